@@ -1,0 +1,105 @@
+"""The error tree of cortex, from the engine up.
+
+Every error that a person or a client may see derives from CortexError. Its class name in snake
+case is the machine-readable code of the API; its message names the thing, the value and, as the
+hint, the next step. The errors here cross process borders as `ErrorInfo`.
+
+    CortexError
+     ├─ InvalidRequest            a field is wrong
+     ├─ UnsupportedContent        audio, files, anything no model here takes
+     ├─ VisionUnsupported         a picture for a model without eyes
+     ├─ ImageUrlUnsupported       a picture by address: only bytes are taken
+     ├─ InvalidImage              not a picture, too large, broken
+     ├─ ContextLengthExceeded     the prompt is longer than the model's context
+     ├─ ModelNotFound             no such model
+     ├─ ModelInvalid              a model folder that cannot be served exactly
+     ├─ InsufficientVram          it does not fit
+     ├─ Overloaded                full, or going away
+     ├─ EngineFailed              an engine or text process died or misbehaved
+     └─ InternalError             a bug
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+class CortexError(Exception):
+    """Base of all errors meant for people: one sentence, and a hint that can be acted on."""
+
+    def __init__(self, message: str, hint: str = "", *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+
+    @classmethod
+    def code(cls) -> str:
+        """The class name in snake case, as the API shows it."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class InvalidRequest(CortexError): ...
+
+
+class UnsupportedContent(CortexError): ...
+
+
+class VisionUnsupported(CortexError): ...
+
+
+class ImageUrlUnsupported(CortexError): ...
+
+
+class InvalidImage(CortexError): ...
+
+
+class ContextLengthExceeded(CortexError): ...
+
+
+class ModelNotFound(CortexError): ...
+
+
+class ModelInvalid(CortexError): ...
+
+
+class InsufficientVram(CortexError): ...
+
+
+class Overloaded(CortexError): ...
+
+
+class EngineFailed(CortexError): ...
+
+
+class InternalError(CortexError): ...
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """A CortexError as it travels between processes."""
+
+    code: str
+    message: str
+    hint: str = ""
+    param: str | None = None
+
+
+_BY_CODE: dict[str, type[CortexError]] = {cls.code(): cls for cls in CortexError.__subclasses__()}
+
+
+def to_info(error: BaseException) -> ErrorInfo:
+    """Describe an error for another process; what is not ours becomes an InternalError.
+
+    The text of a foreign exception stays behind: it may hold client data.
+    """
+    if isinstance(error, CortexError):
+        return ErrorInfo(error.code(), error.message, error.hint, error.param)
+    return ErrorInfo(InternalError.code(), f"unexpected {type(error).__name__} in the engine")
+
+
+def from_info(info: ErrorInfo) -> CortexError:
+    """The error again, by its code; an unknown code (a newer peer) becomes an InternalError."""
+    cls = _BY_CODE.get(info.code, InternalError)
+    return cls(info.message, info.hint, param=info.param)

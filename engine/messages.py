@@ -1,0 +1,180 @@
+"""The messages between a peer and its child processes, as design tables list them.
+
+Each is a frozen dataclass; `frames.py` packs and unpacks them. A message knows what it says and
+nothing about sockets. `epoch` numbers the attempts at one request: what an abandoned attempt still
+sends is dropped by its epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import ErrorInfo
+from .types import ChatRequest, FinishReason, ImageTokens, Stage, Usage
+
+# peer -> text process
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    request_id: str
+    model_dir: str
+    request: ChatRequest
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPrepare:
+    request_id: str
+
+
+# text process -> peer
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`prompt` is a packed `types.Prompt`: the peer passes it to the engine unopened."""
+
+    request_id: str
+    prompt: bytes
+    prompt_tokens: int
+    images: tuple[ImageTokens, ...]
+    max_tokens: int
+    prompt_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFailed:
+    request_id: str
+    error: ErrorInfo
+
+
+# peer -> engine process
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    job_id: str
+    model_id: str
+    model_dir: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    job_id: str
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again."""
+
+    request_id: str
+    epoch: int
+    model_id: str
+    prompt: bytes
+    resume_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    request_id: str
+    epoch: int
+
+
+# engine process -> peer
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    job_id: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    job_id: str
+    model_id: str
+    weight_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    job_id: str
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    job_id: str
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Where a request stands before its first token."""
+
+    request_id: str
+    epoch: int
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StepPart:
+    """What one step made for one request. `usage` is set with `finish`."""
+
+    request_id: str
+    epoch: int
+    token_ids: tuple[int, ...]
+    text: str
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    parts: tuple[StepPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateFailed:
+    request_id: str
+    epoch: int
+    error: ErrorInfo
+
+
+# any child -> peer
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Sent once a second, and once as the first message of a started child.
+
+    `step_count` counts the device thread's work: it stands still when the device is wedged.
+    """
+
+    step_count: int
+    queued: int
+    memory_bytes: int
+
+
+Message = (
+    Prepare
+    | CancelPrepare
+    | Prepared
+    | PrepareFailed
+    | Load
+    | Unload
+    | Generate
+    | Cancel
+    | Progress
+    | Loaded
+    | Unloaded
+    | JobFailed
+    | Waiting
+    | Step
+    | GenerateFailed
+    | Alive
+)

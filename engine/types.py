@@ -1,0 +1,194 @@
+"""The values every room speaks: a chat request, its sampling, what comes back.
+
+Standard library only and free to import. These are values: nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "cancelled"]
+Capability = Literal["text", "vision"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture as the client sent it: an encoded file (PNG, JPEG, GIF, WebP), unopened."""
+
+    data: bytes
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """`arguments` is the JSON text of an object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `reasoning` and `tool_calls` belong to assistants, `tool_call_id` to tools."""
+
+    role: Role
+    content: tuple[TextPart | ImagePart, ...] = ()
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """`parameters` is the JSON text of a schema, with its keys in the order sent."""
+
+    name: str
+    description: str = ""
+    parameters: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingWish:
+    """What a client asked of the sampler; None leaves it to the model's generation_config."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A wish resolved against the model's defaults. Temperature 0 is greedy, top_k 0 is off."""
+
+    seed: int
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to one model, the same whichever dialect it came in.
+
+    The ingress fixes everything an answer depends on before the request leaves it: `seed` and
+    `now_s` (Unix seconds, for templates that print the date) are always set, so that another
+    peer given the same request and the tokens so far makes the same next token.
+    `template_kwargs` is the JSON text of an object handed to the chat template.
+    `max_tokens` None means what the context leaves.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    seed: int
+    now_s: int
+    sampling: SamplingWish = SamplingWish()
+    tools: tuple[Tool, ...] = ()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    template_kwargs: str = "{}"
+    routing_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTokens:
+    """A picture as the model will see it: pixels after resizing, and prompt tokens it costs."""
+
+    width: int
+    height: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A decoded and resized picture.
+
+    `rgb` is uint8 [height, width, 3], row by row. `grid_thw` counts patches (time, rows,
+    columns). `hash` is the SHA-256 of the resized pixels with their size.
+    """
+
+    hash: bytes
+    grid_thw: tuple[int, int, int]
+    rgb: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request turned into what the device needs: token ids, pictures, resolved limits.
+
+    `token_ids` holds each picture's pad token as many times as the picture has merged cells.
+    `boundaries` are the positions at which a chat message begins, for prefix reuse.
+    `stop_token_ids` end the answer and are not part of it. `max_tokens` is already lowered to
+    what the context leaves.
+    """
+
+    token_ids: tuple[int, ...]
+    boundaries: tuple[int, ...]
+    images: tuple[PreparedImage, ...]
+    sampling: Sampling
+    max_tokens: int
+    stop: tuple[str, ...]
+    stop_token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+# What a request's consumer sees, in this order: any number of stages, one Accepted once the
+# prompt is known, text pieces, one Finished. A failure is raised as a CortexError instead.
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is being waited for. `total` 0 means the amount is unknown.
+
+    `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
+    """
+
+    name: Literal["starting", "loading", "queued", "preparing", "prefill"]
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    prompt_tokens: int
+    images: tuple[ImageTokens, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer: never half a character. `token_ids` are the tokens it came from."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    reason: FinishReason
+    usage: Usage
+
+
+Event = Stage | Accepted | TextDelta | Finished
