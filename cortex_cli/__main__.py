@@ -1,0 +1,5 @@
+"""`python -m cortex.cli` is `cortex`."""
+
+from .main import main
+
+main()

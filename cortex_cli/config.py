@@ -1,0 +1,77 @@
+"""The environment and the command line become one PeerConfig; nothing else reads the environment.
+
+Options that have a `CORTEX_…` name are read by typer, where they are declared; the directories of
+the system and what the terminal can do are read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from cortex.peer.config import EngineKind, Locations, PeerConfig
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of the command: where it runs, and whether it was asked to say more."""
+
+    locations: Locations
+    can_redraw: bool
+    verbose: bool = False
+
+    @property
+    def error_log(self) -> Path:
+        return self.locations.state_dir / "last-error.log"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWishes:
+    """The options that say which models there are and what computes them."""
+
+    models_dirs: Sequence[Path] | None
+    engine: EngineKind
+    fake_script: Path | None
+    fake_token_interval_ms: int
+
+
+def read_environment(environ: Mapping[str, str]) -> Invocation:
+    return Invocation(find_locations(environ), can_redraw=environ.get("TERM", "") != "dumb")
+
+
+def find_locations(environ: Mapping[str, str]) -> Locations:
+    """The directories of the system: XDG's on Linux, their counterparts elsewhere."""
+    system = platformdirs.PlatformDirs("cortex", appauthor=False)
+    runtime_dir = environ.get("XDG_RUNTIME_DIR")
+    return Locations(
+        data_dir=system.user_data_path,
+        state_dir=system.user_state_path,
+        runtime_dir=Path(runtime_dir) / "cortex" if runtime_dir else None,
+        hub_dir=_hub_dir(environ),
+    )
+
+
+def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
+    """A peer for this machine; what only a served peer is told is added by its command."""
+    return PeerConfig(
+        locations=locations,
+        models_dirs=tuple(wishes.models_dirs or ()),
+        engine=wishes.engine,
+        fake_script=wishes.fake_script,
+        fake_token_interval_ms=wishes.fake_token_interval_ms,
+    )
+
+
+def _hub_dir(environ: Mapping[str, str]) -> Path | None:
+    """The Hugging Face cache, by the variables that its own tools obey."""
+    if hub := environ.get("HF_HUB_CACHE"):
+        return Path(hub)
+    if home := environ.get("HF_HOME"):
+        return Path(home) / "hub"
+    cache = environ.get("XDG_CACHE_HOME")
+    base = Path(cache) if cache else Path("~/.cache").expanduser()
+    hub_dir = base / "huggingface" / "hub"
+    return hub_dir if hub_dir.is_dir() else None

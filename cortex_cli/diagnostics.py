@@ -1,0 +1,114 @@
+"""All of standard error, and the exit codes.
+
+An error is one line that says what happened, with the value, and at most one hint with the next
+step. What broke inside is shown with -v alone; otherwise its stack goes to a file for whoever has
+to mend it, without the exception's own words, which may quote a prompt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from cortex.engine.errors import (
+    CortexError,
+    InsufficientVram,
+    ModelInvalid,
+    ModelNotFound,
+    VisionUnsupported,
+)
+from cortex.peer.errors import NoPeer
+
+from .errors import UsageProblem
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+NO_PEER = 3
+NO_MODEL = 5
+INTERRUPTED = 130
+
+_EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
+    (UsageProblem, USAGE),
+    (NoPeer, NO_PEER),
+    (ModelNotFound, NO_MODEL),
+    (ModelInvalid, NO_MODEL),
+    (InsufficientVram, NO_MODEL),
+    (VisionUnsupported, NO_MODEL),
+)
+
+
+def exit_code(error: CortexError) -> int:
+    """What a shell is told about this error."""
+    for kind, code in _EXIT_CODES:
+        if isinstance(error, kind):
+            return code
+    return FAILED
+
+
+class Diagnostics:
+    """A stream for everything that is not the answer.
+
+    A reader that has gone away is no reason to stop: what is said here is never the answer.
+    """
+
+    def __init__(self, stream: TextIO, *, can_redraw: bool) -> None:
+        self._stream = stream
+        self.is_terminal = stream.isatty()
+        self.can_redraw = can_redraw and self.is_terminal
+
+    def line(self, text: str) -> None:
+        self.write(f"{text}\n")
+
+    def error(self, message: str, hint: str = "") -> None:
+        self.line(f"error: {_sentence(message)}")
+        if hint:
+            self.line(f"hint: {hint}")
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def standard_error(*, can_redraw: bool) -> Diagnostics:
+    """Standard error; `can_redraw` says whether a terminal there can rewrite its line."""
+    return Diagnostics(sys.stderr, can_redraw=can_redraw)
+
+
+def report_unexpected(to: Diagnostics, error: Exception, log_file: Path, *, verbose: bool) -> None:
+    """Say that this is a bug, and leave the stack where it can be found."""
+    if verbose:
+        to.write("".join(traceback.format_exception(error)))
+    kept = _keep_stack(error, log_file)
+    place = f"its stack is in {log_file}" if kept else "-v shows its stack"
+    to.error(f"unexpected {type(error).__name__}; this is a bug in cortex", f"{place}.")
+
+
+def show_logs(*, verbose: bool) -> None:
+    """Send the log of every room to standard error: warnings, or with -v everything."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        force=True,
+    )
+
+
+def _sentence(message: str) -> str:
+    # Some messages come from other programs' mouths; all of ours end the same way.
+    return message if message.endswith((".", "!", "?")) else f"{message}."
+
+
+def _keep_stack(error: Exception, log_file: Path) -> bool:
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.write_text(f"{stack}{type(error).__name__}\n", encoding="utf-8")
+    except OSError:
+        return False
+    return True

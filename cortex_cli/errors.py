@@ -1,0 +1,20 @@
+"""What the command line itself refuses, before any peer is asked.
+
+    CortexError
+     ├─ UsageProblem       the command cannot mean anything as it was typed (exit 2)
+     └─ OutputFailed       the answer could not be written where it should go
+"""
+
+from __future__ import annotations
+
+from cortex.engine.errors import CortexError
+
+
+class UsageProblem(CortexError): ...
+
+
+class OutputFailed(CortexError): ...
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output has closed it: nothing is left to say, and nobody to tell."""

@@ -1,0 +1,57 @@
+"""The files that are made from the command table: completions and the command reference.
+
+`python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
+names what is out of date, and exits 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from typer.cli import get_docs_for_click
+
+from .completion import FILE_NAMES, SHELLS, script
+from .main import PROGRAM, app
+
+
+def files() -> dict[str, str]:
+    """Each generated file's path below the checkout, and what it holds."""
+    made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
+    made["docs/commands.md"] = _reference()
+    return made
+
+
+def outdated(root: Path) -> list[str]:
+    return [path for path, text in files().items() if _read(root / path) != text]
+
+
+def main(arguments: list[str]) -> int:
+    """Write or compare; gives the exit code."""
+    root = Path(arguments[0])
+    if arguments[1:] == ["--check"]:
+        old = outdated(root)
+        for path in old:
+            print(f"{path} is out of date: run `make generated`", file=sys.stderr)
+        return 1 if old else 0
+    for path, text in files().items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _reference() -> str:
+    command = typer.main.get_command(app)
+    # The width is ours, not the terminal's in which somebody happened to generate.
+    context = command.make_context(PROGRAM, [], resilient_parsing=True, terminal_width=100)
+    text = get_docs_for_click(obj=command, ctx=context, name=PROGRAM, title="The commands")
+    return text.strip().replace("\b\n", "") + "\n"
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

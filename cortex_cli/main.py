@@ -1,0 +1,107 @@
+"""The command table, and what becomes of the errors that a command raises.
+
+Nothing heavy is imported here: `--help`, completion and every command pay for this module. A
+command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.completion import completion_init
+
+from cortex.engine.errors import CortexError
+
+from . import diagnostics, output
+from .commands.chat import chat
+from .commands.completion import completion
+from .commands.models import models
+from .commands.peer import peer
+from .commands.verify import verify
+from .config import Invocation, read_environment
+from .errors import ReaderGone
+from .options import Verbose
+
+PROGRAM = "cortex"
+DISTRIBUTION = "cortex-fleet"
+
+_HELP = """\
+Ask models about text and pictures, on your own machines.
+
+\b
+  cortex chat "What is the total?" --image receipt.png
+  git diff | cortex chat "write the commit message"
+  cortex peer --gpu all
+"""
+
+app = typer.Typer(
+    name=PROGRAM,
+    help=_HELP,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _command in (chat, peer, models, verify, completion):
+    app.command()(_command)
+
+
+def _show_version(wished: bool) -> None:
+    if wished:
+        output.standard_output().line(f"{PROGRAM} {version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        output.standard_output().line(context.get_help())
+
+
+def main() -> None:
+    """What the console script calls."""
+    sys.exit(run(sys.argv[1:], read_environment(os.environ)))
+
+
+def run(arguments: Sequence[str], invocation: Invocation) -> int:
+    """Run one command and turn how it ended into an exit code."""
+    to = diagnostics.standard_error(can_redraw=invocation.can_redraw)
+    completion_init()
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, PROGRAM, standalone_mode=False, obj=invocation)
+        return code if isinstance(code, int) else diagnostics.DONE
+    except CortexError as error:
+        to.error(error.message, error.hint)
+        return diagnostics.exit_code(error)
+    except typer.TyperException as error:
+        to.error(error.format_message(), _help_hint(error))
+        return diagnostics.USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return diagnostics.INTERRUPTED
+    except ReaderGone:
+        output.abandon()
+        return diagnostics.DONE
+    except Exception as error:
+        diagnostics.report_unexpected(to, error, invocation.error_log, verbose=invocation.verbose)
+        return diagnostics.FAILED
+
+
+def _help_hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if isinstance(context, typer.Context) else PROGRAM
+    return f"see {path} -h"

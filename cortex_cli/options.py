@@ -1,0 +1,93 @@
+"""The options that more than one command takes: written once, so that they mean the same.
+
+What is a setting has a name in the environment too; what belongs to one question has none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from cortex.peer.config import EngineKind
+
+from .config import Invocation
+
+
+def invocation_of(context: typer.Context) -> Invocation:
+    return cast(Invocation, context.find_root().obj)
+
+
+def _be_verbose(context: typer.Context, wished: bool) -> bool:
+    # The documentation is made from contexts that run nothing and belong to no invocation.
+    if wished and not context.resilient_parsing:
+        invocation_of(context).verbose = True
+    return wished
+
+
+ModelsDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models",
+        metavar="DIR",
+        envvar="CORTEX_MODELS",
+        help="Search this folder for models first (may be given again).",
+        show_default=False,
+    ),
+]
+Engine = Annotated[
+    EngineKind,
+    typer.Option(
+        "--engine",
+        envvar="CORTEX_ENGINE",
+        help="torch computes; fake makes up text at once, without weights.",
+    ),
+]
+FakeScript = Annotated[
+    Path | None,
+    typer.Option(
+        "--fake-script",
+        metavar="FILE",
+        envvar="CORTEX_FAKE_SCRIPT",
+        exists=True,
+        dir_okay=False,
+        help='Replies of the fake engine: {"replies": ["…"]}.',
+        show_default=False,
+    ),
+]
+FakeTokenInterval = Annotated[
+    int,
+    typer.Option(
+        "--fake-token-interval-ms",
+        metavar="MS",
+        envvar="CORTEX_FAKE_TOKEN_INTERVAL_MS",
+        min=0,
+        max=60_000,
+        help="How long the fake engine takes for one token.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", envvar="CORTEX_JSON", help="Print JSON instead of text.")
+]
+Peer = Annotated[
+    str | None,
+    typer.Option(
+        "--peer",
+        metavar="HOST:PORT",
+        envvar="CORTEX_PEER",
+        help="Ask this peer, and no other.",
+        show_default=False,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        envvar="CORTEX_VERBOSE",
+        callback=_be_verbose,
+        is_eager=True,
+        help="Log to standard error, and show the stack of an unexpected error.",
+    ),
+]

@@ -1,0 +1,77 @@
+"""All of standard output: the answer, a table, one JSON object.
+
+It knows nothing of progress, errors or hints; those are `diagnostics`. On a terminal an answer
+loses its control characters, so that no model can move the cursor or retitle the window; in a
+pipe it stays as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
+from typing import Any, TextIO
+
+from .errors import OutputFailed, ReaderGone
+
+# C0 without tab and newline, DEL, and C1: what a terminal would obey instead of showing.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Output:
+    """A stream that people or programs read the answer from."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_terminal = stream.isatty()
+
+    def text(self, text: str) -> None:
+        """A piece of an answer, at once."""
+        self._write(_CONTROL.sub("", text) if self.is_terminal else text)
+
+    def line(self, text: str = "") -> None:
+        self._write(f"{text}\n")
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        self.line(json.dumps(value, ensure_ascii=False))
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        for line in align(head, rows):
+            self.line(line)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+        except OSError as error:
+            raise OutputFailed(
+                f"cannot write to standard output: {error.strerror or error}.",
+                "is the disk it goes to full?",
+            ) from error
+
+
+def align(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of columns as wide as their widest cell, two spaces between, none at the end."""
+    table = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def standard_output() -> Output:
+    """Standard output, where a character that its encoding lacks is replaced, not fatal."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Output(sys.stdout)
+
+
+def abandon() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush stays quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,103 @@
+"""Where a prompt comes from: the argument, a pipe, both, or a person at the terminal.
+
+A pipe is put after the argument. Where neither is there and nobody sits at a terminal, that is an
+error at once: a command that waits in silence for input that never comes helps nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .errors import UsageProblem
+
+MAX_PROMPT_BYTES = 16 * 1024 * 1024
+FROM_STDIN = "-"
+_PATIENCE_S = 2.0
+
+_EXAMPLE = 'cortex chat "What is the total?" --image receipt.png'
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """Standard input, as far as a prompt cares: who is at its other end, and what it holds."""
+
+    stream: BinaryIO
+    is_terminal: bool
+    is_pipe: bool
+
+
+def look_at(stream: BinaryIO | None) -> Stdin | None:
+    """What standard input is; None where it is closed.
+
+    A pipe here is anything that ends by itself: a pipe, a file, a socket. /dev/null is not one.
+    """
+    if stream is None:
+        return None
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except OSError:
+        return None
+    is_pipe = stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+    return Stdin(stream, stream.isatty(), is_pipe)
+
+
+def find_prompt(
+    argument: str | None,
+    stdin: Stdin | None,
+    *,
+    stdin_is_picture: bool,
+    notice: Callable[[str], None],
+) -> str | None:
+    """The prompt to answer, or None where a person is there to be talked to.
+
+    Raises UsageProblem where there is no prompt and nobody to ask for one.
+    """
+    if argument == FROM_STDIN:
+        if stdin is None or stdin_is_picture:
+            raise UsageProblem("standard input cannot be the prompt here.", f"try: {_EXAMPLE}")
+        return _not_empty(_read(stdin, notice))
+    piped = ""
+    if stdin is not None and stdin.is_pipe and not stdin_is_picture:
+        piped = _read(stdin, notice)
+    elif argument is None:
+        if stdin is not None and stdin.is_terminal:
+            return None
+        raise UsageProblem("nothing to ask: no prompt, no pipe, no terminal.", f"try: {_EXAMPLE}")
+    return _not_empty("\n\n".join(part for part in (checked_text(argument or ""), piped) if part))
+
+
+def checked_text(text: str, what: str = "the prompt") -> str:
+    """`text`, where it is text.
+
+    Raises UsageProblem for bytes that the shell passed and that spell no characters.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageProblem(f"{what} is not valid UTF-8.") from error
+    return text
+
+
+def _read(stdin: Stdin, notice: Callable[[str], None]) -> str:
+    if not stdin.is_terminal and not select.select([stdin.stream], [], [], _PATIENCE_S)[0]:
+        notice("waiting for standard input to end (to ask without it: < /dev/null)")
+    data = stdin.stream.read(MAX_PROMPT_BYTES + 1)
+    if len(data) > MAX_PROMPT_BYTES:
+        raise UsageProblem(f"standard input is over {MAX_PROMPT_BYTES // 1024**2} MiB of prompt.")
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UsageProblem(
+            "standard input is not UTF-8 text.", "to send a picture that way: --image -"
+        ) from error
+
+
+def _not_empty(prompt: str) -> str:
+    if not prompt.strip():
+        raise UsageProblem("the prompt is empty.", f"try: {_EXAMPLE}")
+    return prompt

@@ -1,0 +1,101 @@
+"""Shows one answer while it arrives: the text on standard output, all else on standard error.
+
+It decides what is shown where; what an answer is, it leaves to `answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cortex.engine.types import Accepted, ImagePart, ImageTokens, Stage
+
+from .answer import Answer
+from .diagnostics import Diagnostics
+from .output import Output
+from .progress import ProgressLine
+
+Form = Literal["plain", "raw", "json"]
+
+_ENDINGS = {"length": "cut at the token limit", "cancelled": "stopped"}
+
+
+@dataclass(slots=True)
+class Teller:
+    """A `Listener`. `plain` is for people, `raw` is the model's text alone, `json` one object."""
+
+    output: Output
+    diagnostics: Diagnostics
+    progress: ProgressLine
+    form: Form
+    pictures: Sequence[ImagePart]
+
+    def waiting(self, stage: Stage) -> None:
+        self.progress.show(stage)
+
+    def accepted(self, accepted: Accepted) -> None:
+        self.progress.clear()
+        if self.form != "raw":
+            for picture, seen in zip(self.pictures, accepted.images, strict=False):
+                self.diagnostics.line(describe_picture(picture.name, seen))
+
+    def text(self, piece: str) -> None:
+        self.progress.clear()
+        if self.form != "json":
+            self.output.text(piece)
+
+    def finished(self, answer: Answer, *, model: str, peer: str) -> None:
+        """The end of the answer, interrupted or not."""
+        self.progress.clear()
+        if self.form == "json":
+            names = [picture.name for picture in self.pictures]
+            self.output.json(as_json(answer, model=model, peer=peer, picture_names=names))
+        elif self.form == "plain":
+            if answer.text and not answer.text.endswith("\n"):
+                self.output.line()
+            if self.diagnostics.is_terminal:
+                self.diagnostics.line(describe_answer(answer, peer))
+
+
+def describe_picture(name: str, seen: ImageTokens) -> str:
+    return f"image   {name}  {seen.width}x{seen.height} -> {seen.tokens:,} tokens"
+
+
+def describe_answer(answer: Answer, peer: str) -> str:
+    """Who answered, how fast, how much."""
+    usage = answer.usage
+    parts = [peer]
+    if answer.time_to_first_token_s is not None:
+        parts.append(f"ttft {answer.time_to_first_token_s:.2f} s")
+    if answer.tokens_per_s is not None:
+        parts.append(f"{answer.tokens_per_s:,.0f} tok/s")
+    reused = f", {usage.cached_tokens:,} reused" if usage.cached_tokens else ""
+    parts.append(f"{usage.prompt_tokens:,} in{reused}")
+    parts.append(f"{usage.completion_tokens:,} out")
+    if ending := _ENDINGS.get(answer.finish_reason):
+        parts.append(ending)
+    return "   ".join(parts)
+
+
+def as_json(answer: Answer, *, model: str, peer: str, picture_names: Sequence[str]) -> dict[str, Any]:
+    """The object of `--json`."""
+    return {
+        "schema": 1,
+        "model": model,
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "prompt_tokens": answer.usage.prompt_tokens,
+        "completion_tokens": answer.usage.completion_tokens,
+        "ttft_s": _rounded(answer.time_to_first_token_s),
+        "tokens_per_s": _rounded(answer.tokens_per_s),
+        "peer": peer,
+        "images": [
+            {"name": name, "width": seen.width, "height": seen.height, "tokens": seen.tokens}
+            for name, seen in zip(picture_names, answer.images, strict=False)
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

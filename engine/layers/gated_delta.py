@@ -1,0 +1,122 @@
+"""The gated delta rule and its short convolution: Gated DeltaNet (Yang et al., arXiv:2412.06464).
+
+State S [batch, value heads, key dim, value dim] in float32; per token, with k and q normalised and
+q scaled:   S = exp(g) S;   u = beta (v - k^T S);   S = S + k u^T;   o = q^T S.
+Two forms of the same mathematics: chunks with a triangular solve for prefill, one step for decode.
+All of it is functional, float32 inside, and safe for autograd.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+CHUNK_TOKENS = 64
+
+
+def causal_conv_silu(
+    x: torch.Tensor, weight: torch.Tensor, previous: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depthwise causal convolution over time, then SiLU.
+
+    x [batch, tokens, channels]; weight [channels, kernel], its last column on the current token;
+    previous [batch, kernel - 1, channels], the inputs before x (zeros at the start).
+    Returns y like x, and the inputs to keep for the next call.
+    """
+    kernel, tokens = weight.shape[1], x.shape[1]
+    window = torch.cat((previous, x), dim=1)
+    weight = weight.to(x.dtype)
+    y = window[:, :tokens] * weight[:, 0]
+    for j in range(1, kernel):
+        y = y + window[:, j : j + tokens] * weight[:, j]
+    return functional.silu(y), window[:, tokens:]
+
+
+def gated_delta_rule(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    g: torch.Tensor,
+    beta: torch.Tensor,
+    state: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run the rule over tokens: chunked, or the single step for one token.
+
+    q, k [batch, tokens, key heads, key dim] before normalisation; v [batch, tokens, value heads,
+    value dim]; g (log decay, <= 0) and beta [batch, tokens, value heads]; state as above.
+    Value head j uses key head j // (value heads / key heads).
+    Returns o like v in float32, and the state after the last token.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        repeat = v.shape[2] // q.shape[2]
+        q = _l2_normalise(q.float()) * q.shape[-1] ** -0.5
+        k = _l2_normalise(k.float())
+        q, k = (x.repeat_interleave(repeat, dim=2) if repeat > 1 else x for x in (q, k))
+        q, k, v, g, beta = (x.float().transpose(1, 2) for x in (q, k, v, g, beta))
+        form = _step if q.shape[2] == 1 else _chunks
+        out, state = form(q, k, v, g, beta, state)
+        return out.transpose(1, 2), state
+
+
+def _l2_normalise(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.rsqrt(x.square().sum(dim=-1, keepdim=True) + 1e-6)
+
+
+def _step(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    g: torch.Tensor,
+    beta: torch.Tensor,
+    state: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token: q, k, v [batch, heads, 1, dim]."""
+    state = state * g.exp()[..., None]
+    u = beta[..., None] * (v - k @ state)  # [batch, heads, 1, value dim]
+    state = state + k.transpose(-1, -2) @ u
+    return q @ state, state
+
+
+def _chunks(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    g: torch.Tensor,
+    beta: torch.Tensor,
+    state: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Many tokens, a chunk at a time; inputs [batch, heads, tokens, ...].
+
+    The tail is padded with zeros in k, v, beta and g, which leaves the state as it is.
+    """
+    tokens = q.shape[2]
+    size = min(CHUNK_TOKENS, tokens)
+    pad = -tokens % size
+    q, k, v = (functional.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, size)) for x in (q, k, v))
+    g, beta = (functional.pad(x, (0, pad)).unflatten(2, (-1, size)) for x in (g, beta))
+
+    decay_sum = g.cumsum(dim=-1)  # G [batch, heads, chunks, size]
+    lower = torch.ones(size, size, dtype=torch.bool, device=q.device).tril()
+    # The exponent is masked before exp: above the diagonal it is positive and may overflow.
+    exponent = decay_sum[..., :, None] - decay_sum[..., None, :]
+    decay = exponent.masked_fill(~lower, float("-inf")).exp()
+    from_start = decay_sum.exp()[..., None]
+
+    k_beta, v_beta = k * beta[..., None], v * beta[..., None]
+    within = ((k_beta @ k.transpose(-1, -2)) * decay).tril(-1)
+    # (I + within) [U | W] = [v_beta | k_beta exp(G)], by forward substitution.
+    right = torch.cat((v_beta, k_beta * from_start), dim=-1)
+    solved = torch.linalg.solve_triangular(within, right, upper=False, unitriangular=True)
+    u, w = solved.split((v.shape[-1], k.shape[-1]), dim=-1)
+
+    scores = (q @ k.transpose(-1, -2)) * decay
+    q_decayed = q * from_start
+    last = decay_sum[..., -1:]
+    k_to_end = k * (last - decay_sum).exp()[..., None]
+    carry = last.exp()[..., None]
+    outs: list[torch.Tensor] = []
+    for n in range(q.shape[2]):
+        new_v = u[:, :, n] - w[:, :, n] @ state
+        outs.append(q_decayed[:, :, n] @ state + scores[:, :, n] @ new_v)
+        state = state * carry[:, :, n] + k_to_end[:, :, n].transpose(-1, -2) @ new_v
+    return torch.cat(outs, dim=2)[:, :, :tokens], state

@@ -1,0 +1,240 @@
+"""The Qwen3.5 language model, dense: gated delta net layers and gated full attention.
+
+Modules are named as the published tensors are, so that loading is a matter of names. The forward
+pass is functional where no state is given (training: [batch, tokens], padded on the right) and
+advances a SequenceState in place of one where it is (serving: batch 1, any split into chunks).
+It knows nothing of tokenizers, templates or sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ..attention.dense import KeyValueCache, causal_attention
+from ..layers.gated_delta import causal_conv_silu, gated_delta_rule
+from ..layers.mlp import SwiGLU
+from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
+from ..layers.rotary import inverse_frequencies, mrope_cos_sin, rotate
+from .qwen3_5_config import Qwen35Config, TextConfig
+from .qwen3_5_vision import VisionTower
+
+
+@dataclass(slots=True)
+class LinearState:
+    """What a gated delta net layer remembers of one sequence.
+
+    conv [1, kernel - 1, channels]: the last inputs of the short convolution, oldest first.
+    recurrent [1, value heads, key dim, value dim], float32.
+    """
+
+    conv: torch.Tensor
+    recurrent: torch.Tensor
+
+
+@dataclass(slots=True)
+class SequenceState:
+    """All that the layers remember of one sequence, by layer index; empty before the first."""
+
+    linear: dict[int, LinearState] = field(default_factory=dict[int, LinearState])
+    attention: dict[int, KeyValueCache] = field(default_factory=dict[int, KeyValueCache])
+
+
+class GatedDeltaNet(nn.Module):
+    """The linear-attention mixer. State in, state out; no positions."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, heads = config.hidden_size, config.linear_value_heads
+        self.key_size = config.linear_key_heads * config.linear_key_dim
+        self.value_size = heads * config.linear_value_dim
+        channels = 2 * self.key_size + self.value_size
+        self.in_proj_qkv = nn.Linear(hidden, channels, bias=False)
+        self.in_proj_z = nn.Linear(hidden, self.value_size, bias=False)
+        self.in_proj_b = nn.Linear(hidden, heads, bias=False)
+        self.in_proj_a = nn.Linear(hidden, heads, bias=False)
+        self.conv1d = nn.Conv1d(channels, channels, config.conv_kernel, groups=channels, bias=False)
+        self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
+        self.dt_bias = nn.Parameter(torch.ones(heads))
+        self.norm = GatedRMSNorm(config.linear_value_dim, config.rms_norm_eps)
+        self.out_proj = nn.Linear(self.value_size, hidden, bias=False)
+
+    def start(self, x: torch.Tensor) -> LinearState:
+        """The state before the first token, for inputs like x [batch, tokens, hidden]."""
+        c, batch = self.config, x.shape[0]
+        channels = 2 * self.key_size + self.value_size
+        return LinearState(
+            x.new_zeros(batch, c.conv_kernel - 1, channels),
+            x.new_zeros(
+                batch, c.linear_value_heads, c.linear_key_dim, c.linear_value_dim,
+                dtype=torch.float32,
+            ),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
+        c = self.config
+        weight = self.conv1d.weight.squeeze(1)
+        mixed, conv = causal_conv_silu(self.in_proj_qkv(x), weight, state.conv)
+        q, k, v = mixed.split((self.key_size, self.key_size, self.value_size), dim=-1)
+        z = self.in_proj_z(x).unflatten(-1, (c.linear_value_heads, -1))
+        beta = self.in_proj_b(x).sigmoid()
+        # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
+        g = -self.A_log.float().exp() * functional.softplus(
+            self.in_proj_a(x).float() + self.dt_bias.float()
+        )
+        out, recurrent = gated_delta_rule(
+            q.unflatten(-1, (c.linear_key_heads, -1)),
+            k.unflatten(-1, (c.linear_key_heads, -1)),
+            v.unflatten(-1, (c.linear_value_heads, -1)),
+            g, beta, state.recurrent,
+        )  # fmt: skip
+        out = self.norm(out.to(x.dtype), z).flatten(-2)
+        return self.out_proj(out), LinearState(conv, recurrent)
+
+
+class GatedAttention(nn.Module):
+    """Full attention with per-head norms, partial rotary and a sigmoid gate on the output."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, head_dim, eps = config.hidden_size, config.head_dim, config.rms_norm_eps
+        # Per head: head_dim rows of query, then head_dim rows of gate.
+        self.q_proj = nn.Linear(hidden, config.num_heads * 2 * head_dim, bias=False)
+        self.k_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=False)
+        self.v_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=False)
+        self.o_proj = nn.Linear(config.num_heads * head_dim, hidden, bias=False)
+        self.q_norm = ZeroCentredRMSNorm(head_dim, eps)
+        self.k_norm = ZeroCentredRMSNorm(head_dim, eps)
+
+    def forward(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, cache: KeyValueCache | None
+    ) -> torch.Tensor:
+        head_dim = self.config.head_dim
+        query_gate = self.q_proj(x).unflatten(-1, (-1, 2 * head_dim))
+        q, gate = query_gate.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
+        k = self.k_proj(x).unflatten(-1, (-1, head_dim))
+        v = self.v_proj(x).unflatten(-1, (-1, head_dim))
+        q = rotate(self.q_norm(q), cos, sin).transpose(1, 2)
+        k = rotate(self.k_norm(k), cos, sin).transpose(1, 2)
+        v = v.transpose(1, 2)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        out = causal_attention(q, k, v, head_dim**-0.5).transpose(1, 2)
+        return self.o_proj((out * gate.sigmoid()).flatten(-2))
+
+
+class DecoderLayer(nn.Module):
+    """h + mixer(norm(h)), then h + mlp(norm(h)). Exactly one of the two mixers exists."""
+
+    def __init__(self, config: TextConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.is_linear = config.layer_types[index] == "linear_attention"
+        if self.is_linear:
+            self.linear_attn = GatedDeltaNet(config)
+        else:
+            self.self_attn = GatedAttention(config)
+        self.input_layernorm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size)
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        state: SequenceState | None,
+    ) -> torch.Tensor:
+        hidden = hidden + self._mix(self.input_layernorm(hidden), cos, sin, state)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+    def _mix(
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        state: SequenceState | None,
+    ) -> torch.Tensor:
+        if not self.is_linear:
+            cache = None if state is None else state.attention.get(self.index)
+            if state is not None and cache is None:
+                cache = state.attention[self.index] = KeyValueCache()
+            return self.self_attn(x, cos, sin, cache)
+        before = None if state is None else state.linear.get(self.index)
+        mixed, after = self.linear_attn(x, before or self.linear_attn.start(x))
+        if state is not None:
+            state.linear[self.index] = after
+        return mixed
+
+
+class LanguageModel(nn.Module):
+    """Embeddings, layers and the final norm."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(len(config.layer_types)))
+        self.norm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
+        # Not a buffer: it must stay float32 and never travel with the weights.
+        self._inv_freq = inverse_frequencies(config.rope)
+
+    def forward(
+        self, embeddings: torch.Tensor, positions: torch.Tensor, state: SequenceState | None
+    ) -> torch.Tensor:
+        """Hidden states [batch, tokens, hidden] after the final norm.
+
+        embeddings [batch, tokens, hidden]; positions int [3, batch, tokens].
+        """
+        self._inv_freq = self._inv_freq.to(embeddings.device)
+        cos, sin = mrope_cos_sin(positions, self._inv_freq, self.config.rope)
+        cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
+        hidden = embeddings
+        for layer in self.layers:
+            hidden = layer(hidden, cos, sin, state)
+        return self.norm(hidden)
+
+
+class Qwen35(nn.Module):
+    """The whole checkpoint: language model, head, and the vision tower where there is one."""
+
+    def __init__(self, config: Qwen35Config) -> None:
+        super().__init__()
+        self.config = config
+        self.language_model = LanguageModel(config.text)
+        self.visual = VisionTower(config.vision) if config.vision else None
+        self.lm_head = (
+            None
+            if config.text.tied_embeddings
+            else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        )
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """[...] token ids to [..., hidden]."""
+        return self.language_model.embed_tokens(token_ids)
+
+    def encode_images(
+        self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
+    ) -> torch.Tensor:
+        """[patches, patch values] of all images, in merge-block order, to [merged cells, hidden]."""
+        assert self.visual is not None, "a text-only checkpoint never gets a prompt with images"
+        return self.visual(patches, grids)
+
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: torch.Tensor,
+        state: SequenceState | None = None,
+    ) -> torch.Tensor:
+        """Final hidden states; see LanguageModel.forward."""
+        return self.language_model(embeddings, positions, state)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[..., hidden] to float32 [..., vocab]."""
+        head = self.lm_head or self.language_model.embed_tokens
+        return functional.linear(hidden, head.weight).float()

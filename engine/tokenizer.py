@@ -1,0 +1,179 @@
+"""Text to token ids and back.
+
+The rendered chat template is one string in which the template's own control tokens (those flagged
+special, such as <|im_end|>) are spelled out. What a client wrote must never become one of them,
+so client text goes through `escape` before it is rendered: inside every spelling of a control
+token, and after every beginning of one that ends a string (the rest might follow in the next
+string), an escape character is put that no template touches. `encode` cuts the rendered text at the
+control tokens that are really there, takes the escapes out of the pieces between them, and encodes
+these pieces as plain text. Text without escapes is encoded in one go. Marks that models write as
+ordinary text (<think>, <tool_call>; not flagged special) are left as they are: templates look for
+them in earlier answers.
+
+Nothing here knows what a chat is, or adds a token that the text does not spell.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers.decoders import ByteLevel
+
+from .errors import ModelInvalid
+
+# A private-use character of the last plane: it is not whitespace, has no case, and survives
+# Unicode normalisation and JSON. A second character says what it stands for.
+_ESCAPE = "\U0010fffd"
+_NOTHING = _ESCAPE + "-"
+_ITSELF = _ESCAPE + "+"
+
+
+class Tokenizer:
+    """The tokenizer of one model folder; may be used from several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a tokenizer.json.
+
+        Raises ModelInvalid where there is none, or one whose decoder is not byte-level.
+        """
+        self._path = path
+        self._encoder = _load(path)
+        _require_byte_level(path, self._encoder)
+        # The same without recognising control tokens; made when first needed, it is large.
+        self._plain_encoder: tokenizers.Tokenizer | None = None
+        self._plain_encoder_lock = threading.Lock()
+        added = self._encoder.get_added_tokens_decoder()
+        self._special_ids = {t.content: i for i, t in added.items() if t.special}
+        self._special_id_set = frozenset(self._special_ids.values())
+        self._special_pattern = _any_of(self._special_ids)
+        self._special_beginnings = frozenset(
+            s[:size] for s in self._special_ids for size in range(1, len(s))
+        )
+        self._longest_special = max((len(s) for s in self._special_ids), default=0)
+
+    def special_id(self, spelling: str) -> int | None:
+        """The id of a control token, or None where this model has none of that name."""
+        return self._special_ids.get(spelling)
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id in self._special_id_set
+
+    def escape(self, text: str) -> str:
+        """Client text made harmless for rendering: `encode` gives plain tokens for it."""
+        text = text.replace(_ESCAPE, _ITSELF)
+        if self._special_pattern is None:
+            return text
+        text = self._special_pattern.sub(lambda m: m[0][0] + _NOTHING + m[0][1:], text)
+        return text + _NOTHING if self._ends_in_beginning(text) else text
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of rendered text, control tokens where they are spelled unescaped."""
+        if _ESCAPE not in text:
+            return _encode(self._encoder, text)
+        token_ids: list[int] = []
+        position = 0
+        for match in self._special_pattern.finditer(text) if self._special_pattern else ():
+            token_ids += self._encode_plain(text[position : match.start()])
+            token_ids.append(self._special_ids[match[0]])
+            position = match.end()
+        return token_ids + self._encode_plain(text[position:])
+
+    def decode(self, token_ids: Sequence[int], *, skip_special: bool = True) -> str:
+        return self._encoder.decode(list(token_ids), skip_special_tokens=skip_special)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes a token stands for; none for an id that is not a token."""
+        token = self._encoder.id_to_token(token_id)
+        if token is None:
+            return b""
+        try:
+            return bytes(_BYTE_OF[char] for char in token)
+        except KeyError:  # an added token, spelled in characters and not in byte signs
+            return token.encode()
+
+    def _encode_plain(self, text: str) -> list[int]:
+        plain = text.replace(_NOTHING, "").replace(_ITSELF, _ESCAPE)
+        with self._plain_encoder_lock:
+            if self._plain_encoder is None:
+                self._plain_encoder = _load(self._path)
+                self._plain_encoder.encode_special_tokens = True
+        return _encode(self._plain_encoder, plain)
+
+    def _ends_in_beginning(self, text: str) -> bool:
+        sizes = range(1, min(self._longest_special, len(text) + 1))
+        return any(text[-size:] in self._special_beginnings for size in sizes)
+
+
+class Detokenizer:
+    """Turns a stream of token ids into text, piece by piece.
+
+    A piece never holds part of a character: bytes wait until their character is whole, or until it
+    is certain that they never make one (then they read U+FFFD, as in `Tokenizer.decode`). All
+    pieces and the flush together are what `Tokenizer.decode` says of all tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, skip_special: bool = True) -> None:
+        self._tokenizer = tokenizer
+        self._skip_special = skip_special
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        """The text that is complete now that this token has come."""
+        if self._skip_special and self._tokenizer.is_special(token_id):
+            return ""
+        return self._decoder.decode(self._tokenizer.token_bytes(token_id))
+
+    def flush(self) -> str:
+        """What is left at the end: the sign for a character that was never finished, or nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _load(path: Path) -> tokenizers.Tokenizer:
+    try:
+        encoder = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for whatever is wrong
+        hint = "download the model's tokenizer.json again" if path.exists() else "add the file"
+        raise ModelInvalid(f"{path} cannot be read as a tokenizer", hint) from error
+    # Some files carry the limits of a training run: a prompt must never be cut or filled up.
+    encoder.no_truncation()
+    encoder.no_padding()
+    return encoder
+
+
+def _require_byte_level(path: Path, encoder: tokenizers.Tokenizer) -> None:
+    decoder: object = encoder.decoder
+    if not isinstance(decoder, ByteLevel):
+        raise ModelInvalid(
+            f"{path}: decoder {type(decoder).__name__} is not supported",
+            "only byte-level tokenizers (decoder ByteLevel) can be served",
+        )
+
+
+def _encode(encoder: tokenizers.Tokenizer, text: str) -> list[int]:
+    return encoder.encode(text, add_special_tokens=False).ids
+
+
+def _any_of(spellings: dict[str, int]) -> re.Pattern[str] | None:
+    """Longest first, as the tokenizer itself matches them."""
+    longest_first = sorted(spellings, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+def _byte_signs() -> dict[str, int]:
+    """The character that stands for each byte in the vocabulary of a byte-level tokenizer.
+
+    Printable Latin-1 characters stand for themselves, the other bytes for the characters from
+    U+0100 on, in order (the table that GPT-2 introduced).
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = (byte for byte in range(256) if byte not in printable)
+    signs = {chr(byte): byte for byte in printable}
+    return signs | {chr(0x100 + index): byte for index, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_signs()

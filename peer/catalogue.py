@@ -1,0 +1,187 @@
+"""The models on this machine's disks, found without torch.
+
+A model is a folder with config.json, tokenizer.json and safetensors files, of an architecture that
+the engine in use serves. The catalogue reads configs alone and never opens weights; whether a
+model really loads is the engine's to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from cortex.engine.errors import ModelNotFound
+from cortex.engine.types import Capability
+
+from .config import EngineKind, PeerConfig
+from .types import ModelInfo
+
+logger = logging.getLogger(__name__)
+
+_ARCHITECTURES: dict[EngineKind, frozenset[str]] = {
+    "torch": frozenset({"qwen3_5", "qwen3_5_text"}),
+    "fake": frozenset({"fake"}),
+}
+_EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
+_MAX_CONFIG_BYTES = 4 * 1024 * 1024
+_CONTEXT_WITHOUT_WORD_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What was found, in search order; the first one is the default."""
+
+    models: tuple[ModelInfo, ...]
+
+    def find(self, model_id: str) -> ModelInfo:
+        """The model of that id.
+
+        Raises ModelNotFound, with the nearest ids as the hint.
+        """
+        for model in self.models:
+            if model.id == model_id:
+                return model
+        raise ModelNotFound(
+            f"model '{model_id}' is not on this peer", self._hint_for(model_id), param="model"
+        )
+
+    def first_with_vision(self) -> ModelInfo | None:
+        return next((model for model in self.models if model.sees_images), None)
+
+    def _hint_for(self, model_id: str) -> str:
+        ids = [model.id for model in self.models]
+        near = difflib.get_close_matches(model_id, ids, n=3, cutoff=0.5)
+        if near:
+            return f"did you mean {' or '.join(near)}?"
+        if ids:
+            return f"there is: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}"
+        return "no model was found at all: name a folder of models with --models DIR"
+
+
+def scan(config: PeerConfig) -> Catalogue:
+    """Look through all places once. An id found twice belongs to the first place."""
+    models: dict[str, ModelInfo] = {}
+    for model_id, folder in _candidates(config):
+        if model_id in models:
+            continue
+        model = read_model(model_id, folder, config)
+        if model is not None:
+            models[model_id] = model
+    return Catalogue(tuple(models.values()))
+
+
+def embedded_dir(config: PeerConfig) -> Path:
+    """The folder of the model that ships inside the package, present or not."""
+    if config.embedded_dir is not None:
+        return config.embedded_dir
+    name = _EMBEDDED_IDS[config.engine]
+    return Path(str(resources.files("cortex.engine"))) / "assets" / name
+
+
+def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | None:
+    """A folder as a model, or None where it is none that this engine serves."""
+    config_file = folder / "config.json"
+    described = _read_json_object(config_file)
+    if described is None or described.get("model_type") not in _ARCHITECTURES[config.engine]:
+        return None
+    if not (folder / "tokenizer.json").is_file() or not _has_weights(folder, config.engine):
+        return None
+    return ModelInfo(
+        id=model_id,
+        dir=folder,
+        capabilities=_capabilities(described, folder),
+        context_length=min(_context_tokens(described), config.context_limit_tokens),
+        created_s=int(config_file.stat().st_mtime),
+    )
+
+
+def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
+    for root in (*config.models_dirs, config.locations.data_dir / "models"):
+        yield from _in_models_dir(root)
+    if config.locations.hub_dir is not None:
+        yield from _in_hub(config.locations.hub_dir)
+    yield _EMBEDDED_IDS[config.engine], embedded_dir(config)
+
+
+def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:
+    """The folder itself, NAME, or ORG/NAME below it."""
+    if (root / "config.json").is_file():
+        yield root.resolve().name, root
+        return
+    for child in _folders(root):
+        if (child / "config.json").is_file():
+            yield child.name, child
+            continue
+        for grandchild in _folders(child):
+            if (grandchild / "config.json").is_file():
+                yield f"{child.name}/{grandchild.name}", grandchild
+
+
+def _in_hub(hub_dir: Path) -> Iterator[tuple[str, Path]]:
+    """The current snapshot of each repository in a Hugging Face cache."""
+    for repository in _folders(hub_dir):
+        if not repository.name.startswith("models--"):
+            continue
+        snapshot = _current_snapshot(repository)
+        if snapshot is not None:
+            yield repository.name.removeprefix("models--").replace("--", "/", 1), snapshot
+
+
+def _current_snapshot(repository: Path) -> Path | None:
+    try:
+        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        commit = ""
+    if commit and (repository / "snapshots" / commit / "config.json").is_file():
+        return repository / "snapshots" / commit
+    snapshots = _folders(repository / "snapshots")
+    return max(snapshots, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(child for child in root.iterdir() if child.is_dir())
+    except OSError:
+        return []
+
+
+def _read_json_object(path: Path) -> dict[str, Any] | None:
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            return None
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        logger.warning("config unreadable path=%s error=%s", path, type(error).__name__)
+        return None
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+
+
+def _has_weights(folder: Path, engine: EngineKind) -> bool:
+    return engine == "fake" or next(folder.glob("*.safetensors"), None) is not None
+
+
+def _capabilities(described: dict[str, Any], folder: Path) -> tuple[Capability, ...]:
+    has_preprocessor = any(
+        (folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
+    )
+    if isinstance(described.get("vision_config"), dict) and has_preprocessor:
+        return ("text", "vision")
+    return ("text",)
+
+
+def _context_tokens(described: dict[str, Any]) -> int:
+    text_config = described.get("text_config")
+    for place in (text_config, described):
+        if isinstance(place, dict):
+            tokens = cast(dict[str, Any], place).get("max_position_embeddings")
+            if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0:
+                return tokens
+    return _CONTEXT_WITHOUT_WORD_TOKENS

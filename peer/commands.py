@@ -1,0 +1,28 @@
+"""The command lines of a peer's children. Pure: config in, arguments out."""
+
+from __future__ import annotations
+
+from .children import ChildSpec
+from .config import PeerConfig
+
+
+def text_spec(config: PeerConfig) -> ChildSpec:
+    command = (config.python, "-m", "cortex.engine.text")
+    return ChildSpec("text", command, config.child_start_s, config.child_silence_s)
+
+
+def engine_spec(config: PeerConfig) -> ChildSpec:
+    return ChildSpec(
+        "engine", _engine_command(config), config.child_start_s, config.child_silence_s
+    )
+
+
+def _engine_command(config: PeerConfig) -> tuple[str, ...]:
+    if config.engine == "torch":
+        return (config.python, "-m", "cortex.engine.worker", "--device", config.device)
+    command = [config.python, "-m", "cortex.engine.fake"]
+    if config.fake_script is not None:
+        command += ["--script", str(config.fake_script)]
+    if config.fake_token_interval_ms:
+        command += ["--token-interval-ms", str(config.fake_token_interval_ms)]
+    return tuple(command)

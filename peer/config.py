@@ -1,0 +1,66 @@
+"""How a peer is set up. Defaults are written once, here; where values come from is not known here.
+
+Directories arrive as fields: the command line alone reads the environment.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+EngineKind = Literal["torch", "fake"]
+
+DEFAULT_PORT = 13131
+# A busy default port gives way to one of the next so many.
+NUM_DEFAULT_PORTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Where things lie. `runtime_dir` and `hub_dir` are None where the system has none.
+
+    `data_dir` holds the folder `models`; `runtime_dir` holds what a running peer leaves for local
+    commands (else `state_dir` does); `hub_dir` is the Hugging Face cache's folder `hub`.
+    """
+
+    data_dir: Path
+    state_dir: Path
+    runtime_dir: Path | None = None
+    hub_dir: Path | None = None
+
+    @property
+    def announcements_dir(self) -> Path:
+        return self.runtime_dir or self.state_dir
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """Everything one peer is told when it starts.
+
+    `models_dirs` are searched first, in order. `port` None means the default one or the next free.
+    `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
+    at the start. `python` runs the children.
+    """
+
+    locations: Locations
+    models_dirs: tuple[Path, ...] = ()
+    embedded_dir: Path | None = None
+    preload: tuple[str, ...] = ()
+    engine: EngineKind = "torch"
+    fake_script: Path | None = None
+    fake_token_interval_ms: int = 0
+    python: str = sys.executable
+    device: str = "cpu"
+    host: str = "127.0.0.1"
+    port: int | None = None
+    context_limit_tokens: int = 32_768
+    max_live_requests: int = 64
+    max_body_bytes: int = 64 * 1024 * 1024
+    # All bodies being read or answered at one time: one slow client must not cost gigabytes.
+    max_intake_bytes: int = 512 * 1024 * 1024
+    drain_s: float = 30.0
+    child_start_s: float = 120.0
+    child_silence_s: float = 3.0
+    write_stall_s: float = 60.0

@@ -1,0 +1,167 @@
+"""The peer's side of one engine process: loads, and answers on their way.
+
+It turns the engine's messages into futures of jobs and into mailboxes of attempts. Which model
+should be loaded when is decided in `residency.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cortex.engine.errors import CortexError
+from cortex.engine.messages import (
+    Cancel,
+    Generate,
+    GenerateFailed,
+    JobFailed,
+    Load,
+    Loaded,
+    Message,
+    Progress,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+    Waiting,
+)
+from cortex.engine.types import Finished, Stage, Usage
+
+from .children import ChildSlot, ChildSpec
+from .errors import from_info
+from .mailbox import Mailbox
+from .types import ModelInfo
+
+
+@dataclass(slots=True)
+class _Job:
+    outcome: asyncio.Future[CortexError | None]
+    on_stage: Callable[[Stage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one request. `on_end` is called once, when the engine is done with it."""
+
+    request_id: str
+    epoch: int
+    mailbox: Mailbox
+    on_end: Callable[[], None]
+
+
+class EngineSide:
+    """`on_death` is told after everything in flight has been failed."""
+
+    def __init__(
+        self, spec: ChildSpec, tasks: asyncio.TaskGroup, on_death: Callable[[], None]
+    ) -> None:
+        self.slot = ChildSlot(spec, tasks, self._hear, self._fail_all)
+        self._on_death = on_death
+        self._jobs: dict[str, _Job] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._job_numbers = itertools.count(1)
+
+    async def load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
+        """Make a model ready; returns when it is.
+
+        Raises the engine's error, or EngineFailed where the process dies.
+        """
+        if self.slot.state != "up":
+            on_stage(Stage("starting"))
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        on_stage(Stage("loading"))
+        await self._run_job(
+            job_id, Load(job_id, model.id, str(model.dir), model.context_length), on_stage
+        )
+
+    async def unload(self, model_id: str) -> None:
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        await self._run_job(job_id, Unload(job_id, model_id), lambda _: None)
+
+    def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
+        """Let the engine begin; what it makes arrives in the attempt's mailbox."""
+        self._attempts[attempt.request_id] = attempt
+        self.slot.post(Generate(attempt.request_id, attempt.epoch, model_id, prompt))
+
+    def cancel(self, request_id: str) -> None:
+        """Stop working for a request, if the engine still is."""
+        attempt = self._attempts.get(request_id)
+        if attempt is not None:
+            self.slot.post(Cancel(request_id, attempt.epoch))
+            self._end(attempt)
+
+    def _new_job_id(self) -> str:
+        return f"job-{next(self._job_numbers)}"
+
+    async def _run_job(
+        self, job_id: str, message: Load | Unload, on_stage: Callable[[Stage], None]
+    ) -> None:
+        job = _Job(asyncio.get_running_loop().create_future(), on_stage)
+        self._jobs[job_id] = job
+        self.slot.post(message)
+        try:
+            error = await job.outcome
+        finally:
+            del self._jobs[job_id]
+        if error is not None:
+            raise error
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case Step():
+                for part in message.parts:
+                    self._hear_part(part)
+            case Waiting():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.put_stage(message.stage)
+            case GenerateFailed():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.end(from_info(message.error))
+                    self._end(attempt)
+            case Progress():
+                if message.job_id in self._jobs:
+                    self._jobs[message.job_id].on_stage(message.stage)
+            case Loaded() | Unloaded():
+                self._settle(message.job_id, None)
+            case JobFailed():
+                self._settle(message.job_id, from_info(message.error))
+            case _:
+                pass
+
+    def _hear_part(self, part: StepPart) -> None:
+        attempt = self._attempt_of(part.request_id, part.epoch)
+        if attempt is None:
+            return
+        if part.text or part.token_ids:
+            attempt.mailbox.put_text(part.text, part.token_ids)
+        if part.finish is not None:
+            attempt.mailbox.end(Finished(part.finish, part.usage or Usage(0, 0)))
+            self._end(attempt)
+
+    def _attempt_of(self, request_id: str, epoch: int) -> Attempt | None:
+        """The attempt that a message speaks of; None where it has been abandoned."""
+        attempt = self._attempts.get(request_id)
+        return attempt if attempt is not None and attempt.epoch == epoch else None
+
+    def _end(self, attempt: Attempt) -> None:
+        del self._attempts[attempt.request_id]
+        attempt.on_end()
+
+    def _settle(self, job_id: str, error: CortexError | None) -> None:
+        job = self._jobs.get(job_id)
+        if job is not None and not job.outcome.done():
+            job.outcome.set_result(error)
+
+    def _fail_all(self, error: CortexError) -> None:
+        self._on_death()
+        for job_id in self._jobs:
+            self._settle(job_id, error)
+        for attempt in tuple(self._attempts.values()):
+            attempt.mailbox.end(error)
+            self._end(attempt)

@@ -1,0 +1,58 @@
+"""What can go wrong in a peer, beside what the engine's tree already names.
+
+    CortexError
+     ├─ UnsupportedParameter   a known field asks for something that is not built
+     ├─ NotFound               no such route
+     ├─ MethodNotAllowed       the route exists, the method does not
+     ├─ RequestTooLarge        a body over the limit
+     ├─ NoPeer                 nobody answers at an address
+     ├─ PortInUse              an asked-for port is taken
+     └─ CannotListen           an address that is not ours to listen on
+
+It knows the codes of both trees, so that an error a remote peer sent becomes the same class here.
+"""
+
+from __future__ import annotations
+
+from cortex.engine import errors as engine_errors
+from cortex.engine.errors import CortexError, ErrorInfo
+
+
+class UnsupportedParameter(CortexError): ...
+
+
+class NotFound(CortexError): ...
+
+
+class MethodNotAllowed(CortexError): ...
+
+
+class RequestTooLarge(CortexError): ...
+
+
+class NoPeer(CortexError): ...
+
+
+class PortInUse(CortexError): ...
+
+
+class CannotListen(CortexError): ...
+
+
+_OURS: tuple[type[CortexError], ...] = (
+    UnsupportedParameter,
+    NotFound,
+    MethodNotAllowed,
+    RequestTooLarge,
+    NoPeer,
+    PortInUse,
+    CannotListen,
+)
+
+
+def from_info(info: ErrorInfo) -> CortexError:
+    """The error again, whichever of the two trees its code belongs to."""
+    for error in _OURS:
+        if error.code() == info.code:
+            return error(info.message, info.hint, param=info.param)
+    return engine_errors.from_info(info)

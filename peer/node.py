@@ -1,0 +1,207 @@
+"""One peer's inside: its text process, its engine process, its models, and the way of a request.
+
+No port, no HTTP: the server puts those around it, and a command without a running peer uses it
+bare. A request goes text process, residency, engine; whoever stops reading its events stops its
+work, whatever stage it is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
+from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage
+
+from .catalogue import Catalogue, scan
+from .children import SlotState
+from .commands import engine_spec, text_spec
+from .config import PeerConfig
+from .engine_side import Attempt, EngineSide
+from .mailbox import Mailbox
+from .residency import Residency, Ticket
+from .text_side import TextSide
+from .types import ModelInfo
+
+# Attempts at one request are numbered for the day when a second one is made.
+_FIRST_EPOCH = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChildHealth:
+    state: SlotState
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    engine: ChildHealth
+    text: ChildHealth
+    model: str | None
+    loading: str | None
+    live_requests: int
+    is_draining: bool
+
+
+class Node:
+    """Use as `async with Node(config) as node`; the children live as long as the block."""
+
+    def __init__(self, config: PeerConfig) -> None:
+        self.config = config
+        self._catalogue = Catalogue(())
+        self._stack = AsyncExitStack()
+        self._live_requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._is_draining = False
+
+    async def __aenter__(self) -> Self:
+        self._catalogue = await asyncio.to_thread(scan, self.config)
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._text = TextSide(text_spec(self.config), tasks)
+        self._engine = EngineSide(engine_spec(self.config), tasks, self._forget_resident)
+        self._residency = Residency(self._engine.load, self._engine.unload, tasks)
+        self._stack.push_async_callback(self._close_children)
+        self._text.slot.wake()
+        self._engine.slot.wake()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def health(self) -> NodeHealth:
+        return NodeHealth(
+            engine=ChildHealth(self._engine.slot.state, self._engine.slot.pid),
+            text=ChildHealth(self._text.slot.state, self._text.slot.pid),
+            model=self._residency.resident_id,
+            loading=self._residency.loading_id,
+            live_requests=self._live_requests,
+            is_draining=self._is_draining,
+        )
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """What can be served now, looked up afresh; the first one is the default."""
+        self._catalogue = await asyncio.to_thread(scan, self.config)
+        return self._catalogue.models
+
+    async def preload(self, model_id: str) -> None:
+        """Return when the model is in the engine.
+
+        Raises ModelNotFound, or what the load failed with.
+        """
+        model = await self._find(model_id)
+        outcome: asyncio.Future[CortexError | None] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(model, lambda _: None, lambda: outcome.set_result(None), outcome.set_result)
+        self._residency.ask(ticket)
+        try:
+            error = await outcome
+        finally:
+            self._residency.give_back(ticket)
+        if error is not None:
+            raise error
+
+    async def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
+        """The events of one answer: stages, one Accepted, stages again, text, one Finished.
+
+        Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
+        be served at all come before Accepted.
+        """
+        with self._admitted():
+            model = await self._find(request.model)
+            self._check_vision(model, request)
+            request_id = secrets.token_hex(8)
+            yield Stage("preparing")
+            # A cold engine takes seconds to start: let it do so while the prompt is made.
+            self._engine.slot.wake()
+            prepared = await self._text.prepare(request_id, model, request)
+            yield Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
+            async with aclosing(self._answer(request_id, model, prepared.prompt)) as events:
+                async for event in events:
+                    yield event
+
+    async def drained(self) -> None:
+        """Take no more requests; return when the last one has ended."""
+        self._is_draining = True
+        await self._idle.wait()
+
+    async def _answer(
+        self, request_id: str, model: ModelInfo, prompt: bytes
+    ) -> AsyncIterator[Event]:
+        mailbox = Mailbox()
+
+        def begin() -> None:
+            attempt = Attempt(
+                request_id, _FIRST_EPOCH, mailbox, lambda: self._residency.give_back(ticket)
+            )
+            self._engine.start(attempt, model.id, prompt)
+
+        ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
+        self._residency.ask(ticket)
+        try:
+            while True:
+                event = await mailbox.get()
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            self._engine.cancel(request_id)
+            self._residency.give_back(ticket)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._is_draining:
+            raise Overloaded("this peer is going away", "ask another peer, or this one later")
+        if self._live_requests >= self.config.max_live_requests:
+            raise Overloaded(
+                f"{self._live_requests} requests are under way, which is the most this peer takes",
+                "try again in a moment",
+            )
+        self._live_requests += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._live_requests -= 1
+            if self._live_requests == 0:
+                self._idle.set()
+
+    async def _find(self, model_id: str) -> ModelInfo:
+        known = {model.id: model for model in self._catalogue.models}
+        if model_id not in known:
+            await self.models()  # it may have been put there since
+        return self._catalogue.find(model_id)
+
+    def _check_vision(self, model: ModelInfo, request: ChatRequest) -> None:
+        has_images = any(
+            isinstance(part, ImagePart) for turn in request.messages for part in turn.content
+        )
+        if not has_images or model.sees_images:
+            return
+        other = self.suggestion()
+        raise VisionUnsupported(
+            f"model '{model.id}' takes text only, and the request holds a picture"
+            + (f"; '{other}' sees pictures" if other else ""),
+            f"choose {other}" if other else "leave the pictures out",
+        )
+
+    def suggestion(self) -> str | None:
+        """The id of a model here that sees pictures."""
+        model = self._catalogue.first_with_vision()
+        return None if model is None else model.id
+
+    def _forget_resident(self) -> None:
+        self._residency.forget()
+
+    async def _close_children(self) -> None:
+        await asyncio.gather(self._text.slot.close(), self._engine.slot.close())

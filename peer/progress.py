@@ -1,0 +1,62 @@
+"""What a stream says beside the answer: stages and the accepted prompt, as SSE comment text.
+
+Every SSE parser skips comments, so plain clients see nothing; `client.py` reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any, cast
+
+from cortex.engine.types import Accepted, ImageTokens, Stage
+
+_PREFIX = "cortex "
+_STAGE_NAMES: frozenset[str] = frozenset(typing.get_args(typing.get_type_hints(Stage)["name"]))
+
+
+def to_comment(event: Stage | Accepted) -> str:
+    """The comment's text, without the colon."""
+    if isinstance(event, Stage):
+        plain: dict[str, Any] = {"stage": event.name}
+        if event.done or event.total:
+            plain |= {"done": event.done, "total": event.total, "unit": event.unit}
+    else:
+        images = [{"width": i.width, "height": i.height, "tokens": i.tokens} for i in event.images]
+        plain = {
+            "accepted": {
+                "prompt_tokens": event.prompt_tokens,
+                "max_tokens": event.max_tokens,
+                "images": images,
+            }
+        }
+    return _PREFIX + json.dumps(plain, separators=(",", ":"))
+
+
+def from_comment(text: str) -> Stage | Accepted | None:
+    """The event again; None for a comment that is not ours, or that a newer peer words anew."""
+    text = text.strip()
+    if not text.startswith(_PREFIX):
+        return None
+    try:
+        plain: Any = json.loads(text.removeprefix(_PREFIX))
+        if "accepted" in plain:
+            return _accepted(plain["accepted"])
+        if plain["stage"] not in _STAGE_NAMES:
+            return None
+        return Stage(
+            cast(Any, plain["stage"]),
+            int(plain.get("done", 0)),
+            int(plain.get("total", 0)),
+            str(plain.get("unit", "")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _accepted(plain: Any) -> Accepted:
+    images = tuple(
+        ImageTokens(int(image["width"]), int(image["height"]), int(image["tokens"]))
+        for image in plain["images"]
+    )
+    return Accepted(int(plain["prompt_tokens"]), images, int(plain.get("max_tokens", 0)))

@@ -1,0 +1,26 @@
+"""The values a peer speaks of. Frozen, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex.engine.types import Capability
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that can be served. `dir` is empty for a model on another machine.
+
+    `context_length` is in tokens and already lowered to the operator's limit.
+    """
+
+    id: str
+    dir: Path | None
+    capabilities: tuple[Capability, ...]
+    context_length: int
+    created_s: int
+
+    @property
+    def sees_images(self) -> bool:
+        return "vision" in self.capabilities

@@ -1,0 +1,126 @@
+"""A child speaks first, answers, and ends when its parent is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import textwrap
+from pathlib import Path
+
+from cortex.engine.frames import pack_message, read_message
+from cortex.engine.messages import Alive, Load, Loaded, Message
+
+_ECHO = textwrap.dedent(
+    """
+    import sys, threading, time
+    from cortex.engine.child import run_child
+    from cortex.engine.messages import Alive, Loaded
+
+    class Echo:
+        def __init__(self, send):
+            self.send = send
+        async def handle(self, message):
+            if message.job_id == "bug":
+                raise ValueError("the client's own words")
+            threading.Thread(target=self.answer, args=(message,)).start()
+        def answer(self, message):
+            self.send(Loaded(message.job_id, message.model_id, 0, 0.0))
+            if message.job_id == "stuck":
+                time.sleep(600)
+        def alive(self):
+            return Alive(1, 2, 3)
+        async def close(self):
+            pass
+
+    run_child(int(sys.argv[1]), Echo)
+    """
+)
+
+
+class Parent:
+    """The other end of a child's socket."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.process = process
+        self.writer = writer
+        self._reader = reader
+
+    def say(self, job_id: str) -> None:
+        self.writer.write(pack_message(Load(job_id, "m", "/m", 1)))
+
+    async def hear(self) -> Message | None:
+        async with asyncio.timeout(20):
+            return await read_message(self._reader)
+
+    async def end(self) -> int:
+        self.writer.close()
+        async with asyncio.timeout(5):
+            return await self.process.wait()
+
+
+async def start_echo() -> Parent:
+    ours, theirs = socket.socketpair()
+    fd = theirs.fileno()
+    links = Path(__file__).parent.parent.parent / ".links"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _ECHO,
+        str(fd),
+        pass_fds=(fd,),
+        env={"PYTHONPATH": str(links)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    theirs.close()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    return Parent(process, reader, writer)
+
+
+async def test_child_says_alive_first_and_answers_from_any_thread() -> None:
+    parent = await start_echo()
+    assert await parent.hear() == Alive(1, 2, 3)
+    parent.say("a")
+    assert await parent.hear() == Loaded("a", "m", 0, 0.0)
+    assert await parent.end() == 0
+
+
+async def test_child_goes_on_saying_alive() -> None:
+    parent = await start_echo()
+    assert [await parent.hear(), await parent.hear()] == [Alive(1, 2, 3)] * 2
+    await parent.end()
+
+
+async def test_child_ends_soon_even_with_a_stuck_thread() -> None:
+    parent = await start_echo()
+    parent.say("stuck")
+    assert isinstance(await parent.hear(), Alive)
+    assert isinstance(await parent.hear(), Loaded)
+    started = asyncio.get_running_loop().time()
+    await parent.end()
+    assert asyncio.get_running_loop().time() - started < 2
+
+
+async def test_bug_in_a_handler_ends_the_child_without_logging_client_words() -> None:
+    parent = await start_echo()
+    parent.say("bug")
+    assert isinstance(await parent.hear(), Alive)
+    assert await parent.hear() is None
+    assert await parent.end() == 1
+    assert parent.process.stderr is not None
+    log = (await parent.process.stderr.read()).decode()
+    assert "type=ValueError" in log
+    assert "own words" not in log
+
+
+async def test_bytes_that_are_no_frame_end_the_child() -> None:
+    parent = await start_echo()
+    parent.writer.write(b"\x00\x00\x00\x01\xc1")
+    assert isinstance(await parent.hear(), Alive)
+    assert await parent.hear() is None
+    assert await parent.end() == 1

@@ -1,0 +1,245 @@
+"""Pictures: golden pixels, every mode a file may have, and bytes that mean harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cortex.engine.errors import InvalidImage, ModelInvalid
+from cortex.engine.images import (
+    image_tokens,
+    measure_image,
+    open_image,
+    prepare_image,
+    smart_resize,
+)
+from cortex.engine.preprocessor import (
+    PixelBudget,
+    Preprocessor,
+    pixel_budget,
+    read_preprocessor,
+)
+
+_GOLDEN = Path(__file__).parent.parent / "golden"
+_CASES: list[dict[str, Any]] = json.loads((_GOLDEN / "preprocess/preprocess.json").read_text())[
+    "cases"
+]
+_ROWS: list[list[Any]] = json.loads((_GOLDEN / "preprocess/smart_resize.json").read_text())["rows"]
+_PUBLISHED = Preprocessor(16, 2, 2, 65536, 16777216)
+_SMALL_BUDGET = PixelBudget(4096, 65536)
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes, extra: bytes = b"") -> bytes:
+    """A PNG made by hand, to say what Pillow would not write."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def pixels(data: bytes) -> list[Any]:
+    picture = open_image(data)
+    assert picture.mode == "RGB"
+    return [picture.getpixel((x, y)) for y in range(picture.height) for x in range(picture.width)]
+
+
+def test_sizes_are_those_of_the_reference() -> None:
+    for height, width, factor, low, high, out_height, out_width in _ROWS:
+        if out_height is None:
+            with pytest.raises(InvalidImage, match="aspect ratio of 201"):
+                smart_resize(height, width, factor, low, high)
+        else:
+            assert smart_resize(height, width, factor, low, high) == (out_height, out_width)
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda c: f"{c['image']}-{c['shortest_edge']}")
+def test_golden_pictures_have_the_golden_grid_and_pixels(case: dict[str, Any]) -> None:
+    data = (_GOLDEN / "images" / f"{case['image']}.png").read_bytes()
+    budget = PixelBudget(case["shortest_edge"], case["longest_edge"])
+    prepared = prepare_image(data, _PUBLISHED, budget)
+    assert list(prepared.grid_thw) == case["image_grid_thw"]
+    seen = image_tokens(prepared, _PUBLISHED)
+    assert seen.tokens == case["llm_tokens"] == measure_image(data, _PUBLISHED, budget)
+    rgb = np.frombuffer(prepared.rgb, np.uint8).reshape(seen.height, seen.width, 3)
+    for name in case["arrays"]:
+        if name.endswith("resized_rgb"):
+            with np.load(_GOLDEN / "preprocess" / "preprocess.npz") as arrays:
+                assert np.array_equal(rgb, arrays[name])
+
+
+def test_hash_tells_pictures_of_equal_bytes_and_other_shape_apart() -> None:
+    white = [encoded(Image.new("RGB", size, "white"), "PNG") for size in ((64, 128), (128, 64))]
+    hashes = {prepare_image(data, _PUBLISHED, _SMALL_BUDGET).hash for data in white}
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_the_four_formats_are_opened_whatever_they_are_called(form: str) -> None:
+    picture = open_image(encoded(Image.new("RGB", (40, 30), (250, 0, 0)), form))
+    assert picture.size == (40, 30)
+    assert np.allclose(picture.getpixel((20, 15)), (250, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "PPM", "ICO", "TGA"])
+def test_other_formats_are_refused(form: str) -> None:
+    with pytest.raises(InvalidImage, match="not a picture"):
+        open_image(encoded(Image.new("RGB", (16, 16)), form))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_text_named_png_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidImage):
+        open_image(data)
+
+
+def test_pixel_bombs_are_refused_before_decoding() -> None:
+    rows = b"\x00" * 1000
+    for width, height in ((30_000, 30_000), (10_000, 10_000), (8_000, 5_001)):
+        started_s = time.monotonic()
+        with pytest.raises(InvalidImage, match="40,000,000"):
+            open_image(png(width, height, 8, 2, rows))
+        assert time.monotonic() - started_s < 0.5
+
+
+def test_long_narrow_picture_is_refused_with_its_ratio() -> None:
+    with pytest.raises(InvalidImage, match="aspect ratio of 201 is over 200"):
+        open_image(encoded(Image.new("RGB", (402, 2)), "PNG"))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_truncated_picture_is_refused_by_name(form: str) -> None:
+    noise = Image.effect_noise((64, 64), 80).convert("RGB")
+    data = encoded(noise, form)
+    for keep in (0.3, 0.6, 0.9):
+        with pytest.raises(InvalidImage):
+            open_image(data[: int(len(data) * keep)])
+    with pytest.raises(InvalidImage, match=f"the {form} picture is broken"):
+        open_image(data[: int(len(data) * 0.6)])
+
+
+def test_flipped_bytes_never_raise_anything_else() -> None:
+    data = encoded(Image.effect_noise((24, 24), 80), "PNG")
+    for index in range(len(data)):
+        broken = data[:index] + bytes([data[index] ^ 0xFF]) + data[index + 1 :]
+        try:
+            open_image(broken)
+        except InvalidImage:
+            continue
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_camera_orientation_is_applied(orientation: int) -> None:
+    upright = Image.new("RGB", (48, 32), "white")
+    upright.paste((0, 0, 255), (0, 0, 16, 16))  # the mark belongs in the upper left corner
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)
+    stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = open_image(encoded(stored, "PNG", exif=exif))
+    assert picture.size == (48, 32)
+    assert picture.tobytes() == upright.tobytes()
+
+
+def test_cmyk_jpeg_keeps_its_colours() -> None:
+    cyan = open_image(encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG"))
+    assert np.allclose(cyan.getpixel((8, 8)), (0, 255, 255), atol=6)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+    rows = b"\0" + struct.pack(">4H", 0, 0x1234, 0x8000, 0xFFFF)
+    assert pixels(png(4, 1, 16, 0, rows)) == [(v,) * 3 for v in (0, 18, 128, 255)]
+
+
+def test_transparent_value_of_sixteen_bit_grey_is_white() -> None:
+    rows = b"\0" + struct.pack(">3H", 0x1233, 0x1234, 0x1235)
+    key = chunk(b"tRNS", struct.pack(">H", 0x1234))
+    assert pixels(png(3, 1, 16, 0, rows, key)) == [(18,) * 3, (255,) * 3, (18,) * 3]
+
+
+def test_transparent_colour_of_sixteen_bit_rgb_is_white() -> None:
+    rows = b"\0" + struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0, 0, 0)
+    key = chunk(b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))
+    assert pixels(png(2, 1, 16, 2, rows, key)) == [(255, 255, 255), (0, 0, 0)]
+
+
+def test_transparency_shows_white_in_every_mode() -> None:
+    half = encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 128)), "PNG")
+    assert pixels(half) == [(255, 127, 127)]
+    assert pixels(encoded(Image.new("LA", (1, 1), (0, 0)), "PNG")) == [(255, 255, 255)]
+    for mode, key in (("L", 7), ("RGB", (7, 7, 7)), ("P", 7)):
+        keyed = Image.new(mode, (1, 1), key)
+        assert pixels(encoded(keyed, "PNG", transparency=key)) == [(255, 255, 255)]
+    assert pixels(encoded(Image.new("1", (1, 1), 0), "PNG")) == [(0, 0, 0)]
+
+
+def test_animated_gif_shows_its_first_frame() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert set(pixels(data)) == {(255, 0, 0)}
+
+
+def test_budget_is_the_checkpoints_capped_at_a_megapixel() -> None:
+    assert pixel_budget(_PUBLISHED) == PixelBudget(65536, 1024 * 1024)
+    large = Preprocessor(16, 2, 2, 2_000_000, 3_000_000)
+    assert pixel_budget(large) == PixelBudget(2_000_000, 3_000_000)
+
+
+def test_golden_checkpoint_tells_its_preprocessing() -> None:
+    assert read_preprocessor(_GOLDEN / "qwen3_5") == Preprocessor(16, 2, 2, 4096, 65536)
+    assert read_preprocessor(_GOLDEN / "qwen3_5_text") is None
+
+
+def settings() -> dict[str, Any]:
+    path = _GOLDEN / "qwen3_5" / "preprocessor_config.json"
+    fields: dict[str, Any] = json.loads(path.read_text())
+    return fields
+
+
+def test_image_part_of_a_processor_config_is_read_and_old_names_win(tmp_path: Path) -> None:
+    image = {**settings(), "min_pixels": 1024, "max_pixels": 2048}
+    video = {**settings(), "size": {"shortest_edge": 1, "longest_edge": 9}}
+    whole = {"image_processor": image, "video_processor": video}
+    (tmp_path / "processor_config.json").write_text(json.dumps(whole))
+    assert read_preprocessor(tmp_path) == Preprocessor(16, 2, 2, 1024, 2048)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("image_mean", [0.48, 0.46, 0.41]),
+        ("image_std", None),
+        ("patch_size", 0),
+        ("merge_size", "2"),
+        ("temporal_patch_size", True),
+        ("do_resize", False),
+        ("resample", 2),
+        ("rescale_factor", 1.0),
+        ("image_processor_type", "CLIPImageProcessor"),
+        ("size", {"shortest_edge": 224}),
+    ],
+)
+def test_setting_that_cannot_be_honoured_is_refused_by_name(
+    tmp_path: Path, field: str, value: Any
+) -> None:
+    text = json.dumps({**settings(), field: value})
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(ModelInvalid, match="longest_edge" if field == "size" else field):
+        read_preprocessor(tmp_path)

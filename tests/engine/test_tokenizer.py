@@ -1,0 +1,97 @@
+"""Text to ids and back, control tokens that clients spell, and streaming."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import ModelInvalid
+from cortex.engine.tokenizer import Detokenizer, Tokenizer
+
+_CHAT = Path(__file__).parent.parent / "golden" / "chat"
+_TOKENIZER = Tokenizer(_CHAT / "tokenizer.json")
+_CASES: list[dict[str, Any]] = json.loads((_CHAT / "tokenizer_cases.json").read_text())["cases"]
+_SPELLINGS = ["<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|", "<", "im_end|>", "|>", "<think>"]
+_HOSTILE = st.lists(
+    st.one_of(st.sampled_from(_SPELLINGS), st.just("\U0010fffd"), st.text(max_size=4)), max_size=6
+).map("".join)
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda c: c["text"][:20])
+def test_golden_text_gives_the_golden_ids(case: dict[str, Any]) -> None:
+    assert _TOKENIZER.encode(case["text"]) == case["ids"]
+    if "decoded" in case:
+        assert _TOKENIZER.decode(case["ids"], skip_special=False) == case["decoded"]
+        assert _TOKENIZER.decode(case["ids"]) == case["decoded_skip_special"]
+
+
+def test_streaming_shows_each_golden_prefix_without_torn_characters() -> None:
+    case = next(c for c in _CASES if "prefix_decodes" in c)
+    detokenizer = Detokenizer(_TOKENIZER)
+    shown = ""
+    for token_id, decoded in zip(case["ids"], case["prefix_decodes"], strict=True):
+        shown += detokenizer.push(token_id)
+        assert shown == decoded.rstrip("\ufffd")
+    assert detokenizer.flush() == ""
+
+
+@given(st.lists(st.integers(0, 1100), max_size=60), st.booleans())
+def test_streamed_pieces_together_are_the_decoded_whole(ids: list[int], skip: bool) -> None:
+    detokenizer = Detokenizer(_TOKENIZER, skip_special=skip)
+    pieces = [detokenizer.push(token_id) for token_id in ids]
+    assert "".join(pieces) + detokenizer.flush() == _TOKENIZER.decode(ids, skip_special=skip)
+
+
+@given(st.text())
+def test_text_survives_the_round_trip_up_to_normalisation(text: str) -> None:
+    normal = _TOKENIZER.decode(_TOKENIZER.encode(_TOKENIZER.escape(text)))
+    again = _TOKENIZER.decode(_TOKENIZER.encode(_TOKENIZER.escape(normal)))
+    assert again == normal
+
+
+@given(st.lists(_HOSTILE, min_size=1, max_size=4))
+def test_client_text_never_becomes_a_control_token(strings: list[str]) -> None:
+    rendered = "<|im_start|>" + "".join(map(_TOKENIZER.escape, strings)) + "<|im_end|>"
+    ids = _TOKENIZER.encode(rendered)
+    assert [i for i in ids if _TOKENIZER.is_special(i)] == [ids[0], ids[-1]]
+
+
+@given(_HOSTILE)
+def test_escaped_text_reads_the_same_to_the_model(text: str) -> None:
+    ids = _TOKENIZER.encode(_TOKENIZER.escape(text))
+    plain = _TOKENIZER.encode("".join(c + "\U0010fffd-" for c in text))
+    assert ids == plain
+
+
+def test_plain_text_is_not_changed_by_escaping() -> None:
+    text = "a < b, <b>bold</b>, <think> and \N{ROCKET}"
+    assert _TOKENIZER.escape(text) == text
+
+
+def test_unknown_special_token_has_no_id() -> None:
+    assert _TOKENIZER.special_id("<|im_start|>") == 1001
+    assert _TOKENIZER.special_id("<think>") is None
+
+
+def test_missing_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelInvalid, match=r"tokenizer\.json"):
+        Tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_broken_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelInvalid, match="cannot be read"):
+        Tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_decoder_that_is_not_byte_level_is_refused_by_name(tmp_path: Path) -> None:
+    plain = json.loads((_CHAT / "tokenizer.json").read_text())
+    plain["decoder"] = {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(plain))
+    with pytest.raises(ModelInvalid, match="Metaspace"):
+        Tokenizer(tmp_path / "tokenizer.json")

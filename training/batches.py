@@ -1,0 +1,165 @@
+"""Samples to tensors: patches and cell targets for the tower, token ids for the language model.
+
+A batch is a pure function of (recipe, seed, index), so that training resumes exactly. Pictures go
+through the engine's own preprocessing; the prompt is the template's own text.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import IterableDataset
+
+from cortex.engine.images import smart_resize
+from cortex.engine.patches import pixels_to_patches
+from cortex.engine.positions import rope_positions
+from training.cells import cell_targets
+from training.drawing.types import Picture, Sample
+from training.nano import (
+    CELL_PIXELS,
+    MAX_PIXELS,
+    MERGE,
+    MIN_PIXELS,
+    PATCH_PIXELS,
+    TEMPORAL,
+    prompt_text,
+    token_id,
+)
+
+Grid = tuple[int, int, int]
+IGNORED = -100
+_SPECIAL_IN_PROMPT = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
+_IMAGE_PAD = token_id("<|image_pad|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One picture as the tower takes it: bf16 [patches, values], grid, int64 [cells, slots]."""
+
+    patches: torch.Tensor
+    grid: Grid
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TowerBatch:
+    patches: torch.Tensor
+    grids: list[Grid]
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingBatch:
+    """Rows of one length class, padded on the right.
+
+    token_ids, labels [batch, tokens] (labels are IGNORED but on the answer and its end);
+    positions [3, batch, tokens]. `pictures` is None where no row has one.
+    """
+
+    pictures: TowerBatch | None
+    token_ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+
+
+def see(picture: Picture) -> Seen:
+    """Resize as the engine does, cut into patches, and say what each cell shows."""
+    width, height = picture.image.size
+    to_height, to_width = smart_resize(height, width, CELL_PIXELS, MIN_PIXELS, MAX_PIXELS)
+    image = picture.image
+    if (to_width, to_height) != (width, height):
+        image = image.resize((to_width, to_height), Image.Resampling.BICUBIC)
+    rgb = torch.from_numpy(np.array(image, dtype=np.uint8))
+    patches = pixels_to_patches(rgb, PATCH_PIXELS, MERGE, TEMPORAL).to(torch.bfloat16)
+    rows, columns = to_height // CELL_PIXELS, to_width // CELL_PIXELS
+    targets = cell_targets(picture.glyphs, rows, columns, to_width / width, to_height / height)
+    grid = (1, to_height // PATCH_PIXELS, to_width // PATCH_PIXELS)
+    return Seen(patches, grid, torch.from_numpy(targets))
+
+
+def tower_batch(pictures: Sequence[Picture]) -> TowerBatch:
+    return _join([see(p) for p in pictures])
+
+
+def _join(seen: Sequence[Seen]) -> TowerBatch:
+    return TowerBatch(
+        torch.cat([s.patches for s in seen]),
+        [s.grid for s in seen],
+        torch.cat([s.targets for s in seen]),
+    )
+
+
+def encode_prompt(text: str, pads: int) -> list[int]:
+    """Token ids of a prompt: special tokens by name, every other byte as itself."""
+    ids: list[int] = []
+    while text:
+        name = next((n for n in (*_SPECIAL_IN_PROMPT, "<|image_pad|>") if text.startswith(n)), None)
+        if name is None:
+            ids.extend(text[0].encode())
+            text = text[1:]
+            continue
+        ids.extend([token_id(name)] * (pads if name == "<|image_pad|>" else 1))
+        text = text[len(name) :]
+    return ids
+
+
+def reading_batches(samples: Sequence[Sample], rows_per_batch: int) -> list[ReadingBatch]:
+    """Micro-batches of rows of similar length: little padding, little memory."""
+    rows: list[tuple[list[int], int, Seen | None]] = []
+    for sample in samples:
+        seen = see(sample.picture) if sample.picture else None
+        cells = len(seen.targets) if seen else 0
+        prompt = encode_prompt(prompt_text(sample.question, with_picture=seen is not None), cells)
+        answer = [*sample.answer.encode(), token_id("<|im_end|>")]
+        rows.append((prompt + answer, len(prompt), seen))
+    rows.sort(key=lambda row: len(row[0]))
+    return [
+        _reading_batch(rows[i : i + rows_per_batch]) for i in range(0, len(rows), rows_per_batch)
+    ]
+
+
+def _reading_batch(rows: Sequence[tuple[list[int], int, Seen | None]]) -> ReadingBatch:
+    longest = max(len(ids) for ids, _, _ in rows)
+    token_ids = torch.full((len(rows), longest), token_id("<|endoftext|>"), dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    positions = torch.zeros((3, len(rows), longest), dtype=torch.long)
+    for n, (ids, prompt_length, seen) in enumerate(rows):
+        row = torch.tensor(ids)
+        token_ids[n, : len(ids)] = row
+        # The label of a position is the token after it.
+        labels[n, prompt_length - 1 : len(ids) - 1] = row[prompt_length:]
+        axes = rope_positions(ids, [seen.grid] if seen else [], MERGE, _IMAGE_PAD).axes
+        positions[:, n, : len(ids)] = torch.tensor(axes)
+    pictures = [seen for _, _, seen in rows if seen]
+    return ReadingBatch(_join(pictures) if pictures else None, token_ids, labels, positions)
+
+
+class BatchStream(IterableDataset[Any]):
+    """Batches `first`, `first + 1`, ... made by worker processes from their index alone."""
+
+    def __init__(self, make: Callable[[random.Random, int], Any], seed: int, first: int) -> None:
+        self._make, self._seed, self._first = make, seed, first
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = torch.utils.data.get_worker_info()
+        index, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        index += self._first
+        while True:
+            yield self._make(random.Random(f"{self._seed}:{index}"), index)
+            index += stride
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """A batch with its tensors on a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, TowerBatch | ReadingBatch):
+        moved = {f.name: to_device(getattr(value, f.name), device) for f in fields(value)}
+        return type(value)(**cast("dict[str, Any]", moved))
+    return value

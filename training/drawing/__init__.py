@@ -1,0 +1,14 @@
+"""Pictures that the project draws itself, with the truth about them.
+
+`Book` is what is drawn from, `Picture` what comes out. The names below are the whole door.
+"""
+
+from .book import Book, evaluation_book, training_book
+from .line import draw_line
+from .page import draw_page
+from .types import Facts, Glyph, Picture, Sample
+
+__all__ = [
+    "Book", "Facts", "Glyph", "Picture", "Sample",
+    "draw_line", "draw_page", "evaluation_book", "training_book",
+]  # fmt: skip

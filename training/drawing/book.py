@@ -1,0 +1,64 @@
+"""Everything one side draws from: its fonts, layouts and word lists.
+
+There are two sides, training and evaluation. They share drawing code and question wordings and
+nothing else; `tests/training` holds them to it by hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .fonts import FONTS_FOLDER, FontShelf
+from .layouts import Layouts
+from .layouts_evaluation import EVALUATION_LAYOUTS
+from .layouts_training import TRAINING_LAYOUTS
+from .printed import Scraps
+
+WORDS_FOLDER = Path(__file__).parent.parent / "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The word lists of one side; each field is one file."""
+
+    words: tuple[str, ...]
+    syllables: tuple[str, ...]
+    products: tuple[str, ...]
+    shop_first: tuple[str, ...]
+    shop_second: tuple[str, ...]
+    shop_kind: tuple[str, ...]
+    streets: tuple[str, ...]
+    towns: tuple[str, ...]
+    payments: tuple[str, ...]
+    thanks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    shelf: FontShelf
+    layouts: Layouts
+    words: Words
+    scraps: Scraps
+
+
+def training_book() -> Book:
+    return _book("training", TRAINING_LAYOUTS)
+
+
+def evaluation_book() -> Book:
+    return _book("evaluation", EVALUATION_LAYOUTS)
+
+
+def _book(side: str, layouts: Layouts) -> Book:
+    words = Words(**{name: _read(side, name) for name in Words.__dataclass_fields__})
+    lines = layouts.lines[0]
+    scraps = Scraps(
+        words.words, words.syllables, words.products, lines.date_patterns, lines.moneys
+    )
+    return Book(FontShelf(FONTS_FOLDER / side), layouts, words, scraps)
+
+
+def _read(side: str, name: str) -> tuple[str, ...]:
+    text = (WORDS_FOLDER / side / f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())

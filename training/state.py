@@ -1,0 +1,125 @@
+"""The trainee: the engine's own model with its training-only head, its optimisers, its checkpoint."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cortex.engine.models.qwen3_5 import GatedDeltaNet, Qwen35
+from cortex.engine.models.qwen3_5_config import parse_config
+from training.cells import CellReader
+from training.nano import model_config, write_folder
+
+
+class Trainee(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Qwen35(parse_config(model_config()))
+        self.cell_reader = CellReader(self.model.config.text.hidden_size)
+
+
+def new_trainee(seed: int) -> Trainee:
+    """A freshly initialised model."""
+    torch.manual_seed(seed)
+    trainee = Trainee()
+    nn.init.normal_(trainee.model.language_model.embed_tokens.weight, std=0.05)
+    tower = trainee.model.visual
+    assert tower is not None
+    nn.init.normal_(tower.pos_embed.weight, std=0.02)
+    for module in trainee.modules():
+        if isinstance(module, GatedDeltaNet):
+            # Time steps from 0.001 to 0.1: heads that forget fast beside heads that hardly do.
+            heads = module.dt_bias.shape[0]
+            steps = torch.logspace(math.log10(0.001), math.log10(0.1), heads)
+            module.dt_bias.data = steps + torch.log(-torch.expm1(-steps))
+    return trainee
+
+
+@dataclass(frozen=True, slots=True)
+class Optimisers:
+    """Muon for the matrices inside blocks (Jordan et al., 2024), AdamW for everything else."""
+
+    muon: torch.optim.Optimizer
+    adamw: torch.optim.Optimizer
+
+    def step(self, lr: float) -> None:
+        for optimiser in (self.muon, self.adamw):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * group["lr_scale"]
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+
+def new_optimisers(trainee: Trainee) -> Optimisers:
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in trainee.named_parameters():
+        in_block = ".layers." in name or ".blocks." in name
+        (matrices if in_block and parameter.ndim == 2 else others).append(parameter)
+    muon = torch.optim.Muon(
+        [{"params": matrices, "lr_scale": 1.0}],
+        weight_decay=0.05,
+        momentum=0.95,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    adamw = torch.optim.AdamW(
+        [{"params": others, "lr_scale": 1.0}], betas=(0.9, 0.98), weight_decay=0.0
+    )
+    return Optimisers(muon, adamw)
+
+
+def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, step: int) -> None:
+    """Written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    content = {
+        "trainee": trainee.state_dict(),
+        "muon": optimisers.muon.state_dict(),
+        "adamw": optimisers.adamw.state_dict(),
+        "step": step,
+    }
+    torch.save(content, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, trainee: Trainee, optimisers: Optimisers) -> int:
+    """Restore a state of our own making; the number of steps done."""
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    trainee.load_state_dict(content["trainee"])
+    optimisers.muon.load_state_dict(content["muon"])
+    optimisers.adamw.load_state_dict(content["adamw"])
+    return int(content["step"])
+
+
+_PREFIXES = (("language_model.", "model.language_model."), ("visual.", "model.visual."))
+
+
+def export_weights(model: Qwen35, folder: Path) -> None:
+    """The published layout: bf16 safetensors with the published names, and the other files."""
+    write_folder(folder)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        keep = name.endswith(("linear_attn.A_log", "linear_attn.norm.weight"))
+        value = parameter.detach().to("cpu", torch.float32 if keep else torch.bfloat16)
+        tensors[_published(name)] = value.contiguous()
+    temporary = folder / "model.safetensors.tmp"
+    save_file(tensors, temporary, metadata={"format": "pt"})
+    os.replace(temporary, folder / "model.safetensors")
+
+
+def import_weights(model: Qwen35, folder: Path) -> None:
+    """Start from published weights, where the training state is gone."""
+    tensors = load_file(folder / "model.safetensors")
+    own = {name: tensors[_published(name)].float() for name, _ in model.named_parameters()}
+    model.load_state_dict(own)
+
+
+def _published(name: str) -> str:
+    return next(name.replace(own, out, 1) for own, out in _PREFIXES if name.startswith(own))

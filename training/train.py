@@ -1,0 +1,230 @@
+"""Train cortex-nano: `python -m training.train --state runs/nano`. One command, resumable, seeded.
+
+Two stages. First the tower alone learns to name the characters of each cell on dense pages; then
+the whole model learns to read out and answer, with the tower's task kept on. The learning rate
+warms up, stays, and falls over the last quarter of a stage; a stage can be lengthened later.
+The curve goes to curve.csv beside the state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from training.batches import (
+    IGNORED,
+    BatchStream,
+    ReadingBatch,
+    TowerBatch,
+    reading_batches,
+    to_device,
+    tower_batch,
+)
+from training.cells import cell_accuracy, cell_loss
+from training.drawing import draw_page, training_book
+from training.nano import token_id
+from training.state import (
+    Trainee,
+    export_weights,
+    import_weights,
+    load_state,
+    new_optimisers,
+    new_trainee,
+    save_state,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Steps and sizes of both stages. Changing a number changes the model: write it in the card."""
+
+    seed: int = 20261121
+    tower_steps: int = 2000
+    tower_pages: int = 32
+    tower_lr: float = 2e-3
+    reading_steps: int = 4000
+    reading_samples: int = 32
+    reading_rows: int = 16
+    reading_lr: float = 1.5e-3
+    # The curriculum reaches its full breadth after this share of the reading steps.
+    curriculum_share: float = 0.35
+    cell_loss_weight: float = 0.3
+    warmup_steps: int = 50
+    decay_share: float = 0.25
+
+    def lr(self, peak: float, step: int, steps: int) -> float:
+        """Warm-up, plateau, linear fall to a fiftieth."""
+        fall = (steps - step) / max(1.0, steps * self.decay_share)
+        return peak * min(1.0, (step + 1) / self.warmup_steps, max(0.02, fall))
+
+    def level(self, reading_step: int) -> float:
+        return min(1.0, reading_step / max(1.0, self.reading_steps * self.curriculum_share))
+
+
+class MakeBatch:
+    """The batch of an index: tower pages first, reading after. Lives in a worker process."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._book: Any = None
+
+    def __call__(self, rng: random.Random, index: int) -> TowerBatch | list[ReadingBatch]:
+        torch.set_num_threads(1)
+        self._book = self._book or training_book()
+        recipe, book = self._recipe, self._book
+        if index < recipe.tower_steps:
+            return tower_batch([draw_page(rng, book) for _ in range(recipe.tower_pages)])
+        from training.questions import sample
+
+        level = recipe.level(index - recipe.tower_steps)
+        samples = [sample(rng, book, level) for _ in range(recipe.reading_samples)]
+        return reading_batches(samples, recipe.reading_rows)
+
+
+def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Cell rows [cells, hidden], the loss of naming their characters, and the accuracy."""
+    cells = trainee.model.encode_images(batch.patches, batch.grids)
+    logits = trainee.cell_reader(cells)
+    return cells, cell_loss(logits, batch.targets), cell_accuracy(logits, batch.targets)
+
+
+def reading_loss(trainee: Trainee, batch: ReadingBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    """Cross-entropy of the answers, plus the tower's share left to the caller as metrics."""
+    model = trainee.model
+    embeddings = model.embed(batch.token_ids)
+    metrics: dict[str, float] = {}
+    extra = embeddings.new_zeros(())
+    if batch.pictures is not None:
+        cells, extra, metrics["cell_accuracy"] = tower_loss(trainee, batch.pictures)
+        pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
+        embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
+    hidden = model(embeddings, batch.positions)
+    answered = batch.labels != IGNORED
+    logits = model.logits(hidden[answered])
+    labels = batch.labels[answered]
+    loss = functional.cross_entropy(logits, labels)
+    right = logits.argmax(-1) == labels
+    wrong_in_row = torch.zeros(len(batch.labels), device=labels.device).index_add_(
+        0, answered.nonzero()[:, 0], (~right).float()
+    )
+    metrics["token_accuracy"] = right.float().mean().item()
+    metrics["answer_accuracy"] = (wrong_in_row == 0).float().mean().item()
+    metrics["loss"] = loss.item()
+    metrics["cell_loss"] = extra.item()
+    return loss + extra * trainee.cell_weight, metrics
+
+
+def train(recipe: Recipe, args: argparse.Namespace) -> None:
+    device = torch.device(args.device)
+    trainee = new_trainee(recipe.seed)
+    trainee.cell_weight = recipe.cell_loss_weight
+    if args.start_from:
+        import_weights(trainee.model, args.start_from)
+    trainee.to(device)
+    optimisers = new_optimisers(trainee)
+    state_file = args.state / "state.pt"
+    step = load_state(state_file, trainee, optimisers) if state_file.exists() else args.first_step
+    stream = BatchStream(MakeBatch(recipe), recipe.seed, step)
+    loader = DataLoader(
+        stream, batch_size=None, num_workers=args.workers,
+        prefetch_factor=4 if args.workers else None,
+    )  # fmt: skip
+    started_s = saved_s = time.monotonic()
+    last_step = recipe.tower_steps + recipe.reading_steps
+    for batch in loader:
+        elapsed_s = time.monotonic() - started_s
+        if step >= last_step or elapsed_s > args.minutes * 60:
+            break
+        metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
+        step += 1
+        if step % 20 == 0:
+            log(args.state / "curve.csv", step, elapsed_s, metrics)
+        if time.monotonic() - saved_s > 240:
+            save_state(state_file, trainee, optimisers, step)
+            saved_s = time.monotonic()
+    save_state(state_file, trainee, optimisers, step)
+    if args.export:
+        export_weights(trainee.model, args.export)
+    print(f"stopped at step {step} of {last_step}; state in {state_file}")
+
+
+def to_batch(batch: Any, device: torch.device) -> TowerBatch | list[ReadingBatch]:
+    if isinstance(batch, list):
+        return [to_device(b, device) for b in cast("list[Any]", batch)]
+    return to_device(batch, device)
+
+
+def train_step(
+    recipe: Recipe,
+    trainee: Trainee,
+    optimisers: Any,
+    batch: TowerBatch | list[ReadingBatch],
+    step: int,
+) -> dict[str, float]:
+    """One optimiser step on one batch; its metrics."""
+    device_type = next(trainee.parameters()).device.type
+    metrics: dict[str, float] = {}
+    if isinstance(batch, TowerBatch):
+        with torch.autocast(device_type, torch.bfloat16):
+            _, loss, accuracy = tower_loss(trainee, batch)
+        loss.backward()
+        metrics = {"cell_loss": loss.item(), "cell_accuracy": accuracy}
+        lr = recipe.lr(recipe.tower_lr, step, recipe.tower_steps)
+    else:
+        for part in batch:
+            with torch.autocast(device_type, torch.bfloat16):
+                loss, part_metrics = reading_loss(trainee, part)
+            (loss / len(batch)).backward()
+            for name, value in part_metrics.items():
+                metrics[name] = metrics.get(name, 0.0) + value / len(batch)
+        lr = recipe.lr(recipe.reading_lr, step - recipe.tower_steps, recipe.reading_steps)
+    torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+    optimisers.step(lr)
+    return {"lr": lr, **metrics}
+
+
+_COLUMNS = ("step", "seconds", "lr", "loss", "cell_loss", "cell_accuracy", "token_accuracy",
+            "answer_accuracy")  # fmt: skip
+
+
+def log(path: Path, step: int, elapsed_s: float, metrics: dict[str, float]) -> None:
+    """A line on the terminal and a row of the curve."""
+    row = {"step": step, "seconds": round(elapsed_s), **metrics}
+    print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state", type=Path, default=Path("runs/nano"))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the trainer")
+    parser.add_argument("--export", type=Path, help="write the weights there when stopping")
+    parser.add_argument("--start-from", type=Path, help="a folder with weights to start from")
+    parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
+    parser.add_argument("--tower-steps", type=int, default=Recipe.tower_steps)
+    parser.add_argument("--reading-steps", type=int, default=Recipe.reading_steps)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.state.mkdir(parents=True, exist_ok=True)
+    train(Recipe(tower_steps=args.tower_steps, reading_steps=args.reading_steps), args)
+
+
+if __name__ == "__main__":
+    main()
