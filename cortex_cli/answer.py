@@ -25,11 +25,13 @@ from cortex.engine.types import (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`time_to_first_token_s` and `tokens_per_s` are None where too little came to tell."""
+    """What is None was not told, or too little came to tell: an answer may be cut anywhere."""
 
     text: str
     finish_reason: FinishReason
-    usage: Usage
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int
     images: tuple[ImageTokens, ...]
     time_to_first_token_s: float | None
     tokens_per_s: float | None
@@ -45,9 +47,7 @@ class Listener(Protocol):
     def text(self, piece: str) -> None: ...
 
 
-def receive(
-    events: Generator[Event], listener: Listener, clock: Callable[[], float]
-) -> Answer:
+def receive(events: Generator[Event], listener: Listener, clock: Callable[[], float]) -> Answer:
     """Take an answer in to its end, or to the KeyboardInterrupt that stops it."""
     arriving = _Arriving(asked_s=clock())
     finish_reason: FinishReason = "cancelled"
@@ -88,19 +88,23 @@ class _Arriving:
         self.num_tokens += len(delta.token_ids)
 
     def answer(self, finish_reason: FinishReason) -> Answer:
-        accepted = self.accepted or Accepted(0, (), 0)
-        usage = self.usage or Usage(accepted.prompt_tokens, self.num_tokens)
+        usage, accepted = self.usage, self.accepted
+        prompt_tokens = accepted.prompt_tokens if accepted else None
+        # A peer over HTTP sends text without its tokens; its count comes with the end, or not.
+        num_tokens = self.num_tokens or (None if self.pieces else 0)
         return Answer(
             text="".join(self.pieces),
             finish_reason=finish_reason,
-            usage=usage,
-            images=accepted.images,
+            prompt_tokens=usage.prompt_tokens if usage else prompt_tokens,
+            completion_tokens=usage.completion_tokens if usage else num_tokens,
+            cached_tokens=usage.cached_tokens if usage else 0,
+            images=accepted.images if accepted else (),
             time_to_first_token_s=None if self.first_s is None else self.first_s - self.asked_s,
-            tokens_per_s=self._tokens_per_s(usage),
+            tokens_per_s=self._tokens_per_s(usage.completion_tokens if usage else num_tokens),
         )
 
-    def _tokens_per_s(self, usage: Usage) -> float | None:
+    def _tokens_per_s(self, num_tokens: int | None) -> float | None:
         # The first token ends the wait; the rate is that of the tokens after it.
-        if self.first_s is None or usage.completion_tokens < 2 or self.last_s <= self.first_s:
+        if self.first_s is None or not num_tokens or self.last_s <= self.first_s:
             return None
-        return (usage.completion_tokens - 1) / (self.last_s - self.first_s)
+        return (num_tokens - 1) / (self.last_s - self.first_s) if num_tokens > 1 else None

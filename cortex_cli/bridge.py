@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
@@ -100,9 +100,7 @@ async def _started(source: AsyncGenerator[T]) -> _Pump[T]:
     return _Pump(source)
 
 
-async def _held(
-    manager: AbstractAsyncContextManager[T], leave: asyncio.Event
-) -> AsyncGenerator[T]:
+async def _held(manager: AbstractAsyncContextManager[T], leave: asyncio.Event) -> AsyncGenerator[T]:
     async with manager as value:
         yield value
         await leave.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from typer.completion import get_completion_script
+from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage]
 
 Shell = Literal["bash", "zsh", "fish"]
 SHELLS: tuple[Shell, ...] = get_args(Shell)

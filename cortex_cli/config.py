@@ -6,6 +6,7 @@ the system and what the terminal can do are read here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ class EngineWishes:
     engine: EngineKind
     fake_script: Path | None
     fake_token_interval_ms: int
+
+
+def this_invocation() -> Invocation:
+    """The one that this process is."""
+    return read_environment(os.environ)
 
 
 def read_environment(environ: Mapping[str, str]) -> Invocation:

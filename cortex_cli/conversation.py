@@ -14,7 +14,7 @@ from cortex.engine.types import ChatRequest, ImagePart, Message, SamplingWish, T
 class Wishes:
     """What the command line asked for, the same for every turn; None leaves it to the model."""
 
-    model: str
+    model: str | None = None
     system: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
@@ -30,13 +30,13 @@ class Conversation:
         """Send a picture along with the next prompt."""
         self.pictures.append(picture)
 
-    def ask(self, prompt: str, *, seed: int, now_s: int) -> ChatRequest:
+    def ask(self, prompt: str, *, model: str, seed: int, now_s: int) -> ChatRequest:
         """The request for the next answer; pictures stand before the words about them."""
         content = (*self.pictures, TextPart(prompt))
         system = self.wishes.system
         opening = () if system is None else (Message("system", (TextPart(system),)),)
         return ChatRequest(
-            model=self.wishes.model,
+            model=model,
             messages=(*opening, *self.turns, Message("user", content)),
             seed=seed,
             now_s=now_s,

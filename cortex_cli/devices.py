@@ -1,15 +1,18 @@
-"""What `--gpu` means on this machine. Pure, but for counting what the NVIDIA driver shows.
+"""What can compute on this machine: the device that `--gpu` means, and whether torch is there.
 
-The driver lists its devices in a folder, so that counting them needs neither torch nor a library.
+The NVIDIA driver lists its devices in a folder: counting them needs neither torch nor a library.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import UsageProblem
+from cortex.peer.config import EngineKind
+
+from .errors import EngineMissing, UsageProblem
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -53,3 +56,12 @@ def choose_device(wish: str, num_gpus: int) -> Device:
             "start one peer for each: --gpu 0, --gpu 1, each with its own --port.",
         )
     return Device(f"cuda:{wanted[0]}")
+
+
+def require_engine(engine: EngineKind = "torch") -> None:
+    """Raises EngineMissing where `engine` needs torch and there is none; it is not loaded here."""
+    if engine == "torch" and find_spec("torch") is None:
+        raise EngineMissing(
+            "there is no torch here to compute with.",
+            "pip install 'cortex-fleet[engine]', or ask another peer with --peer HOST:PORT",
+        )

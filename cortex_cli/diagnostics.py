@@ -64,6 +64,11 @@ class Diagnostics:
     def line(self, text: str) -> None:
         self.write(f"{text}\n")
 
+    def notice(self, text: str) -> None:
+        """Something worth a person's glance; a script did not ask."""
+        if self.is_terminal:
+            self.line(text)
+
     def error(self, message: str, hint: str = "") -> None:
         self.line(f"error: {_sentence(message)}")
         if hint:

@@ -1,8 +1,9 @@
 """What the command line itself refuses, before any peer is asked.
 
-    CortexError
-     ├─ UsageProblem       the command cannot mean anything as it was typed (exit 2)
-     └─ OutputFailed       the answer could not be written where it should go
+CortexError
+ ├─ UsageProblem     the command cannot mean anything as it was typed (exit 2)
+ ├─ EngineMissing    the packages that compute are not installed
+ └─ OutputFailed     the answer could not be written where it should go
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from cortex.engine.errors import CortexError
 class UsageProblem(CortexError): ...
 
 
+class EngineMissing(CortexError): ...
+
+
 class OutputFailed(CortexError): ...
 
 
 class ReaderGone(Exception):
-    """Whoever read our standard output has closed it: nothing is left to say, and nobody to tell."""
+    """Whoever read our standard output has closed it: nobody is left to tell."""

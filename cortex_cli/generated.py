@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 def _reference() -> str:
     command = typer.main.get_command(app)
     # The width is ours, not the terminal's in which somebody happened to generate.
-    context = command.make_context(PROGRAM, [], resilient_parsing=True, terminal_width=100)
+    context = typer.Context(command, resilient_parsing=True, terminal_width=100)
     text = get_docs_for_click(obj=command, ctx=context, name=PROGRAM, title="The commands")
     return text.strip().replace("\b\n", "") + "\n"
 

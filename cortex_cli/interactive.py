@@ -28,7 +28,7 @@ ctrl-d        leave"""
 class Talk(Protocol):
     """What a conversation needs of whoever answers."""
 
-    def answer(self, prompt: str) -> None:
+    def answer(self, prompt: str) -> object:
         """Answer and show it; raises CortexError where there is no answer."""
         ...
 

@@ -6,14 +6,13 @@ command imports what it needs when it runs.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from typer.completion import completion_init
+from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 
 from cortex.engine.errors import CortexError
 
@@ -23,7 +22,7 @@ from .commands.completion import completion
 from .commands.models import models
 from .commands.peer import peer
 from .commands.verify import verify
-from .config import Invocation, read_environment
+from .config import Invocation, this_invocation
 from .errors import ReaderGone
 from .options import Verbose
 
@@ -47,8 +46,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _command in (chat, peer, models, verify, completion):
-    app.command()(_command)
+app.command()(chat)
+app.command()(peer)
+app.command()(models)
+app.command()(verify)
+app.command()(completion)
 
 
 def _show_version(wished: bool) -> None:
@@ -74,7 +76,7 @@ def root(
 
 def main() -> None:
     """What the console script calls."""
-    sys.exit(run(sys.argv[1:], read_environment(os.environ)))
+    sys.exit(run(sys.argv[1:], this_invocation()))
 
 
 def run(arguments: Sequence[str], invocation: Invocation) -> int:
@@ -102,6 +104,5 @@ def run(arguments: Sequence[str], invocation: Invocation) -> int:
 
 
 def _help_hint(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if isinstance(context, typer.Context) else PROGRAM
-    return f"see {path} -h"
+    # A wrong command knows the context it was typed in; what typer shows of that is not public.
+    return f"see {getattr(getattr(error, 'ctx', None), 'command_path', PROGRAM)} -h"

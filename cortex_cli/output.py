@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from .errors import OutputFailed, ReaderGone
 
@@ -67,9 +67,10 @@ def align(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def standard_output() -> Output:
     """Standard output, where a character that its encoding lacks is replaced, not fatal."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    return Output(sys.stdout)
+    stream: TextIO = sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return Output(cast(TextIO, stream))
 
 
 def abandon() -> None:

@@ -21,12 +21,17 @@ FROM_STDIN = "-"
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|data:)", re.IGNORECASE)
 
 
-def read_picture(argument: str, stdin: BinaryIO) -> ImagePart:
+def read_picture(argument: str, stdin: BinaryIO | None) -> ImagePart:
     """The bytes that `argument` names: a path, or `-` for standard input.
 
     Raises UsageProblem where there is nothing that could be a picture.
     """
     if argument == FROM_STDIN:
+        if stdin is None or stdin.isatty():
+            raise UsageProblem(
+                "--image - reads a picture from standard input, and there is none.",
+                "cortex chat --image - < receipt.png",
+            )
         return _checked(stdin.read(MAX_PICTURE_BYTES + 1), "standard input")
     if _ADDRESS.match(argument):
         raise _no_address(argument)

@@ -64,29 +64,32 @@ def describe_picture(name: str, seen: ImageTokens) -> str:
 
 def describe_answer(answer: Answer, peer: str) -> str:
     """Who answered, how fast, how much."""
-    usage = answer.usage
     parts = [peer]
     if answer.time_to_first_token_s is not None:
         parts.append(f"ttft {answer.time_to_first_token_s:.2f} s")
     if answer.tokens_per_s is not None:
         parts.append(f"{answer.tokens_per_s:,.0f} tok/s")
-    reused = f", {usage.cached_tokens:,} reused" if usage.cached_tokens else ""
-    parts.append(f"{usage.prompt_tokens:,} in{reused}")
-    parts.append(f"{usage.completion_tokens:,} out")
+    if answer.prompt_tokens is not None:
+        reused = f", {answer.cached_tokens:,} reused" if answer.cached_tokens else ""
+        parts.append(f"{answer.prompt_tokens:,} in{reused}")
+    if answer.completion_tokens is not None:
+        parts.append(f"{answer.completion_tokens:,} out")
     if ending := _ENDINGS.get(answer.finish_reason):
         parts.append(ending)
     return "   ".join(parts)
 
 
-def as_json(answer: Answer, *, model: str, peer: str, picture_names: Sequence[str]) -> dict[str, Any]:
+def as_json(
+    answer: Answer, *, model: str, peer: str, picture_names: Sequence[str]
+) -> dict[str, Any]:
     """The object of `--json`."""
     return {
         "schema": 1,
         "model": model,
         "answer": answer.text,
         "finish_reason": answer.finish_reason,
-        "prompt_tokens": answer.usage.prompt_tokens,
-        "completion_tokens": answer.usage.completion_tokens,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
         "ttft_s": _rounded(answer.time_to_first_token_s),
         "tokens_per_s": _rounded(answer.tokens_per_s),
         "peer": peer,

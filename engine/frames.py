@@ -86,8 +86,8 @@ def _packb(plain: Any) -> bytes:
 
 def _unpackb(data: bytes) -> Any:
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False)
-    except ValueError as error:
+        return cast(Any, msgpack.unpackb(data, raw=False, strict_map_key=False))
+    except (ValueError, TypeError) as error:  # TypeError: a map with a list for a key
         raise FrameError("a frame that is not msgpack") from error
 
 

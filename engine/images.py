@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import warnings
+from typing import cast
 
 from PIL import Image, ImageChops
 
@@ -126,15 +126,13 @@ def _image_tokens(height: int, width: int, preprocessor: Preprocessor, budget: P
 
 def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # Our own limit below is the lower one.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except Image.DecompressionBombError as error:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(f"over {max_image_pixels:,} pixels", max_image_pixels) from error
     except Exception as error:  # decoders raise nearly anything when bytes lie
         raise InvalidImage(
-            "the bytes are not a picture", "send a PNG, JPEG, GIF or WebP file"
+            "the bytes are not a PNG, JPEG, GIF or WebP picture",
+            "send the whole file, in one of these formats",
         ) from error
     if image.width * image.height > max_image_pixels:
         raise _too_large(f"{image.width}x{image.height} pixels", max_image_pixels)
@@ -175,10 +173,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _grey16_to_rgb(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
-    key = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # The transparent colour of a 16-bit file; Pillow keeps the upper byte of its pixels.
-        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if image.mode == "RGB" and "transparency" in image.info:
+        key = cast(tuple[int, int, int], image.info["transparency"])
+        if max(key) > 255:
+            # The transparent colour of a 16-bit file; Pillow keeps the upper byte of its pixels.
+            image.info["transparency"] = tuple(value >> 8 for value in key)
     coloured = image.convert("RGBA")
     white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, coloured).convert("RGB")

@@ -36,7 +36,6 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
         self._variables = dict(variables)
         try:
             self._template = environment.from_string(source)
@@ -58,7 +57,6 @@ class ChatTemplate:
         options = options or {}
         if taken := sorted(_OURS & options.keys()):
             raise InvalidRequest(f"chat_template_kwargs may not hold {taken[0]!r}")
-        now = datetime.fromtimestamp(now_s, UTC)
         variables = {**self._variables, "add_generation_prompt": True, **options}
         try:
             return self._template.render(
@@ -66,7 +64,8 @@ class ChatTemplate:
                     **variables,
                     "messages": messages,
                     "tools": list(tools) or None,
-                    "strftime_now": now.strftime,
+                    "strftime_now": datetime.fromtimestamp(now_s, UTC).strftime,
+                    "raise_exception": _raise_exception,
                 }
             )
         except jinja2.TemplateError as error:

@@ -56,6 +56,11 @@ class Tokenizer:
         )
         self._longest_special = max((len(s) for s in self._special_ids), default=0)
 
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token id; a model's embedding may be padded beyond it."""
+        return max(self._encoder.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
     def special_id(self, spelling: str) -> int | None:
         """The id of a control token, or None where this model has none of that name."""
         return self._special_ids.get(spelling)
@@ -155,7 +160,9 @@ def _require_byte_level(path: Path, encoder: tokenizers.Tokenizer) -> None:
 
 
 def _encode(encoder: tokenizers.Tokenizer, text: str) -> list[int]:
-    return encoder.encode(text, add_special_tokens=False).ids
+    # As a batch of one: only batches let other threads run meanwhile, and a long prompt takes
+    # seconds, in which a process must go on saying that it is alive.
+    return encoder.encode_batch_fast([text], add_special_tokens=False)[0].ids
 
 
 def _any_of(spellings: dict[str, int]) -> re.Pattern[str] | None:

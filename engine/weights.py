@@ -99,6 +99,11 @@ def load_weights(
     return sum(p.nbytes for p in model.parameters())
 
 
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """All tensors of one safetensors file. Raises ModelInvalid where it is not one."""
+    return dict(_tensors([file]))
+
+
 def _tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     for file in files:
         try:

@@ -24,9 +24,10 @@ from .types import ModelInfo
 
 logger = logging.getLogger(__name__)
 
-_ARCHITECTURES: dict[EngineKind, frozenset[str]] = {
-    "torch": frozenset({"qwen3_5", "qwen3_5_text"}),
-    "fake": frozenset({"fake"}),
+# Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
+_ARCHITECTURES: dict[EngineKind, tuple[str, ...]] = {
+    "torch": ("qwen3_5", "qwen3_5_text"),
+    "fake": ("fake",),
 }
 _EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -70,7 +71,10 @@ def scan(config: PeerConfig) -> Catalogue:
     for model_id, folder in _candidates(config):
         if model_id in models:
             continue
-        model = read_model(model_id, folder, config)
+        try:
+            model = read_model(model_id, folder, config)
+        except OSError:  # it went away while we looked
+            continue
         if model is not None:
             models[model_id] = model
     return Catalogue(tuple(models.values()))

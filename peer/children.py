@@ -28,6 +28,7 @@ _TICK_S = 0.5
 # A child ends within a second of its socket's closing; after this it is killed.
 _FAREWELL_S = 2.0
 
+# "stopped" starts again when needed; "failed" is a child that could not even start.
 SlotState = Literal["stopped", "starting", "up", "failed"]
 
 
@@ -67,6 +68,7 @@ class ChildSlot:
         self._life: asyncio.Task[None] | None = None
         self._started: asyncio.Future[CortexError | None] | None = None
         self._socket: _Socket | None = None
+        self._is_closed = False
 
     @property
     def pid(self) -> int | None:
@@ -74,7 +76,7 @@ class ChildSlot:
 
     def wake(self) -> None:
         """Begin to start the child, unless there is one; `ready` waits for it."""
-        if self._life is None:
+        if self._life is None and not self._is_closed:
             self.state = "starting"
             self._started = asyncio.get_running_loop().create_future()
             self._life = self._tasks.create_task(
@@ -88,6 +90,8 @@ class ChildSlot:
         """
         while self._life is not None and self.state in ("failed", "stopped"):
             await asyncio.wait({self._life})  # its burial
+        if self._is_closed:
+            raise EngineFailed(f"the {self.spec.name} process was stopped: this peer is ending")
         self.wake()
         assert self._started is not None
         # Shielded: one waiter's leaving does not end the start for the others.
@@ -101,7 +105,8 @@ class ChildSlot:
             self._socket.writer.write(pack_message(message))
 
     async def close(self) -> None:
-        """End the child and wait until it is gone."""
+        """End the child for good, and wait until it is gone."""
+        self._is_closed = True
         if self._life is not None:
             self._life.cancel()
             await asyncio.wait({self._life})
@@ -122,7 +127,7 @@ class ChildSlot:
         finally:
             was_up = self.state == "up"
             is_polite = ending in ("was stopped", "ended")
-            self.state = "stopped" if ending == "was stopped" else "failed"
+            self.state = "stopped" if was_up or ending == "was stopped" else "failed"
             if self._socket is not None:
                 ending += await _bury(self._socket, _FAREWELL_S if is_polite else 0)
             self._socket, self._life, self.last_alive = None, None, None

@@ -19,7 +19,10 @@ def engine_spec(config: PeerConfig) -> ChildSpec:
 
 def _engine_command(config: PeerConfig) -> tuple[str, ...]:
     if config.engine == "torch":
-        return (config.python, "-m", "cortex.engine.worker", "--device", config.device)
+        command = [config.python, "-m", "cortex.engine.worker", "--device", config.device]
+        if config.cpu_threads is not None:
+            command += ["--threads", str(config.cpu_threads)]
+        return tuple(command)
     command = [config.python, "-m", "cortex.engine.fake"]
     if config.fake_script is not None:
         command += ["--script", str(config.fake_script)]

@@ -41,7 +41,7 @@ class PeerConfig:
 
     `models_dirs` are searched first, in order. `port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children.
+    at the start. `python` runs the children. `cpu_threads` None is one a core.
     """
 
     locations: Locations
@@ -53,6 +53,7 @@ class PeerConfig:
     fake_token_interval_ms: int = 0
     python: str = sys.executable
     device: str = "cpu"
+    cpu_threads: int | None = None
     host: str = "127.0.0.1"
     port: int | None = None
     context_limit_tokens: int = 32_768

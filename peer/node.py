@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -54,7 +54,7 @@ class Node:
     def __init__(self, config: PeerConfig) -> None:
         self.config = config
         self._catalogue = Catalogue(())
-        self._stack = AsyncExitStack()
+        self._tasks = asyncio.TaskGroup()
         self._live_requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -62,11 +62,10 @@ class Node:
 
     async def __aenter__(self) -> Self:
         self._catalogue = await asyncio.to_thread(scan, self.config)
-        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._text = TextSide(text_spec(self.config), tasks)
-        self._engine = EngineSide(engine_spec(self.config), tasks, self._forget_resident)
-        self._residency = Residency(self._engine.load, self._engine.unload, tasks)
-        self._stack.push_async_callback(self._close_children)
+        await self._tasks.__aenter__()
+        self._text = TextSide(text_spec(self.config), self._tasks)
+        self._engine = EngineSide(engine_spec(self.config), self._tasks, self._forget_resident)
+        self._residency = Residency(self._engine.load, self._engine.unload, self._tasks)
         self._text.slot.wake()
         self._engine.slot.wake()
         return self
@@ -77,7 +76,9 @@ class Node:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        await asyncio.gather(self._text.slot.close(), self._engine.slot.close())
+        # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
+        await self._tasks.__aexit__(None, None, None)
 
     @property
     def health(self) -> NodeHealth:
@@ -111,7 +112,7 @@ class Node:
         if error is not None:
             raise error
 
-    async def chat(self, request: ChatRequest) -> AsyncIterator[Event]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
         """The events of one answer: stages, one Accepted, stages again, text, one Finished.
 
         Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
@@ -137,7 +138,7 @@ class Node:
 
     async def _answer(
         self, request_id: str, model: ModelInfo, prompt: bytes
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         mailbox = Mailbox()
 
         def begin() -> None:
@@ -159,7 +160,7 @@ class Node:
             self._residency.give_back(ticket)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _admitted(self) -> Generator[None]:
         if self._is_draining:
             raise Overloaded("this peer is going away", "ask another peer, or this one later")
         if self._live_requests >= self.config.max_live_requests:
@@ -202,6 +203,3 @@ class Node:
 
     def _forget_resident(self) -> None:
         self._residency.forget()
-
-    async def _close_children(self) -> None:
-        await asyncio.gather(self._text.slot.close(), self._engine.slot.close())

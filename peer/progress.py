@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import typing
-from typing import Any, cast
+from typing import Any
 
 from cortex.engine.types import Accepted, ImageTokens, Stage
 
@@ -45,7 +45,7 @@ def from_comment(text: str) -> Stage | Accepted | None:
         if plain["stage"] not in _STAGE_NAMES:
             return None
         return Stage(
-            cast(Any, plain["stage"]),
+            plain["stage"],
             int(plain.get("done", 0)),
             int(plain.get("total", 0)),
             str(plain.get("unit", "")),

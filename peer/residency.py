@@ -47,6 +47,7 @@ class Residency:
         self._queue: list[Ticket] = []
         self._loading: ModelInfo | None = None
         self._last_stage = Stage("loading")
+        self._num_deaths = 0
 
     @property
     def resident_id(self) -> str | None:
@@ -73,6 +74,7 @@ class Residency:
     def forget(self) -> None:
         """The engine process is gone, and what it held with it."""
         self._resident_id = None
+        self._num_deaths += 1
         self._holders.clear()
 
     def _pump(self) -> None:
@@ -91,13 +93,16 @@ class Residency:
 
     async def _switch(self, model: ModelInfo) -> None:
         self._last_stage = Stage("loading")
+        num_deaths = self._num_deaths
         error: CortexError | None = None
         try:
             if self._resident_id is not None:
                 leaving, self._resident_id = self._resident_id, None
                 await self._unload(leaving)
             await self._load(model, self._tell)
-            self._resident_id = model.id
+            # The word that it is loaded and the engine's death can arrive together.
+            if num_deaths == self._num_deaths:
+                self._resident_id = model.id
         except CortexError as failure:
             logger.warning("load failed model=%s code=%s", model.id, failure.code())
             error = failure

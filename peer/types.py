@@ -10,7 +10,7 @@ from cortex.engine.types import Capability
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model that can be served. `dir` is empty for a model on another machine.
+    """A model that can be served. `dir` is None for a model on another peer.
 
     `context_length` is in tokens and already lowered to the operator's limit.
     """

@@ -1,4 +1,4 @@
-"""The trainee: the engine's own model with its training-only head, its optimisers, its checkpoint."""
+"""The trainee: the engine's own model with its training-only head, optimisers and checkpoint."""
 
 from __future__ import annotations
 

@@ -6,18 +6,12 @@ no difference here.
 
 from __future__ import annotations
 
-import random
-import shutil
 import sys
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import EngineWishes, Invocation, peer_config
+from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
     Engine,
@@ -31,15 +25,8 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from cortex.engine.types import ImagePart
-    from cortex.peer.client import Backend
-
-    from ..bridge import Bridge
     from ..conversation import Conversation
     from ..diagnostics import Diagnostics
-    from ..output import Output
-    from ..progress import ProgressLine
-    from ..teller import Form
 
 _MAX_SEED = 2**63 - 1
 _MAX_TOKENS = 2**31 - 1
@@ -145,36 +132,58 @@ def chat(
       git diff | cortex chat "write the commit message" --raw > message.txt
       cortex chat
     """
-    from ..conversation import Conversation, Wishes
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output
-    from ..pictures import FROM_STDIN, read_picture
-    from ..question import checked_text, find_prompt, look_at
+    from ..talker import answer_once_or_converse
 
     if as_json and raw:
         raise UsageProblem("--json and --raw exclude each other.")
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    pictures = image or []
-    if pictures.count(FROM_STDIN) > 1:
-        raise UsageProblem("standard input holds one picture; --image - was given twice.")
-    question = find_prompt(
-        prompt,
-        look_at(sys.stdin.buffer if sys.stdin else None),
-        stdin_is_picture=FROM_STDIN in pictures,
-        notice=diagnostics.line,
+    question, conversation = _read_question(
+        diagnostics, prompt, image or [], model, system, max_tokens, temperature
     )
-    conversation = Conversation(
-        Wishes(
-            model=model or "",
-            system=None if system is None else checked_text(system, "--system"),
-            max_tokens=max_tokens,
-            temperature=temperature,
+    answer_once_or_converse(
+        peer_config(
+            invocation.locations,
+            EngineWishes(models, engine, fake_script, fake_token_interval_ms),
         ),
-        pictures=[read_picture(name, sys.stdin.buffer) for name in pictures],
+        peer,
+        question,
+        conversation,
+        output=standard_output(),
+        diagnostics=diagnostics,
+        form="json" if as_json else "raw" if raw else "plain",
+        seed=seed,
     )
-    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms)
-    form: Form = "json" if as_json else "raw" if raw else "plain"
-    with _talk(invocation, wishes, peer, conversation, form, seed) as talk:
-        ...
+
+
+def _read_question(
+    diagnostics: Diagnostics,
+    prompt: str | None,
+    images: list[str],
+    model: str | None,
+    system: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+) -> tuple[str | None, Conversation]:
+    """Everything that is asked, read before anything is started: a typing error costs no wait."""
+    from ..conversation import Conversation, Wishes
+    from ..pictures import FROM_STDIN, read_picture
+    from ..question import checked_text, find_prompt, look_at
+
+    stdin = look_at(sys.stdin.buffer if sys.stdin else None)
+    if images.count(FROM_STDIN) > 1:
+        raise UsageProblem("standard input holds one picture; --image - was given twice.")
+    wishes = Wishes(
+        model=None if model is None else checked_text(model, "--model"),
+        system=None if system is None else checked_text(system, "--system"),
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )
+    question = find_prompt(
+        prompt, stdin, stdin_is_picture=FROM_STDIN in images, notice=diagnostics.line
+    )
+    pictures = [read_picture(name, stdin and stdin.stream) for name in images]
+    return question, Conversation(wishes, pictures=pictures)

@@ -8,6 +8,8 @@ All of it is functional, float32 inside, and safe for autograd.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch.nn import functional
 
@@ -92,8 +94,12 @@ def _chunks(
     tokens = q.shape[2]
     size = min(CHUNK_TOKENS, tokens)
     pad = -tokens % size
-    q, k, v = (functional.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, size)) for x in (q, k, v))
-    g, beta = (functional.pad(x, (0, pad)).unflatten(2, (-1, size)) for x in (g, beta))
+
+    def cut(x: torch.Tensor) -> torch.Tensor:  # [batch, heads, chunks, size, ...]
+        padded = functional.pad(x, (0, 0, 0, pad) if x.ndim == 4 else (0, pad))
+        return padded.reshape(*x.shape[:2], -1, size, *x.shape[3:])
+
+    q, k, v, g, beta = cut(q), cut(k), cut(v), cut(g), cut(beta)
 
     decay_sum = g.cumsum(dim=-1)  # G [batch, heads, chunks, size]
     lower = torch.ones(size, size, dtype=torch.bool, device=q.device).tril()
@@ -106,8 +112,11 @@ def _chunks(
     within = ((k_beta @ k.transpose(-1, -2)) * decay).tril(-1)
     # (I + within) [U | W] = [v_beta | k_beta exp(G)], by forward substitution.
     right = torch.cat((v_beta, k_beta * from_start), dim=-1)
-    solved = torch.linalg.solve_triangular(within, right, upper=False, unitriangular=True)
-    u, w = solved.split((v.shape[-1], k.shape[-1]), dim=-1)
+    solved = cast(
+        torch.Tensor,
+        torch.linalg.solve_triangular(within, right, upper=False, unitriangular=True),
+    )
+    u, w = solved[..., : v.shape[-1]], solved[..., v.shape[-1] :]
 
     scores = (q @ k.transpose(-1, -2)) * decay
     q_decayed = q * from_start

@@ -79,21 +79,26 @@ class GatedDeltaNet(nn.Module):
         c = self.config
         weight = self.conv1d.weight.squeeze(1)
         mixed, conv = causal_conv_silu(self.in_proj_qkv(x), weight, state.conv)
-        q, k, v = mixed.split((self.key_size, self.key_size, self.value_size), dim=-1)
-        z = self.in_proj_z(x).unflatten(-1, (c.linear_value_heads, -1))
+        q, k, v = mixed.tensor_split((self.key_size, 2 * self.key_size), dim=-1)
+        z = _heads(self.in_proj_z(x), c.linear_value_heads)
         beta = self.in_proj_b(x).sigmoid()
         # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
         g = -self.A_log.float().exp() * functional.softplus(
             self.in_proj_a(x).float() + self.dt_bias.float()
         )
         out, recurrent = gated_delta_rule(
-            q.unflatten(-1, (c.linear_key_heads, -1)),
-            k.unflatten(-1, (c.linear_key_heads, -1)),
-            v.unflatten(-1, (c.linear_value_heads, -1)),
+            _heads(q, c.linear_key_heads),
+            _heads(k, c.linear_key_heads),
+            _heads(v, c.linear_value_heads),
             g, beta, state.recurrent,
         )  # fmt: skip
         out = self.norm(out.to(x.dtype), z).flatten(-2)
         return self.out_proj(out), LinearState(conv, recurrent)
+
+
+def _heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """[..., heads * dim] to [..., heads, dim]."""
+    return x.reshape(*x.shape[:-1], num_heads, -1)
 
 
 class GatedAttention(nn.Module):
@@ -214,6 +219,10 @@ class Qwen35(nn.Module):
             else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.language_model.embed_tokens.weight.dtype
+
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[...] token ids to [..., hidden]."""
         return self.language_model.embed_tokens(token_ids)
@@ -221,7 +230,7 @@ class Qwen35(nn.Module):
     def encode_images(
         self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
     ) -> torch.Tensor:
-        """[patches, patch values] of all images, in merge-block order, to [merged cells, hidden]."""
+        """[patches, patch values] of all images, merge-block order, to [merged cells, hidden]."""
         assert self.visual is not None, "a text-only checkpoint never gets a prompt with images"
         return self.visual(patches, grids)
 

@@ -41,7 +41,7 @@ def resample_positions(table: torch.Tensor, grid: Grid, merge: int) -> torch.Ten
     rows, columns = merge_block_coordinates(grid, merge)
 
     def neighbours(index: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
-        at = torch.linspace(0, side - 1, count, dtype=torch.float32)[index]
+        at = index.float() * (side - 1) / max(1, count - 1)
         low = at.floor().long()
         return low, (low + 1).clamp(max=side - 1), at - low
 
@@ -93,8 +93,12 @@ class VisionAttention(nn.Module):
         start = 0
         for size, count in runs:
             end = start + size * count
-            qkv = [t[start:end].unflatten(0, (count, size)).transpose(1, 2) for t in (q, k, v)]
-            out = functional.scaled_dot_product_attention(*qkv)
+            shape = (count, size, self.num_heads, -1)
+            out = functional.scaled_dot_product_attention(
+                q[start:end].reshape(shape).transpose(1, 2),
+                k[start:end].reshape(shape).transpose(1, 2),
+                v[start:end].reshape(shape).transpose(1, 2),
+            )
             outs.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
             start = end
         return self.proj(torch.cat(outs))

@@ -9,8 +9,21 @@ import textwrap
 from pathlib import Path
 
 from cortex.engine.frames import pack_message, read_message
-from cortex.engine.messages import Alive, Load, Loaded, Message
+from cortex.engine.messages import (
+    Alive,
+    Generate,
+    Load,
+    Loaded,
+    Message,
+    Prepare,
+    Prepared,
+    Step,
+)
+from cortex.engine.types import ChatRequest, TextPart
+from cortex.engine.types import Message as Turn
 
+_ROOT = Path(__file__).parent.parent.parent
+_FAKE_DIR = str(_ROOT / "engine" / "assets" / "fake")
 _ECHO = textwrap.dedent(
     """
     import sys, threading, time
@@ -51,8 +64,11 @@ class Parent:
         self.writer = writer
         self._reader = reader
 
-    def say(self, job_id: str) -> None:
-        self.writer.write(pack_message(Load(job_id, "m", "/m", 1)))
+    def load(self, job_id: str) -> None:
+        self.say(Load(job_id, "m", "/m", 1))
+
+    def say(self, message: Message) -> None:
+        self.writer.write(pack_message(message))
 
     async def hear(self) -> Message | None:
         async with asyncio.timeout(20):
@@ -64,17 +80,16 @@ class Parent:
             return await self.process.wait()
 
 
-async def start_echo() -> Parent:
+async def start(*command: str) -> Parent:
+    """Run Python with the command and, as its last word, the socket."""
     ours, theirs = socket.socketpair()
     fd = theirs.fileno()
-    links = Path(__file__).parent.parent.parent / ".links"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-c",
-        _ECHO,
+        *command,
         str(fd),
         pass_fds=(fd,),
-        env={"PYTHONPATH": str(links)},
+        env={"PYTHONPATH": str(_ROOT / ".links")},
         stderr=asyncio.subprocess.PIPE,
     )
     theirs.close()
@@ -82,10 +97,14 @@ async def start_echo() -> Parent:
     return Parent(process, reader, writer)
 
 
+async def start_echo() -> Parent:
+    return await start("-c", _ECHO)
+
+
 async def test_child_says_alive_first_and_answers_from_any_thread() -> None:
     parent = await start_echo()
     assert await parent.hear() == Alive(1, 2, 3)
-    parent.say("a")
+    parent.load("a")
     assert await parent.hear() == Loaded("a", "m", 0, 0.0)
     assert await parent.end() == 0
 
@@ -98,7 +117,7 @@ async def test_child_goes_on_saying_alive() -> None:
 
 async def test_child_ends_soon_even_with_a_stuck_thread() -> None:
     parent = await start_echo()
-    parent.say("stuck")
+    parent.load("stuck")
     assert isinstance(await parent.hear(), Alive)
     assert isinstance(await parent.hear(), Loaded)
     started = asyncio.get_running_loop().time()
@@ -108,7 +127,7 @@ async def test_child_ends_soon_even_with_a_stuck_thread() -> None:
 
 async def test_bug_in_a_handler_ends_the_child_without_logging_client_words() -> None:
     parent = await start_echo()
-    parent.say("bug")
+    parent.load("bug")
     assert isinstance(await parent.hear(), Alive)
     assert await parent.hear() is None
     assert await parent.end() == 1
@@ -124,3 +143,52 @@ async def test_bytes_that_are_no_frame_end_the_child() -> None:
     assert isinstance(await parent.hear(), Alive)
     assert await parent.hear() is None
     assert await parent.end() == 1
+
+
+async def hear_all(parent: Parent, last: type[Message]) -> list[Message]:
+    """What the child says, up to the first message of a kind, without the heartbeats."""
+    heard: list[Message] = []
+    while not (heard and isinstance(heard[-1], last)):
+        message = await parent.hear()
+        assert message is not None
+        heard += [] if isinstance(message, Alive) else [message]
+    return heard
+
+
+async def test_text_and_fake_engine_processes_answer_a_question_together() -> None:
+    text = await start("-m", "cortex.engine.text", "--fd")
+    engine = await start("-m", "cortex.engine.fake", "--fd")
+    turn = Turn("user", (TextPart("Hello"),))
+    request = ChatRequest("fake", (turn,), seed=1, now_s=0, max_tokens=1)
+    text.say(Prepare("r", _FAKE_DIR, request, 32768))
+    engine.say(Load("j", "fake", _FAKE_DIR, 32768))
+    [prepared] = await hear_all(text, Prepared)
+    assert isinstance(prepared, Prepared)
+    await hear_all(engine, Loaded)
+    engine.say(Generate("r", 1, "fake", prepared.prompt))
+    step = (await hear_all(engine, Step))[-1]
+    assert isinstance(step, Step)
+    assert step.parts[0].finish == "length"
+    assert [await text.end(), await engine.end()] == [0, 0]
+
+
+async def test_text_process_never_loads_torch() -> None:
+    listing = "import sys, cortex.engine.text, cortex.engine.fake; print('torch' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        listing,
+        env={"PYTHONPATH": str(_ROOT / ".links")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert (await process.communicate())[0] == b"False\n"
+
+
+async def test_bad_script_ends_the_fake_engine_with_an_explanation(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text("{")
+    parent = await start("-m", "cortex.engine.fake", "--script", str(script), "--fd")
+    assert await parent.hear() is None
+    assert await parent.end() == 2
+    assert parent.process.stderr is not None
+    assert b"script.json cannot be read" in await parent.process.stderr.read()

@@ -4,11 +4,13 @@
 """
 
 from .book import Book, evaluation_book, training_book
+from .label import draw_label
 from .line import draw_line
 from .page import draw_page
+from .receipt import draw_receipt
 from .types import Facts, Glyph, Picture, Sample
 
 __all__ = [
     "Book", "Facts", "Glyph", "Picture", "Sample",
-    "draw_line", "draw_page", "evaluation_book", "training_book",
+    "draw_label", "draw_line", "draw_page", "draw_receipt", "evaluation_book", "training_book",
 ]  # fmt: skip

@@ -53,9 +53,7 @@ def evaluation_book() -> Book:
 def _book(side: str, layouts: Layouts) -> Book:
     words = Words(**{name: _read(side, name) for name in Words.__dataclass_fields__})
     lines = layouts.lines[0]
-    scraps = Scraps(
-        words.words, words.syllables, words.products, lines.date_patterns, lines.moneys
-    )
+    scraps = Scraps(words.words, words.syllables, words.products, lines.date_patterns, lines.moneys)
     return Book(FontShelf(FONTS_FOLDER / side), layouts, words, scraps)
 
 

@@ -80,9 +80,7 @@ class FontShelf:
         key = (face, size_px)
         found = self._open.get(key)
         if found is None:
-            font = ImageFont.truetype(
-                str(face), size_px, layout_engine=ImageFont.Layout.BASIC
-            )
+            font = ImageFont.truetype(str(face), size_px, layout_engine=ImageFont.Layout.BASIC)
             found = self._open[key] = SizedFont(font, size_px, {})
         return found
 

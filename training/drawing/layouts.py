@@ -22,9 +22,9 @@ Block = Literal[
 class ReceiptLayout:
     """Blocks from top to bottom; those in `optional` are left out now and then.
 
-    `item_pattern` knows {name}, {count} and {each}; the row's amount stands at the right.
-    `rule` is a character repeated over the width, or "line" for a drawn one.
-    `date_right` prints the time (or nothing) at the other side of the date.
+    `rule` is a character repeated over the width, "line" or "dashes" for a drawn one, or nothing.
+    `item_patterns` know {name} and {count}, `tax_labels` {rate}. Amounts stand in a column at the
+    right ("column") or follow their label ("beside").
     """
 
     name: str
@@ -38,6 +38,7 @@ class ReceiptLayout:
     items_upper: bool
     leader: str
     moneys: tuple[Money, ...]
+    amounts: Literal["column", "beside"]
     total_labels: tuple[str, ...]
     total_scale: float
     total_bold: bool
@@ -58,7 +59,7 @@ class LabelLayout:
     """
 
     name: str
-    rows: tuple[Literal["product", "price", "detail", "shop"], ...]
+    rows: tuple[Literal["product", "price", "detail"], ...]
     align: Align
     price_scale: float
     price_bold: bool

@@ -10,7 +10,7 @@ from .layouts import Align, LineLayout
 from .names import shop_name
 from .printed import any_cents, any_day, print_date, random_text
 from .sizes import CELL_PX, LEAST_PIXELS, choose_frame
-from .types import Facts, Picture
+from .types import Facts, Picture, Task
 
 _SMALLEST_TEXT_PX = 14.0
 _WIDEST_PX = 416
@@ -19,16 +19,18 @@ _WIDEST_PX = 416
 def draw_line(rng: random.Random, book: Book, max_chars: int) -> Picture:
     """One line of at most `max_chars` characters, whatever it says."""
     layout = rng.choice(book.layouts.lines)
-    roll = rng.random()
-    if max_chars < 8 or roll < 0.8:
+    text = ""
+    if max_chars >= 8 and rng.random() < 0.2:
+        text = _value_facts(rng, book, layout, rng.choice(("date", "total", "who"))).lines[0]
+    if not text or len(text) > max_chars:
         text = random_text(rng, book.scraps, max_chars)
-        return print_line(rng, book, layout.align, Facts((text,)))
-    if roll < 0.9:
-        return print_line(rng, book, layout.align, _date_facts(rng, layout, max_chars))
-    if roll < 0.97:
-        return print_line(rng, book, layout.align, _total_facts(rng, layout, max_chars))
-    name = shop_name(rng, book.words, max_chars)
-    return print_line(rng, book, layout.align, Facts((name,), shop=name))
+    return print_line(rng, book, layout.align, Facts((text,)))
+
+
+def draw_value_line(rng: random.Random, book: Book, value: Task) -> Picture:
+    """A line that says one thing: its "date", its "total" or "who" it is from."""
+    layout = rng.choice(book.layouts.lines)
+    return print_line(rng, book, layout.align, _value_facts(rng, book, layout, value))
 
 
 def print_line(rng: random.Random, book: Book, align: Align, facts: Facts) -> Picture:
@@ -71,15 +73,12 @@ def _fit(canvas: Canvas, text: str, pen: Pen) -> Pen:
     return pen
 
 
-def _date_facts(rng: random.Random, layout: LineLayout, max_chars: int) -> Facts:
-    date = print_date(any_day(rng), rng.choice(layout.date_patterns))
-    text = f"{rng.choice(layout.date_labels)} {date}".strip()
-    if len(text) > max_chars:
-        text = date = date[:max_chars].strip()
-    return Facts((text,), date=date)
-
-
-def _total_facts(rng: random.Random, layout: LineLayout, max_chars: int) -> Facts:
+def _value_facts(rng: random.Random, book: Book, layout: LineLayout, value: Task) -> Facts:
+    if value == "who":
+        name = shop_name(rng, book.words)
+        return Facts((name,), shop=name)
+    if value == "date":
+        date = print_date(any_day(rng), rng.choice(layout.date_patterns))
+        return Facts((f"{rng.choice(layout.date_labels)} {date}".strip(),), date=date)
     total = rng.choice(layout.moneys).print(any_cents(rng, 5))
-    text = f"{rng.choice(layout.total_labels)} {total}"
-    return Facts((text,), total=total) if len(text) <= max_chars else Facts((total,))
+    return Facts((f"{rng.choice(layout.total_labels)} {total}",), total=total)

@@ -1,7 +1,8 @@
 """How large a picture is drawn, so that the model's own resizing leaves the text readable.
 
-The model sees cells of 32 by 32 pixels and between 64 * 128 and 1024 * 128 pixels in all. Most pictures have
-sides of whole cells and are not resampled at all; some have any size; some are drawn larger.
+The model sees whole cells of 32 by 32 pixels, and as many pixels in all as the constants below
+allow. Most pictures have sides of whole cells and are not resampled; some have any size; some are
+drawn larger.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+# What a checkout can do. The first target that needs Python makes .venv and fills it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Two threads are what the tests and the demo are measured with, whatever the machine has.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: help demo test check generated verify eval-nano eval-hand clean
+
+help:
+	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
+	@echo "make test        run the tests"
+	@echo "make check       format, lint, types, import laws, generated files"
+	@echo "make generated   write completions/ and docs/commands.md again"
+	@echo "make verify      compare the engine's numbers with the golden folders"
+	@echo "make eval-nano   measure cortex-nano on 400 drawn pictures"
+	@echo "make eval-hand   measure cortex-nano on eight pictures made by other tools"
+	@echo "make clean       remove .venv"
+
+demo: $(INSTALLED)
+	@echo '$$ cortex chat --image examples/receipt.png "What is the total?"'
+	@$(BIN)/cortex chat --image examples/receipt.png "What is the total?"
+
+test: $(INSTALLED)
+	@$(BIN)/pytest -q
+
+check: $(INSTALLED)
+	@echo "format" && $(BIN)/ruff format --check -q .
+	@echo "lint" && $(BIN)/ruff check -q .
+	@echo "types" && $(BIN)/pyright --warnings
+	@echo "imports" && $(BIN)/lint-imports
+	@echo "generated files" && $(BIN)/python -m cortex.cli.generated . --check
+
+generated: $(INSTALLED)
+	@$(BIN)/python -m cortex.cli.generated .
+
+verify: $(INSTALLED)
+	@for folder in qwen3_5 qwen3_5_text units preprocess chat; do \
+		echo "tests/golden/$$folder"; $(BIN)/cortex verify tests/golden/$$folder || exit 1; \
+	done
+
+eval-nano: $(INSTALLED)
+	@$(BIN)/python -m training.evaluate
+
+eval-hand: $(INSTALLED)
+	@$(BIN)/python -m training.evaluate --hand
+
+clean:
+	rm -rf $(VENV)
+
+# The stamp is written last: an interrupted installation is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: cortex needs Python 3.11 or newer; $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1 || echo not there)."; \
+		echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
+	@echo "installing into $(VENV) (the first time takes minutes: torch is large)"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "hint: on Debian and Ubuntu, first: apt install python3-venv"; exit 1; } >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	@touch $@

@@ -1,0 +1,167 @@
+"""`cortex peer`: serve the API from this machine until told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config import EngineWishes, peer_config
+from ..options import Engine, FakeScript, FakeTokenInterval, ModelsDirs, Verbose, invocation_of
+
+if TYPE_CHECKING:
+    from cortex.peer.config import PeerConfig
+
+    from ..devices import Device
+    from ..diagnostics import Diagnostics
+    from ..output import Output
+
+
+def peer(
+    context: typer.Context,
+    gpu: Annotated[
+        str,
+        typer.Option(
+            "--gpu",
+            metavar="all|cpu|N",
+            envvar="CORTEX_GPU",
+            help="What computes: the NVIDIA devices, else the CPU; the CPU; device N.",
+        ),
+    ] = "all",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="ID",
+            envvar="CORTEX_MODEL",
+            help="Load this model at the start instead of at the first request.",
+            show_default=False,
+        ),
+    ] = None,
+    models: ModelsDirs = None,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            envvar="CORTEX_PORT",
+            min=0,
+            max=65535,
+            help="Which port; 0 takes any. Otherwise 13131, or the next that is free.",
+            show_default=False,
+        ),
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="DIR",
+            envvar="CORTEX_STATE_DIR",
+            file_okay=False,
+            help="Where the peer keeps what it must remember.",
+            show_default=False,
+        ),
+    ] = None,
+    python: Annotated[
+        str,
+        typer.Option(
+            "--python",
+            metavar="FILE",
+            envvar="CORTEX_PYTHON",
+            help="The Python that runs the engine. Otherwise the one that runs this command.",
+            show_default=False,
+        ),
+    ] = sys.executable,
+    engine: Engine = "torch",
+    fake_script: FakeScript = None,
+    fake_token_interval_ms: FakeTokenInterval = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Serve the OpenAI API from this machine, until ctrl-c.
+
+    The first ctrl-c lets running answers end, the second stops at once.
+
+    \b
+      cortex peer
+      cortex peer --gpu 0 --model ID --models /data/models
+      cortex peer --host 0.0.0.0 --port 8000
+    """
+    from dataclasses import replace
+
+    from ..devices import choose_device, count_gpus, require_engine
+    from ..diagnostics import show_logs, standard_error
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    show_logs(verbose=invocation.verbose)
+    device = choose_device(gpu, count_gpus())
+    if python == sys.executable:
+        require_engine(engine)
+    locations = invocation.locations
+    if state_dir is not None:
+        locations = replace(locations, state_dir=state_dir)
+    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms)
+    config = replace(
+        peer_config(locations, wishes),
+        preload=tuple(model or ()),
+        python=python,
+        device=device.name,
+        host=host,
+        port=port,
+    )
+    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    _serve(config, device, standard_output(), diagnostics)
+
+
+def _serve(config: PeerConfig, device: Device, output: Output, diagnostics: Diagnostics) -> None:
+    import asyncio
+    import signal
+    import time
+
+    from cortex.peer.catalogue import scan
+    from cortex.peer.server import Server, run_peer
+
+    from ..diagnostics import INTERRUPTED
+
+    began_s = time.monotonic()
+    for line in describe_start(config, device, [found.id for found in scan(config).models]):
+        output.line(line)
+
+    def ready(server: Server) -> None:
+        for line in describe_ready(config.host, server.address, time.monotonic() - began_s):
+            output.line(line)
+
+    ended_by = asyncio.run(run_peer(config, on_ready=ready, on_notice=diagnostics.line))
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> list[str]:
+    from importlib.metadata import version
+
+    computes = "nothing: the engine is fake" if config.engine == "fake" else device.name
+    note = f"   ({device.note})" if device.note and config.engine != "fake" else ""
+    found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
+    return [
+        f"cortex {version('cortex-fleet')}",
+        f"device {computes}{note}",
+        f"models {found}",
+    ]
+
+
+def describe_ready(host: str, address: str, took_s: float) -> list[str]:
+    reach = (
+        "this machine only; add --host 0.0.0.0 to serve the network"
+        if host in ("127.0.0.1", "::1", "localhost")
+        else "open to everyone who reaches this machine: there are no keys yet"
+    )
+    return [
+        f"api    http://{address}/v1   {reach}",
+        f'ready in {took_s:.1f} s.   Try: cortex chat "hello"',
+    ]

@@ -1,0 +1,210 @@
+"""An engine process without an engine: `python -m cortex.engine.fake --fd N`.
+
+Speaks the whole engine protocol and computes nothing: each next token is a hash of every token
+before it and of the pictures, so that one token lost, doubled or torn anywhere changes everything
+after it; or the answer is read from a script. Either way it is a pure function of the prompt and
+the answer so far, and can be resumed anywhere. Ships on purpose: whatever stands around an engine
+can be tried at full speed, on any machine. Takes every folder with a byte-level tokenizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .child import Send, run_child
+from .errors import CortexError, InternalError, InvalidRequest, ModelNotFound, to_info
+from .fake_answer import Answer, HashSource, ScriptSource, TokenSource
+from .frames import unpack_value
+from .messages import (
+    Alive,
+    Cancel,
+    Generate,
+    GenerateFailed,
+    JobFailed,
+    Load,
+    Loaded,
+    Message,
+    Progress,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+    Waiting,
+)
+from .tokenizer import Tokenizer
+from .types import FinishReason, Prompt, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class FakeConfig:
+    """`replies` are played in turn, one per assistant turn; none means hashed answers."""
+
+    replies: tuple[str, ...] = ()
+    token_interval_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class _Request:
+    generate: Generate
+    answer: Answer
+
+
+class FakeService:
+    """Loads at once, and steps all its requests together, one token each a tick."""
+
+    def __init__(self, config: FakeConfig, send: Send) -> None:
+        self._config = config
+        self._send = send
+        self._models: dict[str, Tokenizer] = {}
+        self._requests: dict[str, _Request] = {}
+        self._has_work = asyncio.Event()
+        self._num_steps = 0
+        self._loop = asyncio.create_task(self._run())
+
+    async def handle(self, message: Message) -> None:
+        match message:
+            case Load():
+                self._load(message)
+            case Unload():
+                self._models.pop(message.model_id, None)
+                self._send(Unloaded(message.job_id, message.model_id))
+            case Generate():
+                self._generate(message)
+            case Cancel():
+                self._cancel(message)
+            case _:
+                raise InternalError(f"the engine process got a {type(message).__name__}")
+
+    def alive(self) -> Alive:
+        if self._loop.done():
+            self._loop.result()  # a bug in the loop ends the process, not just the answers
+        return Alive(self._num_steps, queued=len(self._requests), memory_bytes=0)
+
+    async def close(self) -> None:
+        self._loop.cancel()
+
+    def _load(self, load: Load) -> None:
+        path = Path(load.model_dir) / "tokenizer.json"
+        try:
+            self._models[load.model_id] = Tokenizer(path)
+        except CortexError as error:
+            self._send(JobFailed(load.job_id, to_info(error)))
+            return
+        size_bytes = path.stat().st_size
+        for done_bytes in (0, size_bytes):
+            stage = Stage("loading", done_bytes, size_bytes, "bytes")
+            self._send(Progress(load.job_id, stage))
+        self._send(Loaded(load.job_id, load.model_id, weight_bytes=size_bytes, seconds=0.0))
+
+    def _generate(self, generate: Generate) -> None:
+        try:
+            tokenizer = self._models.get(generate.model_id)
+            if tokenizer is None:
+                raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
+            prompt = unpack_value(Prompt, generate.prompt)
+            source = self._source(tokenizer, prompt)
+            answer = Answer(tokenizer, prompt, source, generate.resume_token_ids)
+        except CortexError as error:
+            self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
+            return
+        num_tokens = len(prompt.token_ids)
+        stage = Stage("prefill", num_tokens, num_tokens, "tokens")
+        self._send(Waiting(generate.request_id, generate.epoch, stage))
+        self._requests[generate.request_id] = _Request(generate, answer)
+        self._has_work.set()
+
+    def _source(self, tokenizer: Tokenizer, prompt: Prompt) -> TokenSource:
+        if self._config.replies:
+            return ScriptSource(tokenizer, prompt, self._config.replies)
+        return HashSource(tokenizer, prompt)
+
+    def _cancel(self, cancel: Cancel) -> None:
+        request = self._requests.get(cancel.request_id)
+        if request is not None and request.generate.epoch == cancel.epoch:
+            del self._requests[cancel.request_id]
+            self._send(Step((_part(request, (), "", "cancelled"),)))
+
+    async def _run(self) -> None:
+        while True:
+            await self._has_work.wait()
+            await asyncio.sleep(self._config.token_interval_ms / 1000)
+            self._step()
+            if not self._requests:
+                self._has_work.clear()
+
+    def _step(self) -> None:
+        parts = tuple(self._parts())
+        self._num_steps += 1
+        if parts:
+            self._send(Step(parts))
+
+    def _parts(self) -> Iterator[StepPart]:
+        for request_id, request in list(self._requests.items()):
+            made = request.answer.step()
+            if made.finish is not None:
+                del self._requests[request_id]
+            yield _part(request, made.token_ids, made.text, made.finish)
+
+
+def _part(
+    request: _Request, token_ids: tuple[int, ...], text: str, finish: FinishReason | None
+) -> StepPart:
+    usage = request.answer.usage() if finish else None
+    generate = request.generate
+    return StepPart(generate.request_id, generate.epoch, token_ids, text, finish, usage)
+
+
+def read_script(path: Path) -> FakeConfig:
+    """A script file: {"replies": ["text", ...], "token_interval_ms": 5}, either key alone too.
+
+    Raises InvalidRequest, saying what is wrong with the file.
+    """
+    shape = 'expected {"replies": ["text", ...], "token_interval_ms": number}'
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"the script {path} cannot be read: {error}", shape) from error
+    if not isinstance(value, dict) or not value:
+        raise InvalidRequest(f"the script {path} is no JSON object, or an empty one", shape)
+    fields = cast(dict[str, Any], value)
+    if unknown := sorted(fields.keys() - {"replies", "token_interval_ms"}):
+        raise InvalidRequest(f"the script {path} has an unknown key {unknown[0]!r}", shape)
+    interval_ms = fields.get("token_interval_ms", 0)
+    if not isinstance(interval_ms, int | float) or not 0 <= interval_ms <= 60_000:
+        raise InvalidRequest(f"the script {path}: token_interval_ms = {interval_ms!r}", shape)
+    if "replies" not in fields:
+        return FakeConfig(token_interval_ms=interval_ms)
+    replies = fields["replies"]
+    if not isinstance(replies, list) or not replies:
+        raise InvalidRequest(f"the script {path}: replies is not a list, or empty", shape)
+    texts = tuple(reply for reply in cast(list[Any], replies) if isinstance(reply, str))
+    if len(texts) < len(cast(list[Any], replies)):
+        raise InvalidRequest(f"the script {path}: a reply is not a string", shape)
+    return FakeConfig(texts, interval_ms)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="cortex-fake-engine")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
+    parser.add_argument("--script", type=Path, help="a JSON file with the replies to give")
+    parser.add_argument("--token-interval-ms", type=float, help="wait this long before each token")
+    options = parser.parse_args()
+    try:
+        config = read_script(options.script) if options.script else FakeConfig()
+    except InvalidRequest as error:
+        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        raise SystemExit(2) from None
+    if options.token_interval_ms is not None:
+        config = FakeConfig(config.replies, options.token_interval_ms)
+    run_child(options.fd, lambda send: FakeService(config, send))
+
+
+if __name__ == "__main__":
+    main()

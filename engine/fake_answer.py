@@ -1,0 +1,145 @@
+"""One answer of the fake engine: where its tokens come from, and how they become text.
+
+Pure: no sockets and no clock. An answer begun here and resumed elsewhere with the tokens so far
+goes on exactly as it would have gone on here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .stopping import StopScanner
+from .tokenizer import Detokenizer, Tokenizer
+from .types import FinishReason, Prompt, Usage
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
+_SHORTEST_ANSWER_TOKENS = 16
+_ENDS_ONCE_IN = 96
+_ANSWER_START = "<|im_start|>assistant"
+
+
+class TokenSource(Protocol):
+    """Says the next token of an answer, told of every one before it."""
+
+    def next(self) -> int | None:
+        """The token that comes next, or None where the answer ends of itself."""
+        ...
+
+    def feed(self, token_id: int) -> None:
+        """This token has come next."""
+        ...
+
+
+class HashSource:
+    """The next token is a hash of the prompt's pictures and of all tokens so far."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Prompt) -> None:
+        self._token_ids = [tokenizer.encode(char)[0] for char in _ALPHABET]
+        self._hash = hashlib.blake2b(digest_size=16)
+        for image in prompt.images:
+            self._hash.update(image.hash)
+        for token_id in prompt.token_ids:
+            self._mix(token_id)
+        self._num_fed = 0
+
+    def next(self) -> int | None:
+        digest = self._hash.digest()
+        may_end = self._num_fed >= _SHORTEST_ANSWER_TOKENS
+        if may_end and int.from_bytes(digest[8:], "big") % _ENDS_ONCE_IN == 0:
+            return None
+        return self._token_ids[int.from_bytes(digest[:8], "big") % len(self._token_ids)]
+
+    def feed(self, token_id: int) -> None:
+        self._mix(token_id)
+        self._num_fed += 1
+
+    def _mix(self, token_id: int) -> None:
+        self._hash.update(b"%d," % token_id)
+
+
+class ScriptSource:
+    """Plays one of the replies: the one whose turn it is by the assistant turns in the prompt."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Prompt, replies: Sequence[str]) -> None:
+        begun = _count(prompt.token_ids, tokenizer.encode(_ANSWER_START))
+        # The last one begun is the answer itself.
+        reply = replies[max(0, begun - 1) % len(replies)]
+        self._token_ids = tokenizer.encode(tokenizer.escape(reply))
+        self._num_fed = 0
+
+    def next(self) -> int | None:
+        if self._num_fed >= len(self._token_ids):
+            return None
+        return self._token_ids[self._num_fed]
+
+    def feed(self, token_id: int) -> None:
+        self._num_fed += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one step made."""
+
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    finish: FinishReason | None = None
+
+
+class Answer:
+    """One request from its first token to its end."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompt: Prompt,
+        source: TokenSource,
+        resume_token_ids: Sequence[int] = (),
+    ) -> None:
+        self._prompt = prompt
+        self._source = source
+        self._detokenizer = Detokenizer(tokenizer)
+        self._scanner = StopScanner(prompt.stop)
+        self._num_tokens = 0
+        self._stopped = False
+        for token_id in resume_token_ids:
+            if not self._stopped:
+                self._take(token_id)  # its text was sent before: it is dropped here
+
+    def step(self) -> Made:
+        """The next token with the text that it completes, or the end."""
+        if self._stopped:
+            return Made(finish="stop")
+        if self._num_tokens >= self._prompt.max_tokens:
+            return Made(text=self._rest(), finish="length")
+        token_id = self._source.next()
+        if token_id is None or token_id in self._prompt.stop_token_ids:
+            return Made(text=self._rest(), finish="stop")
+        text = self._take(token_id)
+        if self._stopped:
+            return Made((token_id,), text, "stop")
+        if self._num_tokens >= self._prompt.max_tokens:
+            return Made((token_id,), text + self._rest(), "length")
+        return Made((token_id,), text)
+
+    def usage(self) -> Usage:
+        return Usage(len(self._prompt.token_ids), self._num_tokens)
+
+    def _take(self, token_id: int) -> str:
+        self._source.feed(token_id)
+        self._num_tokens += 1
+        scan = self._scanner.push(self._detokenizer.push(token_id))
+        self._stopped = scan.matched is not None
+        return scan.safe
+
+    def _rest(self) -> str:
+        scan = self._scanner.push(self._detokenizer.flush())
+        return scan.safe if scan.matched is not None else scan.safe + self._scanner.flush()
+
+
+def _count(token_ids: Sequence[int], pattern: Sequence[int]) -> int:
+    width = len(pattern)
+    wanted = tuple(pattern)
+    return sum(tuple(token_ids[i : i + width]) == wanted for i in range(len(token_ids)))

@@ -1,0 +1,104 @@
+"""What a model's generation_config.json says, and a client's wish resolved against it.
+
+Ranges are checked here, once, for every dialect. Knows nothing of how a token is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import InvalidRequest, ModelInvalid
+from .model_files import read_json_object
+from .types import Sampling, SamplingWish
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    low: float
+    high: float
+    takes_low: bool = True
+
+    def holds(self, value: float) -> bool:
+        """Whether the value lies in the range; what is not a number does not."""
+        return (self.low <= value if self.takes_low else self.low < value) and value <= self.high
+
+    def __str__(self) -> str:
+        return f"{'from' if self.takes_low else 'above'} {self.low:g} to {self.high:g}"
+
+
+RANGES = {
+    "temperature": Range(0, 2),
+    "top_k": Range(0, 1_000_000),
+    "top_p": Range(0, 1, takes_low=False),
+    "min_p": Range(0, 1),
+    "presence_penalty": Range(-2, 2),
+    "frequency_penalty": Range(-2, 2),
+    "repetition_penalty": Range(0, 10, takes_low=False),
+}
+# Dividing float32 scores by less than this could overflow; the answer is greedy long before.
+_GREEDY_BELOW = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationDefaults:
+    """`wish` is what the model's makers would ask of the sampler."""
+
+    wish: SamplingWish
+    stop_token_ids: tuple[int, ...]
+
+
+def read_generation_defaults(model_dir: Path, config: Mapping[str, Any]) -> GenerationDefaults:
+    """The folder's generation_config.json; `config` is its config.json, for what is not there.
+
+    Raises ModelInvalid for a value out of range, or where nothing says how an answer ends.
+    """
+    path = model_dir / "generation_config.json"
+    given = read_json_object(path) if path.exists() else {}
+    wish = {name: given[name] for name in RANGES if given.get(name) is not None}
+    if given.get("do_sample") is False:
+        wish["temperature"] = 0
+    for name, value in wish.items():
+        if not _is_number(value) or not RANGES[name].holds(value):
+            raise ModelInvalid(f"{path}: {name} = {value!r} is not a number {RANGES[name]}")
+    inner = cast(dict[str, Any], config.get("text_config") or {})
+    for source in (given, config, inner):
+        if (stop := source.get("eos_token_id")) is not None:
+            return GenerationDefaults(SamplingWish(**wish), _token_ids(model_dir, stop))
+    raise ModelInvalid(
+        f"{model_dir}: eos_token_id is missing", "put it into generation_config.json"
+    )
+
+
+def resolve_sampling(wish: SamplingWish, defaults: SamplingWish, seed: int) -> Sampling:
+    """The wish where it says something, else the model's defaults, else neutral values.
+
+    Raises InvalidRequest, naming the field, for a wish out of range.
+    """
+    chosen: dict[str, Any] = {}
+    for field in fields(SamplingWish):
+        value = cast(float | None, getattr(wish, field.name))
+        if value is None:
+            value = cast(float | None, getattr(defaults, field.name))
+        elif not RANGES[field.name].holds(value):
+            raise InvalidRequest(
+                f"{field.name} must be {RANGES[field.name]}, not {value!r}", param=field.name
+            )
+        if value is not None:
+            chosen[field.name] = value
+    sampling = Sampling(seed=seed, **chosen)
+    return sampling if sampling.temperature >= _GREEDY_BELOW else replace(sampling, temperature=0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _token_ids(model_dir: Path, value: Any) -> tuple[int, ...]:
+    values = cast(list[Any], value) if isinstance(value, list) else [value]
+    if not values or not all(isinstance(v, int) and v >= 0 for v in values):
+        raise ModelInvalid(f"{model_dir}: eos_token_id = {value!r} is no token id, nor a list")
+    return tuple(values)

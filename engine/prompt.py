@@ -1,0 +1,149 @@
+"""A chat request turned into the prompt that an engine takes.
+
+Pure over what is loaded: the same request on the same model folder gives the same prompt on every
+machine, and `prompt_hash` says so. What can be refused cheaply is refused first: pictures are
+decoded only when the whole prompt is known to fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
+from .generation import resolve_sampling
+from .images import image_tokens, measure_image, prepare_image
+from .template import render_request
+from .text_model import TextModel, Vision
+from .types import ChatRequest, ImagePart, ImageTokens, PreparedImage, Prompt
+
+# What one message between processes may carry with room to spare: 87,000 picture tokens.
+_MAX_PIXEL_BYTES = 256 * 1024 * 1024
+# Every stop string is looked for at every character.
+_MAX_STOPS = 32
+_MAX_STOP_CHARS = 1000
+_TURN_START = "<|im_start|>"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPrompt:
+    prompt: Prompt
+    images: tuple[ImageTokens, ...]
+    prompt_hash: bytes
+
+
+def build_prompt(
+    model: TextModel,
+    request: ChatRequest,
+    context_tokens: int,
+    check_wanted: Callable[[], None] = lambda: None,
+) -> BuiltPrompt:
+    """Render, encode, and open the pictures.
+
+    `check_wanted` is called between pieces of work; what it raises ends the work. Raises
+    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
+    """
+    pictures = [p.data for m in request.messages for p in m.content if isinstance(p, ImagePart)]
+    if pictures and model.vision is None:
+        raise VisionUnsupported(
+            f"the model {request.model} takes no pictures",
+            "ask a model whose capabilities include vision, or leave the pictures out",
+            param="messages",
+        )
+    sampling = resolve_sampling(request.sampling, model.defaults.wish, request.seed)
+    stop = _checked_stop(request.stop)
+    rendered = render_request(model.template, request, model.tokenizer.escape)
+    check_wanted()
+    token_ids = model.tokenizer.encode(rendered)
+    if model.vision is not None:
+        token_ids = _multiply_pads(token_ids, model.vision, pictures)
+    max_tokens = _room(len(token_ids), request.max_tokens, context_tokens)
+    images, sizes = _open_pictures(pictures, model.vision, check_wanted)
+    prompt = Prompt(
+        token_ids=tuple(token_ids),
+        boundaries=_boundaries(token_ids, model.tokenizer.special_id(_TURN_START)),
+        images=images,
+        sampling=sampling,
+        max_tokens=max_tokens,
+        stop=stop,
+        stop_token_ids=model.defaults.stop_token_ids,
+    )
+    return BuiltPrompt(prompt, sizes, _hash(prompt))
+
+
+def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[bytes]) -> list[int]:
+    """Each picture's pad as many times as the picture has cells, by its header alone."""
+    pads = token_ids.count(vision.pad_id)
+    if pads != len(pictures):
+        raise InvalidRequest(
+            f"the model's chat template placed {pads} of {len(pictures)} pictures",
+            "send pictures in user messages",
+            param="messages",
+        )
+    costs = iter([measure_image(data, vision.preprocessor, vision.budget) for data in pictures])
+    multiplied: list[int] = []
+    pixel_tokens = 0
+    for token_id in token_ids:
+        if token_id == vision.pad_id:
+            cost = next(costs)
+            pixel_tokens += cost
+            multiplied += [token_id] * cost
+        else:
+            multiplied.append(token_id)
+    if pixel_tokens * vision.preprocessor.factor**2 * 3 > _MAX_PIXEL_BYTES:
+        raise InvalidImage(
+            f"the pictures are too many: {pixel_tokens} tokens of pictures in one request",
+            "send fewer pictures at once",
+            param="messages",
+        )
+    return multiplied
+
+
+def _room(prompt_tokens: int, wanted: int | None, context_tokens: int) -> int:
+    """How long the answer may become."""
+    if prompt_tokens > context_tokens:
+        raise ContextLengthExceeded(
+            f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
+            "shorten the conversation, or send fewer or smaller pictures",
+            param="messages",
+        )
+    if wanted is not None and wanted < 1:
+        raise InvalidRequest(f"max_tokens must be at least 1, not {wanted}", param="max_tokens")
+    # The last token of an answer is never fed back: a full context still has room for one.
+    left = max(1, context_tokens - prompt_tokens)
+    return left if wanted is None else min(wanted, left)
+
+
+def _open_pictures(
+    pictures: Sequence[bytes], vision: Vision | None, check_wanted: Callable[[], None]
+) -> tuple[tuple[PreparedImage, ...], tuple[ImageTokens, ...]]:
+    images: list[PreparedImage] = []
+    if vision is None:
+        return (), ()
+    for data in pictures:
+        check_wanted()
+        images.append(prepare_image(data, vision.preprocessor, vision.budget))
+    sizes = tuple(image_tokens(image, vision.preprocessor) for image in images)
+    return tuple(images), sizes
+
+
+def _boundaries(token_ids: Sequence[int], turn_start_id: int | None) -> tuple[int, ...]:
+    starts = (i for i, token_id in enumerate(token_ids) if token_id == turn_start_id)
+    return (*starts, len(token_ids))
+
+
+def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
+    if len(stop) > _MAX_STOPS or any(len(s) > _MAX_STOP_CHARS for s in stop):
+        raise InvalidRequest(
+            f"stop takes at most {_MAX_STOPS} strings of {_MAX_STOP_CHARS} characters", param="stop"
+        )
+    return tuple(s for s in stop if s)
+
+
+def _hash(prompt: Prompt) -> bytes:
+    digest = hashlib.sha256(len(prompt.token_ids).to_bytes(4, "big"))
+    digest.update(b"".join(token_id.to_bytes(4, "big") for token_id in prompt.token_ids))
+    for image in prompt.images:
+        digest.update(image.hash)
+    return digest.digest()

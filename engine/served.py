@@ -1,0 +1,137 @@
+"""A loaded model with what serving it needs beside the weights: its forward pass, in steps.
+
+Knows one sequence at a time: prefill in chunks, decode by one token. The chunk split is a function
+of the prompt alone, and tokens that are resumed go through the decode form as they did when they
+were made. Runs on the device thread; knows no queue and no client.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .models.qwen3_5 import SequenceState
+from .models.registry import LoadedModel
+from .patches import image_patches
+from .positions import RopePositions, rope_positions
+from .sampler import TokenCounts, choose_token, needs_counts
+from .types import Prompt
+
+PREFILL_CHUNK_TOKENS = 512
+
+
+class Sequence:
+    """One request on the device: its tokens, its state, and what of its prompt is done."""
+
+    def __init__(
+        self, prompt: Prompt, positions: RopePositions, counts: TokenCounts | None
+    ) -> None:
+        self.prompt = prompt
+        self.positions = positions
+        self.counts = counts
+        self.state = SequenceState()
+        self.num_prefilled = 0
+        self.num_answered = 0
+        # Merged rows of pictures already encoded but not yet all spliced in.
+        self.image_rows: list[torch.Tensor] = []
+        self.num_images_encoded = 0
+        self.logits: torch.Tensor | None = None
+
+    @property
+    def is_prefilled(self) -> bool:
+        return self.num_prefilled == len(self.prompt.token_ids)
+
+
+class ServedModel:
+    """The steps of one model; every method runs under inference mode on the device thread."""
+
+    def __init__(self, loaded: LoadedModel, num_tokens: int, device: torch.device) -> None:
+        """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it."""
+        self.model = loaded.model
+        self.weight_bytes = loaded.weight_bytes
+        self._device = device
+        self._forbidden = self._forbidden_ids(num_tokens).to(device)
+
+    def _forbidden_ids(self, num_tokens: int) -> torch.Tensor:
+        """Ids that are no tokens (padding of the embedding), and the picture places."""
+        config = self.model.config
+        forbidden = torch.zeros(config.text.vocab_size, dtype=torch.bool)
+        forbidden[num_tokens:] = True
+        for token_id in (config.image_token_id, config.video_token_id):
+            if token_id is not None:
+                forbidden[token_id] = True
+        return forbidden
+
+    @torch.inference_mode()
+    def start(self, prompt: Prompt) -> Sequence:
+        """A sequence at its beginning. Raises InvalidRequest where pictures and places differ."""
+        config = self.model.config
+        positions = rope_positions(
+            prompt.token_ids,
+            [image.grid_thw for image in prompt.images],
+            config.vision.merge_size if config.vision else 1,
+            config.image_token_id,
+        )
+        counts = None
+        if needs_counts(prompt.sampling):
+            counts = TokenCounts(config.text.vocab_size, list(prompt.token_ids), self._device)
+        return Sequence(prompt, positions, counts)
+
+    @torch.inference_mode()
+    def prefill_chunk(self, sequence: Sequence) -> None:
+        """Run the next chunk of the prompt; its last chunk leaves the first logits."""
+        start = sequence.num_prefilled
+        end = min(start + PREFILL_CHUNK_TOKENS, len(sequence.prompt.token_ids))
+        token_ids = torch.tensor(sequence.prompt.token_ids[start:end], device=self._device)
+        axes = [axis[start:end] for axis in sequence.positions.axes]
+        positions = torch.tensor(axes, device=self._device)[:, None]
+        embeddings = self._splice(self.model.embed(token_ids), token_ids, sequence)
+        hidden = self.model(embeddings[None], positions, sequence.state)
+        sequence.num_prefilled = end
+        if sequence.is_prefilled:
+            sequence.logits = self.model.logits(hidden[0, -1])
+
+    def _splice(
+        self, embeddings: torch.Tensor, token_ids: torch.Tensor, sequence: Sequence
+    ) -> torch.Tensor:
+        """Picture rows in the chunk's picture places; a picture is encoded when it is reached."""
+        places = (token_ids == self.model.config.image_token_id).nonzero()[:, 0]
+        needed = len(places)
+        while sum(len(rows) for rows in sequence.image_rows) < needed:
+            sequence.image_rows.append(self._encode_next_image(sequence))
+        if needed:
+            rows = torch.cat(sequence.image_rows)
+            embeddings = embeddings.index_copy(0, places, rows[:needed])
+            sequence.image_rows = [rows[needed:]]
+        return embeddings
+
+    def _encode_next_image(self, sequence: Sequence) -> torch.Tensor:
+        vision = self.model.config.vision
+        assert vision is not None
+        image = sequence.prompt.images[sequence.num_images_encoded]
+        sequence.num_images_encoded += 1
+        patches = image_patches(
+            image, vision.patch_size, vision.merge_size, vision.temporal_patch_size
+        )
+        patches = patches.to(self._device, self.model.dtype)
+        return self.model.encode_images(patches, [image.grid_thw])
+
+    @torch.inference_mode()
+    def choose(self, sequence: Sequence) -> int:
+        """The next token of a prefilled sequence; feed it to go on."""
+        assert sequence.logits is not None, "choose before the prompt is done"
+        position = len(sequence.prompt.token_ids) + sequence.num_answered
+        sampling = sequence.prompt.sampling
+        return choose_token(sequence.logits, sampling, position, self._forbidden, sequence.counts)
+
+    @torch.inference_mode()
+    def feed(self, sequence: Sequence, token_id: int) -> None:
+        """One decode step with a token of the answer, chosen now or resumed."""
+        index = len(sequence.prompt.token_ids) + sequence.num_answered
+        position = index + sequence.positions.delta
+        token = torch.tensor([[token_id]], device=self._device)
+        positions = torch.full((3, 1, 1), position, device=self._device)
+        hidden = self.model(self.model.embed(token), positions, sequence.state)
+        sequence.logits = self.model.logits(hidden[0, -1])
+        sequence.num_answered += 1
+        if sequence.counts is not None:
+            sequence.counts.add(token_id)

@@ -1,0 +1,101 @@
+"""The text process: `python -m cortex.engine.text --fd N`.
+
+Answers each Prepare with the prompt or the reason why there is none. Hostile bytes are opened here
+and nowhere else, so that a decoder's crash costs one request. The work runs on two threads: the
+main one goes on saying Alive and can call work off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .child import Send, log_unexpected, run_child
+from .errors import CortexError, InternalError, to_info
+from .frames import pack_value
+from .messages import Alive, CancelPrepare, Message, Prepare, Prepared, PrepareFailed
+from .prompt import build_prompt
+from .text_model import TextModels
+
+_THREADS = 2
+
+_log = logging.getLogger(__name__)
+
+
+class _NotWantedError(Exception):
+    """The request was called off: stop working, say nothing."""
+
+
+class TextService:
+    """Prepares prompts. Knows the requests in work by their ids, and nothing of who asked."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._models = TextModels()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
+        self._called_off: dict[str, threading.Event] = {}
+        self._num_done = 0
+
+    async def handle(self, message: Message) -> None:
+        match message:
+            case Prepare():
+                called_off = threading.Event()
+                self._called_off[message.request_id] = called_off
+                self._pool.submit(self._work, message, called_off)
+            case CancelPrepare():
+                if (called_off := self._called_off.get(message.request_id)) is not None:
+                    called_off.set()
+            case _:
+                raise InternalError(f"the text process got a {type(message).__name__}")
+
+    def alive(self) -> Alive:
+        return Alive(step_count=self._num_done, queued=len(self._called_off), memory_bytes=0)
+
+    async def close(self) -> None:
+        for called_off in list(self._called_off.values()):
+            called_off.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, message: Prepare, called_off: threading.Event) -> None:
+        try:
+            self._send(self._prepare(message, called_off))
+        except _NotWantedError:
+            _log.info("prepare called off request=%s", message.request_id)
+        except Exception as error:
+            if not isinstance(error, CortexError):
+                log_unexpected(_log, f"prepare failed request={message.request_id}", error)
+            self._send(PrepareFailed(message.request_id, to_info(error)))
+        finally:
+            self._num_done += 1
+            if self._called_off.get(message.request_id) is called_off:
+                del self._called_off[message.request_id]
+
+    def _prepare(self, message: Prepare, called_off: threading.Event) -> Prepared:
+        def check_wanted() -> None:
+            if called_off.is_set():
+                raise _NotWantedError
+
+        check_wanted()
+        model = self._models.get(Path(message.model_dir))
+        built = build_prompt(model, message.request, message.context_tokens, check_wanted)
+        return Prepared(
+            request_id=message.request_id,
+            prompt=pack_value(built.prompt),
+            prompt_tokens=len(built.prompt.token_ids),
+            images=built.images,
+            max_tokens=built.prompt.max_tokens,
+            prompt_hash=built.prompt_hash,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="cortex-text")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
+    run_child(parser.parse_args().fd, TextService)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The parts of a model folder that turn chats into prompts: no weights, no torch.
+
+Loads and cross-checks tokenizer, template, picture settings and defaults, and keeps the last few
+folders loaded, noticing when their files change.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import ModelInvalid
+from .generation import GenerationDefaults, read_generation_defaults
+from .model_files import read_json_object
+from .preprocessor import PixelBudget, Preprocessor, pixel_budget, read_preprocessor
+from .template import ChatTemplate, read_template
+from .tokenizer import Tokenizer
+
+_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+_FilesState = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """How this model takes pictures. `pad_id` stands in the prompt once per merged cell."""
+
+    pad_id: int
+    preprocessor: Preprocessor
+    budget: PixelBudget
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    defaults: GenerationDefaults
+    vision: Vision | None
+
+
+def load_text_model(model_dir: Path) -> TextModel:
+    """Read a folder's text side.
+
+    Raises ModelInvalid, naming the file or field, for what cannot be served exactly.
+    """
+    config = read_json_object(model_dir / "config.json")
+    tokenizer = Tokenizer(model_dir / "tokenizer.json")
+    return TextModel(
+        tokenizer=tokenizer,
+        template=read_template(model_dir),
+        defaults=read_generation_defaults(model_dir, config),
+        vision=_read_vision(model_dir, config, tokenizer),
+    )
+
+
+class TextModels:
+    """The last few folders used; may be asked from several threads."""
+
+    def __init__(self, capacity: int = 4) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._models: OrderedDict[Path, tuple[_FilesState, TextModel]] = OrderedDict()
+
+    def get(self, model_dir: Path) -> TextModel:
+        """The folder as it is now on disk, loaded again only if its files have changed.
+
+        Raises ModelInvalid.
+        """
+        with self._lock:
+            state = _files_state(model_dir)
+            known = self._models.get(model_dir)
+            if known is None or known[0] != state:
+                known = (state, load_text_model(model_dir))
+                self._models[model_dir] = known
+            self._models.move_to_end(model_dir)
+            while len(self._models) > self._capacity:
+                self._models.popitem(last=False)
+            return known[1]
+
+
+def _files_state(model_dir: Path) -> _FilesState:
+    """Name, time and size of each file that is there."""
+    present = [path for name in _FILES if (path := model_dir / name).exists()]
+    stats = [(path.name, path.stat()) for path in present]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> Vision | None:
+    vision_config = config.get("vision_config")
+    preprocessor = read_preprocessor(model_dir)
+    if not isinstance(vision_config, dict) or preprocessor is None:
+        return None
+    fields = cast(dict[str, Any], vision_config)
+    for name, ours in (
+        ("patch_size", preprocessor.patch_size),
+        ("spatial_merge_size", preprocessor.merge_size),
+        ("temporal_patch_size", preprocessor.temporal_patch_size),
+    ):
+        if fields.get(name) != ours:
+            raise ModelInvalid(
+                f"{model_dir}: vision_config.{name} is {fields.get(name)!r} in config.json,"
+                f" but {ours} in the preprocessor's file"
+            )
+    pad_id = config.get("image_token_id")
+    # Were it not a control token, a client could write it and shift every picture after it.
+    if not isinstance(pad_id, int) or not tokenizer.is_special(pad_id):
+        raise ModelInvalid(
+            f"{model_dir}: image_token_id = {pad_id!r} is not a special token of tokenizer.json"
+        )
+    return Vision(pad_id, preprocessor, pixel_budget(preprocessor))

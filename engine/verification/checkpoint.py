@@ -1,0 +1,238 @@
+"""A checkpoint's golden cases: prompt, pictures, every layer, states, logits and greedy tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from ..images import prepare_image
+from ..models.qwen3_5 import Qwen35, SequenceState
+from ..models.registry import load_model
+from ..patches import image_patches
+from ..positions import rope_positions
+from ..preprocessor import PixelBudget, read_preprocessor
+from ..template import read_template
+from ..tokenizer import Tokenizer
+from ..types import PreparedImage
+from ..weights import read_tensors
+from .checks import CaseResult, Check, close, equal, summed_up
+
+PIXEL_TOLERANCE = 1e-6
+
+
+class CheckpointCases:
+    """The cases of one folder, run in float32 on a device."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._folder = folder
+        self._device = device
+        self._model = load_model(folder, torch.float32, device).model
+        self._tokenizer = Tokenizer(folder / "tokenizer.json")
+        self._template = read_template(folder)
+        self._preprocessor = read_preprocessor(folder)
+        self._cases = json.loads((folder / "expected" / "cases.json").read_text(encoding="utf-8"))
+
+    def run(self) -> Iterator[CaseResult]:
+        for case in self._cases["cases"]:
+            yield summed_up(case["case"], list(self._checks(case)))
+
+    def _checks(self, case: dict[str, Any]) -> Iterator[Check]:
+        tolerance = cast("dict[str, float]", self._cases["tolerance"])
+        file = self._folder / "expected" / cast(str, case["file"])
+        expected = read_tensors(file)
+        token_ids = cast("list[int]", expected["input_ids"].tolist())
+        images = [self._prepared(name) for name in case.get("images") or ()]
+        if case["kind"] == "chat":
+            yield from self._prompt_checks(case, token_ids, images)
+        if images:
+            yield from self._pixel_checks(case, file, images)
+        with torch.inference_mode():
+            yield from self._forward_checks(case, expected, token_ids, images, tolerance)
+
+    def _prompt_checks(
+        self, case: dict[str, Any], token_ids: list[int], images: list[PreparedImage]
+    ) -> Iterator[Check]:
+        rendered = self._template.render(
+            case["messages"],
+            tools=case.get("tools") or (),
+            now_s=0,
+            options=case.get("template_kwargs"),
+        )
+        yield equal("rendered", rendered, case["rendered"])
+        ours = self._tokenizer.encode(rendered)
+        cells = iter(self._cells(image) for image in images)
+        pad = self._model.config.image_token_id
+        expanded = [t for i in ours for t in [i] * (next(cells) if i == pad else 1)]
+        yield equal("input_ids", expanded, token_ids)
+
+    def _pixel_checks(
+        self, case: dict[str, Any], file: Path, images: list[PreparedImage]
+    ) -> Iterator[Check]:
+        yield equal("grids", [list(i.grid_thw) for i in images], case["image_grid_thw"])
+        yield equal("image_tokens", [self._cells(i) for i in images], case["tokens_per_image"])
+        stored = np.load(file.with_suffix("").with_suffix(".pixels.npz"))["pixel_values"]
+        yield close(
+            "pixel_values", self._patches(images), torch.from_numpy(stored), PIXEL_TOLERANCE
+        )
+
+    def _forward_checks(
+        self,
+        case: dict[str, Any],
+        expected: dict[str, torch.Tensor],
+        token_ids: list[int],
+        images: list[PreparedImage],
+        tolerance: dict[str, float],
+    ) -> Iterator[Check]:
+        model, device = self._model, self._device
+        hidden_atol, logits_atol = (
+            tolerance["float32_hidden_atol"],
+            tolerance["float32_logits_atol"],
+        )
+        vision = model.config.vision
+        positions = rope_positions(
+            token_ids,
+            [image.grid_thw for image in images],
+            vision.merge_size if vision else 1,
+            model.config.image_token_id,
+        )
+        axes = torch.tensor(positions.axes)
+        if "position_ids" in expected:
+            yield equal("position_ids", axes.tolist(), expected["position_ids"].tolist())
+            yield equal("rope_delta", positions.delta, case["rope_delta"])
+        seen: dict[str, torch.Tensor] = {}
+        with _Hooks(model, seen):
+            embeddings = model.embed(torch.tensor(token_ids, device=device))
+            if images:
+                grids = [image.grid_thw for image in images]
+                rows = model.encode_images(self._patches(images).to(device), grids)
+                seen["image_embeds"] = rows
+                places = torch.tensor(token_ids, device=device) == model.config.image_token_id
+                embeddings[places] = rows
+            state = SequenceState()
+            hidden = model(embeddings[None], axes[:, None].to(device), state)[0]
+        seen["logits"] = model.logits(hidden)[expected["logits_at"].to(device)]
+        seen.update(_states(state))
+        for name, value in expected.items():
+            if name in seen:
+                atol = logits_atol if name == "logits" else hidden_atol
+                # The fixture's convolution state has one column more, the oldest.
+                value = value[:, 1:] if name.endswith(".conv") else value
+                yield close(name, seen[name].cpu(), value, atol)
+        yield from self._greedy_checks(case, expected, hidden, state, positions.delta, logits_atol)
+
+    def _greedy_checks(
+        self,
+        case: dict[str, Any],
+        expected: dict[str, torch.Tensor],
+        hidden: torch.Tensor,
+        state: SequenceState,
+        delta: int,
+        atol: float,
+    ) -> Iterator[Check]:
+        model, device = self._model, self._device
+        logits = model.logits(hidden[-1])
+        ours: list[int] = []
+        for step, best in enumerate(expected["greedy_top8_ids"]):
+            yield close(
+                f"greedy step {step}",
+                logits[best.to(device)].cpu(),
+                expected["greedy_top8_logits"][step],
+                atol,
+            )
+            ours.append(int(logits.argmax()))
+            if step + 1 < len(expected["greedy_top8_ids"]):
+                position = len(expected["input_ids"]) + step + delta
+                token = torch.tensor([[ours[-1]]], device=device)
+                at = torch.full((3, 1, 1), position, device=device)
+                logits = model.logits(model(model.embed(token), at, state)[0, -1])
+        yield close("last logits", logits.cpu(), expected["greedy_last_logits"], atol)
+        yield equal("greedy_ids", ours, expected["greedy_ids"].tolist())
+        text = self._tokenizer.decode(ours, skip_special=False)
+        yield equal("greedy_text", text, case["greedy_text"])
+
+    def _prepared(self, name: str) -> PreparedImage:
+        assert self._preprocessor is not None, "a case with pictures in a folder without settings"
+        data = (self._folder.parent / "images" / f"{name}.png").read_bytes()
+        own = PixelBudget(self._preprocessor.min_pixels, self._preprocessor.max_pixels)
+        return prepare_image(data, self._preprocessor, own)
+
+    def _cells(self, image: PreparedImage) -> int:
+        assert self._preprocessor is not None
+        times, rows, columns = image.grid_thw
+        return times * rows * columns // self._preprocessor.merge_size**2
+
+    def _patches(self, images: list[PreparedImage]) -> torch.Tensor:
+        sizes = self._preprocessor
+        assert sizes is not None
+        return torch.cat(
+            [
+                image_patches(i, sizes.patch_size, sizes.merge_size, sizes.temporal_patch_size)
+                for i in images
+            ]
+        )
+
+
+class _Hooks:
+    """Collects what layers put out, under the fixture's names."""
+
+    def __init__(self, model: Qwen35, seen: dict[str, torch.Tensor]) -> None:
+        self._handles: list[Any] = []
+        named = dict(model.named_modules())
+        places = {"hidden.final_norm": "language_model.norm"}
+        for i, kind in enumerate(model.config.text.layer_types):
+            layer = f"language_model.layers.{i}"
+            places[f"hidden.layer.{i}"] = layer
+            mixer = "linear_attn" if kind == "linear_attention" else "self_attn"
+            places[f"mixer.layer.{i}"] = f"{layer}.{mixer}"
+        if model.config.vision:
+            places["vision.patch_embed"] = "visual.patch_embed"
+            places["vision.merged"] = "visual.merger"
+            for j in range(model.config.vision.depth):
+                places[f"vision.block.{j}"] = f"visual.blocks.{j}"
+            self._add_input_hook(named["visual.blocks.0"], "vision.blocks_in", seen)
+        self._add_input_hook(named["language_model.layers.0"], "hidden.embed", seen)
+        for name, place in places.items():
+            self._add_output_hook(named[place], name, seen)
+
+    def _add_output_hook(
+        self, module: torch.nn.Module, name: str, seen: dict[str, torch.Tensor]
+    ) -> None:
+        def keep(_module: object, _inputs: object, output: Any) -> None:
+            first = cast(torch.Tensor, output[0] if isinstance(output, tuple) else output)
+            seen[name] = _unbatched(first)
+
+        self._handles.append(module.register_forward_hook(keep))
+
+    def _add_input_hook(
+        self, module: torch.nn.Module, name: str, seen: dict[str, torch.Tensor]
+    ) -> None:
+        def keep(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
+            seen[name] = _unbatched(inputs[0])
+
+        self._handles.append(module.register_forward_pre_hook(keep))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def _unbatched(x: torch.Tensor) -> torch.Tensor:
+    """The language model works on a batch of one, the tower on rows."""
+    return x[0] if x.ndim == 3 else x
+
+
+def _states(state: SequenceState) -> dict[str, torch.Tensor]:
+    """Under the fixture's names, channels first."""
+    states: dict[str, torch.Tensor] = {}
+    for i, layer in state.linear.items():
+        states[f"state.layer.{i}.recurrent"] = layer.recurrent[0]
+        states[f"state.layer.{i}.conv"] = layer.conv[0].transpose(0, 1)
+    return states

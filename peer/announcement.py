@@ -1,0 +1,93 @@
+"""The note a running peer leaves for local commands: which process, which address.
+
+One file a peer, written whole or not at all, removed at the end. A reader believes none of it: a
+killed peer leaves its note behind, so whoever reads one asks the address before using it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """`host` is what to connect to, never a wildcard."""
+
+    node: str
+    pid: int
+    host: str
+    port: int
+    started_s: int
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@contextmanager
+def announced(folder: Path, announcement: Announcement) -> Generator[None]:
+    """Leave the note for as long as the block lasts."""
+    path = folder / f"{announcement.node}.json"
+    _write_whole(path, json.dumps(asdict(announcement)))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_announcements(folder: Path) -> tuple[Announcement, ...]:
+    """The notes of peers whose process still lives, the youngest first."""
+    found = (_read(path) for path in folder.glob("*.json"))
+    living = [note for note in found if note is not None and _is_alive(note.pid)]
+    return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
+
+
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> Announcement | None:
+    """A note, or None for any other file that lies there."""
+    try:
+        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(plain, dict):
+        return None
+    fields = cast(dict[str, Any], plain)
+    node, host = fields.get("node"), fields.get("host")
+    pid, port, started_s = fields.get("pid"), fields.get("port"), fields.get("started_s")
+    if not (isinstance(node, str) and isinstance(host, str) and isinstance(pid, int)):
+        return None
+    if not (isinstance(port, int) and isinstance(started_s, int)):
+        return None
+    return Announcement(node, pid, host, port, started_s)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    with contextlib.suppress(PermissionError):  # it lives, and belongs to somebody else
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True

@@ -1,0 +1,81 @@
+"""The routes of a peer, and what surrounds every request: its id, its errors.
+
+Nothing a client sends leaves here as a traceback, and no client data reaches the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from cortex.engine.errors import CortexError, InternalError
+
+from ..node import Node
+from . import chat, health, models
+from .context import INTAKE, NODE, REQUEST_ID, about_error
+from .errors import error_response, from_http
+from .intake import Intake
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(node: Node) -> web.Application:
+    config = node.config
+    app = web.Application(
+        client_max_size=config.max_body_bytes, middlewares=[_identified, _errors_told]
+    )
+    app[NODE] = node
+    app[INTAKE] = Intake(config.max_body_bytes, config.max_intake_bytes)
+    app.on_response_prepare.append(_add_headers)
+    app.add_routes(
+        [
+            web.get("/", health.root),
+            web.get("/healthz", health.healthz),
+            web.get("/v1/models", models.list_models),
+            web.get("/v1/models/{id:.+}", models.show_model),
+            web.post("/v1/chat/completions", chat.chat_completions),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request[REQUEST_ID] = f"req_{secrets.token_hex(12)}"
+    return await handler(request)
+
+
+@web.middleware
+async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except CortexError as error:
+        return error_response(error, about_error(request, error))
+    except web.HTTPException as error:
+        ours = from_http(error, request.method, request.path)
+        if ours is None:
+            raise
+        return error_response(ours, about_error(request, ours))
+    except ConnectionResetError:
+        raise  # the client has gone: there is nobody to tell
+    except Exception as error:
+        # The text of a foreign exception may hold client data: its place and type must do.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error(
+            "request failed id=%s error=%s\n%s", request[REQUEST_ID], type(error).__name__, where
+        )
+        bug = InternalError("something went wrong in this peer", "its log says where")
+        return error_response(bug, about_error(request, bug))
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    request_id = request.get(REQUEST_ID, "")
+    response.headers["x-request-id"] = request_id
+    response.headers["request-id"] = request_id
+    response.headers["server"] = "cortex"

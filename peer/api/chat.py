@@ -1,0 +1,133 @@
+"""POST /v1/chat/completions: a body in, an answer or a stream of it out.
+
+Everything that can be refused is refused before the 200: headers go out with the accepted prompt.
+The client's leaving cancels this handler, and closing the events cancels the work behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import web
+
+from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.types import Accepted, Event, Finished, Stage, TextDelta
+
+from ..dialects import openai_reply as reply
+from ..dialects.openai import ParsedChat, parse_chat
+from ..progress import to_comment
+from . import sse
+from .context import ABOUT, INTAKE, NODE, about_error
+from .errors import About, envelope
+
+# Until the first token a stream says something at least every second; later it may rest longer.
+_QUIET_BEFORE_TEXT_S = 0.8
+_QUIET_AFTER_TEXT_S = 10.0
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    with request.app[INTAKE].room_for(request.content_length):
+        body = await request.read()
+        parsed = parse_chat(body, now_s=int(time.time()), random_seed=secrets.randbits(63))
+        del body
+        request[ABOUT] = About(parsed.request.model)
+        head = reply.ReplyHead(
+            f"chatcmpl-{secrets.token_hex(12)}",
+            parsed.request.now_s,
+            parsed.request.model,
+            parsed.include_usage,
+        )
+        async with aclosing(request.app[NODE].chat(parsed.request)) as events:
+            if parsed.stream:
+                return await _stream(request, head, events)
+            return await _whole(parsed, head, events)
+
+
+async def _whole(
+    parsed: ParsedChat, head: reply.ReplyHead, events: AsyncGenerator[Event]
+) -> web.Response:
+    pieces: list[str] = []
+    async for event in events:
+        if isinstance(event, TextDelta):
+            pieces.append(event.text)
+        elif isinstance(event, Finished):
+            return web.json_response(
+                reply.render_reply(head, "".join(pieces), event.reason, event.usage),
+                dumps=_dumps,
+            )
+    raise EngineFailed(f"the answer of '{parsed.request.model}' broke off", "send it again")
+
+
+async def _stream(
+    request: web.Request, head: reply.ReplyHead, events: AsyncGenerator[Event]
+) -> web.StreamResponse:
+    accepted = await _until_accepted(events)
+    response = web.StreamResponse(headers=sse.HEADERS)
+    await response.prepare(request)
+    writer = _Writer(response, request.app[NODE].config.write_stall_s)
+    await writer.write(sse.comment(to_comment(accepted)) + sse.data(reply.role_chunk(head)))
+    pace = sse.Pace(_QUIET_BEFORE_TEXT_S)
+    last_wait = "keep-alive"
+    try:
+        async with aclosing(sse.paced(events, pace)) as paced:
+            async for event in paced:
+                if isinstance(event, Stage):
+                    last_wait = to_comment(event)
+                if isinstance(event, TextDelta):
+                    pace.quiet_s, last_wait = _QUIET_AFTER_TEXT_S, "keep-alive"
+                await writer.write(_render(head, event, last_wait))
+    except CortexError as error:
+        await writer.write(sse.data(envelope(error, about_error(request, error))))
+    await writer.write(sse.DONE)
+    await response.write_eof()
+    return response
+
+
+async def _until_accepted(events: AsyncGenerator[Event]) -> Accepted:
+    async for event in events:
+        if isinstance(event, Accepted):
+            return event
+    raise EngineFailed("the request ended before it was accepted", "send it again")
+
+
+def _render(head: reply.ReplyHead, event: Event | None, last_wait: str) -> bytes:
+    """One event as bytes; None, a silence, repeats what is being waited for."""
+    match event:
+        case TextDelta():
+            return sse.data(reply.text_chunk(head, event.text)) if event.text else b""
+        case Finished():
+            chunks = sse.data(reply.finish_chunk(head, event.reason))
+            if head.include_usage:
+                chunks += sse.data(reply.usage_chunk(head, event.usage))
+            return chunks
+        case Accepted():
+            return b""
+        case Stage() | None:
+            return sse.comment(last_wait)
+
+
+class _Writer:
+    """Writes that give up on a reader who takes nothing for too long."""
+
+    def __init__(self, response: web.StreamResponse, stall_s: float) -> None:
+        self._response = response
+        self._stall_s = stall_s
+
+    async def write(self, chunk: bytes) -> None:
+        if not chunk:
+            return
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await self._response.write(chunk)
+        except TimeoutError:
+            raise ConnectionResetError("the reader has stopped reading") from None
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

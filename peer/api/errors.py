@@ -1,0 +1,94 @@
+"""Which error is which HTTP status, and how it is worded on the wire.
+
+The only place that knows statuses. What is not ours becomes an internal error without its text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from cortex.engine import errors as engine_errors
+from cortex.engine.errors import CortexError
+
+from ..errors import MethodNotAllowed, NoPeer, NotFound, RequestTooLarge, UnsupportedParameter
+
+_RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    status: int
+    type: str = "invalid_request_error"
+    param: str | None = None
+
+
+_KINDS: dict[type[CortexError], _Kind] = {
+    engine_errors.InvalidRequest: _Kind(400),
+    engine_errors.UnsupportedContent: _Kind(400),
+    engine_errors.VisionUnsupported: _Kind(400),
+    engine_errors.ImageUrlUnsupported: _Kind(400),
+    engine_errors.InvalidImage: _Kind(400),
+    engine_errors.ContextLengthExceeded: _Kind(400, param="messages"),
+    UnsupportedParameter: _Kind(400),
+    engine_errors.ModelNotFound: _Kind(404, param="model"),
+    NotFound: _Kind(404),
+    MethodNotAllowed: _Kind(405),
+    RequestTooLarge: _Kind(413),
+    engine_errors.Overloaded: _Kind(503, "server_error"),
+    engine_errors.InsufficientVram: _Kind(503, "server_error"),
+    NoPeer: _Kind(502, "server_error"),
+    engine_errors.EngineFailed: _Kind(502, "server_error"),
+    engine_errors.ModelInvalid: _Kind(500, "server_error", "model"),
+}
+_BUG = _Kind(500, "server_error")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an error's envelope says of models: the one asked for, and a better one."""
+
+    model_id: str | None = None
+    suggestion: str | None = None
+
+
+def envelope(error: CortexError, about: About) -> dict[str, Any]:
+    """The error as the OpenAI dialect words it; the hint is an extra of ours."""
+    kind = _KINDS.get(type(error), _BUG)
+    plain: dict[str, Any] = {
+        "message": error.message,
+        "type": kind.type,
+        "param": error.param or kind.param,
+        "code": error.code(),
+    }
+    if error.hint:
+        plain["hint"] = error.hint
+    if about.model_id is not None:
+        plain["model_id"] = about.model_id
+        plain["suggestion"] = about.suggestion
+    return {"error": plain}
+
+
+def error_response(error: CortexError, about: About) -> web.Response:
+    """The whole HTTP reply."""
+    kind = _KINDS.get(type(error), _BUG)
+    headers: dict[str, str] = {}
+    if kind.status == 503:
+        headers["retry-after"] = str(_RETRY_AFTER_S)
+    return web.json_response(envelope(error, about), status=kind.status, headers=headers)
+
+
+def from_http(error: web.HTTPException, method: str, path: str) -> CortexError | None:
+    """What aiohttp itself refuses a request with, in our words; None for what is no refusal."""
+    if error.status == 404:
+        return NotFound(f"there is nothing at {path[:200]}", "the API begins at /v1")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MethodNotAllowed(f"{path[:200]} does not take {method[:20]}", f"it takes {allowed}")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return RequestTooLarge("the body is over this peer's limit", "send smaller pictures")
+    if 400 <= error.status < 500:
+        return engine_errors.InvalidRequest(error.reason)
+    return None

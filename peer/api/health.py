@@ -1,0 +1,45 @@
+"""GET /healthz, and the probe of the base address that agents make."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..node import ChildHealth, NodeHealth
+from .context import NODE
+
+
+async def healthz(request: web.Request) -> web.Response:
+    health = request.app[NODE].health
+    word = describe(health)
+    return web.json_response(
+        {
+            "status": word,
+            "engine": _child(health.engine),
+            "text": _child(health.text),
+            "model": health.model,
+            "loading": health.loading,
+            "live_requests": health.live_requests,
+        },
+        status=200 if word in ("ok", "starting") else 503,
+    )
+
+
+async def root(_: web.Request) -> web.Response:
+    return web.json_response({"service": "cortex", "api": "/v1"})
+
+
+def describe(health: NodeHealth) -> str:
+    """The peer in a word. A child that is not running starts when it is needed: that is well.
+
+    One that could not run at all is not.
+    """
+    states = (health.engine.state, health.text.state)
+    if health.is_draining:
+        return "draining"
+    if "failed" in states:
+        return "failing"
+    return "starting" if "starting" in states else "ok"
+
+
+def _child(child: ChildHealth) -> dict[str, object]:
+    return {"state": child.state, "pid": child.pid}

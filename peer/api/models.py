@@ -1,0 +1,71 @@
+"""GET /v1/models and /v1/models/{id}: one object that both official clients accept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from cortex.engine.errors import ModelNotFound
+
+from ..catalogue import Catalogue
+from ..types import ModelInfo
+from .context import NODE, REQUEST_ID
+
+
+async def list_models(request: web.Request) -> web.Response:
+    models = await request.app[NODE].models()
+    for_messages = _asks_in_messages_dialect(request)
+    return web.json_response(
+        {
+            "object": "list",
+            "has_more": False,
+            "first_id": models[0].id if models else None,
+            "last_id": models[-1].id if models else None,
+            "data": [render_model(model, for_messages) for model in models],
+        }
+    )
+
+
+async def show_model(request: web.Request) -> web.Response:
+    catalogue = Catalogue(await request.app[NODE].models())
+    for_messages = _asks_in_messages_dialect(request)
+    model_id = request.match_info["id"]
+    try:
+        return web.json_response(render_model(catalogue.find(model_id), for_messages))
+    except ModelNotFound as error:
+        if for_messages:
+            return _not_found_for_messages(error, model_id, request[REQUEST_ID])
+        raise
+
+
+def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
+    """`for_messages`: that dialect's strict clients want capabilities as an object."""
+    created = datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    capabilities: Any = list(model.capabilities)
+    if for_messages:
+        capabilities = {"image_input": {"supported": model.sees_images}}
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created_s,
+        "owned_by": "cortex",
+        "type": "model",
+        "display_name": model.id,
+        "created_at": created,
+        "capabilities": capabilities,
+        "context_length": model.context_length,
+        "max_input_tokens": model.context_length,
+        "max_tokens": model.context_length,
+    }
+
+
+def _asks_in_messages_dialect(request: web.Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _not_found_for_messages(error: ModelNotFound, model_id: str, request_id: str) -> web.Response:
+    details = {"error_code": error.code(), "model_id": model_id, "suggestion": None}
+    told = {"type": "not_found_error", "message": error.message, "details": details}
+    return web.json_response({"type": "error", "request_id": request_id, "error": told}, status=404)

@@ -1,0 +1,222 @@
+"""A peer over HTTP, as a Backend: requests out, its stream back as events.
+
+It speaks the chat-completions dialect and reads the comments other clients skip. An error comes
+back as the class it was on the other side.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import aiohttp
+
+from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo
+from cortex.engine.types import (
+    Capability,
+    ChatRequest,
+    Event,
+    Finished,
+    FinishReason,
+    ImagePart,
+    Message,
+    TextDelta,
+    TextPart,
+    Usage,
+)
+
+from .errors import NoPeer, from_info
+from .progress import from_comment
+from .types import ModelInfo
+
+# Twice what a peer's stream ever rests: longer silence means it is gone.
+_SILENCE_S = 30.0
+# Before the headers it tokenizes, perhaps with a text process to start first.
+_CONNECT_S = 5.0
+_MAX_LINE_BYTES = 4 * 1024 * 1024
+# What reading the JSON of some other program can raise.
+_NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError)
+_BROKE_OFF = "send the question again"
+
+
+class RemotePeer:
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self.name = address
+        self._session = session
+        self._base = f"http://{address}"
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S
+        )
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        try:
+            async with self._session.get(
+                f"{self._base}/v1/models", timeout=self._timeout
+            ) as response:
+                body = await response.read()
+                if response.status != 200:
+                    raise _error_of(body, response.status)
+            return tuple(_read_model(model) for model in _load_object(body).get("data", ()))
+        except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
+            raise self._gone(error) from error
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        try:
+            async with self._session.post(
+                f"{self._base}/v1/chat/completions",
+                data=json.dumps(to_body(request)).encode(),
+                headers={"content-type": "application/json"},
+                timeout=self._timeout,
+                read_bufsize=_MAX_LINE_BYTES,
+            ) as response:
+                if response.status != 200:
+                    raise _error_of(await response.read(), response.status)
+                reader = StreamReader()
+                async for line in response.content:
+                    for event in reader.read_line(line):
+                        yield event
+                reader.check_end()
+        except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: Exception) -> CortexError:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return NoPeer(f"no peer answers at {self.name}", "start one there with: cortex peer")
+        return EngineFailed(f"the peer at {self.name} broke off", _BROKE_OFF)
+
+
+class StreamReader:
+    """Lines of a chat-completions stream in, events out."""
+
+    def __init__(self) -> None:
+        self._reason: FinishReason | None = None
+        self._is_finished = False
+
+    def read_line(self, line: bytes) -> list[Event]:
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        if text.startswith(":"):
+            event = from_comment(text[1:])
+            return [] if event is None else [event]
+        if not text.startswith("data:") or text[5:].strip() == "[DONE]":
+            return []
+        return self._read_chunk(_load_object(text[5:].encode()))
+
+    def check_end(self) -> None:
+        if not self._is_finished:
+            raise EngineFailed("the peer's answer broke off before its end", _BROKE_OFF)
+
+    def _read_chunk(self, chunk: dict[str, Any]) -> list[Event]:
+        if "error" in chunk:
+            raise _error_of(json.dumps(chunk).encode(), 0)
+        events: list[Event] = []
+        for choice in chunk.get("choices", ()):
+            content = choice.get("delta", {}).get("content")
+            if content:
+                events.append(TextDelta(content))
+            if choice.get("finish_reason") is not None:
+                self._reason = "length" if choice["finish_reason"] == "length" else "stop"
+        if chunk.get("usage") and self._reason is not None:
+            self._is_finished = True
+            events.append(Finished(self._reason, _read_usage(chunk["usage"])))
+        return events
+
+
+def to_body(request: ChatRequest) -> dict[str, Any]:
+    """A ChatRequest in the chat-completions dialect; what is None is left out."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [_message_body(message) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "seed": request.seed,
+        "max_completion_tokens": request.max_tokens,
+        "stop": list(request.stop) or None,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+        "chat_template_kwargs": json.loads(request.template_kwargs) or None,
+        "prompt_cache_key": request.routing_key or None,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _message_body(message: Message) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "role": message.role,
+        "content": [_part_body(part) for part in message.content],
+    }
+    if message.reasoning:
+        body["reasoning_content"] = message.reasoning
+    if message.tool_call_id:
+        body["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    return body
+
+
+def _part_body(part: TextPart | ImagePart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    data = base64.b64encode(part.data).decode("ascii")
+    # The declared type is not looked at: the bytes decide.
+    url = f"data:application/octet-stream;base64,{data}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _read_model(plain: dict[str, Any]) -> ModelInfo:
+    told = plain.get("capabilities", ())
+    capabilities: tuple[Capability, ...] = ("text", "vision") if "vision" in told else ("text",)
+    return ModelInfo(
+        id=str(plain["id"]),
+        dir=None,
+        capabilities=capabilities,
+        context_length=int(plain.get("context_length", 0)),
+        created_s=int(plain.get("created", 0)),
+    )
+
+
+def _read_usage(plain: dict[str, Any]) -> Usage:
+    details: dict[str, Any] = plain.get("prompt_tokens_details") or {}
+    return Usage(
+        int(plain.get("prompt_tokens", 0)),
+        int(plain.get("completion_tokens", 0)),
+        int(details.get("cached_tokens", 0)),
+    )
+
+
+def _error_of(body: bytes, status: int) -> CortexError:
+    told: Any = _load_object(body).get("error")
+    if not isinstance(told, dict):
+        return NoPeer(f"what answers is no cortex peer (status {status})", "check the address")
+    fields = cast(dict[str, Any], told)
+    param = fields.get("param")
+    return from_info(
+        ErrorInfo(
+            str(fields.get("code") or ""),
+            str(fields.get("message") or f"the peer answered {status}"),
+            str(fields.get("hint") or ""),
+            param if isinstance(param, str) else None,
+        )
+    )
+
+
+def _load_object(body: bytes) -> dict[str, Any]:
+    try:
+        value: Any = json.loads(body)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

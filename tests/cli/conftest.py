@@ -1,0 +1,143 @@
+"""The command as its users meet it: a process with a pipe, and a process at a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "cortex.cli")
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    code: int
+    stdout: str
+    stderr: str
+
+
+Cortex = Callable[..., Done]
+
+
+@pytest.fixture
+def cortex(tmp_path: Path) -> Cortex:
+    """Run `cortex ARGUMENTS` with pipes on all sides, in an empty folder."""
+
+    def run(*arguments: str | bytes, stdin: bytes | None = None) -> Done:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            cwd=tmp_path,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+class Terminal:
+    """A command that has a terminal for its input, and for what it says unless that is piped."""
+
+    def __init__(self, arguments: tuple[str, ...], folder: Path, *, piped_stdout: bool) -> None:
+        self._screen, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        self._before = termios.tcgetattr(terminal)
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=terminal,
+            stdout=subprocess.PIPE if piped_stdout else terminal,
+            stderr=terminal,
+            cwd=folder,
+            start_new_session=True,
+            # Only a controlling terminal turns the ctrl-c key into a signal.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        self._terminal = terminal
+        self.shown = ""
+
+    def press(self, keys: str) -> None:
+        os.write(self._screen, keys.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read the screen until `text` is on it, after whatever was waited for before."""
+        begin = len(self.shown)
+        self._read_until(lambda: text in self.shown[begin:], f"{text!r} to appear")
+
+    def wait_for_end(self) -> int:
+        """The exit code, with everything on the screen read."""
+        self._read_until(lambda: self.process.poll() is not None, "the end")
+        while select.select([self._screen], [], [], 0)[0]:
+            self.shown += os.read(self._screen, 65536).decode(errors="replace")
+        return self.process.returncode
+
+    def is_as_found(self) -> bool:
+        """Whether echo, line editing and the rest are as they were before the command."""
+        return termios.tcgetattr(self._terminal) == self._before
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        os.close(self._screen)
+        os.close(self._terminal)
+
+    def _read_until(self, is_enough: Callable[[], bool], what: str) -> None:
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not is_enough():
+            assert time.monotonic() < deadline_s, f"waited for {what}; the screen: {self.shown!r}"
+            if select.select([self._screen], [], [], 0.05)[0]:
+                self.shown += os.read(self._screen, 65536).decode(errors="replace")
+
+
+@pytest.fixture
+def replies(tmp_path: Path) -> Callable[..., tuple[str, ...]]:
+    """Options that make the fake engine play these replies, one for each turn."""
+
+    def write(*texts: str) -> tuple[str, ...]:
+        path = tmp_path / "replies.json"
+        path.write_text(json.dumps({"replies": texts}), encoding="utf-8")
+        return ("--engine", "fake", "--fake-script", str(path))
+
+    return write
+
+
+@pytest.fixture
+def picture(checkout: Path) -> Path:
+    """A square picture that costs 64 tokens."""
+    return checkout / "tests" / "golden" / "images" / "square_96.png"
+
+
+OpenTerminal = Callable[..., Terminal]
+
+
+@pytest.fixture
+def at_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[OpenTerminal]:
+    """Start `cortex ARGUMENTS` at a terminal of 100 by 24."""
+    monkeypatch.setenv("TERM", "xterm")
+    opened: list[Terminal] = []
+
+    def open_terminal(*arguments: str, piped_stdout: bool = False) -> Terminal:
+        opened.append(Terminal(arguments, tmp_path, piped_stdout=piped_stdout))
+        return opened[-1]
+
+    yield open_terminal
+    for terminal in opened:
+        terminal.close()

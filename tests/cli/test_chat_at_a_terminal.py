@@ -1,0 +1,170 @@
+"""`cortex chat` with a person at it: what is drawn, what ctrl-c stops, how the terminal is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OpenTerminal = Callable[..., Any]
+WriteScript = Callable[..., tuple[str, ...]]
+
+CTRL_C = "\x03"
+CTRL_D = "\x04"
+ERASED = "\r\x1b[K"
+SLOWLY = ("--fake-token-interval-ms", "25")
+# At that pace it would take a minute: whoever sees its end has not stopped it.
+LONG_REPLY = "It begins here. " + "and on " * 400 + "THE END"
+
+
+def test_one_answer_is_followed_by_its_figures(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("It is 12.40."), "How much?")
+    assert terminal.wait_for_end() == 0
+    assert "It is 12.40.\r\nprivate   ttft " in terminal.shown
+    assert "12 out" in terminal.shown
+
+
+def test_what_was_waited_for_is_wiped_before_the_answer(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("Here."), "hello")
+    assert terminal.wait_for_end() == 0
+    waiting, _, rest = terminal.shown.rpartition(ERASED)
+    assert "preparing" in waiting
+    assert rest.startswith("Here.")
+
+
+def test_figures_do_not_mix_with_a_piped_answer(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("Here."), "hello", piped_stdout=True)
+    assert terminal.wait_for_end() == 0
+    assert terminal.process.stdout.read() == b"Here.\n"
+    assert "ttft" in terminal.shown
+
+
+def test_escape_sequences_in_an_answer_do_not_reach_the_terminal(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("a\x1b]0;owned\x07b\x9b2Jc"), "hello")
+    assert terminal.wait_for_end() == 0
+    assert "a]0;ownedb2Jc" in terminal.shown
+
+
+def test_ctrl_c_stops_the_answer_keeps_what_came_and_leaves_the_terminal_as_it_was(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies(LONG_REPLY), *SLOWLY, "tell me everything")
+    terminal.wait_for("It begins here.")
+    terminal.press(CTRL_C)
+    assert terminal.wait_for_end() == 130
+    assert "stopped" in terminal.shown
+    assert "THE END" not in terminal.shown
+    assert "Traceback" not in terminal.shown
+    assert terminal.is_as_found()
+
+
+def test_ctrl_c_before_the_first_token_ends_at_once(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("late"), "--fake-token-interval-ms", "50000", "hi")
+    terminal.wait_for("preparing")
+    terminal.press(CTRL_C)
+    assert terminal.wait_for_end() == 130
+    assert "late" not in terminal.shown
+
+
+def test_a_conversation_remembers_its_turns_and_ends_at_ctrl_d(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("first reply", "second reply"))
+    terminal.wait_for("> ")
+    terminal.press("one\n")
+    terminal.wait_for("first reply\r\n")
+    terminal.wait_for("> ")
+    terminal.press("two\n")
+    terminal.wait_for("second reply\r\n")
+    terminal.wait_for("> ")
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+    assert terminal.is_as_found()
+
+
+def test_ctrl_c_in_a_conversation_stops_the_answer_and_not_the_conversation(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies(LONG_REPLY, "short reply"), *SLOWLY)
+    terminal.wait_for("> ")
+    terminal.press("one\n")
+    terminal.wait_for("It begins here.")
+    terminal.press(CTRL_C)
+    terminal.wait_for("stopped")
+    terminal.wait_for("> ")
+    terminal.press("two\n")
+    # The second reply is played where one answer, if only a part of it, was kept.
+    terminal.wait_for("short reply")
+    terminal.wait_for("> ")
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+
+
+def test_ctrl_c_clears_a_line_and_at_an_empty_prompt_leaves(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("a reply"))
+    terminal.wait_for("> ")
+    terminal.press("half a quest")
+    terminal.wait_for("half a quest")
+    terminal.press(CTRL_C)
+    terminal.wait_for("> ")
+    terminal.press(CTRL_C)
+    assert terminal.wait_for_end() == 0
+    assert "a reply" not in terminal.shown
+
+
+def test_a_picture_is_attached_to_the_next_prompt_alone(
+    at_terminal: OpenTerminal, replies: WriteScript, picture: Path
+) -> None:
+    terminal = at_terminal("chat", *replies("seen", "no picture here"))
+    terminal.wait_for("> ")
+    terminal.press("/image nothing.png\n")
+    terminal.wait_for("error: no picture at nothing.png.")
+    terminal.press(f"/image {picture}\n")
+    terminal.wait_for(f"{picture.name} goes with the next prompt.")
+    terminal.press("what is it?\n")
+    terminal.wait_for(f"image   {picture.name}  256x256 -> 64 tokens")
+    terminal.wait_for("seen")
+    terminal.press("and now?\n")
+    terminal.wait_for("no picture here")
+    terminal.wait_for("> ")
+    assert terminal.shown.count("image   ") == 1
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+
+
+def test_an_unknown_slash_command_is_named_and_help_lists_the_others(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("a reply"))
+    terminal.wait_for("> ")
+    terminal.press("/imgae x\n")
+    terminal.wait_for("no command /imgae")
+    terminal.press("/help\n")
+    terminal.wait_for("/image FILE")
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+    assert "a reply" not in terminal.shown
+
+
+def test_a_dumb_terminal_is_sent_no_cursor_movements(
+    at_terminal: OpenTerminal, replies: WriteScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = at_terminal("chat", *replies("Here."), "hello")
+    assert terminal.wait_for_end() == 0
+    assert "\x1b" not in terminal.shown
+    assert "Here." in terminal.shown

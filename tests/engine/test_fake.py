@@ -1,0 +1,277 @@
+"""The fake engine: its answers depend on every token before, and can be resumed anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import InternalError, InvalidRequest
+from cortex.engine.fake import FakeConfig, FakeService, read_script
+from cortex.engine.fake_answer import Answer, HashSource, Made, ScriptSource
+from cortex.engine.frames import pack_value
+from cortex.engine.messages import (
+    Cancel,
+    Generate,
+    GenerateFailed,
+    JobFailed,
+    Load,
+    Loaded,
+    Message,
+    Prepared,
+    Progress,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+    Waiting,
+)
+from cortex.engine.prompt import build_prompt
+from cortex.engine.text_model import load_text_model
+from cortex.engine.types import ChatRequest, ImagePart, Prompt, TextPart, Usage
+from cortex.engine.types import Message as Turn
+
+_DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
+_IMAGES = Path(__file__).parent.parent / "golden" / "images"
+_MODEL = load_text_model(_DIR)
+_REPLIES = ("Erste Antwort: na\u00efve \U0001f642.", "second", "third")
+
+
+def ask(*contents: str | bytes, **fields: object) -> Prompt:
+    """A conversation: user and assistant in turns, strings text and bytes pictures."""
+    turns = tuple(
+        Turn(
+            "assistant" if number % 2 else "user",
+            (TextPart(c) if isinstance(c, str) else ImagePart(c),),
+        )
+        for number, c in enumerate(contents)
+    )
+    request = replace(ChatRequest("fake", turns, seed=1, now_s=0), **fields)
+    return build_prompt(_MODEL, request, 32768).prompt
+
+
+def hashed(prompt: Prompt, resume: Sequence[int] = ()) -> Answer:
+    return Answer(_MODEL.tokenizer, prompt, HashSource(_MODEL.tokenizer, prompt), resume)
+
+
+def scripted(prompt: Prompt, resume: Sequence[int] = ()) -> Answer:
+    source = ScriptSource(_MODEL.tokenizer, prompt, _REPLIES)
+    return Answer(_MODEL.tokenizer, prompt, source, resume)
+
+
+def play(answer: Answer) -> list[Made]:
+    made = [answer.step()]
+    while made[-1].finish is None:
+        made.append(answer.step())
+    return made
+
+
+def text_of(made: Sequence[Made]) -> str:
+    return "".join(m.text for m in made)
+
+
+def ids_of(made: Sequence[Made]) -> list[int]:
+    return [i for m in made for i in m.token_ids]
+
+
+def test_same_prompt_gives_the_same_answer_and_another_prompt_another() -> None:
+    first = text_of(play(hashed(ask("Hello"))))
+    assert first == text_of(play(hashed(ask("Hello"))))
+    assert len(first) >= 16
+    assert set(first) <= set("abcdefghijklmnopqrstuvwxyz \n")
+    assert not first.startswith(text_of(play(hashed(ask("Hello!"))))[:8])
+
+
+def test_pictures_change_the_answer() -> None:
+    square, alpha = (
+        ask((_IMAGES / name).read_bytes()) for name in ("square_96.png", "alpha_75x75.png")
+    )
+    assert square.token_ids == alpha.token_ids
+    assert text_of(play(hashed(square))) != text_of(play(hashed(alpha)))
+
+
+def test_one_lost_or_doubled_token_changes_everything_after_it() -> None:
+    prompt = ask("Hello")
+    ids = ids_of(play(hashed(prompt)))
+    for resume in ([*ids[:4], ids[4], ids[4]], [*ids[:3], ids[4]]):
+        assert ids_of(play(hashed(prompt, resume)))[:8] != ids[len(resume) : len(resume) + 8]
+
+
+@given(st.integers(0, 400), st.booleans())
+def test_answer_resumed_anywhere_goes_on_as_if_never_cut(cut: int, scripted_one: bool) -> None:
+    start = scripted if scripted_one else hashed
+    prompt = ask("Hello", stop=("zz", "naive"))
+    whole = play(start(prompt))
+    before, after = whole[: cut % len(whole)], whole[cut % len(whole) :]
+    resumed = play(start(prompt, ids_of(before)))
+    assert resumed == after
+
+
+def test_usage_counts_resumed_tokens_too() -> None:
+    prompt = ask("Hello", max_tokens=10)
+    ids = ids_of(play(hashed(prompt)))
+    answer = hashed(prompt, ids[:6])
+    play(answer)
+    assert answer.usage() == Usage(len(prompt.token_ids), 10)
+
+
+def test_answer_ends_at_its_length() -> None:
+    made = play(hashed(ask("Hello", max_tokens=3)))
+    assert [len(m.token_ids) for m in made] == [1, 1, 1]
+    assert made[-1].finish == "length"
+
+
+def test_script_is_played_by_the_turn_of_the_conversation() -> None:
+    assert text_of(play(scripted(ask("a")))) == _REPLIES[0]
+    assert text_of(play(scripted(ask("a", "x", "b")))) == _REPLIES[1]
+    assert text_of(play(scripted(ask("a", "x", "b", "y", "c", "z", "d")))) == _REPLIES[0]
+
+
+def test_pieces_never_hold_part_of_a_character() -> None:
+    pieces = [m.text for m in play(scripted(ask("a")))]
+    assert "\U0001f642" in pieces
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_stop_string_ends_the_answer_and_is_not_shown() -> None:
+    made = play(scripted(ask("a", stop=("Antwort",))))
+    assert text_of(made) == "Erste "
+    assert made[-1].finish == "stop"
+
+
+def test_character_cut_by_the_length_is_shown_as_broken() -> None:
+    cut = len(_REPLIES[0].encode()) - 2
+    assert text_of(play(scripted(ask("a", max_tokens=cut)))).endswith(" \ufffd")
+
+
+class Bench:
+    """A fake engine, loaded, and what it has sent."""
+
+    def __init__(self, config: FakeConfig) -> None:
+        self._sent: asyncio.Queue[Message] = asyncio.Queue()
+        self.service = FakeService(config, self._sent.put_nowait)
+
+    async def hear(self) -> Message:
+        async with asyncio.timeout(20):
+            return await self._sent.get()
+
+    async def load(self) -> None:
+        await self.service.handle(Load("job", "fake", str(_DIR), 32768))
+        while not isinstance(await self.hear(), Loaded):
+            pass
+
+    async def generate(self, name: str, prompt: Prompt, epoch: int = 1) -> None:
+        await self.service.handle(Generate(name, epoch, "fake", pack_value(prompt)))
+
+    async def parts(self, names: set[str]) -> list[list[StepPart]]:
+        """The steps until all the named requests have finished."""
+        steps: list[list[StepPart]] = []
+        while names:
+            message = await self.hear()
+            if isinstance(message, Step):
+                steps.append(list(message.parts))
+                names = names - {p.request_id for p in message.parts if p.finish}
+        return steps
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench(FakeConfig(_REPLIES))
+    yield bench
+    await bench.service.close()
+
+
+async def test_load_tells_its_progress_and_unload_its_end(bench: Bench) -> None:
+    await bench.service.handle(Load("j1", "fake", str(_DIR), 32768))
+    heard = [await bench.hear() for _ in range(3)]
+    assert [type(m) for m in heard] == [Progress, Progress, Loaded]
+    await bench.service.handle(Unload("j2", "fake"))
+    assert await bench.hear() == Unloaded("j2", "fake")
+    await bench.generate("r", ask("a"))
+    assert isinstance(await bench.hear(), GenerateFailed)
+
+
+async def test_load_of_a_folder_without_a_model_fails_by_name(bench: Bench, tmp_path: Path) -> None:
+    await bench.service.handle(Load("j", "m", str(tmp_path), 1))
+    failed = await bench.hear()
+    assert isinstance(failed, JobFailed)
+    assert failed.error.code == "model_invalid"
+
+
+async def test_many_requests_share_each_step(bench: Bench) -> None:
+    await bench.load()
+    for name in ("a", "b", "c"):
+        await bench.generate(name, ask(name))
+    steps = await bench.parts({"a", "b", "c"})
+    assert {p.request_id for p in steps[0]} == {"a", "b", "c"}
+    for name in ("a", "b", "c"):
+        mine = [p for step in steps for p in step if p.request_id == name]
+        assert "".join(p.text for p in mine) == _REPLIES[0]
+        assert mine[-1].usage == Usage(len(ask(name).token_ids), len(_REPLIES[0].encode()))
+
+
+async def test_waiting_is_said_before_the_first_token(bench: Bench) -> None:
+    await bench.load()
+    await bench.generate("r", ask("a"))
+    assert isinstance(await bench.hear(), Waiting)
+    assert isinstance(await bench.hear(), Step)
+
+
+async def test_cancelled_request_says_so_and_stops() -> None:
+    bench = Bench(FakeConfig(_REPLIES, token_interval_ms=60_000))
+    await bench.load()
+    await bench.generate("r", ask("a"), epoch=2)
+    assert isinstance(await bench.hear(), Waiting)
+    await bench.service.handle(Cancel("r", 1))  # an attempt that is over: not this one
+    assert bench.service.alive().queued == 1
+    await bench.service.handle(Cancel("r", 2))
+    [[part]] = await bench.parts({"r"})
+    assert part.finish == "cancelled"
+    assert bench.service.alive().queued == 0
+    await bench.service.close()
+
+
+async def test_prompt_that_is_no_prompt_fails_alone(bench: Bench) -> None:
+    await bench.load()
+    await bench.service.handle(Generate("bad", 1, "fake", b"\xc1"))
+    assert isinstance(await bench.hear(), GenerateFailed)
+    await bench.generate("good", ask("a"))
+    assert await bench.parts({"good"})
+
+
+async def test_message_for_another_process_is_a_bug(bench: Bench) -> None:
+    with pytest.raises(InternalError, match="Prepared"):
+        await bench.service.handle(Prepared("r", b"", 0, (), 0, b""))
+
+
+def test_script_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text('{"replies": ["a", "b"], "token_interval_ms": 5}')
+    assert read_script(path) == FakeConfig(("a", "b"), 5)
+    path.write_text('{"token_interval_ms": 5}')
+    assert read_script(path) == FakeConfig((), 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"replies": []}',
+        '{"replies": "a"}',
+        '{"replies": [1]}',
+        '{"reply": "a"}',
+        '{"replies": ["a"], "token_interval_ms": -1}',
+    ],
+)
+def test_bad_script_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "script.json"
+    path.write_text(text)
+    with pytest.raises(InvalidRequest, match=r"script\.json"):
+        read_script(path)

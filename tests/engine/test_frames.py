@@ -1,0 +1,145 @@
+"""Messages survive the socket; anything else is refused by name and never by surprise."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+import typing
+from typing import Any, Literal, cast, get_args
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine import messages
+from cortex.engine.frames import (
+    MAX_FRAME_BYTES,
+    FrameError,
+    pack_message,
+    pack_value,
+    read_message,
+    unpack_message,
+    unpack_value,
+)
+from cortex.engine.messages import Alive, CancelPrepare, Prepare
+from cortex.engine.types import ChatRequest, ImagePart, Message, PreparedImage, TextPart
+
+_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=5)
+_SCALARS: dict[type, st.SearchStrategy[Any]] = {
+    int: st.integers(-(2**63), 2**63),
+    float: st.floats(allow_nan=False),
+    str: _TEXT,
+    bytes: st.binary(max_size=5),
+}
+_MESSAGES = get_args(messages.Message)
+
+
+def values(hint: Any) -> st.SearchStrategy[Any]:
+    """Any value of an annotated type."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    if hint is type(None):
+        return st.none()
+    if origin is Literal:
+        return st.sampled_from(args)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of([values(a) for a in args])
+    if origin is tuple and args[-1] is Ellipsis:
+        return st.lists(values(args[0]), max_size=2).map(tuple)
+    if origin is tuple:
+        return st.tuples(*[values(a) for a in args])
+    hints = typing.get_type_hints(hint)
+    return st.builds(hint, **{name: values(h) for name, h in hints.items()})
+
+
+def packed(plain: dict[str, Any]) -> bytes:
+    return cast(bytes, msgpack.packb(plain))
+
+
+@given(st.one_of([values(cls) for cls in _MESSAGES]))
+def test_every_message_comes_back_as_it_was(message: Any) -> None:
+    frame = pack_message(message)
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+    assert unpack_message(frame[4:]) == message
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes_are_refused_as_frames(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        unpack_message(data)
+
+
+_PLAIN = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(0, 9), _TEXT, st.binary(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["role", "content", "kind", "text"]), inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(_MESSAGES), st.data())
+def test_fields_of_wrong_shapes_are_refused_as_frames(cls: type[Any], data: st.DataObject) -> None:
+    names = list(typing.get_type_hints(cls))
+    plain = {name: data.draw(_PLAIN, label=name) for name in names}
+    try:
+        unpack_message(packed({"type": cls.__name__, **plain}))
+    except FrameError:
+        return
+
+
+def test_unknown_fields_of_a_newer_sender_are_ignored() -> None:
+    plain = {"type": "CancelPrepare", "request_id": "r", "reason": ["new"]}
+    assert unpack_message(packed(plain)) == CancelPrepare("r")
+
+
+def test_missing_fields_take_their_defaults_or_are_refused() -> None:
+    plain: dict[str, Any] = {"model": "m", "messages": [], "seed": 1, "now_s": 2}
+    assert unpack_value(ChatRequest, packed(plain)) == ChatRequest("m", (), 1, 2)
+    del plain["seed"]
+    with pytest.raises(FrameError, match="ChatRequest"):
+        unpack_value(ChatRequest, packed(plain))
+
+
+def test_map_with_a_list_for_a_key_is_refused() -> None:
+    with pytest.raises(FrameError):
+        unpack_message(b"\x81\x91\x01\x01")
+
+
+def test_pictures_travel_as_bytes() -> None:
+    image = PreparedImage(b"\x00" * 32, (1, 2, 3), bytes(range(256)))
+    assert unpack_value(PreparedImage, pack_value(image)) == image
+
+
+def test_parts_keep_their_kinds_and_order() -> None:
+    content = (TextPart("a"), ImagePart(b"\xff", "x.png"), TextPart(""))
+    request = ChatRequest("m", (Message("user", content),), seed=0, now_s=0)
+    frame = pack_message(Prepare("r", "/m", request, 10))
+    assert unpack_message(frame[4:]) == Prepare("r", "/m", request, 10)
+
+
+def reader_of(data: bytes) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    return reader
+
+
+async def test_messages_are_read_one_after_the_other_until_the_end() -> None:
+    sent = [Alive(1, 2, 3), CancelPrepare("r")]
+    reader = reader_of(b"".join(map(pack_message, sent)))
+    assert [await read_message(reader), await read_message(reader)] == sent
+    assert await read_message(reader) is None
+
+
+async def test_frame_cut_short_reads_as_the_end() -> None:
+    assert await read_message(reader_of(pack_message(Alive(1, 2, 3))[:-1])) is None
+
+
+async def test_frame_over_the_limit_is_refused_before_it_is_read() -> None:
+    reader = reader_of((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
+    with pytest.raises(FrameError, match="over"):
+        await read_message(reader)

@@ -1,0 +1,288 @@
+"""A request becomes the prompt of the golden cases, or is refused by name before the work."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    InvalidImage,
+    InvalidRequest,
+    ModelInvalid,
+    VisionUnsupported,
+)
+from cortex.engine.generation import read_generation_defaults, resolve_sampling
+from cortex.engine.prompt import build_prompt
+from cortex.engine.text_model import TextModel, TextModels, load_text_model
+from cortex.engine.types import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    Sampling,
+    SamplingWish,
+    TextPart,
+    ToolCall,
+)
+
+_GOLDEN = Path(__file__).parent.parent / "golden"
+_SEEING = load_text_model(_GOLDEN / "qwen3_5")
+_BLIND = load_text_model(_GOLDEN / "qwen3_5_text")
+_FAKE_DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
+_IM_START = 1001
+_PAD = 1012
+
+
+def cases() -> list[dict[str, Any]]:
+    path = _GOLDEN / "qwen3_5" / "expected" / "cases.json"
+    found: list[dict[str, Any]] = json.loads(path.read_text())["cases"]
+    return [case for case in found if case["kind"] == "chat" and not case["tools"]]
+
+
+def request_of(case: dict[str, Any]) -> ChatRequest:
+    messages = tuple(Message(m["role"], parts(m["content"])) for m in case["messages"])
+    return ask(*messages, template_kwargs=json.dumps(case["template_kwargs"]))
+
+
+def parts(content: Any) -> tuple[TextPart | ImagePart, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    return tuple(
+        ImagePart((_GOLDEN / "images" / p["name"]).with_suffix(".png").read_bytes())
+        if p["type"] == "image"
+        else TextPart(p["text"])
+        for p in content
+    )
+
+
+def ask(*messages: Message, **fields: Any) -> ChatRequest:
+    return replace(ChatRequest("some-model", messages, seed=7, now_s=0), **fields)
+
+
+def user(*content: str | bytes) -> Message:
+    return Message(
+        "user", tuple(TextPart(c) if isinstance(c, str) else ImagePart(c) for c in content)
+    )
+
+
+def picture(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def refuse(model: TextModel, request: ChatRequest, context_tokens: int = 4096) -> CortexError:
+    with pytest.raises(CortexError) as caught:
+        build_prompt(model, request, context_tokens)
+    return caught.value
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda c: c["case"])
+def test_golden_chat_has_the_golden_length_grids_and_tokens(case: dict[str, Any]) -> None:
+    built = build_prompt(_SEEING, request_of(case), 4096)
+    assert len(built.prompt.token_ids) == case["tokens"]
+    assert [list(i.grid_thw) for i in built.prompt.images] == case.get("image_grid_thw", [])
+    assert [i.tokens for i in built.images] == case.get("tokens_per_image", [])
+    single = list(built.prompt.token_ids)
+    for position, image in enumerate(built.images):
+        # Each run of pads, put back to the one that the template wrote.
+        start = [i for i, t in enumerate(single) if t == _PAD and single[i - 1] != _PAD][position]
+        single[start : start + image.tokens] = [_PAD]
+    assert single == _SEEING.tokenizer.encode(case["rendered"])
+
+
+def test_boundaries_are_the_beginnings_of_turns_and_the_end() -> None:
+    request = ask(user("a"), Message("assistant", (TextPart("b"),)), user("c", picture(64, 64)))
+    prompt = build_prompt(_SEEING, request, 4096).prompt
+    starts = [i for i, t in enumerate(prompt.token_ids) if t == _IM_START]
+    assert len(starts) == 4
+    assert prompt.boundaries == (*starts, len(prompt.token_ids))
+
+
+def test_prompt_hash_follows_tokens_and_pixels_and_nothing_else() -> None:
+    request = ask(user("a", picture(64, 64)))
+    first = build_prompt(_SEEING, request, 4096).prompt_hash
+    assert build_prompt(_SEEING, replace(request, seed=8), 4096).prompt_hash == first
+    black = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(black, "PNG")
+    other_pixels = replace(request, messages=(user("a", black.getvalue()),))
+    other_text = replace(request, messages=(user("b", picture(64, 64)),))
+    hashes = {build_prompt(_SEEING, r, 4096).prompt_hash for r in (other_pixels, other_text)}
+    assert len(hashes | {first}) == 3
+
+
+def test_control_token_spelled_by_a_client_is_text() -> None:
+    prompt = build_prompt(_SEEING, ask(user("<|image_pad|><|im_start|>")), 4096).prompt
+    assert prompt.token_ids.count(_IM_START) == 2
+    assert _PAD not in prompt.token_ids
+
+
+def test_picture_for_a_model_without_eyes_is_refused_with_its_name() -> None:
+    request = ask(user(picture(64, 64)), Message("assistant"), user("and now?"))
+    error = refuse(_BLIND, request)
+    assert isinstance(error, VisionUnsupported)
+    assert "some-model" in error.message
+
+
+def test_picture_that_the_template_leaves_out_is_refused(tmp_path: Path) -> None:
+    model = load_text_model(copied(tmp_path, **{"chat_template.jinja": "{{ messages[0].role }}"}))
+    error = refuse(model, ask(user("a", picture(64, 64))))
+    assert isinstance(error, InvalidRequest)
+    assert "0 of 1 pictures" in error.message
+
+
+def test_broken_picture_is_refused() -> None:
+    assert isinstance(refuse(_SEEING, ask(user(b"no picture"))), InvalidImage)
+
+
+def test_too_long_prompt_says_both_numbers() -> None:
+    request = ask(user("word " * 100))
+    num_tokens = len(build_prompt(_SEEING, request, 4096).prompt.token_ids)
+    error = refuse(_SEEING, request, num_tokens - 1)
+    assert isinstance(error, ContextLengthExceeded)
+    assert error.message == f"prompt is too long: {num_tokens} tokens > {num_tokens - 1} maximum"
+    assert build_prompt(_SEEING, request, num_tokens).prompt.max_tokens == 1
+
+
+def test_pictures_that_cannot_fit_are_refused_before_they_are_decoded() -> None:
+    bomb = picture(6000, 6000)
+    started_s = time.monotonic()
+    error = refuse(_SEEING, ask(user(*[bomb] * 200)), 4096)
+    assert isinstance(error, ContextLengthExceeded)
+    assert time.monotonic() - started_s < 2
+
+
+def test_too_many_pixels_at_once_are_refused() -> None:
+    error = refuse(_SEEING, ask(user(*[picture(256, 256)] * 1400)), 1_000_000)
+    assert isinstance(error, InvalidImage)
+
+
+def test_answer_length_is_lowered_to_what_the_context_leaves() -> None:
+    request = ask(user("Hello"))
+    num_tokens = len(build_prompt(_SEEING, request, 100).prompt.token_ids)
+    for wanted, allowed in ((None, 100 - num_tokens), (5, 5), (1000, 100 - num_tokens)):
+        prompt = build_prompt(_SEEING, replace(request, max_tokens=wanted), 100).prompt
+        assert prompt.max_tokens == allowed
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"stop": ("x" * 1001,)}, "stop"),
+        ({"stop": ("x",) * 33}, "stop"),
+        ({"template_kwargs": "[]"}, "chat_template_kwargs"),
+        ({"sampling": SamplingWish(temperature=-1)}, "temperature"),
+        ({"sampling": SamplingWish(temperature=float("nan"))}, "temperature"),
+        ({"sampling": SamplingWish(temperature=float("inf"))}, "temperature"),
+        ({"sampling": SamplingWish(top_p=0)}, "top_p"),
+        ({"sampling": SamplingWish(top_p=1.01)}, "top_p"),
+        ({"sampling": SamplingWish(min_p=-0.1)}, "min_p"),
+        ({"sampling": SamplingWish(top_k=-1)}, "top_k"),
+        ({"sampling": SamplingWish(presence_penalty=2.1)}, "presence_penalty"),
+        ({"sampling": SamplingWish(repetition_penalty=0)}, "repetition_penalty"),
+    ],
+)
+def test_field_out_of_range_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
+    error = refuse(_SEEING, ask(user("a"), **fields))
+    assert isinstance(error, InvalidRequest)
+    assert error.param == named
+    assert named in error.message
+
+
+def test_work_that_nobody_wants_any_more_is_left() -> None:
+    def unwanted() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        build_prompt(_SEEING, ask(user("a")), 4096, unwanted)
+
+
+def test_sampling_is_the_wish_then_the_models_default_then_neutral() -> None:
+    prompt = build_prompt(_SEEING, ask(user("a"), sampling=SamplingWish(top_p=0.5)), 4096).prompt
+    assert prompt.sampling == Sampling(seed=7, temperature=1.0, top_k=20, top_p=0.5)
+    assert prompt.stop_token_ids == (1002, 1000)
+
+
+def test_do_sample_false_is_greedy_unless_a_client_asks_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(
+        '{"do_sample": false, "temperature": 0.6, "eos_token_id": 3}'
+    )
+    defaults = read_generation_defaults(tmp_path, {})
+    assert defaults.stop_token_ids == (3,)
+    assert resolve_sampling(SamplingWish(), defaults.wish, 1).temperature == 0
+    assert resolve_sampling(SamplingWish(temperature=0.5), defaults.wish, 1).temperature == 0.5
+    assert resolve_sampling(SamplingWish(temperature=1e-9), defaults.wish, 1).temperature == 0
+
+
+def test_stop_tokens_fall_back_to_the_config(tmp_path: Path) -> None:
+    inner = {"text_config": {"eos_token_id": 5}}
+    assert read_generation_defaults(tmp_path, inner).stop_token_ids == (5,)
+    assert read_generation_defaults(tmp_path, {"eos_token_id": [4]}).stop_token_ids == (4,)
+    with pytest.raises(ModelInvalid, match="eos_token_id"):
+        read_generation_defaults(tmp_path, {})
+
+
+@pytest.mark.parametrize("bad", ['{"top_p": 2}', '{"temperature": "1"}', '{"eos_token_id": "x"}'])
+def test_generation_config_out_of_range_is_refused(tmp_path: Path, bad: str) -> None:
+    (tmp_path / "generation_config.json").write_text(bad)
+    with pytest.raises(ModelInvalid):
+        read_generation_defaults(tmp_path, {"eos_token_id": 1})
+
+
+def copied(folder: Path, **changed: str) -> Path:
+    """A small model folder, some of its files replaced."""
+    for source in _FAKE_DIR.iterdir():
+        (folder / source.name).write_text(changed.get(source.name, source.read_text()))
+    return folder
+
+
+def test_picture_sizes_that_contradict_the_config_are_refused(tmp_path: Path) -> None:
+    config = json.loads((_FAKE_DIR / "config.json").read_text())
+    config["vision_config"]["patch_size"] = 14
+    with pytest.raises(ModelInvalid, match="patch_size"):
+        load_text_model(copied(tmp_path, **{"config.json": json.dumps(config)}))
+
+
+def test_picture_pad_that_a_client_could_write_is_refused(tmp_path: Path) -> None:
+    config = json.loads((_FAKE_DIR / "config.json").read_text()) | {"image_token_id": 65}
+    with pytest.raises(ModelInvalid, match="image_token_id"):
+        load_text_model(copied(tmp_path, **{"config.json": json.dumps(config)}))
+
+
+def test_loaded_folder_is_kept_until_a_file_changes(tmp_path: Path) -> None:
+    models = TextModels()
+    first = models.get(copied(tmp_path))
+    assert models.get(tmp_path) is first
+    (tmp_path / "chat_template.jinja").write_text("changed")
+    assert models.get(tmp_path).template.render([], now_s=0) == "changed"
+
+
+def test_least_recently_used_folder_is_let_go(tmp_path: Path) -> None:
+    models = TextModels(capacity=2)
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+        copied(folder)
+    a, b = models.get(folders[0]), models.get(folders[1])
+    assert models.get(folders[0]) is a
+    models.get(folders[2])
+    assert models.get(folders[0]) is a
+    assert models.get(folders[1]) is not b
+
+
+def test_tool_turns_reach_the_prompt() -> None:
+    call = Message("assistant", tool_calls=(ToolCall("1", "add", '{"a": 1}'),))
+    result = Message("tool", (TextPart("2"),), tool_call_id="1")
+    prompt = build_prompt(_SEEING, ask(user("a"), call, result), 4096).prompt
+    text = _SEEING.tokenizer.decode(prompt.token_ids, skip_special=False)
+    assert "<function=add>\n<parameter=a>\n1\n" in text
+    assert "<tool_response>\n2\n</tool_response>" in text

@@ -1,0 +1,119 @@
+"""The text process's service: prompts out, failures named, work called off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cortex.engine.errors import InternalError
+from cortex.engine.frames import unpack_value
+from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
+from cortex.engine.prompt import build_prompt
+from cortex.engine.text import TextService
+from cortex.engine.text_model import load_text_model
+from cortex.engine.types import ChatRequest, ImagePart, Prompt, TextPart
+from cortex.engine.types import Message as Turn
+
+_MODEL_DIR = Path(__file__).parent.parent / "golden" / "qwen3_5"
+_PICTURE = (_MODEL_DIR.parent / "images" / "square_96.png").read_bytes()
+
+
+class Desk:
+    """A text service and what it has sent."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sent: asyncio.Queue[Message] = asyncio.Queue()
+        self.service = TextService(self._send)
+
+    def _send(self, message: Message) -> None:
+        self._loop.call_soon_threadsafe(self._sent.put_nowait, message)
+
+    async def prepare(self, request: ChatRequest, request_id: str = "r") -> None:
+        await self.service.handle(Prepare(request_id, str(_MODEL_DIR), request, 4096))
+
+    async def hear(self) -> Message:
+        async with asyncio.timeout(20):
+            return await self._sent.get()
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    yield desk
+    await desk.service.close()
+
+
+def ask(*content: str | bytes) -> ChatRequest:
+    parts = tuple(TextPart(c) if isinstance(c, str) else ImagePart(c) for c in content)
+    return ChatRequest("m", (Turn("user", parts),), seed=1, now_s=0)
+
+
+async def test_prepared_prompt_is_the_built_one(desk: Desk) -> None:
+    request = ask("What is it?", _PICTURE)
+    await desk.prepare(request)
+    answer = await desk.hear()
+    assert isinstance(answer, Prepared)
+    built = build_prompt(load_text_model(_MODEL_DIR), request, 4096)
+    assert unpack_value(Prompt, answer.prompt) == built.prompt
+    assert answer.prompt_hash == built.prompt_hash
+    assert answer.images == built.images
+    assert answer.prompt_tokens == len(built.prompt.token_ids)
+    assert answer.max_tokens == built.prompt.max_tokens
+
+
+async def test_refusal_carries_its_code(desk: Desk) -> None:
+    await desk.prepare(ask(b"no picture"))
+    answer = await desk.hear()
+    assert isinstance(answer, PrepareFailed)
+    assert answer.error.code == "invalid_image"
+
+
+async def test_missing_model_folder_is_refused_by_name(desk: Desk, tmp_path: Path) -> None:
+    await desk.service.handle(Prepare("r", str(tmp_path), ask("a"), 4096))
+    answer = await desk.hear()
+    assert isinstance(answer, PrepareFailed)
+    assert answer.error.code == "model_invalid"
+    assert "config.json" in answer.error.message
+
+
+async def test_called_off_requests_are_left_and_others_go_on(desk: Desk) -> None:
+    slow = ask(*[json.dumps(list(range(2000))), _PICTURE] * 3)
+    for number in range(8):
+        await desk.prepare(slow, f"unwanted-{number}")
+    for number in range(8):
+        await desk.service.handle(CancelPrepare(f"unwanted-{number}"))
+    await desk.prepare(ask("a"), "wanted")
+    heard: list[str] = []
+    while "wanted" not in heard:
+        answer = await desk.hear()
+        assert isinstance(answer, Prepared | PrepareFailed)
+        heard.append(answer.request_id)
+    assert len(heard) < 9
+    assert desk.service.alive().queued <= 1
+
+
+async def test_bug_is_answered_and_logged_without_client_words(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("the client's own words")
+
+    monkeypatch.setattr("cortex.engine.text.build_prompt", broken)
+    with caplog.at_level(logging.ERROR):
+        await desk.prepare(ask("a"))
+        answer = await desk.hear()
+    assert isinstance(answer, PrepareFailed)
+    assert answer.error.code == "internal_error"
+    assert "own words" not in answer.error.message + caplog.text
+    assert "type=KeyError" in caplog.text
+
+
+async def test_message_for_another_process_is_a_bug(desk: Desk) -> None:
+    with pytest.raises(InternalError, match="Prepared"):
+        await desk.service.handle(Prepared("r", b"", 0, (), 0, b""))

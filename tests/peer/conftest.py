@@ -1,0 +1,76 @@
+"""Peers with the fake engine: real child processes, no weights, port 0."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.peer.catalogue import embedded_dir
+from cortex.peer.config import Locations, PeerConfig
+
+MakeConfig = Callable[..., PeerConfig]
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> MakeConfig:
+    """A config of a peer that touches nothing outside the test's folder."""
+
+    def make(**changes: Any) -> PeerConfig:
+        places = Locations(tmp_path / "data", tmp_path / "state", tmp_path / "run")
+        return PeerConfig(**({"locations": places, "engine": "fake", "port": 0} | changes))
+
+    return make
+
+
+@pytest.fixture
+def write_script(tmp_path: Path) -> Callable[..., Path]:
+    """A script for the fake engine, by its replies."""
+
+    def write(*replies: str) -> Path:
+        path = tmp_path / "script.json"
+        path.write_text(json.dumps({"replies": list(replies)}), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A grey picture, 64 pixels wide and 32 high."""
+    rows = b"".join(b"\x00" + b"\x80" * 64 for _ in range(32))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", 64, 32, 8, 0, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.fixture
+def png_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+@pytest.fixture
+def make_models(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Path]:
+    """A folder of fake models under new names; `blind` ones have no preprocessor."""
+
+    def make(*names: str, blind: bool = False) -> Path:
+        root = tmp_path / "models"
+        for name in names:
+            shutil.copytree(embedded_dir(make_config()), root / name)
+            if blind:
+                (root / name / "preprocessor_config.json").unlink()
+        return root
+
+    return make

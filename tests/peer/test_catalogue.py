@@ -1,0 +1,115 @@
+"""Models on disk: where they are found, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import ModelNotFound
+from cortex.peer.catalogue import scan
+from cortex.peer.config import Locations, PeerConfig
+
+
+def put_model(folder: Path, **config: Any) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3_5"} | config))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PeerConfig:
+    return PeerConfig(
+        locations=Locations(tmp_path / "data", tmp_path / "state", hub_dir=tmp_path / "hub"),
+        models_dirs=(tmp_path / "mine",),
+        embedded_dir=tmp_path / "embedded",
+    )
+
+
+def ids(config: PeerConfig) -> list[str]:
+    return [model.id for model in scan(config).models]
+
+
+def test_places_are_searched_in_order_and_the_embedded_model_comes_last(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "embedded")
+    put_model(tmp_path / "hub" / "models--org--big" / "snapshots" / "abc")
+    put_model(tmp_path / "data" / "models" / "org" / "small")
+    put_model(tmp_path / "mine" / "own")
+    assert ids(config) == ["own", "org/small", "org/big", "cortex-nano"]
+
+
+def test_model_found_twice_belongs_to_the_first_place(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "twin")
+    put_model(tmp_path / "data" / "models" / "twin")
+    assert [model.dir for model in scan(config).models] == [tmp_path / "mine" / "twin"]
+
+
+def test_models_dir_may_be_a_model_itself(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine")
+    assert ids(config) == ["mine"]
+
+
+def test_hub_snapshot_is_the_one_main_points_at(config: PeerConfig, tmp_path: Path):
+    repository = tmp_path / "hub" / "models--org--m"
+    put_model(repository / "snapshots" / "zzz")
+    put_model(repository / "snapshots" / "aaa")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("aaa\n")
+    assert scan(config).models[0].dir == repository / "snapshots" / "aaa"
+
+
+@pytest.mark.parametrize("lacking", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_incomplete_folder_is_no_model(config: PeerConfig, tmp_path: Path, lacking: str):
+    put_model(tmp_path / "mine" / "m")
+    (tmp_path / "mine" / "m" / lacking).unlink()
+    assert ids(config) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"model_type": ["qwen3_5"]}', "[" * 100_000, "\udcff"]
+)
+def test_broken_config_is_no_model(config: PeerConfig, tmp_path: Path, text: str):
+    put_model(tmp_path / "mine" / "m")
+    (tmp_path / "mine" / "m" / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert ids(config) == []
+
+
+def test_architecture_the_engine_does_not_know_is_not_listed(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "m", model_type="gpt2")
+    assert ids(config) == []
+
+
+def test_vision_needs_a_vision_config_and_a_preprocessor(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "blind", vision_config={})
+    put_model(tmp_path / "mine" / "sees", vision_config={})
+    (tmp_path / "mine" / "sees" / "preprocessor_config.json").write_text("{}")
+    found = {model.id: model.capabilities for model in scan(config).models}
+    assert found == {"blind": ("text",), "sees": ("text", "vision")}
+
+
+def test_context_length_is_the_models_own_below_the_operators_limit(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "a", text_config={"max_position_embeddings": 262144})
+    put_model(tmp_path / "mine" / "b", max_position_embeddings=2048)
+    put_model(tmp_path / "mine" / "c", max_position_embeddings="many")
+    assert [m.context_length for m in scan(config).models] == [32768, 2048, 4096]
+
+
+def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "qwen3.5-4b")
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("qwen3.5-4")
+    assert "'qwen3.5-4'" in caught.value.message
+    assert caught.value.hint == "did you mean qwen3.5-4b?"
+
+
+def test_peer_without_any_model_says_how_to_get_one(config: PeerConfig):
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("m")
+    assert "--models" in caught.value.hint

@@ -1,0 +1,297 @@
+"""The chat-completions dialect, inwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import (
+    CortexError,
+    ImageUrlUnsupported,
+    InvalidImage,
+    InvalidRequest,
+    UnsupportedContent,
+)
+from cortex.engine.frames import pack_value
+from cortex.engine.types import ImagePart, TextPart, ToolCall
+from cortex.peer.dialects.openai import ParsedChat, parse_chat
+from cortex.peer.errors import UnsupportedParameter
+from cortex.peer.remote import to_body
+
+QUESTION = [{"role": "user", "content": "hello"}]
+
+
+def parse(**fields: Any) -> ParsedChat:
+    body = {"model": "m", "messages": QUESTION} | fields
+    return parse_chat(json.dumps(body).encode(), now_s=7, random_seed=11)
+
+
+def refusal(**fields: Any) -> CortexError:
+    with pytest.raises(CortexError) as caught:
+        parse(**fields)
+    return caught.value
+
+
+def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def image(url: str) -> list[dict[str, Any]]:
+    return user({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
+
+
+def test_plain_question_is_read_with_clock_and_seed_from_outside():
+    parsed = parse()
+    assert parsed.request.model == "m"
+    assert parsed.request.messages[0].content == (TextPart("hello"),)
+    assert (parsed.request.now_s, parsed.request.seed) == (7, 11)
+    assert (parsed.stream, parsed.include_usage) == (False, False)
+
+
+def test_every_sampling_field_is_carried():
+    request = parse(
+        temperature=0, top_p=0.5, top_k=-1, min_p=0.1, frequency_penalty=-2, presence_penalty=2,
+        repetition_penalty=1.1, seed=-1, stop="end", max_tokens=5,
+    ).request  # fmt: skip
+    assert request.sampling.temperature == 0.0
+    assert (request.sampling.top_p, request.sampling.top_k) == (0.5, 0)
+    assert (request.sampling.min_p, request.sampling.repetition_penalty) == (0.1, 1.1)
+    assert (request.sampling.frequency_penalty, request.sampling.presence_penalty) == (-2, 2)
+    assert (request.stop, request.max_tokens, request.seed) == (("end",), 5, 2**63 - 1)
+
+
+def test_max_completion_tokens_wins_over_max_tokens():
+    assert parse(max_completion_tokens=3, max_tokens=9).request.max_tokens == 3
+
+
+@pytest.mark.parametrize("wish", [10**30, 1e300])
+def test_more_tokens_than_any_context_is_no_error(wish: float):
+    assert parse(max_tokens=wish).request.max_tokens == 2**31 - 1
+
+
+def test_null_means_absent_everywhere():
+    names = ["stream", "stop", "temperature", "max_tokens", "tools", "n", "seed", "logprobs"]
+    assert parse(**dict.fromkeys(names)).request == parse().request
+
+
+def test_unknown_and_ignored_fields_change_nothing():
+    ignored = {
+        "user_made_up": {"deep": [1]}, "metadata": {"a": "b"}, "store": True, "verbosity": "low",
+        "service_tier": "auto", "tool_choice": "auto", "tools": [], "parallel_tool_calls": True,
+        "logit_bias": {"5": 1}, "response_format": {"type": "text"}, "modalities": ["text"], "n": 1,
+    }  # fmt: skip
+    assert parse(**ignored).request == parse().request
+
+
+def test_stream_options_count_only_with_stream():
+    options = {"include_usage": True, "include_obfuscation": False}
+    assert parse(stream=True, stream_options=options).include_usage
+    assert not parse(stream_options=options).include_usage
+
+
+@pytest.mark.parametrize(
+    ("effort", "thinks"), [("none", False), ("minimal", False), ("high", True)]
+)
+def test_reasoning_effort_reaches_the_template(effort: str, thinks: bool):
+    kwargs = json.loads(parse(reasoning_effort=effort).request.template_kwargs)
+    assert kwargs == {"enable_thinking": thinks}
+
+
+def test_template_kwargs_win_over_reasoning_effort_and_keep_their_order():
+    asked = {"z": 1, "enable_thinking": True, "a": "ü"}
+    request = parse(chat_template_kwargs=asked, reasoning_effort="none").request
+    assert request.template_kwargs == '{"z":1,"enable_thinking":true,"a":"ü"}'
+
+
+def test_all_roles_and_part_forms_are_read():
+    messages = [
+        {"role": "system", "content": [{"type": "text", "text": "be kind"}]},
+        {"role": "developer", "content": "be brief"},
+        *QUESTION,
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "hm",
+            "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": '{"a": 1}'}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        {"role": "function", "name": "g", "content": "43"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+    ]
+    read = parse(messages=messages).request.messages
+    assert [m.role for m in read] == [
+        "system", "system", "user", "assistant", "tool", "tool", "assistant",
+    ]  # fmt: skip
+    assert (read[3].reasoning, read[3].tool_calls) == ("hm", (ToolCall("c1", "f", '{"a": 1}'),))
+    assert (read[4].tool_call_id, read[5].tool_call_id) == ("c1", "g")
+    assert read[6].content == (TextPart("no"),)
+
+
+def test_volatile_first_system_line_is_dropped():
+    messages = [{"role": "system", "content": "x-anthropic-billing-header: 7"}, *QUESTION]
+    assert parse(messages=messages).request.messages == parse().request.messages
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "data:image/png;base64,aGk=",
+        "DATA:IMAGE/PNG;charset=x;BASE64,aGk=",
+        " data:;base64,aG\nk",
+        "data:image/png;base64,aGk%3D",
+    ],
+)
+def test_data_uris_of_any_spelling_are_taken(uri: str):
+    assert parse(messages=image(uri)).request.messages[0].content == (ImagePart(b"hi"),)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/a.png", "HTTPS://x", "file:///etc/passwd", "ftp://x", "a.png", ""]
+)
+def test_any_other_address_is_refused(url: str):
+    error = refusal(messages=image(url))
+    assert isinstance(error, ImageUrlUnsupported)
+    assert error.param == "messages[0].content[0].image_url.url"
+
+
+@pytest.mark.parametrize("uri", ["data:image/png;base64,????", "data:,hi", "data:;base64,"])
+def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
+    assert isinstance(refusal(messages=image(uri)), InvalidImage)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [{"role": "robot", "content": ""}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [1]}, "messages[0]"),
+        ({"messages": user({"type": "image_url"})}, "messages[0].content[0].image_url"),
+        ({"messages": user({})}, "messages[0].content[0].type"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"top_p": "1"}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"seed": 2**64}, "seed"),
+        ({"stop": 5}, "stop"),
+        ({"stop": [None]}, "stop"),
+        ({"stream": "yes"}, "stream"),
+        ({"n": 0}, "n"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
+    ],
+)
+def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):
+    error = refusal(**fields)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 2},
+        {"logprobs": True},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"functions": [{"name": "f"}]},
+        {"response_format": {"type": "json_object"}},
+    ],
+)
+def test_what_is_not_built_is_refused_as_unsupported(fields: dict[str, Any]):
+    error = refusal(**fields)
+    assert isinstance(error, UnsupportedParameter)
+    assert error.param == next(iter(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"modalities": ["text", "audio"]},
+        {"audio": {"voice": "x"}},
+        {"messages": user({"type": "input_audio", "input_audio": {}})},
+        {"messages": user({"type": "file", "file": {}})},
+    ],
+)
+def test_sound_and_files_are_refused_as_content(fields: dict[str, Any]):
+    assert isinstance(refusal(**fields), UnsupportedContent)
+
+
+def test_a_crowd_of_pictures_is_refused():
+    part = {"type": "image_url", "image_url": "data:;base64,aGk="}
+    assert isinstance(refusal(messages=user(*[part] * 65)), InvalidRequest)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"null", b"{", b"\xff\xfe", b'{"model": NaN}', b"[" * 100_000,
+        b'{"a":' * 100_000, b'{"seed": ' + b"9" * 5000 + b"}",
+    ],
+)  # fmt: skip
+def test_body_that_is_no_json_object_is_an_invalid_request(body: bytes):
+    with pytest.raises(InvalidRequest):
+        parse_chat(body, now_s=0, random_seed=0)
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character():
+    body = b'{"model":"m\\ud800","messages":[{"role":"user","content":"a\\udc00\\ud83d\\ude00"}]}'
+    request = parse_chat(body, now_s=0, random_seed=0).request
+    assert request.messages[0].content == (TextPart("a\N{REPLACEMENT CHARACTER}😀"),)
+    pack_value(request)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    """model messages stream stream_options max_tokens max_completion_tokens temperature top_p
+    top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
+    modalities response_format reasoning_effort chat_template_kwargs user prompt_cache_key
+    """.split()  # noqa: SIM905 - one word a name reads better than thirty quoted ones
+)
+PART_NAMES = st.sampled_from(["type", "text", "image_url", "refusal", "url"])
+KINDS = st.sampled_from(
+    ["text", "image_url", "refusal", "file", "data:;base64,aGk=", "user", "tool"]
+)
+PARTS = st.dictionaries(PART_NAMES, JSON | KINDS)
+MESSAGES = st.lists(
+    st.dictionaries(
+        st.sampled_from(["role", "content", "tool_calls", "tool_call_id", "reasoning_content"]),
+        JSON | KINDS | st.lists(PARTS, max_size=3),
+    ),
+    max_size=3,
+)
+
+
+@given(st.dictionaries(NAMES, JSON | MESSAGES | st.text()), st.booleans())
+def test_fuzzed_bodies_raise_nothing_but_our_errors(body: dict[str, Any], is_whole: bool):
+    if is_whole:
+        body = {"model": "m", "messages": QUESTION} | body
+    try:
+        parsed = parse_chat(json.dumps(body).encode(), now_s=0, random_seed=0)
+    except CortexError as error:
+        assert error.message
+        return
+    # What is accepted can be sent to a child and to another peer, and means the same there.
+    pack_value(parsed.request)
+    again = parse_chat(json.dumps(to_body(parsed.request)).encode(), now_s=0, random_seed=0)
+    assert again.request == parsed.request
+
+
+@given(st.binary(max_size=200))
+def test_fuzzed_bytes_raise_nothing_but_our_errors(body: bytes):
+    with pytest.raises(CortexError):
+        parse_chat(body, now_s=0, random_seed=0)

@@ -1,0 +1,207 @@
+"""The laws of the house: what may import what, how large a file may grow, what docs must name.
+
+What a module really loads is asked of a fresh interpreter; the rest is read from the sources.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import typer
+
+from cortex.cli.generated import outdated
+from cortex.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = {"engine": "engine", "peer": "peer", "tui": "tui", "cli": "cortex_cli"}
+SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
+MAX_LINES = 600
+
+ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy")
+NETWORK = ("aiohttp",)
+SCREEN = ("textual", "rich")
+
+# What a module may not bring into an interpreter that imports it.
+CLEAN_IMPORTS = {
+    "cortex.engine.types": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
+    "cortex.engine.errors": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
+    "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
+    "cortex.engine.frames": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.text": ("torch", "safetensors", *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.fake": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgpack"),
+    "cortex.cli.talker": (*ENGINE_ONLY, *SCREEN),
+}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def modules_of(room: str) -> Iterator[str]:
+    folder = ROOT / ROOMS[room]
+    for path in sorted(folder.rglob("*.py")):
+        if path.name not in ("__init__.py", "__main__.py"):
+            yield ".".join(("cortex", room, *path.relative_to(folder).with_suffix("").parts))
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """The top-level packages in an interpreter that has imported these modules."""
+    lines = [*(f"import {module}" for module in modules), "import json, sys"]
+    lines.append("print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(cast(list[str], json.loads(done.stdout)))
+
+
+@pytest.mark.parametrize("module", CLEAN_IMPORTS)
+def test_a_module_that_must_stay_light_loads_nothing_heavy(module: str) -> None:
+    assert not loaded_by(module) & set(CLEAN_IMPORTS[module])
+
+
+def test_the_whole_peer_loads_no_torch_and_no_screen() -> None:
+    loaded = loaded_by(*modules_of("peer"))
+    assert "aiohttp" in loaded, "the test imports nothing"
+    assert not loaded & {*ENGINE_ONLY, *SCREEN, "typer"}
+
+
+def test_the_whole_engine_loads_no_network_and_no_screen() -> None:
+    loaded = loaded_by(*modules_of("engine"))
+    assert "torch" in loaded, "the test imports nothing"
+    assert not loaded & {*NETWORK, *SCREEN, "typer"}
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_engine_modules_that_the_peer_may_not_import_are_all_listed() -> None:
+    """A new engine file is private until somebody decides otherwise."""
+    public = {"errors", "frames", "messages", "types"}
+    contracts = cast(
+        list[dict[str, Any]],
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"],
+    )
+    (contract,) = [c for c in contracts if c["source_modules"] == ["cortex.peer"]] or [{}]
+    listed = {name.removeprefix("cortex.engine.") for name in contract["forbidden_modules"]}
+    private = {
+        path.stem
+        for path in (ROOT / "engine").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem != "__init__"
+    } - public
+    assert private <= listed
+
+
+def test_no_room_is_imported_by_its_folder_name() -> None:
+    """`import engine` works by accident in a checkout, and never where cortex is installed."""
+    for path in python_files(*SOURCE_FOLDERS):
+        for name in absolute_imports(path):
+            assert name.partition(".")[0] not in ROOMS.values(), f"{path}: import {name}"
+
+
+def absolute_imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module
+
+
+def test_no_file_has_grown_into_two_ideas() -> None:
+    grown = {
+        str(path): lines
+        for path in python_files(*SOURCE_FOLDERS)
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+    }
+    assert not grown
+
+
+def test_package_init_files_are_empty() -> None:
+    """Importing a name must not load what lies beside it."""
+    for path in python_files(*ROOMS.values()):
+        if path.name == "__init__.py":
+            assert not path.read_text(encoding="utf-8").strip(), path
+
+
+def test_every_module_says_what_it_is() -> None:
+    for path in python_files(*SOURCE_FOLDERS):
+        source = path.read_text(encoding="utf-8")
+        if source.strip():
+            assert ast.get_docstring(ast.parse(source)), f"{path} has no docstring"
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    for path in python_files(*ROOMS.values()):
+        if path == ROOT / "cortex_cli" / "config.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("environ", "getenv"), f"{path}:{node.lineno}"
+
+
+def test_generated_files_are_up_to_date() -> None:
+    assert not outdated(ROOT), "run `make generated`"
+
+
+def test_every_option_is_in_the_command_reference() -> None:
+    reference = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for command, option in options():
+        assert f"`{option}" in reference or f", {option}" in reference, f"{command} {option}"
+
+
+def test_every_setting_has_a_name_in_the_environment() -> None:
+    """Only what belongs to a single question or a single run has none."""
+    without = {"--help", "--version", "--image"}
+    group = cast(Any, typer.main.get_command(app))
+    for name, command in group.commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not without & set(parameter.opts):
+                long = next(option for option in parameter.opts if option.startswith("--"))
+                expected = "CORTEX_" + long.lstrip("-").upper().replace("-", "_")
+                assert parameter.envvar == expected, f"{name} {long}"
+
+
+def options() -> Iterator[tuple[str, str]]:
+    group = cast(Any, typer.main.get_command(app))
+    for name, command in [("cortex", group), *group.commands.items()]:
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                yield from (
+                    (name, option) for option in (*parameter.opts, *parameter.secondary_opts)
+                )
+
+
+def test_every_command_that_the_documents_show_exists() -> None:
+    known = set(cast(Any, typer.main.get_command(app)).commands)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text(encoding="utf-8")
+        shown = set(re.findall(r"^\s*(?:\$ )?cortex ([a-z]+)", code_blocks(text), re.MULTILINE))
+        assert shown <= known, f"{path.name} shows cortex {shown - known}"
+        made = set(re.findall(r"^\s*(?:\$ )?make ([a-z-]+)", code_blocks(text), re.MULTILINE))
+        assert made <= targets, f"{path.name} shows make {made - targets}"
+
+
+def code_blocks(markdown: str) -> str:
+    return "\n".join(re.findall(r"^```.*?\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL))

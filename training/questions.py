@@ -1,0 +1,286 @@
+"""Questions about drawn pictures, in many wordings, each with the one right answer.
+
+An answer is the bare value exactly as printed, or a fixed sentence. Wordings are shared by
+training and evaluation; what is printed is not. `sample` follows a curriculum: level 0 asks for
+lines of four characters, level 1 for everything.
+"""
+
+from __future__ import annotations
+
+import random
+
+from .drawing.book import Book
+from .drawing.label import draw_label
+from .drawing.line import draw_line, draw_value_line
+from .drawing.receipt import draw_receipt
+from .drawing.types import Picture, Sample, Task
+
+ABSENT_ANSWER = "I cannot find that in the picture."
+
+WORDINGS: dict[Task, tuple[str, ...]] = {
+    "total": (
+        "What is the total?",
+        "How much is the total?",
+        "What is the total amount?",
+        "How much does it cost in total?",
+        "What do I have to pay?",
+        "What is the amount due?",
+        "How much is it altogether?",
+        "Tell me the total.",
+        "Total?",
+        "What was the total of this receipt?",
+    ),
+    "date": (
+        "What is the date?",
+        "What date is printed here?",
+        "When was this?",
+        "Which date is on it?",
+        "What day is it from?",
+        "Tell me the date.",
+        "Date?",
+        "When was this printed?",
+    ),
+    "who": (
+        "Who is it from?",
+        "Which shop is this from?",
+        "What is the name of the shop?",
+        "Who sold this?",
+        "Which store is it?",
+        "Where was this bought?",
+        "Tell me the shop's name.",
+        "Who issued this?",
+    ),
+    "read": (
+        "Read the text.",
+        "What does it say?",
+        "Read this.",
+        "What is written here?",
+        "Please read the text in the picture.",
+        "Read it to me.",
+        "What text is in the picture?",
+        "Transcribe the picture.",
+    ),
+    "price": (
+        "What is the price?",
+        "How much is it?",
+        "How much does it cost?",
+        "What does this cost?",
+        "Tell me the price.",
+        "Price?",
+        "Which price is on the label?",
+    ),
+    "product": (
+        "What is the product?",
+        "What is being sold?",
+        "Which product is this?",
+        "What is the label for?",
+        "What is it?",
+        "Tell me the product's name.",
+        "Product?",
+    ),
+    "item": (
+        "How much is the {name}?",
+        "What does {name} cost?",
+        "What is the amount for {name}?",
+        "How much was paid for {name}?",
+        "Price of {name}?",
+        "Tell me the amount of {name}.",
+    ),
+}
+
+CHAT: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("Hello!", "Hi", "Hi there!", "Hello there", "Good morning", "Good evening!", "Hey"),
+        "Hello! Show me a receipt, a price label or a printed line, and ask about it.",
+    ),
+    (
+        (
+            "Who are you?",
+            "What are you?",
+            "What is your name?",
+            "Which model are you?",
+            "Tell me about yourself.",
+            "Are you a person?",
+        ),
+        "I am cortex-nano, a small model that reads short printed documents.",
+    ),
+    (
+        (
+            "What can you do?",
+            "How can you help me?",
+            "What are you good at?",
+            "Help",
+            "What can I ask you?",
+            "What do you do?",
+        ),
+        "I read receipts, price labels and printed lines: totals, dates, names, prices, text.",
+    ),
+    (
+        ("Thanks!", "Thank you", "Thank you very much!", "Great, thanks.", "Many thanks", "Thx"),
+        "You are welcome.",
+    ),
+    (
+        ("Goodbye", "Bye!", "See you", "See you later.", "Good night", "Farewell!"),
+        "Goodbye.",
+    ),
+    (
+        (
+            "What is the capital of France?",
+            "Write a poem.",
+            "Tell me a joke.",
+            "What is two plus two?",
+            "Who won the game?",
+            "Write a program for me.",
+            "What is the weather like?",
+            "Explain gravity.",
+            "Translate this into German.",
+        ),
+        "I only read short printed documents. I am no general assistant.",
+    ),
+    (
+        WORDINGS["total"] + WORDINGS["date"] + WORDINGS["who"] + WORDINGS["read"],
+        "I see no picture. Send me one and ask again.",
+    ),
+)
+
+_RECEIPT_TASKS: tuple[tuple[Task, float], ...] = (
+    ("total", 0.42), ("date", 0.23), ("who", 0.2), ("item", 0.05), ("absent", 0.1),
+)  # fmt: skip
+_LABEL_TASKS: tuple[tuple[Task, float], ...] = (
+    ("price", 0.32), ("product", 0.24), ("read", 0.34), ("absent", 0.1),
+)  # fmt: skip
+_LINE_TASKS: tuple[tuple[Task, float], ...] = (
+    ("read", 0.7), ("date", 0.1), ("total", 0.08), ("who", 0.04), ("absent", 0.08),
+)  # fmt: skip
+
+
+def sample(rng: random.Random, book: Book, level: float) -> Sample:
+    """One question at this level of the curriculum, 0 to 1."""
+    roll = rng.random()
+    if roll < 0.04 * min(1.0, level / 0.3):
+        return chat_sample(rng)
+    receipts = 0.6 * _ramp(level, 0.5, 1.0)
+    labels = 0.14 * _ramp(level, 0.4, 0.5)
+    roll = rng.random()
+    if roll < receipts:
+        return receipt_sample(rng, book, _pick(rng, _RECEIPT_TASKS))
+    if roll < receipts + labels:
+        return label_sample(rng, book, _pick(rng, _LABEL_TASKS))
+    task = _pick(rng, _LINE_TASKS) if level >= 0.4 else "read"
+    return line_sample(rng, book, task, most_characters(level))
+
+
+def most_characters(level: float) -> int:
+    """How long lines may be at this level: 4, 8 at 0.3, 14 at 0.5, 28 at 1."""
+    if level < 0.3:
+        return 4 + int(4 * level / 0.3)
+    if level < 0.5:
+        return 8 + int(6 * (level - 0.3) / 0.2)
+    return 14 + int(14 * _ramp(level, 0.5, 1.0))
+
+
+def receipt_sample(rng: random.Random, book: Book, task: Task) -> Sample:
+    if task == "absent":
+        return _absent_from_receipt(rng, book)
+    if task == "item":
+        picture = draw_receipt(rng, book, keep=("items",))
+        name, amount = rng.choice(picture.facts.items)
+        return _asked(rng, picture, "item", amount, name)
+    if task == "date":
+        picture = draw_receipt(rng, book, keep=("date",))
+        return _asked(rng, picture, "date", _known(picture.facts.date))
+    if task == "who":
+        picture = draw_receipt(rng, book, keep=("shop",))
+        return _asked(rng, picture, "who", _known(picture.facts.shop))
+    picture = draw_receipt(rng, book)
+    return _asked(rng, picture, "total", _known(picture.facts.total))
+
+
+def label_sample(rng: random.Random, book: Book, task: Task) -> Sample:
+    picture = draw_label(rng, book)
+    if task == "absent":
+        return _absent(rng, picture, rng.choice(("date", "who")))
+    if task == "read":
+        return _asked(rng, picture, "read", "\n".join(picture.facts.lines))
+    if task == "product":
+        return _asked(rng, picture, "product", _known(picture.facts.product))
+    return _asked(rng, picture, "price", _known(picture.facts.price))
+
+
+def line_sample(rng: random.Random, book: Book, task: Task, max_chars: int) -> Sample:
+    """Lines that carry one value are as long as the value needs."""
+    if task == "read":
+        picture = draw_line(rng, book, max_chars)
+        return _asked(rng, picture, "read", picture.facts.lines[0])
+    if task == "absent":
+        return _absent_from_line(rng, book)
+    picture = draw_value_line(rng, book, task)
+    facts = picture.facts
+    return _asked(rng, picture, task, _known(facts.date or facts.total or facts.shop))
+
+
+def chat_sample(rng: random.Random) -> Sample:
+    questions, answer = rng.choice(CHAT)
+    return Sample(None, vary(rng, rng.choice(questions)), answer, "chat")
+
+
+def vary(rng: random.Random, question: str) -> str:
+    """The question as people type it: now and then in lower case, without its mark, polite."""
+    roll = rng.random()
+    if roll < 0.7:
+        return question
+    if roll < 0.8:
+        return question.lower()
+    if roll < 0.88:
+        return question.rstrip("?.!")
+    if roll < 0.94:
+        return question.lower().rstrip("?.!")
+    if roll < 0.97:
+        return question.upper()
+    bare = question.rstrip("?.!")
+    return f"{bare}, please{question[len(bare) :]}"
+
+
+def _asked(rng: random.Random, picture: Picture, task: Task, answer: str, name: str = "") -> Sample:
+    question = vary(rng, rng.choice(WORDINGS[task])).replace("{NAME}", "{name}")
+    return Sample(picture, question.replace("{name}", name), answer, task)
+
+
+def _absent(rng: random.Random, picture: Picture, wanted: Task, name: str = "") -> Sample:
+    asked = _asked(rng, picture, wanted, ABSENT_ANSWER, name)
+    return Sample(picture, asked.question, ABSENT_ANSWER, "absent")
+
+
+def _absent_from_receipt(rng: random.Random, book: Book) -> Sample:
+    roll = rng.random()
+    if roll < 0.6:
+        return _absent(rng, draw_receipt(rng, book, leave_out=("date",)), "date")
+    if roll < 0.9:
+        return _absent(rng, draw_receipt(rng, book, leave_out=("shop",)), "who")
+    picture = draw_receipt(rng, book, keep=("items",))
+    listed = {name.lower() for name, _ in picture.facts.items}
+    missing = [name for name in book.words.products if name.lower() not in listed]
+    return _absent(rng, picture, "item", rng.choice(missing))
+
+
+def _absent_from_line(rng: random.Random, book: Book) -> Sample:
+    """A date where only an amount stands, or an amount where only a date stands."""
+    if rng.random() < 0.5:
+        picture = draw_value_line(rng, book, "total")
+        return _absent(rng, picture, rng.choice(("date", "who")))
+    picture = draw_value_line(rng, book, "date")
+    return _absent(rng, picture, rng.choice(("total", "who", "price")))
+
+
+def _known(value: str | None) -> str:
+    assert value is not None, "the picture was drawn to have it"
+    return value
+
+
+def _pick(rng: random.Random, tasks: tuple[tuple[Task, float], ...]) -> Task:
+    names: list[Task] = [task for task, _ in tasks]
+    return rng.choices(names, [share for _, share in tasks])[0]
+
+
+def _ramp(level: float, start: float, end: float) -> float:
+    return min(1.0, max(0.0, (level - start) / (end - start)))
