@@ -22,7 +22,7 @@ from .frames import MAX_FRAME_BYTES, pack_message, read_message
 from .messages import Alive, Message
 
 ALIVE_INTERVAL_S = 1.0
-END_DEADLINE_S = 0.9
+END_DEADLINE_S = 0.7
 # A parent that lets this much pile up has stopped reading: as good as gone.
 _MAX_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
 

@@ -77,10 +77,10 @@ class ServedModel:
         return Sequence(prompt, positions, counts)
 
     @torch.inference_mode()
-    def prefill_chunk(self, sequence: Sequence) -> None:
+    def prefill_chunk(self, sequence: Sequence, chunk_tokens: int = PREFILL_CHUNK_TOKENS) -> None:
         """Run the next chunk of the prompt; its last chunk leaves the first logits."""
         start = sequence.num_prefilled
-        end = min(start + PREFILL_CHUNK_TOKENS, len(sequence.prompt.token_ids))
+        end = min(start + chunk_tokens, len(sequence.prompt.token_ids))
         token_ids = torch.tensor(sequence.prompt.token_ids[start:end], device=self._device)
         axes = [axis[start:end] for axis in sequence.positions.axes]
         positions = torch.tensor(axes, device=self._device)[:, None]

@@ -177,8 +177,10 @@ class ChildSlot:
 async def _spawn(spec: ChildSpec) -> _Socket:
     """Start the process by exec, with one end of a socket pair."""
     ours, theirs = socket.socketpair()
-    try:
-        with theirs:
+    with theirs:
+        # Our end first: nothing may be awaited between the process's birth and its owner's.
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        try:
             process = await asyncio.create_subprocess_exec(
                 *spec.command,
                 "--fd",
@@ -188,10 +190,9 @@ async def _spawn(spec: ChildSpec) -> _Socket:
                 # Our standard output is the answer's: what a child prints must not mix with it.
                 stdout=asyncio.subprocess.DEVNULL,
             )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-    except BaseException:
-        ours.close()
-        raise
+        except BaseException:
+            writer.close()
+            raise
     return _Socket(process, reader, writer)
 
 

@@ -1,6 +1,7 @@
-"""What a stream says beside the answer: stages and the accepted prompt, as SSE comment text.
+"""What peers say to each other in places where plain clients see nothing, or see it as text.
 
-Every SSE parser skips comments, so plain clients see nothing; `client.py` reads them back.
+Stages and the accepted prompt travel as SSE comments, which every SSE parser skips; a hint travels
+at the end of an error's message. `remote.py` reads both back.
 """
 
 from __future__ import annotations
@@ -52,6 +53,15 @@ def from_comment(text: str) -> Stage | Accepted | None:
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def join_hint(message: str, hint: str) -> str:
+    return f"{message}; {hint}" if hint else message
+
+
+def split_hint(message: str, hint: str) -> str:
+    """The message without the hint at its end."""
+    return message.removesuffix(f"; {hint}") if hint else message
 
 
 def _accepted(plain: Any) -> Accepted:

@@ -28,7 +28,7 @@ from cortex.engine.types import (
 )
 
 from .errors import NoPeer, from_info
-from .progress import from_comment
+from .progress import from_comment, split_hint
 from .types import ModelInfo
 
 # Twice what a peer's stream ever rests: longer silence means it is gone.
@@ -204,11 +204,12 @@ def _error_of(body: bytes, status: int) -> CortexError:
         return NoPeer(f"what answers is no cortex peer (status {status})", "check the address")
     fields = cast(dict[str, Any], told)
     param = fields.get("param")
+    hint = str(fields.get("hint") or "")
     return from_info(
         ErrorInfo(
             str(fields.get("code") or ""),
-            str(fields.get("message") or f"the peer answered {status}"),
-            str(fields.get("hint") or ""),
+            split_hint(str(fields.get("message") or f"the peer answered {status}"), hint),
+            hint,
             param if isinstance(param, str) else None,
         )
     )

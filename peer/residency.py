@@ -46,7 +46,7 @@ class Residency:
         self._holders: set[Ticket] = set()
         self._queue: list[Ticket] = []
         self._loading: ModelInfo | None = None
-        self._last_stage = Stage("loading")
+        self._last_stage: Stage | None = None
         self._num_deaths = 0
 
     @property
@@ -62,7 +62,7 @@ class Residency:
         self._queue.append(ticket)
         self._pump()
         if ticket in self._queue:
-            ticket.on_stage(self._stage_of(ticket))
+            self._tell_one(ticket)
 
     def give_back(self, ticket: Ticket) -> None:
         """End a wish, granted or not. Giving back twice does no harm."""
@@ -92,7 +92,7 @@ class Residency:
                 self._tasks.create_task(self._switch(ticket.model), name="load")
 
     async def _switch(self, model: ModelInfo) -> None:
-        self._last_stage = Stage("loading")
+        self._last_stage = None
         num_deaths = self._num_deaths
         error: CortexError | None = None
         try:
@@ -115,13 +115,14 @@ class Residency:
     def _tell(self, stage: Stage) -> None:
         self._last_stage = stage
         for ticket in self._queue:
-            ticket.on_stage(self._stage_of(ticket))
+            self._tell_one(ticket)
 
-    def _stage_of(self, ticket: Ticket) -> Stage:
-        if self._loading is not None and ticket.model.id == self._loading.id:
-            return self._last_stage
-        place = self._queue.index(ticket) + 1
-        return Stage("queued", place, len(self._queue), "place")
+    def _tell_one(self, ticket: Ticket) -> None:
+        if self._loading is None or ticket.model.id != self._loading.id:
+            place = self._queue.index(ticket) + 1
+            ticket.on_stage(Stage("queued", place, len(self._queue), "place"))
+        elif self._last_stage is not None:
+            ticket.on_stage(self._last_stage)
 
     def _fail_those_waiting_for(self, model: ModelInfo, error: CortexError) -> None:
         failed = [ticket for ticket in self._queue if ticket.model.id == model.id]

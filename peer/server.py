@@ -164,6 +164,8 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def _listen_on(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
@@ -177,5 +179,3 @@ def _listen_on(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {error.strerror or error}",
             "name an address of this machine with --host, such as 127.0.0.1",
         ) from None
-    except OverflowError:
-        raise CannotListen(f"{port} is no port", "ports are 0 to 65535") from None

@@ -6,7 +6,6 @@ The client's leaving cancels this handler, and closing the events cancels the wo
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
@@ -32,8 +31,9 @@ _QUIET_AFTER_TEXT_S = 10.0
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    with request.app[INTAKE].room_for(request.content_length):
-        body = await request.read()
+    intake = request.app[INTAKE]
+    with intake.room_for(request.content_length):
+        body = await intake.read(request.content)
         parsed = parse_chat(body, now_s=int(time.time()), random_seed=secrets.randbits(63))
         del body
         request[ABOUT] = About(parsed.request.model)
@@ -70,8 +70,8 @@ async def _stream(
     accepted = await _until_accepted(events)
     response = web.StreamResponse(headers=sse.HEADERS)
     await response.prepare(request)
-    writer = _Writer(response, request.app[NODE].config.write_stall_s)
-    await writer.write(sse.comment(to_comment(accepted)) + sse.data(reply.role_chunk(head)))
+    write = sse.guarded(response.write, request.app[NODE].config.write_stall_s)
+    await write(sse.comment(to_comment(accepted)) + sse.data(reply.role_chunk(head)))
     pace = sse.Pace(_QUIET_BEFORE_TEXT_S)
     last_wait = "keep-alive"
     try:
@@ -81,10 +81,10 @@ async def _stream(
                     last_wait = to_comment(event)
                 if isinstance(event, TextDelta):
                     pace.quiet_s, last_wait = _QUIET_AFTER_TEXT_S, "keep-alive"
-                await writer.write(_render(head, event, last_wait))
+                await write(_render(head, event, last_wait))
     except CortexError as error:
-        await writer.write(sse.data(envelope(error, about_error(request, error))))
-    await writer.write(sse.DONE)
+        await write(sse.data(envelope(error, about_error(request, error))))
+    await write(sse.DONE)
     await response.write_eof()
     return response
 
@@ -110,23 +110,6 @@ def _render(head: reply.ReplyHead, event: Event | None, last_wait: str) -> bytes
             return b""
         case Stage() | None:
             return sse.comment(last_wait)
-
-
-class _Writer:
-    """Writes that give up on a reader who takes nothing for too long."""
-
-    def __init__(self, response: web.StreamResponse, stall_s: float) -> None:
-        self._response = response
-        self._stall_s = stall_s
-
-    async def write(self, chunk: bytes) -> None:
-        if not chunk:
-            return
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await self._response.write(chunk)
-        except TimeoutError:
-            raise ConnectionResetError("the reader has stopped reading") from None
 
 
 def _dumps(value: Any) -> str:

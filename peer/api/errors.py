@@ -14,6 +14,7 @@ from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError
 
 from ..errors import MethodNotAllowed, NoPeer, NotFound, RequestTooLarge, UnsupportedParameter
+from ..progress import join_hint
 
 _RETRY_AFTER_S = 2
 
@@ -41,7 +42,8 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
     NoPeer: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
-    engine_errors.ModelInvalid: _Kind(500, "server_error", "model"),
+    # Deterministic, so no 5xx: those are tried again by the official clients.
+    engine_errors.ModelInvalid: _Kind(400, param="model"),
 }
 _BUG = _Kind(500, "server_error")
 
@@ -55,10 +57,13 @@ class About:
 
 
 def envelope(error: CortexError, about: About) -> dict[str, Any]:
-    """The error as the OpenAI dialect words it; the hint is an extra of ours."""
+    """The error as the OpenAI dialect words it.
+
+    The hint stands in the message, which is all that most clients show, and by itself for ours.
+    """
     kind = _KINDS.get(type(error), _BUG)
     plain: dict[str, Any] = {
-        "message": error.message,
+        "message": join_hint(error.message, error.hint),
         "type": kind.type,
         "param": error.param or kind.param,
         "code": error.code(),

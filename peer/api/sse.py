@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,26 @@ def data(value: dict[str, Any]) -> bytes:
 
 def comment(text: str) -> bytes:
     return b": " + text.encode() + b"\n\n"
+
+
+def guarded(
+    write: Callable[[bytes], Awaitable[None]], stall_s: float
+) -> Callable[[bytes], Awaitable[None]]:
+    """The same write, giving up on a reader who takes nothing for too long.
+
+    Raises ConnectionResetError then, as if the reader had left.
+    """
+
+    async def write_or_give_up(chunk: bytes) -> None:
+        if not chunk:
+            return
+        try:
+            async with asyncio.timeout(stall_s):
+                await write(chunk)
+        except TimeoutError:
+            raise ConnectionResetError("the reader has stopped reading") from None
+
+    return write_or_give_up
 
 
 class Pace:

@@ -7,11 +7,13 @@ nobody asks for are never looked at.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn, cast
 
 from cortex.engine.errors import InvalidRequest
 
 _MAX_INTEGER = 2**63 - 1
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def refuse(path: str, expected: str, hint: str = "") -> NoReturn:
@@ -105,7 +107,9 @@ def parse_object(body: bytes) -> Fields:
     surrogate pair, as clients that cut strings send) reads as replacement characters.
     """
     try:
-        value = _whole_text(json.loads(body, parse_constant=_refuse_constant))
+        value: object = json.loads(body, parse_constant=_refuse_constant)
+        if _SURROGATE.search(body):
+            value = _whole_text(value)
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except ValueError:
@@ -121,9 +125,6 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _whole_text(value: Any) -> Any:
     if isinstance(value, str):
-        # ASCII is marked as such in the string itself: large base64 costs nothing here.
-        if value.isascii():
-            return value
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_whole_text(item) for item in cast(list[Any], value)]

@@ -24,8 +24,8 @@ _MAX_TOKENS = 2**31 - 1
 _SEED_BITS = 63
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _EFFORTS_WITHOUT_THINKING = ("none", "minimal")
-# Names the chat template gets from the request itself.
-_RESERVED_TEMPLATE_NAMES = ("messages", "tools", "documents", "add_generation_prompt")
+# Names the chat template gets from the request itself, or from us.
+_RESERVED_TEMPLATE_NAMES = ("messages", "tools", "strftime_now", "raise_exception")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = (sys.executable, "-m", "cortex.cli")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,15 @@ class Terminal:
         )
         self._terminal = terminal
         self.shown = ""
+        self._num_seen = 0
 
     def press(self, keys: str) -> None:
         os.write(self._screen, keys.encode())
 
     def wait_for(self, text: str) -> None:
         """Read the screen until `text` is on it, after whatever was waited for before."""
-        begin = len(self.shown)
-        self._read_until(lambda: text in self.shown[begin:], f"{text!r} to appear")
+        self._read_until(lambda: text in self.shown[self._num_seen :], f"{text!r} to appear")
+        self._num_seen = self.shown.index(text, self._num_seen) + len(text)
 
     def wait_for_end(self) -> int:
         """The exit code, with everything on the screen read."""
@@ -102,6 +103,8 @@ class Terminal:
     def _read_until(self, is_enough: Callable[[], bool], what: str) -> None:
         deadline_s = time.monotonic() + TIMEOUT_S
         while not is_enough():
+            has_ended = self.process.poll() is not None
+            assert not has_ended, f"ended instead of {what}; the screen: {self.shown!r}"
             assert time.monotonic() < deadline_s, f"waited for {what}; the screen: {self.shown!r}"
             if select.select([self._screen], [], [], 0.05)[0]:
                 self.shown += os.read(self._screen, 65536).decode(errors="replace")

@@ -25,7 +25,8 @@ def make_config(tmp_path: Path) -> MakeConfig:
 
     def make(**changes: Any) -> PeerConfig:
         places = Locations(tmp_path / "data", tmp_path / "state", tmp_path / "run")
-        return PeerConfig(**({"locations": places, "engine": "fake", "port": 0} | changes))
+        fields: dict[str, Any] = {"locations": places, "engine": "fake", "port": 0} | changes
+        return PeerConfig(**fields)
 
     return make
 

@@ -34,6 +34,7 @@ from cortex.peer.server import Server, serving
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
+HELLO: Any = QUESTION  # the official client's own types know no plain dicts
 DEADLINE_S = 30
 
 
@@ -71,7 +72,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def ask(text: str = "hello", *, model: str = "fake", **changes: Any) -> ChatRequest:
     messages = (Message("user", (TextPart(text),)),)
-    return ChatRequest(**({"model": model, "messages": messages, "seed": 1, "now_s": 0} | changes))
+    fields: dict[str, Any] = {"model": model, "messages": messages, "seed": 1, "now_s": 0}
+    return ChatRequest(**(fields | changes))
 
 
 async def collect(events: AsyncGenerator[Event]) -> list[Event]:
@@ -88,7 +90,7 @@ async def test_official_client_gets_an_answer_with_usage(
 ):
     config = make_config(fake_script=write_script("Hello, world."))
     async with serving(config) as server, official(server) as client:
-        reply = await client.chat.completions.create(model="fake", messages=QUESTION)  # type: ignore[arg-type]
+        reply = await client.chat.completions.create(model="fake", messages=HELLO)
         assert reply.choices[0].message.content == "Hello, world."
         assert reply.choices[0].finish_reason == "stop"
         assert reply.model == "fake"
@@ -100,10 +102,9 @@ async def test_official_client_gets_an_answer_with_usage(
 async def test_official_client_streams_the_same_answer_as_it_gets_whole(make_config: MakeConfig):
     async with serving(make_config()) as server, official(server) as client:
         wish: Any = {"model": "fake", "messages": QUESTION, "seed": 5, "max_tokens": 40}
-        whole = await client.chat.completions.create(**wish)
-        stream = await client.chat.completions.create(
-            **wish, stream=True, stream_options={"include_usage": True}
-        )
+        create: Any = client.chat.completions.create
+        whole = await create(**wish)
+        stream = await create(**wish, stream=True, stream_options={"include_usage": True})
         chunks = [chunk async for chunk in stream]
         pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
         assert "".join(pieces) == whole.choices[0].message.content
@@ -187,10 +188,9 @@ async def test_wrong_request_gets_its_row_of_the_error_table(
 async def test_official_client_sees_a_near_miss_as_not_found(make_config: MakeConfig):
     async with serving(make_config()) as server, official(server) as client:
         with pytest.raises(openai.NotFoundError) as caught:
-            await client.chat.completions.create(model="fack", messages=QUESTION)  # type: ignore[arg-type]
+            await client.chat.completions.create(model="fack", messages=HELLO)
         assert caught.value.code == "model_not_found"
-        assert isinstance(caught.value.body, dict)
-        assert "did you mean fake?" in str(caught.value.body)  # type: ignore[unknown]
+        assert "did you mean fake?" in str(caught.value)
 
 
 async def test_prompt_longer_than_the_context_is_refused_before_the_stream(make_config: MakeConfig):

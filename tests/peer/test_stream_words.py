@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,22 @@ async def test_silence_is_filled_and_the_makers_wait_is_ended_on_leaving():
     assert was_closed.is_set()
 
 
+async def test_reader_who_stops_reading_counts_as_gone():
+    written: list[bytes] = []
+
+    async def write(chunk: bytes) -> None:
+        written.append(chunk)
+        if chunk == b"stuck":
+            await asyncio.Event().wait()
+
+    guarded = sse.guarded(write, 0.01)
+    await guarded(b"fine")
+    await guarded(b"")
+    with pytest.raises(ConnectionResetError):
+        await guarded(b"stuck")
+    assert written == [b"fine", b"stuck"]
+
+
 def test_stream_without_its_end_is_an_error():
     reader = StreamReader()
     chunk = {"choices": [{"delta": {"content": "hi"}, "finish_reason": None}]}
@@ -78,7 +95,7 @@ def test_error_event_is_raised_as_the_class_it_was():
 
 def test_finish_waits_for_the_usage_that_follows_it():
     reader = StreamReader()
-    choice = {"index": 0, "delta": {}, "finish_reason": "length"}
+    choice: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "length"}
     assert reader.read_line(sse.data({"choices": [choice], "usage": None})) == []
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
     finished = Finished("length", Usage(3, 2))
@@ -96,7 +113,7 @@ def test_every_error_has_a_status_and_both_envelope_keys(error: type[CortexError
     assert isinstance(response.text, str)
     told = json.loads(response.text)["error"]
     assert {"message", "type", "param", "code", "model_id", "suggestion"} <= told.keys()
-    assert (told["message"], told["code"]) == ("what", error.code())
+    assert (told["message"], told["code"]) == ("what; do this", error.code())
     assert (response.status == 503) == ("retry-after" in response.headers)
 
 

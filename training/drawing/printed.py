@@ -16,8 +16,11 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
-_CODE_CHARACTERS = string.ascii_letters + string.digits
-_SYMBOLS = "#%&()*+-./:;=?@!,'\"_<>[]$£€"
+# Codes leave out the letters that many fonts print like a digit; words still have them.
+_UPPER_CODE = "ABCDEFGHJKLMNPQRSTUVWXYZ" + string.digits
+_LOWER_CODE = "abcdefghijkmnopqrstuvwxyz"
+_MIXED_CODE = _UPPER_CODE + _LOWER_CODE
+_SYMBOLS = "#%&()*+-./:;=?@!,'\"_<>[]{}^~`|\\$£€"
 _FIRST_DAY = datetime.date(2015, 1, 1).toordinal()
 _LAST_DAY = datetime.date(2032, 12, 31).toordinal()
 
@@ -67,14 +70,14 @@ def any_cents(rng: random.Random, most_digits: int = 4) -> int:
 def any_code(rng: random.Random, longest: int = 6) -> str:
     length = rng.randint(1, longest)
     roll = rng.random()
-    if roll < 0.4:
-        return "".join(rng.choices(_CODE_CHARACTERS, k=length))
-    if roll < 0.7:
-        return "".join(rng.choices(string.ascii_uppercase + string.digits, k=length))
-    if roll < 0.85:
-        return "".join(rng.choices(string.ascii_lowercase, k=length))
-    if roll < 0.93:
-        return "".join(rng.choices(_CODE_CHARACTERS + _SYMBOLS, k=length))
+    if roll < 0.45:
+        return "".join(rng.choices(_UPPER_CODE, k=length))
+    if roll < 0.65:
+        return "".join(rng.choices(_LOWER_CODE, k=length))
+    if roll < 0.8:
+        return "".join(rng.choices(_MIXED_CODE, k=length))
+    if roll < 0.88:
+        return "".join(rng.choices(_MIXED_CODE + _SYMBOLS, k=length))
     return any_phone(rng)[: max(length, 3)].strip("- ()")
 
 

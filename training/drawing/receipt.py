@@ -19,7 +19,7 @@ from .rows import SMALLEST_TEXT_PX, Row, fitted_size, measure, print_block, shee
 from .sizes import choose_frame
 from .types import Facts, Picture
 
-_LEAST, _MOST = (192, 192), (288, 416)
+_LEAST, _MOST = (160, 192), (288, 416)
 _LONGEST_NAME = 14
 _RATES = (5, 6, 7, 8, 10, 12, 19, 20)
 # How often an optional block is left out; a receipt without its shop's name is rare.

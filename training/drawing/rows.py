@@ -67,7 +67,7 @@ def sheet_for(
     width = _cells(block.widest * size_px + 10, least[0], most[0])
     height = _cells(block.tallest * size_px + 8, least[1], most[1])
     width = min(most[0], width + CELL_PX * rng.choice((0, 0, 0, 1)))
-    height = min(most[1], height + CELL_PX * rng.choice((0, 0, 0, 1)))
+    height = min(most[1], height + CELL_PX * rng.choice((0, 0, 0, 1, 3)))
     side = max(width, height)
     if rng.random() < 0.3 and side * side <= MOST_PIXELS:
         width = height = side
