@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cortex.engine.errors import InvalidRequest
+
 from ..errors import UsageProblem
 from ..options import Json, Verbose, invocation_of
 
@@ -43,14 +45,13 @@ def verify(
     show_logs(verbose=invocation_of(context).verbose)
     output = standard_output()
     results: list[CaseResult] = []
-    for result in verify_folder(folder):
-        results.append(result)
-        if not as_json:
-            output.line(describe(result))
-    if not results:
-        raise UsageProblem(
-            f"{folder} holds nothing to verify.", "tests/golden/README.md says what it could hold."
-        )
+    try:
+        for result in verify_folder(folder):
+            results.append(result)
+            if not as_json:
+                output.line(describe(result))
+    except InvalidRequest as error:
+        raise UsageProblem(error.message, error.hint) from error
     num_failed = sum(not result.passed for result in results)
     _summarise(output, results, num_failed, as_json=as_json)
     if num_failed:
@@ -59,8 +60,8 @@ def verify(
 
 def describe(result: CaseResult) -> str:
     verdict = "PASS" if result.passed else "FAIL"
-    line = f"{verdict}  {result.name}  {result.max_abs_error:.3g}  (at most {result.tolerance:.3g})"
-    return f"{line}  {result.detail}" if result.detail else line
+    figures = f"{result.max_abs_error:8.2e}   at most {result.tolerance:7.1e}"
+    return f"{verdict}  {result.name:<28} {figures}   {result.detail}".rstrip()
 
 
 def _summarise(

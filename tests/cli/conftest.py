@@ -75,6 +75,11 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._screen, keys.encode())
 
+    def wait_for_quiet(self) -> None:
+        """Read until nothing more comes: line editing is deaf to ctrl-c while it draws."""
+        while select.select([self._screen], [], [], 0.2)[0]:
+            self.shown += os.read(self._screen, 65536).decode(errors="replace")
+
     def wait_for(self, text: str) -> None:
         """Read the screen until `text` is on it, after whatever was waited for before."""
         self._read_until(lambda: text in self.shown[self._num_seen :], f"{text!r} to appear")

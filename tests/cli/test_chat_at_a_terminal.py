@@ -119,8 +119,10 @@ def test_ctrl_c_clears_a_line_and_at_an_empty_prompt_leaves(
     terminal.wait_for("> ")
     terminal.press("half a quest")
     terminal.wait_for("half a quest")
+    terminal.wait_for_quiet()
     terminal.press(CTRL_C)
     terminal.wait_for("> ")
+    terminal.wait_for_quiet()
     terminal.press(CTRL_C)
     assert terminal.wait_for_end() == 0
     assert "a reply" not in terminal.shown

@@ -56,8 +56,8 @@ def prefilled(served: ServedModel, prompt: Prompt, chunk_tokens: int) -> Sequenc
     return sequence
 
 
-@pytest.mark.parametrize("chunk_tokens", [1, 2, 3, 7, 16, 33, 64, 100])
-@pytest.mark.parametrize("name", ["text_short", "image_wide", "two_images", "multiturn_image"])
+@pytest.mark.parametrize("chunk_tokens", [1, 3, 16, 33])
+@pytest.mark.parametrize("name", ["text_short", "two_images", "multiturn_image"])
 def test_any_split_of_a_prompt_gives_the_golden_logits(
     served: ServedModel, golden: Path, name: str, chunk_tokens: int
 ) -> None:
@@ -85,7 +85,7 @@ def test_one_three_and_six_hundred_tokens_go_through_the_serving_path(
     assert answer == case["greedy_ids"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_any_prompt_split_anywhere_agrees_with_itself_whole(
     served: ServedModel, data: st.DataObject
@@ -121,8 +121,8 @@ def test_padding_ids_and_picture_places_are_never_chosen(served: ServedModel) ->
     sequence = prefilled(served, prompt_of([5, 6, 7]), 512)
     image_id = served.model.config.image_token_id
     assert sequence.logits is not None and image_id is not None
-    sequence.logits[image_id] = 1e9
-    sequence.logits[1080] = 1e9  # beyond the tokenizer's 1033 tokens
+    sequence.logits = sequence.logits.clone()
+    sequence.logits[[image_id, 1080]] = 1e9  # 1080 is beyond the tokenizer's 1033 tokens
 
     assert served.choose(sequence) not in (image_id, 1080)
 

@@ -1,0 +1,175 @@
+"""`cortex chat` among other programs: what is read, which stream says what, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Cortex = Callable[..., Any]
+WriteScript = Callable[..., tuple[str, ...]]
+
+COMMAND = (sys.executable, "-m", "cortex.cli")
+SLOWLY = ("--fake-token-interval-ms", "25")
+
+
+def test_the_answer_is_all_there_is_on_standard_output(
+    cortex: Cortex, replies: WriteScript
+) -> None:
+    done = cortex("chat", *replies("It is 12.40."), "How much?")
+    assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.\n", "")
+
+
+def test_raw_adds_nothing_to_the_answer(
+    cortex: Cortex, replies: WriteScript, picture: Path
+) -> None:
+    done = cortex("chat", *replies("It is 12.40."), "--raw", "-i", str(picture), "How much?")
+    assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.", "")
+
+
+def test_pictures_are_told_of_on_standard_error(
+    cortex: Cortex, replies: WriteScript, picture: Path
+) -> None:
+    tall = picture.with_name("tall_58x190.png")
+    done = cortex("chat", *replies("Two."), "-i", str(picture), "-i", str(tall), "How many?")
+    assert done.stdout == "Two.\n"
+    assert done.stderr == (
+        "image   square_96.png  256x256 -> 64 tokens\nimage   tall_58x190.png  160x480 -> 75 tokens\n"
+    )
+
+
+def test_json_is_one_object_with_every_field(
+    cortex: Cortex, replies: WriteScript, picture: Path
+) -> None:
+    done = cortex("chat", *replies("Es kostet 3 €."), "--json", "-i", str(picture), "Wie viel?")
+    told = json.loads(done.stdout)
+    assert told.pop("ttft_s") > 0
+    del told["tokens_per_s"]
+    assert told.pop("prompt_tokens") > 64
+    assert told == {
+        "schema": 1,
+        "model": "fake",
+        "answer": "Es kostet 3 €.",
+        "finish_reason": "stop",
+        "completion_tokens": len("Es kostet 3 €.".encode()),
+        "peer": "private",
+        "images": [{"name": "square_96.png", "width": 256, "height": 256, "tokens": 64}],
+    }
+
+
+def test_a_cut_answer_says_so(cortex: Cortex, replies: WriteScript) -> None:
+    done = cortex("chat", *replies("abcdef"), "--json", "--max-tokens", "3", "go")
+    told = json.loads(done.stdout)
+    assert (told["answer"], told["finish_reason"]) == ("abc", "length")
+
+
+def test_the_same_seed_gives_the_same_answer_and_piped_text_changes_it(cortex: Cortex) -> None:
+    ask = ("chat", "--engine", "fake", "--max-tokens", "40", "--seed", "3", "hello")
+    first, again, other = cortex(*ask), cortex(*ask, stdin=b""), cortex(*ask, stdin=b"there")
+    assert first.stdout == again.stdout != other.stdout
+
+
+def test_an_option_may_come_from_the_environment(
+    cortex: Cortex, replies: WriteScript, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("CORTEX_MAX_TOKENS", "2")
+    assert cortex("chat", *replies("abcdef"), "go").stdout == "ab\n"
+
+
+def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex: Cortex) -> None:
+    done = cortex("chat", "--engine", "fake")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: nothing to ask: no prompt, no pipe, no terminal.\nhint: ")
+
+
+def test_a_missing_picture_is_an_error_before_anything_is_started(cortex: Cortex) -> None:
+    done = cortex("chat", "--engine", "fake", "-i", "receipt.png", "How much?")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == "error: no picture at receipt.png.\n"
+
+
+def test_a_file_that_is_no_picture_is_refused_by_the_engine_that_opens_it(
+    cortex: Cortex, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.png").write_text("Dear reader,")
+    done = cortex("chat", "--engine", "fake", "-i", "letter.png", "How much?")
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert "picture" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_picture_may_come_through_the_pipe(
+    cortex: Cortex, replies: WriteScript, picture: Path
+) -> None:
+    done = cortex("chat", *replies("Seen."), "-i", "-", "What?", stdin=picture.read_bytes())
+    assert (done.code, done.stdout) == (0, "Seen.\n")
+    assert "image   standard input  256x256 -> 64 tokens" in done.stderr
+
+
+def test_an_unknown_model_is_named_with_the_nearest_one(cortex: Cortex) -> None:
+    done = cortex("chat", "--engine", "fake", "-m", "fakee", "hello")
+    assert done.code == 5
+    assert "fakee" in done.stderr
+    assert "hint: did you mean fake?" in done.stderr
+
+
+def test_no_peer_at_a_named_address_is_an_error_of_its_own(cortex: Cortex) -> None:
+    # Port 1 is nobody's: nothing can listen there without being root, and nothing does.
+    done = cortex("chat", "--peer", "127.0.0.1:1", "hello")
+    assert done.code == 3
+    assert done.stderr.startswith("error: no peer answers at 127.0.0.1:1")
+
+
+def test_bytes_that_are_no_text_are_refused_as_a_prompt(cortex: Cortex) -> None:
+    for done in (
+        cortex("chat", "--engine", "fake", b"caf\xe9"),
+        cortex("chat", "--engine", "fake", stdin=b"\x89PNG\r\n\x1a\n"),
+    ):
+        assert done.code == 2
+        assert "UTF-8" in done.stderr
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(replies: WriteScript) -> None:
+    command = [*COMMAND, "chat", *replies("word " * 2000), "talk"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0
+
+
+def test_a_full_disk_is_said_plainly(replies: WriteScript) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "chat", *replies("a reply"), "talk"],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=30,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("error: cannot write to standard output: No space left")
+
+
+def test_an_interrupted_answer_keeps_what_came_and_exits_130(replies: WriteScript) -> None:
+    command = [*COMMAND, "chat", *replies("It begins. " + "x" * 4000), *SLOWLY, "talk"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        came = process.stdout.read(len("It begins."))
+        process.send_signal(signal.SIGINT)
+        came += process.stdout.read()
+        assert process.wait(30) == 130
+        assert came.startswith(b"It begins.")
+        assert came.endswith(b"\n")
+        assert process.stderr.read() == b""

@@ -1,0 +1,245 @@
+"""The engine process over its socket, with a real model: load, answer, resume, stop, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cortex.engine.child import serve
+from cortex.engine.frames import pack_message, pack_value, read_message
+from cortex.engine.messages import (
+    Alive,
+    Cancel,
+    Generate,
+    GenerateFailed,
+    JobFailed,
+    Load,
+    Loaded,
+    Message,
+    Progress,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+    Waiting,
+)
+from cortex.engine.types import Prompt, Sampling
+from cortex.engine.weights import read_tensors
+from cortex.engine.worker import Worker
+
+TIMEOUT_S = 60.0
+
+
+class Engine:
+    """A worker in this process, spoken to as a peer speaks to its child."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def say(self, message: Message) -> None:
+        self._writer.write(pack_message(message))
+
+    async def hear(self) -> Message:
+        while True:
+            message = await asyncio.wait_for(read_message(self._reader), TIMEOUT_S)
+            assert message is not None, "the worker has gone"
+            if not isinstance(message, Alive):
+                return message
+
+    async def load(self, folder: Path) -> Message:
+        self.say(Load("job", "m", str(folder), 4096))
+        while isinstance(message := await self.hear(), Progress):
+            assert 0 < message.stage.done <= message.stage.total
+        return message
+
+    async def generate(self, prompt: Prompt, resume: tuple[int, ...] = ()) -> list[StepPart]:
+        """All parts of one answer."""
+        self.say(Generate("r", 1, "m", pack_value(prompt), resume))
+        parts: list[StepPart] = []
+        while not parts or parts[-1].finish is None:
+            message = await self.hear()
+            if isinstance(message, Step):
+                parts.extend(message.parts)
+            else:
+                assert isinstance(message, Waiting), message
+        return parts
+
+    def hang_up(self) -> None:
+        self._writer.close()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=theirs)
+    worker = asyncio.create_task(
+        serve(reader, writer, lambda send: Worker(torch.device("cpu"), send))
+    )
+    engine = Engine(*await asyncio.open_unix_connection(sock=ours))
+    yield engine
+    engine.hang_up()
+    await asyncio.wait_for(worker, TIMEOUT_S)
+
+
+@pytest.fixture
+def case(golden: Path) -> tuple[dict[str, Any], Prompt]:
+    """A golden text case: greedy, sixteen tokens, no end tokens."""
+    folder = golden / "qwen3_5" / "expected"
+    cases = json.loads((folder / "cases.json").read_text())["cases"]
+    case = next(c for c in cases if c["case"] == "text_short")
+    token_ids = read_tensors(folder / case["file"])["input_ids"].tolist()
+    return case, Prompt(tuple(token_ids), (), (), Sampling(seed=0, temperature=0.0), 16, (), ())
+
+
+def ids_of(parts: list[StepPart]) -> list[int]:
+    return [i for part in parts for i in part.token_ids]
+
+
+def text_of(parts: list[StepPart]) -> str:
+    return "".join(part.text for part in parts)
+
+
+async def test_a_loaded_model_answers_with_the_golden_tokens(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    loaded = await engine.load(golden / "qwen3_5")
+    assert isinstance(loaded, Loaded) and loaded.weight_bytes > 1_000_000
+
+    parts = await engine.generate(case[1])
+
+    assert ids_of(parts) == case[0]["greedy_ids"]
+    assert parts[-1].finish == "length"
+    assert parts[-1].usage is not None and parts[-1].usage.completion_tokens == 16
+    assert parts[-1].usage.prompt_tokens == case[0]["tokens"]
+
+
+async def test_a_resumed_answer_goes_on_where_it_was_cut(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    whole = await engine.generate(case[1])
+    resume = tuple(case[0]["greedy_ids"][:7])
+
+    rest = await engine.generate(case[1], resume)
+
+    assert ids_of(rest) == case[0]["greedy_ids"][7:]
+    assert text_of(whole).endswith(text_of(rest))
+    assert rest[-1].usage == whole[-1].usage
+
+
+async def test_sampled_answers_resume_with_the_same_noise(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    prompt = replace(
+        case[1], sampling=Sampling(seed=99, temperature=1.0, top_k=20, presence_penalty=0.5)
+    )
+    whole = ids_of(await engine.generate(prompt))
+
+    assert whole[5:] == ids_of(await engine.generate(prompt, tuple(whole[:5])))
+
+
+async def test_end_tokens_end_the_answer_and_are_not_part_of_it(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    greedy = case[0]["greedy_ids"]
+
+    parts = await engine.generate(replace(case[1], stop_token_ids=(greedy[4],)))
+
+    assert ids_of(parts) == greedy[:4]
+    assert parts[-1].finish == "stop"
+
+
+async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    text = text_of(await engine.generate(case[1]))
+    stop = text[5:9]
+
+    parts = await engine.generate(replace(case[1], stop=(stop,)))
+
+    assert text_of(parts) == text[: text.index(stop)]
+    assert parts[-1].finish == "stop"
+
+
+async def test_two_requests_at_once_each_get_their_own_answer(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    other = replace(case[1], token_ids=(5, 6, 7))
+    alone = {"a": ids_of(await engine.generate(case[1])), "b": ids_of(await engine.generate(other))}
+    engine.say(Generate("a", 1, "m", pack_value(case[1])))
+    engine.say(Generate("b", 1, "m", pack_value(other)))
+    made: dict[str, list[int]] = {"a": [], "b": []}
+    unfinished = {"a", "b"}
+
+    while unfinished:
+        message = await engine.hear()
+        for part in message.parts if isinstance(message, Step) else ():
+            made[part.request_id].extend(part.token_ids)
+            if part.finish:
+                unfinished.remove(part.request_id)
+
+    assert made == alone
+
+
+async def test_a_cancelled_request_is_silent_and_the_next_is_answered(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=3000))))
+    while not isinstance(await engine.hear(), Step):
+        pass
+    engine.say(Cancel("gone", 1))
+    engine.say(Generate("next", 1, "m", pack_value(case[1])))
+
+    steps: list[StepPart] = []
+    while not steps or steps[-1].finish is None:
+        message = await engine.hear()
+        if isinstance(message, Step):
+            steps.extend(message.parts)
+
+    assert steps[-1].request_id == "next"
+    assert len([s for s in steps if s.request_id == "gone"]) < 2900
+
+
+async def test_a_folder_that_is_no_model_fails_the_load_by_name(
+    engine: Engine, tmp_path: Path
+) -> None:
+    failed = await engine.load(tmp_path)
+
+    assert isinstance(failed, JobFailed)
+    assert failed.error.code == "model_invalid"
+    assert str(tmp_path) in failed.error.message
+
+
+async def test_a_request_for_an_unloaded_model_fails_and_the_worker_lives(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    engine.say(Unload("job2", "m"))
+    assert isinstance(await engine.hear(), Unloaded)
+    engine.say(Generate("r", 1, "m", pack_value(case[1])))
+    failed = await engine.hear()
+    assert isinstance(failed, GenerateFailed) and failed.error.code == "engine_failed"
+
+    assert isinstance(await engine.load(golden / "qwen3_5"), Loaded)
+
+
+async def test_hostile_prompt_bytes_fail_that_request_alone(engine: Engine, golden: Path) -> None:
+    await engine.load(golden / "qwen3_5")
+    engine.say(Generate("r", 1, "m", b"\xff\x00 not a prompt"))
+
+    failed = await engine.hear()
+
+    assert isinstance(failed, GenerateFailed)
+    assert b"not a prompt" not in failed.error.message.encode()
