@@ -55,10 +55,10 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "error: cortex needs Python 3.11 or newer; $(PYTHON) is" \
-			"$$($(PYTHON) --version 2>&1 || echo not there)."; \
+			"$$({ command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1; } || echo not there)."; \
 		echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
 	@echo "installing into $(VENV) (the first time takes minutes: torch is large)"
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "hint: on Debian and Ubuntu, first: apt install python3-venv"; exit 1; } >&2
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
 	@touch $@

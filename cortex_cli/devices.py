@@ -39,8 +39,7 @@ def choose_device(wish: str, num_gpus: int) -> Device:
     if wish == "all":
         if num_gpus == 0:
             return Device("cpu", "no NVIDIA device is seen")
-        others = f"gpu 1 to {num_gpus - 1} stay idle" if num_gpus > 1 else ""
-        return Device("cuda:0", others)
+        return Device("cuda:0", f"{num_gpus - 1} more stay idle" if num_gpus > 1 else "")
     if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", wish):
         raise UsageProblem(f"--gpu takes all, cpu or a number, not {wish!r}.")
     wanted = [int(index) for index in wish.split(",")]

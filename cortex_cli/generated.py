@@ -6,6 +6,7 @@ names what is out of date, and exits 1.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from typer.cli import get_docs_for_click
 
 from .completion import FILE_NAMES, SHELLS, script
 from .main import PROGRAM, app
+
+# Help marks lines that must not be wrapped, which is what our examples are.
+_EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
 
 
 def files() -> dict[str, str]:
@@ -44,9 +48,14 @@ def main(arguments: list[str]) -> int:
 def _reference() -> str:
     command = typer.main.get_command(app)
     # The width is ours, not the terminal's in which somebody happened to generate.
-    context = typer.Context(command, resilient_parsing=True, terminal_width=100)
+    context = typer.Context(
+        command,
+        resilient_parsing=True,
+        terminal_width=100,
+        help_option_names=["-h", "--help"],
+    )
     text = get_docs_for_click(obj=command, ctx=context, name=PROGRAM, title="The commands")
-    return text.strip().replace("\b\n", "") + "\n"
+    return _EXAMPLES.sub(r"```\n\1```\n", text).strip() + "\n"
 
 
 def _read(path: Path) -> str | None:

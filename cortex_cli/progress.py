@@ -15,7 +15,7 @@ from .diagnostics import Diagnostics
 
 _REDRAW_S = 0.1
 _LOG_S = 10.0
-_LOG_FROM_S = 1.0
+_LOG_FROM_S = 3.0
 _ERASE_LINE = "\r\x1b[K"
 
 _WORDS = {

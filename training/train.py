@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import random
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from training.batches import (
 from training.cells import cell_accuracy, cell_loss
 from training.drawing import draw_page, training_book
 from training.nano import token_id
+from training.questions import sample
 from training.state import (
     Trainee,
     export_weights,
@@ -56,7 +58,7 @@ class Recipe:
     reading_rows: int = 16
     reading_lr: float = 1.5e-3
     # The curriculum reaches its full breadth after this share of the reading steps.
-    curriculum_share: float = 0.35
+    curriculum_share: float = 0.3
     cell_loss_weight: float = 0.3
     warmup_steps: int = 50
     decay_share: float = 0.25
@@ -83,8 +85,6 @@ class MakeBatch:
         recipe, book = self._recipe, self._book
         if index < recipe.tower_steps:
             return tower_batch([draw_page(rng, book) for _ in range(recipe.tower_pages)])
-        from training.questions import sample
-
         level = recipe.level(index - recipe.tower_steps)
         samples = [sample(rng, book, level) for _ in range(recipe.reading_samples)]
         return reading_batches(samples, recipe.reading_rows)
@@ -97,8 +97,10 @@ def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch
     return cells, cell_loss(logits, batch.targets), cell_accuracy(logits, batch.targets)
 
 
-def reading_loss(trainee: Trainee, batch: ReadingBatch) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy of the answers, plus the tower's share left to the caller as metrics."""
+def reading_loss(
+    trainee: Trainee, batch: ReadingBatch, cell_weight: float
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Cross-entropy of the answers plus the tower's share, and what to log."""
     model = trainee.model
     embeddings = model.embed(batch.token_ids)
     metrics: dict[str, float] = {}
@@ -120,19 +122,19 @@ def reading_loss(trainee: Trainee, batch: ReadingBatch) -> tuple[torch.Tensor, d
     metrics["answer_accuracy"] = (wrong_in_row == 0).float().mean().item()
     metrics["loss"] = loss.item()
     metrics["cell_loss"] = extra.item()
-    return loss + extra * trainee.cell_weight, metrics
+    return loss + extra * cell_weight, metrics
 
 
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
     device = torch.device(args.device)
     trainee = new_trainee(recipe.seed)
-    trainee.cell_weight = recipe.cell_loss_weight
     if args.start_from:
         import_weights(trainee.model, args.start_from)
     trainee.to(device)
     optimisers = new_optimisers(trainee)
     state_file = args.state / "state.pt"
     step = load_state(state_file, trainee, optimisers) if state_file.exists() else args.first_step
+    stopping = StopOnSignal()
     stream = BatchStream(MakeBatch(recipe), recipe.seed, step)
     loader = DataLoader(
         stream, batch_size=None, num_workers=args.workers,
@@ -142,7 +144,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     last_step = recipe.tower_steps + recipe.reading_steps
     for batch in loader:
         elapsed_s = time.monotonic() - started_s
-        if step >= last_step or elapsed_s > args.minutes * 60:
+        if step >= last_step or elapsed_s > args.minutes * 60 or stopping.asked:
             break
         metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
         step += 1
@@ -155,6 +157,19 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     if args.export:
         export_weights(trainee.model, args.export)
     print(f"stopped at step {step} of {last_step}; state in {state_file}")
+
+
+class StopOnSignal:
+    """The first ctrl-c or SIGTERM lets the step end and the state be saved."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
 
 
 def to_batch(batch: Any, device: torch.device) -> TowerBatch | list[ReadingBatch]:
@@ -182,7 +197,7 @@ def train_step(
     else:
         for part in batch:
             with torch.autocast(device_type, torch.bfloat16):
-                loss, part_metrics = reading_loss(trainee, part)
+                loss, part_metrics = reading_loss(trainee, part, recipe.cell_loss_weight)
             (loss / len(batch)).backward()
             for name, value in part_metrics.items():
                 metrics[name] = metrics.get(name, 0.0) + value / len(batch)

@@ -38,7 +38,8 @@ def test_pictures_are_told_of_on_standard_error(
     done = cortex("chat", *replies("Two."), "-i", str(picture), "-i", str(tall), "How many?")
     assert done.stdout == "Two.\n"
     assert done.stderr == (
-        "image   square_96.png  256x256 -> 64 tokens\nimage   tall_58x190.png  160x480 -> 75 tokens\n"
+        "image   square_96.png  256x256 -> 64 tokens\n"
+        "image   tall_58x190.png  160x480 -> 75 tokens\n"
     )
 
 

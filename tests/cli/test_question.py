@@ -57,7 +57,7 @@ def test_a_pipe_is_put_after_the_argument(pipe: Pipe) -> None:
 
 
 def test_a_pipe_alone_is_the_prompt(pipe: Pipe) -> None:
-    assert find(None, pipe("wie geht’s?\r\n".encode())) == "wie geht’s?"
+    assert find(None, pipe("wie geht es, Jürgen?\r\n".encode())) == "wie geht es, Jürgen?"
 
 
 def test_a_dash_reads_the_prompt_from_wherever_standard_input_comes(

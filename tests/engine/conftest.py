@@ -11,7 +11,8 @@ from cortex.engine.models.registry import load_model
 from cortex.engine.served import ServedModel
 from cortex.engine.tokenizer import Tokenizer
 
-torch.set_num_threads(2)
+# One: tiny models gain nothing from two, and lose much where two fight over the cores.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

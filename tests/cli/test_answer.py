@@ -1,0 +1,164 @@
+"""One answer from its first stage to its end, and what is shown of it where."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from cortex.cli.answer import Answer, receive
+from cortex.cli.conversation import Conversation, Wishes
+from cortex.cli.diagnostics import Diagnostics
+from cortex.cli.output import Output, align
+from cortex.cli.progress import ProgressLine
+from cortex.cli.teller import Form, Teller, describe_answer
+from cortex.engine.errors import EngineFailed
+from cortex.engine.types import (
+    Accepted,
+    Event,
+    Finished,
+    ImagePart,
+    ImageTokens,
+    Message,
+    Stage,
+    TextDelta,
+    TextPart,
+    Usage,
+)
+
+PICTURE = ImagePart(b"bytes", "a.png")
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Show:
+    """A teller on strings, with a clock that ticks a second each time it is read."""
+
+    def __init__(self, form: Form = "plain", *, terminal: bool = False) -> None:
+        self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
+        diagnostics = Diagnostics(self.stderr, can_redraw=False)
+        progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+        self.teller = Teller(Output(self.stdout), diagnostics, progress, form, (PICTURE,))
+        self._now_s = 0.0
+
+    def clock(self) -> float:
+        self._now_s += 1.0
+        return self._now_s
+
+    def receive(self, *events: Event | BaseException) -> Answer:
+        answer = receive(played(*events), self.teller, self.clock)
+        self.teller.finished(answer, model="m", peer="here")
+        return answer
+
+
+def played(*events: Event | BaseException) -> Generator[Event]:
+    for event in events:
+        if isinstance(event, BaseException):
+            raise event
+        yield event
+
+
+WHOLE: tuple[Event, ...] = (
+    Stage("preparing"),
+    Accepted(90, (ImageTokens(256, 128, 32),), 100),
+    Stage("prefill", 10, 90, "tokens"),
+    TextDelta("It ", (1, 2)),
+    TextDelta("is.", (3, 4, 5)),
+    Finished("stop", Usage(90, 5, 64)),
+)
+
+
+def test_an_answer_is_shown_as_it_comes_and_measured() -> None:
+    show = Show()
+    answer = show.receive(*WHOLE)
+    assert show.stdout.getvalue() == "It is.\n"
+    assert show.stderr.getvalue() == "image   a.png  256x128 -> 32 tokens\n"
+    # Asked at 1 s, the first piece at 2 s, the last at 3 s: four tokens in one second.
+    assert (answer.time_to_first_token_s, answer.tokens_per_s) == (1.0, 4.0)
+
+
+def test_figures_are_for_people_alone() -> None:
+    show = Show(terminal=True)
+    show.receive(*WHOLE)
+    figures = "here   ttft 1.00 s   4 tok/s   90 in, 64 reused   5 out\n"
+    assert show.stderr.getvalue().endswith(figures)
+
+
+def test_an_interrupt_ends_the_answer_with_what_had_come() -> None:
+    show = Show("json")
+    answer = show.receive(*WHOLE[:5], KeyboardInterrupt())
+    assert (answer.text, answer.finish_reason) == ("It is.", "cancelled")
+    told: dict[str, Any] = json.loads(show.stdout.getvalue())
+    assert (told["answer"], told["finish_reason"]) == ("It is.", "cancelled")
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (90, 5)
+
+
+def test_an_interrupt_before_anything_came_is_no_answer() -> None:
+    show = Show()
+    answer = show.receive(Stage("preparing"), KeyboardInterrupt())
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("", None, 0)
+    assert show.stdout.getvalue() == ""
+
+
+def test_counts_that_nobody_told_stay_unknown() -> None:
+    answer = Show().receive(TextDelta("over HTTP"), KeyboardInterrupt())
+    assert answer.completion_tokens is None
+    assert describe_answer(answer, "here") == "here   ttft 1.00 s   stopped"
+
+
+def test_a_failure_is_raised_with_its_source_closed() -> None:
+    closed: list[bool] = []
+
+    def failing() -> Generator[Event]:
+        try:
+            yield TextDelta("half")
+            raise EngineFailed("the engine died.")
+        finally:
+            closed.append(True)
+
+    show = Show()
+    with pytest.raises(EngineFailed):
+        receive(failing(), show.teller, show.clock)
+    assert closed
+    assert show.stdout.getvalue() == "half"
+
+
+def test_an_answer_that_ends_its_own_line_gets_no_other() -> None:
+    show = Show()
+    show.receive(TextDelta("a line\n"), Finished("stop", Usage(1, 2)))
+    assert show.stdout.getvalue() == "a line\n"
+
+
+def test_a_conversation_sends_all_its_turns_and_each_picture_once() -> None:
+    conversation = Conversation(Wishes(system="Be brief.", temperature=0.0, max_tokens=9))
+    conversation.attach(PICTURE)
+    first = conversation.ask("one", model="m", seed=1, now_s=2)
+    assert first.messages == (
+        Message("system", (TextPart("Be brief."),)),
+        Message("user", (PICTURE, TextPart("one"))),
+    )
+    assert (first.seed, first.now_s, first.max_tokens, first.sampling.temperature) == (1, 2, 9, 0.0)
+    conversation.keep(first, "uno")
+    second = conversation.ask("two", model="m", seed=1, now_s=2)
+    assert second.messages == (
+        *first.messages,
+        Message("assistant", (TextPart("uno"),)),
+        Message("user", (TextPart("two"),)),
+    )
+
+
+def test_a_turn_that_was_not_kept_leaves_no_trace() -> None:
+    conversation = Conversation(Wishes())
+    conversation.ask("one", model="m", seed=1, now_s=2)
+    assert len(conversation.ask("two", model="m", seed=1, now_s=2).messages) == 1
+
+
+def test_columns_are_aligned_without_trailing_spaces() -> None:
+    lines = align(("A", "LONG"), [("wide cell", "1"), ("x", "")])
+    assert lines == ["A          LONG", "wide cell  1", "x"]
