@@ -153,8 +153,9 @@ class Usage:
     cached_tokens: int = 0
 
 
-# What a request's consumer sees, in this order: any number of stages, one Accepted once the
-# prompt is known, text pieces, one Finished. A failure is raised as a CortexError instead.
+# What a request's consumer sees, in this order: stages, one Accepted once the prompt is known,
+# stages again while the model or its turn is waited for, text pieces, one Finished. A failure is
+# raised as a CortexError instead.
 
 
 @dataclass(frozen=True, slots=True)
