@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,5 +161,5 @@ def to_device(value: Any, device: torch.device) -> Any:
         return value.to(device, non_blocking=True)
     if isinstance(value, TowerBatch | ReadingBatch):
         moved = {f.name: to_device(getattr(value, f.name), device) for f in fields(value)}
-        return type(value)(**cast("dict[str, Any]", moved))
+        return type(value)(**moved)
     return value

@@ -1,4 +1,4 @@
-"""Measure cortex-nano: `python -m training.evaluate`, or `--hand` for the pictures of other tools."""
+"""Measure cortex-nano on its 400 cases, or with `--hand` on the pictures of other tools."""
 
 from __future__ import annotations
 

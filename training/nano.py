@@ -67,7 +67,7 @@ def model_config() -> dict[str, Any]:
         "tie_word_embeddings": True,
         "dtype": "bfloat16",
     }
-    vision = {
+    vision: dict[str, Any] = {
         "model_type": "qwen3_5_vision",
         "depth": 4,
         "hidden_size": 192,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 
 from cortex.engine.models.qwen3_5 import GatedDeltaNet, Qwen35
 from cortex.engine.models.qwen3_5_config import parse_config
+from cortex.engine.weights import read_tensors
 from training.cells import CellReader
 from training.nano import model_config, write_folder
 
@@ -116,7 +117,7 @@ def export_weights(model: Qwen35, folder: Path) -> None:
 
 def import_weights(model: Qwen35, folder: Path) -> None:
     """Start from published weights, where the training state is gone."""
-    tensors = load_file(folder / "model.safetensors")
+    tensors = read_tensors(folder / "model.safetensors")
     own = {name: tensors[_published(name)].float() for name, _ in model.named_parameters()}
     model.load_state_dict(own)
 

@@ -134,6 +134,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     optimisers = new_optimisers(trainee)
     state_file = args.state / "state.pt"
     step = load_state(state_file, trainee, optimisers) if state_file.exists() else args.first_step
+    trim_curve(args.state / "curve.csv", step)
     stopping = StopOnSignal()
     stream = BatchStream(MakeBatch(recipe), recipe.seed, step)
     loader = DataLoader(
@@ -211,16 +212,25 @@ _COLUMNS = ("step", "seconds", "lr", "loss", "cell_loss", "cell_accuracy", "toke
             "answer_accuracy")  # fmt: skip
 
 
+def trim_curve(path: Path, step: int) -> None:
+    """Drop what a lost stretch of training wrote after the step it was resumed from."""
+    if not path.exists():
+        return
+    head, *rows = path.read_text().splitlines()
+    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
+    path.write_text("\n".join([head, *kept]) + "\n")
+
+
 def log(path: Path, step: int, elapsed_s: float, metrics: dict[str, float]) -> None:
     """A line on the terminal and a row of the curve."""
-    row = {"step": step, "seconds": round(elapsed_s), **metrics}
+    row: dict[str, Any] = {"step": step, "seconds": round(elapsed_s), **metrics}
     print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     is_new = not path.exists()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
+        writer = csv.writer(file)
         if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+            writer.writerow(_COLUMNS)
+        writer.writerow([row.get(column, "") for column in _COLUMNS])
 
 
 def main() -> None:

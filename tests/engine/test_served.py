@@ -28,6 +28,10 @@ def prompt_of(token_ids: list[int], images: tuple[PreparedImage, ...] = ()) -> P
     )
 
 
+def case_ids(expected: dict[str, torch.Tensor]) -> list[int]:
+    return [int(token_id) for token_id in expected["input_ids"]]
+
+
 def golden_case(golden: Path, name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor], Prompt]:
     folder = golden / "qwen3_5"
     cases = json.loads((folder / "expected" / "cases.json").read_text())["cases"]
@@ -40,7 +44,7 @@ def golden_case(golden: Path, name: str) -> tuple[dict[str, Any], dict[str, torc
         prepare_image((golden / "images" / f"{image}.png").read_bytes(), sizes, own)
         for image in case.get("images") or ()
     )
-    return case, expected, prompt_of(expected["input_ids"].tolist(), images)
+    return case, expected, prompt_of(case_ids(expected), images)
 
 
 def last_logits(served: ServedModel, prompt: Prompt, chunk_tokens: int) -> torch.Tensor:

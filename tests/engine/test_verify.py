@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from cortex.engine.errors import InvalidRequest
 from cortex.engine.verify import verify_folder

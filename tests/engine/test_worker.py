@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from cortex.engine.child import serve
 from cortex.engine.frames import pack_message, pack_value, read_message
 from cortex.engine.messages import (
@@ -94,8 +95,8 @@ def case(golden: Path) -> tuple[dict[str, Any], Prompt]:
     folder = golden / "qwen3_5" / "expected"
     cases = json.loads((folder / "cases.json").read_text())["cases"]
     case = next(c for c in cases if c["case"] == "text_short")
-    token_ids = read_tensors(folder / case["file"])["input_ids"].tolist()
-    return case, Prompt(tuple(token_ids), (), (), Sampling(seed=0, temperature=0.0), 16, (), ())
+    token_ids = tuple(int(i) for i in read_tensors(folder / case["file"])["input_ids"])
+    return case, Prompt(token_ids, (), (), Sampling(seed=0, temperature=0.0), 16, (), ())
 
 
 def ids_of(parts: list[StepPart]) -> list[int]:

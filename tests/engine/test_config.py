@@ -1,0 +1,107 @@
+"""A config is served exactly or refused by the name of its field."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import ModelInvalid
+from cortex.engine.models.qwen3_5_config import parse_config, read_config
+
+
+@pytest.fixture
+def raw(golden: Path) -> dict[str, Any]:
+    return json.loads((golden / "qwen3_5" / "config.json").read_text())
+
+
+def test_the_golden_config_is_read_whole(raw: dict[str, Any]) -> None:
+    config = parse_config(raw)
+
+    assert config.vision is not None and config.vision.depth == 2
+    assert config.text.layer_types.count("full_attention") == 2
+    assert config.text.rope.rotary_dim == 16
+    assert config.text.rope.mrope_section == (3, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("text_config", "hidden_act", "gelu"),
+        ("text_config", "attention_bias", True),
+        ("text_config", "attn_output_gate", False),
+        ("text_config", "sliding_window", 4096),
+        ("text_config", "layer_types", ["mamba"] * 8),
+        ("text_config", "num_key_value_heads", 3),
+        ("text_config", "vocab_size", -1),
+        ("vision_config", "deepstack_visual_indexes", [1, 2]),
+        ("vision_config", "hidden_act", "gelu"),
+        ("vision_config", "window_size", 112),
+        ("vision_config", "out_hidden_size", 65),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    raw: dict[str, Any], part: str, field: str, value: Any
+) -> None:
+    raw[part][field] = value
+
+    with pytest.raises(ModelInvalid, match=field.replace("num_key_value_heads", "heads")):
+        parse_config(raw)
+
+
+def test_unknown_rope_settings_are_refused_by_name(raw: dict[str, Any]) -> None:
+    raw["text_config"]["rope_parameters"]["rope_type"] = "longrope"
+
+    with pytest.raises(ModelInvalid, match="longrope"):
+        parse_config(raw)
+
+
+def test_a_missing_field_is_named(raw: dict[str, Any]) -> None:
+    del raw["text_config"]["linear_key_head_dim"]
+
+    with pytest.raises(ModelInvalid, match="linear_key_head_dim"):
+        parse_config(raw)
+
+
+def test_another_architecture_is_named_with_those_that_are_known(raw: dict[str, Any]) -> None:
+    with pytest.raises(ModelInvalid, match="qwen4_exp") as caught:
+        parse_config({**raw, "model_type": "qwen4_exp"})
+
+    assert "qwen3_5" in caught.value.hint
+
+
+def test_old_spellings_mean_the_same(raw: dict[str, Any]) -> None:
+    old = copy.deepcopy(raw)
+    rope = old["text_config"].pop("rope_parameters")
+    old["text_config"]["rope_theta"] = rope.pop("rope_theta")
+    old["text_config"]["rope_scaling"] = rope
+    old["text_config"]["torch_dtype"] = old["text_config"].pop("dtype")
+
+    assert parse_config(old) == parse_config(raw)
+
+
+def test_layers_follow_the_interval_where_they_are_not_listed(raw: dict[str, Any]) -> None:
+    listed = parse_config(raw).text.layer_types
+    del raw["text_config"]["layer_types"]
+
+    assert parse_config(raw).text.layer_types == listed
+
+
+def test_yarn_is_read(raw: dict[str, Any]) -> None:
+    raw["text_config"]["rope_parameters"] |= {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 262144,
+    }
+
+    assert parse_config(raw).text.rope.yarn_factor == 4.0
+
+
+def test_a_config_that_is_no_json_is_refused_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+
+    with pytest.raises(ModelInvalid, match=r"config\.json"):
+        read_config(tmp_path)

@@ -1,0 +1,121 @@
+"""Every tensor has its place, every parameter is filled, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+
+from cortex.engine.errors import ModelInvalid
+from cortex.engine.models.registry import LoadedModel, load_model
+from cortex.engine.weights import read_tensors, weight_files
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(golden: Path, tmp_path: Path) -> Path:
+    """A checkpoint that may be broken."""
+    target = tmp_path / "model"
+    target.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(golden / "qwen3_5_text" / name, target)
+    return target
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    return load_model(folder, dtype, CPU)
+
+
+def rewrite(folder: Path, **changes: torch.Tensor | None) -> None:
+    """Replace, add or (None) drop tensors; a name's dots are written as two underscores."""
+    tensors = read_tensors(folder / "model.safetensors")
+    for name, tensor in changes.items():
+        key = name.replace("__", ".")
+        if tensor is None:
+            del tensors[key]
+        else:
+            tensors[key] = tensor
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_an_unknown_tensor_is_refused_by_name(folder: Path) -> None:
+    rewrite(folder, model__layers__0__surprise=torch.zeros(2))
+
+    with pytest.raises(ModelInvalid, match=r"model\.layers\.0\.surprise"):
+        load(folder)
+
+
+def test_a_missing_tensor_is_refused_by_name(folder: Path) -> None:
+    rewrite(folder, model__norm__weight=None)
+
+    with pytest.raises(ModelInvalid, match=r"language_model\.norm\.weight"):
+        load(folder)
+
+
+def test_a_tensor_of_the_wrong_shape_is_refused_with_both_shapes(folder: Path) -> None:
+    rewrite(folder, model__norm__weight=torch.zeros(7))
+
+    with pytest.raises(ModelInvalid, match=r"\[7\]"):
+        load(folder)
+
+
+def test_draft_heads_are_known_extras(folder: Path) -> None:
+    rewrite(folder, mtp__fc__weight=torch.zeros(2, 2))
+
+    assert load(folder).weight_bytes > 0
+
+
+def test_decays_stay_float32_in_a_bfloat16_model(folder: Path) -> None:
+    parameters = dict(load(folder, torch.bfloat16).model.named_parameters())
+
+    for name, parameter in parameters.items():
+        kept = name.endswith(("A_log", "linear_attn.norm.weight"))
+        assert parameter.dtype == (torch.float32 if kept else torch.bfloat16), name
+
+
+def test_shards_load_as_one_file_does(folder: Path, tmp_path: Path) -> None:
+    whole = load(folder).model.state_dict()
+    tensors = read_tensors(folder / "model.safetensors")
+    names = sorted(tensors)
+    halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in halves.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    index = {"weight_map": {name: file for file, part in halves.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+
+    sharded = load(folder).model.state_dict()
+
+    assert sharded.keys() == whole.keys()
+    assert all(torch.equal(sharded[name], whole[name]) for name in whole)
+
+
+def test_an_index_cannot_name_files_outside_the_folder(folder: Path) -> None:
+    index = {"weight_map": {"x": "../model/model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(ModelInvalid, match="not in the folder"):
+        weight_files(folder)
+
+
+def test_a_truncated_file_is_refused_with_its_path(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+
+    with pytest.raises(ModelInvalid, match=r"model\.safetensors"):
+        load(folder)
+
+
+def test_progress_never_goes_back_and_ends_whole(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    load_model(folder, torch.float32, CPU, lambda done, total: told.append((done, total)))
+
+    assert told == sorted(told)
+    total = (folder / "model.safetensors").stat().st_size
+    assert told[-1][1] == total and told[-1][0] > 0.9 * total
