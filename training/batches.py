@@ -7,6 +7,7 @@ through the engine's own preprocessing; the prompt is the template's own text.
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -148,6 +149,8 @@ class BatchStream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         worker = torch.utils.data.get_worker_info()
+        if worker:  # ctrl-c at a terminal goes to everyone: the trainer decides when to stop
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         index, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         index += self._first
         while True:

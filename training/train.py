@@ -1,9 +1,8 @@
 """Train cortex-nano: `python -m training.train --state runs/nano`. One command, resumable, seeded.
 
-Two stages. First the tower alone learns to name the characters of each cell on dense pages; then
-the whole model learns to read out and answer, with the tower's task kept on. The learning rate
-warms up, stays, and falls over the last quarter of a stage; a stage can be lengthened later.
-The curve goes to curve.csv beside the state.
+Three stages. The tower alone learns to name the characters of each cell on dense pages; then the
+language model learns to read them out and to answer, the tower held still; then both together, with
+the tower's own task kept on. The curve goes to curve.csv beside the state.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch.nn import functional
@@ -44,36 +43,59 @@ from training.state import (
     save_state,
 )
 
+StageName = Literal["tower", "reading", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`."""
+
+    name: StageName
+    steps: int
+    samples: int
+    peak_lr: float
+    decay_share: float
+
+    def lr(self, step: int) -> float:
+        """Warm-up, plateau, linear fall to a fiftieth."""
+        fall = (self.steps - step) / max(1.0, self.steps * self.decay_share)
+        return self.peak_lr * min(1.0, (step + 1) / _WARMUP_STEPS, max(0.02, fall))
+
+
+_WARMUP_STEPS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Steps and sizes of both stages. Changing a number changes the model: write it in the card."""
+    """What makes the model what it is: a changed number belongs in the model card."""
 
-    seed: int = 20261121
-    tower_steps: int = 2000
-    tower_pages: int = 32
-    tower_lr: float = 2e-3
-    reading_steps: int = 4000
-    reading_samples: int = 32
-    reading_rows: int = 16
-    reading_lr: float = 1.5e-3
-    # The curriculum reaches its full breadth after this share of the reading steps.
-    curriculum_share: float = 0.3
-    cell_loss_weight: float = 0.3
-    warmup_steps: int = 50
-    decay_share: float = 0.25
+    seed: int
+    stages: tuple[Stage, ...]
+    rows_per_batch: int = 16
+    # The curriculum of the reading stage reaches its full breadth after this share of its steps.
+    curriculum_share: float = 0.5
+    cell_loss_weight: float = 0.5
 
-    def lr(self, peak: float, step: int, steps: int) -> float:
-        """Warm-up, plateau, linear fall to a fiftieth."""
-        fall = (steps - step) / max(1.0, steps * self.decay_share)
-        return peak * min(1.0, (step + 1) / self.warmup_steps, max(0.02, fall))
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
 
-    def level(self, reading_step: int) -> float:
-        return min(1.0, reading_step / max(1.0, self.reading_steps * self.curriculum_share))
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step, and the step within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError("the recipe has ended")
+
+    def level(self, stage: Stage, step_in_stage: int) -> float:
+        if stage.name == "whole":
+            return 1.0
+        return min(1.0, step_in_stage / max(1.0, stage.steps * self.curriculum_share))
 
 
 class MakeBatch:
-    """The batch of an index: tower pages first, reading after. Lives in a worker process."""
+    """The batch of an index: pages for the tower, questions after. Lives in a worker process."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -82,12 +104,13 @@ class MakeBatch:
     def __call__(self, rng: random.Random, index: int) -> TowerBatch | list[ReadingBatch]:
         torch.set_num_threads(1)
         self._book = self._book or training_book()
-        recipe, book = self._recipe, self._book
-        if index < recipe.tower_steps:
-            return tower_batch([draw_page(rng, book) for _ in range(recipe.tower_pages)])
-        level = recipe.level(index - recipe.tower_steps)
-        samples = [sample(rng, book, level) for _ in range(recipe.reading_samples)]
-        return reading_batches(samples, recipe.reading_rows)
+        # A worker draws a few batches ahead: past the end it repeats the last stage.
+        stage, step = self._recipe.at(min(index, self._recipe.steps - 1))
+        if stage.name == "tower":
+            return tower_batch([draw_page(rng, self._book) for _ in range(stage.samples)])
+        level = self._recipe.level(stage, step)
+        samples = [sample(rng, self._book, level) for _ in range(stage.samples)]
+        return reading_batches(samples, self._recipe.rows_per_batch)
 
 
 def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -98,15 +121,19 @@ def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch
 
 
 def reading_loss(
-    trainee: Trainee, batch: ReadingBatch, cell_weight: float
+    trainee: Trainee, batch: ReadingBatch, *, with_tower: bool, cell_weight: float
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy of the answers plus the tower's share, and what to log."""
+    """Cross-entropy of the answers plus the tower's share, and what to log.
+
+    Without the tower its rows are taken as they are, and only the language model learns.
+    """
     model = trainee.model
     embeddings = model.embed(batch.token_ids)
     metrics: dict[str, float] = {}
     extra = embeddings.new_zeros(())
     if batch.pictures is not None:
-        cells, extra, metrics["cell_accuracy"] = tower_loss(trainee, batch.pictures)
+        with torch.set_grad_enabled(with_tower):
+            cells, extra, metrics["cell_accuracy"] = tower_loss(trainee, batch.pictures)
         pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
         embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
     hidden = model(embeddings, batch.positions)
@@ -142,10 +169,9 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         prefetch_factor=4 if args.workers else None,
     )  # fmt: skip
     started_s = saved_s = time.monotonic()
-    last_step = recipe.tower_steps + recipe.reading_steps
     for batch in loader:
         elapsed_s = time.monotonic() - started_s
-        if step >= last_step or elapsed_s > args.minutes * 60 or stopping.asked:
+        if step >= recipe.steps or elapsed_s > args.minutes * 60 or stopping.asked:
             break
         metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
         step += 1
@@ -157,7 +183,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     save_state(state_file, trainee, optimisers, step)
     if args.export:
         export_weights(trainee.model, args.export)
-    print(f"stopped at step {step} of {last_step}; state in {state_file}")
+    print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
 
 
 class StopOnSignal:
@@ -188,21 +214,26 @@ def train_step(
 ) -> dict[str, float]:
     """One optimiser step on one batch; its metrics."""
     device_type = next(trainee.parameters()).device.type
+    stage, step_in_stage = recipe.at(step)
     metrics: dict[str, float] = {}
     if isinstance(batch, TowerBatch):
         with torch.autocast(device_type, torch.bfloat16):
             _, loss, accuracy = tower_loss(trainee, batch)
         loss.backward()
         metrics = {"cell_loss": loss.item(), "cell_accuracy": accuracy}
-        lr = recipe.lr(recipe.tower_lr, step, recipe.tower_steps)
     else:
         for part in batch:
             with torch.autocast(device_type, torch.bfloat16):
-                loss, part_metrics = reading_loss(trainee, part, recipe.cell_loss_weight)
+                loss, part_metrics = reading_loss(
+                    trainee,
+                    part,
+                    with_tower=stage.name == "whole",
+                    cell_weight=recipe.cell_loss_weight,
+                )
             (loss / len(batch)).backward()
             for name, value in part_metrics.items():
                 metrics[name] = metrics.get(name, 0.0) + value / len(batch)
-        lr = recipe.lr(recipe.reading_lr, step - recipe.tower_steps, recipe.reading_steps)
+    lr = stage.lr(step_in_stage)
     torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
     optimisers.step(lr)
     return {"lr": lr, **metrics}
@@ -243,12 +274,19 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="write the weights there when stopping")
     parser.add_argument("--start-from", type=Path, help="a folder with weights to start from")
     parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
-    parser.add_argument("--tower-steps", type=int, default=Recipe.tower_steps)
-    parser.add_argument("--reading-steps", type=int, default=Recipe.reading_steps)
+    parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument("--tower-steps", type=int, default=3000)
+    parser.add_argument("--reading-steps", type=int, default=3000)
+    parser.add_argument("--whole-steps", type=int, default=3000)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)
-    train(Recipe(tower_steps=args.tower_steps, reading_steps=args.reading_steps), args)
+    stages = (
+        Stage("tower", args.tower_steps, samples=32, peak_lr=2e-3, decay_share=0.25),
+        Stage("reading", args.reading_steps, samples=48, peak_lr=2e-3, decay_share=0.01),
+        Stage("whole", args.whole_steps, samples=32, peak_lr=1.5e-3, decay_share=0.4),
+    )
+    train(Recipe(args.seed, stages), args)
 
 
 if __name__ == "__main__":
