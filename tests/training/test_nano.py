@@ -1,0 +1,88 @@
+"""The folder that training writes is the one that the engine serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cortex.engine.models.registry import load_model
+from cortex.engine.text_model import load_text_model
+from cortex.engine.types import ChatRequest, Message, TextPart
+from training.batches import encode_prompt
+from training.nano import SPECIAL_TOKENS, VOCAB_SIZE, prompt_text, token_id, write_folder
+from training.state import Trainee, export_weights, import_weights, new_trainee
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trainee() -> Trainee:
+    return new_trainee(seed=7)
+
+
+@pytest.fixture(scope="module")
+def folder(trainee: Trainee, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("nano")
+    export_weights(trainee.model, target)
+    return target
+
+
+def test_the_template_renders_what_training_feeds(folder: Path) -> None:
+    model = load_text_model(folder)
+    question = "What is the total? £5 & <b>ünïcode</b>"
+    request = ChatRequest("m", (Message("user", (TextPart(question),)),), seed=0, now_s=0)
+
+    rendered = model.template.render(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}],
+        now_s=request.now_s,
+    )
+
+    assert rendered == prompt_text(question, with_picture=True)
+    assert model.tokenizer.encode(rendered) == encode_prompt(rendered, pads=1)
+
+
+def test_special_tokens_have_the_ids_that_the_tokenizer_gives_them(folder: Path) -> None:
+    tokenizer = load_text_model(folder).tokenizer
+
+    assert tokenizer.vocab_size == 256 + len(SPECIAL_TOKENS) <= VOCAB_SIZE
+    for name in ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|vision_start|>"):
+        assert tokenizer.special_id(name) == token_id(name)
+
+
+def test_exported_weights_load_in_the_engine_and_compute_the_same(
+    trainee: Trainee, folder: Path
+) -> None:
+    served = load_model(folder, torch.float32, CPU).model
+    ids = torch.tensor([encode_prompt(prompt_text("Hello", with_picture=False), 0)])
+    positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
+    reloaded = new_trainee(seed=8).model
+    import_weights(reloaded, folder)
+
+    with torch.inference_mode():
+        ours = served.logits(served(served.embed(ids), positions))
+        again = reloaded.logits(reloaded(reloaded.embed(ids), positions))
+        before = trainee.model.logits(trainee.model(trainee.model.embed(ids), positions))
+
+    assert torch.equal(ours, again)
+    assert (ours - before).abs().max() < 0.2  # bfloat16 rounding, and nothing more
+
+
+def test_the_model_keeps_to_its_size(trainee: Trainee, folder: Path) -> None:
+    assert sum(p.numel() for p in trainee.model.parameters()) <= 12_000_000
+    assert (folder / "model.safetensors").stat().st_size <= 25_000_000
+
+
+def test_every_file_of_a_published_folder_is_written(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+        "chat_template.jinja",
+    }

@@ -1,0 +1,130 @@
+"""Batches are functions of their index, and a step of every stage teaches something."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches, see
+from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
+from training.drawing import draw_line, training_book
+from training.drawing.types import Glyph
+from training.plot import draw
+from training.questions import sample
+from training.state import load_state, new_optimisers, new_trainee, save_state
+from training.train import MakeBatch, Recipe, Stage, log, train_step, trim_curve
+
+torch.set_num_threads(1)
+RECIPE = Recipe(
+    seed=1,
+    stages=(
+        Stage("tower", 4, samples=2, peak_lr=1e-3, decay_share=0.5),
+        Stage("reading", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
+        Stage("whole", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
+    ),
+)
+
+
+def test_characters_fill_the_slots_of_the_half_cell_they_lie_in() -> None:
+    glyphs = [Glyph("b", 20, 8), Glyph("a", 4, 8), Glyph("c", 10, 24), Glyph("d", 40, 8)]
+
+    targets = cell_targets(glyphs, rows=1, columns=2, scale_x=1.0, scale_y=1.0)
+
+    named = [
+        ["".join(CHARACTERS[i - 1] for i in half if i) for half in (c[:5], c[5:])] for c in targets
+    ]
+    assert named == [["ab", "c"], ["d", ""]]
+    assert targets.shape == (2, NUM_SLOTS)
+
+
+def test_positions_follow_a_resized_picture() -> None:
+    targets = cell_targets([Glyph("x", 100, 100)], 2, 2, scale_x=0.5, scale_y=0.5)
+
+    assert targets[3].any() and not targets[:3].any()
+
+
+def test_a_picture_is_seen_as_the_engine_will_see_it() -> None:
+    picture = draw_line(random.Random(1), training_book(), 12)
+    seen = see(picture)
+
+    assert seen.patches.shape == (seen.grid[1] * seen.grid[2], 1536)
+    assert len(seen.targets) * 4 == len(seen.patches)
+    shown = sorted(CHARACTERS[i - 1] for i in seen.targets.flatten().tolist() if i)
+    assert shown == sorted(g.char for g in picture.glyphs)
+
+
+def test_only_the_answer_and_its_end_are_labels() -> None:
+    rng, book = random.Random(5), training_book()
+    samples = [sample(rng, book, 1.0) for _ in range(6)]
+
+    batches = reading_batches(samples, rows_per_batch=4)
+
+    answers = sorted((*s.answer.encode(), 258) for s in samples)
+    labels = [tuple(row[row != IGNORED].tolist()) for b in batches for row in b.labels]
+    assert sorted(labels) == answers
+
+
+@pytest.mark.parametrize("index", [0, 5, 9])
+def test_a_batch_depends_on_its_index_alone(index: int) -> None:
+    first = MakeBatch(RECIPE)(random.Random(f"1:{index}"), index)
+    MakeBatch(RECIPE)(random.Random("1:99"), 1)
+    again = MakeBatch(RECIPE)(random.Random(f"1:{index}"), index)
+
+    assert _tensors(first) and all(
+        torch.equal(a, b) for a, b in zip(_tensors(first), _tensors(again), strict=True)
+    )
+
+
+def test_stages_follow_each_other_and_rates_rise_and_fall() -> None:
+    assert [RECIPE.at(n)[0].name for n in (0, 3, 4, 8, 11)] == [
+        "tower", "tower", "reading", "whole", "whole",
+    ]  # fmt: skip
+    stage = Stage("tower", 1000, 1, 1e-3, 0.25)
+    assert stage.lr(0) < stage.lr(49) == stage.lr(700) == 1e-3
+    assert stage.lr(999) < stage.lr(900) < 1e-3
+
+
+def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) -> None:
+    trainee = new_trainee(1)
+    optimisers = new_optimisers(trainee)
+    tower = [p for n, p in trainee.named_parameters() if ".blocks." in n]
+    reader = [p for n, p in trainee.named_parameters() if ".layers." in n]
+    changed: dict[int, tuple[bool, bool]] = {}
+    for step in (1, 5, 9):
+        before = [[p.detach().clone() for p in group] for group in (tower, reader)]
+        batch = MakeBatch(RECIPE)(random.Random(step), step)
+        metrics = train_step(RECIPE, trainee, optimisers, batch, step)
+        assert metrics["cell_loss"] > 0
+        changed[step] = tuple(  # type: ignore[assignment]
+            any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
+            for old, new in zip(before, (tower, reader), strict=True)
+        )
+    assert changed == {1: (True, False), 5: (False, True), 9: (True, True)}
+
+    save_state(tmp_path / "state.pt", trainee, optimisers, 10)
+    other = new_trainee(2)
+    assert load_state(tmp_path / "state.pt", other, new_optimisers(other)) == 10
+    pairs = zip(trainee.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_curve_is_cut_where_training_resumes_and_can_be_drawn(tmp_path: Path) -> None:
+    curve = tmp_path / "curve.csv"
+    for step in (20, 40, 60):
+        log(curve, step, 1.0, {"lr": 1e-3, "cell_accuracy": step / 100, "token_accuracy": 0.5,
+                               "answer_accuracy": 0.1})  # fmt: skip
+    trim_curve(curve, 40)
+
+    with curve.open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["20", "40"]
+    assert draw(curve).size == (960, 420)
+
+
+def _tensors(batch: TowerBatch | list[ReadingBatch]) -> list[torch.Tensor]:
+    if isinstance(batch, TowerBatch):
+        return [batch.patches, batch.targets]
+    return [t for b in batch for t in (b.token_ids, b.labels, b.positions)]
