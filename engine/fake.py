@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .child import Send, run_child
-from .errors import CortexError, InternalError, InvalidRequest, ModelNotFound, to_info
+from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, ScriptSource, TokenSource
 from .frames import unpack_value
 from .messages import (
@@ -73,8 +73,7 @@ class FakeService:
             case Load():
                 self._load(message)
             case Unload():
-                self._models.pop(message.model_id, None)
-                self._send(Unloaded(message.job_id, message.model_id))
+                self._unload(message)
             case Generate():
                 self._generate(message)
             case Cancel():
@@ -102,6 +101,15 @@ class FakeService:
             stage = Stage("loading", done_bytes, size_bytes, "bytes")
             self._send(Progress(load.job_id, stage))
         self._send(Loaded(load.job_id, load.model_id, weight_bytes=size_bytes, seconds=0.0))
+
+    def _unload(self, unload: Unload) -> None:
+        self._models.pop(unload.model_id, None)
+        error = to_info(EngineFailed(f"model {unload.model_id} was unloaded"))
+        for request_id, request in list(self._requests.items()):
+            if request.generate.model_id == unload.model_id:
+                del self._requests[request_id]
+                self._send(GenerateFailed(request_id, request.generate.epoch, error))
+        self._send(Unloaded(unload.job_id, unload.model_id))
 
     def _generate(self, generate: Generate) -> None:
         try:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .stopping import StopScanner
-from .tokenizer import Detokenizer, Tokenizer
+from .answer import AnswerText
+from .tokenizer import Tokenizer
 from .types import FinishReason, Prompt, Usage
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
@@ -100,43 +100,31 @@ class Answer:
     ) -> None:
         self._prompt = prompt
         self._source = source
-        self._detokenizer = Detokenizer(tokenizer)
-        self._scanner = StopScanner(prompt.stop)
-        self._num_tokens = 0
-        self._stopped = False
+        self._text = AnswerText(tokenizer, prompt)
         for token_id in resume_token_ids:
-            if not self._stopped:
-                self._take(token_id)  # its text was sent before: it is dropped here
+            source.feed(token_id)
+        self._text.resume(resume_token_ids)
 
     def step(self) -> Made:
         """The next token with the text that it completes, or the end."""
-        if self._stopped:
+        text = self._text
+        if text.is_stopped:
             return Made(finish="stop")
-        if self._num_tokens >= self._prompt.max_tokens:
-            return Made(text=self._rest(), finish="length")
+        if text.num_tokens >= self._prompt.max_tokens:
+            return Made(text=text.flush(), finish="length")
         token_id = self._source.next()
         if token_id is None or token_id in self._prompt.stop_token_ids:
-            return Made(text=self._rest(), finish="stop")
-        text = self._take(token_id)
-        if self._stopped:
-            return Made((token_id,), text, "stop")
-        if self._num_tokens >= self._prompt.max_tokens:
-            return Made((token_id,), text + self._rest(), "length")
-        return Made((token_id,), text)
+            return Made(text=text.flush(), finish="stop")
+        self._source.feed(token_id)
+        piece = text.push(token_id)
+        if text.is_stopped:
+            return Made((token_id,), piece, "stop")
+        if text.num_tokens >= self._prompt.max_tokens:
+            return Made((token_id,), piece + text.flush(), "length")
+        return Made((token_id,), piece)
 
     def usage(self) -> Usage:
-        return Usage(len(self._prompt.token_ids), self._num_tokens)
-
-    def _take(self, token_id: int) -> str:
-        self._source.feed(token_id)
-        self._num_tokens += 1
-        scan = self._scanner.push(self._detokenizer.push(token_id))
-        self._stopped = scan.matched is not None
-        return scan.safe
-
-    def _rest(self) -> str:
-        scan = self._scanner.push(self._detokenizer.flush())
-        return scan.safe if scan.matched is not None else scan.safe + self._scanner.flush()
+        return self._text.usage
 
 
 def _count(token_ids: Sequence[int], pattern: Sequence[int]) -> int:

@@ -45,8 +45,19 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLoaded:
+    """A model is ready; its tokenizer was read on the way, and is read only once."""
+
+    loaded: Loaded
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
-    """A request's prompt was opened: who turns its tokens into text needs these."""
+    """A request's prompt was opened: who turns its tokens into text needs these.
+
+    `prompt` has let go of its pictures.
+    """
 
     request_id: str
     epoch: int
@@ -66,7 +77,7 @@ class NewToken:
 
 
 DeviceEvent = (
-    Started | NewToken | Progress | Loaded | Unloaded | JobFailed | Waiting | GenerateFailed
+    Started | NewToken | Progress | ModelLoaded | Unloaded | JobFailed | Waiting | GenerateFailed
 )
 Job = Load | Unload | Generate | Cancel
 
@@ -80,11 +91,17 @@ class _Running:
 
 
 class DeviceLoop:
-    """Start `run` on a thread of its own; `submit` and `close` are for any thread."""
+    """Start `run` on a thread of its own; `submit` and `close` are for any thread.
 
-    def __init__(self, device: torch.device, emit: Callable[[DeviceEvent], None]) -> None:
+    `hand_over` is called on that thread with what happened, all of one round together.
+    """
+
+    def __init__(
+        self, device: torch.device, hand_over: Callable[[tuple[DeviceEvent, ...]], None]
+    ) -> None:
         self._device = device
-        self._emit = emit
+        self._hand_over = hand_over
+        self._outbox: list[DeviceEvent] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._models: dict[str, ServedModel] = {}
@@ -103,11 +120,24 @@ class DeviceLoop:
         self._jobs.put(None)
 
     def run(self) -> None:
-        while not self._closing.is_set():
-            self._take_jobs()
-            self._admit()
-            for running in list(self._running):
-                self._advance(running)
+        """Returns when closed, or after a bug: the thread's end is what its owner sees of it."""
+        try:
+            while not self._closing.is_set():
+                self._take_jobs()
+                self._admit()
+                for running in list(self._running):
+                    self._advance(running)
+                self._flush()
+        except Exception as error:
+            log_unexpected(logger, "device thread ended", error)
+
+    def _emit(self, event: DeviceEvent) -> None:
+        self._outbox.append(event)
+
+    def _flush(self) -> None:
+        if self._outbox:
+            self._hand_over(tuple(self._outbox))
+            self._outbox.clear()
 
     def _take_jobs(self) -> None:
         """All jobs that are there; waits for one where nothing runs."""
@@ -129,6 +159,7 @@ class DeviceLoop:
                     self._cancel(job)
                 case None:
                     return
+            self._flush()
 
     def _load(self, job: Load) -> None:
         started_s = time.monotonic()
@@ -141,19 +172,22 @@ class DeviceLoop:
                 last_told_s = now_s
                 stage = Stage("loading", done_bytes, total_bytes, "bytes")
                 self._emit(Progress(job.job_id, stage))
+                self._flush()
 
         try:
             model_dir = Path(job.model_dir)
             dtype = torch.float32 if self._device.type == "cpu" else torch.bfloat16
             loaded = load_model(model_dir, dtype, self._device, on_progress)
-            num_tokens = Tokenizer(model_dir / "tokenizer.json").vocab_size
-            self._models[job.model_id] = ServedModel(loaded, num_tokens, self._device)
+            tokenizer = Tokenizer(model_dir / "tokenizer.json")
+            served = ServedModel(loaded, tokenizer.vocab_size, self._device)
+            self._models[job.model_id] = served
         except Exception as error:
             self._emit(JobFailed(job.job_id, _described("load failed", error)))
             return
         self._count_weights()
         seconds = time.monotonic() - started_s
-        self._emit(Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds))
+        ready = Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds)
+        self._emit(ModelLoaded(ready, tokenizer))
 
     def _unload(self, job: Unload) -> None:
         for running in [r for r in self._running if r.job.model_id == job.model_id]:
@@ -173,7 +207,6 @@ class DeviceLoop:
             self._emit(GenerateFailed(job.request_id, job.epoch, to_info(error)))
             return
         self._waiting.append(job)
-        self.num_queued = len(self._waiting)
 
     def _admit(self) -> None:
         """First come, first served, while there are slots; the rest hear their place."""
@@ -202,12 +235,12 @@ class DeviceLoop:
         self._running.append(_Running(replace(job, prompt=b""), served, sequence, resume))
 
     def _cancel(self, job: Cancel) -> None:
-        def is_other(request: Generate) -> bool:
-            return (request.request_id, request.epoch) != (job.request_id, job.epoch)
-
-        self._waiting = [r for r in self._waiting if is_other(r)]
-        self.num_queued = len(self._waiting)
-        self._running = [r for r in self._running if is_other(r.job)]
+        key = (job.request_id, job.epoch)
+        self._waiting = [r for r in self._waiting if (r.request_id, r.epoch) != key]
+        for running in self._running:
+            if (running.job.request_id, running.job.epoch) == key:
+                self._finish(running, NewToken(*key, None, "cancelled"))
+                return
 
     def _advance(self, running: _Running) -> None:
         """One chunk of the prompt, one resumed token, or one new token."""

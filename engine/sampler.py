@@ -96,7 +96,15 @@ def gumbel_noise(size: int, seed: int, position: int, device: torch.device) -> t
     key = key - (1 << 64) if key >= 1 << 63 else key
     counter = torch.arange(size, dtype=torch.int64, device=device) * -7046029254386353131 + key
     bits = _mix_tensor(counter)
-    uniform = ((bits >> 40) & 0xFFFFFF).float().add_(0.5).mul_(2.0**-24)
+    return _gumbel(bits)
+
+
+def _gumbel(bits: torch.Tensor) -> torch.Tensor:
+    """int64 random bits to float32 noise, finite whatever the bits.
+
+    23 of them: with a half added, one more would round up to u = 1 and infinite noise.
+    """
+    uniform = ((bits >> 41) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
     return -(-uniform.log()).log()
 
 

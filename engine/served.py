@@ -7,6 +7,8 @@ were made. Runs on the device thread; knows no queue and no client.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from .models.qwen3_5 import SequenceState
@@ -25,7 +27,9 @@ class Sequence:
     def __init__(
         self, prompt: Prompt, positions: RopePositions, counts: TokenCounts | None
     ) -> None:
-        self.prompt = prompt
+        # Pictures are let go one by one as they are encoded.
+        self.prompt = replace(prompt, images=())
+        self.pending_images = list(prompt.images)
         self.positions = positions
         self.counts = counts
         self.state = SequenceState()
@@ -33,7 +37,6 @@ class Sequence:
         self.num_answered = 0
         # Merged rows of pictures already encoded but not yet all spliced in.
         self.image_rows: list[torch.Tensor] = []
-        self.num_images_encoded = 0
         self.logits: torch.Tensor | None = None
 
     @property
@@ -107,8 +110,7 @@ class ServedModel:
     def _encode_next_image(self, sequence: Sequence) -> torch.Tensor:
         vision = self.model.config.vision
         assert vision is not None
-        image = sequence.prompt.images[sequence.num_images_encoded]
-        sequence.num_images_encoded += 1
+        image = sequence.pending_images.pop(0)
         patches = image_patches(
             image, vision.patch_size, vision.merge_size, vision.temporal_patch_size
         )

@@ -59,7 +59,8 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """One more than the largest token id; a model's embedding may be padded beyond it."""
-        return max(self._encoder.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        added = self._encoder.get_added_tokens_decoder()
+        return max(self._encoder.get_vocab_size(with_added_tokens=True), *(i + 1 for i in added))
 
     def special_id(self, spelling: str) -> int | None:
         """The id of a control token, or None where this model has none of that name."""

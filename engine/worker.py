@@ -11,41 +11,27 @@ import argparse
 import asyncio
 import contextlib
 import threading
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
 
+from .answer import AnswerText
 from .child import Send, run_child
-from .loop import DeviceEvent, DeviceLoop, NewToken, Started
-from .messages import Alive, Cancel, Generate, Load, Loaded, Message, Step, StepPart, Unload
-from .stopping import StopScanner
-from .tokenizer import Detokenizer, Tokenizer
-from .types import FinishReason, Usage
-
-
-@dataclass(slots=True)
-class _Answer:
-    """The text side of one request: bytes waiting for their character, text for its stop string."""
-
-    detokenizer: Detokenizer
-    scanner: StopScanner
-    prompt_tokens: int
-    num_tokens: int = 0
-
-    def push(self, token_id: int) -> tuple[str, bool]:
-        """Text that may be shown, and whether a stop string ended the answer."""
-        self.num_tokens += 1
-        scan = self.scanner.push(self.detokenizer.push(token_id))
-        return scan.safe, scan.matched is not None
-
-    def flush(self) -> str:
-        scan = self.scanner.push(self.detokenizer.flush())
-        return scan.safe if scan.matched is not None else scan.safe + self.scanner.flush()
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(self.prompt_tokens, self.num_tokens)
+from .errors import EngineFailed
+from .loop import DeviceEvent, DeviceLoop, ModelLoaded, NewToken, Started
+from .messages import (
+    Alive,
+    Cancel,
+    Generate,
+    GenerateFailed,
+    Load,
+    Message,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+)
+from .tokenizer import Tokenizer
 
 
 class Worker:
@@ -54,89 +40,82 @@ class Worker:
     def __init__(self, device: torch.device, send: Send) -> None:
         self._send = send
         self._tokenizers: dict[str, Tokenizer] = {}
-        self._model_dirs: dict[str, Path] = {}
-        self._answers: dict[tuple[str, int], _Answer] = {}
+        self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
         self._device_loop = DeviceLoop(device, self._hand_over)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
-        threading.Thread(target=self._device_loop.run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._device_loop.run, name=name, daemon=True)
+        self._thread.start()
 
     async def handle(self, message: Message) -> None:
         match message:
-            case Load():
-                self._model_dirs[message.model_id] = Path(message.model_dir)
-                self._device_loop.submit(message)
-            case Cancel():
-                self._answers.pop((message.request_id, message.epoch), None)
-                self._device_loop.submit(message)
-            case Generate() | Unload():
+            case Load() | Unload() | Generate() | Cancel():
                 self._device_loop.submit(message)
             case _:
                 pass  # a newer peer's message: not for us
 
     def alive(self) -> Alive:
+        """Raises EngineFailed, which ends the process, once the device thread has ended."""
+        if not self._thread.is_alive():
+            raise EngineFailed("the device thread has ended")
         loop = self._device_loop
         return Alive(loop.step_count, loop.num_queued, loop.weight_bytes)
 
     async def close(self) -> None:
         self._device_loop.close()
 
-    def _hand_over(self, event: DeviceEvent) -> None:
+    def _hand_over(self, events: tuple[DeviceEvent, ...]) -> None:
         """Called on the device thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the parent is gone
-            self._event_loop.call_soon_threadsafe(self._on_device_event, event)
+            self._event_loop.call_soon_threadsafe(self._on_device_events, events)
 
-    def _on_device_event(self, event: DeviceEvent) -> None:
-        match event:
-            case Started():
-                self._begin(event)
-            case NewToken():
-                self._token(event)
-            case Loaded():
-                model_dir = self._model_dirs[event.model_id]
-                self._tokenizers[event.model_id] = Tokenizer(model_dir / "tokenizer.json")
-                self._send(event)
-            case _:
-                self._send(event)
+    def _on_device_events(self, events: tuple[DeviceEvent, ...]) -> None:
+        """One Step for all tokens of a round; the rest as it comes."""
+        parts: list[StepPart] = []
+        for event in events:
+            match event:
+                case NewToken():
+                    parts.extend(self._part(event))
+                case Started():
+                    self._begin(event)
+                case ModelLoaded():
+                    self._tokenizers[event.loaded.model_id] = event.tokenizer
+                    self._send(event.loaded)
+                case Unloaded():
+                    self._tokenizers.pop(event.model_id, None)
+                    self._send(event)
+                case GenerateFailed():
+                    self._answers.pop((event.request_id, event.epoch), None)
+                    self._send(event)
+                case _:
+                    self._send(event)
+        if parts:
+            self._send(Step(tuple(parts)))
 
     def _begin(self, event: Started) -> None:
-        answer = _Answer(
-            Detokenizer(self._tokenizers[event.model_id]),
-            StopScanner(event.prompt.stop),
-            len(event.prompt.token_ids),
-        )
-        for token_id in event.resume_token_ids:  # the client has this text already
-            answer.push(token_id)
+        answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
+        answer.resume(event.resume_token_ids)
         self._answers[event.request_id, event.epoch] = answer
 
-    def _token(self, event: NewToken) -> None:
+    def _part(self, event: NewToken) -> Iterator[StepPart]:
         key = (event.request_id, event.epoch)
         answer = self._answers.get(key)
         if answer is None:
-            return  # cancelled, or ended by a stop string, while the token was made
+            return  # it ended by a stop string while this token was made
+        token_ids: tuple[int, ...] = ()
         text, finish = "", event.finish
-        if event.token_id is not None:
-            text, is_stopped = answer.push(event.token_id)
-            if is_stopped:
-                finish = "stop"
-                self._device_loop.submit(Cancel(*key))
-            elif finish is not None:
-                text += answer.flush()
+        if event.token_id is not None and not answer.is_stopped:
+            token_ids, text = (event.token_id,), answer.push(event.token_id)
+        if answer.is_stopped and finish != "cancelled":
+            finish = "stop"
+            self._device_loop.submit(Cancel(*key))
         elif finish is not None:
-            text = answer.flush()
-        token_ids = () if event.token_id is None else (event.token_id,)
-        self._send_part(key, token_ids, text, finish)
-
-    def _send_part(
-        self,
-        key: tuple[str, int],
-        token_ids: tuple[int, ...],
-        text: str,
-        finish: FinishReason | None,
-    ) -> None:
-        usage = self._answers.pop(key).usage if finish is not None else None
-        self._send(Step((StepPart(*key, token_ids, text, finish, usage),)))
+            text += answer.flush()
+        if finish is not None:
+            del self._answers[key]
+        usage = answer.usage if finish is not None else None
+        yield StepPart(*key, token_ids, text, finish, usage)
 
 
 def main() -> None:

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Two cores may be busy: how long an example takes says nothing about the code.
+settings.register_profile("cortex", deadline=None)
+settings.load_profile("cortex")
 
 _HIDDEN_PREFIXES = ("CORTEX_", "HF_", "XDG_", "_CORTEX_", "OPENAI_")
 

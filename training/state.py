@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Optimisers:
     def step(self, lr: float) -> None:
         for optimiser in (self.muon, self.adamw):
             for group in optimiser.param_groups:
-                group["lr"] = lr * group["lr_scale"]
+                group["lr"] = lr
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
@@ -65,18 +65,25 @@ def new_optimisers(trainee: Trainee) -> Optimisers:
         in_block = ".layers." in name or ".blocks." in name
         (matrices if in_block and parameter.ndim == 2 else others).append(parameter)
     muon = torch.optim.Muon(
-        [{"params": matrices, "lr_scale": 1.0}],
+        matrices,
         weight_decay=0.05,
         momentum=0.95,
         adjust_lr_fn="match_rms_adamw",
     )
-    adamw = torch.optim.AdamW(
-        [{"params": others, "lr_scale": 1.0}], betas=(0.9, 0.98), weight_decay=0.0
-    )
+    adamw = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
     return Optimisers(muon, adamw)
 
 
-def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, step: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come, and by which recipe (as JSON text)."""
+
+    step: int
+    seconds: float
+    recipe: str
+
+
+def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, progress: Progress) -> None:
     """Written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
@@ -84,19 +91,19 @@ def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, step: int) 
         "trainee": trainee.state_dict(),
         "muon": optimisers.muon.state_dict(),
         "adamw": optimisers.adamw.state_dict(),
-        "step": step,
+        **asdict(progress),
     }
     torch.save(content, temporary)
     os.replace(temporary, path)
 
 
-def load_state(path: Path, trainee: Trainee, optimisers: Optimisers) -> int:
-    """Restore a state of our own making; the number of steps done."""
+def load_state(path: Path, trainee: Trainee, optimisers: Optimisers) -> Progress:
+    """Restore a state of our own making."""
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     trainee.load_state_dict(content["trainee"])
     optimisers.muon.load_state_dict(content["muon"])
     optimisers.adamw.load_state_dict(content["adamw"])
-    return int(content["step"])
+    return Progress(content["step"], content["seconds"], content["recipe"])
 
 
 _PREFIXES = (("language_model.", "model.language_model."), ("visual.", "model.visual."))

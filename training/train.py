@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -34,6 +35,8 @@ from training.drawing import draw_page, training_book
 from training.nano import token_id
 from training.questions import sample
 from training.state import (
+    Optimisers,
+    Progress,
     Trainee,
     export_weights,
     import_weights,
@@ -75,6 +78,9 @@ class Recipe:
     # The curriculum of the reading stage reaches its full breadth after this share of its steps.
     curriculum_share: float = 0.5
     cell_loss_weight: float = 0.5
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
 
     @property
     def steps(self) -> int:
@@ -160,7 +166,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     trainee.to(device)
     optimisers = new_optimisers(trainee)
     state_file = args.state / "state.pt"
-    step = load_state(state_file, trainee, optimisers) if state_file.exists() else args.first_step
+    step, seconds_before = resumed(recipe, args, state_file, trainee, optimisers)
     trim_curve(args.state / "curve.csv", step)
     stopping = StopOnSignal()
     stream = BatchStream(MakeBatch(recipe), recipe.seed, step)
@@ -169,6 +175,12 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         prefetch_factor=4 if args.workers else None,
     )  # fmt: skip
     started_s = saved_s = time.monotonic()
+
+    def save() -> None:
+        seconds = seconds_before + time.monotonic() - started_s
+        progress = Progress(step, seconds, recipe.as_text())
+        save_state(state_file, trainee, optimisers, progress)
+
     for batch in loader:
         elapsed_s = time.monotonic() - started_s
         if step >= recipe.steps or elapsed_s > args.minutes * 60 or stopping.asked:
@@ -176,14 +188,34 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
         step += 1
         if step % 20 == 0:
-            log(args.state / "curve.csv", step, elapsed_s, metrics)
+            log(args.state / "curve.csv", step, seconds_before + elapsed_s, metrics)
         if time.monotonic() - saved_s > 240:
-            save_state(state_file, trainee, optimisers, step)
+            save()
             saved_s = time.monotonic()
-    save_state(state_file, trainee, optimisers, step)
+    save()
     if args.export:
         export_weights(trainee.model, args.export)
     print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
+
+
+def resumed(
+    recipe: Recipe,
+    args: argparse.Namespace,
+    state_file: Path,
+    trainee: Trainee,
+    optimisers: Optimisers,
+) -> tuple[int, float]:
+    """The step to go on from and the seconds spent so far, from the state or from nothing."""
+    if not state_file.exists():
+        return args.first_step, 0.0
+    progress = load_state(state_file, trainee, optimisers)
+    if progress.recipe != recipe.as_text() and not args.new_recipe:
+        raise SystemExit(
+            f"error: {state_file} was made by another recipe:\n{progress.recipe}\n"
+            f"now asked for:\n{recipe.as_text()}\n"
+            "hint: give its numbers again, go on with --new-recipe, or choose another --state."
+        )
+    return progress.step, progress.seconds
 
 
 class StopOnSignal:
@@ -208,7 +240,7 @@ def to_batch(batch: Any, device: torch.device) -> TowerBatch | list[ReadingBatch
 def train_step(
     recipe: Recipe,
     trainee: Trainee,
-    optimisers: Any,
+    optimisers: Optimisers,
     batch: TowerBatch | list[ReadingBatch],
     step: int,
 ) -> dict[str, float]:
@@ -274,10 +306,13 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="write the weights there when stopping")
     parser.add_argument("--start-from", type=Path, help="a folder with weights to start from")
     parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
+    parser.add_argument(
+        "--new-recipe", action="store_true", help="go on from a state that another recipe made"
+    )
     parser.add_argument("--seed", type=int, default=20261121)
-    parser.add_argument("--tower-steps", type=int, default=3000)
-    parser.add_argument("--reading-steps", type=int, default=3000)
-    parser.add_argument("--whole-steps", type=int, default=3000)
+    parser.add_argument("--tower-steps", type=int, default=2900)
+    parser.add_argument("--reading-steps", type=int, default=1100)
+    parser.add_argument("--whole-steps", type=int, default=1300)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)

@@ -30,10 +30,6 @@ class KeyValueCache:
         self.length = end
         return self._keys[:, :, :end], self._values[:, :, :end]
 
-    @property
-    def nbytes(self) -> int:
-        return sum(t.nbytes for t in (self._keys, self._values) if t is not None)
-
 
 def _grown(
     store: torch.Tensor | None, like: torch.Tensor, length: int, needed: int

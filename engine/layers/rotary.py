@@ -7,11 +7,23 @@ with i + half. YaRN as in Peng et al., 2023 (arXiv:2309.00071).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..models.qwen3_5_config import RopeConfig
+
+@dataclass(frozen=True, slots=True)
+class RopeConfig:
+    """Rotary settings; `mrope_section` counts frequencies for time, height, width."""
+
+    theta: float
+    rotary_dim: int
+    mrope_section: tuple[int, int, int]
+    yarn_factor: float = 1.0
+    yarn_original_positions: int = 0
+    yarn_beta_fast: float = 32.0
+    yarn_beta_slow: float = 1.0
 
 
 def inverse_frequencies(rope: RopeConfig) -> torch.Tensor:

@@ -10,24 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NoReturn, cast
 
 from ..errors import ModelInvalid
+from ..layers.rotary import RopeConfig
+from ..model_files import read_json_object
 
 LayerType = Literal["linear_attention", "full_attention"]
-
-
-@dataclass(frozen=True, slots=True)
-class RopeConfig:
-    """Rotary settings; `mrope_section` counts frequencies for time, height, width."""
-
-    theta: float
-    rotary_dim: int
-    mrope_section: tuple[int, int, int]
-    yarn_factor: float = 1.0
-    yarn_original_positions: int = 0
-    yarn_beta_fast: float = 32.0
-    yarn_beta_slow: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,6 @@ class TextConfig:
     conv_kernel: int
     rms_norm_eps: float
     rope: RopeConfig
-    max_positions: int
     tied_embeddings: bool
 
 
@@ -62,21 +50,15 @@ class VisionConfig:
     out_hidden_size: int
     num_positions: int
 
-    @property
-    def patch_values(self) -> int:
-        """Numbers in one flattened patch: channels x frames x rows x columns."""
-        return 3 * self.temporal_patch_size * self.patch_size**2
-
 
 @dataclass(frozen=True, slots=True)
 class Qwen35Config:
-    """`vision` is None for text-only checkpoints; `is_flat` tells their tensor prefix."""
+    """`vision` is None for text-only checkpoints."""
 
     text: TextConfig
     vision: VisionConfig | None
     image_token_id: int | None
     video_token_id: int | None
-    is_flat: bool
 
 
 # Without effect on inference: training, bookkeeping, and defaults other libraries write out.
@@ -88,6 +70,7 @@ _WITHOUT_EFFECT = {
     "_name_or_path", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder",
     "output_attentions", "output_hidden_states", "problem_type", "return_dict",
     "vision_start_token_id", "vision_end_token_id", "num_hidden_layers", "language_model_only",
+    "max_position_embeddings",  # whoever offers the model reads its context from there
 }  # fmt: skip
 # Fields that only have one value we can serve.
 _FIXED: dict[str, tuple[Any, ...]] = {
@@ -120,7 +103,31 @@ class _Fields:
             self.refuse(name, value)
         return cast(int, value)
 
-    def refuse(self, name: str, value: Any) -> None:
+    def take_number(self, name: str, *default: float) -> float:
+        value = self.take(name, *default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            self.refuse(name, value)
+        return float(value)
+
+    def take_object(self, name: str, *default: Any) -> dict[str, Any] | None:
+        value = self.take(name, *default)
+        if value is not None and not isinstance(value, dict):
+            self.refuse(name, value)
+        return cast("dict[str, Any] | None", value)
+
+    def take_list(self, name: str, *default: Any) -> list[Any] | None:
+        value = self.take(name, *default)
+        if value is not None and not isinstance(value, list):
+            self.refuse(name, value)
+        return cast("list[Any] | None", value)
+
+    def take_id(self, name: str, vocab_size: int) -> int | None:
+        value = self.take(name, None)
+        if value is not None and not (type(value) is int and 0 <= value < vocab_size):
+            self.refuse(name, value)
+        return cast("int | None", value)
+
+    def refuse(self, name: str, value: Any) -> NoReturn:
         raise ModelInvalid(
             f"{self.where}: {name} = {json.dumps(value)} is not something this engine can serve.",
             "cortex serves a model exactly or not at all; use a checkpoint without it.",
@@ -146,11 +153,7 @@ def read_config(model_dir: Path) -> Qwen35Config:
     Raises ModelInvalid naming the field that is missing, malformed or not servable.
     """
     path = model_dir / "config.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelInvalid(f"{path} cannot be read: {error}.") from error
-    return parse_config(raw, where=str(path))
+    return parse_config(read_json_object(path), where=str(path))
 
 
 def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> Qwen35Config:
@@ -158,7 +161,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> Qwen35Co
     model_type = raw.get("model_type")
     if model_type == "qwen3_5_text":
         text = _text_config(_Fields(where, raw), tied=bool(raw.get("tie_word_embeddings")))
-        return Qwen35Config(text, None, None, None, is_flat=True)
+        return Qwen35Config(text, None, None, None)
     if model_type != "qwen3_5":
         raise ModelInvalid(
             f"{where}: model_type {model_type!r} is not one this engine knows.",
@@ -166,15 +169,15 @@ def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> Qwen35Co
         )
     top = _Fields(where, raw)
     tied = bool(top.take("tie_word_embeddings", False))
-    text = _text_config(_Fields(f"{where}: text_config", top.take("text_config")), tied=tied)
-    vision_raw = top.take("vision_config", None)
+    text_raw = top.take_object("text_config") or {}
+    text = _text_config(_Fields(f"{where}: text_config", text_raw), tied=tied)
+    vision_raw = top.take_object("vision_config", None)
     vision = vision_raw and _vision_config(_Fields(f"{where}: vision_config", vision_raw))
     config = Qwen35Config(
         text,
         vision or None,
-        top.take("image_token_id", None),
-        top.take("video_token_id", None),
-        is_flat=False,
+        top.take_id("image_token_id", text.vocab_size),
+        top.take_id("video_token_id", text.vocab_size),
     )
     top.done()
     if vision and config.image_token_id is None:
@@ -205,9 +208,8 @@ def _text_config(fields: _Fields, *, tied: bool) -> TextConfig:
         linear_key_dim=fields.take_int("linear_key_head_dim"),
         linear_value_dim=fields.take_int("linear_value_head_dim"),
         conv_kernel=fields.take_int("linear_conv_kernel_dim"),
-        rms_norm_eps=float(fields.take("rms_norm_eps")),
+        rms_norm_eps=fields.take_number("rms_norm_eps"),
         rope=_rope_config(fields, head_dim),
-        max_positions=fields.take_int("max_position_embeddings"),
         tied_embeddings=tied,
     )
     fields.done()
@@ -222,43 +224,48 @@ def _text_config(fields: _Fields, *, tied: bool) -> TextConfig:
 
 def _layer_types(fields: _Fields, num_layers: int) -> tuple[LayerType, ...]:
     """`layer_types` wins; without it every interval-th layer is a full-attention layer."""
-    interval = cast(int, fields.take("full_attention_interval", 4))
-    types = fields.take("layer_types", None)
+    interval = fields.take_int("full_attention_interval", 4)
+    types = fields.take_list("layer_types", None)
     if types is None:
         full = [(i + 1) % interval == 0 for i in range(num_layers)]
         return tuple("full_attention" if f else "linear_attention" for f in full)
-    if len(types) != num_layers or set(types) - {"linear_attention", "full_attention"}:
+    if len(types) != num_layers or any(
+        t not in ("linear_attention", "full_attention") for t in types
+    ):
         fields.refuse("layer_types", types)
     return tuple(types)
 
 
 def _rope_config(fields: _Fields, head_dim: int) -> RopeConfig:
     """Both spellings: `rope_parameters`, or `rope_theta` and `rope_scaling` beside each other."""
-    outer_factor = fields.take("partial_rotary_factor", 0.25)
+    outer_factor = fields.take_number("partial_rotary_factor", 0.25)
     old_theta = fields.take("rope_theta", None)
-    old_scaling = cast("dict[str, Any]", fields.take("rope_scaling", None) or {})
-    raw = cast("dict[str, Any]", fields.take("rope_parameters", None) or old_scaling)
-    rope = _Fields(f"{fields.where}: rope_parameters", raw)
-    theta = rope.take("rope_theta", old_theta)
-    if theta is None:
-        raise ModelInvalid(f"{fields.where} has no rope_theta.")
+    old_scaling = fields.take_object("rope_scaling", None)
+    raw = fields.take_object("rope_parameters", None)
+    if raw is not None and old_scaling is not None and raw != old_scaling:
+        raise ModelInvalid(
+            f"{fields.where} has both rope_parameters and rope_scaling, and they differ.",
+            "put everything into rope_parameters and remove rope_scaling.",
+        )
+    rope = _Fields(f"{fields.where}: rope_parameters", raw or old_scaling or {})
+    theta = rope.take_number("rope_theta", *([] if old_theta is None else [old_theta]))
     rope.expect("mrope_interleaved", True)
     kind = rope.take("rope_type", "default")
     kind = rope.take("type", kind)
-    rotary_dim = int(head_dim * float(rope.take("partial_rotary_factor", outer_factor)))
-    section = cast("list[int]", rope.take("mrope_section", [11, 11, 10]))
-    if len(section) != 3 or rotary_dim % 2:
+    rotary_dim = int(head_dim * rope.take_number("partial_rotary_factor", outer_factor))
+    section = rope.take_list("mrope_section", [11, 11, 10]) or []
+    if len(section) != 3 or any(type(n) is not int for n in section) or rotary_dim % 2:
         rope.refuse("mrope_section", section)
-    config = RopeConfig(float(theta), rotary_dim, (section[0], section[1], section[2]))
+    config = RopeConfig(theta, rotary_dim, (section[0], section[1], section[2]))
     if kind == "yarn":
         config = RopeConfig(
             config.theta,
             rotary_dim,
             config.mrope_section,
-            yarn_factor=float(rope.take("factor")),
+            yarn_factor=rope.take_number("factor"),
             yarn_original_positions=rope.take_int("original_max_position_embeddings"),
-            yarn_beta_fast=float(rope.take("beta_fast", 32.0)),
-            yarn_beta_slow=float(rope.take("beta_slow", 1.0)),
+            yarn_beta_fast=rope.take_number("beta_fast", 32.0),
+            yarn_beta_slow=rope.take_number("beta_slow", 1.0),
         )
     elif kind != "default":
         rope.refuse("rope_type", kind)

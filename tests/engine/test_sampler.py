@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.engine import sampler as sampler_module
 from cortex.engine.sampler import TokenCounts, choose_token, gumbel_noise, needs_counts
 from cortex.engine.types import Sampling
 
@@ -39,6 +40,22 @@ def test_noise_depends_on_seed_and_position_alone(seed: int, position: int) -> N
     assert not torch.equal(
         gumbel_noise(32, seed, position, CPU), gumbel_noise(32, seed, position + 1, CPU)
     )
+
+
+def test_noise_is_finite_for_every_pattern_of_bits() -> None:
+    bits = torch.tensor([0, -1, 2**63 - 1, -(2**63), (1 << 41) - 1, -(1 << 41)])
+
+    assert sampler_module._gumbel(bits).isfinite().all()  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_large_vocabulary_never_draws_what_truncation_left_out() -> None:
+    logits = torch.zeros(248_320)
+    logits[17] = 1.0
+    nothing = torch.zeros(248_320, dtype=torch.bool)
+
+    drawn = {choose_token(logits, Sampling(0, top_k=1), n, nothing, None) for n in range(12)}
+
+    assert drawn == {17}
 
 
 def test_noise_is_finite_and_gumbel_distributed() -> None:

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from cortex.engine.child import serve
+from cortex.engine.errors import EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message
+from cortex.engine.loop import MAX_RUNNING, DeviceLoop
 from cortex.engine.messages import (
     Alive,
     Cancel,
@@ -41,8 +43,13 @@ TIMEOUT_S = 60.0
 class Engine:
     """A worker in this process, spoken to as a peer speaks to its child."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        life: asyncio.Task[None],
+    ) -> None:
+        self._reader, self._writer, self._life = reader, writer, life
 
     def say(self, message: Message) -> None:
         self._writer.write(pack_message(message))
@@ -61,10 +68,10 @@ class Engine:
         return message
 
     async def generate(self, prompt: Prompt, resume: tuple[int, ...] = ()) -> list[StepPart]:
-        """All parts of one answer."""
+        """All parts that come until the answer of request "r" has ended."""
         self.say(Generate("r", 1, "m", pack_value(prompt), resume))
         parts: list[StepPart] = []
-        while not parts or parts[-1].finish is None:
+        while not any(part.request_id == "r" and part.finish for part in parts):
             message = await self.hear()
             if isinstance(message, Step):
                 parts.extend(message.parts)
@@ -75,6 +82,10 @@ class Engine:
     def hang_up(self) -> None:
         self._writer.close()
 
+    async def ended(self) -> None:
+        """Return, or raise, as the worker's life does."""
+        await asyncio.wait_for(asyncio.shield(self._life), TIMEOUT_S)
+
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
@@ -83,10 +94,12 @@ async def engine() -> AsyncIterator[Engine]:
     worker = asyncio.create_task(
         serve(reader, writer, lambda send: Worker(torch.device("cpu"), send))
     )
-    engine = Engine(*await asyncio.open_unix_connection(sock=ours))
+    engine = Engine(*await asyncio.open_unix_connection(sock=ours), worker)
     yield engine
     engine.hang_up()
-    await asyncio.wait_for(worker, TIMEOUT_S)
+    await asyncio.wait({worker}, timeout=TIMEOUT_S)
+    assert worker.done()
+    worker.exception()  # its error, if any, is the test's affair
 
 
 @pytest.fixture
@@ -193,24 +206,56 @@ async def test_two_requests_at_once_each_get_their_own_answer(
     assert made == alone
 
 
-async def test_a_cancelled_request_is_silent_and_the_next_is_answered(
+async def test_a_cancelled_request_ends_and_nothing_of_it_comes_after(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:
     await engine.load(golden / "qwen3_5")
-    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=3000))))
+    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=100_000))))
     while not isinstance(await engine.hear(), Step):
         pass
     engine.say(Cancel("gone", 1))
-    engine.say(Generate("next", 1, "m", pack_value(case[1])))
 
-    steps: list[StepPart] = []
-    while not steps or steps[-1].finish is None:
+    finishes: list[str | None] = []
+    while "cancelled" not in finishes:
         message = await engine.hear()
-        if isinstance(message, Step):
-            steps.extend(message.parts)
+        assert isinstance(message, Step)
+        finishes.extend(part.finish for part in message.parts)
+    after = await engine.generate(case[1])
 
-    assert steps[-1].request_id == "next"
-    assert len([s for s in steps if s.request_id == "gone"]) < 2900
+    assert {part.request_id for part in after} == {"r"}
+    assert ids_of(after) == case[0]["greedy_ids"]
+
+
+async def test_requests_beyond_the_running_ones_are_told_their_place(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    endless = pack_value(replace(case[1], max_tokens=100_000))
+    for n in range(MAX_RUNNING + 2):
+        engine.say(Generate(f"r{n}", 1, "m", endless))
+    places: dict[str, int] = {}
+    while len(places) < 2:
+        message = await engine.hear()
+        if isinstance(message, Waiting) and message.stage.name == "queued":
+            places[message.request_id] = message.stage.done
+    assert places == {f"r{MAX_RUNNING}": 1, f"r{MAX_RUNNING + 1}": 2}
+
+    for n in range(MAX_RUNNING + 2):
+        engine.say(Cancel(f"r{n}", 1))
+    assert {part.request_id for part in await engine.generate(case[1])} >= {"r"}
+
+
+async def test_a_dead_device_thread_ends_the_process(
+    engine: Engine, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: DeviceLoop) -> None:
+        raise RuntimeError("sticky")
+
+    monkeypatch.setattr(DeviceLoop, "_admit", broken)
+    engine.say(Load("job", "m", str(golden / "qwen3_5"), 4096))
+
+    with pytest.raises(EngineFailed, match="device thread"):
+        await engine.ended()
 
 
 async def test_a_folder_that_is_no_model_fails_the_load_by_name(

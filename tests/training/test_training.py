@@ -15,7 +15,7 @@ from training.drawing import draw_line, training_book
 from training.drawing.types import Glyph
 from training.plot import draw
 from training.questions import sample
-from training.state import load_state, new_optimisers, new_trainee, save_state
+from training.state import Progress, load_state, new_optimisers, new_trainee, save_state
 from training.train import MakeBatch, Recipe, Stage, log, train_step, trim_curve
 
 torch.set_num_threads(1)
@@ -105,9 +105,10 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
         )
     assert changed == {1: (True, False), 5: (False, True), 9: (True, True)}
 
-    save_state(tmp_path / "state.pt", trainee, optimisers, 10)
+    progress = Progress(10, 3.5, RECIPE.as_text())
+    save_state(tmp_path / "state.pt", trainee, optimisers, progress)
     other = new_trainee(2)
-    assert load_state(tmp_path / "state.pt", other, new_optimisers(other)) == 10
+    assert load_state(tmp_path / "state.pt", other, new_optimisers(other)) == progress
     pairs = zip(trainee.parameters(), other.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 

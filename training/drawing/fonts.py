@@ -61,8 +61,12 @@ class SizedFont:
         return middles
 
 
+# Every opened font maps its whole file: a worker that kept all would grow to gigabytes.
+_MAX_OPEN_FONTS = 400
+
+
 class FontShelf:
-    """The families below one folder, each opened font kept for the next picture."""
+    """The families below one folder; the fonts used last are kept open for the next picture."""
 
     def __init__(self, folder: Path) -> None:
         self.families = tuple(_family(sub) for sub in sorted(folder.iterdir()) if sub.is_dir())
@@ -78,10 +82,13 @@ class FontShelf:
         """The face at this size, in steps of half a pixel so that few are ever opened."""
         size_px = max(1.0, round(size_px * 2) / 2)
         key = (face, size_px)
-        found = self._open.get(key)
+        found = self._open.pop(key, None)
         if found is None:
             font = ImageFont.truetype(str(face), size_px, layout_engine=ImageFont.Layout.BASIC)
-            found = self._open[key] = SizedFont(font, size_px, {})
+            found = SizedFont(font, size_px, {})
+        self._open[key] = found  # a dict keeps its order: the first is the one unused longest
+        if len(self._open) > _MAX_OPEN_FONTS:
+            del self._open[next(iter(self._open))]
         return found
 
 
