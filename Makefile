@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 2
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
-	@echo "make test        run the tests"
+	@echo "make test        run the tests, all but the slow ones"
 	@echo "make check       format, lint, types, import laws, generated files"
 	@echo "make generated   write completions/ and docs/commands.md again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
@@ -22,10 +22,10 @@ help:
 
 demo: $(INSTALLED)
 	@echo '$$ cortex chat --image examples/receipt.png "What is the total?"'
-	@$(BIN)/cortex chat --image examples/receipt.png "What is the total?"
+	@$(BIN)/cortex chat --image examples/receipt.png "What is the total?" < /dev/null
 
 test: $(INSTALLED)
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -m "not slow"
 
 check: $(INSTALLED)
 	@echo "format" && $(BIN)/ruff format --check -q .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -28,15 +28,20 @@ class Invocation:
     def error_log(self) -> Path:
         return self.locations.state_dir / "last-error.log"
 
+    def keep_state_in(self, folder: Path) -> None:
+        """Everything that would lie with the system's state or running peers lies in `folder`."""
+        self.locations = replace(self.locations, state_dir=folder, runtime_dir=None)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineWishes:
     """The options that say which models there are and what computes them."""
 
-    models_dirs: Sequence[Path] | None
-    engine: EngineKind
-    fake_script: Path | None
-    fake_token_interval_ms: int
+    models_dirs: Sequence[Path] | None = None
+    engine: EngineKind = "torch"
+    fake_script: Path | None = None
+    fake_token_interval_ms: int = 0
+    cpu_threads: int | None = None
 
 
 def this_invocation() -> Invocation:
@@ -68,6 +73,7 @@ def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
         engine=wishes.engine,
         fake_script=wishes.fake_script,
         fake_token_interval_ms=wishes.fake_token_interval_ms,
+        cpu_threads=wishes.cpu_threads,
     )
 
 

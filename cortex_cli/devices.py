@@ -1,6 +1,7 @@
 """What can compute on this machine: the device that `--gpu` means, and whether torch is there.
 
-The NVIDIA driver lists its devices in a folder: counting them needs neither torch nor a library.
+The NVIDIA driver lists its devices in a folder, and torch writes down what it was built for:
+neither needs torch to be loaded.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cortex.peer.config import EngineKind
 from .errors import EngineMissing, UsageProblem
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
+_CPU_TORCH = "the torch here was built without CUDA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,33 @@ def count_gpus(listing: Path = DRIVER_GPUS) -> int:
     return sum(1 for _ in listing.iterdir()) if listing.is_dir() else 0
 
 
-def choose_device(wish: str, num_gpus: int) -> Device:
+def torch_is_for_cpus(folder: Path | None = None) -> bool:
+    """Whether the torch in `folder`, else the installed one, was built without CUDA."""
+    if folder is None:
+        spec = find_spec("torch")
+        if spec is None or spec.origin is None:
+            return False
+        folder = Path(spec.origin).parent
+    try:
+        built_for = (folder / "version.py").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(r"^cuda\b[^=]*= *None *$", built_for, re.MULTILINE) is not None
+
+
+def choose_device(wish: str, num_gpus: int, *, torch_is_for_cpus: bool = False) -> Device:
     """The device that computes.
 
-    Raises UsageProblem for a device that is not there, or a wish for more than one.
+    Raises UsageProblem for a device that is not there or that this torch cannot use, or a wish
+    for more than one.
     """
     if wish == "cpu":
         return Device("cpu")
     if wish == "all":
         if num_gpus == 0:
             return Device("cpu", "no NVIDIA device is seen")
+        if torch_is_for_cpus:
+            return Device("cpu", f"{_CPU_TORCH}, and the NVIDIA device stays idle")
         return Device("cuda:0", f"{num_gpus - 1} more stay idle" if num_gpus > 1 else "")
     if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", wish):
         raise UsageProblem(f"--gpu takes all, cpu or a number, not {wish!r}.")
@@ -48,6 +67,11 @@ def choose_device(wish: str, num_gpus: int) -> Device:
         raise UsageProblem(
             f"gpu {missing[0]} asked for, but this machine has {here}.",
             "" if num_gpus else "to compute without one: --gpu cpu",
+        )
+    if torch_is_for_cpus:
+        raise UsageProblem(
+            f"gpu {wanted[0]} asked for, but {_CPU_TORCH}.",
+            "install a torch built with CUDA, or compute without it: --gpu cpu",
         )
     if len(wanted) > 1:
         raise UsageProblem(

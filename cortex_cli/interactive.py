@@ -11,12 +11,19 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    InvalidImage,
+    VisionUnsupported,
+)
 from cortex.engine.types import ImagePart
 
 from .diagnostics import Diagnostics
 
 PROMPT = "> "
+# A picture that was refused once would be refused with every prompt after it.
+_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
 _COMMAND = re.compile(r"/([a-z?]+)(?:\s+(.*))?")
 _HELP = """\
 /image FILE   send a picture with the next prompt
@@ -34,7 +41,9 @@ class Talk(Protocol):
 
     def attach(self, picture: ImagePart) -> None: ...
 
-    def detach(self) -> None: ...
+    def detach(self) -> bool:
+        """Let go of the pictures for the next prompt; whether there were any."""
+        ...
 
 
 class Keyboard(Protocol):
@@ -60,6 +69,8 @@ def converse(
             _obey(line.strip(), talk, diagnostics, read_picture)
         except CortexError as error:
             diagnostics.error(error.message, error.hint)
+            if isinstance(error, _PICTURE_REFUSED) and talk.detach():
+                diagnostics.line("the next prompt goes without a picture; /image FILE sends one.")
 
 
 def _next_line(keyboard: Keyboard, diagnostics: Diagnostics) -> str | None:
@@ -81,7 +92,7 @@ def _obey(
     command = _COMMAND.fullmatch(line)
     if command is None:
         if line:
-            _answer(line, talk)
+            talk.answer(line)
         return
     match command[1], (command[2] or "").strip("'\" "):
         case "image", path if path:
@@ -94,15 +105,6 @@ def _obey(
             diagnostics.line("which picture? /image FILE")
         case name, _:
             diagnostics.line(f"there is no command /{name}; /help lists them.")
-
-
-def _answer(prompt: str, talk: Talk) -> None:
-    try:
-        talk.answer(prompt)
-    except CortexError:
-        # A picture that was refused once would be refused with every prompt after it.
-        talk.detach()
-        raise
 
 
 class Terminal:

@@ -26,12 +26,37 @@ def _be_verbose(context: typer.Context, wished: bool) -> bool:
     return wished
 
 
+def _keep_state(context: typer.Context, folder: Path | None) -> Path | None:
+    if folder is not None and not context.resilient_parsing:
+        invocation_of(context).keep_state_in(folder)
+    return folder
+
+
+# Which options say what a node of this command's own computes with; a running peer has its own.
+_OF_OWN_NODE = ("models", "engine", "fake_script", "fake_token_interval_ms", "threads")
+
+
+def typed_for_own_node(context: typer.Context) -> list[str]:
+    """Those options that were typed and that no running peer would obey.
+
+    The environment does not count: it holds for the running peer as well.
+    """
+    typed: list[str] = []
+    for name in _OF_OWN_NODE:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            typed.append(f"--{name.replace('_', '-')}")
+    return typed
+
+
 ModelsDirs = Annotated[
     list[Path] | None,
     typer.Option(
         "--models",
         metavar="DIR",
         envvar="CORTEX_MODELS",
+        exists=True,
+        file_okay=False,
         help="Search this folder for models first (may be given again).",
         show_default=False,
     ),
@@ -77,6 +102,30 @@ Peer = Annotated[
         metavar="HOST:PORT",
         envvar="CORTEX_PEER",
         help="Ask this peer, and no other.",
+        show_default=False,
+    ),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        envvar="CORTEX_STATE_DIR",
+        file_okay=False,
+        callback=_keep_state,
+        help="Where a peer keeps what it must remember, and where commands look for it.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        envvar="CORTEX_THREADS",
+        min=1,
+        max=1024,
+        help="Compute with so many threads where the CPU computes. Otherwise one a core.",
         show_default=False,
     ),
 ]

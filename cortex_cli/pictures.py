@@ -15,7 +15,9 @@ from cortex.engine.types import ImagePart
 
 from .errors import UsageProblem
 
-MAX_PICTURE_BYTES = 64 * 1024 * 1024
+# A peer takes bodies of 64 MiB, and base64 makes four bytes of three: what is read here must not
+# depend on who answers.
+MAX_PICTURE_BYTES = 46 * 1024 * 1024
 FROM_STDIN = "-"
 
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|data:)", re.IGNORECASE)
@@ -56,7 +58,8 @@ def _checked(data: bytes, name: str) -> ImagePart:
         raise UsageProblem(f"{name} is empty.", "a picture is a PNG, JPEG, GIF or WebP file.")
     if len(data) > MAX_PICTURE_BYTES:
         raise UsageProblem(
-            f"{name} is over {MAX_PICTURE_BYTES // 1024**2} MiB.", "make the picture smaller first."
+            f"{name} is over {MAX_PICTURE_BYTES // 1024**2} MiB, the most a picture may have.",
+            "scale it down, or save it as a JPEG.",
         )
     if data.startswith(b"%PDF-"):
         raise UsageProblem(

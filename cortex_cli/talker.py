@@ -9,14 +9,17 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
-from cortex.peer.client import Backend, open_backend
+from cortex.peer.client import Backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.types import ModelInfo
 
 from .answer import Answer, receive
+from .backends import PRIVATE, choose_backend
 from .bridge import Bridge, bridge
 from .conversation import Conversation
 from .devices import require_engine
@@ -28,8 +31,6 @@ from .progress import ProgressLine
 from .teller import Form, Teller
 
 _SEED_BITS = 63
-# What a backend is called that is this process itself.
-_PRIVATE = "private"
 
 
 @dataclass(slots=True)
@@ -69,13 +70,16 @@ class Talker:
     def attach(self, picture: ImagePart) -> None:
         self.conversation.attach(picture)
 
-    def detach(self) -> None:
+    def detach(self) -> bool:
+        had_pictures = bool(self.conversation.pictures)
         self.conversation.pictures.clear()
+        return had_pictures
 
 
 def answer_once_or_converse(
     config: PeerConfig,
     peer: str | None,
+    typed_for_own_node: Sequence[str],
     question: str | None,
     conversation: Conversation,
     *,
@@ -88,13 +92,14 @@ def answer_once_or_converse(
 
     Raises KeyboardInterrupt where the one answer was interrupted, once it has been shown.
     """
-    with (
-        bridge() as loop,
-        loop.entered(open_backend(config, peer, on_notice=diagnostics.notice)) as backend,
-    ):
-        if backend.name == _PRIVATE:
+    opened = choose_backend(config, peer, typed_for_own_node, diagnostics)
+    with bridge() as loop, loop.entered(opened) as backend:
+        if backend.name == PRIVATE:
+            # In time: a node starts no process before it is asked something.
             require_engine(config.engine)
-        model = conversation.wishes.model or first_model(loop, backend)
+        model = conversation.wishes.model or default_model(
+            loop.call(backend.models()), backend.name, has_pictures=bool(conversation.pictures)
+        )
         talker = Talker(backend, loop, model, conversation, output, diagnostics, form, seed)
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
@@ -103,17 +108,18 @@ def answer_once_or_converse(
             raise KeyboardInterrupt
 
 
-def first_model(loop: Bridge, backend: Backend) -> str:
-    """The model that answers when none was asked for.
+def default_model(models: Sequence[ModelInfo], backend_name: str, *, has_pictures: bool) -> str:
+    """The model that answers when none was asked for: the first that can.
 
-    Raises ModelNotFound where the backend has none at all.
+    Raises ModelNotFound where there is none at all.
     """
-    models = loop.call(backend.models())
     if not models:
         raise ModelNotFound(
-            f"{backend.name} has no models.", "name a folder that holds some: --models DIR"
+            f"{backend_name} has no models.", "name a folder that holds some: --models DIR"
         )
-    return models[0].id
+    seeing = [model for model in models if model.sees_images]
+    # Where none sees, the first one's refusal says so.
+    return (seeing if has_pictures and seeing else models)[0].id
 
 
 def new_progress(diagnostics: Diagnostics) -> ProgressLine:

@@ -37,8 +37,9 @@ class Teller:
     def accepted(self, accepted: Accepted) -> None:
         self.progress.clear()
         if self.form != "raw":
-            for picture, seen in zip(self.pictures, accepted.images, strict=False):
-                self.diagnostics.line(describe_picture(picture.name, seen))
+            names = [picture.name for picture in self.pictures]
+            for name, seen in _of_this_turn(names, accepted.images):
+                self.diagnostics.line(describe_picture(name, seen))
 
     def text(self, piece: str) -> None:
         self.progress.clear()
@@ -56,6 +57,13 @@ class Teller:
                 self.output.line()
             if self.diagnostics.is_terminal:
                 self.diagnostics.line(describe_answer(answer, peer))
+
+
+def _of_this_turn(
+    names: Sequence[str], seen: Sequence[ImageTokens]
+) -> list[tuple[str, ImageTokens]]:
+    """A turn's pictures with what the model sees of them: it is told of all turns' in order."""
+    return list(zip(names, seen[-len(names) :], strict=False)) if names else []
 
 
 def describe_picture(name: str, seen: ImageTokens) -> str:
@@ -95,7 +103,7 @@ def as_json(
         "peer": peer,
         "images": [
             {"name": name, "width": seen.width, "height": seen.height, "tokens": seen.tokens}
-            for name, seen in zip(picture_names, answer.images, strict=False)
+            for name, seen in _of_this_turn(picture_names, answer.images)
         ],
     }
 

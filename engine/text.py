@@ -63,7 +63,7 @@ class TextService:
         try:
             self._send(self._prepare(message, called_off))
         except _NotWantedError:
-            _log.info("prepare called off request=%s", message.request_id)
+            _log.debug("prepare called off request=%s", message.request_id)
         except Exception as error:
             if not isinstance(error, CortexError):
                 log_unexpected(_log, f"prepare failed request={message.request_id}", error)

@@ -20,8 +20,11 @@ from ..options import (
     Json,
     ModelsDirs,
     Peer,
+    StateDir,
+    Threads,
     Verbose,
     invocation_of,
+    typed_for_own_node,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def chat(
             "-m",
             metavar="ID",
             envvar="CORTEX_MODEL",
-            help="Which model answers; `cortex models` lists them. Otherwise the first of them.",
+            help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
             show_default=False,
         ),
     ] = None,
@@ -115,6 +118,8 @@ def chat(
         typer.Option("--raw", envvar="CORTEX_RAW", help="Print the model's text and nothing else."),
     ] = False,
     peer: Peer = None,
+    state_dir: StateDir = None,
+    threads: Threads = None,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     fake_script: FakeScript = None,
@@ -125,7 +130,8 @@ def chat(
 
     With a prompt or a pipe: one answer on standard output, everything else on standard error.
     With neither, at a terminal: a conversation. A running peer of this machine answers; where
-    there is none, this command computes by itself, on the CPU.
+    there is none, this command computes by itself, on the CPU. So it does where --models,
+    --engine or another option about the engine is typed without --peer.
 
     \b
       cortex chat "What is the total?" --image receipt.png
@@ -147,9 +153,10 @@ def chat(
     answer_once_or_converse(
         peer_config(
             invocation.locations,
-            EngineWishes(models, engine, fake_script, fake_token_interval_ms),
+            EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads),
         ),
         peer,
+        typed_for_own_node(context),
         question,
         conversation,
         output=standard_output(),

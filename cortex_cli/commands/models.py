@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..config import EngineWishes, peer_config
-from ..options import Engine, Json, ModelsDirs, Peer, Verbose, invocation_of
+from ..options import (
+    Engine,
+    Json,
+    ModelsDirs,
+    Peer,
+    StateDir,
+    Verbose,
+    invocation_of,
+    typed_for_own_node,
+)
 
 if TYPE_CHECKING:
     from cortex.peer.types import ModelInfo
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
 def models(
     context: typer.Context,
     peer: Peer = None,
+    state_dir: StateDir = None,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,
@@ -23,10 +33,9 @@ def models(
 ) -> None:
     """List the models that can be asked.
 
-    The first one is asked where none is named.
+    The first one is asked where none is named; with a picture, the first that sees pictures.
     """
-    from cortex.peer.client import open_backend
-
+    from ..backends import choose_backend
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output
@@ -34,8 +43,8 @@ def models(
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    config = peer_config(invocation.locations, EngineWishes(models, engine, None, 0))
-    opened = open_backend(config, peer, on_notice=diagnostics.notice)
+    config = peer_config(invocation.locations, EngineWishes(models, engine))
+    opened = choose_backend(config, peer, typed_for_own_node(context), diagnostics)
     with bridge() as loop, loop.entered(opened) as backend:
         found = loop.call(backend.models())
         peer_name = backend.name

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..config import EngineWishes, peer_config
-from ..options import Engine, FakeScript, FakeTokenInterval, ModelsDirs, Verbose, invocation_of
+from ..options import (
+    Engine,
+    FakeScript,
+    FakeTokenInterval,
+    ModelsDirs,
+    StateDir,
+    Threads,
+    Verbose,
+    invocation_of,
+)
 
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
@@ -31,7 +39,7 @@ def peer(
         ),
     ] = "all",
     model: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
             "--model",
             metavar="ID",
@@ -57,17 +65,8 @@ def peer(
             show_default=False,
         ),
     ] = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--state-dir",
-            metavar="DIR",
-            envvar="CORTEX_STATE_DIR",
-            file_okay=False,
-            help="Where the peer keeps what it must remember.",
-            show_default=False,
-        ),
-    ] = None,
+    state_dir: StateDir = None,
+    threads: Threads = None,
     python: Annotated[
         str,
         typer.Option(
@@ -94,22 +93,23 @@ def peer(
     """
     from dataclasses import replace
 
-    from ..devices import choose_device, count_gpus, require_engine
+    from ..devices import choose_device, count_gpus, require_engine, torch_is_for_cpus
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
-    device = choose_device(gpu, count_gpus())
-    if python == sys.executable:
+    # What another Python has installed is not known here.
+    uses_our_torch = engine == "torch" and python == sys.executable
+    if uses_our_torch:
         require_engine(engine)
-    locations = invocation.locations
-    if state_dir is not None:
-        locations = replace(locations, state_dir=state_dir)
-    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms)
+    device = choose_device(
+        gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus()
+    )
+    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads)
     config = replace(
-        peer_config(locations, wishes),
-        preload=tuple(model or ()),
+        peer_config(invocation.locations, wishes),
+        preload=() if model is None else (model,),
         python=python,
         device=device.name,
         host=host,

@@ -101,7 +101,7 @@ class _Fields:
         value = self.take(name, *default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             self.refuse(name, value)
-        return cast(int, value)
+        return value
 
     def take_number(self, name: str, *default: float) -> float:
         value = self.take(name, *default)
@@ -125,7 +125,7 @@ class _Fields:
         value = self.take(name, None)
         if value is not None and not (type(value) is int and 0 <= value < vocab_size):
             self.refuse(name, value)
-        return cast("int | None", value)
+        return value
 
     def refuse(self, name: str, value: Any) -> NoReturn:
         raise ModelInvalid(
@@ -172,10 +172,10 @@ def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> Qwen35Co
     text_raw = top.take_object("text_config") or {}
     text = _text_config(_Fields(f"{where}: text_config", text_raw), tied=tied)
     vision_raw = top.take_object("vision_config", None)
-    vision = vision_raw and _vision_config(_Fields(f"{where}: vision_config", vision_raw))
+    vision = _vision_config(_Fields(f"{where}: vision_config", vision_raw)) if vision_raw else None
     config = Qwen35Config(
         text,
-        vision or None,
+        vision,
         top.take_id("image_token_id", text.vocab_size),
         top.take_id("video_token_id", text.vocab_size),
     )

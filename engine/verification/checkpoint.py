@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ..images import prepare_image
 from ..models.qwen3_5 import Qwen35, SequenceState
@@ -20,9 +22,10 @@ from ..template import read_template
 from ..tokenizer import Tokenizer
 from ..types import PreparedImage
 from ..weights import read_tensors
-from .checks import CaseResult, Check, close, equal, summed_up
+from .checks import CaseResult, Check, close, equal, run_case
 
 PIXEL_TOLERANCE = 1e-6
+_FIXTURE_CONV_COLUMNS = 4
 
 
 class CheckpointCases:
@@ -39,7 +42,7 @@ class CheckpointCases:
 
     def run(self) -> Iterator[CaseResult]:
         for case in self._cases["cases"]:
-            yield summed_up(case["case"], list(self._checks(case)))
+            yield run_case(case["case"], partial(self._checks, case))
 
     def _checks(self, case: dict[str, Any]) -> Iterator[Check]:
         tolerance = cast("dict[str, float]", self._cases["tolerance"])
@@ -50,7 +53,7 @@ class CheckpointCases:
         if case["kind"] == "chat":
             yield from self._prompt_checks(case, token_ids, images)
         if images:
-            yield from self._pixel_checks(case, file, images)
+            yield from self._pixel_checks(case, file, expected, images)
         with torch.inference_mode():
             yield from self._forward_checks(case, expected, token_ids, images, tolerance)
 
@@ -71,9 +74,15 @@ class CheckpointCases:
         yield equal("input_ids", expanded, token_ids)
 
     def _pixel_checks(
-        self, case: dict[str, Any], file: Path, images: list[PreparedImage]
+        self,
+        case: dict[str, Any],
+        file: Path,
+        expected: dict[str, torch.Tensor],
+        images: list[PreparedImage],
     ) -> Iterator[Check]:
         yield equal("grids", [list(i.grid_thw) for i in images], case["image_grid_thw"])
+        grids = torch.tensor([i.grid_thw for i in images])
+        yield close("image_grid_thw", grids, expected["image_grid_thw"], 0.0)
         yield equal("image_tokens", [self._cells(i) for i in images], case["tokens_per_image"])
         stored = np.load(file.with_suffix("").with_suffix(".pixels.npz"))["pixel_values"]
         yield close(
@@ -89,10 +98,7 @@ class CheckpointCases:
         tolerance: dict[str, float],
     ) -> Iterator[Check]:
         model, device = self._model, self._device
-        hidden_atol, logits_atol = (
-            tolerance["float32_hidden_atol"],
-            tolerance["float32_logits_atol"],
-        )
+        logits_atol = tolerance["float32_logits_atol"]
         vision = model.config.vision
         positions = rope_positions(
             token_ids,
@@ -116,13 +122,12 @@ class CheckpointCases:
             state = SequenceState()
             hidden = model(embeddings[None], axes[:, None].to(device), state)[0]
         seen["logits"] = model.logits(hidden)[expected["logits_at"].to(device)]
-        seen.update(_states(state))
+        yield from _state_checks(state, expected, tolerance["float32_state_atol"])
         for name, value in expected.items():
             if name in seen:
-                atol = logits_atol if name == "logits" else hidden_atol
-                # The fixture's convolution state has one column more, the oldest.
-                value = value[:, 1:] if name.endswith(".conv") else value
-                yield close(name, seen[name].cpu(), value, atol)
+                yield close(name, seen[name].cpu(), value, tolerance[_tolerance_of(name)])
+            elif name not in _COMPARED_ELSEWHERE and not name.endswith(".recurrent"):
+                yield Check(f"{name} is not known here", float("inf"), 0.0)
         yield from self._greedy_checks(case, expected, hidden, state, positions.delta, logits_atol)
 
     def _greedy_checks(
@@ -177,6 +182,18 @@ class CheckpointCases:
         )
 
 
+# What a case is run on, and what its own checks compare.
+_COMPARED_ELSEWHERE = {
+    "input_ids", "logits_at", "position_ids", "image_grid_thw",
+    "greedy_ids", "greedy_top8_ids", "greedy_top8_logits", "greedy_last_logits",
+}  # fmt: skip
+
+
+def _tolerance_of(name: str) -> str:
+    kind = "logits" if name == "logits" else "state" if name.startswith("state.") else "hidden"
+    return f"float32_{kind}_atol"
+
+
 class _Hooks:
     """Collects what layers put out, under the fixture's names."""
 
@@ -188,6 +205,8 @@ class _Hooks:
             layer = f"language_model.layers.{i}"
             places[f"hidden.layer.{i}"] = layer
             mixer = "linear_attn" if kind == "linear_attention" else "self_attn"
+            if kind == "linear_attention":
+                self._add_conv_hook(named[f"{layer}.linear_attn.in_proj_qkv"], i, seen)
             places[f"mixer.layer.{i}"] = f"{layer}.{mixer}"
         if model.config.vision:
             places["vision.patch_embed"] = "visual.patch_embed"
@@ -216,6 +235,17 @@ class _Hooks:
 
         self._handles.append(module.register_forward_pre_hook(keep))
 
+    def _add_conv_hook(
+        self, module: torch.nn.Module, layer: int, seen: dict[str, torch.Tensor]
+    ) -> None:
+        """The last four inputs of the short convolution, oldest first, channels first."""
+
+        def keep(_module: object, _inputs: object, output: torch.Tensor) -> None:
+            padded = functional.pad(output[0], (0, 0, _FIXTURE_CONV_COLUMNS, 0))
+            seen[f"state.layer.{layer}.conv"] = padded[-_FIXTURE_CONV_COLUMNS:].transpose(0, 1)
+
+        self._handles.append(module.register_forward_hook(keep))
+
     def __enter__(self) -> None:
         pass
 
@@ -229,10 +259,15 @@ def _unbatched(x: torch.Tensor) -> torch.Tensor:
     return x[0] if x.ndim == 3 else x
 
 
-def _states(state: SequenceState) -> dict[str, torch.Tensor]:
-    """Under the fixture's names, channels first."""
-    states: dict[str, torch.Tensor] = {}
+def _state_checks(
+    state: SequenceState, expected: dict[str, torch.Tensor], atol: float
+) -> Iterator[Check]:
+    """What serving keeps: the recurrent state, and the last three of the fixture's four columns."""
     for i, layer in state.linear.items():
-        states[f"state.layer.{i}.recurrent"] = layer.recurrent[0]
-        states[f"state.layer.{i}.conv"] = layer.conv[0].transpose(0, 1)
-    return states
+        name = f"state.layer.{i}"
+        if f"{name}.recurrent" in expected:
+            yield close(
+                f"{name}.recurrent", layer.recurrent[0].cpu(), expected[f"{name}.recurrent"], atol
+            )
+            kept = layer.conv[0].transpose(0, 1).cpu()
+            yield close(f"{name}.conv kept", kept, expected[f"{name}.conv"][:, 1:], atol)

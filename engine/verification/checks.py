@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +54,15 @@ def summed_up(name: str, checks: Sequence[Check]) -> CaseResult:
     worst = max(failed or checks, key=_nearness)
     detail = f"failed: {', '.join(c.what for c in failed)}" if failed else worst.what
     return CaseResult(name, worst.max_abs_error, worst.tolerance, not failed, detail)
+
+
+def run_case(name: str, checks: Callable[[], Iterable[Check]]) -> CaseResult:
+    """Whatever goes wrong inside a case fails that case, by its error, and no other."""
+    try:
+        return summed_up(name, list(checks()))
+    except Exception as error:  # files may hold anything: a wrong index, a missing key
+        detail = f"failed: {type(error).__name__}: {error}"
+        return CaseResult(name, float("inf"), 0.0, False, detail)
 
 
 def _nearness(check: Check) -> float:

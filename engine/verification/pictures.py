@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..errors import InvalidImage
 from ..images import prepare_image, smart_resize
 from ..patches import image_patches
 from ..preprocessor import PixelBudget, Preprocessor
-from .checks import CaseResult, Check, close, equal, summed_up
+from .checks import CaseResult, Check, close, equal, run_case, summed_up
 
 _MERGE, _TEMPORAL = 2, 2
 _PIXEL_ATOL = 1e-6
+_STATISTIC_ATOL = 1e-5
 # Sums and means in the file are rounded to six digits.
 _SUM_RELATIVE = 1e-5
 
@@ -42,7 +46,7 @@ def preprocess_cases(folder: Path) -> Iterator[CaseResult]:
     with np.load(folder / "preprocess.npz") as arrays:
         for case in cases:
             name = f"preprocess {case['image']} {case['shortest_edge']}..{case['longest_edge']}"
-            yield summed_up(name, list(_picture_checks(folder, case, arrays)))
+            yield run_case(name, partial(_picture_checks, folder, case, arrays))
 
 
 def _picture_checks(folder: Path, case: dict[str, Any], arrays: Any) -> Iterator[Check]:
@@ -56,6 +60,13 @@ def _picture_checks(folder: Path, case: dict[str, Any], arrays: Any) -> Iterator
     times, rows, columns = image.grid_thw
     yield equal("tokens", times * rows * columns // _MERGE**2, case["llm_tokens"])
     yield equal("shape", list(values.shape), case["shape"])
+    statistics = [values.mean(), values.std(), values.min(), values.max()]
+    names = ("mean", "std", "min", "max")
+    stated = torch.tensor([case[name] for name in names])
+    yield close("mean, std, min, max", torch.stack(statistics), stated, _STATISTIC_ATOL)
+    with Image.open(io.BytesIO(data)) as picture:
+        stated_picture = [case["mode"], case["width"], case["height"]]
+        yield equal("mode and size", [picture.mode, *picture.size], stated_picture)
     yield close("first values", values.flatten()[:8], torch.tensor(case["first8"]), _PIXEL_ATOL)
     yield close("last values", values.flatten()[-8:], torch.tensor(case["last8"]), _PIXEL_ATOL)
     sums = values.double()[:: max(1, len(values) // 16)].sum(dim=1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidRequest
 from ..template import read_template
 from ..tokenizer import Detokenizer, Tokenizer
-from .checks import CaseResult, Check, equal, summed_up
+from .checks import CaseResult, Check, equal, run_case, summed_up
 
 
 def chat_cases(folder: Path) -> Iterator[CaseResult]:
@@ -34,7 +35,7 @@ def chat_cases(folder: Path) -> Iterator[CaseResult]:
 def tokenizer_cases(folder: Path) -> Iterator[CaseResult]:
     tokenizer = Tokenizer(folder / "tokenizer.json")
     for n, case in enumerate(_read(folder / "tokenizer_cases.json")):
-        yield summed_up(f"tokenizer {n}", list(_tokenizer_checks(tokenizer, case)))
+        yield run_case(f"tokenizer {n}", partial(_tokenizer_checks, tokenizer, case))
 
 
 def _tokenizer_checks(tokenizer: Tokenizer, case: dict[str, Any]) -> Iterator[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from ..layers.rotary import RopeConfig, inverse_frequencies, mrope_cos_sin, rota
 from ..models.qwen3_5_vision import merge_block_coordinates, resample_positions
 from ..positions import rope_positions
 from ..weights import read_tensors
-from .checks import CaseResult, Check, close, equal, summed_up
+from .checks import CaseResult, Check, close, equal, run_case, summed_up
 
 _DELTA_ATOL = 1e-4
 _ROPE_ATOL, _LARGE_ROPE_ATOL, _LARGE_POSITION = 1e-5, 2e-2, 4096
@@ -45,9 +46,9 @@ def _gated_delta_cases(folder: Path) -> Iterator[CaseResult]:
     described, tensors = _read(folder, "gated_delta")
     for case in described["cases"]:
         name = cast(str, case["case"])
-        yield summed_up(f"gated_delta {name}", _delta_checks(_group(tensors, name)))
+        yield run_case(f"gated_delta {name}", partial(_delta_checks, _group(tensors, name)))
     for n in range(3):
-        yield summed_up(f"causal_conv conv{n}", _conv_checks(_group(tensors, f"conv{n}")))
+        yield run_case(f"causal_conv conv{n}", partial(_conv_checks, _group(tensors, f"conv{n}")))
     norm = _group(tensors, "rmsnorm")
     rms = ZeroCentredRMSNorm(len(norm["weight"]), _EPS)
     rms.weight.data = norm["weight"]
@@ -86,7 +87,12 @@ def _conv_checks(t: dict[str, torch.Tensor]) -> list[Check]:
     before = x.new_zeros(x.shape[0], weight.shape[1] - 1, x.shape[2])
     y, after = causal_conv_silu(x, weight, before)
     y_next, after_next = causal_conv_silu(t["x_next"].transpose(1, 2), weight, after)
+    # The fixture keeps one input more than a kernel of four needs: the oldest column.
+    padded = torch.cat((x.new_zeros(x.shape[0], weight.shape[1], x.shape[2]), x), dim=1)
+    oldest = padded[:, -weight.shape[1]]
     return [
+        close("oldest input", oldest, t["state_after_x"][..., 0], _DELTA_ATOL),
+        close("oldest next", after[:, 0], t["state_after_next"][..., 0], _DELTA_ATOL),
         close("y", y.transpose(1, 2), t["y"], _DELTA_ATOL),
         close("state", after.transpose(1, 2), t["state_after_x"][..., 1:], _DELTA_ATOL),
         close("next y", y_next.transpose(1, 2), t["y_next"], _DELTA_ATOL),
@@ -109,7 +115,7 @@ def _rope_cases(folder: Path) -> Iterator[CaseResult]:
             yarn_original_positions=int(raw.get("original_max_position_embeddings", 0)),
         )
         t = _group(tensors, variant["variant"])
-        yield summed_up(f"rope {variant['variant']}", list(_rope_checks(t, rope)))
+        yield run_case(f"rope {variant['variant']}", partial(_rope_checks, t, rope))
 
 
 def _rope_checks(t: dict[str, torch.Tensor], rope: RopeConfig) -> Iterator[Check]:
@@ -124,7 +130,7 @@ def _rope_checks(t: dict[str, torch.Tensor], rope: RopeConfig) -> Iterator[Check
         axis = value.ndim - 2
         for label, where, atol in (
             ("", is_small, _ROPE_ATOL),
-            (" far", ~is_small, _LARGE_ROPE_ATOL * max(1.0, expected.abs().max().item())),
+            (" far", ~is_small, _LARGE_ROPE_ATOL),
         ):
             rows = where.nonzero()[:, 0]
             pair = value.index_select(axis, rows), expected.index_select(axis, rows)

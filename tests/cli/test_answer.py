@@ -40,11 +40,17 @@ class Screen(io.StringIO):
 class Show:
     """A teller on strings, with a clock that ticks a second each time it is read."""
 
-    def __init__(self, form: Form = "plain", *, terminal: bool = False) -> None:
+    def __init__(
+        self,
+        form: Form = "plain",
+        *,
+        terminal: bool = False,
+        pictures: tuple[ImagePart, ...] = (PICTURE,),
+    ) -> None:
         self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
         diagnostics = Diagnostics(self.stderr, can_redraw=False)
         progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
-        self.teller = Teller(Output(self.stdout), diagnostics, progress, form, (PICTURE,))
+        self.teller = Teller(Output(self.stdout), diagnostics, progress, form, pictures)
         self._now_s = 0.0
 
     def clock(self) -> float:
@@ -81,6 +87,28 @@ def test_an_answer_is_shown_as_it_comes_and_measured() -> None:
     assert show.stderr.getvalue() == "image   a.png  256x128 -> 32 tokens\n"
     # Asked at 1 s, the first piece at 2 s, the last at 3 s: four tokens in one second.
     assert (answer.time_to_first_token_s, answer.tokens_per_s) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ("plain", "image   a.png  256x128 -> 32 tokens\n"),
+        ("json", '"images": [{"name": "a.png", "width": 256, "height": 128, "tokens": 32}]'),
+    ],
+)
+def test_a_second_turn_tells_of_its_own_picture(form: Form, told: str) -> None:
+    # The model is told of every turn's pictures: the first turn's, then this one's.
+    both = (ImageTokens(640, 480, 300), ImageTokens(256, 128, 32))
+    show = Show(form)
+    show.receive(Accepted(90, both, 100), *WHOLE[3:])
+    assert told in show.stderr.getvalue() + show.stdout.getvalue()
+    assert "640" not in show.stderr.getvalue() + show.stdout.getvalue()
+
+
+def test_a_turn_without_a_picture_tells_of_none() -> None:
+    show = Show("json", pictures=())
+    show.receive(*WHOLE)
+    assert json.loads(show.stdout.getvalue())["images"] == []
 
 
 def test_figures_are_for_people_alone() -> None:

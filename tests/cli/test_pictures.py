@@ -9,6 +9,7 @@ import pytest
 
 from cortex.cli.errors import UsageProblem
 from cortex.cli.pictures import MAX_PICTURE_BYTES, read_picture
+from cortex.peer.config import Locations, PeerConfig
 
 
 def refusal(argument: str) -> UsageProblem:
@@ -50,6 +51,13 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_without_an_end_is_not_read_for_ever() -> None:
     assert f"over {MAX_PICTURE_BYTES // 1024**2} MiB" in refusal("/dev/zero").message
+
+
+def test_the_largest_picture_fits_through_a_peer() -> None:
+    config = PeerConfig(Locations(Path("data"), Path("state")))
+    room_for_words_bytes = 1024 * 1024
+    base64_bytes = -(-MAX_PICTURE_BYTES // 3) * 4
+    assert base64_bytes + room_for_words_bytes <= config.max_body_bytes
 
 
 def test_a_name_that_no_file_can_have_is_refused() -> None:

@@ -53,7 +53,7 @@ def test_a_picture_is_seen_as_the_engine_will_see_it() -> None:
 
     assert seen.patches.shape == (seen.grid[1] * seen.grid[2], 1536)
     assert len(seen.targets) * 4 == len(seen.patches)
-    shown = sorted(CHARACTERS[i - 1] for i in seen.targets.flatten().tolist() if i)
+    shown = sorted(CHARACTERS[int(i) - 1] for i in seen.targets.flatten() if i)
     assert shown == sorted(g.char for g in picture.glyphs)
 
 
@@ -64,7 +64,7 @@ def test_only_the_answer_and_its_end_are_labels() -> None:
     batches = reading_batches(samples, rows_per_batch=4)
 
     answers = sorted((*s.answer.encode(), 258) for s in samples)
-    labels = [tuple(row[row != IGNORED].tolist()) for b in batches for row in b.labels]
+    labels = [tuple(int(i) for i in row[row != IGNORED]) for b in batches for row in b.labels]
     assert sorted(labels) == answers
 
 
