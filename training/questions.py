@@ -12,6 +12,7 @@ import random
 from .drawing.book import Book
 from .drawing.label import draw_label
 from .drawing.line import draw_line, draw_value_line
+from .drawing.page import draw_page
 from .drawing.receipt import draw_receipt
 from .drawing.types import Picture, Sample, Task
 
@@ -168,6 +169,22 @@ def sample(rng: random.Random, book: Book, level: float) -> Sample:
         return label_sample(rng, book, _pick(rng, _LABEL_TASKS))
     task = _pick(rng, _LINE_TASKS) if level >= 0.4 else "read"
     return line_sample(rng, book, task, most_characters(level))
+
+
+def transcript_sample(rng: random.Random, book: Book, level: float) -> Sample:
+    """Everything that a picture says, read out line by line.
+
+    One such answer teaches as much reading as ten short ones, at twice their cost.
+    """
+    if rng.random() < 0.45 * _ramp(level, 0.2, 0.6):
+        picture = draw_receipt(rng, book)
+    else:
+        most_rows = 2 + round(2 * _ramp(level, 0.0, 0.4))
+        width, height = 32 * rng.randint(4, 8), 32 * rng.randint(1, most_rows)
+        picture = draw_page(rng, book, width, height)
+    if not picture.facts.lines:  # a narrow page may have had no room for a line
+        return transcript_sample(rng, book, level)
+    return _asked(rng, picture, "read", "\n".join(picture.facts.lines))
 
 
 def most_characters(level: float) -> int:

@@ -32,8 +32,9 @@ from training.batches import (
 )
 from training.cells import cell_accuracy, cell_loss
 from training.drawing import draw_page, training_book
+from training.drawing.types import Sample
 from training.nano import token_id
-from training.questions import sample
+from training.questions import sample, transcript_sample
 from training.state import (
     Optimisers,
     Progress,
@@ -51,13 +52,17 @@ StageName = Literal["tower", "reading", "whole"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`."""
+    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`.
+
+    `transcripts` is the share of questions that want everything read out.
+    """
 
     name: StageName
     steps: int
     samples: int
     peak_lr: float
     decay_share: float
+    transcripts: float = 0.0
 
     def lr(self, step: int) -> float:
         """Warm-up, plateau, linear fall to a fiftieth."""
@@ -74,10 +79,10 @@ class Recipe:
 
     seed: int
     stages: tuple[Stage, ...]
-    rows_per_batch: int = 16
+    rows_per_batch: int = 12
     # The curriculum of the reading stage reaches its full breadth after this share of its steps.
-    curriculum_share: float = 0.5
-    cell_loss_weight: float = 0.5
+    curriculum_share: float = 0.3
+    cell_loss_weight: float = 1.0
 
     def as_text(self) -> str:
         return json.dumps(asdict(self))
@@ -115,8 +120,12 @@ class MakeBatch:
         if stage.name == "tower":
             return tower_batch([draw_page(rng, self._book) for _ in range(stage.samples)])
         level = self._recipe.level(stage, step)
-        samples = [sample(rng, self._book, level) for _ in range(stage.samples)]
+        samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
         return reading_batches(samples, self._recipe.rows_per_batch)
+
+    def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
+        is_transcript = rng.random() < stage.transcripts
+        return (transcript_sample if is_transcript else sample)(rng, self._book, level)
 
 
 def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -311,15 +320,15 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--tower-steps", type=int, default=2900)
-    parser.add_argument("--reading-steps", type=int, default=1100)
-    parser.add_argument("--whole-steps", type=int, default=1300)
+    parser.add_argument("--reading-steps", type=int, default=432)
+    parser.add_argument("--whole-steps", type=int, default=1600)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)
     stages = (
         Stage("tower", args.tower_steps, samples=32, peak_lr=2e-3, decay_share=0.25),
-        Stage("reading", args.reading_steps, samples=48, peak_lr=2e-3, decay_share=0.01),
-        Stage("whole", args.whole_steps, samples=32, peak_lr=1.5e-3, decay_share=0.4),
+        Stage("reading", args.reading_steps, 36, peak_lr=2e-3, decay_share=0.01, transcripts=0.6),
+        Stage("whole", args.whole_steps, 36, peak_lr=1.5e-3, decay_share=0.8, transcripts=0.3),
     )
     train(Recipe(args.seed, stages), args)
 
