@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from .errors import CannotAnnounce
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -34,18 +36,35 @@ class Announcement:
 
 @contextmanager
 def announced(folder: Path, announcement: Announcement) -> Generator[None]:
-    """Leave the note for as long as the block lasts."""
+    """Leave the note for as long as the block lasts.
+
+    Raises CannotAnnounce where the folder is not ours to write in.
+    """
     path = folder / f"{announcement.node}.json"
-    _write_whole(path, json.dumps(asdict(announcement)))
+    try:
+        _write_whole(path, json.dumps(asdict(announcement)))
+    except OSError as error:
+        raise CannotAnnounce(
+            f"cannot leave a note for local commands in {folder}: {error.strerror or error}",
+            "name a folder of your own with --state-dir",
+        ) from None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever reads a note left behind asks the address
+            path.unlink()
 
 
 def read_announcements(folder: Path) -> tuple[Announcement, ...]:
-    """The notes of peers whose process still lives, the youngest first."""
-    found = (_read(path) for path in folder.glob("*.json"))
+    """The notes of peers whose process still lives, the youngest first.
+
+    A folder that cannot be looked into holds none for us.
+    """
+    try:
+        paths = list(folder.glob("*.json"))
+    except OSError:
+        return ()
+    found = (_read(path) for path in paths)
     living = [note for note in found if note is not None and _is_alive(note.pid)]
     return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
 

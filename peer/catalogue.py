@@ -2,7 +2,8 @@
 
 A model is a folder with config.json, tokenizer.json and safetensors files, of an architecture that
 the engine in use serves. The catalogue reads configs alone and never opens weights; whether a
-model really loads is the engine's to say.
+model really loads is the engine's to say. What may not be read is passed over: the questions of
+os.path are asked, because those of Path raise PermissionError.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,7 +96,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
     described = _read_json_object(config_file)
     if described is None or described.get("model_type") not in _ARCHITECTURES[config.engine]:
         return None
-    if not (folder / "tokenizer.json").is_file() or not _has_weights(folder, config.engine):
+    if not isfile(folder / "tokenizer.json") or not _has_weights(folder, config.engine):
         return None
     return ModelInfo(
         id=model_id,
@@ -115,15 +117,15 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:
     """The folder itself, NAME, or ORG/NAME below it."""
-    if (root / "config.json").is_file():
+    if isfile(root / "config.json"):
         yield root.resolve().name, root
         return
     for child in _folders(root):
-        if (child / "config.json").is_file():
+        if isfile(child / "config.json"):
             yield child.name, child
             continue
         for grandchild in _folders(child):
-            if (grandchild / "config.json").is_file():
+            if isfile(grandchild / "config.json"):
                 yield f"{child.name}/{grandchild.name}", grandchild
 
 
@@ -142,15 +144,22 @@ def _current_snapshot(repository: Path) -> Path | None:
         commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         commit = ""
-    if commit and (repository / "snapshots" / commit / "config.json").is_file():
+    if commit and isfile(repository / "snapshots" / commit / "config.json"):
         return repository / "snapshots" / commit
     snapshots = _folders(repository / "snapshots")
-    return max(snapshots, key=lambda folder: folder.stat().st_mtime, default=None)
+    return max(snapshots, key=_modified_s, default=None)
+
+
+def _modified_s(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _folders(root: Path) -> list[Path]:
     try:
-        return sorted(child for child in root.iterdir() if child.is_dir())
+        return sorted(child for child in root.iterdir() if isdir(child))
     except OSError:
         return []
 
@@ -174,7 +183,7 @@ def _has_weights(folder: Path, engine: EngineKind) -> bool:
 
 def _capabilities(described: dict[str, Any], folder: Path) -> tuple[Capability, ...]:
     has_preprocessor = any(
-        (folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")
+        isfile(folder / name) for name in ("preprocessor_config.json", "processor_config.json")
     )
     if isinstance(described.get("vision_config"), dict) and has_preprocessor:
         return ("text", "vision")

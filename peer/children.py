@@ -101,8 +101,12 @@ class ChildSlot:
 
     def post(self, message: Message) -> None:
         """Send, without waiting. To a child that has gone it says nothing: its end was told."""
+        self.post_packed(pack_message(message))
+
+    def post_packed(self, frame: bytes) -> None:
+        """`post`, for a message that was packed elsewhere."""
         if self._socket is not None and self.state == "up":
-            self._socket.writer.write(pack_message(message))
+            self._socket.writer.write(frame)
 
     async def close(self) -> None:
         """End the child for good, and wait until it is gone."""
@@ -157,6 +161,7 @@ class ChildSlot:
                     return "ended"
                 silent_ticks = 0
                 self._hear(message, started)
+                del message  # it may hold a whole prompt, and the next one may be long in coming
                 reading = asyncio.create_task(read_message(reader))
         except FrameError as error:
             return f"sent {error.message}"
@@ -189,6 +194,8 @@ async def _spawn(spec: ChildSpec) -> _Socket:
                 stdin=asyncio.subprocess.DEVNULL,
                 # Our standard output is the answer's: what a child prints must not mix with it.
                 stdout=asyncio.subprocess.DEVNULL,
+                # Out of reach of the terminal's ctrl-c, which is ours: the socket ends a child.
+                start_new_session=True,
             )
         except BaseException:
             writer.close()
@@ -218,5 +225,6 @@ def _death(spec: ChildSpec, how: str, was_up: bool) -> EngineFailed:
         )
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",
-        "what it said is above; if a package is missing: pip install 'cortex-fleet[engine]'",
+        "it said why on the peer's standard error; if a package is missing there:"
+        " pip install 'cortex-fleet[engine]'",
     )

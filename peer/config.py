@@ -15,6 +15,8 @@ EngineKind = Literal["torch", "fake"]
 DEFAULT_PORT = 13131
 # A busy default port gives way to one of the next so many.
 NUM_DEFAULT_PORTS = 32
+# Where peers talk to each other: never taken for the API.
+FLEET_PORT = 13132
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class PeerConfig:
     max_body_bytes: int = 64 * 1024 * 1024
     # All bodies being read or answered at one time: one slow client must not cost gigabytes.
     max_intake_bytes: int = 512 * 1024 * 1024
+    # All prompts, pictures as pixels, from the text process's word to the answer's end.
+    max_prepared_bytes: int = 1024 * 1024 * 1024
     drain_s: float = 30.0
     child_start_s: float = 120.0
     child_silence_s: float = 3.0

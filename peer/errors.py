@@ -7,7 +7,8 @@
      ├─ RequestTooLarge        a body over the limit
      ├─ NoPeer                 nobody answers at an address
      ├─ PortInUse              an asked-for port is taken
-     └─ CannotListen           an address that is not ours to listen on
+     ├─ CannotListen           an address that is not ours to listen on
+     └─ CannotAnnounce         no place for the note that local commands look for
 
 It knows the codes of both trees, so that an error a remote peer sent becomes the same class here.
 """
@@ -39,6 +40,9 @@ class PortInUse(CortexError): ...
 class CannotListen(CortexError): ...
 
 
+class CannotAnnounce(CortexError): ...
+
+
 _OURS: tuple[type[CortexError], ...] = (
     UnsupportedParameter,
     NotFound,
@@ -47,6 +51,7 @@ _OURS: tuple[type[CortexError], ...] = (
     NoPeer,
     PortInUse,
     CannotListen,
+    CannotAnnounce,
 )
 
 

@@ -16,10 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
+from cortex.engine.messages import Alive
 from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage
 
 from .catalogue import Catalogue, scan
-from .children import SlotState
+from .children import ChildSlot, SlotState
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import Attempt, EngineSide
@@ -34,8 +35,11 @@ _FIRST_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class ChildHealth:
+    """`last_alive` is what the child said of itself within the last second or so, if it is up."""
+
     state: SlotState
     pid: int | None
+    last_alive: Alive | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Node:
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
         self._live_requests = 0
+        self._live_prompt_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_draining = False
@@ -66,8 +71,6 @@ class Node:
         self._text = TextSide(text_spec(self.config), self._tasks)
         self._engine = EngineSide(engine_spec(self.config), self._tasks, self._forget_resident)
         self._residency = Residency(self._engine.load, self._engine.unload, self._tasks)
-        self._text.slot.wake()
-        self._engine.slot.wake()
         return self
 
     async def __aexit__(
@@ -83,13 +86,18 @@ class Node:
     @property
     def health(self) -> NodeHealth:
         return NodeHealth(
-            engine=ChildHealth(self._engine.slot.state, self._engine.slot.pid),
-            text=ChildHealth(self._text.slot.state, self._text.slot.pid),
+            engine=_child_health(self._engine.slot),
+            text=_child_health(self._text.slot),
             model=self._residency.resident_id,
             loading=self._residency.loading_id,
             live_requests=self._live_requests,
             is_draining=self._is_draining,
         )
+
+    def wake(self) -> None:
+        """Begin to start the children: whoever needs one later waits less for it."""
+        self._text.slot.wake()
+        self._engine.slot.wake()
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """What can be served now, looked up afresh; the first one is the default."""
@@ -102,6 +110,7 @@ class Node:
         Raises ModelNotFound, or what the load failed with.
         """
         model = await self._find(model_id)
+        self.wake()
         outcome: asyncio.Future[CortexError | None] = asyncio.get_running_loop().create_future()
         ticket = Ticket(model, lambda _: None, lambda: outcome.set_result(None), outcome.set_result)
         self._residency.ask(ticket)
@@ -124,12 +133,16 @@ class Node:
             request_id = secrets.token_hex(8)
             yield Stage("preparing")
             # A cold engine takes seconds to start: let it do so while the prompt is made.
-            self._engine.slot.wake()
+            self.wake()
             prepared = await self._text.prepare(request_id, model, request)
-            yield Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-            async with aclosing(self._answer(request_id, model, prepared.prompt)) as events:
-                async for event in events:
-                    yield event
+            with self._room_for_prompt(len(prepared.prompt)):
+                accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
+                answer = self._answer(request_id, model, [prepared.prompt])
+                del prepared
+                async with aclosing(answer) as events:
+                    yield accepted
+                    async for event in events:
+                        yield event
 
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""
@@ -137,15 +150,16 @@ class Node:
         await self._idle.wait()
 
     async def _answer(
-        self, request_id: str, model: ModelInfo, prompt: bytes
+        self, request_id: str, model: ModelInfo, prompt: list[bytes]
     ) -> AsyncGenerator[Event]:
+        """`prompt` holds one, and is emptied when the engine gets it: it may be very large."""
         mailbox = Mailbox()
 
         def begin() -> None:
             attempt = Attempt(
                 request_id, _FIRST_EPOCH, mailbox, lambda: self._residency.give_back(ticket)
             )
-            self._engine.start(attempt, model.id, prompt)
+            self._engine.start(attempt, model.id, prompt.pop())
 
         ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
         self._residency.ask(ticket)
@@ -177,6 +191,21 @@ class Node:
             if self._live_requests == 0:
                 self._idle.set()
 
+    @contextmanager
+    def _room_for_prompt(self, size_bytes: int) -> Generator[None]:
+        """Pictures weigh more as pixels than as files: a body's size bounds no prompt's."""
+        if self._live_prompt_bytes + size_bytes > self.config.max_prepared_bytes:
+            raise Overloaded(
+                f"the prompts under way and this one are over {self.config.max_prepared_bytes}"
+                " bytes together, which is the most this peer holds",
+                "try again in a moment, or send fewer or smaller pictures",
+            )
+        self._live_prompt_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._live_prompt_bytes -= size_bytes
+
     async def _find(self, model_id: str) -> ModelInfo:
         known = {model.id: model for model in self._catalogue.models}
         if model_id not in known:
@@ -203,3 +232,7 @@ class Node:
 
     def _forget_resident(self) -> None:
         self._residency.forget()
+
+
+def _child_health(slot: ChildSlot) -> ChildHealth:
+    return ChildHealth(slot.state, slot.pid, slot.last_alive)

@@ -6,9 +6,11 @@ back as the class it was on the other side.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
@@ -31,9 +33,6 @@ from .errors import NoPeer, from_info
 from .progress import from_comment, split_hint
 from .types import ModelInfo
 
-# Twice what a peer's stream ever rests: longer silence means it is gone.
-_SILENCE_S = 30.0
-# Before the headers it tokenizes, perhaps with a text process to start first.
 _CONNECT_S = 5.0
 _MAX_LINE_BYTES = 4 * 1024 * 1024
 # What reading the JSON of some other program can raise.
@@ -41,13 +40,29 @@ _NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError)
 _BROKE_OFF = "send the question again"
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a peer may say nothing before it counts as gone.
+
+    `before_headers_s`: a peer says nothing until the prompt is made, which takes as long as its
+    text process needs to start (two minutes, at the utmost) and as those before us in its queue.
+    `in_stream_s`: a stream never rests longer than ten seconds.
+    """
+
+    before_headers_s: float = 300.0
+    in_stream_s: float = 30.0
+
+
 class RemotePeer:
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, address: str, patience: Patience | None = None
+    ) -> None:
         self.name = address
         self._session = session
         self._base = f"http://{address}"
+        self._patience = patience or Patience()
         self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S
+            total=None, sock_connect=_CONNECT_S, sock_read=self._patience.before_headers_s
         )
 
     async def models(self) -> tuple[ModelInfo, ...]:
@@ -74,12 +89,16 @@ class RemotePeer:
                 if response.status != 200:
                     raise _error_of(await response.read(), response.status)
                 reader = StreamReader()
-                async for line in response.content:
+                while line := await self._read_line(response.content):
                     for event in reader.read_line(line):
                         yield event
                 reader.check_end()
         except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
             raise self._gone(error) from error
+
+    async def _read_line(self, content: aiohttp.StreamReader) -> bytes:
+        async with asyncio.timeout(self._patience.in_stream_s):
+            return await content.readline()
 
     def _gone(self, error: Exception) -> CortexError:
         if isinstance(error, aiohttp.ClientConnectorError):

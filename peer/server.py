@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import os
 import secrets
@@ -21,7 +22,8 @@ from aiohttp import web
 
 from .announcement import Announcement, announced
 from .api.app import make_app
-from .config import DEFAULT_PORT, NUM_DEFAULT_PORTS, PeerConfig
+from .api.connection import Connection
+from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
 from .errors import CannotListen, PortInUse
 from .node import Node
 
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 # What handlers of a peer that stops at once get to clean up after themselves.
 _FAREWELL_S = 1.0
+_BACKLOG = 128
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -39,7 +42,7 @@ class Server:
     node: Node
     host: str
     port: int
-    site: web.BaseSite
+    gate: asyncio.Server
 
     @property
     def address(self) -> str:
@@ -47,7 +50,7 @@ class Server:
 
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
-        await self.site.stop()
+        self.gate.close()
         await self.node.drained()
 
 
@@ -62,20 +65,26 @@ async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()))
         async with Node(config) as node:
+            node.wake()
             runner = web.AppRunner(
-                make_app(node),
-                access_log=None,
-                handler_cancellation=True,
-                shutdown_timeout=_FAREWELL_S,
+                make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S
             )
             await runner.setup()
+            gate = await _open_gate(runner, listener)
             try:
-                site = web.SockSite(runner, listener)
-                await site.start()
                 with announced(config.locations.announcements_dir, note):
-                    yield Server(node, host, port, site)
+                    yield Server(node, host, port, gate)
             finally:
+                gate.close()
                 await runner.cleanup()
+
+
+async def _open_gate(runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
+    """Let connections in. Their kind is ours, so no aiohttp site does it."""
+    assert runner.server is not None, "the runner has been set up"
+    loop = asyncio.get_running_loop()
+    connect = functools.partial(Connection, runner.server, loop)
+    return await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
 
 
 async def run_peer(
@@ -153,6 +162,8 @@ def listen(host: str, port: int | None) -> socket.socket:
     if port is not None:
         return _listen_on(host, port)
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + NUM_DEFAULT_PORTS):
+        if candidate == FLEET_PORT:
+            continue
         try:
             return _listen_on(host, candidate)
         except PortInUse:
@@ -168,7 +179,7 @@ def _listen_on(host: str, port: int) -> socket.socket:
         raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(

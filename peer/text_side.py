@@ -6,13 +6,16 @@ It keeps one future per prompt in the making and knows nothing of engines or cli
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from cortex.engine.errors import CortexError
+from cortex.engine.frames import pack_message
 from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
-from cortex.engine.types import ChatRequest
+from cortex.engine.types import ChatRequest, ImagePart
 
 from .children import ChildSlot, ChildSpec
 from .errors import from_info
+from .heavy import off_loop
 from .types import ModelInfo
 
 
@@ -26,11 +29,14 @@ class TextSide:
 
         Raises what the text process refuses it with, or EngineFailed where that process dies.
         """
+        message = Prepare(request_id, str(model.dir), request, model.context_length)
+        frame = await off_loop(size_bytes(request), functools.partial(pack_message, message))
         await self.slot.ready()
         future: asyncio.Future[Prepared | CortexError]
         future = asyncio.get_running_loop().create_future()
         self._asked[request_id] = future
-        self.slot.post(Prepare(request_id, str(model.dir), request, model.context_length))
+        self.slot.post_packed(frame)
+        del frame  # the pictures once more: the prompt may be long in coming
         try:
             outcome = await future
         finally:
@@ -55,3 +61,9 @@ class TextSide:
     def _fail_all(self, error: CortexError) -> None:
         for request_id in self._asked:
             self._settle(request_id, error)
+
+
+def size_bytes(request: ChatRequest) -> int:
+    """What a request weighs, roughly: its pictures and its text."""
+    parts = (part for message in request.messages for part in message.content)
+    return sum(len(part.data if isinstance(part, ImagePart) else part.text) for part in parts)

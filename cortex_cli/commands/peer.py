@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,10 +118,16 @@ def peer(
         port=port,
     )
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    _serve(config, device, standard_output(), diagnostics)
+    _serve(config, device, state_dir, standard_output(), diagnostics)
 
 
-def _serve(config: PeerConfig, device: Device, output: Output, diagnostics: Diagnostics) -> None:
+def _serve(
+    config: PeerConfig,
+    device: Device,
+    state_dir: Path | None,
+    output: Output,
+    diagnostics: Diagnostics,
+) -> None:
     import asyncio
     import signal
     import time
@@ -134,7 +142,8 @@ def _serve(config: PeerConfig, device: Device, output: Output, diagnostics: Diag
         output.line(line)
 
     def ready(server: Server) -> None:
-        for line in describe_ready(config.host, server.address, time.monotonic() - began_s):
+        took_s = time.monotonic() - began_s
+        for line in describe_ready(config.host, server.address, took_s, state_dir):
             output.line(line)
 
     ended_by = asyncio.run(run_peer(config, on_ready=ready, on_notice=diagnostics.line))
@@ -155,7 +164,11 @@ def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> 
     ]
 
 
-def describe_ready(host: str, address: str, took_s: float) -> list[str]:
+def describe_ready(
+    host: str, address: str, took_s: float, state_dir: Path | None = None
+) -> list[str]:
+    """`state_dir` is the one that was named: a command must name it too to find this peer."""
+    finding = "" if state_dir is None else f"--state-dir {shlex.quote(str(state_dir))} "
     reach = (
         "this machine only; add --host 0.0.0.0 to serve the network"
         if host in ("127.0.0.1", "::1", "localhost")
@@ -163,5 +176,5 @@ def describe_ready(host: str, address: str, took_s: float) -> list[str]:
     )
     return [
         f"api    http://{address}/v1   {reach}",
-        f'ready in {took_s:.1f} s.   Try: cortex chat "hello"',
+        f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"',
     ]

@@ -16,7 +16,7 @@ from cortex.engine.errors import CortexError, InternalError
 
 from ..node import Node
 from . import chat, health, models
-from .context import INTAKE, NODE, REQUEST_ID, about_error
+from .context import INTAKE, NODE, REQUEST_ID, about_error, identify
 from .errors import error_response, from_http
 from .intake import Intake
 
@@ -75,7 +75,4 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    request_id = request.get(REQUEST_ID, "")
-    response.headers["x-request-id"] = request_id
-    response.headers["request-id"] = request_id
-    response.headers["server"] = "cortex"
+    identify(response, request.get(REQUEST_ID, ""))

@@ -20,6 +20,7 @@ from cortex.engine.types import Accepted, Event, Finished, Stage, TextDelta
 
 from ..dialects import openai_reply as reply
 from ..dialects.openai import ParsedChat, parse_chat
+from ..heavy import off_loop
 from ..progress import to_comment
 from . import sse
 from .context import ABOUT, INTAKE, NODE, about_error
@@ -32,10 +33,9 @@ _QUIET_AFTER_TEXT_S = 10.0
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     intake = request.app[INTAKE]
-    with intake.room_for(request.content_length):
-        body = await intake.read(request.content)
-        parsed = parse_chat(body, now_s=int(time.time()), random_seed=secrets.randbits(63))
-        del body
+    encoding = request.headers.get("content-encoding")
+    with intake.room_for(request.content_length, encoding) as room:
+        parsed = await _parse(await room.read(request.content))
         request[ABOUT] = About(parsed.request.model)
         head = reply.ReplyHead(
             f"chatcmpl-{secrets.token_hex(12)}",
@@ -47,6 +47,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             if parsed.stream:
                 return await _stream(request, head, events)
             return await _whole(parsed, head, events)
+
+
+async def _parse(body: bytes) -> ParsedChat:
+    now_s, random_seed = int(time.time()), secrets.randbits(63)
+    return await off_loop(len(body), lambda: parse_chat(body, now_s=now_s, random_seed=random_seed))
 
 
 async def _whole(
@@ -75,7 +80,7 @@ async def _stream(
     pace = sse.Pace(_QUIET_BEFORE_TEXT_S)
     last_wait = "keep-alive"
     try:
-        async with aclosing(sse.paced(events, pace)) as paced:
+        async with aclosing(sse.paced(audible(events), pace)) as paced:
             async for event in paced:
                 if isinstance(event, Stage):
                     last_wait = to_comment(event)
@@ -89,6 +94,17 @@ async def _stream(
     return response
 
 
+async def audible(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
+    """The events that a client hears of.
+
+    Tokens that make no whole character yet are none: they do not break a silence.
+    """
+    async for event in events:
+        is_empty = isinstance(event, TextDelta) and not event.text
+        if not is_empty and not isinstance(event, Accepted):
+            yield event
+
+
 async def _until_accepted(events: AsyncGenerator[Event]) -> Accepted:
     async for event in events:
         if isinstance(event, Accepted):
@@ -100,7 +116,7 @@ def _render(head: reply.ReplyHead, event: Event | None, last_wait: str) -> bytes
     """One event as bytes; None, a silence, repeats what is being waited for."""
     match event:
         case TextDelta():
-            return sse.data(reply.text_chunk(head, event.text)) if event.text else b""
+            return sse.data(reply.text_chunk(head, event.text))
         case Finished():
             chunks = sse.data(reply.finish_chunk(head, event.reason))
             if head.include_usage:

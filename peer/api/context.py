@@ -23,3 +23,10 @@ def about_error(request: web.Request, error: CortexError) -> About:
     if isinstance(error, VisionUnsupported):
         return About(about.model_id, request.app[NODE].suggestion())
     return about
+
+
+def identify(response: web.StreamResponse, request_id: str) -> None:
+    """The headers that every reply carries."""
+    response.headers["x-request-id"] = request_id
+    response.headers["request-id"] = request_id
+    response.headers["server"] = "cortex"

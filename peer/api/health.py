@@ -20,7 +20,9 @@ async def healthz(request: web.Request) -> web.Response:
             "loading": health.loading,
             "live_requests": health.live_requests,
         },
-        status=200 if word in ("ok", "starting") else 503,
+        # Only one that takes no requests says so by its status: a child that failed is started
+        # again by the next request, so that whoever stays away keeps it failing.
+        status=503 if word == "draining" else 200,
     )
 
 
@@ -42,4 +44,11 @@ def describe(health: NodeHealth) -> str:
 
 
 def _child(child: ChildHealth) -> dict[str, object]:
-    return {"state": child.state, "pid": child.pid}
+    alive = child.last_alive
+    return {
+        "state": child.state,
+        "pid": child.pid,
+        "step_count": None if alive is None else alive.step_count,
+        "queued": None if alive is None else alive.queued,
+        "memory_bytes": None if alive is None else alive.memory_bytes,
+    }

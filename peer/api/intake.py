@@ -1,7 +1,8 @@
 """Request bodies: how they are read, and how many bytes of them a peer holds at one time.
 
 A body may be 64 MiB and there may be many at once: past a common bound new ones are turned away
-before they are read, so that no crowd of clients costs unbounded memory.
+before they are read, so that no crowd of clients costs unbounded memory. Room is held for a
+bounded time while a body arrives, and after that for what really came.
 """
 
 from __future__ import annotations
@@ -9,61 +10,106 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Protocol
 
-from aiohttp import StreamReader
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from cortex.engine.errors import InvalidRequest, Overloaded
 
 from ..errors import RequestTooLarge
 
-# A client that sends nothing for so long in the middle of a body has gone.
+# A client that sends nothing for so long in the middle of a body has gone. One that sends slowly
+# has a second more for each MiB that it may send: then its room is somebody else's.
 _STALL_S = 30.0
+_SLOWEST_BYTES_PER_S = 1024 * 1024
+
+
+class Body(Protocol):
+    """Bytes on their way: whatever has come, and nothing once all has."""
+
+    async def readany(self) -> bytes: ...
 
 
 class Intake:
-    def __init__(self, max_body_bytes: int, max_total_bytes: int) -> None:
-        self._max_body_bytes = max_body_bytes
+    def __init__(
+        self, max_body_bytes: int, max_total_bytes: int, *, stall_s: float = _STALL_S
+    ) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.stall_s = stall_s
         self._max_total_bytes = max_total_bytes
         self._held_bytes = 0
 
     @contextmanager
-    def room_for(self, declared_bytes: int | None) -> Generator[None]:
+    def room_for(self, declared_bytes: int | None, encoding: str | None) -> Generator[Room]:
         """Hold room for one body; one of undeclared length counts as the largest allowed.
 
-        Raises RequestTooLarge or Overloaded before a byte is read.
+        Raises InvalidRequest for a compressed body, whose true size nobody knows before it is
+        opened, RequestTooLarge or Overloaded, all before a byte is read.
         """
-        size_bytes = self._max_body_bytes if declared_bytes is None else declared_bytes
-        self._check_size(size_bytes)
+        if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+            raise InvalidRequest(
+                f"content-encoding: {encoding[:40]!r} is not taken", "send the body uncompressed"
+            )
+        size_bytes = self.max_body_bytes if declared_bytes is None else declared_bytes
+        self.check_size(size_bytes)
         if self._held_bytes + size_bytes > self._max_total_bytes:
             raise Overloaded("too many large requests are under way", "try again in a moment")
+        room = Room(self, size_bytes)
         self._held_bytes += size_bytes
         try:
-            yield
+            yield room
         finally:
-            self._held_bytes -= size_bytes
+            self._held_bytes -= room.size_bytes
 
-    async def read(self, content: StreamReader) -> bytes:
-        """The whole body.
+    def shrink(self, room: Room, size_bytes: int) -> None:
+        self._held_bytes -= room.size_bytes - size_bytes
+        room.size_bytes = size_bytes
 
-        Raises RequestTooLarge once it is over the limit, InvalidRequest where it stops arriving.
-        """
-        chunks: list[bytes] = []
-        size_bytes = 0
-        try:
-            while True:
-                async with asyncio.timeout(_STALL_S):
-                    chunk = await content.readany()
-                if not chunk:
-                    return b"".join(chunks)
-                chunks.append(chunk)
-                size_bytes += len(chunk)
-                self._check_size(size_bytes)
-        except TimeoutError:
-            raise InvalidRequest("the body stopped arriving before its end") from None
-
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self._max_body_bytes:
+    def check_size(self, size_bytes: int) -> None:
+        if size_bytes > self.max_body_bytes:
             raise RequestTooLarge(
-                f"a body of {size_bytes} bytes is over the limit of {self._max_body_bytes}",
+                f"a body of {size_bytes} bytes is over the limit of {self.max_body_bytes}",
                 "send smaller pictures",
             )
+
+
+class Room:
+    """The part of an intake that one body has."""
+
+    def __init__(self, intake: Intake, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self._intake = intake
+
+    async def read(self, content: Body) -> bytes:
+        """The whole body; from then on no more room is held than it needs.
+
+        Raises RequestTooLarge once it is over the limit, InvalidRequest where it comes too slowly
+        or broken.
+        """
+        patience_s = self._intake.stall_s + self.size_bytes / _SLOWEST_BYTES_PER_S
+        try:
+            async with asyncio.timeout(patience_s):
+                body = await self._read_all(content)
+        except TimeoutError:
+            raise InvalidRequest(
+                f"the body stopped arriving, or took more than {patience_s:.0f} s",
+                "send it in one go",
+            ) from None
+        except (web.RequestPayloadError, HttpProcessingError):
+            # What exactly was wrong quotes the client's bytes: they stay out of the log.
+            raise InvalidRequest("the body broke off, or its chunks are malformed") from None
+        self._intake.shrink(self, len(body))
+        return body
+
+    async def _read_all(self, content: Body) -> bytes:
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while True:
+            async with asyncio.timeout(self._intake.stall_s):
+                chunk = await content.readany()
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+            size_bytes += len(chunk)
+            self._intake.check_size(size_bytes)

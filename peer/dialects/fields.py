@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 from cortex.engine.errors import InvalidRequest
 
 _MAX_INTEGER = 2**63 - 1
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# Escaped halves of surrogate pairs: whether there may be any, and each: a whole pair or a half.
+# The backslashes before one come in twos, or it would be no escape.
+_MAY_BE_LONE = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR_OR_LONE = re.compile(
+    r"(?<!\\)((?:\\\\)*)"
+    r"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 def refuse(path: str, expected: str, hint: str = "") -> NoReturn:
@@ -107,9 +114,8 @@ def parse_object(body: bytes) -> Fields:
     surrogate pair, as clients that cut strings send) reads as replacement characters.
     """
     try:
-        value: object = json.loads(body, parse_constant=_refuse_constant)
-        if _SURROGATE.search(body):
-            value = _whole_text(value)
+        text = without_lone_halves(body.decode("utf-8-sig"))
+        value: object = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except ValueError:
@@ -119,16 +125,14 @@ def parse_object(body: bytes) -> Fields:
     return Fields(cast(dict[str, object], value))
 
 
+def without_lone_halves(json_text: str) -> str:
+    """JSON text with a replacement character for each escaped half of a surrogate pair."""
+    return _PAIR_OR_LONE.sub(_whole, json_text) if _MAY_BE_LONE.search(json_text) else json_text
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _whole_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_whole_text(item) for item in cast(list[Any], value)]
-    if isinstance(value, dict):
-        pairs = cast(dict[str, Any], value).items()
-        return {_whole_text(name): _whole_text(item) for name, item in pairs}
-    return value
+def _whole(found: re.Match[str]) -> str:
+    return found[0] if found[2] else found[1] + r"\ufffd"

@@ -12,10 +12,14 @@ from cortex.engine.errors import InvalidRequest, UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 
 from .data_uri import read_data_uri
-from .fields import Fields, as_fields, refuse
+from .fields import Fields, as_fields, refuse, without_lone_halves
+from .system_turns import fold_system_messages
 
 # Even the smallest picture becomes some 200 kB of pixels: a body must not hold a million of them.
 MAX_IMAGES = 64
+# Each costs far more as an object than as the few bytes it can be written in.
+_MAX_MESSAGES = 4096
+_MAX_PARTS = 4096
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -39,17 +43,31 @@ def read_messages(body: Fields) -> tuple[Message, ...]:
     items = body.items("messages")
     if not items:
         refuse("messages", "required, and not empty")
-    messages = tuple(
-        message
-        for index, item in enumerate(items)
-        if (message := _read_message(as_fields(item, f"messages[{index}]"))) is not None
+    _check_count("messages", items, _MAX_MESSAGES)
+    messages = fold_system_messages(
+        [
+            message
+            for index, item in enumerate(items)
+            if (message := _read_message(as_fields(item, f"messages[{index}]"))) is not None
+        ]
     )
     if not messages:
         refuse("messages", "holds nothing to answer")
+    if messages[-1].role == "assistant" and not messages[-1].tool_calls:
+        raise UnsupportedContent(
+            "messages: the last one is the assistant's, and going on with it is not built yet",
+            "end with a user message",
+            param="messages",
+        )
     num_images = sum(isinstance(part, ImagePart) for m in messages for part in m.content)
     if num_images > MAX_IMAGES:
         refuse("messages", f"holds {num_images} pictures, at most {MAX_IMAGES} are taken")
     return messages
+
+
+def _check_count(path: str, items: list[object], most: int) -> None:
+    if len(items) > most:
+        refuse(path, f"holds {len(items)} items, at most {most} are taken")
 
 
 def _read_message(fields: Fields) -> Message | None:
@@ -85,6 +103,7 @@ def _read_content(fields: Fields, role: Role) -> tuple[Part, ...]:
     if isinstance(value, str):
         return (TextPart(value),)
     items = fields.items("content") or []
+    _check_count(path, items, _MAX_PARTS)
     return tuple(
         _read_part(as_fields(item, f"{path}[{index}]"), role) for index, item in enumerate(items)
     )
@@ -129,6 +148,7 @@ def _read_reasoning(fields: Fields) -> str:
 def _read_calls(fields: Fields) -> tuple[ToolCall, ...]:
     items = fields.items("tool_calls") or []
     path = fields.path_of("tool_calls")
+    _check_count(path, items, _MAX_PARTS)
     return tuple(
         _read_call(as_fields(item, f"{path}[{index}]")) for index, item in enumerate(items)
     )
@@ -141,7 +161,7 @@ def _read_call(fields: Fields) -> ToolCall:
     name = function.text("name")
     if not name:
         refuse(function.path_of("name"), "required")
-    arguments = function.text("arguments") or "{}"
+    arguments = without_lone_halves(function.text("arguments") or "{}")
     _check_object(arguments, function.path_of("arguments"))
     return ToolCall(fields.text("id") or "", name, arguments)
 

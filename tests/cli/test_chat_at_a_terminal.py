@@ -76,6 +76,8 @@ def test_ctrl_c_before_the_first_token_ends_at_once(
     terminal.press(CTRL_C)
     assert terminal.wait_for_end() == 130
     assert "late" not in terminal.shown
+    # Nor from a process that was started for it and was still importing.
+    assert "Traceback" not in terminal.shown
 
 
 def test_a_conversation_remembers_its_turns_and_ends_at_ctrl_d(

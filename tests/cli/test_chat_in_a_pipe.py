@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
 
@@ -124,6 +126,20 @@ def test_no_peer_at_a_named_address_is_an_error_of_its_own(cortex: Cortex) -> No
     done = cortex("chat", "--peer", "127.0.0.1:1", "hello")
     assert done.code == 3
     assert done.stderr.startswith("error: no peer answers at 127.0.0.1:1")
+
+
+def test_without_torch_chat_says_what_to_install_before_any_process_is_started(
+    cortex: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Hides torch from this command and from any process that it starts.
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    (hiding / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(hiding))
+    done = cortex("chat", "hello")
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: there is no torch here to compute with.\nhint: pip ")
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_bytes_that_are_no_text_are_refused_as_a_prompt(cortex: Cortex) -> None:

@@ -75,6 +75,8 @@ def test_the_version_is_the_distribution_s(
         (["chat", "--fake-script", "missing.json", "hi"], "missing.json"),
         (["peer", "--gpu", "77"], "gpu 77 asked for"),
         (["peer", "--port", "70000"], "--port"),
+        (["chat", "--threads", "0", "hi"], "--threads"),
+        (["models", "--models", "/no/such/folder"], "/no/such/folder"),
         (["verify", "missing"], "missing"),
         (["completion", "tcsh"], "tcsh"),
     ],
@@ -133,6 +135,16 @@ def test_a_bug_is_one_line_and_its_stack_is_kept_without_its_words(
     kept = invocation.error_log.read_text()
     assert "in chat" in kept
     assert SECRET not in kept + shown
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_stack_of_a_bug_lies_in_the_state_directory_that_was_named(
+    invocation: Invocation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["chat", "--state-dir", str(tmp_path / "state"), "hi"], invocation) == 1
+    kept = tmp_path / "state" / "last-error.log"
+    assert str(kept) in capsys.readouterr().err
+    assert "in chat" in kept.read_text()
 
 
 @pytest.mark.usefixtures("broken")

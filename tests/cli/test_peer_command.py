@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,24 +23,32 @@ from cortex.peer.config import Locations, PeerConfig
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
 
+READY_S = 30.0
+
 
 @contextmanager
 def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """A peer that says it is ready, and its address."""
+    """A peer that says it is ready within its time, and its address."""
     command = [sys.executable, "-m", "cortex.cli", "peer", "--port", "0", *arguments]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
+        # A killed peer ends the reading of its output.
+        deadline = threading.Timer(READY_S, process.kill)
+        deadline.start()
         try:
-            address = ""
+            address, is_ready = "", False
             for line in process.stdout:
                 if found := re.search(r"http://(\S+)/v1", line):
                     address = found[1]
-                if line.startswith("ready in "):
+                if is_ready := line.startswith("ready in "):
                     break
+            deadline.cancel()
+            assert is_ready, f"the peer was not ready within {READY_S:g} s"
             yield process, address
         finally:
+            deadline.cancel()
             process.kill()
 
 
@@ -60,18 +69,47 @@ def test_a_peer_ends_at_ctrl_c_with_130() -> None:
 
 def test_chat_finds_the_running_peer_by_itself(cortex: Cortex, replies: WriteScript) -> None:
     with running(*replies("from the peer")) as (_, address):
-        # This command's own engine has no script: the words can only be the peer's.
-        done = cortex("chat", "--engine", "fake", "--json", "hello")
-        told = json.loads(done.stdout)
-        assert (told["answer"], told["peer"]) == ("from the peer", address)
-        assert cortex("models", "--json", "--peer", address).stdout.count('"id"') == 1
+        done = cortex("chat", "--json", "hello")
+    told = json.loads(done.stdout)
+    assert (told["answer"], told["peer"]) == ("from the peer", address)
+
+
+def test_an_engine_that_was_typed_computes_here_and_not_at_the_running_peer(
+    cortex: Cortex, replies: WriteScript
+) -> None:
+    with running(*replies("from the peer")) as (_, address):
+        own, asked = (
+            cortex("chat", "--engine", "fake", "--max-tokens", "3", "--json", *peer, "hello")
+            for peer in ((), ("--peer", address))
+        )
+        models = cortex("models", "--engine", "fake", "--json")
+    assert json.loads(own.stdout)["peer"] == "private"
+    assert own.stderr == "computing here because of --engine; the running peer is not asked.\n"
+    assert (json.loads(asked.stdout)["peer"], asked.stderr) == (address, "")
+    assert json.loads(models.stdout)["peer"] == "private"
+
+
+def test_a_peer_with_a_state_directory_is_found_by_its_name_alone(
+    cortex: Cortex, replies: WriteScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--state-dir", str(tmp_path / "state"))
+    with running(*replies("from the peer"), *options) as (_, address):
+        found = cortex("chat", "--json", *options, "hello")
+        listed = cortex("models", "--json", *options)
+        elsewhere = cortex("models", "--json")
+        monkeypatch.setenv("CORTEX_STATE_DIR", options[1])
+        by_environment = cortex("models", "--json")
+    assert json.loads(found.stdout)["peer"] == address
+    assert json.loads(listed.stdout)["peer"] == address
+    assert json.loads(elsewhere.stdout)["peer"] == "private"
+    assert json.loads(by_environment.stdout)["peer"] == address
 
 
 def test_a_picture_goes_to_the_running_peer(
     cortex: Cortex, replies: WriteScript, picture: Path
 ) -> None:
-    with running(*replies("seen")):
-        done = cortex("chat", "-i", str(picture), "what is it?")
+    with running(*replies("seen")) as (_, address):
+        done = cortex("chat", "--peer", address, "-i", str(picture), "what is it?")
     assert done.stdout == "seen\n"
     assert done.stderr == "image   square_96.png  256x256 -> 64 tokens\n"
 
@@ -82,15 +120,6 @@ def test_a_taken_port_is_said_with_its_number(cortex: Cortex) -> None:
         done = cortex("peer", "--engine", "fake", "--port", port)
     assert done.code == 1
     assert f"error: port {port} on 127.0.0.1 is in use." in done.stderr
-
-
-def test_the_peer_s_note_lies_in_the_state_directory_where_there_is_no_runtime_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    with running("--engine", "fake", "--state-dir", str(tmp_path / "state")) as (process, _):
-        (note,) = (tmp_path / "state").glob("*.json")
-        assert json.loads(note.read_text())["pid"] == process.pid
 
 
 def test_the_engine_runs_under_the_python_that_was_named(cortex: Cortex, tmp_path: Path) -> None:
@@ -105,6 +134,13 @@ def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     config = PeerConfig(locations=Locations(Path("data"), Path("state")))
     lines = describe_start(config, Device("cpu", "no NVIDIA device is seen"), ["a", "b"])
     assert lines[1:] == ["device cpu   (no NVIDIA device is seen)", "models 2 found   (a, b)"]
+
+
+def test_the_command_to_try_finds_this_very_peer() -> None:
+    address = "127.0.0.1:1"
+    assert describe_ready("127.0.0.1", address, 0.1)[1].endswith('Try: cortex chat "hello"')
+    named = describe_ready("127.0.0.1", address, 0.1, Path("/my state"))[1]
+    assert named.endswith("""Try: cortex chat --state-dir '/my state' "hello\"""")
 
 
 def test_an_address_open_to_others_is_said_to_be() -> None:

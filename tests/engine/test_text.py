@@ -82,7 +82,10 @@ async def test_missing_model_folder_is_refused_by_name(desk: Desk, tmp_path: Pat
     assert "config.json" in answer.error.message
 
 
-async def test_called_off_requests_are_left_and_others_go_on(desk: Desk) -> None:
+async def test_called_off_requests_are_left_and_others_go_on_without_a_word(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cortex.engine")  # as the process shows it
     slow = ask(*[json.dumps(list(range(2000))), _PICTURE] * 3)
     for number in range(8):
         await desk.prepare(slow, f"unwanted-{number}")
@@ -95,6 +98,7 @@ async def test_called_off_requests_are_left_and_others_go_on(desk: Desk) -> None
         assert isinstance(answer, Prepared | PrepareFailed)
         heard.append(answer.request_id)
     assert len(heard) < 9
+    assert not caplog.records
 
 
 async def test_bug_is_answered_and_logged_without_client_words(

@@ -172,6 +172,8 @@ async def test_stop_text_is_not_part_of_the_answer(
         ({"temperature": 9}, 400, "invalid_request", "temperature"),
         ({"n": 2}, 400, "unsupported_parameter", "n"),
         ({"messages": []}, 400, "invalid_request", "messages"),
+        ({"stop": ["x"] * 33}, 400, "invalid_request", "stop"),
+        ({"stop": "x" * 1001}, 400, "invalid_request", "stop"),
     ],
 )
 async def test_wrong_request_gets_its_row_of_the_error_table(
@@ -296,6 +298,8 @@ async def test_base_address_answers_probes_and_healthz_tells_the_state(make_conf
             assert response.status == 200
         assert (health["status"], health["model"]) == ("ok", "fake")
         assert (health["engine"]["state"], health["text"]["state"]) == ("up", "up")
+        figures = {"step_count", "queued", "memory_bytes"}
+        assert all(isinstance(health["engine"][name], int) for name in figures)
 
 
 async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
@@ -307,8 +311,15 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
     async with serving(config) as server, http(server) as session:
         status, reply = await post(session)
         assert (status, reply["error"]["code"]) == (502, "engine_failed")
+        assert "above" not in reply["error"]["message"]
         async with session.get("/healthz") as response:
-            assert (response.status, (await response.json())["status"]) == (503, "failing")
+            health = await response.json()
+            assert (response.status, health["status"]) == (200, "failing")
+        assert (health["engine"]["state"], health["engine"]["step_count"]) == ("failed", None)
+        # Whoever looks for a peer still finds this one: its next request starts the engine again.
+        broken.write_text('{"replies": ["mended"]}')
+        name, events = await through_backend(config, ask(), server.address)
+        assert (name, text_of(events)) == (server.address, "mended")
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -389,7 +400,7 @@ async def test_text_process_killed_is_started_again_for_the_next_request(make_co
 
 
 async def test_silent_engine_is_noticed_and_killed(make_config: MakeConfig):
-    config = make_config(fake_token_interval_ms=30, child_silence_s=1.5)
+    config = make_config(fake_token_interval_ms=30, child_silence_s=3)
     async with serving(config) as server, http(server) as session:
         asking = asyncio.create_task(post(session, max_tokens=10_000))
         await until(lambda: server.node.health.model == "fake")
@@ -425,8 +436,10 @@ async def test_children_are_gone_when_the_peer_is(make_config: MakeConfig):
             os.kill(pid, 0)
 
 
-async def through_backend(config: PeerConfig, request: ChatRequest) -> tuple[str, list[Event]]:
-    async with open_backend(config, None, on_notice=lambda _: None) as backend:
+async def through_backend(
+    config: PeerConfig, request: ChatRequest, peer: str | None = None
+) -> tuple[str, list[Event]]:
+    async with open_backend(config, peer, on_notice=lambda _: None) as backend:
         return backend.name, await collect(backend.chat(request))
 
 
@@ -439,7 +452,7 @@ async def test_private_node_and_running_peer_give_the_same_events(
     name, private = await through_backend(config, request)
     assert name == "private"
     async with serving(config) as server:
-        name, remote = await through_backend(config, request)
+        name, remote = await through_backend(config, request, server.address)
         assert name == server.address
     assert text_of(private) == text_of(remote) != ""
     assert private[-1] == remote[-1]
@@ -457,9 +470,9 @@ async def test_refusals_are_the_same_from_a_private_node_and_a_running_peer(
     for request, error in ((bad, InvalidImage), (ask(model="fack"), ModelNotFound)):
         with pytest.raises(error) as private:
             await through_backend(config, request)
-        async with serving(config):
+        async with serving(config) as server:
             with pytest.raises(error) as remote:
-                await through_backend(config, request)
+                await through_backend(config, request, server.address)
         assert (remote.value.message, remote.value.hint) == (
             private.value.message,
             private.value.hint,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,47 @@ def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig,
         scan(config).find("qwen3.5-4")
     assert "'qwen3.5-4'" in caught.value.message
     assert caught.value.hint == "did you mean qwen3.5-4b?"
+
+
+@pytest.fixture
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose insides the system shows to nobody, not even to root."""
+    folder = tmp_path / "mine" / "private"
+    put_model(folder / "secret")
+    look: Any = os.stat
+    list_names: Any = os.listdir
+
+    def check(path: Any) -> None:
+        if not isinstance(path, int) and folder in Path(str(path)).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        check(path)
+        return look(path, **options)
+
+    def listdir(path: Any) -> list[str]:
+        check(Path(path) / "anything")
+        return list_names(path)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "listdir", listdir)
+    return folder
+
+
+def test_folder_that_may_not_be_read_hides_no_other(
+    config: PeerConfig, tmp_path: Path, private: Path
+):
+    put_model(tmp_path / "mine" / "own")
+    put_model(tmp_path / "data" / "models" / "other")
+    assert ids(config) == ["own", "other"]
+
+
+def test_models_dir_that_may_not_be_read_is_empty(
+    config: PeerConfig, tmp_path: Path, private: Path
+):
+    put_model(tmp_path / "data" / "models" / "other")
+    places = (private / "secret", private)
+    assert ids(dataclasses.replace(config, models_dirs=places)) == ["other"]
 
 
 def test_peer_without_any_model_says_how_to_get_one(config: PeerConfig):

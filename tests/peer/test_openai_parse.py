@@ -121,14 +121,25 @@ def test_all_roles_and_part_forms_are_read():
         {"role": "tool", "tool_call_id": "c1", "content": "42"},
         {"role": "function", "name": "g", "content": "43"},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        *QUESTION,
     ]
     read = parse(messages=messages).request.messages
     assert [m.role for m in read] == [
-        "system", "system", "user", "assistant", "tool", "tool", "assistant",
+        "system", "user", "assistant", "tool", "tool", "assistant", "user",
     ]  # fmt: skip
-    assert (read[3].reasoning, read[3].tool_calls) == ("hm", (ToolCall("c1", "f", '{"a": 1}'),))
-    assert (read[4].tool_call_id, read[5].tool_call_id) == ("c1", "g")
-    assert read[6].content == (TextPart("no"),)
+    assert read[0].content == (TextPart("be kind\n\nbe brief"),)
+    assert (read[2].reasoning, read[2].tool_calls) == ("hm", (ToolCall("c1", "f", '{"a": 1}'),))
+    assert (read[3].tool_call_id, read[4].tool_call_id) == ("c1", "g")
+    assert read[5].content == (TextPart("no"),)
+
+
+def test_answer_that_the_client_begins_is_refused_and_a_call_at_the_end_is_not():
+    error = refusal(messages=[*QUESTION, {"role": "assistant", "content": "It is"}])
+    assert isinstance(error, UnsupportedContent)
+    assert (error.param, error.hint) == ("messages", "end with a user message")
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+    asked = [*QUESTION, {"role": "assistant", "tool_calls": [call]}]
+    assert len(parse(messages=asked).request.messages) == 2
 
 
 def test_volatile_first_system_line_is_dropped():
@@ -242,6 +253,47 @@ def test_a_crowd_of_pictures_is_refused():
 def test_body_that_is_no_json_object_is_an_invalid_request(body: bytes):
     with pytest.raises(InvalidRequest):
         parse_chat(body, now_s=0, random_seed=0)
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        (QUESTION * 4097, "messages"),
+        (user(*[{"type": "text", "text": "a"}] * 4097), "messages[0].content"),
+        ([{"role": "assistant", "tool_calls": [None] * 4097}], "messages[0].tool_calls"),
+    ],
+)
+def test_more_items_than_anybody_means_are_refused_by_name(messages: Any, param: str):
+    error = refusal(messages=messages)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == param
+    assert "holds 4097 items, at most 4096" in error.message
+
+
+def test_as_many_messages_as_are_taken_are_taken():
+    assert len(parse(messages=QUESTION * 4096).request.messages) == 4096
+
+
+@given(st.text(alphabet=st.sampled_from(list('\ud83d\ude00\ud800\udc00\\u"/ndé8')), max_size=12))
+def test_halves_of_pairs_are_replaced_and_nothing_else_is(text: str):
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
+    request = parse_chat(body.encode(), now_s=0, random_seed=0).request
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert request.messages[0].content == (TextPart(whole),)
+
+
+def test_halves_of_pairs_in_a_call_s_arguments_are_replaced_too():
+    call = {"id": "c", "function": {"name": "f", "arguments": r'{"a": "\ud800\ud83d\ude00"}'}}
+    [_, turn] = parse(
+        messages=[*QUESTION, {"role": "assistant", "tool_calls": [call]}]
+    ).request.messages
+    assert turn.tool_calls[0].arguments == r'{"a": "\ufffd\ud83d\ude00"}'
+
+
+def test_half_a_pair_in_the_bytes_themselves_is_no_utf_8():
+    body = json.dumps({"model": "\ud800", "messages": QUESTION}, ensure_ascii=False)
+    with pytest.raises(InvalidRequest, match="not JSON"):
+        parse_chat(body.encode("utf-8", "surrogatepass"), now_s=0, random_seed=0)
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character():

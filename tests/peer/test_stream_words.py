@@ -14,10 +14,11 @@ import pytest
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo, to_info
-from cortex.engine.types import Accepted, Finished, ImageTokens, Stage, TextDelta, Usage
+from cortex.engine.types import Accepted, Event, Finished, ImageTokens, Stage, TextDelta, Usage
 from cortex.peer import errors as peer_errors
 from cortex.peer.announcement import Announcement, announced, read_announcements
 from cortex.peer.api import sse
+from cortex.peer.api.chat import audible
 from cortex.peer.api.errors import About, envelope, error_response
 from cortex.peer.client import normalise_address
 from cortex.peer.errors import from_info
@@ -60,6 +61,20 @@ async def test_silence_is_filled_and_the_makers_wait_is_ended_on_leaving():
         assert await anext(paced) is None
         assert await anext(paced) is None
     assert was_closed.is_set()
+
+
+async def test_tokens_without_text_break_no_silence():
+    async def tokens() -> AsyncGenerator[Event]:
+        while True:
+            await asyncio.sleep(0)
+            yield TextDelta("", (1,))
+
+    async with (
+        asyncio.timeout(10),
+        aclosing(tokens()) as events,
+        aclosing(sse.paced(audible(events), sse.Pace(0.01))) as paced,
+    ):
+        assert [await anext(paced), await anext(paced)] == [None, None]
 
 
 async def test_reader_who_stops_reading_counts_as_gone():
@@ -147,6 +162,26 @@ def test_note_of_a_dead_process_is_skipped(tmp_path: Path, pid: int):
     note = {"node": "a", "pid": pid, "host": "127.0.0.1", "port": 1, "started_s": 1}
     (tmp_path / "a.json").write_text(json.dumps(note))
     assert read_announcements(tmp_path) == ()
+
+
+def test_folder_that_may_not_be_read_holds_no_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    assert read_announcements(tmp_path) == ()
+
+
+def test_note_that_cannot_be_left_is_an_error_with_the_folder_s_name(tmp_path: Path):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    note = Announcement("a", 1, "127.0.0.1", 1, 1)
+    leaving = announced(tmp_path / "run", note)
+    with pytest.raises(peer_errors.CannotAnnounce, match="note") as caught, leaving:
+        pass
+    assert str(tmp_path / "run") in caught.value.message
+    assert "--state-dir" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""What a conversation does with each line, and with what goes wrong."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+import pytest
+
+from cortex.cli.diagnostics import Diagnostics
+from cortex.cli.interactive import converse
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    EngineFailed,
+    InvalidImage,
+    Overloaded,
+    VisionUnsupported,
+)
+from cortex.engine.types import ImagePart
+from cortex.peer.errors import NoPeer
+
+
+class Talk:
+    """Answers every prompt, but the first with an error; each with the pictures it came with."""
+
+    def __init__(self, error: CortexError) -> None:
+        self._errors = [error]
+        self._attached: list[str] = []
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def answer(self, prompt: str) -> object:
+        self.asked.append((prompt, list(self._attached)))
+        if self._errors:
+            raise self._errors.pop()
+        return None
+
+    def attach(self, picture: ImagePart) -> None:
+        self._attached.append(picture.name)
+
+    def detach(self) -> bool:
+        had_pictures = bool(self._attached)
+        self._attached.clear()
+        return had_pictures
+
+
+class Keyboard:
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def line(self) -> str:
+        try:
+            return next(self._lines)
+        except StopIteration:
+            raise EOFError from None
+
+    def has_unsent(self) -> bool:
+        return False
+
+
+def talk_through(error: CortexError, *lines: str) -> tuple[Talk, str]:
+    talk, screen = Talk(error), io.StringIO()
+    diagnostics = Diagnostics(screen, can_redraw=False)
+    converse(talk, Keyboard(lines), diagnostics, lambda path: ImagePart(b"bytes", path))
+    return talk, screen.getvalue()
+
+
+@pytest.mark.parametrize("kind", [InvalidImage, VisionUnsupported, ContextLengthExceeded])
+def test_a_picture_that_was_refused_is_let_go_and_that_is_said(kind: type[CortexError]) -> None:
+    talk, shown = talk_through(kind("refused"), "/image a.png", "one", "two")
+    assert talk.asked == [("one", ["a.png"]), ("two", [])]
+    assert "error: refused.\nthe next prompt goes without a picture" in shown
+
+
+@pytest.mark.parametrize("kind", [NoPeer, Overloaded, EngineFailed])
+def test_a_picture_stays_where_the_error_is_not_about_it(kind: type[CortexError]) -> None:
+    talk, shown = talk_through(kind("busy"), "/image a.png", "one", "two")
+    assert talk.asked == [("one", ["a.png"]), ("two", ["a.png"])]
+    assert "without a picture" not in shown
+
+
+def test_a_prompt_that_had_no_picture_loses_none() -> None:
+    _, shown = talk_through(ContextLengthExceeded("too long"), "one")
+    assert "error: too long." in shown
+    assert "without a picture" not in shown

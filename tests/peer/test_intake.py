@@ -1,0 +1,98 @@
+"""Bodies on their way in: how much room they have, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+from aiohttp import web
+from aiohttp.http_exceptions import TransferEncodingError
+
+from cortex.engine.errors import InvalidRequest, Overloaded
+from cortex.peer.api.intake import Intake
+from cortex.peer.errors import RequestTooLarge
+
+
+class Pieces:
+    """A body that comes in these pieces; an error among them is raised."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = list(pieces)
+
+    async def readany(self) -> bytes:
+        piece = self._pieces.pop(0) if self._pieces else b""
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+class Trickle:
+    """A body that goes on and on."""
+
+    async def readany(self) -> bytes:
+        await asyncio.sleep(0)
+        return b"x"
+
+
+class Silence:
+    """A body that never comes."""
+
+    async def readany(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+
+async def test_body_of_undeclared_length_gives_back_the_room_it_did_not_need():
+    intake = Intake(100, 150)
+    with intake.room_for(None, None) as room, ExitStack() as others:
+        with pytest.raises(Overloaded):
+            others.enter_context(intake.room_for(60, None))
+        assert await room.read(Pieces(b"four", b"teen")) == b"fourteen"
+        others.enter_context(intake.room_for(100, None))
+    with intake.room_for(100, None):
+        pass
+
+
+async def test_body_that_trickles_for_ever_is_given_up():
+    intake = Intake(10**9, 10**9, stall_s=0.05)
+    async with asyncio.timeout(10):
+        with intake.room_for(10, None) as room, pytest.raises(InvalidRequest, match="took more"):
+            await room.read(Trickle())
+
+
+async def test_body_that_stops_coming_is_given_up_however_long_it_may_be():
+    intake = Intake(10**9, 10**9, stall_s=0.05)
+    async with asyncio.timeout(10):
+        with intake.room_for(10**9, None) as room, pytest.raises(InvalidRequest, match="stopped"):
+            await room.read(Silence())
+
+
+async def test_body_longer_than_allowed_is_refused_while_it_comes():
+    with Intake(10, 100).room_for(None, None) as room, pytest.raises(RequestTooLarge):
+        await room.read(Pieces(b"123456", b"123456"))
+
+
+@pytest.mark.parametrize(
+    "error", [web.RequestPayloadError("SECRET"), TransferEncodingError("SECRET")]
+)
+async def test_body_that_breaks_is_refused_without_quoting_it(error: Exception):
+    with (
+        Intake(10, 100).room_for(None, None) as room,
+        pytest.raises(InvalidRequest) as caught,
+    ):
+        await room.read(Pieces(b"12", error))
+    assert "SECRET" not in caught.value.message
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "gzip", "br", "identity, gzip"])
+def test_compressed_body_is_refused_by_name_before_it_is_read(encoding: str):
+    room = Intake(10, 100).room_for(5, encoding)
+    with pytest.raises(InvalidRequest, match="content-encoding"), room:
+        pass
+
+
+@pytest.mark.parametrize("encoding", [None, "", "identity", "Identity"])
+def test_uncompressed_body_may_say_so(encoding: str | None):
+    with Intake(10, 100).room_for(5, encoding) as room:
+        assert room.size_bytes == 5

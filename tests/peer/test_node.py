@@ -1,0 +1,137 @@
+"""A node without a port: when its children live, and what a prompt may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import InvalidImage, Overloaded
+from cortex.engine.frames import pack_message
+from cortex.engine.messages import Message as WireMessage
+from cortex.engine.messages import Prepared
+from cortex.engine.types import (
+    Accepted,
+    ChatRequest,
+    Event,
+    ImagePart,
+    Message,
+    TextDelta,
+    TextPart,
+)
+from cortex.peer import text_side
+from cortex.peer.client import open_backend
+from cortex.peer.config import PeerConfig
+from cortex.peer.heavy import off_loop
+from cortex.peer.node import Node
+from cortex.peer.text_side import TextSide
+
+MakeConfig = Callable[..., PeerConfig]
+DEADLINE_S = 30
+
+
+def ask(*parts: TextPart | ImagePart) -> ChatRequest:
+    message = Message("user", parts or (TextPart("hello"),))
+    return ChatRequest("fake", (message,), seed=1, now_s=0, max_tokens=4)
+
+
+async def until(events: AsyncGenerator[Event], kind: type[Event]) -> None:
+    async for event in events:
+        if isinstance(event, kind):
+            return
+
+
+async def test_listing_models_starts_no_process(make_config: MakeConfig):
+    async with Node(make_config()) as node:
+        assert [model.id for model in await node.models()] == ["fake"]
+        assert (node.health.engine.state, node.health.text.state) == ("stopped", "stopped")
+        node.wake()
+        assert (node.health.engine.state, node.health.text.state) == ("starting", "starting")
+
+
+async def test_private_node_answers_all_the_same(make_config: MakeConfig):
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        open_backend(make_config(), None, on_notice=lambda _: None) as backend,
+        aclosing(backend.chat(ask())) as events,
+    ):
+        await until(events, TextDelta)
+
+
+async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):
+    async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
+        await node.preload("fake")
+        for pid in (node.health.engine.pid, node.health.text.pid):
+            assert pid is not None
+            assert os.getpgid(pid) == pid
+
+
+async def test_prompts_under_way_are_bounded_by_their_bytes(make_config: MakeConfig, png: bytes):
+    seen = ask(ImagePart(png))
+    # One picture of 256x256 pixels is 192 KiB: there is room for one, and not for two.
+    config = make_config(max_prepared_bytes=300_000, fake_token_interval_ms=50_000)
+    async with asyncio.timeout(DEADLINE_S), Node(config) as node:
+        async with aclosing(node.chat(seen)) as first:
+            await until(first, Accepted)
+            with pytest.raises(Overloaded, match="300000 bytes"):
+                async with aclosing(node.chat(seen)) as second:
+                    await until(second, Accepted)
+        async with aclosing(node.chat(seen)) as third:
+            await until(third, Accepted)
+
+
+async def test_prompt_is_let_go_once_the_engine_has_it(
+    make_config: MakeConfig, png: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    prompts: list[bytes] = []
+    prepare = TextSide.prepare
+
+    async def prepare_and_keep(self: TextSide, *arguments: Any) -> Prepared:
+        prepared = await prepare(self, *arguments)
+        prompts.append(prepared.prompt)
+        return prepared
+
+    monkeypatch.setattr(TextSide, "prepare", prepare_and_keep)
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        Node(make_config()) as node,
+        aclosing(node.chat(ask(ImagePart(png)))) as events,
+    ):
+        await until(events, TextDelta)
+        num_references = sys.getrefcount(prompts[0])
+        assert num_references <= 2  # our list, and the question itself
+
+
+@pytest.mark.parametrize(("size_bytes", "is_elsewhere"), [(10, False), (2**21, True)])
+async def test_work_on_many_bytes_is_done_on_another_thread(size_bytes: int, is_elsewhere: bool):
+    thread = await off_loop(size_bytes, threading.get_ident)
+    assert (thread != threading.get_ident()) == is_elsewhere
+
+
+@pytest.mark.parametrize(("num_letters", "is_elsewhere"), [(10, False), (1_500_000, True)])
+async def test_large_request_is_packed_off_the_loop(
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    num_letters: int,
+    is_elsewhere: bool,
+):
+    threads: list[int] = []
+
+    def pack_and_note(message: WireMessage) -> bytes:
+        threads.append(threading.get_ident())
+        return pack_message(message)
+
+    monkeypatch.setattr(text_side, "pack_message", pack_and_note)
+    # A picture of so many letters is refused; what matters is where it was packed.
+    async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
+        with pytest.raises(InvalidImage):
+            async with aclosing(node.chat(ask(ImagePart(b"a" * num_letters)))) as events:
+                await until(events, Accepted)
+    [thread] = threads
+    assert (thread != threading.get_ident()) == is_elsewhere

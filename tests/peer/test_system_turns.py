@@ -1,0 +1,68 @@
+"""System messages that are not alone in front, written as `s`; u, a, c and t are the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
+from cortex.peer.dialects.system_turns import fold_system_messages
+
+ROLES: dict[str, Role] = {
+    "s": "system", "u": "user", "a": "assistant", "c": "assistant", "t": "tool",
+}  # fmt: skip
+
+
+def turns(spelt: str) -> list[Message]:
+    """ "s:be brief|u:hello" as messages; `c` is an assistant's turn that calls a tool."""
+    messages: list[Message] = []
+    for word in spelt.split("|"):
+        kind, _, text = word.partition(":")
+        calls = (ToolCall("1", "f", "{}"),) if kind == "c" else ()
+        messages.append(Message(ROLES[kind], (TextPart(text),), tool_calls=calls))
+    return messages
+
+
+def spelt(messages: tuple[Message, ...]) -> str:
+    words: list[str] = []
+    for message in messages:
+        text = "".join(part.text for part in message.content if isinstance(part, TextPart))
+        words.append(f"{'c' if message.tool_calls else message.role[0]}:{text}")
+    return "|".join(words).replace("\n\n", "+")
+
+
+@pytest.mark.parametrize(
+    ("sent", "folded"),
+    [
+        ("s:one|u:hello", "s:one|u:hello"),
+        ("s:one|s:two|s:|s:three|u:hello", "s:one+two+three|u:hello"),
+        ("u:hello|s:late", "u:hello+late"),
+        ("s:one|u:hello|s:late|s:later|a:hi|u:more", "s:one|u:hello+late+later|a:hi|u:more"),
+        ("u:hello|a:hi|s:late|u:more", "u:hello|a:hi|u:late+more"),
+        ("u:hello|a:hi|s:late|s:later", "u:hello|a:hi|u:late+later"),
+        ("u:hello|a:hi|s:late|a:again|u:more", "u:hello|a:hi|a:again|u:late+more"),
+        ("u:hello|c:|s:late|t:42|u:more", "u:hello|c:|t:42+late|u:more"),
+        ("u:hello|c:|t:42|s:late|t:43|a:so|u:more", "u:hello|c:|t:42|t:43+late|a:so|u:more"),
+        ("u:hello|c:|t:42|s:late", "u:hello|c:|t:42+late"),
+        ("u:hello|a:hi|s:|u:more", "u:hello|a:hi|u:more"),
+        ("a:hi|s:late", "a:hi|u:late"),
+        ("s:only", "s:only"),
+    ],
+)
+def test_text_of_a_system_message_goes_where_no_template_minds_it(sent: str, folded: str):
+    assert spelt(fold_system_messages(turns(sent))) == folded
+    assert fold_system_messages(turns(folded.replace("+", "\n\n"))) == tuple(
+        turns(folded.replace("+", "\n\n"))
+    )
+
+
+def test_pictures_of_the_turn_that_takes_it_stay_where_they_are():
+    picture = ImagePart(b"png")
+    late = turns("s:late")[0]
+    after = fold_system_messages([Message("user", (TextPart("see"), picture)), late])
+    assert after[0].content == (TextPart("see"), picture, TextPart("\n\nlate"))
+    before = fold_system_messages([*turns("u:hello|a:hi"), late, Message("user", (picture,))])
+    assert before[2].content == (TextPart("late\n\n"), picture)
+
+
+def test_no_messages_stay_none():
+    assert fold_system_messages([]) == ()
