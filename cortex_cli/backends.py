@@ -5,21 +5,14 @@ What a person typed about the engine is obeyed: no running peer would, so none i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-from cortex.engine.types import ChatRequest, Event
 from cortex.peer.announcement import read_announcements
-from cortex.peer.client import Backend, open_backend
+from cortex.peer.client import Backend, open_backend, private_backend
 from cortex.peer.config import PeerConfig
-from cortex.peer.node import Node
-from cortex.peer.types import ModelInfo
 
 from .diagnostics import Diagnostics
-
-# What a backend is called that is this process itself.
-PRIVATE = "private"
 
 
 def choose_backend(
@@ -37,24 +30,4 @@ def choose_backend(
     if read_announcements(config.locations.announcements_dir):
         options = " and ".join(typed_for_own_node)
         diagnostics.line(f"computing here because of {options}; the running peer is not asked.")
-    return _own_node(config)
-
-
-@asynccontextmanager
-async def _own_node(config: PeerConfig) -> AsyncGenerator[Backend]:
-    async with Node(config) as node:
-        yield _OwnNode(node)
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnNode:
-    """A Backend that nobody else sees."""
-
-    node: Node
-    name: str = PRIVATE
-
-    async def models(self) -> tuple[ModelInfo, ...]:
-        return await self.node.models()
-
-    def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
-        return self.node.chat(request)
+    return private_backend(config)

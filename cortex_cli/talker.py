@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
-from cortex.peer.client import Backend
+from cortex.peer.client import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.types import ModelInfo
 
 from .answer import Answer, receive
-from .backends import PRIVATE, choose_backend
+from .backends import choose_backend
 from .bridge import Bridge, bridge
 from .conversation import Conversation
 from .devices import require_engine

@@ -40,10 +40,14 @@ class Backend(Protocol):
     def chat(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
 
 
+# What a backend is called that is this process itself.
+PRIVATE = "private"
+
+
 class _PrivateBackend:
     """A node of this process's own: nobody else sees it."""
 
-    name = "private"
+    name = PRIVATE
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -69,6 +73,13 @@ async def open_backend(
             on_notice(f"asking the peer at {address}")
             yield RemotePeer(session, address)
             return
+    async with private_backend(config) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def private_backend(config: PeerConfig) -> AsyncGenerator[Backend]:
+    """A node of this process's own, whether or not a peer is running."""
     async with Node(config) as node:
         yield _PrivateBackend(node)
 
