@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 
@@ -127,7 +128,14 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    run_child(args.fd, lambda send: Worker(device, send))
+    code = 0
+    try:
+        run_child(args.fd, lambda send: Worker(device, send))
+    except SystemExit as error:
+        code = int(error.code or 0)
+    # The device thread may be deep in a step: a regular exit would tear it down inside native code,
+    # which ends in an abort. The parent is gone, and nothing here has anything left to save.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 
 from cortex.engine.child import serve
 from cortex.engine.errors import EngineFailed
-from cortex.engine.frames import pack_message, pack_value, read_message
+from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
 from cortex.engine.loop import MAX_RUNNING, DeviceLoop
 from cortex.engine.messages import (
     Alive,
@@ -289,3 +291,36 @@ async def test_hostile_prompt_bytes_fail_that_request_alone(engine: Engine, gold
 
     assert isinstance(failed, GenerateFailed)
     assert b"not a prompt" not in failed.error.message.encode()
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_process_ends_quietly_when_its_parent_goes(
+    golden: Path, case: tuple[dict[str, Any], Prompt], is_busy: bool
+) -> None:
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "cortex.engine.worker", "--threads", "1"]
+    process = subprocess.Popen(
+        [*command, "--fd", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    stream = ours.makefile("rb")
+    ours.sendall(pack_message(Load("job", "m", str(golden / "qwen3_5"), 4096)))
+    if is_busy:
+        endless = pack_value(replace(case[1], max_tokens=100_000))
+        ours.sendall(pack_message(Generate("r", 1, "m", endless)))
+    awaited = Step if is_busy else Loaded
+    while not isinstance(_next_message(stream), awaited):
+        pass
+
+    stream.close()
+    ours.close()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+
+    assert (process.returncode, said) == (0, b"")
+
+
+def _next_message(stream: BinaryIO) -> Message:
+    size_bytes = int.from_bytes(stream.read(4), "big")
+    return unpack_message(stream.read(size_bytes))
