@@ -57,7 +57,6 @@ class Load:
     job_id: str
     model_id: str
     model_dir: str
-    context_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def _any_of(spellings: dict[str, int]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
 
-def _byte_signs() -> dict[str, int]:
+def byte_signs() -> dict[str, int]:
     """The character that stands for each byte in the vocabulary of a byte-level tokenizer.
 
     Printable Latin-1 characters stand for themselves, the other bytes for the characters from
@@ -184,4 +184,4 @@ def _byte_signs() -> dict[str, int]:
     return signs | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
-_BYTE_OF = _byte_signs()
+_BYTE_OF = byte_signs()

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cortex.engine.tokenizer import byte_signs
+
 # The special tokens of the family by their published names and order; text bytes are 0..255.
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
@@ -95,17 +97,6 @@ def model_config() -> dict[str, Any]:
     }
 
 
-def _byte_characters() -> list[str]:
-    """The printable stand-in of every byte in byte-level vocabularies, by byte value.
-
-    Printable Latin-1 bytes stand for themselves, the rest for characters from U+0100 on.
-    """
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = (b for b in range(256) if b not in printable)
-    stand_in = {b: chr(256 + n) for n, b in enumerate(others)}
-    return [stand_in.get(b, chr(b)) for b in range(256)]
-
-
 def tokenizer_json() -> dict[str, Any]:
     """tokenizer.json: one token a byte, then the special tokens."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
@@ -138,7 +129,7 @@ def tokenizer_json() -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {char: byte for byte, char in enumerate(_byte_characters())},
+            "vocab": dict(sorted(byte_signs().items(), key=lambda item: item[1])),
             "merges": [],
         },
     }

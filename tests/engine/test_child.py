@@ -65,7 +65,7 @@ class Parent:
         self._reader = reader
 
     def load(self, job_id: str) -> None:
-        self.say(Load(job_id, "m", "/m", 1))
+        self.say(Load(job_id, "m", "/m"))
 
     def say(self, message: Message) -> None:
         self.writer.write(pack_message(message))
@@ -161,7 +161,7 @@ async def test_text_and_fake_engine_processes_answer_a_question_together() -> No
     turn = Turn("user", (TextPart("Hello"),))
     request = ChatRequest("fake", (turn,), seed=1, now_s=0, max_tokens=1)
     text.say(Prepare("r", _FAKE_DIR, request, 32768))
-    engine.say(Load("j", "fake", _FAKE_DIR, 32768))
+    engine.say(Load("j", "fake", _FAKE_DIR))
     [prepared] = await hear_all(text, Prepared)
     assert isinstance(prepared, Prepared)
     await hear_all(engine, Loaded)

@@ -161,7 +161,7 @@ class Bench:
             return await self._sent.get()
 
     async def load(self) -> None:
-        await self.service.handle(Load("job", "fake", str(_DIR), 32768))
+        await self.service.handle(Load("job", "fake", str(_DIR)))
         while not isinstance(await self.hear(), Loaded):
             pass
 
@@ -187,7 +187,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def test_load_tells_its_progress_and_unload_its_end(bench: Bench) -> None:
-    await bench.service.handle(Load("j1", "fake", str(_DIR), 32768))
+    await bench.service.handle(Load("j1", "fake", str(_DIR)))
     heard = [await bench.hear() for _ in range(3)]
     assert [type(m) for m in heard] == [Progress, Progress, Loaded]
     await bench.service.handle(Unload("j2", "fake"))
@@ -197,7 +197,7 @@ async def test_load_tells_its_progress_and_unload_its_end(bench: Bench) -> None:
 
 
 async def test_load_of_a_folder_without_a_model_fails_by_name(bench: Bench, tmp_path: Path) -> None:
-    await bench.service.handle(Load("j", "m", str(tmp_path), 1))
+    await bench.service.handle(Load("j", "m", str(tmp_path)))
     failed = await bench.hear()
     assert isinstance(failed, JobFailed)
     assert failed.error.code == "model_invalid"

@@ -64,7 +64,7 @@ class Engine:
                 return message
 
     async def load(self, folder: Path) -> Message:
-        self.say(Load("job", "m", str(folder), 4096))
+        self.say(Load("job", "m", str(folder)))
         while isinstance(message := await self.hear(), Progress):
             assert 0 < message.stage.done <= message.stage.total
         return message
@@ -254,7 +254,7 @@ async def test_a_dead_device_thread_ends_the_process(
         raise RuntimeError("sticky")
 
     monkeypatch.setattr(DeviceLoop, "_admit", broken)
-    engine.say(Load("job", "m", str(golden / "qwen3_5"), 4096))
+    engine.say(Load("job", "m", str(golden / "qwen3_5")))
 
     with pytest.raises(EngineFailed, match="device thread"):
         await engine.ended()
@@ -306,7 +306,7 @@ def test_the_process_ends_quietly_when_its_parent_goes(
     )
     theirs.close()
     stream = ours.makefile("rb")
-    ours.sendall(pack_message(Load("job", "m", str(golden / "qwen3_5"), 4096)))
+    ours.sendall(pack_message(Load("job", "m", str(golden / "qwen3_5"))))
     if is_busy:
         endless = pack_value(replace(case[1], max_tokens=100_000))
         ours.sendall(pack_message(Generate("r", 1, "m", endless)))
