@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the trainer")
     parser.add_argument("--export", type=Path, help="write the weights there when stopping")
-    parser.add_argument("--start-from", type=Path, help="a folder with weights to start from")
+    parser.add_argument("--start-from", type=Path, help="weights, where --state holds none")
     parser.add_argument("--first-step", type=int, default=0, help="where to start without a state")
     parser.add_argument(
         "--new-recipe", action="store_true", help="go on from a state that another recipe made"
