@@ -1,8 +1,9 @@
 """The device thread: one queue of jobs, and all sequences advanced in turn.
 
 Everything that touches the device happens here: loads, prefill chunks, decode steps, unloads. What
-comes out are messages and tokens, handed over a round at a time; nobody waits for anybody. Each round advances
-every running sequence by one chunk or one token, so that a long prompt holds nobody up for long.
+comes out are messages and tokens, handed over a round at a time; nobody waits for anybody. Each
+round advances every running sequence by one chunk or one token, so that a long prompt holds nobody
+up for long.
 """
 
 from __future__ import annotations
