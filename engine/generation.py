@@ -39,6 +39,37 @@ RANGES = {
     "frequency_penalty": Range(-2, 2),
     "repetition_penalty": Range(0, 10, takes_low=False),
 }
+# Fields of generation_config.json that would change an answer and that this sampler does not know,
+# each with the values that ask for nothing (names and neutral values: transformers 5,
+# GenerationConfig). Lengths and ways of being faster are not among them.
+_NOT_SERVED: dict[str, tuple[Any, ...]] = {
+    "bad_words_ids": ([],),
+    "begin_suppress_tokens": ([],),
+    "constraints": ([],),
+    "diversity_penalty": (0,),
+    "dola_layers": (),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "exponential_decay_length_penalty": (),
+    "force_words_ids": ([],),
+    "forced_bos_token_id": (),
+    "forced_eos_token_id": (),
+    "guidance_scale": (1,),
+    "min_length": (0,),
+    "min_new_tokens": (0,),
+    "no_repeat_ngram_size": (0,),
+    "num_beam_groups": (1,),
+    "num_beams": (1,),
+    "penalty_alpha": (0,),
+    "sequence_bias": ([], {}),
+    "stop_strings": ([],),
+    "suppress_tokens": ([],),
+    "top_h": (),
+    "typical_p": (1,),
+    "watermarking_config": (),
+}
 # Dividing float32 scores by less than this could overflow; the answer is greedy long before.
 _GREEDY_BELOW = 1e-4
 
@@ -54,16 +85,25 @@ class GenerationDefaults:
 def read_generation_defaults(model_dir: Path, config: Mapping[str, Any]) -> GenerationDefaults:
     """The folder's generation_config.json; `config` is its config.json, for what is not there.
 
-    Raises ModelInvalid for a value out of range, or where nothing says how an answer ends.
+    Raises ModelInvalid for a value out of range, for a wish that this sampler does not know, or
+    where nothing says how an answer ends.
     """
     path = model_dir / "generation_config.json"
     given = read_json_object(path) if path.exists() else {}
+    for name, neutral in _NOT_SERVED.items():
+        if given.get(name) is not None and given[name] not in neutral:
+            raise ModelInvalid(
+                f"{path}: {name} = {given[name]!r} is not served",
+                "take the field out to have the model answer without it",
+            )
     wish = {name: given[name] for name in RANGES if given.get(name) is not None}
     if given.get("do_sample") is False:
         wish["temperature"] = 0
     for name, value in wish.items():
         if not _is_number(value) or not RANGES[name].holds(value):
             raise ModelInvalid(f"{path}: {name} = {value!r} is not a number {RANGES[name]}")
+    if not isinstance(wish.get("top_k", 0), int):
+        raise ModelInvalid(f"{path}: top_k = {wish['top_k']!r} is not a whole number")
     inner = cast(dict[str, Any], config.get("text_config") or {})
     for source in (given, config, inner):
         if (stop := source.get("eos_token_id")) is not None:

@@ -31,6 +31,9 @@ class Words:
     streets: tuple[str, ...]
     towns: tuple[str, ...]
     payments: tuple[str, ...]
+    number_labels: tuple[str, ...]
+    change_labels: tuple[str, ...]
+    phone_patterns: tuple[str, ...]
     thanks: tuple[str, ...]
 
 
@@ -53,7 +56,14 @@ def evaluation_book() -> Book:
 def _book(side: str, layouts: Layouts) -> Book:
     words = Words(**{name: _read(side, name) for name in Words.__dataclass_fields__})
     lines = layouts.lines[0]
-    scraps = Scraps(words.words, words.syllables, words.products, lines.date_patterns, lines.moneys)
+    scraps = Scraps(
+        words.words,
+        words.syllables,
+        words.products,
+        words.phone_patterns,
+        lines.date_patterns,
+        lines.moneys,
+    )
     return Book(FontShelf(FONTS_FOLDER / side), layouts, words, scraps)
 
 

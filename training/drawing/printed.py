@@ -67,7 +67,7 @@ def any_cents(rng: random.Random, most_digits: int = 4) -> int:
     return rng.randint(10 ** (digits - 1), 10**digits - 1)
 
 
-def any_code(rng: random.Random, longest: int = 6) -> str:
+def any_code(rng: random.Random, phone_patterns: Sequence[str], longest: int = 6) -> str:
     length = rng.randint(1, longest)
     roll = rng.random()
     if roll < 0.45:
@@ -78,11 +78,12 @@ def any_code(rng: random.Random, longest: int = 6) -> str:
         return "".join(rng.choices(_MIXED_CODE, k=length))
     if roll < 0.88:
         return "".join(rng.choices(_MIXED_CODE + _SYMBOLS, k=length))
-    return any_phone(rng)[: max(length, 3)].strip("- ()")
+    return any_phone(rng, phone_patterns)[: max(length, 3)].strip("- ()")
 
 
-def any_phone(rng: random.Random) -> str:
-    pattern = rng.choice(("555-####", "(0##) ### ####", "0##-#######", "+1 ### ### ####"))
+def any_phone(rng: random.Random, patterns: Sequence[str]) -> str:
+    """A phone number: each # of a pattern becomes a digit."""
+    pattern = rng.choice(patterns)
     return "".join(rng.choice(string.digits) if char == "#" else char for char in pattern)
 
 
@@ -107,6 +108,7 @@ class Scraps:
     words: Sequence[str]
     syllables: Sequence[str]
     products: Sequence[str]
+    phone_patterns: Sequence[str]
     date_patterns: Sequence[str]
     moneys: Sequence[Money]
 
@@ -117,7 +119,7 @@ def any_scrap(rng: random.Random, scraps: Scraps) -> str:
     if roll < 0.32:
         return recase(rng, rng.choice(scraps.words))
     if roll < 0.52:
-        return any_code(rng)
+        return any_code(rng, scraps.phone_patterns)
     if roll < 0.62:
         return str(rng.randint(0, 10 ** rng.randint(1, 6)))
     if roll < 0.76:

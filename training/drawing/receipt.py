@@ -172,9 +172,9 @@ def _other_rows(
         case "address":
             return [Row(address(rng, book.words), align=layout.header)]
         case "phone":
-            return [Row(any_phone(rng), align=layout.header)]
+            return [Row(any_phone(rng, book.words.phone_patterns), align=layout.header)]
         case "number":
-            label = rng.choice(("No.", "Receipt", "Invoice", "Order", "Bill no."))
+            label = rng.choice(book.words.number_labels)
             return [Row(f"{label} {rng.randint(10, 99999)}", align=layout.header)]
         case "subtotal":
             return [_amount_row(layout, rng.choice(layout.subtotal_labels), bill.subtotal, bill)]
@@ -197,7 +197,7 @@ def _payment_rows(rng: random.Random, book: Book, layout: ReceiptLayout, bill: _
     label = rng.choice(book.words.payments)
     if rng.random() < 0.4:
         given = -(-bill.total // 500) * 500 + rng.choice((0, 500, 1000))
-        change = rng.choice(("Change", "CHANGE"))
+        change = rng.choice(book.words.change_labels)
         return [
             _amount_row(layout, label, given, bill),
             _amount_row(layout, change, given - bill.total, bill),
