@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from .models.qwen3_5 import SequenceState
+from .cache.pools import Place, PooledMemory, Pools
 from .models.registry import LoadedModel
 from .patches import image_patches
 from .positions import RopePositions, rope_positions
@@ -19,20 +19,27 @@ from .sampler import TokenCounts, choose_token, needs_counts
 from .types import Prompt
 
 PREFILL_CHUNK_TOKENS = 512
+_PAGE_TOKENS = 64
 
 
 class Sequence:
     """One request on the device: its tokens, its state, and what of its prompt is done."""
 
     def __init__(
-        self, prompt: Prompt, positions: RopePositions, counts: TokenCounts | None
+        self,
+        prompt: Prompt,
+        positions: RopePositions,
+        counts: TokenCounts | None,
+        pools: Pools,
+        place: Place,
     ) -> None:
         # Pictures are let go one by one as they are encoded.
         self.prompt = replace(prompt, images=())
         self.pending_images = list(prompt.images)
         self.positions = positions
         self.counts = counts
-        self.state = SequenceState()
+        self.pools = pools
+        self.place = place
         self.num_prefilled = 0
         self.num_answered = 0
         # Merged rows of pictures already encoded but not yet all spliced in.
@@ -77,7 +84,14 @@ class ServedModel:
         counts = None
         if needs_counts(prompt.sampling):
             counts = TokenCounts(config.text.vocab_size, list(prompt.token_ids), self._device)
-        return Sequence(prompt, positions, counts)
+        num_pages = -(-(len(prompt.token_ids) + prompt.max_tokens) // _PAGE_TOKENS)
+        pools = Pools(
+            self.model.memory_shape, self.model.dtype, self._device,
+            num_pages=num_pages, page_tokens=_PAGE_TOKENS, num_slots=1,
+        )  # fmt: skip
+        pools.clear_state(0)
+        place = Place(list(range(num_pages)), slot=0)
+        return Sequence(prompt, positions, counts, pools, place)
 
     @torch.inference_mode()
     def prefill_chunk(self, sequence: Sequence, chunk_tokens: int = PREFILL_CHUNK_TOKENS) -> None:
@@ -88,8 +102,9 @@ class ServedModel:
         axes = [axis[start:end] for axis in sequence.positions.axes]
         positions = torch.tensor(axes, device=self._device)[:, None]
         embeddings = self._splice(self.model.embed(token_ids), token_ids, sequence)
-        hidden = self.model(embeddings[None], positions, sequence.state)
-        sequence.num_prefilled = end
+        memory = PooledMemory(sequence.pools, [sequence.place], end - start)
+        hidden = self.model(embeddings[None], positions, memory)
+        sequence.place.num_tokens = sequence.num_prefilled = end
         if sequence.is_prefilled:
             sequence.logits = self.model.logits(hidden[0, -1])
 
@@ -132,7 +147,9 @@ class ServedModel:
         position = index + sequence.positions.delta
         token = torch.tensor([[token_id]], device=self._device)
         positions = torch.full((3, 1, 1), position, device=self._device)
-        hidden = self.model(self.model.embed(token), positions, sequence.state)
+        memory = PooledMemory(sequence.pools, [sequence.place], 1)
+        hidden = self.model(self.model.embed(token), positions, memory)
+        sequence.place.num_tokens += 1
         sequence.logits = self.model.logits(hidden[0, -1])
         sequence.num_answered += 1
         if sequence.counts is not None:

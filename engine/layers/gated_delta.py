@@ -8,12 +8,25 @@ All of it is functional, float32 inside, and safe for autograd.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch.nn import functional
 
 CHUNK_TOKENS = 64
+
+
+@dataclass(slots=True)
+class LinearState:
+    """What a gated delta net layer remembers of a batch of sequences.
+
+    conv [batch, kernel - 1, channels]: the last inputs of the short convolution, oldest first.
+    recurrent [batch, value heads, key dim, value dim], float32.
+    """
+
+    conv: torch.Tensor
+    recurrent: torch.Tensor
 
 
 def causal_conv_silu(

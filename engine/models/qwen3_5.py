@@ -1,46 +1,25 @@
 """The Qwen3.5 language model, dense: gated delta net layers and gated full attention.
 
-Modules are named as the published tensors are, so that loading is a matter of names. The forward
-pass is functional where no state is given (training: [batch, tokens], padded on the right) and
-advances a SequenceState in place of one where it is (serving: batch 1, any split into chunks).
+Modules are named as the published tensors are, so that loading is a matter of names. Without a
+step's memory the forward pass is functional (training: [batch, tokens], padded on the right); with
+one, each batch row is a sequence that goes on from what the memory holds of it.
 It knows nothing of tokenizers, templates or sampling.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from ..attention.dense import KeyValueCache, causal_attention
-from ..layers.gated_delta import causal_conv_silu, gated_delta_rule
+from ..attention.dense import causal_attention
+from ..layers.gated_delta import LinearState, causal_conv_silu, gated_delta_rule
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
 from ..layers.rotary import inverse_frequencies, mrope_cos_sin, rotate
+from .memory import AttentionShape, LinearShape, MemoryShape, StepMemory
 from .qwen3_5_config import Qwen35Config, TextConfig
 from .qwen3_5_vision import VisionTower
-
-
-@dataclass(slots=True)
-class LinearState:
-    """What a gated delta net layer remembers of one sequence.
-
-    conv [1, kernel - 1, channels]: the last inputs of the short convolution, oldest first.
-    recurrent [1, value heads, key dim, value dim], float32.
-    """
-
-    conv: torch.Tensor
-    recurrent: torch.Tensor
-
-
-@dataclass(slots=True)
-class SequenceState:
-    """All that the layers remember of one sequence, by layer index; empty before the first."""
-
-    linear: dict[int, LinearState] = field(default_factory=dict[int, LinearState])
-    attention: dict[int, KeyValueCache] = field(default_factory=dict[int, KeyValueCache])
 
 
 class GatedDeltaNet(nn.Module):
@@ -65,15 +44,11 @@ class GatedDeltaNet(nn.Module):
 
     def start(self, x: torch.Tensor) -> LinearState:
         """The state before the first token, for inputs like x [batch, tokens, hidden]."""
-        c, batch = self.config, x.shape[0]
-        channels = 2 * self.key_size + self.value_size
+        shape = linear_shape(self.config)
         return LinearState(
-            x.new_zeros(batch, c.conv_kernel - 1, channels),
-            x.new_zeros(
-                batch, c.linear_value_heads, c.linear_key_dim, c.linear_value_dim,
-                dtype=torch.float32,
-            ),
-        )  # fmt: skip
+            x.new_zeros(x.shape[0], *shape.conv),
+            x.new_zeros(x.shape[0], *shape.recurrent, dtype=torch.float32),
+        )
 
     def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
         c = self.config
@@ -94,6 +69,27 @@ class GatedDeltaNet(nn.Module):
         )  # fmt: skip
         out = self.norm(out.to(x.dtype), z).flatten(-2)
         return self.out_proj(out), LinearState(conv, recurrent)
+
+
+def linear_shape(config: TextConfig) -> LinearShape:
+    """What one gated delta net layer remembers of a sequence."""
+    c = config
+    key_size = c.linear_key_heads * c.linear_key_dim
+    channels = 2 * key_size + c.linear_value_heads * c.linear_value_dim
+    return LinearShape(
+        conv=(c.conv_kernel - 1, channels),
+        recurrent=(c.linear_value_heads, c.linear_key_dim, c.linear_value_dim),
+    )
+
+
+def memory_shape(config: TextConfig) -> MemoryShape:
+    """What the whole model remembers, by layer."""
+    attention = AttentionShape(config.num_kv_heads, config.head_dim)
+    layers = list(enumerate(config.layer_types))
+    return MemoryShape(
+        attention={i: attention for i, kind in layers if kind == "full_attention"},
+        linear={i: linear_shape(config) for i, kind in layers if kind == "linear_attention"},
+    )
 
 
 def _heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
@@ -117,19 +113,24 @@ class GatedAttention(nn.Module):
         self.k_norm = ZeroCentredRMSNorm(head_dim, eps)
 
     def forward(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, cache: KeyValueCache | None
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        layer: int,
+        memory: StepMemory | None,
     ) -> torch.Tensor:
         head_dim = self.config.head_dim
         query_gate = self.q_proj(x).unflatten(-1, (-1, 2 * head_dim))
         q, gate = query_gate.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
         k = self.k_proj(x).unflatten(-1, (-1, head_dim))
         v = self.v_proj(x).unflatten(-1, (-1, head_dim))
-        q = rotate(self.q_norm(q), cos, sin).transpose(1, 2)
-        k = rotate(self.k_norm(k), cos, sin).transpose(1, 2)
-        v = v.transpose(1, 2)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        out = causal_attention(q, k, v, head_dim**-0.5).transpose(1, 2)
+        q = rotate(self.q_norm(q), cos, sin)
+        k = rotate(self.k_norm(k), cos, sin)
+        if memory is None:
+            out = causal_attention(q, k, v, head_dim**-0.5)
+        else:
+            out = memory.attend(layer, q, k, v, head_dim**-0.5)
         return self.o_proj((out * gate.sigmoid()).flatten(-2))
 
 
@@ -153,9 +154,9 @@ class DecoderLayer(nn.Module):
         hidden: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
-        state: SequenceState | None,
+        memory: StepMemory | None,
     ) -> torch.Tensor:
-        hidden = hidden + self._mix(self.input_layernorm(hidden), cos, sin, state)
+        hidden = hidden + self._mix(self.input_layernorm(hidden), cos, sin, memory)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
     def _mix(
@@ -163,17 +164,14 @@ class DecoderLayer(nn.Module):
         x: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
-        state: SequenceState | None,
+        memory: StepMemory | None,
     ) -> torch.Tensor:
         if not self.is_linear:
-            cache = None if state is None else state.attention.get(self.index)
-            if state is not None and cache is None:
-                cache = state.attention[self.index] = KeyValueCache()
-            return self.self_attn(x, cos, sin, cache)
-        before = None if state is None else state.linear.get(self.index)
-        mixed, after = self.linear_attn(x, before or self.linear_attn.start(x))
-        if state is not None:
-            state.linear[self.index] = after
+            return self.self_attn(x, cos, sin, self.index, memory)
+        if memory is None:
+            return self.linear_attn(x, self.linear_attn.start(x))[0]
+        mixed, after = self.linear_attn(x, memory.linear_state(self.index))
+        memory.keep_linear_state(self.index, after)
         return mixed
 
 
@@ -190,7 +188,7 @@ class LanguageModel(nn.Module):
         self._inv_freq = inverse_frequencies(config.rope)
 
     def forward(
-        self, embeddings: torch.Tensor, positions: torch.Tensor, state: SequenceState | None
+        self, embeddings: torch.Tensor, positions: torch.Tensor, memory: StepMemory | None
     ) -> torch.Tensor:
         """Hidden states [batch, tokens, hidden] after the final norm.
 
@@ -201,7 +199,7 @@ class LanguageModel(nn.Module):
         cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
         hidden = embeddings
         for layer in self.layers:
-            hidden = layer(hidden, cos, sin, state)
+            hidden = layer(hidden, cos, sin, memory)
         return self.norm(hidden)
 
 
@@ -223,6 +221,10 @@ class Qwen35(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.language_model.embed_tokens.weight.dtype
 
+    @property
+    def memory_shape(self) -> MemoryShape:
+        return memory_shape(self.config.text)
+
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[...] token ids to [..., hidden]."""
         return self.language_model.embed_tokens(token_ids)
@@ -238,10 +240,10 @@ class Qwen35(nn.Module):
         self,
         embeddings: torch.Tensor,
         positions: torch.Tensor,
-        state: SequenceState | None = None,
+        memory: StepMemory | None = None,
     ) -> torch.Tensor:
         """Final hidden states; see LanguageModel.forward."""
-        return self.language_model(embeddings, positions, state)
+        return self.language_model(embeddings, positions, memory)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., hidden] to float32 [..., vocab]."""

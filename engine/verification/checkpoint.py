@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..cache.pools import Place, PooledMemory, Pools
 from ..images import prepare_image
-from ..models.qwen3_5 import Qwen35, SequenceState
+from ..models.qwen3_5 import Qwen35
 from ..models.registry import load_model
 from ..patches import image_patches
 from ..positions import rope_positions
@@ -26,6 +27,7 @@ from .checks import CaseResult, Check, close, equal, run_case
 
 PIXEL_TOLERANCE = 1e-6
 _FIXTURE_CONV_COLUMNS = 4
+_MOST_GREEDY_STEPS = 16
 
 
 class CheckpointCases:
@@ -119,23 +121,28 @@ class CheckpointCases:
                 seen["image_embeds"] = rows
                 places = torch.tensor(token_ids, device=device) == model.config.image_token_id
                 embeddings[places] = rows
-            state = SequenceState()
-            hidden = model(embeddings[None], axes[:, None].to(device), state)[0]
+            pools, place = _one_place(model, len(token_ids) + _MOST_GREEDY_STEPS, device)
+            memory = PooledMemory(pools, [place], len(token_ids))
+            hidden = model(embeddings[None], axes[:, None].to(device), memory)[0]
+            place.num_tokens = len(token_ids)
         seen["logits"] = model.logits(hidden)[expected["logits_at"].to(device)]
-        yield from _state_checks(state, expected, tolerance["float32_state_atol"])
+        yield from _state_checks(pools, expected, tolerance["float32_state_atol"])
         for name, value in expected.items():
             if name in seen:
                 yield close(name, seen[name].cpu(), value, tolerance[_tolerance_of(name)])
             elif name not in _COMPARED_ELSEWHERE and not name.endswith(".recurrent"):
                 yield Check(f"{name} is not known here", float("inf"), 0.0)
-        yield from self._greedy_checks(case, expected, hidden, state, positions.delta, logits_atol)
+        yield from self._greedy_checks(
+            case, expected, hidden, pools, place, positions.delta, logits_atol
+        )
 
     def _greedy_checks(
         self,
         case: dict[str, Any],
         expected: dict[str, torch.Tensor],
         hidden: torch.Tensor,
-        state: SequenceState,
+        pools: Pools,
+        place: Place,
         delta: int,
         atol: float,
     ) -> Iterator[Check]:
@@ -154,7 +161,9 @@ class CheckpointCases:
                 position = len(expected["input_ids"]) + step + delta
                 token = torch.tensor([[ours[-1]]], device=device)
                 at = torch.full((3, 1, 1), position, device=device)
-                logits = model.logits(model(model.embed(token), at, state)[0, -1])
+                memory = PooledMemory(pools, [place], 1)
+                logits = model.logits(model(model.embed(token), at, memory)[0, -1])
+                place.num_tokens += 1
         yield close("last logits", logits.cpu(), expected["greedy_last_logits"], atol)
         yield close("greedy_ids", torch.tensor(ours), expected["greedy_ids"], 0.0)
         text = self._tokenizer.decode(ours, skip_special=False)
@@ -254,16 +263,26 @@ class _Hooks:
             handle.remove()
 
 
+def _one_place(model: Qwen35, num_tokens: int, device: torch.device) -> tuple[Pools, Place]:
+    """Memory for one sequence, at its beginning."""
+    page_tokens = 64
+    num_pages = -(-num_tokens // page_tokens)
+    pools = Pools(
+        model.memory_shape, model.dtype, device,
+        num_pages=num_pages, page_tokens=page_tokens, num_slots=1,
+    )  # fmt: skip
+    pools.clear_state(0)
+    return pools, Place(list(range(num_pages)), slot=0)
+
+
 def _unbatched(x: torch.Tensor) -> torch.Tensor:
     """The language model works on a batch of one, the tower on rows."""
     return x[0] if x.ndim == 3 else x
 
 
-def _state_checks(
-    state: SequenceState, expected: dict[str, torch.Tensor], atol: float
-) -> Iterator[Check]:
+def _state_checks(pools: Pools, expected: dict[str, torch.Tensor], atol: float) -> Iterator[Check]:
     """What serving keeps: the recurrent state, and the last three of the fixture's four columns."""
-    for i, layer in state.linear.items():
+    for i, layer in pools.states.items():
         name = f"state.layer.{i}"
         if f"{name}.recurrent" in expected:
             yield close(

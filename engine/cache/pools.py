@@ -1,0 +1,185 @@
+"""The tensors in which sequences are remembered on a device, and the copies that leave it.
+
+Keys and values lie in pages that a sequence owns alone, recurrent states in slots; who owns which
+is decided elsewhere (`pages.py` and the scheduler). A step sees them through PooledMemory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from ..attention.dense import causal_attention
+from ..layers.gated_delta import LinearState
+from ..models.memory import MemoryShape
+
+
+@dataclass(slots=True)
+class Place:
+    """Where one sequence lives: its pages in order, its state slot, and how far it has come."""
+
+    pages: list[int]
+    slot: int
+    num_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValues:
+    """Host copy of the keys and values of a run of tokens, by layer: [tokens, kv heads, dim]."""
+
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(k.nbytes + v.nbytes for k, v in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Host copy of the linear-attention states of a sequence, by layer."""
+
+    layers: tuple[LinearState, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(s.conv.nbytes + s.recurrent.nbytes for s in self.layers)
+
+
+class Pools:
+    """All sequences of one model on one device."""
+
+    def __init__(
+        self,
+        shape: MemoryShape,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        num_pages: int,
+        page_tokens: int,
+        num_slots: int,
+    ) -> None:
+        """Where nothing is remembered by a layer kind, its pages or slots cost nothing."""
+        self.page_tokens = page_tokens
+        self.device = device
+        rows = num_pages * page_tokens
+        self.keys_values = {
+            layer: tuple(
+                torch.empty(rows, each.kv_heads, each.head_dim, dtype=dtype, device=device)
+                for _ in range(2)
+            )
+            for layer, each in shape.attention.items()
+        }
+        self.states = {
+            layer: LinearState(
+                torch.empty(num_slots, *each.conv, dtype=dtype, device=device),
+                torch.empty(num_slots, *each.recurrent, dtype=torch.float32, device=device),
+            )
+            for layer, each in shape.linear.items()
+        }
+
+    def clear_state(self, slot: int) -> None:
+        """The state before the first token."""
+        for state in self.states.values():
+            state.conv[slot].zero_()
+            state.recurrent[slot].zero_()
+
+    def copy_out(self, place: Place, start: int, end: int) -> KeyValues:
+        """Host copy of the tokens from `start` to `end`."""
+        rows = self.rows(place.pages, start, end)
+        return KeyValues(
+            tuple((_copied(k[rows]), _copied(v[rows])) for k, v in self.keys_values.values())
+        )
+
+    def copy_in(self, place: Place, start: int, copy: KeyValues, num_tokens: int) -> None:
+        """The first `num_tokens` of a copy to the tokens from `start` on."""
+        rows = self.rows(place.pages, start, start + num_tokens)
+        for (k, v), (copied_k, copied_v) in zip(
+            self.keys_values.values(), copy.layers, strict=True
+        ):
+            k[rows] = copied_k[:num_tokens].to(self.device)
+            v[rows] = copied_v[:num_tokens].to(self.device)
+
+    def copy_states_out(self, slot: int) -> States:
+        return States(
+            tuple(
+                LinearState(_copied(state.conv[slot]), _copied(state.recurrent[slot]))
+                for state in self.states.values()
+            )
+        )
+
+    def copy_states_in(self, slot: int, copy: States) -> None:
+        for state, copied in zip(self.states.values(), copy.layers, strict=True):
+            state.conv[slot] = copied.conv.to(self.device)
+            state.recurrent[slot] = copied.recurrent.to(self.device)
+
+    def rows(self, pages: Sequence[int], start: int, end: int) -> slice | torch.Tensor:
+        """Row indices of a sequence's tokens: a slice, so a view, where its pages follow on."""
+        size = self.page_tokens
+        first, last = start // size, -(-end // size)
+        used = pages[first:last]
+        if all(b == a + 1 for a, b in pairwise(used)):
+            base = (used[0] - first) * size if used else 0
+            return slice(base + start, base + end)
+        rows = [pages[i // size] * size + i % size for i in range(start, end)]
+        return torch.tensor(rows, device=self.device)
+
+
+def _copied(x: torch.Tensor) -> torch.Tensor:
+    """A host tensor of its own, never a view of a pool."""
+    return x.to("cpu", copy=True)
+
+
+class PooledMemory:
+    """The step memory of models (`models/memory.py`) over pools: `num_new` tokens for each place.
+
+    The places must have pages for the new tokens; whoever made this counts them afterwards.
+    """
+
+    def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
+        self._pools = pools
+        self._all = [pools.rows(p.pages, 0, p.num_tokens + num_new) for p in places]
+        self._new = _joined(
+            [pools.rows(p.pages, p.num_tokens, p.num_tokens + num_new) for p in places],
+            pools.device,
+        )
+        self._slots = _slots([p.slot for p in places], pools.device)
+
+    def attend(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        keys, values = self._pools.keys_values[layer]
+        keys[self._new] = k.flatten(0, 1)
+        values[self._new] = v.flatten(0, 1)
+        # One sequence a call: what it computes cannot depend on who stands beside it.
+        outs = [
+            causal_attention(q[i : i + 1], keys[rows][None], values[rows][None], scale)
+            for i, rows in enumerate(self._all)
+        ]
+        return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+    def linear_state(self, layer: int) -> LinearState:
+        state = self._pools.states[layer]
+        return LinearState(state.conv[self._slots], state.recurrent[self._slots])
+
+    def keep_linear_state(self, layer: int, state: LinearState) -> None:
+        kept = self._pools.states[layer]
+        kept.conv[self._slots] = state.conv
+        kept.recurrent[self._slots] = state.recurrent
+
+
+def _slots(slots: list[int], device: torch.device) -> slice | torch.Tensor:
+    if all(b == a + 1 for a, b in pairwise(slots)):
+        return slice(slots[0], slots[-1] + 1)
+    return torch.tensor(slots, device=device)
+
+
+def _joined(rows: list[slice | torch.Tensor], device: torch.device) -> slice | torch.Tensor:
+    if len(rows) == 1:
+        return rows[0]
+    parts = [
+        torch.arange(r.start, r.stop, device=device) if isinstance(r, slice) else r for r in rows
+    ]
+    return torch.cat(parts)

@@ -1,0 +1,77 @@
+"""How the layers of a model reach what is remembered of the sequences in a step, and its shapes.
+
+A contract without an implementation: models know this, and nothing of pages, slots or batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import torch
+
+from ..layers.gated_delta import LinearState
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """What one full-attention layer remembers of a token: a key and a value per kv head."""
+
+    kv_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinearShape:
+    """What one linear-attention layer remembers of a sequence, whatever its length.
+
+    conv (kernel - 1, channels) in the model's dtype; recurrent (heads, key dim, value dim) float32.
+    """
+
+    conv: tuple[int, int]
+    recurrent: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShape:
+    """What a model remembers, by layer index."""
+
+    attention: Mapping[int, AttentionShape]
+    linear: Mapping[int, LinearShape]
+
+    def token_bytes(self, dtype: torch.dtype) -> int:
+        """Of one token, over all full-attention layers."""
+        values = sum(2 * each.kv_heads * each.head_dim for each in self.attention.values())
+        return values * dtype.itemsize
+
+    def state_bytes(self, dtype: torch.dtype) -> int:
+        """Of one sequence, over all linear-attention layers."""
+        conv = sum(prod(each.conv) for each in self.linear.values())
+        recurrent = sum(prod(each.recurrent) for each in self.linear.values())
+        return conv * dtype.itemsize + recurrent * torch.float32.itemsize
+
+
+class StepMemory(Protocol):
+    """One step: either many sequences of one token each, or one sequence of many tokens.
+
+    Batch row i is sequence i of the step, and goes on where the memory of that sequence ends.
+    """
+
+    def attend(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Remember k and v [batch, tokens, kv heads, dim]; attention over all remembered so far.
+
+        q [batch, tokens, heads, dim]; each token sees itself and all before it. Returns like q.
+        """
+        ...
+
+    def linear_state(self, layer: int) -> LinearState:
+        """What a linear-attention layer remembers of the batch; it may be written in place."""
+        ...
+
+    def keep_linear_state(self, layer: int, state: LinearState) -> None:
+        """The state after this step."""
+        ...
