@@ -1,10 +1,23 @@
-"""The two RMS norms of the Qwen3.5 family."""
+"""RMS norms: the plain one, and the two of the Qwen3.5 family."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, the product in float32, then back to the input's dtype."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = functional.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.eps)
+        return scaled.to(x.dtype)
 
 
 class ZeroCentredRMSNorm(nn.Module):
