@@ -38,7 +38,7 @@ generated: $(INSTALLED)
 	@$(BIN)/python -m cortex.cli.generated .
 
 verify: $(INSTALLED)
-	@for folder in qwen3_5 qwen3_5_text units preprocess chat; do \
+	@for folder in qwen3_5 qwen3_5_text qwen3 qwen2 llama units preprocess chat; do \
 		echo "tests/golden/$$folder"; $(BIN)/cortex verify tests/golden/$$folder || exit 1; \
 	done
 

@@ -63,10 +63,10 @@ class ServedModel:
 
     def _forbidden_ids(self, num_tokens: int) -> torch.Tensor:
         """Ids that are no tokens (padding of the embedding), and the picture places."""
-        config = self.model.config
-        forbidden = torch.zeros(config.text.vocab_size, dtype=torch.bool)
+        shape = self.model.shape
+        forbidden = torch.zeros(shape.vocab_size, dtype=torch.bool)
         forbidden[num_tokens:] = True
-        for token_id in (config.image_token_id, config.video_token_id):
+        for token_id in (shape.image_token_id, shape.video_token_id):
             if token_id is not None:
                 forbidden[token_id] = True
         return forbidden
@@ -74,19 +74,19 @@ class ServedModel:
     @torch.inference_mode()
     def start(self, prompt: Prompt) -> Sequence:
         """A sequence at its beginning. Raises InvalidRequest where pictures and places differ."""
-        config = self.model.config
+        shape = self.model.shape
         positions = rope_positions(
             prompt.token_ids,
             [image.grid_thw for image in prompt.images],
-            config.vision.merge_size if config.vision else 1,
-            config.image_token_id,
+            shape.vision.merge_size if shape.vision else 1,
+            shape.image_token_id,
         )
         counts = None
         if needs_counts(prompt.sampling):
-            counts = TokenCounts(config.text.vocab_size, list(prompt.token_ids), self._device)
+            counts = TokenCounts(shape.vocab_size, list(prompt.token_ids), self._device)
         num_pages = -(-(len(prompt.token_ids) + prompt.max_tokens) // _PAGE_TOKENS)
         pools = Pools(
-            self.model.memory_shape, self.model.dtype, self._device,
+            shape.memory, self.model.dtype, self._device,
             num_pages=num_pages, page_tokens=_PAGE_TOKENS, num_slots=1,
         )  # fmt: skip
         pools.clear_state(0)
@@ -112,7 +112,7 @@ class ServedModel:
         self, embeddings: torch.Tensor, token_ids: torch.Tensor, sequence: Sequence
     ) -> torch.Tensor:
         """Picture rows in the chunk's picture places; a picture is encoded when it is reached."""
-        places = (token_ids == self.model.config.image_token_id).nonzero()[:, 0]
+        places = (token_ids == self.model.shape.image_token_id).nonzero()[:, 0]
         needed = len(places)
         while sum(len(rows) for rows in sequence.image_rows) < needed:
             sequence.image_rows.append(self._encode_next_image(sequence))
@@ -123,7 +123,7 @@ class ServedModel:
         return embeddings
 
     def _encode_next_image(self, sequence: Sequence) -> torch.Tensor:
-        vision = self.model.config.vision
+        vision = self.model.shape.vision
         assert vision is not None
         image = sequence.pending_images.pop(0)
         patches = image_patches(

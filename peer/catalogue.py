@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
 _ARCHITECTURES: dict[EngineKind, tuple[str, ...]] = {
-    "torch": ("qwen3_5", "qwen3_5_text"),
+    "torch": ("llama", "qwen2", "qwen3", "qwen3_5", "qwen3_5_text"),
     "fake": ("fake",),
 }
 _EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}

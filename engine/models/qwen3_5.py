@@ -8,17 +8,21 @@ It knows nothing of tokenizers, templates or sampling.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from ..attention.dense import causal_attention
+from ..layers.attention import GroupedAttention
 from ..layers.gated_delta import LinearState, causal_conv_silu, gated_delta_rule
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
-from ..layers.rotary import inverse_frequencies, mrope_cos_sin, rotate
+from ..layers.rotary import cos_sin, inverse_frequencies
+from ..weights import WeightNames
+from .base import Architecture, ModelShape, ServableModel, VisionShape
 from .memory import AttentionShape, LinearShape, MemoryShape, StepMemory
-from .qwen3_5_config import Qwen35Config, TextConfig
+from .qwen3_5_config import Qwen35Config, TextConfig, parse_config
 from .qwen3_5_vision import VisionTower
 
 
@@ -97,56 +101,26 @@ def _heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
     return x.reshape(*x.shape[:-1], num_heads, -1)
 
 
-class GatedAttention(nn.Module):
-    """Full attention with per-head norms, partial rotary and a sigmoid gate on the output."""
-
-    def __init__(self, config: TextConfig) -> None:
-        super().__init__()
-        self.config = config
-        hidden, head_dim, eps = config.hidden_size, config.head_dim, config.rms_norm_eps
-        # Per head: head_dim rows of query, then head_dim rows of gate.
-        self.q_proj = nn.Linear(hidden, config.num_heads * 2 * head_dim, bias=False)
-        self.k_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=False)
-        self.v_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=False)
-        self.o_proj = nn.Linear(config.num_heads * head_dim, hidden, bias=False)
-        self.q_norm = ZeroCentredRMSNorm(head_dim, eps)
-        self.k_norm = ZeroCentredRMSNorm(head_dim, eps)
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        layer: int,
-        memory: StepMemory | None,
-    ) -> torch.Tensor:
-        head_dim = self.config.head_dim
-        query_gate = self.q_proj(x).unflatten(-1, (-1, 2 * head_dim))
-        q, gate = query_gate.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
-        k = self.k_proj(x).unflatten(-1, (-1, head_dim))
-        v = self.v_proj(x).unflatten(-1, (-1, head_dim))
-        q = rotate(self.q_norm(q), cos, sin)
-        k = rotate(self.k_norm(k), cos, sin)
-        if memory is None:
-            out = causal_attention(q, k, v, head_dim**-0.5)
-        else:
-            out = memory.attend(layer, q, k, v, head_dim**-0.5)
-        return self.o_proj((out * gate.sigmoid()).flatten(-2))
-
-
 class DecoderLayer(nn.Module):
     """h + mixer(norm(h)), then h + mlp(norm(h)). Exactly one of the two mixers exists."""
 
     def __init__(self, config: TextConfig, index: int) -> None:
         super().__init__()
         self.index = index
+        norm = partial(ZeroCentredRMSNorm, eps=config.rms_norm_eps)
         self.is_linear = config.layer_types[index] == "linear_attention"
         if self.is_linear:
             self.linear_attn = GatedDeltaNet(config)
         else:
-            self.self_attn = GatedAttention(config)
-        self.input_layernorm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
+            self.self_attn = GroupedAttention(
+                config.hidden_size,
+                config.num_heads,
+                AttentionShape(config.num_kv_heads, config.head_dim),
+                head_norm=norm,
+                has_gate=True,
+            )
+        self.input_layernorm = norm(config.hidden_size)
+        self.post_attention_layernorm = norm(config.hidden_size)
         self.mlp = SwiGLU(config.hidden_size, config.intermediate_size)
 
     def forward(
@@ -195,7 +169,7 @@ class LanguageModel(nn.Module):
         embeddings [batch, tokens, hidden]; positions int [3, batch, tokens].
         """
         self._inv_freq = self._inv_freq.to(embeddings.device)
-        cos, sin = mrope_cos_sin(positions, self._inv_freq, self.config.rope)
+        cos, sin = cos_sin(positions, self._inv_freq, self.config.rope)
         cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
         hidden = embeddings
         for layer in self.layers:
@@ -203,11 +177,24 @@ class LanguageModel(nn.Module):
         return self.norm(hidden)
 
 
-class Qwen35(nn.Module):
+def model_shape(config: Qwen35Config) -> ModelShape:
+    vision = config.vision
+    return ModelShape(
+        vocab_size=config.text.vocab_size,
+        memory=memory_shape(config.text),
+        vision=VisionShape(vision.patch_size, vision.merge_size, vision.temporal_patch_size)
+        if vision
+        else None,
+        image_token_id=config.image_token_id,
+        video_token_id=config.video_token_id,
+    )
+
+
+class Qwen35(ServableModel):
     """The whole checkpoint: language model, head, and the vision tower where there is one."""
 
     def __init__(self, config: Qwen35Config) -> None:
-        super().__init__()
+        super().__init__(model_shape(config))
         self.config = config
         self.language_model = LanguageModel(config.text)
         self.visual = VisionTower(config.vision) if config.vision else None
@@ -221,18 +208,12 @@ class Qwen35(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.language_model.embed_tokens.weight.dtype
 
-    @property
-    def memory_shape(self) -> MemoryShape:
-        return memory_shape(self.config.text)
-
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """[...] token ids to [..., hidden]."""
         return self.language_model.embed_tokens(token_ids)
 
     def encode_images(
         self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
     ) -> torch.Tensor:
-        """[patches, patch values] of all images, merge-block order, to [merged cells, hidden]."""
         assert self.visual is not None, "a text-only checkpoint never gets a prompt with images"
         return self.visual(patches, grids)
 
@@ -242,10 +223,28 @@ class Qwen35(nn.Module):
         positions: torch.Tensor,
         memory: StepMemory | None = None,
     ) -> torch.Tensor:
-        """Final hidden states; see LanguageModel.forward."""
         return self.language_model(embeddings, positions, memory)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[..., hidden] to float32 [..., vocab]."""
         head = self.lm_head or self.language_model.embed_tokens
         return functional.linear(hidden, head.weight).float()
+
+
+def weight_names(config: Qwen35Config) -> WeightNames:
+    """Published names say `model.language_model.`, or `model.` where the file is flat."""
+
+    def parameter(name: str) -> str | None:
+        if name.startswith("mtp."):
+            return None  # the draft head: nothing here drafts
+        if name == "lm_head.weight":
+            return None if config.text.tied_embeddings else name
+        if name.startswith("model.visual."):
+            return name.removeprefix("model.") if config.vision else None
+        if name.startswith("model.language_model."):
+            return name.removeprefix("model.")
+        return "language_model." + name.removeprefix("model.")
+
+    return WeightNames(parameter, ("linear_attn.A_log", "linear_attn.norm.weight"))
+
+
+QWEN3_5 = Architecture(parse_config, Qwen35, weight_names)

@@ -1,23 +1,39 @@
 """Which architecture a model folder holds, and how to build it.
 
-The one place that knows which architectures there are. There is one so far, so nothing is chosen.
+The one place that knows which architectures there are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..weights import OnProgress, WeightNames, load_weights
-from .qwen3_5 import Qwen35
-from .qwen3_5_config import read_config
+from ..errors import ModelInvalid
+from ..model_files import read_json_object
+from ..weights import OnProgress, load_weights
+from .base import Architecture, ServableModel
+from .llama import LLAMA
+from .qwen2 import QWEN2
+from .qwen3 import QWEN3
+from .qwen3_5 import QWEN3_5
+
+# By the model_type of config.json.
+ARCHITECTURES: Mapping[str, Architecture[Any]] = {
+    "llama": LLAMA,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+    "qwen3_5": QWEN3_5,
+    "qwen3_5_text": QWEN3_5,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    model: Qwen35
+    model: ServableModel
     weight_bytes: int
 
 
@@ -31,28 +47,23 @@ def load_model(
 
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
-    config = read_config(model_dir)
+    path = model_dir / "config.json"
+    raw = read_json_object(path)
+    architecture = _architecture(raw.get("model_type"), path)
+    config = architecture.parse_config(raw, str(path))
     with torch.device("meta"):
-        model = Qwen35(config)
-    names = WeightNames(
-        parameter=lambda name: _qwen3_5_parameter(
-            name, tied=config.text.tied_embeddings, has_vision=config.vision is not None
-        ),
-        keep_float32=("linear_attn.A_log", "linear_attn.norm.weight"),
-    )
+        model = architecture.build(config)
+    names = architecture.weight_names(config)
     weight_bytes = load_weights(model, model_dir, names, dtype, device, on_progress)
     model.eval()
     return LoadedModel(model, weight_bytes)
 
 
-def _qwen3_5_parameter(name: str, *, tied: bool, has_vision: bool) -> str | None:
-    """Published tensor name to parameter name: `model.language_model.`, or `model.` when flat."""
-    if name.startswith("mtp."):
-        return None  # the draft head: nothing here drafts
-    if name == "lm_head.weight":
-        return None if tied else name
-    if name.startswith("model.visual."):
-        return name.removeprefix("model.") if has_vision else None
-    if name.startswith("model.language_model."):
-        return name.removeprefix("model.")
-    return "language_model." + name.removeprefix("model.")
+def _architecture(model_type: object, path: Path) -> Architecture[Any]:
+    known = ARCHITECTURES.get(model_type) if isinstance(model_type, str) else None
+    if known is None:
+        raise ModelInvalid(
+            f"{path}: model_type {model_type!r} is not one this engine knows.",
+            f"known: {', '.join(sorted(ARCHITECTURES))}.",
+        )
+    return known

@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from ..cache.pools import Place, PooledMemory, Pools
 from ..images import prepare_image
-from ..models.qwen3_5 import Qwen35
+from ..models.base import ServableModel
 from ..models.registry import load_model
 from ..patches import image_patches
 from ..positions import rope_positions
@@ -24,9 +23,9 @@ from ..tokenizer import Tokenizer
 from ..types import PreparedImage
 from ..weights import read_tensors
 from .checks import CaseResult, Check, close, equal, run_case
+from .watched import Watched
 
 PIXEL_TOLERANCE = 1e-6
-_FIXTURE_CONV_COLUMNS = 4
 _MOST_GREEDY_STEPS = 16
 
 
@@ -71,7 +70,7 @@ class CheckpointCases:
         yield equal("rendered", rendered, case["rendered"])
         ours = self._tokenizer.encode(rendered)
         cells = iter(self._cells(image) for image in images)
-        pad = self._model.config.image_token_id
+        pad = self._model.shape.image_token_id
         expanded = [t for i in ours for t in [i] * (next(cells) if i == pad else 1)]
         yield equal("input_ids", expanded, token_ids)
 
@@ -101,25 +100,24 @@ class CheckpointCases:
     ) -> Iterator[Check]:
         model, device = self._model, self._device
         logits_atol = tolerance["float32_logits_atol"]
-        vision = model.config.vision
+        vision = model.shape.vision
         positions = rope_positions(
             token_ids,
             [image.grid_thw for image in images],
             vision.merge_size if vision else 1,
-            model.config.image_token_id,
+            model.shape.image_token_id,
         )
         axes = torch.tensor(positions.axes)
         if "position_ids" in expected:
             yield close("position_ids", axes, expected["position_ids"], 0.0)
             yield equal("rope_delta", positions.delta, case["rope_delta"])
-        seen: dict[str, torch.Tensor] = {}
-        with _Hooks(model, seen):
+        with Watched(model) as seen:
             embeddings = model.embed(torch.tensor(token_ids, device=device))
             if images:
                 grids = [image.grid_thw for image in images]
                 rows = model.encode_images(self._patches(images).to(device), grids)
                 seen["image_embeds"] = rows
-                places = torch.tensor(token_ids, device=device) == model.config.image_token_id
+                places = torch.tensor(token_ids, device=device) == model.shape.image_token_id
                 embeddings[places] = rows
             pools, place = _one_place(model, len(token_ids) + _MOST_GREEDY_STEPS, device)
             memory = PooledMemory(pools, [place], len(token_ids))
@@ -203,81 +201,16 @@ def _tolerance_of(name: str) -> str:
     return f"float32_{kind}_atol"
 
 
-class _Hooks:
-    """Collects what layers put out, under the fixture's names."""
-
-    def __init__(self, model: Qwen35, seen: dict[str, torch.Tensor]) -> None:
-        self._handles: list[Any] = []
-        named: dict[str, torch.nn.Module] = dict(cast(Any, model).named_modules())
-        places = {"hidden.final_norm": "language_model.norm"}
-        for i, kind in enumerate(model.config.text.layer_types):
-            layer = f"language_model.layers.{i}"
-            places[f"hidden.layer.{i}"] = layer
-            mixer = "linear_attn" if kind == "linear_attention" else "self_attn"
-            if kind == "linear_attention":
-                self._add_conv_hook(named[f"{layer}.linear_attn.in_proj_qkv"], i, seen)
-            places[f"mixer.layer.{i}"] = f"{layer}.{mixer}"
-        if model.config.vision:
-            places["vision.patch_embed"] = "visual.patch_embed"
-            places["vision.merged"] = "visual.merger"
-            for j in range(model.config.vision.depth):
-                places[f"vision.block.{j}"] = f"visual.blocks.{j}"
-            self._add_input_hook(named["visual.blocks.0"], "vision.blocks_in", seen)
-        self._add_input_hook(named["language_model.layers.0"], "hidden.embed", seen)
-        for name, place in places.items():
-            self._add_output_hook(named[place], name, seen)
-
-    def _add_output_hook(
-        self, module: torch.nn.Module, name: str, seen: dict[str, torch.Tensor]
-    ) -> None:
-        def keep(_module: object, _inputs: object, output: Any) -> None:
-            first = cast(torch.Tensor, output[0] if isinstance(output, tuple) else output)
-            seen[name] = _unbatched(first)
-
-        self._handles.append(module.register_forward_hook(keep))
-
-    def _add_input_hook(
-        self, module: torch.nn.Module, name: str, seen: dict[str, torch.Tensor]
-    ) -> None:
-        def keep(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
-            seen[name] = _unbatched(inputs[0])
-
-        self._handles.append(module.register_forward_pre_hook(keep))
-
-    def _add_conv_hook(
-        self, module: torch.nn.Module, layer: int, seen: dict[str, torch.Tensor]
-    ) -> None:
-        """The last four inputs of the short convolution, oldest first, channels first."""
-
-        def keep(_module: object, _inputs: object, output: torch.Tensor) -> None:
-            padded = functional.pad(output[0], (0, 0, _FIXTURE_CONV_COLUMNS, 0))
-            seen[f"state.layer.{layer}.conv"] = padded[-_FIXTURE_CONV_COLUMNS:].transpose(0, 1)
-
-        self._handles.append(module.register_forward_hook(keep))
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-
-def _one_place(model: Qwen35, num_tokens: int, device: torch.device) -> tuple[Pools, Place]:
+def _one_place(model: ServableModel, num_tokens: int, device: torch.device) -> tuple[Pools, Place]:
     """Memory for one sequence, at its beginning."""
     page_tokens = 64
     num_pages = -(-num_tokens // page_tokens)
     pools = Pools(
-        model.memory_shape, model.dtype, device,
+        model.shape.memory, model.dtype, device,
         num_pages=num_pages, page_tokens=page_tokens, num_slots=1,
     )  # fmt: skip
     pools.clear_state(0)
     return pools, Place(list(range(num_pages)), slot=0)
-
-
-def _unbatched(x: torch.Tensor) -> torch.Tensor:
-    """The language model works on a batch of one, the tower on rows."""
-    return x[0] if x.ndim == 3 else x
 
 
 def _state_checks(pools: Pools, expected: dict[str, torch.Tensor], atol: float) -> Iterator[Check]:

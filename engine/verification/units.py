@@ -12,7 +12,7 @@ import torch
 
 from ..layers.gated_delta import causal_conv_silu, gated_delta_rule
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
-from ..layers.rotary import RopeConfig, inverse_frequencies, mrope_cos_sin, rotate, vision_cos_sin
+from ..layers.rotary import RopeConfig, Yarn, cos_sin, inverse_frequencies, rotate, vision_cos_sin
 from ..models.qwen3_5_vision import merge_block_coordinates, resample_positions
 from ..positions import rope_positions
 from ..weights import read_tensors
@@ -111,8 +111,9 @@ def _rope_cases(folder: Path) -> Iterator[CaseResult]:
             theta=float(raw["rope_theta"]),
             rotary_dim=int(variant["head_dim"] * raw["partial_rotary_factor"]),
             mrope_section=(section[0], section[1], section[2]),
-            yarn_factor=float(raw.get("factor", 1.0)),
-            yarn_original_positions=int(raw.get("original_max_position_embeddings", 0)),
+            scaling=Yarn(float(raw["factor"]), int(raw["original_max_position_embeddings"]))
+            if raw["rope_type"] == "yarn"
+            else None,
         )
         t = _group(tensors, variant["variant"])
         yield run_case(f"rope {variant['variant']}", partial(_rope_checks, t, rope))
@@ -121,7 +122,7 @@ def _rope_cases(folder: Path) -> Iterator[CaseResult]:
 def _rope_checks(t: dict[str, torch.Tensor], rope: RopeConfig) -> Iterator[Check]:
     inv_freq = inverse_frequencies(rope)
     yield close("inv_freq", inv_freq, t["inv_freq"], _ROPE_ATOL)
-    cos, sin = mrope_cos_sin(t["positions"], inv_freq, rope)
+    cos, sin = cos_sin(t["positions"], inv_freq, rope)
     ours = {"cos": cos, "sin": sin}
     ours["q_rotated"], ours["k_rotated"] = (rotate(t[n], cos, sin) for n in ("q", "k"))
     is_small = (t["positions"] < _LARGE_POSITION).all(dim=0)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import ModelInvalid
-from cortex.engine.models.qwen3_5_config import parse_config, read_config
+from cortex.engine.layers.rotary import Yarn
+from cortex.engine.models.qwen3_5_config import parse_config
 
 
 @pytest.fixture
@@ -66,13 +67,6 @@ def test_a_missing_field_is_named(raw: dict[str, Any]) -> None:
         parse_config(raw)
 
 
-def test_another_architecture_is_named_with_those_that_are_known(raw: dict[str, Any]) -> None:
-    with pytest.raises(ModelInvalid, match="qwen4_exp") as caught:
-        parse_config({**raw, "model_type": "qwen4_exp"})
-
-    assert "qwen3_5" in caught.value.hint
-
-
 def test_old_spellings_mean_the_same(raw: dict[str, Any]) -> None:
     old = copy.deepcopy(raw)
     rope = old["text_config"].pop("rope_parameters")
@@ -97,11 +91,4 @@ def test_yarn_is_read(raw: dict[str, Any]) -> None:
         "original_max_position_embeddings": 262144,
     }
 
-    assert parse_config(raw).text.rope.yarn_factor == 4.0
-
-
-def test_a_config_that_is_no_json_is_refused_with_its_path(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{")
-
-    with pytest.raises(ModelInvalid, match=r"config\.json"):
-        read_config(tmp_path)
+    assert parse_config(raw).text.rope.scaling == Yarn(4.0, 262144)

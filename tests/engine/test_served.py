@@ -123,7 +123,7 @@ def test_resumed_tokens_lead_to_the_same_next_token_bit_for_bit(
 
 def test_padding_ids_and_picture_places_are_never_chosen(served: ServedModel) -> None:
     sequence = prefilled(served, prompt_of([5, 6, 7]), 512)
-    image_id = served.model.config.image_token_id
+    image_id = served.model.shape.image_token_id
     assert sequence.logits is not None and image_id is not None
     sequence.logits = sequence.logits.clone()
     sequence.logits[[image_id, 1080]] = 1e9  # 1080 is beyond the tokenizer's 1033 tokens
@@ -132,7 +132,7 @@ def test_padding_ids_and_picture_places_are_never_chosen(served: ServedModel) ->
 
 
 def test_a_prompt_with_more_places_than_pictures_is_refused(served: ServedModel) -> None:
-    image_id = served.model.config.image_token_id
+    image_id = served.model.shape.image_token_id
     assert image_id is not None
 
     with pytest.raises(InvalidRequest, match="more picture places"):

@@ -13,7 +13,10 @@ from cortex.engine.errors import InvalidRequest
 from cortex.engine.verify import verify_folder
 from cortex.engine.weights import read_tensors
 
-FOLDERS = {"qwen3_5": 17, "qwen3_5_text": 11, "units": 26, "preprocess": 19, "chat": 53}
+FOLDERS = {
+    "qwen3_5": 17, "qwen3_5_text": 11, "qwen3": 11, "qwen2": 3, "llama": 3,
+    "units": 26, "preprocess": 19, "chat": 53,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -1,0 +1,69 @@
+"""Full attention as the families have it: grouped queries, rotary, and what each adds to that.
+
+Biases on q, k and v (Qwen2), a norm on every head's query and key (Qwen3), a sigmoid gate on the
+output (Qwen3.5). Where the keys and values of earlier tokens lie is the memory's to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ..attention.dense import causal_attention
+from ..models.memory import AttentionShape, StepMemory
+from .rotary import rotate
+
+
+class GroupedAttention(nn.Module):
+    """Query heads in groups, each group sharing one head of keys and values."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        shape: AttentionShape,
+        *,
+        qkv_bias: bool = False,
+        head_norm: Callable[[int], nn.Module] | None = None,
+        has_gate: bool = False,
+    ) -> None:
+        """`head_norm` makes a norm of a head's size; one for queries and one for keys."""
+        super().__init__()
+        self.head_dim = shape.head_dim
+        self.has_gate = has_gate
+        query_size, key_size = num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        # With a gate, per head: head_dim rows of query, then head_dim rows of gate.
+        self.q_proj = nn.Linear(hidden_size, query_size * (1 + has_gate), bias=qkv_bias)
+        self.k_proj = nn.Linear(hidden_size, key_size, bias=qkv_bias)
+        self.v_proj = nn.Linear(hidden_size, key_size, bias=qkv_bias)
+        self.o_proj = nn.Linear(query_size, hidden_size, bias=False)
+        self.q_norm = head_norm(shape.head_dim) if head_norm else nn.Identity()
+        self.k_norm = head_norm(shape.head_dim) if head_norm else nn.Identity()
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        layer: int,
+        memory: StepMemory | None,
+    ) -> torch.Tensor:
+        """x [batch, tokens, hidden]; cos, sin [batch, tokens, 1, rotary dim]; like x."""
+        head_dim = self.head_dim
+        gate: torch.Tensor | None = None
+        q = self.q_proj(x).unflatten(-1, (-1, head_dim * (1 + self.has_gate)))
+        if self.has_gate:
+            q, gate = q.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
+        k = self.k_proj(x).unflatten(-1, (-1, head_dim))
+        v = self.v_proj(x).unflatten(-1, (-1, head_dim))
+        q = rotate(self.q_norm(q), cos, sin)
+        k = rotate(self.k_norm(k), cos, sin)
+        if memory is None:
+            out = causal_attention(q, k, v, head_dim**-0.5)
+        else:
+            out = memory.attend(layer, q, k, v, head_dim**-0.5)
+        if gate is not None:
+            out = out * gate.sigmoid()
+        return self.o_proj(out.flatten(-2))

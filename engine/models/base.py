@@ -1,0 +1,99 @@
+"""What the engine asks of every model, and what an architecture has to say to become one.
+
+Pools, budget, scheduler, sampler and verification know models by this alone; which architectures
+there are is the registry's to know.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from ..weights import WeightNames
+from .memory import MemoryShape, StepMemory
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, slots=True)
+class VisionShape:
+    """How a picture is cut: square patches, of which merge x merge become one cell."""
+
+    patch_size: int
+    merge_size: int
+    temporal_patch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What a model is made for. `vision` is None where it sees no pictures.
+
+    The embedding may be padded: ids from the tokenizer's size up to `vocab_size` are no tokens. A
+    model without vision may still have picture tokens in its vocabulary.
+    """
+
+    vocab_size: int
+    memory: MemoryShape
+    vision: VisionShape | None = None
+    image_token_id: int | None = None
+    video_token_id: int | None = None
+
+
+class ServableModel(nn.Module, ABC):
+    """A language model in steps. Modules are named as the published tensors are.
+
+    Calling it gives final hidden states [batch, tokens, hidden] of embeddings of that shape, for
+    positions int [3, batch, tokens] (time, height, width; one and the same for text, and models
+    with one position a token read the first). What came before is in `memory`; without one, the
+    tokens are the beginning, and nothing is remembered (training).
+    """
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of activations; single weights may be kept in a wider one."""
+
+    @abstractmethod
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """[...] token ids to [..., hidden]."""
+
+    def encode_images(
+        self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
+    ) -> torch.Tensor:
+        """[patches, patch values] of all images, merge-block order, to [merged cells, hidden]."""
+        raise AssertionError("a model without vision never gets a prompt with images")
+
+    @abstractmethod
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: torch.Tensor,
+        memory: StepMemory | None = None,
+    ) -> torch.Tensor: ...
+
+    @abstractmethod
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[..., hidden] to float32 [..., vocab]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture(Generic[Config]):
+    """How a folder of one architecture becomes a model.
+
+    `parse_config` takes config.json's object and its name for errors, and raises ModelInvalid for
+    what cannot be served exactly; `build` makes a model without weights; `weight_names` says where
+    each tensor of the files belongs, and which are known extras.
+    """
+
+    parse_config: Callable[[Mapping[str, Any], str], Config]
+    build: Callable[[Config], ServableModel]
+    weight_names: Callable[[Config], WeightNames]

@@ -1,0 +1,176 @@
+"""The plain dense decoder, which several families are but for a switch or two.
+
+Pre-norm layers of grouped attention and SwiGLU, plain RMS norms, one position a token. A family's
+own file reads its config and says which switches it sets. Knows nothing of tokenizers or sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ..errors import ModelInvalid
+from ..layers.attention import GroupedAttention
+from ..layers.mlp import SwiGLU
+from ..layers.norms import RMSNorm
+from ..layers.rotary import RopeConfig, cos_sin, inverse_frequencies
+from ..weights import WeightNames
+from .base import ModelShape, ServableModel
+from .fields import ConfigFields
+from .memory import AttentionShape, MemoryShape, StepMemory
+from .rope_fields import read_rope
+
+
+@dataclass(frozen=True, slots=True)
+class PlainConfig:
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    attention: AttentionShape
+    rms_norm_eps: float
+    rope: RopeConfig
+    tied_embeddings: bool
+    qkv_bias: bool
+    has_head_norms: bool
+
+
+def take_plain_config(
+    fields: ConfigFields,
+    *,
+    head_dim: int | None = None,
+    qkv_bias: bool = False,
+    has_head_norms: bool = False,
+) -> PlainConfig:
+    """The fields that all these families share; the caller takes its own and then calls done.
+
+    `head_dim` is given by families that always state it; the others may leave it to the division.
+    """
+    fields.expect("hidden_act", "silu")
+    hidden_size, num_heads = fields.take_int("hidden_size"), fields.take_int("num_attention_heads")
+    head_dim = head_dim or fields.take_int("head_dim", hidden_size // num_heads)
+    config = PlainConfig(
+        vocab_size=fields.take_int("vocab_size"),
+        hidden_size=hidden_size,
+        intermediate_size=fields.take_int("intermediate_size"),
+        num_layers=fields.take_int("num_hidden_layers"),
+        num_heads=num_heads,
+        attention=AttentionShape(fields.take_int("num_key_value_heads"), head_dim),
+        rms_norm_eps=fields.take_number("rms_norm_eps"),
+        rope=read_rope(fields, head_dim),
+        tied_embeddings=fields.take_flag("tie_word_embeddings", False),
+        qkv_bias=qkv_bias,
+        has_head_norms=has_head_norms,
+    )
+    if config.num_heads % config.attention.kv_heads:
+        raise ModelInvalid(
+            f"{fields.where}: num_attention_heads = {config.num_heads} is no multiple of "
+            f"num_key_value_heads = {config.attention.kv_heads}."
+        )
+    layer_types = fields.take_list("layer_types", None)
+    if layer_types is not None and layer_types != ["full_attention"] * config.num_layers:
+        fields.refuse("layer_types", layer_types)
+    return config
+
+
+class PlainLayer(nn.Module):
+    """h + attention(norm(h)), then h + mlp(norm(h))."""
+
+    def __init__(self, config: PlainConfig, index: int) -> None:
+        super().__init__()
+        self.index = index
+        norm = partial(RMSNorm, eps=config.rms_norm_eps)
+        self.self_attn = GroupedAttention(
+            config.hidden_size,
+            config.num_heads,
+            config.attention,
+            qkv_bias=config.qkv_bias,
+            head_norm=norm if config.has_head_norms else None,
+        )
+        self.mlp = SwiGLU(config.hidden_size, config.intermediate_size)
+        self.input_layernorm = norm(config.hidden_size)
+        self.post_attention_layernorm = norm(config.hidden_size)
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        memory: StepMemory | None,
+    ) -> torch.Tensor:
+        x = self.input_layernorm(hidden)
+        hidden = hidden + self.self_attn(x, cos, sin, self.index, memory)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+
+class PlainDecoder(nn.Module):
+    """Embeddings, layers and the final norm."""
+
+    def __init__(self, config: PlainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(PlainLayer(config, i) for i in range(config.num_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        # Not a buffer: it must stay float32 and never travel with the weights.
+        self._inv_freq = inverse_frequencies(config.rope)
+
+    def forward(
+        self, embeddings: torch.Tensor, positions: torch.Tensor, memory: StepMemory | None
+    ) -> torch.Tensor:
+        self._inv_freq = self._inv_freq.to(embeddings.device)
+        cos, sin = cos_sin(positions, self._inv_freq, self.config.rope)
+        cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
+        hidden = embeddings
+        for layer in self.layers:
+            hidden = layer(hidden, cos, sin, memory)
+        return self.norm(hidden)
+
+
+class PlainModel(ServableModel):
+    """The whole checkpoint: decoder and head, the head's weights its own or the embedding's."""
+
+    def __init__(self, config: PlainConfig) -> None:
+        attention = {i: config.attention for i in range(config.num_layers)}
+        super().__init__(ModelShape(config.vocab_size, MemoryShape(attention, linear={})))
+        self.model = PlainDecoder(config)
+        self.lm_head = (
+            None
+            if config.tied_embeddings
+            else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.embed_tokens.weight.dtype
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        return self.model.embed_tokens(token_ids)
+
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: torch.Tensor,
+        memory: StepMemory | None = None,
+    ) -> torch.Tensor:
+        return self.model(embeddings, positions, memory)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        head = self.lm_head or self.model.embed_tokens
+        return functional.linear(hidden, head.weight).float()
+
+
+def plain_weight_names(config: PlainConfig) -> WeightNames:
+    """Parameters are named as the tensors are; a tied head may lie in the files all the same."""
+
+    def parameter(name: str) -> str | None:
+        is_extra = config.tied_embeddings and name == "lm_head.weight"
+        # Older files hold the rotary frequencies, which follow from the config.
+        return None if is_extra or name.endswith(".rotary_emb.inv_freq") else name
+
+    return WeightNames(parameter, keep_float32=())
