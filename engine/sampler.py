@@ -1,127 +1,127 @@
-"""Logits to a token: penalties, temperature, the truncations, and noise that can be repeated.
+"""Logits to tokens, a whole batch at once: what each request asked, and nothing of its neighbours.
 
-The noise of a draw is a pure function of (seed, position, token id): the same request continued
-elsewhere, from the same tokens, draws the same next token. Truncations apply in the customary
-order: temperature, top-k, top-p, min-p.
+A row's result is a pure function of the row: the same bits alone, in any batch and at any place in
+it, and the noise of a draw is a pure function of (seed, position, token id). So a request that is
+continued elsewhere from the same tokens draws the same next token. Log probabilities are the
+model's own: of its scores as they were before penalties, biases, masks and temperature.
+
+Knows no sequence and no model; whoever calls says what a row's position and tokens so far are.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 
-from .types import Sampling
+from .sampling.adjusting import TokenCounts, adjust, asks_nothing
+from .sampling.drawing import Draw, draw, take
+from .sampling.largest import largest, top
+from .sampling.noise import noise_key
+from .types import MAX_TOP_LOGPROBS, Sampling, TokenScores
 
-_MASK_64 = (1 << 64) - 1
-
-
-class TokenCounts:
-    """How often each token stands in the prompt (seen at all) and in the answer so far."""
-
-    def __init__(self, vocab_size: int, prompt_ids: list[int], device: torch.device) -> None:
-        self.seen = torch.zeros(vocab_size, dtype=torch.bool, device=device)
-        self.seen[torch.tensor(sorted(set(prompt_ids)), dtype=torch.long, device=device)] = True
-        self.answered = torch.zeros(vocab_size, dtype=torch.float32, device=device)
-
-    def add(self, token_id: int) -> None:
-        self.seen[token_id] = True
-        self.answered[token_id] += 1
+# What stands for minus infinity, which JSON cannot say.
+_LOWEST_LOGPROB = -9999.0
 
 
-def needs_counts(sampling: Sampling) -> bool:
-    """Whether any penalty looks at the tokens so far."""
-    return (
-        sampling.presence_penalty != 0.0
-        or sampling.frequency_penalty != 0.0
-        or sampling.repetition_penalty != 1.0
-    )
+@dataclass(frozen=True, slots=True)
+class SamplingRow:
+    """What one row of logits is chosen by. `position` is the new token's index in its sequence.
 
-
-def choose_token(
-    logits: torch.Tensor,
-    sampling: Sampling,
-    position: int,
-    forbidden: torch.Tensor,
-    counts: TokenCounts | None,
-) -> int:
-    """The next token id.
-
-    logits float32 [vocab], left as they are; forbidden bool [vocab], never chosen; position is the
-    index of the token in its sequence; counts are needed where `needs_counts` says so.
+    `counts` are needed where `needs_counts` says so. `banned_ids` may not come now. `mask` is a
+    grammar's word on what may: int32 [vocab / 32, rounded up], a bit for each token, from the
+    lowest bit of the first word on. `top_logprobs` None asks for no log probabilities, a number
+    for the chosen token's and those of so many of the best.
     """
-    logits = logits.masked_fill(forbidden, float("-inf"))
-    if counts is not None:
-        logits = _penalised(logits, sampling, counts)
-    if sampling.temperature == 0.0:
-        return int(logits.argmax())
-    logits = _truncated(logits / sampling.temperature, sampling)
-    return int(
-        (logits + gumbel_noise(len(logits), sampling.seed, position, logits.device)).argmax()
-    )
+
+    sampling: Sampling
+    position: int
+    counts: TokenCounts | None = None
+    banned_ids: tuple[int, ...] = ()
+    mask: torch.Tensor | None = None
+    top_logprobs: int | None = None
 
 
-def _penalised(logits: torch.Tensor, sampling: Sampling, counts: TokenCounts) -> torch.Tensor:
-    """Repetition penalty (Keskar et al., 2019) on all seen; the other two on the answer's own."""
-    if sampling.repetition_penalty != 1.0:
-        factor = sampling.repetition_penalty
-        weakened = torch.where(logits > 0, logits / factor, logits * factor)
-        logits = torch.where(counts.seen, weakened, logits)
-    logits = logits - sampling.frequency_penalty * counts.answered
-    return logits - sampling.presence_penalty * (counts.answered > 0)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    token_id: int
+    scores: TokenScores | None = None
 
 
-def _truncated(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """-inf for what top-k, top-p and min-p leave out. The best token always stays."""
-    if 0 < sampling.top_k < len(logits):
-        kth_best = logits.topk(sampling.top_k).values[-1]
-        logits = logits.masked_fill(logits < kth_best, float("-inf"))
-    if sampling.top_p < 1.0:
-        ordered, order = logits.sort(descending=True, stable=True)
-        probabilities = ordered.softmax(dim=-1)
-        # A token stays while the mass before it is below top_p.
-        dropped = probabilities.cumsum(dim=-1) - probabilities >= sampling.top_p
-        dropped[0] = False
-        logits = logits.masked_fill(
-            torch.zeros_like(dropped).scatter(0, order, dropped), float("-inf")
+def choose_tokens(
+    logits: torch.Tensor, rows: Sequence[SamplingRow], forbidden_ids: torch.Tensor
+) -> list[Chosen | None]:
+    """The next token of each row; None where there is none to choose.
+
+    That is a row whose logits are not numbers, or one in which everything is forbidden.
+    logits float32 [rows, vocab], in which nothing is changed but that forbidden_ids int64 [ids],
+    which no row may ever get, become -inf.
+    """
+    logits.index_fill_(1, forbidden_ids, float("-inf"))
+    token_ids: list[int | None] = [None] * len(rows)
+    plain = [place for place, row in enumerate(rows) if asks_nothing(row)]
+    _choose_into(token_ids, logits, rows, plain)
+    if len(plain) < len(rows):
+        others = [place for place, row in enumerate(rows) if not asks_nothing(row)]
+        adjusted = logits[torch.tensor(others, device=logits.device)]
+        adjust(adjusted, [rows[place] for place in others])
+        found: list[int | None] = [None] * len(others)
+        _choose_into(found, adjusted, [rows[place] for place in others], range(len(others)))
+        for place, token_id in zip(others, found, strict=True):
+            token_ids[place] = token_id
+    scores = _score(logits, rows, token_ids)
+    return [
+        None if token_id is None else Chosen(token_id, scores.get(place))
+        for place, token_id in enumerate(token_ids)
+    ]
+
+
+def _choose_into(
+    token_ids: list[int | None],
+    scores: torch.Tensor,
+    rows: Sequence[SamplingRow],
+    places: Sequence[int],
+) -> None:
+    """Choose for some of the rows: the greedy ones by one maximum, the others by drawing."""
+    greedy = [place for place in places if rows[place].sampling.temperature == 0.0]
+    if greedy:
+        values, ids = largest(take(scores, greedy))
+        for place, value, token_id in zip(greedy, values.tolist(), ids.tolist(), strict=True):
+            if math.isfinite(value):
+                token_ids[place] = token_id
+    drawn = [place for place in places if rows[place].sampling.temperature != 0.0]
+    if drawn:
+        draws = [
+            Draw(row.sampling, noise_key(row.sampling.seed, row.position))
+            for row in (rows[place] for place in drawn)
+        ]
+        for place, token_id in zip(drawn, draw(take(scores, drawn), draws), strict=True):
+            token_ids[place] = token_id
+
+
+def _score(
+    logits: torch.Tensor, rows: Sequence[SamplingRow], token_ids: Sequence[int | None]
+) -> dict[int, TokenScores]:
+    """Log probabilities by the places of the rows that asked for them."""
+    asked = [
+        (place, row.top_logprobs, token_id)
+        for place, (row, token_id) in enumerate(zip(rows, token_ids, strict=True))
+        if row.top_logprobs is not None and token_id is not None
+    ]
+    if not asked:
+        return {}
+    logprobs = take(logits, [place for place, _, _ in asked]).log_softmax(dim=-1)
+    logprobs = logprobs.clamp_(min=_LOWEST_LOGPROB)
+    chosen_ids = torch.tensor([[token_id] for _, _, token_id in asked], device=logits.device)
+    chosen = logprobs.gather(1, chosen_ids)[:, 0].tolist()
+    # Always as many, so that equals among the last are the same whoever asks beside.
+    values, ids = top(logprobs, min(MAX_TOP_LOGPROBS, logits.shape[1]))
+    best = zip(ids.tolist(), values.tolist(), strict=True)
+    return {
+        place: TokenScores(logprob, tuple(zip(top_ids[:count], top_values[:count], strict=True)))
+        for (place, count, _), logprob, (top_ids, top_values) in zip(
+            asked, chosen, best, strict=True
         )
-    if sampling.min_p > 0.0:
-        probabilities = logits.softmax(dim=-1)
-        floor = sampling.min_p * probabilities.max()
-        logits = logits.masked_fill(probabilities < floor, float("-inf"))
-    return logits
-
-
-def gumbel_noise(size: int, seed: int, position: int, device: torch.device) -> torch.Tensor:
-    """Standard Gumbel noise, float32 [size], from a counter: -ln(-ln(u)), u in (0, 1)."""
-    key = _mix(_mix(seed & _MASK_64) ^ (position & _MASK_64))
-    key = key - (1 << 64) if key >= 1 << 63 else key
-    counter = torch.arange(size, dtype=torch.int64, device=device) * -7046029254386353131 + key
-    bits = _mix_tensor(counter)
-    return _gumbel(bits)
-
-
-def _gumbel(bits: torch.Tensor) -> torch.Tensor:
-    """int64 random bits to float32 noise, finite whatever the bits.
-
-    23 of them: with a half added, one more would round up to u = 1 and infinite noise.
-    """
-    uniform = ((bits >> 41) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
-    return -(-uniform.log()).log()
-
-
-def _mix(x: int) -> int:
-    """The finaliser of SplitMix64 (Steele et al., 2014)."""
-    x = (x + 0x9E3779B97F4A7C15) & _MASK_64
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK_64
-    return x ^ (x >> 31)
-
-
-def _mix_tensor(x: torch.Tensor) -> torch.Tensor:
-    """As _mix without the first addition, on int64 bits: products wrap, shifts are made logical."""
-    x = (x ^ _shifted(x, 30)) * -4658895280553007687
-    x = (x ^ _shifted(x, 27)) * -7723592293110705685
-    return x ^ _shifted(x, 31)
-
-
-def _shifted(x: torch.Tensor, bits: int) -> torch.Tensor:
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    }

@@ -12,10 +12,12 @@ from dataclasses import replace
 import torch
 
 from .cache.pools import Place, PooledMemory, Pools
+from .errors import EngineFailed
 from .models.registry import LoadedModel
 from .patches import image_patches
 from .positions import RopePositions, rope_positions
-from .sampler import TokenCounts, choose_token, needs_counts
+from .sampler import SamplingRow, choose_tokens
+from .sampling.adjusting import TokenCounts, needs_counts
 from .types import Prompt
 
 PREFILL_CHUNK_TOKENS = 512
@@ -64,12 +66,10 @@ class ServedModel:
     def _forbidden_ids(self, num_tokens: int) -> torch.Tensor:
         """Ids that are no tokens (padding of the embedding), and the picture places."""
         shape = self.model.shape
-        forbidden = torch.zeros(shape.vocab_size, dtype=torch.bool)
-        forbidden[num_tokens:] = True
-        for token_id in (shape.image_token_id, shape.video_token_id):
-            if token_id is not None:
-                forbidden[token_id] = True
-        return forbidden
+        padding = range(num_tokens, shape.vocab_size)
+        places = (shape.image_token_id, shape.video_token_id)
+        forbidden = sorted({*padding, *(p for p in places if p is not None)})
+        return torch.tensor(forbidden, dtype=torch.long)
 
     @torch.inference_mode()
     def start(self, prompt: Prompt) -> Sequence:
@@ -83,7 +83,7 @@ class ServedModel:
         )
         counts = None
         if needs_counts(prompt.sampling):
-            counts = TokenCounts(shape.vocab_size, list(prompt.token_ids), self._device)
+            counts = TokenCounts(prompt.token_ids, self._device)
         num_pages = -(-(len(prompt.token_ids) + prompt.max_tokens) // _PAGE_TOKENS)
         pools = Pools(
             shape.memory, self.model.dtype, self._device,
@@ -137,8 +137,11 @@ class ServedModel:
         """The next token of a prefilled sequence; feed it to go on."""
         assert sequence.logits is not None, "choose before the prompt is done"
         position = len(sequence.prompt.token_ids) + sequence.num_answered
-        sampling = sequence.prompt.sampling
-        return choose_token(sequence.logits, sampling, position, self._forbidden, sequence.counts)
+        row = SamplingRow(sequence.prompt.sampling, position, sequence.counts)
+        chosen = choose_tokens(sequence.logits[None], [row], self._forbidden)[0]
+        if chosen is None:
+            raise EngineFailed("the model's scores are no numbers", "check the weights: verify")
+        return chosen.token_id
 
     @torch.inference_mode()
     def feed(self, sequence: Sequence, token_id: int) -> None:

@@ -12,6 +12,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "cancelled"]
 Capability = Literal["text", "vision"]
 
+# How many of the best tokens' log probabilities a request may ask for.
+MAX_TOP_LOGPROBS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
@@ -70,7 +73,10 @@ class SamplingWish:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """A wish resolved against the model's defaults. Temperature 0 is greedy, top_k 0 is off."""
+    """A wish resolved against the model's defaults. Temperature 0 is greedy, top_k 0 is off.
+
+    `logit_bias` is added to the scores of these token ids.
+    """
 
     seed: int
     temperature: float = 1.0
@@ -80,6 +86,15 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """The model's log probabilities at one token: its own, and those of the best as (id, it)."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
