@@ -19,7 +19,8 @@ import torch
 from .answer import AnswerText
 from .child import Send, run_child
 from .errors import EngineFailed
-from .loop import DeviceEvent, DeviceLoop, ModelLoaded, NewToken, Started
+from .events import DeviceEvent, ModelLoaded, NewToken, Started
+from .loop import DeviceLoop
 from .messages import (
     Alive,
     Cancel,

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
-from cortex.engine.models.registry import load_model
+from cortex.engine.errors import EngineFailed
+from cortex.engine.events import NewToken
+from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.prompt import build_prompt
-from cortex.engine.served import ServedModel
+from cortex.engine.serving import load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from training.nano import CONTEXT_TOKENS
@@ -24,23 +26,21 @@ class Reader:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
-        self._device = torch.device(device)
-        loaded = load_model(folder, torch.float32, self._device)
-        self._served = ServedModel(loaded, self._text.tokenizer.vocab_size, self._device)
+        self._service = load_service(folder, torch.device(device)).service
 
     def answer(self, png: bytes | None, question: str) -> str:
         picture = () if png is None else (ImagePart(png),)
         message = Message("user", (*picture, TextPart(question)))
-        request = ChatRequest("cortex-nano", (message,), seed=0, now_s=0)
+        request = ChatRequest(
+            "cortex-nano", (message,), seed=0, now_s=0, max_tokens=MAX_ANSWER_TOKENS
+        )
         prompt = build_prompt(self._text, request, CONTEXT_TOKENS).prompt
-        sequence = self._served.start(prompt)
-        while not sequence.is_prefilled:
-            self._served.prefill_chunk(sequence)
+        self._service.add(Generate("question", 0, "cortex-nano", b""), prompt, now_s=0.0)
         token_ids: list[int] = []
-        while len(token_ids) < MAX_ANSWER_TOKENS:
-            token_id = self._served.choose(sequence)
-            if token_id in prompt.stop_token_ids:
-                break
-            token_ids.append(token_id)
-            self._served.feed(sequence, token_id)
+        while self._service.has_work:
+            for event in self._service.step(now_s=0.0):
+                if isinstance(event, GenerateFailed):
+                    raise EngineFailed(event.error.message)
+                if isinstance(event, NewToken) and event.token_id is not None:
+                    token_ids.append(event.token_id)
         return self._text.tokenizer.decode(token_ids)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
-from cortex.engine.served import ServedModel
-from cortex.engine.tokenizer import Tokenizer
 
 # One: tiny models gain nothing from two, and lose much where two fight over the cores.
 torch.set_num_threads(1)
@@ -21,9 +20,12 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(golden: Path) -> ServedModel:
-    """The small vision checkpoint in float32, ready to be asked."""
-    cpu = torch.device("cpu")
-    folder = golden / "qwen3_5"
-    num_tokens = Tokenizer(folder / "tokenizer.json").vocab_size
-    return ServedModel(load_model(folder, torch.float32, cpu), num_tokens, cpu)
+def golden_model(golden: Path) -> ServableModel:
+    """The small hybrid vision checkpoint in float32."""
+    return load_model(golden / "qwen3_5", torch.float32, torch.device("cpu")).model
+
+
+@pytest.fixture(scope="session")
+def dense_model(golden: Path) -> ServableModel:
+    """The small checkpoint without linear attention in float32."""
+    return load_model(golden / "qwen3", torch.float32, torch.device("cpu")).model

@@ -18,7 +18,7 @@ import torch
 from cortex.engine.child import serve
 from cortex.engine.errors import EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
-from cortex.engine.loop import MAX_RUNNING, DeviceLoop
+from cortex.engine.loop import DeviceLoop
 from cortex.engine.messages import (
     Alive,
     Cancel,
@@ -35,6 +35,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
+from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.worker import Worker
@@ -253,7 +254,7 @@ async def test_a_dead_device_thread_ends_the_process(
     def broken(_: DeviceLoop) -> None:
         raise RuntimeError("sticky")
 
-    monkeypatch.setattr(DeviceLoop, "_admit", broken)
+    monkeypatch.setattr(DeviceLoop, "_take_jobs", broken)
     engine.say(Load("job", "m", str(golden / "qwen3_5")))
 
     with pytest.raises(EngineFailed, match="device thread"):

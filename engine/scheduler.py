@@ -1,0 +1,149 @@
+"""Who runs next: admission, the token budget of a step, and who gives way when memory ends.
+
+Plain numbers and no torch. Bytes come before slots: a sequence that has pages for its prompt and a
+slot for its state runs; the others wait in order of priority and arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .cache.pages import PageAllocator
+from .sequence import Sequence
+
+# A waiting request gains one step of priority in this time, so that none waits for ever.
+AGING_S = 30.0
+# Pages for so many tokens of an answer are taken at once, that they may follow on each other.
+_EXPECTED_ANSWER_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The part of a prompt, up to `end`, that one step computes."""
+
+    sequence: Sequence
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """`decode` goes by slots: neighbours in memory are neighbours in the batch."""
+
+    decode: tuple[Sequence, ...]
+    chunks: tuple[Chunk, ...]
+
+
+class Scheduler:
+    """The sequences of one model on one device."""
+
+    def __init__(
+        self, allocator: PageAllocator, *, page_tokens: int, num_slots: int, step_tokens: int
+    ) -> None:
+        """`step_tokens` is what one step may compute: decodes first, then prompt chunks."""
+        self._allocator = allocator
+        self._page_tokens = page_tokens
+        self._step_tokens = step_tokens
+        self._free_slots = list(range(num_slots))
+        self._arrivals = 0
+        self._order: dict[Sequence, int] = {}
+        self.waiting: list[Sequence] = []
+        self.running: list[Sequence] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        self._order[sequence] = self._arrivals
+        self._arrivals += 1
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """It ended, however: what it held is free."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._release(sequence)
+        else:
+            self.waiting.remove(sequence)
+        del self._order[sequence]
+
+    def suspend(self, sequence: Sequence) -> None:
+        """It gives its place up and waits for another; its memory was saved before."""
+        self.running.remove(sequence)
+        self._release(sequence)
+        self.waiting.append(sequence)
+
+    def in_order(self, sequences: Iterable[Sequence], now_s: float) -> list[Sequence]:
+        """By priority, which grows with waiting, then by arrival."""
+
+        def rank(sequence: Sequence) -> tuple[float, int]:
+            aged = int((now_s - sequence.arrived_s) / AGING_S)
+            return sequence.priority - aged, self._order[sequence]
+
+        return sorted(sequences, key=rank)
+
+    def admit(self, now_s: float) -> Sequence | None:
+        """The first waiting sequence, given pages and a slot; None where it has to wait.
+
+        Nobody overtakes it: a long prompt that waits for memory is not starved by short ones.
+        """
+        if not self.waiting or not self._free_slots:
+            return None
+        first = self.in_order(self.waiting, now_s)[0]
+        known = max(len(first.tokens), first.num_prompt)
+        expected = min(first.num_prompt + first.max_tokens, known + _EXPECTED_ANSWER_TOKENS)
+        first.pages = self._allocator.allocate(self._num_pages(expected)) or (
+            self._allocator.allocate(self._num_pages(known + 1))
+        )
+        if first.pages is None:
+            return None
+        first.slot = heapq.heappop(self._free_slots)
+        self.waiting.remove(first)
+        self.running.append(first)
+        return first
+
+    def victim(self, now_s: float) -> Sequence | None:
+        """Who must be suspended before the next step fits; None where it does.
+
+        Every sequence that decodes gets the page its next token needs; where none is left, the
+        last in order gives way.
+        """
+        order = self.in_order(self.running, now_s)
+        for sequence in order:
+            pages = sequence.pages
+            assert pages is not None
+            is_full = sequence.num_computed >= len(pages.pages) * self._page_tokens
+            if sequence.is_prefilled and is_full and not pages.extend(1):
+                return order[-1]
+        return None
+
+    def plan(self, now_s: float) -> StepPlan:
+        """The next step: all that decode, and chunks as far as the budget reaches.
+
+        At least one chunk is taken where a prompt is unfinished, however many decode.
+        """
+        decode = [s for s in self.running if s.is_prefilled]
+        decode.sort(key=lambda s: -1 if s.slot is None else s.slot)
+        budget = self._step_tokens - len(decode)
+        chunks: list[Chunk] = []
+        for sequence in self.in_order(self.running, now_s):
+            if sequence.is_prefilled:
+                continue
+            done = sequence.num_computed
+            for end in (cut for cut in sequence.cuts if cut > sequence.num_computed):
+                if chunks and end - done > budget:
+                    return StepPlan(tuple(decode), tuple(chunks))
+                chunks.append(Chunk(sequence, end))
+                budget -= end - done
+                done = end
+        return StepPlan(tuple(decode), tuple(chunks))
+
+    def _num_pages(self, num_tokens: int) -> int:
+        return -(-num_tokens // self._page_tokens)
+
+    def _release(self, sequence: Sequence) -> None:
+        assert sequence.pages is not None and sequence.slot is not None
+        sequence.pages.release()
+        heapq.heappush(self._free_slots, sequence.slot)
+        sequence.pages = sequence.slot = None

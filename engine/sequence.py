@@ -1,0 +1,138 @@
+"""One request on its way through the engine: its tokens, what is computed, where it lives.
+
+A sequence knows its own life and nothing of the others: who runs next is the scheduler's, what a
+step computes the runner's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .chunks import chunk_ends
+from .messages import Generate
+from .models.base import ModelShape
+from .positions import RopePositions, rope_positions
+from .types import Prompt
+
+if TYPE_CHECKING:
+    import torch
+
+    from .cache.encoded import EncoderLease
+    from .cache.pages import SequencePages
+    from .cache.pools import KeyValues, States
+    from .sampling.adjusting import TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A suspended sequence in host memory: bit for bit what the device held."""
+
+    keys_values: KeyValues
+    states: States
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """`tokens` are the prompt's and all of the answer that is known, drawn here or resumed.
+
+    The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
+    prompt, the last of them its length. A lower `priority` goes first.
+    """
+
+    request_id: str
+    epoch: int
+    prompt: Prompt
+    positions: RopePositions
+    cuts: tuple[int, ...]
+    tokens: list[int]
+    max_tokens: int
+    arrived_s: float
+    priority: int = 0
+    counts: TokenCounts | None = None
+    num_computed: int = 0
+    num_cached: int = 0
+    pages: SequencePages | None = None
+    slot: int | None = None
+    saved: Saved | None = None
+    image_spans: list[ImageSpan] = field(default_factory=list["ImageSpan"])
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.request_id, self.epoch
+
+    @property
+    def num_prompt(self) -> int:
+        return len(self.prompt.token_ids)
+
+    @property
+    def num_answered(self) -> int:
+        return len(self.tokens) - self.num_prompt
+
+    @property
+    def is_prefilled(self) -> bool:
+        return self.num_computed >= self.num_prompt
+
+    @property
+    def wants_token(self) -> bool:
+        """Everything known is computed: the next token must be drawn."""
+        return self.num_computed == len(self.tokens)
+
+    def append(self, token_id: int) -> None:
+        """A token that was drawn; it is computed by the next step."""
+        self.tokens.append(token_id)
+        if self.counts is not None:
+            self.counts.add(token_id)
+
+
+@dataclass(slots=True)
+class ImageSpan:
+    """The picture places of one picture in the prompt: tokens `start` to `end`."""
+
+    start: int
+    end: int
+    image_index: int
+    lease: EncoderLease[torch.Tensor] | None = None
+
+
+def open_sequence(
+    job: Generate,
+    prompt: Prompt,
+    shape: ModelShape,
+    *,
+    capacity_tokens: int,
+    grid_tokens: int,
+    now_s: float,
+) -> Sequence:
+    """A request at its beginning, its answer bounded by what memory can hold.
+
+    Raises InvalidRequest where pictures and their places differ.
+    """
+    merge = shape.vision.merge_size if shape.vision else 1
+    num_prompt = len(prompt.token_ids)
+    return Sequence(
+        job.request_id,
+        job.epoch,
+        prompt,
+        rope_positions(
+            prompt.token_ids, [i.grid_thw for i in prompt.images], merge, shape.image_token_id
+        ),
+        chunk_ends(num_prompt, [b for b in prompt.boundaries if b > 0], grid_tokens),
+        [*prompt.token_ids, *job.resume_token_ids],
+        min(prompt.max_tokens, capacity_tokens - num_prompt),
+        now_s,
+        image_spans=image_spans(prompt, shape.image_token_id, merge),
+    )
+
+
+def image_spans(prompt: Prompt, image_token_id: int | None, merge: int) -> list[ImageSpan]:
+    """Where each picture of a prompt stands, in order. The prompt was checked to be whole."""
+    spans: list[ImageSpan] = []
+    at = 0
+    for index, image in enumerate(prompt.images):
+        assert image_token_id is not None, "pictures in a prompt of a model without places for them"
+        times, rows, columns = image.grid_thw
+        start = prompt.token_ids.index(image_token_id, at)
+        at = start + times * rows * columns // merge**2
+        spans.append(ImageSpan(start, at, index))
+    return spans

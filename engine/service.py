@@ -1,0 +1,201 @@
+"""One loaded model being served: the scheduler decides, the runner computes, tokens come out.
+
+Everything here happens on the device thread. A step gives way where memory ended, admits who fits,
+computes a plan and draws the next tokens; what came of it is handed back as events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from .child import log_unexpected
+from .errors import CortexError, EngineFailed, ErrorInfo, InsufficientVram, Overloaded, to_info
+from .events import DeviceEvent, NewToken
+from .messages import Generate, GenerateFailed, Waiting
+from .runner import Runner
+from .sampler import Chosen, SamplingRow, choose_tokens
+from .scheduler import Chunk, Scheduler
+from .sequence import Sequence, open_sequence
+from .types import FinishReason, Prompt, Stage
+
+MAX_WAITING = 256
+
+logger = logging.getLogger(__name__)
+
+
+class ModelService:
+    """`add` and `cancel` requests at any time; `step` as long as it `has_work`."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        scheduler: Scheduler,
+        *,
+        capacity_tokens: int,
+        grid_tokens: int,
+        forbidden_ids: torch.Tensor,
+    ) -> None:
+        """`capacity_tokens` is what one sequence alone may fill, `grid_tokens` the longest chunk.
+
+        forbidden_ids int64 [ids]: what can never be a token of an answer.
+        """
+        self._runner = runner
+        self._scheduler = scheduler
+        self._capacity_tokens = capacity_tokens
+        self._grid_tokens = grid_tokens
+        self._forbidden_ids = forbidden_ids
+        self._waiting_told: list[Sequence] = []
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._scheduler)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._scheduler.waiting)
+
+    def add(self, job: Generate, prompt: Prompt, now_s: float) -> None:
+        """Take a request in.
+
+        Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
+        InvalidRequest where pictures and their places differ.
+        """
+        needed = len(prompt.token_ids) + 1
+        if needed > self._capacity_tokens:
+            raise InsufficientVram(
+                f"this prompt needs memory for {needed} tokens; the model was loaded with room "
+                f"for {self._capacity_tokens}.",
+                "shorten the prompt, or give the engine more memory.",
+            )
+        if len(self._scheduler.waiting) >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
+        sequence = open_sequence(
+            job, prompt, self._runner.shape,
+            capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
+        )  # fmt: skip
+        self._scheduler.add(sequence)
+
+    def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
+        """End a request that its client has left; nothing where it has ended already."""
+        for sequence in self._all():
+            if sequence.key == (request_id, epoch):
+                return [self._finish(sequence, None, "cancelled")]
+        return []
+
+    def fail_all(self, error: CortexError) -> list[DeviceEvent]:
+        """End every request with this error: the model is going away."""
+        return [self._fail(sequence, error) for sequence in self._all()]
+
+    @torch.inference_mode()
+    def step(self, now_s: float) -> list[DeviceEvent]:
+        """Compute one step's worth; everything that came of it."""
+        while (victim := self._scheduler.victim(now_s)) is not None:
+            self._runner.save(victim)
+            self._scheduler.suspend(victim)
+        while (admitted := self._scheduler.admit(now_s)) is not None:
+            self._runner.begin(admitted)
+        events = self._places(now_s)
+        plan = self._scheduler.plan(now_s)
+        logits: dict[Sequence, torch.Tensor] = {}  # [vocab] each
+        if plan.decode:
+            decode = list(plan.decode)
+            events += self._tried(decode, lambda: self._decode(decode, logits))
+        for chunk in plan.chunks:
+            if chunk.sequence in self._scheduler.running:
+                events += self._tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
+        if logits:
+            events += self._tried(list(logits), lambda: self._draw(logits))
+        return events
+
+    def _tried(
+        self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
+    ) -> list[DeviceEvent]:
+        """What the act brings, or the end of the sequences it was done for."""
+        try:
+            return act()
+        except Exception as error:
+            return [self._fail(sequence, error) for sequence in sequences]
+
+    def _decode(
+        self, sequences: list[Sequence], logits: dict[Sequence, torch.Tensor]
+    ) -> list[DeviceEvent]:
+        rows = self._runner.decode(sequences)
+        # Who is fed tokens of an earlier attempt draws none until they are used up.
+        wanted = {s: rows[i] for i, s in enumerate(sequences) if s.wants_token}
+        logits.update(wanted)
+        return []
+
+    def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
+        sequence = chunk.sequence
+        row = self._runner.prefill(sequence, chunk.end)
+        if row is not None and sequence.wants_token:
+            logits[sequence] = row
+        stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
+        return [Waiting(sequence.request_id, sequence.epoch, stage)]
+
+    def _draw(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
+        """The next token of each; who has all its tokens already gets none."""
+        events = [
+            self._finish(sequence, None, "length")
+            for sequence in logits
+            if sequence.num_answered >= sequence.max_tokens
+        ]
+        drawing = [s for s in logits if s.num_answered < s.max_tokens]
+        if not drawing:
+            return events
+        rows = [SamplingRow(s.prompt.sampling, len(s.tokens), s.counts) for s in drawing]
+        stacked = torch.stack([logits[s] for s in drawing])
+        for sequence, chosen in zip(
+            drawing, choose_tokens(stacked, rows, self._forbidden_ids), strict=True
+        ):
+            events.append(self._take(sequence, chosen))
+        return events
+
+    def _take(self, sequence: Sequence, chosen: Chosen | None) -> DeviceEvent:
+        if chosen is None:
+            error = EngineFailed("the model's scores for the next token are not numbers.")
+            return self._fail(sequence, error)
+        if chosen.token_id in sequence.prompt.stop_token_ids:
+            return self._finish(sequence, None, "stop")
+        sequence.append(chosen.token_id)
+        if sequence.num_answered == sequence.max_tokens:
+            return self._finish(sequence, chosen.token_id, "length")
+        return NewToken(*sequence.key, chosen.token_id)
+
+    def _places(self, now_s: float) -> list[DeviceEvent]:
+        """Who waits hears its place, when the line has changed."""
+        line = self._scheduler.in_order(self._scheduler.waiting, now_s)
+        if line == self._waiting_told:
+            return []
+        self._waiting_told = line
+        return [
+            Waiting(s.request_id, s.epoch, Stage("queued", place, len(line), "place"))
+            for place, s in enumerate(line, start=1)
+        ]
+
+    def _all(self) -> list[Sequence]:
+        return [*self._scheduler.running, *self._scheduler.waiting]
+
+    def _finish(
+        self, sequence: Sequence, token_id: int | None, reason: FinishReason
+    ) -> DeviceEvent:
+        self._end(sequence)
+        return NewToken(*sequence.key, token_id, reason, sequence.num_cached)
+
+    def _fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
+        self._end(sequence)
+        return GenerateFailed(*sequence.key, described("request failed", error))
+
+    def _end(self, sequence: Sequence) -> None:
+        self._runner.forget(sequence)
+        self._scheduler.remove(sequence)
+
+
+def described(event: str, error: Exception) -> ErrorInfo:
+    """The error for its consumer; where it is a bug, its place for the log, never its text."""
+    if not isinstance(error, CortexError):
+        log_unexpected(logger, event, error)
+    return to_info(error)

@@ -1,0 +1,95 @@
+"""A model folder to a service: weights, pools and scheduler put together for one device.
+
+The one place that knows all the parts. What they do with each other is in `service.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .cache.encoded import EncoderCache
+from .cache.pages import PageAllocator
+from .cache.pools import Pools
+from .models.base import ModelShape, ServableModel
+from .models.registry import load_model
+from .runner import Runner
+from .scheduler import Scheduler
+from .service import ModelService
+from .tokenizer import Tokenizer
+from .weights import OnProgress
+
+# Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
+_GRID_TOKENS = {"cpu": 256, "cuda": 2048}
+MAX_RUNNING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedService:
+    service: ModelService
+    tokenizer: Tokenizer
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much one model may remember on its device. `step_tokens` bounds the work of a step."""
+
+    num_pages: int
+    num_slots: int
+    grid_tokens: int
+    encoder_bytes: int
+    page_tokens: int = 64
+    step_tokens: int = 512
+
+
+def load_service(
+    model_dir: Path, device: torch.device, on_progress: OnProgress = lambda done, total: None
+) -> LoadedService:
+    """Load a model folder and make room for its sequences.
+
+    Raises ModelInvalid for what cannot be served exactly.
+    """
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    loaded = load_model(model_dir, dtype, device, on_progress)
+    tokenizer = Tokenizer(model_dir / "tokenizer.json")
+    capacity = Capacity(256, MAX_RUNNING, _GRID_TOKENS[device.type], 64 << 20)
+    service = make_service(loaded.model, tokenizer.vocab_size, device, capacity)
+    return LoadedService(service, tokenizer, loaded.weight_bytes)
+
+
+def make_service(
+    model: ServableModel, num_tokens: int, device: torch.device, capacity: Capacity
+) -> ModelService:
+    """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it."""
+    pools = Pools(
+        model.shape.memory,
+        model.dtype,
+        device,
+        num_pages=capacity.num_pages,
+        page_tokens=capacity.page_tokens,
+        num_slots=capacity.num_slots,
+    )
+    scheduler = Scheduler(
+        PageAllocator(capacity.num_pages),
+        page_tokens=capacity.page_tokens,
+        num_slots=capacity.num_slots,
+        step_tokens=capacity.step_tokens,
+    )
+    return ModelService(
+        Runner(model, pools, EncoderCache(capacity.encoder_bytes)),
+        scheduler,
+        capacity_tokens=capacity.num_pages * capacity.page_tokens,
+        grid_tokens=capacity.grid_tokens,
+        forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
+    )
+
+
+def _forbidden_ids(shape: ModelShape, num_tokens: int) -> torch.Tensor:
+    """Ids that are no tokens (padding of the embedding), and the picture places."""
+    padding = range(num_tokens, shape.vocab_size)
+    places = (shape.image_token_id, shape.video_token_id)
+    forbidden = sorted({*padding, *(p for p in places if p is not None)})
+    return torch.tensor(forbidden, dtype=torch.long)

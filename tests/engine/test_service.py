@@ -1,0 +1,271 @@
+"""Many requests over one model: each answer is the one it would be alone, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex.engine.errors import InsufficientVram, InvalidRequest
+from cortex.engine.events import DeviceEvent, NewToken
+from cortex.engine.images import prepare_image
+from cortex.engine.messages import Generate, GenerateFailed, Waiting
+from cortex.engine.models.base import ServableModel
+from cortex.engine.preprocessor import PixelBudget, read_preprocessor
+from cortex.engine.service import ModelService
+from cortex.engine.serving import Capacity, make_service
+from cortex.engine.types import PreparedImage, Prompt, Sampling
+from cortex.engine.weights import read_tensors
+
+CPU = torch.device("cpu")
+TOKENIZER_SIZE = 1033
+ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
+
+
+def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
+    greedy = Sampling(seed=0, temperature=0.0)
+    prompt = Prompt(tuple(token_ids), (), (), greedy, 16, (), stop_token_ids=())
+    return replace(prompt, **changes)
+
+
+@dataclass
+class Asked:
+    """Requests to a service, and what came of them."""
+
+    service: ModelService
+    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    ends: dict[str, DeviceEvent] = field(default_factory=dict[str, DeviceEvent])
+
+    def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
+        self.answers[name] = []
+        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+
+    def take(self, events: list[DeviceEvent]) -> None:
+        for event in events:
+            match event:
+                case NewToken():
+                    if event.token_id is not None:
+                        self.answers[event.request_id].append(event.token_id)
+                    if event.finish is not None:
+                        assert event.request_id not in self.ends
+                        self.ends[event.request_id] = event
+                case GenerateFailed():
+                    self.ends[event.request_id] = event
+                case _:
+                    pass
+
+    def step(self) -> None:
+        self.take(self.service.step(now_s=0.0))
+
+    def run(self) -> None:
+        for _ in range(10_000):
+            if not self.service.has_work:
+                return
+            self.step()
+        raise AssertionError("the service never came to an end")
+
+
+def served(model: ServableModel, capacity: Capacity = ROOMY) -> Asked:
+    return Asked(make_service(model, TOKENIZER_SIZE, CPU, capacity))
+
+
+def alone(model: ServableModel, prompt: Prompt) -> list[int]:
+    asked = served(model)
+    asked.add("alone", prompt)
+    asked.run()
+    return asked.answers["alone"]
+
+
+def golden_case(golden: Path, name: str) -> tuple[dict[str, Any], Prompt]:
+    folder = golden / "qwen3_5"
+    cases = json.loads((folder / "expected" / "cases.json").read_text())["cases"]
+    case = next(c for c in cases if c["case"] == name)
+    expected = read_tensors(folder / "expected" / case["file"])
+    sizes = read_preprocessor(folder)
+    assert sizes is not None
+    own = PixelBudget(sizes.min_pixels, sizes.max_pixels)
+    images: tuple[PreparedImage, ...] = tuple(
+        prepare_image((golden / "images" / f"{image}.png").read_bytes(), sizes, own)
+        for image in case.get("images") or ()
+    )
+    return case, prompt_of([int(i) for i in expected["input_ids"]], images=images)
+
+
+CASES = ["text_short", "text_long", "two_images", "multiturn_image", "raw_1", "raw_3", "raw_65"]
+
+
+@pytest.mark.parametrize("grid_tokens", [1, 3, 16, 33, 512])
+@pytest.mark.parametrize("name", ["text_short", "two_images", "multiturn_image"])
+def test_any_chunk_size_gives_the_golden_tokens(
+    golden_model: ServableModel, golden: Path, name: str, grid_tokens: int
+) -> None:
+    case, prompt = golden_case(golden, name)
+    asked = served(golden_model, replace(ROOMY, grid_tokens=grid_tokens))
+
+    asked.add("one", prompt)
+    asked.run()
+
+    assert asked.answers["one"] == case["greedy_ids"]
+
+
+def test_all_golden_prompts_at_once_give_their_golden_tokens(
+    golden_model: ServableModel, golden: Path
+) -> None:
+    asked = served(golden_model)
+    wanted: dict[str, list[int]] = {}
+    for name in CASES:
+        case, prompt = golden_case(golden, name)
+        asked.add(name, prompt)
+        wanted[name] = case["greedy_ids"]
+
+    asked.run()
+
+    assert asked.answers == wanted
+
+
+def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
+    golden_model: ServableModel,
+) -> None:
+    prompts = {f"r{n}": prompt_of([n + 1] * 40, max_tokens=60) for n in range(4)}
+    wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
+    # Room for the four prompts, not for the four answers.
+    asked = served(golden_model, replace(ROOMY, num_pages=14))
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+
+    asked.run()
+
+    assert asked.answers == wanted
+
+
+def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:
+    prompt = prompt_of(list(range(1, 60)), sampling=Sampling(seed=5, temperature=1.0))
+    whole = alone(golden_model, prompt)
+
+    asked = served(golden_model)
+    asked.add("again", prompt, resume=tuple(whole[:7]))
+    asked.run()
+
+    assert asked.answers["again"] == whole[7:]
+
+
+def test_padding_ids_and_picture_places_are_never_chosen(golden_model: ServableModel) -> None:
+    image_id = golden_model.shape.image_token_id
+    assert image_id is not None
+    # 1080 is beyond the tokenizer's 1033 tokens; both are wished for as strongly as can be.
+    wish = Sampling(seed=0, temperature=0.0, logit_bias=((image_id, 100.0), (1080, 100.0)))
+
+    answer = alone(golden_model, prompt_of([5, 6, 7], sampling=wish))
+
+    assert not {image_id, 1080} & set(answer)
+
+
+def test_a_prompt_with_more_places_than_pictures_is_refused(golden_model: ServableModel) -> None:
+    image_id = golden_model.shape.image_token_id
+    assert image_id is not None
+
+    with pytest.raises(InvalidRequest, match="more picture places"):
+        served(golden_model).add("r", prompt_of([1, image_id, 2]))
+
+
+def test_a_prompt_that_can_never_fit_is_refused_before_any_work(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model, replace(ROOMY, num_pages=2))
+
+    with pytest.raises(InsufficientVram, match=r"memory for 33 tokens.*room for 32"):
+        asked.add("long", prompt_of([1] * 32))
+    assert not asked.service.has_work
+
+
+def test_an_answer_ends_where_memory_for_it_alone_ends(golden_model: ServableModel) -> None:
+    asked = served(golden_model, replace(ROOMY, num_pages=2))
+
+    asked.add("long", prompt_of([1] * 20, max_tokens=1_000))
+    asked.run()
+
+    assert len(asked.answers["long"]) == 12
+
+
+def test_a_cancelled_request_gives_its_place_to_the_next(golden_model: ServableModel) -> None:
+    asked = served(golden_model, replace(ROOMY, num_slots=1))
+    asked.add("first", prompt_of([1, 2, 3], max_tokens=200))
+    asked.add("second", prompt_of([4, 5, 6]))
+    for _ in range(5):
+        asked.step()
+    assert asked.answers["first"] and not asked.answers["second"]
+
+    asked.take(asked.service.cancel("first", 0))
+    asked.run()
+
+    assert isinstance(asked.ends["first"], NewToken)
+    assert asked.answers["second"] == alone(golden_model, prompt_of([4, 5, 6]))
+
+
+def test_waiting_requests_hear_their_place_when_the_line_changes(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model, replace(ROOMY, num_slots=1))
+    for name in ("a", "b", "c"):
+        asked.add(name, prompt_of([1, 2], max_tokens=4))
+
+    places = [
+        (event.request_id, event.stage.done)
+        for _ in range(12)
+        for event in asked.service.step(now_s=0.0)
+        if isinstance(event, Waiting) and event.stage.name == "queued"
+    ]
+
+    assert places == [("b", 1), ("c", 2), ("c", 1)]
+
+
+_prompts = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 999), min_size=1, max_size=90),
+        st.integers(1, 12),  # tokens wanted
+        st.sampled_from([0.0, 1.3]),
+        st.integers(0, 6),  # the step it arrives at
+        st.one_of(st.none(), st.integers(1, 20)),  # the step its client leaves at
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
+@settings(max_examples=20, deadline=None)
+@given(requests=_prompts, num_pages=st.integers(7, 40), num_slots=st.integers(1, 6))
+def test_strangers_arrivals_cancellations_and_memory_change_no_answer(
+    request: pytest.FixtureRequest,
+    model_name: str,
+    requests: list[tuple[list[int], int, float, int, int | None]],
+    num_pages: int,
+    num_slots: int,
+) -> None:
+    model: ServableModel = request.getfixturevalue(model_name)
+    asked = served(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots))
+    prompts = {
+        str(n): prompt_of(ids, max_tokens=wanted, sampling=Sampling(n, temperature))
+        for n, (ids, wanted, temperature, _, _) in enumerate(requests)
+    }
+    left: set[str] = set()
+    for step in range(21):
+        for n, (_, _, _, arrives, leaves) in enumerate(requests):
+            if arrives == step:
+                asked.add(str(n), prompts[str(n)])
+            if leaves == step and str(n) in asked.answers and str(n) not in asked.ends:
+                asked.take(asked.service.cancel(str(n), 0))
+                left.add(str(n))
+        asked.step()
+    asked.run()
+
+    for name, prompt in prompts.items():
+        whole = alone(model, prompt)
+        got = asked.answers[name]
+        assert got == (whole[: len(got)] if name in left else whole)
