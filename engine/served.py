@@ -112,7 +112,10 @@ class ServedModel:
         self, embeddings: torch.Tensor, token_ids: torch.Tensor, sequence: Sequence
     ) -> torch.Tensor:
         """Picture rows in the chunk's picture places; a picture is encoded when it is reached."""
-        places = (token_ids == self.model.shape.image_token_id).nonzero()[:, 0]
+        image_token_id = self.model.shape.image_token_id
+        if image_token_id is None:
+            return embeddings
+        places = (token_ids == image_token_id).nonzero()[:, 0]
         needed = len(places)
         while sum(len(rows) for rows in sequence.image_rows) < needed:
             sequence.image_rows.append(self._encode_next_image(sequence))
