@@ -10,11 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from cortex.engine.errors import ModelInvalid
 from cortex.engine.layers.rotary import Llama3Scaling, RopeConfig, Yarn
 from cortex.engine.models import llama, qwen2, qwen3
 from cortex.engine.models.memory import AttentionShape
+from cortex.engine.models.plain_decoder import PlainModel
 
 PUBLISHED: dict[ModuleType, dict[str, Any]] = {
     qwen3: {
@@ -96,6 +98,17 @@ def test_published_configs_are_read_whole() -> None:
     assert dense[qwen2].qkv_bias and not dense[qwen2].has_head_norms
     assert dense[llama].rope == RopeConfig(5e5, 64, scaling=Llama3Scaling(32.0, 1.0, 4.0, 8192))
     assert not dense[llama].qkv_bias and not dense[llama].has_head_norms
+
+
+def test_models_are_as_large_as_published() -> None:
+    """Parameters as the hub counts them in the published files."""
+    sizes: dict[ModuleType, int] = {}
+    for family, raw in PUBLISHED.items():
+        with torch.device("meta"):
+            model = PlainModel(family.parse_config(raw))
+        sizes[family] = sum(parameter.numel() for parameter in model.parameters())
+
+    assert sizes == {qwen3: 596_049_920, qwen2: 494_032_768, llama: 1_235_814_400}
 
 
 @families
