@@ -26,8 +26,9 @@ from .types import ModelInfo
 
 logger = logging.getLogger(__name__)
 
+# What each engine serves, by config.json's model_type; a test holds it to the engine's registry.
 # Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
-_ARCHITECTURES: dict[EngineKind, tuple[str, ...]] = {
+MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
     "torch": ("llama", "qwen2", "qwen3", "qwen3_5", "qwen3_5_text"),
     "fake": ("fake",),
 }
@@ -94,7 +95,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
     """A folder as a model, or None where it is none that this engine serves."""
     config_file = folder / "config.json"
     described = _read_json_object(config_file)
-    if described is None or described.get("model_type") not in _ARCHITECTURES[config.engine]:
+    if described is None or described.get("model_type") not in MODEL_TYPES[config.engine]:
         return None
     if not isfile(folder / "tokenizer.json") or not _has_weights(folder, config.engine):
         return None

@@ -14,11 +14,11 @@ from ..errors import ModelInvalid
 
 # Without effect on inference: training, bookkeeping, and defaults other libraries write out.
 _WITHOUT_EFFECT = frozenset({
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id",
-    "chunk_size_feed_forward", "dtype", "eos_token_id", "id2label", "initializer_range",
-    "is_encoder_decoder", "label2id", "model_type", "output_attentions", "output_hidden_states",
-    "pad_token_id", "problem_type", "return_dict", "sep_token_id", "torch_dtype",
-    "transformers_version", "use_cache",
+    "_attn_implementation_autoset", "_name_or_path", "architectures", "attention_dropout",
+    "bos_token_id", "chunk_size_feed_forward", "dtype", "eos_token_id", "id2label",
+    "initializer_range", "is_encoder_decoder", "label2id", "model_type", "output_attentions",
+    "output_hidden_states", "pad_token_id", "problem_type", "return_dict", "sep_token_id",
+    "torch_dtype", "transformers_version", "unsloth_fixed", "use_cache",
     "max_position_embeddings",  # whoever offers the model reads its context from there
 })  # fmt: skip
 

@@ -17,6 +17,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config.json") -> PlainCon
     """Raises ModelInvalid naming the field that is missing, malformed or not servable."""
     fields = ConfigFields(where, raw)
     fields.expect("use_sliding_window", False, None)
+    fields.expect("use_mrope", False, None)
     # The biases are no field of this family's: these three always have one, the output never.
     config = take_plain_config(fields, qkv_bias=True)
     # Sizes of the window that is not used.

@@ -70,6 +70,19 @@ def test_draft_heads_are_known_extras(folder: Path) -> None:
     assert load(folder).weight_bytes > 0
 
 
+def test_what_follows_from_the_config_may_lie_in_the_files(golden: Path, tmp_path: Path) -> None:
+    """A tied head written out, and the rotary frequencies of older files."""
+    folder = Path(shutil.copytree(golden / "qwen3", tmp_path / "qwen3"))
+    before = load(folder).weight_bytes
+    rewrite(
+        folder,
+        lm_head__weight=torch.zeros(1088, 64),
+        model__layers__0__self_attn__rotary_emb__inv_freq=torch.zeros(16),
+    )
+
+    assert load(folder).weight_bytes == before
+
+
 def test_decays_stay_float32_in_a_bfloat16_model(folder: Path) -> None:
     parameters = dict(load(folder, torch.bfloat16).model.named_parameters())
 

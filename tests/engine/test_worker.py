@@ -107,8 +107,12 @@ async def engine() -> AsyncIterator[Engine]:
 
 @pytest.fixture
 def case(golden: Path) -> tuple[dict[str, Any], Prompt]:
+    return text_case(golden / "qwen3_5")
+
+
+def text_case(model_dir: Path) -> tuple[dict[str, Any], Prompt]:
     """A golden text case: greedy, sixteen tokens, no end tokens."""
-    folder = golden / "qwen3_5" / "expected"
+    folder = model_dir / "expected"
     cases = json.loads((folder / "cases.json").read_text())["cases"]
     case = next(c for c in cases if c["case"] == "text_short")
     token_ids = tuple(int(i) for i in read_tensors(folder / case["file"])["input_ids"])
@@ -135,6 +139,16 @@ async def test_a_loaded_model_answers_with_the_golden_tokens(
     assert parts[-1].finish == "length"
     assert parts[-1].usage is not None and parts[-1].usage.completion_tokens == 16
     assert parts[-1].usage.prompt_tokens == case[0]["tokens"]
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen2", "llama", "qwen3_5_text"])
+async def test_models_without_pictures_answer_with_the_golden_tokens(
+    engine: Engine, golden: Path, name: str
+) -> None:
+    case, prompt = text_case(golden / name)
+    assert isinstance(await engine.load(golden / name), Loaded)
+
+    assert ids_of(await engine.generate(prompt)) == case["greedy_ids"]
 
 
 async def test_a_resumed_answer_goes_on_where_it_was_cut(

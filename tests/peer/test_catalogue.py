@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import ModelNotFound
-from cortex.peer.catalogue import scan
+from cortex.engine.models.registry import ARCHITECTURES
+from cortex.peer.catalogue import MODEL_TYPES, scan
 from cortex.peer.config import Locations, PeerConfig
 
 
@@ -44,6 +45,14 @@ def test_places_are_searched_in_order_and_the_embedded_model_comes_last(
     put_model(tmp_path / "data" / "models" / "org" / "small")
     put_model(tmp_path / "mine" / "own")
     assert ids(config) == ["own", "org/small", "org/big", "cortex-nano"]
+
+
+def test_what_the_engine_can_load_is_what_is_offered(config: PeerConfig, tmp_path: Path):
+    for model_type in (*ARCHITECTURES, "mamba"):
+        put_model(tmp_path / "mine" / model_type, model_type=model_type)
+
+    assert ids(config) == sorted(ARCHITECTURES)
+    assert sorted(MODEL_TYPES["torch"]) == sorted(ARCHITECTURES)
 
 
 def test_model_found_twice_belongs_to_the_first_place(config: PeerConfig, tmp_path: Path):
