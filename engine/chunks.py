@@ -1,0 +1,51 @@
+"""Where a prompt is cut, and at which of these cuts it is worth remembering.
+
+A cut is a function of the tokens before it: two prompts that begin alike are cut alike as far as
+they agree. So a prompt taken up from what is remembered runs through the same chunks as one read
+from its start. Which cuts are remembered may depend on the whole prompt: it changes no result.
+Knows no tokens, only positions; who finds the boundaries is `prompt.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+GRID_TOKENS = 512
+
+
+def chunk_ends(
+    num_tokens: int, boundaries: Sequence[int], grid_tokens: int = GRID_TOKENS
+) -> tuple[int, ...]:
+    """Ends of the chunks that a prompt is read in, the last of them `num_tokens`.
+
+    Cut at every boundary (ascending, after token 0) and, where these are far apart, every
+    `grid_tokens` after the last one.
+    """
+    ends: list[int] = []
+    start = 0
+    for boundary in (*(b for b in boundaries if b < num_tokens), num_tokens):
+        ends += range(start + grid_tokens, boundary, grid_tokens)
+        ends.append(boundary)
+        start = boundary
+    return tuple(ends)
+
+
+def remembered_ends(
+    num_tokens: int,
+    boundaries: Sequence[int],
+    spacing_tokens: int,
+    grid_tokens: int = GRID_TOKENS,
+) -> tuple[int, ...]:
+    """The cuts after which the state is worth keeping; the prompt's own end is not among them.
+
+    The first boundary is the end of system and tools, where other conversations leave this one;
+    the last two are where the next turn and a turn asked again leave it. Between them one in
+    `spacing_tokens` is kept, for a history that is changed in its middle.
+    """
+    inside = [b for b in boundaries if b < num_tokens]
+    always = {*inside[:1], *inside[-2:]}
+    kept: list[int] = []
+    for end in chunk_ends(num_tokens, boundaries, grid_tokens)[:-1]:
+        if end in always or end - (kept[-1] if kept else 0) >= spacing_tokens:
+            kept.append(end)
+    return tuple(kept)
