@@ -1,0 +1,412 @@
+"""What is remembered is found again, whole and right, and never more than the budget holds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import unittest
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cortex.engine.cache.ledger import LIVE_USES
+from cortex.engine.cache.prefix import Match, PrefixTree, Source
+from cortex.engine.cache.store import PrefixStore
+from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols, token_symbols
+from cortex.engine.errors import InternalError
+
+KV_BYTES = 10
+STATE_BYTES = 100
+PLENTY = 10**9
+
+# The payload of a test is the very symbols that it stands for: whatever is restored can be read.
+Store = PrefixStore[bytes, bytes]
+Tree = PrefixTree[bytes, bytes]
+Found = Match[bytes, bytes]
+
+
+def cut(symbols: bytes, start: int, end: int) -> bytes:
+    return symbols[start * SYMBOL_BYTES : end * SYMBOL_BYTES]
+
+
+def split(kv: bytes, num_tokens: int) -> tuple[bytes, bytes]:
+    return kv[: num_tokens * SYMBOL_BYTES], kv[num_tokens * SYMBOL_BYTES :]
+
+
+def remember(tree: Tree, tokens: Sequence[int], *ends: int, is_border: bool = True) -> bool:
+    """As one request would: each end in turn. Whether all of them found room."""
+    symbols = token_symbols(tokens)
+    stored = [insert(tree, symbols, end, is_border) for end in ends or (len(tokens),)]
+    return all(stored)
+
+
+def insert(tree: Tree, symbols: bytes, end: int, is_border: bool = True) -> bool:
+    source = Source(
+        copy_kv=lambda start, stop: cut(symbols, start, stop),
+        kv_bytes_per_token=KV_BYTES,
+        copy_state=(lambda: cut(symbols, 0, end)) if tree.is_recurrent else None,
+        state_bytes=STATE_BYTES if tree.is_recurrent else 0,
+    )
+    return tree.insert(symbols, end, source, is_border=is_border)
+
+
+def find(tree: Tree, tokens: Sequence[int], allowed: Sequence[int] | None = None) -> Found:
+    """Look up, and check that what would be restored is what the prompt begins with."""
+    symbols = token_symbols(tokens)
+    match = tree.lookup(symbols, allowed)
+    parts = [cut(segment.kv, 0, segment.num_tokens) for segment in match.segments]
+    assert b"".join(parts) == cut(symbols, 0, match.num_tokens)
+    starts = [0, *itertools.accumulate(segment.num_tokens for segment in match.segments)]
+    assert [segment.start for segment in match.segments] == starts[:-1]
+    assert match.state == (b"".join(parts) if tree.is_recurrent and parts else None)
+    return match
+
+
+def use(tree: Tree, tokens: Sequence[int]) -> int:
+    match = find(tree, tokens)
+    with tree.restoring(match):
+        return match.num_tokens
+
+
+def hybrid(budget_bytes: int = PLENTY) -> tuple[Store, Tree]:
+    store = Store(budget_bytes)
+    return store, store.tree("hybrid", None)
+
+
+def plain(budget_bytes: int = PLENTY) -> tuple[Store, Tree]:
+    store = Store(budget_bytes)
+    return store, store.tree("plain", split)
+
+
+def test_longest_beginning_with_a_state_is_restored() -> None:
+    _, tree = hybrid()
+    remember(tree, range(10), 3, 7)
+    assert find(tree, range(10)).num_tokens == 7
+    assert find(tree, [*range(6), 99]).num_tokens == 3
+    assert find(tree, [99]).num_tokens == 0
+
+
+def test_last_token_of_a_prompt_is_always_computed() -> None:
+    for _, tree in (hybrid(), plain()):
+        remember(tree, range(10), 3, 10)
+        assert find(tree, range(11)).num_tokens == 10
+        assert find(tree, range(10)).num_tokens == (3 if tree.is_recurrent else 9)
+        assert find(tree, [0]).num_tokens == 0
+
+
+def test_only_ends_at_which_the_prompt_would_be_cut_are_used() -> None:
+    _, tree = hybrid()
+    remember(tree, range(10), 3, 5, 7)
+    assert find(tree, range(20), (3, 6, 10)).num_tokens == 3
+    assert find(tree, range(20), (5, 7, 10)).num_tokens == 7
+    assert find(tree, range(20), ()).num_tokens == 0
+    _, tree = plain()
+    remember(tree, range(10))
+    assert find(tree, range(20), (4, 8, 12)).num_tokens == 8
+
+
+def test_segments_that_begin_alike_live_side_by_side() -> None:
+    _, tree = hybrid()
+    remember(tree, range(10), 8)
+    remember(tree, [*range(5), 50, 51, 52], 6, 8)
+    assert find(tree, range(10)).num_tokens == 8
+    assert find(tree, [*range(5), 50, 51, 52, 53]).num_tokens == 8
+    assert find(tree, [*range(5), 50, 99]).num_tokens == 6
+
+
+def test_without_states_a_segment_is_used_in_part_and_split_where_prompts_part() -> None:
+    store, tree = plain()
+    remember(tree, range(10))
+    assert find(tree, [*range(6), 99]).num_tokens == 6
+    remember(tree, [*range(6), 60, 61])
+    assert store.stats.used_bytes == (10 + 2) * KV_BYTES
+    assert [s.num_tokens for s in find(tree, [*range(6), 60, 61, 62]).segments] == [6, 2]
+    assert [s.num_tokens for s in find(tree, range(20)).segments] == [6, 4]
+    store.check_integrity()
+
+
+def test_only_what_is_missing_is_copied() -> None:
+    for store, tree in (hybrid(), plain()):
+        remember(tree, range(10), 6)
+        remember(tree, range(10), 6, 10)
+        states = 2 * STATE_BYTES if tree.is_recurrent else 0
+        assert store.stats.used_bytes == 10 * KV_BYTES + states
+
+
+def test_a_match_says_where_the_prompt_left_what_is_known() -> None:
+    _, tree = hybrid()
+    remember(tree, range(10), 4, 8)
+    match = find(tree, [0, 1, 2, 3, 4, 5, 99, 100])
+    assert (match.num_tokens, match.diverged_at) == (4, 6)
+    assert match.reason == "prefix diverged at token 6 of 8, usable up to 4"
+    assert find(tree, range(8)).reason == "all 8 tokens are known, usable up to 4"
+    assert find(tree, [7]).reason == "prefix diverged at token 0 of 1"
+
+
+def test_models_do_not_share_what_they_remember_but_share_the_bytes() -> None:
+    store = Store(1000)
+    one, other = store.tree("one", None), store.tree("other", None)
+    assert store.tree("one", None) is one
+    remember(one, range(60))
+    assert find(other, range(61)).num_tokens == 0
+    assert remember(other, range(60))
+    assert find(one, range(61)).num_tokens == 0
+    store.check_integrity()
+
+
+def test_grid_goes_before_head_and_last_two_turns() -> None:
+    # The head at 10, turns at 20, 40, 60, and grid points between them.
+    _, tree = hybrid(budget_bytes=70 * KV_BYTES + 4 * STATE_BYTES)
+    for end in (10, 15, 20, 30, 40, 50, 60, 70):
+        remember(tree, range(70), end, is_border=end in (10, 20, 40, 60))
+    usable = [end for end in range(1, 70) if find(tree, range(71), (end,)).num_tokens]
+    assert usable == [10, 40, 60]
+    assert find(tree, range(71)).num_tokens == 70
+
+
+def test_conversation_nobody_comes_back_to_goes_before_a_live_ones_grid() -> None:
+    old, live = range(100, 110), range(0, 30)
+    store, tree = hybrid(budget_bytes=10 * KV_BYTES + 30 * KV_BYTES + 4 * STATE_BYTES)
+    remember(tree, old)
+    for end in (10, 20, 30):
+        remember(tree, live, end, is_border=False)
+    for _ in range(LIVE_USES + 1):
+        use(tree, [*live, 99])
+    assert remember(tree, [200])
+    assert use(tree, [*old, 99]) == 0
+    assert find(tree, [*live[:10], 99]).num_tokens == 10
+    store.check_integrity()
+
+
+def test_without_states_the_leaf_used_longest_ago_goes_first() -> None:
+    store, tree = plain(budget_bytes=300)
+    trunk = list(range(10))
+    for branch in (100, 200):
+        remember(tree, [*trunk, *range(branch, branch + 10)])
+    use(tree, [*trunk, *range(100, 111)])
+    assert remember(tree, range(1000, 1010))
+    assert find(tree, [*trunk, *range(200, 211)]).num_tokens == 10
+    assert find(tree, [*trunk, *range(100, 111)]).num_tokens == 20
+    store.check_integrity()
+
+
+def test_keys_and_values_that_no_state_stands_behind_are_let_go() -> None:
+    store, tree = hybrid(budget_bytes=500)
+    remember(tree, range(10), 5, 10, is_border=False)
+    remember(tree, range(100, 110), is_border=False)
+    assert store.stats.used_bytes == 500
+    assert remember(tree, range(200, 225))
+    store.check_integrity()
+    assert find(tree, range(20)).num_tokens == 0
+    assert store.stats.used_bytes == 350
+
+
+def test_state_that_went_is_taken_again_where_the_tokens_stayed() -> None:
+    store, tree = hybrid(budget_bytes=10 * KV_BYTES + 2 * STATE_BYTES)
+    remember(tree, range(10), 3, 6, 10, is_border=False)
+    assert find(tree, [*range(3), 99]).num_tokens == 0
+    assert remember(tree, range(10), 3)
+    assert find(tree, [*range(3), 99]).num_tokens == 3
+    store.check_integrity()
+
+
+def test_what_is_being_restored_stays() -> None:
+    for store, tree in (hybrid(budget_bytes=200), plain(budget_bytes=100)):
+        remember(tree, range(10))
+        with tree.restoring(find(tree, range(11))):
+            assert not remember(tree, range(100, 110))
+            assert find(tree, range(11)).num_tokens == 10
+        assert store.stats.num_refused == 1
+        assert remember(tree, range(100, 110))
+        assert find(tree, range(11)).num_tokens == 0
+        store.check_integrity()
+
+
+def test_match_whose_node_has_gone_can_still_be_restored() -> None:
+    store, tree = hybrid(budget_bytes=200)
+    remember(tree, range(10))
+    match = find(tree, range(11))
+    remember(tree, range(100, 110))
+    with tree.restoring(match):
+        assert match.state == token_symbols(range(10))
+    store.check_integrity()
+
+
+def test_what_can_never_fit_evicts_nobody() -> None:
+    store, tree = hybrid(budget_bytes=300)
+    remember(tree, range(10))
+    assert not remember(tree, range(100, 121))
+    assert use(tree, range(11)) == 10
+    assert store.stats.num_evictions == 0
+
+
+def test_copy_that_fails_leaves_the_books_right() -> None:
+    for store, tree in (hybrid(), plain()):
+        remember(tree, range(10))
+
+        def broken(start: int, end: int) -> bytes:
+            raise MemoryError
+
+        with pytest.raises(MemoryError):
+            symbols = token_symbols([*range(5), 50, 51])
+            tree.insert(symbols, 7, Source(broken, KV_BYTES), is_border=True)
+        store.check_integrity()
+        assert find(tree, range(11)).num_tokens == 10
+
+
+def test_reserved_bytes_are_not_remembered_in() -> None:
+    store, tree = plain(budget_bytes=200)
+    remember(tree, range(20))
+    with pytest.raises(KeyError), store.reserve(150) or ExitStack():
+        assert store.stats.used_bytes == 0
+        assert not remember(tree, range(6))
+        assert store.reserve(51) is None
+        raise KeyError
+    assert remember(tree, range(20))
+
+
+def test_reservation_given_back_twice_is_an_error() -> None:
+    reservation = Store(10).reserve(10)
+    assert reservation is not None
+    reservation.release()
+    with pytest.raises(InternalError, match="already given back"):
+        reservation.release()
+
+
+def test_counts_tell_requests_hits_and_tokens() -> None:
+    store, tree = plain()
+    remember(tree, range(10))
+    for prompt in (range(15), range(50, 60)):
+        use(tree, prompt)
+    stats = store.stats
+    assert (stats.num_uses, stats.num_hits) == (2, 1)
+    assert (stats.num_prompt_tokens, stats.num_reused_tokens) == (25, 10)
+
+
+def test_a_thousand_conversations_under_one_head_are_found_quickly() -> None:
+    _, tree = hybrid()
+    head = list(range(2000))
+    conversations = [[*head, 1, 1, n, *range(400)] for n in range(1000)]
+    for conversation in conversations:
+        remember(tree, conversation, 2000, 2300, 2403)
+    started_s = time.process_time()
+    for conversation in conversations[::10]:
+        assert find(tree, [*conversation, 7]).num_tokens == 2403
+    assert (time.process_time() - started_s) / 100 < 0.005
+
+
+def test_evicting_takes_no_search_through_everything() -> None:
+    _, tree = hybrid(budget_bytes=5000 * (KV_BYTES + STATE_BYTES))
+    for n in range(5000):
+        remember(tree, [n])
+    started_s = time.process_time()
+    for n in range(5000, 6000):
+        assert remember(tree, [n])
+    assert (time.process_time() - started_s) / 1000 < 0.001
+
+
+_PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=14)
+
+
+@given(st.lists(st.tuples(_PROMPTS, st.integers(0, 13)), max_size=12), _PROMPTS, st.booleans())
+@settings(deadline=None)
+def test_lookup_finds_what_a_list_of_all_prefixes_finds(
+    known: list[tuple[list[int], int]], prompt: list[int], recurrent: bool
+) -> None:
+    store, tree = hybrid() if recurrent else plain()
+    prefixes: list[list[int]] = []
+    for tokens, end in known:
+        prefixes.append(tokens[: 1 + end % len(tokens)])
+        assert remember(tree, prefixes[-1])
+    store.check_integrity()
+    shared = [common_symbols(token_symbols(p), token_symbols(prompt)) for p in prefixes]
+    match = find(tree, prompt)
+    assert match.diverged_at == max(shared, default=0)
+    if recurrent:
+        usable = [s for p, s in zip(prefixes, shared, strict=True) if s == len(p) < len(prompt)]
+        assert match.num_tokens == max(usable, default=0)
+    else:
+        assert match.num_tokens == min(match.diverged_at, len(prompt) - 1)
+
+
+class Remembering(RuleBasedStateMachine):
+    """Two models, one small budget, restores in flight: what is found is right, and the books."""
+
+    budget = 1200
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store(self.budget)
+        self.trees = [self.store.tree("hybrid", None), self.store.tree("plain", split)]
+        self.inserted: list[set[bytes]] = [set(), set()]
+        self.restoring: list[tuple[int, list[int], int, ExitStack]] = []
+        self.reserved: list[ExitStack] = []
+
+    @rule(
+        which=st.integers(0, 1),
+        tokens=_PROMPTS,
+        ends=st.sets(st.integers(1, 14)),
+        border=st.booleans(),
+    )
+    def insert(self, which: int, tokens: list[int], ends: set[int], border: bool) -> None:
+        for end in sorted(e for e in ends if e <= len(tokens)):
+            has_room = remember(self.trees[which], tokens, end, is_border=border)
+            self.inserted[which].add(token_symbols(tokens[:end]))
+            assert has_room or self.restoring or self.reserved
+            if has_room:
+                assert find(self.trees[which], [*tokens[:end], 9]).num_tokens == end
+
+    @rule(which=st.integers(0, 1), tokens=_PROMPTS, allowed=st.none() | st.sets(st.integers(1, 14)))
+    def lookup(self, which: int, tokens: list[int], allowed: set[int] | None) -> None:
+        ends = None if allowed is None else sorted(allowed)
+        match = find(self.trees[which], tokens, ends)
+        shared = [common_symbols(p, token_symbols(tokens)) for p in self.inserted[which]]
+        assert match.num_tokens <= match.diverged_at <= max(shared, default=0)
+        assert match.num_tokens < len(tokens)
+        assert not match.num_tokens or ends is None or match.num_tokens in ends
+
+    @rule(which=st.integers(0, 1), tokens=_PROMPTS)
+    def restore(self, which: int, tokens: list[int]) -> None:
+        match = find(self.trees[which], tokens)
+        stack = ExitStack()
+        stack.enter_context(self.trees[which].restoring(match))
+        self.restoring.append((which, tokens, match.num_tokens, stack))
+
+    @precondition(lambda self: self.restoring)
+    @rule(data=st.data())
+    def finish_restoring(self, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(self.restoring) - 1))
+        self.restoring.pop(index)[-1].close()
+
+    @rule(num_bytes=st.integers(1, 600))
+    def reserve(self, num_bytes: int) -> None:
+        reservation = self.store.reserve(num_bytes)
+        if reservation is not None:
+            stack = ExitStack()
+            stack.enter_context(reservation)
+            self.reserved.append(stack)
+
+    @precondition(lambda self: self.reserved)
+    @rule()
+    def release(self) -> None:
+        self.reserved.pop().close()
+
+    @invariant()
+    def books_agree(self) -> None:
+        self.store.check_integrity()
+        stats = self.store.stats
+        assert stats.used_bytes + stats.reserved_bytes <= self.budget
+
+    @invariant()
+    def what_is_being_restored_is_there(self) -> None:
+        for which, tokens, num_tokens, _ in self.restoring:
+            assert find(self.trees[which], tokens).num_tokens >= num_tokens
+
+
+Remembering.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestRemembering = cast(type[unittest.TestCase], Remembering.TestCase)
