@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from .cache.store import PrefixStore
 from .child import log_unexpected
 from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
@@ -32,11 +33,13 @@ from .messages import (
     Unload,
     Unloaded,
 )
+from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
 from .types import Prompt, Stage
 
 _PROGRESS_INTERVAL_S = 0.1
+_REMEMBERED_BYTES = 1 << 30
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class DeviceLoop:
         self._outbox: list[DeviceEvent] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._store: HostStore = PrefixStore(_REMEMBERED_BYTES)
         self._services: dict[str, ModelService] = {}
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
@@ -132,7 +136,7 @@ class DeviceLoop:
                 self._flush()
 
         try:
-            loaded = load_service(Path(job.model_dir), self._device, on_progress)
+            loaded = load_service(Path(job.model_dir), self._device, self._store, on_progress)
         except Exception as error:
             self._emit(JobFailed(job.job_id, described("load failed", error)))
             return

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .chunks import chunk_ends
+from .cache.place import Place
+from .cache.symbols import prompt_symbols
+from .chunks import chunk_ends, remembered_ends
 from .messages import Generate
 from .models.base import ModelShape
 from .positions import RopePositions, rope_positions
@@ -18,10 +20,15 @@ from .types import Prompt
 if TYPE_CHECKING:
     import torch
 
-    from .cache.encoded import EncoderLease
+    from .cache.encoded import ImageLease
+    from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
     from .sampling.adjusting import TokenCounts
+
+
+# Inside long messages one state is remembered in so many tokens.
+_SPACING_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Saved:
 
     keys_values: KeyValues
     states: States
+    reservation: Reservation
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +45,8 @@ class Sequence:
     """`tokens` are the prompt's and all of the answer that is known, drawn here or resumed.
 
     The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
-    prompt, the last of them its length. A lower `priority` goes first.
+    prompt, the last of them its length; after the `remembered` ones it is worth a copy. `symbols`
+    are the prompt as prefix trees compare it. A lower `priority` goes first.
     """
 
     request_id: str
@@ -45,6 +54,8 @@ class Sequence:
     prompt: Prompt
     positions: RopePositions
     cuts: tuple[int, ...]
+    remembered: frozenset[int]
+    symbols: bytes
     tokens: list[int]
     max_tokens: int
     arrived_s: float
@@ -55,7 +66,12 @@ class Sequence:
     pages: SequencePages | None = None
     slot: int | None = None
     saved: Saved | None = None
-    image_spans: list[ImageSpan] = field(default_factory=list["ImageSpan"])
+    all_image_spans: tuple[ImageSpan, ...] = ()
+    image_spans: list[ImageSpan] = field(init=False)  # those not yet computed
+    pictures: ImageLease[torch.Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self.image_spans = list(self.all_image_spans)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -78,6 +94,21 @@ class Sequence:
         """Everything known is computed: the next token must be drawn."""
         return self.num_computed == len(self.tokens)
 
+    def place(self) -> Place:
+        """Where it lives on the device; only a sequence that was admitted has a place."""
+        assert self.pages is not None and self.slot is not None
+        return Place(self.pages.pages, self.slot, self.num_computed)
+
+    def skip_to(self, num_tokens: int) -> None:
+        """So much of the prompt was restored from what is remembered."""
+        self.num_computed = self.num_cached = num_tokens
+        self.image_spans = [span for span in self.image_spans if span.end > num_tokens]
+
+    def start_again(self) -> None:
+        """Nothing of it is in memory any more: it will be computed from the first token on."""
+        self.num_computed = 0
+        self.image_spans = list(self.all_image_spans)
+
     def append(self, token_id: int) -> None:
         """A token that was drawn; it is computed by the next step."""
         self.tokens.append(token_id)
@@ -85,14 +116,13 @@ class Sequence:
             self.counts.add(token_id)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ImageSpan:
     """The picture places of one picture in the prompt: tokens `start` to `end`."""
 
     start: int
     end: int
     image_index: int
-    lease: EncoderLease[torch.Tensor] | None = None
 
 
 def open_sequence(
@@ -110,6 +140,7 @@ def open_sequence(
     """
     merge = shape.vision.merge_size if shape.vision else 1
     num_prompt = len(prompt.token_ids)
+    boundaries = [b for b in prompt.boundaries if b > 0]
     return Sequence(
         job.request_id,
         job.epoch,
@@ -117,15 +148,17 @@ def open_sequence(
         rope_positions(
             prompt.token_ids, [i.grid_thw for i in prompt.images], merge, shape.image_token_id
         ),
-        chunk_ends(num_prompt, [b for b in prompt.boundaries if b > 0], grid_tokens),
+        chunk_ends(num_prompt, boundaries, grid_tokens),
+        frozenset(remembered_ends(num_prompt, boundaries, _SPACING_TOKENS, grid_tokens)),
+        prompt_symbols(prompt, shape.image_token_id, merge),
         [*prompt.token_ids, *job.resume_token_ids],
         min(prompt.max_tokens, capacity_tokens - num_prompt),
         now_s,
-        image_spans=image_spans(prompt, shape.image_token_id, merge),
+        all_image_spans=image_spans(prompt, shape.image_token_id, merge),
     )
 
 
-def image_spans(prompt: Prompt, image_token_id: int | None, merge: int) -> list[ImageSpan]:
+def image_spans(prompt: Prompt, image_token_id: int | None, merge: int) -> tuple[ImageSpan, ...]:
     """Where each picture of a prompt stands, in order. The prompt was checked to be whole."""
     spans: list[ImageSpan] = []
     at = 0
@@ -135,4 +168,4 @@ def image_spans(prompt: Prompt, image_token_id: int | None, merge: int) -> list[
         start = prompt.token_ids.index(image_token_id, at)
         at = start + times * rows * columns // merge**2
         spans.append(ImageSpan(start, at, index))
-    return spans
+    return tuple(spans)

@@ -15,8 +15,10 @@ from .child import log_unexpected
 from .errors import CortexError, EngineFailed, ErrorInfo, InsufficientVram, Overloaded, to_info
 from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, Waiting
+from .recall import Recall
 from .runner import Runner
 from .sampler import Chosen, SamplingRow, choose_tokens
+from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
 from .types import FinishReason, Prompt, Stage
@@ -32,18 +34,23 @@ class ModelService:
     def __init__(
         self,
         runner: Runner,
+        recall: Recall,
         scheduler: Scheduler,
         *,
         capacity_tokens: int,
+        picture_bytes: int,
         grid_tokens: int,
         forbidden_ids: torch.Tensor,
     ) -> None:
-        """`capacity_tokens` is what one sequence alone may fill, `grid_tokens` the longest chunk.
+        """`capacity_tokens` is what one sequence alone may fill, and `picture_bytes` what the rows
+        of its pictures may take; `grid_tokens` is the longest chunk.
 
         forbidden_ids int64 [ids]: what can never be a token of an answer.
         """
         self._runner = runner
+        self._recall = recall
         self._scheduler = scheduler
+        self._picture_bytes = picture_bytes
         self._capacity_tokens = capacity_tokens
         self._grid_tokens = grid_tokens
         self._forbidden_ids = forbidden_ids
@@ -63,19 +70,15 @@ class ModelService:
         Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
         InvalidRequest where pictures and their places differ.
         """
-        needed = len(prompt.token_ids) + 1
-        if needed > self._capacity_tokens:
-            raise InsufficientVram(
-                f"this prompt needs memory for {needed} tokens; the model was loaded with room "
-                f"for {self._capacity_tokens}.",
-                "shorten the prompt, or give the engine more memory.",
-            )
+        _check_fits("tokens", len(prompt.token_ids) + 1, self._capacity_tokens)
         if len(self._scheduler.waiting) >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
             job, prompt, self._runner.shape,
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
+        picture_bytes = sum(self._runner.picture_bytes(sequence).values())
+        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes)
         self._scheduler.add(sequence)
 
     def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
@@ -93,11 +96,9 @@ class ModelService:
     def step(self, now_s: float) -> list[DeviceEvent]:
         """Compute one step's worth; everything that came of it."""
         while (victim := self._scheduler.victim(now_s)) is not None:
-            self._runner.save(victim)
-            self._scheduler.suspend(victim)
-        while (admitted := self._scheduler.admit(now_s)) is not None:
-            self._runner.begin(admitted)
-        events = self._places(now_s)
+            self._suspend(victim)
+        events = self._admit(now_s)
+        events += self._places(now_s)
         plan = self._scheduler.plan(now_s)
         logits: dict[Sequence, torch.Tensor] = {}  # [vocab] each
         if plan.decode:
@@ -109,6 +110,31 @@ class ModelService:
         if logits:
             events += self._tried(list(logits), lambda: self._draw(logits))
         return events
+
+    def _admit(self, now_s: float) -> list[DeviceEvent]:
+        events: list[DeviceEvent] = []
+        while (sequence := self._scheduler.admit(now_s)) is not None:
+            # Bytes first: without room for its pictures it gives its place back and waits.
+            if not self._runner.lease_pictures(sequence):
+                self._scheduler.suspend(sequence)
+                break
+            events += self._tried([sequence], lambda s=sequence: self._begin(s))
+        return events
+
+    def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
+        self._recall.begin(sequence)
+        if not sequence.image_spans:
+            self._runner.release_pictures(sequence)
+        if sequence.counts is None and needs_counts(sequence.prompt.sampling):
+            sequence.counts = TokenCounts(sequence.prompt.token_ids, self._runner.device)
+            for token_id in sequence.tokens[sequence.num_prompt :]:
+                sequence.counts.add(token_id)
+        return []
+
+    def _suspend(self, sequence: Sequence) -> None:
+        self._recall.suspend(sequence)
+        self._runner.release_pictures(sequence)
+        self._scheduler.suspend(sequence)
 
     def _tried(
         self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
@@ -131,6 +157,7 @@ class ModelService:
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         sequence = chunk.sequence
         row = self._runner.prefill(sequence, chunk.end)
+        self._recall.remember(sequence)
         if row is not None and sequence.wants_token:
             logits[sequence] = row
         stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
@@ -190,8 +217,18 @@ class ModelService:
         return GenerateFailed(*sequence.key, described("request failed", error))
 
     def _end(self, sequence: Sequence) -> None:
-        self._runner.forget(sequence)
+        self._runner.release_pictures(sequence)
+        self._recall.forget(sequence)
         self._scheduler.remove(sequence)
+
+
+def _check_fits(what: str, required: int, available: int) -> None:
+    if required > available:
+        raise InsufficientVram(
+            f"this request needs memory for {required} {what}; the model was loaded with room for "
+            f"{available}.",
+            "ask for less, or give the engine more memory.",
+        )
 
 
 def described(event: str, error: Exception) -> ErrorInfo:

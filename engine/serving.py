@@ -5,6 +5,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,15 @@ import torch
 
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
-from .cache.pools import Pools
+from .cache.pools import KeyValues, Pools
 from .models.base import ModelShape, ServableModel
 from .models.registry import load_model
+from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
 from .service import ModelService
 from .tokenizer import Tokenizer
-from .weights import OnProgress
+from .weights import OnProgress, weight_files
 
 # Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
 _GRID_TOKENS = {"cpu": 256, "cuda": 2048}
@@ -46,9 +48,14 @@ class Capacity:
 
 
 def load_service(
-    model_dir: Path, device: torch.device, on_progress: OnProgress = lambda done, total: None
+    model_dir: Path,
+    device: torch.device,
+    store: HostStore,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> LoadedService:
     """Load a model folder and make room for its sequences.
+
+    What `store` remembers of the same files is of use again.
 
     Raises ModelInvalid for what cannot be served exactly.
     """
@@ -56,14 +63,29 @@ def load_service(
     loaded = load_model(model_dir, dtype, device, on_progress)
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     capacity = Capacity(256, MAX_RUNNING, _GRID_TOKENS[device.type], 64 << 20)
-    service = make_service(loaded.model, tokenizer.vocab_size, device, capacity)
+    service = make_service(
+        loaded.model,
+        tokenizer.vocab_size,
+        device,
+        capacity,
+        store,
+        identity=(_files(model_dir), str(dtype)),
+    )
     return LoadedService(service, tokenizer, loaded.weight_bytes)
 
 
 def make_service(
-    model: ServableModel, num_tokens: int, device: torch.device, capacity: Capacity
+    model: ServableModel,
+    num_tokens: int,
+    device: torch.device,
+    capacity: Capacity,
+    store: HostStore,
+    identity: Hashable,
 ) -> ModelService:
-    """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it."""
+    """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
+
+    `identity` names all that results depend on: what was remembered under it is believed.
+    """
     pools = Pools(
         model.shape.memory,
         model.dtype,
@@ -78,13 +100,24 @@ def make_service(
         num_slots=capacity.num_slots,
         step_tokens=capacity.step_tokens,
     )
+    is_recurrent = bool(model.shape.memory.linear)
+    tree = store.tree(identity, None if is_recurrent else KeyValues.split)
     return ModelService(
         Runner(model, pools, EncoderCache(capacity.encoder_bytes)),
+        Recall(pools, store, tree),
         scheduler,
         capacity_tokens=capacity.num_pages * capacity.page_tokens,
+        picture_bytes=capacity.encoder_bytes,
         grid_tokens=capacity.grid_tokens,
         forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
     )
+
+
+def _files(model_dir: Path) -> tuple[tuple[str, int, int], ...]:
+    """Which files a model was read from: by path, time and size."""
+    files = [model_dir / "config.json", *weight_files(model_dir)]
+    stats = [(str(file.resolve()), file.stat()) for file in files]
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
 def _forbidden_ids(shape: ModelShape, num_tokens: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -116,7 +117,9 @@ class Worker:
             text += answer.flush()
         if finish is not None:
             del self._answers[key]
-        usage = answer.usage if finish is not None else None
+        usage = None
+        if finish is not None:
+            usage = replace(answer.usage, cached_tokens=event.num_cached)
         yield StepPart(*key, token_ids, text, finish, usage)
 
 

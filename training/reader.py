@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import EngineFailed
 from cortex.engine.events import NewToken
 from cortex.engine.messages import Generate, GenerateFailed
@@ -19,6 +20,7 @@ from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from training.nano import CONTEXT_TOKENS
 
 MAX_ANSWER_TOKENS = 160
+_REMEMBERED_BYTES = 1 << 26
 
 
 class Reader:
@@ -26,7 +28,9 @@ class Reader:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
-        self._service = load_service(folder, torch.device(device)).service
+        self._service = load_service(
+            folder, torch.device(device), PrefixStore(_REMEMBERED_BYTES)
+        ).service
 
     def answer(self, png: bytes | None, question: str) -> str:
         picture = () if png is None else (ImagePart(png),)

@@ -15,15 +15,7 @@ import torch
 from ..attention.dense import causal_attention
 from ..layers.gated_delta import LinearState
 from ..models.memory import MemoryShape
-
-
-@dataclass(slots=True)
-class Place:
-    """Where one sequence lives: its pages in order, its state slot, and how far it has come."""
-
-    pages: list[int]
-    slot: int
-    num_tokens: int = 0
+from .place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +24,11 @@ class KeyValues:
 
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
-    @property
-    def nbytes(self) -> int:
-        return sum(k.nbytes + v.nbytes for k, v in self.layers)
+    def split(self, num_tokens: int) -> tuple[KeyValues, KeyValues]:
+        """Copies of the first `num_tokens` and of the rest."""
+        first = tuple((k[:num_tokens].clone(), v[:num_tokens].clone()) for k, v in self.layers)
+        rest = tuple((k[num_tokens:].clone(), v[num_tokens:].clone()) for k, v in self.layers)
+        return KeyValues(first), KeyValues(rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +36,6 @@ class States:
     """Host copy of the linear-attention states of a sequence, by layer."""
 
     layers: tuple[LinearState, ...]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(s.conv.nbytes + s.recurrent.nbytes for s in self.layers)
 
 
 class Pools:
@@ -64,6 +54,8 @@ class Pools:
         """Where nothing is remembered by a layer kind, its pages or slots cost nothing."""
         self.page_tokens = page_tokens
         self.device = device
+        self.token_bytes = shape.token_bytes(dtype)
+        self.state_bytes = shape.state_bytes(dtype)
         rows = num_pages * page_tokens
         self.keys_values = {
             layer: tuple(

@@ -38,6 +38,7 @@ class ModelShape:
     """
 
     vocab_size: int
+    hidden_size: int
     memory: MemoryShape
     vision: VisionShape | None = None
     image_token_id: int | None = None

@@ -137,7 +137,8 @@ class PlainModel(ServableModel):
 
     def __init__(self, config: PlainConfig) -> None:
         attention = {i: config.attention for i in range(config.num_layers)}
-        super().__init__(ModelShape(config.vocab_size, MemoryShape(attention, linear={})))
+        memory = MemoryShape(attention, linear={})
+        super().__init__(ModelShape(config.vocab_size, config.hidden_size, memory))
         self.model = PlainDecoder(config)
         self.lm_head = (
             None

@@ -181,6 +181,7 @@ def model_shape(config: Qwen35Config) -> ModelShape:
     vision = config.vision
     return ModelShape(
         vocab_size=config.text.vocab_size,
+        hidden_size=config.text.hidden_size,
         memory=memory_shape(config.text),
         vision=VisionShape(vision.patch_size, vision.merge_size, vision.temporal_patch_size)
         if vision

@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ..cache.pools import Place, PooledMemory, Pools
+from ..cache.place import Place
+from ..cache.pools import PooledMemory, Pools
 from ..images import prepare_image
 from ..models.base import ServableModel
 from ..models.registry import load_model

@@ -12,12 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import InsufficientVram, InvalidRequest
 from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.images import prepare_image
 from cortex.engine.messages import Generate, GenerateFailed, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
+from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.types import PreparedImage, Prompt, Sampling
@@ -71,8 +73,9 @@ class Asked:
         raise AssertionError("the service never came to an end")
 
 
-def served(model: ServableModel, capacity: Capacity = ROOMY) -> Asked:
-    return Asked(make_service(model, TOKENIZER_SIZE, CPU, capacity))
+def served(model: ServableModel, capacity: Capacity = ROOMY, store_bytes: int = 1 << 24) -> Asked:
+    store: HostStore = PrefixStore(store_bytes)
+    return Asked(make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model"))
 
 
 def alone(model: ServableModel, prompt: Prompt) -> list[int]:
@@ -225,12 +228,77 @@ def test_waiting_requests_hear_their_place_when_the_line_changes(
     assert places == [("b", 1), ("c", 2), ("c", 1)]
 
 
-_prompts = st.lists(
+TURN = 7  # the token that begins a turn in these prompts
+
+
+def turns_of(token_ids: list[int], **changes: Any) -> Prompt:
+    """A prompt that is cut where its turns begin, as a chat is."""
+    starts = tuple(i for i, token_id in enumerate(token_ids) if i and token_id == TURN)
+    return prompt_of(token_ids, boundaries=starts, **changes)
+
+
+def ended(asked: Asked, name: str) -> NewToken:
+    end = asked.ends[name]
+    assert isinstance(end, NewToken)
+    return end
+
+
+@pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
+def test_every_turn_reuses_all_that_came_before_it(
+    request: pytest.FixtureRequest, model_name: str
+) -> None:
+    model: ServableModel = request.getfixturevalue(model_name)
+    asked = served(model)
+    history = [TURN, 11, 12, 13]
+    for turn in range(4):
+        question = [TURN, *range(20 + turn, 40 + turn)]
+        begun = len(history) + len(question)
+        prompt = turns_of([*history, *question, TURN, 5])  # the answer's own beginning
+        asked.add(str(turn), prompt)
+        asked.run()
+
+        cached = ended(asked, str(turn)).num_cached
+        assert cached == (len(history) if turn else 0)
+        assert asked.answers[str(turn)] == alone(model, prompt)
+        history = list(prompt.token_ids[:begun])
+
+
+def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:
+    _, square = golden_case(golden, "image_square")
+    image = square.images[0]
+    other = replace(image, hash=bytes(32), rgb=bytes(len(image.rgb)))
+    cut = (len(square.token_ids) - 4,)
+    asked = served(golden_model)
+    for name, picture in (("first", image), ("same", image), ("other", other)):
+        asked.add(name, replace(square, boundaries=cut, images=(picture,)))
+        asked.run()
+
+    assert ended(asked, "same").num_cached == cut[0]
+    assert (
+        ended(asked, "other").num_cached
+        < square.token_ids.index(golden_model.shape.image_token_id or 0) + 1
+    )
+    assert asked.answers["same"] == asked.answers["first"] != asked.answers["other"]
+
+
+def test_a_store_without_room_costs_time_and_no_answer(golden_model: ServableModel) -> None:
+    asked = served(golden_model, replace(ROOMY, num_pages=14), store_bytes=0)
+    prompts = {f"r{n}": turns_of([n + 1] * 39 + [TURN, 3], max_tokens=60) for n in range(4)}
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+
+    asked.run()
+
+    assert asked.answers == {name: alone(golden_model, p) for name, p in prompts.items()}
+
+
+_requests = st.lists(
     st.tuples(
-        st.lists(st.integers(0, 999), min_size=1, max_size=90),
+        st.integers(0, 60),  # tokens shared with the others
+        st.lists(st.integers(0, 30), min_size=1, max_size=50),  # and its own
         st.integers(1, 12),  # tokens wanted
         st.sampled_from([0.0, 1.3]),
-        st.integers(0, 6),  # the step it arrives at
+        st.integers(0, 8),  # the step it arrives at
         st.one_of(st.none(), st.integers(1, 20)),  # the step its client leaves at
     ),
     min_size=1,
@@ -239,29 +307,38 @@ _prompts = st.lists(
 
 
 @pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
-@settings(max_examples=20, deadline=None)
-@given(requests=_prompts, num_pages=st.integers(7, 40), num_slots=st.integers(1, 6))
-def test_strangers_arrivals_cancellations_and_memory_change_no_answer(
+@settings(max_examples=25, deadline=None)
+@given(
+    requests=_requests,
+    shared=st.lists(st.integers(0, 12), min_size=60, max_size=60),
+    num_pages=st.integers(8, 40),
+    num_slots=st.integers(1, 6),
+    store_bytes=st.sampled_from([0, 100_000, 1 << 24]),
+)
+def test_strangers_arrivals_cancellations_memory_and_memories_change_no_answer(
     request: pytest.FixtureRequest,
     model_name: str,
-    requests: list[tuple[list[int], int, float, int, int | None]],
+    requests: list[tuple[int, list[int], int, float, int, int | None]],
+    shared: list[int],
     num_pages: int,
     num_slots: int,
+    store_bytes: int,
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
-    asked = served(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots))
+    asked = served(model, replace(ROOMY, num_pages=num_pages, num_slots=num_slots), store_bytes)
     prompts = {
-        str(n): prompt_of(ids, max_tokens=wanted, sampling=Sampling(n, temperature))
-        for n, (ids, wanted, temperature, _, _) in enumerate(requests)
+        str(n): turns_of(shared[:alike] + own, max_tokens=wanted, sampling=Sampling(n, temperature))
+        for n, (alike, own, wanted, temperature, _, _) in enumerate(requests)
     }
     left: set[str] = set()
     for step in range(21):
-        for n, (_, _, _, arrives, leaves) in enumerate(requests):
+        for n, (*_, arrives, leaves) in enumerate(requests):
+            name = str(n)
             if arrives == step:
-                asked.add(str(n), prompts[str(n)])
-            if leaves == step and str(n) in asked.answers and str(n) not in asked.ends:
-                asked.take(asked.service.cancel(str(n), 0))
-                left.add(str(n))
+                asked.add(name, prompts[name])
+            if leaves == step and name in asked.answers and name not in asked.ends:
+                asked.take(asked.service.cancel(name, 0))
+                left.add(name)
         asked.step()
     asked.run()
 

@@ -1,0 +1,96 @@
+"""What was computed before is not computed again: prefixes, and sequences that gave way.
+
+Copies between the pools of one model and host memory. Where host memory has no room, nothing is
+lost but time: it is computed anew. Runs on the device thread, its callers in inference mode.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from .cache.pools import KeyValues, Pools, States
+from .cache.prefix import PrefixTree, Source
+from .cache.store import PrefixStore
+from .sequence import Saved, Sequence
+
+HostStore = PrefixStore[KeyValues, States]
+HostTree = PrefixTree[KeyValues, States]
+
+logger = logging.getLogger(__name__)
+
+
+class Recall:
+    """One model's sequences to and from what is remembered in host memory."""
+
+    def __init__(self, pools: Pools, store: HostStore, tree: HostTree) -> None:
+        self._pools = pools
+        self._store = store
+        self._tree = tree
+
+    def begin(self, sequence: Sequence) -> None:
+        """Fill the place that a sequence was just given with as much as is known of it."""
+        if sequence.saved is not None:
+            self._resume(sequence, sequence.saved)
+        else:
+            self._restore(sequence)
+
+    def suspend(self, sequence: Sequence) -> None:
+        """Save all of it, bit for bit, before its place is taken away; or let it start again."""
+        num_tokens = sequence.num_computed
+        num_bytes = num_tokens * self._pools.token_bytes + self._pools.state_bytes
+        reservation = self._store.reserve(num_bytes)
+        if reservation is None:
+            sequence.start_again()
+            return
+        place = sequence.place()
+        sequence.saved = Saved(
+            self._pools.copy_out(place, 0, num_tokens),
+            self._pools.copy_states_out(place.slot),
+            reservation,
+        )
+
+    def remember(self, sequence: Sequence) -> None:
+        """After a chunk: a copy where this beginning may be wanted again."""
+        end = sequence.num_computed
+        if end not in sequence.remembered:
+            return
+        place = sequence.place()
+        has_state = self._pools.state_bytes > 0
+        source = Source(
+            copy_kv=partial(self._pools.copy_out, place),
+            kv_bytes_per_token=self._pools.token_bytes,
+            copy_state=partial(self._pools.copy_states_out, place.slot) if has_state else None,
+            state_bytes=self._pools.state_bytes,
+        )
+        is_border = end in sequence.prompt.boundaries
+        self._tree.insert(sequence.symbols, end, source, is_border=is_border)
+
+    def forget(self, sequence: Sequence) -> None:
+        """It ended: what was saved for it alone is let go."""
+        if sequence.saved is not None:
+            sequence.saved.reservation.release()
+            sequence.saved = None
+
+    def _resume(self, sequence: Sequence, saved: Saved) -> None:
+        place = sequence.place()
+        self._pools.copy_in(place, 0, saved.keys_values, sequence.num_computed)
+        self._pools.copy_states_in(place.slot, saved.states)
+        self.forget(sequence)
+
+    def _restore(self, sequence: Sequence) -> None:
+        """The longest remembered beginning that ends at a cut of this very prompt.
+
+        Read from there on, the prompt runs through the chunks it would have run through anyway.
+        """
+        place = sequence.place()
+        match = self._tree.lookup(sequence.symbols, sequence.cuts)
+        logger.debug("request %s: %s", sequence.request_id, match.reason)
+        with self._tree.restoring(match):
+            for segment in match.segments:
+                self._pools.copy_in(place, segment.start, segment.kv, segment.num_tokens)
+            if match.state is not None:
+                self._pools.copy_states_in(place.slot, match.state)
+            else:
+                self._pools.clear_state(place.slot)
+        sequence.skip_to(match.num_tokens)
