@@ -3,7 +3,7 @@
 A cut is a function of the tokens before it: two prompts that begin alike are cut alike as far as
 they agree. So a prompt taken up from what is remembered runs through the same chunks as one read
 from its start. Which cuts are remembered may depend on the whole prompt: it changes no result.
-Knows no tokens, only positions; who finds the boundaries is `prompt.py`.
+Knows no tokens, only positions; `turns.py` finds the boundaries.
 """
 
 from __future__ import annotations

@@ -64,7 +64,28 @@ class ModelNotFound(CortexError): ...
 class ModelInvalid(CortexError): ...
 
 
-class InsufficientVram(CortexError): ...
+@dataclass(frozen=True, slots=True)
+class MemoryShortage:
+    """`is_final` where waiting, or freeing what others use, would not help."""
+
+    required_bytes: int
+    available_bytes: int
+    is_final: bool
+
+
+class InsufficientVram(CortexError):
+    """`shortage` holds the numbers that the message words."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        param: str | None = None,
+        shortage: MemoryShortage | None = None,
+    ) -> None:
+        super().__init__(message, hint, param=param)
+        self.shortage = shortage
 
 
 class Overloaded(CortexError): ...
@@ -84,6 +105,7 @@ class ErrorInfo:
     message: str
     hint: str = ""
     param: str | None = None
+    shortage: MemoryShortage | None = None
 
 
 _BY_CODE: dict[str, type[CortexError]] = {cls.code(): cls for cls in CortexError.__subclasses__()}
@@ -95,11 +117,15 @@ def to_info(error: BaseException) -> ErrorInfo:
     The text of a foreign exception stays behind: it may hold client data.
     """
     if isinstance(error, CortexError):
-        return ErrorInfo(error.code(), error.message, error.hint, error.param)
+        shortage = error.shortage if isinstance(error, InsufficientVram) else None
+        return ErrorInfo(error.code(), error.message, error.hint, error.param, shortage)
     return ErrorInfo(InternalError.code(), f"unexpected {type(error).__name__} in the engine")
 
 
 def from_info(info: ErrorInfo) -> CortexError:
     """The error again, by its code; an unknown code (a newer peer) becomes an InternalError."""
     cls = _BY_CODE.get(info.code, InternalError)
-    return cls(info.message, info.hint, param=info.param)
+    error = cls(info.message, info.hint, param=info.param)
+    if isinstance(error, InsufficientVram):
+        error.shortage = info.shortage
+    return error

@@ -16,6 +16,7 @@ from .generation import resolve_sampling
 from .images import image_tokens, measure_image, prepare_image
 from .template import render_request
 from .text_model import TextModel, Vision
+from .turns import turn_boundaries
 from .types import ChatRequest, ImagePart, ImageTokens, PreparedImage, Prompt
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
@@ -23,7 +24,6 @@ _MAX_PIXEL_BYTES = 256 * 1024 * 1024
 # Every stop string is looked for at every character.
 _MAX_STOPS = 32
 _MAX_STOP_CHARS = 1000
-_TURN_START = "<|im_start|>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def build_prompt(
     images, sizes = _open_pictures(pictures, model.vision, check_wanted)
     prompt = Prompt(
         token_ids=tuple(token_ids),
-        boundaries=_boundaries(token_ids, model.tokenizer.special_id(_TURN_START)),
+        boundaries=turn_boundaries(token_ids, model.tokenizer),
         images=images,
         sampling=sampling,
         max_tokens=max_tokens,
@@ -126,11 +126,6 @@ def _open_pictures(
         images.append(prepare_image(data, vision.preprocessor, vision.budget))
     sizes = tuple(image_tokens(image, vision.preprocessor) for image in images)
     return tuple(images), sizes
-
-
-def _boundaries(token_ids: Sequence[int], turn_start_id: int | None) -> tuple[int, ...]:
-    starts = (i for i, token_id in enumerate(token_ids) if token_id == turn_start_id)
-    return (*starts, len(token_ids))
 
 
 def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ class Prompt:
     """A request turned into what the device needs: token ids, pictures, resolved limits.
 
     `token_ids` holds each picture's pad token as many times as the picture has merged cells.
-    `boundaries` are the positions at which a chat message begins, for prefix reuse.
+    `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`).
     `stop_token_ids` end the answer and are not part of it. `max_tokens` is already lowered to
     what the context leaves.
     """

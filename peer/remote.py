@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
 
-from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo
+from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, MemoryShortage
 from cortex.engine.types import (
     Capability,
     ChatRequest,
@@ -230,8 +230,17 @@ def _error_of(body: bytes, status: int) -> CortexError:
             split_hint(str(fields.get("message") or f"the peer answered {status}"), hint),
             hint,
             param if isinstance(param, str) else None,
+            _shortage_of(fields),
         )
     )
+
+
+def _shortage_of(fields: Mapping[str, Any]) -> MemoryShortage | None:
+    required, available = fields.get("required_bytes"), fields.get("available_bytes")
+    if not isinstance(required, int) or not isinstance(available, int):
+        return None
+    is_final = fields.get("type") == "invalid_request_error"
+    return MemoryShortage(required, available, is_final=is_final)
 
 
 def _load_object(body: bytes) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Encoded pictures by the hash of their pixels, so that each is encoded once.
 
-A running sequence leases its pictures all at once: their bytes are spoken for before the first one
-is encoded, and stay until the sequence has spliced them in. So two sequences never wait for each
-other's pictures. What nobody leases is kept as long as there is room, and goes in order of use.
-Payloads are opaque; belongs to the thread of the device.
+Who needs pictures, for a chunk of its prompt or for all of it, leases them at once: their bytes are
+spoken for before the first one is encoded, and stay until they are spliced in. So two sequences
+never wait for each other's pictures. What nobody leases is kept as long as there is room, and goes
+in order of use. Payloads are opaque; belongs to the thread of the device.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class EncoderCache(Generic[R]):
 
 
 class ImageLease(Generic[R]):
-    """One sequence's hold on its pictures; a context manager that gives them back."""
+    """A hold on pictures; a context manager that gives them back."""
 
     def __init__(
         self, cache: EncoderCache[R], entries: Mapping[bytes, _Entry[R]], hashes: list[bytes]
@@ -126,7 +126,7 @@ class ImageLease(Generic[R]):
         self._hashes = hashes
 
     def rows(self, image_hash: bytes) -> R | None:
-        """A picture's rows; None while nobody has encoded it, this sequence or another."""
+        """A picture's rows; None while nobody has encoded it, this holder or another."""
         return self._entry(image_hash).rows
 
     def fill(self, image_hash: bytes, rows: R) -> None:

@@ -45,6 +45,8 @@ _KINDS: dict[type[CortexError], _Kind] = {
     # Deterministic, so no 5xx: those are tried again by the official clients.
     engine_errors.ModelInvalid: _Kind(400, param="model"),
 }
+# The same for what would never fit: an empty device has no more room.
+_NEVER_FITS = _Kind(400)
 _BUG = _Kind(500, "server_error")
 
 
@@ -61,7 +63,7 @@ def envelope(error: CortexError, about: About) -> dict[str, Any]:
 
     The hint stands in the message, which is all that most clients show, and by itself for ours.
     """
-    kind = _KINDS.get(type(error), _BUG)
+    kind = _kind_of(error)
     plain: dict[str, Any] = {
         "message": join_hint(error.message, error.hint),
         "type": kind.type,
@@ -73,12 +75,15 @@ def envelope(error: CortexError, about: About) -> dict[str, Any]:
     if about.model_id is not None:
         plain["model_id"] = about.model_id
         plain["suggestion"] = about.suggestion
+    if (shortage := _shortage_of(error)) is not None:
+        plain["required_bytes"] = shortage.required_bytes
+        plain["available_bytes"] = shortage.available_bytes
     return {"error": plain}
 
 
 def error_response(error: CortexError, about: About) -> web.Response:
     """The whole HTTP reply."""
-    kind = _KINDS.get(type(error), _BUG)
+    kind = _kind_of(error)
     headers: dict[str, str] = {}
     if kind.status == 503:
         headers["retry-after"] = str(_RETRY_AFTER_S)
@@ -97,3 +102,13 @@ def from_http(error: web.HTTPException, method: str, path: str) -> CortexError |
     if 400 <= error.status < 500:
         return engine_errors.InvalidRequest(error.reason)
     return None
+
+
+def _kind_of(error: CortexError) -> _Kind:
+    shortage = _shortage_of(error)
+    never_fits = shortage is not None and shortage.is_final
+    return _NEVER_FITS if never_fits else _KINDS.get(type(error), _BUG)
+
+
+def _shortage_of(error: CortexError) -> engine_errors.MemoryShortage | None:
+    return error.shortage if isinstance(error, engine_errors.InsufficientVram) else None

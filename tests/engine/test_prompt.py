@@ -99,12 +99,15 @@ def test_golden_chat_has_the_golden_length_grids_and_tokens(case: dict[str, Any]
     assert single == _SEEING.tokenizer.encode(case["rendered"])
 
 
-def test_boundaries_are_the_beginnings_of_turns_and_the_end() -> None:
+def test_boundaries_are_where_the_next_turns_will_leave_the_prompt() -> None:
     request = ask(user("a"), Message("assistant", (TextPart("b"),)), user("c", picture(64, 64)))
     prompt = build_prompt(_SEEING, request, 4096).prompt
     starts = [i for i, t in enumerate(prompt.token_ids) if t == _IM_START]
     assert len(starts) == 4
-    assert prompt.boundaries == (*starts, len(prompt.token_ids))
+    decode = _SEEING.tokenizer.decode
+    ends = ["<|im_start|>assistant", "<|im_start|>assistant"]
+    seen = [decode(prompt.token_ids[:b], skip_special=False) for b in prompt.boundaries]
+    assert [text[-len(end) :] for text, end in zip(seen, ends, strict=True)] == ends
 
 
 def test_prompt_hash_follows_tokens_and_pixels_and_nothing_else() -> None:

@@ -108,6 +108,20 @@ def test_error_event_is_raised_as_the_class_it_was():
     assert caught.value.hint == "free some"
 
 
+@pytest.mark.parametrize(("is_final", "status"), [(False, 503), (True, 400)])
+def test_shortage_of_memory_travels_with_its_numbers(is_final: bool, status: int):
+    shortage = engine_errors.MemoryShortage(3 << 30, 2 << 30, is_final)
+    error = from_info(to_info(engine_errors.InsufficientVram("no", "wait", shortage=shortage)))
+    response = error_response(error, About())
+    assert response.status == status
+    assert ("retry-after" in response.headers) == (not is_final)
+    told = envelope(error, About())
+    assert (told["error"]["required_bytes"], told["error"]["available_bytes"]) == (3 << 30, 2 << 30)
+    with pytest.raises(engine_errors.InsufficientVram) as caught:
+        StreamReader().read_line(sse.data(told))
+    assert caught.value.shortage == shortage
+
+
 def test_finish_waits_for_the_usage_that_follows_it():
     reader = StreamReader()
     choice: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "length"}

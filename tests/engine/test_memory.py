@@ -1,0 +1,169 @@
+"""Every byte has one place, and what can never fit is said before anything is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import InsufficientVram, MemoryShortage
+from cortex.engine.memory import (
+    MemoryBudget,
+    ModelCosts,
+    attention_bytes_per_token,
+    format_bytes,
+    plan_memory,
+)
+
+MIB = 1 << 20
+GIB = 1 << 30
+# Qwen3.5-0.8B in bfloat16, roughly.
+SMALL = ModelCosts(
+    weights_bytes=1700 * MIB,
+    workspace_bytes=100 * MIB,
+    kv_bytes_per_token=attention_bytes_per_token(6, 2, 256, 2),
+    context_tokens=262_144,
+    state_bytes=19 * MIB,
+    vision_peak_bytes=200 * MIB,
+    image_bytes_per_token=1024 * 2,
+    max_image_tokens=1024,
+)
+
+
+def test_keys_and_values_count_layers_with_full_attention_alone() -> None:
+    # Qwen3.6-27B: 16 of 64 layers, 4 KV heads of 256, bfloat16.
+    assert attention_bytes_per_token(16, 4, 256, 2) == 64 * 1024
+
+
+def test_what_needs_no_states_and_sees_nothing_has_the_rest_in_pages_and_prefixes() -> None:
+    costs = ModelCosts(1000, 100, 2, 640)
+    budget = plan_memory(costs, 10_000, max_sequences=100)
+    assert (budget.states_bytes, budget.encoder_bytes) == (0, 0)
+    assert budget.num_pages == 8900 * 3 // 4 // 128
+    assert budget.prefix_bytes == 8900 // 4
+    assert budget.unused_bytes < budget.page_bytes
+
+
+def test_pages_beyond_what_all_sequences_could_fill_are_not_made() -> None:
+    costs = ModelCosts(1000, 100, 2, 640)
+    budget = plan_memory(costs, 100_000, max_sequences=4)
+    assert budget.num_pages == 40
+    assert budget.unused_bytes == 98_900 - 98_900 // 4 - 40 * 128
+    apart = plan_memory(costs, 100_000, max_sequences=4, host_bytes=777)
+    assert (apart.num_pages, apart.prefix_bytes) == (40, 777)
+    assert apart.unused_bytes == 100_000 - 1100 - 40 * 128
+
+
+def test_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
+    with pytest.raises(InsufficientVram) as caught:
+        plan_memory(SMALL, GIB, max_sequences=16)
+    shortage = caught.value.shortage
+    assert shortage is not None
+    assert shortage.available_bytes == GIB
+    assert str(shortage.required_bytes) in caught.value.message
+    # Exactly as much is enough for one.
+    least = plan_memory(SMALL, shortage.required_bytes, max_sequences=16)
+    assert (least.num_pages, least.num_sequences) == (1, 1)
+
+
+def test_prompt_that_can_never_fit_is_refused_and_the_longest_that_does_is_not() -> None:
+    budget = plan_memory(replace(SMALL, context_tokens=10**6), 4 * GIB, max_sequences=16)
+    longest = budget.max_sequence_tokens
+    budget.check_fits(longest - 10, 10)
+    budget.check_fits(1, longest - 1)
+    with pytest.raises(InsufficientVram, match="prompt of") as caught:
+        budget.check_fits(longest - 10, 11)
+    assert caught.value.shortage == MemoryShortage(
+        budget.kv_bytes + budget.page_bytes + SMALL.state_bytes,
+        budget.kv_bytes + SMALL.state_bytes,
+        is_final=True,
+    )
+    assert f"at most {longest} tokens" in caught.value.hint
+
+
+def test_picture_beyond_the_encoders_bytes_is_refused() -> None:
+    budget = plan_memory(SMALL, 4 * GIB, max_sequences=16)
+    most = budget.encoder_bytes // SMALL.image_bytes_per_token
+    assert most >= SMALL.max_image_tokens
+    budget.check_fits(most, 1, largest_image_tokens=most)
+    with pytest.raises(InsufficientVram, match="picture of"):
+        budget.check_fits(most, 1, largest_image_tokens=most + 1)
+
+
+def test_table_names_every_part_and_adds_up() -> None:
+    budget = plan_memory(SMALL, 8 * GIB, max_sequences=16)
+    table = budget.describe()
+    assert [line[:28].strip() for line in table.splitlines()] == [
+        "weights",
+        "work of a step",
+        "work of the largest picture",
+        "keys and values",
+        "recurrent states",
+        "encoded pictures",
+        "remembered prefixes",
+        "unused",
+        "total",
+    ]
+    assert "16 sequences" in table
+    assert f"{budget.num_pages:,} pages of 64 tokens" in table
+    assert "beside the total" not in table
+    assert "beside the total" in plan_memory(SMALL, 8 * GIB, 16, host_bytes=GIB).describe()
+
+
+def test_sizes_read_as_people_say_them() -> None:
+    sizes = (0, 1023, 1536, 3 * MIB, 24 * GIB)
+    assert [format_bytes(size) for size in sizes] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "3.0 MiB",
+        "24.0 GiB",
+    ]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> MemoryBudget | None:
+    costs = ModelCosts(
+        weights_bytes=draw(st.integers(0, 1000)),
+        workspace_bytes=draw(st.integers(0, 100)),
+        kv_bytes_per_token=draw(st.integers(1, 50)),
+        context_tokens=draw(st.integers(1, 2000)),
+        state_bytes=draw(st.integers(0, 3000)),
+        vision_peak_bytes=draw(st.integers(0, 500)),
+        image_bytes_per_token=draw(st.integers(0, 3)),
+        max_image_tokens=draw(st.integers(0, 100)),
+    )
+    try:
+        return plan_memory(
+            costs,
+            draw(st.integers(0, 100_000)),
+            draw(st.integers(1, 20)),
+            host_bytes=draw(st.none() | st.integers(0, 1000)),
+            page_tokens=draw(st.sampled_from([16, 64])),
+        )
+    except InsufficientVram as error:
+        shortage = error.shortage
+        assert shortage is not None
+        assert shortage.required_bytes > shortage.available_bytes
+        return None
+
+
+@given(plans(), st.integers(1, 3000), st.integers(1, 3000))
+def test_a_plan_never_needs_more_bytes_than_there_are(
+    budget: MemoryBudget | None, prompt_tokens: int, new_tokens: int
+) -> None:
+    if budget is None:
+        return
+    assert budget.unused_bytes >= 0
+    assert budget.num_pages >= 1
+    assert budget.num_sequences >= 1
+    assert budget.prefix_bytes >= 0
+    assert budget.encoder_bytes >= budget.costs.chunk_images_bytes
+    fits = prompt_tokens + new_tokens - 1 <= budget.num_pages * budget.page_tokens
+    if fits:
+        budget.check_fits(prompt_tokens, new_tokens)
+    else:
+        with pytest.raises(InsufficientVram):
+            budget.check_fits(prompt_tokens, new_tokens)
