@@ -21,6 +21,7 @@ import torch
 from .child import log_unexpected
 from .errors import CortexError, EngineFailed, ErrorInfo, Overloaded, to_info
 from .frames import unpack_value
+from .generation import choice_sampling
 from .messages import (
     Cancel,
     Generate,
@@ -36,7 +37,7 @@ from .messages import (
 from .models.registry import load_model
 from .served import Sequence, ServedModel
 from .tokenizer import Tokenizer
-from .types import FinishReason, Prompt, Stage
+from .types import FinishReason, Prompt, Stage, TokenScores
 
 MAX_RUNNING = 16
 MAX_WAITING = 256
@@ -75,6 +76,7 @@ class NewToken:
     epoch: int
     token_id: int | None
     finish: FinishReason | None = None
+    scores: TokenScores | None = None
 
 
 DeviceEvent = (
@@ -225,6 +227,7 @@ class DeviceLoop:
             if served is None:
                 raise EngineFailed(f"model {job.model_id} is not loaded here.")
             prompt = unpack_value(Prompt, job.prompt)
+            prompt = replace(prompt, sampling=choice_sampling(prompt.sampling, job.choice))
             sequence = served.start(prompt)
         except Exception as error:
             info = _described("start failed", error)
@@ -266,13 +269,14 @@ class DeviceLoop:
         if sequence.num_answered >= sequence.prompt.max_tokens:
             self._finish(running, NewToken(job.request_id, job.epoch, None, "length"))
             return
-        token_id = running.served.choose(sequence)
+        chosen = running.served.choose(sequence)
+        token_id, scores = chosen.token_id, chosen.scores
         if token_id in sequence.prompt.stop_token_ids:
             self._finish(running, NewToken(job.request_id, job.epoch, None, "stop"))
         elif sequence.num_answered + 1 == sequence.prompt.max_tokens:
-            self._finish(running, NewToken(job.request_id, job.epoch, token_id, "length"))
+            self._finish(running, NewToken(job.request_id, job.epoch, token_id, "length", scores))
         else:
-            self._emit(NewToken(job.request_id, job.epoch, token_id))
+            self._emit(NewToken(job.request_id, job.epoch, token_id, scores=scores))
             running.served.feed(sequence, token_id)
 
     def _finish(self, running: _Running, last: NewToken) -> None:

@@ -16,7 +16,7 @@ from .models.qwen3_5 import SequenceState
 from .models.registry import LoadedModel
 from .patches import image_patches
 from .positions import RopePositions, rope_positions
-from .sampler import SamplingRow, choose_tokens
+from .sampler import Chosen, choose_tokens, sampling_row
 from .sampling.adjusting import TokenCounts, needs_counts
 from .types import Prompt
 
@@ -118,15 +118,20 @@ class ServedModel:
         return self.model.encode_images(patches, [image.grid_thw])
 
     @torch.inference_mode()
-    def choose(self, sequence: Sequence) -> int:
-        """The next token of a prefilled sequence; feed it to go on."""
+    def choose(self, sequence: Sequence) -> Chosen:
+        """The next token of a prefilled sequence; feed it to go on.
+
+        Raises EngineFailed where the model's scores leave none to choose.
+        """
         assert sequence.logits is not None, "choose before the prompt is done"
-        position = len(sequence.prompt.token_ids) + sequence.num_answered
-        row = SamplingRow(sequence.prompt.sampling, position, sequence.counts)
+        row = sampling_row(sequence.prompt, sequence.num_answered, sequence.counts)
         chosen = choose_tokens(sequence.logits[None], [row], self._forbidden)[0]
         if chosen is None:
-            raise EngineFailed("the model's scores are no numbers", "check the weights: verify")
-        return chosen.token_id
+            raise EngineFailed(
+                "the model's scores leave no token to choose",
+                "they may be no numbers: check the model's files with cortex verify",
+            )
+        return chosen
 
     @torch.inference_mode()
     def feed(self, sequence: Sequence, token_id: int) -> None:

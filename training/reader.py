@@ -38,7 +38,7 @@ class Reader:
             self._served.prefill_chunk(sequence)
         token_ids: list[int] = []
         while len(token_ids) < MAX_ANSWER_TOKENS:
-            token_id = self._served.choose(sequence)
+            token_id = self._served.choose(sequence).token_id
             if token_id in prompt.stop_token_ids:
                 break
             token_ids.append(token_id)

@@ -110,7 +110,7 @@ def test_resumed_tokens_lead_to_the_same_next_token_bit_for_bit(
     first = prefilled(served, prompt, 512)
     answer: list[int] = []
     for _ in range(8):
-        answer.append(served.choose(first))
+        answer.append(served.choose(first).token_id)
         served.feed(first, answer[-1])
 
     resumed = prefilled(served, prompt, 512)
@@ -128,7 +128,7 @@ def test_padding_ids_and_picture_places_are_never_chosen(served: ServedModel) ->
     sequence.logits = sequence.logits.clone()
     sequence.logits[[image_id, 1080]] = 1e9  # 1080 is beyond the tokenizer's 1033 tokens
 
-    assert served.choose(sequence) not in (image_id, 1080)
+    assert served.choose(sequence).token_id not in (image_id, 1080)
 
 
 def test_a_prompt_with_more_places_than_pictures_is_refused(served: ServedModel) -> None:
