@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from .stopping import StopScanner
 from .tokenizer import Detokenizer, Tokenizer
-from .types import Prompt, Usage
+from .types import Prompt, ScoredToken, TokenLogprob, TokenScores, Usage
 
 
 class AnswerText:
@@ -17,6 +17,7 @@ class AnswerText:
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt) -> None:
         self.is_stopped = False
+        self._tokenizer = tokenizer
         self._detokenizer = Detokenizer(tokenizer)
         self._scanner = StopScanner(prompt.stop)
         self._prompt_tokens = len(prompt.token_ids)
@@ -35,6 +36,13 @@ class AnswerText:
         for token_id in token_ids:
             if not self.is_stopped:
                 self.push(token_id)
+
+    def spell(self, token_id: int, scores: TokenScores) -> TokenLogprob:
+        """A token's log probabilities with tokens by their bytes, as clients are told them."""
+        return TokenLogprob(
+            ScoredToken(self._tokenizer.token_bytes(token_id), scores.logprob),
+            tuple(ScoredToken(self._tokenizer.token_bytes(i), p) for i, p in scores.top),
+        )
 
     def push(self, token_id: int) -> str:
         """The text that may be shown now; sets `is_stopped` where a stop string is complete."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .messages import GenerateFailed, JobFailed, Loaded, Progress, Unloaded, Waiting
 from .tokenizer import Tokenizer
-from .types import FinishReason, Prompt
+from .types import FinishReason, Prompt, TokenScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class NewToken:
     token_id: int | None
     finish: FinishReason | None = None
     num_cached: int = 0
+    scores: TokenScores | None = None
 
 
 DeviceEvent = (

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
-from .fake_answer import Answer, HashSource, ScriptSource, TokenSource
+from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .frames import unpack_value
 from .messages import (
     Alive,
@@ -39,7 +39,7 @@ from .messages import (
     Waiting,
 )
 from .tokenizer import Tokenizer
-from .types import FinishReason, Prompt, Stage
+from .types import Prompt, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class FakeService:
             if tokenizer is None:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
-            source = self._source(tokenizer, prompt)
+            source = self._source(tokenizer, prompt, generate.choice)
             answer = Answer(tokenizer, prompt, source, generate.resume_token_ids)
         except CortexError as error:
             self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
@@ -128,16 +128,16 @@ class FakeService:
         self._requests[generate.request_id] = _Request(generate, answer)
         self._has_work.set()
 
-    def _source(self, tokenizer: Tokenizer, prompt: Prompt) -> TokenSource:
+    def _source(self, tokenizer: Tokenizer, prompt: Prompt, choice: int) -> TokenSource:
         if self._config.replies:
             return ScriptSource(tokenizer, prompt, self._config.replies)
-        return HashSource(tokenizer, prompt)
+        return HashSource(tokenizer, prompt, choice)
 
     def _cancel(self, cancel: Cancel) -> None:
         request = self._requests.get(cancel.request_id)
         if request is not None and request.generate.epoch == cancel.epoch:
             del self._requests[cancel.request_id]
-            self._send(Step((_part(request, (), "", "cancelled"),)))
+            self._send(Step((_part(request, Made(finish="cancelled")),)))
 
     async def _run(self) -> None:
         while True:
@@ -158,15 +158,13 @@ class FakeService:
             made = request.answer.step()
             if made.finish is not None:
                 del self._requests[request_id]
-            yield _part(request, made.token_ids, made.text, made.finish)
+            yield _part(request, made)
 
 
-def _part(
-    request: _Request, token_ids: tuple[int, ...], text: str, finish: FinishReason | None
-) -> StepPart:
-    usage = request.answer.usage() if finish else None
-    generate = request.generate
-    return StepPart(generate.request_id, generate.epoch, token_ids, text, finish, usage)
+def _part(request: _Request, made: Made) -> StepPart:
+    usage = request.answer.usage() if made.finish else None
+    key = (request.generate.request_id, request.generate.epoch)
+    return StepPart(*key, made.token_ids, made.text, made.finish, usage, made.logprobs)
 
 
 def read_script(path: Path) -> FakeConfig:

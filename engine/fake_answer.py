@@ -13,11 +13,13 @@ from typing import Protocol
 
 from .answer import AnswerText
 from .tokenizer import Tokenizer
-from .types import FinishReason, Prompt, Usage
+from .types import FinishReason, Prompt, TokenLogprob, TokenScores, Usage
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
 _SHORTEST_ANSWER_TOKENS = 16
 _ENDS_ONCE_IN = 96
+# A bias of so much decides alone, as it does for a real model.
+_DECISIVE_BIAS = 100.0
 _ANSWER_START = "<|im_start|>assistant"
 
 
@@ -34,20 +36,29 @@ class TokenSource(Protocol):
 
 
 class HashSource:
-    """The next token is a hash of the prompt's pictures and of all tokens so far."""
+    """The next token is a hash of the prompt's pictures and of all tokens so far.
 
-    def __init__(self, tokenizer: Tokenizer, prompt: Prompt) -> None:
-        self._token_ids = [tokenizer.encode(char)[0] for char in _ALPHABET]
+    Answers to one prompt differ by their `choice`. It keeps to tokens that a bias demands, away
+    from those that one forbids, and ends of itself where the prompt lets it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Prompt, choice: int = 0) -> None:
+        letters = [tokenizer.encode(char)[0] for char in _ALPHABET]
+        self._token_ids = _biased(letters, prompt.sampling.logit_bias)
+        self._shortest_tokens = max(_SHORTEST_ANSWER_TOKENS, prompt.min_tokens)
+        self._can_end = bool(prompt.stop_token_ids)
         self._hash = hashlib.blake2b(digest_size=16)
         for image in prompt.images:
             self._hash.update(image.hash)
         for token_id in prompt.token_ids:
             self._mix(token_id)
+        if choice:
+            self._hash.update(b"choice %d," % choice)
         self._num_fed = 0
 
     def next(self) -> int | None:
         digest = self._hash.digest()
-        may_end = self._num_fed >= _SHORTEST_ANSWER_TOKENS
+        may_end = self._can_end and self._num_fed >= self._shortest_tokens
         if may_end and int.from_bytes(digest[8:], "big") % _ENDS_ONCE_IN == 0:
             return None
         return self._token_ids[int.from_bytes(digest[:8], "big") % len(self._token_ids)]
@@ -61,19 +72,25 @@ class HashSource:
 
 
 class ScriptSource:
-    """Plays one of the replies: the one whose turn it is by the assistant turns in the prompt."""
+    """Plays one of the replies: the one whose turn it is by the assistant turns in the prompt.
+
+    Where the answer may not end of itself it is played again.
+    """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, replies: Sequence[str]) -> None:
         begun = _count(prompt.token_ids, tokenizer.encode(_ANSWER_START))
         # The last one begun is the answer itself.
         reply = replies[max(0, begun - 1) % len(replies)]
         self._token_ids = tokenizer.encode(tokenizer.escape(reply))
+        self._shortest_tokens = prompt.min_tokens
+        self._can_end = bool(prompt.stop_token_ids)
         self._num_fed = 0
 
     def next(self) -> int | None:
-        if self._num_fed >= len(self._token_ids):
+        is_played = self._num_fed >= max(len(self._token_ids), self._shortest_tokens)
+        if not self._token_ids or (is_played and self._can_end):
             return None
-        return self._token_ids[self._num_fed]
+        return self._token_ids[self._num_fed % len(self._token_ids)]
 
     def feed(self, token_id: int) -> None:
         self._num_fed += 1
@@ -86,6 +103,7 @@ class Made:
     token_ids: tuple[int, ...] = ()
     text: str = ""
     finish: FinishReason | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Answer:
@@ -115,16 +133,34 @@ class Answer:
         token_id = self._source.next()
         if token_id is None or token_id in self._prompt.stop_token_ids:
             return Made(text=text.flush(), finish="stop")
+        logprobs = self._logprobs(token_id)
         self._source.feed(token_id)
         piece = text.push(token_id)
         if text.is_stopped:
-            return Made((token_id,), piece, "stop")
+            return Made((token_id,), piece, "stop", logprobs)
         if text.num_tokens >= self._prompt.max_tokens:
-            return Made((token_id,), piece + text.flush(), "length")
-        return Made((token_id,), piece)
+            return Made((token_id,), piece + text.flush(), "length", logprobs)
+        return Made((token_id,), piece, logprobs=logprobs)
+
+    def _logprobs(self, token_id: int) -> tuple[TokenLogprob, ...]:
+        """Made up, the same each time: the token itself is the best, others follow by one each."""
+        count = self._prompt.top_logprobs
+        if count is None:
+            return ()
+        logprob = -((token_id * 31 + self._text.num_tokens * 17) % 64 + 1) / 64
+        others = (other for other in range(count + 1) if other != token_id)
+        beside = ((other, logprob - 1 - place) for place, other in enumerate(others))
+        top = ((token_id, logprob), *beside)[:count]
+        return (self._text.spell(token_id, TokenScores(logprob, top)),)
 
     def usage(self) -> Usage:
         return self._text.usage
+
+
+def _biased(letters: Sequence[int], biases: Sequence[tuple[int, float]]) -> Sequence[int]:
+    demanded = [token_id for token_id, bias in biases if bias >= _DECISIVE_BIAS]
+    forbidden = {token_id for token_id, bias in biases if bias <= -_DECISIVE_BIAS}
+    return demanded or [letter for letter in letters if letter not in forbidden] or letters
 
 
 def _count(token_ids: Sequence[int], pattern: Sequence[int]) -> int:

@@ -106,7 +106,7 @@ def _to_plain(value: Any) -> Any:
 
 
 # Members of unions of dataclasses carry their class name as "kind".
-_TAGGED = {"TextPart", "ImagePart"}
+_TAGGED = {"TextPart", "ImagePart", "RawText", "RawTokens"}
 
 
 @functools.cache

@@ -72,6 +72,9 @@ _NOT_SERVED: dict[str, tuple[Any, ...]] = {
 }
 # Dividing float32 scores by less than this could overflow; the answer is greedy long before.
 _GREEDY_BELOW = 1e-4
+# Seeds of a request's choices lie far apart: neighbours are what people ask for themselves.
+_SEED_STEP = 0x9E3779B97F4A7C15
+_NUM_SEEDS = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,11 @@ def resolve_sampling(wish: SamplingWish, defaults: SamplingWish, seed: int) -> S
             chosen[field.name] = value
     sampling = Sampling(seed=seed, **chosen)
     return sampling if sampling.temperature >= _GREEDY_BELOW else replace(sampling, temperature=0)
+
+
+def choice_sampling(sampling: Sampling, choice: int) -> Sampling:
+    """How one of several answers to the same prompt is sampled: the first as if it were alone."""
+    return replace(sampling, seed=(sampling.seed + choice * _SEED_STEP) % _NUM_SEEDS)
 
 
 def _is_number(value: Any) -> bool:

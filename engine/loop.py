@@ -22,6 +22,7 @@ from .child import log_unexpected
 from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
+from .generation import choice_sampling
 from .messages import (
     Cancel,
     Generate,
@@ -161,6 +162,7 @@ class DeviceLoop:
             if service is None:
                 raise EngineFailed(f"model {job.model_id} is not loaded here.")
             prompt = unpack_value(Prompt, job.prompt)
+            prompt = replace(prompt, sampling=choice_sampling(prompt.sampling, job.choice))
             service.add(job, prompt, time.monotonic())
         except Exception as error:
             info = described("start failed", error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import ErrorInfo
-from .types import ChatRequest, FinishReason, ImageTokens, Stage, Usage
+from .types import ChatRequest, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
 
 # peer -> text process
 
@@ -67,13 +67,17 @@ class Unload:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again."""
+    """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again.
+
+    `choice` says which of several answers to one prompt this is, each under its own request_id.
+    """
 
     request_id: str
     epoch: int
     model_id: str
     prompt: bytes
     resume_token_ids: tuple[int, ...] = ()
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StepPart:
-    """What one step made for one request. `usage` is set with `finish`."""
+    """What one step made for one request. `usage` is set with `finish`.
+
+    `logprobs` are one for each of `token_ids` where they were asked for, else none.
+    """
 
     request_id: str
     epoch: int
@@ -130,6 +137,7 @@ class StepPart:
     text: str
     finish: FinishReason | None = None
     usage: Usage | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

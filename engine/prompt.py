@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
@@ -17,13 +17,26 @@ from .images import image_tokens, measure_image, prepare_image
 from .template import render_request
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
-from .types import ChatRequest, ImagePart, ImageTokens, PreparedImage, Prompt
+from .types import (
+    MAX_TOP_LOGPROBS,
+    ChatRequest,
+    ImagePart,
+    ImageTokens,
+    PreparedImage,
+    Prompt,
+    RawText,
+    RawTokens,
+    Sampling,
+)
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
 _MAX_PIXEL_BYTES = 256 * 1024 * 1024
 # Every stop string is looked for at every character.
 _MAX_STOPS = 32
 _MAX_STOP_CHARS = 1000
+# More would make a step of one request slower than that of a whole batch.
+_MAX_BIASES = 1024
+_MAX_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +64,18 @@ def build_prompt(
             "ask a model whose capabilities include vision, or leave the pictures out",
             param="messages",
         )
-    sampling = resolve_sampling(request.sampling, model.defaults.wish, request.seed)
+    sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
-    rendered = render_request(model.template, request, model.tokenizer.escape)
-    check_wanted()
-    token_ids = model.tokenizer.encode(rendered)
+    top_logprobs = _checked_top_logprobs(request.top_logprobs)
+    if request.raw is not None:
+        token_ids = _raw_ids(model, request.raw)
+    else:
+        rendered = render_request(model.template, request, model.tokenizer.escape)
+        check_wanted()
+        token_ids = model.tokenizer.encode(rendered)
     if model.vision is not None:
         token_ids = _multiply_pads(token_ids, model.vision, pictures)
-    max_tokens = _room(len(token_ids), request.max_tokens, context_tokens)
+    max_tokens = _room(len(token_ids), request, context_tokens)
     images, sizes = _open_pictures(pictures, model.vision, check_wanted)
     prompt = Prompt(
         token_ids=tuple(token_ids),
@@ -67,9 +84,59 @@ def build_prompt(
         sampling=sampling,
         max_tokens=max_tokens,
         stop=stop,
-        stop_token_ids=model.defaults.stop_token_ids,
+        stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
+        min_tokens=request.min_tokens,
+        top_logprobs=top_logprobs,
     )
     return BuiltPrompt(prompt, sizes, _hash(prompt))
+
+
+def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
+    sampling = resolve_sampling(request.sampling, model.defaults.wish, request.seed)
+    if len(request.logit_bias) > _MAX_BIASES:
+        raise InvalidRequest(
+            f"logit_bias holds {len(request.logit_bias)} tokens, at most {_MAX_BIASES} are taken",
+            param="logit_bias",
+        )
+    for token_id, bias in request.logit_bias:
+        _check_token_id(model, token_id, "logit_bias")
+        if not -_MAX_BIAS <= bias <= _MAX_BIAS:
+            raise InvalidRequest(
+                f"logit_bias of token {token_id} is {bias!r}, not from -100 to 100",
+                param="logit_bias",
+            )
+    return replace(sampling, logit_bias=request.logit_bias)
+
+
+def _checked_top_logprobs(wanted: int | None) -> int | None:
+    if wanted is not None and not 0 <= wanted <= MAX_TOP_LOGPROBS:
+        raise InvalidRequest(
+            f"top_logprobs must be from 0 to {MAX_TOP_LOGPROBS}, not {wanted}",
+            param="top_logprobs",
+        )
+    return wanted
+
+
+def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
+    if isinstance(raw, RawText):
+        token_ids = model.tokenizer.encode(model.tokenizer.escape(raw.text))
+    else:
+        token_ids = list(raw.token_ids)
+        for token_id in token_ids:
+            _check_token_id(model, token_id, "prompt")
+    if not token_ids:
+        raise InvalidRequest("prompt: holds no token to go on from", "write at least a word")
+    return token_ids
+
+
+def _check_token_id(model: TextModel, token_id: int, param: str) -> None:
+    vocab_size = model.tokenizer.vocab_size
+    if not 0 <= token_id < vocab_size:
+        raise InvalidRequest(
+            f"{param}: {token_id} is no token id of this model",
+            f"its token ids are 0 to {vocab_size - 1}",
+            param=param,
+        )
 
 
 def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[bytes]) -> list[int]:
@@ -100,13 +167,14 @@ def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[byte
     return multiplied
 
 
-def _room(prompt_tokens: int, wanted: int | None, context_tokens: int) -> int:
+def _room(prompt_tokens: int, request: ChatRequest, context_tokens: int) -> int:
     """How long the answer may become."""
+    wanted = request.max_tokens
     if prompt_tokens > context_tokens:
         raise ContextLengthExceeded(
             f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
             "shorten the conversation, or send fewer or smaller pictures",
-            param="messages",
+            param="messages" if request.raw is None else "prompt",
         )
     if wanted is not None and wanted < 1:
         raise InvalidRequest(f"max_tokens must be at least 1, not {wanted}", param="max_tokens")

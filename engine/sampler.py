@@ -20,7 +20,7 @@ from .sampling.adjusting import TokenCounts, adjust, asks_nothing
 from .sampling.drawing import Draw, draw, take
 from .sampling.largest import largest, top
 from .sampling.noise import noise_key
-from .types import MAX_TOP_LOGPROBS, Sampling, TokenScores
+from .types import MAX_TOP_LOGPROBS, Prompt, Sampling, TokenScores
 
 # What stands for minus infinity, which JSON cannot say.
 _LOWEST_LOGPROB = -9999.0
@@ -42,6 +42,24 @@ class SamplingRow:
     banned_ids: tuple[int, ...] = ()
     mask: torch.Tensor | None = None
     top_logprobs: int | None = None
+
+
+def sampling_row(
+    prompt: Prompt,
+    num_answered: int,
+    counts: TokenCounts | None = None,
+    mask: torch.Tensor | None = None,
+) -> SamplingRow:
+    """How the next token of an answer is chosen that has `num_answered` tokens."""
+    may_not_end = num_answered < prompt.min_tokens
+    return SamplingRow(
+        prompt.sampling,
+        position=len(prompt.token_ids) + num_answered,
+        counts=counts,
+        banned_ids=prompt.stop_token_ids if may_not_end else (),
+        mask=mask,
+        top_logprobs=prompt.top_logprobs,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, Waiting
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, SamplingRow, choose_tokens
+from .sampler import Chosen, choose_tokens, sampling_row
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
-from .types import FinishReason, Prompt, Stage
+from .types import FinishReason, Prompt, Stage, TokenScores
 
 MAX_WAITING = 256
 
@@ -173,7 +173,7 @@ class ModelService:
         drawing = [s for s in logits if s.num_answered < s.max_tokens]
         if not drawing:
             return events
-        rows = [SamplingRow(s.prompt.sampling, len(s.tokens), s.counts) for s in drawing]
+        rows = [sampling_row(s.prompt, s.num_answered, s.counts) for s in drawing]
         stacked = torch.stack([logits[s] for s in drawing])
         for sequence, chosen in zip(
             drawing, choose_tokens(stacked, rows, self._forbidden_ids), strict=True
@@ -183,14 +183,17 @@ class ModelService:
 
     def _take(self, sequence: Sequence, chosen: Chosen | None) -> DeviceEvent:
         if chosen is None:
-            error = EngineFailed("the model's scores for the next token are not numbers.")
+            error = EngineFailed(
+                "the model's scores leave no token to choose.",
+                "they may be no numbers: check the model's files with cortex verify.",
+            )
             return self._fail(sequence, error)
         if chosen.token_id in sequence.prompt.stop_token_ids:
             return self._finish(sequence, None, "stop")
         sequence.append(chosen.token_id)
         if sequence.num_answered == sequence.max_tokens:
-            return self._finish(sequence, chosen.token_id, "length")
-        return NewToken(*sequence.key, chosen.token_id)
+            return self._finish(sequence, chosen.token_id, "length", chosen.scores)
+        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores)
 
     def _places(self, now_s: float) -> list[DeviceEvent]:
         """Who waits hears its place, when the line has changed."""
@@ -207,10 +210,14 @@ class ModelService:
         return [*self._scheduler.running, *self._scheduler.waiting]
 
     def _finish(
-        self, sequence: Sequence, token_id: int | None, reason: FinishReason
+        self,
+        sequence: Sequence,
+        token_id: int | None,
+        reason: FinishReason,
+        scores: TokenScores | None = None,
     ) -> DeviceEvent:
         self._end(sequence)
-        return NewToken(*sequence.key, token_id, reason, sequence.num_cached)
+        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores)
 
     def _fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
         self._end(sequence)

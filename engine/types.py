@@ -98,6 +98,36 @@ class TokenScores:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token by its bytes, which may be half a character, and its log probability."""
+
+    data: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of an answer, and the best that might have stood there, falling."""
+
+    token: ScoredToken
+    top: tuple[ScoredToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """A prompt as plain text: no template is applied, and nothing in it is a control token."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawTokens:
+    """A prompt as the token ids themselves."""
+
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One question to one model, the same whichever dialect it came in.
 
@@ -105,7 +135,10 @@ class ChatRequest:
     `now_s` (Unix seconds, for templates that print the date) are always set, so that another
     peer given the same request and the tokens so far makes the same next token.
     `template_kwargs` is the JSON text of an object handed to the chat template.
-    `max_tokens` None means what the context leaves.
+    `max_tokens` None means what the context leaves. `raw` is a prompt in place of `messages`.
+    `num_choices` answers are made, each from a seed of its own. `top_logprobs` None asks for no
+    log probabilities, a number for those of the answer's tokens and of so many beside each.
+    With `ignore_eos` the model cannot end the answer itself; before `min_tokens` neither.
     """
 
     model: str
@@ -118,6 +151,12 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     template_kwargs: str = "{}"
     routing_key: str = ""
+    raw: RawText | RawTokens | None = None
+    num_choices: int = 1
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
+    ignore_eos: bool = False
+    min_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +187,9 @@ class Prompt:
 
     `token_ids` holds each picture's pad token as many times as the picture has merged cells.
     `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`).
-    `stop_token_ids` end the answer and are not part of it. `max_tokens` is already lowered to
-    what the context leaves.
+    `stop_token_ids` end the answer and are not part of it; there are none where the answer is to
+    go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
+    to what the context leaves.
     """
 
     token_ids: tuple[int, ...]
@@ -159,6 +199,8 @@ class Prompt:
     max_tokens: int
     stop: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
+    min_tokens: int = 0
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +211,8 @@ class Usage:
 
 
 # What a request's consumer sees, in this order: stages, one Accepted once the prompt is known,
-# stages again while the model or its turn is waited for, text pieces, one Finished. A failure is
-# raised as a CortexError instead.
+# stages again while the model or its turn is waited for, text pieces, one Finished for each choice.
+# A failure is raised as a CortexError instead.
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +237,24 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of the answer: never half a character. `token_ids` are the tokens it came from."""
+    """A piece of an answer: never half a character. `token_ids` are the tokens it came from.
+
+    `logprobs` are as many, where they were asked for.
+    """
 
     text: str
     token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """The end of one choice; `usage` is of this choice alone."""
+
     reason: FinishReason
     usage: Usage
+    choice: int = 0
 
 
 Event = Stage | Accepted | TextDelta | Finished

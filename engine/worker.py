@@ -107,9 +107,11 @@ class Worker:
         if answer is None:
             return  # it ended by a stop string while this token was made
         token_ids: tuple[int, ...] = ()
-        text, finish = "", event.finish
+        text, finish, logprobs = "", event.finish, ()
         if event.token_id is not None and not answer.is_stopped:
             token_ids, text = (event.token_id,), answer.push(event.token_id)
+            if event.scores is not None:
+                logprobs = (answer.spell(event.token_id, event.scores),)
         if answer.is_stopped and finish != "cancelled":
             finish = "stop"
             self._device_loop.submit(Cancel(*key))
@@ -120,7 +122,7 @@ class Worker:
         usage = None
         if finish is not None:
             usage = replace(answer.usage, cached_tokens=event.num_cached)
-        yield StepPart(*key, token_ids, text, finish, usage)
+        yield StepPart(*key, token_ids, text, finish, usage, logprobs)
 
 
 def main() -> None:

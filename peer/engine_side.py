@@ -43,12 +43,16 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one request. `on_end` is called once, when the engine is done with it."""
+    """One try at one choice of a request. `on_end` is called once, when the engine is done with it.
+
+    The engine knows each choice as a request of its own.
+    """
 
     request_id: str
     epoch: int
     mailbox: Mailbox
     on_end: Callable[[], None]
+    choice: int = 0
 
 
 class EngineSide:
@@ -83,7 +87,9 @@ class EngineSide:
     def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
         """Let the engine begin; what it makes arrives in the attempt's mailbox."""
         self._attempts[attempt.request_id] = attempt
-        self.slot.post(Generate(attempt.request_id, attempt.epoch, model_id, prompt))
+        self.slot.post(
+            Generate(attempt.request_id, attempt.epoch, model_id, prompt, choice=attempt.choice)
+        )
 
     def cancel(self, request_id: str) -> None:
         """Stop working for a request, if the engine still is."""
@@ -137,9 +143,10 @@ class EngineSide:
         if attempt is None:
             return
         if part.text or part.token_ids:
-            attempt.mailbox.put_text(part.text, part.token_ids)
+            attempt.mailbox.put_text(part.text, part.token_ids, part.logprobs, attempt.choice)
         if part.finish is not None:
-            attempt.mailbox.end(Finished(part.finish, part.usage or Usage(0, 0)))
+            usage = part.usage or Usage(0, 0)
+            attempt.mailbox.end(Finished(part.finish, usage, attempt.choice))
             self._end(attempt)
 
     def _attempt_of(self, request_id: str, epoch: int) -> Attempt | None:

@@ -1,15 +1,25 @@
 """What one request's makers leave for its reader.
 
-A reader slower than the engine costs no more memory than the answer itself: stages replace each
-other and text pieces melt together. It knows nothing of processes or requests.
+A reader slower than the engine costs no more memory than the answers themselves: stages replace
+each other and the text pieces of a choice melt together. It knows nothing of processes or requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Finished, Stage, TextDelta
+from cortex.engine.types import Finished, Stage, TextDelta, TokenLogprob
+
+
+@dataclass(slots=True)
+class _Unread:
+    """What of one choice was not read yet."""
+
+    texts: list[str] = field(default_factory=list[str])
+    token_ids: list[int] = field(default_factory=list[int])
+    logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
 
 
 class Mailbox:
@@ -17,32 +27,41 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._stage: Stage | None = None
-        self._texts: list[str] = []
-        self._token_ids: list[int] = []
-        self._ending: Finished | CortexError | None = None
+        # By choice, in the order in which something came for each.
+        self._unread: dict[int, _Unread] = {}
+        self._finished: list[Finished] = []
+        self._error: CortexError | None = None
         self._filled = asyncio.Event()
-
-    @property
-    def is_ended(self) -> bool:
-        return self._ending is not None
 
     def put_stage(self, stage: Stage) -> None:
         self._stage = stage
         self._filled.set()
 
-    def put_text(self, text: str, token_ids: tuple[int, ...]) -> None:
+    def put_text(
+        self,
+        text: str,
+        token_ids: tuple[int, ...],
+        logprobs: tuple[TokenLogprob, ...] = (),
+        choice: int = 0,
+    ) -> None:
         """Add a piece. Text overtakes a stage nobody read: the wait it told of is over."""
         self._stage = None
-        self._texts.append(text)
-        self._token_ids.extend(token_ids)
+        unread = self._unread.setdefault(choice, _Unread())
+        unread.texts.append(text)
+        unread.token_ids.extend(token_ids)
+        unread.logprobs.extend(logprobs)
         self._filled.set()
 
     def end(self, ending: Finished | CortexError) -> None:
-        """Say how it ended; only the first ending counts."""
-        if self._ending is None:
-            self._stage = None
-            self._ending = ending
-            self._filled.set()
+        """Say how one choice ended, or why all of them did; nothing more counts after an error."""
+        if self._error is not None:
+            return
+        self._stage = None
+        if isinstance(ending, CortexError):
+            self._error = ending
+        else:
+            self._finished.append(ending)
+        self._filled.set()
 
     async def get(self) -> Stage | TextDelta | Finished:
         """The next thing, waiting for it.
@@ -54,16 +73,17 @@ class Mailbox:
             if self._stage is not None:
                 stage, self._stage = self._stage, None
                 return stage
-            if self._texts:
+            if self._unread:
                 return self._take_text()
-            if self._ending is not None:
-                if isinstance(self._ending, CortexError):
-                    raise self._ending
-                return self._ending
+            if self._finished:
+                return self._finished.pop(0)
+            if self._error is not None:
+                raise self._error
             self._filled.clear()
 
     def _take_text(self) -> TextDelta:
-        delta = TextDelta("".join(self._texts), tuple(self._token_ids))
-        self._texts.clear()
-        self._token_ids.clear()
-        return delta
+        choice = next(iter(self._unread))
+        unread = self._unread.pop(choice)
+        return TextDelta(
+            "".join(unread.texts), tuple(unread.token_ids), tuple(unread.logprobs), choice
+        )

@@ -8,6 +8,7 @@ work, whatever stage it is in.
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
@@ -122,12 +123,12 @@ class Node:
             raise error
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
-        """The events of one answer: stages, one Accepted, stages again, text, one Finished.
+        """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
         Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
         be served at all come before Accepted.
         """
-        with self._admitted():
+        with self._admitted(request.num_choices):
             model = await self._find(request.model)
             self._check_vision(model, request)
             request_id = secrets.token_hex(8)
@@ -137,7 +138,7 @@ class Node:
             prepared = await self._text.prepare(request_id, model, request)
             with self._room_for_prompt(len(prepared.prompt)):
                 accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-                answer = self._answer(request_id, model, [prepared.prompt])
+                answer = self._answer(request_id, model, [prepared.prompt], request.num_choices)
                 del prepared
                 async with aclosing(answer) as events:
                     yield accepted
@@ -150,44 +151,54 @@ class Node:
         await self._idle.wait()
 
     async def _answer(
-        self, request_id: str, model: ModelInfo, prompt: list[bytes]
+        self, request_id: str, model: ModelInfo, prompt: list[bytes], num_choices: int
     ) -> AsyncGenerator[Event]:
         """`prompt` holds one, and is emptied when the engine gets it: it may be very large."""
         mailbox = Mailbox()
+        attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
+        running = set(attempt_ids)
+
+        def end(attempt_id: str) -> None:
+            running.discard(attempt_id)
+            if not running:
+                self._residency.give_back(ticket)
 
         def begin() -> None:
-            attempt = Attempt(
-                request_id, _FIRST_EPOCH, mailbox, lambda: self._residency.give_back(ticket)
-            )
-            self._engine.start(attempt, model.id, prompt.pop())
+            packed = prompt.pop()
+            for choice, attempt_id in enumerate(attempt_ids):
+                on_end = functools.partial(end, attempt_id)
+                attempt = Attempt(attempt_id, _FIRST_EPOCH, mailbox, on_end, choice)
+                self._engine.start(attempt, model.id, packed)
 
         ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
         self._residency.ask(ticket)
+        num_finished = 0
         try:
-            while True:
+            while num_finished < num_choices:
                 event = await mailbox.get()
                 yield event
-                if isinstance(event, Finished):
-                    return
+                num_finished += isinstance(event, Finished)
         finally:
-            self._engine.cancel(request_id)
+            for attempt_id in attempt_ids:
+                self._engine.cancel(attempt_id)
             self._residency.give_back(ticket)
 
     @contextmanager
-    def _admitted(self) -> Generator[None]:
+    def _admitted(self, num_choices: int) -> Generator[None]:
         if self._is_draining:
             raise Overloaded("this peer is going away", "ask another peer, or this one later")
-        if self._live_requests >= self.config.max_live_requests:
+        # Each choice costs the engine what a request does.
+        if self._live_requests + num_choices > self.config.max_live_requests:
             raise Overloaded(
                 f"{self._live_requests} requests are under way, which is the most this peer takes",
                 "try again in a moment",
             )
-        self._live_requests += 1
+        self._live_requests += num_choices
         self._idle.clear()
         try:
             yield
         finally:
-            self._live_requests -= 1
+            self._live_requests -= num_choices
             if self._live_requests == 0:
                 self._idle.set()
 

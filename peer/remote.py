@@ -24,12 +24,14 @@ from cortex.engine.types import (
     FinishReason,
     ImagePart,
     Message,
+    ScoredToken,
     TextDelta,
     TextPart,
+    TokenLogprob,
     Usage,
 )
 
-from .errors import NoPeer, from_info
+from .errors import NoPeer, UnsupportedParameter, from_info
 from .progress import from_comment, split_hint
 from .types import ModelInfo
 
@@ -110,7 +112,7 @@ class StreamReader:
     """Lines of a chat-completions stream in, events out."""
 
     def __init__(self) -> None:
-        self._reason: FinishReason | None = None
+        self._reasons: dict[int, FinishReason] = {}
         self._is_finished = False
 
     def read_line(self, line: bytes) -> list[Event]:
@@ -131,19 +133,32 @@ class StreamReader:
             raise _error_of(json.dumps(chunk).encode(), 0)
         events: list[Event] = []
         for choice in chunk.get("choices", ()):
+            index = int(choice.get("index", 0))
             content = choice.get("delta", {}).get("content")
-            if content:
-                events.append(TextDelta(content))
+            logprobs = _read_logprobs(choice.get("logprobs"))
+            if content or logprobs:
+                events.append(TextDelta(content or "", (), logprobs, index))
             if choice.get("finish_reason") is not None:
-                self._reason = "length" if choice["finish_reason"] == "length" else "stop"
-        if chunk.get("usage") and self._reason is not None:
+                self._reasons[index] = "length" if choice["finish_reason"] == "length" else "stop"
+        if chunk.get("usage") and self._reasons:
             self._is_finished = True
-            events.append(Finished(self._reason, _read_usage(chunk["usage"])))
+            events += self._endings(_read_usage(chunk["usage"]))
         return events
+
+    def _endings(self, total: Usage) -> list[Finished]:
+        """The first choice stands for the cost of all: how it is shared out is not told."""
+        nothing = Usage(total.prompt_tokens, 0, total.cached_tokens)
+        choices = sorted(self._reasons.items())
+        return [
+            Finished(reason, nothing if place else total, choice)
+            for place, (choice, reason) in enumerate(choices)
+        ]
 
 
 def to_body(request: ChatRequest) -> dict[str, Any]:
     """A ChatRequest in the chat-completions dialect; what is None is left out."""
+    if request.raw is not None:
+        raise UnsupportedParameter("prompt: this way leads to chats only", param="prompt")
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.model,
@@ -162,6 +177,12 @@ def to_body(request: ChatRequest) -> dict[str, Any]:
         "repetition_penalty": sampling.repetition_penalty,
         "chat_template_kwargs": json.loads(request.template_kwargs) or None,
         "prompt_cache_key": request.routing_key or None,
+        "n": request.num_choices,
+        "logit_bias": {str(token_id): bias for token_id, bias in request.logit_bias} or None,
+        "logprobs": None if request.top_logprobs is None else True,
+        "top_logprobs": request.top_logprobs,
+        "ignore_eos": request.ignore_eos or None,
+        "min_tokens": request.min_tokens or None,
     }
     return {name: value for name, value in body.items() if value is not None}
 
@@ -206,6 +227,17 @@ def _read_model(plain: dict[str, Any]) -> ModelInfo:
         context_length=int(plain.get("context_length", 0)),
         created_s=int(plain.get("created", 0)),
     )
+
+
+def _read_logprobs(plain: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(_read_scored(entry), tuple(map(_read_scored, entry["top_logprobs"])))
+        for entry in (plain or {}).get("content") or ()
+    )
+
+
+def _read_scored(plain: dict[str, Any]) -> ScoredToken:
+    return ScoredToken(bytes(plain["bytes"]), float(plain["logprob"]))
 
 
 def _read_usage(plain: dict[str, Any]) -> Usage:

@@ -11,7 +11,7 @@ import functools
 from cortex.engine.errors import CortexError
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
-from cortex.engine.types import ChatRequest, ImagePart
+from cortex.engine.types import ChatRequest, ImagePart, RawText, RawTokens
 
 from .children import ChildSlot, ChildSpec
 from .errors import from_info
@@ -64,6 +64,13 @@ class TextSide:
 
 
 def size_bytes(request: ChatRequest) -> int:
-    """What a request weighs, roughly: its pictures and its text."""
+    """What a request weighs, roughly: its pictures, its text and its token ids."""
+    match request.raw:
+        case RawText():
+            return len(request.raw.text)
+        case RawTokens():
+            return 8 * len(request.raw.token_ids)
+        case None:
+            pass
     parts = (part for message in request.messages for part in message.content)
     return sum(len(part.data if isinstance(part, ImagePart) else part.text) for part in parts)

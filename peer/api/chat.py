@@ -15,20 +15,17 @@ from typing import Any
 
 from aiohttp import web
 
-from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Accepted, Event, Finished, Stage, TextDelta
+from cortex.engine.types import Event, Finished, TextDelta
 
 from ..dialects import openai_reply as reply
 from ..dialects.openai import ParsedChat, parse_chat
+from ..dialects.usage import UsageTally
 from ..heavy import off_loop
-from ..progress import to_comment
 from . import sse
-from .context import ABOUT, INTAKE, NODE, about_error
-from .errors import About, envelope
-
-# Until the first token a stream says something at least every second; later it may rest longer.
-_QUIET_BEFORE_TEXT_S = 0.8
-_QUIET_AFTER_TEXT_S = 10.0
+from .answers import gather
+from .context import ABOUT, INTAKE, NODE
+from .errors import About
+from .streaming import stream_reply
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -42,10 +39,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             parsed.request.now_s,
             parsed.request.model,
             parsed.include_usage,
+            parsed.return_token_ids,
         )
         async with aclosing(request.app[NODE].chat(parsed.request)) as events:
             if parsed.stream:
-                return await _stream(request, head, events)
+                return await _stream(request, parsed, head, events)
             return await _whole(parsed, head, events)
 
 
@@ -57,75 +55,36 @@ async def _parse(body: bytes) -> ParsedChat:
 async def _whole(
     parsed: ParsedChat, head: reply.ReplyHead, events: AsyncGenerator[Event]
 ) -> web.Response:
-    pieces: list[str] = []
-    async for event in events:
-        if isinstance(event, TextDelta):
-            pieces.append(event.text)
-        elif isinstance(event, Finished):
-            return web.json_response(
-                reply.render_reply(head, "".join(pieces), event.reason, event.usage),
-                dumps=_dumps,
-            )
-    raise EngineFailed(f"the answer of '{parsed.request.model}' broke off", "send it again")
+    num_choices = parsed.request.num_choices
+    tally = UsageTally(num_choices)
+    answers = await gather(events, num_choices, head.model)
+    for answer in answers:
+        tally.add(answer.finished)
+    choices = [reply.render_choice(head, a.whole, a.finished.reason) for a in answers]
+    return web.json_response(reply.render_reply(head, choices, tally.total), dumps=_dumps)
 
 
 async def _stream(
-    request: web.Request, head: reply.ReplyHead, events: AsyncGenerator[Event]
+    request: web.Request,
+    parsed: ParsedChat,
+    head: reply.ReplyHead,
+    events: AsyncGenerator[Event],
 ) -> web.StreamResponse:
-    accepted = await _until_accepted(events)
-    response = web.StreamResponse(headers=sse.HEADERS)
-    await response.prepare(request)
-    write = sse.guarded(response.write, request.app[NODE].config.write_stall_s)
-    await write(sse.comment(to_comment(accepted)) + sse.data(reply.role_chunk(head)))
-    pace = sse.Pace(_QUIET_BEFORE_TEXT_S)
-    last_wait = "keep-alive"
-    try:
-        async with aclosing(sse.paced(audible(events), pace)) as paced:
-            async for event in paced:
-                if isinstance(event, Stage):
-                    last_wait = to_comment(event)
-                if isinstance(event, TextDelta):
-                    pace.quiet_s, last_wait = _QUIET_AFTER_TEXT_S, "keep-alive"
-                await write(_render(head, event, last_wait))
-    except CortexError as error:
-        await write(sse.data(envelope(error, about_error(request, error))))
-    await write(sse.DONE)
-    await response.write_eof()
-    return response
+    num_choices = parsed.request.num_choices
+    tally = UsageTally(num_choices)
 
+    def render(event: TextDelta | Finished) -> bytes:
+        if isinstance(event, Finished):
+            tally.add(event)
+            return sse.data(reply.finish_chunk(head, event.reason, event.choice))
+        return sse.data(reply.text_chunk(head, event))
 
-async def audible(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-    """The events that a client hears of.
+    def close() -> bytes:
+        return sse.data(reply.usage_chunk(head, tally.total)) if head.include_usage else b""
 
-    Tokens that make no whole character yet are none: they do not break a silence.
-    """
-    async for event in events:
-        is_empty = isinstance(event, TextDelta) and not event.text
-        if not is_empty and not isinstance(event, Accepted):
-            yield event
-
-
-async def _until_accepted(events: AsyncGenerator[Event]) -> Accepted:
-    async for event in events:
-        if isinstance(event, Accepted):
-            return event
-    raise EngineFailed("the request ended before it was accepted", "send it again")
-
-
-def _render(head: reply.ReplyHead, event: Event | None, last_wait: str) -> bytes:
-    """One event as bytes; None, a silence, repeats what is being waited for."""
-    match event:
-        case TextDelta():
-            return sse.data(reply.text_chunk(head, event.text))
-        case Finished():
-            chunks = sse.data(reply.finish_chunk(head, event.reason))
-            if head.include_usage:
-                chunks += sse.data(reply.usage_chunk(head, event.usage))
-            return chunks
-        case Accepted():
-            return b""
-        case Stage() | None:
-            return sse.comment(last_wait)
+    opening = b"".join(sse.data(reply.role_chunk(head, index)) for index in range(num_choices))
+    tells_tokens = parsed.return_token_ids or parsed.request.top_logprobs is not None
+    return await stream_reply(request, events, opening, render, close, tells_tokens=tells_tokens)
 
 
 def _dumps(value: Any) -> str:

@@ -37,6 +37,9 @@ class Fields:
     def path_of(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
+    def names(self) -> list[str]:
+        return list(self._values)
+
     def raw(self, name: str) -> object:
         return self._values.get(name)
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from cortex.engine.errors import InvalidRequest, UnsupportedContent
-from cortex.engine.types import ChatRequest, SamplingWish
+from cortex.engine.types import MAX_TOP_LOGPROBS, ChatRequest
 
-from ..errors import UnsupportedParameter
+from . import openai_sampling as wishes
 from .fields import Fields, parse_object, refuse
 from .openai_messages import read_messages
+from .openai_sampling import not_built
 
-# Larger wishes mean "as much as the context leaves" all the same.
-_MAX_TOKENS = 2**31 - 1
-_SEED_BITS = 63
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _EFFORTS_WITHOUT_THINKING = ("none", "minimal")
 # Names the chat template gets from the request itself, or from us.
@@ -33,6 +31,7 @@ class ParsedChat:
     request: ChatRequest
     stream: bool
     include_usage: bool
+    return_token_ids: bool
 
 
 def parse_chat(body: bytes, *, now_s: int, random_seed: int) -> ParsedChat:
@@ -50,35 +49,43 @@ def _read_chat(body: Fields, now_s: int, random_seed: int) -> ParsedChat:
     model = body.text("model")
     if not model:
         refuse("model", "required: the id of a model", "GET /v1/models lists them")
-    _refuse_what_is_not_built(body)
+    _refuse_what_isnot_built(body)
     stream = body.flag("stream")
     options = body.object("stream_options") if stream else None
-    seed = body.integer("seed", -(2**63))
     request = ChatRequest(
         model=model,
         messages=read_messages(body),
-        seed=(random_seed if seed is None else seed) % 2**_SEED_BITS,
+        seed=wishes.read_seed(body, random_seed),
         now_s=now_s,
-        sampling=_read_sampling(body),
-        max_tokens=_read_max_tokens(body),
-        stop=_read_stop(body),
+        sampling=wishes.read_sampling(body),
+        max_tokens=wishes.read_max_tokens(body),
+        stop=wishes.read_stop(body),
         template_kwargs=_read_template_kwargs(body),
-        routing_key=_read_routing_key(body),
+        routing_key=wishes.read_routing_key(body),
+        num_choices=wishes.read_num_choices(body),
+        logit_bias=wishes.read_logit_bias(body),
+        top_logprobs=_read_top_logprobs(body),
+        ignore_eos=body.flag("ignore_eos"),
+        min_tokens=wishes.read_min_tokens(body),
     )
-    return ParsedChat(request, stream, options is not None and options.flag("include_usage"))
+    include_usage = options is not None and options.flag("include_usage")
+    return ParsedChat(request, stream, include_usage, body.flag("return_token_ids"))
 
 
-def _refuse_what_is_not_built(body: Fields) -> None:
-    n = body.integer("n", 1)
-    if n is not None and n > 1:
-        _not_built("n", f"one choice a request, not {n}", "send the request several times")
+def _read_top_logprobs(body: Fields) -> int | None:
+    """How many alternatives to tell beside each token; None where nothing is to be told."""
+    count = body.integer("top_logprobs", 0, MAX_TOP_LOGPROBS)
     if body.flag("logprobs"):
-        _not_built("logprobs", "log probabilities are not given yet")
-    if body.integer("top_logprobs", 0, 20):
+        return count or 0
+    if count:
         refuse("top_logprobs", "only together with logprobs: true")
+    return None
+
+
+def _refuse_what_isnot_built(body: Fields) -> None:
     for name in ("tools", "functions"):
         if body.items(name):
-            _not_built(name, "tool calls are not built yet", f"leave {name} out")
+            not_built(name, "tool calls are not built yet", f"leave {name} out")
     if body.raw("tool_choice") not in (None, "auto", "none"):
         refuse("tool_choice", "chooses a tool, but there are no tools")
     if body.raw("function_call") not in (None, "auto", "none"):
@@ -93,7 +100,7 @@ def _check_response_format(body: Fields) -> None:
         return
     kind = response_format.text("type")
     if kind in ("json_object", "json_schema"):
-        _not_built("response_format", f"{kind} answers are not built yet", "ask for JSON in words")
+        not_built("response_format", f"{kind} answers are not built yet", "ask for JSON in words")
     if kind != "text":
         refuse("response_format.type", "must be text, json_object or json_schema")
 
@@ -103,41 +110,6 @@ def _check_modalities(body: Fields) -> None:
     if wants_audio:
         name = "audio" if body.has("audio") else "modalities"
         raise UnsupportedContent("no model here speaks or hears", "ask for text", param=name)
-
-
-def _not_built(name: str, what: str, hint: str = "") -> None:
-    raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
-
-
-def _read_sampling(body: Fields) -> SamplingWish:
-    top_k = body.integer("top_k", -1, 2**31 - 1)
-    return SamplingWish(
-        temperature=body.number("temperature", 0, 2),
-        # Elsewhere -1 is a common spelling of "off", which here is 0.
-        top_k=None if top_k is None else max(top_k, 0),
-        top_p=body.number("top_p", 0, 1),
-        min_p=body.number("min_p", 0, 1),
-        presence_penalty=body.number("presence_penalty", -2, 2),
-        frequency_penalty=body.number("frequency_penalty", -2, 2),
-        repetition_penalty=body.number("repetition_penalty", 0.01, 10),
-    )
-
-
-def _read_max_tokens(body: Fields) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if body.has(name):
-            value = body.raw(name)
-            too_large = isinstance(value, (int, float)) and value > _MAX_TOKENS
-            return _MAX_TOKENS if too_large else body.integer(name, 1)
-    return None
-
-
-def _read_stop(body: Fields) -> tuple[str, ...]:
-    value = body.raw("stop")
-    stops = [value] if isinstance(value, str) else (body.items("stop") or [])
-    if not all(isinstance(stop, str) for stop in stops):
-        refuse("stop", "must be a string or a list of strings")
-    return tuple(stop for stop in cast(list[str], stops) if stop)
 
 
 def _read_template_kwargs(body: Fields) -> str:
@@ -151,12 +123,3 @@ def _read_template_kwargs(body: Fields) -> str:
     if effort is not None:
         asked.setdefault("enable_thinking", effort not in _EFFORTS_WITHOUT_THINKING)
     return json.dumps(asked, ensure_ascii=False, separators=(",", ":"))
-
-
-def _read_routing_key(body: Fields) -> str:
-    """A hint of which conversation this is; never a reason to refuse."""
-    for name in ("prompt_cache_key", "user", "safety_identifier"):
-        value = body.raw(name)
-        if isinstance(value, str) and value:
-            return value[:256]
-    return ""

@@ -5,10 +5,11 @@ Pure: each function returns one JSON object. The order of a stream is its caller
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortex.engine.types import FinishReason, Usage
+from cortex.engine.types import FinishReason, ScoredToken, TextDelta, TokenLogprob, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +20,44 @@ class ReplyHead:
     created_s: int
     model: str
     include_usage: bool = False
+    wants_token_ids: bool = False
 
 
-def render_reply(head: ReplyHead, text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
-    """The whole answer in one object."""
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {
-        "index": 0,
-        "finish_reason": reason,
-        "logprobs": None,
-        "message": message,
-    }
+def render_reply(
+    head: ReplyHead, choices: Sequence[dict[str, Any]], usage: Usage
+) -> dict[str, Any]:
+    """All choices in one object."""
     return _object(head, "chat.completion") | {
-        "choices": [choice],
+        "choices": list(choices),
         "usage": render_usage(usage),
     }
 
 
-def role_chunk(head: ReplyHead) -> dict[str, Any]:
-    return _chunk(head, {"role": "assistant", "content": ""})
+def render_choice(head: ReplyHead, answer: TextDelta, reason: FinishReason) -> dict[str, Any]:
+    """One whole choice."""
+    choice: dict[str, Any] = {
+        "index": answer.choice,
+        "finish_reason": reason,
+        "logprobs": render_logprobs(answer.logprobs),
+        "message": {"role": "assistant", "content": answer.text, "refusal": None},
+    }
+    return choice | {"token_ids": list(answer.token_ids)} if head.wants_token_ids else choice
 
 
-def text_chunk(head: ReplyHead, text: str) -> dict[str, Any]:
-    return _chunk(head, {"content": text})
+def role_chunk(head: ReplyHead, index: int = 0) -> dict[str, Any]:
+    return _chunk(head, {"role": "assistant", "content": ""}, index=index)
 
 
-def finish_chunk(head: ReplyHead, reason: FinishReason) -> dict[str, Any]:
-    return _chunk(head, {}, reason)
+def text_chunk(head: ReplyHead, delta: TextDelta) -> dict[str, Any]:
+    chunk = _chunk(head, {"content": delta.text}, index=delta.choice)
+    chunk["choices"][0]["logprobs"] = render_logprobs(delta.logprobs)
+    if head.wants_token_ids:
+        chunk["choices"][0]["token_ids"] = list(delta.token_ids)
+    return chunk
+
+
+def finish_chunk(head: ReplyHead, reason: FinishReason, index: int = 0) -> dict[str, Any]:
+    return _chunk(head, {}, reason, index)
 
 
 def usage_chunk(head: ReplyHead, usage: Usage) -> dict[str, Any]:
@@ -65,10 +77,29 @@ def render_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
+def render_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    """Null where none were asked for, or nothing came."""
+    if not logprobs:
+        return None
+    content = [
+        _scored(entry.token) | {"top_logprobs": [_scored(token) for token in entry.top]}
+        for entry in logprobs
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _scored(token: ScoredToken) -> dict[str, Any]:
+    return {
+        "token": token.data.decode("utf-8", "replace"),
+        "logprob": token.logprob,
+        "bytes": list(token.data),
+    }
+
+
 def _chunk(
-    head: ReplyHead, delta: dict[str, Any], reason: FinishReason | None = None
+    head: ReplyHead, delta: dict[str, Any], reason: FinishReason | None = None, index: int = 0
 ) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
     chunk = _object(head, "chat.completion.chunk") | {"choices": [choice]}
     # Asked for, the key is in every chunk, null until the last; not asked for, it is nowhere.
     return chunk | {"usage": None} if head.include_usage else chunk

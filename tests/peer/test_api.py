@@ -170,7 +170,7 @@ async def test_stop_text_is_not_part_of_the_answer(
         ({"model": "fack"}, 404, "model_not_found", "model"),
         ({"model": None}, 400, "invalid_request", "model"),
         ({"temperature": 9}, 400, "invalid_request", "temperature"),
-        ({"n": 2}, 400, "unsupported_parameter", "n"),
+        ({"functions": [{"name": "f"}]}, 400, "unsupported_parameter", "functions"),
         ({"messages": []}, 400, "invalid_request", "messages"),
         ({"stop": ["x"] * 33}, 400, "invalid_request", "stop"),
         ({"stop": "x" * 1001}, 400, "invalid_request", "stop"),

@@ -64,6 +64,19 @@ def test_every_sampling_field_is_carried():
     assert (request.stop, request.max_tokens, request.seed) == (("end",), 5, 2**63 - 1)
 
 
+def test_every_wish_to_the_decoder_is_carried():
+    parsed = parse(
+        n=3, logprobs=True, top_logprobs=5, logit_bias={"7": -100, "12": 0.5, "3": None},
+        ignore_eos=True, min_tokens=4, return_token_ids=True,
+    )  # fmt: skip
+    request = parsed.request
+    assert (request.num_choices, request.top_logprobs) == (3, 5)
+    assert request.logit_bias == ((7, -100.0), (12, 0.5))
+    assert (request.ignore_eos, request.min_tokens, parsed.return_token_ids) == (True, 4, True)
+    assert parse(logprobs=True).request.top_logprobs == 0
+    assert parse(top_logprobs=0).request.top_logprobs is None
+
+
 def test_max_completion_tokens_wins_over_max_tokens():
     assert parse(max_completion_tokens=3, max_tokens=9).request.max_tokens == 3
 
@@ -82,7 +95,7 @@ def test_unknown_and_ignored_fields_change_nothing():
     ignored = {
         "user_made_up": {"deep": [1]}, "metadata": {"a": "b"}, "store": True, "verbosity": "low",
         "service_tier": "auto", "tool_choice": "auto", "tools": [], "parallel_tool_calls": True,
-        "logit_bias": {"5": 1}, "response_format": {"type": "text"}, "modalities": ["text"], "n": 1,
+        "logit_bias": {}, "response_format": {"type": "text"}, "modalities": ["text"], "n": 1,
     }  # fmt: skip
     assert parse(**ignored).request == parse().request
 
@@ -196,6 +209,16 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"stop": [None]}, "stop"),
         ({"stream": "yes"}, "stream"),
         ({"n": 0}, "n"),
+        ({"n": 33}, "n"),
+        ({"logprobs": 1}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": [1]}, "logit_bias"),
+        ({"logit_bias": {"a": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
+        ({"ignore_eos": 1}, "ignore_eos"),
+        ({"min_tokens": -1}, "min_tokens"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
@@ -212,8 +235,6 @@ def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"n": 2},
-        {"logprobs": True},
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
         {"response_format": {"type": "json_object"}},
@@ -310,6 +331,7 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(
     """model messages stream stream_options max_tokens max_completion_tokens temperature top_p
+    logit_bias ignore_eos min_tokens return_token_ids
     top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
     modalities response_format reasoning_effort chat_template_kwargs user prompt_cache_key
     """.split()  # noqa: SIM905 - one word a name reads better than thirty quoted ones

@@ -50,7 +50,7 @@ async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
         await late.wait()
         response = web.StreamResponse(headers=sse.HEADERS)
         await response.prepare(request)
-        chunks = [reply.text_chunk(HEAD, "hi"), reply.finish_chunk(HEAD, "stop")]
+        chunks = [reply.text_chunk(HEAD, TextDelta("hi")), reply.finish_chunk(HEAD, "stop")]
         for chunk in (*chunks, reply.usage_chunk(HEAD, Usage(1, 1))):
             await response.write(sse.data(chunk))
         return response
@@ -63,7 +63,7 @@ async def test_peer_that_falls_silent_in_its_stream_has_gone():
     async def fall_silent(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=sse.HEADERS)
         await response.prepare(request)
-        await response.write(sse.data(reply.text_chunk(HEAD, "hi")))
+        await response.write(sse.data(reply.text_chunk(HEAD, TextDelta("hi"))))
         await asyncio.Event().wait()
         return response
 

@@ -18,8 +18,8 @@ from cortex.engine.types import Accepted, Event, Finished, ImageTokens, Stage, T
 from cortex.peer import errors as peer_errors
 from cortex.peer.announcement import Announcement, announced, read_announcements
 from cortex.peer.api import sse
-from cortex.peer.api.chat import audible
 from cortex.peer.api.errors import About, envelope, error_response
+from cortex.peer.api.streaming import audible
 from cortex.peer.client import normalise_address
 from cortex.peer.errors import from_info
 from cortex.peer.progress import from_comment, to_comment

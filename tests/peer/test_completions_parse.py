@@ -1,0 +1,122 @@
+"""The plain completions dialect, inwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import CortexError, InvalidRequest
+from cortex.engine.frames import pack_value, unpack_value
+from cortex.engine.types import ChatRequest, RawText, RawTokens
+from cortex.peer.dialects.openai_completions import ParsedCompletion, parse_completion
+from cortex.peer.errors import UnsupportedParameter
+
+
+def parse(**fields: Any) -> ParsedCompletion:
+    body = {"model": "m", "prompt": "Once"} | fields
+    return parse_completion(json.dumps(body).encode(), now_s=7, random_seed=11)
+
+
+def refusal(**fields: Any) -> CortexError:
+    with pytest.raises(CortexError) as caught:
+        parse(**fields)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("prompt", "raw"),
+    [
+        ("Once", [RawText("Once")]),
+        (["a", "b"], [RawText("a"), RawText("b")]),
+        ([5, 6], [RawTokens((5, 6))]),
+        ([[5], [6, 7]], [RawTokens((5,)), RawTokens((6, 7))]),
+        ([[5], "b"], [RawTokens((5,)), RawText("b")]),
+    ],
+)
+def test_every_form_of_prompt_is_read(prompt: Any, raw: list[RawText | RawTokens]):
+    requests = parse(prompt=prompt).requests
+    assert [request.raw for request in requests] == raw
+    assert all(request.messages == () for request in requests)
+
+
+def test_wishes_are_those_of_every_prompt():
+    parsed = parse(
+        prompt=["a", "b"], n=2, best_of=2, logprobs=3, max_tokens=9, seed=4, temperature=0.5,
+        stop=["x"], logit_bias={"3": 1}, ignore_eos=True, echo=False, suffix="", stream=True,
+        stream_options={"include_usage": True}, return_token_ids=True,
+    )  # fmt: skip
+    assert (parsed.stream, parsed.include_usage, parsed.return_token_ids) == (True, True, True)
+    for request in parsed.requests:
+        assert (request.num_choices, request.top_logprobs, request.max_tokens) == (2, 3, 9)
+        assert (request.seed, request.sampling.temperature, request.stop) == (4, 0.5, ("x",))
+        assert (request.logit_bias, request.ignore_eos) == (((3, 1.0),), True)
+
+
+def test_prompts_without_a_seed_draw_each_for_itself():
+    first, second = parse(prompt=["a", "a"]).requests
+    assert first.seed != second.seed
+
+
+def test_sixteen_tokens_are_given_where_none_are_asked_for():
+    assert parse().requests[0].max_tokens == 16
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": {}}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [1.5]}, "prompt"),
+        ({"prompt": [True]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": [2**31]}, "prompt"),
+        ({"prompt": [[1], ["a"]]}, "prompt[1]"),
+        ({"prompt": ["a", 1]}, "prompt[1]"),
+        ({"prompt": ["a"] * 33}, "prompt"),
+        ({"prompt": ["a"] * 17, "n": 2}, "prompt"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
+        ({"max_tokens": 0}, "max_tokens"),
+    ],
+)
+def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):
+    error = refusal(**fields)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == param
+
+
+@pytest.mark.parametrize("fields", [{"echo": True}, {"suffix": "x"}, {"best_of": 2}])
+def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any]):
+    error = refusal(**fields)
+    assert isinstance(error, UnsupportedParameter)
+    assert error.param == next(iter(fields))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    "model prompt n best_of logprobs echo suffix stop seed logit_bias stream_options".split()  # noqa: SIM905
+)
+
+
+@given(st.dictionaries(NAMES, JSON), st.booleans())
+def test_fuzzed_bodies_raise_nothing_but_our_errors(body: dict[str, Any], is_whole: bool):
+    if is_whole:
+        body = {"model": "m", "prompt": "a"} | body
+    try:
+        parsed = parse_completion(json.dumps(body).encode(), now_s=0, random_seed=0)
+    except CortexError as error:
+        assert error.message
+        return
+    for request in parsed.requests:
+        assert unpack_value(ChatRequest, pack_value(request)) == request
