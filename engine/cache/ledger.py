@@ -57,17 +57,13 @@ class Ledger:
         return True
 
     def touch(self, path: Sequence[_AnyNode]) -> None:
-        """Put a path's nodes last in their orders.
-
-        With states the shallow ones go first, which spare the least work. Without, only leaves can
-        go: so every node stands behind all that hang on it.
-        """
+        """Put a path's nodes last in their orders, the deepest very last: it spares most work."""
         if not path:
             return
         is_recurrent = path[0].is_recurrent
         borders = [node for node in path if node.is_border and is_recurrent]
         kept = {*borders[:1], *borders[-2:]}
-        for node in path if is_recurrent else reversed(path):
+        for node in path:
             node.used_at = self.num_uses
             self._unlist(node)
             if node.state is not None or not is_recurrent:

@@ -56,6 +56,15 @@ def test_sequence_grows_right_behind_itself_while_it_can() -> None:
     assert allocator.num_free == 0
 
 
+def test_sequence_grows_into_the_small_gap_behind_it_before_a_large_one() -> None:
+    allocator = PageAllocator(20)
+    growing, gap, wall = (held(allocator, n) for n in (2, 2, 1))
+    gap.release()
+    assert growing.extend(3)
+    assert growing.runs() == [(0, 4), (5, 1)]
+    assert wall.pages == [4]
+
+
 def test_too_many_pages_are_not_half_taken() -> None:
     allocator = PageAllocator(4)
     assert allocator.allocate(5) is None

@@ -119,6 +119,14 @@ def test_segments_that_begin_alike_live_side_by_side() -> None:
     assert find(tree, [*range(5), 50, 99]).num_tokens == 6
 
 
+def test_shorter_segment_is_found_beside_a_longer_one_that_may_not_be_used() -> None:
+    _, tree = hybrid()
+    remember(tree, range(10), 8)
+    remember(tree, range(10), 5)
+    assert find(tree, range(20), (5, 9)).num_tokens == 5
+    assert find(tree, range(20), (8,)).num_tokens == 8
+
+
 def test_without_states_a_segment_is_used_in_part_and_split_where_prompts_part() -> None:
     store, tree = plain()
     remember(tree, range(10))
@@ -169,6 +177,24 @@ def test_grid_goes_before_head_and_last_two_turns() -> None:
     assert find(tree, range(71)).num_tokens == 70
 
 
+def test_inside_a_long_message_the_deepest_states_stay() -> None:
+    _, tree = hybrid(budget_bytes=40 * KV_BYTES + 2 * STATE_BYTES)
+    remember(tree, range(40), 10, 20, 30, 40, is_border=False)
+    assert [end for end in range(41) if find(tree, range(41), (end,)).num_tokens] == [30, 40]
+
+
+def test_last_turn_of_a_resting_conversation_outlives_the_grid_of_a_busy_one() -> None:
+    resting, busy = range(100, 110), range(0, 30)
+    _, tree = hybrid(budget_bytes=40 * KV_BYTES + 4 * STATE_BYTES)
+    remember(tree, resting)
+    remember(tree, busy, 10, 20, 30, is_border=False)
+    for _ in range(LIVE_USES // 2):
+        use(tree, [*busy, 99])
+    assert remember(tree, [200])
+    assert find(tree, [*resting, 99]).num_tokens == 10
+    assert find(tree, [*busy[:10], 99]).num_tokens == 0
+
+
 def test_conversation_nobody_comes_back_to_goes_before_a_live_ones_grid() -> None:
     old, live = range(100, 110), range(0, 30)
     store, tree = hybrid(budget_bytes=10 * KV_BYTES + 30 * KV_BYTES + 4 * STATE_BYTES)
@@ -204,6 +230,19 @@ def test_keys_and_values_that_no_state_stands_behind_are_let_go() -> None:
     store.check_integrity()
     assert find(tree, range(20)).num_tokens == 0
     assert store.stats.used_bytes == 350
+
+
+def test_what_lost_its_last_use_while_it_was_built_upon_is_let_go() -> None:
+    store, tree = hybrid(budget_bytes=500)
+    remember(tree, range(10), 5, 10, is_border=False)
+    remember(tree, range(100, 110))
+    with tree.restoring(find(tree, range(100, 111))):
+        # This takes the state at 5; the next would go on from its keys and values.
+        reservation = store.reserve(100)
+        assert reservation is not None
+        assert not remember(tree, [*range(5), *range(50, 57)])
+    store.check_integrity()
+    assert store.stats.used_bytes == 200
 
 
 def test_state_that_went_is_taken_again_where_the_tokens_stayed() -> None:
@@ -313,10 +352,15 @@ def test_evicting_takes_no_search_through_everything() -> None:
 _PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=14)
 
 
-@given(st.lists(st.tuples(_PROMPTS, st.integers(0, 13)), max_size=12), _PROMPTS, st.booleans())
+@given(
+    st.lists(st.tuples(_PROMPTS, st.integers(0, 13)), max_size=12),
+    _PROMPTS,
+    st.sets(st.integers(1, 14)),
+    st.booleans(),
+)
 @settings(deadline=None)
 def test_lookup_finds_what_a_list_of_all_prefixes_finds(
-    known: list[tuple[list[int], int]], prompt: list[int], recurrent: bool
+    known: list[tuple[list[int], int]], prompt: list[int], ends: set[int], recurrent: bool
 ) -> None:
     store, tree = hybrid() if recurrent else plain()
     prefixes: list[list[int]] = []
@@ -325,13 +369,17 @@ def test_lookup_finds_what_a_list_of_all_prefixes_finds(
         assert remember(tree, prefixes[-1])
     store.check_integrity()
     shared = [common_symbols(token_symbols(p), token_symbols(prompt)) for p in prefixes]
-    match = find(tree, prompt)
-    assert match.diverged_at == max(shared, default=0)
+    known_tokens = max(shared, default=0)
     if recurrent:
-        usable = [s for p, s in zip(prefixes, shared, strict=True) if s == len(p) < len(prompt)]
-        assert match.num_tokens == max(usable, default=0)
+        usable = {s for p, s in zip(prefixes, shared, strict=True) if s == len(p)}
     else:
-        assert match.num_tokens == min(match.diverged_at, len(prompt) - 1)
+        usable = set(range(known_tokens + 1))
+    usable &= set(range(len(prompt)))
+    for allowed in (None, sorted(ends)):
+        match = find(tree, prompt, allowed)
+        assert match.diverged_at == known_tokens
+        best = usable if allowed is None else usable & ends
+        assert match.num_tokens == max(best, default=0)
 
 
 class Remembering(RuleBasedStateMachine):
