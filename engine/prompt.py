@@ -125,7 +125,9 @@ def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
         for token_id in token_ids:
             _check_token_id(model, token_id, "prompt")
     if not token_ids:
-        raise InvalidRequest("prompt: holds no token to go on from", "write at least a word")
+        raise InvalidRequest(
+            "prompt: holds no token to go on from", "write at least a word", param="prompt"
+        )
     return token_ids
 
 

@@ -10,7 +10,6 @@ Knows no sequence and no model; whoever calls says what a row's position and tok
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,12 +17,15 @@ import torch
 
 from .sampling.adjusting import TokenCounts, adjust, asks_nothing
 from .sampling.drawing import Draw, draw, take
-from .sampling.largest import largest, top
+from .sampling.largest import largest, sound_ids, top
 from .sampling.noise import noise_key
 from .types import MAX_TOP_LOGPROBS, Prompt, Sampling, TokenScores
 
 # What stands for minus infinity, which JSON cannot say.
 _LOWEST_LOGPROB = -9999.0
+# Rows that need more than their best score are worked on so many scores at a time: their copies
+# stay in a processor's cache, and a wide batch costs no more memory than a narrow one.
+_SCORES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,45 +80,51 @@ def choose_tokens(
     which no row may ever get, become -inf.
     """
     logits.index_fill_(1, forbidden_ids, float("-inf"))
+    chosen: list[Chosen | None] = [None] * len(rows)
+    plain = [place for place, row in enumerate(rows) if _is_plain(row)]
+    if plain:
+        for place, token_id in zip(plain, sound_ids(*largest(take(logits, plain))), strict=True):
+            chosen[place] = None if token_id is None else Chosen(token_id)
+    others = [place for place, row in enumerate(rows) if not _is_plain(row)]
+    num_at_once = max(1, _SCORES_AT_ONCE // logits.shape[1])
+    for start in range(0, len(others), num_at_once):
+        some = others[start : start + num_at_once]
+        chosen_here = _choose(take(logits, some), [rows[place] for place in some])
+        for place, one in zip(some, chosen_here, strict=True):
+            chosen[place] = one
+    return chosen
+
+
+def _is_plain(row: SamplingRow) -> bool:
+    """Whether the best score is all that is asked for."""
+    return row.sampling.temperature == 0.0 and row.top_logprobs is None and asks_nothing(row)
+
+
+def _choose(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> list[Chosen | None]:
+    adjusted = logits
+    if not all(asks_nothing(row) for row in rows):
+        adjusted = logits.clone()
+        adjust(adjusted, rows)
     token_ids: list[int | None] = [None] * len(rows)
-    plain = [place for place, row in enumerate(rows) if asks_nothing(row)]
-    _choose_into(token_ids, logits, rows, plain)
-    if len(plain) < len(rows):
-        others = [place for place, row in enumerate(rows) if not asks_nothing(row)]
-        adjusted = logits[torch.tensor(others, device=logits.device)]
-        adjust(adjusted, [rows[place] for place in others])
-        found: list[int | None] = [None] * len(others)
-        _choose_into(found, adjusted, [rows[place] for place in others], range(len(others)))
-        for place, token_id in zip(others, found, strict=True):
+    greedy = [place for place, row in enumerate(rows) if row.sampling.temperature == 0.0]
+    if greedy:
+        for place, token_id in zip(
+            greedy, sound_ids(*largest(take(adjusted, greedy))), strict=True
+        ):
+            token_ids[place] = token_id
+    drawn = [place for place, row in enumerate(rows) if row.sampling.temperature != 0.0]
+    if drawn:
+        draws = [
+            Draw(row.sampling, noise_key(row.sampling.seed, row.position))
+            for row in (rows[place] for place in drawn)
+        ]
+        for place, token_id in zip(drawn, draw(take(adjusted, drawn), draws), strict=True):
             token_ids[place] = token_id
     scores = _score(logits, rows, token_ids)
     return [
         None if token_id is None else Chosen(token_id, scores.get(place))
         for place, token_id in enumerate(token_ids)
     ]
-
-
-def _choose_into(
-    token_ids: list[int | None],
-    scores: torch.Tensor,
-    rows: Sequence[SamplingRow],
-    places: Sequence[int],
-) -> None:
-    """Choose for some of the rows: the greedy ones by one maximum, the others by drawing."""
-    greedy = [place for place in places if rows[place].sampling.temperature == 0.0]
-    if greedy:
-        values, ids = largest(take(scores, greedy))
-        for place, value, token_id in zip(greedy, values.tolist(), ids.tolist(), strict=True):
-            if math.isfinite(value):
-                token_ids[place] = token_id
-    drawn = [place for place in places if rows[place].sampling.temperature != 0.0]
-    if drawn:
-        draws = [
-            Draw(row.sampling, noise_key(row.sampling.seed, row.position))
-            for row in (rows[place] for place in drawn)
-        ]
-        for place, token_id in zip(drawn, draw(take(scores, drawn), draws), strict=True):
-            token_ids[place] = token_id
 
 
 def _score(
@@ -133,13 +141,15 @@ def _score(
     logprobs = take(logits, [place for place, _, _ in asked]).log_softmax(dim=-1)
     logprobs = logprobs.clamp_(min=_LOWEST_LOGPROB)
     chosen_ids = torch.tensor([[token_id] for _, _, token_id in asked], device=logits.device)
-    chosen = logprobs.gather(1, chosen_ids)[:, 0].tolist()
+    chosen: list[float] = logprobs.gather(1, chosen_ids)[:, 0].tolist()
     # Always as many, so that equals among the last are the same whoever asks beside.
     values, ids = top(logprobs, min(MAX_TOP_LOGPROBS, logits.shape[1]))
-    best = zip(ids.tolist(), values.tolist(), strict=True)
+    best_values: list[list[float]] = values.tolist()
+    best_ids: list[list[int]] = ids.tolist()
     return {
-        place: TokenScores(logprob, tuple(zip(top_ids[:count], top_values[:count], strict=True)))
-        for (place, count, _), logprob, (top_ids, top_values) in zip(
-            asked, chosen, best, strict=True
+        place: TokenScores(
+            chosen[index],
+            tuple(zip(best_ids[index][:count], best_values[index][:count], strict=True)),
         )
+        for index, (place, count, _) in enumerate(asked)
     }

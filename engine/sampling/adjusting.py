@@ -14,8 +14,6 @@ import torch
 
 from ..types import Sampling
 
-_BITS = 32
-
 
 class TokenCounts:
     """The distinct tokens of the prompt and the answer, and how often the answer has each."""
@@ -143,8 +141,10 @@ def _mask(scores: torch.Tensor, rows: Sequence[Adjustment]) -> None:
     masked = [(place, row.mask) for place, row in enumerate(rows) if row.mask is not None]
     if not masked:
         return
-    words = torch.stack([mask for _, mask in masked])  # [masked, words]
-    shifts = torch.arange(_BITS, dtype=torch.int32, device=scores.device)
-    is_set = (words[:, :, None] >> shifts & 1).bool().flatten(1)[:, : scores.shape[1]]
-    places = torch.tensor([place for place, _ in masked], device=scores.device)
-    scores[places] = scores[places].masked_fill_(~is_set, float("-inf"))
+    # By bytes, of which there are 256: looked up, not shifted out bit by bit.
+    shifts = torch.arange(8, device=scores.device)
+    is_unset_by_byte = (torch.arange(256, device=scores.device)[:, None] >> shifts & 1) == 0
+    for place, mask in masked:
+        row = scores[place]
+        is_unset = is_unset_by_byte[mask.view(torch.uint8).int()].flatten()  # [words * 32]
+        row.masked_fill_(is_unset[: len(row)], float("-inf"))

@@ -1,14 +1,13 @@
 """One token drawn from each row's scores: temperature, top-k, top-p, min-p, and repeatable noise.
 
 Truncations apply in that order, and each comes down to a floor: what scores below it is left out,
-what equals it stays. The floors are looked for among the best few scores first, and among more of
-them only where they were not certainly there. How many are looked at is decided by each row for
-itself, so that its result does not depend on the rows beside it.
+what equals it stays. The floors are looked for among the best few scores of all rows together;
+rows that do not have them there are looked at one by one (`nucleus.py`). How many are looked at is
+decided by each row for itself, so that its result does not depend on the rows beside it.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +15,16 @@ from dataclasses import dataclass
 import torch
 
 from ..types import Sampling
-from .largest import largest, top
+from .largest import largest, sound_ids, top
 from .noise import Key, gumbel_noise
+from .nucleus import draw_from_all
 
 # How many of the best scores are looked at before all of them are.
-_FIRST_WIDTHS = (64, 1024)
-# Rows without truncations are drawn from so many scores at a time: a processor's cache holds them.
-_SCORES_AT_ONCE = 1 << 19
+_NARROW, _WIDE = 64, 1024
+# Where nothing is left out, or the floor may lie anywhere.
+_UNSORTED, _ALL = -1, 0
+# A vocabulary so small is looked at as a whole, for all rows together, where that is needed.
+_SMALL_VOCAB_TOKENS = 4096
 _NO_FLOOR = float("-inf")
 
 
@@ -38,8 +40,7 @@ class Draw:
 class _Found:
     """One item a row. A row that is not settled must be looked at more widely."""
 
-    token_ids: list[int]
-    is_sound: list[bool]
+    token_ids: list[int | None]
     is_settled: list[bool]
 
 
@@ -48,24 +49,17 @@ def draw(scores: torch.Tensor, draws: Sequence[Draw]) -> list[int | None]:
 
     None where nothing can be drawn: the scores are not numbers, or everything is forbidden.
     """
-    vocab_size = scores.shape[1]
     token_ids: list[int | None] = [None] * len(draws)
-    truncated = [place for place, d in enumerate(draws) if _is_truncated(d.sampling, vocab_size)]
-    if len(truncated) < len(draws):
-        whole = [p for p, d in enumerate(draws) if not _is_truncated(d.sampling, vocab_size)]
-        _draw_whole(scores, draws, whole, token_ids)
-    widths = sorted({min(width, vocab_size) for width in (*_FIRST_WIDTHS, vocab_size)})
-    waiting = {place: _first_width(draws[place].sampling, widths) for place in truncated}
-    for width, wider in itertools.pairwise((*widths, vocab_size)):
-        places = [place for place, wanted in waiting.items() if wanted == width]
+    widths = {place: _first_width(d.sampling) for place, d in enumerate(draws)}
+    for width, wider in ((_UNSORTED, _ALL), (_NARROW, _WIDE), (_WIDE, _ALL), (_ALL, _ALL)):
+        places = [place for place, wanted in widths.items() if wanted == width]
         if not places:
             continue
-        found = _draw_among(take(scores, places), [draws[place] for place in places], width)
+        found = _look(take(scores, places), [draws[place] for place in places], width)
         for index, place in enumerate(places):
+            token_ids[place] = found.token_ids[index]
             if not found.is_settled[index]:
-                waiting[place] = wider
-            elif found.is_sound[index]:
-                token_ids[place] = found.token_ids[index]
+                widths[place] = wider
     return token_ids
 
 
@@ -76,30 +70,41 @@ def take(rows: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
     return rows[torch.tensor(places, device=rows.device)]
 
 
-def _is_truncated(sampling: Sampling, vocab_size: int) -> bool:
-    return 0 < sampling.top_k < vocab_size or sampling.top_p < 1.0 or sampling.min_p > 0.0
+def _is_truncated(sampling: Sampling) -> bool:
+    return sampling.top_k > 0 or sampling.top_p < 1.0 or sampling.min_p > 0.0
 
 
-def _first_width(sampling: Sampling, widths: Sequence[int]) -> int:
-    """The first that holds one score more than top-k keeps: equals of the last would show."""
-    return next((width for width in widths if width > sampling.top_k), widths[-1])
+def _first_width(sampling: Sampling) -> int:
+    """The first that may hold the floor: with top-k, one score more, or equals would not show."""
+    if not _is_truncated(sampling):
+        return _UNSORTED
+    if sampling.top_k < _NARROW:
+        return _NARROW
+    return _WIDE if sampling.top_k < _WIDE else _ALL
 
 
-def _draw_whole(
-    scores: torch.Tensor, draws: Sequence[Draw], places: list[int], token_ids: list[int | None]
-) -> None:
+def _look(scores: torch.Tensor, draws: Sequence[Draw], width: int) -> _Found:
+    vocab_size = scores.shape[1]
+    if vocab_size > _SMALL_VOCAB_TOKENS and width in (_UNSORTED, _ALL):
+        pairs = zip(scores, draws, strict=True)
+        return _settled([draw_from_all(row, d.sampling, d.key) for row, d in pairs])
+    if width == _UNSORTED:
+        return _settled(_draw_whole(scores, draws))
+    if width == _ALL or width >= vocab_size:
+        return _settled(_draw_among(scores, draws, vocab_size).token_ids)
+    return _draw_among(scores, draws, width)
+
+
+def _settled(token_ids: list[int | None]) -> _Found:
+    return _Found(token_ids, [True] * len(token_ids))
+
+
+def _draw_whole(scores: torch.Tensor, draws: Sequence[Draw]) -> list[int | None]:
     """Draw where nothing is left out: every token gets its noise."""
     vocab = torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)[None]
-    num_at_once = max(1, _SCORES_AT_ONCE // scores.shape[1])
-    for start in range(0, len(places), num_at_once):
-        some = places[start : start + num_at_once]
-        noised = gumbel_noise(vocab, [draws[place].key for place in some])  # [some, vocab]
-        temperatures = [draws[place].sampling.temperature for place in some]
-        noised += take(scores, some) / _column(temperatures, scores.device)
-        values, ids = largest(noised)
-        for place, value, token_id in zip(some, values.tolist(), ids.tolist(), strict=True):
-            if math.isfinite(value):
-                token_ids[place] = token_id
+    noised = gumbel_noise(vocab, [d.key for d in draws])  # [rows, vocab]
+    noised += scores / _column([d.sampling.temperature for d in draws], scores.device)
+    return sound_ids(*largest(noised))
 
 
 def _draw_among(scores: torch.Tensor, draws: Sequence[Draw], width: int) -> _Found:
@@ -112,12 +117,8 @@ def _draw_among(scores: torch.Tensor, draws: Sequence[Draw], width: int) -> _Fou
     # "Below the floor", not "not above it": where scores are no numbers, that must show.
     best, place = noised.masked_fill_(values < floor, float("-inf")).max(dim=-1)
     last = values[:, -1:]
-    is_settled = (floor > last) | (last == float("-inf"))
-    return _Found(
-        ids.gather(1, place[:, None])[:, 0].tolist(),
-        best.isfinite().tolist(),
-        [True] * len(draws) if width == scores.shape[1] else is_settled[:, 0].tolist(),
-    )
+    is_settled: list[bool] = ((floor > last) | (last == float("-inf")))[:, 0].tolist()
+    return _Found(sound_ids(best, ids.gather(1, place[:, None])[:, 0]), is_settled)
 
 
 def _floor(
@@ -132,18 +133,18 @@ def _floor(
     distance = [math.log(s.min_p) if s.min_p > 0.0 else _NO_FLOOR for s in samplings]
     floor = values[:, :1] + _column(distance, values.device)
     if any(s.top_k for s in samplings):
-        floor = torch.maximum(floor, _top_k_floor(values, scores.shape[1], samplings))
+        floor = torch.maximum(floor, _top_k_floor(values, samplings))
     if any(s.top_p < 1.0 for s in samplings):
         floor = torch.maximum(floor, _top_p_floor(values, scores, samplings))
     return floor
 
 
-def _top_k_floor(
-    values: torch.Tensor, vocab_size: int, samplings: Sequence[Sampling]
-) -> torch.Tensor:
-    top_ks = [s.top_k if s.top_k < vocab_size else 0 for s in samplings]
-    places = torch.tensor([[max(k, 1) - 1] for k in top_ks], device=values.device)
-    is_off = torch.tensor([[k == 0] for k in top_ks], device=values.device)
+def _top_k_floor(values: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
+    """Where top-k is off, or keeps more than there is, everything stays."""
+    last = values.shape[1] - 1
+    kth = [[min(max(s.top_k, 1) - 1, last)] for s in samplings]
+    places = torch.tensor(kth, device=values.device)
+    is_off = torch.tensor([[s.top_k == 0] for s in samplings], device=values.device)
     return values.gather(1, places).masked_fill_(is_off, _NO_FLOOR)
 
 
@@ -163,13 +164,9 @@ def _shares(
     values: torch.Tensor, scores: torch.Tensor, samplings: Sequence[Sampling]
 ) -> torch.Tensor:
     """The share of each value [rows, width] of what top-k leaves, or of all where it is off."""
-    vocab_size = scores.shape[1]
-    left = values.masked_fill(
-        values < _top_k_floor(values, vocab_size, samplings), float("-inf")
-    ).softmax(dim=-1)
-    of_all = [
-        place for place, s in enumerate(samplings) if s.top_p < 1.0 and not 0 < s.top_k < vocab_size
-    ]
+    floor = _top_k_floor(values, samplings)
+    left = values.masked_fill(values < floor, float("-inf")).softmax(dim=-1)
+    of_all = [place for place, s in enumerate(samplings) if s.top_p < 1.0 and not s.top_k]
     if not of_all:
         return left
     temperatures = [samplings[place].temperature for place in of_all]

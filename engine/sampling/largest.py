@@ -6,6 +6,8 @@ the best one comes five times sooner, the best 64 three times. Exact, and each r
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 _BLOCK_TOKENS = 64
@@ -41,3 +43,11 @@ def top(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     values, places = blocks.gather(1, index).flatten(1).topk(count, dim=-1)
     ids = chosen.gather(1, places // _BLOCK_TOKENS) * _BLOCK_TOKENS + places % _BLOCK_TOKENS
     return values, ids
+
+
+def sound_ids(values: torch.Tensor, ids: torch.Tensor) -> list[int | None]:
+    """The ids [rows], and None where the score [rows] that won is not a number."""
+    scores: list[float] = values.tolist()
+    token_ids: list[int] = ids.tolist()
+    pairs = zip(scores, token_ids, strict=True)
+    return [token_id if math.isfinite(score) else None for score, token_id in pairs]

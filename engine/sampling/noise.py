@@ -12,6 +12,8 @@ import torch
 
 _MASK_64 = (1 << 64) - 1
 Key = tuple[int, int]
+# No noise is larger: u is at most 1 - 2**-24, see `_gumbel`.
+MAX_NOISE = 16.64
 
 
 def noise_key(seed: int, position: int) -> Key:

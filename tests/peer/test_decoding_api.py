@@ -60,6 +60,11 @@ async def refusal(session: aiohttp.ClientSession, path: str, **fields: Any) -> t
         return response.status, (error["code"], error["param"])
 
 
+def is_busy(server: Server) -> bool:
+    alive = server.node.health.engine.last_alive
+    return alive is None or alive.queued > 0
+
+
 async def test_several_choices_differ_and_the_prompt_is_paid_once(make_config: MakeConfig):
     async with asking(make_config) as (_, session):
         alone = await post(session, CHAT)
@@ -108,10 +113,10 @@ async def test_leaving_stops_every_choice(make_config: MakeConfig, path: str):
         body |= {"max_tokens": 20_000}
         async with session.post(path, json=body) as response:
             await response.content.readuntil(b"data: ")
-        while server.node.health.live_requests:
+        while server.node.health.live_requests:  # noqa: ASYNC110 - nothing to wait for
             await asyncio.sleep(0.01)
         # The engine has none left either: what it says of itself comes each second.
-        while (alive := server.node.health.engine.last_alive) is None or alive.queued:
+        while is_busy(server):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
