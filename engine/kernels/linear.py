@@ -7,17 +7,20 @@ processor cannot pack, the plain product stays. It knows no architecture and no 
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from .row_rule import AS_THEY_COME, Product, RowRule, exact_rule
+from .row_rule import Product, RowRule, exact_rule
 
-# What the packing is told to expect. One made for 8 rows was good from 1 to 512.
+# What the packing is told to expect. One made for 8 was good from 1 row to 512.
 _EXPECTED_ROWS = 8
+# Four rows take less time than one, in both dtypes (bench/results/linear-cpu.json).
+_LEAST_PACKED_ROWS = 4
 
 
 class CpuLinear(nn.Module):
@@ -34,8 +37,6 @@ class CpuLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in features] to [..., out features]."""
-        if self.rule == AS_THEY_COME:
-            return self._product(x)
         rows = self.rule.apply(x.reshape(-1, self._in_features), self._product)
         return rows.view(*x.shape[:-1], self._out_features)
 
@@ -49,44 +50,53 @@ def pack_linears(model: nn.Module, *, exact: bool) -> None:
     `exact`: a row's result is the same bits whatever stands beside it. It costs nothing where the
     product is like that by itself, and padding where it is not.
     """
-    packer = LinearPacker(exact=exact)
+    packer = LinearPacker(exact)
     # By name: a list of the layers would keep all unpacked weights to the end.
-    names = [name for name, module in model.named_modules() if type(module) is nn.Linear]
+    modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
+    names = [name for name, module in modules if type(module) is nn.Linear]
     for name in names:
         model.set_submodule(name, packer.packed(cast(nn.Linear, model.get_submodule(name))))
 
 
+@dataclass(slots=True)
 class LinearPacker:
-    """Packs layers, and remembers what was found out about this processor on the way."""
+    """Packs layers, and remembers what it finds out about this processor on the way."""
 
-    def __init__(self, *, exact: bool) -> None:
-        self._exact = exact
-        self._can_pack: dict[torch.dtype, bool] = {}
-        self._rules: dict[tuple[torch.Size, torch.dtype], RowRule] = {}
+    exact: bool
+    _can_pack: dict[torch.dtype, bool] = field(default_factory=dict[torch.dtype, bool])
+    _rules: dict[tuple[torch.Size, torch.dtype], RowRule] = field(
+        default_factory=dict[tuple[torch.Size, torch.dtype], RowRule]
+    )
 
     def packed(self, linear: nn.Linear) -> nn.Module:
-        """The layer to put in its place: `linear` itself where nothing is to be gained."""
+        """What to put in a layer's place: itself, where nothing is to be gained."""
         weight = linear.weight.detach()
-        bias = None if linear.bias is None else linear.bias.detach()
+        bias = cast("torch.Tensor | None", linear.bias)
+        bias = None if bias is None else bias.detach()
         if weight.dtype not in self._can_pack:
             self._can_pack[weight.dtype] = can_pack(weight.dtype)
-        can = self._can_pack[weight.dtype]
-        if not can and not self._exact:
+        if self._can_pack[weight.dtype]:
+            product, least_rows = packed_product(weight, bias), _LEAST_PACKED_ROWS
+        elif self.exact:
+            product, least_rows = plain_product(weight, bias), 1
+        else:
             return linear
-        product = packed_product(weight, bias) if can else plain_product(weight, bias)
-        return CpuLinear(product, self._rule(product, weight), *reversed(weight.shape))
+        return CpuLinear(product, self._rule(product, weight, least_rows), *reversed(weight.shape))
 
-    def _rule(self, product: Product, weight: torch.Tensor) -> RowRule:
-        if not self._exact:
-            return AS_THEY_COME
+    def _rule(self, product: Product, weight: torch.Tensor, least_rows: int) -> RowRule:
+        if not self.exact:
+            return RowRule(least_rows)
         key = (weight.shape, weight.dtype)
         if key not in self._rules:
-            self._rules[key] = exact_rule(product, weight.shape[1], weight.dtype)
+            self._rules[key] = exact_rule(product, weight.shape[1], weight.dtype, least_rows)
         return self._rules[key]
 
 
 def plain_product(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
-    return partial(functional.linear, weight=weight, bias=bias)
+    def product(x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, weight, bias)
+
+    return product
 
 
 def packed_product(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
@@ -113,11 +123,10 @@ def can_pack(dtype: torch.dtype) -> bool:
     weight = torch.randn(48, 64, generator=generator)
     x = torch.randn(3, 64, generator=generator)
     try:
-        product = packed_product(weight.to(dtype), None)
-        y = product(x.to(dtype)).float()
+        y = packed_product(weight.to(dtype), None)(x.to(dtype)).float()
     except RuntimeError:
         return False
-    # Sums of 64 products: far within this where the layout was understood, far outside otherwise.
+    # Sums of 64 products: well within this where the order was understood, far outside otherwise.
     return torch.allclose(y, functional.linear(x, weight), rtol=0.05, atol=0.5)
 
 

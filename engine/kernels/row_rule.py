@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch.nn import functional
@@ -17,15 +18,14 @@ from torch.nn import functional
 # [rows, in] to [rows, out], each row from the same row alone
 Product = Callable[[torch.Tensor], torch.Tensor]
 
-# Row counts at which libraries were seen to change their ways are the small ones and the edges of
-# blocks; every count is tried at both ends of the trial rows.
+# Libraries change their ways at small numbers of rows and at the edges of their blocks.
 _TRIAL_COUNTS = (1, 2, 3, 5, 8, 17, 33)
 _TRIAL_ROWS = 65
 
 
 @dataclass(frozen=True, slots=True)
 class RowRule:
-    """Fewer rows than `at_least_rows` are padded to it; `block_rows` also makes every call that."""
+    """Fewer rows than `at_least_rows` are padded to it; `block_rows` makes every call that size."""
 
     at_least_rows: int = 1
     block_rows: int | None = None
@@ -38,28 +38,33 @@ class RowRule:
                 return product(rows)
             return product(_padded(rows, self.at_least_rows))[:num_rows]
         num_blocks = -(-num_rows // self.block_rows)
-        blocks = _padded(rows, num_blocks * self.block_rows).split(self.block_rows)
+        blocks = cast(
+            "tuple[torch.Tensor, ...]",
+            _padded(rows, num_blocks * self.block_rows).split(self.block_rows),
+        )
         return torch.cat([product(block) for block in blocks])[:num_rows]
 
 
-AS_THEY_COME = RowRule()
-_BY_COST = (
-    AS_THEY_COME,
-    RowRule(at_least_rows=2),
-    RowRule(at_least_rows=4),
-    RowRule(at_least_rows=8),
-    RowRule(at_least_rows=16),
-    RowRule(block_rows=16),
-)
 _ONE_BY_ONE = RowRule(block_rows=1)
 
 
-def exact_rule(product: Product, in_features: int, dtype: torch.dtype) -> RowRule:
-    """The cheapest rule under which no trial row depends on its neighbours or their number."""
+def exact_rule(
+    product: Product, in_features: int, dtype: torch.dtype, at_least_rows: int = 1
+) -> RowRule:
+    """The cheapest rule under which no trial row depends on its neighbours or their number.
+
+    `at_least_rows` is the padding that costs nothing: every rule but the last has it or more.
+    """
     # Drawn in float32: the same numbers for every dtype. The seed is any; it never changes.
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(_TRIAL_ROWS, in_features, generator=generator).to(dtype)
-    return next((rule for rule in _BY_COST if _is_exact(rule, product, rows)), _ONE_BY_ONE)
+    rules = _by_cost(at_least_rows)
+    return next((rule for rule in rules if _is_exact(rule, product, rows)), _ONE_BY_ONE)
+
+
+def _by_cost(at_least_rows: int) -> list[RowRule]:
+    more = [RowRule(count) for count in (2, 4, 8, 16) if count > at_least_rows]
+    return [RowRule(at_least_rows), *more, RowRule(block_rows=16)]
 
 
 def _is_exact(rule: RowRule, product: Product, rows: torch.Tensor) -> bool:
@@ -74,4 +79,6 @@ def _is_exact(rule: RowRule, product: Product, rows: torch.Tensor) -> bool:
 
 
 def _padded(rows: torch.Tensor, num_rows: int) -> torch.Tensor:
+    if rows.shape[0] == 1:
+        return rows.expand(num_rows, -1)  # the same row again: nothing is copied here
     return functional.pad(rows, (0, 0, 0, num_rows - rows.shape[0]))
