@@ -24,16 +24,19 @@ _LEAST_PACKED_ROWS = 4
 
 
 class CpuLinear(nn.Module):
-    """x @ weight.T + bias as nn.Linear has it: a product, and the rule that hands it its rows."""
+    """x @ weight.T + bias as nn.Linear has it: a product, and the rule that hands it its rows.
+
+    `packed_bytes` is what the product's own copy of the weight takes, 0 where it has none.
+    """
 
     def __init__(
-        self, product: Product, rule: RowRule, in_features: int, out_features: int
+        self, product: Product, rule: RowRule, shape: torch.Size, packed_bytes: int
     ) -> None:
         super().__init__()
         self._product = product
-        self._in_features = in_features
-        self._out_features = out_features
+        self._out_features, self._in_features = shape
         self.rule = rule
+        self.packed_bytes = packed_bytes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in features] to [..., out features]."""
@@ -50,12 +53,7 @@ def pack_linears(model: nn.Module, *, exact: bool) -> None:
     `exact`: a row's result is the same bits whatever stands beside it. It costs nothing where the
     product is like that by itself, and padding where it is not.
     """
-    packer = LinearPacker(exact)
-    # By name: a list of the layers would keep all unpacked weights to the end.
-    modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
-    names = [name for name, module in modules if type(module) is nn.Linear]
-    for name in names:
-        model.set_submodule(name, packer.packed(cast(nn.Linear, model.get_submodule(name))))
+    LinearPacker(exact).replace_linears(model)
 
 
 @dataclass(slots=True)
@@ -68,20 +66,32 @@ class LinearPacker:
         default_factory=dict[tuple[torch.Size, torch.dtype], RowRule]
     )
 
-    def packed(self, linear: nn.Linear) -> nn.Module:
-        """What to put in a layer's place: itself, where nothing is to be gained."""
-        weight = linear.weight.detach()
-        bias = cast("torch.Tensor | None", linear.bias)
+    def replace_linears(self, model: nn.Module) -> None:
+        """See pack_linears."""
+        # By name: a list of the layers would keep all unpacked weights to the end.
+        modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
+        names = [name for name, module in modules if type(module) is nn.Linear]
+        for name in names:
+            linear = cast(nn.Linear, model.get_submodule(name))
+            bias = cast("torch.Tensor | None", linear.bias)
+            packed = self.packed(linear.weight, bias)
+            if packed is not None:
+                model.set_submodule(name, packed)
+
+    def packed(self, weight: torch.Tensor, bias: torch.Tensor | None) -> CpuLinear | None:
+        """The layer of weight [out, in]; None where nothing is to be gained by having one."""
+        weight = weight.detach()
         bias = None if bias is None else bias.detach()
         if weight.dtype not in self._can_pack:
             self._can_pack[weight.dtype] = can_pack(weight.dtype)
         if self._can_pack[weight.dtype]:
-            product, least_rows = packed_product(weight, bias), _LEAST_PACKED_ROWS
-        elif self.exact:
-            product, least_rows = plain_product(weight, bias), 1
-        else:
-            return linear
-        return CpuLinear(product, self._rule(product, weight, least_rows), *reversed(weight.shape))
+            product = packed_product(weight, bias)
+            rule = self._rule(product, weight, _LEAST_PACKED_ROWS)
+            return CpuLinear(product, rule, weight.shape, weight.nbytes)
+        if self.exact:
+            product = plain_product(weight, bias)
+            return CpuLinear(product, self._rule(product, weight, 1), weight.shape, 0)
+        return None
 
     def _rule(self, product: Product, weight: torch.Tensor, least_rows: int) -> RowRule:
         if not self.exact:

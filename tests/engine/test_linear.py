@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from cortex.engine.kernels.linear import LinearPacker, can_pack, pack_linears, plain_product
+from cortex.engine.kernels.linear import (
+    CpuLinear,
+    LinearPacker,
+    can_pack,
+    pack_linears,
+    plain_product,
+)
 from cortex.engine.kernels.row_rule import Product, RowRule, exact_rule
 
 # (in, out): one whose lone row oneDNN sums in another order, and the odd sizes of small models.
@@ -30,10 +36,15 @@ def rows(count: int, in_features: int, dtype: torch.dtype, seed: int = 0) -> tor
     return torch.randn(count, in_features, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
+def packed(plain: nn.Linear, *, exact: bool) -> CpuLinear:
+    layer = LinearPacker(exact).packed(plain.weight, plain.bias)
+    assert layer is not None
+    return layer
+
+
 @pytest.fixture(scope="module")
 def exact() -> dict[tuple[int, int], nn.Module]:
-    packer = LinearPacker(exact=True)
-    return {shape: packer.packed(linear(*shape, torch.float32, True)) for shape in SHAPES}
+    return {shape: packed(linear(*shape, torch.float32, True), exact=True) for shape in SHAPES}
 
 
 @settings(max_examples=150, deadline=None)
@@ -60,7 +71,7 @@ def test_a_packed_layer_computes_what_the_plain_one_does(
     plain = linear(*shape, dtype, bias)
     x = torch.randn(*size, shape[0], generator=torch.Generator().manual_seed(1)).to(dtype)
 
-    y = LinearPacker(exact=False).packed(plain)(x)
+    y = packed(plain, exact=False)(x)
 
     assert y.shape == (*size, shape[1]) and y.dtype == dtype
     tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5
@@ -81,8 +92,8 @@ def test_a_dtype_that_cannot_be_packed_stays_plain_and_exact_mode_still_holds() 
     plain = linear(300, 40, torch.float64, True)
     x = rows(20, 300, torch.float64)
 
-    assert LinearPacker(exact=False).packed(plain) is plain
-    ruled = LinearPacker(exact=True).packed(plain)
+    assert LinearPacker(exact=False).packed(plain.weight, plain.bias) is None
+    ruled = packed(plain, exact=True)
 
     torch.testing.assert_close(ruled(x), plain(x))
     assert all(torch.equal(ruled(x)[i], ruled(x[i : i + 1])[0]) for i in range(20))
