@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ..weights import WeightNames
 from .memory import MemoryShape, StepMemory
@@ -54,18 +55,25 @@ class ServableModel(nn.Module, ABC):
     tokens are the beginning, and nothing is remembered (training).
     """
 
+    # None where the head is tied: its weights are then the embedding's.
+    lm_head: nn.Module | None
+
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
 
     @property
     @abstractmethod
+    def embedding(self) -> nn.Embedding: ...
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of activations; single weights may be kept in a wider one."""
+        return self.embedding.weight.dtype
 
-    @abstractmethod
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[...] token ids to [..., hidden]."""
+        return self.embedding(token_ids)
 
     def encode_images(
         self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
@@ -81,9 +89,11 @@ class ServableModel(nn.Module, ABC):
         memory: StepMemory | None = None,
     ) -> torch.Tensor: ...
 
-    @abstractmethod
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., hidden] to float32 [..., vocab]."""
+        if self.lm_head is None:
+            return functional.linear(hidden, self.embedding.weight).float()
+        return self.lm_head(hidden).float()
 
 
 @dataclass(frozen=True, slots=True)

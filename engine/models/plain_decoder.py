@@ -11,7 +11,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..errors import ModelInvalid
 from ..layers.attention import GroupedAttention
@@ -147,11 +146,8 @@ class PlainModel(ServableModel):
         )
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self.model.embed_tokens.weight.dtype
-
-    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
-        return self.model.embed_tokens(token_ids)
+    def embedding(self) -> nn.Embedding:
+        return self.model.embed_tokens
 
     def forward(
         self,
@@ -160,10 +156,6 @@ class PlainModel(ServableModel):
         memory: StepMemory | None = None,
     ) -> torch.Tensor:
         return self.model(embeddings, positions, memory)
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        head = self.lm_head or self.model.embed_tokens
-        return functional.linear(hidden, head.weight).float()
 
 
 def plain_weight_names(config: PlainConfig) -> WeightNames:

@@ -206,11 +206,8 @@ class Qwen35(ServableModel):
         )
 
     @property
-    def dtype(self) -> torch.dtype:
-        return self.language_model.embed_tokens.weight.dtype
-
-    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
-        return self.language_model.embed_tokens(token_ids)
+    def embedding(self) -> nn.Embedding:
+        return self.language_model.embed_tokens
 
     def encode_images(
         self, patches: torch.Tensor, grids: list[tuple[int, int, int]]
@@ -225,10 +222,6 @@ class Qwen35(ServableModel):
         memory: StepMemory | None = None,
     ) -> torch.Tensor:
         return self.language_model(embeddings, positions, memory)
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        head = self.lm_head or self.language_model.embed_tokens
-        return functional.linear(hidden, head.weight).float()
 
 
 def weight_names(config: Qwen35Config) -> WeightNames:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelInvalid
+from ..kernels.linear import LinearPacker
 from ..model_files import read_json_object
 from ..weights import OnProgress, load_weights
 from .base import Architecture, ServableModel
@@ -42,9 +43,12 @@ def load_model(
     dtype: torch.dtype,
     device: torch.device,
     on_progress: OnProgress = lambda done, total: None,
+    *,
+    exact: bool = True,
 ) -> LoadedModel:
     """The model of a folder in the published layout, its weights in `dtype` on `device`.
 
+    `exact`: on the CPU, linear layers give a row the same bits in any company.
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
     path = model_dir / "config.json"
@@ -56,7 +60,23 @@ def load_model(
     names = architecture.weight_names(config)
     weight_bytes = load_weights(model, model_dir, names, dtype, device, on_progress)
     model.eval()
+    if device.type == "cpu":
+        weight_bytes += _pack(model, LinearPacker(exact))
     return LoadedModel(model, weight_bytes)
+
+
+def _pack(model: ServableModel, packer: LinearPacker) -> int:
+    """Linear layers as the CPU likes them; the bytes this adds.
+
+    A tied head is packed beside the embedding, whose rows are still looked up: it is read whole for
+    every token, and packed it is read at twice the speed.
+    """
+    packer.replace_linears(model)
+    if model.lm_head is not None:
+        return 0
+    head = packer.packed(model.embedding.weight, None)
+    model.lm_head = head
+    return 0 if head is None else head.packed_bytes
 
 
 def _architecture(model_type: object, path: Path) -> Architecture[Any]:

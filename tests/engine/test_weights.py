@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from torch import nn
 
 from cortex.engine.errors import ModelInvalid
+from cortex.engine.kernels.linear import CpuLinear
 from cortex.engine.models.registry import LoadedModel, load_model
 from cortex.engine.weights import read_tensors, weight_files
 
@@ -29,6 +31,14 @@ def folder(golden: Path, tmp_path: Path) -> Path:
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     return load_model(folder, dtype, CPU)
+
+
+@torch.inference_mode()
+def computed(loaded: LoadedModel) -> torch.Tensor:
+    """What all weights together say about a few tokens, [1, tokens, vocab]."""
+    token_ids = torch.arange(20)[None]
+    hidden = loaded.model(loaded.model.embed(token_ids), token_ids.expand(3, 1, -1))
+    return loaded.model.logits(hidden)
 
 
 def rewrite(folder: Path, **changes: torch.Tensor | None) -> None:
@@ -92,7 +102,7 @@ def test_decays_stay_float32_in_a_bfloat16_model(folder: Path) -> None:
 
 
 def test_shards_load_as_one_file_does(folder: Path, tmp_path: Path) -> None:
-    whole = load(folder).model.state_dict()
+    whole = computed(load(folder))
     tensors = read_tensors(folder / "model.safetensors")
     names = sorted(tensors)
     halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
@@ -102,10 +112,7 @@ def test_shards_load_as_one_file_does(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
 
-    sharded = load(folder).model.state_dict()
-
-    assert sharded.keys() == whole.keys()
-    assert all(torch.equal(sharded[name], whole[name]) for name in whole)
+    assert torch.equal(computed(load(folder)), whole)
 
 
 def test_an_index_cannot_name_files_outside_the_folder(folder: Path) -> None:
@@ -132,3 +139,17 @@ def test_progress_never_goes_back_and_ends_whole(folder: Path) -> None:
     assert told == sorted(told)
     total = (folder / "model.safetensors").stat().st_size
     assert told[-1][1] == total and told[-1][0] > 0.9 * total
+
+
+def test_on_the_cpu_every_linear_layer_is_packed_and_a_tied_head_counts_twice(
+    folder: Path,
+) -> None:
+    loaded = load(folder)
+    model, stored = loaded.model, read_tensors(folder / "model.safetensors")
+
+    assert not [m for m in model.modules() if type(m) is nn.Linear]
+    embedding = model.embedding.weight
+    assert isinstance(model.lm_head, CpuLinear)
+    assert loaded.weight_bytes == 4 * sum(t.numel() for t in stored.values()) + embedding.nbytes
+    hidden = torch.randn(3, embedding.shape[1], generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.logits(hidden), hidden @ embedding.T)
