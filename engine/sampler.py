@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -141,11 +142,11 @@ def _score(
     logprobs = take(logits, [place for place, _, _ in asked]).log_softmax(dim=-1)
     logprobs = logprobs.clamp_(min=_LOWEST_LOGPROB)
     chosen_ids = torch.tensor([[token_id] for _, _, token_id in asked], device=logits.device)
-    chosen: list[float] = logprobs.gather(1, chosen_ids)[:, 0].tolist()
+    chosen = cast("list[float]", logprobs.gather(1, chosen_ids)[:, 0].tolist())
     # Always as many, so that equals among the last are the same whoever asks beside.
     values, ids = top(logprobs, min(MAX_TOP_LOGPROBS, logits.shape[1]))
-    best_values: list[list[float]] = values.tolist()
-    best_ids: list[list[int]] = ids.tolist()
+    best_values = cast("list[list[float]]", values.tolist())
+    best_ids = cast("list[list[int]]", ids.tolist())
     return {
         place: TokenScores(
             chosen[index],

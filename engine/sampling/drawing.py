@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -117,7 +118,7 @@ def _draw_among(scores: torch.Tensor, draws: Sequence[Draw], width: int) -> _Fou
     # "Below the floor", not "not above it": where scores are no numbers, that must show.
     best, place = noised.masked_fill_(values < floor, float("-inf")).max(dim=-1)
     last = values[:, -1:]
-    is_settled: list[bool] = ((floor > last) | (last == float("-inf")))[:, 0].tolist()
+    is_settled = cast("list[bool]", ((floor > last) | (last == float("-inf")))[:, 0].tolist())
     return _Found(sound_ids(best, ids.gather(1, place[:, None])[:, 0]), is_settled)
 
 

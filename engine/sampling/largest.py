@@ -7,6 +7,7 @@ the best one comes five times sooner, the best 64 three times. Exact, and each r
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 
@@ -47,7 +48,7 @@ def top(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def sound_ids(values: torch.Tensor, ids: torch.Tensor) -> list[int | None]:
     """The ids [rows], and None where the score [rows] that won is not a number."""
-    scores: list[float] = values.tolist()
-    token_ids: list[int] = ids.tolist()
+    scores = cast("list[float]", values.tolist())
+    token_ids = cast("list[int]", ids.tolist())
     pairs = zip(scores, token_ids, strict=True)
     return [token_id if math.isfinite(score) else None for score, token_id in pairs]

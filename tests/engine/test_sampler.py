@@ -269,7 +269,7 @@ def test_a_flat_distribution_over_a_large_vocabulary_is_drawn_from_evenly() -> N
     drawn = torch.tensor(draws(Sampling(seed=3, top_p=0.9), 400, torch.zeros(4096)))
 
     # Equals of the last that top-p keeps are kept: here that is everything.
-    assert len(drawn.unique()) > 350
+    assert drawn.unique().numel() > 350
     assert abs(drawn.float().mean().item() - 2048) < 200
 
 
