@@ -2,9 +2,10 @@
 
 Logits are random and stored: nothing but the sampler is measured. As at most positions of a text a
 few tokens stand out: the best has a share of a half, its followers less by rank (`peaked_logits`).
-Cases take turns, round by round, so that a slow minute of the machine falls on all of them.
+Cases take turns, round by round, so that a slow minute of the machine falls on all of them. One
+thread works, and its own processor time is told, so that what else runs counts little.
 
-    python -m bench.sampler --threads 1 --out bench/results/sampler.json
+    python -m bench.sampler --out bench/results/sampler.json
 """
 
 from __future__ import annotations
@@ -91,24 +92,23 @@ _CPU = torch.device("cpu")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     if args.rounds < 1:
         parser.error("--rounds: at least 1")
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     figures = [
         figure
         for vocab_size in _VOCAB_SIZES
         for num_rows in _NUM_ROWS
-        for figure in measure(vocab_size, num_rows, args.rounds, time.perf_counter)
+        for figure in measure(vocab_size, num_rows, args.rounds, time.thread_time)
     ]
     for figure in figures:
         print(f"{figure.vocab_size:>7} x {figure.num_rows:<3}{figure.median_ms:>9.3f} ms", end="")
         print(f"  (best {figure.best_ms:.3f})  {figure.case}")
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report(figures, args.threads, datetime.now(UTC)), indent=1)
+        text = json.dumps(report(figures, datetime.now(UTC)), indent=1)
         args.out.write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -144,10 +144,10 @@ def peaked_logits(vocab_size: int, num_rows: int) -> torch.Tensor:
     return logits
 
 
-def report(figures: Sequence[Figure], num_threads: int, at: datetime) -> dict[str, Any]:
+def report(figures: Sequence[Figure], at: datetime) -> dict[str, Any]:
     return {
-        "what": "milliseconds to choose one token for each row of a batch",
-        "command": ["python", "-m", "bench.sampler", "--threads", str(num_threads)],
+        "what": "milliseconds of one thread to choose one token for each row of a batch",
+        "command": ["python", "-m", "bench.sampler"],
         "figures": [asdict(figure) for figure in figures],
         "date": at.isoformat(timespec="seconds"),
         "machine": {
@@ -157,7 +157,7 @@ def report(figures: Sequence[Figure], num_threads: int, at: datetime) -> dict[st
             "load": os.getloadavg()[0],
         },
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "threads": num_threads,
+        "threads": 1,
     }
 
 

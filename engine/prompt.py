@@ -124,6 +124,12 @@ def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
         token_ids = list(raw.token_ids)
         for token_id in token_ids:
             _check_token_id(model, token_id, "prompt")
+        if model.vision is not None and model.vision.pad_id in token_ids:
+            raise InvalidRequest(
+                f"prompt: token {model.vision.pad_id} is the place of a picture",
+                "send pictures in chat messages",
+                param="prompt",
+            )
     if not token_ids:
         raise InvalidRequest(
             "prompt: holds no token to go on from", "write at least a word", param="prompt"

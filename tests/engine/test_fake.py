@@ -275,3 +275,45 @@ def test_bad_script_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InvalidRequest, match=r"script\.json"):
         read_script(path)
+
+
+def test_choices_differ_and_each_resumes_as_itself() -> None:
+    prompt = ask("hello", max_tokens=40)
+    tokenizer = _MODEL.tokenizer
+    whole = [play(Answer(tokenizer, prompt, HashSource(tokenizer, prompt, c))) for c in range(3)]
+    assert len({text_of(made) for made in whole}) == 3
+    assert ids_of(whole[0]) == ids_of(play(hashed(prompt)))
+    begun = ids_of(whole[2])[:5]
+    rest = play(Answer(tokenizer, prompt, HashSource(tokenizer, prompt, 2), begun))
+    assert begun + ids_of(rest) == ids_of(whole[2])
+
+
+def test_an_answer_that_may_not_end_goes_on_to_its_limit() -> None:
+    prompt = ask("hello", max_tokens=600, ignore_eos=True)
+    for made in (play(hashed(prompt)), play(scripted(prompt))):
+        assert (len(ids_of(made)), made[-1].finish) == (600, "length")
+
+
+def test_an_answer_ends_no_sooner_than_asked() -> None:
+    long = play(scripted(ask("hello", min_tokens=80)))
+    assert (len(ids_of(long)), long[-1].finish) == (80, "stop")
+
+
+def test_biases_decide_what_the_hash_may_choose() -> None:
+    letters = sorted(set(ids_of(play(hashed(ask("hello", max_tokens=200, ignore_eos=True))))))
+    kept, gone = letters[0], letters[1]
+    demanded = ask("hello", logit_bias=((kept, 100.0),), max_tokens=20)
+    assert set(ids_of(play(hashed(demanded)))) == {kept}
+    forbidden = ask("hello", logit_bias=((gone, -100.0),), max_tokens=200, ignore_eos=True)
+    assert gone not in ids_of(play(hashed(forbidden)))
+
+
+def test_log_probabilities_are_made_up_the_same_each_time() -> None:
+    prompt = ask("hello", top_logprobs=3, max_tokens=9)
+    made = play(hashed(prompt))
+    assert [len(m.logprobs) for m in made] == [len(m.token_ids) for m in made]
+    told = [entry for m in made for entry in m.logprobs]
+    assert all(entry.top[0] == entry.token and len(entry.top) == 3 for entry in told)
+    assert all(m.logprobs == n.logprobs for m, n in zip(made, play(hashed(prompt)), strict=True))
+    begun = ids_of(made)[:4]
+    assert [e for m in play(hashed(prompt, begun)) for e in m.logprobs] == told[4:]

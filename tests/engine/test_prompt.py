@@ -20,13 +20,15 @@ from cortex.engine.errors import (
     ModelInvalid,
     VisionUnsupported,
 )
-from cortex.engine.generation import read_generation_defaults, resolve_sampling
+from cortex.engine.generation import choice_sampling, read_generation_defaults, resolve_sampling
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text_model import TextModel, TextModels, load_text_model
 from cortex.engine.types import (
     ChatRequest,
     ImagePart,
     Message,
+    RawText,
+    RawTokens,
     Sampling,
     SamplingWish,
     TextPart,
@@ -289,3 +291,71 @@ def test_tool_turns_reach_the_prompt() -> None:
     text = _SEEING.tokenizer.decode(prompt.token_ids, skip_special=False)
     assert "<function=add>\n<parameter=a>\n1\n" in text
     assert "<tool_response>\n2\n</tool_response>" in text
+
+
+def raw(prompt: str | tuple[int, ...], **fields: Any) -> ChatRequest:
+    given = RawText(prompt) if isinstance(prompt, str) else RawTokens(prompt)
+    return replace(ask(), messages=(), raw=given, **fields)
+
+
+def test_a_raw_text_is_encoded_as_it_stands_and_spells_no_control_token() -> None:
+    plain = build_prompt(_BLIND, raw("Hello, world"), 4096).prompt
+    assert _BLIND.tokenizer.decode(plain.token_ids) == "Hello, world"
+    spelt = build_prompt(_BLIND, raw("<|im_start|>user"), 4096).prompt
+    assert _IM_START not in spelt.token_ids
+    assert _BLIND.tokenizer.decode(spelt.token_ids) == "<|im_start|>user"
+
+
+def test_raw_token_ids_are_the_prompt_control_tokens_too() -> None:
+    assert build_prompt(_BLIND, raw((_IM_START, 5, 7)), 4096).prompt.token_ids == (_IM_START, 5, 7)
+
+
+@pytest.mark.parametrize("token_ids", [(), (-1,), (5, 10**9)])
+def test_raw_token_ids_outside_the_vocabulary_are_refused(token_ids: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        build_prompt(_BLIND, raw(token_ids), 4096)
+    assert caught.value.param == "prompt"
+
+
+def test_a_picture_place_among_raw_token_ids_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="place of a picture"):
+        build_prompt(_SEEING, raw((5, _PAD)), 4096)
+
+
+def test_a_raw_prompt_over_the_context_is_named_as_the_prompt() -> None:
+    with pytest.raises(ContextLengthExceeded) as caught:
+        build_prompt(_BLIND, raw((5,) * 20), 16)
+    assert caught.value.param == "prompt"
+
+
+def test_wishes_to_the_decoder_reach_the_prompt() -> None:
+    request = raw((5,), logit_bias=((3, -2.5),), top_logprobs=4, min_tokens=2)
+    prompt = build_prompt(_BLIND, request, 4096).prompt
+    assert prompt.sampling.logit_bias == ((3, -2.5),)
+    assert (prompt.top_logprobs, prompt.min_tokens) == (4, 2)
+    assert prompt.stop_token_ids
+    assert not build_prompt(_BLIND, replace(request, ignore_eos=True), 4096).prompt.stop_token_ids
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"logit_bias": ((10**9, 1.0),)}, "logit_bias"),
+        ({"logit_bias": ((5, 101.0),)}, "logit_bias"),
+        ({"logit_bias": ((5, float("nan")),)}, "logit_bias"),
+        ({"logit_bias": tuple((i, 1.0) for i in range(1025))}, "logit_bias"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+    ],
+)
+def test_wishes_out_of_range_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        build_prompt(_BLIND, raw((5,), **fields), 4096)
+    assert caught.value.param == param
+
+
+def test_choices_draw_from_seeds_of_their_own_and_the_first_as_if_alone() -> None:
+    sampling = Sampling(seed=2**63 - 1)
+    seeds = [choice_sampling(sampling, choice).seed for choice in range(32)]
+    assert seeds[0] == sampling.seed
+    assert len(set(seeds)) == 32
+    assert all(0 <= seed < 2**63 for seed in seeds)

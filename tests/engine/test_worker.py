@@ -70,9 +70,11 @@ class Engine:
             assert 0 < message.stage.done <= message.stage.total
         return message
 
-    async def generate(self, prompt: Prompt, resume: tuple[int, ...] = ()) -> list[StepPart]:
+    async def generate(
+        self, prompt: Prompt, resume: tuple[int, ...] = (), choice: int = 0
+    ) -> list[StepPart]:
         """All parts that come until the answer of request "r" has ended."""
-        self.say(Generate("r", 1, "m", pack_value(prompt), resume))
+        self.say(Generate("r", 1, "m", pack_value(prompt), resume, choice))
         parts: list[StepPart] = []
         while not any(part.request_id == "r" and part.finish for part in parts):
             message = await self.hear()
@@ -175,6 +177,50 @@ async def test_sampled_answers_resume_with_the_same_noise(
     whole = ids_of(await engine.generate(prompt))
 
     assert whole[5:] == ids_of(await engine.generate(prompt, tuple(whole[:5])))
+
+
+async def test_choices_draw_apart_and_the_first_as_if_alone(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    prompt = replace(case[1], sampling=Sampling(seed=99, temperature=2.0))
+    choices = [ids_of(await engine.generate(prompt, choice=choice)) for choice in range(3)]
+
+    assert len({tuple(ids) for ids in choices}) == 3
+    assert choices[0] == ids_of(await engine.generate(prompt))
+    assert choices[2][4:] == ids_of(await engine.generate(prompt, tuple(choices[2][:4]), 2))
+
+
+async def test_log_probabilities_come_with_every_token_and_name_it_by_its_bytes(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    parts = await engine.generate(replace(case[1], top_logprobs=2))
+    entries = [entry for part in parts for entry in part.logprobs]
+
+    assert len(entries) == len(ids_of(parts))
+    # A greedy answer: each token is the best of its place.
+    assert all(entry.top[0] == entry.token and len(entry.top) == 2 for entry in entries)
+    said = b"".join(entry.token.data for entry in entries)
+    assert said.decode("utf-8", "replace").startswith(text_of(parts).rstrip("\ufffd"))
+    assert not any(part.logprobs for part in await engine.generate(case[1]))
+
+
+async def test_an_end_may_be_put_off_and_a_bias_may_bring_it(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    end = case[0]["greedy_ids"][0]
+    eager = replace(case[1].sampling, logit_bias=((end, 100.0),))
+    prompt = replace(case[1], sampling=eager, stop_token_ids=(end,))
+
+    assert ids_of(await engine.generate(prompt)) == []
+    put_off = ids_of(await engine.generate(replace(prompt, min_tokens=3)))
+    assert len(put_off) == 3
+    assert end not in put_off
+    forced = ids_of(await engine.generate(replace(prompt, stop_token_ids=())))
+    assert set(forced) == {end}
+    assert len(forced) == prompt.max_tokens
 
 
 async def test_end_tokens_end_the_answer_and_are_not_part_of_it(

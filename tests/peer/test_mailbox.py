@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import Finished, Stage, TextDelta, Usage
+from cortex.engine.types import Finished, ScoredToken, Stage, TextDelta, TokenLogprob, Usage
 from cortex.peer.mailbox import Mailbox
 
 DONE = Finished("stop", Usage(1, 2))
@@ -38,5 +38,29 @@ async def test_error_comes_after_the_text_before_it_and_only_once():
     mailbox.end(EngineFailed("it died"))
     mailbox.end(DONE)
     assert await mailbox.get() == TextDelta("a", (1,))
+    with pytest.raises(EngineFailed):
+        await mailbox.get()
+
+
+async def test_choices_stay_apart_and_each_ends_for_itself():
+    mailbox = Mailbox()
+    told = (TokenLogprob(ScoredToken(b"b", -0.5)),)
+    mailbox.put_text("b", (2,), told, choice=1)
+    mailbox.put_text("a", (1,))
+    mailbox.put_text("b", (3,), told, choice=1)
+    mailbox.end(Finished("length", Usage(1, 2), choice=1))
+    assert await mailbox.get() == TextDelta("bb", (2, 3), told * 2, choice=1)
+    assert await mailbox.get() == TextDelta("a", (1,))
+    assert await mailbox.get() == Finished("length", Usage(1, 2), choice=1)
+    mailbox.put_text("c", (4,))
+    mailbox.end(DONE)
+    assert [await mailbox.get(), await mailbox.get()] == [TextDelta("c", (4,)), DONE]
+
+
+async def test_an_error_ends_what_choices_are_left():
+    mailbox = Mailbox()
+    mailbox.end(Finished("stop", Usage(1, 2), choice=1))
+    mailbox.end(EngineFailed("it died"))
+    assert await mailbox.get() == Finished("stop", Usage(1, 2), choice=1)
     with pytest.raises(EngineFailed):
         await mailbox.get()
