@@ -23,6 +23,7 @@ from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
 from .generation import choice_sampling
+from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .messages import (
     Cancel,
     Generate,
@@ -40,7 +41,7 @@ from .serving import load_service
 from .types import Prompt, Stage
 
 _PROGRESS_INTERVAL_S = 0.1
-_REMEMBERED_BYTES = 1 << 30
+_CUDA_SHARE = 0.9
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +55,19 @@ class DeviceLoop:
     """
 
     def __init__(
-        self, device: torch.device, hand_over: Callable[[tuple[DeviceEvent, ...]], None]
+        self,
+        device: torch.device,
+        memory_bytes: int | None,
+        hand_over: Callable[[tuple[DeviceEvent, ...]], None],
     ) -> None:
+        """`memory_bytes` is what may be used in all, host copies too on a CPU; None: most of it."""
         self._device = device
+        self._memory_bytes = memory_bytes
         self._hand_over = hand_over
         self._outbox: list[DeviceEvent] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._store: HostStore = PrefixStore(_REMEMBERED_BYTES)
+        self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes))
         self._services: dict[str, ModelService] = {}
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
@@ -137,7 +143,9 @@ class DeviceLoop:
                 self._flush()
 
         try:
-            loaded = load_service(Path(job.model_dir), self._device, self._store, on_progress)
+            loaded = load_service(
+                Path(job.model_dir), self._device, self._store, self._free_bytes(), on_progress
+            )
         except Exception as error:
             self._emit(JobFailed(job.job_id, described("load failed", error)))
             return
@@ -146,6 +154,15 @@ class DeviceLoop:
         seconds = time.monotonic() - started_s
         ready = Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds)
         self._emit(ModelLoaded(ready, loaded.tokenizer))
+
+    def _free_bytes(self) -> int:
+        """What a model may use of the device, beside those that are there."""
+        if self._device.type == "cuda":
+            free_bytes, _ = torch.cuda.mem_get_info(self._device)
+            most = int(free_bytes * _CUDA_SHARE)
+            return most if self._memory_bytes is None else min(most, self._memory_bytes)
+        all_bytes = self._memory_bytes or cpu_budget_bytes(available_memory_bytes())
+        return all_bytes - self._store.stats.budget_bytes
 
     def _unload(self, job: Unload) -> None:
         service = self._services.pop(job.model_id, None)
@@ -176,3 +193,10 @@ class DeviceLoop:
     def _cancel(self, job: Cancel) -> None:
         for service in self._services.values():
             self._emit(*service.cancel(job.request_id, job.epoch))
+
+
+def _remembered_bytes(device: torch.device, memory_bytes: int | None) -> int:
+    """A quarter of the host memory that there is for us is for what was read before."""
+    if device.type == "cpu" and memory_bytes is not None:
+        return memory_bytes // 4
+    return cpu_budget_bytes(available_memory_bytes()) // 4

@@ -140,7 +140,6 @@ def open_sequence(
     """
     merge = shape.vision.merge_size if shape.vision else 1
     num_prompt = len(prompt.token_ids)
-    boundaries = [b for b in prompt.boundaries if b > 0]
     return Sequence(
         job.request_id,
         job.epoch,
@@ -148,8 +147,8 @@ def open_sequence(
         rope_positions(
             prompt.token_ids, [i.grid_thw for i in prompt.images], merge, shape.image_token_id
         ),
-        chunk_ends(num_prompt, boundaries, grid_tokens),
-        frozenset(remembered_ends(num_prompt, boundaries, _SPACING_TOKENS, grid_tokens)),
+        chunk_ends(num_prompt, prompt.boundaries, grid_tokens),
+        frozenset(remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)),
         prompt_symbols(prompt, shape.image_token_id, merge),
         [*prompt.token_ids, *job.resume_token_ids],
         min(prompt.max_tokens, capacity_tokens - num_prompt),

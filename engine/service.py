@@ -12,7 +12,15 @@ from collections.abc import Callable
 import torch
 
 from .child import log_unexpected
-from .errors import CortexError, EngineFailed, ErrorInfo, InsufficientVram, Overloaded, to_info
+from .errors import (
+    CortexError,
+    EngineFailed,
+    ErrorInfo,
+    InsufficientVram,
+    MemoryShortage,
+    Overloaded,
+    to_info,
+)
 from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, Waiting
 from .recall import Recall
@@ -38,18 +46,20 @@ class ModelService:
         scheduler: Scheduler,
         *,
         capacity_tokens: int,
+        token_bytes: int,
         picture_bytes: int,
         grid_tokens: int,
         forbidden_ids: torch.Tensor,
     ) -> None:
-        """`capacity_tokens` is what one sequence alone may fill, and `picture_bytes` what the rows
-        of its pictures may take; `grid_tokens` is the longest chunk.
+        """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
+        `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
 
         forbidden_ids int64 [ids]: what can never be a token of an answer.
         """
         self._runner = runner
         self._recall = recall
         self._scheduler = scheduler
+        self._token_bytes = token_bytes
         self._picture_bytes = picture_bytes
         self._capacity_tokens = capacity_tokens
         self._grid_tokens = grid_tokens
@@ -70,7 +80,8 @@ class ModelService:
         Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
         InvalidRequest where pictures and their places differ.
         """
-        _check_fits("tokens", len(prompt.token_ids) + 1, self._capacity_tokens)
+        needed_tokens = len(prompt.token_ids) + 1
+        _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
         if len(self._scheduler.waiting) >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
@@ -78,7 +89,7 @@ class ModelService:
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
         picture_bytes = sum(self._runner.picture_bytes(sequence).values())
-        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes)
+        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
         self._scheduler.add(sequence)
 
     def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
@@ -229,12 +240,13 @@ class ModelService:
         self._scheduler.remove(sequence)
 
 
-def _check_fits(what: str, required: int, available: int) -> None:
+def _check_fits(what: str, required: int, available: int, each_bytes: int) -> None:
     if required > available:
         raise InsufficientVram(
             f"this request needs memory for {required} {what}; the model was loaded with room for "
             f"{available}.",
             "ask for less, or give the engine more memory.",
+            shortage=MemoryShortage(required * each_bytes, available * each_bytes, is_final=True),
         )
 
 

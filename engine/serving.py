@@ -5,6 +5,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .memory import PAGE_TOKENS, ModelCosts, plan_memory
 from .models.base import ModelShape, ServableModel
-from .models.registry import load_model
+from .models.registry import LoadedModel, load_model
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
@@ -25,7 +27,19 @@ from .weights import OnProgress, weight_files
 
 # Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
 _GRID_TOKENS = {"cpu": 256, "cuda": 2048}
-MAX_RUNNING = 16
+_STEP_TOKENS = 512
+MAX_RUNNING = 64
+# Where a config does not say.
+_CONTEXT_TOKENS = 32_768
+# The largest picture that the operator's budget lets through (docs/decisions/0001).
+_MAX_IMAGE_TOKENS = 1024
+# Float32 values that a step holds at once for each token and each hidden value, with room to spare:
+# projections, heads, the two halves of the feed-forward block, and the chunks of the delta rule.
+_WORK_VALUES = 64
+# Copies of the scores that sampling makes of a row.
+_SCORE_COPIES = 4
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +57,57 @@ class Capacity:
     num_slots: int
     grid_tokens: int
     encoder_bytes: int
-    page_tokens: int = 64
-    step_tokens: int = 512
+    page_tokens: int = PAGE_TOKENS
+    step_tokens: int = _STEP_TOKENS
 
 
 def load_service(
     model_dir: Path,
     device: torch.device,
     store: HostStore,
+    memory_bytes: int,
     on_progress: OnProgress = lambda done, total: None,
 ) -> LoadedService:
-    """Load a model folder and make room for its sequences.
+    """Load a model folder and share out `memory_bytes` of the device among its needs.
 
-    What `store` remembers of the same files is of use again.
-
-    Raises ModelInvalid for what cannot be served exactly.
+    What `store` remembers of the same files is of use again. Raises ModelInvalid for what cannot
+    be served exactly, InsufficientVram for what cannot run in that memory.
     """
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     loaded = load_model(model_dir, dtype, device, on_progress)
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    capacity = Capacity(256, MAX_RUNNING, _GRID_TOKENS[device.type], 64 << 20)
+    grid_tokens = _GRID_TOKENS[device.type]
+    budget = plan_memory(
+        _costs(loaded, grid_tokens), memory_bytes, MAX_RUNNING,
+        host_bytes=store.stats.budget_bytes,
+    )  # fmt: skip
+    logger.info("memory of %s\n%s", model_dir.name, budget.describe())
+    capacity = Capacity(budget.num_pages, budget.num_sequences, grid_tokens, budget.encoder_bytes)
+    identity = (_files(model_dir), str(dtype))
     service = make_service(
-        loaded.model,
-        tokenizer.vocab_size,
-        device,
-        capacity,
-        store,
-        identity=(_files(model_dir), str(dtype)),
-    )
+        loaded.model, tokenizer.vocab_size, device, capacity, store, identity
+    )  # fmt: skip
     return LoadedService(service, tokenizer, loaded.weight_bytes)
+
+
+def _costs(loaded: LoadedModel, grid_tokens: int) -> ModelCosts:
+    shape, dtype = loaded.model.shape, loaded.model.dtype
+    row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
+    scores_bytes = _SCORE_COPIES * MAX_RUNNING * shape.vocab_size * torch.float32.itemsize
+    image_tokens, patches = 0, 0
+    if shape.vision is not None:
+        image_tokens = _MAX_IMAGE_TOKENS
+        patches = image_tokens * shape.vision.merge_size**2
+    return ModelCosts(
+        weights_bytes=loaded.weight_bytes,
+        workspace_bytes=grid_tokens * row_bytes + scores_bytes,
+        kv_bytes_per_token=shape.memory.token_bytes(dtype),
+        context_tokens=loaded.context_tokens or _CONTEXT_TOKENS,
+        state_bytes=shape.memory.state_bytes(dtype),
+        vision_peak_bytes=patches * row_bytes // 4,
+        image_bytes_per_token=shape.hidden_size * dtype.itemsize if image_tokens else 0,
+        max_image_tokens=image_tokens,
+    )
 
 
 def make_service(
@@ -107,6 +143,7 @@ def make_service(
         Recall(pools, store, tree),
         scheduler,
         capacity_tokens=capacity.num_pages * capacity.page_tokens,
+        token_bytes=pools.token_bytes,
         picture_bytes=capacity.encoder_bytes,
         grid_tokens=capacity.grid_tokens,
         forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),

@@ -19,6 +19,7 @@ import torch
 
 from .answer import AnswerText
 from .child import Send, run_child
+from .cores import usable_cores
 from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
 from .loop import DeviceLoop
@@ -40,12 +41,12 @@ from .tokenizer import Tokenizer
 class Worker:
     """The service of an engine child (see `child.py`)."""
 
-    def __init__(self, device: torch.device, send: Send) -> None:
+    def __init__(self, device: torch.device, send: Send, memory_bytes: int | None = None) -> None:
         self._send = send
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
-        self._device_loop = DeviceLoop(device, self._hand_over)
+        self._device_loop = DeviceLoop(device, memory_bytes, self._hand_over)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
         self._thread = threading.Thread(target=self._device_loop.run, name=name, daemon=True)
@@ -130,13 +131,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda:N")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or usable_cores())
     device = torch.device(args.device)
     code = 0
     try:
-        run_child(args.fd, lambda send: Worker(device, send))
+        run_child(args.fd, lambda send: Worker(device, send, args.memory_bytes))
     except SystemExit as error:
         code = int(error.code or 0)
     # The device thread may be deep in a step: a regular exit would tear it down inside native code,

@@ -20,7 +20,7 @@ from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from training.nano import CONTEXT_TOKENS
 
 MAX_ANSWER_TOKENS = 160
-_REMEMBERED_BYTES = 1 << 26
+_MEMORY_BYTES = 2 << 30
 
 
 class Reader:
@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
         self._service = load_service(
-            folder, torch.device(device), PrefixStore(_REMEMBERED_BYTES)
+            folder, torch.device(device), PrefixStore(0), _MEMORY_BYTES
         ).service
 
     def answer(self, png: bytes | None, question: str) -> str:

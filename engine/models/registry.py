@@ -34,8 +34,11 @@ ARCHITECTURES: Mapping[str, Architecture[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
+    """`context_tokens` is None where the config does not say how long a context may be."""
+
     model: ServableModel
     weight_bytes: int
+    context_tokens: int | None
 
 
 def load_model(
@@ -62,7 +65,13 @@ def load_model(
     model.eval()
     if device.type == "cpu":
         weight_bytes += _pack(model, LinearPacker(exact))
-    return LoadedModel(model, weight_bytes)
+    return LoadedModel(model, weight_bytes, _context_tokens(raw))
+
+
+def _context_tokens(raw: Mapping[str, Any]) -> int | None:
+    inner: Mapping[str, Any] = raw.get("text_config") or {}
+    tokens = inner.get("max_position_embeddings") or raw.get("max_position_embeddings")
+    return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
 def _pack(model: ServableModel, packer: LinearPacker) -> int:
