@@ -43,13 +43,13 @@ def _floor(scaled: torch.Tensor, best: float, sampling: Sampling) -> float:
         floor = float(scaled.topk(sampling.top_k).values[-1])
     if sampling.top_p < 1.0:
         left = scaled if floor == -math.inf else scaled.masked_fill(scaled < floor, -math.inf)
-        floor = max(floor, _nucleus_floor(left, best, sampling.top_p))
+        floor = max(floor, nucleus_floor(left, best, sampling.top_p))
     if sampling.min_p > 0.0:
         floor = max(floor, best + math.log(sampling.min_p))
     return floor
 
 
-def _nucleus_floor(left: torch.Tensor, best: float, top_p: float) -> float:
+def nucleus_floor(left: torch.Tensor, best: float, top_p: float) -> float:
     """The lowest score above which lies less than top_p of the mass.
 
     The share at which it lies is closed in on by halves, on a logarithmic scale, until few scores

@@ -15,6 +15,7 @@ from cortex.engine.sampling import noise as noise_module
 from cortex.engine.sampling.adjusting import TokenCounts, needs_counts
 from cortex.engine.sampling.largest import largest, top
 from cortex.engine.sampling.noise import MAX_NOISE, gumbel_noise, noise_key
+from cortex.engine.sampling.nucleus import nucleus_floor
 from cortex.engine.types import Sampling, TokenScores
 
 CPU = torch.device("cpu")
@@ -271,6 +272,23 @@ def test_a_flat_distribution_over_a_large_vocabulary_is_drawn_from_evenly() -> N
     # Equals of the last that top-p keeps are kept: here that is everything.
     assert drawn.unique().numel() > 350
     assert abs(drawn.float().mean().item() - 2048) < 200
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    top_p=st.sampled_from([0.05, 0.5, 0.9, 0.99]),
+    spread=st.sampled_from([0.2, 2.0, 5.0]),
+)
+def test_the_end_of_a_nucleus_is_found_as_by_sorting(
+    seed: int, top_p: float, spread: float
+) -> None:
+    scores = torch.randn(6000, generator=torch.Generator().manual_seed(seed)) * spread
+    floor = nucleus_floor(scores, float(scores.max()), top_p)
+    mass = scores.double().softmax(0)
+
+    # Above it lies less than asked for, and with it no less; rounding may move it by a token.
+    assert mass[scores > floor].sum() < top_p + 1e-5
+    assert mass[scores >= floor].sum() > top_p - 1e-5
 
 
 def test_top_k_keeps_the_k_best() -> None:
