@@ -14,8 +14,7 @@ from typing import Any, Literal
 WayKind = Literal["completions", "chat"]
 
 # Ids that every vocabulary has, the smallest included, and that mean text in those made of bytes.
-_LOWEST_ID = 32
-_HIGHEST_ID = 250
+_IDS = range(32, 250)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WORD_LETTERS = 5
 
@@ -68,7 +67,7 @@ class Way:
 
 
 def random_ids(source: random.Random, num_tokens: int) -> tuple[int, ...]:
-    return tuple(source.randint(_LOWEST_ID, _HIGHEST_ID) for _ in range(num_tokens))
+    return tuple(source.choices(_IDS, k=num_tokens))
 
 
 def random_words(source: random.Random, num_words: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -132,27 +132,28 @@ def _loop(
     if number is None:
         output_tokens = min(output_tokens, _WARM_UP_OUTPUT_TOKENS)
     source = random.Random(f"{plan.seed} {concurrency} {number}")
-    questions = [way.question(source, plan.prompt_tokens, output_tokens) for _ in range(count)]
+    # Made when they are sent: a million of them would take minutes, and gigabytes.
+    questions = (way.question(source, plan.prompt_tokens, output_tokens) for _ in range(count))
     return closed_loop(ask, questions, concurrency)
 
 
 async def closed_loop(
-    ask: Callable[[Question], Awaitable[T]], questions: Sequence[Question], concurrency: int
+    ask: Callable[[Question], Awaitable[T]], questions: Iterable[Question], concurrency: int
 ) -> AsyncGenerator[T]:
-    """Ask every question, `concurrency` at a time; the answers come in the order they end.
-
-    `ask` raises nothing: what goes wrong is part of its answer.
-    """
-    ended: asyncio.Queue[T] = asyncio.Queue()
+    """Ask every question, `concurrency` at a time; the answers come in the order they end."""
+    ended: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
     waiting = iter(questions)
     # No task group: one that is left by the closing of a generator makes an error of it.
-    askers = [
-        asyncio.create_task(_ask_all(ask, waiting, ended))
-        for _ in range(min(concurrency, len(questions)))
-    ]
+    askers = [asyncio.create_task(_ask_all(ask, waiting, ended)) for _ in range(concurrency)]
+    num_asking = concurrency
     try:
-        for _ in questions:
-            yield await ended.get()
+        while num_asking:
+            answer = await ended.get()
+            if answer is None:
+                num_asking -= 1
+            else:
+                yield answer[0]
+        await asyncio.gather(*askers)
     finally:
         for asker in askers:
             asker.cancel()
@@ -160,7 +161,13 @@ async def closed_loop(
 
 
 async def _ask_all(
-    ask: Callable[[Question], Awaitable[T]], waiting: Iterator[Question], ended: asyncio.Queue[T]
+    ask: Callable[[Question], Awaitable[T]],
+    waiting: Iterator[Question],
+    ended: asyncio.Queue[tuple[T] | None],
 ) -> None:
-    for question in waiting:
-        ended.put_nowait(await ask(question))
+    """Ask until nothing waits, however fast the answers are taken; None is the end."""
+    try:
+        for question in waiting:
+            ended.put_nowait((await ask(question),))
+    finally:
+        ended.put_nowait(None)
