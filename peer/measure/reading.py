@@ -25,6 +25,7 @@ class TimelineReader:
         self._sent_s = sent_s
         self._arrivals: list[Arrival] = []
         self._token_ids: list[int] = []
+        self._text: list[str] = []
         self._has_every_id = True
         self._usage: dict[str, Any] = {}
         self._is_finished = False
@@ -55,6 +56,7 @@ class TimelineReader:
             ended_s=ended_s,
             arrivals=tuple(self._arrivals),
             token_ids=tuple(self._token_ids),
+            text="".join(self._text),
             has_token_ids=bool(self._arrivals) and self._has_every_id,
             prompt_tokens=_count(self._usage.get("prompt_tokens")),
             completion_tokens=_count(self._usage.get("completion_tokens")),
@@ -67,6 +69,7 @@ class TimelineReader:
             self._is_finished = True
         ids = _token_ids(choice)
         says = choice | _object(choice.get("delta"))
+        self._text += [text for name in _TEXT_FIELDS if isinstance(text := says.get(name), str)]
         if ids:
             self._token_ids.extend(ids)
             self._arrivals.append(Arrival(now_s, len(ids)))

@@ -33,6 +33,7 @@ class Timeline:
     ended_s: float
     arrivals: tuple[Arrival, ...] = ()
     token_ids: tuple[int, ...] = ()
+    text: str = ""
     has_token_ids: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

@@ -70,7 +70,7 @@ async def test_token_ids_count_tokens_even_where_no_text_is_complete_yet() -> No
     )
     seen = await script.read()
     assert seen.arrivals == (Arrival(0.1, 1), Arrival(0.2, 2))
-    assert seen.token_ids == (7, 8, 9)
+    assert (seen.token_ids, seen.text) == ((7, 8, 9), "é!")
     assert seen.has_token_ids
 
 

@@ -1,0 +1,148 @@
+"""Processes of the comparison: installing, starting, waiting for, pausing and ending them.
+
+Every engine has a process group of its own, so that whatever it starts is paused and ended with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+
+from .base import CannotRun
+
+_POLL_S = 0.25
+_END_S = 20.0
+_LAST_LINES = 4
+
+
+def run(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
+    """Run a step of an installation. Raises CannotRun with the last of what it said."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        try:
+            code = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(env or {})},
+            ).returncode
+        except OSError as error:
+            raise CannotRun(f"{command[0]}: {error.strerror}") from error
+    if code != 0:
+        raise CannotRun(f"{Path(command[0]).name} ended with {code}: {last_words(log)}")
+
+
+def make_venv(folder: Path, packages: Sequence[str]) -> Path:
+    """A virtual environment with these packages; gives its python. Made once."""
+    python = folder / "bin" / "python"
+    stamp = folder / ".installed"
+    wanted = "\n".join(packages)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        log = folder.with_name(f"{folder.name}.install.log")
+        run([sys.executable, "-m", "venv", folder], log)
+        run([python, "-m", "pip", "install", "-q", *packages], log)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def version_of(python: Path, distribution: str) -> str:
+    code = f"from importlib.metadata import version; print(version({distribution!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotRun(f"{distribution} is not in {python.parent.parent}")
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str | Path], log: Path, *, env: Mapping[str, str], piped: bool = False
+) -> Generator[subprocess.Popen[bytes]]:
+    """A process in a group of its own, ended with the block. `piped` gives us its two streams."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    pipe = subprocess.PIPE
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=pipe if piped else subprocess.DEVNULL,
+            stdout=pipe if piped else out,
+            stderr=out,
+            env={**os.environ, **env},
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Politely, then not: whatever the group still runs afterwards is killed."""
+    resume(process.pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def pause(pid: int) -> None:
+    """Stop the group: an engine that is not being measured must not spin."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGCONT)
+
+
+def wait_until_it_answers(
+    process: subprocess.Popen[bytes], url: str, log: Path, timeout_s: float
+) -> None:
+    """Return once `url` answers with 200. Raises CannotRun where it never does."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise CannotRun(f"it ended with {process.returncode}: {last_words(log)}")
+        if _answers(url):
+            return
+        time.sleep(_POLL_S)
+    raise CannotRun(f"it did not answer within {timeout_s:g} s: {last_words(log)}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status == 200
+    except OSError:  # what urllib raises for a refusal is one too
+        return False
+
+
+def last_words(log: Path) -> str:
+    """The end of a log, on one line."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(line[:200] for line in lines[-_LAST_LINES:])
