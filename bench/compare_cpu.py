@@ -25,11 +25,11 @@ from cortex.cli.output import align
 from cortex.peer.measure.timeline import Timeline
 
 from .compare import Kind, Measured, decode_rate, equal_tokens, prefill_rate, ratios, table
-from .machine import available_bytes, describe_machine, group_peak_bytes, load_average
+from .machine import available_bytes, describe_machine, load_average, tree_peak_bytes
 from .make_checkpoint import DTYPES, Dtype, make_checkpoint
 from .peers import cortex_peer, llama_cpp, mistral_rs, transformers_generate, vllm_cpu
 from .peers.base import CannotRun, Engine, Family, Prompt, Running, Setting
-from .peers.process import pause, resume
+from .peers.process import exit_when_terminated, pause, resume
 from .shapes import SHAPES
 
 ENGINES: tuple[Engine, ...] = (
@@ -105,6 +105,7 @@ def num_checked() -> int:
 
 
 def main() -> None:
+    exit_when_terminated()
     args = _read_arguments()
     amounts = Amounts(args.rounds, args.decode_tokens, args.prompt_tokens, args.prefill_tokens)
     engines = [engine for engine in ENGINES if engine.name in args.engines]
@@ -146,7 +147,7 @@ def compare(
             for name in names[start:] + names[:start]:
                 _measure(case, name, running[name], number, amounts)
         for name, started in running.items():
-            case.peak_bytes[name] = group_peak_bytes(started.pid)
+            case.peak_bytes[name] = tree_peak_bytes(started.pid)
 
 
 def reference_answers(case: Case, setting: Setting, root: Path) -> list[Timeline]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 from .cold_start import processor_name
 
 _PROC = Path("/proc")
-# The place of the process group in /proc/PID/stat, counted after the name in brackets.
-_GROUP_FIELD = 2
+# The place of the parent in /proc/PID/stat, counted after the name in brackets.
+_PARENT_FIELD = 1
 
 
 def describe_machine() -> dict[str, Any]:
@@ -47,21 +46,29 @@ def peak_bytes(pid: int) -> int:
     return read_kib(_PROC / str(pid) / "status", "VmHWM")
 
 
-def group_peak_bytes(group: int) -> int:
-    """The peaks of a group's processes, added up: an upper bound where they share memory."""
-    return sum(peak_bytes(pid) for pid in group_members(group))
+def tree_peak_bytes(root: int) -> int:
+    """The peaks of a process and all below it, added up: an upper bound where they share memory."""
+    return sum(peak_bytes(pid) for pid in tree(root))
 
 
-def group_members(group: int) -> Iterator[int]:
+def tree(root: int) -> list[int]:
+    """A process and all below it, parents first, whatever sessions they have made."""
+    children: dict[int, list[int]] = {}
     for folder in _PROC.iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            stat = (folder / "stat").read_text()
-        except OSError:
-            continue  # it has ended meanwhile
-        if int(stat.rpartition(")")[2].split()[_GROUP_FIELD]) == group:
-            yield int(folder.name)
+        if folder.name.isdigit() and (parent := _parent(folder)) is not None:
+            children.setdefault(parent, []).append(int(folder.name))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def _parent(folder: Path) -> int | None:
+    try:
+        stat = (folder / "stat").read_text()
+    except OSError:
+        return None  # it has ended meanwhile
+    return int(stat.rpartition(")")[2].split()[_PARENT_FIELD])
 
 
 def read_kib(path: Path, name: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .base import Running, Setting
 from .process import free_port
-from .served import serving
+from .served import Server, serving
 
 
 class CortexPeer:
@@ -23,13 +23,23 @@ class CortexPeer:
 
     @contextmanager
     def running(self, root: Path, setting: Setting) -> Generator[Running]:
-        port, model = free_port(), setting.model_dir.name
-        with tempfile.TemporaryDirectory() as state_dir:
-            command = (
-                *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", "cpu"),
-                *("--models", str(setting.model_dir.parent), "--model", model),
-                *("--port", str(port), "--threads", str(setting.threads)),
-                *("--state-dir", state_dir),
-            )
-            with serving(command, setting.log, port=port, model=model, env={}) as server:
-                yield server
+        models = ("--models", str(setting.model_dir.parent))
+        with cortex_server(setting.model_dir.name, setting.log, setting.threads, models) as server:
+            yield server
+
+
+@contextmanager
+def cortex_server(
+    model: str, log: Path, threads: int | None = None, options: tuple[str, ...] = ()
+) -> Generator[Server]:
+    """A peer of this checkout with a model loaded, which no other command finds."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as state_dir:
+        command = (
+            *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", "cpu", "--model", model),
+            *("--port", str(port), "--state-dir", state_dir),
+            *(("--threads", str(threads)) if threads else ()),
+            *options,
+        )
+        with serving(command, log, port=port, model=model, env={}) as server:
+            yield server

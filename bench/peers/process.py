@@ -1,6 +1,7 @@
 """Processes of the comparison: installing, starting, waiting for, pausing and ending them.
 
-Every engine has a process group of its own, so that whatever it starts is paused and ended with it.
+Engines start processes of their own, some in sessions of their own: an engine is paused and ended
+with all that is below it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..machine import tree
 from .base import CannotRun
 
 _POLL_S = 0.25
@@ -72,7 +74,7 @@ def free_port() -> int:
 def started(
     command: Sequence[str | Path], log: Path, *, env: Mapping[str, str], piped: bool = False
 ) -> Generator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, ended with the block. `piped` gives us its two streams."""
+    """A process, ended with the block and all below it. `piped` gives us its two streams."""
     log.parent.mkdir(parents=True, exist_ok=True)
     pipe = subprocess.PIPE
     with log.open("wb") as out:
@@ -82,6 +84,7 @@ def started(
             stdout=pipe if piped else out,
             stderr=out,
             env={**os.environ, **env},
+            # Ctrl-c is for us: what we started is ended by us, in order.
             start_new_session=True,
         )
     try:
@@ -91,14 +94,14 @@ def started(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Politely, then not: whatever the group still runs afterwards is killed."""
+    """Politely, then not: whatever of the tree still runs afterwards is killed."""
     resume(process.pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    pids = tree(process.pid)
+    _signal([process.pid], signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    # Ids are not given out again so soon that another's process could have got one.
+    _signal(pids, signal.SIGKILL)
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
@@ -106,14 +109,24 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def pause(pid: int) -> None:
-    """Stop the group: an engine that is not being measured must not spin."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGSTOP)
+    """Stop the process and all below it: an engine that is not being measured must not spin."""
+    _signal(tree(pid), signal.SIGSTOP)
 
 
 def resume(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGCONT)
+    # From below: a parent that wakes first would find its children silent.
+    _signal(reversed(tree(pid)), signal.SIGCONT)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def exit_when_terminated() -> None:
+    """Have a polite end of this program end what it has started: blocks are left as by ctrl-c."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def wait_until_it_answers(
