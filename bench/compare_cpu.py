@@ -163,12 +163,25 @@ def reference_answers(case: Case, setting: Setting, root: Path) -> list[Timeline
             "answers": [{"token_ids": s.token_ids, "text": s.text} for s in said],
         }
         kept.write_text(f"{json.dumps(plain)}\n", encoding="utf-8")
-    answers = json.loads(kept.read_text(encoding="utf-8"))["answers"]
-    return [Timeline(0, 0, token_ids=tuple(a["token_ids"]), text=a["text"]) for a in answers]
+    told = json.loads(kept.read_text(encoding="utf-8"))["answers"]
+    return [Timeline(0, 0, token_ids=tuple(one["token_ids"]), text=one["text"]) for one in told]
 
 
 def check_answers(running: Running) -> list[Timeline]:
-    return running.answer(digits("check", _CHECK_PROMPTS, 24), _CHECK_TOKENS)
+    return answers(running, digits("check", _CHECK_PROMPTS, 24), _CHECK_TOKENS)
+
+
+def answers(running: Running, prompts: Sequence[Prompt], num_tokens: int) -> list[Timeline]:
+    """Its answers. Raises CannotRun where it read or wrote another number of tokens."""
+    seen = running.answer(prompts, num_tokens)
+    for prompt, answer in zip(prompts, seen, strict=True):
+        read, wrote = answer.prompt_tokens, answer.output_tokens
+        wished = len(prompt.token_ids)
+        if read != wished or wrote != num_tokens:
+            raise CannotRun(
+                f"asked for {wished} and {num_tokens} tokens, it had {read} and {wrote}"
+            )
+    return seen
 
 
 def digits(seed: str, count: int, num_tokens: int) -> list[Prompt]:
@@ -183,10 +196,10 @@ def _measure(case: Case, name: str, running: Running, number: int, amounts: Amou
     try:
         for kind, count in decodes:
             prompts = digits(f"{kind} {number}", count, amounts.prompt_tokens)
-            rate = decode_rate(running.answer(prompts, amounts.decode_tokens))
+            rate = decode_rate(answers(running, prompts, amounts.decode_tokens))
             case.measured.append(Measured(name, kind, number, rate, load_average()))
         prompts = digits(f"prefill {number}", 1, amounts.prefill_tokens)
-        (seen,) = running.answer(prompts, 1)
+        (seen,) = answers(running, prompts, 1)
         rate = prefill_rate(seen, amounts.prefill_tokens)
         case.measured.append(Measured(name, "prefill", number, rate, load_average()))
     except CannotRun as error:

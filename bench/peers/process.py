@@ -95,14 +95,16 @@ def started(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Politely, then not: whatever of the tree still runs afterwards is killed."""
-    resume(process.pid)
-    pids = tree(process.pid)
-    _signal([process.pid], signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_S)
-    # Ids are not given out again so soon that another's process could have got one.
-    _signal(pids, signal.SIGKILL)
-    process.wait()
+    if process.poll() is None:
+        resume(process.pid)
+        below = tree(process.pid)[1:]
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S)
+        process.kill()
+        # Ids are not given out again so soon that another's process could have got one.
+        _signal(below, signal.SIGKILL)
+        process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
