@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test check generated verify eval-nano eval-hand clean
+.PHONY: help demo test check generated verify eval-nano eval-hand bench-cpu clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
@@ -18,6 +18,7 @@ help:
 	@echo "make verify      compare the engine's numbers with the golden folders"
 	@echo "make eval-nano   measure cortex-nano on 400 drawn pictures"
 	@echo "make eval-hand   measure cortex-nano on eight pictures made by other tools"
+	@echo "make bench-cpu   measure cortex beside other engines on this machine's CPU (an hour or two)"
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)
@@ -47,6 +48,18 @@ eval-nano: $(INSTALLED)
 
 eval-hand: $(INSTALLED)
 	@$(BIN)/python -m training.evaluate --hand
+
+# The first run installs and builds the other engines below ~/.cache/cortex-bench.
+BENCH_MODELS := $(HOME)/.cache/cortex-bench/models
+bench-cpu: $(INSTALLED)
+	@$(BIN)/python -m bench.turns --out bench/results/turns.json
+	@$(BIN)/python -m bench.turns --image examples/receipt.png --out bench/results/turns-image.json
+	@$(BIN)/python -m bench.image_batch --out bench/results/image-batch.json
+	@$(BIN)/python -m bench.compare_cpu --out bench/results/cpu.json
+	@for dtype in bfloat16 float32; do \
+		$(BIN)/python -m bench.load $(BENCH_MODELS)/qwen3-0_6b-$$dtype --dtype $$dtype \
+			--out bench/results/load-$$dtype.json || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV)

@@ -17,6 +17,7 @@ from typer.completion import completion_init  # pyright: ignore[reportPrivateImp
 from cortex.engine.errors import CortexError
 
 from . import diagnostics, output
+from .commands.bench import bench
 from .commands.chat import chat
 from .commands.completion import completion
 from .commands.models import models
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(chat)
 app.command()(peer)
 app.command()(models)
+app.command()(bench)
 app.command()(verify)
 app.command()(completion)
 

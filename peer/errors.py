@@ -8,7 +8,8 @@
      ├─ NoPeer                 nobody answers at an address
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
-     └─ CannotAnnounce         no place for the note that local commands look for
+     ├─ CannotAnnounce         no place for the note that local commands look for
+     └─ NotMeasurable          an endpoint that a benchmark gets no answer from
 
 It knows the codes of both trees, so that an error a remote peer sent becomes the same class here.
 """
@@ -43,6 +44,9 @@ class CannotListen(CortexError): ...
 class CannotAnnounce(CortexError): ...
 
 
+class NotMeasurable(CortexError): ...
+
+
 _OURS: tuple[type[CortexError], ...] = (
     UnsupportedParameter,
     NotFound,
@@ -52,6 +56,7 @@ _OURS: tuple[type[CortexError], ...] = (
     PortInUse,
     CannotListen,
     CannotAnnounce,
+    NotMeasurable,
 )
 
 

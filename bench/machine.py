@@ -1,0 +1,103 @@
+"""What a figure was measured on: processor, memory, load, versions, and what processes hold.
+
+Linux only: it reads /proc.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .cold_start import processor_name
+
+_PROC = Path("/proc")
+# The place of the parent in /proc/PID/stat, counted after the name in brackets.
+_PARENT_FIELD = 1
+
+
+def describe_machine() -> dict[str, Any]:
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "memory_bytes": read_kib(_PROC / "meminfo", "MemTotal"),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "cortex": _version("cortex-fleet"),
+        "commit": _commit(),
+    }
+
+
+def load_average() -> float:
+    """Of the last minute: what else the machine did."""
+    return os.getloadavg()[0]
+
+
+def available_bytes() -> int:
+    """What can be taken without swapping."""
+    return read_kib(_PROC / "meminfo", "MemAvailable")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that the process ever held, its mapped files included."""
+    return read_kib(_PROC / str(pid) / "status", "VmHWM")
+
+
+def tree_peak_bytes(root: int) -> int:
+    """The peaks of a process and all below it, added up: an upper bound where they share memory."""
+    return sum(peak_bytes(pid) for pid in tree(root))
+
+
+def tree(root: int) -> list[int]:
+    """A process and all below it, parents first, whatever sessions they have made."""
+    children: dict[int, list[int]] = {}
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit() and (parent := _parent(folder)) is not None:
+            children.setdefault(parent, []).append(int(folder.name))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def _parent(folder: Path) -> int | None:
+    try:
+        stat = (folder / "stat").read_text()
+    except OSError:
+        return None  # it has ended meanwhile
+    return int(stat.rpartition(")")[2].split()[_PARENT_FIELD])
+
+
+def read_kib(path: Path, name: str) -> int:
+    """A line `Name:   123 kB` of a file below /proc, in bytes; 0 where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def _commit() -> str | None:
+    """The checkout's commit, without asking git."""
+    git = Path(__file__).resolve().parent.parent / ".git"
+    if git.is_file():  # a worktree: the file says where its git folder is
+        git = Path(git.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        common = git / "commondir"
+        base = git / common.read_text(encoding="utf-8").strip() if common.exists() else git
+        return (base / head.removeprefix("ref: ")).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

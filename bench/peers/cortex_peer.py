@@ -1,0 +1,45 @@
+"""cortex itself: `cortex peer`, asked over HTTP like everybody else."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from .base import Running, Setting
+from .process import free_port
+from .served import Server, serving
+
+
+class CortexPeer:
+    name = "cortex"
+    settings = "cortex peer, its defaults"
+
+    def install(self, root: Path) -> str:
+        return version("cortex-fleet")
+
+    @contextmanager
+    def running(self, root: Path, setting: Setting) -> Generator[Running]:
+        models = ("--models", str(setting.model_dir.parent))
+        with cortex_server(setting.model_dir.name, setting.log, setting.threads, models) as server:
+            yield server
+
+
+@contextmanager
+def cortex_server(
+    model: str, log: Path, threads: int | None = None, options: tuple[str, ...] = ()
+) -> Generator[Server]:
+    """A peer of this checkout with a model loaded, which no other command finds."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as state_dir:
+        command = (
+            *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", "cpu", "--model", model),
+            *("--port", str(port), "--state-dir", state_dir),
+            *(("--threads", str(threads)) if threads else ()),
+            *options,
+        )
+        with serving(command, log, port=port, model=model, env={}) as server:
+            yield server

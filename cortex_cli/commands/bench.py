@@ -1,0 +1,221 @@
+"""`cortex bench`: how fast an OpenAI endpoint answers, ours or another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageProblem
+from ..options import Json, Verbose, invocation_of
+
+if TYPE_CHECKING:
+    from cortex.peer.measure.endpoint import Endpoint
+    from cortex.peer.measure.questions import Way
+    from cortex.peer.measure.rounds import Plan, Sample
+
+    from ..bridge import Bridge
+    from ..diagnostics import Diagnostics
+
+_DEFAULT_URL = "http://127.0.0.1:13131/v1"
+_DEFAULT_CONCURRENCY = "1,8,32,128"
+_MAX_CONCURRENCY = 4096
+_MAX_TOKENS = 1_000_000
+
+
+def bench(
+    context: typer.Context,
+    url: Annotated[
+        str,
+        typer.Option("--url", metavar="URL", envvar="CORTEX_URL", help="The endpoint's base."),
+    ] = _DEFAULT_URL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="ID",
+            envvar="CORTEX_MODEL",
+            help="Which model is measured. Otherwise the first that the endpoint lists.",
+            show_default=False,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        str,
+        typer.Option(
+            "--concurrency",
+            metavar="N,N,…",
+            envvar="CORTEX_CONCURRENCY",
+            help="How many requests are under way at once, for each line of the table.",
+        ),
+    ] = _DEFAULT_CONCURRENCY,
+    prompt_tokens: Annotated[
+        int,
+        typer.Option(
+            "--prompt-tokens",
+            metavar="N",
+            envvar="CORTEX_PROMPT_TOKENS",
+            min=1,
+            max=_MAX_TOKENS,
+            help="How long each prompt is.",
+        ),
+    ] = 128,
+    output_tokens: Annotated[
+        int,
+        typer.Option(
+            "--output-tokens",
+            metavar="N",
+            envvar="CORTEX_OUTPUT_TOKENS",
+            min=1,
+            max=_MAX_TOKENS,
+            help="How long each answer is.",
+        ),
+    ] = 128,
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            "--requests",
+            metavar="N",
+            envvar="CORTEX_REQUESTS",
+            min=1,
+            max=_MAX_TOKENS,
+            help="Requests in each round. Otherwise twice the concurrency, and at least four.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            envvar="CORTEX_ROUNDS",
+            min=1,
+            max=1000,
+            help="How often everything is measured; the spread between rounds is shown.",
+        ),
+    ] = 3,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image", "-i", metavar="FILE", help="Ask about this picture.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", envvar="CORTEX_SEED", min=0, help="Other prompts."),
+    ] = 0,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure how fast an OpenAI endpoint answers.
+
+    Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
+    for the engine. One round at each concurrency is run first and dropped. Of several rounds the
+    median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
+    was measured until then.
+
+    \b
+      cortex bench
+      cortex bench --concurrency 1,8 --prompt-tokens 1000 --output-tokens 128
+      cortex bench --url http://127.0.0.1:8000/v1 --json > measured.json
+    """
+    import time
+
+    from cortex.peer.measure.endpoint import open_endpoint
+    from cortex.peer.measure.rounds import Plan, find_way
+
+    from ..bridge import bridge
+    from ..diagnostics import show_logs, standard_error
+    from ..pictures import read_picture
+
+    invocation = invocation_of(context)
+    show_logs(verbose=invocation.verbose)
+    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    concurrencies = read_concurrencies(concurrency)
+    picture = None if image is None else read_picture(image, None).data
+    with bridge() as loop, loop.entered(open_endpoint(url, time.perf_counter)) as endpoint:
+        plan = Plan(
+            model=model or _first_model(loop, endpoint),
+            concurrencies=concurrencies,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            rounds=rounds,
+            requests=requests,
+            seed=seed,
+            image=picture,
+        )
+        way = loop.call(find_way(endpoint, plan))
+        samples, is_complete = _collect(loop, endpoint, plan, way, diagnostics)
+    _show(endpoint.url, plan, way, samples, is_complete=is_complete, as_json=as_json)
+    if not is_complete:
+        raise KeyboardInterrupt
+
+
+def read_concurrencies(text: str) -> tuple[int, ...]:
+    """`1,8,32` as numbers, each once."""
+    try:
+        numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(1 <= number <= _MAX_CONCURRENCY for number in numbers):
+        raise UsageProblem(
+            f"--concurrency {text}: numbers from 1 to {_MAX_CONCURRENCY}, with commas between.",
+            "cortex bench --concurrency 1,8",
+        )
+    return numbers
+
+
+def _first_model(loop: Bridge, endpoint: Endpoint) -> str:
+    from cortex.engine.errors import ModelNotFound
+
+    models = loop.call(endpoint.models())
+    if not models:
+        raise ModelNotFound(f"{endpoint.url} lists no models.", "name one with --model")
+    return models[0]
+
+
+def _collect(
+    loop: Bridge, endpoint: Endpoint, plan: Plan, way: Way, diagnostics: Diagnostics
+) -> tuple[list[Sample], bool]:
+    """Every sample, and whether nobody interrupted."""
+    from contextlib import closing
+
+    from cortex.peer.measure.rounds import measure
+
+    samples: list[Sample] = []
+    counted: dict[tuple[int, int], int] = {}
+    try:
+        with closing(loop.iterate(measure(endpoint, plan, way))) as arriving:
+            for sample in arriving:
+                samples.append(sample)
+                key = (sample.concurrency, sample.round)
+                counted[key] = counted.get(key, 0) + 1
+                if counted[key] == plan.requests_at(sample.concurrency):
+                    diagnostics.notice(
+                        f"concurrency {sample.concurrency}: round {sample.round + 1} of "
+                        f"{plan.rounds} done"
+                    )
+    except KeyboardInterrupt:
+        return samples, False
+    return samples, True
+
+
+def _show(
+    url: str, plan: Plan, way: Way, samples: list[Sample], *, is_complete: bool, as_json: bool
+) -> None:
+    from datetime import UTC, datetime
+
+    from .. import bench_report
+    from ..output import standard_output
+
+    output = standard_output()
+    if as_json:
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        output.json(
+            bench_report.as_json(url, plan, way, samples, is_complete=is_complete, date=date)
+        )
+    elif samples:
+        output.line(f"{plan.model} at {url}")
+        output.table(bench_report.HEAD, bench_report.table_rows(samples))
+        for line in bench_report.notes(way, plan, samples):
+            output.line(line)

@@ -1,0 +1,83 @@
+"""An OpenAI endpoint over HTTP, asked and timed.
+
+What goes wrong with a request is named in its timeline, because a benchmark counts failures; only
+what makes every request pointless is raised.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from ..errors import NoPeer
+from .reading import Clock, TimelineReader, load_object, name_error, objects, read_timeline
+from .timeline import Timeline
+
+_CONNECT_S = 5.0
+# The first request may load a model, and the last of many waits for all before it.
+_SILENCE_S = 600.0
+_MAX_LINE_BYTES = 4 * 1024 * 1024
+
+
+class Endpoint:
+    """`url` is what clients call the base: it ends in /v1."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Clock) -> None:
+        self.url = url.rstrip("/")
+        self._session = session
+        self._clock = clock
+
+    async def models(self) -> list[str]:
+        """The ids it lists. Raises NoPeer where nothing answers as an endpoint does."""
+        try:
+            async with self._session.get(f"{self.url}/models") as response:
+                if response.status != 200:
+                    raise NoPeer(
+                        f"{self.url}/models answers with status {response.status}",
+                        "--url is the base that clients are given; most end in /v1",
+                    )
+                listed = objects(load_object(await response.read()).get("data"))
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            raise NoPeer(
+                f"no endpoint answers at {self.url} ({type(error).__name__})",
+                "start one with: cortex peer; or name another with --url",
+            ) from error
+        return [str(model["id"]) for model in listed if "id" in model]
+
+    async def ask(self, path: str, body: dict[str, Any]) -> Timeline:
+        """Send one request and read its stream to the end; failures are in the timeline."""
+        data = json.dumps(body).encode()
+        reader = TimelineReader(self._clock())
+        try:
+            async with self._session.post(
+                f"{self.url}/{path}",
+                data=data,
+                headers={"content-type": "application/json"},
+                read_bufsize=_MAX_LINE_BYTES,
+            ) as response:
+                if response.status != 200:
+                    told = load_object(await response.read())
+                    return reader.timeline(self._clock(), name_error(told, response.status))
+                return await read_timeline(_lines(response.content), self._clock, reader)
+        except TimeoutError:
+            return reader.timeline(self._clock(), f"silent for {_SILENCE_S:g} s")
+        except (aiohttp.ClientError, ValueError, OSError) as error:
+            return reader.timeline(self._clock(), type(error).__name__)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
+    while line := await content.readline():
+        yield line
+
+
+@asynccontextmanager
+async def open_endpoint(url: str, clock: Clock) -> AsyncGenerator[Endpoint]:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
+    # Whoever measures decides how many requests run at once, not the pool of connections.
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Endpoint(session, url, clock)
