@@ -19,7 +19,7 @@ import torch
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
-from .errors import EngineFailed
+from .errors import DevicePoisoned, EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
 from .generation import choice_sampling
@@ -80,7 +80,10 @@ class DeviceLoop:
         self._jobs.put(None)
 
     def run(self) -> None:
-        """Returns when closed, or after a bug: the thread's end is what its owner sees of it."""
+        """Returns when closed, or after a bug: the thread's end is what its owner sees of it.
+
+        Raises DevicePoisoned: what it held then is its owner's to hand back.
+        """
         try:
             while not self._closing.is_set():
                 self._take_jobs()
@@ -90,6 +93,8 @@ class DeviceLoop:
                         self.step_count += 1
                 self.num_queued = sum(s.num_waiting for s in self._services.values())
                 self._flush()
+        except DevicePoisoned:
+            raise
         except Exception as error:
             log_unexpected(logger, "device thread ended", error)
 

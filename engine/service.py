@@ -15,6 +15,7 @@ from .child import log_unexpected
 from .errors import CortexError, EngineFailed, ErrorInfo, InsufficientVram, Overloaded, to_info
 from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, Waiting
+from .poison import poison_of
 from .recall import Recall
 from .runner import Runner
 from .sampler import Chosen, choose_tokens, sampling_row
@@ -239,7 +240,12 @@ def _check_fits(what: str, required: int, available: int) -> None:
 
 
 def described(event: str, error: Exception) -> ErrorInfo:
-    """The error for its consumer; where it is a bug, its place for the log, never its text."""
+    """The error for its consumer; where it is a bug, its place for the log, never its text.
+
+    Raises DevicePoisoned, for whoever drives the loop, where nothing more can be computed here.
+    """
     if not isinstance(error, CortexError):
         log_unexpected(logger, event, error)
+    if (poison := poison_of(error)) is not None:
+        raise poison from error
     return to_info(error)
