@@ -19,7 +19,7 @@ import torch
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
-from .errors import DevicePoisoned, EngineFailed
+from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
 from .generation import choice_sampling
@@ -34,6 +34,7 @@ from .messages import (
     Unload,
     Unloaded,
 )
+from .poison import poison_of
 from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
@@ -93,9 +94,9 @@ class DeviceLoop:
                         self.step_count += 1
                 self.num_queued = sum(s.num_waiting for s in self._services.values())
                 self._flush()
-        except DevicePoisoned:
-            raise
         except Exception as error:
+            if (poison := poison_of(error)) is not None:
+                raise poison from None
             log_unexpected(logger, "device thread ended", error)
 
     def _emit(self, *events: DeviceEvent) -> None:

@@ -247,5 +247,5 @@ def described(event: str, error: Exception) -> ErrorInfo:
     if not isinstance(error, CortexError):
         log_unexpected(logger, event, error)
     if (poison := poison_of(error)) is not None:
-        raise poison from error
+        raise poison from None
     return to_info(error)

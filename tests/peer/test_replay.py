@@ -162,7 +162,7 @@ async def test_choices_that_ended_stay_ended_and_the_others_go_on(
     make_config: MakeConfig, memory_children: Children
 ):
     # The stop string ends the choices at different tokens.
-    request = ask("a", num_choices=3, stop=("a", "z"), logprobs=2)
+    request = ask("a", num_choices=3, stop=("a", "z"), top_logprobs=2)
     expected = await choices(make_config(), memory_children(), request)
     ends = sorted(answer.usage.completion_tokens for answer in expected)
     assert ends[0] < ends[-1]
