@@ -109,7 +109,8 @@ class ChildSlot:
         Raises EngineFailed where it could not start. What is posted before anything else is awaited
         reaches the child, or its end is told after it.
         """
-        await self._buried()
+        while self._life is not None and self.state in ("failed", "stopped"):
+            await asyncio.wait({self._life})  # its burial
         if self._is_closed:
             raise EngineFailed(f"the {self.spec.name} process was stopped: this peer is ending")
         self.wake()
@@ -118,13 +119,6 @@ class ChildSlot:
         error = await asyncio.shield(self._started)
         if error is not None:
             raise error
-        if self.state != "up":
-            await self._buried()
-            raise EngineFailed(f"the {self.spec.name} process {self.last_end}")
-
-    async def _buried(self) -> None:
-        while self._life is not None and self.state in ("failed", "stopped"):
-            await asyncio.wait({self._life})
 
     def post(self, message: Message) -> None:
         """Send, without waiting. To a child that has gone it says nothing: its end was told."""
