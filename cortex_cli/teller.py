@@ -30,9 +30,12 @@ class Teller:
     progress: ProgressLine
     form: Form
     pictures: Sequence[ImagePart]
+    is_in_text: bool = False
 
     def waiting(self, stage: Stage) -> None:
-        self.progress.show(stage)
+        # A line that is drawn and erased would take half a line of the answer with it.
+        if not self.is_in_text:
+            self.progress.show(stage)
 
     def accepted(self, accepted: Accepted) -> None:
         self.progress.clear()
@@ -44,6 +47,7 @@ class Teller:
     def text(self, piece: str) -> None:
         self.progress.clear()
         if self.form != "json":
+            self.is_in_text = True
             self.output.text(piece)
 
     def finished(self, answer: Answer, *, model: str, peer: str) -> None:

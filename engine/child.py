@@ -2,7 +2,8 @@
 
 A child knows its parent only as a socket. It says Alive at once and every second, hands every
 message it reads to its service, and ends when the socket closes, within a second whatever still
-runs. What the messages mean is the service's affair.
+runs. Where it cannot go on it says why before it ends. What the messages mean is the service's
+affair.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from .errors import EngineFailed
+from .errors import DevicePoisoned, EngineFailed, to_info
 from .frames import MAX_FRAME_BYTES, pack_message, read_message
-from .messages import Alive, Message
+from .messages import Alive, Ending, Message
 
 ALIVE_INTERVAL_S = 1.0
 END_DEADLINE_S = 0.7
+# How a child ends whose device is lost to it: nobody needs to look for a bug.
+POISONED_EXIT_CODE = 86
 # A parent that lets this much pile up has stopped reading: as good as gone.
 _MAX_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
 
@@ -39,6 +42,10 @@ class Service(Protocol):
         ...
 
     def alive(self) -> Alive: ...
+
+    async def run(self) -> None:
+        """What the service does of itself; its end is the child's, and so is its error."""
+        ...
 
     async def close(self) -> None:
         """The parent is gone: stop tasks and tell threads to end, without waiting for long."""
@@ -60,16 +67,19 @@ async def serve(
     writer: asyncio.StreamWriter,
     make_service: Callable[[Send], Service],
 ) -> None:
-    """The life of a child on given streams: until the reader's end."""
+    """The life of a child on given streams: until the reader's end, or an error of the service."""
     service = make_service(_sender(writer))
-    heartbeat = asyncio.create_task(_beat(writer, service))
-    reading = asyncio.create_task(_read(reader, service))
+    lives = (_beat(writer, service), _read(reader, service), service.run())
+    tasks = [asyncio.create_task(life) for life in lives]
     try:
-        done, _ = await asyncio.wait({heartbeat, reading}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+    except Exception as error:
+        _write(writer, pack_message(Ending(to_info(error))))
+        raise
     finally:
-        for task in (heartbeat, reading):
+        for task in tasks:
             task.cancel()
         await service.close()
         writer.close()
@@ -85,6 +95,9 @@ async def _adopt(fd: int, make_service: Callable[[Send], Service]) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
     try:
         await serve(reader, writer, make_service)
+    except DevicePoisoned as error:
+        _log.error("device poisoned: %s", error.message)
+        raise SystemExit(POISONED_EXIT_CODE) from None
     except Exception as error:
         log_unexpected(_log, "child failed", error)
         raise SystemExit(1) from None

@@ -16,6 +16,7 @@ hint, the next step. The errors here cross process borders as `ErrorInfo`.
      ├─ InsufficientVram          it does not fit
      ├─ Overloaded                full, or going away
      ├─ EngineFailed              an engine or text process died or misbehaved
+     ├─ DevicePoisoned            a device error after which this process can compute nothing more
      └─ InternalError             a bug
 """
 
@@ -92,6 +93,9 @@ class Overloaded(CortexError): ...
 
 
 class EngineFailed(CortexError): ...
+
+
+class DevicePoisoned(CortexError): ...
 
 
 class InternalError(CortexError): ...

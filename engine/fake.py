@@ -14,13 +14,14 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
+from .fake_harm import Harm, read_harm
 from .frames import unpack_value
 from .messages import (
     Alive,
@@ -44,16 +45,21 @@ from .types import Prompt, Stage
 
 @dataclass(frozen=True, slots=True)
 class FakeConfig:
-    """`replies` are played in turn, one per assistant turn; none means hashed answers."""
+    """`replies` are played in turn, one per assistant turn; none means hashed answers.
+
+    `harm` is what befalls the process, if anything.
+    """
 
     replies: tuple[str, ...] = ()
     token_interval_ms: float = 0.0
+    harm: Harm | None = None
 
 
 @dataclass(slots=True)
 class _Request:
     generate: Generate
     answer: Answer
+    is_harmful: bool
 
 
 class FakeService:
@@ -66,11 +72,12 @@ class FakeService:
         self._requests: dict[str, _Request] = {}
         self._has_work = asyncio.Event()
         self._num_steps = 0
-        self._loop = asyncio.create_task(self._run())
 
     async def handle(self, message: Message) -> None:
         match message:
             case Load():
+                if self._config.harm is not None and self._config.harm.at == "load":
+                    await self._config.harm.strike()
                 self._load(message)
             case Unload():
                 self._unload(message)
@@ -82,12 +89,10 @@ class FakeService:
                 raise InternalError(f"the engine process got a {type(message).__name__}")
 
     def alive(self) -> Alive:
-        if self._loop.done():
-            self._loop.result()  # a bug in the loop ends the process, not just the answers
         return Alive(self._num_steps, queued=len(self._requests), memory_bytes=0)
 
     async def close(self) -> None:
-        self._loop.cancel()
+        pass
 
     def _load(self, load: Load) -> None:
         path = Path(load.model_dir) / "tokenizer.json"
@@ -125,8 +130,15 @@ class FakeService:
         num_tokens = len(prompt.token_ids)
         stage = Stage("prefill", num_tokens, num_tokens, "tokens")
         self._send(Waiting(generate.request_id, generate.epoch, stage))
-        self._requests[generate.request_id] = _Request(generate, answer)
+        is_harmful = self._is_harmful(generate.epoch, tokenizer, prompt)
+        self._requests[generate.request_id] = _Request(generate, answer, is_harmful)
         self._has_work.set()
+
+    def _is_harmful(self, epoch: int, tokenizer: Tokenizer, prompt: Prompt) -> bool:
+        harm = self._config.harm
+        if harm is None or epoch > harm.epochs:
+            return False
+        return harm.word in tokenizer.decode(prompt.token_ids)
 
     def _source(self, tokenizer: Tokenizer, prompt: Prompt, choice: int) -> TokenSource:
         if self._config.replies:
@@ -139,13 +151,20 @@ class FakeService:
             del self._requests[cancel.request_id]
             self._send(Step((_part(request, Made(finish="cancelled")),)))
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._has_work.wait()
             await asyncio.sleep(self._config.token_interval_ms / 1000)
+            await self._suffer()
             self._step()
             if not self._requests:
                 self._has_work.clear()
+
+    async def _suffer(self) -> None:
+        harm = self._config.harm
+        for request in self._requests.values():
+            if harm is not None and request.is_harmful and request.answer.num_tokens == harm.at:
+                await harm.strike()
 
     def _step(self) -> None:
         parts = tuple(self._parts())
@@ -168,11 +187,11 @@ def _part(request: _Request, made: Made) -> StepPart:
 
 
 def read_script(path: Path) -> FakeConfig:
-    """A script file: {"replies": ["text", ...], "token_interval_ms": 5}, either key alone too.
+    """A script file: {"replies": ["text", ...], "token_interval_ms": 5, "harm": {...}}, or less.
 
     Raises InvalidRequest, saying what is wrong with the file.
     """
-    shape = 'expected {"replies": ["text", ...], "token_interval_ms": number}'
+    shape = 'expected {"replies": ["text", ...], "token_interval_ms": number, "harm": {...}}'
     try:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -180,20 +199,21 @@ def read_script(path: Path) -> FakeConfig:
     if not isinstance(value, dict) or not value:
         raise InvalidRequest(f"the script {path} is no JSON object, or an empty one", shape)
     fields = cast(dict[str, Any], value)
-    if unknown := sorted(fields.keys() - {"replies", "token_interval_ms"}):
+    if unknown := sorted(fields.keys() - {"replies", "token_interval_ms", "harm"}):
         raise InvalidRequest(f"the script {path} has an unknown key {unknown[0]!r}", shape)
     interval_ms = fields.get("token_interval_ms", 0)
     if not isinstance(interval_ms, int | float) or not 0 <= interval_ms <= 60_000:
         raise InvalidRequest(f"the script {path}: token_interval_ms = {interval_ms!r}", shape)
+    harm = read_harm(fields["harm"]) if "harm" in fields else None
     if "replies" not in fields:
-        return FakeConfig(token_interval_ms=interval_ms)
+        return FakeConfig((), interval_ms, harm)
     replies = fields["replies"]
     if not isinstance(replies, list) or not replies:
         raise InvalidRequest(f"the script {path}: replies is not a list, or empty", shape)
     texts = tuple(reply for reply in cast(list[Any], replies) if isinstance(reply, str))
     if len(texts) < len(cast(list[Any], replies)):
         raise InvalidRequest(f"the script {path}: a reply is not a string", shape)
-    return FakeConfig(texts, interval_ms)
+    return FakeConfig(texts, interval_ms, harm)
 
 
 def main() -> None:
@@ -208,7 +228,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         raise SystemExit(2) from None
     if options.token_interval_ms is not None:
-        config = FakeConfig(config.replies, options.token_interval_ms)
+        config = replace(config, token_interval_ms=options.token_interval_ms)
     run_child(options.fd, lambda send: FakeService(config, send))
 
 

@@ -123,6 +123,10 @@ class Answer:
             source.feed(token_id)
         self._text.resume(resume_token_ids)
 
+    @property
+    def num_tokens(self) -> int:
+        return self._text.num_tokens
+
     def step(self) -> Made:
         """The next token with the text that it completes, or the end."""
         text = self._text

@@ -35,6 +35,7 @@ from .messages import (
     Unload,
     Unloaded,
 )
+from .poison import poison_of
 from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
@@ -86,7 +87,10 @@ class DeviceLoop:
         self._jobs.put(None)
 
     def run(self) -> None:
-        """Returns when closed, or after a bug: the thread's end is what its owner sees of it."""
+        """Returns when closed, or after a bug: the thread's end is what its owner sees of it.
+
+        Raises DevicePoisoned: what it held then is its owner's to hand back.
+        """
         try:
             while not self._closing.is_set():
                 self._take_jobs()
@@ -97,6 +101,8 @@ class DeviceLoop:
                 self.num_queued = sum(s.num_waiting for s in self._services.values())
                 self._flush()
         except Exception as error:
+            if (poison := poison_of(error)) is not None:
+                raise poison from None
             log_unexpected(logger, "device thread ended", error)
 
     def _emit(self, *events: DeviceEvent) -> None:

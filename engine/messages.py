@@ -167,6 +167,13 @@ class Alive:
     memory_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last word of a child that cannot go on: whatever it was asked is handed back."""
+
+    error: ErrorInfo
+
+
 Message = (
     Prepare
     | CancelPrepare
@@ -184,4 +191,5 @@ Message = (
     | Step
     | GenerateFailed
     | Alive
+    | Ending
 )

@@ -23,6 +23,7 @@ from .errors import (
 )
 from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, Waiting
+from .poison import poison_of
 from .recall import Recall
 from .runner import Runner
 from .sampler import Chosen, choose_tokens, sampling_row
@@ -251,7 +252,12 @@ def _check_fits(what: str, required: int, available: int, each_bytes: int) -> No
 
 
 def described(event: str, error: Exception) -> ErrorInfo:
-    """The error for its consumer; where it is a bug, its place for the log, never its text."""
+    """The error for its consumer; where it is a bug, its place for the log, never its text.
+
+    Raises DevicePoisoned, for whoever drives the loop, where nothing more can be computed here.
+    """
     if not isinstance(error, CortexError):
         log_unexpected(logger, event, error)
+    if (poison := poison_of(error)) is not None:
+        raise poison from None
     return to_info(error)

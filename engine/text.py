@@ -8,6 +8,7 @@ main one goes on saying Alive and can call work off.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,9 @@ class TextService:
 
     def alive(self) -> Alive:
         return Alive(step_count=self._num_done, queued=len(self._called_off), memory_bytes=0)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()  # all work is asked for
 
     async def close(self) -> None:
         for called_off in list(self._called_off.values()):

@@ -20,7 +20,7 @@ import torch
 from .answer import AnswerText
 from .child import Send, run_child
 from .cores import usable_cores
-from .errors import EngineFailed
+from .errors import CortexError, DevicePoisoned, EngineFailed
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
 from .loop import DeviceLoop
 from .messages import (
@@ -46,11 +46,11 @@ class Worker:
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
+        self._device_ended: asyncio.Future[CortexError] = self._event_loop.create_future()
         self._device_loop = DeviceLoop(device, memory_bytes, self._hand_over)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
-        self._thread = threading.Thread(target=self._device_loop.run, name=name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._drive, name=name, daemon=True).start()
 
     async def handle(self, message: Message) -> None:
         match message:
@@ -60,14 +60,29 @@ class Worker:
                 pass  # a newer peer's message: not for us
 
     def alive(self) -> Alive:
-        """Raises EngineFailed, which ends the process, once the device thread has ended."""
-        if not self._thread.is_alive():
-            raise EngineFailed("the device thread has ended")
         loop = self._device_loop
         return Alive(loop.step_count, loop.num_queued, loop.weight_bytes)
 
+    async def run(self) -> None:
+        """Raises, which ends the process, once the device thread has ended."""
+        raise await self._device_ended
+
     async def close(self) -> None:
         self._device_loop.close()
+
+    def _drive(self) -> None:
+        """The device thread. What it handed over before its end is heard before its end is."""
+        ending: CortexError = EngineFailed("the device thread has ended")
+        try:
+            self._device_loop.run()
+        except DevicePoisoned as error:
+            ending = error
+        with contextlib.suppress(RuntimeError):
+            self._event_loop.call_soon_threadsafe(self._on_device_end, ending)
+
+    def _on_device_end(self, ending: CortexError) -> None:
+        if not self._device_ended.done():
+            self._device_ended.set_result(ending)
 
     def _hand_over(self, events: tuple[DeviceEvent, ...]) -> None:
         """Called on the device thread."""

@@ -1,24 +1,26 @@
-"""Child processes of a peer: the text process and the engine process, from birth to burial.
+"""Child processes of a peer: the text process and the engine process, one after the other.
 
 A slot starts its child when somebody needs it, hears it out, and buries it when it ends, falls
-silent or sends what is not ours; then the slot is empty and the next need starts a new one. What
-the messages mean is known elsewhere.
+silent, sends what is not ours or is condemned; then the slot is empty and the next need starts a
+new one, after a rest where they keep dying. What the messages mean is known elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.frames import FrameError, pack_message, read_message
-from cortex.engine.messages import Alive, Message
+from cortex.engine.messages import Alive, Ending, Message
+
+from .backoff import rest_s
+from .process import ChildProcess, Spawn, bury
 
 logger = logging.getLogger(__name__)
 
@@ -27,26 +29,36 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.5
 # A child ends within a second of its socket's closing; after this it is killed.
 _FAREWELL_S = 2.0
+# How the end of a child is told that has said itself why it ends.
+_GAVE_UP = "gave up"
 
-# "stopped" starts again when needed; "failed" is a child that could not even start.
-SlotState = Literal["stopped", "starting", "up", "failed"]
+_NUM_REMEMBERED_DEATHS = 16
+
+# "stopped" starts again when needed; "resting" will start by itself, after too many deaths;
+# "failed" is a child that could not even start.
+SlotState = Literal["stopped", "resting", "starting", "up", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """`command` is completed with `--fd N`. `name` is what people read: "engine", "text"."""
+    """`command` is completed with `--fd N`. `name` is what people read: "engine", "text".
+
+    `longest_rest_s` is how long one that keeps dying stays dead at most.
+    """
 
     name: str
     command: tuple[str, ...]
     start_s: float
     silence_s: float
+    longest_rest_s: float
 
 
-@dataclass(slots=True)
-class _Socket:
-    process: asyncio.subprocess.Process
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+@dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a child ended. `may_return` is False where starting another one is no use."""
+
+    error: EngineFailed
+    may_return: bool
 
 
 class ChildSlot:
@@ -57,22 +69,30 @@ class ChildSlot:
         spec: ChildSpec,
         tasks: asyncio.TaskGroup,
         on_message: Callable[[Message], None],
-        on_end: Callable[[CortexError], None],
+        on_end: Callable[[ChildEnd], None],
+        spawn: Spawn,
     ) -> None:
         self.spec = spec
         self.state: SlotState = "stopped"
         self.last_alive: Alive | None = None
+        # How often a child that was up has been replaced, and how the last one ended.
+        self.num_restarts = 0
+        self.last_end: str | None = None
         self._tasks = tasks
         self._on_message = on_message
         self._on_end = on_end
+        self._spawn = spawn
         self._life: asyncio.Task[None] | None = None
         self._started: asyncio.Future[CortexError | None] | None = None
-        self._socket: _Socket | None = None
+        self._child: ChildProcess | None = None
+        self._condemned: asyncio.Future[str] | None = None
+        self._deaths_s: deque[float] = deque(maxlen=_NUM_REMEMBERED_DEATHS)
+        self._has_been_up = False
         self._is_closed = False
 
     @property
     def pid(self) -> int | None:
-        return None if self._socket is None else self._socket.process.pid
+        return None if self._child is None else self._child.process.pid
 
     def wake(self) -> None:
         """Begin to start the child, unless there is one; `ready` waits for it."""
@@ -86,7 +106,8 @@ class ChildSlot:
     async def ready(self) -> None:
         """Return once the child has said its first word; one start serves all who wait.
 
-        Raises EngineFailed where it could not start.
+        Raises EngineFailed where it could not start. What is posted before anything else is awaited
+        reaches the child, or its end is told after it.
         """
         while self._life is not None and self.state in ("failed", "stopped"):
             await asyncio.wait({self._life})  # its burial
@@ -105,21 +126,29 @@ class ChildSlot:
 
     def post_packed(self, frame: bytes) -> None:
         """`post`, for a message that was packed elsewhere."""
-        if self._socket is not None and self.state == "up":
-            self._socket.writer.write(frame)
+        if self._child is not None and self.state == "up":
+            self._child.writer.write(frame)
+
+    def condemn(self, why: str) -> None:
+        """End this child, which somebody has found to be of no use any more."""
+        if self._condemned is not None and not self._condemned.done():
+            self._condemned.set_result(why)
 
     async def close(self) -> None:
         """End the child for good, and wait until it is gone."""
         self._is_closed = True
         if self._life is not None:
-            self._life.cancel()
+            if self.state not in ("stopped", "failed"):  # else it is being buried already
+                self._life.cancel()
             await asyncio.wait({self._life})
 
     async def _live(self, started: asyncio.Future[CortexError | None]) -> None:
         ending = "was stopped"
         try:
-            self._socket = await _spawn(self.spec)
-            ending = await self._hear_out(self._socket.reader, started)
+            await self._rest()
+            self.state = "starting"
+            self._child = await self._spawn(self.spec.command)
+            ending = await self._hear_out(self._child.reader, started)
         except OSError as error:
             ending = f"could not be started: {error.strerror}"
         except Exception as error:
@@ -129,17 +158,34 @@ class ChildSlot:
             logger.error("child misread name=%s\n%s", self.spec.name, where)
             ending = f"was misunderstood ({type(error).__name__})"
         finally:
-            was_up = self.state == "up"
-            is_polite = ending in ("was stopped", "ended")
-            self.state = "stopped" if was_up or ending == "was stopped" else "failed"
-            if self._socket is not None:
-                ending += await _bury(self._socket, _FAREWELL_S if is_polite else 0)
-            self._socket, self._life, self.last_alive = None, None, None
-            error = _death(self.spec, ending, was_up)
-            if not started.done():
-                started.set_result(error)
-            self._on_end(error)
-            logger.info("child ended name=%s how=%s", self.spec.name, ending)
+            await self._end(ending, started)
+
+    async def _rest(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        due_s = rest_s(self._deaths_s, now_s, self.spec.longest_rest_s)
+        if due_s:
+            self.state = "resting"
+            logger.warning("child rests name=%s seconds=%g", self.spec.name, due_s)
+            await asyncio.sleep(due_s)
+
+    async def _end(self, ending: str, started: asyncio.Future[CortexError | None]) -> None:
+        """Bury the child, and tell those who waited for it and those who used it."""
+        was_up = self.state == "up"
+        is_wanted = ending == "was stopped"
+        self.state = "stopped" if was_up or is_wanted else "failed"
+        if self._child is not None:
+            is_polite = is_wanted or ending == "ended" or ending.startswith(_GAVE_UP)
+            ending += await bury(self._child, _FAREWELL_S if is_polite else 0)
+        self._child, self._life, self.last_alive = None, None, None
+        if not is_wanted:
+            self.last_end = ending
+            self._deaths_s.append(asyncio.get_running_loop().time())
+        error = _death(self.spec, ending, was_up)
+        if not started.done():
+            started.set_result(error)
+        level = logging.INFO if is_wanted else logging.WARNING
+        logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
+        self._on_end(ChildEnd(error, may_return=self._has_been_up and not self._is_closed))
 
     async def _hear_out(
         self, reader: asyncio.StreamReader, started: asyncio.Future[CortexError | None]
@@ -147,9 +193,14 @@ class ChildSlot:
         """Pass on what the child says until it ends; returns how it ended, in words."""
         silent_ticks = 0
         reading = asyncio.create_task(read_message(reader))
+        self._condemned = condemned = asyncio.get_running_loop().create_future()
         try:
             while True:
-                await asyncio.wait({reading}, timeout=_TICK_S)
+                await asyncio.wait(
+                    {reading, condemned}, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if condemned.done():
+                    return condemned.result()
                 if not reading.done():
                     silent_ticks += 1
                     patience_s = self.spec.silence_s if started.done() else self.spec.start_s
@@ -159,6 +210,8 @@ class ChildSlot:
                 message = reading.result()
                 if message is None:
                     return "ended"
+                if isinstance(message, Ending):
+                    return f"{_GAVE_UP}: {message.error.message}"
                 silent_ticks = 0
                 self._hear(message, started)
                 del message  # it may hold a whole prompt, and the next one may be long in coming
@@ -166,6 +219,7 @@ class ChildSlot:
         except FrameError as error:
             return f"sent {error.message}"
         finally:
+            self._condemned = None
             reading.cancel()
             await asyncio.wait({reading})
 
@@ -174,48 +228,10 @@ class ChildSlot:
             self.last_alive = message
             if not started.done():
                 self.state = "up"
+                self.num_restarts += self._has_been_up
+                self._has_been_up = True
                 started.set_result(None)
-            return
         self._on_message(message)
-
-
-async def _spawn(spec: ChildSpec) -> _Socket:
-    """Start the process by exec, with one end of a socket pair."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        # Our end first: nothing may be awaited between the process's birth and its owner's.
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *spec.command,
-                "--fd",
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                # Our standard output is the answer's: what a child prints must not mix with it.
-                stdout=asyncio.subprocess.DEVNULL,
-                # Out of reach of the terminal's ctrl-c, which is ours: the socket ends a child.
-                start_new_session=True,
-            )
-        except BaseException:
-            writer.close()
-            raise
-    return _Socket(process, reader, writer)
-
-
-async def _bury(child: _Socket, farewell_s: float) -> str:
-    """Close the socket, wait for the process, kill it if it lingers; returns how it exited."""
-    child.writer.close()
-    try:
-        async with asyncio.timeout(farewell_s):
-            code = await child.process.wait()
-    except TimeoutError:
-        child.process.kill()
-        await child.process.wait()
-        return ", killed"
-    if code < 0:
-        return f", signal {signal.Signals(-code).name}"
-    return f", exit code {code}" if code else ""
 
 
 def _death(spec: ChildSpec, how: str, was_up: bool) -> EngineFailed:

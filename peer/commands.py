@@ -8,13 +8,17 @@ from .config import PeerConfig
 
 def text_spec(config: PeerConfig) -> ChildSpec:
     command = (config.python, "-m", "cortex.engine.text")
-    return ChildSpec("text", command, config.child_start_s, config.child_silence_s)
+    return _spec(config, "text", command, config.longest_text_rest_s)
 
 
 def engine_spec(config: PeerConfig) -> ChildSpec:
-    return ChildSpec(
-        "engine", _engine_command(config), config.child_start_s, config.child_silence_s
-    )
+    return _spec(config, "engine", _engine_command(config), config.longest_engine_rest_s)
+
+
+def _spec(
+    config: PeerConfig, name: str, command: tuple[str, ...], longest_rest_s: float
+) -> ChildSpec:
+    return ChildSpec(name, command, config.child_start_s, config.child_silence_s, longest_rest_s)
 
 
 def _engine_command(config: PeerConfig) -> tuple[str, ...]:

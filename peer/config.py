@@ -68,4 +68,15 @@ class PeerConfig:
     drain_s: float = 30.0
     child_start_s: float = 120.0
     child_silence_s: float = 3.0
+    # A device that has work and finishes no step, nor a piece of a load, in this time is wedged.
+    # The slowest step that is served: 512 tokens of a prompt through 9 billion parameters in
+    # float32 take 47 s on two cores at 200 GFLOP/s (measured with a 0.6 billion parameter shape:
+    # 164 tokens/s). The first step on a GPU compiles for tens of seconds.
+    step_deadline_s: float = 120.0
+    # How often a request is sent again to a new engine after the one that had it died.
+    max_replays: int = 2
+    # An engine that keeps dying is started again at ever longer intervals, up to this. Pictures
+    # that break the text process come from strangers: they may not hold up others for long.
+    longest_engine_rest_s: float = 10.0
+    longest_text_rest_s: float = 1.0
     write_stall_s: float = 60.0

@@ -1,7 +1,8 @@
 """The peer's side of one engine process: loads, and answers on their way.
 
-It turns the engine's messages into futures of jobs and into mailboxes of attempts. Which model
-should be loaded when is decided in `residency.py`.
+It turns the engine's messages into futures of jobs and into mailboxes of attempts, and ends a
+process whose device does nothing any more. Which model should be loaded when, and what becomes of
+a dead engine's requests, is decided in `residency.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 from cortex.engine.messages import (
+    Alive,
     Cancel,
     Generate,
     GenerateFailed,
@@ -29,9 +31,11 @@ from cortex.engine.messages import (
 )
 from cortex.engine.types import Finished, Stage, Usage
 
-from .children import ChildSlot, ChildSpec
+from .children import ChildEnd, ChildSlot, ChildSpec
 from .errors import from_info
 from .mailbox import Mailbox
+from .process import Spawn
+from .stall import StallWatch
 from .types import ModelInfo
 
 
@@ -45,7 +49,8 @@ class _Job:
 class Attempt:
     """One try at one choice of a request. `on_end` is called once, when the engine is done with it.
 
-    The engine knows each choice as a request of its own.
+    The engine knows each choice as a request of its own. Where the engine ends first, `on_end` is
+    not called: then it is not the choice that has ended.
     """
 
     request_id: str
@@ -56,12 +61,19 @@ class Attempt:
 
 
 class EngineSide:
-    """`on_death` is told after everything in flight has been failed."""
+    """`on_death` is told when everything in flight has been forgotten here."""
 
     def __init__(
-        self, spec: ChildSpec, tasks: asyncio.TaskGroup, on_death: Callable[[], None]
+        self,
+        spec: ChildSpec,
+        tasks: asyncio.TaskGroup,
+        step_deadline_s: float,
+        on_death: Callable[[ChildEnd], None],
+        spawn: Spawn,
     ) -> None:
-        self.slot = ChildSlot(spec, tasks, self._hear, self._fail_all)
+        self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
+        self._stall = StallWatch(step_deadline_s)
+        self._step_deadline_s = step_deadline_s
         self._on_death = on_death
         self._jobs: dict[str, _Job] = {}
         self._attempts: dict[str, Attempt] = {}
@@ -85,11 +97,11 @@ class EngineSide:
         await self._run_job(job_id, Unload(job_id, model_id), lambda _: None)
 
     def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
-        """Let the engine begin; what it makes arrives in the attempt's mailbox."""
+        """Let the engine begin, or go on; what it makes arrives in the attempt's mailbox."""
         self._attempts[attempt.request_id] = attempt
-        self.slot.post(
-            Generate(attempt.request_id, attempt.epoch, model_id, prompt, choice=attempt.choice)
-        )
+        given = attempt.mailbox.token_ids(attempt.choice)
+        key = (attempt.request_id, attempt.epoch)
+        self.slot.post(Generate(*key, model_id, prompt, given, attempt.choice))
 
     def cancel(self, request_id: str) -> None:
         """Stop working for a request, if the engine still is."""
@@ -116,6 +128,8 @@ class EngineSide:
 
     def _hear(self, message: Message) -> None:
         match message:
+            case Alive():
+                self._watch(message)
             case Step():
                 for part in message.parts:
                     self._hear_part(part)
@@ -129,6 +143,7 @@ class EngineSide:
                     attempt.mailbox.end(from_info(message.error))
                     self._end(attempt)
             case Progress():
+                self._stall.moved()
                 if message.job_id in self._jobs:
                     self._jobs[message.job_id].on_stage(message.stage)
             case Loaded() | Unloaded():
@@ -137,6 +152,11 @@ class EngineSide:
                 self._settle(message.job_id, from_info(message.error))
             case _:
                 pass
+
+    def _watch(self, alive: Alive) -> None:
+        has_work = bool(self._attempts or self._jobs)
+        if self._stall.beat(alive.step_count, has_work=has_work):
+            self.slot.condemn(f"did nothing for {self._step_deadline_s:g} s, with work to do")
 
     def _hear_part(self, part: StepPart) -> None:
         attempt = self._attempt_of(part.request_id, part.epoch)
@@ -161,12 +181,12 @@ class EngineSide:
     def _settle(self, job_id: str, error: CortexError | None) -> None:
         job = self._jobs.get(job_id)
         if job is not None and not job.outcome.done():
+            self._stall.moved()
             job.outcome.set_result(error)
 
-    def _fail_all(self, error: CortexError) -> None:
-        self._on_death()
+    def _lose_all(self, end: ChildEnd) -> None:
+        self._attempts.clear()
         for job_id in self._jobs:
-            self._settle(job_id, error)
-        for attempt in tuple(self._attempts.values()):
-            attempt.mailbox.end(error)
-            self._end(attempt)
+            self._settle(job_id, end.error)
+        self._stall = StallWatch(self._step_deadline_s)
+        self._on_death(end)

@@ -8,6 +8,7 @@
      ├─ NoPeer                 nobody answers at an address
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
+     ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
      └─ NotMeasurable          an endpoint that a benchmark gets no answer from
 
@@ -41,6 +42,9 @@ class PortInUse(CortexError): ...
 class CannotListen(CortexError): ...
 
 
+class AttemptsExhausted(CortexError): ...
+
+
 class CannotAnnounce(CortexError): ...
 
 
@@ -55,6 +59,7 @@ _OURS: tuple[type[CortexError], ...] = (
     NoPeer,
     PortInUse,
     CannotListen,
+    AttemptsExhausted,
     CannotAnnounce,
     NotMeasurable,
 )

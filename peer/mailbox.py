@@ -1,7 +1,8 @@
 """What one request's makers leave for its reader.
 
 A reader slower than the engine costs no more memory than the answers themselves: stages replace
-each other and the text pieces of a choice melt together. It knows nothing of processes or requests.
+each other and the text pieces of a choice melt together. The tokens are kept to the end: whoever
+goes on with a choice elsewhere begins after them. It knows nothing of processes or requests.
 """
 
 from __future__ import annotations
@@ -29,9 +30,14 @@ class Mailbox:
         self._stage: Stage | None = None
         # By choice, in the order in which something came for each.
         self._unread: dict[int, _Unread] = {}
+        self._token_ids: dict[int, list[int]] = {}
         self._finished: list[Finished] = []
         self._error: CortexError | None = None
         self._filled = asyncio.Event()
+
+    def token_ids(self, choice: int) -> tuple[int, ...]:
+        """All tokens put for a choice so far: their text is the reader's, now or soon."""
+        return tuple(self._token_ids.get(choice, ()))
 
     def put_stage(self, stage: Stage) -> None:
         self._stage = stage
@@ -49,6 +55,7 @@ class Mailbox:
         unread = self._unread.setdefault(choice, _Unread())
         unread.texts.append(text)
         unread.token_ids.extend(token_ids)
+        self._token_ids.setdefault(choice, []).extend(token_ids)
         unread.logprobs.extend(logprobs)
         self._filled.set()
 
@@ -70,11 +77,11 @@ class Mailbox:
         """
         while True:
             await self._filled.wait()
-            if self._stage is not None:
-                stage, self._stage = self._stage, None
-                return stage
             if self._unread:
                 return self._take_text()
+            if self._stage is not None:  # it came after the text
+                stage, self._stage = self._stage, None
+                return stage
             if self._finished:
                 return self._finished.pop(0)
             if self._error is not None:

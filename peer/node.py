@@ -21,26 +21,29 @@ from cortex.engine.messages import Alive
 from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage
 
 from .catalogue import Catalogue, scan
-from .children import ChildSlot, SlotState
+from .children import ChildEnd, ChildSlot, SlotState
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import Attempt, EngineSide
 from .mailbox import Mailbox
+from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .text_side import TextSide
 from .types import ModelInfo
 
-# Attempts at one request are numbered for the day when a second one is made.
-_FIRST_EPOCH = 1
-
 
 @dataclass(frozen=True, slots=True)
 class ChildHealth:
-    """`last_alive` is what the child said of itself within the last second or so, if it is up."""
+    """`last_alive` is what the child said of itself within the last second or so, if it is up.
+
+    `last_end` is how the one before it ended, where it was not told to.
+    """
 
     state: SlotState
     pid: int | None
     last_alive: Alive | None
+    num_restarts: int
+    last_end: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,14 @@ class NodeHealth:
 
 
 class Node:
-    """Use as `async with Node(config) as node`; the children live as long as the block."""
+    """Use as `async with Node(config) as node`; the children live as long as the block.
 
-    def __init__(self, config: PeerConfig) -> None:
+    `spawn` starts them.
+    """
+
+    def __init__(self, config: PeerConfig, spawn: Spawn = spawn) -> None:
         self.config = config
+        self._spawn = spawn
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
         self._live_requests = 0
@@ -69,9 +76,17 @@ class Node:
     async def __aenter__(self) -> Self:
         self._catalogue = await asyncio.to_thread(scan, self.config)
         await self._tasks.__aenter__()
-        self._text = TextSide(text_spec(self.config), self._tasks)
-        self._engine = EngineSide(engine_spec(self.config), self._tasks, self._forget_resident)
-        self._residency = Residency(self._engine.load, self._engine.unload, self._tasks)
+        self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
+        self._engine = EngineSide(
+            engine_spec(self.config),
+            self._tasks,
+            self.config.step_deadline_s,
+            self._lose_engine,
+            self._spawn,
+        )
+        self._residency = Residency(
+            self._engine.load, self._engine.unload, self._tasks, self.config.max_replays
+        )
         return self
 
     async def __aexit__(
@@ -113,7 +128,12 @@ class Node:
         model = await self._find(model_id)
         self.wake()
         outcome: asyncio.Future[CortexError | None] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(model, lambda _: None, lambda: outcome.set_result(None), outcome.set_result)
+
+        def settle(error: CortexError | None = None) -> None:
+            if not outcome.done():  # granted, and granted again before anybody looked
+                outcome.set_result(error)
+
+        ticket = Ticket(model, lambda _: None, settle, settle)
         self._residency.ask(ticket)
         try:
             error = await outcome
@@ -138,7 +158,7 @@ class Node:
             prepared = await self._text.prepare(request_id, model, request)
             with self._room_for_prompt(len(prepared.prompt)):
                 accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-                answer = self._answer(request_id, model, [prepared.prompt], request.num_choices)
+                answer = self._answer(request_id, model, prepared.prompt, request.num_choices)
                 del prepared
                 async with aclosing(answer) as events:
                     yield accepted
@@ -151,9 +171,9 @@ class Node:
         await self._idle.wait()
 
     async def _answer(
-        self, request_id: str, model: ModelInfo, prompt: list[bytes], num_choices: int
+        self, request_id: str, model: ModelInfo, prompt: bytes, num_choices: int
     ) -> AsyncGenerator[Event]:
-        """`prompt` holds one, and is emptied when the engine gets it: it may be very large."""
+        """The prompt is kept to the end: the next engine needs it where this one dies."""
         mailbox = Mailbox()
         attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
         running = set(attempt_ids)
@@ -164,11 +184,12 @@ class Node:
                 self._residency.give_back(ticket)
 
         def begin() -> None:
-            packed = prompt.pop()
             for choice, attempt_id in enumerate(attempt_ids):
-                on_end = functools.partial(end, attempt_id)
-                attempt = Attempt(attempt_id, _FIRST_EPOCH, mailbox, on_end, choice)
-                self._engine.start(attempt, model.id, packed)
+                if attempt_id in running:
+                    on_end = functools.partial(end, attempt_id)
+                    epoch = ticket.num_losses + 1
+                    attempt = Attempt(attempt_id, epoch, mailbox, on_end, choice)
+                    self._engine.start(attempt, model.id, prompt)
 
         ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
         self._residency.ask(ticket)
@@ -241,9 +262,9 @@ class Node:
         model = self._catalogue.first_with_vision()
         return None if model is None else model.id
 
-    def _forget_resident(self) -> None:
-        self._residency.forget()
+    def _lose_engine(self, end: ChildEnd) -> None:
+        self._residency.lose(end)
 
 
 def _child_health(slot: ChildSlot) -> ChildHealth:
-    return ChildHealth(slot.state, slot.pid, slot.last_alive)
+    return ChildHealth(slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end)

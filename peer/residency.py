@@ -4,18 +4,24 @@ First come, first served: a request for the resident model goes ahead unless som
 waits for a different one, so that no model starves another. The next model is loaded when nobody
 uses the last one; all who wait for it share that one load and its failure. How loading is done
 comes in as two functions.
+
+When the engine dies, those who used it go back to the head of the queue and are granted it again,
+so often and no oftener. Whoever would not be granted it once more after another death gets it for
+itself: so a request that kills engines kills its own answer, and never one of its neighbours'.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 from cortex.engine.types import Stage
 
+from .children import ChildEnd
+from .errors import AttemptsExhausted
 from .types import ModelInfo
 
 logger = logging.getLogger(__name__)
@@ -24,30 +30,47 @@ LoadModel = Callable[[ModelInfo, Callable[[Stage], None]], Awaitable[None]]
 UnloadModel = Callable[[str], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Ticket:
-    """One wish for one model. Exactly one of `on_granted` and `on_failed` is called, once,
-    unless the ticket is given back before."""
+    """One wish for one model, from its asking until it is given back or fails.
+
+    `on_granted` is called for every engine that the wish is granted, one after the other, and
+    `on_failed` once, for good. `num_losses` counts the engines that died under it.
+    """
 
     model: ModelInfo
     on_stage: Callable[[Stage], None]
     on_granted: Callable[[], None]
     on_failed: Callable[[CortexError], None]
+    num_losses: int = 0
 
 
 class Residency:
-    """The book of one engine. All of it happens on one event loop."""
+    """The book of one engine. All of it happens on one event loop.
 
-    def __init__(self, load: LoadModel, unload: UnloadModel, tasks: asyncio.TaskGroup) -> None:
+    A request, and a load, is tried again at most `max_replays` times after an engine's death.
+    """
+
+    def __init__(
+        self,
+        load: LoadModel,
+        unload: UnloadModel,
+        tasks: asyncio.TaskGroup,
+        max_replays: int,
+    ) -> None:
         self._load = load
         self._unload = unload
         self._tasks = tasks
+        self._max_replays = max_replays
         self._resident_id: str | None = None
-        self._holders: set[Ticket] = set()
+        # In the order in which they were granted.
+        self._holders: list[Ticket] = []
         self._queue: list[Ticket] = []
         self._loading: ModelInfo | None = None
         self._last_stage: Stage | None = None
         self._num_deaths = 0
+        # Engines that died in a row of the load that is at the head of the queue.
+        self._num_failed_loads = 0
 
     @property
     def resident_id(self) -> str | None:
@@ -66,30 +89,62 @@ class Residency:
 
     def give_back(self, ticket: Ticket) -> None:
         """End a wish, granted or not. Giving back twice does no harm."""
-        self._holders.discard(ticket)
+        if ticket in self._holders:
+            self._holders.remove(ticket)
         if ticket in self._queue:
             self._queue.remove(ticket)
         self._pump()
 
-    def forget(self) -> None:
-        """The engine process is gone, and what it held with it."""
+    def lose(self, end: ChildEnd) -> None:
+        """The engine process is gone, and what it held with it: begin again for all it had."""
+        holders, self._holders = self._holders, []
         self._resident_id = None
         self._num_deaths += 1
-        self._holders.clear()
+        for ticket in holders:
+            ticket.num_losses += 1
+        doomed = [t for t in holders if not self._may_return(end, t.num_losses)]
+        self._queue = [t for t in holders if t not in doomed] + self._queue
+        if self._loading is not None:
+            self._num_failed_loads += 1
+            if not self._may_return(end, self._num_failed_loads):
+                doomed += self._take_those_waiting_for(self._loading)
+        if holders or doomed:
+            num_again = sum(ticket not in doomed for ticket in holders)
+            logger.warning("engine lost sent_again=%d failed=%d", num_again, len(doomed))
+        self._fail(doomed, self._last_word(end))
+        self._pump()
+
+    def _may_return(self, end: ChildEnd, num_losses: int) -> bool:
+        return end.may_return and num_losses <= self._max_replays
+
+    def _last_word(self, end: ChildEnd) -> CortexError:
+        if not end.may_return:
+            return end.error
+        return AttemptsExhausted(
+            f"{end.error.message}; that is {self._max_replays + 1} times over this request",
+            "it may be the request that ends it: ask for less, or look into the peer's log",
+        )
 
     def _pump(self) -> None:
         """Grant what can be granted, in order; start the next load when it is time."""
         while self._queue and self._loading is None:
             ticket = self._queue[0]
-            if ticket.model.id == self._resident_id:
+            if ticket.model.id == self._resident_id and self._may_join(ticket):
                 del self._queue[0]
-                self._holders.add(ticket)
+                self._holders.append(ticket)
                 ticket.on_granted()
             elif self._holders:
                 return
             else:
                 self._loading = ticket.model
                 self._tasks.create_task(self._switch(ticket.model), name="load")
+
+    def _may_join(self, ticket: Ticket) -> bool:
+        """Whether the wish may be granted beside those that are."""
+        return not self._holders or not any(map(self._is_last_try, (ticket, *self._holders)))
+
+    def _is_last_try(self, ticket: Ticket) -> bool:
+        return 0 < self._max_replays <= ticket.num_losses
 
     async def _switch(self, model: ModelInfo) -> None:
         self._last_stage = None
@@ -100,16 +155,19 @@ class Residency:
                 leaving, self._resident_id = self._resident_id, None
                 await self._unload(leaving)
             await self._load(model, self._tell)
-            # The word that it is loaded and the engine's death can arrive together.
-            if num_deaths == self._num_deaths:
-                self._resident_id = model.id
         except CortexError as failure:
-            logger.warning("load failed model=%s code=%s", model.id, failure.code())
             error = failure
         finally:
             self._loading = None
-        if error is not None:
-            self._fail_those_waiting_for(model, error)
+        # The word that it is loaded and the engine's death can arrive together; who is to suffer
+        # for a death has been decided when it was told.
+        if num_deaths == self._num_deaths:
+            self._num_failed_loads = 0
+            if error is None:
+                self._resident_id = model.id
+            else:
+                logger.warning("load failed model=%s code=%s", model.id, error.code())
+                self._fail(self._take_those_waiting_for(model), error)
         self._pump()
 
     def _tell(self, stage: Stage) -> None:
@@ -124,8 +182,12 @@ class Residency:
         elif self._last_stage is not None:
             ticket.on_stage(self._last_stage)
 
-    def _fail_those_waiting_for(self, model: ModelInfo, error: CortexError) -> None:
-        failed = [ticket for ticket in self._queue if ticket.model.id == model.id]
+    def _take_those_waiting_for(self, model: ModelInfo) -> list[Ticket]:
+        taken = [ticket for ticket in self._queue if ticket.model.id == model.id]
         self._queue = [ticket for ticket in self._queue if ticket.model.id != model.id]
-        for ticket in failed:
+        self._num_failed_loads = 0
+        return taken
+
+    def _fail(self, tickets: Iterable[Ticket], error: CortexError) -> None:
+        for ticket in tickets:
             ticket.on_failed(error)

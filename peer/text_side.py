@@ -1,51 +1,77 @@
 """The peer's side of the text process: prompts asked for, prompts come back.
 
-It keeps one future per prompt in the making and knows nothing of engines or clients.
+It keeps one future per prompt in the making and knows nothing of engines or clients. Hostile bytes
+may end that process: whatever it had in work then is made once more, each by itself, so that only
+the request fails that brings it down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 
 from cortex.engine.errors import CortexError
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
 from cortex.engine.types import ChatRequest, ImagePart, RawText, RawTokens
 
-from .children import ChildSlot, ChildSpec
-from .errors import from_info
+from .children import ChildEnd, ChildSlot, ChildSpec
+from .errors import AttemptsExhausted, from_info
 from .heavy import off_loop
+from .process import Spawn
+from .room import Room
 from .types import ModelInfo
+
+logger = logging.getLogger(__name__)
+
+_Outcome = Prepared | CortexError | ChildEnd
 
 
 class TextSide:
-    def __init__(self, spec: ChildSpec, tasks: asyncio.TaskGroup) -> None:
-        self.slot = ChildSlot(spec, tasks, self._hear, self._fail_all)
-        self._asked: dict[str, asyncio.Future[Prepared | CortexError]] = {}
+    def __init__(self, spec: ChildSpec, tasks: asyncio.TaskGroup, spawn: Spawn) -> None:
+        self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
+        self._room = Room()
+        self._asked: dict[str, asyncio.Future[_Outcome]] = {}
 
     async def prepare(self, request_id: str, model: ModelInfo, request: ChatRequest) -> Prepared:
         """The request as a prompt. Leaving the wait cancels the work.
 
-        Raises what the text process refuses it with, or EngineFailed where that process dies.
+        Raises what the text process refuses it with, EngineFailed where that process cannot start,
+        or AttemptsExhausted where it dies of the request.
         """
         message = Prepare(request_id, str(model.dir), request, model.context_length)
         frame = await off_loop(size_bytes(request), functools.partial(pack_message, message))
-        await self.slot.ready()
-        future: asyncio.Future[Prepared | CortexError]
-        future = asyncio.get_running_loop().create_future()
+        outcome = await self._try(request_id, frame, alone=False)
+        if isinstance(outcome, ChildEnd) and outcome.may_return:
+            logger.warning("prompt is made again request=%s", request_id)
+            outcome = await self._try(request_id, frame, alone=True)
+            if isinstance(outcome, ChildEnd) and outcome.may_return:
+                raise AttemptsExhausted(
+                    f"{outcome.error.message}; it does so whenever it opens this request",
+                    "try without its pictures, or save them in another format",
+                )
+        if isinstance(outcome, ChildEnd):
+            raise outcome.error
+        if isinstance(outcome, CortexError):
+            raise outcome
+        return outcome
+
+    async def _try(self, request_id: str, frame: bytes, *, alone: bool) -> _Outcome:
+        async with self._room.entered(alone=alone):
+            await self.slot.ready()
+            return await self._ask(request_id, frame)
+
+    async def _ask(self, request_id: str, frame: bytes) -> _Outcome:
+        future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         self._asked[request_id] = future
         self.slot.post_packed(frame)
-        del frame  # the pictures once more: the prompt may be long in coming
         try:
-            outcome = await future
+            return await future
         finally:
             del self._asked[request_id]
             if future.cancelled():
                 self.slot.post(CancelPrepare(request_id))
-        if isinstance(outcome, CortexError):
-            raise outcome
-        return outcome
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Prepared):
@@ -53,14 +79,14 @@ class TextSide:
         elif isinstance(message, PrepareFailed):
             self._settle(message.request_id, from_info(message.error))
 
-    def _settle(self, request_id: str, outcome: Prepared | CortexError) -> None:
+    def _settle(self, request_id: str, outcome: _Outcome) -> None:
         future = self._asked.get(request_id)
         if future is not None and not future.done():
             future.set_result(outcome)
 
-    def _fail_all(self, error: CortexError) -> None:
+    def _lose_all(self, end: ChildEnd) -> None:
         for request_id in self._asked:
-            self._settle(request_id, error)
+            self._settle(request_id, end)
 
 
 def size_bytes(request: ChatRequest) -> int:

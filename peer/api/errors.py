@@ -13,7 +13,14 @@ from aiohttp import web
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError
 
-from ..errors import MethodNotAllowed, NoPeer, NotFound, RequestTooLarge, UnsupportedParameter
+from ..errors import (
+    AttemptsExhausted,
+    MethodNotAllowed,
+    NoPeer,
+    NotFound,
+    RequestTooLarge,
+    UnsupportedParameter,
+)
 from ..progress import join_hint
 
 _RETRY_AFTER_S = 2
@@ -24,6 +31,7 @@ class _Kind:
     status: int
     type: str = "invalid_request_error"
     param: str | None = None
+    should_retry: bool = True
 
 
 _KINDS: dict[type[CortexError], _Kind] = {
@@ -42,6 +50,9 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
     NoPeer: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
+    engine_errors.DevicePoisoned: _Kind(502, "server_error"),
+    # It has been tried often enough here: a client that tries it again kills more engines.
+    AttemptsExhausted: _Kind(502, "server_error", should_retry=False),
     # Deterministic, so no 5xx: those are tried again by the official clients.
     engine_errors.ModelInvalid: _Kind(400, param="model"),
 }
@@ -87,6 +98,8 @@ def error_response(error: CortexError, about: About) -> web.Response:
     headers: dict[str, str] = {}
     if kind.status == 503:
         headers["retry-after"] = str(_RETRY_AFTER_S)
+    if not kind.should_retry:
+        headers["x-should-retry"] = "false"
     return web.json_response(envelope(error, about), status=kind.status, headers=headers)
 
 

@@ -33,12 +33,12 @@ async def root(_: web.Request) -> web.Response:
 def describe(health: NodeHealth) -> str:
     """The peer in a word. A child that is not running starts when it is needed: that is well.
 
-    One that could not run at all is not.
+    One that could not run at all, or keeps dying, is not.
     """
     states = (health.engine.state, health.text.state)
     if health.is_draining:
         return "draining"
-    if "failed" in states:
+    if "failed" in states or "resting" in states:
         return "failing"
     return "starting" if "starting" in states else "ok"
 
@@ -48,6 +48,8 @@ def _child(child: ChildHealth) -> dict[str, object]:
     return {
         "state": child.state,
         "pid": child.pid,
+        "restarts": child.num_restarts,
+        "last_end": child.last_end,
         "step_count": None if alive is None else alive.step_count,
         "queued": None if alive is None else alive.queued,
         "memory_bytes": None if alive is None else alive.memory_bytes,

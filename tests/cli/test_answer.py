@@ -48,7 +48,7 @@ class Show:
         pictures: tuple[ImagePart, ...] = (PICTURE,),
     ) -> None:
         self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
-        diagnostics = Diagnostics(self.stderr, can_redraw=False)
+        diagnostics = Diagnostics(self.stderr, can_redraw=terminal)
         progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
         self.teller = Teller(Output(self.stdout), diagnostics, progress, form, pictures)
         self._now_s = 0.0
@@ -87,6 +87,17 @@ def test_an_answer_is_shown_as_it_comes_and_measured() -> None:
     assert show.stderr.getvalue() == "image   a.png  256x128 -> 32 tokens\n"
     # Asked at 1 s, the first piece at 2 s, the last at 3 s: four tokens in one second.
     assert (answer.time_to_first_token_s, answer.tokens_per_s) == (1.0, 4.0)
+
+
+def test_a_wait_in_the_middle_of_an_answer_takes_nothing_of_it_off_the_screen() -> None:
+    show = Show(terminal=True)
+    teller = show.teller
+    teller.text("It ")
+    before = show.stderr.getvalue()
+    teller.waiting(Stage("starting"))
+    teller.waiting(Stage("loading", 1, 2, "bytes"))
+    teller.text("is.")
+    assert (show.stdout.getvalue(), show.stderr.getvalue()) == ("It is.", before)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+from cortex.engine.child import POISONED_EXIT_CODE
+from cortex.engine.errors import to_info
 from cortex.engine.frames import pack_message, read_message
 from cortex.engine.messages import (
     Alive,
+    Ending,
     Generate,
     Load,
     Loaded,
@@ -26,7 +29,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _FAKE_DIR = str(_ROOT / "engine" / "assets" / "fake")
 _ECHO = textwrap.dedent(
     """
-    import sys, threading, time
+    import asyncio, sys, threading, time
     from cortex.engine.child import run_child
     from cortex.engine.messages import Alive, Loaded
 
@@ -43,6 +46,8 @@ _ECHO = textwrap.dedent(
                 time.sleep(600)
         def alive(self):
             return Alive(1, 2, 3)
+        async def run(self):
+            await asyncio.Event().wait()
         async def close(self):
             pass
 
@@ -129,6 +134,7 @@ async def test_bug_in_a_handler_ends_the_child_without_logging_client_words() ->
     parent = await start_echo()
     parent.load("bug")
     assert isinstance(await parent.hear(), Alive)
+    assert await parent.hear() == Ending(to_info(ValueError("the client's own words")))
     assert await parent.hear() is None
     assert await parent.end() == 1
     assert parent.process.stderr is not None
@@ -141,6 +147,7 @@ async def test_bytes_that_are_no_frame_end_the_child() -> None:
     parent = await start_echo()
     parent.writer.write(b"\x00\x00\x00\x01\xc1")
     assert isinstance(await parent.hear(), Alive)
+    assert isinstance(await parent.hear(), Ending)
     assert await parent.hear() is None
     assert await parent.end() == 1
 
@@ -170,6 +177,23 @@ async def test_text_and_fake_engine_processes_answer_a_question_together() -> No
     assert isinstance(step, Step)
     assert step.parts[0].finish == "length"
     assert [await text.end(), await engine.end()] == [0, 0]
+
+
+async def test_poisoned_device_ends_the_process_with_its_reason_and_a_code_of_its_own(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('{"harm": {"how": "poison", "at": "load"}}')
+    parent = await start("-m", "cortex.engine.fake", "--script", str(script), "--fd")
+    parent.say(Load("j", "fake", _FAKE_DIR))
+    [ending] = await hear_all(parent, Ending)
+    assert isinstance(ending, Ending)
+    assert (ending.error.code, "script" in ending.error.message) == ("device_poisoned", True)
+    assert await parent.hear() is None
+    assert await parent.end() == POISONED_EXIT_CODE
+    assert parent.process.stderr is not None
+    log = (await parent.process.stderr.read()).decode()
+    assert "device poisoned" in log and "Traceback" not in log
 
 
 async def test_text_process_never_loads_torch() -> None:

@@ -155,10 +155,16 @@ class Bench:
     def __init__(self, config: FakeConfig) -> None:
         self._sent: asyncio.Queue[Message] = asyncio.Queue()
         self.service = FakeService(config, self._sent.put_nowait)
+        self._running = asyncio.create_task(self.service.run())
 
     async def hear(self) -> Message:
         async with asyncio.timeout(20):
             return await self._sent.get()
+
+    async def close(self) -> None:
+        self._running.cancel()
+        await asyncio.wait({self._running})
+        await self.service.close()
 
     async def load(self) -> None:
         await self.service.handle(Load("job", "fake", str(_DIR)))
@@ -183,7 +189,7 @@ class Bench:
 async def bench() -> AsyncIterator[Bench]:
     bench = Bench(FakeConfig(_REPLIES))
     yield bench
-    await bench.service.close()
+    await bench.close()
 
 
 async def test_load_tells_its_progress_and_unload_its_end(bench: Bench) -> None:
@@ -233,7 +239,7 @@ async def test_cancelled_request_says_so_and_stops() -> None:
     [[part]] = await bench.parts({"r"})
     assert part.finish == "cancelled"
     assert bench.service.alive().queued == 0
-    await bench.service.close()
+    await bench.close()
 
 
 async def test_prompt_that_is_no_prompt_fails_alone(bench: Bench) -> None:

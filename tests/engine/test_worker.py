@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from cortex.engine.child import serve
-from cortex.engine.errors import EngineFailed
+from cortex.engine.errors import DevicePoisoned, EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
 from cortex.engine.loop import DeviceLoop
 from cortex.engine.messages import (
     Alive,
     Cancel,
+    Ending,
     Generate,
     GenerateFailed,
     JobFailed,
@@ -35,6 +36,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
+from cortex.engine.runner import Runner
 from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.weights import read_tensors
@@ -318,6 +320,31 @@ async def test_a_dead_device_thread_ends_the_process(
     engine.say(Load("job", "m", str(golden / "qwen3_5")))
 
     with pytest.raises(EngineFailed, match="device thread"):
+        await engine.ended()
+
+
+async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_back(
+    engine: Engine,
+    golden: Path,
+    case: tuple[dict[str, Any], Prompt],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await engine.load(golden / "qwen3_5")
+
+    def broken(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access\nlong advice follows")
+
+    monkeypatch.setattr(Runner, "decode", broken)
+    for name in ("a", "b"):
+        engine.say(Generate(name, 1, "m", pack_value(case[1])))
+    heard: list[Message] = []
+    while not isinstance(message := await engine.hear(), Ending):
+        heard.append(message)
+
+    assert message.error.code == "device_poisoned"
+    assert message.error.message.endswith("an illegal memory access")
+    assert not any(isinstance(m, GenerateFailed) for m in heard), "they can go on elsewhere"
+    with pytest.raises(DevicePoisoned):
         await engine.ended()
 
 

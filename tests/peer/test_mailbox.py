@@ -25,6 +25,23 @@ async def test_stages_replace_each_other_and_text_melts_together():
     assert await mailbox.get() == DONE
 
 
+async def test_stage_after_text_is_read_after_it():
+    mailbox = Mailbox()
+    mailbox.put_text("a", (1,))
+    mailbox.put_stage(Stage("starting"))
+    mailbox.put_stage(Stage("loading"))
+    assert [await mailbox.get(), await mailbox.get()] == [TextDelta("a", (1,)), Stage("loading")]
+
+
+async def test_tokens_of_a_choice_are_kept_whether_they_were_read_or_not():
+    mailbox = Mailbox()
+    mailbox.put_text("a", (1, 2))
+    await mailbox.get()
+    mailbox.put_text("", (3,))
+    mailbox.put_text("b", (9,), choice=1)
+    assert [mailbox.token_ids(choice) for choice in range(3)] == [(1, 2, 3), (9,), ()]
+
+
 async def test_text_overtakes_a_stage_nobody_read():
     mailbox = Mailbox()
     mailbox.put_stage(Stage("prefill"))

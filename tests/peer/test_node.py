@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
 
 import pytest
 
 from cortex.engine.errors import InvalidImage, Overloaded
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import Message as WireMessage
-from cortex.engine.messages import Prepared
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
@@ -30,7 +27,6 @@ from cortex.peer.client import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.heavy import off_loop
 from cortex.peer.node import Node
-from cortex.peer.text_side import TextSide
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30
@@ -84,28 +80,6 @@ async def test_prompts_under_way_are_bounded_by_their_bytes(make_config: MakeCon
                     await until(second, Accepted)
         async with aclosing(node.chat(seen)) as third:
             await until(third, Accepted)
-
-
-async def test_prompt_is_let_go_once_the_engine_has_it(
-    make_config: MakeConfig, png: bytes, monkeypatch: pytest.MonkeyPatch
-):
-    prompts: list[bytes] = []
-    prepare = TextSide.prepare
-
-    async def prepare_and_keep(self: TextSide, *arguments: Any) -> Prepared:
-        prepared = await prepare(self, *arguments)
-        prompts.append(prepared.prompt)
-        return prepared
-
-    monkeypatch.setattr(TextSide, "prepare", prepare_and_keep)
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        Node(make_config()) as node,
-        aclosing(node.chat(ask(ImagePart(png)))) as events,
-    ):
-        await until(events, TextDelta)
-        num_references = sys.getrefcount(prompts[0])
-        assert num_references <= 2  # our list, and the question itself
 
 
 @pytest.mark.parametrize(("size_bytes", "is_elsewhere"), [(10, False), (2**21, True)])

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cortex.engine.errors import CortexError, ModelInvalid
+from cortex.engine.errors import CortexError, EngineFailed, ModelInvalid
 from cortex.engine.types import Stage
+from cortex.peer.children import ChildEnd
+from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.residency import Residency, Ticket
 from cortex.peer.types import ModelInfo
 
@@ -45,6 +47,14 @@ class Wish:
     def is_granted(self) -> bool:
         return "granted" in self.told
 
+    @property
+    def num_grants(self) -> int:
+        return self.told.count("granted")
+
+
+DEATH = ChildEnd(EngineFailed("the engine process ended"), may_return=True)
+LAST_DEATH = ChildEnd(EngineFailed("the engine process was stopped"), may_return=False)
+
 
 async def settle() -> None:
     for _ in range(5):
@@ -54,7 +64,7 @@ async def settle() -> None:
 async def test_concurrent_wishes_share_one_load_and_its_progress():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks)
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
         first, second = Wish("a"), Wish("a")
         residency.ask(first.ticket)
         residency.ask(second.ticket)
@@ -70,7 +80,7 @@ async def test_concurrent_wishes_share_one_load_and_its_progress():
 async def test_another_model_waits_until_the_resident_one_is_idle_and_then_replaces_it():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks)
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
         first, other, late = Wish("a"), Wish("b"), Wish("a")
         residency.ask(first.ticket)
         await settle()
@@ -97,7 +107,7 @@ async def test_another_model_waits_until_the_resident_one_is_idle_and_then_repla
 async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks)
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -113,7 +123,7 @@ async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
 async def test_wish_given_back_while_queued_is_never_granted():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks)
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
         wish = Wish("a")
         residency.ask(wish.ticket)
         residency.give_back(wish.ticket)
@@ -123,23 +133,155 @@ async def test_wish_given_back_while_queued_is_never_granted():
         assert not wish.is_granted
 
 
-@pytest.mark.parametrize("dies_while_loading", [False, True])
-async def test_dead_engine_holds_nothing_and_the_model_is_loaded_again(dies_while_loading: bool):
+async def die_while_loading(residency: Residency, loader: HandLoader, end: ChildEnd) -> None:
+    """The engine ends under a load: both its book and the load hear of it."""
+    residency.lose(end)
+    loader.loads[-1].set_exception(end.error)
+    await settle()
+
+
+async def load(loader: HandLoader) -> None:
+    loader.loads[-1].set_result(None)
+    await settle()
+
+
+async def test_those_who_used_a_dead_engine_are_granted_the_next_one_before_all_others():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks)
-        first, second = Wish("a"), Wish("a")
-        residency.ask(first.ticket)
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        users, other, late = [Wish("a"), Wish("a")], Wish("b"), Wish("a")
+        for wish in (*users, other, late):
+            residency.ask(wish.ticket)
         await settle()
-        if dies_while_loading:
-            residency.forget()
-        loader.loads[0].set_result(None)
-        await settle()
-        if not dies_while_loading:
-            residency.forget()
-            residency.ask(second.ticket)
-            await settle()
-        loader.loads[1].set_result(None)
+        await load(loader)
+        residency.lose(DEATH)
         await settle()
         assert loader.log == ["load a", "load a"]
-        assert residency.resident_id == "a"
+        await load(loader)
+        assert [wish.num_grants for wish in (*users, other, late)] == [2, 2, 0, 0]
+        assert [wish.ticket.num_losses for wish in (*users, other, late)] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("is_word_first", [False, True])
+async def test_death_at_the_end_of_a_load_is_not_taken_for_a_loaded_model(is_word_first: bool):
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        wish = Wish("a")
+        residency.ask(wish.ticket)
+        await settle()
+        if is_word_first:
+            loader.loads[0].set_result(None)
+            residency.lose(DEATH)
+        else:
+            residency.lose(DEATH)
+            loader.loads[0].set_result(None)
+        await settle()
+        assert (residency.resident_id, wish.num_grants) == (None, 0)
+        await load(loader)
+        assert (residency.resident_id, wish.num_grants) == ("a", 1)
+
+
+async def test_request_under_which_three_engines_died_fails_and_says_so():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        wish = Wish("a")
+        residency.ask(wish.ticket)
+        await settle()
+        for _ in range(3):
+            await load(loader)
+            residency.lose(DEATH)
+            await settle()
+        assert wish.num_grants == 3
+        assert isinstance(wish.told[-1], AttemptsExhausted)
+        assert "3 times" in wish.told[-1].message
+        assert loader.log == ["load a"] * 3, "nobody needs a fourth"
+
+
+async def test_last_try_is_made_alone_so_that_a_neighbour_does_not_die_of_it():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        killer, neighbour, newcomer = Wish("a"), Wish("a"), Wish("a")
+        residency.ask(killer.ticket)
+        residency.ask(neighbour.ticket)
+        await settle()
+        for _ in range(2):
+            await load(loader)
+            residency.lose(DEATH)
+            await settle()
+        await load(loader)
+        residency.ask(newcomer.ticket)
+        assert [w.num_grants for w in (killer, neighbour, newcomer)] == [3, 2, 0]
+        residency.lose(DEATH)
+        await settle()
+        assert isinstance(killer.told[-1], AttemptsExhausted)
+        await load(loader)
+        assert [w.num_grants for w in (neighbour, newcomer)] == [3, 0]
+        residency.give_back(neighbour.ticket)
+        assert newcomer.is_granted
+
+
+async def test_model_whose_load_kills_three_engines_fails_those_who_wait_for_it_alone():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        wishes = [Wish("a"), Wish("a"), Wish("b")]
+        for wish in wishes:
+            residency.ask(wish.ticket)
+        await settle()
+        for _ in range(3):
+            await die_while_loading(residency, loader, DEATH)
+        failed = [isinstance(w.told[-1], AttemptsExhausted) for w in wishes]
+        assert failed == [True, True, False]
+        assert loader.log == ["load a"] * 3 + ["load b"]
+        await die_while_loading(residency, loader, DEATH)
+        await load(loader)
+        assert wishes[2].is_granted, "deaths are counted for each model"
+
+
+async def test_engine_that_cannot_come_back_fails_at_once_with_its_own_words():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        user, other = Wish("a"), Wish("b")
+        residency.ask(user.ticket)
+        await settle()
+        await load(loader)
+        residency.ask(other.ticket)
+        residency.lose(LAST_DEATH)
+        await settle()
+        assert user.told[-1] is LAST_DEATH.error
+        await die_while_loading(residency, loader, LAST_DEATH)
+        assert other.told[-1] is LAST_DEATH.error
+        assert loader.log == ["load a", "load b"]
+
+
+async def test_wish_given_back_between_two_engines_is_not_granted_the_second():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        wish = Wish("a")
+        residency.ask(wish.ticket)
+        await settle()
+        await load(loader)
+        residency.lose(DEATH)
+        await settle()
+        residency.give_back(wish.ticket)
+        await load(loader)
+        assert (wish.num_grants, residency.resident_id) == (1, "a")
+
+
+async def test_without_replays_requests_share_the_engine_and_its_death_is_theirs():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=0)
+        first, second = Wish("a"), Wish("a")
+        residency.ask(first.ticket)
+        residency.ask(second.ticket)
+        await settle()
+        await load(loader)
+        assert first.is_granted and second.is_granted, "no replays: no last try, nobody alone"
+        residency.lose(DEATH)
+        assert isinstance(first.told[-1], AttemptsExhausted)

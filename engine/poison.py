@@ -1,0 +1,24 @@
+"""Which errors of a device last: after one of them every further call on the device fails too.
+
+An illegal access or a failed assertion in a kernel spoils the driver's context for as long as the
+process lives. Running out of memory does not, and is no such error.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import DevicePoisoned
+
+
+def poison_of(error: BaseException) -> DevicePoisoned | None:
+    """What the process must end with because of this error; None where it may go on."""
+    if isinstance(error, DevicePoisoned):
+        return error
+    if isinstance(error, torch.AcceleratorError):
+        # The driver's first line names what happened to the device; advice follows it.
+        reason = str(error).partition("\n")[0]
+        return DevicePoisoned(
+            f"the device failed for good: {reason}", "a new engine process takes over"
+        )
+    return None

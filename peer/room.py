@@ -1,0 +1,49 @@
+"""A room for many at once, or for one alone, in the order of their coming.
+
+Nobody overtakes who waits to be alone. All of it happens on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class _Guest:
+    is_alone: bool
+    admitted: asyncio.Future[None]
+
+
+class Room:
+    def __init__(self) -> None:
+        self._inside: set[_Guest] = set()
+        self._queue: deque[_Guest] = deque()
+
+    @asynccontextmanager
+    async def entered(self, *, alone: bool) -> AsyncGenerator[None]:
+        """Be inside for as long as the block lasts. A cancelled wait leaves no trace."""
+        guest = _Guest(alone, asyncio.get_running_loop().create_future())
+        self._queue.append(guest)
+        self._admit()
+        try:
+            await guest.admitted
+            yield
+        finally:
+            self._inside.discard(guest)
+            if guest in self._queue:
+                self._queue.remove(guest)
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._queue:
+            is_alone = self._queue[0].is_alone or any(guest.is_alone for guest in self._inside)
+            if self._inside and is_alone:
+                return
+            guest = self._queue.popleft()
+            self._inside.add(guest)
+            if not guest.admitted.done():
+                guest.admitted.set_result(None)
