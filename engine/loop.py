@@ -158,7 +158,7 @@ class DeviceLoop:
         self._services[job.model_id] = loaded.service
         self._weight_bytes[job.model_id] = loaded.weight_bytes
         seconds = time.monotonic() - started_s
-        ready = Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds)
+        ready = Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds, loaded.memory)
         self._emit(ModelLoaded(ready, loaded.tokenizer))
 
     def _free_bytes(self) -> int:

@@ -7,10 +7,12 @@ prompts (in host memory, which on a CPU is the same memory). Measures nothing, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .chunks import GRID_TOKENS
 from .errors import InsufficientVram, MemoryShortage
+from .messages import MemoryPart
 
 PAGE_TOKENS = 64
 
@@ -81,31 +83,21 @@ class MemoryBudget:
         # The last token of an answer is never fed back and needs no place.
         return min(self.num_pages * self.page_tokens + 1, self.costs.context_tokens)
 
-    def describe(self) -> str:
-        """A table for people, a line for each part."""
-        costs = self.costs
+    def parts(self) -> tuple[MemoryPart, ...]:
+        """Every use of the memory, and the total at the end."""
         tokens = self.num_pages * self.page_tokens
-        lines = [
-            ("weights", costs.weights_bytes, ""),
-            ("work of a step", costs.workspace_bytes, ""),
-            ("work of the largest picture", costs.vision_peak_bytes, ""),
-            (
-                "keys and values",
-                self.kv_bytes,
-                f"{self.num_pages:,} pages of {self.page_tokens} tokens, {tokens:,} in all",
-            ),
-            ("recurrent states", self.states_bytes, f"{self.num_sequences} sequences"),
-            ("encoded pictures", self.encoder_bytes, ""),
-            (
-                "remembered prefixes",
-                self.prefix_bytes,
-                "in host memory, beside the total" if self.prefix_is_apart else "",
-            ),
-            ("unused", self.unused_bytes, ""),
-            ("total", self.total_bytes, ""),
-        ]
-        return "\n".join(
-            f"{name:<28}{format_bytes(size):>10}  {note}".rstrip() for name, size, note in lines
+        pages = f"{self.num_pages:,} pages of {self.page_tokens} tokens, {tokens:,} in all"
+        apart = "in host memory, beside the total" if self.prefix_is_apart else ""
+        return (
+            MemoryPart("weights", self.costs.weights_bytes),
+            MemoryPart("work of a step", self.costs.workspace_bytes),
+            MemoryPart("work of the largest picture", self.costs.vision_peak_bytes),
+            MemoryPart("keys and values", self.kv_bytes, pages),
+            MemoryPart("recurrent states", self.states_bytes, f"{self.num_sequences} sequences"),
+            MemoryPart("encoded pictures", self.encoder_bytes),
+            MemoryPart("remembered prefixes", self.prefix_bytes, apart),
+            MemoryPart("unused", self.unused_bytes),
+            MemoryPart("total", self.total_bytes),
         )
 
     def check_fits(
@@ -184,6 +176,12 @@ def attention_bytes_per_token(
 ) -> int:
     """Keys and values of one token in the layers that keep them."""
     return 2 * num_layers * num_kv_heads * head_dim * element_bytes
+
+
+def describe(parts: Sequence[MemoryPart]) -> str:
+    """A table for people, a line for each part."""
+    lines = (f"{p.name:<28}{format_bytes(p.num_bytes):>10}  {p.note}".rstrip() for p in parts)
+    return "\n".join(lines)
 
 
 def format_bytes(num_bytes: int) -> str:

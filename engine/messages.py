@@ -96,11 +96,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """What one use of the device's memory was given, in a person's words."""
+
+    name: str
+    num_bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
+    """`memory` is how the bytes were shared out; empty where an engine has none to share."""
+
     job_id: str
     model_id: str
     weight_bytes: int
     seconds: float
+    memory: tuple[MemoryPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ The one place that knows all the parts. What they do with each other is in `serv
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
 from .memory import PAGE_TOKENS, ModelCosts, plan_memory
+from .messages import MemoryPart
 from .models.base import ModelShape, ServableModel
 from .models.registry import LoadedModel, load_model
 from .recall import HostStore, Recall
@@ -39,14 +39,13 @@ _WORK_VALUES = 64
 # Copies of the scores that sampling makes of a row.
 _SCORE_COPIES = 4
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedService:
     service: ModelService
     tokenizer: Tokenizer
     weight_bytes: int
+    memory: tuple[MemoryPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +80,12 @@ def load_service(
         _costs(loaded, grid_tokens), memory_bytes, MAX_RUNNING,
         host_bytes=store.stats.budget_bytes,
     )  # fmt: skip
-    logger.info("memory of %s\n%s", model_dir.name, budget.describe())
     capacity = Capacity(budget.num_pages, budget.num_sequences, grid_tokens, budget.encoder_bytes)
     identity = (_files(model_dir), str(dtype))
     service = make_service(
         loaded.model, tokenizer.vocab_size, device, capacity, store, identity
     )  # fmt: skip
-    return LoadedService(service, tokenizer, loaded.weight_bytes)
+    return LoadedService(service, tokenizer, loaded.weight_bytes, budget.parts())
 
 
 def _costs(loaded: LoadedModel, grid_tokens: int) -> ModelCosts:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
+from cortex.engine.memory import describe
 from cortex.engine.messages import (
     Alive,
     Cancel,
@@ -21,6 +23,7 @@ from cortex.engine.messages import (
     JobFailed,
     Load,
     Loaded,
+    MemoryPart,
     Message,
     Progress,
     Step,
@@ -43,6 +46,9 @@ from .types import ModelInfo
 class _Job:
     outcome: asyncio.Future[CortexError | None]
     on_stage: Callable[[Stage], None]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class EngineSide:
         spawn: Spawn,
     ) -> None:
         self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
+        self.memory: tuple[MemoryPart, ...] = ()  # of the model that is loaded
         self._stall = StallWatch(step_deadline_s)
         self._step_deadline_s = step_deadline_s
         self._on_death = on_death
@@ -146,7 +153,12 @@ class EngineSide:
                 self._stall.moved()
                 if message.job_id in self._jobs:
                     self._jobs[message.job_id].on_stage(message.stage)
-            case Loaded() | Unloaded():
+            case Loaded():
+                self.memory = message.memory
+                logger.info("memory of %s\n%s", message.model_id, describe(message.memory))
+                self._settle(message.job_id, None)
+            case Unloaded():
+                self.memory = ()
                 self._settle(message.job_id, None)
             case JobFailed():
                 self._settle(message.job_id, from_info(message.error))
@@ -188,5 +200,6 @@ class EngineSide:
         self._attempts.clear()
         for job_id in self._jobs:
             self._settle(job_id, end.error)
+        self.memory = ()
         self._stall = StallWatch(self._step_deadline_s)
         self._on_death(end)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
-from cortex.engine.messages import Alive
+from cortex.engine.messages import Alive, MemoryPart
 from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage
 
 from .catalogue import Catalogue, scan
@@ -51,6 +51,7 @@ class NodeHealth:
     engine: ChildHealth
     text: ChildHealth
     model: str | None
+    memory: tuple[MemoryPart, ...]
     loading: str | None
     live_requests: int
     is_draining: bool
@@ -105,6 +106,7 @@ class Node:
             engine=_child_health(self._engine.slot),
             text=_child_health(self._text.slot),
             model=self._residency.resident_id,
+            memory=self._engine.memory,
             loading=self._residency.loading_id,
             live_requests=self._live_requests,
             is_draining=self._is_draining,

@@ -17,6 +17,7 @@ async def healthz(request: web.Request) -> web.Response:
             "engine": _child(health.engine),
             "text": _child(health.text),
             "model": health.model,
+            "memory": {part.name: part.num_bytes for part in health.memory},
             "loading": health.loading,
             "live_requests": health.live_requests,
         },

@@ -13,6 +13,7 @@ from cortex.engine.memory import (
     MemoryBudget,
     ModelCosts,
     attention_bytes_per_token,
+    describe,
     format_bytes,
     plan_memory,
 )
@@ -94,7 +95,7 @@ def test_picture_beyond_the_encoders_bytes_is_refused() -> None:
 
 def test_table_names_every_part_and_adds_up() -> None:
     budget = plan_memory(SMALL, 8 * GIB, max_sequences=16)
-    table = budget.describe()
+    table = describe(budget.parts())
     assert [line[:28].strip() for line in table.splitlines()] == [
         "weights",
         "work of a step",
@@ -109,7 +110,7 @@ def test_table_names_every_part_and_adds_up() -> None:
     assert "16 sequences" in table
     assert f"{budget.num_pages:,} pages of 64 tokens" in table
     assert "beside the total" not in table
-    assert "beside the total" in plan_memory(SMALL, 8 * GIB, 16, host_bytes=GIB).describe()
+    assert "beside the total" in describe(plan_memory(SMALL, 8 * GIB, 16, host_bytes=GIB).parts())
 
 
 def test_sizes_read_as_people_say_them() -> None:

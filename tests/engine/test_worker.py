@@ -406,10 +406,7 @@ def test_the_process_ends_quietly_when_its_parent_goes(
     ours.close()
     _, said = process.communicate(timeout=TIMEOUT_S)
 
-    assert process.returncode == 0
-    # What it says of its memory at the load, and nothing after.
-    assert said.startswith(b"cortex.engine.serving: memory of qwen3_5\n")
-    assert len(said.splitlines()) == 10
+    assert (process.returncode, said) == (0, b"")
 
 
 def _next_message(stream: BinaryIO) -> Message:
