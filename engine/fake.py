@@ -14,7 +14,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .frames import unpack_value
+from .generation import choice_sampling
 from .messages import (
     Alive,
     Cancel,
@@ -44,7 +45,11 @@ from .types import Prompt, Stage
 
 @dataclass(frozen=True, slots=True)
 class FakeConfig:
-    """`replies` are played in turn, one per assistant turn; none means hashed answers."""
+    """`replies` are played in turn, one per assistant turn; none means hashed answers.
+
+    A reply is what a model would write, marks and all: <think>, and <tool_call> with one JSON
+    object in it.
+    """
 
     replies: tuple[str, ...] = ()
     token_interval_ms: float = 0.0
@@ -118,7 +123,9 @@ class FakeService:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
             source = self._source(tokenizer, prompt, generate.choice)
-            answer = Answer(tokenizer, prompt, source, generate.resume_token_ids)
+            sampling = choice_sampling(prompt.sampling, generate.choice)
+            own = replace(prompt, sampling=sampling)
+            answer = Answer(tokenizer, own, source, generate.resume_token_ids)
         except CortexError as error:
             self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
             return
@@ -164,7 +171,7 @@ class FakeService:
 def _part(request: _Request, made: Made) -> StepPart:
     usage = request.answer.usage() if made.finish else None
     key = (request.generate.request_id, request.generate.epoch)
-    return StepPart(*key, made.token_ids, made.text, made.finish, usage, made.logprobs)
+    return StepPart(*key, made.token_ids, made.deltas, made.finish, usage, made.logprobs)
 
 
 def read_script(path: Path) -> FakeConfig:

@@ -22,7 +22,7 @@ from cortex.engine.types import (
     Event,
     ImagePart,
     Message,
-    TextDelta,
+    Piece,
     TextPart,
 )
 from cortex.peer import text_side
@@ -61,7 +61,7 @@ async def test_private_node_answers_all_the_same(make_config: MakeConfig):
         open_backend(make_config(), None, on_notice=lambda _: None) as backend,
         aclosing(backend.chat(ask())) as events,
     ):
-        await until(events, TextDelta)
+        await until(events, Piece)
 
 
 async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):
@@ -103,7 +103,7 @@ async def test_prompt_is_let_go_once_the_engine_has_it(
         Node(make_config()) as node,
         aclosing(node.chat(ask(ImagePart(png)))) as events,
     ):
-        await until(events, TextDelta)
+        await until(events, Piece)
         num_references = sys.getrefcount(prompts[0])
         assert num_references <= 2  # our list, and the question itself
 
