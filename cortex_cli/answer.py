@@ -17,6 +17,8 @@ from cortex.engine.types import (
     Finished,
     FinishReason,
     ImageTokens,
+    Piece,
+    ReasoningDelta,
     Stage,
     TextDelta,
     Usage,
@@ -28,9 +30,11 @@ class Answer:
     """What is None was not told, or too little came to tell: an answer may be cut anywhere."""
 
     text: str
+    reasoning: str
     finish_reason: FinishReason
     prompt_tokens: int | None
     completion_tokens: int | None
+    reasoning_tokens: int | None
     cached_tokens: int
     images: tuple[ImageTokens, ...]
     time_to_first_token_s: float | None
@@ -43,6 +47,8 @@ class Listener(Protocol):
     def waiting(self, stage: Stage) -> None: ...
 
     def accepted(self, accepted: Accepted) -> None: ...
+
+    def reasoning(self, piece: str) -> None: ...
 
     def text(self, piece: str) -> None: ...
 
@@ -59,13 +65,21 @@ def receive(events: Generator[Event], listener: Listener, clock: Callable[[], fl
                 case Accepted():
                     arriving.accepted = event
                     listener.accepted(event)
-                case TextDelta():
+                case Piece():
                     arriving.add(event, clock())
-                    listener.text(event.text)
+                    _tell(event, listener)
                 case Finished():
                     finish_reason = event.reason
                     arriving.usage = event.usage
     return arriving.answer(finish_reason)
+
+
+def _tell(piece: Piece, listener: Listener) -> None:
+    for delta in piece.deltas:
+        if isinstance(delta, ReasoningDelta):
+            listener.reasoning(delta.text)
+        elif isinstance(delta, TextDelta):
+            listener.text(delta.text)
 
 
 @dataclass(slots=True)
@@ -75,28 +89,32 @@ class _Arriving:
     asked_s: float
     accepted: Accepted | None = None
     usage: Usage | None = None
-    pieces: list[str] = field(default_factory=list[str])
+    texts: list[str] = field(default_factory=list[str])
+    thoughts: list[str] = field(default_factory=list[str])
     num_tokens: int = 0
     first_s: float | None = None
     last_s: float = 0.0
 
-    def add(self, delta: TextDelta, now_s: float) -> None:
+    def add(self, piece: Piece, now_s: float) -> None:
         if self.first_s is None:
             self.first_s = now_s
         self.last_s = now_s
-        self.pieces.append(delta.text)
-        self.num_tokens += len(delta.token_ids)
+        self.texts += [d.text for d in piece.deltas if isinstance(d, TextDelta)]
+        self.thoughts += [d.text for d in piece.deltas if isinstance(d, ReasoningDelta)]
+        self.num_tokens += len(piece.token_ids)
 
     def answer(self, finish_reason: FinishReason) -> Answer:
         usage, accepted = self.usage, self.accepted
         prompt_tokens = accepted.prompt_tokens if accepted else None
         # A peer over HTTP sends text without its tokens; its count comes with the end, or not.
-        num_tokens = self.num_tokens or (None if self.pieces else 0)
+        num_tokens = self.num_tokens or (0 if self.first_s is None else None)
         return Answer(
-            text="".join(self.pieces),
+            text="".join(self.texts),
+            reasoning="".join(self.thoughts),
             finish_reason=finish_reason,
             prompt_tokens=usage.prompt_tokens if usage else prompt_tokens,
             completion_tokens=usage.completion_tokens if usage else num_tokens,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
             cached_tokens=usage.cached_tokens if usage else 0,
             images=accepted.images if accepted else (),
             time_to_first_token_s=None if self.first_s is None else self.first_s - self.asked_s,

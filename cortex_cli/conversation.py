@@ -44,7 +44,11 @@ class Conversation:
             max_tokens=self.wishes.max_tokens,
         )
 
-    def keep(self, request: ChatRequest, answer: str) -> None:
-        """Remember a turn that was answered, wholly or in part."""
-        self.turns += [request.messages[-1], Message("assistant", (TextPart(answer),))]
+    def keep(self, request: ChatRequest, answer: str, reasoning: str) -> None:
+        """Remember a turn that was answered, wholly or in part.
+
+        How much of the reasoning its model is shown again is for the model's template to say.
+        """
+        answered = Message("assistant", (TextPart(answer),), reasoning=reasoning)
+        self.turns += [request.messages[-1], answered]
         self.pictures.clear()

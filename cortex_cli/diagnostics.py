@@ -32,6 +32,8 @@ NO_PEER = 3
 NO_MODEL = 5
 INTERRUPTED = 130
 
+_DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
+
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
     (NoPeer, NO_PEER),
@@ -73,6 +75,10 @@ class Diagnostics:
         self.line(f"error: {_sentence(message)}")
         if hint:
             self.line(f"hint: {hint}")
+
+    def aside(self, text: str) -> None:
+        """A piece of what is beside the point: dimmed, where the terminal can."""
+        self.write(f"{_DIM}{text}{_NOT_DIM}" if self.can_redraw else text)
 
     def write(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):

@@ -30,7 +30,7 @@ class Output:
 
     def text(self, text: str) -> None:
         """A piece of an answer, at once."""
-        self._write(_CONTROL.sub("", text) if self.is_terminal else text)
+        self._write(without_controls(text) if self.is_terminal else text)
 
     def line(self, text: str = "") -> None:
         self._write(f"{text}\n")
@@ -53,6 +53,11 @@ class Output:
                 f"cannot write to standard output: {error.strerror or error}.",
                 "is the disk it goes to full?",
             ) from error
+
+
+def without_controls(text: str) -> str:
+    """What a model wrote, safe for a terminal."""
+    return _CONTROL.sub("", text)
 
 
 def align(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

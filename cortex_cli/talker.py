@@ -45,6 +45,7 @@ class Talker:
     diagnostics: Diagnostics
     form: Form
     seed: int | None
+    hides_reasoning: bool
 
     def answer(self, prompt: str) -> Answer:
         """Ask, show the answer, remember both.
@@ -55,7 +56,12 @@ class Talker:
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
         progress = new_progress(self.diagnostics)
         teller = Teller(
-            self.output, self.diagnostics, progress, self.form, tuple(self.conversation.pictures)
+            self.output,
+            self.diagnostics,
+            progress,
+            self.form,
+            tuple(self.conversation.pictures),
+            self.hides_reasoning,
         )
         try:
             events = self.bridge.iterate(self.backend.chat(request))
@@ -64,7 +70,7 @@ class Talker:
             progress.clear()
         teller.finished(answer, model=self.model, peer=self.backend.name)
         if answer.text:
-            self.conversation.keep(request, answer.text)
+            self.conversation.keep(request, answer.text, answer.reasoning)
         return answer
 
     def attach(self, picture: ImagePart) -> None:
@@ -87,6 +93,7 @@ def answer_once_or_converse(
     diagnostics: Diagnostics,
     form: Form,
     seed: int | None,
+    hides_reasoning: bool,
 ) -> None:
     """Answer `question`; where it is None, talk with whoever sits at the terminal.
 
@@ -100,7 +107,9 @@ def answer_once_or_converse(
         model = conversation.wishes.model or default_model(
             loop.call(backend.models()), backend.name, has_pictures=bool(conversation.pictures)
         )
-        talker = Talker(backend, loop, model, conversation, output, diagnostics, form, seed)
+        talker = Talker(
+            backend, loop, model, conversation, output, diagnostics, form, seed, hides_reasoning
+        )
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
             converse(talker, terminal, diagnostics, lambda path: read_picture(path, None))

@@ -6,14 +6,14 @@ It decides what is shown where; what an answer is, it leaves to `answer`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cortex.engine.types import Accepted, ImagePart, ImageTokens, Stage
 
 from .answer import Answer
 from .diagnostics import Diagnostics
-from .output import Output
+from .output import Output, without_controls
 from .progress import ProgressLine
 
 Form = Literal["plain", "raw", "json"]
@@ -30,7 +30,9 @@ class Teller:
     progress: ProgressLine
     form: Form
     pictures: Sequence[ImagePart]
-    is_in_text: bool = False
+    hides_reasoning: bool = False
+    is_in_text: bool = field(default=False, init=False)
+    _is_in_reasoning: bool = field(default=False, init=False)
 
     def waiting(self, stage: Stage) -> None:
         # A line that is drawn and erased would take half a line of the answer with it.
@@ -44,8 +46,16 @@ class Teller:
             for name, seen in _of_this_turn(names, accepted.images):
                 self.diagnostics.line(describe_picture(name, seen))
 
+    def reasoning(self, piece: str) -> None:
+        """For a person to watch, and for nobody else."""
+        if self.form == "plain" and self.diagnostics.is_terminal and not self.hides_reasoning:
+            self.progress.clear()
+            self.diagnostics.aside(without_controls(piece))
+            self._is_in_reasoning = True
+
     def text(self, piece: str) -> None:
         self.progress.clear()
+        self._leave_reasoning()
         if self.form != "json":
             self.is_in_text = True
             self.output.text(piece)
@@ -53,6 +63,7 @@ class Teller:
     def finished(self, answer: Answer, *, model: str, peer: str) -> None:
         """The end of the answer, interrupted or not."""
         self.progress.clear()
+        self._leave_reasoning()
         if self.form == "json":
             names = [picture.name for picture in self.pictures]
             self.output.json(as_json(answer, model=model, peer=peer, picture_names=names))
@@ -61,6 +72,11 @@ class Teller:
                 self.output.line()
             if self.diagnostics.is_terminal:
                 self.diagnostics.line(describe_answer(answer, peer))
+
+    def _leave_reasoning(self) -> None:
+        if self._is_in_reasoning:
+            self.diagnostics.write("\n\n")
+            self._is_in_reasoning = False
 
 
 def _of_this_turn(
@@ -85,7 +101,8 @@ def describe_answer(answer: Answer, peer: str) -> str:
         reused = f", {answer.cached_tokens:,} reused" if answer.cached_tokens else ""
         parts.append(f"{answer.prompt_tokens:,} in{reused}")
     if answer.completion_tokens is not None:
-        parts.append(f"{answer.completion_tokens:,} out")
+        thought = f", {answer.reasoning_tokens:,} thought" if answer.reasoning_tokens else ""
+        parts.append(f"{answer.completion_tokens:,} out{thought}")
     if ending := _ENDINGS.get(answer.finish_reason):
         parts.append(ending)
     return "   ".join(parts)
@@ -99,9 +116,11 @@ def as_json(
         "schema": 1,
         "model": model,
         "answer": answer.text,
+        "reasoning": answer.reasoning,
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
+        "reasoning_tokens": answer.reasoning_tokens,
         "ttft_s": _rounded(answer.time_to_first_token_s),
         "tokens_per_s": _rounded(answer.tokens_per_s),
         "peer": peer,

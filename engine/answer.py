@@ -1,4 +1,4 @@
-"""Tokens of one answer to the text its client gets: whole characters, up to a stop string.
+"""Tokens of one answer to what its client gets: whole characters, taken apart, up to a stop string.
 
 What the real and the fake engine share, so that they cannot differ in it.
 """
@@ -7,21 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .parsers.calls import CallIds
+from .parsers.reply import MARKS, ReplyParser
 from .stopping import StopScanner
 from .tokenizer import Detokenizer, Tokenizer
-from .types import Prompt, ScoredToken, TokenLogprob, TokenScores, Usage
+from .types import (
+    Delta,
+    Prompt,
+    ScoredToken,
+    TextDelta,
+    TokenLogprob,
+    TokenScores,
+    ToolCallEnd,
+    Usage,
+)
 
 
 class AnswerText:
-    """Push every token of the answer in order; nothing more once `is_stopped`."""
+    """Push every token of the answer in order; nothing more once `is_stopped`.
+
+    Stop strings are looked for in the words of the answer alone: not in its reasoning, and not in
+    its calls, which also part words before them from words behind them.
+    """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt) -> None:
         self.is_stopped = False
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer)
+        self._detokenizer = Detokenizer(tokenizer, shown=MARKS)
+        self._parser = ReplyParser(prompt.reply, CallIds(prompt.sampling.seed, prompt.token_ids))
+        self._takes_one_call = prompt.reply.takes_one_call
         self._scanner = StopScanner(prompt.stop)
         self._prompt_tokens = len(prompt.token_ids)
         self._num_tokens = 0
+        self._num_reasoning_tokens = 0
+        self._was_word = False
 
     @property
     def num_tokens(self) -> int:
@@ -29,29 +48,65 @@ class AnswerText:
 
     @property
     def usage(self) -> Usage:
-        return Usage(self._prompt_tokens, self._num_tokens)
+        return Usage(
+            self._prompt_tokens, self._num_tokens, reasoning_tokens=self._num_reasoning_tokens
+        )
 
     def resume(self, token_ids: Iterable[int]) -> None:
-        """Take tokens whose text the client has already."""
+        """Take tokens that the client has already been told of."""
         for token_id in token_ids:
             if not self.is_stopped:
                 self.push(token_id)
 
-    def spell(self, token_id: int, scores: TokenScores) -> TokenLogprob:
-        """A token's log probabilities with tokens by their bytes, as clients are told them."""
-        return TokenLogprob(
-            ScoredToken(self._tokenizer.token_bytes(token_id), scores.logprob),
-            tuple(ScoredToken(self._tokenizer.token_bytes(i), p) for i, p in scores.top),
+    def push(self, token_id: int) -> tuple[Delta, ...]:
+        """What may be told now; sets `is_stopped` where the answer ends here."""
+        self._num_tokens += 1
+        was_reasoning, was_words = self._parser.is_reasoning, self._parser.is_in_words
+        deltas = self._parser.push(self._detokenizer.push(token_id))
+        # The marks around it count as reasoning too, and no mark is one of the words.
+        self._num_reasoning_tokens += was_reasoning or self._parser.is_reasoning
+        self._was_word = was_words and self._parser.is_in_words
+        return self._until_stop(deltas)
+
+    def spell(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:
+        """The last token's log probabilities, with tokens by their bytes, as clients are told them.
+
+        There are none for a token of reasoning or of a call.
+        """
+        if not self._was_word:
+            return ()
+        return (
+            TokenLogprob(
+                ScoredToken(self._tokenizer.token_bytes(token_id), scores.logprob),
+                tuple(ScoredToken(self._tokenizer.token_bytes(i), p) for i, p in scores.top),
+            ),
         )
 
-    def push(self, token_id: int) -> str:
-        """The text that may be shown now; sets `is_stopped` where a stop string is complete."""
-        self._num_tokens += 1
-        scan = self._scanner.push(self._detokenizer.push(token_id))
-        self.is_stopped = scan.matched is not None
-        return scan.safe
+    def flush(self, *, is_cut: bool) -> tuple[Delta, ...]:
+        """What was held back, at an end that is the model's own or, `is_cut`, is not."""
+        if self.is_stopped:
+            return ()
+        deltas = (
+            *self._parser.push(self._detokenizer.flush()),
+            *self._parser.end(is_cut=is_cut),
+        )
+        told = self._until_stop(deltas)
+        return told if self.is_stopped else (*told, *_words(self._scanner.flush()))
 
-    def flush(self) -> str:
-        """What was held back, at an end that no stop string made."""
-        scan = self._scanner.push(self._detokenizer.flush())
-        return scan.safe if scan.matched is not None else scan.safe + self._scanner.flush()
+    def _until_stop(self, deltas: Iterable[Delta]) -> tuple[Delta, ...]:
+        told: list[Delta] = []
+        for delta in deltas:
+            if isinstance(delta, TextDelta):
+                scan = self._scanner.push(delta.text)
+                told += _words(scan.safe)
+                self.is_stopped = scan.matched is not None
+            else:
+                told += (*_words(self._scanner.flush()), delta)
+                self.is_stopped = self._takes_one_call and isinstance(delta, ToolCallEnd)
+            if self.is_stopped:
+                break
+        return tuple(told)
+
+
+def _words(text: str) -> tuple[Delta, ...]:
+    return (TextDelta(text),) if text else ()

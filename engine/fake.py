@@ -23,6 +23,7 @@ from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, Mo
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .fake_harm import Harm, read_harm
 from .frames import unpack_value
+from .generation import choice_sampling
 from .messages import (
     Alive,
     Cancel,
@@ -48,6 +49,8 @@ class FakeConfig:
     """`replies` are played in turn, one per assistant turn; none means hashed answers.
 
     `harm` is what befalls the process, if anything.
+    A reply is what a model would write, marks and all: <think>, and <tool_call> with one JSON
+    object in it.
     """
 
     replies: tuple[str, ...] = ()
@@ -123,7 +126,9 @@ class FakeService:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
             source = self._source(tokenizer, prompt, generate.choice)
-            answer = Answer(tokenizer, prompt, source, generate.resume_token_ids)
+            sampling = choice_sampling(prompt.sampling, generate.choice)
+            own = replace(prompt, sampling=sampling)
+            answer = Answer(tokenizer, own, source, generate.resume_token_ids)
         except CortexError as error:
             self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
             return
@@ -183,7 +188,7 @@ class FakeService:
 def _part(request: _Request, made: Made) -> StepPart:
     usage = request.answer.usage() if made.finish else None
     key = (request.generate.request_id, request.generate.epoch)
-    return StepPart(*key, made.token_ids, made.text, made.finish, usage, made.logprobs)
+    return StepPart(*key, made.token_ids, made.deltas, made.finish, usage, made.logprobs)
 
 
 def read_script(path: Path) -> FakeConfig:

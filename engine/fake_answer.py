@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .answer import AnswerText
 from .tokenizer import Tokenizer
-from .types import FinishReason, Prompt, TokenLogprob, TokenScores, Usage
+from .types import Delta, FinishReason, Prompt, TokenLogprob, TokenScores, Usage
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
 _SHORTEST_ANSWER_TOKENS = 16
@@ -101,7 +101,7 @@ class Made:
     """What one step made."""
 
     token_ids: tuple[int, ...] = ()
-    text: str = ""
+    deltas: tuple[Delta, ...] = ()
     finish: FinishReason | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
 
@@ -128,23 +128,23 @@ class Answer:
         return self._text.num_tokens
 
     def step(self) -> Made:
-        """The next token with the text that it completes, or the end."""
+        """The next token with what it completes, or the end."""
         text = self._text
         if text.is_stopped:
             return Made(finish="stop")
         if text.num_tokens >= self._prompt.max_tokens:
-            return Made(text=text.flush(), finish="length")
+            return Made(deltas=text.flush(is_cut=True), finish="length")
         token_id = self._source.next()
         if token_id is None or token_id in self._prompt.stop_token_ids:
-            return Made(text=text.flush(), finish="stop")
-        logprobs = self._logprobs(token_id)
+            return Made(deltas=text.flush(is_cut=False), finish="stop")
         self._source.feed(token_id)
-        piece = text.push(token_id)
+        deltas = text.push(token_id)
         if text.is_stopped:
-            return Made((token_id,), piece, "stop", logprobs)
+            return Made((token_id,), deltas, "stop", self._logprobs(token_id))
         if text.num_tokens >= self._prompt.max_tokens:
-            return Made((token_id,), piece + text.flush(), "length", logprobs)
-        return Made((token_id,), piece, logprobs=logprobs)
+            deltas += text.flush(is_cut=True)
+            return Made((token_id,), deltas, "length", self._logprobs(token_id))
+        return Made((token_id,), deltas, logprobs=self._logprobs(token_id))
 
     def _logprobs(self, token_id: int) -> tuple[TokenLogprob, ...]:
         """Made up, the same each time: the token itself is the best, others follow by one each."""
@@ -155,7 +155,7 @@ class Answer:
         others = (other for other in range(count + 1) if other != token_id)
         beside = ((other, logprob - 1 - place) for place, other in enumerate(others))
         top = ((token_id, logprob), *beside)[:count]
-        return (self._text.spell(token_id, TokenScores(logprob, top)),)
+        return self._text.spell(token_id, TokenScores(logprob, top))
 
     def usage(self) -> Usage:
         return self._text.usage

@@ -19,6 +19,7 @@ import msgpack
 
 from . import messages
 from .errors import CortexError
+from .types import Delta, ImagePart, RawText, RawTokens, TextPart
 
 T = TypeVar("T")
 _HEADER_BYTES = 4
@@ -106,7 +107,10 @@ def _to_plain(value: Any) -> Any:
 
 
 # Members of unions of dataclasses carry their class name as "kind".
-_TAGGED = {"TextPart", "ImagePart", "RawText", "RawTokens"}
+_TAGGED = {
+    cls.__name__
+    for cls in (*get_args(TextPart | ImagePart), *get_args(RawText | RawTokens), *get_args(Delta))
+}
 
 
 @functools.cache

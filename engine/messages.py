@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import ErrorInfo
-from .types import ChatRequest, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
+from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
 
 # peer -> text process
 
@@ -138,15 +138,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StepPart:
-    """What one step made for one request. `usage` is set with `finish`.
+    """What one step made for one request, and what it says. `usage` is set with `finish`.
 
-    `logprobs` are one for each of `token_ids` where they were asked for, else none.
+    `logprobs` are those of the tokens that are the answer's words, where they were asked for.
     """
 
     request_id: str
     epoch: int
     token_ids: tuple[int, ...]
-    text: str
+    deltas: tuple[Delta, ...]
     finish: FinishReason | None = None
     usage: Usage | None = None
     logprobs: tuple[TokenLogprob, ...] = ()

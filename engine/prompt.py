@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
 from .images import image_tokens, measure_image, prepare_image
+from .parsers.family import reply_format
 from .template import render_request
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
@@ -26,6 +27,7 @@ from .types import (
     Prompt,
     RawText,
     RawTokens,
+    ReplyFormat,
     Sampling,
 )
 
@@ -68,11 +70,13 @@ def build_prompt(
     stop = _checked_stop(request.stop)
     top_logprobs = _checked_top_logprobs(request.top_logprobs)
     if request.raw is not None:
-        token_ids = _raw_ids(model, request.raw)
+        token_ids, reply = _raw_ids(model, request.raw), ReplyFormat()
     else:
         rendered = render_request(model.template, request, model.tokenizer.escape)
         check_wanted()
         token_ids = model.tokenizer.encode(rendered)
+        one = not request.parallel_tool_calls
+        reply = reply_format(model.family, rendered, request.tools, takes_one_call=one)
     if model.vision is not None:
         token_ids = _multiply_pads(token_ids, model.vision, pictures)
     max_tokens = _room(len(token_ids), request, context_tokens)
@@ -87,6 +91,7 @@ def build_prompt(
         stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
+        reply=reply,
     )
     return BuiltPrompt(prompt, sizes, _hash(prompt))
 

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """`safe` may be shown now. `matched` is the stop string that ended the text, if one did."""
+    """`safe` may be shown now. `matched` is the stop string that ended the text, if one did.
+
+    `rest` is what stood behind it.
+    """
 
     safe: str
     matched: str | None = None
+    rest: str = ""
 
 
 class StopScanner:
@@ -41,14 +45,15 @@ class StopScanner:
             matched = self._advance(buffer[end - 1])
             if matched is not None:
                 self._held = ""
-                return Scan(buffer[: end - len(matched)], matched)
+                return Scan(buffer[: end - len(matched)], matched, buffer[end:])
         safe_size = len(buffer) - max(self._lengths, default=0)
         self._held = buffer[safe_size:]
         return Scan(buffer[:safe_size])
 
     def flush(self) -> str:
-        """What was held back, now that no more text will come."""
+        """What was held back, now that no more text will come; another may begin after it."""
         held, self._held = self._held, ""
+        self._lengths = [0] * len(self._stops)
         return held
 
     def _advance(self, char: str) -> str | None:

@@ -36,6 +36,7 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.filters["tojson"] = _to_json
+        self.source = source
         self._variables = dict(variables)
         try:
             self._template = environment.from_string(source)

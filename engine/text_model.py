@@ -16,6 +16,7 @@ from typing import Any, cast
 from .errors import ModelInvalid
 from .generation import GenerationDefaults, read_generation_defaults
 from .model_files import read_json_object
+from .parsers.family import ReplyFamily, find_family
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget, read_preprocessor
 from .template import ChatTemplate, read_template
 from .tokenizer import Tokenizer
@@ -46,6 +47,7 @@ class TextModel:
     tokenizer: Tokenizer
     template: ChatTemplate
     defaults: GenerationDefaults
+    family: ReplyFamily
     vision: Vision | None
 
 
@@ -56,10 +58,12 @@ def load_text_model(model_dir: Path) -> TextModel:
     """
     config = read_json_object(model_dir / "config.json")
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
+    template = read_template(model_dir)
     return TextModel(
         tokenizer=tokenizer,
-        template=read_template(model_dir),
+        template=template,
         defaults=read_generation_defaults(model_dir, config),
+        family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),
     )
 

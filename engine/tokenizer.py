@@ -18,7 +18,7 @@ from __future__ import annotations
 import codecs
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
@@ -120,17 +120,22 @@ class Detokenizer:
 
     A piece never holds part of a character: bytes wait until their character is whole, or until it
     is certain that they never make one (then they read U+FFFD, as in `Tokenizer.decode`). All
-    pieces and the flush together are what `Tokenizer.decode` says of all tokens.
+    pieces and the flush together are what `Tokenizer.decode` says of all tokens. Control tokens
+    are skipped, but for those whose spelling is to be `shown`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, skip_special: bool = True) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, skip_special: bool = True, shown: Iterable[str] = ()
+    ) -> None:
         self._tokenizer = tokenizer
         self._skip_special = skip_special
+        self._shown_ids = {tokenizer.special_id(spelling) for spelling in shown}
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
         """The text that is complete now that this token has come."""
-        if self._skip_special and self._tokenizer.is_special(token_id):
+        is_skipped = self._skip_special and token_id not in self._shown_ids
+        if is_skipped and self._tokenizer.is_special(token_id):
             return ""
         return self._decoder.decode(self._tokenizer.token_bytes(token_id))
 

@@ -138,7 +138,8 @@ class ChatRequest:
     `max_tokens` None means what the context leaves. `raw` is a prompt in place of `messages`.
     `num_choices` answers are made, each from a seed of its own. `top_logprobs` None asks for no
     log probabilities, a number for those of the answer's tokens and of so many beside each.
-    With `ignore_eos` the model cannot end the answer itself; before `min_tokens` neither.
+    With `ignore_eos` the model cannot end the answer itself; before `min_tokens` neither. Where
+    `parallel_tool_calls` is false an answer ends with its first call.
     """
 
     model: str
@@ -157,6 +158,7 @@ class ChatRequest:
     top_logprobs: int | None = None
     ignore_eos: bool = False
     min_tokens: int = 0
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,22 @@ class PreparedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyFormat:
+    """How the answer to one prompt is marked up, for whoever takes it apart.
+
+    `reasoning` says where the answer begins: inside a think block that the prompt has opened
+    ("open"), before one that it may open itself ("may_open"), or past all thinking ("none").
+    `calls` is how this model spells the tool calls it was offered: one JSON object, or a tag for
+    each parameter; "none" makes their marks plain text. `tools` are what was offered.
+    """
+
+    reasoning: Literal["none", "may_open", "open"] = "none"
+    calls: Literal["none", "json", "xml"] = "none"
+    tools: tuple[Tool, ...] = ()
+    takes_one_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A request turned into what the device needs: token ids, pictures, resolved limits.
 
@@ -201,18 +219,67 @@ class Prompt:
     stop_token_ids: tuple[int, ...]
     min_tokens: int = 0
     top_logprobs: int | None = None
+    reply: ReplyFormat = ReplyFormat()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """`completion_tokens` counts the reasoning too."""
+
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+# What an answer is made of, piece by piece. A piece is never half a character. A call's pieces come
+# between its begin and its end, with no other call's among them.
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallBegin:
+    """`index` counts the answer's calls from 0."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallArguments:
+    """A piece of the JSON text of the call's arguments."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """`is_whole`: the model finished the call, and its pieces joined are one JSON object.
+
+    A call that was cut off, or whose JSON is broken, is not whole: its pieces are what there is.
+    """
+
+    index: int
+    is_whole: bool
+
+
+Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCallEnd
 
 
 # What a request's consumer sees, in this order: stages, one Accepted once the prompt is known,
-# stages again while the model or its turn is waited for, text pieces, one Finished for each choice.
-# A failure is raised as a CortexError instead.
+# stages again while the model or its turn is waited for, pieces, one Finished for each choice. A
+# failure is raised as a CortexError instead.
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +303,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
-    """A piece of an answer: never half a character. `token_ids` are the tokens it came from.
+class Piece:
+    """What some tokens of an answer say. Tokens may say nothing yet, and an end has no tokens.
 
-    `logprobs` are as many, where they were asked for.
+    `logprobs` are those of the tokens that are the answer's words, where they were asked for.
     """
 
-    text: str
+    deltas: tuple[Delta, ...]
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     choice: int = 0
@@ -257,4 +324,4 @@ class Finished:
     choice: int = 0
 
 
-Event = Stage | Accepted | TextDelta | Finished
+Event = Stage | Accepted | Piece | Finished

@@ -36,6 +36,7 @@ from .messages import (
     Unloaded,
 )
 from .tokenizer import Tokenizer
+from .types import Delta, TokenLogprob
 
 
 class Worker:
@@ -121,24 +122,26 @@ class Worker:
         key = (event.request_id, event.epoch)
         answer = self._answers.get(key)
         if answer is None:
-            return  # it ended by a stop string while this token was made
+            return  # it ended by its own text while this token was made
         token_ids: tuple[int, ...] = ()
-        text, finish, logprobs = "", event.finish, ()
+        deltas: tuple[Delta, ...] = ()
+        logprobs: tuple[TokenLogprob, ...] = ()
+        finish = event.finish
         if event.token_id is not None and not answer.is_stopped:
-            token_ids, text = (event.token_id,), answer.push(event.token_id)
+            token_ids, deltas = (event.token_id,), answer.push(event.token_id)
             if event.scores is not None:
-                logprobs = (answer.spell(event.token_id, event.scores),)
+                logprobs = answer.spell(event.token_id, event.scores)
         if answer.is_stopped and finish != "cancelled":
             finish = "stop"
             self._device_loop.submit(Cancel(*key))
         elif finish is not None:
-            text += answer.flush()
+            deltas += answer.flush(is_cut=finish != "stop")
         if finish is not None:
             del self._answers[key]
         usage = None
         if finish is not None:
             usage = replace(answer.usage, cached_tokens=event.num_cached)
-        yield StepPart(*key, token_ids, text, finish, usage, logprobs)
+        yield StepPart(*key, token_ids, deltas, finish, usage, logprobs)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
-from cortex.engine.types import Finished, Stage, Usage
+from cortex.engine.types import Finished, Piece, Stage, Usage
 
 from .children import ChildEnd, ChildSlot, ChildSpec
 from .errors import from_info
@@ -174,8 +174,9 @@ class EngineSide:
         attempt = self._attempt_of(part.request_id, part.epoch)
         if attempt is None:
             return
-        if part.text or part.token_ids:
-            attempt.mailbox.put_text(part.text, part.token_ids, part.logprobs, attempt.choice)
+        if part.deltas or part.token_ids:
+            piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice)
+            attempt.mailbox.put_piece(piece)
         if part.finish is not None:
             usage = part.usage or Usage(0, 0)
             attempt.mailbox.end(Finished(part.finish, usage, attempt.choice))

@@ -1,7 +1,7 @@
 """What one request's makers leave for its reader.
 
 A reader slower than the engine costs no more memory than the answers themselves: stages replace
-each other and the text pieces of a choice melt together. The tokens are kept to the end: whoever
+each other and the pieces of a choice melt together. The tokens are kept to the end: whoever
 goes on with a choice elsewhere begins after them. It knows nothing of processes or requests.
 """
 
@@ -11,14 +11,16 @@ import asyncio
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Finished, Stage, TextDelta, TokenLogprob
+from cortex.engine.types import Delta, Finished, Piece, Stage, TokenLogprob
+
+from .deltas import melted
 
 
 @dataclass(slots=True)
 class _Unread:
     """What of one choice was not read yet."""
 
-    texts: list[str] = field(default_factory=list[str])
+    deltas: list[Delta] = field(default_factory=list[Delta])
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
 
@@ -43,20 +45,14 @@ class Mailbox:
         self._stage = stage
         self._filled.set()
 
-    def put_text(
-        self,
-        text: str,
-        token_ids: tuple[int, ...],
-        logprobs: tuple[TokenLogprob, ...] = (),
-        choice: int = 0,
-    ) -> None:
-        """Add a piece. Text overtakes a stage nobody read: the wait it told of is over."""
+    def put_piece(self, piece: Piece) -> None:
+        """A piece overtakes a stage nobody read: the wait that told of is over."""
         self._stage = None
-        unread = self._unread.setdefault(choice, _Unread())
-        unread.texts.append(text)
-        unread.token_ids.extend(token_ids)
-        self._token_ids.setdefault(choice, []).extend(token_ids)
-        unread.logprobs.extend(logprobs)
+        unread = self._unread.setdefault(piece.choice, _Unread())
+        unread.deltas.extend(piece.deltas)
+        unread.token_ids.extend(piece.token_ids)
+        unread.logprobs.extend(piece.logprobs)
+        self._token_ids.setdefault(piece.choice, []).extend(piece.token_ids)
         self._filled.set()
 
     def end(self, ending: Finished | CortexError) -> None:
@@ -70,16 +66,16 @@ class Mailbox:
             self._finished.append(ending)
         self._filled.set()
 
-    async def get(self) -> Stage | TextDelta | Finished:
+    async def get(self) -> Stage | Piece | Finished:
         """The next thing, waiting for it.
 
-        Raises the error that the request ended with, once the text before it has been read.
+        Raises the error that the request ended with, once the pieces before it have been read.
         """
         while True:
             await self._filled.wait()
             if self._unread:
-                return self._take_text()
-            if self._stage is not None:  # it came after the text
+                return self._take_piece()
+            if self._stage is not None:  # it came after the piece
                 stage, self._stage = self._stage, None
                 return stage
             if self._finished:
@@ -88,9 +84,7 @@ class Mailbox:
                 raise self._error
             self._filled.clear()
 
-    def _take_text(self) -> TextDelta:
+    def _take_piece(self) -> Piece:
         choice = next(iter(self._unread))
         unread = self._unread.pop(choice)
-        return TextDelta(
-            "".join(unread.texts), tuple(unread.token_ids), tuple(unread.logprobs), choice
-        )
+        return Piece(melted(unread.deltas), tuple(unread.token_ids), tuple(unread.logprobs), choice)

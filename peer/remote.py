@@ -24,13 +24,15 @@ from cortex.engine.types import (
     FinishReason,
     ImagePart,
     Message,
+    Piece,
     ScoredToken,
-    TextDelta,
     TextPart,
     TokenLogprob,
+    Tool,
     Usage,
 )
 
+from .chunks import ChunkReader
 from .errors import NoPeer, UnsupportedParameter, from_info
 from .progress import from_comment, split_hint
 from .types import ModelInfo
@@ -114,6 +116,7 @@ class StreamReader:
     def __init__(self) -> None:
         self._reasons: dict[int, FinishReason] = {}
         self._is_finished = False
+        self._choices: dict[int, ChunkReader] = {}
 
     def read_line(self, line: bytes) -> list[Event]:
         text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -134,12 +137,15 @@ class StreamReader:
         events: list[Event] = []
         for choice in chunk.get("choices", ()):
             index = int(choice.get("index", 0))
-            content = choice.get("delta", {}).get("content")
+            reader = self._choices.setdefault(index, ChunkReader())
+            deltas = reader.read(choice.get("delta", {}))
             logprobs = _read_logprobs(choice.get("logprobs"))
-            if content or logprobs:
-                events.append(TextDelta(content or "", (), logprobs, index))
             if choice.get("finish_reason") is not None:
-                self._reasons[index] = "length" if choice["finish_reason"] == "length" else "stop"
+                reason = "length" if choice["finish_reason"] == "length" else "stop"
+                self._reasons[index] = reason
+                deltas += reader.end(is_whole=reason == "stop")
+            if deltas or logprobs:
+                events.append(Piece(tuple(deltas), (), logprobs, index))
         if chunk.get("usage") and self._reasons:
             self._is_finished = True
             events += self._endings(_read_usage(chunk["usage"]))
@@ -183,6 +189,8 @@ def to_body(request: ChatRequest) -> dict[str, Any]:
         "top_logprobs": request.top_logprobs,
         "ignore_eos": request.ignore_eos or None,
         "min_tokens": request.min_tokens or None,
+        "tools": [_tool_body(tool) for tool in request.tools] or None,
+        "parallel_tool_calls": None if request.parallel_tool_calls else False,
     }
     return {name: value for name, value in body.items() if value is not None}
 
@@ -206,6 +214,15 @@ def _message_body(message: Message) -> dict[str, Any]:
             for call in message.tool_calls
         ]
     return body
+
+
+def _tool_body(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": json.loads(tool.parameters),
+    }
+    return {"type": "function", "function": function}
 
 
 def _part_body(part: TextPart | ImagePart) -> dict[str, Any]:
@@ -241,11 +258,13 @@ def _read_scored(plain: dict[str, Any]) -> ScoredToken:
 
 
 def _read_usage(plain: dict[str, Any]) -> Usage:
-    details: dict[str, Any] = plain.get("prompt_tokens_details") or {}
+    prompt: dict[str, Any] = plain.get("prompt_tokens_details") or {}
+    completion: dict[str, Any] = plain.get("completion_tokens_details") or {}
     return Usage(
         int(plain.get("prompt_tokens", 0)),
         int(plain.get("completion_tokens", 0)),
-        int(details.get("cached_tokens", 0)),
+        int(prompt.get("cached_tokens", 0)),
+        int(completion.get("reasoning_tokens", 0)),
     )
 
 

@@ -117,6 +117,14 @@ def chat(
         bool,
         typer.Option("--raw", envvar="CORTEX_RAW", help="Print the model's text and nothing else."),
     ] = False,
+    hide_reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--hide-reasoning",
+            envvar="CORTEX_HIDE_REASONING",
+            help="Do not show what the model thinks before it answers.",
+        ),
+    ] = False,
     peer: Peer = None,
     state_dir: StateDir = None,
     threads: Threads = None,
@@ -163,6 +171,7 @@ def chat(
         diagnostics=diagnostics,
         form="json" if as_json else "raw" if raw else "plain",
         seed=seed,
+        hides_reasoning=hide_reasoning,
     )
 
 

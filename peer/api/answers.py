@@ -6,31 +6,33 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import Event, Finished, TextDelta, TokenLogprob
+from cortex.engine.types import Delta, Event, Finished, Piece, TokenLogprob
+
+from ..deltas import melted
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One whole choice: everything that came, as one piece, and how it ended."""
 
-    whole: TextDelta
+    whole: Piece
     finished: Finished
 
 
 @dataclass(slots=True)
 class _Coming:
-    texts: list[str] = field(default_factory=list[str])
+    deltas: list[Delta] = field(default_factory=list[Delta])
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
 
-    def add(self, delta: TextDelta) -> None:
-        self.texts.append(delta.text)
-        self.token_ids.extend(delta.token_ids)
-        self.logprobs.extend(delta.logprobs)
+    def add(self, piece: Piece) -> None:
+        self.deltas.extend(piece.deltas)
+        self.token_ids.extend(piece.token_ids)
+        self.logprobs.extend(piece.logprobs)
 
     def finish(self, finished: Finished) -> Answer:
-        whole = TextDelta(
-            "".join(self.texts), tuple(self.token_ids), tuple(self.logprobs), finished.choice
+        whole = Piece(
+            melted(self.deltas), tuple(self.token_ids), tuple(self.logprobs), finished.choice
         )
         return Answer(whole, finished)
 
@@ -43,7 +45,7 @@ async def gather(events: AsyncGenerator[Event], num_answers: int, model: str) ->
     coming = [_Coming() for _ in range(num_answers)]
     answers: dict[int, Answer] = {}
     async for event in events:
-        if isinstance(event, TextDelta):
+        if isinstance(event, Piece):
             coming[event.choice].add(event)
         elif isinstance(event, Finished):
             answers[event.choice] = coming[event.choice].finish(event)

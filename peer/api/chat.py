@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cortex.engine.types import Event, Finished, TextDelta
+from cortex.engine.types import Event, Finished, Piece, ToolCallBegin
 
 from ..dialects import openai_reply as reply
 from ..dialects.openai import ParsedChat, parse_chat
@@ -72,18 +72,23 @@ async def _stream(
 ) -> web.StreamResponse:
     num_choices = parsed.request.num_choices
     tally = UsageTally(num_choices)
+    calling: set[int] = set()
+    tells_tokens = parsed.return_token_ids or parsed.request.top_logprobs is not None
 
-    def render(event: TextDelta | Finished) -> bytes:
-        if isinstance(event, Finished):
-            tally.add(event)
-            return sse.data(reply.finish_chunk(head, event.reason, event.choice))
-        return sse.data(reply.text_chunk(head, event))
+    def render(event: Piece | Finished) -> bytes:
+        if isinstance(event, Piece):
+            if any(isinstance(delta, ToolCallBegin) for delta in event.deltas):
+                calling.add(event.choice)
+            chunks = reply.piece_chunks(head, event, tells_tokens=tells_tokens)
+            return b"".join(map(sse.data, chunks))
+        tally.add(event)
+        has_calls = event.choice in calling
+        return sse.data(reply.finish_chunk(head, event.reason, event.choice, has_calls=has_calls))
 
     def close() -> bytes:
         return sse.data(reply.usage_chunk(head, tally.total)) if head.include_usage else b""
 
     opening = b"".join(sse.data(reply.role_chunk(head, index)) for index in range(num_choices))
-    tells_tokens = parsed.return_token_ids or parsed.request.top_logprobs is not None
     return await stream_reply(request, events, opening, render, close, tells_tokens=tells_tokens)
 
 

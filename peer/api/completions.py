@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cortex.engine.types import Event, Finished, TextDelta
+from cortex.engine.types import Event, Finished, Piece
 
 from ..dialects.openai_completions import ParsedCompletion, parse_completion
 from ..dialects.openai_completions_reply import CompletionReply
@@ -78,11 +78,11 @@ async def _stream(
     first = parsed.requests[0]
     reply, tally = CompletionReply(head), UsageTally(first.num_choices)
 
-    def render(event: TextDelta | Finished) -> bytes:
-        if isinstance(event, TextDelta):
+    def render(event: Piece | Finished) -> bytes:
+        if isinstance(event, Piece):
             return sse.data(reply.chunk(reply.piece(event)))
         tally.add(event)
-        end = TextDelta("", choice=event.choice)
+        end = Piece((), choice=event.choice)
         return sse.data(reply.chunk(reply.piece(end, event.reason)))
 
     def close() -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from cortex.engine.types import Accepted, Event, Finished, TextDelta
+from cortex.engine.types import Accepted, Event, Finished, Piece
 
 
 async def merged(
@@ -25,7 +25,7 @@ async def merged(
     early: list[Event] = []
     async with aclosing(_interleaved(requests)) as arrivals:
         async for place, event in arrivals:
-            if isinstance(event, TextDelta | Finished):
+            if isinstance(event, Piece | Finished):
                 event = replace(event, choice=place * num_choices + event.choice)
                 if len(accepted) < waiting_for:
                     early.append(event)

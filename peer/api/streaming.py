@@ -11,7 +11,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Accepted, Event, Finished, Stage, TextDelta
+from cortex.engine.types import Accepted, Event, Finished, Piece, Stage
 
 from ..progress import to_comment
 from . import sse
@@ -27,14 +27,14 @@ async def stream_reply(
     request: web.Request,
     events: AsyncGenerator[Event],
     opening: bytes,
-    render: Callable[[TextDelta | Finished], bytes],
+    render: Callable[[Piece | Finished], bytes],
     closing: Callable[[], bytes],
     *,
     tells_tokens: bool,
 ) -> web.StreamResponse:
     """`closing` is asked once all choices have ended, for what comes before the last mark.
 
-    With `tells_tokens` pieces without text are told of too.
+    With `tells_tokens` pieces that say nothing are told of too.
     """
     accepted = await _until_accepted(events)
     response = web.StreamResponse(headers=sse.HEADERS)
@@ -51,7 +51,7 @@ async def stream_reply(
                     case Stage():
                         last_wait = to_comment(event)
                         await write(sse.comment(last_wait))
-                    case TextDelta():
+                    case Piece():
                         pace.quiet_s, last_wait = _QUIET_AFTER_TEXT_S, "keep-alive"
                         await write(render(event))
                     case Finished():
@@ -73,11 +73,11 @@ async def audible(
 ) -> AsyncGenerator[Event]:
     """The events that a client hears of.
 
-    Tokens that make no whole character yet are none: they do not break a silence, unless the
+    Tokens that say nothing yet are none: they do not break a silence, unless the
     client wants to hear of tokens.
     """
     async for event in events:
-        is_empty = isinstance(event, TextDelta) and not event.text and not tells_tokens
+        is_empty = isinstance(event, Piece) and not event.deltas and not tells_tokens
         if not is_empty and not isinstance(event, Accepted):
             yield event
 

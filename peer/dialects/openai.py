@@ -17,6 +17,7 @@ from . import openai_sampling as wishes
 from .fields import Fields, parse_object, refuse
 from .openai_messages import read_messages
 from .openai_sampling import not_built
+from .openai_tools import read_tools
 
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _EFFORTS_WITHOUT_THINKING = ("none", "minimal")
@@ -49,7 +50,7 @@ def _read_chat(body: Fields, now_s: int, random_seed: int) -> ParsedChat:
     model = body.text("model")
     if not model:
         refuse("model", "required: the id of a model", "GET /v1/models lists them")
-    _refuse_what_isnot_built(body)
+    _refuse_what_is_not_built(body)
     stream = body.flag("stream")
     options = body.object("stream_options") if stream else None
     request = ChatRequest(
@@ -58,6 +59,7 @@ def _read_chat(body: Fields, now_s: int, random_seed: int) -> ParsedChat:
         seed=wishes.read_seed(body, random_seed),
         now_s=now_s,
         sampling=wishes.read_sampling(body),
+        tools=read_tools(body),
         max_tokens=wishes.read_max_tokens(body),
         stop=wishes.read_stop(body),
         template_kwargs=_read_template_kwargs(body),
@@ -67,6 +69,8 @@ def _read_chat(body: Fields, now_s: int, random_seed: int) -> ParsedChat:
         top_logprobs=_read_top_logprobs(body),
         ignore_eos=body.flag("ignore_eos"),
         min_tokens=wishes.read_min_tokens(body),
+        parallel_tool_calls=body.raw("parallel_tool_calls") is None
+        or body.flag("parallel_tool_calls"),
     )
     include_usage = options is not None and options.flag("include_usage")
     return ParsedChat(request, stream, include_usage, body.flag("return_token_ids"))
@@ -82,14 +86,7 @@ def _read_top_logprobs(body: Fields) -> int | None:
     return None
 
 
-def _refuse_what_isnot_built(body: Fields) -> None:
-    for name in ("tools", "functions"):
-        if body.items(name):
-            not_built(name, "tool calls are not built yet", f"leave {name} out")
-    if body.raw("tool_choice") not in (None, "auto", "none"):
-        refuse("tool_choice", "chooses a tool, but there are no tools")
-    if body.raw("function_call") not in (None, "auto", "none"):
-        refuse("function_call", "chooses a function, but there are no functions")
+def _refuse_what_is_not_built(body: Fields) -> None:
     _check_response_format(body)
     _check_modalities(body)
 

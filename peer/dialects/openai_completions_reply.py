@@ -10,8 +10,9 @@ import codecs
 from collections.abc import Sequence
 from typing import Any
 
-from cortex.engine.types import FinishReason, TextDelta, TokenLogprob, Usage
+from cortex.engine.types import FinishReason, Piece, TokenLogprob, Usage
 
+from ..deltas import said
 from .openai_reply import ReplyHead, render_usage
 
 
@@ -22,19 +23,19 @@ class CompletionReply:
         self._head = head
         self._places: dict[int, _Place] = {}
 
-    def piece(self, delta: TextDelta, reason: FinishReason | None = None) -> dict[str, Any]:
+    def piece(self, piece: Piece, reason: FinishReason | None = None) -> dict[str, Any]:
         """What came of one choice: an item of a whole reply's choices, or of a stream's."""
         choice: dict[str, Any] = {
-            "index": delta.choice,
-            "text": delta.text,
+            "index": piece.choice,
+            "text": said(piece.deltas).text,
             "logprobs": None,
             "finish_reason": reason,
         }
-        if delta.logprobs:
-            place = self._places.setdefault(delta.choice, _Place())
-            choice["logprobs"] = place.lists(delta.logprobs)
+        if piece.logprobs:
+            place = self._places.setdefault(piece.choice, _Place())
+            choice["logprobs"] = place.lists(piece.logprobs)
         if self._head.wants_token_ids:
-            choice["token_ids"] = list(delta.token_ids)
+            choice["token_ids"] = list(piece.token_ids)
         return choice
 
     def whole(self, choices: Sequence[dict[str, Any]], usage: Usage) -> dict[str, Any]:

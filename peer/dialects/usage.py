@@ -27,4 +27,5 @@ class UsageTally:
             cached_tokens=sum(
                 min(usage.cached_tokens for usage in usages) for usages in prompts.values()
             ),
+            reasoning_tokens=sum(usage.reasoning_tokens for usage in self._by_choice.values()),
         )

@@ -23,6 +23,8 @@ from cortex.engine.types import (
     ImagePart,
     ImageTokens,
     Message,
+    Piece,
+    ReasoningDelta,
     Stage,
     TextDelta,
     TextPart,
@@ -46,11 +48,14 @@ class Show:
         *,
         terminal: bool = False,
         pictures: tuple[ImagePart, ...] = (PICTURE,),
+        can_redraw: bool = False,
+        hides_reasoning: bool = False,
     ) -> None:
         self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
-        diagnostics = Diagnostics(self.stderr, can_redraw=terminal)
+        diagnostics = Diagnostics(self.stderr, can_redraw=can_redraw)
         progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
-        self.teller = Teller(Output(self.stdout), diagnostics, progress, form, pictures)
+        output = Output(self.stdout)
+        self.teller = Teller(output, diagnostics, progress, form, pictures, hides_reasoning)
         self._now_s = 0.0
 
     def clock(self) -> float:
@@ -70,12 +75,16 @@ def played(*events: Event | BaseException) -> Generator[Event]:
         yield event
 
 
+def said(text: str) -> Piece:
+    return Piece((TextDelta(text),))
+
+
 WHOLE: tuple[Event, ...] = (
     Stage("preparing"),
     Accepted(90, (ImageTokens(256, 128, 32),), 100),
     Stage("prefill", 10, 90, "tokens"),
-    TextDelta("It ", (1, 2)),
-    TextDelta("is.", (3, 4, 5)),
+    Piece((TextDelta("It "),), (1, 2)),
+    Piece((TextDelta("is."),), (3, 4, 5)),
     Finished("stop", Usage(90, 5, 64)),
 )
 
@@ -129,6 +138,48 @@ def test_figures_are_for_people_alone() -> None:
     assert show.stderr.getvalue().endswith(figures)
 
 
+THINKING: tuple[Event, ...] = (
+    *WHOLE[:3],
+    Piece((ReasoningDelta("hm\x1b[31m, "),), (1,)),
+    Piece((ReasoningDelta("well."), TextDelta("It ")), (2, 3)),
+    Piece((TextDelta("is."),), (4, 5)),
+    Finished("stop", Usage(90, 5, reasoning_tokens=2)),
+)
+
+
+@pytest.mark.parametrize("can_redraw", [False, True])
+def test_reasoning_is_shown_to_a_person_and_is_no_part_of_the_answer(can_redraw: bool) -> None:
+    show = Show(terminal=True, pictures=(), can_redraw=can_redraw)
+    answer = show.receive(*THINKING)
+    assert (answer.text, answer.reasoning) == ("It is.", "hm\x1b[31m, well.")
+    assert show.stdout.getvalue() == "It is.\n"
+    pieces = ("hm[31m, ", "well.")
+    shown = "".join(f"\x1b[2m{piece}\x1b[22m" if can_redraw else piece for piece in pieces)
+    told = show.stderr.getvalue()
+    assert f"{shown}\n\nhere" in told
+    assert "5 out, 2 thought" in told
+
+
+@pytest.mark.parametrize(
+    ("form", "terminal", "hidden"),
+    [("plain", False, False), ("plain", True, True), ("raw", True, False), ("json", True, False)],
+)
+def test_reasoning_is_not_shown_where_it_is_not_wanted(
+    form: Form, terminal: bool, hidden: bool
+) -> None:
+    show = Show(form, terminal=terminal, pictures=(), hides_reasoning=hidden)
+    show.receive(*THINKING)
+    assert "well." not in show.stderr.getvalue()
+    assert ("well." in show.stdout.getvalue()) == (form == "json")
+
+
+def test_reasoning_that_was_interrupted_ends_its_line() -> None:
+    show = Show(terminal=True, pictures=())
+    answer = show.receive(*THINKING[:4], KeyboardInterrupt())
+    assert (answer.text, answer.finish_reason) == ("", "cancelled")
+    assert "hm[31m, \n\nhere" in show.stderr.getvalue()
+
+
 def test_an_interrupt_ends_the_answer_with_what_had_come() -> None:
     show = Show("json")
     answer = show.receive(*WHOLE[:5], KeyboardInterrupt())
@@ -146,7 +197,7 @@ def test_an_interrupt_before_anything_came_is_no_answer() -> None:
 
 
 def test_counts_that_nobody_told_stay_unknown() -> None:
-    answer = Show().receive(TextDelta("over HTTP"), KeyboardInterrupt())
+    answer = Show().receive(said("over HTTP"), KeyboardInterrupt())
     assert answer.completion_tokens is None
     assert describe_answer(answer, "here") == "here   ttft 1.00 s   stopped"
 
@@ -156,7 +207,7 @@ def test_a_failure_is_raised_with_its_source_closed() -> None:
 
     def failing() -> Generator[Event]:
         try:
-            yield TextDelta("half")
+            yield said("half")
             raise EngineFailed("the engine died.")
         finally:
             closed.append(True)
@@ -170,7 +221,7 @@ def test_a_failure_is_raised_with_its_source_closed() -> None:
 
 def test_an_answer_that_ends_its_own_line_gets_no_other() -> None:
     show = Show()
-    show.receive(TextDelta("a line\n"), Finished("stop", Usage(1, 2)))
+    show.receive(said("a line\n"), Finished("stop", Usage(1, 2)))
     assert show.stdout.getvalue() == "a line\n"
 
 
@@ -183,11 +234,11 @@ def test_a_conversation_sends_all_its_turns_and_each_picture_once() -> None:
         Message("user", (PICTURE, TextPart("one"))),
     )
     assert (first.seed, first.now_s, first.max_tokens, first.sampling.temperature) == (1, 2, 9, 0.0)
-    conversation.keep(first, "uno")
+    conversation.keep(first, "uno", "hm")
     second = conversation.ask("two", model="m", seed=1, now_s=2)
     assert second.messages == (
         *first.messages,
-        Message("assistant", (TextPart("uno"),)),
+        Message("assistant", (TextPart("uno"),), reasoning="hm"),
         Message("user", (TextPart("two"),)),
     )
 

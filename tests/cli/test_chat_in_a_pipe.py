@@ -56,6 +56,8 @@ def test_json_is_one_object_with_every_field(
     assert told == {
         "schema": 1,
         "model": "fake",
+        "reasoning": "",
+        "reasoning_tokens": 0,
         "answer": "Es kostet 3 €.",
         "finish_reason": "stop",
         "completion_tokens": len("Es kostet 3 €.".encode()),

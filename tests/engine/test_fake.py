@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,15 @@ from cortex.engine.messages import (
 )
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import ChatRequest, ImagePart, Prompt, TextPart, Usage
+from cortex.engine.types import (
+    ChatRequest,
+    Delta,
+    ImagePart,
+    Prompt,
+    TextDelta,
+    TextPart,
+    Usage,
+)
 from cortex.engine.types import Message as Turn
 
 _DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
@@ -72,7 +80,11 @@ def play(answer: Answer) -> list[Made]:
 
 
 def text_of(made: Sequence[Made]) -> str:
-    return "".join(m.text for m in made)
+    return words(delta for m in made for delta in m.deltas)
+
+
+def words(deltas: Iterable[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
 
 
 def ids_of(made: Sequence[Made]) -> list[int]:
@@ -133,7 +145,7 @@ def test_script_is_played_by_the_turn_of_the_conversation() -> None:
 
 
 def test_pieces_never_hold_part_of_a_character() -> None:
-    pieces = [m.text for m in play(scripted(ask("a")))]
+    pieces = [words(m.deltas) for m in play(scripted(ask("a")))]
     assert "\U0001f642" in pieces
     assert not any("\ufffd" in piece for piece in pieces)
 
@@ -217,7 +229,7 @@ async def test_many_requests_share_each_step(bench: Bench) -> None:
     assert {p.request_id for p in steps[0]} == {"a", "b", "c"}
     for name in ("a", "b", "c"):
         mine = [p for step in steps for p in step if p.request_id == name]
-        assert "".join(p.text for p in mine) == _REPLIES[0]
+        assert "".join(words(p.deltas) for p in mine) == _REPLIES[0]
         assert mine[-1].usage == Usage(len(ask(name).token_ids), len(_REPLIES[0].encode()))
 
 

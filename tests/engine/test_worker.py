@@ -38,7 +38,7 @@ from cortex.engine.messages import (
 )
 from cortex.engine.runner import Runner
 from cortex.engine.serving import MAX_RUNNING
-from cortex.engine.types import Prompt, Sampling
+from cortex.engine.types import Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
 from cortex.engine.worker import Worker
 
@@ -128,7 +128,8 @@ def ids_of(parts: list[StepPart]) -> list[int]:
 
 
 def text_of(parts: list[StepPart]) -> str:
-    return "".join(part.text for part in parts)
+    deltas = (delta for part in parts for delta in part.deltas)
+    return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
 
 
 async def test_a_loaded_model_answers_with_the_golden_tokens(

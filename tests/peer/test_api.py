@@ -20,10 +20,12 @@ from cortex.engine.errors import CortexError, InvalidImage, ModelNotFound
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
+    Delta,
     Event,
     Finished,
     ImagePart,
     Message,
+    Piece,
     Stage,
     TextDelta,
     TextPart,
@@ -81,8 +83,12 @@ async def collect(events: AsyncGenerator[Event]) -> list[Event]:
         return [event async for event in events]
 
 
+def deltas_of(events: list[Event]) -> list[Delta]:
+    return [delta for event in events if isinstance(event, Piece) for delta in event.deltas]
+
+
 def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
+    return "".join(delta.text for delta in deltas_of(events) if isinstance(delta, TextDelta))
 
 
 async def test_official_client_gets_an_answer_with_usage(
@@ -470,7 +476,7 @@ async def test_closing_a_remote_answer_frees_the_peer(make_config: MakeConfig):
     async def first_text(backend: Backend) -> None:
         async with aclosing(backend.chat(ask())) as events:
             async for event in events:
-                if isinstance(event, TextDelta):
+                if isinstance(event, Piece):
                     return
 
     async with (

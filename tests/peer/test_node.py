@@ -19,7 +19,7 @@ from cortex.engine.types import (
     Event,
     ImagePart,
     Message,
-    TextDelta,
+    Piece,
     TextPart,
 )
 from cortex.peer import text_side
@@ -57,7 +57,7 @@ async def test_private_node_answers_all_the_same(make_config: MakeConfig):
         open_backend(make_config(), None, on_notice=lambda _: None) as backend,
         aclosing(backend.chat(ask())) as events,
     ):
-        await until(events, TextDelta)
+        await until(events, Piece)
 
 
 async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):

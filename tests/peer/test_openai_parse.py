@@ -17,7 +17,7 @@ from cortex.engine.errors import (
     UnsupportedContent,
 )
 from cortex.engine.frames import pack_value
-from cortex.engine.types import ImagePart, TextPart, ToolCall
+from cortex.engine.types import ImagePart, TextPart, Tool, ToolCall
 from cortex.peer.dialects.openai import ParsedChat, parse_chat
 from cortex.peer.errors import UnsupportedParameter
 from cortex.peer.remote import to_body
@@ -42,6 +42,10 @@ def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def image(url: str) -> list[dict[str, Any]]:
     return user({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
+
+
+def function(name: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **fields}}
 
 
 def test_plain_question_is_read_with_clock_and_seed_from_outside():
@@ -221,6 +225,17 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"min_tokens": -1}, "min_tokens"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": 5}, "tools"),
+        ({"tools": [5]}, "tools[0]"),
+        ({"tools": [{"type": "flying"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [function("")]}, "tools[0].function.name"),
+        ({"tools": [function("a>b")]}, "tools[0].function.name"),
+        ({"tools": [function("f", parameters=[])]}, "tools[0].function.parameters"),
+        ({"tools": [function("f")] * 1025}, "tools"),
+        ({"tools": [function("f")], "tool_choice": "perhaps"}, "tool_choice"),
+        ({"tools": [function("f")], "tool_choice": 5}, "tool_choice"),
+        ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
@@ -232,11 +247,38 @@ def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):
     assert error.param == param
 
 
+def test_tools_are_offered_as_they_were_sent():
+    parameters = {"type": "object", "properties": {"b": {}, "a": {"$ref": "#/$defs/x"}}}
+    tools = [
+        function("look-up.v2", description="Looks up", parameters=parameters, strict=True),
+        function("f", description=None),
+    ]
+    request = parse(tools=tools, tool_choice="auto").request
+    assert request.tools == (
+        Tool("look-up.v2", "Looks up", json.dumps(parameters, separators=(",", ":"))),
+        Tool("f"),
+    )
+    assert request.parallel_tool_calls
+
+
+def test_tools_reach_another_peer_as_they_are():
+    asked = parse(tools=[function("f", parameters={"b": 1, "a": []})], parallel_tool_calls=False)
+    assert not asked.request.parallel_tool_calls
+    again = parse_chat(json.dumps(to_body(asked.request)).encode(), now_s=7, random_seed=0)
+    assert again.request == asked.request
+
+
+def test_a_model_that_may_not_call_is_not_told_of_tools():
+    assert parse(tools=[function("f")], tool_choice="none").request.tools == ()
+
+
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"functions": [{"name": "f"}]},
+        {"tool_choice": "required", "tools": [function("f")]},
+        {"tool_choice": function("f"), "tools": [function("f")]},
+        {"tool_choice": {"type": "allowed_tools"}, "tools": [function("f")]},
         {"response_format": {"type": "json_object"}},
     ],
 )

@@ -11,13 +11,23 @@ import pytest
 from aiohttp import web
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import ChatRequest, Event, Finished, Message, TextDelta, TextPart, Usage
+from cortex.engine.types import (
+    ChatRequest,
+    Event,
+    Finished,
+    Message,
+    Piece,
+    TextDelta,
+    TextPart,
+    Usage,
+)
 from cortex.peer.api import sse
 from cortex.peer.dialects import openai_reply as reply
 from cortex.peer.remote import Patience, RemotePeer
 
 DEADLINE_S = 30
 HEAD = reply.ReplyHead("id", 0, "m", include_usage=True)
+SAID = reply.piece_chunks(HEAD, Piece((TextDelta("hi"),)), tells_tokens=False)
 QUESTION = ChatRequest("m", (Message("user", (TextPart("hello"),)),), seed=1, now_s=0)
 
 
@@ -50,20 +60,20 @@ async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
         await late.wait()
         response = web.StreamResponse(headers=sse.HEADERS)
         await response.prepare(request)
-        chunks = [reply.text_chunk(HEAD, TextDelta("hi")), reply.finish_chunk(HEAD, "stop")]
-        for chunk in (*chunks, reply.usage_chunk(HEAD, Usage(1, 1))):
+        finish = reply.finish_chunk(HEAD, "stop", has_calls=False)
+        for chunk in (*SAID, finish, reply.usage_chunk(HEAD, Usage(1, 1))):
             await response.write(sse.data(chunk))
         return response
 
     async with peer_that(answer_late, Patience(in_stream_s=0.2)) as peer:
-        assert await collect(peer) == [TextDelta("hi"), Finished("stop", Usage(1, 1))]
+        assert await collect(peer) == [Piece((TextDelta("hi"),)), Finished("stop", Usage(1, 1))]
 
 
 async def test_peer_that_falls_silent_in_its_stream_has_gone():
     async def fall_silent(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=sse.HEADERS)
         await response.prepare(request)
-        await response.write(sse.data(reply.text_chunk(HEAD, TextDelta("hi"))))
+        await response.write(sse.data(SAID[0]))
         await asyncio.Event().wait()
         return response
 

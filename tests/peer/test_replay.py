@@ -24,6 +24,7 @@ from cortex.engine.types import (
     Event,
     Finished,
     Message,
+    Piece,
     Stage,
     TextDelta,
     TextPart,
@@ -61,13 +62,14 @@ def ask(text: str, **changes: Any) -> ChatRequest:
 
 def whole(events: Sequence[Event], choice: int = 0) -> Whole:
     [finished] = [e for e in events if isinstance(e, Finished) and e.choice == choice]
-    deltas = [e for e in events if isinstance(e, TextDelta) and e.choice == choice]
+    pieces = [e for e in events if isinstance(e, Piece) and e.choice == choice]
+    texts = [d.text for piece in pieces for d in piece.deltas if isinstance(d, TextDelta)]
     return Whole(
-        "".join(delta.text for delta in deltas),
-        tuple(token_id for delta in deltas for token_id in delta.token_ids),
+        "".join(texts),
+        tuple(token_id for piece in pieces for token_id in piece.token_ids),
         finished.reason,
         finished.usage,
-        tuple(logprob for delta in deltas for logprob in delta.logprobs),
+        tuple(logprob for piece in pieces for logprob in piece.logprobs),
     )
 
 
@@ -91,7 +93,7 @@ async def answers(config: PeerConfig, children: Children, requests: list[ChatReq
 
 async def until_text(events: AsyncGenerator[Event]) -> None:
     async for event in events:
-        if isinstance(event, TextDelta):
+        if isinstance(event, Piece):
             return
 
 
@@ -139,7 +141,7 @@ async def test_client_sees_a_pause_and_what_is_waited_for(
 ):
     async with Node(make_config(), memory_children([9]).spawn) as node:
         events = await collect(node.chat(ask("a")))
-    first = next(n for n, event in enumerate(events) if isinstance(event, TextDelta))
+    first = next(n for n, event in enumerate(events) if isinstance(event, Piece))
     stages = [event.name for event in events[first:] if isinstance(event, Stage)]
     assert stages[:2] == ["starting", "loading"]
     assert stages[-1] == "prefill"

@@ -14,7 +14,16 @@ import pytest
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo, to_info
-from cortex.engine.types import Accepted, Event, Finished, ImageTokens, Stage, TextDelta, Usage
+from cortex.engine.types import (
+    Accepted,
+    Event,
+    Finished,
+    ImageTokens,
+    Piece,
+    Stage,
+    TextDelta,
+    Usage,
+)
 from cortex.peer import errors as peer_errors
 from cortex.peer.announcement import Announcement, announced, read_announcements
 from cortex.peer.api import sse
@@ -67,7 +76,7 @@ async def test_tokens_without_text_break_no_silence():
     async def tokens() -> AsyncGenerator[Event]:
         while True:
             await asyncio.sleep(0)
-            yield TextDelta("", (1,))
+            yield Piece((), (1,))
 
     async with (
         asyncio.timeout(10),
@@ -96,7 +105,7 @@ async def test_reader_who_stops_reading_counts_as_gone():
 def test_stream_without_its_end_is_an_error():
     reader = StreamReader()
     chunk = {"choices": [{"delta": {"content": "hi"}, "finish_reason": None}]}
-    assert reader.read_line(sse.data(chunk)) == [TextDelta("hi")]
+    assert reader.read_line(sse.data(chunk)) == [Piece((TextDelta("hi"),))]
     with pytest.raises(engine_errors.EngineFailed):
         reader.check_end()
 

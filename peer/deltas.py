@@ -1,0 +1,72 @@
+"""Deltas of an answer joined: neighbours into one, or all of them into what they say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cortex.engine.types import (
+    Delta,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallBegin,
+    ToolCallEnd,
+)
+
+_Said = ReasoningDelta | TextDelta | ToolCallArguments
+
+
+def melted(deltas: Iterable[Delta]) -> tuple[Delta, ...]:
+    """The same with neighbours joined that a client would join anyway."""
+    return tuple(
+        delta for key, run in itertools.groupby(deltas, _key) for delta in _melted_run(key, run)
+    )
+
+
+def _key(delta: Delta) -> tuple[type[Delta], int]:
+    return type(delta), getattr(delta, "index", 0)
+
+
+def _melted_run(key: tuple[type[Delta], int], run: Iterable[Delta]) -> tuple[Delta, ...]:
+    kind, index = key
+    deltas = tuple(run)
+    if len(deltas) == 1:
+        return deltas
+    text = "".join(delta.text for delta in deltas if isinstance(delta, _Said))
+    if kind is ToolCallArguments:
+        return (ToolCallArguments(index, text),)
+    if kind is ReasoningDelta:
+        return (ReasoningDelta(text),)
+    return (TextDelta(text),) if kind is TextDelta else deltas
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What deltas say together."""
+
+    reasoning: str
+    text: str
+    calls: tuple[ToolCall, ...]
+
+
+def said(deltas: Iterable[Delta]) -> Said:
+    reasoning: list[str] = []
+    text: list[str] = []
+    begun: list[tuple[ToolCallBegin, list[str]]] = []
+    for delta in deltas:
+        match delta:
+            case ReasoningDelta():
+                reasoning.append(delta.text)
+            case TextDelta():
+                text.append(delta.text)
+            case ToolCallBegin():
+                begun.append((delta, []))
+            case ToolCallArguments():
+                begun[-1][1].append(delta.text)
+            case ToolCallEnd():
+                pass
+    calls = (ToolCall(begin.id, begin.name, "".join(pieces)) for begin, pieces in begun)
+    return Said("".join(reasoning), "".join(text), tuple(calls))

@@ -1,0 +1,163 @@
+"""Tokens of an answer to what its client is told, and where it stops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.answer import AnswerText
+from cortex.engine.frames import pack_message, unpack_message
+from cortex.engine.messages import Step, StepPart
+from cortex.engine.tokenizer import Tokenizer
+from cortex.engine.types import (
+    Delta,
+    Prompt,
+    ReasoningDelta,
+    ReplyFormat,
+    Sampling,
+    TextDelta,
+    Tool,
+    ToolCallArguments,
+    ToolCallBegin,
+    ToolCallEnd,
+)
+
+_FOLDER = Path(__file__).parents[2] / "engine" / "assets" / "fake"
+_TOKENIZER = Tokenizer(_FOLDER / "tokenizer.json")
+_FORM = ReplyFormat("open", "json", (Tool("f"),))
+_CALL = '<tool_call>{"name": "f", "arguments": {"a": "x\u00e9"}}</tool_call>'
+_ANSWER = f"hm\n</think>\n\nLet me \U0001f642 look.\n{_CALL}\n{_CALL}\nDone."
+
+
+def prompt(*stop: str, form: ReplyFormat = _FORM, seed: int = 7) -> Prompt:
+    return Prompt((1, 2, 3), (), (), Sampling(seed), 1000, stop, (), reply=form)
+
+
+def say(asked: Prompt, text: str, *, is_cut: bool = False) -> tuple[list[Delta], AnswerText]:
+    return play(asked, _TOKENIZER.encode(text), (), is_cut=is_cut)
+
+
+def play(
+    asked: Prompt, token_ids: Sequence[int], resumed: Sequence[int], *, is_cut: bool = False
+) -> tuple[list[Delta], AnswerText]:
+    answer = AnswerText(_TOKENIZER, asked)
+    answer.resume(resumed)
+    deltas: list[Delta] = []
+    for token_id in token_ids:
+        if not answer.is_stopped:
+            deltas += answer.push(token_id)
+    return [*deltas, *answer.flush(is_cut=is_cut)], answer
+
+
+def words(deltas: Sequence[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+
+
+def thoughts(deltas: Sequence[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta))
+
+
+def begun(deltas: Sequence[Delta]) -> list[ToolCallBegin]:
+    return [delta for delta in deltas if isinstance(delta, ToolCallBegin)]
+
+
+def test_an_answer_is_told_in_its_parts() -> None:
+    deltas, answer = say(prompt(), _ANSWER)
+    assert thoughts(deltas) == "hm"
+    assert words(deltas) == "Let me \U0001f642 look.\nDone."
+    assert [(call.index, call.name) for call in begun(deltas)] == [(0, "f"), (1, "f")]
+    arguments = [d.text for d in deltas if isinstance(d, ToolCallArguments) and d.index == 1]
+    assert json.loads("".join(arguments)) == {"a": "x\u00e9"}
+    assert not answer.is_stopped
+
+
+@given(st.integers(0, 200), st.booleans())
+def test_an_answer_resumed_anywhere_goes_on_as_if_never_cut(cut: int, stops: bool) -> None:
+    asked = prompt("ook") if stops else prompt()
+    token_ids = _TOKENIZER.encode(_ANSWER)
+    cut %= len(token_ids) + 1
+    before = AnswerText(_TOKENIZER, asked)
+    told: list[Delta] = []
+    for token_id in token_ids[:cut]:
+        if not before.is_stopped:
+            told += before.push(token_id)
+    rest, resumed = play(asked, token_ids[cut:], token_ids[:cut])
+    whole, answer = play(asked, token_ids, ())
+    assert [*told, *rest] == whole
+    assert resumed.usage == answer.usage
+
+
+def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
+    _, answer = say(prompt(), "hm\n</think>\n\nYes.")
+    assert (answer.usage.reasoning_tokens, answer.usage.completion_tokens) == (4, 10)
+    may_open = replace(_FORM, reasoning="may_open")
+    _, answer = say(prompt(form=may_open), "<think>hm</think>Yes.")
+    assert answer.usage.reasoning_tokens == 4
+
+
+@pytest.mark.parametrize("stop", ["hm", '"a"', "name", "\n</think>", "x\u00e9"])
+def test_stop_strings_are_not_looked_for_in_reasoning_and_calls(stop: str) -> None:
+    deltas, answer = say(prompt(stop), _ANSWER)
+    unstopped = say(prompt(), _ANSWER)[0]
+    assert not answer.is_stopped
+    assert (words(deltas), thoughts(deltas)) == (words(unstopped), thoughts(unstopped))
+    assert len(begun(deltas)) == 2
+
+
+def test_a_stop_string_in_the_words_ends_the_answer() -> None:
+    deltas, answer = say(prompt("look"), _ANSWER)
+    assert (words(deltas), begun(deltas), answer.is_stopped) == ("Let me \U0001f642 ", [], True)
+
+
+def test_a_stop_string_does_not_reach_across_a_call() -> None:
+    text = f"</think>see ST{_CALL}OP now"
+    deltas, answer = say(prompt("STOP"), text)
+    assert (words(deltas), answer.is_stopped) == ("see STOP now", False)
+    assert isinstance(deltas[-1], TextDelta)
+
+
+def test_an_answer_that_takes_one_call_ends_with_it() -> None:
+    deltas, answer = say(prompt(form=replace(_FORM, takes_one_call=True)), _ANSWER)
+    assert answer.is_stopped
+    assert len(begun(deltas)) == 1
+    assert deltas[-1] == ToolCallEnd(0, is_whole=True)
+
+
+def test_a_call_cut_off_by_the_limit_is_not_whole() -> None:
+    deltas, _ = say(prompt(), '</think><tool_call>{"name": "f", "arguments": {"a": "x', is_cut=True)
+    assert deltas[-1] == ToolCallEnd(0, is_whole=False)
+
+
+def test_ids_of_calls_depend_on_the_request_and_their_place_alone() -> None:
+    ids = [call.id for call in begun(say(prompt(), _ANSWER)[0])]
+    assert ids == [call.id for call in begun(say(prompt(), "</think>" + _CALL + _CALL)[0])]
+    other_seed = [call.id for call in begun(say(prompt(seed=8), _ANSWER)[0])]
+    longer = replace(prompt(), token_ids=(1, 2, 3, 4))
+    next_turn = [call.id for call in begun(say(longer, _ANSWER)[0])]
+    assert len({*ids, *other_seed, *next_turn}) == 6
+    assert all(len(i) <= 64 and i.startswith("call_") for i in ids)
+
+
+def test_marks_that_a_tokenizer_flags_special_are_still_seen(tmp_path: Path) -> None:
+    plain = json.loads((_FOLDER / "tokenizer.json").read_text())
+    for token in plain["added_tokens"]:
+        token["special"] = True
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(plain))
+    tokenizer = Tokenizer(path)
+    answer = AnswerText(tokenizer, prompt())
+    deltas = [d for i in tokenizer.encode(_ANSWER + "<|im_end|>") for d in answer.push(i)]
+    assert (thoughts(deltas), len(begun(deltas))) == ("hm", 2)
+    assert "im_end" not in words(deltas)
+
+
+def test_deltas_survive_the_socket() -> None:
+    deltas, _ = say(prompt(), _ANSWER)
+    step = Step((StepPart("r", 1, (1, 2), tuple(deltas)),))
+    assert unpack_message(pack_message(step)[4:]) == step
