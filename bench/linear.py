@@ -93,7 +93,7 @@ class Measure:
             weights = copies(shape, DTYPES[dtype])
             packed = [packed_product(weight, None) for weight in weights]
             for num_rows in ROWS:
-                few = len(weights) if num_rows < _MANY_ROWS else max(2, len(weights) // 8)
+                few = len(weights) if num_rows < _MANY_ROWS else max(1, len(weights) // 8)
                 x = random(num_rows, shape[0]).to(DTYPES[dtype])
                 took = self._take(
                     {
@@ -153,16 +153,19 @@ def bits(dtype: str) -> Iterator[dict[str, Any]]:
 
 def classes(product: Product, x: torch.Tensor) -> list[list[int]]:
     """First and last row count of every class, and how many it has."""
-    found: list[tuple[torch.Tensor, list[int]]] = []
+    longest: list[torch.Tensor] = []
+    found: list[list[int]] = []
     for count in (*range(1, 66), *range(66, MOST_ROWS, 31), MOST_ROWS):
         y = product(x[:count])
-        for longest, counts in found:
-            if torch.equal(longest[: len(y)], y[: len(longest)]):
-                counts.append(count)
-                break
+        same = (i for i, other in enumerate(longest) if torch.equal(other, y[: len(other)]))
+        index = next(same, None)
+        if index is None:
+            longest.append(y)
+            found.append([count])
         else:
-            found.append((y, [count]))
-    return [[counts[0], counts[-1], len(counts)] for _, counts in found]
+            longest[index] = y
+            found[index].append(count)
+    return [[counts[0], counts[-1], len(counts)] for counts in found]
 
 
 def speeds(timings: Timings, weight: torch.Tensor, calls: int, rows: int) -> dict[str, Any]:

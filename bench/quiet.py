@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The system itself interrupts now and then, and briefly.
+_MOST_WAYS_GIVEN = 2
 _PAUSE_S = 0.05
 
 
@@ -40,7 +42,7 @@ def interleaved(
         for name, run in variants.items():
             while time.monotonic() < until_s:
                 took_s, gave_way = timed(run)
-                if not gave_way:
+                if gave_way <= _MOST_WAYS_GIVEN:
                     timings[name].kept_s.append(took_s)
                     break
                 timings[name].num_disturbed += 1
