@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -137,7 +138,9 @@ def compare(
                 _warm_up(started, amounts)
             except CannotRun as error:
                 case.skipped[engine.name] = str(error)
+                _say(f"{engine.name} skipped: {error}")
                 continue
+            _say(f"{engine.name} runs; {case.equal[engine.name]} of {num_checked()} tokens equal")
             pause(started.pid)
             running[engine.name] = started
         for number in range(amounts.rounds):
@@ -206,6 +209,11 @@ def _measure(case: Case, name: str, running: Running, number: int, amounts: Amou
         case.skipped[name] = f"in round {number + 1}: {error}"
     finally:
         pause(running.pid)
+
+
+def _say(text: str) -> None:
+    """What goes on, for whoever waits; the figures go to standard output."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _warm_up(running: Running, amounts: Amounts) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ from .base import CannotRun
 
 _POLL_S = 0.25
 _END_S = 20.0
-_LAST_LINES = 4
+_LAST_LINES = 3
+_LINE_CHARS = 160
+_NAMED = re.compile(r"\b\w*(?:Error|Exception): .*|\berror: .*")
 
 
 def run(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
@@ -154,10 +157,11 @@ def _answers(url: str) -> bool:
 
 
 def last_words(log: Path) -> str:
-    """The end of a log, on one line."""
+    """Why a program ended, from its log, on one line: the errors it names, else its last lines."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(line[:200] for line in lines[-_LAST_LINES:])
+    named = list(dict.fromkeys(found[0] for line in lines if (found := _NAMED.search(line))))
+    return " / ".join(line[:_LINE_CHARS] for line in (named or lines)[-_LAST_LINES:])

@@ -15,7 +15,7 @@ import pytest
 from bench.compare import Measured, decode_rate, equal_tokens, prefill_rate, ratios, table
 from bench.machine import read_kib, tree, tree_peak_bytes
 from bench.peers.base import CannotRun
-from bench.peers.process import end, pause, resume, run, started
+from bench.peers.process import end, last_words, pause, resume, run, started
 from bench.turns import NUM_TURNS, converse, describe, growth
 from cortex.peer.measure.timeline import Arrival, Timeline
 
@@ -127,6 +127,14 @@ def test_an_engine_is_paused_and_ended_with_what_it_started_in_other_sessions(
         assert comes_true(lambda: "T" not in (state(process.pid), state(child_pid)))
         end(process)
         assert comes_true(lambda: state(child_pid) in ("", "Z"))
+
+
+def test_of_a_long_log_the_errors_are_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("(pid 1) ModuleNotFoundError: No module named 'x'\n  at y\nsee the web\n")
+    assert last_words(log) == "ModuleNotFoundError: No module named 'x'"
+    log.write_text("started\n\nkilled\n")
+    assert last_words(log) == "started / killed"
 
 
 def test_a_step_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
