@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from cortex.engine.child import POISONED_EXIT_CODE
-from cortex.engine.types import ChatRequest, Event, Finished, Message, Stage, TextDelta, TextPart
+from cortex.engine.types import (
+    ChatRequest,
+    Event,
+    Finished,
+    Message,
+    Piece,
+    Stage,
+    TextDelta,
+    TextPart,
+)
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node
@@ -37,7 +46,13 @@ async def collect(events: AsyncGenerator[Event]) -> list[Event]:
 
 def whole(events: list[Event]) -> tuple[str, Event]:
     assert isinstance(events[-1], Finished)
-    return "".join(e.text for e in events if isinstance(e, TextDelta)), events[-1]
+    return "".join(
+        delta.text
+        for event in events
+        if isinstance(event, Piece)
+        for delta in event.deltas
+        if isinstance(delta, TextDelta)
+    ), events[-1]
 
 
 @pytest.mark.parametrize(
@@ -110,10 +125,10 @@ async def test_real_engine_killed_in_the_middle_of_an_answer_is_not_missed(
         async with aclosing(node.chat(request)) as answer:
             async for event in answer:
                 events.append(event)
-                if isinstance(event, TextDelta) and first_pid == node.health.engine.pid:
+                if isinstance(event, Piece) and first_pid == node.health.engine.pid:
                     os.kill(first_pid, signal.SIGKILL)
         assert whole(events) == expected
         assert node.health.engine.num_restarts == 1
-        texts = [n for n, event in enumerate(events) if isinstance(event, TextDelta)]
+        texts = [n for n, event in enumerate(events) if isinstance(event, Piece)]
         pause = events[texts[0] : texts[-1]]
         assert Stage("starting") in pause, "it was in the middle"
