@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..layers.attention import GroupedAttention
+from ..layers.elementwise import in_whole_vectors
 from ..layers.gated_delta import LinearState, causal_conv_silu, gated_delta_rule
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
@@ -60,11 +61,10 @@ class GatedDeltaNet(nn.Module):
         mixed, conv = causal_conv_silu(self.in_proj_qkv(x), weight, state.conv)
         q, k, v = mixed.tensor_split((self.key_size, 2 * self.key_size), dim=-1)
         z = _heads(self.in_proj_z(x), c.linear_value_heads)
-        beta = self.in_proj_b(x).sigmoid()
+        beta = in_whole_vectors(torch.sigmoid, self.in_proj_b(x))
         # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
-        g = -self.A_log.float().exp() * functional.softplus(
-            self.in_proj_a(x).float() + self.dt_bias.float()
-        )
+        step_size = self.in_proj_a(x).float() + self.dt_bias.float()
+        g = -self.A_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
         out, recurrent = gated_delta_rule(
             _heads(q, c.linear_key_heads),
             _heads(k, c.linear_key_heads),

@@ -66,7 +66,7 @@ def test_exported_weights_load_in_the_engine_and_compute_the_same(
         again = reloaded.logits(reloaded(reloaded.embed(ids), positions))
         before = trainee.model.logits(trainee.model(trainee.model.embed(ids), positions))
 
-    assert torch.equal(ours, again)
+    assert (ours - again).abs().max() < 1e-4  # packed layers and plain ones
     assert (ours - before).abs().max() < 0.2  # bfloat16 rounding, and nothing more
 
 
