@@ -36,7 +36,7 @@ class Teller:
 
     def waiting(self, stage: Stage) -> None:
         # A line that is drawn and erased would take half a line of the answer with it.
-        if not self.is_in_text:
+        if not self.is_in_text and not self._is_in_reasoning:
             self.progress.show(stage)
 
     def accepted(self, accepted: Accepted) -> None:

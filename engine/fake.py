@@ -48,9 +48,8 @@ from .types import Prompt, Stage
 class FakeConfig:
     """`replies` are played in turn, one per assistant turn; none means hashed answers.
 
-    `harm` is what befalls the process, if anything.
     A reply is what a model would write, marks and all: <think>, and <tool_call> with one JSON
-    object in it.
+    object in it. `harm` is what befalls the process, if anything.
     """
 
     replies: tuple[str, ...] = ()

@@ -26,7 +26,9 @@ class JsonCall:
         self._writer = writer
         self._take = self._take_head
         self._scan = json_text.JsonScan()
-        # All of the text while it may be refused, later the arguments so far.
+        # All of the text as it came, while it may be refused.
+        self._raw: list[str] = []
+        # The same mended, later the arguments so far.
         self._kept: list[str] = []
         self._num_kept = 0
 
@@ -35,13 +37,14 @@ class JsonCall:
 
     def end(self, *, is_cut: bool) -> str:
         if not self._writer.has_begun:
-            return "".join(self._kept)
+            return "".join(self._raw)
         if self._take == self._take_arguments:
             self._writer.end(is_whole=False)
         return ""
 
     def _take_head(self, text: str) -> Over | None:
         mended, rest = self._scan.push(text)
+        self._raw.append(text[: len(text) - len(rest or "")])
         self._kept.append(mended)
         if self._num_kept <= _MAX_HEAD_CHARS:
             so_far = "".join(self._kept)
@@ -53,6 +56,7 @@ class JsonCall:
         return None if rest is None else self._told_whole(rest)
 
     def _begin(self, name: str, arguments: str) -> Over | None:
+        self._raw.clear()
         self._kept.clear()
         self._scan = json_text.JsonScan()
         self._writer.begin(name)
@@ -91,10 +95,9 @@ class JsonCall:
         return Over(rest) if rest else None
 
     def _told_whole(self, rest: str) -> Over | None:
-        text = "".join(self._kept)
-        call = _read(text)
+        call = _read("".join(self._kept))
         if call is None:
-            return Over(rest, refused=text)
+            return Over(rest, refused="".join(self._raw))
         name, arguments = call
         self._writer.begin(name)
         self._writer.arguments(arguments)

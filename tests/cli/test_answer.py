@@ -48,11 +48,12 @@ class Show:
         *,
         terminal: bool = False,
         pictures: tuple[ImagePart, ...] = (PICTURE,),
-        can_redraw: bool = False,
+        can_redraw: bool | None = None,
         hides_reasoning: bool = False,
     ) -> None:
         self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
-        diagnostics = Diagnostics(self.stderr, can_redraw=can_redraw)
+        redraws = terminal if can_redraw is None else can_redraw
+        diagnostics = Diagnostics(self.stderr, can_redraw=redraws)
         progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
         output = Output(self.stdout)
         self.teller = Teller(output, diagnostics, progress, form, pictures, hides_reasoning)
@@ -101,6 +102,9 @@ def test_an_answer_is_shown_as_it_comes_and_measured() -> None:
 def test_a_wait_in_the_middle_of_an_answer_takes_nothing_of_it_off_the_screen() -> None:
     show = Show(terminal=True)
     teller = show.teller
+    teller.reasoning("hm")
+    teller.waiting(Stage("starting"))
+    assert show.stderr.getvalue() == "\x1b[2mhm\x1b[22m"
     teller.text("It ")
     before = show.stderr.getvalue()
     teller.waiting(Stage("starting"))
@@ -177,7 +181,7 @@ def test_reasoning_that_was_interrupted_ends_its_line() -> None:
     show = Show(terminal=True, pictures=())
     answer = show.receive(*THINKING[:4], KeyboardInterrupt())
     assert (answer.text, answer.finish_reason) == ("", "cancelled")
-    assert "hm[31m, \n\nhere" in show.stderr.getvalue()
+    assert "hm[31m, \x1b[22m\n\nhere" in show.stderr.getvalue()
 
 
 def test_an_interrupt_ends_the_answer_with_what_had_come() -> None:

@@ -22,6 +22,7 @@ from cortex.engine.types import (
     ReplyFormat,
     Sampling,
     TextDelta,
+    TokenScores,
     Tool,
     ToolCallArguments,
     ToolCallBegin,
@@ -99,6 +100,16 @@ def test_reasoning_tokens_are_counted_with_the_mark_that_ends_them() -> None:
     may_open = replace(_FORM, reasoning="may_open")
     _, answer = say(prompt(form=may_open), "<think>hm</think>Yes.")
     assert answer.usage.reasoning_tokens == 4
+
+
+def test_log_probabilities_are_told_of_words_alone() -> None:
+    answer = AnswerText(_TOKENIZER, prompt())
+    told = b""
+    for token_id in _TOKENIZER.encode(f"hm</think>Yes.{_CALL}"):
+        answer.push(token_id)
+        for entry in answer.spell(token_id, TokenScores(-0.5, ())):
+            told += entry.token.data
+    assert told == b"Yes."
 
 
 @pytest.mark.parametrize("stop", ["hm", '"a"', "name", "\n</think>", "x\u00e9"])

@@ -26,12 +26,13 @@ from cortex.engine.types import (
     Message,
     Piece,
     Stage,
-    TextDelta,
     TextPart,
     TokenLogprob,
+    Tool,
     Usage,
 )
 from cortex.peer.config import PeerConfig
+from cortex.peer.deltas import Said, said
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node
 
@@ -47,7 +48,7 @@ REPLIES = ("Grüße 🎉 STO → STOP? ST", "naïve 語 STOSTO €uro")
 class Whole:
     """One answer as its client has it."""
 
-    text: str
+    said: Said
     token_ids: tuple[int, ...]
     reason: str
     usage: Usage
@@ -63,9 +64,8 @@ def ask(text: str, **changes: Any) -> ChatRequest:
 def whole(events: Sequence[Event], choice: int = 0) -> Whole:
     [finished] = [e for e in events if isinstance(e, Finished) and e.choice == choice]
     pieces = [e for e in events if isinstance(e, Piece) and e.choice == choice]
-    texts = [d.text for piece in pieces for d in piece.deltas if isinstance(d, TextDelta)]
     return Whole(
-        "".join(texts),
+        said(delta for piece in pieces for delta in piece.deltas),
         tuple(token_id for piece in pieces for token_id in piece.token_ids),
         finished.reason,
         finished.usage,
@@ -131,9 +131,22 @@ def test_answer_is_the_same_whenever_its_engine_dies(
         restless = memory_children(lives, fake=fake)
         expected = await answers(make_config(), calm, requests)
         assert await answers(make_config(), restless, requests) == expected
-        assert len(expected[0].text) > 5
+        assert len(expected[0].said.text) > 5
 
     asyncio.run(play())
+
+
+async def test_reasoning_and_calls_go_on_where_they_were_with_the_same_ids(
+    make_config: MakeConfig, memory_children: Children
+):
+    call = '<tool_call>{"name": "f", "arguments": {"a": "€"}}</tool_call>'
+    fake = FakeConfig((f"<think>hm</think>So:\n{call}\n{call}",))
+    request = ask("a", tools=(Tool("f"),), max_tokens=200)
+    [expected] = await answers(make_config(), memory_children(fake=fake), [request])
+    assert [len(expected.said.calls), expected.said.reasoning] == [2, "hm"]
+    for num_tokens in range(0, expected.usage.completion_tokens, 3):
+        children = memory_children([3 + 1 + num_tokens], fake=fake)
+        assert await answers(make_config(), children, [request]) == [expected]
 
 
 async def test_client_sees_a_pause_and_what_is_waited_for(

@@ -373,6 +373,7 @@ def test_without_marks_to_look_for_nothing_is_changed(parse: Parse, answer: str)
 
 
 @given(_ANSWERS)
+@example('<tool_call>{"\n"}')
 def test_no_letter_is_lost(parse: Parse, answer: str) -> None:
     """Whatever becomes of an answer, the words that stand in it come out somewhere."""
     deltas = parse(JSON, answer)
