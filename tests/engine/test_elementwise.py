@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,9 +17,8 @@ from cortex.engine.layers.elementwise import in_whole_vectors
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 40), width=st.integers(1, 70), seed=st.integers(0, 1000))
 def test_a_row_has_the_same_bits_however_many_there_are(
-    function: object, rows: int, width: int, seed: int
+    function: Callable[[torch.Tensor], torch.Tensor], rows: int, width: int, seed: int
 ) -> None:
-    assert callable(function)
     x = torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)) * 4
 
     together = in_whole_vectors(function, x)
