@@ -8,6 +8,7 @@ It knows nothing of tokenizers, templates or sampling.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -42,7 +43,8 @@ class GatedDeltaNet(nn.Module):
         self.in_proj_b = nn.Linear(hidden, heads, bias=False)
         self.in_proj_a = nn.Linear(hidden, heads, bias=False)
         self.conv1d = nn.Conv1d(channels, channels, config.conv_kernel, groups=channels, bias=False)
-        self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
+        # Decay rates from 1 to 16, evenly by their logarithm.
+        self.A_log = nn.Parameter(torch.empty(heads).uniform_(0, math.log(16)))
         self.dt_bias = nn.Parameter(torch.ones(heads))
         self.norm = GatedRMSNorm(config.linear_value_dim, config.rms_norm_eps)
         self.out_proj = nn.Linear(self.value_size, hidden, bias=False)

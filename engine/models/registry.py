@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
 from ..kernels.linear import LinearPacker
@@ -58,7 +60,7 @@ def load_model(
     raw = read_json_object(path)
     architecture = _architecture(raw.get("model_type"), path)
     config = architecture.parse_config(raw, str(path))
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         model = architecture.build(config)
     names = architecture.weight_names(config)
     weight_bytes = load_weights(model, model_dir, names, dtype, device, on_progress)
@@ -72,6 +74,25 @@ def _context_tokens(raw: Mapping[str, Any]) -> int | None:
     inner: Mapping[str, Any] = raw.get("text_config") or {}
     tokens = inner.get("max_position_embeddings") or raw.get("max_position_embeddings")
     return tokens if isinstance(tokens, int) and tokens > 0 else None
+
+
+_DRAWS = (init.normal_, init.uniform_, init.kaiming_uniform_, torch.Tensor.uniform_)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Modules are made without drawing first weights, which nobody would see.
+
+    On the meta device drawing them is not free either: torch imports its compiler to do it, which
+    takes longer than to load a small model.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        named: dict[str, Any] = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _pack(model: ServableModel, packer: LinearPacker) -> int:

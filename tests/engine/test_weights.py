@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,15 @@ def test_on_the_cpu_every_linear_layer_is_packed_and_a_tied_head_counts_twice(
     assert loaded.weight_bytes == 4 * sum(t.numel() for t in stored.values()) + embedding.nbytes
     hidden = torch.randn(3, embedding.shape[1], generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.logits(hidden), hidden @ embedding.T)
+
+
+def test_loading_a_model_does_not_import_torchs_compiler(golden: Path) -> None:
+    script = (
+        "import sys, torch; from pathlib import Path;"
+        "from cortex.engine.models.registry import load_model;"
+        "load_model(Path(sys.argv[1]), torch.float32, torch.device('cpu'));"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(golden / "qwen3_5")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert said.stdout == "False\n"
