@@ -15,6 +15,11 @@ import platformdirs
 
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
+# What engine processes inherit unless somebody has set it: how long GNU OpenMP's threads spin while
+# they wait for each other. Beside another busy process the library's own default made a step thirty
+# times slower (bench/results/spinning-cpu.json).
+_SPINNING = ("GOMP_SPINCOUNT", "5000")
+
 
 @dataclass(slots=True)
 class Invocation:
@@ -46,6 +51,7 @@ class EngineWishes:
 
 def this_invocation() -> Invocation:
     """The one that this process is."""
+    os.environ.setdefault(*_SPINNING)
     return read_environment(os.environ)
 
 

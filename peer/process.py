@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,10 +11,6 @@ from typing import Protocol
 
 # A killed process that does not end is stuck in a driver's call: nobody can wait for that.
 _KILL_S = 10.0
-# How long GNU OpenMP's threads spin while they wait for each other. Beside another busy process the
-# library's own default made a step thirty times slower (bench/results/spinning-cpu.json). What
-# somebody has set wins.
-_CHILD_ENVIRONMENT = {"GOMP_SPINCOUNT": "5000"}
 
 
 class Process(Protocol):
@@ -57,7 +52,6 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
                 stdout=asyncio.subprocess.DEVNULL,
                 # Out of reach of the terminal's ctrl-c, which is ours: the socket ends a child.
                 start_new_session=True,
-                env=_CHILD_ENVIRONMENT | os.environ,
             )
         except BaseException:
             writer.close()
