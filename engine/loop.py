@@ -23,6 +23,7 @@ from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
 from .generation import choice_sampling
+from .heap import give_freed_memory_back
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .messages import (
     Cancel,
@@ -174,9 +175,10 @@ class DeviceLoop:
         service = self._services.pop(job.model_id, None)
         if service is not None:
             self._emit(*service.fail_all(EngineFailed(f"model {job.model_id} was unloaded.")))
-            del self._weight_bytes[job.model_id]
+            del self._weight_bytes[job.model_id], service
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        give_freed_memory_back()
         self._emit(Unloaded(job.job_id, job.model_id))
 
     def _start(self, job: Generate) -> None:

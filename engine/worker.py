@@ -22,6 +22,7 @@ from .child import Send, run_child
 from .cores import usable_cores
 from .errors import CortexError, DevicePoisoned, EngineFailed
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
+from .heap import keep_freed_memory
 from .loop import DeviceLoop
 from .messages import (
     Alive,
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
     args = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
     device = torch.device(args.device)
     code = 0

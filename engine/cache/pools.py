@@ -159,7 +159,14 @@ class PooledMemory:
     def keep_linear_state(self, layer: int, state: LinearState) -> None:
         kept = self._pools.states[layer]
         kept.conv[self._slots] = state.conv
-        kept.recurrent[self._slots] = state.recurrent
+        if not self._is_kept(kept.recurrent, state.recurrent):
+            kept.recurrent[self._slots] = state.recurrent
+
+    def _is_kept(self, kept: torch.Tensor, new: torch.Tensor) -> bool:
+        """Whether it was written in place: where slots follow on, a step is given a view."""
+        if not isinstance(self._slots, slice):
+            return False
+        return kept[self._slots].data_ptr() == new.data_ptr()
 
 
 def _slots(slots: list[int], device: torch.device) -> slice | torch.Tensor:

@@ -3,7 +3,7 @@
 State S [batch, value heads, key dim, value dim] in float32; per token, with k and q normalised and
 q scaled:   S = exp(g) S;   u = beta (v - k^T S);   S = S + k u^T;   o = q^T S.
 Two forms of the same mathematics: chunks with a triangular solve for prefill, one step for decode.
-All of it is functional, float32 inside, and safe for autograd.
+Float32 inside. Chunks are functional and safe for autograd; the step writes its state in place.
 """
 
 from __future__ import annotations
@@ -85,11 +85,16 @@ def _step(
     beta: torch.Tensor,
     state: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token: q, k, v [batch, heads, 1, dim]."""
-    state = state * g.exp()[..., None]
+    """One token: q, k, v [batch, heads, 1, dim]. The state, large and read at every token, is
+    overwritten; what q reads of the new one is reckoned from the old.
+    """
+    batch, heads, _, key_dim = k.shape
+    state.mul_(g.exp()[..., None])
     u = beta[..., None] * (v - k @ state)  # [batch, heads, 1, value dim]
-    state = state + k.transpose(-1, -2) @ u
-    return q @ state, state
+    out = q @ state + (q * k).sum(dim=-1, keepdim=True) * u
+    each = state.view(batch * heads, key_dim, -1)
+    each.baddbmm_(k.reshape(batch * heads, key_dim, 1), u.reshape(batch * heads, 1, -1))
+    return out, state
 
 
 def _chunks(
@@ -109,8 +114,9 @@ def _chunks(
     pad = -tokens % size
 
     def cut(x: torch.Tensor) -> torch.Tensor:  # [batch, heads, chunks, size, ...]
-        padded = functional.pad(x, (0, 0, 0, pad) if x.ndim == 4 else (0, pad))
-        return padded.reshape(*x.shape[:2], -1, size, *x.shape[3:])
+        if pad:
+            x = functional.pad(x, (0, 0, 0, pad) if x.ndim == 4 else (0, pad))
+        return x.reshape(*x.shape[:2], -1, size, *x.shape[3:])
 
     q, k, v, g, beta = cut(q), cut(k), cut(v), cut(g), cut(beta)
 
@@ -123,13 +129,14 @@ def _chunks(
 
     k_beta, v_beta = k * beta[..., None], v * beta[..., None]
     within = ((k_beta @ k.transpose(-1, -2)) * decay).tril(-1)
-    # (I + within) [U | W] = [v_beta | k_beta exp(G)], by forward substitution.
-    right = torch.cat((v_beta, k_beta * from_start), dim=-1)
-    solved = cast(
+    # (I + within) [U | W] = [v_beta | k_beta exp(G)]: forward substitution for the unit vectors,
+    # and products for the rest.
+    unit = torch.eye(size, dtype=q.dtype, device=q.device).expand_as(within)
+    solver = cast(
         torch.Tensor,
-        torch.linalg.solve_triangular(within, right, upper=False, unitriangular=True),
+        torch.linalg.solve_triangular(within, unit, upper=False, unitriangular=True),
     )
-    u, w = solved[..., : v.shape[-1]], solved[..., v.shape[-1] :]
+    u, w = solver @ v_beta, solver @ (k_beta * from_start)
 
     scores = (q @ k.transpose(-1, -2)) * decay
     q_decayed = q * from_start

@@ -64,9 +64,10 @@ def _delta_checks(t: dict[str, torch.Tensor]) -> list[Check]:
     """The whole sequence in chunks, and again one token at a time."""
     start = t.get("initial_state", torch.zeros_like(t["final_state"]))
     q, k, v, g, beta = (t[name] for name in ("q", "k", "v", "g", "beta"))
-    out, state = gated_delta_rule(q, k, v, g, beta, start)
+    # A copy each: a step writes its state in place.
+    out, state = gated_delta_rule(q, k, v, g, beta, start.clone())
     steps: list[torch.Tensor] = []
-    step_state = start
+    step_state = start.clone()
     for n in range(q.shape[1]):
         at = slice(n, n + 1)
         one, step_state = gated_delta_rule(
