@@ -13,11 +13,14 @@ from torch import nn
 
 from ..attention.dense import causal_attention
 from ..models.memory import AttentionShape, StepMemory
+from .projections import SideBySide
 from .rotary import rotate
 
 
-class GroupedAttention(nn.Module):
+class GroupedAttention(SideBySide):
     """Query heads in groups, each group sharing one head of keys and values."""
+
+    names = ("q_proj", "k_proj", "v_proj")
 
     def __init__(
         self,
@@ -53,11 +56,11 @@ class GroupedAttention(nn.Module):
         """x [batch, tokens, hidden]; cos, sin [batch, tokens, 1, rotary dim]; like x."""
         head_dim = self.head_dim
         gate: torch.Tensor | None = None
-        q = self.q_proj(x).unflatten(-1, (-1, head_dim * (1 + self.has_gate)))
+        q, k, v = self.project(x)
+        q = _heads(q, head_dim * (1 + self.has_gate))
         if self.has_gate:
             q, gate = q.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
-        k = self.k_proj(x).unflatten(-1, (-1, head_dim))
-        v = self.v_proj(x).unflatten(-1, (-1, head_dim))
+        k, v = _heads(k, head_dim), _heads(v, head_dim)
         q = rotate(self.q_norm(q), cos, sin)
         k = rotate(self.k_norm(k), cos, sin)
         if memory is None:
@@ -67,3 +70,8 @@ class GroupedAttention(nn.Module):
         if gate is not None:
             out = out * gate.sigmoid()
         return self.o_proj(out.flatten(-2))
+
+
+def _heads(x: torch.Tensor, size: int) -> torch.Tensor:
+    """[..., heads * size] to [..., heads, size]."""
+    return x.view(*x.shape[:-1], -1, size)

@@ -20,8 +20,11 @@ def in_whole_vectors(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
 ) -> torch.Tensor:
     """function(x), a function of each value alone; like x."""
+    if x.device.type != "cpu":
+        return function(x)
+    x = x.contiguous()  # between rows that lie apart there are ends of rows, too
     missing = -x.numel() % _VECTOR_VALUES
-    if not missing or x.device.type != "cpu":
+    if not missing:
         return function(x)
     padded = functional.pad(x.reshape(-1), (0, missing))
     return function(padded)[: x.numel()].view(x.shape)

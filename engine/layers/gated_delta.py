@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 CHUNK_TOKENS = 64
@@ -45,6 +46,19 @@ def causal_conv_silu(
     for j in range(1, kernel):
         y = y + window[:, j : j + tokens] * weight[:, j]
     return functional.silu(y), window[:, tokens:]
+
+
+class ShortConvolution(nn.Module):
+    """The convolution with its weight [channels, 1, kernel], named and drawn as nn.Conv1d's."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        bound = kernel**-0.5
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel).uniform_(-bound, bound))
+
+    def forward(self, x: torch.Tensor, previous: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See causal_conv_silu."""
+        return causal_conv_silu(x, self.weight.squeeze(1), previous)
 
 
 def gated_delta_rule(

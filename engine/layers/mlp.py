@@ -6,9 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .projections import SideBySide
 
-class SwiGLU(nn.Module):
+
+class SwiGLU(SideBySide):
     """down(silu(gate(x)) * up(x)), no biases."""
+
+    names = ("gate_proj", "up_proj")
 
     def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()
@@ -17,4 +21,5 @@ class SwiGLU(nn.Module):
         self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.project(x)
+        return self.down_proj(functional.silu(gate) * up)

@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from ..layers.attention import GroupedAttention
 from ..layers.elementwise import in_whole_vectors
-from ..layers.gated_delta import LinearState, causal_conv_silu, gated_delta_rule
+from ..layers.gated_delta import LinearState, ShortConvolution, gated_delta_rule
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
+from ..layers.projections import SideBySide
 from ..layers.rotary import cos_sin, inverse_frequencies
 from ..weights import WeightNames
 from .base import Architecture, ModelShape, ServableModel, VisionShape
@@ -28,8 +29,10 @@ from .qwen3_5_config import Qwen35Config, TextConfig, parse_config
 from .qwen3_5_vision import VisionTower
 
 
-class GatedDeltaNet(nn.Module):
+class GatedDeltaNet(SideBySide):
     """The linear-attention mixer. State in, state out; no positions."""
+
+    names = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class GatedDeltaNet(nn.Module):
         self.in_proj_z = nn.Linear(hidden, self.value_size, bias=False)
         self.in_proj_b = nn.Linear(hidden, heads, bias=False)
         self.in_proj_a = nn.Linear(hidden, heads, bias=False)
-        self.conv1d = nn.Conv1d(channels, channels, config.conv_kernel, groups=channels, bias=False)
+        self.conv1d = ShortConvolution(channels, config.conv_kernel)
         # Decay rates from 1 to 16, evenly by their logarithm.
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(0, math.log(16)))
         self.dt_bias = nn.Parameter(torch.ones(heads))
@@ -59,13 +62,13 @@ class GatedDeltaNet(nn.Module):
 
     def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
         c = self.config
-        weight = self.conv1d.weight.squeeze(1)
-        mixed, conv = causal_conv_silu(self.in_proj_qkv(x), weight, state.conv)
+        qkv, z, b, a = self.project(x)
+        mixed, conv = self.conv1d(qkv, state.conv)
         q, k, v = mixed.tensor_split((self.key_size, 2 * self.key_size), dim=-1)
-        z = _heads(self.in_proj_z(x), c.linear_value_heads)
-        beta = in_whole_vectors(torch.sigmoid, self.in_proj_b(x))
+        z = _heads(z, c.linear_value_heads)
+        beta = in_whole_vectors(torch.sigmoid, b)
         # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
-        step_size = self.in_proj_a(x).float() + self.dt_bias.float()
+        step_size = a.float() + self.dt_bias.float()
         g = -self.A_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
         out, recurrent = gated_delta_rule(
             _heads(q, c.linear_key_heads),

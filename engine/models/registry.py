@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
 from ..kernels.linear import LinearPacker
+from ..layers.projections import SideBySide
 from ..model_files import read_json_object
 from ..weights import OnProgress, load_weights
 from .base import Architecture, ServableModel
@@ -101,6 +102,9 @@ def _pack(model: ServableModel, packer: LinearPacker) -> int:
     A tied head is packed beside the embedding, whose rows are still looked up: it is read whole for
     every token, and packed it is read at twice the speed.
     """
+    for module in list(model.modules()):
+        if isinstance(module, SideBySide):
+            module.join(packer.packed)
     packer.replace_linears(model)
     if model.lm_head is not None:
         return 0

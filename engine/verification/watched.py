@@ -23,8 +23,7 @@ _OUTPUTS = {
     r"visual\.merger": "vision.merged",
 }
 _INPUTS = {r"\w+\.layers\.0": "hidden.embed", r"visual\.blocks\.0": "vision.blocks_in"}
-# The short convolution is no module of its own: what goes in comes out of this.
-_CONV_INPUTS = {r"\w+\.layers\.(\d+)\.linear_attn\.in_proj_qkv": "state.layer.{}.conv"}
+_CONV_INPUTS = {r"\w+\.layers\.(\d+)\.linear_attn\.conv1d": "state.layer.{}.conv"}
 _CONV_COLUMNS = 4
 
 Shape = Callable[[torch.Tensor], torch.Tensor]
@@ -41,29 +40,30 @@ class Watched:
     def __enter__(self) -> dict[str, torch.Tensor]:
         for name, module in self._modules.items():
             if found := _name_in(_INPUTS, name):
-                self._handles.append(module.register_forward_pre_hook(self._input_hook(found)))
+                hook = self._input_hook(found, _unbatched)
+                self._handles.append(module.register_forward_pre_hook(hook))
             if found := _name_in(_OUTPUTS, name):
-                hook = self._output_hook(found, _unbatched)
+                hook = self._output_hook(found)
                 self._handles.append(module.register_forward_hook(hook))
             if found := _name_in(_CONV_INPUTS, name):
-                hook = self._output_hook(found, _last_columns)
-                self._handles.append(module.register_forward_hook(hook))
+                hook = self._input_hook(found, _last_columns)
+                self._handles.append(module.register_forward_pre_hook(hook))
         return self._seen
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
 
-    def _input_hook(self, name: str) -> Callable[..., None]:
+    def _input_hook(self, name: str, shaped: Shape) -> Callable[..., None]:
         def keep(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
-            self._seen[name] = _unbatched(inputs[0])
+            self._seen[name] = shaped(inputs[0])
 
         return keep
 
-    def _output_hook(self, name: str, shaped: Shape) -> Callable[..., None]:
+    def _output_hook(self, name: str) -> Callable[..., None]:
         def keep(_module: object, _inputs: object, output: Any) -> None:
             first = cast(torch.Tensor, output[0] if isinstance(output, tuple) else output)
-            self._seen[name] = shaped(first)
+            self._seen[name] = _unbatched(first)
 
         return keep
 
