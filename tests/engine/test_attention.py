@@ -1,0 +1,53 @@
+"""Attention by any of its ways is the sum that the formula says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex.engine.attention.dense import causal_attention
+
+
+def written_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    """Softmax over the positions that each query may see, one query and head at a time."""
+    tokens, positions, heads = q.shape[1], k.shape[1], q.shape[2]
+    out = torch.empty_like(q)
+    for token in range(tokens):
+        seen = positions - tokens + token + 1
+        for head in range(heads):
+            shared = head * k.shape[2] // heads
+            scores = k[0, :seen, shared] @ q[0, token, head] * scale
+            out[0, token, head] = scores.softmax(0) @ v[0, :seen, shared]
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tokens=st.integers(1, 6),
+    history=st.integers(0, 40),
+    heads=st.sampled_from([(1, 1), (4, 2), (6, 1)]),
+    seed=st.integers(0, 1000),
+)
+def test_queries_see_themselves_and_all_before_them(
+    tokens: int, history: int, heads: tuple[int, int], seed: int
+) -> None:
+    source = torch.Generator().manual_seed(seed)
+    num_heads, kv_heads = heads
+    q = torch.randn(1, tokens, num_heads, 8, generator=source)
+    k, v = torch.randn(2, 1, history + tokens, kv_heads, 8, generator=source)
+
+    torch.testing.assert_close(causal_attention(q, k, v, 0.3), written_out(q, k, v, 0.3))
+
+
+@pytest.mark.parametrize("history_score", [-300.0, 300.0])
+def test_scores_far_apart_in_history_and_chunk_lose_nothing(history_score: float) -> None:
+    q = torch.ones(1, 2, 2, 8)
+    k, v = torch.zeros(2, 1, 12, 1, 8)
+    k[:, :10] = history_score / 8
+    v[:, :10] = 1.0
+
+    out = causal_attention(q, k, v, 1.0)
+
+    torch.testing.assert_close(out, torch.full_like(q, float(history_score > 0)))
