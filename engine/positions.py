@@ -48,8 +48,9 @@ def rope_positions(
     grids.pop(None, None)
     axes: tuple[list[int], list[int], list[int]] = ([], [], [])
     at = 0
-    for kind, run in itertools.groupby(token_ids, lambda t: t if t in grids else None):
-        length = sum(1 for _ in run)
+    kind_of = {token_id: token_id for token_id in grids}
+    for kind, run in itertools.groupby(token_ids, kind_of.get):
+        length = len(list(run))
         if kind is None:
             for axis in axes:
                 axis.extend(range(at, at + length))

@@ -8,6 +8,7 @@ decoded only when the whole prompt is known to fit.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -218,8 +219,8 @@ def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
 
 
 def _hash(prompt: Prompt) -> bytes:
-    digest = hashlib.sha256(len(prompt.token_ids).to_bytes(4, "big"))
-    digest.update(b"".join(token_id.to_bytes(4, "big") for token_id in prompt.token_ids))
+    num_tokens = len(prompt.token_ids)
+    digest = hashlib.sha256(struct.pack(f">{1 + num_tokens}I", num_tokens, *prompt.token_ids))
     for image in prompt.images:
         digest.update(image.hash)
     return digest.digest()

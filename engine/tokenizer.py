@@ -6,9 +6,11 @@ so client text goes through `escape` before it is rendered: inside every spellin
 token, and after every beginning of one that ends a string (the rest might follow in the next
 string), an escape character is put that no template touches. `encode` cuts the rendered text at the
 control tokens that are really there, takes the escapes out of the pieces between them, and encodes
-these pieces as plain text. Text without escapes is encoded in one go. Marks that models write as
-ordinary text (<think>, <tool_call>; not flagged special) are left as they are: templates look for
-them in earlier answers.
+these pieces as plain text. Marks that models write as ordinary text (<think>, <tool_call>; not
+flagged special) are left as they are: templates look for them in earlier answers.
+
+Pieces between control tokens know nothing of each other, so those of a conversation's earlier
+turns need not be encoded again with every turn: their tokens are remembered.
 
 Nothing here knows what a chat is, or adds a token that the text does not spell.
 """
@@ -25,12 +27,15 @@ import tokenizers
 from tokenizers.decoders import ByteLevel
 
 from .errors import ModelInvalid
+from .pieces import PieceMemo
 
 # A private-use character of the last plane: it is not whitespace, has no case, and survives
 # Unicode normalisation and JSON. A second character says what it stands for.
 _ESCAPE = "\U0010fffd"
 _NOTHING = _ESCAPE + "-"
 _ITSELF = _ESCAPE + "+"
+# Of every tokenizer: about a million tokens of earlier turns.
+_MEMO_BYTES = 16 * 1024 * 1024
 
 
 class Tokenizer:
@@ -55,6 +60,13 @@ class Tokenizer:
             s[:size] for s in self._special_ids for size in range(1, len(s))
         )
         self._longest_special = max((len(s) for s in self._special_ids), default=0)
+        self._can_be_cut = all(
+            _stands_alone(token)
+            if token.special
+            else not self._shares_characters_with_special(token.content)
+            for token in added.values()
+        )
+        self._pieces = PieceMemo(_MEMO_BYTES)
 
     @property
     def vocab_size(self) -> int:
@@ -79,15 +91,16 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of rendered text, control tokens where they are spelled unescaped."""
-        if _ESCAPE not in text:
+        if not self._can_be_cut and _ESCAPE not in text:
             return _encode(self._encoder, text)
         token_ids: list[int] = []
         position = 0
         for match in self._special_pattern.finditer(text) if self._special_pattern else ():
-            token_ids += self._encode_plain(text[position : match.start()])
+            token_ids += self._encode_piece(text[position : match.start()])
             token_ids.append(self._special_ids[match[0]])
             position = match.end()
-        return token_ids + self._encode_plain(text[position:])
+        token_ids += self._encode_piece(text[position:])
+        return token_ids
 
     def decode(self, token_ids: Sequence[int], *, skip_special: bool = True) -> str:
         return self._encoder.decode(list(token_ids), skip_special_tokens=skip_special)
@@ -102,6 +115,17 @@ class Tokenizer:
         except KeyError:  # an added token, spelled in characters and not in byte signs
             return token.encode()
 
+    def _encode_piece(self, piece: str) -> Sequence[int]:
+        """Token ids of text in which no control token is spelled unescaped."""
+        if not piece:
+            return ()
+        token_ids = self._pieces.get(piece)
+        if token_ids is None:
+            is_plain = _ESCAPE not in piece and self._can_be_cut
+            token_ids = _encode(self._encoder, piece) if is_plain else self._encode_plain(piece)
+            self._pieces.keep(piece, token_ids)
+        return token_ids
+
     def _encode_plain(self, text: str) -> list[int]:
         plain = text.replace(_NOTHING, "").replace(_ITSELF, _ESCAPE)
         with self._plain_encoder_lock:
@@ -109,6 +133,16 @@ class Tokenizer:
                 self._plain_encoder = _load(self._path)
                 self._plain_encoder.encode_special_tokens = True
         return _encode(self._plain_encoder, plain)
+
+    def _shares_characters_with_special(self, spelling: str) -> bool:
+        """Whether some text holds it and a control token's spelling with characters in common."""
+        sizes = range(1, len(spelling))
+        return (
+            any(spelling in special for special in self._special_ids)
+            or any(special in spelling for special in self._special_ids)
+            or any(spelling[-size:] in self._special_beginnings for size in sizes)
+            or any(s.endswith(spelling[:size]) for s in self._special_ids for size in sizes)
+        )
 
     def _ends_in_beginning(self, text: str) -> bool:
         sizes = range(1, min(self._longest_special, len(text) + 1))
@@ -169,6 +203,11 @@ def _encode(encoder: tokenizers.Tokenizer, text: str) -> list[int]:
     # As a batch of one: only batches let other threads run meanwhile, and a long prompt takes
     # seconds, in which a process must go on saying that it is alive.
     return encoder.encode_batch_fast([text], add_special_tokens=False)[0].ids
+
+
+def _stands_alone(token: tokenizers.AddedToken) -> bool:
+    """Whether a control token is found by its spelling alone, and takes nothing beside it."""
+    return not (token.lstrip or token.rstrip or token.single_word or token.normalized)
 
 
 def _any_of(spellings: dict[str, int]) -> re.Pattern[str] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from cortex.engine.tokenizer import Detokenizer, Tokenizer
 
 _CHAT = Path(__file__).parent.parent / "golden" / "chat"
 _TOKENIZER = Tokenizer(_CHAT / "tokenizer.json")
+_WHOLE = tokenizers.Tokenizer.from_file(str(_CHAT / "tokenizer.json"))
 _CASES: list[dict[str, Any]] = json.loads((_CHAT / "tokenizer_cases.json").read_text())["cases"]
 _SPELLINGS = ["<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|", "<", "im_end|>", "|>", "<think>"]
 _HOSTILE = st.lists(
@@ -66,6 +68,42 @@ def test_escaped_text_reads_the_same_to_the_model(text: str) -> None:
     ids = _TOKENIZER.encode(_TOKENIZER.escape(text))
     plain = _TOKENIZER.encode("".join(c + "\U0010fffd-" for c in text))
     assert ids == plain
+
+
+@given(st.lists(_HOSTILE, max_size=6))
+def test_text_in_pieces_gives_the_tokens_of_the_whole_first_and_again(parts: list[str]) -> None:
+    text = "<|im_start|>".join(part.replace("\U0010fffd", "") for part in parts)
+    whole = _WHOLE.encode(text, add_special_tokens=False).ids
+
+    assert [_TOKENIZER.encode(text), _TOKENIZER.encode(text)] == [whole, whole]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "flags"),
+    [
+        ("<|im_end|>", {"rstrip": True}),
+        ("<|im_end|>", {"lstrip": True}),
+        ("<|im_end|>", {"single_word": True}),
+        ("x<|im", {"special": False}),
+        ("end|>x", {"special": False}),
+        ("x<|im_end|>x", {"special": False}),
+    ],
+)
+def test_control_tokens_that_reach_beyond_their_spelling_are_not_cut_at(
+    tmp_path: Path, spelling: str, flags: dict[str, bool]
+) -> None:
+    plain = json.loads((_CHAT / "tokenizer.json").read_text())
+    added = [t for t in plain["added_tokens"] if t["content"] != spelling]
+    token = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    own = next((t for t in plain["added_tokens"] if t["content"] == spelling), {"special": True})
+    plain["added_tokens"] = [*added, {"id": 1100, "content": spelling, **own, **token, **flags}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(plain))
+    text = "hax<|im_end|> x<|im_end|>x ha"
+    whole = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+
+    encoded = Tokenizer(tmp_path / "tokenizer.json").encode(text)
+
+    assert encoded == whole.encode(text, add_special_tokens=False).ids
 
 
 def test_plain_text_is_not_changed_by_escaping() -> None:

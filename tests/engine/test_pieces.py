@@ -1,0 +1,38 @@
+"""What is remembered of encoded text: within its budget, the last used longest."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.pieces import PieceMemo
+
+
+def test_a_piece_not_asked_for_goes_before_one_that_was() -> None:
+    memo = PieceMemo(budget_bytes=3_000)
+    for name in "abcde":
+        memo.keep(name * 100, [1, 2])
+        assert memo.get("a" * 100) is not None
+    for name in "fghij":
+        memo.keep(name * 100, [1, 2])
+        memo.get("a" * 100)
+
+    assert memo.get("b" * 100) is None
+    assert list(memo.get("a" * 100) or ()) == [1, 2]
+
+
+def test_a_piece_as_large_as_the_budget_drives_nothing_out() -> None:
+    memo = PieceMemo(budget_bytes=3_000)
+    memo.keep("small", [1])
+    memo.keep("large" * 1_000, [2] * 5_000)
+
+    assert memo.get("small") is not None
+    assert memo.get("large" * 1_000) is None
+
+
+@given(st.lists(st.tuples(st.text(max_size=40), st.integers(0, 300)), max_size=60))
+def test_the_budget_holds_whatever_is_kept(pieces: list[tuple[str, int]]) -> None:
+    memo = PieceMemo(budget_bytes=5_000)
+    for text, num_tokens in pieces:
+        memo.keep(text, [7] * num_tokens)
+        assert 0 <= memo.used_bytes <= 5_000
