@@ -3,14 +3,17 @@
 A cut is a function of the tokens before it: two prompts that begin alike are cut alike as far as
 they agree. So a prompt taken up from what is remembered runs through the same chunks as one read
 from its start. Which cuts are remembered may depend on the whole prompt: it changes no result.
+Fast mode cuts where it pays as well (`fast_ends`): there results agree only within tolerance.
 Knows no tokens, only positions; `turns.py` finds the boundaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 GRID_TOKENS = 512
+# Sparing fewer tokens than these is not worth a copy of the state, nor one more pass for it.
+LEAST_SPARED_TOKENS = 32
 
 
 def chunk_ends(
@@ -49,3 +52,30 @@ def remembered_ends(
         if end in always or end - (kept[-1] if kept else 0) >= spacing_tokens:
             kept.append(end)
     return tuple(kept)
+
+
+def fast_ends(
+    num_tokens: int,
+    remembered: Collection[int],
+    num_restored: int,
+    diverged_at: int,
+    *,
+    is_recurrent: bool,
+) -> tuple[int, ...]:
+    """Where fast mode cuts and remembers a prompt as well, ascending.
+
+    At `diverged_at`, where it leaves the prompts that are known: two have come by here, the third
+    can take it up. And before its last token, for the same prompt again. Neither where a cut that
+    is `remembered` anyway, or what was restored, does almost as well. What is not recurrent can
+    be taken up anywhere: of that the whole prompt is remembered, which needs no cut.
+    """
+    last = num_tokens - 1
+    wanted = (min(diverged_at, last), last) if is_recurrent else (num_tokens,)
+    known = {num_restored, *remembered}
+    ends: list[int] = []
+    for end in wanted:
+        before = max((k for k in known if k <= end), default=0)
+        if end - before >= LEAST_SPARED_TOKENS:
+            ends.append(end)
+            known.add(end)
+    return tuple(ends)

@@ -12,6 +12,7 @@ from functools import partial
 from .cache.pools import KeyValues, Pools, States
 from .cache.prefix import PrefixTree, Source
 from .cache.store import PrefixStore
+from .chunks import fast_ends
 from .sequence import Saved, Sequence
 
 HostStore = PrefixStore[KeyValues, States]
@@ -23,10 +24,17 @@ logger = logging.getLogger(__name__)
 class Recall:
     """One model's sequences to and from what is remembered in host memory."""
 
-    def __init__(self, pools: Pools, store: HostStore, tree: HostTree) -> None:
+    def __init__(
+        self, pools: Pools, store: HostStore, tree: HostTree, *, is_exact: bool = True
+    ) -> None:
+        """Where it `is_exact`, a prompt is taken up only where it would be cut anyway.
+
+        Otherwise anywhere, and it is cut where that spares work later. The tree is of one mode.
+        """
         self._pools = pools
         self._store = store
         self._tree = tree
+        self._is_exact = is_exact
 
     def begin(self, sequence: Sequence) -> None:
         """Fill the place that a sequence was just given with as much as is known of it."""
@@ -79,12 +87,13 @@ class Recall:
         self.forget(sequence)
 
     def _restore(self, sequence: Sequence) -> None:
-        """The longest remembered beginning that ends at a cut of this very prompt.
+        """The longest remembered beginning; exact mode's ends at a cut of this very prompt.
 
         Read from there on, the prompt runs through the chunks it would have run through anyway.
         """
         place = sequence.place()
-        match = self._tree.lookup(sequence.symbols, sequence.cuts)
+        allowed_ends = sequence.cuts if self._is_exact else None
+        match = self._tree.lookup(sequence.symbols, allowed_ends)
         logger.debug("request %s: %s", sequence.request_id, match.reason)
         with self._tree.restoring(match):
             for segment in match.segments:
@@ -94,3 +103,12 @@ class Recall:
             else:
                 self._pools.clear_state(place.slot)
         sequence.skip_to(match.num_tokens)
+        if not self._is_exact:
+            ends = fast_ends(
+                sequence.num_prompt,
+                sequence.remembered,
+                match.num_tokens,
+                match.diverged_at,
+                is_recurrent=self._tree.is_recurrent,
+            )
+            sequence.remember_also(ends)

@@ -6,6 +6,7 @@ step computes the runner's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,8 @@ class Sequence:
     """`tokens` are the prompt's and all of the answer that is known, drawn here or resumed.
 
     The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
-    prompt, the last of them its length; after the `remembered` ones it is worth a copy. `symbols`
-    are the prompt as prefix trees compare it. A lower `priority` goes first.
+    prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
+    `symbols` are the prompt as prefix trees compare it. A lower `priority` goes first.
     """
 
     request_id: str
@@ -103,6 +104,11 @@ class Sequence:
         """So much of the prompt was restored from what is remembered."""
         self.num_computed = self.num_cached = num_tokens
         self.image_spans = [span for span in self.image_spans if span.end > num_tokens]
+
+    def remember_also(self, ends: Iterable[int]) -> None:
+        """More places to cut the prompt at, and to remember it."""
+        self.remembered = self.remembered.union(ends)
+        self.cuts = tuple(sorted({*self.cuts, *self.remembered}))
 
     def start_again(self) -> None:
         """Nothing of it is in memory any more: it will be computed from the first token on."""

@@ -115,10 +115,13 @@ def make_service(
     capacity: Capacity,
     store: HostStore,
     identity: Hashable,
+    *,
+    is_exact: bool = True,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
-    `identity` names all that results depend on: what was remembered under it is believed.
+    `identity` names all that results depend on beside the mode: what was remembered under it is
+    believed.
     """
     pools = Pools(
         model.shape.memory,
@@ -135,10 +138,10 @@ def make_service(
         step_tokens=capacity.step_tokens,
     )
     is_recurrent = bool(model.shape.memory.linear)
-    tree = store.tree(identity, None if is_recurrent else KeyValues.split)
+    tree = store.tree((identity, is_exact), None if is_recurrent else KeyValues.split)
     return ModelService(
         Runner(model, pools, EncoderCache(capacity.encoder_bytes)),
-        Recall(pools, store, tree),
+        Recall(pools, store, tree, is_exact=is_exact),
         scheduler,
         capacity_tokens=capacity.num_pages * capacity.page_tokens,
         token_bytes=pools.token_bytes,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.chunks import chunk_ends, remembered_ends
+from cortex.engine.chunks import LEAST_SPARED_TOKENS, chunk_ends, fast_ends, remembered_ends
 
 _BOUNDARIES = st.sets(st.integers(1, 300), max_size=12).map(lambda found: tuple(sorted(found)))
 
@@ -52,3 +54,29 @@ def test_only_cuts_are_remembered_and_never_the_end(
     assert set(kept) <= set(chunk_ends(num_tokens, boundaries, grid)[:-1])
     gaps = [b - a for a, b in zip((0, *kept), (*kept, num_tokens), strict=True)]
     assert max(gaps) < spacing + grid
+
+
+def test_fast_mode_cuts_where_prompts_part_and_before_the_last_token() -> None:
+    assert fast_ends(300, (), 0, 120, is_recurrent=True) == (120, 299)
+    assert fast_ends(300, (100,), 0, 120, is_recurrent=True) == (299,)
+    assert fast_ends(300, (100, 280), 100, 200, is_recurrent=True) == (200,)
+    assert fast_ends(300, (), 299, 300, is_recurrent=True) == ()
+
+
+def test_fast_mode_remembers_all_of_a_prompt_that_needs_no_state() -> None:
+    assert fast_ends(300, (), 0, 120, is_recurrent=False) == (300,)
+    assert fast_ends(300, (), 299, 300, is_recurrent=False) == ()
+
+
+@given(st.integers(1, 320), _BOUNDARIES, st.integers(0, 319), st.integers(0, 320), st.booleans())
+def test_no_fast_cut_spares_less_than_is_worth_it(
+    num_tokens: int, known: tuple[int, ...], restored: int, diverged: int, is_recurrent: bool
+) -> None:
+    remembered = [end for end in known if end < num_tokens]
+    restored, diverged = sorted((min(restored, num_tokens - 1), min(diverged, num_tokens)))
+    ends = fast_ends(num_tokens, remembered, restored, diverged, is_recurrent=is_recurrent)
+
+    assert all(0 < end <= num_tokens - is_recurrent for end in ends)
+    places = sorted({0, restored, *remembered, *ends})
+    gaps = {after: after - before for before, after in itertools.pairwise(places)}
+    assert all(gaps[end] >= LEAST_SPARED_TOKENS for end in ends)

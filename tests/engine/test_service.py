@@ -73,9 +73,17 @@ class Asked:
         raise AssertionError("the service never came to an end")
 
 
-def served(model: ServableModel, capacity: Capacity = ROOMY, store_bytes: int = 1 << 24) -> Asked:
+def served(
+    model: ServableModel,
+    capacity: Capacity = ROOMY,
+    store_bytes: int = 1 << 24,
+    *,
+    is_exact: bool = True,
+) -> Asked:
     store: HostStore = PrefixStore(store_bytes)
-    return Asked(make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model"))
+    return Asked(
+        make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model", is_exact=is_exact)
+    )
 
 
 def alone(model: ServableModel, prompt: Prompt) -> list[int]:
@@ -261,6 +269,51 @@ def test_every_turn_reuses_all_that_came_before_it(
         assert cached == (len(history) if turn else 0)
         assert asked.answers[str(turn)] == alone(model, prompt)
         history = list(prompt.token_ids[:begun])
+
+
+@pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
+def test_in_fast_mode_the_same_prompt_again_computes_one_token(
+    request: pytest.FixtureRequest, model_name: str
+) -> None:
+    model: ServableModel = request.getfixturevalue(model_name)
+    asked = served(model, is_exact=False)
+    prompt = prompt_of(list(range(1, 100)))
+    for name in ("first", "again"):
+        asked.add(name, prompt)
+        asked.run()
+
+    assert [ended(asked, name).num_cached for name in asked.answers] == [0, 98]
+    assert asked.answers["again"] == asked.answers["first"]
+
+
+@pytest.mark.parametrize(
+    ("model_name", "cached"), [("golden_model", [0, 0, 70]), ("dense_model", [0, 70, 70])]
+)
+def test_in_fast_mode_the_third_prompt_takes_up_what_two_had_in_common(
+    request: pytest.FixtureRequest, model_name: str, cached: list[int]
+) -> None:
+    model: ServableModel = request.getfixturevalue(model_name)
+    asked = served(model, is_exact=False)
+    prompts = [prompt_of([*range(1, 71), *[n] * 40]) for n in (101, 102, 103)]
+    for n, prompt in enumerate(prompts):
+        asked.add(str(n), prompt)
+        asked.run()
+
+    assert [ended(asked, name).num_cached for name in asked.answers] == cached
+    assert list(asked.answers.values()) == [alone(model, prompt) for prompt in prompts]
+
+
+def test_the_two_modes_share_nothing_of_what_is_remembered(golden_model: ServableModel) -> None:
+    store: HostStore = PrefixStore(1 << 24)
+    prompt = prompt_of(list(range(1, 100)))
+    for is_exact in (False, True):
+        service = make_service(
+            golden_model, TOKENIZER_SIZE, CPU, ROOMY, store, "model", is_exact=is_exact
+        )
+        asked = Asked(service)
+        asked.add("r", prompt)
+        asked.run()
+        assert ended(asked, "r").num_cached == 0
 
 
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:
