@@ -42,13 +42,15 @@ def remembered_ends(
     """The cuts after which the state is worth keeping; the prompt's own end is not among them.
 
     The first boundary is the end of system and tools, where other conversations leave this one;
-    the last two are where the next turn and a turn asked again leave it. Between them one in
-    `spacing_tokens` is kept, for a history that is changed in its middle.
+    the last two are where the next turn and a turn asked again leave it; the last cut of all is
+    for the same prompt once more. Between them one in `spacing_tokens` is kept, for a history that
+    is changed in its middle.
     """
     inside = [b for b in boundaries if b < num_tokens]
-    always = {*inside[:1], *inside[-2:]}
+    cuts = chunk_ends(num_tokens, boundaries, grid_tokens)[:-1]
+    always = {*inside[:1], *inside[-2:], *cuts[-1:]}
     kept: list[int] = []
-    for end in chunk_ends(num_tokens, boundaries, grid_tokens)[:-1]:
+    for end in cuts:
         if end in always or end - (kept[-1] if kept else 0) >= spacing_tokens:
             kept.append(end)
     return tuple(kept)
@@ -70,12 +72,12 @@ def fast_ends(
     be taken up anywhere: of that the whole prompt is remembered, which needs no cut.
     """
     last = num_tokens - 1
-    wanted = (min(diverged_at, last), last) if is_recurrent else (num_tokens,)
-    known = {num_restored, *remembered}
+    if not is_recurrent:
+        return (num_tokens,) if num_restored < last else ()
+    known = {0, num_restored, *remembered}
     ends: list[int] = []
-    for end in wanted:
-        before = max((k for k in known if k <= end), default=0)
-        if end - before >= LEAST_SPARED_TOKENS:
+    for end in (min(diverged_at, last), last):
+        if end - max(k for k in known if k <= end) >= LEAST_SPARED_TOKENS:
             ends.append(end)
             known.add(end)
     return tuple(ends)

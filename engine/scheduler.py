@@ -1,7 +1,8 @@
 """Who runs next: admission, the token budget of a step, and who gives way when memory ends.
 
 Plain numbers and no torch. Bytes come before slots: a sequence that has pages for its prompt and a
-slot for its state runs; the others wait in order of priority and arrival.
+slot for its state runs; the others wait in order of priority and arrival. Who begins like one whose
+prompt is being read waits for that (`following.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .cache.pages import PageAllocator
+from .following import should_follow
 from .sequence import Sequence
 
 # A waiting request gains one step of priority in this time, so that none waits for ever.
@@ -76,21 +78,20 @@ class Scheduler:
 
     def in_order(self, sequences: Iterable[Sequence], now_s: float) -> list[Sequence]:
         """By priority, which grows with waiting, then by arrival."""
-
-        def rank(sequence: Sequence) -> tuple[float, int]:
-            aged = int((now_s - sequence.arrived_s) / AGING_S)
-            return sequence.priority - aged, self._order[sequence]
-
-        return sorted(sequences, key=rank)
+        return sorted(sequences, key=lambda sequence: self._rank(sequence, now_s))
 
     def admit(self, now_s: float) -> Sequence | None:
         """The first waiting sequence, given pages and a slot; None where it has to wait.
 
-        Nobody overtakes it: a long prompt that waits for memory is not starved by short ones.
+        Nobody overtakes it: a long prompt that waits for memory is not starved by short ones. Only
+        who waits for what another is just reading lets those behind it go ahead.
         """
         if not self.waiting or not self._free_slots:
             return None
-        first = self.in_order(self.waiting, now_s)[0]
+        order = self.in_order(self.waiting, now_s)
+        first = next((s for s in order if not self._follows(s, now_s)), None)
+        if first is None:
+            return None
         known = max(len(first.tokens), first.num_prompt)
         expected = min(first.num_prompt + first.max_tokens, known + _EXPECTED_ANSWER_TOKENS)
         first.pages = self._allocator.allocate(self._num_pages(expected)) or (
@@ -138,6 +139,18 @@ class Scheduler:
                 budget -= end - done
                 done = end
         return StepPlan(tuple(decode), tuple(chunks))
+
+    def _rank(self, sequence: Sequence, now_s: float) -> tuple[float, int]:
+        aged = int((now_s - sequence.arrived_s) / AGING_S)
+        return sequence.priority - aged, self._order[sequence]
+
+    def _follows(self, sequence: Sequence, now_s: float) -> bool:
+        """Whether it waits for a prompt like its own; never for one that would go behind it."""
+        rank = self._rank(sequence, now_s)
+        return any(
+            should_follow(sequence, leader) and self._rank(leader, now_s) < rank
+            for leader in self.running
+        )
 
     def _num_pages(self, num_tokens: int) -> int:
         return -(-num_tokens // self._page_tokens)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .cache.place import Place
-from .cache.symbols import prompt_symbols
+from .cache.symbols import prefix_marks, prompt_symbols
 from .chunks import chunk_ends, remembered_ends
 from .messages import Generate
 from .models.base import ModelShape
@@ -47,7 +47,8 @@ class Sequence:
 
     The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
     prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
-    `symbols` are the prompt as prefix trees compare it. A lower `priority` goes first.
+    `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
+    to where the chunk rule cuts it. A lower `priority` goes first.
     """
 
     request_id: str
@@ -57,6 +58,7 @@ class Sequence:
     cuts: tuple[int, ...]
     remembered: frozenset[int]
     symbols: bytes
+    marks: dict[int, bytes]
     tokens: list[int]
     max_tokens: int
     arrived_s: float
@@ -146,16 +148,20 @@ def open_sequence(
     """
     merge = shape.vision.merge_size if shape.vision else 1
     num_prompt = len(prompt.token_ids)
+    positions = rope_positions(
+        prompt.token_ids, [i.grid_thw for i in prompt.images], merge, shape.image_token_id
+    )
+    cuts = chunk_ends(num_prompt, prompt.boundaries, grid_tokens)
+    symbols = prompt_symbols(prompt, shape.image_token_id, merge)
     return Sequence(
         job.request_id,
         job.epoch,
         prompt,
-        rope_positions(
-            prompt.token_ids, [i.grid_thw for i in prompt.images], merge, shape.image_token_id
-        ),
-        chunk_ends(num_prompt, prompt.boundaries, grid_tokens),
+        positions,
+        cuts,
         frozenset(remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)),
-        prompt_symbols(prompt, shape.image_token_id, merge),
+        symbols,
+        prefix_marks(symbols, cuts),
         [*prompt.token_ids, *job.resume_token_ids],
         min(prompt.max_tokens, capacity_tokens - num_prompt),
         now_s,

@@ -8,6 +8,7 @@ process.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 
@@ -58,6 +59,18 @@ def common_symbols(one: bytes, other: bytes) -> int:
         else:
             high = middle - 1
     return low
+
+
+def prefix_marks(symbols: bytes, ends: Iterable[int]) -> dict[int, bytes]:
+    """By each of the ends, ascending, a mark that only prompts have that are alike up to there."""
+    digest = hashlib.blake2b(digest_size=16)
+    marks: dict[int, bytes] = {}
+    start = 0
+    for end in ends:
+        digest.update(symbols[start * SYMBOL_BYTES : end * SYMBOL_BYTES])
+        marks[end] = digest.digest()
+        start = end
+    return marks
 
 
 def _picture_symbols(image: PreparedImage, merge_size: int) -> Sequence[int]:

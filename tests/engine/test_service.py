@@ -277,12 +277,12 @@ def test_in_fast_mode_the_same_prompt_again_computes_one_token(
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
     asked = served(model, is_exact=False)
-    prompt = prompt_of(list(range(1, 100)))
+    prompt = prompt_of(list(range(1, 130)))
     for name in ("first", "again"):
         asked.add(name, prompt)
         asked.run()
 
-    assert [ended(asked, name).num_cached for name in asked.answers] == [0, 98]
+    assert [ended(asked, name).num_cached for name in asked.answers] == [0, 128]
     assert asked.answers["again"] == asked.answers["first"]
 
 
@@ -314,6 +314,80 @@ def test_the_two_modes_share_nothing_of_what_is_remembered(golden_model: Servabl
         asked.add("r", prompt)
         asked.run()
         assert ended(asked, "r").num_cached == 0
+
+
+def num_computed(asked: Asked, prompts: dict[str, Prompt]) -> dict[str, int]:
+    """How many tokens of each prompt were computed, and not taken up from another."""
+    return {n: len(p.token_ids) - ended(asked, n).num_cached for n, p in prompts.items()}
+
+
+@pytest.mark.parametrize("model_name", ["golden_model", "dense_model"])
+@pytest.mark.parametrize(("is_exact", "again"), [(True, 129 - 96), (False, 1)])
+def test_choices_of_one_prompt_compute_it_once(
+    request: pytest.FixtureRequest, model_name: str, is_exact: bool, again: int
+) -> None:
+    model: ServableModel = request.getfixturevalue(model_name)
+    asked = served(model, is_exact=is_exact)
+    prompts = {
+        str(seed): prompt_of(list(range(1, 130)), sampling=Sampling(seed, temperature=1.0))
+        for seed in range(4)
+    }
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+    asked.run()
+
+    assert num_computed(asked, prompts) == {"0": 129, "1": again, "2": again, "3": again}
+    if is_exact:
+        assert asked.answers == {name: alone(model, p) for name, p in prompts.items()}
+
+
+def test_strangers_with_the_same_instructions_compute_them_once(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model)
+    instructions = [TURN, *range(20, 90)]
+    prompts = {str(n): turns_of([*instructions, TURN, *[n] * 60]) for n in (1, 2, 3)}
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+    asked.run()
+
+    assert num_computed(asked, prompts) == {"1": 132, "2": 61, "3": 61}
+    assert asked.answers == {n: alone(golden_model, p) for n, p in prompts.items()}
+
+
+@pytest.mark.parametrize("store_bytes", [0, 1 << 24])
+def test_followers_go_on_at_once_when_their_leader_is_cancelled(
+    golden_model: ServableModel, store_bytes: int
+) -> None:
+    # One chunk of 48 tokens a step.
+    asked = served(golden_model, replace(ROOMY, step_tokens=48), store_bytes)
+    prompts = {name: prompt_of(list(range(1, 240))) for name in ("leader", "second", "third")}
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+    asked.step()
+    assert asked.service.num_waiting == 2
+
+    asked.take(asked.service.cancel("leader", 0))
+    asked.step()
+    assert asked.service.num_waiting == 1
+    asked.run()
+
+    computed = num_computed(asked, {n: prompts[n] for n in ("second", "third")})
+    # The leader left before the only cut that is remembered, at token 192, so the second one reads
+    # all for itself, and the third waits for that.
+    assert computed == {"second": 239, "third": 239 - 192 if store_bytes else 239}
+    assert (
+        asked.answers["second"] == asked.answers["third"] == alone(golden_model, prompts["third"])
+    )
+
+
+def test_who_follows_another_holds_no_stranger_up(golden_model: ServableModel) -> None:
+    asked = served(golden_model, replace(ROOMY, num_slots=2))
+    for name, first in (("leader", 1), ("follower", 1), ("stranger", 101)):
+        asked.add(name, prompt_of(list(range(first, first + 99))))
+    asked.step()
+
+    assert [name for name, answer in asked.answers.items() if answer] == ["leader", "stranger"]
 
 
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:

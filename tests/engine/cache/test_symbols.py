@@ -12,6 +12,7 @@ from cortex.engine.cache.symbols import (
     SYMBOL_BYTES,
     common_symbols,
     num_symbols,
+    prefix_marks,
     prompt_symbols,
     token_symbols,
 )
@@ -76,3 +77,20 @@ def test_common_symbols_are_counted_one_by_one(one: list[int], other: list[int])
     agree = [a == b for a, b in zip(one, other, strict=False)]
     expected = agree.index(False) if False in agree else len(agree)
     assert common_symbols(token_symbols(one), token_symbols(other)) == expected
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=12))
+def test_marks_are_equal_exactly_as_far_as_prompts_are_alike(
+    one: list[int], other: list[int]
+) -> None:
+    shorter = min(len(one), len(other))
+    marks = [prefix_marks(token_symbols(t), range(1, shorter + 1)) for t in (one, other)]
+    alike = common_symbols(token_symbols(one), token_symbols(other))
+    assert [e for e in range(1, shorter + 1) if marks[0][e] == marks[1][e]] == [
+        *range(1, alike + 1)
+    ]
+
+
+def test_a_mark_is_the_same_whatever_was_marked_before_it() -> None:
+    symbols = token_symbols(range(10))
+    assert prefix_marks(symbols, (3, 7))[7] == prefix_marks(symbols, (7,))[7]
