@@ -37,6 +37,7 @@ from .messages import (
     Unloaded,
 )
 from .poison import poison_of
+from .precision import Wishes
 from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
@@ -60,11 +61,13 @@ class DeviceLoop:
         self,
         device: torch.device,
         memory_bytes: int | None,
+        wishes: Wishes,
         hand_over: Callable[[tuple[DeviceEvent, ...]], None],
     ) -> None:
         """`memory_bytes` is what may be used in all, host copies too on a CPU; None: most of it."""
         self._device = device
         self._memory_bytes = memory_bytes
+        self._wishes = wishes
         self._hand_over = hand_over
         self._outbox: list[DeviceEvent] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -151,15 +154,19 @@ class DeviceLoop:
 
         try:
             loaded = load_service(
-                Path(job.model_dir), self._device, self._store, self._free_bytes(), on_progress
-            )
+                Path(job.model_dir), self._device, self._store, self._free_bytes(), self._wishes,
+                on_progress,
+            )  # fmt: skip
         except Exception as error:
             self._emit(JobFailed(job.job_id, described("load failed", error)))
             return
         self._services[job.model_id] = loaded.service
         self._weight_bytes[job.model_id] = loaded.weight_bytes
         seconds = time.monotonic() - started_s
-        ready = Loaded(job.job_id, job.model_id, loaded.weight_bytes, seconds, loaded.memory)
+        ready = Loaded(
+            job.job_id, job.model_id, loaded.weight_bytes, seconds, str(loaded.precision),
+            loaded.memory,
+        )  # fmt: skip
         self._emit(ModelLoaded(ready, loaded.tokenizer))
 
     def _free_bytes(self) -> int:

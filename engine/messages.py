@@ -106,12 +106,15 @@ class MemoryPart:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`memory` is how the bytes were shared out; empty where an engine has none to share."""
+    """`precision` says in words how it computes; `memory` how the bytes were shared out, empty
+    where an engine has none to share.
+    """
 
     job_id: str
     model_id: str
     weight_bytes: int
     seconds: float
+    precision: str = ""
     memory: tuple[MemoryPart, ...] = ()
 
 

@@ -14,16 +14,18 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .kernels.linear import can_pack
 from .memory import PAGE_TOKENS, ModelCosts, plan_memory
 from .messages import MemoryPart
 from .models.base import ModelShape, ServableModel
 from .models.registry import LoadedModel, load_model
+from .precision import Precision, Stored, Wishes, choose_precision
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
 from .service import ModelService
 from .tokenizer import Tokenizer
-from .weights import OnProgress, weight_files
+from .weights import OnProgress, stored_dtype, weight_files
 
 # Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
 _GRID_TOKENS = {"cpu": 256, "cuda": 2048}
@@ -44,6 +46,7 @@ _SCORE_COPIES = 4
 class LoadedService:
     service: ModelService
     tokenizer: Tokenizer
+    precision: Precision
     weight_bytes: int
     memory: tuple[MemoryPart, ...]
 
@@ -65,6 +68,7 @@ def load_service(
     device: torch.device,
     store: HostStore,
     memory_bytes: int,
+    wishes: Wishes,
     on_progress: OnProgress = lambda done, total: None,
 ) -> LoadedService:
     """Load a model folder and share out `memory_bytes` of the device among its needs.
@@ -72,8 +76,11 @@ def load_service(
     What `store` remembers of the same files is of use again. Raises ModelInvalid for what cannot
     be served exactly, InsufficientVram for what cannot run in that memory.
     """
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    loaded = load_model(model_dir, dtype, device, on_progress)
+    stored = Stored(*stored_dtype(model_dir))
+    precision = choose_precision(wishes, stored, device.type, has_bfloat16(device))
+    loaded = load_model(
+        model_dir, precision.dtype, device, on_progress, exact=precision.is_exact
+    )  # fmt: skip
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     grid_tokens = _GRID_TOKENS[device.type]
     budget = plan_memory(
@@ -81,11 +88,17 @@ def load_service(
         host_bytes=store.stats.budget_bytes,
     )  # fmt: skip
     capacity = Capacity(budget.num_pages, budget.num_sequences, grid_tokens, budget.encoder_bytes)
-    identity = (_files(model_dir), str(dtype))
+    identity = (_files(model_dir), str(precision.dtype))
     service = make_service(
-        loaded.model, tokenizer.vocab_size, device, capacity, store, identity
+        loaded.model, tokenizer.vocab_size, device, capacity, store, identity,
+        is_exact=precision.is_exact,
     )  # fmt: skip
-    return LoadedService(service, tokenizer, loaded.weight_bytes, budget.parts())
+    return LoadedService(service, tokenizer, precision, loaded.weight_bytes, budget.parts())
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 by itself."""
+    return can_pack(torch.bfloat16) if device.type == "cpu" else True
 
 
 def _costs(loaded: LoadedModel, grid_tokens: int) -> ModelCosts:

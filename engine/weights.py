@@ -7,8 +7,11 @@ parameter is filled; anything else is an error that names the tensor. Pickles ar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +23,8 @@ from .errors import ModelInvalid
 
 # (bytes read so far, bytes in all)
 OnProgress = Callable[[int, int], None]
+# Safetensors' names of them.
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,22 @@ def load_weights(
     return sum(p.nbytes for p in model.parameters())
 
 
+def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
+    """The dtype of most values in a model's files, and the files' bytes. Reads headers alone.
+
+    None where it is one that no engine computes in. Raises ModelInvalid as weight_files does.
+    """
+    sizes: Counter[str] = Counter()
+    files = weight_files(model_dir)
+    for file in files:
+        with _opened(file) as opened:
+            for name in cast("list[str]", opened.keys()):
+                tensor = opened.get_slice(name)
+                sizes[tensor.get_dtype()] += prod(tensor.get_shape())
+    name, _ = sizes.most_common(1)[0] if sizes else ("", 0)
+    return _DTYPES.get(name), sum(file.stat().st_size for file in files)
+
+
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     """All tensors of one safetensors file. Raises ModelInvalid where it is not one."""
     return dict(_tensors([file]))
@@ -106,12 +127,18 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 def _tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     for file in files:
-        try:
-            with cast(Any, safe_open(str(file), framework="pt", device="cpu")) as opened:
-                for name in cast("list[str]", opened.keys()):
-                    yield name, cast(torch.Tensor, opened.get_tensor(name))
-        except (SafetensorError, OSError) as error:
-            raise ModelInvalid(f"{file} cannot be read: {error}.") from error
+        with _opened(file) as opened:
+            for name in cast("list[str]", opened.keys()):
+                yield name, cast(torch.Tensor, opened.get_tensor(name))
+
+
+@contextmanager
+def _opened(file: Path) -> Generator[Any]:
+    try:
+        with cast(Any, safe_open(str(file), framework="pt", device="cpu")) as opened:
+            yield opened
+    except (SafetensorError, OSError) as error:
+        raise ModelInvalid(f"{file} cannot be read: {error}.") from error
 
 
 def _assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:

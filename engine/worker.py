@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import torch
 
@@ -36,6 +37,7 @@ from .messages import (
     Unload,
     Unloaded,
 )
+from .precision import DtypeWish, ModeWish, Wishes
 from .tokenizer import Tokenizer
 from .types import Delta, TokenLogprob
 
@@ -43,13 +45,19 @@ from .types import Delta, TokenLogprob
 class Worker:
     """The service of an engine child (see `child.py`)."""
 
-    def __init__(self, device: torch.device, send: Send, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        wishes: Wishes,
+        send: Send,
+        memory_bytes: int | None = None,
+    ) -> None:
         self._send = send
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
         self._device_ended: asyncio.Future[CortexError] = self._event_loop.create_future()
-        self._device_loop = DeviceLoop(device, memory_bytes, self._hand_over)
+        self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
         threading.Thread(target=self._drive, name=name, daemon=True).start()
@@ -151,13 +159,16 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
+    parser.add_argument("--mode", choices=get_args(ModeWish), default="auto")
+    parser.add_argument("--dtype", choices=get_args(DtypeWish), default="auto")
     args = parser.parse_args()
+    wishes = Wishes(args.mode, args.dtype)
     keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
     device = torch.device(args.device)
     code = 0
     try:
-        run_child(args.fd, lambda send: Worker(device, send, args.memory_bytes))
+        run_child(args.fd, lambda send: Worker(device, wishes, send, args.memory_bytes))
     except SystemExit as error:
         code = int(error.code or 0)
     # The device thread may be deep in a step: a regular exit would tear it down inside native code,

@@ -36,6 +36,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
+from cortex.engine.precision import Wishes
 from cortex.engine.runner import Runner
 from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Prompt, Sampling, TextDelta
@@ -99,7 +100,7 @@ async def engine() -> AsyncIterator[Engine]:
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_unix_connection(sock=theirs)
     worker = asyncio.create_task(
-        serve(reader, writer, lambda send: Worker(torch.device("cpu"), send))
+        serve(reader, writer, lambda send: Worker(torch.device("cpu"), Wishes(), send))
     )
     engine = Engine(*await asyncio.open_unix_connection(sock=ours), worker)
     yield engine
