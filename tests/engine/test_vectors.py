@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import InsufficientVram
 from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.messages import Generate, GenerateFailed, Pooled
+from cortex.engine.messages import Generate, GenerateFailed, Pooled, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.pooling import PooledStates, float32_bytes
 from cortex.engine.recall import HostStore
@@ -49,6 +49,9 @@ class Asked:
     vectors: dict[str, bytes] = field(default_factory=dict[str, bytes])
     answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     failures: dict[str, GenerateFailed] = field(default_factory=dict[str, GenerateFailed])
+    num_cached: dict[str, int] = field(default_factory=dict[str, int])
+    begun: set[str] = field(default_factory=set[str])
+    gave_way: set[str] = field(default_factory=set[str])
 
     def add(self, name: str, prompt: Prompt) -> None:
         self.service.add(Generate(name, 0, "model", b""), prompt, now_s=0.0)
@@ -62,8 +65,16 @@ class Asked:
                 case Pooled():
                     assert event.request_id not in self.vectors
                     self.vectors[event.request_id] = event.vector
-                case NewToken() if event.token_id is not None:
-                    self.answers.setdefault(event.request_id, []).append(event.token_id)
+                case NewToken():
+                    if event.token_id is not None:
+                        self.answers.setdefault(event.request_id, []).append(event.token_id)
+                    if event.finish is not None:
+                        self.num_cached[event.request_id] = event.num_cached
+                case Waiting():
+                    if event.stage.name == "prefill":
+                        self.begun.add(event.request_id)
+                    elif event.request_id in self.begun:
+                        self.gave_way.add(event.request_id)
                 case GenerateFailed():
                     self.failures[event.request_id] = event
                 case _:
@@ -126,33 +137,43 @@ def test_vectors_are_the_references_states_pooled(
         torch.testing.assert_close(values(asked.vectors[name]), vector, atol=TOLERANCE, rtol=0)
 
 
-def test_a_vector_leaves_nothing_behind_and_takes_nothing_from_before(
-    golden_model: ServableModel,
+@both_models
+def test_a_vector_is_read_from_its_first_token_and_leaves_nothing_behind(
+    request: pytest.FixtureRequest, model_name: str
 ) -> None:
-    asked = served(golden_model, replace(ROOMY, num_slots=1))
-    prompt = vector_of(list(range(1, 150)), Pooling("mean", True, HIDDEN))
-    for name in ("first", "second"):
+    model: ServableModel = request.getfixturevalue(model_name)
+    token_ids = list(range(1, 100))
+    mean = replace(vector_of(token_ids, Pooling("mean", True, HIDDEN)), boundaries=(40, 90))
+    chat = replace(answer_of(token_ids, 2), boundaries=(40, 90))
+    asked = served(model)
+    for name, prompt in (("v1", mean), ("c1", chat), ("c2", chat), ("v2", mean)):
         asked.add(name, prompt)
         asked.run()
 
-    assert asked.vectors["first"] == asked.vectors["second"]
-    assert not asked.failures
+    assert asked.num_cached == {"c1": 0, "c2": 90}
+    assert asked.vectors["v2"] == asked.vectors["v1"]
 
 
-def test_a_chat_after_a_vector_of_the_same_tokens_computes_them_itself(
-    golden_model: ServableModel,
+@pytest.mark.parametrize("store_bytes", [0, 1 << 24])
+@pytest.mark.parametrize("mode", ["last", "mean"])
+def test_a_vector_that_gives_way_in_the_middle_of_its_prompt_stays_the_same(
+    golden_model: ServableModel, mode: str, store_bytes: int
 ) -> None:
-    token_ids = list(range(1, 150))
-    asked = served(golden_model)
-    asked.add("vector", vector_of(token_ids))
-    asked.run()
-    asked.add("chat", answer_of(token_ids, 8))
-    asked.run()
-    asked.add("again", vector_of(token_ids))
+    capacity = replace(ROOMY, num_pages=10, grid_tokens=2, step_tokens=2)
+    pooling = Pooling("last" if mode == "last" else "mean", True, HIDDEN)
+    prompt = vector_of(list(range(1, 111)), pooling)
+    asked = served(golden_model, capacity, store_bytes)
+    asked.add("hog", answer_of(list(range(1, 111)), 1))
+    asked.add("answer", answer_of([1], 140))
+    for _ in range(2):
+        asked.step()
+    asked.cancel("hog")
+    asked.add("vector", prompt)  # the answer has one page: it will want those of the vector
+
     asked.run()
 
-    assert asked.answers["chat"] == alone(golden_model, answer_of(token_ids, 8)).answers["alone"]
-    assert asked.vectors["again"] == asked.vectors["vector"]
+    assert "vector" in asked.gave_way
+    assert asked.vectors["vector"] == alone(golden_model, prompt, capacity).vectors["alone"]
 
 
 def test_a_prompt_that_fills_memory_to_the_last_token_has_a_vector(
