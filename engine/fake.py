@@ -2,9 +2,10 @@
 
 Speaks the whole engine protocol and computes nothing: each next token is a hash of every token
 before it and of the pictures, so that one token lost, doubled or torn anywhere changes everything
-after it; or the answer is read from a script. A vector is a hash of the whole prompt. Either way it is a pure function of the prompt and
-the answer so far, and can be resumed anywhere. Ships on purpose: whatever stands around an engine
-can be tried at full speed, on any machine. Takes every folder with a byte-level tokenizer.
+after it; or the answer is read from a script. Either way it is a pure function of the prompt and
+the answer so far, and can be resumed anywhere. A vector is a hash of the whole prompt. Ships on
+purpose: whatever stands around an engine can be tried at full speed, on any machine. Takes every
+folder with a byte-level tokenizer.
 """
 
 from __future__ import annotations

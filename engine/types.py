@@ -306,8 +306,8 @@ Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCal
 
 
 # What a request's consumer sees, in this order: stages, one Accepted once the prompt is known,
-# stages again while the model or its turn is waited for, pieces, one Finished for each choice; or
-# one Vector in place of pieces and Finished. A failure is raised as a CortexError instead.
+# stages again while the model or its turn is waited for, pieces, one Finished for each choice. A
+# failure is raised as a CortexError instead.
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,12 +352,12 @@ class Finished:
     choice: int = 0
 
 
+Event = Stage | Accepted | Piece | Finished
+
+
 @dataclass(frozen=True, slots=True)
 class Vector:
     """All that comes of a request for one: its values, float32, lowest byte first."""
 
     data: bytes
     prompt_tokens: int
-
-
-Event = Stage | Accepted | Piece | Finished | Vector
