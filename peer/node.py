@@ -145,9 +145,8 @@ class Node:
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
         """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
-        The request is one for answers, not for a vector.
-        Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
-        be served at all come before Accepted.
+        The request is one for answers, not for a vector. Closing the iterator cancels the work.
+        Raises CortexErrors; those of a request that cannot be served at all come before Accepted.
         """
         # Each choice costs the engine what a request does.
         with self._admission.admitted(request.num_choices):
