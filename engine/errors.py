@@ -13,6 +13,7 @@ hint, the next step. The errors here cross process borders as `ErrorInfo`.
      ├─ ContextLengthExceeded     the prompt is longer than the model's context
      ├─ ModelNotFound             no such model
      ├─ ModelInvalid              a model folder that cannot be served exactly
+     ├─ ModelNotSupported         a model that cannot do what it is asked for
      ├─ InsufficientVram          it does not fit
      ├─ Overloaded                full, or going away
      ├─ EngineFailed              an engine or text process died or misbehaved
@@ -63,6 +64,9 @@ class ModelNotFound(CortexError): ...
 
 
 class ModelInvalid(CortexError): ...
+
+
+class ModelNotSupported(CortexError): ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .messages import GenerateFailed, JobFailed, Loaded, Progress, Unloaded, Waiting
+from .messages import GenerateFailed, JobFailed, Loaded, Pooled, Progress, Unloaded, Waiting
 from .tokenizer import Tokenizer
 from .types import FinishReason, Prompt, TokenScores
 
@@ -44,5 +44,13 @@ class NewToken:
 
 
 DeviceEvent = (
-    Started | NewToken | Progress | ModelLoaded | Unloaded | JobFailed | Waiting | GenerateFailed
+    Started
+    | NewToken
+    | Pooled
+    | Progress
+    | ModelLoaded
+    | Unloaded
+    | JobFailed
+    | Waiting
+    | GenerateFailed
 )

@@ -3,8 +3,9 @@
 Speaks the whole engine protocol and computes nothing: each next token is a hash of every token
 before it and of the pictures, so that one token lost, doubled or torn anywhere changes everything
 after it; or the answer is read from a script. Either way it is a pure function of the prompt and
-the answer so far, and can be resumed anywhere. Ships on purpose: whatever stands around an engine
-can be tried at full speed, on any machine. Takes every folder with a byte-level tokenizer.
+the answer so far, and can be resumed anywhere. A vector is a hash of the whole prompt. Ships on
+purpose: whatever stands around an engine can be tried at full speed, on any machine. Takes every
+folder with a byte-level tokenizer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .fake_harm import Harm, read_harm
+from .fake_vector import hashed_vector
 from .frames import unpack_value
 from .generation import choice_sampling
 from .messages import (
@@ -33,6 +35,7 @@ from .messages import (
     Load,
     Loaded,
     Message,
+    Pooled,
     Progress,
     Step,
     StepPart,
@@ -59,9 +62,15 @@ class FakeConfig:
 
 @dataclass(slots=True)
 class _Request:
+    """`made` is the answer on its way, or the vector that the next step gives."""
+
     generate: Generate
-    answer: Answer
+    made: Answer | Pooled
     is_harmful: bool
+
+    @property
+    def num_tokens(self) -> int:
+        return self.made.num_tokens if isinstance(self.made, Answer) else 0
 
 
 class FakeService:
@@ -124,10 +133,7 @@ class FakeService:
             if tokenizer is None:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
-            source = self._source(tokenizer, prompt, generate.choice)
-            sampling = choice_sampling(prompt.sampling, generate.choice)
-            own = replace(prompt, sampling=sampling)
-            answer = Answer(tokenizer, own, source, generate.resume_token_ids)
+            made = self._begin(tokenizer, prompt, generate)
         except CortexError as error:
             self._send(GenerateFailed(generate.request_id, generate.epoch, to_info(error)))
             return
@@ -135,8 +141,18 @@ class FakeService:
         stage = Stage("prefill", num_tokens, num_tokens, "tokens")
         self._send(Waiting(generate.request_id, generate.epoch, stage))
         is_harmful = self._is_harmful(generate.epoch, tokenizer, prompt)
-        self._requests[generate.request_id] = _Request(generate, answer, is_harmful)
+        self._requests[generate.request_id] = _Request(generate, made, is_harmful)
         self._has_work.set()
+
+    def _begin(self, tokenizer: Tokenizer, prompt: Prompt, generate: Generate) -> Answer | Pooled:
+        if prompt.pooling is not None:
+            vector = hashed_vector(prompt, prompt.pooling)
+            num_tokens = len(prompt.token_ids)
+            return Pooled(generate.request_id, generate.epoch, vector, num_tokens)
+        source = self._source(tokenizer, prompt, generate.choice)
+        sampling = choice_sampling(prompt.sampling, generate.choice)
+        own = replace(prompt, sampling=sampling)
+        return Answer(tokenizer, own, source, generate.resume_token_ids)
 
     def _is_harmful(self, epoch: int, tokenizer: Tokenizer, prompt: Prompt) -> bool:
         harm = self._config.harm
@@ -153,7 +169,9 @@ class FakeService:
         request = self._requests.get(cancel.request_id)
         if request is not None and request.generate.epoch == cancel.epoch:
             del self._requests[cancel.request_id]
-            self._send(Step((_part(request, Made(finish="cancelled")),)))
+            if isinstance(request.made, Answer):
+                part = _part(request.generate, request.made, Made(finish="cancelled"))
+                self._send(Step((part,)))
 
     async def run(self) -> None:
         while True:
@@ -167,7 +185,7 @@ class FakeService:
     async def _suffer(self) -> None:
         harm = self._config.harm
         for request in self._requests.values():
-            if harm is not None and request.is_harmful and request.answer.num_tokens == harm.at:
+            if harm is not None and request.is_harmful and request.num_tokens == harm.at:
                 await harm.strike()
 
     def _step(self) -> None:
@@ -178,15 +196,19 @@ class FakeService:
 
     def _parts(self) -> Iterator[StepPart]:
         for request_id, request in list(self._requests.items()):
-            made = request.answer.step()
+            if isinstance(request.made, Pooled):
+                del self._requests[request_id]
+                self._send(request.made)
+                continue
+            made = request.made.step()
             if made.finish is not None:
                 del self._requests[request_id]
-            yield _part(request, made)
+            yield _part(request.generate, request.made, made)
 
 
-def _part(request: _Request, made: Made) -> StepPart:
-    usage = request.answer.usage() if made.finish else None
-    key = (request.generate.request_id, request.generate.epoch)
+def _part(generate: Generate, answer: Answer, made: Made) -> StepPart:
+    usage = answer.usage() if made.finish else None
+    key = (generate.request_id, generate.epoch)
     return StepPart(*key, made.token_ids, made.deltas, made.finish, usage, made.logprobs)
 
 

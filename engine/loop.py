@@ -200,6 +200,8 @@ class DeviceLoop:
             info = described("start failed", error)
             self._emit(GenerateFailed(job.request_id, job.epoch, info))
             return
+        if prompt.pooling is not None:
+            return  # no tokens will come, and so there is no text to be made
         without_pictures = replace(prompt, images=())
         self._emit(
             Started(job.request_id, job.epoch, job.model_id, without_pictures, job.resume_token_ids)

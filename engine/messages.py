@@ -161,6 +161,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Pooled:
+    """The end of a request for a vector: its values, float32, lowest byte first."""
+
+    request_id: str
+    epoch: int
+    vector: bytes
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateFailed:
     request_id: str
     epoch: int
@@ -204,6 +214,7 @@ Message = (
     | JobFailed
     | Waiting
     | Step
+    | Pooled
     | GenerateFailed
     | Alive
     | Ending

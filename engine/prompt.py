@@ -94,7 +94,7 @@ def build_prompt(
         top_logprobs=top_logprobs,
         reply=reply,
     )
-    return BuiltPrompt(prompt, sizes, _hash(prompt))
+    return BuiltPrompt(prompt, sizes, prompt_hash(prompt))
 
 
 def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
@@ -128,19 +128,25 @@ def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
         token_ids = model.tokenizer.encode(model.tokenizer.escape(raw.text))
     else:
         token_ids = list(raw.token_ids)
-        for token_id in token_ids:
-            _check_token_id(model, token_id, "prompt")
-        if model.vision is not None and model.vision.pad_id in token_ids:
-            raise InvalidRequest(
-                f"prompt: token {model.vision.pad_id} is the place of a picture",
-                "send pictures in chat messages",
-                param="prompt",
-            )
-    if not token_ids:
-        raise InvalidRequest(
-            "prompt: holds no token to go on from", "write at least a word", param="prompt"
-        )
+    check_raw_ids(model, token_ids, "prompt")
     return token_ids
+
+
+def check_raw_ids(model: TextModel, token_ids: Sequence[int], param: str) -> None:
+    """Whether these can be a prompt without pictures.
+
+    Raises InvalidRequest, which calls them `param`.
+    """
+    if not token_ids:
+        raise InvalidRequest(f"{param}: holds no token", "write at least a word", param=param)
+    for extreme in (min(token_ids), max(token_ids)):  # there may be a million of them
+        _check_token_id(model, extreme, param)
+    if model.vision is not None and model.vision.pad_id in token_ids:
+        raise InvalidRequest(
+            f"{param}: token {model.vision.pad_id} is the place of a picture",
+            "send pictures in chat messages",
+            param=param,
+        )
 
 
 def _check_token_id(model: TextModel, token_id: int, param: str) -> None:
@@ -218,7 +224,8 @@ def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
     return tuple(s for s in stop if s)
 
 
-def _hash(prompt: Prompt) -> bytes:
+def prompt_hash(prompt: Prompt) -> bytes:
+    """What tells two prompts apart: their tokens, and what their pictures show."""
     num_tokens = len(prompt.token_ids)
     digest = hashlib.sha256(struct.pack(f">{1 + num_tokens}I", num_tokens, *prompt.token_ids))
     for image in prompt.images:

@@ -37,9 +37,14 @@ class Recall:
         self._is_exact = is_exact
 
     def begin(self, sequence: Sequence) -> None:
-        """Fill the place that a sequence was just given with as much as is known of it."""
+        """Fill the place that a sequence was just given with as much as is known of it.
+
+        Where a vector is wanted that is nothing: it needs the hidden states of the whole prompt.
+        """
         if sequence.saved is not None:
             self._resume(sequence, sequence.saved)
+        elif sequence.prompt.pooling is not None:
+            self._pools.clear_state(sequence.place().slot)
         else:
             self._restore(sequence)
 

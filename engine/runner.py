@@ -55,8 +55,8 @@ class Runner:
             sequence.pictures.release_all()
             sequence.pictures = None
 
-    def prefill(self, sequence: Sequence, end: int) -> torch.Tensor | None:
-        """Compute the prompt up to `end`; logits [vocab] where that is its end."""
+    def prefill(self, sequence: Sequence, end: int) -> torch.Tensor:
+        """Compute the prompt up to `end`; final hidden states [tokens, hidden] of this part."""
         start, device = sequence.num_computed, self.device
         token_ids = torch.tensor(sequence.tokens[start:end], device=device)
         axes = [axis[start:end] for axis in sequence.positions.axes]
@@ -71,7 +71,11 @@ class Runner:
         sequence.image_spans = [span for span in sequence.image_spans if span.end > end]
         if not sequence.image_spans:
             self.release_pictures(sequence)
-        return self._model.logits(hidden[:, -1])[0] if sequence.is_prefilled else None
+        return hidden[0]
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[rows, hidden] to [rows, vocab]."""
+        return self._model.logits(hidden)
 
     def decode(self, sequences: list[Sequence]) -> torch.Tensor:
         """Feed each sequence its next known token; logits [sequences, vocab]."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
+    from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
 
 
@@ -48,7 +49,8 @@ class Sequence:
     The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
     prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
     `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
-    to where the chunk rule cuts it. A lower `priority` goes first.
+    to where the chunk rule cuts it. A lower `priority` goes first. `pooled` is what has come of a
+    prompt that is read for its vector.
     """
 
     request_id: str
@@ -64,6 +66,7 @@ class Sequence:
     arrived_s: float
     priority: int = 0
     counts: TokenCounts | None = None
+    pooled: PooledStates | None = None
     num_computed: int = 0
     num_cached: int = 0
     pages: SequencePages | None = None
@@ -115,6 +118,7 @@ class Sequence:
     def start_again(self) -> None:
         """Nothing of it is in memory any more: it will be computed from the first token on."""
         self.num_computed = 0
+        self.pooled = None
         self.image_spans = list(self.all_image_spans)
 
     def append(self, token_id: int) -> None:
@@ -153,13 +157,15 @@ def open_sequence(
     )
     cuts = chunk_ends(num_prompt, prompt.boundaries, grid_tokens)
     symbols = prompt_symbols(prompt, shape.image_token_id, merge)
+    # A vector wants every hidden state, which nothing remembers; its prompt does not come again.
+    kept = remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)
     return Sequence(
         job.request_id,
         job.epoch,
         prompt,
         positions,
         cuts,
-        frozenset(remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)),
+        frozenset(kept if prompt.pooling is None else ()),
         symbols,
         prefix_marks(symbols, cuts),
         [*prompt.token_ids, *job.resume_token_ids],

@@ -22,8 +22,9 @@ from .errors import (
     to_info,
 )
 from .events import DeviceEvent, NewToken
-from .messages import Generate, GenerateFailed, Waiting
+from .messages import Generate, GenerateFailed, Pooled, Waiting
 from .poison import poison_of
+from .pooling import PooledStates, float32_bytes
 from .recall import Recall
 from .runner import Runner
 from .sampler import Chosen, choose_tokens, sampling_row
@@ -81,7 +82,8 @@ class ModelService:
         Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
         InvalidRequest where pictures and their places differ.
         """
-        needed_tokens = len(prompt.token_ids) + 1
+        # An answer needs room for its first token, a vector for none.
+        needed_tokens = len(prompt.token_ids) + min(1, prompt.max_tokens)
         _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
         if len(self._scheduler.waiting) >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
@@ -141,6 +143,8 @@ class ModelService:
             sequence.counts = TokenCounts(sequence.prompt.token_ids, self._runner.device)
             for token_id in sequence.tokens[sequence.num_prompt :]:
                 sequence.counts.add(token_id)
+        if sequence.pooled is None and sequence.prompt.pooling is not None:
+            sequence.pooled = PooledStates(sequence.prompt.pooling)
         return []
 
     def _suspend(self, sequence: Sequence) -> None:
@@ -168,12 +172,27 @@ class ModelService:
 
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         sequence = chunk.sequence
-        row = self._runner.prefill(sequence, chunk.end)
+        hidden = self._runner.prefill(sequence, chunk.end)  # [tokens, hidden]
+        if sequence.pooled is not None:
+            sequence.pooled.add(hidden)
+            if sequence.is_prefilled:
+                return [self._give_vector(sequence, sequence.pooled)]
         self._recall.remember(sequence)
-        if row is not None and sequence.wants_token:
-            logits[sequence] = row
+        if sequence.is_prefilled and sequence.wants_token:
+            logits[sequence] = self._runner.logits(hidden[-1:])[0]
         stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
         return [Waiting(sequence.request_id, sequence.epoch, stage)]
+
+    def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:
+        vector = pooled.vector()
+        if not vector.isfinite().all():
+            error = EngineFailed(
+                "the model's vector holds values that are no numbers.",
+                "check the model's files with cortex verify.",
+            )
+            return self._fail(sequence, error)
+        self._end(sequence)
+        return Pooled(*sequence.key, float32_bytes(vector), sequence.num_prompt)
 
     def _draw(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         """The next token of each; who has all its tokens already gets none."""

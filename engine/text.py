@@ -20,6 +20,7 @@ from .frames import pack_value
 from .messages import Alive, CancelPrepare, Message, Prepare, Prepared, PrepareFailed
 from .prompt import build_prompt
 from .text_model import TextModels
+from .vector_prompt import build_vector_prompt
 
 _THREADS = 2
 
@@ -84,7 +85,11 @@ class TextService:
 
         check_wanted()
         model = self._models.get(Path(message.model_dir))
-        built = build_prompt(model, message.request, message.context_tokens, check_wanted)
+        request, context_tokens = message.request, message.context_tokens
+        if request.vector is not None:
+            built = build_vector_prompt(model, request, request.vector, context_tokens)
+        else:
+            built = build_prompt(model, request, context_tokens, check_wanted)
         return Prepared(
             request_id=message.request_id,
             prompt=pack_value(built.prompt),

@@ -17,9 +17,11 @@ from .errors import ModelInvalid
 from .generation import GenerationDefaults, read_generation_defaults
 from .model_files import read_json_object
 from .parsers.family import ReplyFamily, find_family
+from .pooling_files import NoPooling, read_pooling
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget, read_preprocessor
 from .template import ChatTemplate, read_template
 from .tokenizer import Tokenizer
+from .types import Pooling
 
 _FILES = (
     "config.json",
@@ -29,6 +31,8 @@ _FILES = (
     "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
+    "modules.json",
+    "1_Pooling/config.json",
 )
 _FilesState = tuple[tuple[str, int, int], ...]
 
@@ -49,6 +53,7 @@ class TextModel:
     defaults: GenerationDefaults
     family: ReplyFamily
     vision: Vision | None
+    pooling: Pooling | NoPooling
 
 
 def load_text_model(model_dir: Path) -> TextModel:
@@ -65,6 +70,7 @@ def load_text_model(model_dir: Path) -> TextModel:
         defaults=read_generation_defaults(model_dir, config),
         family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),
+        pooling=read_pooling(model_dir, config),
     )
 
 
@@ -95,8 +101,8 @@ class TextModels:
 
 def _files_state(model_dir: Path) -> _FilesState:
     """Name, time and size of each file that is there."""
-    present = [path for name in _FILES if (path := model_dir / name).exists()]
-    stats = [(path.name, path.stat()) for path in present]
+    present = [name for name in _FILES if (model_dir / name).exists()]
+    stats = [(name, (model_dir / name).stat()) for name in present]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 

@@ -12,7 +12,8 @@ flagged special) are left as they are: templates look for them in earlier answer
 Pieces between control tokens know nothing of each other, so those of a conversation's earlier
 turns need not be encoded again with every turn: their tokens are remembered.
 
-Nothing here knows what a chat is, or adds a token that the text does not spell.
+Nothing here knows what a chat is, or adds a token that the text does not spell; but for
+`encode_framed`, which adds what the tokenizer's own file says.
 """
 
 from __future__ import annotations
@@ -102,6 +103,10 @@ class Tokenizer:
         token_ids += self._encode_piece(text[position:])
         return token_ids
 
+    def encode_framed(self, text: str) -> list[int]:
+        """Token ids of client text, unescaped, between the marks that the file puts around it."""
+        return _encode(self._plain(), text, add_special_tokens=True)
+
     def decode(self, token_ids: Sequence[int], *, skip_special: bool = True) -> str:
         return self._encoder.decode(list(token_ids), skip_special_tokens=skip_special)
 
@@ -127,12 +132,14 @@ class Tokenizer:
         return token_ids
 
     def _encode_plain(self, text: str) -> list[int]:
-        plain = text.replace(_NOTHING, "").replace(_ITSELF, _ESCAPE)
+        return _encode(self._plain(), text.replace(_NOTHING, "").replace(_ITSELF, _ESCAPE))
+
+    def _plain(self) -> tokenizers.Tokenizer:
         with self._plain_encoder_lock:
             if self._plain_encoder is None:
                 self._plain_encoder = _load(self._path)
                 self._plain_encoder.encode_special_tokens = True
-        return _encode(self._plain_encoder, plain)
+            return self._plain_encoder
 
     def _shares_characters_with_special(self, spelling: str) -> bool:
         """Whether some text holds it and a control token's spelling with characters in common."""
@@ -199,10 +206,12 @@ def _require_byte_level(path: Path, encoder: tokenizers.Tokenizer) -> None:
         )
 
 
-def _encode(encoder: tokenizers.Tokenizer, text: str) -> list[int]:
+def _encode(
+    encoder: tokenizers.Tokenizer, text: str, *, add_special_tokens: bool = False
+) -> list[int]:
     # As a batch of one: only batches let other threads run meanwhile, and a long prompt takes
     # seconds, in which a process must go on saying that it is alive.
-    return encoder.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    return encoder.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
 
 
 def _stands_alone(token: tokenizers.AddedToken) -> bool:

@@ -128,6 +128,17 @@ class RawTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorWish:
+    """A vector is wanted in place of an answer, of so many dimensions; None means the model's.
+
+    `param` is what the client calls the text, for errors.
+    """
+
+    dimensions: int | None = None
+    param: str = "input"
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One question to one model, the same whichever dialect it came in.
 
@@ -139,7 +150,8 @@ class ChatRequest:
     `num_choices` answers are made, each from a seed of its own. `top_logprobs` None asks for no
     log probabilities, a number for those of the answer's tokens and of so many beside each.
     With `ignore_eos` the model cannot end the answer itself; before `min_tokens` neither. Where
-    `parallel_tool_calls` is false an answer ends with its first call.
+    `parallel_tool_calls` is false an answer ends with its first call. With a `vector` wish there is
+    one vector and no answer: then `raw` is set, and nothing about sampling counts.
     """
 
     model: str
@@ -159,6 +171,7 @@ class ChatRequest:
     ignore_eos: bool = False
     min_tokens: int = 0
     parallel_tool_calls: bool = True
+    vector: VectorWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +213,19 @@ class ReplyFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class Pooling:
+    """How the final hidden states of a prompt become one vector.
+
+    That of the last token, or the mean of all; of it the first `dimensions` values; these brought
+    to length one where `is_normalised`.
+    """
+
+    mode: Literal["last", "mean"]
+    is_normalised: bool
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A request turned into what the device needs: token ids, pictures, resolved limits.
 
@@ -207,7 +233,8 @@ class Prompt:
     `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`).
     `stop_token_ids` end the answer and are not part of it; there are none where the answer is to
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
-    to what the context leaves.
+    to what the context leaves. With `pooling` the prompt is read for its vector and has no answer:
+    `max_tokens` is 0.
     """
 
     token_ids: tuple[int, ...]
@@ -220,6 +247,7 @@ class Prompt:
     min_tokens: int = 0
     top_logprobs: int | None = None
     reply: ReplyFormat = ReplyFormat()
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,3 +353,11 @@ class Finished:
 
 
 Event = Stage | Accepted | Piece | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """All that comes of a request for one: its values, float32, lowest byte first."""
+
+    data: bytes
+    prompt_tokens: int

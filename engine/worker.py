@@ -131,7 +131,7 @@ class Worker:
         key = (event.request_id, event.epoch)
         answer = self._answers.get(key)
         if answer is None:
-            return  # it ended by its own text while this token was made
+            return  # it ended by its own text while this token was made, or never had any
         token_ids: tuple[int, ...] = ()
         deltas: tuple[Delta, ...] = ()
         logprobs: tuple[TokenLogprob, ...] = ()

@@ -60,10 +60,13 @@ class PeerConfig:
     port: int | None = None
     context_limit_tokens: int = 32_768
     max_live_requests: int = 64
+    # So many texts of one call for vectors are under way at a time, each as a request.
+    vector_lanes: int = 8
     max_body_bytes: int = 64 * 1024 * 1024
     # All bodies being read or answered at one time: one slow client must not cost gigabytes.
     max_intake_bytes: int = 512 * 1024 * 1024
-    # All prompts, pictures as pixels, from the text process's word to the answer's end.
+    # All prompts, pictures as pixels, from the text process's word to the answer's end, and all
+    # vectors that wait for the others of their call.
     max_prepared_bytes: int = 1024 * 1024 * 1024
     drain_s: float = 30.0
     child_start_s: float = 120.0

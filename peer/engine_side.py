@@ -25,6 +25,7 @@ from cortex.engine.messages import (
     Loaded,
     MemoryPart,
     Message,
+    Pooled,
     Progress,
     Step,
     StepPart,
@@ -32,7 +33,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
-from cortex.engine.types import Finished, Piece, Stage, Usage
+from cortex.engine.types import Finished, Piece, Stage, Usage, Vector
 
 from .children import ChildEnd, ChildSlot, ChildSpec
 from .errors import from_info
@@ -144,6 +145,11 @@ class EngineSide:
                 attempt = self._attempt_of(message.request_id, message.epoch)
                 if attempt is not None:
                     attempt.mailbox.put_stage(message.stage)
+            case Pooled():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.end(Vector(message.vector, message.prompt_tokens))
+                    self._end(attempt)
             case GenerateFailed():
                 attempt = self._attempt_of(message.request_id, message.epoch)
                 if attempt is not None:

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Delta, Finished, Piece, Stage, TokenLogprob
+from cortex.engine.types import Delta, Finished, Piece, Stage, TokenLogprob, Vector
 
 from .deltas import melted
 
@@ -33,7 +33,7 @@ class Mailbox:
         # By choice, in the order in which something came for each.
         self._unread: dict[int, _Unread] = {}
         self._token_ids: dict[int, list[int]] = {}
-        self._finished: list[Finished] = []
+        self._finished: list[Finished | Vector] = []
         self._error: CortexError | None = None
         self._filled = asyncio.Event()
 
@@ -55,8 +55,11 @@ class Mailbox:
         self._token_ids.setdefault(piece.choice, []).extend(piece.token_ids)
         self._filled.set()
 
-    def end(self, ending: Finished | CortexError) -> None:
-        """Say how one choice ended, or why all of them did; nothing more counts after an error."""
+    def end(self, ending: Finished | Vector | CortexError) -> None:
+        """Say how one choice ended, or why all of them did; nothing more counts after an error.
+
+        A vector is its request's end.
+        """
         if self._error is not None:
             return
         self._stage = None
@@ -66,7 +69,7 @@ class Mailbox:
             self._finished.append(ending)
         self._filled.set()
 
-    async def get(self) -> Stage | Piece | Finished:
+    async def get(self) -> Stage | Piece | Finished | Vector:
         """The next thing, waiting for it.
 
         Raises the error that the request ended with, once the pieces before it have been read.

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
+from cortex.engine.errors import CortexError, EngineFailed, VisionUnsupported
 from cortex.engine.messages import Alive, MemoryPart
-from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage
+from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage, Vector
 
+from .admission import Admission
 from .catalogue import Catalogue, scan
 from .children import ChildEnd, ChildSlot, SlotState
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import Attempt, EngineSide
+from .lanes import in_lanes
 from .mailbox import Mailbox
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
@@ -68,11 +70,7 @@ class Node:
         self._spawn = spawn
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
-        self._live_requests = 0
-        self._live_prompt_bytes = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._is_draining = False
+        self._admission = Admission(config.max_live_requests, config.max_prepared_bytes)
 
     async def __aenter__(self) -> Self:
         self._catalogue = await asyncio.to_thread(scan, self.config)
@@ -108,8 +106,8 @@ class Node:
             model=self._residency.resident_id,
             memory=self._engine.memory,
             loading=self._residency.loading_id,
-            live_requests=self._live_requests,
-            is_draining=self._is_draining,
+            live_requests=self._admission.live_requests,
+            is_draining=self._admission.is_draining,
         )
 
     def wake(self) -> None:
@@ -147,34 +145,66 @@ class Node:
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
         """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
-        Closing the iterator cancels the work. Raises CortexErrors; those of a request that cannot
-        be served at all come before Accepted.
+        The request is one for answers, not for a vector. Closing the iterator cancels the work.
+        Raises CortexErrors; those of a request that cannot be served at all come before Accepted.
         """
-        with self._admitted(request.num_choices):
-            model = await self._find(request.model)
-            self._check_vision(model, request)
-            request_id = secrets.token_hex(8)
-            yield Stage("preparing")
-            # A cold engine takes seconds to start: let it do so while the prompt is made.
-            self.wake()
-            prepared = await self._text.prepare(request_id, model, request)
-            with self._room_for_prompt(len(prepared.prompt)):
-                accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-                answer = self._answer(request_id, model, prepared.prompt, request.num_choices)
-                del prepared
-                async with aclosing(answer) as events:
-                    yield accepted
-                    async for event in events:
-                        yield event
+        # Each choice costs the engine what a request does.
+        with self._admission.admitted(request.num_choices):
+            async with aclosing(self._serve(request)) as events:
+                async for event in events:
+                    assert not isinstance(event, Vector)
+                    yield event
+
+    @asynccontextmanager
+    async def vectors(self, requests: Sequence[ChatRequest]) -> AsyncGenerator[list[Vector]]:
+        """The vectors of all requests of one call, in their order, while the block lasts.
+
+        Some are under way at a time, and these alone count as requests. Raises the first error
+        that one of them ends with.
+        """
+        most = min(self.config.vector_lanes, self.config.max_live_requests)
+        num_lanes = min(len(requests), most)
+        with self._admission.admitted(num_lanes), ExitStack() as held:
+
+            async def make(request: ChatRequest) -> Vector:
+                vector = await self._vector(request)
+                held.enter_context(self._admission.holding(len(vector.data)))
+                return vector
+
+            yield await in_lanes(make, requests, num_lanes)
 
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""
-        self._is_draining = True
-        await self._idle.wait()
+        await self._admission.drained()
+
+    async def _vector(self, request: ChatRequest) -> Vector:
+        async with aclosing(self._serve(request)) as events:
+            async for event in events:
+                if isinstance(event, Vector):
+                    return event
+        raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
+
+    async def _serve(self, request: ChatRequest) -> AsyncGenerator[Event | Vector]:
+        """The events of a request that was admitted."""
+        model = await self._find(request.model)
+        self._check_vision(model, request)
+        request_id = secrets.token_hex(8)
+        yield Stage("preparing")
+        # A cold engine takes seconds to start: let it do so while the prompt is made.
+        self.wake()
+        prepared = await self._text.prepare(request_id, model, request)
+        with self._admission.holding(len(prepared.prompt)):
+            accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
+            answer = self._answer(request_id, model, prepared.prompt, request.num_choices)
+            del prepared
+            async with aclosing(answer) as events:
+                yield accepted
+                async for event in events:
+                    yield event
 
     async def _answer(
         self, request_id: str, model: ModelInfo, prompt: bytes, num_choices: int
-    ) -> AsyncGenerator[Event]:
+    ) -> AsyncGenerator[Event | Vector]:
         """The prompt is kept to the end: the next engine needs it where this one dies."""
         mailbox = Mailbox()
         attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
@@ -200,45 +230,11 @@ class Node:
             while num_finished < num_choices:
                 event = await mailbox.get()
                 yield event
-                num_finished += isinstance(event, Finished)
+                num_finished += isinstance(event, Finished | Vector)
         finally:
             for attempt_id in attempt_ids:
                 self._engine.cancel(attempt_id)
             self._residency.give_back(ticket)
-
-    @contextmanager
-    def _admitted(self, num_choices: int) -> Generator[None]:
-        if self._is_draining:
-            raise Overloaded("this peer is going away", "ask another peer, or this one later")
-        # Each choice costs the engine what a request does.
-        if self._live_requests + num_choices > self.config.max_live_requests:
-            raise Overloaded(
-                f"{self._live_requests} requests are under way, which is the most this peer takes",
-                "try again in a moment",
-            )
-        self._live_requests += num_choices
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._live_requests -= num_choices
-            if self._live_requests == 0:
-                self._idle.set()
-
-    @contextmanager
-    def _room_for_prompt(self, size_bytes: int) -> Generator[None]:
-        """Pictures weigh more as pixels than as files: a body's size bounds no prompt's."""
-        if self._live_prompt_bytes + size_bytes > self.config.max_prepared_bytes:
-            raise Overloaded(
-                f"the prompts under way and this one are over {self.config.max_prepared_bytes}"
-                " bytes together, which is the most this peer holds",
-                "try again in a moment, or send fewer or smaller pictures",
-            )
-        self._live_prompt_bytes += size_bytes
-        try:
-            yield
-        finally:
-            self._live_prompt_bytes -= size_bytes
 
     async def _find(self, model_id: str) -> ModelInfo:
         known = {model.id: model for model in self._catalogue.models}

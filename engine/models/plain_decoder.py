@@ -164,6 +164,9 @@ def plain_weight_names(config: PlainConfig) -> WeightNames:
     def parameter(name: str) -> str | None:
         is_extra = config.tied_embeddings and name == "lm_head.weight"
         # Older files hold the rotary frequencies, which follow from the config.
-        return None if is_extra or name.endswith(".rotary_emb.inv_freq") else name
+        if is_extra or name.endswith(".rotary_emb.inv_freq"):
+            return None
+        # Files of embedding models hold the decoder alone, without the name of the whole around it.
+        return name if name.startswith(("model.", "lm_head.")) else f"model.{name}"
 
     return WeightNames(parameter, keep_float32=())

@@ -15,7 +15,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, InternalError
 
 from ..node import Node
-from . import chat, completions, health, models
+from . import chat, completions, embeddings, health, models
 from .context import INTAKE, NODE, REQUEST_ID, about_error, identify
 from .errors import error_response, from_http
 from .intake import Intake
@@ -41,6 +41,7 @@ def make_app(node: Node) -> web.Application:
             web.get("/v1/models/{id:.+}", models.show_model),
             web.post("/v1/chat/completions", chat.chat_completions),
             web.post("/v1/completions", completions.completions),
+            web.post("/v1/embeddings", embeddings.embeddings),
         ]
     )
     return app

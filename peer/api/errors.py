@@ -55,6 +55,7 @@ _KINDS: dict[type[CortexError], _Kind] = {
     AttemptsExhausted: _Kind(502, "server_error", should_retry=False),
     # Deterministic, so no 5xx: those are tried again by the official clients.
     engine_errors.ModelInvalid: _Kind(400, param="model"),
+    engine_errors.ModelNotSupported: _Kind(400, param="model"),
 }
 # The same for what would never fit: an empty device has no more room.
 _NEVER_FITS = _Kind(400)

@@ -7,19 +7,17 @@ spelt; who wants those sends token ids.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 from cortex.engine.errors import InvalidRequest
-from cortex.engine.types import ChatRequest, RawText, RawTokens
+from cortex.engine.types import ChatRequest
 
 from . import openai_sampling as wishes
 from .fields import Fields, parse_object, refuse
+from .raw_prompts import read_raw_prompts
 
 # What the dialect gives where nothing is asked for.
 _DEFAULT_MAX_TOKENS = 16
 _MAX_LOGPROBS = 5
-_LARGEST_TOKEN_ID = 2**31 - 1
-_EXPECTED = "must be a string, a list of strings, a list of token ids, or a list of such lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ def _read(body: Fields, now_s: int, random_seed: int) -> ParsedCompletion:
         refuse("model", "required: the id of a model", "GET /v1/models lists them")
     num_choices = wishes.read_num_choices(body)
     _refuse_what_is_not_built(body, num_choices)
-    prompts = _read_prompts(body)
+    prompts = read_raw_prompts(body, "prompt", wishes.MAX_CHOICES)
     if len(prompts) * num_choices > wishes.MAX_CHOICES:
         refuse(
             "prompt",
@@ -78,7 +76,7 @@ def _read(body: Fields, now_s: int, random_seed: int) -> ParsedCompletion:
     requests = tuple(
         # Each prompt draws for itself where no seed was asked for.
         replace(request, raw=prompt, seed=wishes.read_seed(body, random_seed + index))
-        for index, prompt in enumerate(prompts)
+        for index, prompt in enumerate(prompts.values())
     )
     include_usage = options is not None and options.flag("include_usage")
     return ParsedCompletion(requests, stream, include_usage, body.flag("return_token_ids"))
@@ -94,36 +92,3 @@ def _refuse_what_is_not_built(body: Fields, num_choices: int) -> None:
     best_of = body.integer("best_of", 1)
     if best_of is not None and best_of != num_choices:
         wishes.not_built("best_of", f"must equal n, which is {num_choices}", "leave best_of out")
-
-
-def _read_prompts(body: Fields) -> list[RawText | RawTokens]:
-    value = body.raw("prompt")
-    if isinstance(value, str):
-        return [RawText(value)]
-    if not isinstance(value, list) or not value:
-        refuse("prompt", f"required; {_EXPECTED}")
-    items = cast(list[object], value)
-    if not isinstance(items[0], (str, list)):
-        return [_read_tokens(items, "prompt")]
-    if len(items) > wishes.MAX_CHOICES:
-        refuse("prompt", f"holds {len(items)} prompts, at most {wishes.MAX_CHOICES} are taken")
-    return [_read_prompt(item, f"prompt[{index}]") for index, item in enumerate(items)]
-
-
-def _read_prompt(item: object, path: str) -> RawText | RawTokens:
-    if isinstance(item, str):
-        return RawText(item)
-    if not isinstance(item, list):
-        refuse(path, _EXPECTED)
-    return _read_tokens(cast(list[object], item), path)
-
-
-def _read_tokens(items: list[object], path: str) -> RawTokens:
-    """Whether they are ids of this model is for those to say who have its tokenizer."""
-    is_valid = all(
-        isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= _LARGEST_TOKEN_ID
-        for item in items
-    )
-    if not is_valid:
-        refuse(path, _EXPECTED)
-    return RawTokens(tuple(cast(list[int], items)))

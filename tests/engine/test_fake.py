@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from cortex.engine.errors import InternalError, InvalidRequest
 from cortex.engine.fake import FakeConfig, FakeService, read_script
 from cortex.engine.fake_answer import Answer, HashSource, Made, ScriptSource
+from cortex.engine.fake_vector import hashed_vector
 from cortex.engine.frames import pack_value
 from cortex.engine.messages import (
     Cancel,
@@ -23,6 +26,7 @@ from cortex.engine.messages import (
     Load,
     Loaded,
     Message,
+    Pooled,
     Prepared,
     Progress,
     Step,
@@ -37,6 +41,7 @@ from cortex.engine.types import (
     ChatRequest,
     Delta,
     ImagePart,
+    Pooling,
     Prompt,
     TextDelta,
     TextPart,
@@ -335,3 +340,33 @@ def test_log_probabilities_are_made_up_the_same_each_time() -> None:
     assert all(m.logprobs == n.logprobs for m, n in zip(made, play(hashed(prompt)), strict=True))
     begun = ids_of(made)[:4]
     assert [e for m in play(hashed(prompt, begun)) for e in m.logprobs] == told[4:]
+
+
+def test_a_vector_depends_on_every_token_and_fewer_dimensions_are_the_first_of_it() -> None:
+    def values(prompt: Prompt, dimensions: int) -> list[float]:
+        data = hashed_vector(prompt, Pooling("last", True, dimensions))
+        return list(struct.unpack(f"<{dimensions}f", data))
+
+    prompt = ask("Hello")
+    whole = values(prompt, 32)
+    assert math.hypot(*whole) == pytest.approx(1)
+    few = values(prompt, 5)
+    length = math.hypot(*whole[:5])
+    assert few == pytest.approx([value / length for value in whole[:5]], abs=1e-6)
+    others = (prompt.token_ids[1:], (*prompt.token_ids, 5), prompt.token_ids[::-1])
+    assert all(values(replace(prompt, token_ids=ids), 32) != whole for ids in others)
+
+
+async def test_a_vector_comes_with_the_next_step_unless_its_client_left() -> None:
+    bench = Bench(FakeConfig(token_interval_ms=1))
+    await bench.load()
+    pooling = Pooling("last", True, 4)
+    prompt = replace(ask("Hello"), pooling=pooling, max_tokens=0)
+    await bench.generate("left", prompt)
+    await bench.service.handle(Cancel("left", 1))
+    await bench.generate("r", prompt)
+    assert [type(await bench.hear()) for _ in range(2)] == [Waiting, Waiting]
+    num_tokens = len(prompt.token_ids)
+    assert await bench.hear() == Pooled("r", 1, hashed_vector(prompt, pooling), num_tokens)
+    assert bench.service.alive().queued == 0
+    await bench.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from cortex.engine.cache.pools import Place, PooledMemory, Pools
 from cortex.engine.models.base import ServableModel
@@ -107,3 +109,19 @@ def test_sequences_of_one_step_do_not_see_each_other(name: str) -> None:
             answers.append(tokens)
 
     assert torch.stack(answers, dim=1)[1].tolist() == greedy
+
+
+def test_a_decoder_published_by_itself_loads_like_the_whole(tmp_path: Path) -> None:
+    """Embedding models are published so: their tensors lack the name of the whole around them."""
+    whole = read_tensors(_GOLDEN / "qwen3" / "model.safetensors")
+    bare = {name.removeprefix("model."): tensor for name, tensor in whole.items()}
+    assert not bare.keys() & whole.keys()
+    save_file(bare, tmp_path / "model.safetensors")
+    shutil.copy(_GOLDEN / "qwen3" / "config.json", tmp_path)
+
+    model = load_model(tmp_path, torch.float32, CPU).model
+
+    tokens, logits = golden_prompt("qwen3")
+    place = Place(list(range(NUM_PAGES)), 0)
+    hidden = run(model, new_pools(model), [place], tokens[None])
+    torch.testing.assert_close(model.logits(hidden[0, -1]), logits[-1], atol=ATOL, rtol=0)

@@ -16,8 +16,9 @@ from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, Pr
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text import TextService
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import ChatRequest, ImagePart, Prompt, TextPart
+from cortex.engine.types import ChatRequest, ImagePart, Prompt, RawText, TextPart, VectorWish
 from cortex.engine.types import Message as Turn
+from cortex.engine.vector_prompt import build_vector_prompt
 
 _MODEL_DIR = Path(__file__).parent.parent / "golden" / "qwen3_5"
 _PICTURE = (_MODEL_DIR.parent / "images" / "square_96.png").read_bytes()
@@ -120,3 +121,17 @@ async def test_bug_is_answered_and_logged_without_client_words(
 async def test_message_for_another_process_is_a_bug(desk: Desk) -> None:
     with pytest.raises(InternalError, match="Prepared"):
         await desk.service.handle(Prepared("r", b"", 0, (), 0, b""))
+
+
+async def test_a_request_for_a_vector_becomes_its_prompt(desk: Desk) -> None:
+    wish = VectorWish(dimensions=3)
+    request = ChatRequest("m", (), seed=0, now_s=0, raw=RawText("Hello"), vector=wish)
+
+    await desk.prepare(request)
+    answer = await desk.hear()
+
+    assert isinstance(answer, Prepared)
+    model = load_text_model(_MODEL_DIR)
+    built = build_vector_prompt(model, request, wish, 4096)
+    assert unpack_value(Prompt, answer.prompt) == built.prompt
+    assert (answer.max_tokens, answer.prompt_tokens) == (0, len(built.prompt.token_ids))

@@ -29,6 +29,7 @@ from cortex.engine.messages import (
     Load,
     Loaded,
     Message,
+    Pooled,
     Progress,
     Step,
     StepPart,
@@ -39,7 +40,7 @@ from cortex.engine.messages import (
 from cortex.engine.precision import Wishes
 from cortex.engine.runner import Runner
 from cortex.engine.serving import MAX_RUNNING
-from cortex.engine.types import Prompt, Sampling, TextDelta
+from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
 from cortex.engine.worker import Worker
 
@@ -250,6 +251,26 @@ async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
 
     assert text_of(parts) == text[: text.index(stop)]
     assert parts[-1].finish == "stop"
+
+
+async def test_a_vector_comes_once_and_in_no_words(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    prompt = replace(case[1], max_tokens=0, pooling=Pooling("mean", True, 8))
+    engine.say(Generate("left", 1, "m", pack_value(prompt)))
+    engine.say(Cancel("left", 1))
+    engine.say(Generate("r", 1, "m", pack_value(prompt)))
+
+    heard = [await engine.hear()]
+    while not (isinstance(heard[-1], Pooled) and heard[-1].request_id == "r"):
+        heard.append(await engine.hear())
+
+    assert all(isinstance(message, Waiting | Pooled) for message in heard)
+    assert isinstance(heard[-1], Pooled)
+    assert (len(heard[-1].vector), heard[-1].prompt_tokens) == (32, case[0]["tokens"])
+    # Nothing was left over: the next answer is the usual one.
+    assert ids_of(await engine.generate(case[1])) == case[0]["greedy_ids"]
 
 
 async def test_two_requests_at_once_each_get_their_own_answer(

@@ -1,0 +1,71 @@
+"""How much a peer has under way at one time: requests, and the bytes that are kept for them.
+
+What would be too much is turned away at once. All of it happens on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from cortex.engine.errors import Overloaded
+
+
+class Admission:
+    """`max_bytes` bounds prompts and vectors together."""
+
+    def __init__(self, max_requests: int, max_bytes: int) -> None:
+        self.live_requests = 0
+        self.is_draining = False
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def drained(self) -> None:
+        """Admit nobody more; return when the last one has ended."""
+        self.is_draining = True
+        await self._idle.wait()
+
+    @contextmanager
+    def admitted(self, num_requests: int) -> Generator[None]:
+        """Be under way, as so many requests, for as long as the block lasts.
+
+        Raises Overloaded.
+        """
+        if self.is_draining:
+            raise Overloaded("this peer is going away", "ask another peer, or this one later")
+        if self.live_requests + num_requests > self._max_requests:
+            raise Overloaded(
+                f"{self.live_requests} requests are under way, which is the most this peer takes",
+                "try again in a moment",
+            )
+        self.live_requests += num_requests
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.live_requests -= num_requests
+            if self.live_requests == 0:
+                self._idle.set()
+
+    @contextmanager
+    def holding(self, size_bytes: int) -> Generator[None]:
+        """Keep so many bytes for as long as the block lasts.
+
+        Pictures weigh more as pixels than as files, and a vector more than the word it was made
+        of: a body's size bounds neither. Raises Overloaded.
+        """
+        if self._held_bytes + size_bytes > self._max_bytes:
+            raise Overloaded(
+                f"what is under way and this are over {self._max_bytes} bytes together, which is"
+                " the most this peer holds",
+                "try again in a moment, or send fewer or smaller pictures, or fewer texts",
+            )
+        self._held_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._held_bytes -= size_bytes
