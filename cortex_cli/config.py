@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from cortex.engine.wishes import DtypeWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
 # What engine processes inherit unless somebody has set it: how long GNU OpenMP's threads spin while
@@ -47,6 +48,8 @@ class EngineWishes:
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     cpu_threads: int | None = None
+    mode: ModeWish = "auto"
+    dtype: DtypeWish = "auto"
 
 
 def this_invocation() -> Invocation:
@@ -80,6 +83,7 @@ def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
         fake_script=wishes.fake_script,
         fake_token_interval_ms=wishes.fake_token_interval_ms,
         cpu_threads=wishes.cpu_threads,
+        wishes=Wishes(wishes.mode, wishes.dtype),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, cast
 
 import typer
 
+from cortex.engine.wishes import DtypeWish, ModeWish
 from cortex.peer.config import EngineKind
 
 from .config import Invocation
@@ -33,7 +34,15 @@ def _keep_state(context: typer.Context, folder: Path | None) -> Path | None:
 
 
 # Which options say what a node of this command's own computes with; a running peer has its own.
-_OF_OWN_NODE = ("models", "engine", "fake_script", "fake_token_interval_ms", "threads")
+_OF_OWN_NODE = (
+    "models",
+    "engine",
+    "fake_script",
+    "fake_token_interval_ms",
+    "threads",
+    "mode",
+    "dtype",
+)
 
 
 def typed_for_own_node(context: typer.Context) -> list[str]:
@@ -127,6 +136,23 @@ Threads = Annotated[
         max=1024,
         help="Compute with so many threads where the CPU computes. Otherwise one a core.",
         show_default=False,
+    ),
+]
+Mode = Annotated[
+    ModeWish,
+    typer.Option(
+        "--mode",
+        envvar="CORTEX_MODE",
+        help="exact: the same bits in any company, in float32 on the CPU; fast: the quickest way."
+        " auto is exact where that costs little.",
+    ),
+]
+Dtype = Annotated[
+    DtypeWish,
+    typer.Option(
+        "--dtype",
+        envvar="CORTEX_DTYPE",
+        help="Compute in these numbers. auto is bfloat16 where the files hold no more and it pays.",
     ),
 ]
 Verbose = Annotated[

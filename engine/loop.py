@@ -37,11 +37,11 @@ from .messages import (
     Unloaded,
 )
 from .poison import poison_of
-from .precision import Wishes
 from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
 from .types import Prompt, Stage
+from .wishes import Wishes
 
 _PROGRESS_INTERVAL_S = 0.1
 _CUDA_SHARE = 0.9

@@ -13,19 +13,12 @@ from typing import Literal
 import torch
 
 from .errors import ModelInvalid
+from .wishes import Wishes
 
 Mode = Literal["exact", "fast"]
-ModeWish = Literal["auto", "exact", "fast"]
-DtypeWish = Literal["auto", "float32", "bfloat16"]
 
 # Weights that fit into a processor's cache are read no quicker for being half as large.
 _SMALL_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    mode: ModeWish = "auto"
-    dtype: DtypeWish = "auto"
 
 
 @dataclass(frozen=True, slots=True)

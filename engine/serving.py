@@ -19,13 +19,14 @@ from .memory import PAGE_TOKENS, ModelCosts, plan_memory
 from .messages import MemoryPart
 from .models.base import ModelShape, ServableModel
 from .models.registry import LoadedModel, load_model
-from .precision import Precision, Stored, Wishes, choose_precision
+from .precision import Precision, Stored, choose_precision
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
 from .service import ModelService
 from .tokenizer import Tokenizer
 from .weights import OnProgress, stored_dtype, weight_files
+from .wishes import Wishes
 
 # Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
 _GRID_TOKENS = {"cpu": 256, "cuda": 2048}

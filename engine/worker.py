@@ -37,9 +37,9 @@ from .messages import (
     Unload,
     Unloaded,
 )
-from .precision import DtypeWish, ModeWish, Wishes
 from .tokenizer import Tokenizer
 from .types import Delta, TokenLogprob
+from .wishes import DtypeWish, ModeWish, Wishes
 
 
 class Worker:

@@ -24,6 +24,7 @@ def _spec(
 def _engine_command(config: PeerConfig) -> tuple[str, ...]:
     if config.engine == "torch":
         command = [config.python, "-m", "cortex.engine.worker", "--device", config.device]
+        command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         if config.cpu_threads is not None:
             command += ["--threads", str(config.cpu_threads)]
         return tuple(command)

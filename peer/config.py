@@ -6,9 +6,11 @@ Directories arrive as fields: the command line alone reads the environment.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from cortex.engine.wishes import Wishes
 
 EngineKind = Literal["torch", "fake"]
 
@@ -44,6 +46,7 @@ class PeerConfig:
     `models_dirs` are searched first, in order. `port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
     at the start. `python` runs the children. `cpu_threads` None is one a core.
+    `wishes` say how models are computed.
     """
 
     locations: Locations
@@ -56,6 +59,7 @@ class PeerConfig:
     python: str = sys.executable
     device: str = "cpu"
     cpu_threads: int | None = None
+    wishes: Wishes = field(default_factory=Wishes)
     host: str = "127.0.0.1"
     port: int | None = None
     context_limit_tokens: int = 32_768

@@ -161,7 +161,10 @@ class EngineSide:
                     self._jobs[message.job_id].on_stage(message.stage)
             case Loaded():
                 self.memory = message.memory
-                logger.info("memory of %s\n%s", message.model_id, describe(message.memory))
+                logger.info(
+                    "%s: %s; memory\n%s",
+                    *(message.model_id, message.precision, describe(message.memory)),
+                )
                 self._settle(message.job_id, None)
             case Unloaded():
                 self.memory = ()

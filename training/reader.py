@@ -17,6 +17,7 @@ from cortex.engine.prompt import build_prompt
 from cortex.engine.serving import load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
+from cortex.engine.wishes import Wishes
 from training.nano import CONTEXT_TOKENS
 
 MAX_ANSWER_TOKENS = 160
@@ -29,7 +30,7 @@ class Reader:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
         self._service = load_service(
-            folder, torch.device(device), PrefixStore(0), _MEMORY_BYTES
+            folder, torch.device(device), PrefixStore(0), _MEMORY_BYTES, Wishes()
         ).service
 
     def answer(self, png: bytes | None, question: str) -> str:

@@ -16,15 +16,15 @@ from .served import Server, serving
 
 class CortexPeer:
     name = "cortex"
-    settings = "cortex peer, its defaults"
+    settings = "cortex peer --dtype: exact mode in float32, fast mode in bfloat16"
 
     def install(self, root: Path) -> str:
         return version("cortex-fleet")
 
     @contextmanager
     def running(self, root: Path, setting: Setting) -> Generator[Running]:
-        models = ("--models", str(setting.model_dir.parent))
-        with cortex_server(setting.model_dir.name, setting.log, setting.threads, models) as server:
+        options = ("--models", str(setting.model_dir.parent), "--dtype", setting.dtype)
+        with cortex_server(setting.model_dir.name, setting.log, setting.threads, options) as server:
             yield server
 
 

@@ -14,10 +14,12 @@ import typer
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
+    Dtype,
     Engine,
     FakeScript,
     FakeTokenInterval,
     Json,
+    Mode,
     ModelsDirs,
     Peer,
     StateDir,
@@ -128,6 +130,8 @@ def chat(
     peer: Peer = None,
     state_dir: StateDir = None,
     threads: Threads = None,
+    mode: Mode = "auto",
+    dtype: Dtype = "auto",
     models: ModelsDirs = None,
     engine: Engine = "torch",
     fake_script: FakeScript = None,
@@ -161,7 +165,7 @@ def chat(
     answer_once_or_converse(
         peer_config(
             invocation.locations,
-            EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads),
+            EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads, mode, dtype),
         ),
         peer,
         typed_for_own_node(context),

@@ -11,9 +11,11 @@ import typer
 
 from ..config import EngineWishes, peer_config
 from ..options import (
+    Dtype,
     Engine,
     FakeScript,
     FakeTokenInterval,
+    Mode,
     ModelsDirs,
     StateDir,
     Threads,
@@ -69,6 +71,8 @@ def peer(
     ] = None,
     state_dir: StateDir = None,
     threads: Threads = None,
+    mode: Mode = "auto",
+    dtype: Dtype = "auto",
     python: Annotated[
         str,
         typer.Option(
@@ -108,7 +112,7 @@ def peer(
     device = choose_device(
         gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus()
     )
-    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads)
+    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads, mode, dtype)
     config = replace(
         peer_config(invocation.locations, wishes),
         preload=() if model is None else (model,),

@@ -7,14 +7,12 @@ import torch
 
 from cortex.engine.errors import ModelInvalid
 from cortex.engine.precision import (
-    DtypeWish,
     Mode,
-    ModeWish,
     Precision,
     Stored,
-    Wishes,
     choose_precision,
 )
+from cortex.engine.wishes import DtypeWish, ModeWish, Wishes
 
 LARGE, SMALL = 1 << 30, 1 << 20
 BFLOAT16, FLOAT32 = torch.bfloat16, torch.float32

@@ -37,11 +37,11 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
-from cortex.engine.precision import Wishes
 from cortex.engine.runner import Runner
 from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
+from cortex.engine.wishes import Wishes
 from cortex.engine.worker import Worker
 
 TIMEOUT_S = 60.0
