@@ -144,6 +144,7 @@ def make_service(
         num_pages=capacity.num_pages,
         page_tokens=capacity.page_tokens,
         num_slots=capacity.num_slots,
+        is_exact=is_exact,
     )
     scheduler = Scheduler(
         PageAllocator(capacity.num_pages),

@@ -12,10 +12,14 @@ from itertools import pairwise
 
 import torch
 
-from ..attention.dense import causal_attention
+from ..attention.dense import causal_attention, padded_attention
 from ..layers.gated_delta import LinearState
 from ..models.memory import MemoryShape
 from .place import Place
+
+# Sequences up to this long are attended to in one call, where their rows may notice each other:
+# eight of 64 tokens in half the time, of 320 in the same (Qwen3-0.6B's heads, two cores).
+_TOGETHER_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,15 @@ class Pools:
         num_pages: int,
         page_tokens: int,
         num_slots: int,
+        is_exact: bool = True,
     ) -> None:
-        """Where nothing is remembered by a layer kind, its pages or slots cost nothing."""
+        """Where nothing is remembered by a layer kind, its pages or slots cost nothing.
+
+        Where it `is_exact`, what is computed of a sequence never depends on who stands beside it.
+        """
         self.page_tokens = page_tokens
+        self.is_exact = is_exact
+        self.dtype = dtype
         self.device = device
         self.token_bytes = shape.token_bytes(dtype)
         self.state_bytes = shape.state_bytes(dtype)
@@ -124,6 +134,17 @@ def _copied(x: torch.Tensor) -> torch.Tensor:
     return x.to("cpu", copy=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Rows of many sequences, each padded with one of its own to the same number.
+
+    mask [sequences, 1, 1, rows of each]: zero, and minus infinity at the padding.
+    """
+
+    rows: torch.Tensor
+    mask: torch.Tensor
+
+
 class PooledMemory:
     """The step memory of models (`models/memory.py`) over pools: `num_new` tokens for each place.
 
@@ -138,6 +159,10 @@ class PooledMemory:
             pools.device,
         )
         self._slots = _slots([p.slot for p in places], pools.device)
+        self._together: Together | None = None
+        longest = max(p.num_tokens for p in places) + num_new
+        if not pools.is_exact and len(places) > 1 and longest <= _TOGETHER_TOKENS:
+            self._together = _together(self._all, longest, pools)
 
     def attend(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
@@ -145,6 +170,15 @@ class PooledMemory:
         keys, values = self._pools.keys_values[layer]
         keys[self._new] = k.flatten(0, 1)
         values[self._new] = v.flatten(0, 1)
+        if (together := self._together) is not None:
+            padded = (len(q), -1, *keys.shape[1:])
+            return padded_attention(
+                q,
+                keys.index_select(0, together.rows).view(padded),
+                values.index_select(0, together.rows).view(padded),
+                together.mask,
+                scale,
+            )
         # One sequence a call: what it computes cannot depend on who stands beside it.
         outs = [
             causal_attention(q[i : i + 1], keys[rows][None], values[rows][None], scale)
@@ -169,6 +203,15 @@ class PooledMemory:
         return kept[self._slots].data_ptr() == new.data_ptr()
 
 
+def _together(rows: list[slice | torch.Tensor], longest: int, pools: Pools) -> Together:
+    indices = [_indices(each, pools.device) for each in rows]
+    padded = [torch.cat((each, each[-1:].expand(longest - len(each)))) for each in indices]
+    mask = torch.zeros(len(rows), 1, 1, longest, dtype=pools.dtype, device=pools.device)
+    for i, each in enumerate(indices):
+        mask[i, ..., len(each) :] = float("-inf")
+    return Together(torch.cat(padded), mask)
+
+
 def _slots(slots: list[int], device: torch.device) -> slice | torch.Tensor:
     if all(b == a + 1 for a, b in pairwise(slots)):
         return slice(slots[0], slots[-1] + 1)
@@ -178,7 +221,8 @@ def _slots(slots: list[int], device: torch.device) -> slice | torch.Tensor:
 def _joined(rows: list[slice | torch.Tensor], device: torch.device) -> slice | torch.Tensor:
     if len(rows) == 1:
         return rows[0]
-    parts = [
-        torch.arange(r.start, r.stop, device=device) if isinstance(r, slice) else r for r in rows
-    ]
-    return torch.cat(parts)
+    return torch.cat([_indices(each, device) for each in rows])
+
+
+def _indices(rows: slice | torch.Tensor, device: torch.device) -> torch.Tensor:
+    return torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows

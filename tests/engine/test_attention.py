@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.attention.dense import causal_attention
+from cortex.engine.cache.place import Place
+from cortex.engine.cache.pools import PooledMemory, Pools
+from cortex.engine.models.memory import AttentionShape, MemoryShape
 
 
 def written_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
@@ -51,3 +54,32 @@ def test_scores_far_apart_in_history_and_chunk_lose_nothing(history_score: float
     out = causal_attention(q, k, v, 1.0)
 
     torch.testing.assert_close(out, torch.full_like(q, float(history_score > 0)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(0, 20), min_size=2, max_size=5), seed=st.integers(0, 1000))
+def test_sequences_attended_to_together_see_their_own_positions_alone(
+    lengths: list[int], seed: int
+) -> None:
+    source = torch.Generator().manual_seed(seed)
+    shape = MemoryShape({0: AttentionShape(2, 8)}, {})
+    # Pages of four tokens, dealt out in turn: no sequence's rows follow each other.
+    pages = [[i + len(lengths) * n for n in range(6)] for i in range(len(lengths))]
+    places = [
+        Place(own, i, length) for i, (own, length) in enumerate(zip(pages, lengths, strict=True))
+    ]
+    stored = torch.randn(2, 24 * len(lengths), 2, 8, generator=source)
+    q = torch.randn(len(lengths), 1, 4, 8, generator=source)
+    k, v = torch.randn(2, len(lengths), 1, 2, 8, generator=source)
+
+    outs: list[torch.Tensor] = []
+    for is_exact in (True, False):
+        pools = Pools(
+            shape, torch.float32, torch.device("cpu"),
+            num_pages=6 * len(lengths), page_tokens=4, num_slots=len(lengths), is_exact=is_exact,
+        )  # fmt: skip
+        for pool, values in zip(pools.keys_values[0], stored, strict=True):
+            pool.copy_(values)
+        outs.append(PooledMemory(pools, places, 1).attend(0, q, k, v, 0.3))
+
+    torch.testing.assert_close(*outs)
