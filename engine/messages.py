@@ -70,6 +70,7 @@ class Generate:
     """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again.
 
     `choice` says which of several answers to one prompt this is, each under its own request_id.
+    `priority` is the ChatRequest's.
     """
 
     request_id: str
@@ -78,6 +79,7 @@ class Generate:
     prompt: bytes
     resume_token_ids: tuple[int, ...] = ()
     choice: int = 0
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

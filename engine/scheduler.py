@@ -15,7 +15,7 @@ from .cache.pages import PageAllocator
 from .following import should_follow
 from .sequence import Sequence
 
-# A waiting request gains one step of priority in this time, so that none waits for ever.
+# A request's priority falls by one in this time, so that none waits for ever.
 AGING_S = 30.0
 # Pages for so many tokens of an answer are taken at once, that they may follow on each other.
 _EXPECTED_ANSWER_TOKENS = 256
@@ -77,7 +77,7 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def in_order(self, sequences: Iterable[Sequence], now_s: float) -> list[Sequence]:
-        """By priority, which grows with waiting, then by arrival."""
+        """By priority, the more pressing the longer it waits, then by arrival."""
         return sorted(sequences, key=lambda sequence: self._rank(sequence, now_s))
 
     def admit(self, now_s: float) -> Sequence | None:

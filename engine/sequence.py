@@ -49,8 +49,8 @@ class Sequence:
     The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
     prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
     `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
-    to where the chunk rule cuts it. A lower `priority` goes first. `pooled` is what has come of a
-    prompt that is read for its vector.
+    to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
+    vector.
     """
 
     request_id: str
@@ -64,7 +64,7 @@ class Sequence:
     tokens: list[int]
     max_tokens: int
     arrived_s: float
-    priority: int = 0
+    priority: int
     counts: TokenCounts | None = None
     pooled: PooledStates | None = None
     num_computed: int = 0
@@ -171,6 +171,7 @@ def open_sequence(
         [*prompt.token_ids, *job.resume_token_ids],
         min(prompt.max_tokens, capacity_tokens - num_prompt),
         now_s,
+        job.priority,
         all_image_spans=image_spans(prompt, shape.image_token_id, merge),
     )
 

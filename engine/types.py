@@ -14,6 +14,8 @@ Capability = Literal["text", "vision"]
 
 # How many of the best tokens' log probabilities a request may ask for.
 MAX_TOP_LOGPROBS = 20
+# The one direction of priorities, everywhere: of requests that wait, the lower number goes first.
+MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,10 @@ class ChatRequest:
     `num_choices` answers are made, each from a seed of its own. `top_logprobs` None asks for no
     log probabilities, a number for those of the answer's tokens and of so many beside each.
     With `ignore_eos` the model cannot end the answer itself; before `min_tokens` neither. Where
-    `parallel_tool_calls` is false an answer ends with its first call. With a `vector` wish there is
-    one vector and no answer: then `raw` is set, and nothing about sampling counts.
+    `parallel_tool_calls` is false an answer ends with its first call. `priority` says who goes
+    first where requests wait (MIN_PRIORITY has the direction); it changes no answer. With a
+    `vector` wish there is one vector and no answer: then `raw` is set, and nothing about sampling
+    counts.
     """
 
     model: str
@@ -172,6 +176,7 @@ class ChatRequest:
     min_tokens: int = 0
     parallel_tool_calls: bool = True
     vector: VectorWish | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

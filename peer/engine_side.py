@@ -65,6 +65,7 @@ class Attempt:
     mailbox: Mailbox
     on_end: Callable[[], None]
     choice: int = 0
+    priority: int = 0
 
 
 class EngineSide:
@@ -109,7 +110,7 @@ class EngineSide:
         self._attempts[attempt.request_id] = attempt
         given = attempt.mailbox.token_ids(attempt.choice)
         key = (attempt.request_id, attempt.epoch)
-        self.slot.post(Generate(*key, model_id, prompt, given, attempt.choice))
+        self.slot.post(Generate(*key, model_id, prompt, given, attempt.choice, attempt.priority))
 
     def cancel(self, request_id: str) -> None:
         """Stop working for a request, if the engine still is."""

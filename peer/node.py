@@ -195,7 +195,7 @@ class Node:
         prepared = await self._text.prepare(request_id, model, request)
         with self._admission.holding(len(prepared.prompt)):
             accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-            answer = self._answer(request_id, model, prepared.prompt, request.num_choices)
+            answer = self._answer(request_id, model, request, prepared.prompt)
             del prepared
             async with aclosing(answer) as events:
                 yield accepted
@@ -203,10 +203,10 @@ class Node:
                     yield event
 
     async def _answer(
-        self, request_id: str, model: ModelInfo, prompt: bytes, num_choices: int
+        self, request_id: str, model: ModelInfo, request: ChatRequest, prompt: bytes
     ) -> AsyncGenerator[Event | Vector]:
         """The prompt is kept to the end: the next engine needs it where this one dies."""
-        mailbox = Mailbox()
+        mailbox, num_choices = Mailbox(), request.num_choices
         attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
         running = set(attempt_ids)
 
@@ -220,7 +220,7 @@ class Node:
                 if attempt_id in running:
                     on_end = functools.partial(end, attempt_id)
                     epoch = ticket.num_losses + 1
-                    attempt = Attempt(attempt_id, epoch, mailbox, on_end, choice)
+                    attempt = Attempt(attempt_id, epoch, mailbox, on_end, choice, request.priority)
                     self._engine.start(attempt, model.id, prompt)
 
         ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)

@@ -190,6 +190,7 @@ def to_body(request: ChatRequest) -> dict[str, Any]:
         "ignore_eos": request.ignore_eos or None,
         "min_tokens": request.min_tokens or None,
         "tools": [_tool_body(tool) for tool in request.tools] or None,
+        "priority": request.priority or None,
         "parallel_tool_calls": None if request.parallel_tool_calls else False,
     }
     return {name: value for name, value in body.items() if value is not None}

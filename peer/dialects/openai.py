@@ -71,6 +71,7 @@ def _read_chat(body: Fields, now_s: int, random_seed: int) -> ParsedChat:
         min_tokens=wishes.read_min_tokens(body),
         parallel_tool_calls=body.raw("parallel_tool_calls") is None
         or body.flag("parallel_tool_calls"),
+        priority=wishes.read_priority(body),
     )
     include_usage = options is not None and options.flag("include_usage")
     return ParsedChat(request, stream, include_usage, body.flag("return_token_ids"))

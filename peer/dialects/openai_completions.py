@@ -72,6 +72,7 @@ def _read(body: Fields, now_s: int, random_seed: int) -> ParsedCompletion:
         top_logprobs=body.integer("logprobs", 0, _MAX_LOGPROBS),
         ignore_eos=body.flag("ignore_eos"),
         min_tokens=wishes.read_min_tokens(body),
+        priority=wishes.read_priority(body),
     )
     requests = tuple(
         # Each prompt draws for itself where no seed was asked for.

@@ -52,7 +52,7 @@ def _read(body: Fields, now_s: int) -> ParsedEmbeddings:
     if encoding not in ("float", "base64"):
         refuse("encoding_format", "must be float or base64")
     dimensions = body.integer("dimensions", 1)
-    routing_key = wishes.read_routing_key(body)
+    routing_key, priority = wishes.read_routing_key(body), wishes.read_priority(body)
     inputs = read_raw_prompts(body, "input", MAX_INPUTS)
     requests = tuple(
         ChatRequest(
@@ -63,6 +63,7 @@ def _read(body: Fields, now_s: int) -> ParsedEmbeddings:
             routing_key=routing_key,
             raw=raw,
             vector=VectorWish(dimensions, path),
+            priority=priority,
         )
         for path, raw in inputs.items()
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn, cast
 
-from cortex.engine.types import SamplingWish
+from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY, SamplingWish
 
 from ..errors import UnsupportedParameter
 from .fields import Fields, refuse
@@ -84,6 +84,10 @@ def read_logit_bias(body: Fields) -> tuple[tuple[int, float], ...]:
         if bias is not None:
             read[int(name)] = bias
     return tuple(read.items())
+
+
+def read_priority(body: Fields) -> int:
+    return body.integer("priority", MIN_PRIORITY, MAX_PRIORITY) or 0
 
 
 def read_routing_key(body: Fields) -> str:

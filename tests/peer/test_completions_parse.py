@@ -47,13 +47,14 @@ def test_wishes_are_those_of_every_prompt():
     parsed = parse(
         prompt=["a", "b"], n=2, best_of=2, logprobs=3, max_tokens=9, seed=4, temperature=0.5,
         stop=["x"], logit_bias={"3": 1}, ignore_eos=True, echo=False, suffix="", stream=True,
-        stream_options={"include_usage": True}, return_token_ids=True,
+        stream_options={"include_usage": True}, return_token_ids=True, priority=8,
     )  # fmt: skip
     assert (parsed.stream, parsed.include_usage, parsed.return_token_ids) == (True, True, True)
     for request in parsed.requests:
         assert (request.num_choices, request.top_logprobs, request.max_tokens) == (2, 3, 9)
         assert (request.seed, request.sampling.temperature, request.stop) == (4, 0.5, ("x",))
         assert (request.logit_bias, request.ignore_eos) == (((3, 1.0),), True)
+        assert request.priority == 8
 
 
 def test_prompts_without_a_seed_draw_each_for_itself():
@@ -84,6 +85,7 @@ def test_sixteen_tokens_are_given_where_none_are_asked_for():
         ({"logprobs": 6}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"priority": 1000}, "priority"),
     ],
 )
 def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):

@@ -17,7 +17,14 @@ from cortex.engine.errors import (
     UnsupportedContent,
 )
 from cortex.engine.frames import pack_value
-from cortex.engine.types import ImagePart, TextPart, Tool, ToolCall
+from cortex.engine.types import (
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+    ImagePart,
+    TextPart,
+    Tool,
+    ToolCall,
+)
 from cortex.peer.dialects.openai import ParsedChat, parse_chat
 from cortex.peer.errors import UnsupportedParameter
 from cortex.peer.remote import to_body
@@ -71,11 +78,12 @@ def test_every_sampling_field_is_carried():
 def test_every_wish_to_the_decoder_is_carried():
     parsed = parse(
         n=3, logprobs=True, top_logprobs=5, logit_bias={"7": -100, "12": 0.5, "3": None},
-        ignore_eos=True, min_tokens=4, return_token_ids=True,
+        ignore_eos=True, min_tokens=4, return_token_ids=True, priority=-3,
     )  # fmt: skip
     request = parsed.request
     assert (request.num_choices, request.top_logprobs) == (3, 5)
     assert request.logit_bias == ((7, -100.0), (12, 0.5))
+    assert (request.priority, parse().request.priority) == (-3, 0)
     assert (request.ignore_eos, request.min_tokens, parsed.return_token_ids) == (True, 4, True)
     assert parse(logprobs=True).request.top_logprobs == 0
     assert parse(top_logprobs=0).request.top_logprobs is None
@@ -223,6 +231,9 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"logit_bias": {"5": 101}}, "logit_bias.5"),
         ({"ignore_eos": 1}, "ignore_eos"),
         ({"min_tokens": -1}, "min_tokens"),
+        ({"priority": MIN_PRIORITY - 1}, "priority"),
+        ({"priority": MAX_PRIORITY + 1}, "priority"),
+        ({"priority": "high"}, "priority"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": 5}, "tools"),
@@ -264,6 +275,12 @@ def test_tools_are_offered_as_they_were_sent():
 def test_tools_reach_another_peer_as_they_are():
     asked = parse(tools=[function("f", parameters={"b": 1, "a": []})], parallel_tool_calls=False)
     assert not asked.request.parallel_tool_calls
+    again = parse_chat(json.dumps(to_body(asked.request)).encode(), now_s=7, random_seed=0)
+    assert again.request == asked.request
+
+
+def test_a_priority_reaches_another_peer():
+    asked = parse(priority=7)
     again = parse_chat(json.dumps(to_body(asked.request)).encode(), now_s=7, random_seed=0)
     assert again.request == asked.request
 
@@ -373,7 +390,7 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(
     """model messages stream stream_options max_tokens max_completion_tokens temperature top_p
-    logit_bias ignore_eos min_tokens return_token_ids
+    logit_bias ignore_eos min_tokens return_token_ids priority
     top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
     modalities response_format reasoning_effort chat_template_kwargs user prompt_cache_key
     """.split()  # noqa: SIM905 - one word a name reads better than thirty quoted ones
