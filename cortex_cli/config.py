@@ -48,6 +48,7 @@ class EngineWishes:
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     cpu_threads: int | None = None
+    memory_bytes: int | None = None
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
 
@@ -83,6 +84,7 @@ def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
         fake_script=wishes.fake_script,
         fake_token_interval_ms=wishes.fake_token_interval_ms,
         cpu_threads=wishes.cpu_threads,
+        memory_bytes=wishes.memory_bytes,
         wishes=Wishes(wishes.mode, wishes.dtype),
     )
 

@@ -14,6 +14,7 @@ from cortex.engine.wishes import DtypeWish, ModeWish
 from cortex.peer.config import EngineKind
 
 from .config import Invocation
+from .sizes import parse_size
 
 
 def invocation_of(context: typer.Context) -> Invocation:
@@ -40,6 +41,7 @@ _OF_OWN_NODE = (
     "fake_script",
     "fake_token_interval_ms",
     "threads",
+    "memory",
     "mode",
     "dtype",
 )
@@ -103,6 +105,17 @@ FakeTokenInterval = Annotated[
 ]
 Json = Annotated[
     bool, typer.Option("--json", envvar="CORTEX_JSON", help="Print JSON instead of text.")
+]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        envvar="CORTEX_MEMORY",
+        parser=parse_size,
+        help="What the engine may use of its device's memory, such as 8GiB. Otherwise most of it.",
+        show_default=False,
+    ),
 ]
 Peer = Annotated[
     str | None,

@@ -27,6 +27,8 @@ def _engine_command(config: PeerConfig) -> tuple[str, ...]:
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         if config.cpu_threads is not None:
             command += ["--threads", str(config.cpu_threads)]
+        if config.memory_bytes is not None:
+            command += ["--memory-bytes", str(config.memory_bytes)]
         return tuple(command)
     command = [config.python, "-m", "cortex.engine.fake"]
     if config.fake_script is not None:

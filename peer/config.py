@@ -45,8 +45,8 @@ class PeerConfig:
 
     `models_dirs` are searched first, in order. `port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children. `cpu_threads` None is one a core.
-    `wishes` say how models are computed.
+    at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
+    None what the engine finds free, less a reserve. `wishes` say how models are computed.
     """
 
     locations: Locations
@@ -59,6 +59,7 @@ class PeerConfig:
     python: str = sys.executable
     device: str = "cpu"
     cpu_threads: int | None = None
+    memory_bytes: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
     host: str = "127.0.0.1"
     port: int | None = None

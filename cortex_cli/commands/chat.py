@@ -19,6 +19,7 @@ from ..options import (
     FakeScript,
     FakeTokenInterval,
     Json,
+    Memory,
     Mode,
     ModelsDirs,
     Peer,
@@ -130,6 +131,7 @@ def chat(
     peer: Peer = None,
     state_dir: StateDir = None,
     threads: Threads = None,
+    memory: Memory = None,
     mode: Mode = "auto",
     dtype: Dtype = "auto",
     models: ModelsDirs = None,
@@ -165,7 +167,9 @@ def chat(
     answer_once_or_converse(
         peer_config(
             invocation.locations,
-            EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads, mode, dtype),
+            EngineWishes(
+                models, engine, fake_script, fake_token_interval_ms, threads, memory, mode, dtype
+            ),
         ),
         peer,
         typed_for_own_node(context),

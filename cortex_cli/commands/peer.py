@@ -15,6 +15,7 @@ from ..options import (
     Engine,
     FakeScript,
     FakeTokenInterval,
+    Memory,
     Mode,
     ModelsDirs,
     StateDir,
@@ -71,6 +72,7 @@ def peer(
     ] = None,
     state_dir: StateDir = None,
     threads: Threads = None,
+    memory: Memory = None,
     mode: Mode = "auto",
     dtype: Dtype = "auto",
     python: Annotated[
@@ -112,7 +114,9 @@ def peer(
     device = choose_device(
         gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus()
     )
-    wishes = EngineWishes(models, engine, fake_script, fake_token_interval_ms, threads, mode, dtype)
+    wishes = EngineWishes(
+        models, engine, fake_script, fake_token_interval_ms, threads, memory, mode, dtype
+    )
     config = replace(
         peer_config(invocation.locations, wishes),
         preload=() if model is None else (model,),

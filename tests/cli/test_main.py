@@ -76,6 +76,7 @@ def test_the_version_is_the_distribution_s(
         (["peer", "--gpu", "77"], "gpu 77 asked for"),
         (["peer", "--port", "70000"], "--port"),
         (["chat", "--threads", "0", "hi"], "--threads"),
+        (["chat", "--memory", "8 gigs", "hi"], "'8 gigs' is no size"),
         (["models", "--models", "/no/such/folder"], "/no/such/folder"),
         (["verify", "missing"], "missing"),
         (["completion", "tcsh"], "tcsh"),

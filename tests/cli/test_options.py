@@ -79,6 +79,32 @@ def test_threads_may_be_set_in_the_environment(
     assert asked.configs[0].cpu_threads == 5
 
 
+@pytest.mark.parametrize("arguments", [["chat", "hi"], ["peer", "--gpu", "cpu"]])
+def test_the_engine_process_is_told_how_much_memory_it_may_use(
+    arguments: list[str], asked: Asked, invocation: Invocation
+) -> None:
+    assert main.run([*arguments, "--memory", "1.5GiB"], invocation) == 0
+    assert main.run(arguments, invocation) == 0
+    bounded, without = (engine_spec(config).command for config in asked.configs)
+    assert bounded[-2:] == ("--memory-bytes", str(3 * 2**29))
+    assert "--memory-bytes" not in without
+
+
+def test_memory_may_be_set_in_the_environment(
+    asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_MEMORY", "8GiB")
+    main.run(["chat", "hi"], invocation)
+    assert asked.configs[0].memory_bytes == 8 * 2**30
+
+
+def test_memory_that_was_typed_is_for_a_node_of_ones_own(
+    asked: Asked, invocation: Invocation
+) -> None:
+    main.run(["chat", "hi", "--memory", "8GiB"], invocation)
+    assert asked.typed_for_own_node == ["--memory"]
+
+
 @pytest.mark.parametrize("command", [["chat", "hi"], ["peer", "--gpu", "cpu"]])
 def test_a_models_folder_that_is_not_there_is_refused_by_name(
     command: list[str],
