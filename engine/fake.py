@@ -26,6 +26,7 @@ from .fake_harm import Harm, read_harm
 from .fake_vector import hashed_vector
 from .frames import unpack_value
 from .generation import choice_sampling
+from .histogram import Histogram
 from .messages import (
     Alive,
     Cancel,
@@ -35,6 +36,7 @@ from .messages import (
     Load,
     Loaded,
     Message,
+    ModelStatus,
     Pooled,
     Progress,
     Step,
@@ -83,6 +85,8 @@ class FakeService:
         self._requests: dict[str, _Request] = {}
         self._has_work = asyncio.Event()
         self._num_steps = 0
+        # Of every model that was ever loaded here.
+        self._steps: dict[str, Histogram] = {}
 
     async def handle(self, message: Message) -> None:
         match message:
@@ -100,10 +104,17 @@ class FakeService:
                 raise InternalError(f"the engine process got a {type(message).__name__}")
 
     def alive(self) -> Alive:
-        return Alive(self._num_steps, queued=len(self._requests), memory_bytes=0)
+        models = tuple(
+            ModelStatus(model_id, steps.spread, num_running=self._num_running(model_id))
+            for model_id, steps in self._steps.items()
+        )
+        return Alive(self._num_steps, len(self._requests), memory_bytes=0, models=models)
 
     async def close(self) -> None:
         pass
+
+    def _num_running(self, model_id: str) -> int:
+        return sum(r.generate.model_id == model_id for r in self._requests.values())
 
     def _load(self, load: Load) -> None:
         path = Path(load.model_dir) / "tokenizer.json"
@@ -116,6 +127,7 @@ class FakeService:
         for done_bytes in (0, size_bytes):
             stage = Stage("loading", done_bytes, size_bytes, "bytes")
             self._send(Progress(load.job_id, stage))
+        self._steps.setdefault(load.model_id, Histogram())
         self._send(Loaded(load.job_id, load.model_id, weight_bytes=size_bytes, seconds=0.0))
 
     def _unload(self, unload: Unload) -> None:
@@ -176,9 +188,10 @@ class FakeService:
     async def run(self) -> None:
         while True:
             await self._has_work.wait()
+            began_s = asyncio.get_running_loop().time()
             await asyncio.sleep(self._config.token_interval_ms / 1000)
             await self._suffer()
-            self._step()
+            self._step(began_s)
             if not self._requests:
                 self._has_work.clear()
 
@@ -188,7 +201,10 @@ class FakeService:
             if harm is not None and request.is_harmful and request.num_tokens == harm.at:
                 await harm.strike()
 
-    def _step(self) -> None:
+    def _step(self, began_s: float) -> None:
+        duration_s = asyncio.get_running_loop().time() - began_s
+        for model_id in {request.generate.model_id for request in self._requests.values()}:
+            self._steps[model_id].add(duration_s)
         parts = tuple(self._parts())
         self._num_steps += 1
         if parts:

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from .messages import (
     JobFailed,
     Load,
     Loaded,
+    ModelStatus,
     Progress,
     Unload,
     Unloaded,
@@ -40,6 +41,7 @@ from .poison import poison_of
 from .recall import HostStore
 from .service import ModelService, described
 from .serving import load_service
+from .status import ModelCounts
 from .types import Prompt, Stage
 from .wishes import Wishes
 
@@ -74,9 +76,10 @@ class DeviceLoop:
         self._closing = threading.Event()
         self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes))
         self._services: dict[str, ModelService] = {}
+        self._counts: dict[str, ModelCounts] = {}
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
-        self.num_queued = 0
+        self.models: tuple[ModelStatus, ...] = ()
         self._weight_bytes: dict[str, int] = {}
 
     @property
@@ -98,16 +101,27 @@ class DeviceLoop:
         try:
             while not self._closing.is_set():
                 self._take_jobs()
-                for service in self._services.values():
+                for model_id, service in self._services.items():
                     if service.has_work:
-                        self._emit(*service.step(time.monotonic()))
-                        self.step_count += 1
-                self.num_queued = sum(s.num_waiting for s in self._services.values())
+                        self._step(service, self._counts[model_id])
+                self.models = tuple(self._statuses())
                 self._flush()
         except Exception as error:
             if (poison := poison_of(error)) is not None:
                 raise poison from None
             log_unexpected(logger, "device thread ended", error)
+
+    def _step(self, service: ModelService, counts: ModelCounts) -> None:
+        began_s, num_preemptions = time.monotonic(), service.num_preemptions
+        self._emit(*service.step(began_s))
+        counts.steps.add(time.monotonic() - began_s)
+        counts.num_preemptions += service.num_preemptions - num_preemptions
+        self.step_count += 1
+
+    def _statuses(self) -> Iterator[ModelStatus]:
+        for model_id, counts in self._counts.items():
+            counted, service = counts.status(model_id), self._services.get(model_id)
+            yield counted if service is None else service.status(counted)
 
     def _emit(self, *events: DeviceEvent) -> None:
         self._outbox.extend(events)
@@ -161,6 +175,7 @@ class DeviceLoop:
             self._emit(JobFailed(job.job_id, described("load failed", error)))
             return
         self._services[job.model_id] = loaded.service
+        self._counts.setdefault(job.model_id, ModelCounts())
         self._weight_bytes[job.model_id] = loaded.weight_bytes
         seconds = time.monotonic() - started_s
         ready = Loaded(

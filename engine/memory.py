@@ -15,6 +15,12 @@ from .errors import InsufficientVram, MemoryShortage
 from .messages import MemoryPart
 
 PAGE_TOKENS = 64
+# Parts of the memory whose use changes while a model serves, and the sum of all parts.
+KEYS_AND_VALUES = "keys and values"
+RECURRENT_STATES = "recurrent states"
+ENCODED_PICTURES = "encoded pictures"
+REMEMBERED_PREFIXES = "remembered prefixes"
+TOTAL = "total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,12 @@ class MemoryBudget:
             MemoryPart("weights", self.costs.weights_bytes),
             MemoryPart("work of a step", self.costs.workspace_bytes),
             MemoryPart("work of the largest picture", self.costs.vision_peak_bytes),
-            MemoryPart("keys and values", self.kv_bytes, pages),
-            MemoryPart("recurrent states", self.states_bytes, f"{self.num_sequences} sequences"),
-            MemoryPart("encoded pictures", self.encoder_bytes),
-            MemoryPart("remembered prefixes", self.prefix_bytes, apart),
+            MemoryPart(KEYS_AND_VALUES, self.kv_bytes, pages),
+            MemoryPart(RECURRENT_STATES, self.states_bytes, f"{self.num_sequences} sequences"),
+            MemoryPart(ENCODED_PICTURES, self.encoder_bytes),
+            MemoryPart(REMEMBERED_PREFIXES, self.prefix_bytes, apart),
             MemoryPart("unused", self.unused_bytes),
-            MemoryPart("total", self.total_bytes),
+            MemoryPart(TOTAL, self.total_bytes),
         )
 
     def check_fits(

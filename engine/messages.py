@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import ErrorInfo
+from .histogram import Spread
 from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
 
 # peer -> text process
@@ -179,6 +180,21 @@ class GenerateFailed:
     error: ErrorInfo
 
 
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model that the process has loaded, now or before: counts since the process began, and
+    what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`."""
+
+    model_id: str
+    steps: Spread
+    num_preemptions: int = 0
+    num_running: int = 0
+    num_waiting: int = 0
+    num_pages: int = 0
+    num_used_pages: int = 0
+    used: tuple[MemoryPart, ...] = ()
+
+
 # any child -> peer
 
 
@@ -187,11 +203,13 @@ class Alive:
     """Sent once a second, and once as the first message of a started child.
 
     `step_count` counts the device thread's work: it stands still when the device is wedged.
+    `models` are an engine process's, as they were at the end of its last step.
     """
 
     step_count: int
     queued: int
     memory_bytes: int
+    models: tuple[ModelStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,12 @@ class Recall:
         self._tree = tree
         self._is_exact = is_exact
 
+    @property
+    def used_bytes(self) -> int:
+        """Host memory that holds something now: prefixes of all models, and who gave way."""
+        stats = self._store.stats
+        return stats.used_bytes + stats.reserved_bytes
+
     def begin(self, sequence: Sequence) -> None:
         """Fill the place that a sequence was just given with as much as is known of it.
 

@@ -34,6 +34,20 @@ class Runner:
     def device(self) -> torch.device:
         return self._pools.device
 
+    @property
+    def page_bytes(self) -> int:
+        return self._pools.page_tokens * self._pools.token_bytes
+
+    @property
+    def state_bytes(self) -> int:
+        """What a sequence's recurrent state takes on the device."""
+        return self._pools.state_bytes
+
+    @property
+    def encoded_bytes(self) -> int:
+        """What encoded pictures take now."""
+        return self._encoded.stats.used_bytes
+
     def picture_bytes(self, sequence: Sequence) -> dict[bytes, int]:
         """What the encoded rows take of the pictures not yet computed, by their hashes."""
         row_bytes = self.shape.hidden_size * self._model.dtype.itemsize

@@ -56,6 +56,14 @@ class Scheduler:
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running)
 
+    @property
+    def num_pages(self) -> int:
+        return self._allocator.num_pages
+
+    @property
+    def num_used_pages(self) -> int:
+        return self._allocator.num_pages - self._allocator.num_free
+
     def add(self, sequence: Sequence) -> None:
         self._order[sequence] = self._arrivals
         self._arrivals += 1

@@ -22,7 +22,7 @@ from .errors import (
     to_info,
 )
 from .events import DeviceEvent, NewToken
-from .messages import Generate, GenerateFailed, Pooled, Waiting
+from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
 from .poison import poison_of
 from .pooling import PooledStates, float32_bytes
 from .recall import Recall
@@ -31,6 +31,7 @@ from .sampler import Chosen, choose_tokens, sampling_row
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
+from .status import with_usage
 from .types import FinishReason, Prompt, Stage, TokenScores
 
 MAX_WAITING = 256
@@ -67,14 +68,14 @@ class ModelService:
         self._grid_tokens = grid_tokens
         self._forbidden_ids = forbidden_ids
         self._waiting_told: list[Sequence] = []
+        self.num_preemptions = 0
 
     @property
     def has_work(self) -> bool:
         return bool(self._scheduler)
 
-    @property
-    def num_waiting(self) -> int:
-        return len(self._scheduler.waiting)
+    def status(self, counted: ModelStatus) -> ModelStatus:
+        return with_usage(counted, self._scheduler, self._runner, self._recall)
 
     def add(self, job: Generate, prompt: Prompt, now_s: float) -> None:
         """Take a request in.
@@ -148,6 +149,7 @@ class ModelService:
         return []
 
     def _suspend(self, sequence: Sequence) -> None:
+        self.num_preemptions += 1
         self._recall.suspend(sequence)
         self._runner.release_pictures(sequence)
         self._scheduler.suspend(sequence)

@@ -71,7 +71,9 @@ class Worker:
 
     def alive(self) -> Alive:
         loop = self._device_loop
-        return Alive(loop.step_count, loop.num_queued, loop.weight_bytes)
+        models = loop.models
+        num_waiting = sum(model.num_waiting for model in models)
+        return Alive(loop.step_count, num_waiting, loop.weight_bytes, models)
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""

@@ -22,6 +22,7 @@ from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
+from cortex.engine.status import ModelCounts
 from cortex.engine.types import PreparedImage, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 
@@ -47,6 +48,10 @@ class Asked:
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
         self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+
+    @property
+    def num_waiting(self) -> int:
+        return self.service.status(ModelCounts().status("model")).num_waiting
 
     def take(self, events: list[DeviceEvent]) -> None:
         for event in events:
@@ -145,14 +150,15 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
 ) -> None:
     prompts = {f"r{n}": prompt_of([n + 1] * 40, max_tokens=60) for n in range(4)}
     wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
-    # Room for the four prompts, not for the four answers.
-    asked = served(golden_model, replace(ROOMY, num_pages=14))
+    # Room for two whole answers and the beginning of a third.
+    asked = served(golden_model, replace(ROOMY, num_pages=17))
     for name, prompt in prompts.items():
         asked.add(name, prompt)
 
     asked.run()
 
     assert asked.answers == wanted
+    assert asked.service.num_preemptions > 0
 
 
 def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:
@@ -365,11 +371,11 @@ def test_followers_go_on_at_once_when_their_leader_is_cancelled(
     for name, prompt in prompts.items():
         asked.add(name, prompt)
     asked.step()
-    assert asked.service.num_waiting == 2
+    assert asked.num_waiting == 2
 
     asked.take(asked.service.cancel("leader", 0))
     asked.step()
-    assert asked.service.num_waiting == 1
+    assert asked.num_waiting == 1
     asked.run()
 
     computed = num_computed(asked, {n: prompts[n] for n in ("second", "third")})
