@@ -54,7 +54,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one choice of a request. `on_end` is called once, when the engine is done with it.
+    """One try at one choice of a request. `on_end` is called once, when the engine is done with it,
+    and `on_tokens` with the number of tokens whenever some were made.
 
     The engine knows each choice as a request of its own. Where the engine ends first, `on_end` is
     not called: then it is not the choice that has ended.
@@ -63,6 +64,7 @@ class Attempt:
     request_id: str
     epoch: int
     mailbox: Mailbox
+    on_tokens: Callable[[int], None]
     on_end: Callable[[], None]
     choice: int = 0
     priority: int = 0
@@ -184,6 +186,8 @@ class EngineSide:
         attempt = self._attempt_of(part.request_id, part.epoch)
         if attempt is None:
             return
+        if part.token_ids:
+            attempt.on_tokens(len(part.token_ids))
         if part.deltas or part.token_ids:
             piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice)
             attempt.mailbox.put_piece(piece)

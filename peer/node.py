@@ -10,53 +10,37 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from cortex.engine.errors import CortexError, EngineFailed, VisionUnsupported
-from cortex.engine.messages import Alive, MemoryPart
-from cortex.engine.types import Accepted, ChatRequest, Event, Finished, ImagePart, Stage, Vector
+from cortex.engine.types import (
+    Accepted,
+    ChatRequest,
+    Event,
+    Finished,
+    ImagePart,
+    Stage,
+    Usage,
+    Vector,
+)
 
 from .admission import Admission
 from .catalogue import Catalogue, scan
-from .children import ChildEnd, ChildSlot, SlotState
+from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import Attempt, EngineSide
+from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .mailbox import Mailbox
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
+from .tally import PeerTally, RequestMeter
 from .text_side import TextSide
 from .types import ModelInfo
-
-
-@dataclass(frozen=True, slots=True)
-class ChildHealth:
-    """`last_alive` is what the child said of itself within the last second or so, if it is up.
-
-    `last_end` is how the one before it ended, where it was not told to.
-    """
-
-    state: SlotState
-    pid: int | None
-    last_alive: Alive | None
-    num_restarts: int
-    last_end: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHealth:
-    engine: ChildHealth
-    text: ChildHealth
-    model: str | None
-    memory: tuple[MemoryPart, ...]
-    loading: str | None
-    live_requests: int
-    is_draining: bool
 
 
 class Node:
@@ -67,6 +51,7 @@ class Node:
 
     def __init__(self, config: PeerConfig, spawn: Spawn = spawn) -> None:
         self.config = config
+        self.tally = PeerTally()
         self._spawn = spawn
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
@@ -84,7 +69,7 @@ class Node:
             self._spawn,
         )
         self._residency = Residency(
-            self._engine.load, self._engine.unload, self._tasks, self.config.max_replays
+            self._load, self._engine.unload, self._tasks, self.config.max_replays
         )
         return self
 
@@ -101,8 +86,8 @@ class Node:
     @property
     def health(self) -> NodeHealth:
         return NodeHealth(
-            engine=_child_health(self._engine.slot),
-            text=_child_health(self._text.slot),
+            engine=child_health(self._engine.slot),
+            text=child_health(self._text.slot),
             model=self._residency.resident_id,
             memory=self._engine.memory,
             loading=self._residency.loading_id,
@@ -185,8 +170,23 @@ class Node:
         raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
 
     async def _serve(self, request: ChatRequest) -> AsyncGenerator[Event | Vector]:
-        """The events of a request that was admitted."""
+        """The events of a request that was admitted, counted on their way."""
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         model = await self._find(request.model)
+        tally = self.tally.of(model.id)
+        with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
+            async with aclosing(self._metered(model, request, meter)) as events:
+                async for event in events:
+                    if isinstance(event, Finished):
+                        meter.finished(event)
+                    elif isinstance(event, Vector):
+                        meter.finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+                    yield event
+
+    async def _metered(
+        self, model: ModelInfo, request: ChatRequest, meter: RequestMeter
+    ) -> AsyncGenerator[Event | Vector]:
         self._check_vision(model, request)
         request_id = secrets.token_hex(8)
         yield Stage("preparing")
@@ -194,8 +194,9 @@ class Node:
         self.wake()
         prepared = await self._text.prepare(request_id, model, request)
         with self._admission.holding(len(prepared.prompt)):
+            meter.is_accepted = True
             accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-            answer = self._answer(request_id, model, request, prepared.prompt)
+            answer = self._answer(request_id, model, request, prepared.prompt, meter)
             del prepared
             async with aclosing(answer) as events:
                 yield accepted
@@ -203,7 +204,12 @@ class Node:
                     yield event
 
     async def _answer(
-        self, request_id: str, model: ModelInfo, request: ChatRequest, prompt: bytes
+        self,
+        request_id: str,
+        model: ModelInfo,
+        request: ChatRequest,
+        prompt: bytes,
+        meter: RequestMeter,
     ) -> AsyncGenerator[Event | Vector]:
         """The prompt is kept to the end: the next engine needs it where this one dies."""
         mailbox, num_choices = Mailbox(), request.num_choices
@@ -218,10 +224,17 @@ class Node:
         def begin() -> None:
             for choice, attempt_id in enumerate(attempt_ids):
                 if attempt_id in running:
-                    on_end = functools.partial(end, attempt_id)
-                    epoch = ticket.num_losses + 1
-                    attempt = Attempt(attempt_id, epoch, mailbox, on_end, choice, request.priority)
+                    attempt = Attempt(
+                        attempt_id,
+                        ticket.num_losses + 1,
+                        mailbox,
+                        on_tokens=functools.partial(meter.made, choice),
+                        on_end=functools.partial(end, attempt_id),
+                        choice=choice,
+                        priority=request.priority,
+                    )
                     self._engine.start(attempt, model.id, prompt)
+                    meter.began(ticket.num_losses)
 
         ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
         self._residency.ask(ticket)
@@ -260,9 +273,15 @@ class Node:
         model = self._catalogue.first_with_vision()
         return None if model is None else model.id
 
+    async def _load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
+        tally, clock = self.tally.of(model.id), asyncio.get_running_loop().time
+        began_s = clock()
+        try:
+            await self._engine.load(model, on_stage)
+        except CortexError:
+            tally.num_failed_loads += 1
+            raise
+        tally.load.add(clock() - began_s)
+
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
-
-
-def _child_health(slot: ChildSlot) -> ChildHealth:
-    return ChildHealth(slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end)

@@ -26,13 +26,14 @@ SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
 MAX_LINES = 600
 
 ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy")
-NETWORK = ("aiohttp",)
+NETWORK = ("aiohttp", "prometheus_client")
 SCREEN = ("textual", "rich")
 
 # What a module may not bring into an interpreter that imports it.
 CLEAN_IMPORTS = {
     "cortex.engine.types": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
     "cortex.engine.errors": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
+    "cortex.engine.histogram": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
     "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
     "cortex.engine.frames": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.text": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),

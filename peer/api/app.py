@@ -15,7 +15,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, InternalError
 
 from ..node import Node
-from . import chat, completions, embeddings, health, models
+from . import chat, completions, embeddings, health, metrics, models
 from .context import INTAKE, NODE, REQUEST_ID, about_error, identify
 from .errors import error_response, from_http
 from .intake import Intake
@@ -28,15 +28,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def make_app(node: Node) -> web.Application:
     config = node.config
     app = web.Application(
-        client_max_size=config.max_body_bytes, middlewares=[_identified, _errors_told]
+        client_max_size=config.max_body_bytes,
+        middlewares=[metrics.counted, _identified, _errors_told],
     )
     app[NODE] = node
     app[INTAKE] = Intake(config.max_body_bytes, config.max_intake_bytes)
+    metrics.set_up(app, node)
     app.on_response_prepare.append(_add_headers)
     app.add_routes(
         [
             web.get("/", health.root),
             web.get("/healthz", health.healthz),
+            web.get("/metrics", metrics.metrics),
             web.get("/v1/models", models.list_models),
             web.get("/v1/models/{id:.+}", models.show_model),
             web.post("/v1/chat/completions", chat.chat_completions),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..node import ChildHealth, NodeHealth
+from ..health import ChildHealth, NodeHealth
 from .context import NODE
 
 

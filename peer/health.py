@@ -1,0 +1,38 @@
+"""How a peer is, as values: what it says of itself at once, without asking anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cortex.engine.messages import Alive, MemoryPart
+
+from .children import ChildSlot, SlotState
+
+
+@dataclass(frozen=True, slots=True)
+class ChildHealth:
+    """`last_alive` is what the child said of itself within the last second or so, if it is up.
+
+    `last_end` is how the one before it ended, where it was not told to.
+    """
+
+    state: SlotState
+    pid: int | None
+    last_alive: Alive | None
+    num_restarts: int
+    last_end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    engine: ChildHealth
+    text: ChildHealth
+    model: str | None
+    memory: tuple[MemoryPart, ...]
+    loading: str | None
+    live_requests: int
+    is_draining: bool
+
+
+def child_health(slot: ChildSlot) -> ChildHealth:
+    return ChildHealth(slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end)

@@ -1,0 +1,257 @@
+"""A peer's numbers as Prometheus metric families.
+
+Read from what the peer keeps anyway, at the moment of asking: nothing is measured here and nothing
+is waited for. What an engine tells is a second old at most; it begins at nothing with every engine
+process, which Prometheus takes for the reset that it is. Labels are words of ours and ids of the
+catalogue's models. `docs/metrics.md` lists them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from cortex.engine.histogram import Spread
+from cortex.engine.memory import TOTAL
+from cortex.engine.messages import ModelStatus
+
+from .health import ChildHealth, NodeHealth
+from .tally import ModelTally
+
+# Label values and the number that belongs to them.
+_Rows = Iterable[tuple[tuple[str, ...], float]]
+# The dialect and the status of replies, and how many there were.
+ReplyCounts = Mapping[tuple[str, int], int]
+
+
+class PeerCollector(Collector):
+    """All families of one peer. `device` is what its engine computes on."""
+
+    def __init__(
+        self,
+        device: str,
+        health: Callable[[], NodeHealth],
+        tallies: Mapping[str, ModelTally],
+        replies: ReplyCounts,
+    ) -> None:
+        self._device = device
+        self._health = health
+        self._tallies = tallies
+        self._replies = replies
+
+    def collect(self) -> Iterator[Metric]:
+        health = self._health()
+        yield from _of_processes(health)
+        yield from _of_memory(self._device, health)
+        yield from _of_engine(() if (a := health.engine.last_alive) is None else a.models)
+        yield from _of_replies(self._replies)
+        yield from _of_requests(self._tallies)
+
+
+def _of_processes(health: NodeHealth) -> Iterator[Metric]:
+    children = {"engine": health.engine, "text": health.text}
+    yield _gauge(
+        "cortex_process_up",
+        "1 where a child process runs. One that is not needed is not started.",
+        ["process"],
+        (((name,), _is_up(child)) for name, child in children.items()),
+    )
+    yield _counter(
+        "cortex_restarts_total",
+        "Child processes that ended and were replaced.",
+        ["process"],
+        (((name,), child.num_restarts) for name, child in children.items()),
+    )
+    yield _gauge(
+        "cortex_live_requests",
+        "Answers that were asked for and have not ended, in whatever stage; each choice counts.",
+        [],
+        [((), health.live_requests)],
+    )
+
+
+def _is_up(child: ChildHealth) -> int:
+    return int(child.state == "up")
+
+
+def _of_memory(device: str, health: NodeHealth) -> Iterator[Metric]:
+    """Nothing is shared out where no model is loaded."""
+    model = health.model or ""
+    parts = health.memory if health.model else ()
+    yield _gauge(
+        "cortex_device_memory_budget_bytes",
+        "What an engine may use for its model.",
+        ["device", "model"],
+        (((device, model), part.num_bytes) for part in parts if part.name == TOTAL),
+    )
+    yield _gauge(
+        "cortex_device_memory_bytes",
+        "How that is shared out.",
+        ["device", "model", "kind"],
+        (
+            ((device, model, _kind(part.name)), part.num_bytes)
+            for part in parts
+            if part.name != TOTAL
+        ),
+    )
+    alive = health.engine.last_alive
+    yield _gauge(
+        "cortex_device_memory_used_bytes",
+        "What of a share holds something now, for shares whose use changes.",
+        ["device", "model", "kind"],
+        (
+            ((device, status.model_id, _kind(part.name)), part.num_bytes)
+            for status in (alive.models if alive else ())
+            for part in status.used
+        ),
+    )
+
+
+def _kind(name: str) -> str:
+    return name.replace(" ", "_")
+
+
+def _of_engine(models: tuple[ModelStatus, ...]) -> Iterator[Metric]:
+    yield _gauge(
+        "cortex_running_requests",
+        "Answers that the engine is computing.",
+        ["model"],
+        (((m.model_id,), m.num_running) for m in models),
+    )
+    yield _gauge(
+        "cortex_queue_depth",
+        "Answers that wait in the engine for memory or a place.",
+        ["model"],
+        (((m.model_id,), m.num_waiting) for m in models),
+    )
+    yield _gauge(
+        "cortex_kv_pages",
+        "Pages of keys and values.",
+        ["model", "state"],
+        (
+            ((m.model_id, state), number)
+            for m in models
+            for state, number in (
+                ("used", m.num_used_pages),
+                ("free", m.num_pages - m.num_used_pages),
+            )
+        ),
+    )
+    yield _counter(
+        "cortex_preemptions_total",
+        "Times that an answer gave its place up for want of memory, to go on later.",
+        ["model"],
+        (((m.model_id,), m.num_preemptions) for m in models),
+    )
+    yield _histogram(
+        "cortex_step_seconds",
+        "How long the engine took for a step of all that it computes.",
+        ((m.model_id, m.steps) for m in models),
+    )
+
+
+def _of_replies(replies: ReplyCounts) -> Iterator[Metric]:
+    yield _counter(
+        "cortex_requests_total",
+        "Replies to requests for answers; status 499 is for clients that left before the end.",
+        ["dialect", "status"],
+        (((dialect, str(status)), number) for (dialect, status), number in replies.items()),
+    )
+
+
+def _of_requests(tallies: Mapping[str, ModelTally]) -> Iterator[Metric]:
+    yield _counter(
+        "cortex_requests_finished_total",
+        "Answers by how they ended; each choice counts.",
+        ["model", "reason"],
+        (
+            ((model, reason), number)
+            for model, tally in tallies.items()
+            for reason, number in tally.endings.items()
+        ),
+    )
+    for name, words, number_of in _COUNTS:
+        rows = (((model,), number_of(tally)) for model, tally in tallies.items())
+        yield _counter(name, words, ["model"], rows)
+    yield _counter(
+        "cortex_failovers_total",
+        "Answers that were taken up again after what computed them was gone.",
+        ["model", "kind"],
+        (((model, "engine_restart"), tally.num_replays) for model, tally in tallies.items()),
+    )
+    for name, words, spread_of in _TIMES:
+        yield _histogram(name, words, ((m, spread_of(tally)) for m, tally in tallies.items()))
+
+
+_COUNTS: tuple[tuple[str, str, Callable[[ModelTally], int]], ...] = (
+    (
+        "cortex_prompt_tokens_total",
+        "Tokens of the prompts that were answered.",
+        lambda tally: tally.num_prompt_tokens,
+    ),
+    (
+        "cortex_cached_tokens_total",
+        "Those of them that were remembered, and not computed again.",
+        lambda tally: tally.num_cached_tokens,
+    ),
+    (
+        "cortex_completion_tokens_total",
+        "Tokens of answers, reasoning included.",
+        lambda tally: tally.num_completion_tokens,
+    ),
+    (
+        "cortex_load_failures_total",
+        "Loads of a model that came to nothing.",
+        lambda tally: tally.num_failed_loads,
+    ),
+)
+_TIMES: tuple[tuple[str, str, Callable[[ModelTally], Spread]], ...] = (
+    (
+        "cortex_time_to_first_token_seconds",
+        "From a request's coming to the first token of its answer.",
+        lambda tally: tally.first_token.spread,
+    ),
+    (
+        "cortex_inter_token_seconds",
+        "From one token of an answer to the next.",
+        lambda tally: tally.between_tokens.spread,
+    ),
+    (
+        "cortex_request_seconds",
+        "From a request's coming to the end of its answer.",
+        lambda tally: tally.answer.spread,
+    ),
+    (
+        "cortex_load_seconds",
+        "From the wish for a model that is not loaded until it was ready.",
+        lambda tally: tally.load.spread,
+    ),
+)
+
+
+def _gauge(name: str, words: str, labels: list[str], rows: _Rows) -> Metric:
+    family = GaugeMetricFamily(name, words, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _counter(name: str, words: str, labels: list[str], rows: _Rows) -> Metric:
+    family = CounterMetricFamily(name, words, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _histogram(name: str, words: str, spreads: Iterable[tuple[str, Spread]]) -> Metric:
+    family = HistogramMetricFamily(name, words, labels=["model"])
+    for model, spread in spreads:
+        bounds = [*map(str, spread.bounds_s), "+Inf"]
+        # A bucket counts all that is below its bound.
+        buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
+        family.add_metric([model], buckets, spread.sum_s)
+    return family

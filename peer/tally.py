@@ -1,0 +1,119 @@
+"""What became of a peer's requests, counted model by model. Who asks for the numbers is not known.
+
+Models are named by the catalogue's ids, never by what a client wrote, so that there are no more of
+them than there are models. The clock comes in as a function; everything happens on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
+
+from cortex.engine.histogram import Histogram
+from cortex.engine.types import Finished, FinishReason
+
+from .dialects.usage import UsageTally
+
+# "refused" is said before the prompt was accepted, "failed" after it.
+Ending = FinishReason | Literal["refused", "failed"]
+
+
+@dataclass(slots=True)
+class ModelTally:
+    """One model's requests. An ending is that of one choice, of which a request may have several.
+
+    Prompts are counted when their request is answered, each once, and so are those of their tokens
+    that were not computed again; tokens of answers as they come. `first_token` and `answer` last
+    from the request's coming, `load` from the wish to the ready model. A replay is a choice taken
+    up by a new engine process.
+    """
+
+    endings: Counter[Ending] = field(default_factory=Counter[Ending])
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    num_replays: int = 0
+    num_failed_loads: int = 0
+    first_token: Histogram = field(default_factory=Histogram)
+    between_tokens: Histogram = field(default_factory=Histogram)
+    answer: Histogram = field(default_factory=Histogram)
+    load: Histogram = field(default_factory=Histogram)
+
+
+class PeerTally:
+    """All models of a peer."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, ModelTally] = {}
+
+    @property
+    def models(self) -> Mapping[str, ModelTally]:
+        return self._models
+
+    def of(self, model_id: str) -> ModelTally:
+        return self._models.setdefault(model_id, ModelTally())
+
+
+class RequestMeter:
+    """One request on its way into a tally; what it leaves unfinished is counted when it is left.
+
+    It began at `began_s` by the `clock`.
+    """
+
+    def __init__(
+        self, tally: ModelTally, num_choices: int, began_s: float, clock: Callable[[], float]
+    ) -> None:
+        self.is_accepted = False
+        self._tally = tally
+        self._began_s = began_s
+        self._clock = clock
+        self._num_open = num_choices
+        self._usage = UsageTally(num_choices)
+        self._last_token_s: dict[int, float] = {}
+
+    def began(self, num_losses: int) -> None:
+        """An engine has been given a choice, after so many others died with it."""
+        if num_losses:
+            self._tally.num_replays += 1
+
+    def made(self, choice: int, num_tokens: int) -> None:
+        """The engine has made so many tokens of a choice: now, all at once."""
+        now_s = self._clock()
+        self._tally.num_completion_tokens += num_tokens
+        if not self._last_token_s:
+            self._tally.first_token.add(now_s - self._began_s)
+        elif choice in self._last_token_s:
+            waited_s = now_s - self._last_token_s[choice]
+            self._tally.between_tokens.add(waited_s / num_tokens, num_tokens)
+        self._last_token_s[choice] = now_s
+
+    def finished(self, event: Finished) -> None:
+        self._num_open -= 1
+        self._tally.endings[event.reason] += 1
+        self._usage.add(event)
+        if self._num_open == 0:
+            total = self._usage.total
+            self._tally.num_prompt_tokens += total.prompt_tokens
+            self._tally.num_cached_tokens += total.cached_tokens
+            self._tally.answer.add(self._clock() - self._began_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._num_open:
+            self._tally.endings[self._ending(error)] += self._num_open
+
+    def _ending(self, error: BaseException | None) -> Ending:
+        if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):
+            return "cancelled"
+        return "failed" if self.is_accepted else "refused"

@@ -1,0 +1,154 @@
+"""A peer's numbers as Prometheus reads them, and the page that lists them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cortex.engine.histogram import Spread
+from cortex.engine.messages import Alive, MemoryPart, ModelStatus
+from cortex.peer.health import ChildHealth, NodeHealth
+from cortex.peer.metrics import PeerCollector
+from cortex.peer.tally import ModelTally
+
+STATUS = ModelStatus(
+    "m",
+    Spread((0.01, 0.1), (3, 0, 2), 1.5),
+    num_preemptions=4,
+    num_running=2,
+    num_waiting=5,
+    num_pages=100,
+    num_used_pages=30,
+    used=(MemoryPart("keys and values", 640),),
+)
+MEMORY = (
+    MemoryPart("weights", 1000),
+    MemoryPart("keys and values", 2000, "so many pages"),
+    MemoryPart("total", 3000),
+)
+UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
+STOPPED = ChildHealth("stopped", None, None, 0, None)
+HEALTH = NodeHealth(UP, STOPPED, "m", MEMORY, None, live_requests=9, is_draining=False)
+
+
+def tally() -> ModelTally:
+    made = ModelTally(
+        endings=Counter({"stop": 6, "cancelled": 1}),
+        num_prompt_tokens=50,
+        num_cached_tokens=20,
+        num_completion_tokens=70,
+        num_replays=2,
+        num_failed_loads=1,
+    )
+    made.first_token.add(0.3)
+    made.between_tokens.add(0.03, 4)
+    made.answer.add(2.5)
+    made.load.add(1000)
+    return made
+
+
+def exposed(health: NodeHealth = HEALTH, tallies: Mapping[str, ModelTally] | None = None) -> str:
+    registry = CollectorRegistry()
+    tallies = {"m": tally()} if tallies is None else tallies
+    registry.register(PeerCollector("cuda:0", lambda: health, tallies, {("openai", 503): 8}))
+    return generate_latest(registry).decode()
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels, in the order of the labels' names."""
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_every_number_is_there_under_its_name_and_labels() -> None:
+    found = samples(exposed())
+    expected: dict[tuple[str, ...], float] = {
+        ("cortex_process_up", "engine"): 1,
+        ("cortex_process_up", "text"): 0,
+        ("cortex_restarts_total", "engine"): 3,
+        ("cortex_restarts_total", "text"): 0,
+        ("cortex_live_requests",): 9,
+        ("cortex_device_memory_budget_bytes", "cuda:0", "m"): 3000,
+        ("cortex_device_memory_bytes", "cuda:0", "weights", "m"): 1000,
+        ("cortex_device_memory_bytes", "cuda:0", "keys_and_values", "m"): 2000,
+        ("cortex_device_memory_used_bytes", "cuda:0", "keys_and_values", "m"): 640,
+        ("cortex_running_requests", "m"): 2,
+        ("cortex_queue_depth", "m"): 5,
+        ("cortex_kv_pages", "m", "used"): 30,
+        ("cortex_kv_pages", "m", "free"): 70,
+        ("cortex_preemptions_total", "m"): 4,
+        ("cortex_requests_total", "openai", "503"): 8,
+        ("cortex_requests_finished_total", "m", "stop"): 6,
+        ("cortex_requests_finished_total", "m", "cancelled"): 1,
+        ("cortex_prompt_tokens_total", "m"): 50,
+        ("cortex_cached_tokens_total", "m"): 20,
+        ("cortex_completion_tokens_total", "m"): 70,
+        ("cortex_load_failures_total", "m"): 1,
+        ("cortex_failovers_total", "engine_restart", "m"): 2,
+        ("cortex_step_seconds_sum", "m"): 1.5,
+        ("cortex_time_to_first_token_seconds_sum", "m"): 0.3,
+        ("cortex_inter_token_seconds_sum", "m"): 0.12,
+        ("cortex_request_seconds_sum", "m"): 2.5,
+        ("cortex_load_seconds_sum", "m"): 1000,
+    }
+    without_buckets = {
+        key: value for key, value in found.items() if not key[0].endswith(("_bucket", "_count"))
+    }
+    assert without_buckets == expected
+
+
+def test_buckets_count_all_that_is_below_their_bound() -> None:
+    found = samples(exposed())
+    assert [found["cortex_step_seconds_bucket", le, "m"] for le in ("0.01", "0.1", "+Inf")] == [
+        3,
+        3,
+        5,
+    ]
+    assert found["cortex_step_seconds_count", "m"] == 5
+    # Beyond the last bound there is still the bucket of all.
+    assert found["cortex_load_seconds_bucket", "500.0", "m"] == 0
+    assert found["cortex_load_seconds_bucket", "+Inf", "m"] == 1
+
+
+def test_an_engine_that_is_not_there_has_no_numbers_and_the_peer_keeps_its_own() -> None:
+    gone = NodeHealth(STOPPED, STOPPED, None, MEMORY, None, 0, is_draining=False)
+    names = {key[0] for key in samples(exposed(gone))}
+    assert "cortex_prompt_tokens_total" in names
+    assert not any("memory" in name or "step" in name or "pages" in name for name in names)
+
+
+def test_a_peer_that_has_done_nothing_says_so_without_models() -> None:
+    idle = NodeHealth(STOPPED, STOPPED, None, (), None, 0, is_draining=False)
+    models = [key for key in samples(exposed(idle, {})) if "m" in key]
+    assert models == []
+
+
+def test_the_names_of_models_are_quoted() -> None:
+    name = 'a"b\\c\nd'
+    found: Any = samples(exposed(HEALTH, {name: tally()}))
+    assert found["cortex_prompt_tokens_total", name] == 50
+
+
+def test_the_page_of_metrics_lists_each_with_its_kind_its_labels_and_its_meaning(
+    checkout: Path,
+) -> None:
+    page = (checkout / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    told = {name: (kind, labels, words) for name, kind, labels, words in rows}
+    for family in text_string_to_metric_families(exposed()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        kind, told_labels, words = told.pop(name)
+        assert kind == family.type
+        assert set(re.findall(r"`(\w+)`", told_labels)) == labels
+        assert words == family.documentation
+    assert not told

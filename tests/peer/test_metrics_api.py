@@ -1,0 +1,176 @@
+"""GET /metrics beside real requests: what was asked, what came of it, what the engine said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import ClientConnectionError, ClientPayloadError
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
+
+from cortex.engine.fake import FakeConfig
+from cortex.peer.api.app import make_app
+from cortex.peer.config import PeerConfig
+from cortex.peer.node import Node
+
+MakeConfig = Callable[..., PeerConfig]
+Children = Any  # conftest's MemoryChildren: test modules cannot import each other
+Client = TestClient[Any, Any]
+Found = dict[tuple[str, ...], float]
+DEADLINE_S = 30
+TOKENS = 12
+
+
+@asynccontextmanager
+async def peer(config: PeerConfig, children: Children) -> AsyncGenerator[Client]:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        Node(config, children.spawn) as node,
+        TestClient(TestServer(make_app(node))) as client,
+    ):
+        yield client
+
+
+async def ask(client: Client, path: str = "/v1/chat/completions", **fields: Any) -> int:
+    body: dict[str, Any] = {"model": "fake", "max_tokens": TOKENS, "ignore_eos": True}
+    if path.endswith("chat/completions"):
+        body["messages"] = [{"role": "user", "content": "hello"}]
+    async with client.post(path, json=body | fields) as reply:
+        await reply.read()
+        return reply.status
+
+
+async def scrape(client: Client) -> Found:
+    """Each sample by its name and the values of its labels, in the order of the labels' names."""
+    async with client.get("/metrics") as reply:
+        assert reply.status == 200
+        assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        text = await reply.text()
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def until(client: Client, condition: Callable[[Found], bool]) -> Found:
+    """Scrape until the peer, or the engine's next heartbeat, says what is waited for."""
+    while not condition(found := await scrape(client)):  # noqa: ASYNC110 - it tells no event
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def test_requests_their_tokens_and_their_times_are_counted(
+    make_config: MakeConfig, memory_children: Children
+):
+    async with peer(make_config(), memory_children()) as client:
+        assert await ask(client) == 200
+        assert await ask(client, stream=True) == 200
+        assert await ask(client, "/v1/completions", prompt=["a", "b"], n=2) == 200
+        found = await scrape(client)
+    assert found["cortex_requests_total", "openai", "200"] == 3
+    # Two chats, and two choices of two prompts each.
+    assert found["cortex_requests_finished_total", "fake", "length"] == 6
+    assert found["cortex_completion_tokens_total", "fake"] == 6 * TOKENS
+    assert found["cortex_inter_token_seconds_count", "fake"] == 6 * (TOKENS - 1)
+    assert found["cortex_time_to_first_token_seconds_count", "fake"] == 4
+    assert found["cortex_request_seconds_count", "fake"] == 4
+    assert found["cortex_load_seconds_count", "fake"] == 1
+    assert found["cortex_prompt_tokens_total", "fake"] > 0
+    assert found["cortex_live_requests",] == 0
+
+
+async def test_vectors_end_well_and_have_a_prompt_and_no_tokens(
+    make_config: MakeConfig, memory_children: Children
+):
+    async with peer(make_config(), memory_children()) as client:
+        assert await ask(client, "/v1/embeddings", input=["a", "b", "c"]) == 200
+        found = await scrape(client)
+    assert found["cortex_requests_total", "openai", "200"] == 1
+    assert found["cortex_requests_finished_total", "fake", "stop"] == 3
+    assert found["cortex_request_seconds_count", "fake"] == 3
+    assert found["cortex_prompt_tokens_total", "fake"] > 0
+    assert found["cortex_completion_tokens_total", "fake"] == 0
+    assert found["cortex_time_to_first_token_seconds_count", "fake"] == 0
+
+
+async def test_refusals_are_counted_and_what_clients_write_is_no_label(
+    make_config: MakeConfig, memory_children: Children
+):
+    async with peer(make_config(context_limit_tokens=64), memory_children()) as client:
+        assert await ask(client, model="no such model") == 404
+        assert await ask(client, max_tokens=-1) == 400
+        assert await ask(client, "/v1/completions", prompt="long " * 500) == 400
+        assert await ask(client, "/v1/no/such/route") == 404
+        assert (await client.get("/no/such/route")).status == 404
+        found = await scrape(client)
+    assert found["cortex_requests_total", "openai", "404"] == 1
+    assert found["cortex_requests_total", "openai", "400"] == 2
+    assert found["cortex_requests_finished_total", "fake", "refused"] == 1
+    assert not any("such" in value for key in found for value in key)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_is_counted_as_that(
+    make_config: MakeConfig, memory_children: Children, stream: bool
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with peer(make_config(), children) as client:
+        asking = asyncio.create_task(ask(client, stream=stream, max_tokens=1000))
+        made = ("cortex_completion_tokens_total", "fake")
+        found = await until(client, lambda found: found.get(made, 0) > 0)
+        assert found["cortex_live_requests",] == 1
+        asking.cancel()
+        with pytest.raises((asyncio.CancelledError, ClientConnectionError, ClientPayloadError)):
+            await asking
+        left = ("cortex_requests_total", "openai", "499")
+        found = await until(client, lambda found: left in found)
+    assert found[left] == 1
+    assert found["cortex_requests_finished_total", "fake", "cancelled"] == 1
+    assert found["cortex_live_requests",] == 0
+
+
+async def test_an_engine_that_died_shows_as_a_restart_and_in_no_token(
+    make_config: MakeConfig, memory_children: Children
+):
+    async with peer(make_config(), memory_children([9])) as client:
+        assert await ask(client) == 200
+        found = await scrape(client)
+    assert found["cortex_restarts_total", "engine"] == 1
+    assert found["cortex_restarts_total", "text"] == 0
+    assert found["cortex_failovers_total", "engine_restart", "fake"] == 1
+    assert found["cortex_load_seconds_count", "fake"] == 2
+    assert found["cortex_completion_tokens_total", "fake"] == TOKENS
+    assert found["cortex_requests_finished_total", "fake", "length"] == 1
+
+
+async def test_a_model_that_does_not_load_is_counted(
+    make_config: MakeConfig, memory_children: Children
+):
+    async with peer(make_config(max_replays=0), memory_children([1, 1])) as client:
+        assert await ask(client) == 502
+        found = await scrape(client)
+    assert found["cortex_load_failures_total", "fake"] == 1
+    assert found["cortex_requests_finished_total", "fake", "failed"] == 1
+
+
+async def test_what_the_engine_says_of_itself_is_told_within_a_heartbeat(
+    make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with peer(make_config(), children) as client:
+        found = await scrape(client)
+        assert found["cortex_process_up", "engine"] == 0
+        asking = asyncio.create_task(ask(client, n=2, max_tokens=1000))
+        running = ("cortex_running_requests", "fake")
+        found = await until(client, lambda found: found.get(running) == 2)
+        assert found["cortex_process_up", "engine"] == 1
+        steps = ("cortex_step_seconds_count", "fake")
+        assert found[steps] > 0
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert (await until(client, lambda found: found.get(running) == 0))[steps] > 0
