@@ -13,11 +13,12 @@ from torch import nn
 
 from ..attention.dense import causal_attention
 from ..models.memory import AttentionShape, StepMemory
+from .norms import RMSNorm
+from .operations import Operating
 from .projections import SideBySide
-from .rotary import rotate
 
 
-class GroupedAttention(SideBySide):
+class GroupedAttention(SideBySide, Operating):
     """Query heads in groups, each group sharing one head of keys and values."""
 
     names = ("q_proj", "k_proj", "v_proj")
@@ -29,7 +30,7 @@ class GroupedAttention(SideBySide):
         shape: AttentionShape,
         *,
         qkv_bias: bool = False,
-        head_norm: Callable[[int], nn.Module] | None = None,
+        head_norm: Callable[[int], RMSNorm] | None = None,
         has_gate: bool = False,
     ) -> None:
         """`head_norm` makes a norm of a head's size; one for queries and one for keys."""
@@ -42,8 +43,8 @@ class GroupedAttention(SideBySide):
         self.k_proj = nn.Linear(hidden_size, key_size, bias=qkv_bias)
         self.v_proj = nn.Linear(hidden_size, key_size, bias=qkv_bias)
         self.o_proj = nn.Linear(query_size, hidden_size, bias=False)
-        self.q_norm = head_norm(shape.head_dim) if head_norm else nn.Identity()
-        self.k_norm = head_norm(shape.head_dim) if head_norm else nn.Identity()
+        self.q_norm = head_norm(shape.head_dim) if head_norm else None
+        self.k_norm = head_norm(shape.head_dim) if head_norm else None
 
     def forward(
         self,
@@ -61,8 +62,9 @@ class GroupedAttention(SideBySide):
         if self.has_gate:
             q, gate = q.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
         k, v = _heads(k, head_dim), _heads(v, head_dim)
-        q = rotate(self.q_norm(q), cos, sin)
-        k = rotate(self.k_norm(k), cos, sin)
+        turn = self.operations.norm_rotate
+        q = turn(q, self.q_norm.weights if self.q_norm else None, cos, sin)
+        k = turn(k, self.k_norm.weights if self.k_norm else None, cos, sin)
         if memory is None:
             out = causal_attention(q, k, v, head_dim**-0.5)
         else:

@@ -9,11 +9,13 @@ Float32 inside. Chunks are functional and safe for autograd; the step writes its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from .elementwise import in_whole_vectors
 
 CHUNK_TOKENS = 64
 
@@ -28,6 +30,69 @@ class LinearState:
 
     conv: torch.Tensor
     recurrent: torch.Tensor
+
+
+class DeltaWeights(NamedTuple):
+    """What a mixer has of its own between its projections, and how its heads are cut.
+
+    conv [key, key and value channels, kernel]; a_log, dt_bias [value heads]; norm [value dim].
+    """
+
+    conv: torch.Tensor
+    a_log: torch.Tensor
+    dt_bias: torch.Tensor
+    norm: torch.Tensor
+    eps: float
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+
+
+def gated_delta_mix(
+    weights: DeltaWeights,
+    qkv: torch.Tensor,
+    z: torch.Tensor,
+    b: torch.Tensor,
+    a: torch.Tensor,
+    state: LinearState,
+) -> tuple[torch.Tensor, LinearState]:
+    """Convolution, delta rule and gated norm.
+
+    qkv [batch, tokens, channels], z [batch, tokens, value heads * value dim]; b, a [batch, tokens,
+    value heads]. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
+    """
+    mixed, conv = causal_conv_silu(qkv, weights.conv, state.conv)
+    key_size = weights.key_heads * weights.key_dim
+    q, k, v = mixed.tensor_split((key_size, 2 * key_size), dim=-1)
+    beta = in_whole_vectors(torch.sigmoid, b)
+    # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
+    step_size = a.float() + weights.dt_bias.float()
+    g = -weights.a_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
+    out, recurrent = gated_delta_rule(
+        _heads(q, weights.key_heads),
+        _heads(k, weights.key_heads),
+        _heads(v, weights.value_heads),
+        g, beta, state.recurrent,
+    )  # fmt: skip
+    gate = _heads(z, weights.value_heads)
+    out = gated_rms_norm(out.to(qkv.dtype), gate, weights.norm, weights.eps)
+    return out, LinearState(conv, recurrent)
+
+
+def _heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """[..., heads * dim] to [..., heads, dim]."""
+    return x.reshape(*x.shape[:-1], num_heads, -1)
+
+
+def gated_rms_norm(
+    x: torch.Tensor, gate: torch.Tensor, weight: torch.Tensor, eps: float
+) -> torch.Tensor:
+    """weight * x / rms(x) in the gate's dtype, then times silu(gate) in float32; like gate."""
+    dtype = gate.dtype
+    normed = functional.rms_norm(x.float(), (x.shape[-1],), None, eps)
+    weighted = weight * normed.to(dtype)
+    return (weighted * functional.silu(gate.float())).to(dtype)
 
 
 def causal_conv_silu(
@@ -49,16 +114,12 @@ def causal_conv_silu(
 
 
 class ShortConvolution(nn.Module):
-    """The convolution with its weight [channels, 1, kernel], named and drawn as nn.Conv1d's."""
+    """Its weight [channels, 1, kernel], named and drawn as nn.Conv1d's."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         bound = kernel**-0.5
         self.weight = nn.Parameter(torch.empty(channels, 1, kernel).uniform_(-bound, bound))
-
-    def forward(self, x: torch.Tensor, previous: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See causal_conv_silu."""
-        return causal_conv_silu(x, self.weight.squeeze(1), previous)
 
 
 def gated_delta_rule(

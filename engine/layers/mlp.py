@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from .operations import Operating
 from .projections import SideBySide
 
 
-class SwiGLU(SideBySide):
+class SwiGLU(SideBySide, Operating):
     """down(silu(gate(x)) * up(x)), no biases."""
 
     names = ("gate_proj", "up_proj")
@@ -22,4 +22,4 @@ class SwiGLU(SideBySide):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate, up = self.project(x)
-        return self.down_proj(functional.silu(gate) * up)
+        return self.down_proj(self.operations.silu_times(gate, up))

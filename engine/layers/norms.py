@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
-from torch.nn import functional
+
+from .gated_delta import gated_rms_norm
+from .operations import NormWeights, Operating
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Operating):
     """x / rms(x) * weight, the product in float32, then back to the input's dtype."""
 
+    offset: ClassVar[float] = 0.0
+
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
+        # Whatever the offset, a norm begins by scaling nothing.
+        self.weight = nn.Parameter(torch.full((size,), 1.0 - self.offset))
         self.eps = eps
 
+    @property
+    def weights(self) -> NormWeights:
+        return NormWeights(self.weight, self.offset, self.eps)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scaled = functional.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.eps)
-        return scaled.to(x.dtype)
+        return self.operations.rms_norm(x, self.weights)
 
 
-class ZeroCentredRMSNorm(nn.Module):
+class ZeroCentredRMSNorm(RMSNorm):
     """x / rms(x) * (1 + weight), the product in float32, then back to the input's dtype."""
 
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(size))
-        self.eps = eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scaled = functional.rms_norm(x.float(), (x.shape[-1],), 1.0 + self.weight.float(), self.eps)
-        return scaled.to(x.dtype)
+    offset: ClassVar[float] = 1.0
 
 
 class GatedRMSNorm(nn.Module):
@@ -45,7 +48,4 @@ class GatedRMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-        dtype = gate.dtype
-        normed = functional.rms_norm(x.float(), (x.shape[-1],), None, self.eps)
-        weighted = self.weight * normed.to(dtype)
-        return (weighted * functional.silu(gate.float())).to(dtype)
+        return gated_rms_norm(x, gate, self.weight, self.eps)

@@ -13,13 +13,12 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..layers.attention import GroupedAttention
-from ..layers.elementwise import in_whole_vectors
-from ..layers.gated_delta import LinearState, ShortConvolution, gated_delta_rule
+from ..layers.gated_delta import DeltaWeights, LinearState, ShortConvolution
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
+from ..layers.operations import Operating
 from ..layers.projections import SideBySide
 from ..layers.rotary import cos_sin, inverse_frequencies
 from ..weights import WeightNames
@@ -29,7 +28,7 @@ from .qwen3_5_config import Qwen35Config, TextConfig, parse_config
 from .qwen3_5_vision import VisionTower
 
 
-class GatedDeltaNet(SideBySide):
+class GatedDeltaNet(SideBySide, Operating):
     """The linear-attention mixer. State in, state out; no positions."""
 
     names = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
@@ -38,11 +37,10 @@ class GatedDeltaNet(SideBySide):
         super().__init__()
         self.config = config
         hidden, heads = config.hidden_size, config.linear_value_heads
-        self.key_size = config.linear_key_heads * config.linear_key_dim
-        self.value_size = heads * config.linear_value_dim
-        channels = 2 * self.key_size + self.value_size
+        value_size = heads * config.linear_value_dim
+        channels = 2 * config.linear_key_heads * config.linear_key_dim + value_size
         self.in_proj_qkv = nn.Linear(hidden, channels, bias=False)
-        self.in_proj_z = nn.Linear(hidden, self.value_size, bias=False)
+        self.in_proj_z = nn.Linear(hidden, value_size, bias=False)
         self.in_proj_b = nn.Linear(hidden, heads, bias=False)
         self.in_proj_a = nn.Linear(hidden, heads, bias=False)
         self.conv1d = ShortConvolution(channels, config.conv_kernel)
@@ -50,7 +48,7 @@ class GatedDeltaNet(SideBySide):
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(0, math.log(16)))
         self.dt_bias = nn.Parameter(torch.ones(heads))
         self.norm = GatedRMSNorm(config.linear_value_dim, config.rms_norm_eps)
-        self.out_proj = nn.Linear(self.value_size, hidden, bias=False)
+        self.out_proj = nn.Linear(value_size, hidden, bias=False)
 
     def start(self, x: torch.Tensor) -> LinearState:
         """The state before the first token, for inputs like x [batch, tokens, hidden]."""
@@ -60,24 +58,19 @@ class GatedDeltaNet(SideBySide):
             x.new_zeros(x.shape[0], *shape.recurrent, dtype=torch.float32),
         )
 
-    def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
+    @property
+    def weights(self) -> DeltaWeights:
         c = self.config
-        qkv, z, b, a = self.project(x)
-        mixed, conv = self.conv1d(qkv, state.conv)
-        q, k, v = mixed.tensor_split((self.key_size, 2 * self.key_size), dim=-1)
-        z = _heads(z, c.linear_value_heads)
-        beta = in_whole_vectors(torch.sigmoid, b)
-        # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
-        step_size = a.float() + self.dt_bias.float()
-        g = -self.A_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
-        out, recurrent = gated_delta_rule(
-            _heads(q, c.linear_key_heads),
-            _heads(k, c.linear_key_heads),
-            _heads(v, c.linear_value_heads),
-            g, beta, state.recurrent,
+        return DeltaWeights(
+            self.conv1d.weight.squeeze(1), self.A_log, self.dt_bias, self.norm.weight,
+            c.rms_norm_eps,
+            c.linear_key_heads, c.linear_value_heads, c.linear_key_dim, c.linear_value_dim,
         )  # fmt: skip
-        out = self.norm(out.to(x.dtype), z).flatten(-2)
-        return self.out_proj(out), LinearState(conv, recurrent)
+
+    def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
+        qkv, z, b, a = self.project(x)
+        out, after = self.operations.gated_delta_mix(self.weights, qkv, z, b, a, state)
+        return self.out_proj(out.flatten(-2)), after
 
 
 def linear_shape(config: TextConfig) -> LinearShape:
@@ -99,11 +92,6 @@ def memory_shape(config: TextConfig) -> MemoryShape:
         attention={i: attention for i, kind in layers if kind == "full_attention"},
         linear={i: linear_shape(config) for i, kind in layers if kind == "linear_attention"},
     )
-
-
-def _heads(x: torch.Tensor, num_heads: int) -> torch.Tensor:
-    """[..., heads * dim] to [..., heads, dim]."""
-    return x.reshape(*x.shape[:-1], num_heads, -1)
 
 
 class DecoderLayer(nn.Module):

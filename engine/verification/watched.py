@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
+from ..layers.projections import SideBySide
+
 _OUTPUTS = {
     r"\w+\.layers\.(\d+)": "hidden.layer.{}",
     r"\w+\.layers\.(\d+)\.(?:self_attn|linear_attn)": "mixer.layer.{}",
@@ -23,10 +25,8 @@ _OUTPUTS = {
     r"visual\.merger": "vision.merged",
 }
 _INPUTS = {r"\w+\.layers\.0": "hidden.embed", r"visual\.blocks\.0": "vision.blocks_in"}
-_CONV_INPUTS = {r"\w+\.layers\.(\d+)\.linear_attn\.conv1d": "state.layer.{}.conv"}
+_CONV_INPUTS = {r"\w+\.layers\.(\d+)\.linear_attn": "state.layer.{}.conv"}
 _CONV_COLUMNS = 4
-
-Shape = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Watched:
@@ -40,13 +40,13 @@ class Watched:
     def __enter__(self) -> dict[str, torch.Tensor]:
         for name, module in self._modules.items():
             if found := _name_in(_INPUTS, name):
-                hook = self._input_hook(found, _unbatched)
+                hook = self._input_hook(found)
                 self._handles.append(module.register_forward_pre_hook(hook))
             if found := _name_in(_OUTPUTS, name):
                 hook = self._output_hook(found)
                 self._handles.append(module.register_forward_hook(hook))
             if found := _name_in(_CONV_INPUTS, name):
-                hook = self._input_hook(found, _last_columns)
+                hook = self._conv_hook(found)
                 self._handles.append(module.register_forward_pre_hook(hook))
         return self._seen
 
@@ -54,9 +54,15 @@ class Watched:
         for handle in self._handles:
             handle.remove()
 
-    def _input_hook(self, name: str, shaped: Shape) -> Callable[..., None]:
+    def _input_hook(self, name: str) -> Callable[..., None]:
         def keep(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
-            self._seen[name] = shaped(inputs[0])
+            self._seen[name] = _unbatched(inputs[0])
+
+        return keep
+
+    def _conv_hook(self, name: str) -> Callable[..., None]:
+        def keep(mixer: SideBySide, inputs: tuple[torch.Tensor, ...]) -> None:
+            self._seen[name] = _last_columns(mixer.project(inputs[0])[0])
 
         return keep
 

@@ -1,0 +1,76 @@
+"""What layers compute between their large products, with torch: anywhere, and safe for autograd.
+
+Layers ask their `operations`. Whoever prepares a loaded model for a processor may give it others
+that compute the same in fewer passes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .gated_delta import DeltaWeights, LinearState, gated_delta_mix
+from .rotary import rotate
+
+
+class NormWeights(NamedTuple):
+    """x / rms(x) * (offset + weight), the mean of squares made greater by eps."""
+
+    weight: torch.Tensor
+    offset: float
+    eps: float
+
+
+class Operations:
+    """The plain ones."""
+
+    def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
+        """x [..., size], one row at a time; in float32, then back to the dtype of x."""
+        weight = norm.weight.float()
+        if norm.offset:
+            weight = norm.offset + weight
+        return functional.rms_norm(x.float(), (x.shape[-1],), weight, norm.eps).to(x.dtype)
+
+    def silu_times(self, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        """silu(gate) * up; all [..., size]."""
+        return functional.silu(gate) * up
+
+    def norm_rotate(
+        self, x: torch.Tensor, norm: NormWeights | None, cos: torch.Tensor, sin: torch.Tensor
+    ) -> torch.Tensor:
+        """x [batch, tokens, heads, dim], every head normed and turned; like x.
+
+        cos, sin [batch, tokens, 1, rotary dim], in the dtype of x.
+        """
+        return rotate(self.rms_norm(x, norm) if norm else x, cos, sin)
+
+    def gated_delta_mix(
+        self,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+        state: LinearState,
+    ) -> tuple[torch.Tensor, LinearState]:
+        """See gated_delta.gated_delta_mix."""
+        return gated_delta_mix(weights, qkv, z, b, a, state)
+
+
+PLAIN = Operations()
+
+
+class Operating(nn.Module):
+    """A layer that computes with operations."""
+
+    operations: Operations = PLAIN
+
+
+def use_operations(model: nn.Module, operations: Operations) -> None:
+    """From now on all layers of a model compute with these."""
+    for module in model.modules():
+        if isinstance(module, Operating):
+            module.operations = operations
