@@ -80,7 +80,8 @@ def load_service(
     stored = Stored(*stored_dtype(model_dir))
     precision = choose_precision(wishes, stored, device.type, has_bfloat16(device))
     loaded = load_model(
-        model_dir, precision.dtype, device, on_progress, exact=precision.is_exact
+        model_dir, precision.dtype, device, on_progress,
+        exact=precision.is_exact, kernels=wishes.kernels,
     )  # fmt: skip
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     grid_tokens = _GRID_TOKENS[device.type]
@@ -144,7 +145,7 @@ def make_service(
         num_pages=capacity.num_pages,
         page_tokens=capacity.page_tokens,
         num_slots=capacity.num_slots,
-        is_exact=is_exact,
+        operations=model.operations,
     )
     scheduler = Scheduler(
         PageAllocator(capacity.num_pages),

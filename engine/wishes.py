@@ -7,11 +7,13 @@ from typing import Literal
 
 ModeWish = Literal["auto", "exact", "fast"]
 DtypeWish = Literal["auto", "float32", "bfloat16"]
+KernelsWish = Literal["auto", "torch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`auto` is what pays on the device."""
+    """`auto` is what pays on the device; of kernels, our own wherever they can be compiled."""
 
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
+    kernels: KernelsWish = "auto"

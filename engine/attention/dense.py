@@ -1,7 +1,6 @@
 """Attention with torch's scaled_dot_product_attention, on any device.
 
-The plain backend: keys and values of one sequence lie in one tensor, each call sees one sequence
-(or one padded batch).
+The plain backend: keys and values of one sequence lie in one tensor, each call sees one sequence.
 """
 
 from __future__ import annotations
@@ -38,27 +37,10 @@ def causal_attention(
     return out.transpose(1, 2)
 
 
-def padded_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
-) -> torch.Tensor:
-    """One query of many sequences, each against its own positions, in one call; like q.
-
-    q [batch, 1, heads, dim]; k, v [batch, positions, kv heads, dim]; mask [batch, 1, 1, positions]
-    is added to the scores: minus infinity where a sequence has ended.
-    """
-    return _one_token(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), scale, mask)
-
-
-def _one_token(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    scale: float,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
+def _one_token(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
     """q [batch, heads, 1, dim]: the heads that share keys become the rows of one product."""
     grouped = q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
-    out = functional.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, scale=scale)
+    out = functional.scaled_dot_product_attention(grouped, k, v, scale=scale)
     return out.reshape(q.shape[0], 1, -1, q.shape[-1])
 
 

@@ -12,14 +12,12 @@ from itertools import pairwise
 
 import torch
 
-from ..attention.dense import causal_attention, padded_attention
+from ..attention.dense import causal_attention
+from ..attention.tables import Rows, StepTables
 from ..layers.gated_delta import LinearState
+from ..layers.operations import PLAIN, Operations
 from ..models.memory import MemoryShape
 from .place import Place
-
-# Sequences up to this long are attended to in one call, where their rows may notice each other:
-# eight of 64 tokens in half the time, of 320 in the same (Qwen3-0.6B's heads, two cores).
-_TOGETHER_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,11 @@ class Pools:
         num_pages: int,
         page_tokens: int,
         num_slots: int,
-        is_exact: bool = True,
+        operations: Operations = PLAIN,
     ) -> None:
-        """Where nothing is remembered by a layer kind, its pages or slots cost nothing.
-
-        Where it `is_exact`, what is computed of a sequence never depends on who stands beside it.
-        """
+        """Where nothing is remembered by a layer kind, its pages or slots cost nothing."""
         self.page_tokens = page_tokens
-        self.is_exact = is_exact
+        self.operations = operations
         self.dtype = dtype
         self.device = device
         self.token_bytes = shape.token_bytes(dtype)
@@ -117,7 +112,7 @@ class Pools:
             state.conv[slot] = copied.conv.to(self.device)
             state.recurrent[slot] = copied.recurrent.to(self.device)
 
-    def rows(self, pages: Sequence[int], start: int, end: int) -> slice | torch.Tensor:
+    def rows(self, pages: Sequence[int], start: int, end: int) -> Rows:
         """Row indices of a sequence's tokens: a slice, so a view, where its pages follow on."""
         size = self.page_tokens
         first, last = start // size, -(-end // size)
@@ -134,17 +129,6 @@ def _copied(x: torch.Tensor) -> torch.Tensor:
     return x.to("cpu", copy=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
-    """Rows of many sequences, each padded with one of its own to the same number.
-
-    mask [sequences, 1, 1, rows of each]: zero, and minus infinity at the padding.
-    """
-
-    rows: torch.Tensor
-    mask: torch.Tensor
-
-
 class PooledMemory:
     """The step memory of models (`models/memory.py`) over pools: `num_new` tokens for each place.
 
@@ -153,38 +137,20 @@ class PooledMemory:
 
     def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
         self._pools = pools
-        self._all = [pools.rows(p.pages, 0, p.num_tokens + num_new) for p in places]
-        self._new = _joined(
-            [pools.rows(p.pages, p.num_tokens, p.num_tokens + num_new) for p in places],
-            pools.device,
-        )
         self._slots = _slots([p.slot for p in places], pools.device)
-        self._together: Together | None = None
-        longest = max(p.num_tokens for p in places) + num_new
-        if not pools.is_exact and len(places) > 1 and longest <= _TOGETHER_TOKENS:
-            self._together = _together(self._all, longest, pools)
+        self._tables = _step_tables(pools, places, num_new)
+        self._is_step = num_new == 1
 
     def attend(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        keys[self._new] = k.flatten(0, 1)
-        values[self._new] = v.flatten(0, 1)
-        if (together := self._together) is not None:
-            padded = (len(q), -1, *keys.shape[1:])
-            return padded_attention(
-                q,
-                keys.index_select(0, together.rows).view(padded),
-                values.index_select(0, together.rows).view(padded),
-                together.mask,
-                scale,
-            )
-        # One sequence a call: what it computes cannot depend on who stands beside it.
-        outs = [
-            causal_attention(q[i : i + 1], keys[rows][None], values[rows][None], scale)
-            for i, rows in enumerate(self._all)
-        ]
-        return outs[0] if len(outs) == 1 else torch.cat(outs)
+        tables = self._tables
+        if self._is_step:
+            return self._pools.operations.attend(q, k, v, keys, values, tables, scale)
+        (rows,) = tables.rows
+        keys[tables.new], values[tables.new] = k[0], v[0]
+        return causal_attention(q, keys[rows][None], values[rows][None], scale)
 
     def linear_state(self, layer: int) -> LinearState:
         state = self._pools.states[layer]
@@ -203,26 +169,35 @@ class PooledMemory:
         return kept[self._slots].data_ptr() == new.data_ptr()
 
 
-def _together(rows: list[slice | torch.Tensor], longest: int, pools: Pools) -> Together:
-    indices = [_indices(each, pools.device) for each in rows]
-    padded = [torch.cat((each, each[-1:].expand(longest - len(each)))) for each in indices]
-    mask = torch.zeros(len(rows), 1, 1, longest, dtype=pools.dtype, device=pools.device)
-    for i, each in enumerate(indices):
-        mask[i, ..., len(each) :] = float("-inf")
-    return Together(torch.cat(padded), mask)
+def _step_tables(pools: Pools, places: Sequence[Place], num_new: int) -> StepTables:
+    lengths = [place.num_tokens + num_new for place in places]
+    used = [
+        place.pages[: -(-length // pools.page_tokens)]
+        for place, length in zip(places, lengths, strict=True)
+    ]
+    most = max(map(len, used))
+    new = [pools.rows(p.pages, p.num_tokens, p.num_tokens + num_new) for p in places]
+    return StepTables(
+        rows=[pools.rows(p.pages, 0, n) for p, n in zip(places, lengths, strict=True)],
+        new=_joined(new, pools.device),
+        pages=torch.tensor([[*pages, *[0] * (most - len(pages))] for pages in used]),
+        lengths=torch.tensor(lengths),
+        longest=max(lengths),
+        page_tokens=pools.page_tokens,
+    )
 
 
-def _slots(slots: list[int], device: torch.device) -> slice | torch.Tensor:
+def _slots(slots: list[int], device: torch.device) -> Rows:
     if all(b == a + 1 for a, b in pairwise(slots)):
         return slice(slots[0], slots[-1] + 1)
     return torch.tensor(slots, device=device)
 
 
-def _joined(rows: list[slice | torch.Tensor], device: torch.device) -> slice | torch.Tensor:
+def _joined(rows: list[Rows], device: torch.device) -> Rows:
     if len(rows) == 1:
         return rows[0]
     return torch.cat([_indices(each, device) for each in rows])
 
 
-def _indices(rows: slice | torch.Tensor, device: torch.device) -> torch.Tensor:
+def _indices(rows: Rows, device: torch.device) -> torch.Tensor:
     return torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows

@@ -34,8 +34,7 @@ static inline number put(float value) { return value; }
 /* Less work than this many numbers is done before another thread has woken. */
 #define ALONE 32768
 /* An answer's positions are attended to in parts of so many, whoever else there is. */
-#define PART_TOKENS 1024
-#define BLOCK_TOKENS 64
+#define PART_TOKENS 64
 
 /* e^x to 1e-7 of its value; 0 below -87, where float32 ends. */
 static inline float exponential(float x) {
@@ -134,53 +133,61 @@ static inline long row_of(const remembered *m, long sequence, long token) {
            token % m->page_tokens;
 }
 
-/* What a group of query heads makes of the tokens from `start` to `end`: the sum of values weighted
- * by exp(score - best), then the sum of weights, then best, for each head: sums [group, size + 2]. */
-static void attend_part(const remembered *m, long sequence, long kv_head, long start, long end,
-                        const float *q, long group, float *sums) {
-    long size = m->size, width = size + 2;
-    float weights[group][BLOCK_TOKENS], row[size];
-    for (long g = 0; g < group; g++) {
-        for (long i = 0; i <= size; i++) sums[g * width + i] = 0;
-        sums[g * width + size + 1] = -INFINITY;
-    }
-    for (long first = start; first < end; first += BLOCK_TOKENS) {
-        long count = end - first < BLOCK_TOKENS ? end - first : BLOCK_TOKENS;
-        for (long t = 0; t < count; t++) {
-            long at = (row_of(m, sequence, first + t) * m->kv_heads + kv_head) * size;
-            for (long i = 0; i < size; i++) row[i] = get(m->keys[at + i]);
-            for (long g = 0; g < group; g++) {
-                float score = 0;
+/* What the queries q [heads, size] make of the tokens from `start` to `end`, for each head: the sum
+ * of values weighted by exp(score - best), the sum of the weights, and best: sums [heads, size + 2].
+ * Tokens are the outer loops: all heads of a token lie together. */
+static inline __attribute__((always_inline)) void
+attend_part_of_size(const remembered *m, long sequence, long start, long end, const float *restrict q,
+                    long group, float *restrict sums, long size) {
+    long heads = group * m->kv_heads, width = size + 2, count = end - start;
+    float weights[heads][PART_TOKENS], row[size];
+    for (long t = 0; t < count; t++) {
+        const number *key = m->keys + row_of(m, sequence, start + t) * m->kv_heads * size;
+        for (long head = 0; head < heads; head++) {
+            if (head % group == 0)
+                for (long i = 0; i < size; i++) row[i] = get(key[head / group * size + i]);
+            float score = 0;
 #pragma omp simd reduction(+ : score)
-                for (long i = 0; i < size; i++) score += q[g * size + i] * row[i];
-                weights[g][t] = score;
-            }
+            for (long i = 0; i < size; i++) score += q[head * size + i] * row[i];
+            weights[head][t] = score;
         }
-        for (long g = 0; g < group; g++) {
-            float *sum = sums + g * width, best = sum[size + 1], total = 0;
-            for (long t = 0; t < count; t++) best = weights[g][t] > best ? weights[g][t] : best;
-            float shrink = exponential(sum[size + 1] - best);
+    }
+    for (long head = 0; head < heads; head++) {
+        float best = weights[head][0], total = 0;
+        for (long t = 1; t < count; t++) best = weights[head][t] > best ? weights[head][t] : best;
 #pragma omp simd reduction(+ : total)
-            for (long t = 0; t < count; t++) {
-                weights[g][t] = exponential(weights[g][t] - best);
-                total += weights[g][t];
-            }
-            for (long i = 0; i < size; i++) sum[i] *= shrink;
-            sum[size] = sum[size] * shrink + total;
-            sum[size + 1] = best;
-        }
         for (long t = 0; t < count; t++) {
-            long at = (row_of(m, sequence, first + t) * m->kv_heads + kv_head) * size;
-            for (long i = 0; i < size; i++) row[i] = get(m->values[at + i]);
-            for (long g = 0; g < group; g++) {
-                float weight = weights[g][t], *sum = sums + g * width;
-                for (long i = 0; i < size; i++) sum[i] += weight * row[i];
-            }
+            weights[head][t] = exponential(weights[head][t] - best);
+            total += weights[head][t];
+        }
+        float *sum = sums + head * width;
+        for (long i = 0; i < size; i++) sum[i] = 0;
+        sum[size] = total;
+        sum[size + 1] = best;
+    }
+    for (long t = 0; t < count; t++) {
+        const number *value = m->values + row_of(m, sequence, start + t) * m->kv_heads * size;
+        for (long head = 0; head < heads; head++) {
+            if (head % group == 0)
+                for (long i = 0; i < size; i++) row[i] = get(value[head / group * size + i]);
+            float weight = weights[head][t], *sum = sums + head * width;
+            for (long i = 0; i < size; i++) sum[i] += weight * row[i];
         }
     }
 }
 
-/* One head's parts, the same numbers for every head apart, joined by the weight of their scores. */
+/* The usual sizes by name: known beforehand, a row stays in registers. */
+static void attend_part(const remembered *m, long sequence, long start, long end, const float *q,
+                        long group, float *sums) {
+    switch (m->size) {
+    case 64: attend_part_of_size(m, sequence, start, end, q, group, sums, 64); break;
+    case 128: attend_part_of_size(m, sequence, start, end, q, group, sums, 128); break;
+    case 256: attend_part_of_size(m, sequence, start, end, q, group, sums, 256); break;
+    default: attend_part_of_size(m, sequence, start, end, q, group, sums, m->size);
+    }
+}
+
+/* One head's parts, the same numbers for every head `apart`, joined by the weight of their scores. */
 static void join_parts(const float *sums, long parts, long apart, long size, number *y) {
     float best = -INFINITY, total = 0, out[size];
     for (long p = 0; p < parts; p++) {
@@ -199,13 +206,13 @@ static void join_parts(const float *sums, long parts, long apart, long size, num
 
 /* The newest token of each sequence: its key and value [sequences, kv heads, size] are remembered,
  * and its queries q [sequences, heads, size] see all tokens, itself the last. y is like q;
- * sums has room for [sequences, kv heads, most parts, group, size + 2]. */
+ * sums has room for [sequences, most parts, heads, size + 2]. */
 void attend(const number *q, const number *k, const number *v, number *keys, number *values,
             const int64_t *pages, const int64_t *lengths, long sequences, long max_pages,
             long page_tokens, long heads, long kv_heads, long size, long most_parts, float scale,
             float *sums, number *y, int threads) {
     remembered m = {keys, values, pages, lengths, max_pages, page_tokens, kv_heads, size};
-    long group = heads / kv_heads, apart = group * (size + 2), work = 0;
+    long apart = heads * (size + 2), work = 0;
     for (long s = 0; s < sequences; s++) {
         long at = row_of(&m, s, lengths[s] - 1) * kv_heads * size;
         memcpy(keys + at, k + s * kv_heads * size, kv_heads * size * sizeof(number));
@@ -215,22 +222,20 @@ void attend(const number *q, const number *k, const number *v, number *keys, num
 #pragma omp parallel num_threads(threads) if (work > ALONE)
     {
 #pragma omp for schedule(dynamic)
-        for (long each = 0; each < sequences * kv_heads * most_parts; each++) {
-            long part = each % most_parts, kv_head = each / most_parts % kv_heads;
-            long s = each / most_parts / kv_heads, start = part * PART_TOKENS;
+        for (long each = 0; each < sequences * most_parts; each++) {
+            long s = each / most_parts, start = each % most_parts * PART_TOKENS;
             long end = start + PART_TOKENS < lengths[s] ? start + PART_TOKENS : lengths[s];
             if (start >= end) continue;
-            float scaled[group * size];
-            const number *mine = q + (s * heads + kv_head * group) * size;
-            for (long i = 0; i < group * size; i++) scaled[i] = get(mine[i]) * scale;
-            attend_part(&m, s, kv_head, start, end, scaled, group, sums + each * apart);
+            float scaled[heads * size];
+            for (long i = 0; i < heads * size; i++) scaled[i] = get(q[s * heads * size + i]) * scale;
+            attend_part(&m, s, start, end, scaled, heads / kv_heads, sums + each * apart);
         }
 #pragma omp for schedule(static)
         for (long each = 0; each < sequences * heads; each++) {
             long s = each / heads, head = each % heads;
             long parts = (lengths[s] + PART_TOKENS - 1) / PART_TOKENS;
-            const float *first = sums + (s * kv_heads + head / group) * most_parts * apart;
-            join_parts(first + head % group * (size + 2), parts, apart, size, y + each * size);
+            const float *first = sums + s * most_parts * apart + head * (size + 2);
+            join_parts(first, parts, apart, size, y + each * size);
         }
     }
 }

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..attention.dense import causal_attention
+from ..attention.tables import StepTables
 from .gated_delta import DeltaWeights, LinearState, gated_delta_mix
 from .rotary import rotate
 
@@ -58,6 +60,28 @@ class Operations:
     ) -> tuple[torch.Tensor, LinearState]:
         """See gated_delta.gated_delta_mix."""
         return gated_delta_mix(weights, qkv, z, b, a, state)
+
+    def attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        tables: StepTables,
+        scale: float,
+    ) -> torch.Tensor:
+        """One new token of each sequence: its k and v are remembered, and it sees all of its own.
+
+        q [sequences, 1, heads, dim]; k, v [sequences, 1, kv heads, dim]; keys, values [rows, kv
+        heads, dim], of all pages. Like q; what is computed of a sequence depends on no other.
+        """
+        keys[tables.new], values[tables.new] = k.flatten(0, 1), v.flatten(0, 1)
+        outs = [
+            causal_attention(q[i : i + 1], keys[rows][None], values[rows][None], scale)
+            for i, rows in enumerate(tables.rows)
+        ]
+        return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
 PLAIN = Operations()

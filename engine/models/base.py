@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..layers.operations import Operating
 from ..weights import WeightNames
 from .memory import MemoryShape, StepMemory
 
@@ -46,7 +47,7 @@ class ModelShape:
     video_token_id: int | None = None
 
 
-class ServableModel(nn.Module, ABC):
+class ServableModel(Operating, ABC):
     """A language model in steps. Modules are named as the published tensors are.
 
     Calling it gives final hidden states [batch, tokens, hidden] of embeddings of that shape, for

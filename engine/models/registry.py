@@ -16,9 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
 from ..kernels.linear import LinearPacker
+from ..kernels.native import native_operations
+from ..layers.operations import use_operations
 from ..layers.projections import SideBySide
 from ..model_files import read_json_object
 from ..weights import OnProgress, load_weights
+from ..wishes import KernelsWish
 from .base import Architecture, ServableModel
 from .llama import LLAMA
 from .qwen2 import QWEN2
@@ -51,10 +54,12 @@ def load_model(
     on_progress: OnProgress = lambda done, total: None,
     *,
     exact: bool = True,
+    kernels: KernelsWish = "auto",
 ) -> LoadedModel:
     """The model of a folder in the published layout, its weights in `dtype` on `device`.
 
-    `exact`: on the CPU, linear layers give a row the same bits in any company.
+    `exact`: on the CPU, linear layers give a row the same bits in any company. `kernels` are what
+    is computed with there between these layers.
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
     path = model_dir / "config.json"
@@ -68,6 +73,8 @@ def load_model(
     model.eval()
     if device.type == "cpu":
         weight_bytes += _pack(model, LinearPacker(exact))
+        if kernels == "auto" and (operations := native_operations(dtype)) is not None:
+            use_operations(model, operations)
     return LoadedModel(model, weight_bytes, _context_tokens(raw))
 
 

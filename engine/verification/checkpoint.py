@@ -208,7 +208,7 @@ def _one_place(model: ServableModel, num_tokens: int, device: torch.device) -> t
     num_pages = -(-num_tokens // page_tokens)
     pools = Pools(
         model.shape.memory, model.dtype, device,
-        num_pages=num_pages, page_tokens=page_tokens, num_slots=1,
+        num_pages=num_pages, page_tokens=page_tokens, num_slots=1, operations=model.operations,
     )  # fmt: skip
     pools.clear_state(0)
     return pools, Place(list(range(num_pages)), slot=0)

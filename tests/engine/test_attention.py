@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from cortex.engine.attention.dense import causal_attention
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
+from cortex.engine.kernels.native import native_operations
+from cortex.engine.layers.operations import PLAIN
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 
 
@@ -57,29 +59,38 @@ def test_scores_far_apart_in_history_and_chunk_lose_nothing(history_score: float
 
 
 @settings(max_examples=30, deadline=None)
-@given(lengths=st.lists(st.integers(0, 20), min_size=2, max_size=5), seed=st.integers(0, 1000))
-def test_sequences_attended_to_together_see_their_own_positions_alone(
-    lengths: list[int], seed: int
+@given(
+    lengths=st.lists(st.integers(0, 150), min_size=2, max_size=5),
+    seed=st.integers(0, 1000),
+    kernels=st.sampled_from(["plain", "native"]),
+)
+def test_sequences_that_decode_together_see_their_own_positions_alone(
+    lengths: list[int], seed: int, kernels: str
 ) -> None:
+    operations = PLAIN if kernels == "plain" else native_operations(torch.float32) or PLAIN
     source = torch.Generator().manual_seed(seed)
     shape = MemoryShape({0: AttentionShape(2, 8)}, {})
-    # Pages of four tokens, dealt out in turn: no sequence's rows follow each other.
-    pages = [[i + len(lengths) * n for n in range(6)] for i in range(len(lengths))]
+    # Pages of sixteen tokens, dealt out in turn: no sequence's rows follow each other.
+    pages = [[i + len(lengths) * n for n in range(10)] for i in range(len(lengths))]
+    pools = Pools(
+        shape, torch.float32, torch.device("cpu"), num_pages=10 * len(lengths), page_tokens=16,
+        num_slots=len(lengths), operations=operations,
+    )  # fmt: skip
+    keys, values = pools.keys_values[0]
+    for pool in (keys, values):
+        pool.copy_(torch.randn(pool.shape, generator=source))
+    q = torch.randn(len(lengths), 1, 4, 8, generator=source)
+    k, v = torch.randn(2, len(lengths), 1, 2, 8, generator=source)
     places = [
         Place(own, i, length) for i, (own, length) in enumerate(zip(pages, lengths, strict=True))
     ]
-    stored = torch.randn(2, 24 * len(lengths), 2, 8, generator=source)
-    q = torch.randn(len(lengths), 1, 4, 8, generator=source)
-    k, v = torch.randn(2, len(lengths), 1, 2, 8, generator=source)
 
-    outs: list[torch.Tensor] = []
-    for is_exact in (True, False):
-        pools = Pools(
-            shape, torch.float32, torch.device("cpu"),
-            num_pages=6 * len(lengths), page_tokens=4, num_slots=len(lengths), is_exact=is_exact,
-        )  # fmt: skip
-        for pool, values in zip(pools.keys_values[0], stored, strict=True):
-            pool.copy_(values)
-        outs.append(PooledMemory(pools, places, 1).attend(0, q, k, v, 0.3))
+    together = PooledMemory(pools, places, 1).attend(0, q, k, v, 0.3)
 
-    torch.testing.assert_close(*outs)
+    for i, place in enumerate(places):
+        one = slice(i, i + 1)
+        alone = PooledMemory(pools, [place], 1).attend(0, q[one], k[one], v[one], 0.3)
+        rows = pools.rows(place.pages, 0, place.num_tokens + 1)
+        expected = written_out(q[one], keys[rows][None], values[rows][None], 0.3)
+        assert torch.equal(alone, together[one])
+        torch.testing.assert_close(together[one], expected)

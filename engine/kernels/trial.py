@@ -1,0 +1,79 @@
+"""Whether operations compute what the plain ones do, tried on small tensors.
+
+A compiler may be wrong, and so may what we know of a processor: kernels made on a machine are
+believed after this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from ..attention.tables import Rows, StepTables
+from ..layers.gated_delta import DeltaWeights, LinearState
+from ..layers.operations import PLAIN, NormWeights, Operations
+
+# Of the largest value: some roundings of the dtype, as the ways to the same sum differ.
+_TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 4e-2}
+
+
+def differences(operations: Operations, dtype: torch.dtype) -> list[str]:
+    """The names of those that differ from the plain ones, on tensors of `dtype`."""
+    with torch.inference_mode():
+        ours, plain = dict(_results(operations, dtype)), dict(_results(PLAIN, dtype))
+    return [name for name in plain if not _agree(ours[name], plain[name], _TOLERANCES[dtype])]
+
+
+def _agree(ours: list[torch.Tensor], plain: list[torch.Tensor], tolerance: float) -> bool:
+    return all(
+        bool((a.float() - b.float()).abs().max() <= tolerance * b.float().abs().max())
+        for a, b in zip(ours, plain, strict=True)
+    )
+
+
+def _results(
+    operations: Operations, dtype: torch.dtype
+) -> Iterator[tuple[str, list[torch.Tensor]]]:
+    """Each operation's results on the same random tensors, with sizes that are no round numbers."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator).to(dtype)
+
+    norm = NormWeights(draw(36), 1.0, 1e-6)
+    yield "rms_norm", [operations.rms_norm(draw(3, 2, 36), norm)]
+    gate, up = draw(3, 1, 100).chunk(2, dim=-1)
+    yield "silu_times", [operations.silu_times(gate, up)]
+    angles = draw(3, 2, 1, 10).repeat(1, 1, 1, 2)
+    heads = draw(3, 2, 4 * 72).view(3, 2, 4, 72)[..., :36]
+    yield "norm_rotate", [operations.norm_rotate(heads, norm, angles.cos(), angles.sin())]
+    yield (
+        "attend",
+        _attended(operations, draw(2, 1, 6, 36), draw(2, 2, 1, 3, 36), draw(2, 160, 3, 36)),
+    )
+    weights = DeltaWeights(
+        draw(2 * 2 * 20 + 4 * 28, 4), draw(4).float(), draw(4), draw(28).float(), 1e-6, 2, 4, 20, 28
+    )
+    joined = draw(3, 1, 192 + 112 + 4 + 4)
+    qkv, z, b, a = joined.tensor_split((192, 304, 308), dim=-1)
+    state = LinearState(draw(3, 3, 192), draw(3, 4, 20, 28).float())
+    out, after = operations.gated_delta_mix(weights, qkv, z, b, a, state)
+    yield "gated_delta_mix", [out, after.conv, after.recurrent]
+
+
+def _attended(
+    operations: Operations, q: torch.Tensor, new: torch.Tensor, stored: torch.Tensor
+) -> list[torch.Tensor]:
+    """Two sequences of 70 and 5 tokens, in pages of 16 that do not follow each other."""
+    pages, lengths = [[1, 3, 5, 7, 9], [2, 0, 0, 0, 0]], [70, 5]
+    rows: list[Rows] = [
+        torch.tensor([own[i // 16] * 16 + i % 16 for i in range(length)])
+        for own, length in zip(pages, lengths, strict=True)
+    ]
+    tables = StepTables(
+        rows, torch.tensor([9 * 16 + 5, 2 * 16 + 4]),
+        torch.tensor(pages), torch.tensor(lengths), max(lengths), 16,
+    )  # fmt: skip
+    out = operations.attend(q, new[0], new[1], stored[0], stored[1], tables, 0.2)
+    return [out, stored]
