@@ -1,4 +1,5 @@
-"""Linear layers on the CPU, packed against plain: speed by number of rows, and whose bits differ.
+"""Linear layers on the CPU, ours against torch's packed and plain ones: speed by number of rows,
+and whose bits differ.
 
 Weights are taken in turn from enough copies that they come from memory, as those of a model do.
 Variants follow each other within a round; a timing during which this process had to give way is
@@ -24,6 +25,8 @@ from torch.nn import functional
 
 from cortex.engine.cores import usable_cores
 from cortex.engine.kernels.linear import LinearPacker, packed_product
+from cortex.engine.kernels.own import own_kernels
+from cortex.engine.kernels.panels import PanelLinear
 from cortex.engine.kernels.row_rule import Product
 
 from .cold_start import processor_name
@@ -65,7 +68,7 @@ def main() -> None:
 def report(measure: Measure, dtypes: dict[str, torch.dtype], at: datetime) -> dict[str, Any]:
     with torch.inference_mode():
         return {
-            "what": "x @ weight.T: packed once for oneDNN, against torch.nn.functional.linear",
+            "what": "x @ weight.T: own kernels, oneDNN's packed once, torch.nn.functional.linear",
             "method": "copies in turn (130 MB), variants interleaved, disturbed timings retaken",
             "date": at.isoformat(timespec="seconds"),
             "machine": {
@@ -92,15 +95,18 @@ class Measure:
         for shape in SHAPES:
             weights = copies(shape, DTYPES[dtype])
             packed = [packed_product(weight, None) for weight in weights]
+            library = own_kernels(DTYPES[dtype])
+            own = [PanelLinear(library, weight, None) for weight in weights] if library else []
             for num_rows in ROWS:
                 few = len(weights) if num_rows < _MANY_ROWS else max(1, len(weights) // 8)
                 x = random(num_rows, shape[0]).to(DTYPES[dtype])
-                took = self._take(
-                    {
-                        "packed": every(packed[:few], x),
-                        "plain": every([plain(weight) for weight in weights[:few]], x),
-                    }
-                )
+                variants = {
+                    "packed": every(packed[:few], x),
+                    "plain": every([plain(weight) for weight in weights[:few]], x),
+                }
+                if own:
+                    variants["own"] = every(own[:few], x)
+                took = self._take(variants)
                 yield {
                     "dtype": dtype,
                     "in_out": shape,
@@ -108,6 +114,7 @@ class Measure:
                     "calls": few,
                     **{name: speeds(t, weights[0], few, num_rows) for name, t in took.items()},
                     "plain_over_packed": ratio(took["plain"], took["packed"]),
+                    **({"packed_over_own": ratio(took["packed"], took["own"])} if own else {}),
                 }
 
     def joined(self, dtype: str) -> Iterator[dict[str, Any]]:

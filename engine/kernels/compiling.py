@@ -1,4 +1,4 @@
-"""A C file to a library of this machine's own, compiled once and kept in the user's cache.
+"""A folder of C to a library of this machine's own, compiled once and kept in the user's cache.
 
 What is kept is named by all that it depends on: source, flags, compiler and processor. Knows
 nothing of what the library computes.
@@ -27,29 +27,30 @@ class NotCompiled(Exception):
     """No library, and why, in words for a log."""
 
 
-def compiled(source: Path, definitions: Sequence[str], cache_dir: Path) -> Path:
-    """The library of `source`, with these names defined. Raises NotCompiled."""
+def compiled(folder: Path, definitions: Sequence[str], cache_dir: Path) -> Path:
+    """The library of all of a folder's files, with these names defined. Raises NotCompiled."""
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         raise NotCompiled(f"none of {', '.join(_COMPILERS)} is installed")
     flags = [*_FLAGS, _for_this_processor(), *(f"-D{name}" for name in definitions)]
-    key = _key(source.read_bytes(), flags, Path(compiler).resolve())
-    library = cache_dir / f"{source.stem}-{key}.so"
+    files = sorted(folder.glob("*.[ch]"))
+    key = _key([file.read_bytes() for file in files], flags, Path(compiler).resolve())
+    library = cache_dir / f"kernels-{key}.so"
     if not library.exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _compile(compiler, flags, source, library)
+            _compile(compiler, flags, [str(each) for each in files if each.suffix == ".c"], library)
         except OSError as error:
             raise NotCompiled(str(error)) from error
     return library
 
 
-def _compile(compiler: str, flags: list[str], source: Path, library: Path) -> None:
+def _compile(compiler: str, flags: list[str], sources: list[str], library: Path) -> None:
     """With threads where the compiler has them; whole or not at all, whoever else does the same."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         out = Path(folder) / library.name
         for threads in ([_THREADS], []):
-            command = [compiler, *flags, *threads, str(source), "-o", str(out), "-lm"]
+            command = [compiler, *flags, *threads, *sources, "-o", str(out), "-lm"]
             try:
                 run = subprocess.run(
                     command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
@@ -67,10 +68,10 @@ def _for_this_processor() -> str:
     return "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
 
 
-def _key(source: bytes, flags: Sequence[str], compiler: Path) -> str:
+def _key(sources: Sequence[bytes], flags: Sequence[str], compiler: Path) -> str:
     found = compiler.stat()
     told = (*flags, str(compiler), str(found.st_size), str(found.st_mtime_ns), _processor())
-    return hashlib.sha256(source + "\0".join(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join((*sources, *map(str.encode, told)))).hexdigest()[:16]
 
 
 def _processor() -> str:

@@ -1,8 +1,9 @@
-"""Linear layers on the CPU: weights packed once in the order oneDNN multiplies in.
+"""Linear layers on the CPU: weights packed once in the order they are multiplied in.
 
-`pack_linears` takes the place of every nn.Linear of a loaded model, one at a time, so that the
-packed weights replace the others and are never held beside them. Where this torch or this
-processor cannot pack, the plain product stays. It knows no architecture and no other device.
+LinearPacker takes the place of every nn.Linear of a loaded model, one at a time, so that the packed
+weights replace the others and are never held beside them. Without kernels of our own oneDNN's
+serve, and where this torch or this processor cannot pack for them, the plain product stays. It
+knows no architecture and no other device.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .library import Library
+from .panels import PanelLinear
 from .row_rule import Product, RowRule, exact_rule
 
 # What the packing is told to expect. One made for 8 was good from 1 row to 512.
@@ -24,7 +27,7 @@ _LEAST_PACKED_ROWS = 4
 
 
 class CpuLinear(nn.Module):
-    """x @ weight.T + bias as nn.Linear has it: a product, and the rule that hands it its rows.
+    """x @ weight.T + bias as nn.Linear has it: a product of torch's, and the rule of its rows.
 
     `packed_bytes` is what the product's own copy of the weight takes, 0 where it has none.
     """
@@ -47,27 +50,23 @@ class CpuLinear(nn.Module):
         return f"{self._in_features} to {self._out_features}, {self.rule}"
 
 
-def pack_linears(model: nn.Module, *, exact: bool) -> None:
-    """Replace every nn.Linear of a model on the CPU, in place.
-
-    `exact`: a row's result is the same bits whatever stands beside it. It costs nothing where the
-    product is like that by itself, and padding where it is not.
-    """
-    LinearPacker(exact).replace_linears(model)
-
-
 @dataclass(slots=True)
 class LinearPacker:
-    """Packs layers, and remembers what it finds out about this processor on the way."""
+    """Packs layers, and remembers what it finds out about this processor on the way.
+
+    `exact`: a row's result is the same bits whatever stands beside it. It costs nothing where the
+    product is like that by itself, and padding where it is not. `library`: our own kernels, if any.
+    """
 
     exact: bool
+    library: Library | None = None
     _can_pack: dict[torch.dtype, bool] = field(default_factory=dict[torch.dtype, bool])
     _rules: dict[tuple[torch.Size, torch.dtype], RowRule] = field(
         default_factory=dict[tuple[torch.Size, torch.dtype], RowRule]
     )
 
     def replace_linears(self, model: nn.Module) -> None:
-        """See pack_linears."""
+        """All of a model on the CPU, in place."""
         # By name: a list of the layers would keep all unpacked weights to the end.
         modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
         names = [name for name, module in modules if type(module) is nn.Linear]
@@ -78,10 +77,14 @@ class LinearPacker:
             if packed is not None:
                 model.set_submodule(name, packed)
 
-    def packed(self, weight: torch.Tensor, bias: torch.Tensor | None) -> CpuLinear | None:
+    def packed(
+        self, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> PanelLinear | CpuLinear | None:
         """The layer of weight [out, in]; None where nothing is to be gained by having one."""
         weight = weight.detach()
         bias = None if bias is None else bias.detach()
+        if self.library is not None and _fits(weight, self.library):
+            return PanelLinear(self.library, weight, bias)
         if weight.dtype not in self._can_pack:
             self._can_pack[weight.dtype] = can_pack(weight.dtype)
         if self._can_pack[weight.dtype]:
@@ -100,6 +103,11 @@ class LinearPacker:
         if key not in self._rules:
             self._rules[key] = exact_rule(product, weight.shape[1], weight.dtype, least_rows)
         return self._rules[key]
+
+
+def _fits(weight: torch.Tensor, library: Library) -> bool:
+    step = library.step
+    return weight.dtype == library.dtype and step > 0 and weight.shape[1] % step == 0
 
 
 def plain_product(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:

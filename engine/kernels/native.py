@@ -1,41 +1,16 @@
-"""The kernels of `native.c`, called with tensors; found once, and tried before they are believed.
-
-Where there is no C compiler, or what it made computes something else than torch does, there are
-none, and a log line says so: everything works without them, more slowly. CPU only.
-"""
+"""Operations by the C functions of `c/between.c`: each in one pass, a sequence at a time or all."""
 
 from __future__ import annotations
 
-import ctypes
-import logging
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
-import platformdirs
 import torch
 
 from ..attention.tables import StepTables
 from ..layers.gated_delta import DeltaWeights, LinearState
 from ..layers.operations import NormWeights, Operations
-from .compiling import NotCompiled, compiled
-from .trial import differences
+from .library import Library
 
-_log = logging.getLogger(__name__)
-
-_SOURCE = Path(__file__).with_name("native.c")
-_DEFINITIONS = {torch.float32: (), torch.bfloat16: ("BFLOAT16",)}
-# As native.c has it.
+# As c/between.c has it.
 _PART_TOKENS = 64
-
-_P, _L, _F, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
-_SIGNATURES: dict[str, list[Any]] = {
-    "rms_norm": [_P, _L, _P, _F, _F, _L, _L, _P, _I],
-    "silu_times": [_P, _L, _P, _L, _L, _L, _P, _I],
-    "norm_rotate": [_P, _L, _L, _P, _F, _F, _P, _P, _L, _L, _L, _L, _P, _I],
-    "attend": [_P] * 7 + [_L] * 7 + [_F, _P, _P, _I],
-    "gated_delta_step": [_P] * 4 + [_L] + [_P] * 4 + [_F] + [_P] * 4 + [_L] * 6 + [_I],
-}
 
 
 class NativeOperations(Operations):
@@ -44,20 +19,17 @@ class NativeOperations(Operations):
     What is asked in another dtype, or must be differentiated, the plain ones do.
     """
 
-    def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self, library: Library) -> None:
+        self._dtype = library.dtype
+        self._functions = library.functions
         self._threads = torch.get_num_threads()
-        for name, types in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.argtypes, function.restype = types, None
-        self._library = library
 
     def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
         if not self._serves(x, norm.weight):
             return super().rms_norm(x, norm)
         rows = _as_rows(x)
         y = torch.empty(x.shape, dtype=x.dtype)
-        self._library.rms_norm(
+        self._functions.rms_norm(
             rows.data_ptr(), rows.stride(0), norm.weight.data_ptr(), norm.offset, norm.eps,
             rows.shape[0], rows.shape[1], y.data_ptr(), self._threads,
         )  # fmt: skip
@@ -68,7 +40,7 @@ class NativeOperations(Operations):
             return super().silu_times(gate, up)
         gates, ups = _as_rows(gate), _as_rows(up)
         y = torch.empty(gate.shape, dtype=gate.dtype)
-        self._library.silu_times(
+        self._functions.silu_times(
             gates.data_ptr(), gates.stride(0), ups.data_ptr(), ups.stride(0),
             gates.shape[0], gates.shape[1], y.data_ptr(), self._threads,
         )  # fmt: skip
@@ -84,7 +56,7 @@ class NativeOperations(Operations):
         y = torch.empty(x.shape, dtype=x.dtype)
         cos, sin = cos.contiguous(), sin.contiguous()
         weight, offset, eps = norm or (None, 0.0, 0.0)
-        self._library.norm_rotate(
+        self._functions.norm_rotate(
             rows.data_ptr(), rows.stride(0), rows.stride(1),
             None if weight is None else weight.data_ptr(), offset, eps,
             cos.data_ptr(), sin.data_ptr(), cos.shape[-1],
@@ -115,7 +87,7 @@ class NativeOperations(Operations):
             return super().gated_delta_mix(weights, qkv, z, b, a, state)
         mixed = torch.empty(batch, channels, dtype=torch.float32)
         y = torch.empty(batch, 1, weights.value_heads, weights.value_dim, dtype=qkv.dtype)
-        self._library.gated_delta_step(
+        self._functions.gated_delta_step(
             qkv.data_ptr(), z.data_ptr(), a.data_ptr(), b.data_ptr(), stride,
             weights.conv.data_ptr(), weights.a_log.data_ptr(), weights.dt_bias.data_ptr(),
             weights.norm.data_ptr(), weights.eps,
@@ -143,7 +115,7 @@ class NativeOperations(Operations):
         most_parts = -(-tables.longest // _PART_TOKENS)
         sums = torch.empty(sequences * most_parts * heads * (dim + 2), dtype=torch.float32)
         y = torch.empty_like(q)
-        self._library.attend(
+        self._functions.attend(
             q.data_ptr(), k.data_ptr(), v.data_ptr(), keys.data_ptr(), values.data_ptr(),
             tables.pages.data_ptr(), tables.lengths.data_ptr(),
             sequences, tables.pages.shape[1], tables.page_tokens, heads, kv_heads, dim,
@@ -163,24 +135,3 @@ class NativeOperations(Operations):
 def _as_rows(x: torch.Tensor) -> torch.Tensor:
     """[..., size] to [rows, size], a view wherever the rows are evenly apart."""
     return x.reshape(-1, x.shape[-1])
-
-
-def native_operations(dtype: torch.dtype) -> NativeOperations | None:
-    """Those of this machine, for as many threads as torch has now; None where it has none."""
-    library = _library(dtype) if dtype in _DEFINITIONS else None
-    return NativeOperations(library, dtype) if library is not None else None
-
-
-@lru_cache(maxsize=len(_DEFINITIONS))
-def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """Compiled, loaded and tried; None, and a log line that says why, where that went wrong."""
-    cache_dir = platformdirs.user_cache_path("cortex", appauthor=False) / "kernels"
-    try:
-        library = ctypes.CDLL(str(compiled(_SOURCE, _DEFINITIONS[dtype], cache_dir)))
-    except (NotCompiled, OSError) as error:
-        _log.info("no kernels of our own, torch's serve: %s", error)
-        return None
-    if wrong := differences(NativeOperations(library, dtype), dtype):
-        _log.warning("our kernels differ from torch's here, which serve: %s", ", ".join(wrong))
-        return None
-    return library

@@ -1,4 +1,4 @@
-"""Whether operations compute what the plain ones do, tried on small tensors.
+"""Whether our kernels compute what torch does, tried on small tensors.
 
 A compiler may be wrong, and so may what we know of a processor: kernels made on a machine are
 believed after this.
@@ -6,23 +6,53 @@ believed after this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
+from torch import nn
 
 from ..attention.tables import Rows, StepTables
 from ..layers.gated_delta import DeltaWeights, LinearState
 from ..layers.operations import PLAIN, NormWeights, Operations
+from .library import Library
+from .native import NativeOperations
+from .panels import PanelLinear
 
 # Of the largest value: some roundings of the dtype, as the ways to the same sum differ.
 _TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 4e-2}
 
 
-def differences(operations: Operations, dtype: torch.dtype) -> list[str]:
-    """The names of those that differ from the plain ones, on tensors of `dtype`."""
+def differences(library: Library) -> list[str]:
+    """The names of those that differ from torch's."""
+    dtype, linear = library.dtype, partial(PanelLinear, library)
     with torch.inference_mode():
-        ours, plain = dict(_results(operations, dtype)), dict(_results(PLAIN, dtype))
+        plain = dict(_results(PLAIN, dtype))
+        ours = dict(_results(NativeOperations(library), dtype))
+        if library.panel_rows:
+            plain["product"], ours["product"] = (
+                _products(_plain_linear, dtype),
+                _products(linear, dtype),
+            )
     return [name for name in plain if not _agree(ours[name], plain[name], _TOLERANCES[dtype])]
+
+
+def _products(
+    linear: Callable[[torch.Tensor, torch.Tensor], nn.Module], dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Of one row, of as many as fill no block, and of more than a thread takes at a time."""
+    generator = torch.Generator().manual_seed(0)
+    weight, bias, x = (
+        torch.randn(*n, generator=generator).to(dtype) for n in ((150, 70), (150,), (61, 70))
+    )
+    layer = linear(weight, bias)
+    return [layer(x[:count]) for count in (1, 5, 61)]
+
+
+def _plain_linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight, bias
+    return layer
 
 
 def _agree(ours: list[torch.Tensor], plain: list[torch.Tensor], tolerance: float) -> bool:

@@ -65,12 +65,17 @@ class ServableModel(Operating, ABC):
 
     @property
     @abstractmethod
-    def embedding(self) -> nn.Embedding: ...
+    def embedding(self) -> nn.Module:
+        """Token ids [...] to [..., hidden]. Its one parameter is the table, in some order."""
 
     @property
     def dtype(self) -> torch.dtype:
         """Of activations; single weights may be kept in a wider one."""
-        return self.embedding.weight.dtype
+        return self._table.dtype
+
+    @property
+    def _table(self) -> torch.Tensor:
+        return next(iter(self.embedding.parameters()))
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[...] token ids to [..., hidden]."""
@@ -93,7 +98,7 @@ class ServableModel(Operating, ABC):
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[..., hidden] to float32 [..., vocab]."""
         if self.lm_head is None:
-            return functional.linear(hidden, self.embedding.weight).float()
+            return functional.linear(hidden, self._table).float()
         return self.lm_head(hidden).float()
 
 

@@ -146,7 +146,7 @@ class PlainModel(ServableModel):
         )
 
     @property
-    def embedding(self) -> nn.Embedding:
+    def embedding(self) -> nn.Module:
         return self.model.embed_tokens
 
     def forward(

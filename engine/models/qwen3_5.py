@@ -199,7 +199,7 @@ class Qwen35(ServableModel):
         )
 
     @property
-    def embedding(self) -> nn.Embedding:
+    def embedding(self) -> nn.Module:
         return self.language_model.embed_tokens
 
     def encode_images(

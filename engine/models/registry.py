@@ -5,18 +5,21 @@ The one place that knows which architectures there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
-from ..kernels.linear import LinearPacker
-from ..kernels.native import native_operations
+from ..kernels.linear import CpuLinear, LinearPacker
+from ..kernels.native import NativeOperations
+from ..kernels.own import own_kernels
+from ..kernels.panels import PanelEmbedding, PanelLinear
 from ..layers.operations import use_operations
 from ..layers.projections import SideBySide
 from ..model_files import read_json_object
@@ -58,8 +61,8 @@ def load_model(
 ) -> LoadedModel:
     """The model of a folder in the published layout, its weights in `dtype` on `device`.
 
-    `exact`: on the CPU, linear layers give a row the same bits in any company. `kernels` are what
-    is computed with there between these layers.
+    `exact`: on the CPU, linear layers give a row the same bits in any company. `kernels` says what
+    computes there.
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
     path = model_dir / "config.json"
@@ -72,9 +75,10 @@ def load_model(
     weight_bytes = load_weights(model, model_dir, names, dtype, device, on_progress)
     model.eval()
     if device.type == "cpu":
-        weight_bytes += _pack(model, LinearPacker(exact))
-        if kernels == "auto" and (operations := native_operations(dtype)) is not None:
-            use_operations(model, operations)
+        library = own_kernels(dtype) if kernels == "auto" else None
+        weight_bytes += _pack(model, LinearPacker(exact, library))
+        if library is not None:
+            use_operations(model, NativeOperations(library))
     return LoadedModel(model, weight_bytes, _context_tokens(raw))
 
 
@@ -106,8 +110,8 @@ class _Unfilled(TorchFunctionMode):
 def _pack(model: ServableModel, packer: LinearPacker) -> int:
     """Linear layers as the CPU likes them; the bytes this adds.
 
-    A tied head is packed beside the embedding, whose rows are still looked up: it is read whole for
-    every token, and packed it is read at twice the speed.
+    A tied head is read whole for every token, and packed it is read at twice the speed. In panels
+    the embedding's rows can be looked up; oneDNN's order is its own, and the head a second copy.
     """
     for module in list(model.modules()):
         if isinstance(module, SideBySide):
@@ -115,9 +119,15 @@ def _pack(model: ServableModel, packer: LinearPacker) -> int:
     packer.replace_linears(model)
     if model.lm_head is not None:
         return 0
-    head = packer.packed(model.embedding.weight, None)
+    embedding = model.embedding
+    (table,) = embedding.parameters()
+    head = packer.packed(table, None)
     model.lm_head = head
-    return 0 if head is None else head.packed_bytes
+    if isinstance(head, PanelLinear):
+        modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
+        name = next(name for name, module in modules if module is embedding)
+        model.set_submodule(name, PanelEmbedding(head))
+    return head.packed_bytes if isinstance(head, CpuLinear) else 0
 
 
 def _architecture(model_type: object, path: Path) -> Architecture[Any]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cortex.engine.attention.dense import causal_attention
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
-from cortex.engine.kernels.native import native_operations
+from cortex.engine.kernels.native import NativeOperations
+from cortex.engine.kernels.own import own_kernels
 from cortex.engine.layers.operations import PLAIN
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 
@@ -62,12 +63,13 @@ def test_scores_far_apart_in_history_and_chunk_lose_nothing(history_score: float
 @given(
     lengths=st.lists(st.integers(0, 150), min_size=2, max_size=5),
     seed=st.integers(0, 1000),
-    kernels=st.sampled_from(["plain", "native"]),
+    kernels=st.sampled_from(["torch", "own"]),
 )
 def test_sequences_that_decode_together_see_their_own_positions_alone(
     lengths: list[int], seed: int, kernels: str
 ) -> None:
-    operations = PLAIN if kernels == "plain" else native_operations(torch.float32) or PLAIN
+    library = own_kernels(torch.float32)
+    operations = NativeOperations(library) if library and kernels == "own" else PLAIN
     source = torch.Generator().manual_seed(seed)
     shape = MemoryShape({0: AttentionShape(2, 8)}, {})
     # Pages of sixteen tokens, dealt out in turn: no sequence's rows follow each other.

@@ -16,14 +16,17 @@ from cortex.engine.kernels.linear import (
     CpuLinear,
     LinearPacker,
     can_pack,
-    pack_linears,
     plain_product,
 )
+from cortex.engine.kernels.own import own_kernels
+from cortex.engine.kernels.panels import PanelEmbedding, PanelLinear
 from cortex.engine.kernels.row_rule import Product, RowRule, exact_rule
 
 # (in, out): one whose lone row oneDNN sums in another order, and the odd sizes of small models.
 SHAPES = [(2048, 1024), (256, 4), (640, 256), (256, 320), (37, 5)]
 MAX_ROWS = 96
+# Where no compiler is, both are torch's.
+KERNELS = ("own", "torch")
 
 
 def linear(in_features: int, out_features: int, dtype: torch.dtype, bias: bool) -> nn.Linear:
@@ -36,15 +39,19 @@ def rows(count: int, in_features: int, dtype: torch.dtype, seed: int = 0) -> tor
     return torch.randn(count, in_features, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def packed(plain: nn.Linear, *, exact: bool) -> CpuLinear:
-    layer = LinearPacker(exact).packed(plain.weight, plain.bias)
+def packed(plain: nn.Linear, kernels: str, *, exact: bool) -> CpuLinear | PanelLinear:
+    library = own_kernels(plain.weight.dtype) if kernels == "own" else None
+    layer = LinearPacker(exact, library).packed(plain.weight, plain.bias)
     assert layer is not None
     return layer
 
 
-@pytest.fixture(scope="module")
-def exact() -> dict[tuple[int, int], nn.Module]:
-    return {shape: packed(linear(*shape, torch.float32, True), exact=True) for shape in SHAPES}
+@pytest.fixture(scope="module", params=KERNELS)
+def exact(request: pytest.FixtureRequest) -> dict[tuple[int, int], nn.Module]:
+    return {
+        shape: packed(linear(*shape, torch.float32, True), request.param, exact=True)
+        for shape in SHAPES
+    }
 
 
 @settings(max_examples=150, deadline=None)
@@ -65,13 +72,14 @@ def test_any_row_of_any_batch_is_that_row_alone_bit_for_bit(
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(), (1,), (3,), (2, 5), (1, 70), (0,), (2, 0)])
+@pytest.mark.parametrize("kernels", KERNELS)
 def test_a_packed_layer_computes_what_the_plain_one_does(
-    shape: tuple[int, int], bias: bool, dtype: torch.dtype, size: tuple[int, ...]
+    shape: tuple[int, int], bias: bool, dtype: torch.dtype, size: tuple[int, ...], kernels: str
 ) -> None:
     plain = linear(*shape, dtype, bias)
     x = torch.randn(*size, shape[0], generator=torch.Generator().manual_seed(1)).to(dtype)
 
-    y = packed(plain, exact=False)(x)
+    y = packed(plain, kernels, exact=False)(x)
 
     assert y.shape == (*size, shape[1]) and y.dtype == dtype
     tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5
@@ -81,7 +89,7 @@ def test_a_packed_layer_computes_what_the_plain_one_does(
 def test_only_linear_layers_are_replaced() -> None:
     model = nn.Sequential(nn.Embedding(9, 8), nn.ModuleList([nn.Linear(8, 8)]), nn.LayerNorm(8))
 
-    pack_linears(model, exact=True)
+    LinearPacker(exact=True).replace_linears(model)
 
     kinds = [type(m).__name__ for m in model.modules()]
     assert kinds == ["Sequential", "Embedding", "ModuleList", "CpuLinear", "LayerNorm"]
@@ -93,10 +101,23 @@ def test_a_dtype_that_cannot_be_packed_stays_plain_and_exact_mode_still_holds() 
     x = rows(20, 300, torch.float64)
 
     assert LinearPacker(exact=False).packed(plain.weight, plain.bias) is None
-    ruled = packed(plain, exact=True)
+    ruled = packed(plain, "own", exact=True)
 
     torch.testing.assert_close(ruled(x), plain(x))
     assert all(torch.equal(ruled(x)[i], ruled(x[i : i + 1])[0]) for i in range(20))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rows_of_a_tied_head_are_looked_up_bit_for_bit(dtype: torch.dtype) -> None:
+    library = own_kernels(dtype)
+    if library is None or not library.panel_rows:
+        pytest.skip("this machine has no products of our own")
+    weight = rows(150, 36, dtype)
+    token_ids = torch.tensor([[0, 149, 64], [63, 65, 7]])
+
+    embedded = PanelEmbedding(PanelLinear(library, weight, None))(token_ids)
+
+    assert torch.equal(embedded, weight[token_ids])
 
 
 def jumpy(threshold: int) -> Product:
@@ -151,21 +172,23 @@ def test_a_rule_loses_and_adds_no_rows(count: int, least: int, block: int | None
 PEAK = """
 import torch
 from torch import nn
-from cortex.engine.kernels.linear import pack_linears
+from cortex.engine.kernels.linear import LinearPacker
+from cortex.engine.kernels.own import own_kernels
 
 def anonymous_bytes():
     with open("/proc/self/status") as status:
         return next(int(l.split()[1]) for l in status if l.startswith("RssAnon")) * 1024
 
 torch.set_num_threads(1)
+packer = LinearPacker(True, own_kernels(torch.float32) if {own} else None)
 warm = nn.ModuleList([nn.Linear(512, 512)])
-pack_linears(warm, exact=True)
+packer.replace_linears(warm)
 before = anonymous_bytes()
 model = nn.ModuleList(nn.Linear(1024, 2048, bias=False) for _ in range(24))
 weights = sum(p.nbytes for p in model.parameters())
 with open("/proc/self/clear_refs", "w") as peak:
     peak.write("5")
-pack_linears(model, exact=True)
+packer.replace_linears(model)
 with open("/proc/self/status") as status:
     peak = next(int(l.split()[1]) for l in status if l.startswith("VmHWM")) * 1024
 with open("/proc/self/status") as status:
@@ -175,9 +198,11 @@ print((peak - files - before) / weights, (anonymous_bytes() - before) / weights)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_packed_weights_replace_the_others_one_by_one() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_packed_weights_replace_the_others_one_by_one(kernels: str) -> None:
+    script = PEAK.replace("{own}", str(kernels == "own"))
     done = subprocess.run(
-        [sys.executable, "-c", PEAK], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     at_peak, after = map(float, done.stdout.split())
 
