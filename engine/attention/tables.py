@@ -12,7 +12,7 @@ Rows = slice | torch.Tensor
 
 @dataclass(frozen=True, slots=True)
 class StepTables:
-    """Of sequences with one new token each, the last of its own.
+    """Of many sequences with one new token each, or one with many; new ones are a sequence's last.
 
     By rows: `rows` of all tokens of each sequence, `new` of the new tokens. By pages: `pages` int64
     [sequences, most pages] of `page_tokens` rows each, `lengths` int64 [sequences], in tokens.

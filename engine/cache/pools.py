@@ -12,7 +12,6 @@ from itertools import pairwise
 
 import torch
 
-from ..attention.dense import causal_attention
 from ..attention.tables import Rows, StepTables
 from ..layers.gated_delta import LinearState
 from ..layers.operations import PLAIN, Operations
@@ -145,12 +144,9 @@ class PooledMemory:
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        tables = self._tables
-        if self._is_step:
-            return self._pools.operations.attend(q, k, v, keys, values, tables, scale)
-        (rows,) = tables.rows
-        keys[tables.new], values[tables.new] = k[0], v[0]
-        return causal_attention(q, keys[rows][None], values[rows][None], scale)
+        operations = self._pools.operations
+        attend = operations.attend_step if self._is_step else operations.attend_chunk
+        return attend(q, k, v, keys, values, self._tables, scale)
 
     def linear_state(self, layer: int) -> LinearState:
         state = self._pools.states[layer]

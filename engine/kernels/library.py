@@ -21,8 +21,9 @@ _SIGNATURES: dict[str, list[Any]] = {
     "rms_norm": [_P, _L, _P, _F, _F, _L, _L, _P, _I],
     "silu_times": [_P, _L, _P, _L, _L, _L, _P, _I],
     "norm_rotate": [_P, _L, _L, _P, _F, _F, _P, _P, _L, _L, _L, _L, _P, _I],
-    "attend": [_P] * 7 + [_L] * 7 + [_F, _P, _P, _I],
-    "gated_delta_step": [_P] * 4 + [_L] + [_P] * 4 + [_F] + [_P] * 4 + [_L] * 6 + [_I],
+    "attend_chunk": [_P] * 4 + [_L] * 6 + [_F, _P, _P, _I],
+    "attend_step": [_P] * 7 + [_L] * 7 + [_F, _P, _P, _I],
+    "gated_delta": [_P] * 4 + [_L] + [_P] * 4 + [_F] + [_P] * 4 + [_L] * 7 + [_I],
 }
 
 
@@ -44,6 +45,8 @@ class Library:
         except OSError as error:
             raise NotCompiled(str(error)) from error
         for name, types in _SIGNATURES.items():
+            if not hasattr(functions, name):
+                continue  # made of panels, where there are none
             function = getattr(functions, name)
             function.argtypes, function.restype = types, None
         self.dtype = dtype

@@ -1,4 +1,4 @@
-"""Operations by the C functions of `c/between.c`: each in one pass, a sequence at a time or all."""
+"""Operations by the C functions of the folder `c`: each in one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..layers.gated_delta import DeltaWeights, LinearState
 from ..layers.operations import NormWeights, Operations
 from .library import Library
 
-# As c/between.c has it.
+# As c/attention.c has it.
 _PART_TOKENS = 64
 
 
@@ -22,6 +22,7 @@ class NativeOperations(Operations):
     def __init__(self, library: Library) -> None:
         self._dtype = library.dtype
         self._functions = library.functions
+        self._panel_rows, self._step = library.panel_rows, library.step
         self._threads = torch.get_num_threads()
 
     def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
@@ -74,10 +75,10 @@ class NativeOperations(Operations):
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
         batch, tokens, channels = qkv.shape
-        stride = qkv.stride(0)
+        stride = _row_stride(qkv)
         fits = (
-            tokens == 1
-            and all(each.stride(0) == stride for each in (z, b, a))
+            stride is not None
+            and all(_row_stride(each) == stride for each in (z, b, a))
             and state.conv.is_contiguous()
             and state.recurrent.is_contiguous()
             and weights.a_log.dtype == weights.norm.dtype == torch.float32
@@ -85,19 +86,19 @@ class NativeOperations(Operations):
         )
         if not fits:
             return super().gated_delta_mix(weights, qkv, z, b, a, state)
-        mixed = torch.empty(batch, channels, dtype=torch.float32)
-        y = torch.empty(batch, 1, weights.value_heads, weights.value_dim, dtype=qkv.dtype)
-        self._functions.gated_delta_step(
+        mixed = torch.empty(batch * tokens * channels, dtype=torch.float32)
+        y = torch.empty(batch, tokens, weights.value_heads, weights.value_dim, dtype=qkv.dtype)
+        self._functions.gated_delta(
             qkv.data_ptr(), z.data_ptr(), a.data_ptr(), b.data_ptr(), stride,
             weights.conv.data_ptr(), weights.a_log.data_ptr(), weights.dt_bias.data_ptr(),
             weights.norm.data_ptr(), weights.eps,
             state.conv.data_ptr(), state.recurrent.data_ptr(), mixed.data_ptr(), y.data_ptr(),
-            batch, weights.conv.shape[1], weights.key_heads, weights.value_heads,
+            batch, tokens, weights.conv.shape[1], weights.key_heads, weights.value_heads,
             weights.key_dim, weights.value_dim, self._threads,
         )  # fmt: skip
         return y, state
 
-    def attend(
+    def attend_step(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
@@ -108,18 +109,44 @@ class NativeOperations(Operations):
         scale: float,
     ) -> torch.Tensor:
         if not self._serves(q, keys):
-            return super().attend(q, k, v, keys, values, tables, scale)
+            return super().attend_step(q, k, v, keys, values, tables, scale)
         sequences, _, heads, dim = q.shape
         kv_heads = k.shape[2]
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         most_parts = -(-tables.longest // _PART_TOKENS)
         sums = torch.empty(sequences * most_parts * heads * (dim + 2), dtype=torch.float32)
         y = torch.empty_like(q)
-        self._functions.attend(
+        self._functions.attend_step(
             q.data_ptr(), k.data_ptr(), v.data_ptr(), keys.data_ptr(), values.data_ptr(),
             tables.pages.data_ptr(), tables.lengths.data_ptr(),
             sequences, tables.pages.shape[1], tables.page_tokens, heads, kv_heads, dim,
             most_parts, scale, sums.data_ptr(), y.data_ptr(), self._threads,
+        )  # fmt: skip
+        return y
+
+    def attend_chunk(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        tables: StepTables,
+        scale: float,
+    ) -> torch.Tensor:
+        _, tokens, heads, dim = q.shape
+        if not self._step or dim % self._step or not self._serves(q, keys):
+            return super().attend_chunk(q, k, v, keys, values, tables, scale)
+        keys[tables.new], values[tables.new] = k[0], v[0]
+        q = q.contiguous()
+        y = torch.empty_like(q)
+        panel_tokens = -(-tables.longest // self._panel_rows) * self._panel_rows
+        panel_dims = dim + -(-dim // self._panel_rows) * self._panel_rows
+        panels = torch.empty(panel_tokens * panel_dims, dtype=q.dtype)
+        self._functions.attend_chunk(
+            q.data_ptr(), keys.data_ptr(), values.data_ptr(), tables.pages.data_ptr(),
+            tables.page_tokens, tables.longest - tokens, tokens, heads, k.shape[2], dim,
+            scale, panels.data_ptr(), y.data_ptr(), self._threads,
         )  # fmt: skip
         return y
 
@@ -130,6 +157,16 @@ class NativeOperations(Operations):
             x.dtype == self._dtype and x.stride(-1) == 1 and not (with_grad and x.requires_grad)
             for x in given
         )
+
+
+def _row_stride(x: torch.Tensor) -> int | None:
+    """How far the rows [size] of x [batch, tokens, size] are apart; None where unevenly."""
+    batch, tokens, _ = x.shape
+    if batch * tokens == 1:
+        return 0
+    if tokens == 1:
+        return x.stride(0)
+    return x.stride(1) if batch == 1 or x.stride(0) == tokens * x.stride(1) else None
 
 
 def _as_rows(x: torch.Tensor) -> torch.Tensor:

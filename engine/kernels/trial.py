@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from ..attention.tables import Rows, StepTables
+from ..attention.tables import StepTables
 from ..layers.gated_delta import DeltaWeights, LinearState
 from ..layers.operations import PLAIN, NormWeights, Operations
 from .library import Library
@@ -78,32 +78,47 @@ def _results(
     angles = draw(3, 2, 1, 10).repeat(1, 1, 1, 2)
     heads = draw(3, 2, 4 * 72).view(3, 2, 4, 72)[..., :36]
     yield "norm_rotate", [operations.norm_rotate(heads, norm, angles.cos(), angles.sin())]
-    yield (
-        "attend",
-        _attended(operations, draw(2, 1, 6, 36), draw(2, 2, 1, 3, 36), draw(2, 160, 3, 36)),
-    )
+    queries, new, stored = draw(2, 1, 6, 36), draw(2, 2, 1, 3, 36), draw(2, 160, 3, 36)
+    yield "attend_step", _steps(operations, queries, new, stored)
+    queries, new, stored = draw(1, 70, 6, 36), draw(2, 1, 70, 3, 36), draw(2, 160, 3, 36)
+    yield "attend_chunk", _chunk(operations, queries, new, stored)
     weights = DeltaWeights(
-        draw(2 * 2 * 20 + 4 * 28, 4), draw(4).float(), draw(4), draw(28).float(), 1e-6, 2, 4, 20, 28
+        draw(192, 4), draw(4).float(), draw(4), draw(28).float(), 1e-6, 2, 4, 20, 28
     )
-    joined = draw(3, 1, 192 + 112 + 4 + 4)
-    qkv, z, b, a = joined.tensor_split((192, 304, 308), dim=-1)
-    state = LinearState(draw(3, 3, 192), draw(3, 4, 20, 28).float())
-    out, after = operations.gated_delta_mix(weights, qkv, z, b, a, state)
-    yield "gated_delta_mix", [out, after.conv, after.recurrent]
+    for batch, tokens in ((3, 1), (1, 6)):
+        joined = draw(batch, tokens, 192 + 112 + 4 + 4)
+        qkv, z, b, a = joined.tensor_split((192, 304, 308), dim=-1)
+        state = LinearState(draw(batch, 3, 192), draw(batch, 4, 20, 28).float())
+        out, after = operations.gated_delta_mix(weights, qkv, z, b, a, state)
+        yield f"gated_delta_mix of {tokens}", [out, after.conv, after.recurrent]
 
 
-def _attended(
+def _steps(
     operations: Operations, q: torch.Tensor, new: torch.Tensor, stored: torch.Tensor
 ) -> list[torch.Tensor]:
     """Two sequences of 70 and 5 tokens, in pages of 16 that do not follow each other."""
-    pages, lengths = [[1, 3, 5, 7, 9], [2, 0, 0, 0, 0]], [70, 5]
-    rows: list[Rows] = [
-        torch.tensor([own[i // 16] * 16 + i % 16 for i in range(length)])
+    tables = _tables([[1, 3, 5, 7, 9], [2, 0, 0, 0, 0]], [70, 5], 1)
+    out = operations.attend_step(q, new[0], new[1], stored[0], stored[1], tables, 0.2)
+    return [out, stored]
+
+
+def _chunk(
+    operations: Operations, q: torch.Tensor, new: torch.Tensor, stored: torch.Tensor
+) -> list[torch.Tensor]:
+    """A sequence of 150 tokens, the last 70 of them new."""
+    tables = _tables([[4, 1, 3, 5, 7, 9, 8, 2, 6, 0]], [150], 70)
+    out = operations.attend_chunk(q, new[0], new[1], stored[0], stored[1], tables, 0.2)
+    return [out, stored]
+
+
+def _tables(pages: list[list[int]], lengths: list[int], num_new: int) -> StepTables:
+    """Of sequences in pages of 16 tokens."""
+    rows = [
+        [own[i // 16] * 16 + i % 16 for i in range(length)]
         for own, length in zip(pages, lengths, strict=True)
     ]
-    tables = StepTables(
-        rows, torch.tensor([9 * 16 + 5, 2 * 16 + 4]),
+    return StepTables(
+        [torch.tensor(each) for each in rows],
+        torch.tensor([row for each in rows for row in each[-num_new:]]),
         torch.tensor(pages), torch.tensor(lengths), max(lengths), 16,
     )  # fmt: skip
-    out = operations.attend(q, new[0], new[1], stored[0], stored[1], tables, 0.2)
-    return [out, stored]

@@ -61,7 +61,7 @@ class Operations:
         """See gated_delta.gated_delta_mix."""
         return gated_delta_mix(weights, qkv, z, b, a, state)
 
-    def attend(
+    def attend_step(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
@@ -82,6 +82,24 @@ class Operations:
             for i, rows in enumerate(tables.rows)
         ]
         return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+    def attend_chunk(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        tables: StepTables,
+        scale: float,
+    ) -> torch.Tensor:
+        """Many new tokens of one sequence: k and v are remembered, each sees all up to itself.
+
+        q [1, tokens, heads, dim]; k, v [1, tokens, kv heads, dim]; keys, values as above; like q.
+        """
+        (rows,) = tables.rows
+        keys[tables.new], values[tables.new] = k[0], v[0]
+        return causal_attention(q, keys[rows][None], values[rows][None], scale)
 
 
 PLAIN = Operations()

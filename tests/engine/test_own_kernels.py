@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex.engine.cache.place import Place
+from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.kernels import compiling, library, own
 from cortex.engine.kernels.compiling import NotCompiled, compiled
 from cortex.engine.kernels.library import Library
@@ -18,7 +21,8 @@ from cortex.engine.kernels.native import NativeOperations
 from cortex.engine.kernels.own import own_kernels
 from cortex.engine.kernels.trial import differences
 from cortex.engine.layers.gated_delta import DeltaWeights, LinearState
-from cortex.engine.layers.operations import PLAIN, NormWeights
+from cortex.engine.layers.operations import PLAIN, NormWeights, Operations
+from cortex.engine.models.memory import AttentionShape, MemoryShape
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -62,6 +66,43 @@ def test_a_row_has_the_same_bits_in_any_company(
     torch.testing.assert_close(normed, PLAIN.rms_norm(gate, norm), rtol=tolerance, atol=tolerance)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    tokens=st.integers(2, 150), cut=st.integers(1, 149), heads=st.sampled_from([(4, 2), (3, 1)]),
+    dim=st.sampled_from([16, 36, 128]), dtype=st.sampled_from(DTYPES),
+)  # fmt: skip
+def test_a_token_attends_alike_however_its_prompt_is_cut(
+    tokens: int, cut: int, heads: tuple[int, int], dim: int, dtype: torch.dtype
+) -> None:
+    operations = NativeOperations(kernels(dtype))
+    cut = min(cut, tokens - 1)
+    num_heads, kv_heads = heads
+    shape = MemoryShape({0: AttentionShape(kv_heads, dim)}, {})
+    q = draw(1, tokens, num_heads, dim, dtype=dtype)
+    k, v = draw(2, 1, tokens, kv_heads, dim, dtype=dtype, seed=1)
+
+    def attended(operations: Operations, ends: list[int]) -> torch.Tensor:
+        pools = Pools(
+            shape, dtype, torch.device("cpu"), num_pages=10, page_tokens=16, num_slots=1,
+            operations=operations,
+        )  # fmt: skip
+        place = Place([3, 1, 4, 0, 5, 9, 2, 6, 8, 7], slot=0)
+        outs: list[torch.Tensor] = []
+        for end in ends:
+            now = slice(place.num_tokens, end)
+            memory = PooledMemory(pools, [place], end - place.num_tokens)
+            outs.append(memory.attend(0, q[:, now], k[:, now], v[:, now], 0.3))
+            place.num_tokens = end
+        return torch.cat(outs, dim=1)
+
+    whole = attended(operations, [tokens])
+
+    if cut > 1 and tokens - cut > 1:  # a single token is attended to as an answer's next one is
+        assert torch.equal(attended(operations, [cut, tokens]), whole)
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-4
+    torch.testing.assert_close(whole, attended(PLAIN, [tokens]), rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_sequence_steps_through_the_delta_rule_as_it_would_alone(dtype: torch.dtype) -> None:
     operations = NativeOperations(kernels(dtype))
@@ -85,6 +126,35 @@ def test_a_sequence_steps_through_the_delta_rule_as_it_would_alone(dtype: torch.
         assert torch.equal(one[0], out[i])
         assert torch.equal(one_after.conv[0], after.conv[i])
         assert torch.equal(one_after.recurrent[0], after.recurrent[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_delta_rule_takes_a_prompt_as_it_takes_its_tokens(dtype: torch.dtype) -> None:
+    operations = NativeOperations(kernels(dtype))
+    heads, dim, channels = 2, 16, 4 * 16 + 2 * 16
+    weights = DeltaWeights(
+        draw(channels, 4, dtype=dtype), draw(heads, dtype=torch.float32),
+        draw(heads, dtype=dtype), draw(dim, dtype=torch.float32), 1e-6, 2, heads, dim, dim,
+    )  # fmt: skip
+    joined = draw(1, 9, channels + heads * dim + 2 * heads, dtype=dtype)
+    ends = (channels, channels + heads * dim, channels + heads * dim + heads)
+
+    def through(cuts: list[int]) -> tuple[torch.Tensor, LinearState]:
+        conv = torch.zeros(1, 3, channels, dtype=dtype)
+        state = LinearState(conv, torch.zeros(1, heads, dim, dim))
+        outs: list[torch.Tensor] = []
+        for start, end in pairwise(cuts):
+            qkv, z, b, a = joined[:, start:end].tensor_split(ends, dim=-1)
+            out, state = operations.gated_delta_mix(weights, qkv, z, b, a, state)
+            outs.append(out)
+        return torch.cat(outs, dim=1), state
+
+    whole, after = through([0, 9])
+    pieces, after_pieces = through([0, 1, 3, 4, 9])
+
+    assert torch.equal(pieces, whole)
+    assert torch.equal(after_pieces.conv, after.conv)
+    assert torch.equal(after_pieces.recurrent, after.recurrent)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,3 +1,4 @@
+#pragma once
 /* Two kinds of numbers, float and, where BFLOAT16 is defined, bfloat16; arithmetic is in float.
  *
  * Everything here is compiled on the machine that runs it (native.py), once for each kind. No loop's
@@ -53,3 +54,13 @@ static inline float exponential(float x) {
 }
 
 static inline float silu(float x) { return x / (1.0f + exponential(-x)); }
+
+static inline float sum_of_squares(const float *x, long size) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (long i = 0; i < size; i++) sum += x[i] * x[i];
+    return sum;
+}
+
+/* Less work than this many numbers, each read and written, is done before another thread has woken. */
+#define ALONE 32768
