@@ -29,13 +29,14 @@ attend_part_of_size(const remembered *m, long sequence, long start, long end, co
     float weights[heads][PART_TOKENS], row[size];
     for (long t = 0; t < count; t++) {
         const number *key = m->keys + row_of(m, sequence, start + t) * m->kv_heads * size;
-        for (long head = 0; head < heads; head++) {
-            if (head % group == 0)
-                for (long i = 0; i < size; i++) row[i] = get(key[head / group * size + i]);
-            float score = 0;
+        for (long head = 0; head < heads; key += size) {
+            for (long i = 0; i < size; i++) row[i] = get(key[i]);
+            for (long end = head + group; head < end; head++) {
+                float score = 0;
 #pragma omp simd reduction(+ : score)
-            for (long i = 0; i < size; i++) score += q[head * size + i] * row[i];
-            weights[head][t] = score;
+                for (long i = 0; i < size; i++) score += q[head * size + i] * row[i];
+                weights[head][t] = score;
+            }
         }
     }
     for (long head = 0; head < heads; head++) {
@@ -53,11 +54,12 @@ attend_part_of_size(const remembered *m, long sequence, long start, long end, co
     }
     for (long t = 0; t < count; t++) {
         const number *value = m->values + row_of(m, sequence, start + t) * m->kv_heads * size;
-        for (long head = 0; head < heads; head++) {
-            if (head % group == 0)
-                for (long i = 0; i < size; i++) row[i] = get(value[head / group * size + i]);
-            float weight = weights[head][t], *sum = sums + head * width;
-            for (long i = 0; i < size; i++) sum[i] += weight * row[i];
+        for (long head = 0; head < heads; value += size) {
+            for (long i = 0; i < size; i++) row[i] = get(value[i]);
+            for (long end = head + group; head < end; head++) {
+                float weight = weights[head][t], *sum = sums + head * width;
+                for (long i = 0; i < size; i++) sum[i] += weight * row[i];
+            }
         }
     }
 }
