@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from cortex.engine.wishes import DtypeWish, ModeWish, Wishes
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
 # What engine processes inherit unless somebody has set it: how long GNU OpenMP's threads spin while
@@ -51,6 +51,7 @@ class EngineWishes:
     memory_bytes: int | None = None
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
+    kernels: KernelsWish = "auto"
 
 
 def this_invocation() -> Invocation:
@@ -85,7 +86,7 @@ def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
         fake_token_interval_ms=wishes.fake_token_interval_ms,
         cpu_threads=wishes.cpu_threads,
         memory_bytes=wishes.memory_bytes,
-        wishes=Wishes(wishes.mode, wishes.dtype),
+        wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import typer
 
-from cortex.engine.wishes import DtypeWish, ModeWish
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 from cortex.peer.config import EngineKind
 
 from .config import Invocation
@@ -44,6 +44,7 @@ _OF_OWN_NODE = (
     "memory",
     "mode",
     "dtype",
+    "kernels",
 )
 
 
@@ -166,6 +167,15 @@ Dtype = Annotated[
         "--dtype",
         envvar="CORTEX_DTYPE",
         help="Compute in these numbers. auto is bfloat16 where the files hold no more and it pays.",
+    ),
+]
+Kernels = Annotated[
+    KernelsWish,
+    typer.Option(
+        "--kernels",
+        envvar="CORTEX_KERNELS",
+        help="On a CPU, auto compiles kernels of our own where a C compiler is installed; torch's"
+        " are slower and need none.",
     ),
 ]
 Verbose = Annotated[

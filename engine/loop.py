@@ -179,7 +179,7 @@ class DeviceLoop:
         self._weight_bytes[job.model_id] = loaded.weight_bytes
         seconds = time.monotonic() - started_s
         ready = Loaded(
-            job.job_id, job.model_id, loaded.weight_bytes, seconds, str(loaded.precision),
+            job.job_id, job.model_id, loaded.weight_bytes, seconds, loaded.computes_in,
             loaded.memory,
         )  # fmt: skip
         self._emit(ModelLoaded(ready, loaded.tokenizer))

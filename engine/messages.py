@@ -109,7 +109,7 @@ class MemoryPart:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`precision` says in words how it computes; `memory` how the bytes were shared out, empty
+    """`computes_in` says in words how it computes; `memory` how the bytes were shared out, empty
     where an engine has none to share.
     """
 
@@ -117,7 +117,7 @@ class Loaded:
     model_id: str
     weight_bytes: int
     seconds: float
-    precision: str = ""
+    computes_in: str = ""
     memory: tuple[MemoryPart, ...] = ()
 
 

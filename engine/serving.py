@@ -15,11 +15,12 @@ from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
 from .kernels.linear import can_pack
+from .kernels.native import NativeOperations
 from .memory import PAGE_TOKENS, ModelCosts, plan_memory
 from .messages import MemoryPart
 from .models.base import ModelShape, ServableModel
 from .models.registry import LoadedModel, load_model
-from .precision import Precision, Stored, choose_precision
+from .precision import Stored, choose_precision
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
@@ -45,9 +46,11 @@ _SCORE_COPIES = 4
 
 @dataclass(frozen=True, slots=True)
 class LoadedService:
+    """`computes_in` says in words in which mode, numbers and kernels."""
+
     service: ModelService
     tokenizer: Tokenizer
-    precision: Precision
+    computes_in: str
     weight_bytes: int
     memory: tuple[MemoryPart, ...]
 
@@ -95,7 +98,9 @@ def load_service(
         loaded.model, tokenizer.vocab_size, device, capacity, store, identity,
         is_exact=precision.is_exact,
     )  # fmt: skip
-    return LoadedService(service, tokenizer, precision, loaded.weight_bytes, budget.parts())
+    whose = "own" if isinstance(loaded.model.operations, NativeOperations) else "torch's"
+    computes_in = f"{precision}, {whose} kernels"
+    return LoadedService(service, tokenizer, computes_in, loaded.weight_bytes, budget.parts())
 
 
 def has_bfloat16(device: torch.device) -> bool:

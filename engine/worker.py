@@ -39,7 +39,7 @@ from .messages import (
 )
 from .tokenizer import Tokenizer
 from .types import Delta, TokenLogprob
-from .wishes import DtypeWish, ModeWish, Wishes
+from .wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 
 
 class Worker:
@@ -163,8 +163,9 @@ def main() -> None:
     parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
     parser.add_argument("--mode", choices=get_args(ModeWish), default="auto")
     parser.add_argument("--dtype", choices=get_args(DtypeWish), default="auto")
+    parser.add_argument("--kernels", choices=get_args(KernelsWish), default="auto")
     args = parser.parse_args()
-    wishes = Wishes(args.mode, args.dtype)
+    wishes = Wishes(args.mode, args.dtype, args.kernels)
     keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
     device = torch.device(args.device)

@@ -25,6 +25,7 @@ def _engine_command(config: PeerConfig) -> tuple[str, ...]:
     if config.engine == "torch":
         command = [config.python, "-m", "cortex.engine.worker", "--device", config.device]
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
+        command += ["--kernels", config.wishes.kernels]
         if config.cpu_threads is not None:
             command += ["--threads", str(config.cpu_threads)]
         if config.memory_bytes is not None:

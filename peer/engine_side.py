@@ -23,7 +23,6 @@ from cortex.engine.messages import (
     JobFailed,
     Load,
     Loaded,
-    MemoryPart,
     Message,
     Pooled,
     Progress,
@@ -82,7 +81,7 @@ class EngineSide:
         spawn: Spawn,
     ) -> None:
         self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
-        self.memory: tuple[MemoryPart, ...] = ()  # of the model that is loaded
+        self.loaded: Loaded | None = None  # what was said of the model that is loaded
         self._stall = StallWatch(step_deadline_s)
         self._step_deadline_s = step_deadline_s
         self._on_death = on_death
@@ -163,14 +162,14 @@ class EngineSide:
                 if message.job_id in self._jobs:
                     self._jobs[message.job_id].on_stage(message.stage)
             case Loaded():
-                self.memory = message.memory
+                self.loaded = message
                 logger.info(
                     "%s: %s; memory\n%s",
-                    *(message.model_id, message.precision, describe(message.memory)),
+                    *(message.model_id, message.computes_in, describe(message.memory)),
                 )
                 self._settle(message.job_id, None)
             case Unloaded():
-                self.memory = ()
+                self.loaded = None
                 self._settle(message.job_id, None)
             case JobFailed():
                 self._settle(message.job_id, from_info(message.error))
@@ -215,6 +214,6 @@ class EngineSide:
         self._attempts.clear()
         for job_id in self._jobs:
             self._settle(job_id, end.error)
-        self.memory = ()
+        self.loaded = None
         self._stall = StallWatch(self._step_deadline_s)
         self._on_death(end)

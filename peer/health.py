@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortex.engine.messages import Alive, MemoryPart
+from cortex.engine.messages import Alive, Loaded
 
 from .children import ChildSlot, SlotState
 
@@ -25,10 +25,12 @@ class ChildHealth:
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
+    """`loaded` is what the engine said when it had loaded its model."""
+
     engine: ChildHealth
     text: ChildHealth
     model: str | None
-    memory: tuple[MemoryPart, ...]
+    loaded: Loaded | None
     loading: str | None
     live_requests: int
     is_draining: bool

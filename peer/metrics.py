@@ -81,7 +81,7 @@ def _is_up(child: ChildHealth) -> int:
 def _of_memory(device: str, health: NodeHealth) -> Iterator[Metric]:
     """Nothing is shared out where no model is loaded."""
     model = health.model or ""
-    parts = health.memory if health.model else ()
+    parts = health.loaded.memory if health.loaded and health.model else ()
     yield _gauge(
         "cortex_device_memory_budget_bytes",
         "What an engine may use for its model.",

@@ -89,7 +89,7 @@ class Node:
             engine=child_health(self._engine.slot),
             text=child_health(self._text.slot),
             model=self._residency.resident_id,
-            memory=self._engine.memory,
+            loaded=self._engine.loaded,
             loading=self._residency.loading_id,
             live_requests=self._admission.live_requests,
             is_draining=self._admission.is_draining,

@@ -19,6 +19,7 @@ from ..options import (
     FakeScript,
     FakeTokenInterval,
     Json,
+    Kernels,
     Memory,
     Mode,
     ModelsDirs,
@@ -134,6 +135,7 @@ def chat(
     memory: Memory = None,
     mode: Mode = "auto",
     dtype: Dtype = "auto",
+    kernels: Kernels = "auto",
     models: ModelsDirs = None,
     engine: Engine = "torch",
     fake_script: FakeScript = None,
@@ -168,7 +170,15 @@ def chat(
         peer_config(
             invocation.locations,
             EngineWishes(
-                models, engine, fake_script, fake_token_interval_ms, threads, memory, mode, dtype
+                models,
+                engine,
+                fake_script,
+                fake_token_interval_ms,
+                threads,
+                memory,
+                mode,
+                dtype,
+                kernels,
             ),
         ),
         peer,

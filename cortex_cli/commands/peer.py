@@ -15,6 +15,7 @@ from ..options import (
     Engine,
     FakeScript,
     FakeTokenInterval,
+    Kernels,
     Memory,
     Mode,
     ModelsDirs,
@@ -75,6 +76,7 @@ def peer(
     memory: Memory = None,
     mode: Mode = "auto",
     dtype: Dtype = "auto",
+    kernels: Kernels = "auto",
     python: Annotated[
         str,
         typer.Option(
@@ -115,7 +117,15 @@ def peer(
         gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus()
     )
     wishes = EngineWishes(
-        models, engine, fake_script, fake_token_interval_ms, threads, memory, mode, dtype
+        models,
+        engine,
+        fake_script,
+        fake_token_interval_ms,
+        threads,
+        memory,
+        mode,
+        dtype,
+        kernels,
     )
     config = replace(
         peer_config(invocation.locations, wishes),

@@ -10,14 +10,15 @@ from .context import NODE
 
 async def healthz(request: web.Request) -> web.Response:
     health = request.app[NODE].health
-    word = describe(health)
+    word, loaded = describe(health), health.loaded
     return web.json_response(
         {
             "status": word,
             "engine": _child(health.engine),
             "text": _child(health.text),
             "model": health.model,
-            "memory": {part.name: part.num_bytes for part in health.memory},
+            "computes_in": loaded.computes_in if loaded else None,
+            "memory": {part.name: part.num_bytes for part in loaded.memory} if loaded else {},
             "loading": health.loading,
             "live_requests": health.live_requests,
         },

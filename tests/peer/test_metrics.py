@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cortex.engine.histogram import Spread
-from cortex.engine.messages import Alive, MemoryPart, ModelStatus
+from cortex.engine.messages import Alive, Loaded, MemoryPart, ModelStatus
 from cortex.peer.health import ChildHealth, NodeHealth
 from cortex.peer.metrics import PeerCollector
 from cortex.peer.tally import ModelTally
@@ -34,7 +34,8 @@ MEMORY = (
 )
 UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
 STOPPED = ChildHealth("stopped", None, None, 0, None)
-HEALTH = NodeHealth(UP, STOPPED, "m", MEMORY, None, live_requests=9, is_draining=False)
+LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
+HEALTH = NodeHealth(UP, STOPPED, "m", LOADED, None, live_requests=9, is_draining=False)
 
 
 def tally() -> ModelTally:
@@ -120,14 +121,14 @@ def test_buckets_count_all_that_is_below_their_bound() -> None:
 
 
 def test_an_engine_that_is_not_there_has_no_numbers_and_the_peer_keeps_its_own() -> None:
-    gone = NodeHealth(STOPPED, STOPPED, None, MEMORY, None, 0, is_draining=False)
+    gone = NodeHealth(STOPPED, STOPPED, None, LOADED, None, 0, is_draining=False)
     names = {key[0] for key in samples(exposed(gone))}
     assert "cortex_prompt_tokens_total" in names
     assert not any("memory" in name or "step" in name or "pages" in name for name in names)
 
 
 def test_a_peer_that_has_done_nothing_says_so_without_models() -> None:
-    idle = NodeHealth(STOPPED, STOPPED, None, (), None, 0, is_draining=False)
+    idle = NodeHealth(STOPPED, STOPPED, None, None, None, 0, is_draining=False)
     models = [key for key in samples(exposed(idle, {})) if "m" in key]
     assert models == []
 
