@@ -7,13 +7,17 @@ nothing of what the library computes.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _COMPILERS = ("cc", "gcc", "clang")
 _TIMEOUT_S = 120
@@ -49,6 +53,7 @@ def _compile(compiler: str, flags: list[str], sources: list[str], library: Path)
     """With threads where the compiler has them; whole or not at all, whoever else does the same."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         out = Path(folder) / library.name
+        started_s = time.monotonic()
         for threads in ([_THREADS], []):
             command = [compiler, *flags, *threads, *sources, "-o", str(out), "-lm"]
             try:
@@ -59,6 +64,8 @@ def _compile(compiler: str, flags: list[str], sources: list[str], library: Path)
                 raise NotCompiled(f"{compiler} took more than {_TIMEOUT_S} s") from error
             if run.returncode == 0:
                 os.replace(out, library)
+                took_s = time.monotonic() - started_s
+                _log.info("kernels compiled by %s in %.1f s: %s", compiler, took_s, library)
                 return
     last_line = run.stderr.strip().rpartition("\n")[2]
     raise NotCompiled(f"{compiler} failed: {last_line}")

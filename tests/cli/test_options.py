@@ -64,11 +64,12 @@ def test_the_engine_process_is_told_how_many_threads_to_use(
 def test_the_engine_process_is_told_how_to_compute(
     arguments: list[str], asked: Asked, invocation: Invocation
 ) -> None:
-    assert main.run([*arguments, "--mode", "fast", "--dtype", "float32"], invocation) == 0
+    words = "--mode fast --dtype float32 --kernels torch"
+    assert main.run([*arguments, *words.split()], invocation) == 0
     assert main.run(arguments, invocation) == 0
     typed, without = (" ".join(engine_spec(config).command) for config in asked.configs)
-    assert "--mode fast --dtype float32" in typed
-    assert "--mode auto --dtype auto" in without
+    assert words in typed
+    assert "--mode auto --dtype auto --kernels auto" in without
 
 
 def test_threads_may_be_set_in_the_environment(
