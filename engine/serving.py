@@ -40,6 +40,8 @@ _MAX_IMAGE_TOKENS = 1024
 # Float32 values that a step holds at once for each token and each hidden value, with room to spare:
 # projections, heads, the two halves of the feed-forward block, and the chunks of the delta rule.
 _WORK_VALUES = 64
+# Keys and values, with room for the sums of their parts.
+_HEAD_COPIES = 3
 # Copies of the scores that sampling makes of a row.
 _SCORE_COPIES = 4
 
@@ -112,15 +114,19 @@ def _costs(loaded: LoadedModel, grid_tokens: int) -> ModelCosts:
     shape, dtype = loaded.model.shape, loaded.model.dtype
     row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
     scores_bytes = _SCORE_COPIES * MAX_RUNNING * shape.vocab_size * torch.float32.itemsize
+    # A chunk attends to a copy of one head's keys and values at a time.
+    head_dims = [each.head_dim for each in shape.memory.attention.values()]
+    head_bytes = _HEAD_COPIES * max(head_dims, default=0) * dtype.itemsize
+    context_tokens = loaded.context_tokens or _CONTEXT_TOKENS
     image_tokens, patches = 0, 0
     if shape.vision is not None:
         image_tokens = _MAX_IMAGE_TOKENS
         patches = image_tokens * shape.vision.merge_size**2
     return ModelCosts(
         weights_bytes=loaded.weight_bytes,
-        workspace_bytes=grid_tokens * row_bytes + scores_bytes,
+        workspace_bytes=grid_tokens * row_bytes + scores_bytes + context_tokens * head_bytes,
         kv_bytes_per_token=shape.memory.token_bytes(dtype),
-        context_tokens=loaded.context_tokens or _CONTEXT_TOKENS,
+        context_tokens=context_tokens,
         state_bytes=shape.memory.state_bytes(dtype),
         vision_peak_bytes=patches * row_bytes // 4,
         image_bytes_per_token=shape.hidden_size * dtype.itemsize if image_tokens else 0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 
@@ -10,17 +12,74 @@ import torch
 Rows = slice | torch.Tensor
 
 
-@dataclass(frozen=True, slots=True)
 class StepTables:
     """Of many sequences with one new token each, or one with many; new ones are a sequence's last.
 
-    By rows: `rows` of all tokens of each sequence, `new` of the new tokens. By pages: `pages` int64
-    [sequences, most pages] of `page_tokens` rows each, `lengths` int64 [sequences], in tokens.
+    By rows and by pages: whoever attends reads one of them, and the other is never made.
     """
 
-    rows: list[Rows]
-    new: Rows
-    pages: torch.Tensor
-    lengths: torch.Tensor
-    longest: int
-    page_tokens: int
+    def __init__(
+        self,
+        pages: Sequence[Sequence[int]],
+        lengths: Sequence[int],
+        num_new: int,
+        page_tokens: int,
+        device: torch.device,
+    ) -> None:
+        """The pages of each sequence, more than it has tokens for perhaps, and its length."""
+        self._pages = pages
+        self._lengths = lengths
+        self._num_new = num_new
+        self._device = device
+        self.page_tokens = page_tokens
+        self.longest = max(lengths)
+
+    @cached_property
+    def pages(self) -> torch.Tensor:
+        """int64 [sequences, most pages]."""
+        used = [
+            pages[: -(-length // self.page_tokens)]
+            for pages, length in zip(self._pages, self._lengths, strict=True)
+        ]
+        most = max(map(len, used))
+        padded = [[*pages, *[0] * (most - len(pages))] for pages in used]
+        return torch.tensor(padded, device=self._device)
+
+    @cached_property
+    def lengths(self) -> torch.Tensor:
+        """int64 [sequences], in tokens."""
+        return torch.tensor(self._lengths, device=self._device)
+
+    @cached_property
+    def rows(self) -> list[Rows]:
+        """Of all tokens of each sequence."""
+        return [self._rows(i, 0) for i in range(len(self._pages))]
+
+    @cached_property
+    def new(self) -> Rows:
+        """Of the new tokens of all."""
+        new = [self._rows(i, length - self._num_new) for i, length in enumerate(self._lengths)]
+        if len(new) == 1:
+            return new[0]
+        return torch.cat([_indices(each, self._device) for each in new])
+
+    def _rows(self, sequence: int, start: int) -> Rows:
+        end = self._lengths[sequence]
+        return page_rows(self._pages[sequence], start, end, self.page_tokens, self._device)
+
+
+def page_rows(
+    pages: Sequence[int], start: int, end: int, page_tokens: int, device: torch.device
+) -> Rows:
+    """Of the tokens from `start` to `end` of a sequence with these pages."""
+    first, last = start // page_tokens, -(-end // page_tokens)
+    used = pages[first:last]
+    if all(b == a + 1 for a, b in pairwise(used)):
+        base = (used[0] - first) * page_tokens if used else 0
+        return slice(base + start, base + end)
+    rows = [pages[i // page_tokens] * page_tokens + i % page_tokens for i in range(start, end)]
+    return torch.tensor(rows, device=device)
+
+
+def _indices(rows: Rows, device: torch.device) -> torch.Tensor:
+    return torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import torch
 
-from ..attention.tables import Rows, StepTables
+from ..attention.tables import Rows, StepTables, page_rows
 from ..layers.gated_delta import LinearState
 from ..layers.operations import PLAIN, Operations
 from ..models.memory import MemoryShape
@@ -113,14 +113,7 @@ class Pools:
 
     def rows(self, pages: Sequence[int], start: int, end: int) -> Rows:
         """Row indices of a sequence's tokens: a slice, so a view, where its pages follow on."""
-        size = self.page_tokens
-        first, last = start // size, -(-end // size)
-        used = pages[first:last]
-        if all(b == a + 1 for a, b in pairwise(used)):
-            base = (used[0] - first) * size if used else 0
-            return slice(base + start, base + end)
-        rows = [pages[i // size] * size + i % size for i in range(start, end)]
-        return torch.tensor(rows, device=self.device)
+        return page_rows(pages, start, end, self.page_tokens, self.device)
 
 
 def _copied(x: torch.Tensor) -> torch.Tensor:
@@ -137,7 +130,10 @@ class PooledMemory:
     def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
         self._pools = pools
         self._slots = _slots([p.slot for p in places], pools.device)
-        self._tables = _step_tables(pools, places, num_new)
+        self._tables = StepTables(
+            [place.pages for place in places], [place.num_tokens + num_new for place in places],
+            num_new, pools.page_tokens, pools.device,
+        )  # fmt: skip
         self._is_step = num_new == 1
 
     def attend(
@@ -165,35 +161,7 @@ class PooledMemory:
         return kept[self._slots].data_ptr() == new.data_ptr()
 
 
-def _step_tables(pools: Pools, places: Sequence[Place], num_new: int) -> StepTables:
-    lengths = [place.num_tokens + num_new for place in places]
-    used = [
-        place.pages[: -(-length // pools.page_tokens)]
-        for place, length in zip(places, lengths, strict=True)
-    ]
-    most = max(map(len, used))
-    new = [pools.rows(p.pages, p.num_tokens, p.num_tokens + num_new) for p in places]
-    return StepTables(
-        rows=[pools.rows(p.pages, 0, n) for p, n in zip(places, lengths, strict=True)],
-        new=_joined(new, pools.device),
-        pages=torch.tensor([[*pages, *[0] * (most - len(pages))] for pages in used]),
-        lengths=torch.tensor(lengths),
-        longest=max(lengths),
-        page_tokens=pools.page_tokens,
-    )
-
-
 def _slots(slots: list[int], device: torch.device) -> Rows:
     if all(b == a + 1 for a, b in pairwise(slots)):
         return slice(slots[0], slots[-1] + 1)
     return torch.tensor(slots, device=device)
-
-
-def _joined(rows: list[Rows], device: torch.device) -> Rows:
-    if len(rows) == 1:
-        return rows[0]
-    return torch.cat([_indices(each, device) for each in rows])
-
-
-def _indices(rows: Rows, device: torch.device) -> torch.Tensor:
-    return torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows

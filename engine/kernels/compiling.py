@@ -20,11 +20,13 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 _COMPILERS = ("cc", "gcc", "clang")
-_TIMEOUT_S = 120
-# The bits of a number must not depend on the optimiser's liberties; these two take none with them,
-# and without them no loop with a square root or a choice becomes vectors.
-_FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-_THREADS = "-fopenmp"
+_TIMEOUT_S = 60
+# No liberties with the order of sums; products and sums may be one instruction. The next two take
+# none either, and without them no loop with a square root or a choice becomes vectors.
+_FLAGS = (
+    *("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fopenmp", "-shared", "-fPIC"),
+)
 
 
 class NotCompiled(Exception):
@@ -33,42 +35,50 @@ class NotCompiled(Exception):
 
 def compiled(folder: Path, definitions: Sequence[str], cache_dir: Path) -> Path:
     """The library of all of a folder's files, with these names defined. Raises NotCompiled."""
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    if compiler is None:
-        raise NotCompiled(f"none of {', '.join(_COMPILERS)} is installed")
+    compilers = [found for name in _COMPILERS if (found := shutil.which(name))]
+    why = f"none of {', '.join(_COMPILERS)} is installed"
     flags = [*_FLAGS, _for_this_processor(), *(f"-D{name}" for name in definitions)]
-    files = sorted(folder.glob("*.[ch]"))
+    for compiler in compilers:
+        try:
+            return _compiled_by(compiler, flags, sorted(folder.glob("*.[ch]")), cache_dir)
+        except (NotCompiled, OSError) as error:
+            why = str(error)
+    raise NotCompiled(why)
+
+
+def _compiled_by(compiler: str, flags: list[str], files: list[Path], cache_dir: Path) -> Path:
+    """Raises NotCompiled, or OSError where the cache cannot be used."""
     key = _key([file.read_bytes() for file in files], flags, Path(compiler).resolve())
+    cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    owned = cache_dir.stat()
+    # What lies there is run.
+    if owned.st_uid != os.geteuid() or owned.st_mode & 0o022:
+        raise NotCompiled(f"others may write into {cache_dir}")
     library = cache_dir / f"kernels-{key}.so"
     if not library.exists():
-        try:
-            cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _compile(compiler, flags, [str(each) for each in files if each.suffix == ".c"], library)
-        except OSError as error:
-            raise NotCompiled(str(error)) from error
+        _compile([compiler, *flags, *(str(file) for file in files if file.suffix == ".c")], library)
     return library
 
 
-def _compile(compiler: str, flags: list[str], sources: list[str], library: Path) -> None:
-    """With threads where the compiler has them; whole or not at all, whoever else does the same."""
+def _compile(command: list[str], library: Path) -> None:
+    """Whole or not at all, whoever else does the same at the time."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         out = Path(folder) / library.name
         started_s = time.monotonic()
-        for threads in ([_THREADS], []):
-            command = [compiler, *flags, *threads, *sources, "-o", str(out), "-lm"]
-            try:
-                run = subprocess.run(
-                    command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-                )
-            except subprocess.TimeoutExpired as error:
-                raise NotCompiled(f"{compiler} took more than {_TIMEOUT_S} s") from error
-            if run.returncode == 0:
-                os.replace(out, library)
-                took_s = time.monotonic() - started_s
-                _log.info("kernels compiled by %s in %.1f s: %s", compiler, took_s, library)
-                return
-    last_line = run.stderr.strip().rpartition("\n")[2]
-    raise NotCompiled(f"{compiler} failed: {last_line}")
+        try:
+            run = subprocess.run(
+                [*command, "-o", str(out), "-lm"],
+                capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise NotCompiled(f"{command[0]} took more than {_TIMEOUT_S} s") from error
+        if run.returncode:
+            lines = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+            first = next((line for line in lines if "error" in line), lines[0])
+            raise NotCompiled(f"{command[0]} failed: {first}")
+        os.replace(out, library)
+    took_s = time.monotonic() - started_s
+    _log.info("kernels compiled by %s in %.1f s: %s", command[0], took_s, library)
 
 
 def _for_this_processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Library:
     """Its functions take addresses and sizes, as `c/*.c` says, for tensors of `dtype`.
 
     A weight lies in panels of `panel_rows`, of which `step` columns lie together; 0 where this
-    processor has no product of ours.
+    processor has no product of ours. A sequence is attended to in parts of `part_tokens`.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -39,11 +40,7 @@ class Library:
         if dtype not in _DEFINITIONS:
             raise NotCompiled(f"there are none for {dtype}")
         cache_dir = platformdirs.user_cache_path("cortex", appauthor=False) / "kernels"
-        path = compiled(_FOLDER, _DEFINITIONS[dtype], cache_dir)
-        try:
-            functions = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise NotCompiled(str(error)) from error
+        functions = _loaded(lambda: compiled(_FOLDER, _DEFINITIONS[dtype], cache_dir))
         for name, types in _SIGNATURES.items():
             if not hasattr(functions, name):
                 continue  # made of panels, where there are none
@@ -54,3 +51,18 @@ class Library:
         panel, step = _L(), _L()
         functions.panel_shape(panel, step)
         self.panel_rows, self.step = panel.value, step.value
+        functions.part_tokens.restype = _L
+        self.part_tokens: int = functions.part_tokens()
+
+
+def _loaded(compile_it: Callable[[], Path]) -> ctypes.CDLL:
+    """Compiled once more where what was kept is damaged. Raises NotCompiled."""
+    path = compile_it()
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        path.unlink(missing_ok=True)
+    try:
+        return ctypes.CDLL(str(compile_it()))
+    except OSError as error:
+        raise NotCompiled(str(error)) from error

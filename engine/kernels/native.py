@@ -9,20 +9,17 @@ from ..layers.gated_delta import DeltaWeights, LinearState
 from ..layers.operations import NormWeights, Operations
 from .library import Library
 
-# As c/attention.c has it.
-_PART_TOKENS = 64
-
 
 class NativeOperations(Operations):
-    """Operations of tensors of one dtype, and attention of one new token each, out of pages.
-
-    What is asked in another dtype, or must be differentiated, the plain ones do.
+    """Operations of tensors of one dtype. What is asked in another, or must be differentiated, the
+    plain ones do.
     """
 
     def __init__(self, library: Library) -> None:
         self._dtype = library.dtype
         self._functions = library.functions
         self._panel_rows, self._step = library.panel_rows, library.step
+        self._part_tokens = library.part_tokens
         self._threads = torch.get_num_threads()
 
     def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
@@ -50,7 +47,8 @@ class NativeOperations(Operations):
     def norm_rotate(
         self, x: torch.Tensor, norm: NormWeights | None, cos: torch.Tensor, sin: torch.Tensor
     ) -> torch.Tensor:
-        if not self._serves(x, cos, *([norm.weight] if norm else [])):
+        fits = self._serves(x, cos, sin) and cos.shape[-1] <= x.shape[-1]
+        if not fits or (norm is not None and not self._serves(norm.weight)):
             return super().norm_rotate(x, norm, cos, sin)
         heads, dim = x.shape[-2:]
         rows = x.flatten(0, 1)
@@ -81,8 +79,9 @@ class NativeOperations(Operations):
             and all(_row_stride(each) == stride for each in (z, b, a))
             and state.conv.is_contiguous()
             and state.recurrent.is_contiguous()
-            and weights.a_log.dtype == weights.norm.dtype == torch.float32
-            and self._serves(qkv, weights.conv, weights.dt_bias)
+            and state.recurrent.dtype == weights.a_log.dtype == weights.norm.dtype == torch.float32
+            and weights.conv.is_contiguous()
+            and self._serves(qkv, z, b, a, state.conv, weights.conv, weights.dt_bias)
         )
         if not fits:
             return super().gated_delta_mix(weights, qkv, z, b, a, state)
@@ -113,7 +112,7 @@ class NativeOperations(Operations):
         sequences, _, heads, dim = q.shape
         kv_heads = k.shape[2]
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        most_parts = -(-tables.longest // _PART_TOKENS)
+        most_parts = -(-tables.longest // self._part_tokens)
         sums = torch.empty(sequences * most_parts * heads * (dim + 2), dtype=torch.float32)
         y = torch.empty_like(q)
         self._functions.attend_step(

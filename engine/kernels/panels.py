@@ -1,4 +1,4 @@
-"""Weights in the panels of `c/product.c`: read once from end to end, whatever the number of rows.
+"""Weights in the panels of `c/panels.h`: read once from end to end, whatever the number of rows.
 
 A row's result has the same bits in any company: its sums are taken column by column, always.
 """
@@ -17,22 +17,25 @@ class PanelLinear(nn.Module):
     def __init__(self, library: Library, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """weight [out, in], in a multiple of the library's step."""
         super().__init__()
+        weight = weight.contiguous()
         self.out_features, self.in_features = weight.shape
         self.panel_rows, self.step = library.panel_rows, library.step
         num_panels = -(-self.out_features // self.panel_rows)
         self.panels = torch.empty(
             num_panels, self.in_features * self.panel_rows, dtype=weight.dtype
         )
-        self._bias = bias
+        self._bias = None if bias is None else bias.to(weight.dtype).contiguous()
         self._product = library.functions.product
         self._threads = torch.get_num_threads()
         library.functions.pack(
-            weight.contiguous().data_ptr(), self.out_features, self.in_features,
+            weight.data_ptr(), self.out_features, self.in_features,
             self.panels.data_ptr(), self._threads,
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in features] to [..., out features]."""
+        if x.dtype != self.panels.dtype or x.shape[-1] != self.in_features:
+            raise ValueError(f"{x.dtype} [..., {x.shape[-1]}] for {self}")
         rows = x.reshape(-1, self.in_features).contiguous()
         y = torch.empty(*x.shape[:-1], self.out_features, dtype=x.dtype)
         self._product(

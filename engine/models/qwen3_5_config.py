@@ -153,7 +153,10 @@ def _rope_config(fields: ConfigFields, head_dim: int) -> RopeConfig:
     outer_factor = fields.take_number("partial_rotary_factor", 0.25)
     rope = open_rope(fields)
     rope.expect("mrope_interleaved", True)
-    rotary_dim = int(head_dim * rope.take_number("partial_rotary_factor", outer_factor))
+    factor = rope.take_number("partial_rotary_factor", outer_factor)
+    rotary_dim = int(head_dim * factor)
+    if not 0 < rotary_dim <= head_dim:
+        rope.refuse("partial_rotary_factor", factor)
     section = rope.take_list("mrope_section", [11, 11, 10]) or []
     if len(section) != 3 or any(type(n) is not int for n in section) or rotary_dim % 2:
         rope.refuse("mrope_section", section)

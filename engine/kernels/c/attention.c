@@ -6,6 +6,8 @@
 /* The tokens before an answer's next one are attended to in parts of so many. */
 #define PART_TOKENS 64
 
+long part_tokens(void) { return PART_TOKENS; }
+
 /* The keys and values of one layer, [rows of all pages, kv heads, size], and whose they are:
  * sequence s has lengths[s] tokens, its pages are at pages + s * max_pages. */
 typedef struct {
@@ -31,7 +33,7 @@ attend_part_of_size(const remembered *m, long sequence, long start, long end, co
         const number *key = m->keys + row_of(m, sequence, start + t) * m->kv_heads * size;
         for (long head = 0; head < heads; key += size) {
             for (long i = 0; i < size; i++) row[i] = get(key[i]);
-            for (long end = head + group; head < end; head++) {
+            for (long last = head + group; head < last; head++) {
                 float score = 0;
 #pragma omp simd reduction(+ : score)
                 for (long i = 0; i < size; i++) score += q[head * size + i] * row[i];
@@ -56,7 +58,7 @@ attend_part_of_size(const remembered *m, long sequence, long start, long end, co
         const number *value = m->values + row_of(m, sequence, start + t) * m->kv_heads * size;
         for (long head = 0; head < heads; value += size) {
             for (long i = 0; i < size; i++) row[i] = get(value[i]);
-            for (long end = head + group; head < end; head++) {
+            for (long last = head + group; head < last; head++) {
                 float weight = weights[head][t], *sum = sums + head * width;
                 for (long i = 0; i < size; i++) sum[i] += weight * row[i];
             }
@@ -191,8 +193,8 @@ static void attend_block(const number *q, long stride, long position, long rows,
                 for (int i = 0; i < PANEL; i++) out[span][r][i] *= shrink;
         }
         for (long span = 0; span < spans; span++)
-            add_products(weights[0], PANEL, value_panels + (first * spans + span * PANEL) * PANEL, PANEL,
-                         out[span], rows);
+            add_products(weights[0], PANEL, value_panels + (first * spans + span * PANEL) * PANEL,
+                         PANEL, out[span], rows);
     }
     for (long r = 0; r < rows; r++)
         for (long i = 0; i < size; i += PANEL) {
@@ -205,7 +207,7 @@ static void attend_block(const number *q, long stride, long position, long rows,
 /* The newest tokens of one sequence, whose keys and values are remembered already: q [tokens, heads,
  * size] sees itself and all before, the first of them token `start`. y is like q; panels has room for
  * the keys and values of one head: size, and size filled up to whole panels, for each of the tokens
- * filled up to whole panels. A token has the same bits however a prompt is cut. */
+ * filled up to whole panels. A token has the same bits however many are taken at a time. */
 void attend_chunk(const number *q, const number *keys, const number *values, const int64_t *pages,
                   long page_tokens, long start, long tokens, long heads, long kv_heads, long size,
                   float scale, number *panels, number *y, int threads) {

@@ -28,8 +28,9 @@ static void convolve(const number *x, long stride, const number *weight, number 
 }
 
 static void unit(const float *x, long size, float scale, float *y) {
-    float by = scale / sqrtf(sum_of_squares(x, size) + 1e-6f);
-    for (long i = 0; i < size; i++) y[i] = x[i] * by;
+    memcpy(y, x, size * sizeof *y); /* the order of a sum may hang on where its numbers lie */
+    float by = scale / sqrtf(sum_of_squares(y, size) + 1e-6f);
+    for (long i = 0; i < size; i++) y[i] *= by;
 }
 
 /* S = decay S;  u = beta (v - k^T S);  S = S + k u^T;  out = q^T S, for one head: S [keys, size]. */
@@ -70,7 +71,8 @@ void gated_delta(const number *qkv, const number *z, const number *a, const numb
                  long key_dim, long value_dim, int threads) {
     long key_size = key_heads * key_dim, channels = 2 * key_size + value_heads * value_dim;
     long piece = 256, pieces = (channels + piece - 1) / piece;
-#pragma omp parallel num_threads(threads)
+    long work = sequences * tokens * value_heads * key_dim * value_dim;
+#pragma omp parallel num_threads(threads) if (work > ALONE)
     {
 #pragma omp for schedule(static)
         for (long each = 0; each < sequences * pieces; each++) {

@@ -1,7 +1,7 @@
 #pragma once
 /* Two kinds of numbers, float and, where BFLOAT16 is defined, bfloat16; arithmetic is in float.
  *
- * Everything here is compiled on the machine that runs it (native.py), once for each kind. No loop's
+ * Everything here is compiled on the machine that runs it (compiling.py), once for each kind. No loop's
  * order depends on how many rows, heads or sequences there are: each has the same bits in any company,
  * on any number of threads. Sizes and strides are in numbers; a last dimension is contiguous. */
 

@@ -9,7 +9,8 @@
 
 #include "numbers.h"
 
-#if defined(BFLOAT16) && defined(__AVX512BF16__)
+/* AMX multiplies blocks of bfloat16 faster than this could: there torch's products stay. */
+#if defined(BFLOAT16) && defined(__AVX512BF16__) && !defined(__AMX_BF16__)
 #include <immintrin.h>
 #define PANELS 1
 #define LANES 16
