@@ -16,10 +16,11 @@ import platformdirs
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
-# What engine processes inherit unless somebody has set it: how long GNU OpenMP's threads spin while
-# they wait for each other. Beside another busy process the library's own default made a step thirty
-# times slower (bench/results/spinning-cpu.json).
-_SPINNING = ("GOMP_SPINCOUNT", "5000")
+# What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
+# they wait for each other: beside another busy process the library's own default made a step thirty
+# times slower (bench/results/spinning-cpu.json). That glibc asks for huge pages, from which weights
+# are read a tenth faster.
+_INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 @dataclass(slots=True)
@@ -56,7 +57,8 @@ class EngineWishes:
 
 def this_invocation() -> Invocation:
     """The one that this process is."""
-    os.environ.setdefault(*_SPINNING)
+    for name, value in _INHERITED.items():
+        os.environ.setdefault(name, value)
     return read_environment(os.environ)
 
 

@@ -76,6 +76,8 @@ def _compile(command: list[str], library: Path) -> None:
             lines = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
             first = next((line for line in lines if "error" in line), lines[0])
             raise NotCompiled(f"{command[0]} failed: {first}")
+        with out.open("rb") as written:
+            os.fsync(written.fileno())  # half a library ends the process that loads it
         os.replace(out, library)
     took_s = time.monotonic() - started_s
     _log.info("kernels compiled by %s in %.1f s: %s", command[0], took_s, library)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,11 @@ class Library:
         if dtype not in _DEFINITIONS:
             raise NotCompiled(f"there are none for {dtype}")
         cache_dir = platformdirs.user_cache_path("cortex", appauthor=False) / "kernels"
-        functions = _loaded(lambda: compiled(_FOLDER, _DEFINITIONS[dtype], cache_dir))
+        path = compiled(_FOLDER, _DEFINITIONS[dtype], cache_dir)
+        try:
+            functions = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise NotCompiled(str(error)) from error
         for name, types in _SIGNATURES.items():
             if not hasattr(functions, name):
                 continue  # made of panels, where there are none
@@ -53,16 +56,3 @@ class Library:
         self.panel_rows, self.step = panel.value, step.value
         functions.part_tokens.restype = _L
         self.part_tokens: int = functions.part_tokens()
-
-
-def _loaded(compile_it: Callable[[], Path]) -> ctypes.CDLL:
-    """Compiled once more where what was kept is damaged. Raises NotCompiled."""
-    path = compile_it()
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:
-        path.unlink(missing_ok=True)
-    try:
-        return ctypes.CDLL(str(compile_it()))
-    except OSError as error:
-        raise NotCompiled(str(error)) from error

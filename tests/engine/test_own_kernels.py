@@ -188,26 +188,6 @@ def test_compiled_once_they_are_found_again(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted(p.name for p in tmp_path.glob("kernels-*.so"))
 
 
-def test_a_damaged_library_is_compiled_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernels(torch.float32)
-
-    def cache_path(*_: object, **__: object) -> Path:
-        return tmp_path
-
-    monkeypatch.setattr(library.platformdirs, "user_cache_path", cache_path)
-    Library(torch.float32)
-    (kept,) = (tmp_path / "kernels").iterdir()
-    whole = kept.read_bytes()
-    kept.unlink()  # and no writing into what this process has loaded
-    kept.write_bytes(whole[:5000])
-
-    Library(torch.float32)
-
-    assert kept.read_bytes()[:4] == whole[:4] and kept.stat().st_size > 5000
-
-
 def test_a_cache_that_others_may_write_into_is_not_believed(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
 
