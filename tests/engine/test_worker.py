@@ -429,7 +429,9 @@ def test_the_process_ends_quietly_when_its_parent_goes(
     ours.close()
     _, said = process.communicate(timeout=TIMEOUT_S)
 
-    assert (process.returncode, said) == (0, b"")
+    # Which kernels there are, and made how, is told once.
+    told = [line for line in said.splitlines() if b"cortex.engine.kernels" not in line]
+    assert (process.returncode, told) == (0, [])
 
 
 def _next_message(stream: BinaryIO) -> Message:
