@@ -56,8 +56,9 @@ bench-cpu: $(INSTALLED)
 	@$(BIN)/python -m bench.turns --image examples/receipt.png --out bench/results/turns-image.json
 	@$(BIN)/python -m bench.image_batch --out bench/results/image-batch.json
 	@$(BIN)/python -m bench.overhead --out bench/results/overhead.json
-	@$(BIN)/python -m bench.compare_cpu --out bench/results/cpu.json
 	@for dtype in bfloat16 float32; do \
+		$(BIN)/python -m bench.compare_cpu --dtypes $$dtype \
+			--out bench/results/cpu-$$dtype.json || exit 1; \
 		$(BIN)/python -m bench.load $(BENCH_MODELS)/qwen3-0_6b-$$dtype --dtype $$dtype \
 			--out bench/results/load-$$dtype.json || exit 1; \
 	done
