@@ -31,7 +31,6 @@ static inline float get(number x) { return x; }
 static inline number put(float value) { return value; }
 #endif
 
-
 /* e^x to 1e-7 of its value; 0 below -87, where float32 ends. */
 static inline float exponential(float x) {
     float inside = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;

@@ -33,6 +33,7 @@ typedef float lanes __attribute__((vector_size(4 * LANES)));
 #define WIDE (LANES == 8 ? 2 : 4)
 #define MOST_ROWS 6
 #define PANEL (WIDE * LANES)
+
 /* sums + weights * x, for LANES rows of the weight and STEP of their columns. */
 static inline lanes multiply_add(lanes sums, const number *weights, const number *x) {
 #ifdef BFLOAT16
