@@ -5,7 +5,7 @@ first, then rounds in which every engine is measured, in turn: decoding at concu
 prefill of a long prompt. Engines wait stopped while others are measured. An engine that cannot be
 installed or started is skipped, with the reason.
 
-    python -m bench.compare_cpu --shapes qwen3-0.6b --dtypes bfloat16 --out bench/results/cpu-bfloat16.json
+    python -m bench.compare_cpu --dtypes bfloat16 --out bench/results/cpu-bfloat16.json
 """
 
 from __future__ import annotations
