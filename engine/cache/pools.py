@@ -134,15 +134,12 @@ class PooledMemory:
             [place.pages for place in places], [place.num_tokens + num_new for place in places],
             num_new, pools.page_tokens, pools.device,
         )  # fmt: skip
-        self._is_step = num_new == 1
 
     def attend(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        operations = self._pools.operations
-        attend = operations.attend_step if self._is_step else operations.attend_chunk
-        return attend(q, k, v, keys, values, self._tables, scale)
+        return self._pools.operations.attend(q, k, v, keys, values, self._tables, scale)
 
     def linear_state(self, layer: int) -> LinearState:
         state = self._pools.states[layer]

@@ -97,7 +97,7 @@ class NativeOperations(Operations):
         )  # fmt: skip
         return y, state
 
-    def attend_step(
+    def attend(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
@@ -107,46 +107,34 @@ class NativeOperations(Operations):
         tables: StepTables,
         scale: float,
     ) -> torch.Tensor:
-        if not self._serves(q, keys):
-            return super().attend_step(q, k, v, keys, values, tables, scale)
-        sequences, _, heads, dim = q.shape
+        sequences, tokens, heads, dim = q.shape
+        is_step = tokens == 1
+        has_chunks = self._step > 0 and dim % self._step == 0
+        if not (is_step or has_chunks) or not self._serves(q, keys):
+            return super().attend(q, k, v, keys, values, tables, scale)
         kv_heads = k.shape[2]
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        most_parts = -(-tables.longest // self._part_tokens)
-        sums = torch.empty(sequences * most_parts * heads * (dim + 2), dtype=torch.float32)
-        y = torch.empty_like(q)
-        self._functions.attend_step(
-            q.data_ptr(), k.data_ptr(), v.data_ptr(), keys.data_ptr(), values.data_ptr(),
-            tables.pages.data_ptr(), tables.lengths.data_ptr(),
-            sequences, tables.pages.shape[1], tables.page_tokens, heads, kv_heads, dim,
-            most_parts, scale, sums.data_ptr(), y.data_ptr(), self._threads,
-        )  # fmt: skip
-        return y
-
-    def attend_chunk(
-        self,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        tables: StepTables,
-        scale: float,
-    ) -> torch.Tensor:
-        _, tokens, heads, dim = q.shape
-        if not self._step or dim % self._step or not self._serves(q, keys):
-            return super().attend_chunk(q, k, v, keys, values, tables, scale)
-        keys[tables.new], values[tables.new] = k[0], v[0]
         q = q.contiguous()
         y = torch.empty_like(q)
-        panel_tokens = -(-tables.longest // self._panel_rows) * self._panel_rows
-        panel_dims = dim + -(-dim // self._panel_rows) * self._panel_rows
-        panels = torch.empty(panel_tokens * panel_dims, dtype=q.dtype)
-        self._functions.attend_chunk(
-            q.data_ptr(), keys.data_ptr(), values.data_ptr(), tables.pages.data_ptr(),
-            tables.page_tokens, tables.longest - tokens, tokens, heads, k.shape[2], dim,
-            scale, panels.data_ptr(), y.data_ptr(), self._threads,
-        )  # fmt: skip
+        if is_step:
+            k, v = k.contiguous(), v.contiguous()
+            most_parts = -(-tables.longest // self._part_tokens)
+            sums = torch.empty(sequences * most_parts * heads * (dim + 2), dtype=torch.float32)
+            self._functions.attend_step(
+                q.data_ptr(), k.data_ptr(), v.data_ptr(), keys.data_ptr(), values.data_ptr(),
+                tables.pages.data_ptr(), tables.lengths.data_ptr(),
+                sequences, tables.pages.shape[1], tables.page_tokens, heads, kv_heads, dim,
+                most_parts, scale, sums.data_ptr(), y.data_ptr(), self._threads,
+            )  # fmt: skip
+        else:
+            keys[tables.new], values[tables.new] = k[0], v[0]
+            panel_tokens = -(-tables.longest // self._panel_rows) * self._panel_rows
+            panel_dims = dim + -(-dim // self._panel_rows) * self._panel_rows
+            panels = torch.empty(panel_tokens * panel_dims, dtype=q.dtype)
+            self._functions.attend_chunk(
+                q.data_ptr(), keys.data_ptr(), values.data_ptr(), tables.pages.data_ptr(),
+                tables.page_tokens, tables.longest - tokens, tokens, heads, kv_heads, dim,
+                scale, panels.data_ptr(), y.data_ptr(), self._threads,
+            )  # fmt: skip
         return y
 
     def _serves(self, *given: torch.Tensor) -> bool:

@@ -90,12 +90,12 @@ def _results(
         queries, new, stored = draw(2, 1, 6, dim), draw(2, 2, 1, 3, dim), draw(2, 160, 3, dim)
         # Two sequences, whose pages do not follow each other.
         tables = _tables([[1, 3, 5, 7, 9], [2]], [70, 5], 1)
-        out = operations.attend_step(queries, new[0], new[1], stored[0], stored[1], tables, 0.1)
+        out = operations.attend(queries, new[0], new[1], stored[0], stored[1], tables, 0.1)
         yield f"attend_step of {dim}", [out, stored]
         queries, new, stored = draw(1, 70, 6, dim), draw(2, 1, 70, 3, dim), draw(2, 160, 3, dim)
         # One sequence, of whose tokens the last 70 are new.
         tables = _tables([[4, 1, 3, 5, 7, 9, 8, 2, 6, 0]], [150], 70)
-        out = operations.attend_chunk(queries, new[0], new[1], stored[0], stored[1], tables, 0.1)
+        out = operations.attend(queries, new[0], new[1], stored[0], stored[1], tables, 0.1)
         yield f"attend_chunk of {dim}", [out, stored]
     for batch, tokens, dim in ((3, 1, 28), (1, 6, 128)):
         yield f"gated_delta_mix of {dim}", _mixed(operations, draw, batch, tokens, dim)

@@ -61,7 +61,7 @@ class Operations:
         """See gated_delta.gated_delta_mix."""
         return gated_delta_mix(weights, qkv, z, b, a, state)
 
-    def attend_step(
+    def attend(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
@@ -71,10 +71,11 @@ class Operations:
         tables: StepTables,
         scale: float,
     ) -> torch.Tensor:
-        """One new token of each sequence: its k and v are remembered, and it sees all of its own.
+        """Of the new tokens k and v are remembered, and each sees all of its sequence up to itself.
 
-        q [sequences, 1, heads, dim]; k, v [sequences, 1, kv heads, dim]; keys, values [rows, kv
-        heads, dim], of all pages. Like q; what is computed of a sequence depends on no other.
+        q [sequences, tokens, heads, dim]; k, v [sequences, tokens, kv heads, dim]; keys, values
+        [rows, kv heads, dim], of all pages. Like q; what is computed of a sequence depends on no
+        other.
         """
         keys[tables.new], values[tables.new] = k.flatten(0, 1), v.flatten(0, 1)
         outs = [
@@ -82,24 +83,6 @@ class Operations:
             for i, rows in enumerate(tables.rows)
         ]
         return outs[0] if len(outs) == 1 else torch.cat(outs)
-
-    def attend_chunk(
-        self,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        tables: StepTables,
-        scale: float,
-    ) -> torch.Tensor:
-        """Many new tokens of one sequence: k and v are remembered, each sees all up to itself.
-
-        q [1, tokens, heads, dim]; k, v [1, tokens, kv heads, dim]; keys, values as above; like q.
-        """
-        (rows,) = tables.rows
-        keys[tables.new], values[tables.new] = k[0], v[0]
-        return causal_attention(q, keys[rows][None], values[rows][None], scale)
 
 
 PLAIN = Operations()

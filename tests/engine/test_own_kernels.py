@@ -212,7 +212,7 @@ def test_any_number_of_threads_gives_the_same_bits(dtype: torch.dtype) -> None:
         return [
             PanelLinear(found, weight, None)(x),
             operations.rms_norm(gate, norm),
-            operations.attend_step(q, k, v, keys.clone(), values.clone(), tables, 0.1),
+            operations.attend(q, k, v, keys.clone(), values.clone(), tables, 0.1),
         ]
 
     alone = computed()
