@@ -18,8 +18,8 @@ from cortex.peer.config import EngineKind, Locations, PeerConfig
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
-# times slower (bench/results/spinning-cpu.json). That glibc asks for huge pages, from which weights
-# are read a tenth faster.
+# times slower (bench/results/spinning-cpu.json). That glibc asks for huge pages: a step is some
+# percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 

@@ -1,7 +1,7 @@
 /* The gated delta rule, one token after the other (Yang et al., arXiv:2412.06464).
  *
- * A state is read and written from the nearest cache, where it stays from one token to the next: on a
- * processor that takes less time than the products of the chunked form, which reckon more. */
+ * A state is read and written from the nearest cache, where it stays from one token to the next; the
+ * chunked form reckons more, to make large products of it. */
 
 #include "numbers.h"
 
