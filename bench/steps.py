@@ -1,8 +1,8 @@
 """Where a step's time goes: products, attention, the small operations, and the rest, on the CPU.
 
 A model is loaded in a process of its own for each setting, with our kernels or torch's, on huge
-pages or without, settings interleaved over rounds. It decodes for one sequence and for eight, after 64
-tokens each, and reads a prompt; the median step is told, and what its parts took on the average.
+pages or without, settings interleaved over rounds. It decodes for one sequence and for eight, after
+64 tokens each, and reads a prompt; the median step is told, and what its parts took on the average.
 
     python -m bench.steps ~/.cache/cortex-bench/models/qwen3-0_6b-bfloat16 --dtype bfloat16
 """
