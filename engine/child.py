@@ -120,7 +120,7 @@ def _sender(writer: asyncio.StreamWriter) -> Send:
     return send
 
 
-def _write(writer: asyncio.StreamWriter, frame: bytes) -> None:
+def _write(writer: asyncio.StreamWriter, frame: bytes | bytearray) -> None:
     if not writer.is_closing():
         writer.write(frame)
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
@@ -163,7 +165,7 @@ class FakeService:
             return Pooled(generate.request_id, generate.epoch, vector, num_tokens)
         source = self._source(tokenizer, prompt, generate.choice)
         sampling = choice_sampling(prompt.sampling, generate.choice)
-        own = replace(prompt, sampling=sampling)
+        own = msgspec.structs.replace(prompt, sampling=sampling)
         return Answer(tokenizer, own, source, generate.resume_token_ids)
 
     def _is_harmful(self, epoch: int, tokenizer: Tokenizer, prompt: Prompt) -> bool:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from .errors import InvalidRequest, ModelInvalid
 from .model_files import read_json_object
@@ -122,16 +124,14 @@ def resolve_sampling(wish: SamplingWish, defaults: SamplingWish, seed: int) -> S
     Raises InvalidRequest, naming the field, for a wish out of range.
     """
     chosen: dict[str, Any] = {}
-    for field in fields(SamplingWish):
-        value = cast(float | None, getattr(wish, field.name))
+    for name in SamplingWish.__struct_fields__:
+        value = cast(float | None, getattr(wish, name))
         if value is None:
-            value = cast(float | None, getattr(defaults, field.name))
-        elif not RANGES[field.name].holds(value):
-            raise InvalidRequest(
-                f"{field.name} must be {RANGES[field.name]}, not {value!r}", param=field.name
-            )
+            value = cast(float | None, getattr(defaults, name))
+        elif not RANGES[name].holds(value):
+            raise InvalidRequest(f"{name} must be {RANGES[name]}, not {value!r}", param=name)
         if value is not None:
-            chosen[field.name] = value
+            chosen[name] = value
     sampling = Sampling(seed=seed, **chosen)
     return sampling if sampling.temperature >= _GREEDY_BELOW else replace(sampling, temperature=0)
 

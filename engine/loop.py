@@ -12,10 +12,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
 from .cache.store import PrefixStore
 from .child import log_unexpected

@@ -1,13 +1,13 @@
 """The messages between a peer and its child processes, as design tables list them.
 
-Each is a frozen dataclass; `frames.py` packs and unpacks them. A message knows what it says and
+Each is a frozen Struct; `frames.py` packs and unpacks them. A message knows what it says and
 nothing about sockets. `epoch` numbers the attempts at one request: what an abandoned attempt still
 sends is dropped by its epoch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from .errors import ErrorInfo
 from .histogram import Spread
@@ -16,24 +16,21 @@ from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLo
 # peer -> text process
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     model_dir: str
     request: ChatRequest
     context_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelPrepare:
+class CancelPrepare(msgspec.Struct, frozen=True, tag=True):
     request_id: str
 
 
 # text process -> peer
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, tag=True):
     """`prompt` is a packed `types.Prompt`: the peer passes it to the engine unopened."""
 
     request_id: str
@@ -44,8 +41,7 @@ class Prepared:
     prompt_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareFailed:
+class PrepareFailed(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     error: ErrorInfo
 
@@ -53,21 +49,18 @@ class PrepareFailed:
 # peer -> engine process
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     model_id: str
     model_dir: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unload:
+class Unload(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     model_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class Generate(msgspec.Struct, frozen=True, tag=True):
     """`resume_token_ids` are answer tokens the client already has: they are fed, not sent again.
 
     `choice` says which of several answers to one prompt this is, each under its own request_id.
@@ -83,8 +76,7 @@ class Generate:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     epoch: int
 
@@ -92,14 +84,12 @@ class Cancel:
 # engine process -> peer
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     stage: Stage
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPart:
+class MemoryPart(msgspec.Struct, frozen=True):
     """What one use of the device's memory was given, in a person's words."""
 
     name: str
@@ -107,8 +97,7 @@ class MemoryPart:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, tag=True):
     """`computes_in` says in words how it computes; `memory` how the bytes were shared out, empty
     where an engine has none to share.
     """
@@ -121,20 +110,17 @@ class Loaded:
     memory: tuple[MemoryPart, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unloaded:
+class Unloaded(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     model_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobFailed:
+class JobFailed(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     error: ErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, tag=True):
     """Where a request stands before its first token."""
 
     request_id: str
@@ -142,11 +128,11 @@ class Waiting:
     stage: Stage
 
 
-@dataclass(frozen=True, slots=True)
-class StepPart:
+class StepPart(msgspec.Struct, frozen=True):
     """What one step made for one request, and what it says. `usage` is set with `finish`.
 
-    `logprobs` are those of the tokens that are the answer's words, where they were asked for.
+    `logprobs` are those of the tokens that are the answer's words, where they were asked for;
+    `stop_text` is the stop string of the client's that ended the answer, where one did.
     """
 
     request_id: str
@@ -156,15 +142,14 @@ class StepPart:
     finish: FinishReason | None = None
     usage: Usage | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    stop_text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, tag=True):
     parts: tuple[StepPart, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
+class Pooled(msgspec.Struct, frozen=True, tag=True):
     """The end of a request for a vector: its values, float32, lowest byte first."""
 
     request_id: str
@@ -173,15 +158,13 @@ class Pooled:
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateFailed:
+class GenerateFailed(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     epoch: int
     error: ErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
+class ModelStatus(msgspec.Struct, frozen=True):
     """One model that the process has loaded, now or before: counts since the process began, and
     what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`."""
 
@@ -198,8 +181,7 @@ class ModelStatus:
 # any child -> peer
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(msgspec.Struct, frozen=True, tag=True):
     """Sent once a second, and once as the first message of a started child.
 
     `step_count` counts the device thread's work: it stands still when the device is wedged.
@@ -212,8 +194,7 @@ class Alive:
     models: tuple[ModelStatus, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, tag=True):
     """The last word of a child that cannot go on: whatever it was asked is handed back."""
 
     error: ErrorInfo

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling

@@ -6,7 +6,9 @@ question ever waits for the device. Where the numbers go is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from .histogram import Histogram
 from .memory import ENCODED_PICTURES, KEYS_AND_VALUES, RECURRENT_STATES, REMEMBERED_PREFIXES

@@ -1,15 +1,19 @@
 """The values every room speaks: a chat request, its sampling, what comes back.
 
-Standard library only and free to import. These are values: nothing here does anything.
+Free to import: msgspec and the standard library. These are values: nothing here does anything. They
+are Structs because they travel between processes for every token (docs/decisions/0006).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 Role = Literal["system", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "length", "cancelled"]
+# "length": as many tokens as were asked for. "context": as many as the model has room for.
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Capability = Literal["text", "vision"]
 
 # How many of the best tokens' log probabilities a request may ask for.
@@ -18,21 +22,18 @@ MAX_TOP_LOGPROBS = 20
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
+class ImagePart(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """A picture as the client sent it: an encoded file (PNG, JPEG, GIF, WebP), unopened."""
 
     data: bytes
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """`arguments` is the JSON text of an object."""
 
     id: str
@@ -40,8 +41,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One turn. `reasoning` and `tool_calls` belong to assistants, `tool_call_id` to tools."""
 
     role: Role
@@ -51,17 +51,53 @@ class Message:
     tool_call_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """`parameters` is the JSON text of a schema, with its keys in the order sent."""
+class Tool(msgspec.Struct, frozen=True):
+    """`parameters` is the JSON text of a schema, with its keys in the order sent.
+
+    The arguments of calls of an `is_strict` one obey that schema whatever the model would write.
+    """
 
     name: str
     description: str = ""
     parameters: str = "{}"
+    is_strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingWish:
+class ToolChoice(msgspec.Struct, frozen=True):
+    """Whether the model may, or must, call a tool, and which: `names` empty means any offered.
+
+    What may not be called is offered all the same, so that the prompt of a conversation does not
+    change with the choice. Without tools on offer the mode is "auto".
+    """
+
+    mode: Literal["auto", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """What the words of an answer have to be, after its reasoning. It binds no tool calls.
+
+    `source` is the JSON text of a schema, nothing for any JSON object, a regular expression, the
+    JSON text of a list of strings one of which is the answer, or a Lark grammar.
+    """
+
+    kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
+    source: str = ""
+
+
+class ReasoningWish(msgspec.Struct, frozen=True):
+    """What a client asked of the model's reasoning; None leaves it to the model.
+
+    A model that cannot follow a wish ignores it. `thinks` False is the same as effort "none". At
+    `budget_tokens` of reasoning it is closed and the answer begins.
+    """
+
+    effort: Effort | None = None
+    thinks: bool | None = None
+    budget_tokens: int | None = None
+
+
+class SamplingWish(msgspec.Struct, frozen=True):
     """What a client asked of the sampler; None leaves it to the model's generation_config."""
 
     temperature: float | None = None
@@ -73,8 +109,7 @@ class SamplingWish:
     repetition_penalty: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(msgspec.Struct, frozen=True):
     """A wish resolved against the model's defaults. Temperature 0 is greedy, top_k 0 is off.
 
     `logit_bias` is added to the scores of these token ids.
@@ -91,46 +126,40 @@ class Sampling:
     logit_bias: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TokenScores:
+class TokenScores(msgspec.Struct, frozen=True):
     """The model's log probabilities at one token: its own, and those of the best as (id, it)."""
 
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredToken:
+class ScoredToken(msgspec.Struct, frozen=True):
     """A token by its bytes, which may be half a character, and its log probability."""
 
     data: bytes
     logprob: float
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
+class TokenLogprob(msgspec.Struct, frozen=True):
     """One token of an answer, and the best that might have stood there, falling."""
 
     token: ScoredToken
     top: tuple[ScoredToken, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RawText:
+class RawText(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """A prompt as plain text: no template is applied, and nothing in it is a control token."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RawTokens:
+class RawTokens(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """A prompt as the token ids themselves."""
 
     token_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VectorWish:
+class VectorWish(msgspec.Struct, frozen=True):
     """A vector is wanted in place of an answer, of so many dimensions; None means the model's.
 
     `param` is what the client calls the text, for errors.
@@ -140,8 +169,7 @@ class VectorWish:
     param: str = "input"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True):
     """One question to one model, the same whichever dialect it came in.
 
     The ingress fixes everything an answer depends on before the request leaves it: `seed` and
@@ -155,7 +183,11 @@ class ChatRequest:
     `parallel_tool_calls` is false an answer ends with its first call. `priority` says who goes
     first where requests wait (MIN_PRIORITY has the direction); it changes no answer. With a
     `vector` wish there is one vector and no answer: then `raw` is set, and nothing about sampling
-    counts.
+    counts. With `echo` the text of a raw prompt is told before the answer.
+
+    System messages stand where the client put them, and pictures in the tool results they came in:
+    what the model's template does not take there is moved when it is rendered. If the last message
+    is the assistant's and calls no tool, the answer continues it.
     """
 
     model: str
@@ -164,6 +196,9 @@ class ChatRequest:
     now_s: int
     sampling: SamplingWish = SamplingWish()
     tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    grammar: Grammar | None = None
+    reasoning: ReasoningWish = ReasoningWish()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     template_kwargs: str = "{}"
@@ -175,12 +210,12 @@ class ChatRequest:
     ignore_eos: bool = False
     min_tokens: int = 0
     parallel_tool_calls: bool = True
+    echo: bool = False
     vector: VectorWish | None = None
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTokens:
+class ImageTokens(msgspec.Struct, frozen=True):
     """A picture as the model will see it: pixels after resizing, and prompt tokens it costs."""
 
     width: int
@@ -188,8 +223,7 @@ class ImageTokens:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedImage:
+class PreparedImage(msgspec.Struct, frozen=True):
     """A decoded and resized picture.
 
     `rgb` is uint8 [height, width, 3], row by row. `grid_thw` counts patches (time, rows,
@@ -201,8 +235,7 @@ class PreparedImage:
     rgb: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyFormat:
+class ReplyFormat(msgspec.Struct, frozen=True):
     """How the answer to one prompt is marked up, for whoever takes it apart.
 
     `reasoning` says where the answer begins: inside a think block that the prompt has opened
@@ -217,8 +250,7 @@ class ReplyFormat:
     takes_one_call: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pooling:
+class Pooling(msgspec.Struct, frozen=True):
     """How the final hidden states of a prompt become one vector.
 
     That of the last token, or the mean of all; of it the first `dimensions` values; these brought
@@ -230,8 +262,7 @@ class Pooling:
     dimensions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """A request turned into what the device needs: token ids, pictures, resolved limits.
 
     `token_ids` holds each picture's pad token as many times as the picture has merged cells.
@@ -255,8 +286,7 @@ class Prompt:
     pooling: Pooling | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """`completion_tokens` counts the reasoning too."""
 
     prompt_tokens: int
@@ -269,18 +299,15 @@ class Usage:
 # between its begin and its end, with no other call's among them.
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallBegin:
+class ToolCallBegin(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """`index` counts the answer's calls from 0."""
 
     index: int
@@ -288,16 +315,14 @@ class ToolCallBegin:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallArguments:
+class ToolCallArguments(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """A piece of the JSON text of the call's arguments."""
 
     index: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallEnd:
+class ToolCallEnd(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """`is_whole`: the model finished the call, and its pieces joined are one JSON object.
 
     A call that was cut off, or whose JSON is broken, is not whole: its pieces are what there is.
@@ -315,8 +340,7 @@ Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCal
 # failure is raised as a CortexError instead.
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """What is being waited for. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
@@ -328,15 +352,13 @@ class Stage:
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     prompt_tokens: int
     images: tuple[ImageTokens, ...]
     max_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """What some tokens of an answer say. Tokens may say nothing yet, and an end has no tokens.
 
     `logprobs` are those of the tokens that are the answer's words, where they were asked for.
@@ -348,20 +370,22 @@ class Piece:
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of one choice; `usage` is of this choice alone."""
+class Finished(msgspec.Struct, frozen=True):
+    """The end of one choice; `usage` is of this choice alone.
+
+    `stop_text` is the client's own stop string that ended it, where one did.
+    """
 
     reason: FinishReason
     usage: Usage
     choice: int = 0
+    stop_text: str | None = None
 
 
 Event = Stage | Accepted | Piece | Finished
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(msgspec.Struct, frozen=True):
     """All that comes of a request for one: its values, float32, lowest byte first."""
 
     data: bytes

@@ -7,7 +7,7 @@ ids are taken as they are.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from .errors import ContextLengthExceeded, InvalidRequest, ModelNotSupported
 from .pooling_files import NoPooling

@@ -13,10 +13,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import get_args
 
 import torch
+from msgspec.structs import replace
 
 from .answer import AnswerText
 from .child import Send, run_child

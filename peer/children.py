@@ -124,7 +124,7 @@ class ChildSlot:
         """Send, without waiting. To a child that has gone it says nothing: its end was told."""
         self.post_packed(pack_message(message))
 
-    def post_packed(self, frame: bytes) -> None:
+    def post_packed(self, frame: bytes | bytearray) -> None:
         """`post`, for a message that was packed elsewhere."""
         if self._child is not None and self.state == "up":
             self._child.writer.write(frame)

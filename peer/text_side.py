@@ -57,12 +57,12 @@ class TextSide:
             raise outcome
         return outcome
 
-    async def _try(self, request_id: str, frame: bytes, *, alone: bool) -> _Outcome:
+    async def _try(self, request_id: str, frame: bytearray, *, alone: bool) -> _Outcome:
         async with self._room.entered(alone=alone):
             await self.slot.ready()
             return await self._ask(request_id, frame)
 
-    async def _ask(self, request_id: str, frame: bytes) -> _Outcome:
+    async def _ask(self, request_id: str, frame: bytearray) -> _Outcome:
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         self._asked[request_id] = future
         self.slot.post_packed(frame)

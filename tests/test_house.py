@@ -31,14 +31,14 @@ SCREEN = ("textual", "rich")
 
 # What a module may not bring into an interpreter that imports it.
 CLEAN_IMPORTS = {
-    "cortex.engine.types": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
-    "cortex.engine.errors": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
-    "cortex.engine.histogram": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
-    "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer", "msgpack"),
+    "cortex.engine.types": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.errors": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.histogram": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.frames": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.text": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.engine.fake": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
-    "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgpack"),
+    "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgspec"),
     "cortex.cli.talker": (*ENGINE_ONLY, *SCREEN),
 }
 

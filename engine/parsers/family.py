@@ -8,8 +8,10 @@ template shows no spelling that is known here answers in plain text.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from ..errors import CortexError
 from ..template import ChatTemplate

@@ -6,7 +6,9 @@ spelt; who wants those sends token ids.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from cortex.engine.errors import InvalidRequest
 from cortex.engine.types import ChatRequest

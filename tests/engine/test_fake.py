@@ -6,12 +6,12 @@ import asyncio
 import math
 import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cortex.engine.errors import InternalError, InvalidRequest
 from cortex.engine.fake import FakeConfig, FakeService, read_script

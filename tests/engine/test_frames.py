@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import types
 import typing
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
-import msgpack
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +55,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def packed(plain: dict[str, Any]) -> bytes:
-    return cast(bytes, msgpack.packb(plain))
+    return msgspec.msgpack.encode(plain)
 
 
 @given(st.one_of([values(cls) for cls in _MESSAGES]))
@@ -121,7 +121,7 @@ def test_parts_keep_their_kinds_and_order() -> None:
     assert unpack_message(frame[4:]) == Prepare("r", "/m", request, 10)
 
 
-def reader_of(data: bytes) -> asyncio.StreamReader:
+def reader_of(data: bytes | bytearray) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()

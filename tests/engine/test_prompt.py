@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from cortex.engine.errors import (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 2
 def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), (), (), greedy, 16, (), stop_token_ids=())
-    return replace(prompt, **changes)
+    return msgspec.structs.replace(prompt, **changes)
 
 
 @dataclass
@@ -399,11 +400,11 @@ def test_who_follows_another_holds_no_stranger_up(golden_model: ServableModel) -
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:
     _, square = golden_case(golden, "image_square")
     image = square.images[0]
-    other = replace(image, hash=bytes(32), rgb=bytes(len(image.rgb)))
+    other = msgspec.structs.replace(image, hash=bytes(32), rgb=bytes(len(image.rgb)))
     cut = (len(square.token_ids) - 4,)
     asked = served(golden_model)
     for name, picture in (("first", image), ("same", image), ("other", other)):
-        asked.add(name, replace(square, boundaries=cut, images=(picture,)))
+        asked.add(name, msgspec.structs.replace(square, boundaries=cut, images=(picture,)))
         asked.run()
 
     assert ended(asked, "same").num_cached == cut[0]

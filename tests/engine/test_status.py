@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cortex.engine.errors import (
@@ -100,7 +101,7 @@ def test_fewer_dimensions_are_taken_and_others_refused(model: TextModel) -> None
 
     prompt = build(model, RawText("Hi"), VectorWish(5))
 
-    assert prompt.pooling == replace(model.pooling, dimensions=5)
+    assert prompt.pooling == msgspec.structs.replace(model.pooling, dimensions=5)
     for dimensions in (0, most + 1):
         error = refusal(model, RawText("Hi"), VectorWish(dimensions))
         assert isinstance(error, InvalidRequest) and error.param == "dimensions"

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -143,8 +144,10 @@ def test_a_vector_is_read_from_its_first_token_and_leaves_nothing_behind(
 ) -> None:
     model: ServableModel = request.getfixturevalue(model_name)
     token_ids = list(range(1, 100))
-    mean = replace(vector_of(token_ids, Pooling("mean", True, HIDDEN)), boundaries=(40, 90))
-    chat = replace(answer_of(token_ids, 2), boundaries=(40, 90))
+    mean = msgspec.structs.replace(
+        vector_of(token_ids, Pooling("mean", True, HIDDEN)), boundaries=(40, 90)
+    )
+    chat = msgspec.structs.replace(answer_of(token_ids, 2), boundaries=(40, 90))
     asked = served(model)
     for name, prompt in (("v1", mean), ("c1", chat), ("c2", chat), ("v2", mean)):
         asked.add(name, prompt)

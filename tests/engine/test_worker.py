@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from cortex.engine.child import serve
 from cortex.engine.errors import DevicePoisoned, EngineFailed

@@ -12,11 +12,11 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cortex.engine.child import Send, Service, serve
 from cortex.engine.fake import FakeConfig, FakeService

@@ -97,7 +97,7 @@ async def test_large_request_is_packed_off_the_loop(
 ):
     threads: list[int] = []
 
-    def pack_and_note(message: WireMessage) -> bytes:
+    def pack_and_note(message: WireMessage) -> bytearray:
         threads.append(threading.get_ident())
         return pack_message(message)
 
