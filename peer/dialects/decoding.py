@@ -1,0 +1,174 @@
+"""JSON bodies as Structs, with errors that name the field.
+
+It knows types, not what any field means. Fields nobody asks for are skipped at every depth; a
+body's Structs give every other field None for a default, so that `null` reads as absent. What is
+read by hand later (items of many kinds, schemas kept as sent, pictures) is `msgspec.Raw`: a view
+into the body, which is copied nowhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, NoReturn, TypeVar, cast
+
+import msgspec
+
+from cortex.engine.errors import InvalidRequest
+
+T = TypeVar("T")
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Escaped halves of surrogate pairs: whether there may be any, and each: a whole pair or a half.
+# The backslashes before one come in twos, or it would be no escape.
+_MAY_BE_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR_OR_LONE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+# msgspec words an error as a sentence, and where there is a path, " - at `$.a[0].b`" after it.
+_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `(?P<types>[^`]*)`(?P<bound>[^,]*)")
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+_TYPE_WORDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+_BOUND_WORDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
+# What JSON allows around a value.
+_SPACE = b" \t\r\n"
+
+
+def refuse(path: str, expected: str, hint: str = "") -> NoReturn:
+    raise InvalidRequest(f"{path}: {expected}", hint, param=path)
+
+
+def read_body(body: bytes, cls: type[T]) -> T:
+    """A whole body as a Struct.
+
+    Raises InvalidRequest for anything else. Text that JSON can spell and UTF-8 cannot (half a
+    surrogate pair, as clients that cut strings send) reads as replacement characters.
+    """
+    if body.startswith(_BYTE_ORDER_MARK):
+        body = body[len(_BYTE_ORDER_MARK) :]
+    try:
+        return cast(T, _decoder(cls).decode(without_lone_halves(body)))
+    except msgspec.ValidationError as error:
+        _refuse_value(str(error), "")
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except ValueError:  # msgspec's errors of syntax, and UTF-8's
+        raise InvalidRequest("the body is not JSON", "send one JSON object, in UTF-8") from None
+
+
+def read_raw(raw: msgspec.Raw, cls: type[T], path: str) -> T:
+    """A part of a body that was kept raw, and the path that leads to it.
+
+    Raises InvalidRequest.
+    """
+    try:
+        return cast(T, _decoder(cls).decode(raw))
+    except msgspec.ValidationError as error:
+        _refuse_value(str(error), path)
+    except RecursionError:
+        raise InvalidRequest(f"{path}: nested too deeply", param=path) from None
+    except ValueError:
+        refuse(path, "is not JSON in UTF-8")
+
+
+def is_absent(raw: msgspec.Raw) -> bool:
+    """Whether nothing was sent, or null."""
+    return bytes(memoryview(raw)[:8]).strip(_SPACE) in (b"", b"null")
+
+
+def first_char(raw: msgspec.Raw) -> str:
+    """What says the value's type: a bracket, a quotation mark, a digit, a letter."""
+    return chr(memoryview(raw)[0]) if memoryview(raw) else ""
+
+
+def object_text(raw: msgspec.Raw, path: str) -> str:
+    """The JSON text of an object as it was sent; `{}` where there is none.
+
+    Raises InvalidRequest.
+    """
+    if is_absent(raw):
+        return "{}"
+    if first_char(raw) != "{":
+        refuse(path, "must be an object")
+    try:
+        return bytes(raw).decode()
+    except UnicodeDecodeError:
+        refuse(path, "is not JSON in UTF-8")
+
+
+def check_object_text(text: str, path: str) -> None:
+    """Whether a string holds the JSON text of an object, as arguments of calls do.
+
+    Raises InvalidRequest.
+    """
+    try:
+        msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except RecursionError:
+        raise InvalidRequest(f"{path}: nested too deeply", param=path) from None
+    except ValueError:
+        refuse(path, "must be the JSON text of an object")
+
+
+def check_count(path: str, items: list[Any], most: int) -> None:
+    if len(items) > most:
+        refuse(path, f"holds {len(items)} items, at most {most} are taken")
+
+
+def without_lone_halves(json_text: bytes) -> bytes:
+    """JSON text with a replacement character for each escaped half of a surrogate pair."""
+    if b"\\u" not in json_text or not _MAY_BE_LONE.search(json_text):
+        return json_text
+    return _PAIR_OR_LONE.sub(_whole, json_text)
+
+
+def _whole(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[2] else found[1] + rb"\ufffd"
+
+
+def _refuse_value(error: str, path: str) -> NoReturn:
+    found = _ERROR.fullmatch(error)
+    assert found is not None
+    what, place = found["what"], found["path"] or ""
+    if missing := _MISSING.fullmatch(what):
+        refuse(_joined(path, _joined(place, missing["name"])), "required")
+    path = _joined(path, place)
+    if not path:
+        raise InvalidRequest("the body is not a JSON object", "send one JSON object")
+    refuse(path, _worded(what))
+
+
+def _joined(path: str, place: str) -> str:
+    return path + place if not path or not place or place.startswith("[") else f"{path}.{place}"
+
+
+def _worded(what: str) -> str:
+    """What msgspec says was expected, in a client's words."""
+    expected = _EXPECTED.match(what)
+    if expected is None:
+        return what[:1].lower() + what[1:]
+    types = [t for t in expected["types"].split(" | ") if t != "null"]
+    sign, _, bound = expected["bound"].strip().partition(" ")
+    if sign in _BOUND_WORDS:
+        return f"must be {_BOUND_WORDS[sign]} {float(bound):g}"
+    if sign:
+        return f"must be {_named(types)} {expected['bound'].strip()}"
+    return f"must be {_named(types)}"
+
+
+def _named(types: list[str]) -> str:
+    return " or ".join(dict.fromkeys(_TYPE_WORDS.get(t, t) for t in types))
+
+
+@functools.cache
+def _decoder(cls: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cls)
