@@ -5,6 +5,9 @@
      ├─ NotFound               no such route
      ├─ MethodNotAllowed       the route exists, the method does not
      ├─ RequestTooLarge        a body over the limit
+     ├─ InvalidApiKey          no key, or one that is not known here
+     ├─ PermissionDenied       a key that may not do this
+     ├─ RateLimitExceeded      a key over its own limits
      ├─ NoPeer                 nobody answers at an address
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
@@ -33,6 +36,22 @@ class MethodNotAllowed(CortexError): ...
 class RequestTooLarge(CortexError): ...
 
 
+class InvalidApiKey(CortexError): ...
+
+
+class PermissionDenied(CortexError): ...
+
+
+class RateLimitExceeded(CortexError):
+    """`retry_after_s` is when there will be room again, as far as that is known."""
+
+    def __init__(
+        self, message: str, hint: str = "", *, param: str | None = None, retry_after_s: int = 1
+    ) -> None:
+        super().__init__(message, hint, param=param)
+        self.retry_after_s = retry_after_s
+
+
 class NoPeer(CortexError): ...
 
 
@@ -56,6 +75,9 @@ _OURS: tuple[type[CortexError], ...] = (
     NotFound,
     MethodNotAllowed,
     RequestTooLarge,
+    InvalidApiKey,
+    PermissionDenied,
+    RateLimitExceeded,
     NoPeer,
     PortInUse,
     CannotListen,

@@ -22,6 +22,7 @@ from cortex.engine.types import (
     Event,
     Finished,
     FinishReason,
+    Grammar,
     ImagePart,
     Message,
     Piece,
@@ -29,6 +30,7 @@ from cortex.engine.types import (
     TextPart,
     TokenLogprob,
     Tool,
+    ToolChoice,
     Usage,
 )
 
@@ -190,6 +192,9 @@ def to_body(request: ChatRequest) -> dict[str, Any]:
         "ignore_eos": request.ignore_eos or None,
         "min_tokens": request.min_tokens or None,
         "tools": [_tool_body(tool) for tool in request.tools] or None,
+        "tool_choice": _choice_body(request.tool_choice),
+        "reasoning_effort": request.reasoning.effort,
+        **_grammar_body(request.grammar),
         "priority": request.priority or None,
         "parallel_tool_calls": None if request.parallel_tool_calls else False,
     }
@@ -222,8 +227,33 @@ def _tool_body(tool: Tool) -> dict[str, Any]:
         "name": tool.name,
         "description": tool.description,
         "parameters": json.loads(tool.parameters),
+        "strict": tool.is_strict,
     }
     return {"type": "function", "function": function}
+
+
+def _choice_body(choice: ToolChoice) -> str | dict[str, Any] | None:
+    if not choice.names:
+        return None if choice.mode == "auto" else choice.mode
+    tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+
+
+def _grammar_body(grammar: Grammar | None) -> dict[str, Any]:
+    if grammar is None:
+        return {}
+    source = grammar.source
+    match grammar.kind:
+        case "json_object":
+            return {"response_format": {"type": "json_object"}}
+        case "json_schema":
+            return {"structured_outputs": {"json": json.loads(source)}}
+        case "choice":
+            return {"structured_outputs": {"choice": json.loads(source)}}
+        case "regex":
+            return {"structured_outputs": {"regex": source}}
+        case "lark":
+            return {"structured_outputs": {"grammar": source}}
 
 
 def _part_body(part: TextPart | ImagePart) -> dict[str, Any]:

@@ -9,14 +9,7 @@ from cortex.engine.errors import EngineFailed
 from cortex.engine.types import Delta, Event, Finished, Piece, TokenLogprob
 
 from ..deltas import melted
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One whole choice: everything that came, as one piece, and how it ended."""
-
-    whole: Piece
-    finished: Finished
+from ..dialects.asked import Answer
 
 
 @dataclass(slots=True)

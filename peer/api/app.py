@@ -14,10 +14,13 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError
 
+from ..dialects.chat.parse import parse_chat
+from ..dialects.completions.parse import parse_completion
 from ..node import Node
-from . import chat, completions, embeddings, health, metrics, models
-from .context import INTAKE, NODE, REQUEST_ID, about_error, identify
-from .errors import error_response, from_http
+from . import embeddings, health, metrics, models
+from .asking import answering
+from .context import INTAKE, NODE, REQUEST_ID, identify, respond
+from .errors import from_http
 from .intake import Intake
 
 logger = logging.getLogger(__name__)
@@ -42,8 +45,8 @@ def make_app(node: Node) -> web.Application:
             web.get("/metrics", metrics.metrics),
             web.get("/v1/models", models.list_models),
             web.get("/v1/models/{id:.+}", models.show_model),
-            web.post("/v1/chat/completions", chat.chat_completions),
-            web.post("/v1/completions", completions.completions),
+            web.post("/v1/chat/completions", answering(parse_chat)),
+            web.post("/v1/completions", answering(parse_completion)),
             web.post("/v1/embeddings", embeddings.embeddings),
         ]
     )
@@ -61,12 +64,12 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
     try:
         return await handler(request)
     except CortexError as error:
-        return error_response(error, about_error(request, error))
+        return respond(request, error)
     except web.HTTPException as error:
         ours = from_http(error, request.method, request.path)
         if ours is None:
             raise
-        return error_response(ours, about_error(request, ours))
+        return respond(request, ours)
     except ConnectionResetError:
         raise  # the client has gone: there is nobody to tell
     except Exception as error:
@@ -76,7 +79,7 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
             "request failed id=%s error=%s\n%s", request[REQUEST_ID], type(error).__name__, where
         )
         bug = InternalError("something went wrong in this peer", "its log says where")
-        return error_response(bug, about_error(request, bug))
+        return respond(request, bug)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

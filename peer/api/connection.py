@@ -16,7 +16,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
 from .context import identify
-from .errors import About, error_response
+from .errors import About, error_response, tell
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,9 @@ class Connection(web.RequestHandler):
         )
         if status >= 500:
             error = InternalError("something went wrong in this peer", "its log says where")
-        response = error_response(error, About())
-        identify(response, f"req_{secrets.token_hex(12)}")
+        request_id = f"req_{secrets.token_hex(12)}"
+        response = error_response(tell(error, About()), request_id, for_messages=False)
+        identify(response, request_id)
         response.force_close()
         return response
 

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, VisionUnsupported
 
+from ..dialects.errors import ToldError
 from ..node import Node
-from .errors import About
+from .errors import About, error_response, tell
 from .intake import Intake
 
 NODE = web.AppKey("node", Node)
@@ -17,12 +18,28 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ABOUT = web.RequestKey("about", About)
 
 
-def about_error(request: web.Request, error: CortexError) -> About:
-    """What the error's envelope says of models; only a lack of eyes suggests another one."""
+def told(request: web.Request, error: CortexError) -> ToldError:
+    """The error as this request's client is told it; only a lack of eyes suggests another model."""
     about = request.get(ABOUT, About())
     if isinstance(error, VisionUnsupported):
-        return About(about.model_id, request.app[NODE].suggestion())
-    return about
+        about = About(about.model_id, request.app[NODE].suggestion())
+    return tell(error, about)
+
+
+def respond(request: web.Request, error: CortexError) -> web.Response:
+    """The error as a whole reply, in the client's dialect."""
+    for_messages = speaks_messages(request)
+    return error_response(told(request, error), request[REQUEST_ID], for_messages=for_messages)
+
+
+def speaks_messages(request: web.Request) -> bool:
+    """Whether the client expects the words of the messages dialect: its path says so.
+
+    Both families of clients ask for the models at one path: there a header says it.
+    """
+    if request.path.startswith("/v1/models"):
+        return "anthropic-version" in request.headers
+    return request.path.startswith("/v1/messages")
 
 
 def identify(response: web.StreamResponse, request_id: str) -> None:

@@ -6,13 +6,12 @@ Headers go out when the last vector is there: until then everything can still be
 from __future__ import annotations
 
 import asyncio
-import time
 
 from aiohttp import web
 
-from ..dialects.openai_embeddings import ParsedEmbeddings, parse_embeddings, reply_pieces
+from ..dialects.embeddings.parse import AskedEmbeddings, parse_embeddings, reply_pieces
 from ..heavy import off_loop
-from . import sse
+from .asking import arrival_of
 from .context import ABOUT, INTAKE, NODE
 from .errors import About
 
@@ -21,20 +20,28 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     intake, node = request.app[INTAKE], request.app[NODE]
     encoding = request.headers.get("content-encoding")
     with intake.room_for(request.content_length, encoding) as room:
-        parsed = await _parse(await room.read(request.content))
-        model = parsed.requests[0].model
+        asked = await _parse(request, await room.read(request.content))
+        model = asked.requests[0].model
         request[ABOUT] = About(model)
-        async with node.vectors(parsed.requests) as vectors:
+        async with node.vectors(asked.requests) as vectors:
             response = web.StreamResponse(headers={"content-type": "application/json"})
             await response.prepare(request)
-            write = sse.guarded(response.write, node.config.write_stall_s)
-            for piece in reply_pieces(model, vectors, is_base64=parsed.is_base64):
-                await write(piece)
+            for piece in reply_pieces(model, vectors, is_base64=asked.is_base64):
+                await _write(response, piece, node.config.write_stall_s)
                 await asyncio.sleep(0)  # a write that meets no resistance lets nobody else run
             await response.write_eof()
     return response
 
 
-async def _parse(body: bytes) -> ParsedEmbeddings:
-    now_s = int(time.time())
-    return await off_loop(len(body), lambda: parse_embeddings(body, now_s=now_s))
+async def _parse(request: web.Request, body: bytes) -> AskedEmbeddings:
+    arrival = arrival_of(request)
+    return await off_loop(len(body), lambda: parse_embeddings(body, arrival))
+
+
+async def _write(response: web.StreamResponse, piece: bytes, stall_s: float) -> None:
+    """Raises ConnectionResetError for a reader who takes nothing for too long, as for one gone."""
+    try:
+        async with asyncio.timeout(stall_s):
+            await response.write(piece)
+    except TimeoutError:
+        raise ConnectionResetError("the reader has stopped reading") from None

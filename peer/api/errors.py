@@ -6,24 +6,30 @@ The only place that knows statuses. What is not ours becomes an internal error w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError
 
+from ..dialects.errors import ToldError, messages_envelope, messages_status, openai_envelope
 from ..errors import (
     AttemptsExhausted,
+    InvalidApiKey,
     MethodNotAllowed,
     NoPeer,
     NotFound,
+    PermissionDenied,
+    RateLimitExceeded,
     RequestTooLarge,
     UnsupportedParameter,
 )
 from ..progress import join_hint
 
 _RETRY_AFTER_S = 2
+# Clients give up, or sleep that long, where they are told to wait for minutes.
+_LONGEST_RETRY_AFTER_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ _KINDS: dict[type[CortexError], _Kind] = {
     NotFound: _Kind(404),
     MethodNotAllowed: _Kind(405),
     RequestTooLarge: _Kind(413),
+    InvalidApiKey: _Kind(401, "authentication_error"),
+    PermissionDenied: _Kind(403, "permission_error"),
+    RateLimitExceeded: _Kind(429, "rate_limit_error"),
     engine_errors.Overloaded: _Kind(503, "server_error"),
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
     NoPeer: _Kind(502, "server_error"),
@@ -70,38 +79,41 @@ class About:
     suggestion: str | None = None
 
 
-def envelope(error: CortexError, about: About) -> dict[str, Any]:
-    """The error as the OpenAI dialect words it.
+def tell(error: CortexError, about: About) -> ToldError:
+    """The error as clients are told it."""
+    kind, shortage = _kind_of(error), _shortage_of(error)
+    retry_after_s = None
+    if isinstance(error, RateLimitExceeded):
+        retry_after_s = min(max(error.retry_after_s, 1), _LONGEST_RETRY_AFTER_S)
+    elif kind.status == 503:
+        retry_after_s = _RETRY_AFTER_S
+    return ToldError(
+        status=kind.status,
+        type=kind.type,
+        code=error.code(),
+        message=join_hint(error.message, error.hint),
+        hint=error.hint,
+        param=error.param or kind.param,
+        model_id=about.model_id,
+        suggestion=about.suggestion,
+        required_bytes=shortage and shortage.required_bytes,
+        available_bytes=shortage and shortage.available_bytes,
+        retry_after_s=retry_after_s,
+        may_retry=kind.should_retry,
+    )
 
-    The hint stands in the message, which is all that most clients show, and by itself for ours.
-    """
-    kind = _kind_of(error)
-    plain: dict[str, Any] = {
-        "message": join_hint(error.message, error.hint),
-        "type": kind.type,
-        "param": error.param or kind.param,
-        "code": error.code(),
-    }
-    if error.hint:
-        plain["hint"] = error.hint
-    if about.model_id is not None:
-        plain["model_id"] = about.model_id
-        plain["suggestion"] = about.suggestion
-    if (shortage := _shortage_of(error)) is not None:
-        plain["required_bytes"] = shortage.required_bytes
-        plain["available_bytes"] = shortage.available_bytes
-    return {"error": plain}
 
-
-def error_response(error: CortexError, about: About) -> web.Response:
-    """The whole HTTP reply."""
-    kind = _kind_of(error)
-    headers: dict[str, str] = {}
-    if kind.status == 503:
-        headers["retry-after"] = str(_RETRY_AFTER_S)
-    if not kind.should_retry:
+def error_response(error: ToldError, request_id: str, *, for_messages: bool) -> web.Response:
+    """The whole HTTP reply, in the messages dialect or in OpenAI's."""
+    status, body = error.status, openai_envelope(error)
+    if for_messages:
+        status, body = messages_status(error), messages_envelope(error, request_id)
+    headers = {"content-type": "application/json"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if not error.may_retry:
         headers["x-should-retry"] = "false"
-    return web.json_response(envelope(error, about), status=kind.status, headers=headers)
+    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers)
 
 
 def from_http(error: web.HTTPException, method: str, path: str) -> CortexError | None:

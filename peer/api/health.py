@@ -6,12 +6,13 @@ from aiohttp import web
 
 from ..health import ChildHealth, NodeHealth
 from .context import NODE
+from .replies import json_response
 
 
 async def healthz(request: web.Request) -> web.Response:
     health = request.app[NODE].health
     word, loaded = describe(health), health.loaded
-    return web.json_response(
+    return json_response(
         {
             "status": word,
             "engine": _child(health.engine),
@@ -29,7 +30,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def root(_: web.Request) -> web.Response:
-    return web.json_response({"service": "cortex", "api": "/v1"})
+    return json_response({"service": "cortex", "api": "/v1"})
 
 
 def describe(health: NodeHealth) -> str:

@@ -61,4 +61,9 @@ def _dialect(request: web.Request) -> str | None:
     resource = request.match_info.route.resource
     if resource is None or request.method != "POST":
         return None
-    return "openai" if resource.canonical.startswith("/v1/") else None
+    path = resource.canonical
+    if path.startswith("/v1/messages"):
+        return "messages"
+    if path == "/v1/responses":
+        return "responses"
+    return "openai" if path.startswith("/v1/") else None

@@ -7,17 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from cortex.engine.errors import ModelNotFound
-
 from ..catalogue import Catalogue
 from ..types import ModelInfo
-from .context import NODE, REQUEST_ID
+from .context import ABOUT, NODE, speaks_messages
+from .errors import About
+from .replies import json_response
 
 
 async def list_models(request: web.Request) -> web.Response:
     models = await request.app[NODE].models()
-    for_messages = _asks_in_messages_dialect(request)
-    return web.json_response(
+    for_messages = speaks_messages(request)
+    return json_response(
         {
             "object": "list",
             "has_more": False,
@@ -30,14 +30,9 @@ async def list_models(request: web.Request) -> web.Response:
 
 async def show_model(request: web.Request) -> web.Response:
     catalogue = Catalogue(await request.app[NODE].models())
-    for_messages = _asks_in_messages_dialect(request)
     model_id = request.match_info["id"]
-    try:
-        return web.json_response(render_model(catalogue.find(model_id), for_messages))
-    except ModelNotFound as error:
-        if for_messages:
-            return _not_found_for_messages(error, model_id, request[REQUEST_ID])
-        raise
+    request[ABOUT] = About(model_id)
+    return json_response(render_model(catalogue.find(model_id), speaks_messages(request)))
 
 
 def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
@@ -59,13 +54,3 @@ def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
         "max_input_tokens": model.context_length,
         "max_tokens": model.context_length,
     }
-
-
-def _asks_in_messages_dialect(request: web.Request) -> bool:
-    return "anthropic-version" in request.headers
-
-
-def _not_found_for_messages(error: ModelNotFound, model_id: str, request_id: str) -> web.Response:
-    details = {"error_code": error.code(), "model_id": model_id, "suggestion": None}
-    told = {"type": "not_found_error", "message": error.message, "details": details}
-    return web.json_response({"type": "error", "request_id": request_id, "error": told}, status=404)

@@ -40,6 +40,10 @@ _TYPE_WORDS = {
     "array": "a list",
 }
 _BOUND_WORDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
+_MAX_SHOWN_CHARS = 40
+# A value costs far more as an object than as the two bytes it can be written in, and there are no
+# more values than commas (and brackets, whose depth is bounded). A million token ids are taken.
+_MAX_COMMAS = 4_000_000
 # What JSON allows around a value.
 _SPACE = b" \t\r\n"
 
@@ -56,6 +60,8 @@ def read_body(body: bytes, cls: type[T]) -> T:
     """
     if body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
+    if len(body) > _MAX_COMMAS and body.count(b",") > _MAX_COMMAS:
+        raise InvalidRequest("the body holds too many values", "send several requests")
     try:
         return cast(T, _decoder(cls).decode(without_lone_halves(body)))
     except msgspec.ValidationError as error:
@@ -106,6 +112,13 @@ def object_text(raw: msgspec.Raw, path: str) -> str:
         refuse(path, "is not JSON in UTF-8")
 
 
+def names_in(raw: msgspec.Raw, path: str) -> frozenset[str]:
+    """The names of an object's fields; none where there is no object."""
+    if is_absent(raw):
+        return frozenset()
+    return frozenset(read_raw(raw, dict[str, msgspec.Raw], path))
+
+
 def check_object_text(text: str, path: str) -> None:
     """Whether a string holds the JSON text of an object, as arguments of calls do.
 
@@ -141,7 +154,8 @@ def _refuse_value(error: str, path: str) -> NoReturn:
     what, place = found["what"], found["path"] or ""
     if missing := _MISSING.fullmatch(what):
         refuse(_joined(path, _joined(place, missing["name"])), "required")
-    path = _joined(path, place)
+    # A key of the client's own is told by what holds it.
+    path = _joined(path, place.replace("[...]", ""))
     if not path:
         raise InvalidRequest("the body is not a JSON object", "send one JSON object")
     refuse(path, _worded(what))
@@ -155,13 +169,14 @@ def _worded(what: str) -> str:
     """What msgspec says was expected, in a client's words."""
     expected = _EXPECTED.match(what)
     if expected is None:
-        return what[:1].lower() + what[1:]
+        value = what.removeprefix("Invalid enum value ")[:_MAX_SHOWN_CHARS]
+        return f"{value} is none of the values it takes; GET /openapi.json lists them"
     types = [t for t in expected["types"].split(" | ") if t != "null"]
     sign, _, bound = expected["bound"].strip().partition(" ")
     if sign in _BOUND_WORDS:
         return f"must be {_BOUND_WORDS[sign]} {float(bound):g}"
-    if sign:
-        return f"must be {_named(types)} {expected['bound'].strip()}"
+    if sign:  # "of length >= 1" is the only other bound that bodies have
+        return "must not be empty"
     return f"must be {_named(types)}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cortex.engine.types import Finished, Usage
 
 
@@ -29,3 +31,10 @@ class UsageTally:
             ),
             reasoning_tokens=sum(usage.reasoning_tokens for usage in self._by_choice.values()),
         )
+
+
+def total_usage(endings: Iterable[Finished], num_choices: int) -> Usage:
+    tally = UsageTally(num_choices)
+    for finished in endings:
+        tally.add(finished)
+    return tally.total

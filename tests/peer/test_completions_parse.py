@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from cortex.engine.errors import CortexError, InvalidRequest
 from cortex.engine.frames import pack_value, unpack_value
 from cortex.engine.types import ChatRequest, RawText, RawTokens
-from cortex.peer.dialects.openai_completions import ParsedCompletion, parse_completion
+from cortex.peer.dialects.asked import Arrival
+from cortex.peer.dialects.completions.parse import AskedCompletion, parse_completion
 from cortex.peer.errors import UnsupportedParameter
 
+ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
 
-def parse(**fields: Any) -> ParsedCompletion:
+
+def parse(**fields: Any) -> AskedCompletion:
     body = {"model": "m", "prompt": "Once"} | fields
-    return parse_completion(json.dumps(body).encode(), now_s=7, random_seed=11)
+    return parse_completion(json.dumps(body).encode(), ARRIVAL)
 
 
 def refusal(**fields: Any) -> CortexError:
@@ -49,7 +52,7 @@ def test_wishes_are_those_of_every_prompt():
         stop=["x"], logit_bias={"3": 1}, ignore_eos=True, echo=False, suffix="", stream=True,
         stream_options={"include_usage": True}, return_token_ids=True, priority=8,
     )  # fmt: skip
-    assert (parsed.stream, parsed.include_usage, parsed.return_token_ids) == (True, True, True)
+    assert parsed.is_streamed and parsed.head.include_usage and parsed.head.wants_token_ids
     for request in parsed.requests:
         assert (request.num_choices, request.top_logprobs, request.max_tokens) == (2, 3, 9)
         assert (request.seed, request.sampling.temperature, request.stop) == (4, 0.5, ("x",))
@@ -74,11 +77,11 @@ def test_sixteen_tokens_are_given_where_none_are_asked_for():
         ({"prompt": []}, "prompt"),
         ({"prompt": {}}, "prompt"),
         ({"prompt": [1, "a"]}, "prompt"),
-        ({"prompt": [1.5]}, "prompt"),
-        ({"prompt": [True]}, "prompt"),
-        ({"prompt": [-1]}, "prompt"),
-        ({"prompt": [2**31]}, "prompt"),
-        ({"prompt": [[1], ["a"]]}, "prompt[1]"),
+        ({"prompt": [1.5]}, "prompt[0]"),
+        ({"prompt": [True]}, "prompt[0]"),
+        ({"prompt": [-1]}, "prompt[0]"),
+        ({"prompt": [2**31]}, "prompt[0]"),
+        ({"prompt": [[1], ["a"]]}, "prompt[1][0]"),
         ({"prompt": ["a", 1]}, "prompt[1]"),
         ({"prompt": ["a"] * 33}, "prompt"),
         ({"prompt": ["a"] * 17, "n": 2}, "prompt"),
@@ -116,7 +119,7 @@ def test_fuzzed_bodies_raise_nothing_but_our_errors(body: dict[str, Any], is_who
     if is_whole:
         body = {"model": "m", "prompt": "a"} | body
     try:
-        parsed = parse_completion(json.dumps(body).encode(), now_s=0, random_seed=0)
+        parsed = parse_completion(json.dumps(body).encode(), ARRIVAL)
     except CortexError as error:
         assert error.message
         return

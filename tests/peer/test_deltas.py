@@ -21,12 +21,13 @@ from cortex.engine.types import (
     ToolCallEnd,
     Usage,
 )
-from cortex.peer.api import sse
 from cortex.peer.deltas import melted, said
-from cortex.peer.dialects import openai_reply as reply
+from cortex.peer.dialects.asked import Answer
+from cortex.peer.dialects.chat.reply import ReplyHead, render_reply
+from cortex.peer.dialects.chat.stream import ChatTeller
 from cortex.peer.remote import StreamReader
 
-HEAD = reply.ReplyHead("chatcmpl-1", 7, "m", include_usage=True)
+HEAD = ReplyHead("chatcmpl-1", 7, "m", include_usage=True)
 CALLED: tuple[Delta, ...] = (
     ReasoningDelta("hm"),
     TextDelta("I look."),
@@ -52,12 +53,21 @@ def _answers(draw: st.DrawFn) -> tuple[Delta, ...]:
     return tuple(deltas)
 
 
+USAGE = Usage(5, 4, 3, 2)
+
+
 def whole(deltas: tuple[Delta, ...], reason: FinishReason = "stop") -> dict[str, Any]:
-    return reply.render_choice(HEAD, Piece(deltas), reason)
+    answer = Answer(Piece(deltas), Finished(reason, USAGE))
+    return json.loads(render_reply(HEAD, [answer], 1))["choices"][0]
 
 
-def chunks_of(deltas: tuple[Delta, ...]) -> list[dict[str, Any]]:
-    return reply.piece_chunks(HEAD, Piece(deltas), tells_tokens=False)
+def lines_of(deltas: tuple[Delta, ...], reason: FinishReason | None = None) -> list[bytes]:
+    """A stream's lines, from its first piece on; without a reason only those of the pieces."""
+    teller = ChatTeller(HEAD, 1, tells_tokens=False)
+    told = teller.tell(Piece(deltas))
+    if reason is not None:
+        told += teller.tell(Finished(reason, USAGE)) + teller.close()
+    return [line for line in told.split(b"\n") if line]
 
 
 def test_neighbours_of_a_kind_melt_and_nothing_else() -> None:
@@ -74,23 +84,17 @@ def test_melting_changes_nothing_that_is_said(deltas: tuple[Delta, ...]) -> None
 @given(_answers())
 def test_a_stream_is_read_back_as_it_was_told(deltas: tuple[Delta, ...]) -> None:
     reader = StreamReader()
-    chunks = [
-        *chunks_of(deltas),
-        reply.finish_chunk(HEAD, "stop", has_calls=True),
-        reply.usage_chunk(HEAD, Usage(5, 4, 3, 2)),
-    ]
-    events = [event for chunk in chunks for event in reader.read_line(sse.data(chunk))]
+    events = [event for line in lines_of(deltas, "stop") for event in reader.read_line(line)]
     read = tuple(d for e in events if isinstance(e, Piece) for d in e.deltas)
     assert read == deltas
-    assert events[-1] == Finished("stop", Usage(5, 4, 3, 2))
+    assert events[-1] == Finished("stop", USAGE)
 
 
 def test_a_call_cut_off_in_a_stream_is_not_whole() -> None:
     reader = StreamReader()
-    chunks = chunks_of(CALLED[2:4])
-    chunks.append(reply.finish_chunk(HEAD, "length", has_calls=True))
-    events = [event for chunk in chunks for event in reader.read_line(sse.data(chunk))]
-    assert events[-1] == Piece((ToolCallEnd(0, is_whole=False),))
+    lines = lines_of(CALLED[2:4], "length")
+    events = [event for line in lines for event in reader.read_line(line)]
+    assert events[-2] == Piece((ToolCallEnd(0, is_whole=False),))
 
 
 def test_a_whole_reply_holds_what_there_is_and_no_more() -> None:
@@ -124,7 +128,7 @@ def test_an_answer_s_calls_are_as_a_client_sends_them_back() -> None:
 
 
 def test_ids_and_names_are_told_once() -> None:
-    chunks = chunks_of(CALLED)
+    chunks = [json.loads(line.removeprefix(b"data: ")) for line in lines_of(CALLED)]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert deltas[2] == {
         "tool_calls": [

@@ -14,18 +14,20 @@ from hypothesis import strategies as st
 from cortex.engine.errors import CortexError, InvalidRequest
 from cortex.engine.frames import pack_value, unpack_value
 from cortex.engine.types import ChatRequest, RawText, RawTokens, Vector, VectorWish
-from cortex.peer.dialects.openai_embeddings import (
+from cortex.peer.dialects.asked import Arrival
+from cortex.peer.dialects.embeddings.parse import (
     MAX_INPUTS,
-    ParsedEmbeddings,
+    AskedEmbeddings,
     parse_embeddings,
     reply_pieces,
 )
 
 Raw = RawText | RawTokens
+ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
 
 
-def parse(**fields: Any) -> ParsedEmbeddings:
-    return parse_embeddings(json.dumps({"model": "m", "input": "a"} | fields).encode(), now_s=7)
+def parse(**fields: Any) -> AskedEmbeddings:
+    return parse_embeddings(json.dumps({"model": "m", "input": "a"} | fields).encode(), ARRIVAL)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +76,10 @@ def test_null_means_absent():
         ({"input": {}}, "input"),
         ({"input": 5}, "input"),
         ({"input": [5, "a"]}, "input"),
-        ({"input": [-1]}, "input"),
-        ({"input": [True]}, "input"),
+        ({"input": [-1]}, "input[0]"),
+        ({"input": [True]}, "input[0]"),
         ({"input": ["a", 5]}, "input[1]"),
-        ({"input": [[5], [2.5]]}, "input[1]"),
+        ({"input": [[5], [2.5]]}, "input[1][0]"),
         ({"input": ["a"] * (MAX_INPUTS + 1)}, "input"),
         ({"dimensions": 0}, "dimensions"),
         ({"dimensions": "3"}, "dimensions"),
@@ -108,7 +110,7 @@ _json = st.recursive(
 )
 def test_any_body_is_read_or_refused(body: bytes):
     try:
-        parsed = parse_embeddings(body, now_s=0)
+        parsed = parse_embeddings(body, ARRIVAL)
     except CortexError:
         return
     assert all(request.raw is not None and request.vector for request in parsed.requests)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cortex.peer.api import sse
+from cortex.peer.api.streaming import HEADERS
 from cortex.peer.config import PeerConfig
+from cortex.peer.dialects import events
 from cortex.peer.errors import NoPeer, NotMeasurable
 from cortex.peer.measure.endpoint import open_endpoint
 from cortex.peer.measure.questions import Question, Way, fit_words
@@ -179,12 +180,12 @@ async def endpoint_that(
 async def test_over_the_network_token_ids_and_usage_arrive() -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        response = web.StreamResponse(headers=sse.HEADERS)
+        response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         for number in range(body["max_tokens"]):
-            await response.write(sse.data({"choices": [{"text": "a", "token_ids": [number]}]}))
+            await response.write(events.data({"choices": [{"text": "a", "token_ids": [number]}]}))
         usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": body["max_tokens"]}
-        await response.write(sse.data({"choices": [], "usage": usage}))
+        await response.write(events.data({"choices": [], "usage": usage}))
         await response.write(b"data: [DONE]\n\n")
         return response
 

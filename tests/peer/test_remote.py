@@ -21,13 +21,14 @@ from cortex.engine.types import (
     TextPart,
     Usage,
 )
-from cortex.peer.api import sse
-from cortex.peer.dialects import openai_reply as reply
+from cortex.peer.api.streaming import HEADERS
+from cortex.peer.dialects.chat.reply import ReplyHead
+from cortex.peer.dialects.chat.stream import ChatTeller
 from cortex.peer.remote import Patience, RemotePeer
 
 DEADLINE_S = 30
-HEAD = reply.ReplyHead("id", 0, "m", include_usage=True)
-SAID = reply.piece_chunks(HEAD, Piece((TextDelta("hi"),)), tells_tokens=False)
+HEAD = ReplyHead("id", 0, "m", include_usage=True)
+SAID = Piece((TextDelta("hi"),))
 QUESTION = ChatRequest("m", (Message("user", (TextPart("hello"),)),), seed=1, now_s=0)
 
 
@@ -58,11 +59,11 @@ async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
         late = asyncio.Event()
         asyncio.get_running_loop().call_later(0.3, late.set)
         await late.wait()
-        response = web.StreamResponse(headers=sse.HEADERS)
+        response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
-        finish = reply.finish_chunk(HEAD, "stop", has_calls=False)
-        for chunk in (*SAID, finish, reply.usage_chunk(HEAD, Usage(1, 1))):
-            await response.write(sse.data(chunk))
+        teller = ChatTeller(HEAD, 1, tells_tokens=False)
+        await response.write(teller.tell(SAID) + teller.tell(Finished("stop", Usage(1, 1))))
+        await response.write(teller.close())
         return response
 
     async with peer_that(answer_late, Patience(in_stream_s=0.2)) as peer:
@@ -71,9 +72,9 @@ async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
 
 async def test_peer_that_falls_silent_in_its_stream_has_gone():
     async def fall_silent(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers=sse.HEADERS)
+        response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
-        await response.write(sse.data(SAID[0]))
+        await response.write(ChatTeller(HEAD, 1, tells_tokens=False).tell(SAID))
         await asyncio.Event().wait()
         return response
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo, to_info
 from cortex.engine.types import (
     Accepted,
-    Event,
     Finished,
     ImageTokens,
     Piece,
@@ -26,10 +22,10 @@ from cortex.engine.types import (
 )
 from cortex.peer import errors as peer_errors
 from cortex.peer.announcement import Announcement, announced, read_announcements
-from cortex.peer.api import sse
-from cortex.peer.api.errors import About, envelope, error_response
-from cortex.peer.api.streaming import audible
+from cortex.peer.api.errors import About, error_response, tell
 from cortex.peer.client import normalise_address
+from cortex.peer.dialects import events
+from cortex.peer.dialects.errors import openai_envelope
 from cortex.peer.errors import from_info
 from cortex.peer.progress import from_comment, to_comment
 from cortex.peer.remote import StreamReader
@@ -55,63 +51,18 @@ def test_comment_that_is_not_ours_is_no_event(text: str):
     assert from_comment(text) is None
 
 
-async def test_silence_is_filled_and_the_makers_wait_is_ended_on_leaving():
-    was_closed = asyncio.Event()
-
-    async def events() -> AsyncGenerator[int]:
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            was_closed.set()
-
-    async with aclosing(sse.paced(events(), sse.Pace(0.001))) as paced:
-        assert await anext(paced) == 1
-        assert await anext(paced) is None
-        assert await anext(paced) is None
-    assert was_closed.is_set()
-
-
-async def test_tokens_without_text_break_no_silence():
-    async def tokens() -> AsyncGenerator[Event]:
-        while True:
-            await asyncio.sleep(0)
-            yield Piece((), (1,))
-
-    async with (
-        asyncio.timeout(10),
-        aclosing(tokens()) as events,
-        aclosing(sse.paced(audible(events), sse.Pace(0.01))) as paced,
-    ):
-        assert [await anext(paced), await anext(paced)] == [None, None]
-
-
-async def test_reader_who_stops_reading_counts_as_gone():
-    written: list[bytes] = []
-
-    async def write(chunk: bytes) -> None:
-        written.append(chunk)
-        if chunk == b"stuck":
-            await asyncio.Event().wait()
-
-    guarded = sse.guarded(write, 0.01)
-    await guarded(b"fine")
-    await guarded(b"")
-    with pytest.raises(ConnectionResetError):
-        await guarded(b"stuck")
-    assert written == [b"fine", b"stuck"]
-
-
 def test_stream_without_its_end_is_an_error():
     reader = StreamReader()
     chunk = {"choices": [{"delta": {"content": "hi"}, "finish_reason": None}]}
-    assert reader.read_line(sse.data(chunk)) == [Piece((TextDelta("hi"),))]
+    assert reader.read_line(events.data(chunk)) == [Piece((TextDelta("hi"),))]
     with pytest.raises(engine_errors.EngineFailed):
         reader.check_end()
 
 
 def test_error_event_is_raised_as_the_class_it_was():
-    told = sse.data(envelope(engine_errors.InsufficientVram("no room", "free some"), About()))
+    told = events.data(
+        openai_envelope(tell(engine_errors.InsufficientVram("no room", "free some"), About()))
+    )
     with pytest.raises(engine_errors.InsufficientVram, match="no room") as caught:
         StreamReader().read_line(told)
     assert caught.value.hint == "free some"
@@ -121,23 +72,23 @@ def test_error_event_is_raised_as_the_class_it_was():
 def test_shortage_of_memory_travels_with_its_numbers(is_final: bool, status: int):
     shortage = engine_errors.MemoryShortage(3 << 30, 2 << 30, is_final)
     error = from_info(to_info(engine_errors.InsufficientVram("no", "wait", shortage=shortage)))
-    response = error_response(error, About())
+    response = error_response(tell(error, About()), "req_1", for_messages=False)
     assert response.status == status
     assert ("retry-after" in response.headers) == (not is_final)
-    told = envelope(error, About())
+    told = openai_envelope(tell(error, About()))
     assert (told["error"]["required_bytes"], told["error"]["available_bytes"]) == (3 << 30, 2 << 30)
     with pytest.raises(engine_errors.InsufficientVram) as caught:
-        StreamReader().read_line(sse.data(told))
+        StreamReader().read_line(events.data(told))
     assert caught.value.shortage == shortage
 
 
 def test_finish_waits_for_the_usage_that_follows_it():
     reader = StreamReader()
     choice: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "length"}
-    assert reader.read_line(sse.data({"choices": [choice], "usage": None})) == []
+    assert reader.read_line(events.data({"choices": [choice], "usage": None})) == []
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
     finished = Finished("length", Usage(3, 2))
-    assert reader.read_line(sse.data({"choices": [], "usage": usage})) == [finished]
+    assert reader.read_line(events.data({"choices": [], "usage": usage})) == [finished]
     reader.check_end()
 
 
@@ -146,13 +97,15 @@ ALL_ERRORS = sorted(CortexError.__subclasses__(), key=lambda error: error.code()
 
 @pytest.mark.parametrize("error", ALL_ERRORS)
 def test_every_error_has_a_status_and_both_envelope_keys(error: type[CortexError]):
-    response = error_response(error("what", "do this"), About("m", None))
+    response = error_response(
+        tell(error("what", "do this"), About("m", None)), "req_1", for_messages=False
+    )
     assert 400 <= response.status < 600
-    assert isinstance(response.text, str)
-    told = json.loads(response.text)["error"]
+    assert isinstance(response.body, bytes)
+    told = json.loads(response.body)["error"]
     assert {"message", "type", "param", "code", "model_id", "suggestion"} <= told.keys()
     assert (told["message"], told["code"]) == ("what; do this", error.code())
-    assert (response.status == 503) == ("retry-after" in response.headers)
+    assert (response.status in (429, 503)) == ("retry-after" in response.headers)
 
 
 @pytest.mark.parametrize("error", [peer_errors.UnsupportedParameter, engine_errors.Overloaded])

@@ -129,17 +129,18 @@ async def test_a_call_cut_by_the_limit_says_so(make_config: MakeConfig, write_sc
 
 
 @pytest.mark.parametrize(
-    ("effort", "reasoning", "content"),
-    [("none", None, "hm</think>Yes."), ("high", "hm", "Yes.")],
+    ("thinks", "reasoning", "content"),
+    [(False, None, "hm</think>Yes."), (True, "hm", "Yes.")],
 )
 async def test_the_prompt_decides_whether_the_answer_begins_with_reasoning(
     make_config: MakeConfig,
     write_script: WriteScript,
-    effort: str,
+    thinks: bool,
     reasoning: str | None,
     content: str,
 ):
     async with asked(make_config(fake_script=write_script("hm</think>Yes."))) as create:
-        reply = await create(reasoning_effort=effort)
+        kwargs = {"enable_thinking": thinks}
+        reply = await create(extra_body={"chat_template_kwargs": kwargs})
     message = reply.choices[0].message
     assert (getattr(message, "reasoning_content", None), message.content) == (reasoning, content)

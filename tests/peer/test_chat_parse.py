@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cortex.engine.errors import (
     CortexError,
@@ -20,21 +21,29 @@ from cortex.engine.frames import pack_value
 from cortex.engine.types import (
     MAX_PRIORITY,
     MIN_PRIORITY,
+    ChatRequest,
+    Grammar,
     ImagePart,
+    ReasoningWish,
     TextPart,
     Tool,
     ToolCall,
+    ToolChoice,
 )
-from cortex.peer.dialects.openai import ParsedChat, parse_chat
+from cortex.peer.dialects.asked import Arrival
+from cortex.peer.dialects.chat.parse import AskedChat, parse_chat
 from cortex.peer.errors import UnsupportedParameter
 from cortex.peer.remote import to_body
 
+ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
 QUESTION = [{"role": "user", "content": "hello"}]
 
+EMPTY: dict[str, Any] = {}
 
-def parse(**fields: Any) -> ParsedChat:
+
+def parse(**fields: Any) -> AskedChat:
     body = {"model": "m", "messages": QUESTION} | fields
-    return parse_chat(json.dumps(body).encode(), now_s=7, random_seed=11)
+    return parse_chat(json.dumps(body).encode(), ARRIVAL)
 
 
 def refusal(**fields: Any) -> CortexError:
@@ -60,7 +69,7 @@ def test_plain_question_is_read_with_clock_and_seed_from_outside():
     assert parsed.request.model == "m"
     assert parsed.request.messages[0].content == (TextPart("hello"),)
     assert (parsed.request.now_s, parsed.request.seed) == (7, 11)
-    assert (parsed.stream, parsed.include_usage) == (False, False)
+    assert (parsed.is_streamed, parsed.head.include_usage) == (False, False)
 
 
 def test_every_sampling_field_is_carried():
@@ -84,7 +93,8 @@ def test_every_wish_to_the_decoder_is_carried():
     assert (request.num_choices, request.top_logprobs) == (3, 5)
     assert request.logit_bias == ((7, -100.0), (12, 0.5))
     assert (request.priority, parse().request.priority) == (-3, 0)
-    assert (request.ignore_eos, request.min_tokens, parsed.return_token_ids) == (True, 4, True)
+    assert (request.ignore_eos, request.min_tokens) == (True, 4)
+    assert parsed.head.wants_token_ids
     assert parse(logprobs=True).request.top_logprobs == 0
     assert parse(top_logprobs=0).request.top_logprobs is None
 
@@ -114,22 +124,19 @@ def test_unknown_and_ignored_fields_change_nothing():
 
 def test_stream_options_count_only_with_stream():
     options = {"include_usage": True, "include_obfuscation": False}
-    assert parse(stream=True, stream_options=options).include_usage
-    assert not parse(stream_options=options).include_usage
+    assert parse(stream=True, stream_options=options).head.include_usage
+    assert not parse(stream_options=options).head.include_usage
 
 
-@pytest.mark.parametrize(
-    ("effort", "thinks"), [("none", False), ("minimal", False), ("high", True)]
-)
-def test_reasoning_effort_reaches_the_template(effort: str, thinks: bool):
-    kwargs = json.loads(parse(reasoning_effort=effort).request.template_kwargs)
-    assert kwargs == {"enable_thinking": thinks}
+def test_reasoning_effort_is_a_wish_of_its_own():
+    assert parse(reasoning_effort="none").request.reasoning == ReasoningWish("none")
+    assert parse().request.reasoning == ReasoningWish()
 
 
-def test_template_kwargs_win_over_reasoning_effort_and_keep_their_order():
+def test_template_kwargs_keep_their_order():
     asked = {"z": 1, "enable_thinking": True, "a": "ü"}
-    request = parse(chat_template_kwargs=asked, reasoning_effort="none").request
-    assert request.template_kwargs == '{"z":1,"enable_thinking":true,"a":"ü"}'
+    request = parse(chat_template_kwargs=asked).request
+    assert list(json.loads(request.template_kwargs).items()) == list(asked.items())
 
 
 def test_all_roles_and_part_forms_are_read():
@@ -158,10 +165,9 @@ def test_all_roles_and_part_forms_are_read():
     assert read[5].content == (TextPart("no"),)
 
 
-def test_answer_that_the_client_begins_is_refused_and_a_call_at_the_end_is_not():
-    error = refusal(messages=[*QUESTION, {"role": "assistant", "content": "It is"}])
-    assert isinstance(error, UnsupportedContent)
-    assert (error.param, error.hint) == ("messages", "end with a user message")
+def test_an_answer_that_the_client_begins_is_the_last_turn():
+    asked = [*QUESTION, {"role": "assistant", "content": "It is"}]
+    assert parse(messages=asked).request.messages[-1].content == (TextPart("It is"),)
     call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
     asked = [*QUESTION, {"role": "assistant", "tool_calls": [call]}]
     assert len(parse(messages=asked).request.messages) == 2
@@ -211,6 +217,7 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"messages": [1]}, "messages[0]"),
         ({"messages": user({"type": "image_url"})}, "messages[0].content[0].image_url"),
         ({"messages": user({})}, "messages[0].content[0].type"),
+        ({"messages": user({"type": "text", "text": 5})}, "messages[0].content[0].text"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": True}, "temperature"),
         ({"top_p": "1"}, "top_p"),
@@ -218,7 +225,7 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"seed": 2**64}, "seed"),
         ({"stop": 5}, "stop"),
-        ({"stop": [None]}, "stop"),
+        ({"stop": [None]}, "stop[0]"),
         ({"stream": "yes"}, "stream"),
         ({"n": 0}, "n"),
         ({"n": 33}, "n"),
@@ -228,7 +235,7 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"logit_bias": {"a": 1}}, "logit_bias"),
         ({"logit_bias": {"-1": 1}}, "logit_bias"),
         ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
-        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
+        ({"logit_bias": {"5": 101}}, "logit_bias"),
         ({"ignore_eos": 1}, "ignore_eos"),
         ({"min_tokens": -1}, "min_tokens"),
         ({"priority": MIN_PRIORITY - 1}, "priority"),
@@ -266,22 +273,23 @@ def test_tools_are_offered_as_they_were_sent():
     ]
     request = parse(tools=tools, tool_choice="auto").request
     assert request.tools == (
-        Tool("look-up.v2", "Looks up", json.dumps(parameters, separators=(",", ":"))),
+        Tool("look-up.v2", "Looks up", json.dumps(parameters), is_strict=True),
         Tool("f"),
     )
     assert request.parallel_tool_calls
 
 
 def test_tools_reach_another_peer_as_they_are():
-    asked = parse(tools=[function("f", parameters={"b": 1, "a": []})], parallel_tool_calls=False)
+    tools = [function("f", parameters={"b": 1, "a": []}, strict=True)]
+    asked = parse(tools=tools, parallel_tool_calls=False)
     assert not asked.request.parallel_tool_calls
-    again = parse_chat(json.dumps(to_body(asked.request)).encode(), now_s=7, random_seed=0)
+    again = parse_chat(json.dumps(to_body(asked.request)).encode(), ARRIVAL)
     assert again.request == asked.request
 
 
 def test_a_priority_reaches_another_peer():
     asked = parse(priority=7)
-    again = parse_chat(json.dumps(to_body(asked.request)).encode(), now_s=7, random_seed=0)
+    again = parse_chat(json.dumps(to_body(asked.request)).encode(), ARRIVAL)
     assert again.request == asked.request
 
 
@@ -289,20 +297,99 @@ def test_a_model_that_may_not_call_is_not_told_of_tools():
     assert parse(tools=[function("f")], tool_choice="none").request.tools == ()
 
 
+def test_the_old_spelling_of_tools_is_refused_as_unsupported():
+    error = refusal(functions=[{"name": "f"}])
+    assert isinstance(error, UnsupportedParameter)
+    assert error.param == "functions"
+
+
+ALLOWED = {"mode": "auto", "tools": [function("f")]}
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("choice", "read"),
     [
-        {"functions": [{"name": "f"}]},
-        {"tool_choice": "required", "tools": [function("f")]},
-        {"tool_choice": function("f"), "tools": [function("f")]},
-        {"tool_choice": {"type": "allowed_tools"}, "tools": [function("f")]},
-        {"response_format": {"type": "json_object"}},
+        ("required", ToolChoice("required")),
+        (function("f"), ToolChoice("required", ("f",))),
+        ({"type": "allowed_tools", "allowed_tools": ALLOWED}, ToolChoice("auto", ("f",))),
     ],
 )
-def test_what_is_not_built_is_refused_as_unsupported(fields: dict[str, Any]):
-    error = refusal(**fields)
-    assert isinstance(error, UnsupportedParameter)
-    assert error.param == next(iter(fields))
+def test_a_choice_of_tools_is_read_and_reaches_another_peer(choice: Any, read: ToolChoice):
+    request = parse(tools=[function("f"), function("g")], tool_choice=choice).request
+    assert request.tool_choice == read
+    assert len(request.tools) == 2
+    again = parse_chat(json.dumps(to_body(request)).encode(), ARRIVAL)
+    assert again.request == request
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        function("h"),
+        {"type": "function"},
+        {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
+        {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [EMPTY]}},
+    ],
+)
+def test_a_choice_of_what_is_not_there_is_refused(choice: Any):
+    error = refusal(tools=[function("f")], tool_choice=choice)
+    assert (error.param or "").startswith("tool_choice")
+
+
+def test_a_custom_tool_takes_one_string():
+    custom = {"type": "custom", "custom": {"name": "patch", "description": "Patches"}}
+    asked = parse(tools=[custom])
+    [tool] = asked.request.tools
+    assert (tool.name, tool.description, tool.is_strict) == ("patch", "Patches", True)
+    assert list(json.loads(tool.parameters)["properties"]) == ["input"]
+    assert asked.head.custom_names == {"patch"}
+
+
+SCHEMA = {"type": "object", "properties": {"b": {}, "a": {"$ref": "#/$defs/x"}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "source"),
+    [
+        ({"response_format": {"type": "json_object"}}, "json_object", ""),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+            "json_schema",
+            json.dumps(SCHEMA),
+        ),
+        ({"structured_outputs": {"json": SCHEMA}}, "json_schema", json.dumps(SCHEMA)),
+        ({"structured_outputs": {"regex": "a+"}}, "regex", "a+"),
+        ({"structured_outputs": {"choice": ["a", "ü"]}}, "choice", '["a","ü"]'),
+        ({"structured_outputs": {"grammar": "start: A"}}, "lark", "start: A"),
+    ],
+)
+def test_the_form_of_an_answer_is_read(fields: dict[str, Any], kind: Any, source: str):
+    assert parse(**fields).request.grammar == Grammar(kind, source)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+            "response_format.json_schema.schema",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"structured_outputs": {}}, "structured_outputs"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs"),
+        ({"structured_outputs": {"choice": []}}, "structured_outputs.choice"),
+        (
+            {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+            "structured_outputs",
+        ),
+    ],
+)
+def test_a_form_that_is_none_is_refused_by_name(fields: dict[str, Any], param: str):
+    assert refusal(**fields).param == param
 
 
 @pytest.mark.parametrize(
@@ -332,7 +419,7 @@ def test_a_crowd_of_pictures_is_refused():
 )  # fmt: skip
 def test_body_that_is_no_json_object_is_an_invalid_request(body: bytes):
     with pytest.raises(InvalidRequest):
-        parse_chat(body, now_s=0, random_seed=0)
+        parse_chat(body, ARRIVAL)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +427,7 @@ def test_body_that_is_no_json_object_is_an_invalid_request(body: bytes):
     [
         (QUESTION * 4097, "messages"),
         (user(*[{"type": "text", "text": "a"}] * 4097), "messages[0].content"),
-        ([{"role": "assistant", "tool_calls": [None] * 4097}], "messages[0].tool_calls"),
+        ([{"role": "assistant", "tool_calls": [EMPTY] * 4097}], "messages[0].tool_calls"),
     ],
 )
 def test_more_items_than_anybody_means_are_refused_by_name(messages: Any, param: str):
@@ -357,7 +444,7 @@ def test_as_many_messages_as_are_taken_are_taken():
 @given(st.text(alphabet=st.sampled_from(list('\ud83d\ude00\ud800\udc00\\u"/ndé8')), max_size=12))
 def test_halves_of_pairs_are_replaced_and_nothing_else_is(text: str):
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
-    request = parse_chat(body.encode(), now_s=0, random_seed=0).request
+    request = parse_chat(body.encode(), ARRIVAL).request
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert request.messages[0].content == (TextPart(whole),)
 
@@ -373,14 +460,23 @@ def test_halves_of_pairs_in_a_call_s_arguments_are_replaced_too():
 def test_half_a_pair_in_the_bytes_themselves_is_no_utf_8():
     body = json.dumps({"model": "\ud800", "messages": QUESTION}, ensure_ascii=False)
     with pytest.raises(InvalidRequest, match="not JSON"):
-        parse_chat(body.encode("utf-8", "surrogatepass"), now_s=0, random_seed=0)
+        parse_chat(body.encode("utf-8", "surrogatepass"), ARRIVAL)
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character():
     body = b'{"model":"m\\ud800","messages":[{"role":"user","content":"a\\udc00\\ud83d\\ude00"}]}'
-    request = parse_chat(body, now_s=0, random_seed=0).request
+    request = parse_chat(body, ARRIVAL).request
     assert request.messages[0].content == (TextPart("a\N{REPLACEMENT CHARACTER}😀"),)
     pack_value(request)
+
+
+def canonical(request: ChatRequest) -> ChatRequest:
+    """JSON that was kept as sent, each value spelt in one way."""
+    kwargs = json.dumps(json.loads(request.template_kwargs))
+    grammar = request.grammar
+    if grammar is not None and grammar.kind == "json_schema":
+        grammar = Grammar("json_schema", json.dumps(json.loads(grammar.source)))
+    return replace(request, template_kwargs=kwargs, grammar=grammar)
 
 
 JSON = st.recursive(
@@ -392,7 +488,8 @@ NAMES = st.sampled_from(
     """model messages stream stream_options max_tokens max_completion_tokens temperature top_p
     logit_bias ignore_eos min_tokens return_token_ids priority
     top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
-    modalities response_format reasoning_effort chat_template_kwargs user prompt_cache_key
+    modalities response_format structured_outputs reasoning_effort chat_template_kwargs
+    user prompt_cache_key
     """.split()  # noqa: SIM905 - one word a name reads better than thirty quoted ones
 )
 PART_NAMES = st.sampled_from(["type", "text", "image_url", "refusal", "url"])
@@ -414,17 +511,17 @@ def test_fuzzed_bodies_raise_nothing_but_our_errors(body: dict[str, Any], is_who
     if is_whole:
         body = {"model": "m", "messages": QUESTION} | body
     try:
-        parsed = parse_chat(json.dumps(body).encode(), now_s=0, random_seed=0)
+        parsed = parse_chat(json.dumps(body).encode(), ARRIVAL)
     except CortexError as error:
         assert error.message
         return
     # What is accepted can be sent to a child and to another peer, and means the same there.
     pack_value(parsed.request)
-    again = parse_chat(json.dumps(to_body(parsed.request)).encode(), now_s=0, random_seed=0)
-    assert again.request == parsed.request
+    again = parse_chat(json.dumps(to_body(parsed.request)).encode(), ARRIVAL)
+    assert canonical(again.request) == canonical(parsed.request)
 
 
 @given(st.binary(max_size=200))
 def test_fuzzed_bytes_raise_nothing_but_our_errors(body: bytes):
     with pytest.raises(CortexError):
-        parse_chat(body, now_s=0, random_seed=0)
+        parse_chat(body, ARRIVAL)

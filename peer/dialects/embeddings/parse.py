@@ -7,18 +7,19 @@ are.
 from __future__ import annotations
 
 import base64
-import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from cortex.engine.errors import InvalidRequest
+import msgspec
+
 from cortex.engine.types import ChatRequest, Vector, VectorWish
 
-from . import openai_sampling as wishes
-from .fields import Fields, parse_object, refuse
-from .raw_prompts import read_raw_prompts
+from ..asked import Arrival
+from ..decoding import read_body, refuse
+from ..prompts import read_raw_prompts
+from ..routing import first_key
+from .body import EmbeddingsBody
 
 # As many as clients of the API that this dialect comes from send at once.
 MAX_INPUTS = 2048
@@ -26,48 +27,36 @@ _VALUE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedEmbeddings:
+class AskedEmbeddings:
     """One request a text, and how the vectors are to be written."""
 
     requests: tuple[ChatRequest, ...]
     is_base64: bool
 
 
-def parse_embeddings(body: bytes, *, now_s: int) -> ParsedEmbeddings:
+def parse_embeddings(body: bytes, arrival: Arrival) -> AskedEmbeddings:
     """A whole body.
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
-    try:
-        return _read(parse_object(body), now_s)
-    except RecursionError:
-        raise InvalidRequest("the body is nested too deeply") from None
-
-
-def _read(body: Fields, now_s: int) -> ParsedEmbeddings:
-    model = body.text("model")
-    if not model:
+    asked = read_body(body, EmbeddingsBody)
+    if not asked.model:
         refuse("model", "required: the id of a model", "GET /v1/models lists them")
-    encoding = body.text("encoding_format") or "float"
-    if encoding not in ("float", "base64"):
-        refuse("encoding_format", "must be float or base64")
-    dimensions = body.integer("dimensions", 1)
-    routing_key, priority = wishes.read_routing_key(body), wishes.read_priority(body)
-    inputs = read_raw_prompts(body, "input", MAX_INPUTS)
+    routing_key = first_key(arrival.routing_key, asked.user)
     requests = tuple(
         ChatRequest(
-            model=model,
+            model=asked.model,
             messages=(),
             seed=0,
-            now_s=now_s,
+            now_s=arrival.now_s,
             routing_key=routing_key,
             raw=raw,
-            vector=VectorWish(dimensions, path),
-            priority=priority,
+            vector=VectorWish(asked.dimensions, path),
+            priority=asked.priority or 0,
         )
-        for path, raw in inputs.items()
+        for path, raw in read_raw_prompts(asked.input, "input", MAX_INPUTS).items()
     )
-    return ParsedEmbeddings(requests, encoding == "base64")
+    return AskedEmbeddings(requests, asked.encoding_format == "base64")
 
 
 def reply_pieces(model: str, vectors: Sequence[Vector], *, is_base64: bool) -> Iterator[bytes]:
@@ -76,10 +65,16 @@ def reply_pieces(model: str, vectors: Sequence[Vector], *, is_base64: bool) -> I
     for index, vector in enumerate(vectors):
         values = _base64(vector) if is_base64 else _numbers(vector)
         item = {"object": "embedding", "index": index, "embedding": values}
-        yield (b"," if index else b"") + _dumps(item)
+        yield (b"," if index else b"") + msgspec.json.encode(item)
     num_tokens = sum(vector.prompt_tokens for vector in vectors)
     usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
-    yield b'],"model":' + _dumps(model) + b',"usage":' + _dumps(usage) + b"}"
+    yield (
+        b'],"model":'
+        + msgspec.json.encode(model)
+        + b',"usage":'
+        + msgspec.json.encode(usage)
+        + b"}"
+    )
 
 
 def _base64(vector: Vector) -> str:
@@ -89,7 +84,3 @@ def _base64(vector: Vector) -> str:
 
 def _numbers(vector: Vector) -> tuple[float, ...]:
     return struct.unpack(f"<{len(vector.data) // _VALUE_BYTES}f", vector.data)
-
-
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,73 @@
+"""The handler of every dialect: a body in, an answer or a stream of it out.
+
+Everything that can be refused is refused before the 200: a stream's headers go out with the
+accepted prompt. The client's leaving cancels this handler, and closing the events cancels the work
+behind them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from aiohttp import web
+
+from cortex.engine.types import Event
+
+from ..dialects.asked import Arrival, Asked, Dialect
+from ..dialects.routing import header_key
+from ..heavy import off_loop
+from .answers import gather
+from .context import ABOUT, INTAKE, NODE
+from .errors import About
+from .merging import merged
+from .replies import json_text_response
+from .streaming import stream_reply
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def answering(dialect: Dialect) -> Handler:
+    """A handler that speaks this dialect."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        encoding = request.headers.get("content-encoding")
+        with request.app[INTAKE].room_for(request.content_length, encoding) as room:
+            asked = await _parse(dialect, await room.read(request.content), arrival_of(request))
+            request[ABOUT] = About(asked.model)
+            async with aclosing(_events(request, asked)) as events:
+                if asked.is_streamed:
+                    return await stream_reply(
+                        request, events, asked.teller(), tells_tokens=asked.tells_tokens
+                    )
+                answers = await gather(events, _num_answers(asked), asked.model)
+                return json_text_response(asked.whole(answers))
+
+    return answer
+
+
+def arrival_of(request: web.Request) -> Arrival:
+    return Arrival(
+        int(time.time()),
+        secrets.randbits(63),
+        secrets.token_hex(12),
+        header_key(request.headers),
+    )
+
+
+async def _parse(dialect: Dialect, body: bytes, arrival: Arrival) -> Asked:
+    return await off_loop(len(body), lambda: dialect(body, arrival))
+
+
+def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:
+    node = request.app[NODE]
+    if len(asked.requests) == 1:
+        return node.chat(asked.requests[0])
+    sources = [node.chat(one) for one in asked.requests]
+    return merged(sources, asked.requests[0].num_choices)
+
+
+def _num_answers(asked: Asked) -> int:
+    return sum(one.num_choices for one in asked.requests)

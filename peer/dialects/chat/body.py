@@ -1,0 +1,149 @@
+"""The body of POST /v1/chat/completions, as far as anything in it has an effect.
+
+What is not here is accepted and ignored (api contract, section 3.1).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, field
+
+from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
+
+from ..sampling import DecoderFields, TokenCount
+
+_ANY_OBJECT = {"type": "object"}
+Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_ANY_OBJECT)]
+
+
+class ImageUrl(msgspec.Struct):
+    url: Annotated[Raw, Meta(description="A data: URI.", extra_json_schema={"type": "string"})] = (
+        field(default_factory=Raw)
+    )
+
+
+class Part(msgspec.Struct):
+    """A part of a message: text, refusal or image_url, by its type."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: Annotated[
+        Raw,
+        Meta(
+            description="An object with a url, or the url.",
+            extra_json_schema={"type": ["object", "string"]},
+        ),
+    ] = field(default_factory=Raw)
+
+
+class CalledFunction(msgspec.Struct):
+    name: Annotated[str, Meta(min_length=1)]
+    arguments: Annotated[str, Meta(description="The JSON text of an object.")] | None = None
+
+
+class CalledCustom(msgspec.Struct):
+    name: Annotated[str, Meta(min_length=1)]
+    input: str | None = None
+
+
+class Call(msgspec.Struct):
+    id: str | None = None
+    function: CalledFunction | None = None
+    custom: CalledCustom | None = None
+
+
+class ChatMessage(msgspec.Struct):
+    role: str
+    content: str | list[Part] | None = None
+    # Reasoning of an earlier answer, under each of its names; what is no string is not looked at.
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_text: Any = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+    name: Any = None
+
+
+class FunctionTool(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: Schema = field(default_factory=Raw)
+    strict: bool | None = None
+
+
+class CustomTool(msgspec.Struct):
+    name: str
+    description: str | None = None
+
+
+class ChatTool(msgspec.Struct):
+    type: str
+    function: FunctionTool | None = None
+    custom: CustomTool | None = None
+
+
+class NamedTool(msgspec.Struct):
+    name: str
+
+
+class AllowedTool(msgspec.Struct):
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+
+
+class AllowedTools(msgspec.Struct):
+    mode: Literal["auto", "required"]
+    tools: list[AllowedTool]
+
+
+class ChosenTool(msgspec.Struct):
+    type: str
+    function: NamedTool | None = None
+    custom: NamedTool | None = None
+    allowed_tools: AllowedTools | None = None
+
+
+class JsonSchema(msgspec.Struct):
+    name: str | None = None
+    schema: Schema = field(default_factory=Raw)
+
+
+class ResponseFormat(msgspec.Struct):
+    type: str
+    json_schema: JsonSchema | None = None
+
+
+class StructuredOutputs(msgspec.Struct):
+    """What the answer has to be, in one of these ways; an extension of the dialect."""
+
+    json: Schema = field(default_factory=Raw)
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: Annotated[str, Meta(description="A Lark grammar.")] | None = None
+
+
+class ChatBody(DecoderFields, kw_only=True):
+    """What is asked of a chat model. Fields that are not listed are ignored."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Annotated[list[ChatMessage], Meta(min_length=1)]
+    max_completion_tokens: TokenCount | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: str | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    reasoning_effort: Effort | None = None
+    chat_template_kwargs: Annotated[Raw, Meta(extra_json_schema=_ANY_OBJECT)] = field(
+        default_factory=Raw
+    )
+    modalities: list[str] | None = None
+    audio: Any = None
+    # The old spelling of tools: refused where it says anything.
+    functions: list[Any] | None = None
+    function_call: Any = None

@@ -1,0 +1,53 @@
+"""What a chat-completions body wants the answer to be: prose, JSON, or one of a grammar's texts."""
+
+from __future__ import annotations
+
+from cortex.engine.types import Grammar
+
+from ..decoding import is_absent, refuse
+from ..grammars import choice_grammar, schema_grammar
+from .body import ChatBody, ResponseFormat, StructuredOutputs
+
+
+def read_grammar(body: ChatBody) -> Grammar | None:
+    """Raises InvalidRequest."""
+    asked = [
+        grammar
+        for grammar in (
+            _from_format(body.response_format),
+            _from_outputs(body.structured_outputs),
+        )
+        if grammar is not None
+    ]
+    if len(asked) > 1:
+        refuse("structured_outputs", "asks for a second form beside response_format")
+    return asked[0] if asked else None
+
+
+def _from_format(wanted: ResponseFormat | None) -> Grammar | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Grammar("json_object")
+    if wanted.type != "json_schema":
+        refuse("response_format.type", "must be text, json_object or json_schema")
+    if wanted.json_schema is None:
+        refuse("response_format.json_schema", "required")
+    return schema_grammar(wanted.json_schema.schema, "response_format.json_schema.schema")
+
+
+def _from_outputs(wanted: StructuredOutputs | None) -> Grammar | None:
+    if wanted is None:
+        return None
+    asked: list[Grammar] = []
+    if not is_absent(wanted.json):
+        asked.append(schema_grammar(wanted.json, "structured_outputs.json"))
+    if wanted.regex is not None:
+        asked.append(Grammar("regex", wanted.regex))
+    if wanted.choice is not None:
+        asked.append(choice_grammar(wanted.choice, "structured_outputs.choice"))
+    if wanted.grammar is not None:
+        asked.append(Grammar("lark", wanted.grammar))
+    if len(asked) != 1:
+        refuse("structured_outputs", "must have one of json, regex, choice and grammar")
+    return asked[0]

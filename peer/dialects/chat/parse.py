@@ -1,0 +1,126 @@
+"""The chat-completions dialect, inwards: a body becomes a ChatRequest and a way of telling it.
+
+Pure: what does not depend on the body comes with its arrival. What has no bearing on the answer is
+ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortex.engine.errors import UnsupportedContent
+from cortex.engine.types import ChatRequest, ReasoningWish
+
+from .. import sampling
+from ..asked import Answer, Arrival
+from ..decoding import names_in, object_text, read_body, refuse
+from ..system_turns import fold_system_messages
+from .body import ChatBody
+from .grammar import read_grammar
+from .messages import read_messages
+from .reply import ReplyHead, render_reply
+from .stream import ChatTeller
+from .tools import read_tools
+
+# Names the chat template gets from the request itself, or from us.
+_RESERVED_NAMES = frozenset({"messages", "tools", "strftime_now", "raise_exception"})
+
+
+@dataclass(frozen=True, slots=True)
+class AskedChat:
+    """The question, and how its asker wants the answer told."""
+
+    request: ChatRequest
+    head: ReplyHead
+    is_streamed: bool
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def requests(self) -> Sequence[ChatRequest]:
+        return (self.request,)
+
+    @property
+    def tells_tokens(self) -> bool:
+        return self.head.wants_token_ids or self.request.top_logprobs is not None
+
+    def teller(self) -> ChatTeller:
+        return ChatTeller(self.head, self.request.num_choices, tells_tokens=self.tells_tokens)
+
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        return render_reply(self.head, answers, self.request.num_choices)
+
+
+def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
+    """A whole body.
+
+    Raises CortexErrors only, each naming its field, whatever the bytes.
+    """
+    asked = read_body(body, ChatBody)
+    if not asked.model:
+        refuse("model", "required: the id of a model", "GET /v1/models lists them")
+    _check_modalities(asked)
+    offered = read_tools(asked, arrival.limits)
+    is_parallel = asked.parallel_tool_calls
+    request = ChatRequest(
+        model=asked.model,
+        messages=fold_system_messages(read_messages(asked.messages, arrival.limits)),
+        seed=sampling.read_seed(asked.seed, arrival.random_seed),
+        now_s=arrival.now_s,
+        sampling=sampling.read_sampling(asked),
+        tools=offered.tools,
+        tool_choice=offered.choice,
+        grammar=read_grammar(asked),
+        reasoning=ReasoningWish(effort=asked.reasoning_effort),
+        max_tokens=_read_max_tokens(asked),
+        stop=sampling.read_stop(asked),
+        template_kwargs=_read_template_kwargs(asked),
+        routing_key=sampling.read_routing_key(asked, arrival),
+        num_choices=sampling.read_num_choices(asked, arrival),
+        logit_bias=sampling.read_logit_bias(asked),
+        top_logprobs=_read_top_logprobs(asked),
+        ignore_eos=bool(asked.ignore_eos),
+        min_tokens=asked.min_tokens or 0,
+        parallel_tool_calls=is_parallel is None or is_parallel,
+        priority=asked.priority or 0,
+    )
+    head = ReplyHead(
+        f"chatcmpl-{arrival.id_hex}",
+        arrival.now_s,
+        asked.model,
+        asked.wants_usage,
+        bool(asked.return_token_ids),
+        offered.custom_names,
+    )
+    return AskedChat(request, head, bool(asked.stream))
+
+
+def _read_max_tokens(asked: ChatBody) -> int | None:
+    if asked.max_completion_tokens is not None:
+        return sampling.read_max_tokens("max_completion_tokens", asked.max_completion_tokens)
+    return sampling.read_max_tokens("max_tokens", asked.max_tokens)
+
+
+def _read_top_logprobs(asked: ChatBody) -> int | None:
+    """How many alternatives to tell beside each token; None where nothing is to be told."""
+    if asked.logprobs:
+        return asked.top_logprobs or 0
+    if asked.top_logprobs:
+        refuse("top_logprobs", "only together with logprobs: true")
+    return None
+
+
+def _check_modalities(asked: ChatBody) -> None:
+    if "audio" in (asked.modalities or []) or asked.audio is not None:
+        name = "audio" if asked.audio is not None else "modalities"
+        raise UnsupportedContent("no model here speaks or hears", "ask for text", param=name)
+
+
+def _read_template_kwargs(asked: ChatBody) -> str:
+    path = "chat_template_kwargs"
+    for name in names_in(asked.chat_template_kwargs, path).intersection(_RESERVED_NAMES):
+        refuse(f"{path}.{name}", "is set by the request itself")
+    return object_text(asked.chat_template_kwargs, path)

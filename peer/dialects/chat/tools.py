@@ -1,0 +1,93 @@
+"""The `tools` of a chat-completions body, and which of them the model may or must call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cortex.engine.types import Tool, ToolChoice
+
+from ..asked import Limits
+from ..custom_tools import custom_tool
+from ..decoding import check_count, object_text, refuse
+from ..sampling import unsupported
+from ..tool_names import checked_name, choose_named
+from .body import AllowedTools, ChatBody, ChatTool, ChosenTool
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTools:
+    """`custom_names` are those whose calls are told as free text."""
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice = field(default_factory=ToolChoice)
+    custom_names: frozenset[str] = frozenset()
+
+
+def read_tools(body: ChatBody, limits: Limits) -> OfferedTools:
+    """The tools that are offered to the model; none where the choice is "none".
+
+    Raises InvalidRequest or UnsupportedParameter, naming the field.
+    """
+    if body.functions:
+        unsupported("functions", "the old spelling of tools is not taken", "send tools")
+    if body.function_call not in (None, "auto", "none"):
+        refuse("function_call", "chooses a function, but there are no functions")
+    items = body.tools or []
+    check_count("tools", items, limits.max_tools)
+    tools = tuple(_read_tool(item, f"tools[{index}]") for index, item in enumerate(items))
+    choice = _read_choice(body.tool_choice, tools)
+    if choice is None:
+        return OfferedTools()
+    custom_names = frozenset(
+        item.custom.name for item in items if item.type == "custom" and item.custom
+    )
+    return OfferedTools(tools, choice, custom_names)
+
+
+def _read_tool(item: ChatTool, path: str) -> Tool:
+    if item.type == "custom":
+        if item.custom is None:
+            refuse(f"{path}.custom", "required")
+        name = checked_name(item.custom.name, f"{path}.custom.name")
+        return custom_tool(name, item.custom.description or "")
+    if item.type != "function":
+        refuse(f"{path}.type", "must be function or custom")
+    function = item.function
+    if function is None:
+        refuse(f"{path}.function", "required")
+    return Tool(
+        checked_name(function.name, f"{path}.function.name"),
+        function.description or "",
+        object_text(function.parameters, f"{path}.function.parameters"),
+        is_strict=bool(function.strict),
+    )
+
+
+def _read_choice(choice: str | ChosenTool | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    """None where nothing may be called."""
+    if choice in (None, "auto", "none"):
+        return None if choice == "none" or not tools else ToolChoice()
+    if not tools:
+        refuse("tool_choice", "chooses a tool, but there are no tools")
+    if choice == "required":
+        return ToolChoice("required")
+    if isinstance(choice, ChosenTool):
+        if choice.allowed_tools is not None:
+            return _allowed(choice.allowed_tools, tools)
+        named = choice.function or choice.custom
+        if named is not None:
+            return choose_named(tools, [named.name], "tool_choice", must=True)
+    refuse("tool_choice", "must be auto, none, required or an object that names a tool")
+
+
+def _allowed(allowed: AllowedTools, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    path = "tool_choice.allowed_tools.tools"
+    names: list[str] = []
+    for index, item in enumerate(allowed.tools):
+        named = item.function or item.custom
+        if named is None:
+            refuse(f"{path}[{index}]", "must name a function")
+        names.append(named.name)
+    if not names:
+        refuse(path, "must not be empty")
+    return choose_named(tools, names, path, must=allowed.mode == "required")

@@ -1,0 +1,112 @@
+"""The plain completions dialect, inwards: a body becomes one ChatRequest for each of its prompts.
+
+No chat template is applied. Text is encoded as plain text, in which control tokens cannot be
+spelt; who wants those sends token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from cortex.engine.types import ChatRequest
+
+from .. import sampling
+from ..asked import Answer, Arrival
+from ..decoding import read_body, refuse
+from ..prompts import read_raw_prompts
+from .body import CompletionBody
+from .reply import CompletionHead, CompletionTeller, render_reply
+
+# What the dialect gives where nothing is asked for.
+_DEFAULT_MAX_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCompletion:
+    """One request a prompt, each with as many choices, and how the answers are to be told."""
+
+    requests: Sequence[ChatRequest]
+    head: CompletionHead
+    is_streamed: bool
+
+    @property
+    def model(self) -> str:
+        return self.head.model
+
+    @property
+    def tells_tokens(self) -> bool:
+        return self.head.wants_token_ids or self.requests[0].top_logprobs is not None
+
+    def teller(self) -> CompletionTeller:
+        return CompletionTeller(self.head, self.requests[0].num_choices)
+
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        return render_reply(self.head, answers, self.requests[0].num_choices)
+
+
+def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
+    """A whole body.
+
+    Raises CortexErrors only, each naming its field, whatever the bytes.
+    """
+    asked = read_body(body, CompletionBody)
+    if not asked.model:
+        refuse("model", "required: the id of a model", "GET /v1/models lists them")
+    num_choices = sampling.read_num_choices(asked, arrival)
+    _refuse_what_is_not_built(asked, num_choices)
+    most = arrival.limits.max_choices
+    prompts = read_raw_prompts(asked.prompt, "prompt", most)
+    if len(prompts) * num_choices > most:
+        refuse(
+            "prompt",
+            f"{len(prompts)} prompts with {num_choices} choices each are more than {most} answers",
+            "send several requests",
+        )
+    max_tokens = sampling.read_max_tokens("max_tokens", asked.max_tokens)
+    request = ChatRequest(
+        model=asked.model,
+        messages=(),
+        seed=0,
+        now_s=arrival.now_s,
+        sampling=sampling.read_sampling(asked),
+        max_tokens=_DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+        stop=sampling.read_stop(asked),
+        routing_key=sampling.read_routing_key(asked, arrival),
+        num_choices=num_choices,
+        logit_bias=sampling.read_logit_bias(asked),
+        top_logprobs=asked.logprobs,
+        ignore_eos=bool(asked.ignore_eos),
+        min_tokens=asked.min_tokens or 0,
+        priority=asked.priority or 0,
+    )
+    requests = tuple(
+        # Each prompt draws for itself where no seed was asked for.
+        replace(
+            request, raw=prompt, seed=sampling.read_seed(asked.seed, arrival.random_seed + index)
+        )
+        for index, prompt in enumerate(prompts.values())
+    )
+    head = CompletionHead(
+        f"cmpl-{arrival.id_hex}",
+        arrival.now_s,
+        asked.model,
+        asked.wants_usage,
+        bool(asked.return_token_ids),
+    )
+    return AskedCompletion(requests, head, bool(asked.stream))
+
+
+def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
+    if asked.echo:
+        sampling.unsupported(
+            "echo", "the prompt is not given back", "put it before the answer yourself"
+        )
+    if asked.suffix:
+        sampling.unsupported("suffix", "no model here fills in the middle", "leave suffix out")
+    if asked.best_of is not None and asked.best_of != num_choices:
+        sampling.unsupported(
+            "best_of", f"must equal n, which is {num_choices}", "leave best_of out"
+        )

@@ -1,0 +1,23 @@
+"""The body of POST /v1/embeddings, as far as anything in it has an effect."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY
+
+from ..prompts import PromptField
+
+
+class EmbeddingsBody(msgspec.Struct, kw_only=True):
+    """Texts to be made vectors of. Fields that are not listed are ignored."""
+
+    model: str
+    input: PromptField
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    priority: Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)] | None = None
+    user: Any = None

@@ -1,0 +1,85 @@
+"""Errors in the words of the two families of clients. Pure.
+
+Which error is which status is not known here: `peer/api/errors.py` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# Overload has a status of its own in the messages dialect, and types go by status.
+_MESSAGES_OVERLOAD = 529
+_MESSAGES_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    _MESSAGES_OVERLOAD: "overloaded_error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldError:
+    """An error as clients are told it; `type` is that of the OpenAI dialects.
+
+    `message` ends with the hint, since most clients show nothing else; ours takes it off again.
+    `model_id` is the model asked for, and `suggestion` a better one.
+    """
+
+    status: int
+    type: str
+    code: str
+    message: str
+    hint: str = ""
+    param: str | None = None
+    model_id: str | None = None
+    suggestion: str | None = None
+    required_bytes: int | None = None
+    available_bytes: int | None = None
+    retry_after_s: int | None = None
+    may_retry: bool = True
+
+
+def openai_envelope(error: ToldError) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code,
+    }
+    return {"error": plain | _extras(error)}
+
+
+def messages_status(error: ToldError) -> int:
+    return _MESSAGES_OVERLOAD if error.status == 503 else error.status
+
+
+def messages_envelope(error: ToldError, request_id: str) -> dict[str, Any]:
+    status = messages_status(error)
+    default = "invalid_request_error" if status < 500 else "api_error"
+    details: dict[str, Any] = {"error_code": error.code} | _extras(error)
+    if error.param is not None:
+        details["param"] = error.param
+    told: dict[str, Any] = {
+        "type": _MESSAGES_TYPES.get(status, default),
+        "message": error.message,
+        "details": details,
+    }
+    return {"type": "error", "error": told, "request_id": request_id}
+
+
+def _extras(error: ToldError) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    if error.hint:
+        extras["hint"] = error.hint
+    if error.model_id is not None:
+        extras["model_id"] = error.model_id
+        extras["suggestion"] = error.suggestion
+    if error.required_bytes is not None:
+        extras["required_bytes"] = error.required_bytes
+        extras["available_bytes"] = error.available_bytes
+    return extras

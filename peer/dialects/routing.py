@@ -1,0 +1,48 @@
+"""Which conversation a request belongs to: a hint for placing it where its prefix lies.
+
+Never a reason to refuse a request, and no secret; it is hashed before it is logged anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+_MAX_CHARS = 256
+_HEADERS = (
+    "x-session-affinity",
+    "x-session-id",
+    "session-id",
+    "session_id",
+    "thread-id",
+    "x-claude-code-session-id",
+)
+
+
+class _UserId(msgspec.Struct):
+    session_id: str = ""
+
+
+def header_key(headers: Mapping[str, str]) -> str:
+    return first_key(*(headers.get(name) for name in _HEADERS))
+
+
+def first_key(*candidates: object) -> str:
+    """The first that is a string and not empty."""
+    for value in candidates:
+        if isinstance(value, str) and value:
+            return value[:_MAX_CHARS]
+    return ""
+
+
+def session_in(user_id: object) -> str:
+    """A user id may be JSON text that holds the session's."""
+    if not isinstance(user_id, str):
+        return ""
+    if not user_id.startswith("{"):
+        return user_id
+    try:
+        return msgspec.json.decode(user_id, type=_UserId).session_id or user_id
+    except (ValueError, RecursionError):
+        return user_id

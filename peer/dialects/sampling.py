@@ -1,0 +1,126 @@
+"""What the OpenAI bodies, chat and plain completions, ask of the decoder alike.
+
+How many tokens, how they are drawn, what ends them, and what is told of each. How the prompt is
+given is not known here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+from msgspec import Meta
+
+from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY, SamplingWish
+
+from ..errors import UnsupportedParameter
+from .asked import Arrival
+from .decoding import refuse
+from .routing import first_key
+
+_MAX_BIAS = 100.0
+# More digits than any token id has.
+_MAX_ID_DIGITS = 9
+# Larger wishes mean "as much as the context leaves" all the same.
+_MAX_TOKENS = 2**31 - 1
+_SEED_BITS = 63
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-_MAX_BIAS, le=_MAX_BIAS)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+# Whole numbers, however they are written.
+TokenCount = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1)]
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class DecoderFields(msgspec.Struct, kw_only=True):
+    """The fields that chat and plain completions share."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: TokenCount | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
+    top_p: Probability | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0: off.")] | None = None
+    min_p: Probability | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] | None = None
+    seed: Seed | None = None
+    stop: str | list[str] | None = None
+    n: Annotated[int, Meta(ge=1)] | None = None
+    logit_bias: dict[str, Bias | None] | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=_MAX_TOKENS)] | None = None
+    priority: Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)] | None = None
+    return_token_ids: bool | None = None
+    # Hints of which conversation this is: nothing in them is a reason to refuse.
+    prompt_cache_key: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with its cost; without a stream the option means nothing."""
+        options = self.stream_options
+        return bool(self.stream and options is not None and options.include_usage)
+
+
+def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
+    raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
+
+
+def read_sampling(body: DecoderFields) -> SamplingWish:
+    return SamplingWish(
+        temperature=body.temperature,
+        # Elsewhere -1 is a common spelling of "off", which here is 0.
+        top_k=None if body.top_k is None else max(body.top_k, 0),
+        top_p=body.top_p,
+        min_p=body.min_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        repetition_penalty=body.repetition_penalty,
+    )
+
+
+def read_seed(seed: int | None, random_seed: int) -> int:
+    return (random_seed if seed is None else seed) % 2**_SEED_BITS
+
+
+def read_max_tokens(name: str, value: int | float | None) -> int | None:
+    if value is None:
+        return None
+    if value != int(value):
+        refuse(name, "must be a whole number")
+    return min(int(value), _MAX_TOKENS)
+
+
+def read_stop(body: DecoderFields) -> tuple[str, ...]:
+    stops = [body.stop] if isinstance(body.stop, str) else (body.stop or [])
+    return tuple(stop for stop in stops if stop)
+
+
+def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:
+    most = arrival.limits.max_choices
+    if body.n is not None and body.n > most:
+        refuse("n", f"must be at most {most}")
+    return body.n or 1
+
+
+def read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:
+    """Token ids, which JSON spells as strings, with what is added to their scores."""
+    read: dict[int, float] = {}
+    for name, bias in (body.logit_bias or {}).items():
+        if not (name.isascii() and name.isdigit() and len(name) <= _MAX_ID_DIGITS):
+            refuse("logit_bias", f"{name[:20]!r} is no token id", "its keys are ids, as strings")
+        if bias is not None:
+            read[int(name)] = bias
+    return tuple(read.items())
+
+
+def read_routing_key(body: DecoderFields, arrival: Arrival) -> str:
+    return first_key(body.prompt_cache_key, arrival.routing_key, body.user, body.safety_identifier)

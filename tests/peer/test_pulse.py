@@ -1,0 +1,78 @@
+"""The heartbeat of a streamed reply, on a response that only notes what is written."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cortex.peer.api.pulse import Pulse
+
+DEADLINE_S = 30
+
+
+class Response:
+    """A reader that may stop reading."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.was_written = asyncio.Event()
+        self.was_aborted = asyncio.Event()
+        self.is_stuck = False
+
+    async def write(self, chunk: bytes) -> None:
+        self.written.append(chunk)
+        self.was_written.set()
+        if self.is_stuck:
+            await self.was_aborted.wait()
+            raise ConnectionResetError("aborted")
+
+    def abort(self) -> None:
+        self.was_aborted.set()
+
+
+def pulse_of(response: Any, *, stall_s: float = 60.0, quiet_s: float = 60.0) -> Pulse:
+    request: Any = SimpleNamespace(transport=response)
+    return Pulse(request, response, lambda: b"beat", stall_s, quiet_s)
+
+
+async def test_a_silence_is_filled_again_and_again():
+    response = Response()
+    async with asyncio.timeout(DEADLINE_S):
+        with pulse_of(response, quiet_s=0.001) as pulse:
+            await pulse.write(b"said")
+            while len(response.written) < 3:
+                response.was_written.clear()
+                await response.was_written.wait()
+    assert response.written[:3] == [b"said", b"beat", b"beat"]
+
+
+async def test_who_speaks_often_enough_hears_no_heartbeat():
+    response = Response()
+    with pulse_of(response) as pulse:
+        for _ in range(5):
+            await pulse.write(b"said")
+            await asyncio.sleep(0)
+        await pulse.write(b"")
+    assert response.written == [b"said"] * 5
+
+
+async def test_a_reader_who_stops_reading_counts_as_gone():
+    response = Response()
+    response.is_stuck = True
+    async with asyncio.timeout(DEADLINE_S):
+        with pulse_of(response, stall_s=0.01) as pulse, pytest.raises(ConnectionResetError):
+            await pulse.write(b"stuck")
+    assert response.written == [b"stuck"]
+
+
+async def test_nothing_is_said_after_the_end():
+    response = Response()
+    with pulse_of(response, quiet_s=0.001):
+        pass
+    late = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.02, late.set)
+    await late.wait()
+    assert response.written == []
