@@ -1,4 +1,4 @@
-"""The files that are made from the command table: completions and the command reference.
+"""The files that are made from the command table and the API's: completions and references.
 
 `python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
 names what is out of date, and exits 1.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import typer
 from typer.cli import get_docs_for_click
 
+from cortex.peer.api.openapi import openapi
+from cortex.peer.api.routes import ROUTES
+
+from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
-from .main import PROGRAM, app
+from .main import DISTRIBUTION, PROGRAM, app
 
 # Help marks lines that must not be wrapped, which is what our examples are.
 _EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
@@ -24,6 +29,7 @@ def files() -> dict[str, str]:
     """Each generated file's path below the checkout, and what it holds."""
     made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
     made["docs/commands.md"] = _reference()
+    made["docs/api-fields.md"] = api_reference(openapi(ROUTES, version(DISTRIBUTION)))
     return made
 
 

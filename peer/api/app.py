@@ -9,21 +9,23 @@ import logging
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError
 
-from ..dialects.chat.parse import parse_chat
-from ..dialects.completions.parse import parse_completion
 from ..node import Node
-from . import embeddings, health, metrics, models
-from .asking import answering
+from . import documents, metrics
 from .context import INTAKE, NODE, REQUEST_ID, identify, respond
 from .errors import from_http
 from .intake import Intake
+from .openapi import openapi
+from .routes import ROUTES
 
 logger = logging.getLogger(__name__)
+
+_DISTRIBUTION = "cortex-fleet"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,18 +40,8 @@ def make_app(node: Node) -> web.Application:
     app[INTAKE] = Intake(config.max_body_bytes, config.max_intake_bytes)
     metrics.set_up(app, node)
     app.on_response_prepare.append(_add_headers)
-    app.add_routes(
-        [
-            web.get("/", health.root),
-            web.get("/healthz", health.healthz),
-            web.get("/metrics", metrics.metrics),
-            web.get("/v1/models", models.list_models),
-            web.get("/v1/models/{id:.+}", models.show_model),
-            web.post("/v1/chat/completions", answering(parse_chat)),
-            web.post("/v1/completions", answering(parse_completion)),
-            web.post("/v1/embeddings", embeddings.embeddings),
-        ]
-    )
+    app.add_routes([route.definition() for route in ROUTES])
+    documents.set_up(app, openapi(ROUTES, version(_DISTRIBUTION)))
     return app
 
 

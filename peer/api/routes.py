@@ -1,0 +1,77 @@
+"""Which routes a peer has, in one table: of it the app is made, and the document about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_routedef import RouteDef
+
+from ..dialects.chat.body import ChatBody
+from ..dialects.chat.parse import parse_chat
+from ..dialects.completions.body import CompletionBody
+from ..dialects.completions.parse import parse_completion
+from ..dialects.embeddings.body import EmbeddingsBody
+from . import documents, embeddings, health, metrics, models
+from .asking import answering
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` may hold one {name:pattern}. Without a `summary` a route is for browsers alone."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str = ""
+    body: type[msgspec.Struct] | None = None
+    streams: bool = False
+    media_type: str = "application/json"
+
+    @property
+    def template(self) -> str:
+        """The path with the parameter's name alone."""
+        return _PARAMETER.sub(r"{\1}", self.path)
+
+    @property
+    def parameter(self) -> str | None:
+        found = _PARAMETER.search(self.path)
+        return found[1] if found else None
+
+    def definition(self) -> RouteDef:
+        return web.route(self.method, self.path, self.handler)
+
+
+ROUTES = (
+    Route("GET", "/", health.root, "Whether somebody answers here."),
+    Route("GET", "/healthz", health.healthz, "How this peer and its processes are."),
+    Route("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media_type="text/plain"),
+    Route("GET", "/openapi.json", documents.openapi_document, "This document."),
+    Route("GET", "/docs", documents.docs_page),
+    Route("GET", "/v1/models", models.list_models, "The models that can be asked."),
+    Route("GET", "/v1/models/{id:.+}", models.show_model, "One model."),
+    Route(
+        "POST",
+        "/v1/chat/completions",
+        answering(parse_chat),
+        "A chat, in the words of OpenAI's chat completions.",
+        ChatBody,
+        streams=True,
+    ),
+    Route(
+        "POST",
+        "/v1/completions",
+        answering(parse_completion),
+        "A prompt continued, without a chat template.",
+        CompletionBody,
+        streams=True,
+    ),
+    Route("POST", "/v1/embeddings", embeddings.embeddings, "Vectors of texts.", EmbeddingsBody),
+)
