@@ -18,7 +18,11 @@ from .progress import ProgressLine
 
 Form = Literal["plain", "raw", "json"]
 
-_ENDINGS = {"length": "cut at the token limit", "cancelled": "stopped"}
+_ENDINGS = {
+    "length": "cut at the token limit",
+    "context": "cut where the model's context is full",
+    "cancelled": "stopped",
+}
 
 
 @dataclass(slots=True)

@@ -26,12 +26,15 @@ from .types import (
 class AnswerText:
     """Push every token of the answer in order; nothing more once `is_stopped`.
 
+    `stop_text` is the stop string that stopped it, where one did.
+
     Stop strings are looked for in the words of the answer alone: not in its reasoning, and not in
     its calls, which also part words before them from words behind them.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt) -> None:
         self.is_stopped = False
+        self.stop_text: str | None = None
         self._tokenizer = tokenizer
         self._detokenizer = Detokenizer(tokenizer, shown=MARKS)
         self._parser = ReplyParser(prompt.reply, CallIds(prompt.sampling.seed, prompt.token_ids))
@@ -99,6 +102,7 @@ class AnswerText:
             if isinstance(delta, TextDelta):
                 scan = self._scanner.push(delta.text)
                 told += _words(scan.safe)
+                self.stop_text = scan.matched
                 self.is_stopped = scan.matched is not None
             else:
                 told += (*_words(self._scanner.flush()), delta)

@@ -227,7 +227,9 @@ class FakeService:
 def _part(generate: Generate, answer: Answer, made: Made) -> StepPart:
     usage = answer.usage() if made.finish else None
     key = (generate.request_id, generate.epoch)
-    return StepPart(*key, made.token_ids, made.deltas, made.finish, usage, made.logprobs)
+    return StepPart(
+        *key, made.token_ids, made.deltas, made.finish, usage, made.logprobs, made.stop_text
+    )
 
 
 def read_script(path: Path) -> FakeConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .answer import AnswerText
@@ -104,6 +104,7 @@ class Made:
     deltas: tuple[Delta, ...] = ()
     finish: FinishReason | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    stop_text: str | None = None
 
 
 class Answer:
@@ -131,20 +132,26 @@ class Answer:
         """The next token with what it completes, or the end."""
         text = self._text
         if text.is_stopped:
-            return Made(finish="stop")
+            return Made(finish="stop", stop_text=text.stop_text)
         if text.num_tokens >= self._prompt.max_tokens:
-            return Made(deltas=text.flush(is_cut=True), finish="length")
+            return self._end(Made(), self._prompt.limited_by)
         token_id = self._source.next()
         if token_id is None or token_id in self._prompt.stop_token_ids:
-            return Made(deltas=text.flush(is_cut=False), finish="stop")
+            return self._end(Made(), "stop")
         self._source.feed(token_id)
-        deltas = text.push(token_id)
+        made = Made((token_id,), text.push(token_id), logprobs=self._logprobs(token_id))
         if text.is_stopped:
-            return Made((token_id,), deltas, "stop", self._logprobs(token_id))
+            return replace(made, finish="stop", stop_text=text.stop_text)
         if text.num_tokens >= self._prompt.max_tokens:
-            deltas += text.flush(is_cut=True)
-            return Made((token_id,), deltas, "length", self._logprobs(token_id))
-        return Made((token_id,), deltas, logprobs=self._logprobs(token_id))
+            return self._end(made, self._prompt.limited_by)
+        return made
+
+    def _end(self, made: Made, reason: FinishReason) -> Made:
+        """A stop string may lie in what was held back."""
+        rest = self._text.flush(is_cut=reason != "stop")
+        stop_text = self._text.stop_text
+        finish = reason if stop_text is None else "stop"
+        return replace(made, deltas=(*made.deltas, *rest), finish=finish, stop_text=stop_text)
 
     def _logprobs(self, token_id: int) -> tuple[TokenLogprob, ...]:
         """Made up, the same each time: the token itself is the best, others follow by one each."""

@@ -23,7 +23,17 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     context_tokens: int
 
 
+class Count(msgspec.Struct, frozen=True, tag=True):
+    """How many tokens is the prompt of this request? Whether a context has room is not asked."""
+
+    request_id: str
+    model_dir: str
+    request: ChatRequest
+
+
 class CancelPrepare(msgspec.Struct, frozen=True, tag=True):
+    """A Prepare or a Count is not wanted any more."""
+
     request_id: str
 
 
@@ -41,7 +51,14 @@ class Prepared(msgspec.Struct, frozen=True, tag=True):
     prompt_hash: bytes
 
 
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+    prompt_tokens: int
+
+
 class PrepareFailed(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a Prepare or a Count of what can be no prompt."""
+
     request_id: str
     error: ErrorInfo
 
@@ -202,8 +219,10 @@ class Ending(msgspec.Struct, frozen=True, tag=True):
 
 Message = (
     Prepare
+    | Count
     | CancelPrepare
     | Prepared
+    | Counted
     | PrepareFailed
     | Load
     | Unload

@@ -11,14 +11,15 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from msgspec.structs import replace
 
+from .chat.rendering import render_request
 from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
 from .images import image_tokens, measure_image, prepare_image
 from .parsers.family import reply_format
-from .template import render_request
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
@@ -51,6 +52,15 @@ class BuiltPrompt:
     prompt_hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """`pictures` are unopened, their places in `token_ids` as many as each needs."""
+
+    token_ids: list[int]
+    pictures: tuple[bytes, ...]
+    reply: ReplyFormat
+
+
 def build_prompt(
     model: TextModel,
     request: ChatRequest,
@@ -62,41 +72,62 @@ def build_prompt(
     `check_wanted` is called between pieces of work; what it raises ends the work. Raises
     InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
     """
-    pictures = [p.data for m in request.messages for p in m.content if isinstance(p, ImagePart)]
-    if pictures and model.vision is None:
-        raise VisionUnsupported(
-            f"the model {request.model} takes no pictures",
-            "ask a model whose capabilities include vision, or leave the pictures out",
-            param="messages",
-        )
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
     top_logprobs = _checked_top_logprobs(request.top_logprobs)
-    if request.raw is not None:
-        token_ids, reply = _raw_ids(model, request.raw), ReplyFormat()
-    else:
-        rendered = render_request(model.template, request, model.tokenizer.escape)
-        check_wanted()
-        token_ids = model.tokenizer.encode(rendered)
-        one = not request.parallel_tool_calls
-        reply = reply_format(model.family, rendered, request.tools, takes_one_call=one)
-    if model.vision is not None:
-        token_ids = _multiply_pads(token_ids, model.vision, pictures)
-    max_tokens = _room(len(token_ids), request, context_tokens)
-    images, sizes = _open_pictures(pictures, model.vision, check_wanted)
+    encoded = _encode(model, request, check_wanted)
+    token_ids = encoded.token_ids
+    max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
+    images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted)
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=turn_boundaries(token_ids, model.tokenizer),
         images=images,
         sampling=sampling,
         max_tokens=max_tokens,
+        limited_by=limited_by,
         stop=stop,
         stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
-        reply=reply,
+        reply=encoded.reply,
     )
     return BuiltPrompt(prompt, sizes, prompt_hash(prompt))
+
+
+def count_tokens(
+    model: TextModel, request: ChatRequest, check_wanted: Callable[[], None] = lambda: None
+) -> int:
+    """How long the request's prompt is, whether or not there is room for it.
+
+    Pictures are measured by their headers. Raises as `build_prompt` does.
+    """
+    return len(_encode(model, request, check_wanted).token_ids)
+
+
+def _encode(model: TextModel, request: ChatRequest, check_wanted: Callable[[], None]) -> _Encoded:
+    if request.raw is not None:
+        return _Encoded(_raw_ids(model, request.raw), (), ReplyFormat())
+    has_pictures = any(isinstance(p, ImagePart) for m in request.messages for p in m.content)
+    if has_pictures and model.vision is None:
+        raise VisionUnsupported(
+            f"the model {request.model} takes no pictures",
+            "ask a model whose capabilities include vision, or leave the pictures out",
+            param="messages",
+        )
+    rendered = render_request(model.template, model.habits, request, model.tokenizer.escape)
+    check_wanted()
+    token_ids = model.tokenizer.encode(rendered.text)
+    reply = reply_format(
+        model.family,
+        rendered.text,
+        request.tools,
+        takes_one_call=not request.parallel_tool_calls,
+        begun=rendered.begun,
+    )
+    if model.vision is not None:
+        token_ids = _multiply_pads(token_ids, model.vision, rendered.pictures)
+    return _Encoded(token_ids, rendered.pictures, reply)
 
 
 def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
@@ -189,8 +220,10 @@ def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[byte
     return multiplied
 
 
-def _room(prompt_tokens: int, request: ChatRequest, context_tokens: int) -> int:
-    """How long the answer may become."""
+def _room(
+    prompt_tokens: int, request: ChatRequest, context_tokens: int
+) -> tuple[int, Literal["length", "context"]]:
+    """How long the answer may become, and by whose limit."""
     wanted = request.max_tokens
     if prompt_tokens > context_tokens:
         raise ContextLengthExceeded(
@@ -198,11 +231,11 @@ def _room(prompt_tokens: int, request: ChatRequest, context_tokens: int) -> int:
             "shorten the conversation, or send fewer or smaller pictures",
             param="messages" if request.raw is None else "prompt",
         )
-    if wanted is not None and wanted < 1:
-        raise InvalidRequest(f"max_tokens must be at least 1, not {wanted}", param="max_tokens")
+    if wanted is not None and wanted < 0:
+        raise InvalidRequest(f"max_tokens may not be negative: {wanted}", param="max_tokens")
     # The last token of an answer is never fed back: a full context still has room for one.
     left = max(1, context_tokens - prompt_tokens)
-    return left if wanted is None else min(wanted, left)
+    return (left, "context") if wanted is None or wanted > left else (wanted, "length")
 
 
 def _open_pictures(

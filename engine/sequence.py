@@ -16,7 +16,7 @@ from .chunks import chunk_ends, remembered_ends
 from .messages import Generate
 from .models.base import ModelShape
 from .positions import RopePositions, rope_positions
-from .types import Prompt
+from .types import FinishReason, Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +90,12 @@ class Sequence:
     @property
     def num_answered(self) -> int:
         return len(self.tokens) - self.num_prompt
+
+    @property
+    def limited_by(self) -> FinishReason:
+        """How its answer ends when it has `max_tokens`: memory may be what bounds it."""
+        is_asked = self.max_tokens == self.prompt.max_tokens
+        return self.prompt.limited_by if is_asked else "context"
 
     @property
     def is_prefilled(self) -> bool:

@@ -199,7 +199,7 @@ class ModelService:
     def _draw(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         """The next token of each; who has all its tokens already gets none."""
         events = [
-            self._finish(sequence, None, "length")
+            self._finish(sequence, None, sequence.limited_by)
             for sequence in logits
             if sequence.num_answered >= sequence.max_tokens
         ]
@@ -225,7 +225,7 @@ class ModelService:
             return self._finish(sequence, None, "stop")
         sequence.append(chosen.token_id)
         if sequence.num_answered == sequence.max_tokens:
-            return self._finish(sequence, chosen.token_id, "length", chosen.scores)
+            return self._finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
         return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores)
 
     def _places(self, now_s: float) -> list[DeviceEvent]:

@@ -2,30 +2,32 @@
 
 Templates come with the weights and are run in jinja's sandbox, with the filters and functions that
 published templates rely on. The clock is the request's, so that a prompt is the same wherever it is
-made. Knows nothing of tokens; what clients wrote passes through the `escape` it is given.
+made. Knows nothing of tokens, of requests, or of who wrote what it renders.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import jinja2
+from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import InvalidRequest, ModelInvalid
 from .model_files import read_json_object
-from .types import ChatRequest, ImagePart, Message, TextPart, Tool, ToolCall
 
-Escape = Callable[[str], str]
 _OURS = frozenset({"messages", "tools", "strftime_now", "raise_exception"})
 
 
 class ChatTemplate:
-    """A compiled template. `variables` are the names it may use besides the request's."""
+    """A compiled template. `variables` are the names it may use besides the request's.
+
+    `names` are all that it looks up when it is rendered.
+    """
 
     def __init__(self, source: str, variables: Mapping[str, str], origin: str) -> None:
         """Compile.
@@ -40,6 +42,7 @@ class ChatTemplate:
         self._variables = dict(variables)
         try:
             self._template = environment.from_string(source)
+            self.names = frozenset(meta.find_undeclared_variables(environment.parse(source)))
         except (jinja2.TemplateError, RecursionError) as error:
             raise ModelInvalid(f"{origin}: not a chat template: {error}") from error
 
@@ -97,80 +100,6 @@ def read_template(model_dir: Path) -> ChatTemplate:
             "it needs a chat_template.jinja, or chat_template in tokenizer_config.json",
         )
     return ChatTemplate(source, variables, str(config_path))
-
-
-def render_request(template: ChatTemplate, request: ChatRequest, escape: Escape) -> str:
-    """A chat request as the model reads it, everything the client wrote escaped.
-
-    Raises InvalidRequest.
-    """
-    try:
-        return template.render(
-            [_message(m, escape) for m in request.messages],
-            tools=[_tool(t, escape) for t in request.tools],
-            now_s=request.now_s,
-            options=_escaped_object(request.template_kwargs, "chat_template_kwargs", escape),
-        )
-    except RecursionError as error:
-        raise InvalidRequest("the request's JSON is nested too deeply") from error
-
-
-def _message(message: Message, escape: Escape) -> dict[str, Any]:
-    plain: dict[str, Any] = {"role": message.role, "content": _content(message.content, escape)}
-    if message.reasoning:
-        plain["reasoning_content"] = escape(message.reasoning)
-    if message.tool_calls:
-        plain["tool_calls"] = [_tool_call(c, escape) for c in message.tool_calls]
-    if message.tool_call_id:
-        plain["tool_call_id"] = escape(message.tool_call_id)
-    return plain
-
-
-def _content(parts: Sequence[TextPart | ImagePart], escape: Escape) -> str | list[dict[str, str]]:
-    """One string where there is only text: older templates take nothing else."""
-    if all(isinstance(part, TextPart) for part in parts):
-        return escape("".join(cast(TextPart, part).text for part in parts))
-    return [
-        {"type": "text", "text": escape(part.text)}
-        if isinstance(part, TextPart)
-        else {"type": "image"}
-        for part in parts
-    ]
-
-
-def _tool_call(call: ToolCall, escape: Escape) -> dict[str, Any]:
-    arguments = _escaped_object(call.arguments, "messages", escape)
-    function = {"name": escape(call.name), "arguments": arguments}
-    return {"id": escape(call.id), "type": "function", "function": function}
-
-
-def _tool(tool: Tool, escape: Escape) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": escape(tool.name)}
-    if tool.description:
-        function["description"] = escape(tool.description)
-    function["parameters"] = _escaped_object(tool.parameters, "tools", escape)
-    return {"type": "function", "function": function}
-
-
-def _escaped_object(text: str, param: str, escape: Escape) -> dict[str, Any]:
-    try:
-        value: Any = json.loads(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{param}: not the JSON text of an object", param=param) from error
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{param}: expected the JSON text of an object", param=param)
-    return cast(dict[str, Any], _escaped(value, escape))
-
-
-def _escaped(value: Any, escape: Escape) -> Any:
-    if isinstance(value, str):
-        return escape(value)
-    if isinstance(value, list):
-        return [_escaped(item, escape) for item in cast(list[Any], value)]
-    if isinstance(value, dict):
-        items = cast(dict[str, Any], value).items()
-        return {escape(key): _escaped(item, escape) for key, item in items}
-    return value
 
 
 def _default_template(value: Any) -> str | None:

@@ -1,6 +1,7 @@
 """The text process: `python -m cortex.engine.text --fd N`.
 
-Answers each Prepare with the prompt or the reason why there is none. Hostile bytes are opened here
+Answers each Prepare with the prompt, and each Count with its length, or the reason why there is
+none. Hostile bytes are opened here
 and nowhere else, so that a decoder's crash costs one request. The work runs on two threads: the
 main one goes on saying Alive and can call work off.
 """
@@ -11,15 +12,25 @@ import argparse
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .child import Send, log_unexpected, run_child
 from .errors import CortexError, InternalError, to_info
 from .frames import pack_value
-from .messages import Alive, CancelPrepare, Message, Prepare, Prepared, PrepareFailed
-from .prompt import build_prompt
-from .text_model import TextModels
+from .messages import (
+    Alive,
+    CancelPrepare,
+    Count,
+    Counted,
+    Message,
+    Prepare,
+    Prepared,
+    PrepareFailed,
+)
+from .prompt import build_prompt, count_tokens
+from .text_model import TextModel, TextModels
 from .vector_prompt import build_vector_prompt
 
 _THREADS = 2
@@ -43,7 +54,7 @@ class TextService:
 
     async def handle(self, message: Message) -> None:
         match message:
-            case Prepare():
+            case Prepare() | Count():
                 called_off = threading.Event()
                 self._called_off[message.request_id] = called_off
                 self._pool.submit(self._work, message, called_off)
@@ -64,9 +75,19 @@ class TextService:
             called_off.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, message: Prepare, called_off: threading.Event) -> None:
+    def _work(self, message: Prepare | Count, called_off: threading.Event) -> None:
+        def check_wanted() -> None:
+            if called_off.is_set():
+                raise _NotWantedError
+
         try:
-            self._send(self._prepare(message, called_off))
+            check_wanted()
+            model = self._models.get(Path(message.model_dir))
+            if isinstance(message, Count):
+                num_tokens = count_tokens(model, message.request, check_wanted)
+                self._send(Counted(message.request_id, num_tokens))
+            else:
+                self._send(_prepared(model, message, check_wanted))
         except _NotWantedError:
             _log.debug("prepare called off request=%s", message.request_id)
         except Exception as error:
@@ -78,26 +99,21 @@ class TextService:
             if self._called_off.get(message.request_id) is called_off:
                 del self._called_off[message.request_id]
 
-    def _prepare(self, message: Prepare, called_off: threading.Event) -> Prepared:
-        def check_wanted() -> None:
-            if called_off.is_set():
-                raise _NotWantedError
 
-        check_wanted()
-        model = self._models.get(Path(message.model_dir))
-        request, context_tokens = message.request, message.context_tokens
-        if request.vector is not None:
-            built = build_vector_prompt(model, request, request.vector, context_tokens)
-        else:
-            built = build_prompt(model, request, context_tokens, check_wanted)
-        return Prepared(
-            request_id=message.request_id,
-            prompt=pack_value(built.prompt),
-            prompt_tokens=len(built.prompt.token_ids),
-            images=built.images,
-            max_tokens=built.prompt.max_tokens,
-            prompt_hash=built.prompt_hash,
-        )
+def _prepared(model: TextModel, message: Prepare, check_wanted: Callable[[], None]) -> Prepared:
+    request, context_tokens = message.request, message.context_tokens
+    if request.vector is not None:
+        built = build_vector_prompt(model, request, request.vector, context_tokens)
+    else:
+        built = build_prompt(model, request, context_tokens, check_wanted)
+    return Prepared(
+        request_id=message.request_id,
+        prompt=pack_value(built.prompt),
+        prompt_tokens=len(built.prompt.token_ids),
+        images=built.images,
+        max_tokens=built.prompt.max_tokens,
+        prompt_hash=built.prompt_hash,
+    )
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from .chat.habits import TemplateHabits, find_habits
 from .errors import ModelInvalid
 from .generation import GenerationDefaults, read_generation_defaults
 from .model_files import read_json_object
@@ -50,6 +51,7 @@ class Vision:
 class TextModel:
     tokenizer: Tokenizer
     template: ChatTemplate
+    habits: TemplateHabits
     defaults: GenerationDefaults
     family: ReplyFamily
     vision: Vision | None
@@ -67,6 +69,7 @@ def load_text_model(model_dir: Path) -> TextModel:
     return TextModel(
         tokenizer=tokenizer,
         template=template,
+        habits=find_habits(template),
         defaults=read_generation_defaults(model_dir, config),
         family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),

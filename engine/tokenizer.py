@@ -21,7 +21,7 @@ from __future__ import annotations
 import codecs
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
@@ -35,8 +35,12 @@ from .pieces import PieceMemo
 _ESCAPE = "\U0010fffd"
 _NOTHING = _ESCAPE + "-"
 _ITSELF = _ESCAPE + "+"
+# A mark that no escaped text holds, for whoever has to find a place again after rendering.
+CUT = _ESCAPE + "."
 # Of every tokenizer: about a million tokens of earlier turns.
 _MEMO_BYTES = 16 * 1024 * 1024
+
+Escape = Callable[[str], str]
 
 
 class Tokenizer:

@@ -269,8 +269,8 @@ class Prompt(msgspec.Struct, frozen=True):
     `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`).
     `stop_token_ids` end the answer and are not part of it; there are none where the answer is to
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
-    to what the context leaves. With `pooling` the prompt is read for its vector and has no answer:
-    `max_tokens` is 0.
+    to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
+    prompt that is read and not answered. With `pooling` it is read for its vector.
     """
 
     token_ids: tuple[int, ...]
@@ -280,6 +280,7 @@ class Prompt(msgspec.Struct, frozen=True):
     max_tokens: int
     stop: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
+    limited_by: Literal["length", "context"] = "length"
     min_tokens: int = 0
     top_logprobs: int | None = None
     reply: ReplyFormat = ReplyFormat()

@@ -147,12 +147,15 @@ class Worker:
             self._device_loop.submit(Cancel(*key))
         elif finish is not None:
             deltas += answer.flush(is_cut=finish != "stop")
+            if answer.stop_text is not None and finish != "cancelled":
+                finish = "stop"
         if finish is not None:
             del self._answers[key]
         usage = None
         if finish is not None:
             usage = replace(answer.usage, cached_tokens=event.num_cached)
-        yield StepPart(*key, token_ids, deltas, finish, usage, logprobs)
+        stop_text = answer.stop_text if finish == "stop" else None
+        yield StepPart(*key, token_ids, deltas, finish, usage, logprobs, stop_text)
 
 
 def main() -> None:

@@ -65,6 +65,8 @@ class PeerConfig:
     port: int | None = None
     context_limit_tokens: int = 32_768
     max_live_requests: int = 64
+    # Questions for the length of a prompt: short work, of which one client asks much at once.
+    max_live_counts: int = 256
     # So many texts of one call for vectors are under way at a time, each as a request.
     vector_lanes: int = 8
     max_body_bytes: int = 64 * 1024 * 1024

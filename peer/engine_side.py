@@ -192,7 +192,8 @@ class EngineSide:
             attempt.mailbox.put_piece(piece)
         if part.finish is not None:
             usage = part.usage or Usage(0, 0)
-            attempt.mailbox.end(Finished(part.finish, usage, attempt.choice))
+            ending = Finished(part.finish, usage, attempt.choice, part.stop_text)
+            attempt.mailbox.end(ending)
             self._end(attempt)
 
     def _attempt_of(self, request_id: str, epoch: int) -> Attempt | None:

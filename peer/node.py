@@ -56,6 +56,7 @@ class Node:
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(config.max_live_requests, config.max_prepared_bytes)
+        self._counting = Admission(config.max_live_counts, max_bytes=0)
 
     async def __aenter__(self) -> Self:
         self._catalogue = await asyncio.to_thread(scan, self.config)
@@ -140,6 +141,17 @@ class Node:
                     assert not isinstance(event, Vector)
                     yield event
 
+    async def count(self, request: ChatRequest) -> int:
+        """How many tokens the request's prompt has, pictures included.
+
+        It needs no weights and waits for no engine, and is never refused because requests fill
+        this peer. Raises as `chat` does before it accepts, but not for the length.
+        """
+        with self._counting.admitted(1):
+            model = await self._find(request.model)
+            self._check_vision(model, request)
+            return await self._text.count(secrets.token_hex(8), model, request)
+
     @asynccontextmanager
     async def vectors(self, requests: Sequence[ChatRequest]) -> AsyncGenerator[list[Vector]]:
         """The vectors of all requests of one call, in their order, while the block lasts.
@@ -160,7 +172,7 @@ class Node:
 
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""
-        await self._admission.drained()
+        await asyncio.gather(self._admission.drained(), self._counting.drained())
 
     async def _vector(self, request: ChatRequest) -> Vector:
         async with aclosing(self._serve(request)) as events:

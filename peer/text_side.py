@@ -13,7 +13,15 @@ import logging
 
 from cortex.engine.errors import CortexError
 from cortex.engine.frames import pack_message
-from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
+from cortex.engine.messages import (
+    CancelPrepare,
+    Count,
+    Counted,
+    Message,
+    Prepare,
+    Prepared,
+    PrepareFailed,
+)
 from cortex.engine.types import ChatRequest, ImagePart, RawText, RawTokens
 
 from .children import ChildEnd, ChildSlot, ChildSpec
@@ -25,7 +33,8 @@ from .types import ModelInfo
 
 logger = logging.getLogger(__name__)
 
-_Outcome = Prepared | CortexError | ChildEnd
+_Told = Prepared | Counted
+_Outcome = _Told | CortexError | ChildEnd
 
 
 class TextSide:
@@ -41,7 +50,22 @@ class TextSide:
         or AttemptsExhausted where it dies of the request.
         """
         message = Prepare(request_id, str(model.dir), request, model.context_length)
-        frame = await off_loop(size_bytes(request), functools.partial(pack_message, message))
+        prepared = await self._answer(message)
+        assert isinstance(prepared, Prepared)
+        return prepared
+
+    async def count(self, request_id: str, model: ModelInfo, request: ChatRequest) -> int:
+        """How many tokens the request's prompt has. Leaving the wait cancels the work.
+
+        Raises as `prepare` does, but for what only the model's context or open pictures show.
+        """
+        counted = await self._answer(Count(request_id, str(model.dir), request))
+        assert isinstance(counted, Counted)
+        return counted.prompt_tokens
+
+    async def _answer(self, message: Prepare | Count) -> _Told:
+        request_id, weight_bytes = message.request_id, size_bytes(message.request)
+        frame = await off_loop(weight_bytes, functools.partial(pack_message, message))
         outcome = await self._try(request_id, frame, alone=False)
         if isinstance(outcome, ChildEnd) and outcome.may_return:
             logger.warning("prompt is made again request=%s", request_id)
@@ -74,7 +98,7 @@ class TextSide:
                 self.slot.post(CancelPrepare(request_id))
 
     def _hear(self, message: Message) -> None:
-        if isinstance(message, Prepared):
+        if isinstance(message, Prepared | Counted):
             self._settle(message.request_id, message)
         elif isinstance(message, PrepareFailed):
             self._settle(message.request_id, from_info(message.error))

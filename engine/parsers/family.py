@@ -54,22 +54,34 @@ def find_family(template: ChatTemplate) -> ReplyFamily:
 
 
 def reply_format(
-    family: ReplyFamily, rendered: str, tools: Iterable[Tool], *, takes_one_call: bool
+    family: ReplyFamily,
+    rendered: str,
+    tools: Iterable[Tool],
+    *,
+    takes_one_call: bool,
+    begun: str = "",
 ) -> ReplyFormat:
-    """How the answer to a rendered prompt is to be read.
-
-    Many templates open the think block themselves, or close it at once where no thinking is wanted.
-    """
-    end = rendered.rstrip(_SPACE)
-    reasoning: Literal["none", "may_open", "open"] = "may_open" if family.thinks else "none"
-    if end.endswith(THINK_END):
-        reasoning = "none"
-    elif end.endswith(THINK):
-        reasoning = "open"
+    """How the answer to a rendered prompt is to be read, which goes on behind what is `begun`."""
+    reasoning = _reasoning_in(begun) if begun else _reasoning_behind(rendered, family)
     offered = tuple(replace(tool, description="") for tool in tools)
     if not offered or family.calls == "none":
         return ReplyFormat(reasoning)
     return ReplyFormat(reasoning, family.calls, offered, takes_one_call)
+
+
+def _reasoning_in(begun: str) -> Literal["none", "open"]:
+    """Past its first words an answer thinks only where they have opened the block."""
+    return "open" if begun.rfind(THINK) > begun.rfind(THINK_END) else "none"
+
+
+def _reasoning_behind(rendered: str, family: ReplyFamily) -> Literal["none", "may_open", "open"]:
+    """Many templates open the block themselves, or close it at once where none is wanted."""
+    end = rendered.rstrip(_SPACE)
+    if end.endswith(THINK_END):
+        return "none"
+    if end.endswith(THINK):
+        return "open"
+    return "may_open" if family.thinks else "none"
 
 
 def _calls(template: ChatTemplate) -> Literal["none", "json", "xml"]:

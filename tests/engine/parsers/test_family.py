@@ -87,3 +87,14 @@ def test_calls_are_read_only_where_tools_were_offered() -> None:
     assert form(THINKS_XML, _TOOLS) == ReplyFormat("may_open", "xml", offered, True)
     assert form(THINKS_XML, ()) == ReplyFormat("may_open")
     assert form(ReplyFamily(), _TOOLS) == ReplyFormat()
+
+
+def test_an_answer_begun_by_its_client_thinks_only_where_that_opened_the_block() -> None:
+    def reasoning(begun: str) -> str:
+        return reply_format(
+            THINKS_XML, "...\n<think>\n", (), takes_one_call=False, begun=begun
+        ).reasoning
+
+    assert reasoning("It is") == "none"
+    assert reasoning("<think>It is") == "open"
+    assert reasoning("<think>It is</think>So it") == "none"

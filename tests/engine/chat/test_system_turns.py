@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cortex.engine.chat.system_turns import place_system_messages
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
-from cortex.peer.dialects.system_turns import fold_system_messages
 
 ROLES: dict[str, Role] = {
     "s": "system", "u": "user", "a": "assistant", "c": "assistant", "t": "tool",
@@ -30,6 +30,10 @@ def spelt(messages: tuple[Message, ...]) -> str:
     return "|".join(words).replace("\n\n", "+")
 
 
+def fold(messages: list[Message]) -> tuple[Message, ...]:
+    return place_system_messages(messages, takes_late_system=False)
+
+
 @pytest.mark.parametrize(
     ("sent", "folded"),
     [
@@ -43,26 +47,47 @@ def spelt(messages: tuple[Message, ...]) -> str:
         ("u:hello|c:|s:late|t:42|u:more", "u:hello|c:|t:42+late|u:more"),
         ("u:hello|c:|t:42|s:late|t:43|a:so|u:more", "u:hello|c:|t:42|t:43+late|a:so|u:more"),
         ("u:hello|c:|t:42|s:late", "u:hello|c:|t:42+late"),
+        ("u:hello|c:|s:late|t:42|s:later|t:43", "u:hello|c:|t:42|t:43+late+later"),
+        ("u:hello|c:|s:late|u:more", "u:hello|c:|u:late+more"),
         ("u:hello|a:hi|s:|u:more", "u:hello|a:hi|u:more"),
         ("a:hi|s:late", "a:hi|u:late"),
         ("s:only", "s:only"),
     ],
 )
 def test_text_of_a_system_message_goes_where_no_template_minds_it(sent: str, folded: str):
-    assert spelt(fold_system_messages(turns(sent))) == folded
-    assert fold_system_messages(turns(folded.replace("+", "\n\n"))) == tuple(
-        turns(folded.replace("+", "\n\n"))
-    )
+    assert spelt(fold(turns(sent))) == folded
+    assert fold(turns(folded.replace("+", "\n\n"))) == tuple(turns(folded.replace("+", "\n\n")))
+
+
+@pytest.mark.parametrize(
+    ("sent", "placed"),
+    [
+        ("s:one|s:two|u:hello", "s:one+two|u:hello"),
+        ("u:hello|s:late|s:later|a:hi", "u:hello|s:late|s:later|a:hi"),
+        ("u:hello|a:hi|s:late", "u:hello|a:hi|s:late"),
+        ("u:hello|s:|a:hi|s:", "u:hello|a:hi"),
+        (
+            "u:hello|c:|s:late|t:42|s:later|t:43|u:more",
+            "u:hello|c:|t:42|t:43|s:late|s:later|u:more",
+        ),
+        ("u:hello|c:|s:late|t:42", "u:hello|c:|t:42|s:late"),
+        ("s:only", "s:only"),
+    ],
+)
+def test_where_a_template_takes_it_a_late_one_parts_only_calls_from_results_no_more(
+    sent: str, placed: str
+):
+    assert spelt(place_system_messages(turns(sent), takes_late_system=True)) == placed
 
 
 def test_pictures_of_the_turn_that_takes_it_stay_where_they_are():
     picture = ImagePart(b"png")
     late = turns("s:late")[0]
-    after = fold_system_messages([Message("user", (TextPart("see"), picture)), late])
+    after = fold([Message("user", (TextPart("see"), picture)), late])
     assert after[0].content == (TextPart("see"), picture, TextPart("\n\nlate"))
-    before = fold_system_messages([*turns("u:hello|a:hi"), late, Message("user", (picture,))])
+    before = fold([*turns("u:hello|a:hi"), late, Message("user", (picture,))])
     assert before[2].content == (TextPart("late\n\n"), picture)
 
 
 def test_no_messages_stay_none():
-    assert fold_system_messages([]) == ()
+    assert fold([]) == ()
