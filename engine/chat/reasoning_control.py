@@ -60,7 +60,9 @@ class ReasoningControls:
 
 
 def find_controls(template: ChatTemplate) -> ReasoningControls:
-    switch = next((name for name in _SWITCHES if _tells_apart(template, name, True, False)), None)
+    switch: Switch | None = next(
+        (name for name in _SWITCHES if _tells_apart(template, name, True, False)), None
+    )
     on = {} if switch is None else {switch: True}
     return ReasoningControls(
         switch=switch,

@@ -172,3 +172,11 @@ def test_deltas_survive_the_socket() -> None:
     deltas, _ = say(prompt(), _ANSWER)
     step = Step((StepPart("r", 1, (1, 2), tuple(deltas)),))
     assert unpack_message(pack_message(step)[4:]) == step
+
+
+def test_a_stop_string_that_ended_it_is_named() -> None:
+    assert say(prompt("never", "look"), _ANSWER)[1].stop_text == "look"
+    assert say(prompt("never"), _ANSWER)[1].stop_text is None
+    one_call = prompt("never", form=replace(_FORM, takes_one_call=True))
+    _, answer = say(one_call, _ANSWER)
+    assert (answer.is_stopped, answer.stop_text) == (True, None)

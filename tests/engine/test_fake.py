@@ -158,7 +158,24 @@ def test_pieces_never_hold_part_of_a_character() -> None:
 def test_stop_string_ends_the_answer_and_is_not_shown() -> None:
     made = play(scripted(ask("a", stop=("Antwort",))))
     assert text_of(made) == "Erste "
-    assert made[-1].finish == "stop"
+    assert (made[-1].finish, made[-1].stop_text) == ("stop", "Antwort")
+
+
+def test_stop_string_in_what_was_held_back_ends_the_answer_too() -> None:
+    cut = len(_REPLIES[0].encode()) - 2  # in the middle of a character
+    made = play(scripted(ask("a", max_tokens=cut, stop=("\ufffd",))))
+    assert (made[-1].finish, made[-1].stop_text) == ("stop", "\ufffd")
+
+
+def test_answer_says_by_whose_limit_it_ended() -> None:
+    prompt = replace(ask("a", max_tokens=2), limited_by="context")
+    for made in (play(hashed(prompt)), play(hashed(prompt, ids_of(play(hashed(prompt)))))):
+        assert (made[-1].finish, made[-1].stop_text) == ("context", None)
+
+
+def test_no_token_is_an_answer_where_none_is_asked_for() -> None:
+    [made] = play(hashed(ask("a", max_tokens=0)))
+    assert (made.token_ids, made.deltas, made.finish) == ((), (), "length")
 
 
 def test_character_cut_by_the_length_is_shown_as_broken() -> None:

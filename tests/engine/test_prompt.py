@@ -21,7 +21,7 @@ from cortex.engine.errors import (
     VisionUnsupported,
 )
 from cortex.engine.generation import choice_sampling, read_generation_defaults, resolve_sampling
-from cortex.engine.prompt import build_prompt
+from cortex.engine.prompt import build_prompt, count_tokens
 from cortex.engine.text_model import TextModel, TextModels, load_text_model
 from cortex.engine.types import (
     ChatRequest,
@@ -32,6 +32,7 @@ from cortex.engine.types import (
     Sampling,
     SamplingWish,
     TextPart,
+    Tool,
     ToolCall,
 )
 
@@ -176,12 +177,78 @@ def test_answer_length_is_lowered_to_what_the_context_leaves() -> None:
     for wanted, allowed in ((None, 100 - num_tokens), (5, 5), (1000, 100 - num_tokens)):
         prompt = build_prompt(_SEEING, replace(request, max_tokens=wanted), 100).prompt
         assert prompt.max_tokens == allowed
+        assert prompt.limited_by == ("length" if wanted == allowed else "context")
+
+
+def test_no_answer_at_all_may_be_asked_for() -> None:
+    prompt = build_prompt(_SEEING, ask(user("Hello"), max_tokens=0), 100).prompt
+    assert (prompt.max_tokens, prompt.limited_by) == (0, "length")
+
+
+def test_the_count_is_the_length_of_the_prompt_whether_or_not_it_fits() -> None:
+    call = ToolCall("c1", "look", "{}")
+    shown = (TextPart("see"), ImagePart(picture(300, 100)))
+    requests = [
+        *map(request_of, cases()),
+        ask(user("a"), Message("assistant", (TextPart("It is "),))),
+        ask(
+            user("a"),
+            Message("assistant", (), "hm", (call,)),
+            Message("system", (TextPart("be brief"),)),
+            Message("tool", shown, tool_call_id="c1"),
+            tools=(Tool("look", "", "{}"),),
+        ),
+        raw("Hello, world"),
+        raw((5, 7, 9)),
+    ]
+    for request in requests:
+        prompt = build_prompt(_SEEING, request, 4096).prompt
+        assert count_tokens(_SEEING, request) == len(prompt.token_ids)
+    assert count_tokens(_SEEING, ask(user("word " * 5000))) > 4096
+
+
+def test_counting_opens_no_picture() -> None:
+    whole = picture(640, 480)
+    cut_short = ask(user(whole[: len(whole) // 2]))
+    assert count_tokens(_SEEING, cut_short) == count_tokens(_SEEING, ask(user(whole)))
+    with pytest.raises(InvalidImage):
+        build_prompt(_SEEING, cut_short, 4096)
+
+
+def test_what_can_be_no_prompt_is_not_counted() -> None:
+    for model, request in (
+        (_BLIND, ask(user(picture(64, 64)))),
+        (_SEEING, ask(user(b"no picture"))),
+        (_SEEING, ask()),
+    ):
+        with pytest.raises(CortexError):
+            count_tokens(model, request)
+
+
+def test_pictures_of_results_are_in_the_prompt_where_their_template_takes_none(
+    tmp_path: Path,
+) -> None:
+    source = (_FAKE_DIR / "chat_template.jinja").read_text()
+    no_tools = source.replace(
+        "{{- body(message.content) -}}",
+        "{{- 'a result' if message.role == 'tool' else body(message.content) -}}",
+    )
+    folder = copied(tmp_path, **{"chat_template.jinja": no_tools})
+    model = load_text_model(folder)
+    assert not model.habits.takes_tool_pictures
+    call = Message("assistant", tool_calls=(ToolCall("c1", "look", "{}"),))
+    result = Message("tool", (ImagePart(picture(300, 100)),), tool_call_id="c1")
+    own = user("And this?", picture(64, 64))
+    built = build_prompt(model, ask(user("a"), call, result, own), 4096)
+    assert [(i.width, i.height) for i in built.images] == [(448, 160), (256, 256)]
+    text = model.tokenizer.decode(built.prompt.token_ids, skip_special=False)
+    assert "Pictures in the result of look (c1):\n<|vision_start|>" in text
 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"stop": ("x" * 1001,)}, "stop"),
         ({"stop": ("x",) * 33}, "stop"),
         ({"template_kwargs": "[]"}, "chat_template_kwargs"),

@@ -209,6 +209,34 @@ def test_an_answer_ends_where_memory_for_it_alone_ends(golden_model: ServableMod
     asked.run()
 
     assert len(asked.answers["long"]) == 12
+    assert ended(asked, "long").finish == "context"
+
+
+def test_an_answer_ends_by_the_limit_that_it_reaches(golden_model: ServableModel) -> None:
+    asked = served(golden_model)
+
+    asked.add("asked", prompt_of([1] * 20, max_tokens=2))
+    asked.add("room", prompt_of([2] * 20, max_tokens=2, limited_by="context"))
+    asked.add("resumed", prompt_of([3] * 20, max_tokens=2, limited_by="context"), resume=(1, 2))
+    asked.run()
+
+    names = ("asked", "room", "resumed")
+    assert [ended(asked, name).finish for name in names] == ["length", "context", "context"]
+
+
+def test_a_prompt_may_be_read_without_an_answer_and_is_remembered(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model)
+
+    question = [TURN, *range(20, 60), TURN, 5]
+    asked.add("read", turns_of(question, max_tokens=0))
+    asked.run()
+    asked.add("again", turns_of(question, max_tokens=1))
+    asked.run()
+
+    assert (asked.answers["read"], ended(asked, "read").finish) == ([], "length")
+    assert ended(asked, "again").num_cached > 0
 
 
 def test_a_cancelled_request_gives_its_place_to_the_next(golden_model: ServableModel) -> None:

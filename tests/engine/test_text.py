@@ -12,7 +12,15 @@ import pytest
 
 from cortex.engine.errors import InternalError
 from cortex.engine.frames import unpack_value
-from cortex.engine.messages import CancelPrepare, Message, Prepare, Prepared, PrepareFailed
+from cortex.engine.messages import (
+    CancelPrepare,
+    Count,
+    Counted,
+    Message,
+    Prepare,
+    Prepared,
+    PrepareFailed,
+)
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text import TextService
 from cortex.engine.text_model import load_text_model
@@ -135,3 +143,17 @@ async def test_a_request_for_a_vector_becomes_its_prompt(desk: Desk) -> None:
     built = build_vector_prompt(model, request, wish, 4096)
     assert unpack_value(Prompt, answer.prompt) == built.prompt
     assert (answer.max_tokens, answer.prompt_tokens) == (0, len(built.prompt.token_ids))
+
+
+async def test_a_count_is_the_length_of_the_prompt_without_the_prompt(desk: Desk) -> None:
+    request = ask("What is it?", _PICTURE)
+    await desk.service.handle(Count("r", str(_MODEL_DIR), request))
+    built = build_prompt(load_text_model(_MODEL_DIR), request, 4096)
+    assert await desk.hear() == Counted("r", len(built.prompt.token_ids))
+
+
+async def test_a_count_of_what_can_be_no_prompt_carries_its_code(desk: Desk) -> None:
+    await desk.service.handle(Count("r", str(_MODEL_DIR), ask(b"no picture")))
+    answer = await desk.hear()
+    assert isinstance(answer, PrepareFailed)
+    assert (answer.request_id, answer.error.code) == ("r", "invalid_image")

@@ -250,7 +250,21 @@ async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
     parts = await engine.generate(replace(case[1], stop=(stop,)))
 
     assert text_of(parts) == text[: text.index(stop)]
-    assert parts[-1].finish == "stop"
+    assert (parts[-1].finish, parts[-1].stop_text) == ("stop", stop)
+
+
+async def test_only_an_answer_that_a_stop_string_ended_names_one(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    for prompt, finish in (
+        (replace(case[1], stop=("never said",), limited_by="context"), "context"),
+        (replace(case[1], stop_token_ids=(case[0]["greedy_ids"][3],)), "stop"),
+        (replace(case[1], max_tokens=0), "length"),
+    ):
+        parts = await engine.generate(prompt)
+        assert (parts[-1].finish, parts[-1].stop_text) == (finish, None)
+    assert not ids_of(parts)
 
 
 async def test_a_vector_comes_once_and_in_no_words(

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from cortex.engine.child import Send, Service, serve
 from cortex.engine.fake import FakeConfig, FakeService
-from cortex.engine.messages import Generate, Load, Message, Prepare, Step
+from cortex.engine.messages import Count, Generate, Load, Message, Prepare, Step
 from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
 from cortex.peer.catalogue import embedded_dir
@@ -185,7 +185,7 @@ class MemoryChildren:
         handle = service.handle
 
         async def hear(message: Message) -> None:
-            text = _text_of(message) if isinstance(message, Prepare) else ""
+            text = _text_of(message) if isinstance(message, Prepare | Count) else ""
             bomb = next((bomb for bomb in self._bombs if bomb in text), None)
             if bomb is None:
                 await handle(message)
@@ -205,8 +205,8 @@ class MemoryChildren:
         return sum(isinstance(message, Load) for message in self.heard)
 
 
-def _text_of(prepare: Prepare) -> str:
-    parts = (part for turn in prepare.request.messages for part in turn.content)
+def _text_of(asked: Prepare | Count) -> str:
+    parts = (part for turn in asked.request.messages for part in turn.content)
     return "".join(part.text for part in parts if isinstance(part, TextPart))
 
 
