@@ -5,7 +5,7 @@ What the real and the fake engine share, so that they cannot differ in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .parsers.calls import CallIds
 from .parsers.reply import MARKS, ReplyParser
@@ -44,6 +44,8 @@ class AnswerText:
         self._num_tokens = 0
         self._num_reasoning_tokens = 0
         self._was_word = False
+        self._echo = prompt.echo
+        self._prompt_token_ids = prompt.token_ids if prompt.echo else ()
 
     @property
     def num_tokens(self) -> int:
@@ -69,21 +71,25 @@ class AnswerText:
         # The marks around it count as reasoning too, and no mark is one of the words.
         self._num_reasoning_tokens += was_reasoning or self._parser.is_reasoning
         self._was_word = was_words and self._parser.is_in_words
-        return self._until_stop(deltas)
+        return (*self._take_echo(), *self._until_stop(deltas))
 
     def spell(self, token_id: int, scores: TokenScores) -> tuple[TokenLogprob, ...]:
         """The last token's log probabilities, with tokens by their bytes, as clients are told them.
 
         There are none for a token of reasoning or of a call.
         """
-        if not self._was_word:
-            return ()
-        return (
-            TokenLogprob(
-                ScoredToken(self._tokenizer.token_bytes(token_id), scores.logprob),
-                tuple(ScoredToken(self._tokenizer.token_bytes(i), p) for i, p in scores.top),
-            ),
-        )
+        return (self._spelt(token_id, scores),) if self._was_word else ()
+
+    def _spelt(self, token_id: int, scores: TokenScores) -> TokenLogprob:
+        bytes_of = self._tokenizer.token_bytes
+        top = tuple(ScoredToken(bytes_of(other), logprob) for other, logprob in scores.top)
+        return TokenLogprob(ScoredToken(bytes_of(token_id), scores.logprob), top)
+
+    def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
+        """Those of an echoed prompt: `scores` are of all its tokens but the first."""
+        token_ids = self._prompt_token_ids
+        first = ScoredToken(self._tokenizer.token_bytes(token_ids[0]), None)
+        return (TokenLogprob(first), *map(self._spelt, token_ids[1:], scores))
 
     def flush(self, *, is_cut: bool) -> tuple[Delta, ...]:
         """What was held back, at an end that is the model's own or, `is_cut`, is not."""
@@ -93,8 +99,13 @@ class AnswerText:
             *self._parser.push(self._detokenizer.flush()),
             *self._parser.end(is_cut=is_cut),
         )
-        told = self._until_stop(deltas)
+        told = (*self._take_echo(), *self._until_stop(deltas))
         return told if self.is_stopped else (*told, *_words(self._scanner.flush()))
+
+    def _take_echo(self) -> tuple[Delta, ...]:
+        """The prompt's text, once, before all else: no stop string is looked for in it."""
+        echo, self._echo = self._echo, ""
+        return _words(echo)
 
     def _until_stop(self, deltas: Iterable[Delta]) -> tuple[Delta, ...]:
         told: list[Delta] = []

@@ -33,7 +33,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """One token of an answer, or its end without one. `num_cached` counts prompt tokens."""
+    """One token of an answer, or its end without one. `num_cached` counts prompt tokens.
+
+    `prompt_scores` come once, with the first: those of all tokens of the prompt but its first.
+    """
 
     request_id: str
     epoch: int
@@ -41,6 +44,7 @@ class NewToken:
     finish: FinishReason | None = None
     num_cached: int = 0
     scores: TokenScores | None = None
+    prompt_scores: tuple[TokenScores, ...] | None = None
 
 
 DeviceEvent = (

@@ -120,6 +120,7 @@ class Answer:
         self._prompt = prompt
         self._source = source
         self._text = AnswerText(tokenizer, prompt)
+        self._told_prompt = bool(resume_token_ids)
         for token_id in resume_token_ids:
             source.feed(token_id)
         self._text.resume(resume_token_ids)
@@ -130,6 +131,14 @@ class Answer:
 
     def step(self) -> Made:
         """The next token with what it completes, or the end."""
+        made = self._step()
+        if self._told_prompt or not self._prompt.echo or self._prompt.top_logprobs is None:
+            return made
+        self._told_prompt = True
+        scores = [self._scores(i, at) for at, i in enumerate(self._prompt.token_ids) if at]
+        return replace(made, logprobs=(*self._text.spell_prompt(scores), *made.logprobs))
+
+    def _step(self) -> Made:
         text = self._text
         if text.is_stopped:
             return Made(finish="stop", stop_text=text.stop_text)
@@ -154,15 +163,17 @@ class Answer:
         return replace(made, deltas=(*made.deltas, *rest), finish=finish, stop_text=stop_text)
 
     def _logprobs(self, token_id: int) -> tuple[TokenLogprob, ...]:
-        """Made up, the same each time: the token itself is the best, others follow by one each."""
-        count = self._prompt.top_logprobs
-        if count is None:
+        if self._prompt.top_logprobs is None:
             return ()
-        logprob = -((token_id * 31 + self._text.num_tokens * 17) % 64 + 1) / 64
+        return self._text.spell(token_id, self._scores(token_id, self._text.num_tokens))
+
+    def _scores(self, token_id: int, place: int) -> TokenScores:
+        """Made up, the same each time: the token itself is the best, others follow by one each."""
+        count = self._prompt.top_logprobs or 0
+        logprob = -((token_id * 31 + place * 17) % 64 + 1) / 64
         others = (other for other in range(count + 1) if other != token_id)
         beside = ((other, logprob - 1 - place) for place, other in enumerate(others))
-        top = ((token_id, logprob), *beside)[:count]
-        return self._text.spell(token_id, TokenScores(logprob, top))
+        return TokenScores(logprob, ((token_id, logprob), *beside)[:count])
 
     def usage(self) -> Usage:
         return self._text.usage

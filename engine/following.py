@@ -16,7 +16,7 @@ def should_follow(sequence: Sequence, leader: Sequence) -> bool:
 
     Soon is within its prompt: a leader that is past it, or no longer runs, is waited for no more.
     """
-    if leader.is_prefilled or sequence.saved is not None:
+    if leader.is_prefilled or sequence.saved is not None or sequence.reads_all:
         return False
     ahead = [
         end

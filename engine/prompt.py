@@ -91,6 +91,7 @@ def build_prompt(
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
         reply=encoded.reply,
+        echo=_echo(model, request),
     )
     return BuiltPrompt(prompt, sizes, prompt_hash(prompt))
 
@@ -163,6 +164,14 @@ def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
         token_ids = list(raw.token_ids)
     check_raw_ids(model, token_ids, "prompt")
     return token_ids
+
+
+def _echo(model: TextModel, request: ChatRequest) -> str:
+    if not request.echo or request.raw is None:
+        return ""
+    if isinstance(request.raw, RawText):
+        return request.raw.text
+    return model.tokenizer.decode(request.raw.token_ids, skip_special=False)
 
 
 def check_raw_ids(model: TextModel, token_ids: Sequence[int], param: str) -> None:

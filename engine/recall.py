@@ -45,11 +45,11 @@ class Recall:
     def begin(self, sequence: Sequence) -> None:
         """Fill the place that a sequence was just given with as much as is known of it.
 
-        Where a vector is wanted that is nothing: it needs the hidden states of the whole prompt.
+        Where every hidden state of the prompt is needed that is nothing.
         """
         if sequence.saved is not None:
             self._resume(sequence, sequence.saved)
-        elif sequence.prompt.pooling is not None:
+        elif sequence.reads_all:
             self._pools.clear_state(sequence.place().slot)
         else:
             self._restore(sequence)

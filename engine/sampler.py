@@ -87,13 +87,28 @@ def choose_tokens(
         for place, token_id in zip(plain, sound_ids(*largest(take(logits, plain))), strict=True):
             chosen[place] = None if token_id is None else Chosen(token_id)
     others = [place for place, row in enumerate(rows) if not _is_plain(row)]
-    num_at_once = max(1, _SCORES_AT_ONCE // logits.shape[1])
+    num_at_once = rows_at_once(logits.shape[1])
     for start in range(0, len(others), num_at_once):
         some = others[start : start + num_at_once]
         chosen_here = _choose(take(logits, some), [rows[place] for place in some])
         for place, one in zip(some, chosen_here, strict=True):
             chosen[place] = one
     return chosen
+
+
+def score_tokens(
+    logits: torch.Tensor, token_ids: Sequence[int], count: int, forbidden_ids: torch.Tensor
+) -> list[TokenScores]:
+    """The log probabilities of tokens that were not drawn, a row for each, and `count` of the best.
+
+    logits float32 [rows, vocab]; as when tokens are drawn, forbidden_ids int64 [ids] become -inf.
+    """
+    logits.index_fill_(1, forbidden_ids, float("-inf"))
+    return _scores_at(logits, token_ids, [count] * len(token_ids))
+
+
+def rows_at_once(vocab_size: int) -> int:
+    return max(1, _SCORES_AT_ONCE // vocab_size)
 
 
 def _is_plain(row: SamplingRow) -> bool:
@@ -139,18 +154,26 @@ def _score(
     ]
     if not asked:
         return {}
-    logprobs = take(logits, [place for place, _, _ in asked]).log_softmax(dim=-1)
+    places = [place for place, _, _ in asked]
+    counts, ids = [count for _, count, _ in asked], [token_id for _, _, token_id in asked]
+    return dict(zip(places, _scores_at(take(logits, places), ids, counts), strict=True))
+
+
+def _scores_at(
+    logits: torch.Tensor, token_ids: Sequence[int], counts: Sequence[int]
+) -> list[TokenScores]:
+    """The log probability of a token in each row, and so many of the row's best."""
+    logprobs = logits.log_softmax(dim=-1).nan_to_num_(nan=_LOWEST_LOGPROB)
     logprobs = logprobs.clamp_(min=_LOWEST_LOGPROB)
-    chosen_ids = torch.tensor([[token_id] for _, _, token_id in asked], device=logits.device)
-    chosen = cast("list[float]", logprobs.gather(1, chosen_ids)[:, 0].tolist())
+    wanted = torch.tensor(token_ids, device=logits.device)[:, None]
+    own = cast("list[float]", logprobs.gather(1, wanted)[:, 0].tolist())
     # Always as many, so that equals among the last are the same whoever asks beside.
     values, ids = top(logprobs, min(MAX_TOP_LOGPROBS, logits.shape[1]))
     best_values = cast("list[list[float]]", values.tolist())
     best_ids = cast("list[list[int]]", ids.tolist())
-    return {
-        place: TokenScores(
-            chosen[index],
-            tuple(zip(best_ids[index][:count], best_values[index][:count], strict=True)),
+    return [
+        TokenScores(
+            own[row], tuple(zip(best_ids[row][:count], best_values[row][:count], strict=True))
         )
-        for index, (place, count, _) in enumerate(asked)
-    }
+        for row, count in enumerate(counts)
+    ]

@@ -16,7 +16,7 @@ from .chunks import chunk_ends, remembered_ends
 from .messages import Generate
 from .models.base import ModelShape
 from .positions import RopePositions, rope_positions
-from .types import FinishReason, Prompt
+from .types import FinishReason, Prompt, TokenScores
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class Sequence:
     prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
     `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
     to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
-    vector.
+    vector, and `prompt_scores` are those of its tokens but the first, where they are to be told.
     """
 
     request_id: str
@@ -67,6 +67,7 @@ class Sequence:
     priority: int
     counts: TokenCounts | None = None
     pooled: PooledStates | None = None
+    prompt_scores: tuple[TokenScores, ...] | None = None
     num_computed: int = 0
     num_cached: int = 0
     pages: SequencePages | None = None
@@ -106,6 +107,22 @@ class Sequence:
         """Everything known is computed: the next token must be drawn."""
         return self.num_computed == len(self.tokens)
 
+    @property
+    def is_scored(self) -> bool:
+        """Whoever has a token of the answer has been told of the prompt's."""
+        is_wanted = bool(self.prompt.echo) and self.prompt.top_logprobs is not None
+        return is_wanted and not self.num_answered
+
+    @property
+    def reads_all(self) -> bool:
+        """Every hidden state of its prompt is needed: what is remembered is of no use."""
+        return self.prompt.pooling is not None or self.is_scored
+
+    def take_prompt_scores(self) -> tuple[TokenScores, ...] | None:
+        """They are told once, with whatever is told first."""
+        scores, self.prompt_scores = self.prompt_scores, None
+        return scores
+
     def place(self) -> Place:
         """Where it lives on the device; only a sequence that was admitted has a place."""
         assert self.pages is not None and self.slot is not None
@@ -125,6 +142,7 @@ class Sequence:
         """Nothing of it is in memory any more: it will be computed from the first token on."""
         self.num_computed = 0
         self.pooled = None
+        self.prompt_scores = None
         self.image_spans = list(self.all_image_spans)
 
     def append(self, token_id: int) -> None:

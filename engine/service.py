@@ -27,7 +27,7 @@ from .poison import poison_of
 from .pooling import PooledStates, float32_bytes
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, choose_tokens, sampling_row
+from .sampler import Chosen, choose_tokens, rows_at_once, sampling_row, score_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
@@ -173,8 +173,10 @@ class ModelService:
         return []
 
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
-        sequence = chunk.sequence
+        sequence, start = chunk.sequence, chunk.sequence.num_computed
         hidden = self._runner.prefill(sequence, chunk.end)  # [tokens, hidden]
+        if sequence.is_scored:
+            self._score(sequence, start, hidden)
         if sequence.pooled is not None:
             sequence.pooled.add(hidden)
             if sequence.is_prefilled:
@@ -184,6 +186,21 @@ class ModelService:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
         stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
         return [Waiting(sequence.request_id, sequence.epoch, stage)]
+
+    def _score(self, sequence: Sequence, start: int, hidden: torch.Tensor) -> None:
+        """What the model made of the prompt's tokens: each position speaks of the next one.
+
+        A few positions at a time, however long the chunk: their scores are of a whole vocabulary.
+        """
+        wanted = sequence.prompt.top_logprobs or 0
+        following = sequence.prompt.token_ids[start + 1 : start + 1 + len(hidden)]
+        num_at_once = rows_at_once(self._runner.shape.vocab_size)
+        scores = list(sequence.prompt_scores or ())
+        for first in range(0, len(following), num_at_once):
+            token_ids = following[first : first + num_at_once]
+            logits = self._runner.logits(hidden[first : first + len(token_ids)])
+            scores += score_tokens(logits, token_ids, wanted, self._forbidden_ids)
+        sequence.prompt_scores = tuple(scores)
 
     def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:
         vector = pooled.vector()
@@ -226,7 +243,8 @@ class ModelService:
         sequence.append(chosen.token_id)
         if sequence.num_answered == sequence.max_tokens:
             return self._finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
-        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores)
+        echoed = sequence.take_prompt_scores()
+        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores, prompt_scores=echoed)
 
     def _places(self, now_s: float) -> list[DeviceEvent]:
         """Who waits hears its place, when the line has changed."""
@@ -250,7 +268,8 @@ class ModelService:
         scores: TokenScores | None = None,
     ) -> DeviceEvent:
         self._end(sequence)
-        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores)
+        echoed = sequence.take_prompt_scores() if sequence.is_prefilled else None
+        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores, echoed)
 
     def _fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
         self._end(sequence)

@@ -134,10 +134,13 @@ class TokenScores(msgspec.Struct, frozen=True):
 
 
 class ScoredToken(msgspec.Struct, frozen=True):
-    """A token by its bytes, which may be half a character, and its log probability."""
+    """A token by its bytes, which may be half a character, and its log probability.
+
+    Only that of the first token of all, an echoed prompt's, is None: nothing comes before it.
+    """
 
     data: bytes
-    logprob: float
+    logprob: float | None
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -183,7 +186,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     `parallel_tool_calls` is false an answer ends with its first call. `priority` says who goes
     first where requests wait (MIN_PRIORITY has the direction); it changes no answer. With a
     `vector` wish there is one vector and no answer: then `raw` is set, and nothing about sampling
-    counts. With `echo` the text of a raw prompt is told before the answer.
+    counts. With `echo` each answer begins with the text of its raw prompt, and the log
+    probabilities with those of the prompt's tokens.
 
     System messages stand where the client put them, and pictures in the tool results they came in:
     what the model's template does not take there is moved when it is rendered. If the last message
@@ -270,7 +274,8 @@ class Prompt(msgspec.Struct, frozen=True):
     `stop_token_ids` end the answer and are not part of it; there are none where the answer is to
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
     to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
-    prompt that is read and not answered. With `pooling` it is read for its vector.
+    prompt that is read and not answered. With `pooling` it is read for its vector. `echo` is what
+    is told of it before the answer, with the log probabilities of its tokens where those are asked.
     """
 
     token_ids: tuple[int, ...]
@@ -284,6 +289,7 @@ class Prompt(msgspec.Struct, frozen=True):
     min_tokens: int = 0
     top_logprobs: int | None = None
     reply: ReplyFormat = ReplyFormat()
+    echo: str = ""
     pooling: Pooling | None = None
 
 
@@ -362,6 +368,7 @@ class Accepted(msgspec.Struct, frozen=True):
 class Piece(msgspec.Struct, frozen=True):
     """What some tokens of an answer say. Tokens may say nothing yet, and an end has no tokens.
 
+    The first piece of a choice begins with its echoed prompt, whose tokens are not told.
     `logprobs` are those of the tokens that are the answer's words, where they were asked for.
     """
 

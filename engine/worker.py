@@ -142,6 +142,8 @@ class Worker:
             token_ids, deltas = (event.token_id,), answer.push(event.token_id)
             if event.scores is not None:
                 logprobs = answer.spell(event.token_id, event.scores)
+        if event.prompt_scores is not None:
+            logprobs = (*answer.spell_prompt(event.prompt_scores), *logprobs)
         if answer.is_stopped and finish != "cancelled":
             finish = "stop"
             self._device_loop.submit(Cancel(*key))

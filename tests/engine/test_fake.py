@@ -387,3 +387,33 @@ async def test_a_vector_comes_with_the_next_step_unless_its_client_left() -> Non
     assert await bench.hear() == Pooled("r", 1, hashed_vector(prompt, pooling), num_tokens)
     assert bench.service.alive().queued == 0
     await bench.close()
+
+
+def test_an_echoed_prompt_is_told_once_before_everything_and_no_stop_string_in_it_counts() -> None:
+    prompt = replace(ask("hello", max_tokens=5, stop=("Once",)), echo="Once")
+    plain = text_of(play(hashed(replace(prompt, echo=""))))
+    made = play(hashed(prompt))
+    assert words(made[0].deltas).startswith("Once")
+    assert text_of(made) == "Once" + plain
+    begun = ids_of(made)[:2]
+    assert text_of(play(hashed(prompt, begun))) == text_of(
+        play(hashed(replace(prompt, echo=""), begun))
+    )
+    [only] = play(hashed(replace(prompt, max_tokens=0)))
+    assert (words(only.deltas), only.finish) == ("Once", "length")
+
+
+def test_log_probabilities_of_an_echoed_prompt_come_first_and_its_first_token_has_none() -> None:
+    prompt = replace(ask("hello", max_tokens=5, top_logprobs=2), echo="...")
+    made = play(hashed(prompt))
+    told = [entry for m in made for entry in m.logprobs]
+    echoed, answered = told[: len(prompt.token_ids)], told[len(prompt.token_ids) :]
+    assert [entry.token.data for entry in echoed] == [
+        _MODEL.tokenizer.token_bytes(token_id) for token_id in prompt.token_ids
+    ]
+    assert (echoed[0].token.logprob, echoed[0].top) == (None, ())
+    assert all(entry.token.logprob is not None and len(entry.top) == 2 for entry in echoed[1:])
+    without = [e for m in play(hashed(replace(prompt, echo=""))) for e in m.logprobs]
+    assert answered == without
+    resumed = [e for m in play(hashed(prompt, ids_of(made)[:2])) for e in m.logprobs]
+    assert resumed == answered[2:]

@@ -426,3 +426,12 @@ def test_choices_draw_from_seeds_of_their_own_and_the_first_as_if_alone() -> Non
     assert seeds[0] == sampling.seed
     assert len(set(seeds)) == 32
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_the_echo_of_a_prompt_is_its_text() -> None:
+    text = "Hello, <|im_start|>"
+    assert build_prompt(_BLIND, raw(text, echo=True), 4096).prompt.echo == text
+    token_ids = (_IM_START, *_BLIND.tokenizer.encode("user"))
+    spelt = build_prompt(_BLIND, raw(token_ids, echo=True), 4096).prompt.echo
+    assert spelt == "<|im_start|>user"
+    assert build_prompt(_BLIND, raw(text), 4096).prompt.echo == ""

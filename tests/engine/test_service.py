@@ -24,7 +24,7 @@ from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.status import ModelCounts
-from cortex.engine.types import PreparedImage, Prompt, Sampling
+from cortex.engine.types import PreparedImage, Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 
 CPU = torch.device("cpu")
@@ -45,6 +45,7 @@ class Asked:
     service: ModelService
     answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ends: dict[str, DeviceEvent] = field(default_factory=dict[str, DeviceEvent])
+    tokens: list[NewToken] = field(default_factory=list[NewToken])
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
@@ -58,6 +59,7 @@ class Asked:
         for event in events:
             match event:
                 case NewToken():
+                    self.tokens.append(event)
                     if event.token_id is not None:
                         self.answers[event.request_id].append(event.token_id)
                     if event.finish is not None:
@@ -423,6 +425,76 @@ def test_who_follows_another_holds_no_stranger_up(golden_model: ServableModel) -
     asked.step()
 
     assert [name for name, answer in asked.answers.items() if answer] == ["leader", "stranger"]
+
+
+def scores_of_prompt(asked: Asked, prompt: Prompt) -> tuple[TokenScores, ...]:
+    """Those told with the first event, and with no other."""
+    asked.tokens.clear()
+    asked.add("scored", prompt)
+    asked.run()
+    first, *others = asked.tokens
+    assert all(event.prompt_scores is None for event in others)
+    assert first.prompt_scores is not None
+    del asked.ends["scored"]
+    return first.prompt_scores
+
+
+def test_a_prompts_own_scores_are_those_its_tokens_had_as_an_answer(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model)
+    asked.add("answer", prompt_of([*range(20, 90)], max_tokens=20, top_logprobs=3))
+    asked.run()
+    drawn = [event.scores for event in asked.tokens]
+    whole = [*range(20, 90), *asked.answers["answer"]]
+
+    echoed = prompt_of(whole, echo="...", top_logprobs=3, max_tokens=0)
+    scores = scores_of_prompt(asked, echoed)
+
+    assert len(scores) == len(whole) - 1
+    for was, is_now in zip(drawn, scores[69:], strict=True):
+        assert was is not None
+        assert is_now.logprob == pytest.approx(was.logprob, abs=1e-4)
+        assert [token_id for token_id, _ in is_now.top] == [token_id for token_id, _ in was.top]
+
+
+def test_scores_of_a_prompt_need_all_of_it_and_are_the_same_whatever_is_remembered(
+    golden_model: ServableModel,
+) -> None:
+    prompt = turns_of([TURN, *range(20, 90), TURN, 5], echo="...", top_logprobs=1, max_tokens=2)
+    cold = scores_of_prompt(served(golden_model), prompt)
+    warm = served(golden_model)
+    warm.add("before", msgspec.structs.replace(prompt, echo=""))
+    warm.run()
+    assert scores_of_prompt(warm, prompt) == cold
+    assert len(cold) == len(prompt.token_ids) - 1
+
+
+def test_a_prompt_that_gave_way_is_scored_once_all_the_same(golden_model: ServableModel) -> None:
+    prompts = {
+        str(n): prompt_of([n + 5] * 40, echo="...", top_logprobs=1, max_tokens=40) for n in range(3)
+    }
+    asked = served(golden_model, replace(ROOMY, num_pages=8), store_bytes=0)
+    for name, prompt in prompts.items():
+        asked.add(name, prompt)
+    asked.run()
+    assert asked.service.num_preemptions > 0
+    for name, prompt in prompts.items():
+        told = [e.prompt_scores for e in asked.tokens if e.request_id == name]
+        assert [scores for scores in told if scores is not None] == told[:1]
+        assert told[0] == scores_of_prompt(served(golden_model), prompt)
+
+
+def test_nothing_is_scored_for_who_has_tokens_of_the_answer_or_asked_for_none(
+    golden_model: ServableModel,
+) -> None:
+    asked = served(golden_model)
+    asked.add("resumed", prompt_of([5] * 20, echo="...", top_logprobs=1), resume=(1, 2))
+    asked.add("plain", prompt_of([5] * 20, echo="..."))
+    asked.add("not echoed", prompt_of([5] * 20, top_logprobs=1))
+    asked.run()
+    assert all(event.prompt_scores is None for event in asked.tokens)
+    assert scores_of_prompt(asked, prompt_of([5], echo="...", top_logprobs=1)) == ()
 
 
 def test_a_picture_is_part_of_what_is_remembered(golden_model: ServableModel, golden: Path) -> None:

@@ -211,6 +211,28 @@ async def test_log_probabilities_come_with_every_token_and_name_it_by_its_bytes(
     assert not any(part.logprobs for part in await engine.generate(case[1]))
 
 
+async def test_an_echo_comes_with_the_first_token_and_what_the_model_made_of_the_prompt(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    plain = text_of(await engine.generate(case[1]))
+    asked = replace(case[1], echo="the prompt", top_logprobs=1)
+
+    parts = await engine.generate(asked)
+    resumed = await engine.generate(asked, resume=tuple(ids_of(parts)[:2]))
+
+    assert text_of(parts) == "the prompt" + plain
+    logprobs = [entry for part in parts for entry in part.logprobs]
+    assert len(logprobs) == len(asked.token_ids) + len(ids_of(parts))
+    assert [entry.token.logprob is None for entry in logprobs] == [True] + [False] * (
+        len(logprobs) - 1
+    )
+    assert plain.endswith(text_of(resumed))
+    assert [entry for part in resumed for entry in part.logprobs] == logprobs[
+        -len(ids_of(resumed)) :
+    ]
+
+
 async def test_an_end_may_be_put_off_and_a_bias_may_bring_it(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:

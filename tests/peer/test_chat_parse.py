@@ -157,12 +157,12 @@ def test_all_roles_and_part_forms_are_read():
     ]
     read = parse(messages=messages).request.messages
     assert [m.role for m in read] == [
-        "system", "user", "assistant", "tool", "tool", "assistant", "user",
+        "system", "system", "user", "assistant", "tool", "tool", "assistant", "user",
     ]  # fmt: skip
-    assert read[0].content == (TextPart("be kind\n\nbe brief"),)
-    assert (read[2].reasoning, read[2].tool_calls) == ("hm", (ToolCall("c1", "f", '{"a": 1}'),))
-    assert (read[3].tool_call_id, read[4].tool_call_id) == ("c1", "g")
-    assert read[5].content == (TextPart("no"),)
+    assert read[1].content == (TextPart("be brief"),)
+    assert (read[3].reasoning, read[3].tool_calls) == ("hm", (ToolCall("c1", "f", '{"a": 1}'),))
+    assert (read[4].tool_call_id, read[5].tool_call_id) == ("c1", "g")
+    assert read[6].content == (TextPart("no"),)
 
 
 def test_an_answer_that_the_client_begins_is_the_last_turn():

@@ -87,7 +87,7 @@ def test_sixteen_tokens_are_given_where_none_are_asked_for():
         ({"prompt": ["a"] * 17, "n": 2}, "prompt"),
         ({"logprobs": 6}, "logprobs"),
         ({"logprobs": True}, "logprobs"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"priority": 1000}, "priority"),
     ],
 )
@@ -97,7 +97,13 @@ def test_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str):
     assert error.param == param
 
 
-@pytest.mark.parametrize("fields", [{"echo": True}, {"suffix": "x"}, {"best_of": 2}])
+def test_an_echo_may_be_all_that_is_wanted():
+    [request] = parse(echo=True, max_tokens=0).requests
+    assert (request.echo, request.max_tokens) == (True, 0)
+    assert not parse().requests[0].echo
+
+
+@pytest.mark.parametrize("fields", [{"suffix": "x"}, {"best_of": 2}])
 def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any]):
     error = refusal(**fields)
     assert isinstance(error, UnsupportedParameter)

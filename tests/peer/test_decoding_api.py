@@ -211,6 +211,40 @@ async def test_streamed_completions_join_to_the_whole_ones(make_config: MakeConf
         assert offsets == list(range(8))
 
 
+@pytest.mark.parametrize("logprobs", [None, 2])
+async def test_an_echoed_prompt_begins_every_choice(make_config: MakeConfig, logprobs: int | None):
+    async with asking(make_config) as (_, session):
+        wish: dict[str, Any] = {"prompt": ["Once", "Gr\u00fc\u00dfe"], "n": 2, "logprobs": logprobs}
+        plain = await post(session, PLAIN, **wish)
+        echoed = await post(session, PLAIN, **wish, echo=True)
+        for before, choice in zip(plain["choices"], echoed["choices"], strict=True):
+            prompt = wish["prompt"][choice["index"] // 2]
+            assert choice["text"] == prompt + before["text"]
+            if logprobs is None:
+                assert choice["logprobs"] is None
+                continue
+            told, num_bytes = choice["logprobs"], len(prompt.encode())
+            assert told["token_logprobs"][0] is None and told["top_logprobs"][0] is None
+            assert None not in told["token_logprobs"][1:]
+            assert told["token_logprobs"][num_bytes:] == before["logprobs"]["token_logprobs"]
+            assert told["text_offset"][num_bytes:] == [
+                len(prompt) + offset for offset in before["logprobs"]["text_offset"]
+            ]
+        assert echoed["usage"] == plain["usage"]
+
+
+async def test_a_prompt_may_be_echoed_without_an_answer_and_streamed(make_config: MakeConfig):
+    async with asking(make_config) as (_, session):
+        wish: dict[str, Any] = {"prompt": [79, 110], "logprobs": 1, "echo": True, "max_tokens": 0}
+        whole = await post(session, PLAIN, **wish)
+        [choice] = whole["choices"]
+        assert (choice["text"], choice["finish_reason"]) == ("On", "length")
+        assert (len(choice["logprobs"]["tokens"]), whole["usage"]["completion_tokens"]) == (2, 0)
+        chunks = await stream(session, PLAIN, **wish)
+        assert [c["choices"][0]["text"] for c in chunks] == ["On", ""]
+        assert chunks[0]["choices"][0]["logprobs"] == choice["logprobs"]
+
+
 async def test_official_client_reads_choices_logprobs_and_completions(make_config: MakeConfig):
     async with asking(make_config) as (server, _):
         base = f"http://{server.address}/v1"

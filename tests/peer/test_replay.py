@@ -25,6 +25,7 @@ from cortex.engine.types import (
     Finished,
     Message,
     Piece,
+    RawText,
     Stage,
     TextPart,
     TokenLogprob,
@@ -282,3 +283,16 @@ async def test_model_whose_load_kills_every_engine_is_an_error_and_rests_before_
             assert node.health.engine.state in ("resting", "starting")
             await asyncio.sleep(0.01)
         assert whole(await collect(events)).usage.completion_tokens == TOKENS
+
+
+@pytest.mark.parametrize("life", range(2, 8))
+async def test_an_echo_is_told_once_however_often_its_engine_dies(
+    make_config: MakeConfig, memory_children: Children, life: int
+):
+    request = ChatRequest(
+        "fake", (), seed=1, now_s=0, raw=RawText("Once"), echo=True, top_logprobs=1, max_tokens=4
+    )
+    [expected] = await answers(make_config(), memory_children(), [request])
+    assert expected.said.text.startswith("Once")
+    assert len(expected.logprobs) == 8
+    assert await answers(make_config(), memory_children([life]), [request]) == [expected]

@@ -15,7 +15,6 @@ from cortex.engine.types import ChatRequest, ReasoningWish
 from .. import sampling
 from ..asked import Answer, Arrival
 from ..decoding import names_in, object_text, read_body, refuse
-from ..system_turns import fold_system_messages
 from .body import ChatBody
 from .grammar import read_grammar
 from .messages import read_messages
@@ -67,7 +66,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
     is_parallel = asked.parallel_tool_calls
     request = ChatRequest(
         model=asked.model,
-        messages=fold_system_messages(read_messages(asked.messages, arrival.limits)),
+        messages=read_messages(asked.messages, arrival.limits),
         seed=sampling.read_seed(asked.seed, arrival.random_seed),
         now_s=arrival.now_s,
         sampling=sampling.read_sampling(asked),

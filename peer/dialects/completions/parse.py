@@ -80,6 +80,7 @@ def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
         top_logprobs=asked.logprobs,
         ignore_eos=bool(asked.ignore_eos),
         min_tokens=asked.min_tokens or 0,
+        echo=bool(asked.echo),
         priority=asked.priority or 0,
     )
     requests = tuple(
@@ -100,10 +101,6 @@ def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
 
 
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
-    if asked.echo:
-        sampling.unsupported(
-            "echo", "the prompt is not given back", "put it before the answer yourself"
-        )
     if asked.suffix:
         sampling.unsupported("suffix", "no model here fills in the middle", "leave suffix out")
     if asked.best_of is not None and asked.best_of != num_choices:

@@ -128,9 +128,9 @@ def _object(head: CompletionHead, choices: Sequence[dict[str, Any]]) -> dict[str
     }
 
 
-def _by_text(entry: TokenLogprob) -> dict[str, float] | None:
+def _by_text(entry: TokenLogprob) -> dict[str, float | None] | None:
     """The best by their text; of several that read alike, the better one."""
-    best: dict[str, float] = {}
+    best: dict[str, float | None] = {}
     for token in entry.top:
         best.setdefault(_text(token.data), token.logprob)
     return best or None
