@@ -45,7 +45,7 @@ class AnswerText:
         self._num_reasoning_tokens = 0
         self._was_word = False
         self._echo = prompt.echo
-        self._prompt_token_ids = prompt.token_ids if prompt.echo else ()
+        self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
 
     @property
     def num_tokens(self) -> int:
@@ -87,7 +87,7 @@ class AnswerText:
 
     def spell_prompt(self, scores: Sequence[TokenScores]) -> tuple[TokenLogprob, ...]:
         """Those of an echoed prompt: `scores` are of all its tokens but the first."""
-        token_ids = self._prompt_token_ids
+        token_ids = self._echoed_ids
         first = ScoredToken(self._tokenizer.token_bytes(token_ids[0]), None)
         return (TokenLogprob(first), *map(self._spelt, token_ids[1:], scores))
 

@@ -25,9 +25,10 @@ from .events import DeviceEvent, NewToken
 from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
 from .poison import poison_of
 from .pooling import PooledStates, float32_bytes
+from .prompt_scores import score_chunk
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, choose_tokens, rows_at_once, sampling_row, score_tokens
+from .sampler import Chosen, choose_tokens, sampling_row
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
@@ -176,7 +177,7 @@ class ModelService:
         sequence, start = chunk.sequence, chunk.sequence.num_computed
         hidden = self._runner.prefill(sequence, chunk.end)  # [tokens, hidden]
         if sequence.is_scored:
-            self._score(sequence, start, hidden)
+            score_chunk(sequence, start, hidden, self._runner, self._forbidden_ids)
         if sequence.pooled is not None:
             sequence.pooled.add(hidden)
             if sequence.is_prefilled:
@@ -186,21 +187,6 @@ class ModelService:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
         stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
         return [Waiting(sequence.request_id, sequence.epoch, stage)]
-
-    def _score(self, sequence: Sequence, start: int, hidden: torch.Tensor) -> None:
-        """What the model made of the prompt's tokens: each position speaks of the next one.
-
-        A few positions at a time, however long the chunk: their scores are of a whole vocabulary.
-        """
-        wanted = sequence.prompt.top_logprobs or 0
-        following = sequence.prompt.token_ids[start + 1 : start + 1 + len(hidden)]
-        num_at_once = rows_at_once(self._runner.shape.vocab_size)
-        scores = list(sequence.prompt_scores or ())
-        for first in range(0, len(following), num_at_once):
-            token_ids = following[first : first + num_at_once]
-            logits = self._runner.logits(hidden[first : first + len(token_ids)])
-            scores += score_tokens(logits, token_ids, wanted, self._forbidden_ids)
-        sequence.prompt_scores = tuple(scores)
 
     def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:
         vector = pooled.vector()

@@ -51,15 +51,19 @@ def _awaits_results(message: Message) -> bool:
 def _folded(messages: Iterable[Message]) -> list[Message]:
     """None of them a system message.
 
-    A text is added to the user message or the tool result before it; after an assistant's turn it
-    goes in front of the next user message, or becomes one at the end.
+    A text is added to the user message or the tool result before it. After an assistant's turn it
+    goes in front of the user message that follows, or becomes one where none does: an answer that
+    was given to it must not come before it in the next prompt.
     """
     turns: list[Message] = []
     waiting = ""
     for message in messages:
         if not _is_system(message):
             if waiting and message.role == "user":
-                message, waiting = _with_text_before(message, waiting), ""
+                message = _with_text_before(message, waiting)
+            elif waiting:
+                turns.append(Message("user", (TextPart(waiting),)))
+            waiting = ""
             turns.append(message)
         elif turns and turns[-1].role in ("user", "tool"):
             turns[-1] = _with_text_after(turns[-1], _text_of(message))

@@ -43,7 +43,7 @@ def fold(messages: list[Message]) -> tuple[Message, ...]:
         ("s:one|u:hello|s:late|s:later|a:hi|u:more", "s:one|u:hello+late+later|a:hi|u:more"),
         ("u:hello|a:hi|s:late|u:more", "u:hello|a:hi|u:late+more"),
         ("u:hello|a:hi|s:late|s:later", "u:hello|a:hi|u:late+later"),
-        ("u:hello|a:hi|s:late|a:again|u:more", "u:hello|a:hi|a:again|u:late+more"),
+        ("u:hello|a:hi|s:late|a:again|u:more", "u:hello|a:hi|u:late|a:again|u:more"),
         ("u:hello|c:|s:late|t:42|u:more", "u:hello|c:|t:42+late|u:more"),
         ("u:hello|c:|t:42|s:late|t:43|a:so|u:more", "u:hello|c:|t:42|t:43+late|a:so|u:more"),
         ("u:hello|c:|t:42|s:late", "u:hello|c:|t:42+late"),
