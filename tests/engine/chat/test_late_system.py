@@ -41,6 +41,11 @@ def test_a_turn_spelt_in_its_own_way_is_a_turn() -> None:
     assert takes(_TURNS.replace("<{{ m.role }}>", "{{ '[S]' if m.role == 'system' else '[T]' }}"))
 
 
+def test_a_turn_whose_neighbours_end_like_it_or_do_not_is_the_same_turn() -> None:
+    end = "{{ '</u>' if m.role == 'user' else '</s>' }}"
+    assert takes("{% for m in messages %}<{{ m.role }}>{{ m.content }}" + end + "{% endfor %}")
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -62,6 +67,7 @@ def test_a_turn_spelt_in_its_own_way_is_a_turn() -> None:
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'system' and"
         " loop.last %}{{ raise_exception('no') }}{% endif %}{% endfor %}",
         "",
+        "{{ raise_exception('nothing at all') }}",
     ],
 )
 def test_templates_that_do_something_else_with_it_do_not_take_it(source: str) -> None:

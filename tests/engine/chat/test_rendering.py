@@ -51,6 +51,12 @@ _ALL = {
         "a test",
     ),
 }
+_ALL["strict"] = ChatTemplate(
+    "{%- if add_generation_prompt and messages[-1].role == 'assistant' %}"
+    "{{ raise_exception('it has spoken already') }}{% endif -%}" + _ALL["other_name"].source,
+    {},
+    "a test",
+)
 _ASKED = ChatRequest("m", (Message("user", (TextPart("Hello"),)),), seed=1, now_s=0)
 
 
@@ -188,7 +194,7 @@ def test_a_picture_in_a_turn_that_is_to_be_continued_is_refused() -> None:
         render(asked(*_ASKED.messages, shown))
 
 
-_ONE_TURN_EACH = ("nano", "fake", "llama", "other_name")
+_ONE_TURN_EACH = ("nano", "fake", "llama", "other_name", "strict")
 
 
 @pytest.mark.parametrize("name", _ALL)
