@@ -41,6 +41,11 @@ def test_a_turn_spelt_in_its_own_way_is_a_turn() -> None:
     assert takes(_TURNS.replace("<{{ m.role }}>", "{{ '[S]' if m.role == 'system' else '[T]' }}"))
 
 
+def test_a_template_may_treat_an_assistants_last_turn_as_one_that_goes_on() -> None:
+    going_on = "{% if m.role == 'assistant' and loop.last %}<think></think>{% endif %}"
+    assert takes(_TURNS.replace("{{ m.content }}", going_on + "{{ m.content }}"))
+
+
 def test_a_turn_whose_neighbours_end_like_it_or_do_not_is_the_same_turn() -> None:
     end = "{{ '</u>' if m.role == 'user' else '</s>' }}"
     assert takes("{% for m in messages %}<{{ m.role }}>{{ m.content }}" + end + "{% endfor %}")
