@@ -15,7 +15,9 @@ from ..dialects.chat.parse import parse_chat
 from ..dialects.completions.body import CompletionBody
 from ..dialects.completions.parse import parse_completion
 from ..dialects.embeddings.body import EmbeddingsBody
-from . import documents, embeddings, health, metrics, models
+from ..dialects.messages.body import MessagesBody, PromptBody
+from ..dialects.messages.parse import parse_message
+from . import counting, documents, embeddings, health, metrics, models
 from .asking import answering
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,4 +76,19 @@ ROUTES = (
         streams=True,
     ),
     Route("POST", "/v1/embeddings", embeddings.embeddings, "Vectors of texts.", EmbeddingsBody),
+    Route(
+        "POST",
+        "/v1/messages",
+        answering(parse_message),
+        "A chat, in the words of Anthropic's Messages.",
+        MessagesBody,
+        streams=True,
+    ),
+    Route(
+        "POST",
+        "/v1/messages/count_tokens",
+        counting.count_tokens,
+        "How many tokens such a chat has, without an answer.",
+        PromptBody,
+    ),
 )

@@ -58,7 +58,8 @@ def messages_status(error: ToldError) -> int:
     return _MESSAGES_OVERLOAD if error.status == 503 else error.status
 
 
-def messages_envelope(error: ToldError, request_id: str) -> dict[str, Any]:
+def messages_envelope(error: ToldError, request_id: str | None = None) -> dict[str, Any]:
+    """A stream's errors go without the request's id: its headers have said it."""
     status = messages_status(error)
     default = "invalid_request_error" if status < 500 else "api_error"
     details: dict[str, Any] = {"error_code": error.code} | _extras(error)
@@ -69,7 +70,8 @@ def messages_envelope(error: ToldError, request_id: str) -> dict[str, Any]:
         "message": error.message,
         "details": details,
     }
-    return {"type": "error", "error": told, "request_id": request_id}
+    envelope: dict[str, Any] = {"type": "error", "error": told}
+    return envelope if request_id is None else envelope | {"request_id": request_id}
 
 
 def _extras(error: ToldError) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""The messages dialect, inwards: a body becomes a ChatRequest and a way of telling its answer.
+
+Pure: what does not depend on the body comes with its arrival. What has no bearing on the answer is
+ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish
+
+from ..asked import Answer, Arrival
+from ..decoding import read_body, refuse
+from ..grammars import schema_grammar
+from ..routing import first_key, session_in
+from .body import MessagesBody, OutputFormat, PromptBody
+from .reply import ReplyHead, render_reply
+from .stream import MessageTeller
+from .tools import read_tools
+from .turns import read_messages
+
+# Larger wishes mean "as much as the context leaves" all the same.
+_MAX_TOKENS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class AskedMessage:
+    """The question, and how its asker wants the answer told."""
+
+    request: ChatRequest
+    head: ReplyHead
+    is_streamed: bool
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def requests(self) -> Sequence[ChatRequest]:
+        return (self.request,)
+
+    @property
+    def tells_tokens(self) -> bool:
+        return False
+
+    def teller(self) -> MessageTeller:
+        return MessageTeller(self.head)
+
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        (answer,) = answers
+        reply = render_reply(self.head, answer.whole.deltas, answer.finished)
+        return msgspec.json.encode(reply)
+
+
+def parse_message(body: bytes, arrival: Arrival) -> AskedMessage:
+    """A whole body of POST /v1/messages.
+
+    Raises CortexErrors only, each naming its field, whatever the bytes.
+    """
+    asked = read_body(body, MessagesBody)
+    request = _read_prompt(
+        asked,
+        arrival,
+        sampling=SamplingWish(
+            temperature=asked.temperature,
+            # Elsewhere -1 is a common spelling of "off", which here is 0.
+            top_k=None if asked.top_k is None else max(asked.top_k, 0),
+            top_p=asked.top_p,
+        ),
+        max_tokens=min(_whole("max_tokens", asked.max_tokens), _MAX_TOKENS),
+        stop=_read_stop(asked.stop_sequences or []),
+        routing_key=_read_routing_key(asked.metadata, arrival),
+    )
+    head = ReplyHead(f"msg_{arrival.id_hex}", asked.model, hides_thinking=_hides_thinking(asked))
+    return AskedMessage(request, head, bool(asked.stream))
+
+
+def parse_count(body: bytes, arrival: Arrival) -> ChatRequest:
+    """A whole body of POST /v1/messages/count_tokens, as the request whose prompt it has.
+
+    Raises CortexErrors only, each naming its field, whatever the bytes.
+    """
+    return _read_prompt(read_body(body, PromptBody), arrival)
+
+
+def _read_prompt(asked: PromptBody, arrival: Arrival, **more: Any) -> ChatRequest:
+    offered = read_tools(asked, arrival.limits)
+    return ChatRequest(
+        model=asked.model,
+        messages=read_messages(asked, arrival.limits),
+        seed=arrival.random_seed,
+        now_s=arrival.now_s,
+        tools=offered.tools,
+        tool_choice=offered.choice,
+        parallel_tool_calls=offered.is_parallel,
+        grammar=_read_grammar(asked),
+        reasoning=_read_reasoning(asked),
+        **more,
+    )
+
+
+def _read_grammar(asked: PromptBody) -> Grammar | None:
+    config = asked.output_config
+    if config is not None and config.format is not None:
+        return _read_format(config.format, "output_config.format")
+    if asked.output_format is not None:
+        return _read_format(asked.output_format, "output_format")
+    return None
+
+
+def _read_format(wanted: OutputFormat, path: str) -> Grammar:
+    if wanted.type != "json_schema":
+        refuse(f"{path}.type", "must be json_schema")
+    return schema_grammar(wanted.schema, f"{path}.schema")
+
+
+def _read_reasoning(asked: PromptBody) -> ReasoningWish:
+    """With `adaptive`, and whatever is newer, the effort decides."""
+    effort = None if asked.output_config is None else asked.output_config.effort
+    thinking = asked.thinking
+    if thinking is None or thinking.type not in ("enabled", "disabled"):
+        return ReasoningWish(effort)
+    if thinking.type == "disabled":
+        return ReasoningWish(effort, thinks=False)
+    budget = thinking.budget_tokens
+    if budget is None:
+        return ReasoningWish(effort, thinks=True)
+    budget_tokens = min(_whole("thinking.budget_tokens", budget), _MAX_TOKENS)
+    return ReasoningWish(effort, thinks=True, budget_tokens=budget_tokens)
+
+
+def _hides_thinking(asked: PromptBody) -> bool:
+    return asked.thinking is not None and asked.thinking.display == "omitted"
+
+
+def _whole(path: str, count: int | float) -> int:
+    if count != int(count):
+        refuse(path, "must be a whole number")
+    return int(count)
+
+
+def _read_stop(stops: list[str]) -> tuple[str, ...]:
+    for index, stop in enumerate(stops):
+        if not stop.strip():
+            refuse(f"stop_sequences[{index}]", "must not be white space alone")
+    return tuple(stops)
+
+
+def _read_routing_key(metadata: Any, arrival: Arrival) -> str:
+    """A hint: whatever shape it has, it is no reason to refuse."""
+    fields = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
+    return first_key(arrival.routing_key, session_in(fields.get("user_id")))
