@@ -57,9 +57,13 @@ class Pulse:
 
         Raises ConnectionResetError for one that has gone, or takes nothing for too long.
         """
-        if not chunk:
-            return
-        self._spoke_s = self._waits_since_s = self._loop.time()
+        if chunk:
+            self._spoke_s = self._loop.time()
+            await self.remark(chunk)
+
+    async def remark(self, chunk: bytes) -> None:
+        """The same for what breaks no silence: some clients do not hear comments."""
+        self._waits_since_s = self._loop.time()
         try:
             await self._response.write(chunk)
         finally:

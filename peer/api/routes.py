@@ -17,6 +17,8 @@ from ..dialects.completions.parse import parse_completion
 from ..dialects.embeddings.body import EmbeddingsBody
 from ..dialects.messages.body import MessagesBody, PromptBody
 from ..dialects.messages.parse import parse_message
+from ..dialects.responses.body import ResponsesBody
+from ..dialects.responses.parse import parse_response
 from . import counting, documents, embeddings, health, metrics, models
 from .asking import answering
 
@@ -73,6 +75,14 @@ ROUTES = (
         answering(parse_completion),
         "A prompt continued, without a chat template.",
         CompletionBody,
+        streams=True,
+    ),
+    Route(
+        "POST",
+        "/v1/responses",
+        answering(parse_response),
+        "A conversation of items, in the words of OpenAI's responses; nothing is stored.",
+        ResponsesBody,
         streams=True,
     ),
     Route("POST", "/v1/embeddings", embeddings.embeddings, "Vectors of texts.", EmbeddingsBody),

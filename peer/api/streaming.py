@@ -48,7 +48,7 @@ async def stream_reply(
                     case Finished():
                         await pulse.write(teller.tell(event))
                     case Stage():
-                        await pulse.write(sse.comment(to_comment(event)))
+                        await pulse.remark(sse.comment(to_comment(event)))
                     case Accepted():
                         pass
             ending = teller.close()

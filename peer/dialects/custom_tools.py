@@ -1,7 +1,6 @@
 """Tools that take free text: functions, to the model, with one string parameter `input`.
 
-A call of one comes back as the text itself. Its arguments arrive in pieces of JSON, so the text is
-read out of a string that is still being written.
+A call of one comes back as the text itself, which `free_text.py` reads out of the arguments.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import msgspec
 
 from cortex.engine.types import Tool
 
+from .free_text import FreeText
+
 _PARAMETERS = (
     '{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],'
     '"additionalProperties":false}'
@@ -17,7 +18,7 @@ _PARAMETERS = (
 
 
 class _Arguments(msgspec.Struct):
-    input: str = ""
+    input: str
 
 
 def custom_tool(name: str, description: str) -> Tool:
@@ -31,7 +32,5 @@ def arguments_of(text: str) -> str:
 
 def text_of(arguments: str) -> str:
     """The text of a call with these arguments; where they are no such object, they themselves."""
-    try:
-        return msgspec.json.decode(arguments, type=_Arguments).input
-    except (ValueError, RecursionError):
-        return arguments
+    text = FreeText()
+    return text.push(arguments) + text.end()

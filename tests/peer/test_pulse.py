@@ -49,6 +49,16 @@ async def test_a_silence_is_filled_again_and_again():
     assert response.written[:3] == [b"said", b"beat", b"beat"]
 
 
+async def test_a_remark_breaks_no_silence():
+    response = Response()
+    async with asyncio.timeout(DEADLINE_S):
+        with pulse_of(response, quiet_s=0.01) as pulse:
+            while b"beat" not in response.written:
+                await pulse.remark(b"loading")
+                await asyncio.sleep(0.001)
+    assert b"loading" in response.written
+
+
 async def test_who_speaks_often_enough_hears_no_heartbeat():
     response = Response()
     with pulse_of(response) as pulse:

@@ -1,0 +1,153 @@
+"""The Responses dialect, inwards: a body becomes a ChatRequest and a way of telling its answer.
+
+Pure: what does not depend on the body comes with its arrival, and the time at which an answer is
+complete from a clock. Nothing is stored here, so what refers to earlier responses is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish, ToolChoice
+
+from .. import sampling
+from ..asked import Answer, Arrival
+from ..decoding import is_absent, read_body, read_raw, refuse
+from ..grammars import schema_grammar
+from ..routing import first_key, session_in
+from .body import Format, ReasoningOptions, ResponsesBody, TextOptions
+from .choice import read_choice
+from .conversation import read_messages
+from .echo import read_echo
+from .input_items import added_tools, split_input
+from .reply import Head
+from .stream import RESPONSE_PREFIX, Manner
+from .teller import ResponseTeller, whole_reply
+from .toolbox import read_tools
+
+_LOGPROBS = "message.output_text.logprobs"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedResponse:
+    """The question, and how its asker wants the answer told."""
+
+    request: ChatRequest
+    head: Head
+    manner: Manner
+    is_streamed: bool
+    clock: Callable[[], float]
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def requests(self) -> Sequence[ChatRequest]:
+        return (self.request,)
+
+    @property
+    def tells_tokens(self) -> bool:
+        return self.request.top_logprobs is not None
+
+    def teller(self) -> ResponseTeller:
+        return ResponseTeller(self.head, self.manner, self.clock)
+
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        return whole_reply(self.head, self.manner, self.clock, answers[0])
+
+
+def parse_response(
+    body: bytes, arrival: Arrival, clock: Callable[[], float] = time.time
+) -> AskedResponse:
+    """A whole body.
+
+    Raises CortexErrors only, each naming its field, whatever the bytes.
+    """
+    asked = read_body(body, ResponsesBody)
+    _refuse_what_needs_a_store(asked)
+    items = split_input(asked.input, arrival.limits)
+    sent_tools = [] if is_absent(asked.tools) else read_raw(asked.tools, list[msgspec.Raw], "tools")
+    toolbox = read_tools({"tools": sent_tools, **added_tools(items)}, arrival.limits)
+    choice = read_choice(asked.tool_choice, toolbox)
+    is_parallel = asked.parallel_tool_calls
+    request = ChatRequest(
+        model=asked.model,
+        messages=read_messages(asked.instructions or "", items, toolbox, arrival.limits),
+        seed=sampling.read_seed(asked.seed, arrival.random_seed),
+        now_s=arrival.now_s,
+        sampling=_read_sampling(asked),
+        tools=toolbox.tools if choice is not None else (),
+        tool_choice=choice or ToolChoice(),
+        grammar=_read_grammar(asked.text),
+        reasoning=ReasoningWish(effort=asked.reasoning.effort if asked.reasoning else None),
+        max_tokens=sampling.read_max_tokens("max_output_tokens", asked.max_output_tokens),
+        routing_key=_read_routing_key(asked, arrival),
+        top_logprobs=_read_top_logprobs(asked),
+        parallel_tool_calls=is_parallel is None or is_parallel,
+    )
+    head = Head(f"{RESPONSE_PREFIX}{arrival.id_hex}", arrival.now_s, asked.model, read_echo(asked))
+    manner = Manner(_wants_summary(asked.reasoning), toolbox.names)
+    return AskedResponse(request, head, manner, bool(asked.stream), clock)
+
+
+def _refuse_what_needs_a_store(asked: ResponsesBody) -> None:
+    refused = {
+        "previous_response_id": asked.previous_response_id,
+        "conversation": asked.conversation,
+        "prompt": asked.prompt,
+        "background": asked.background or None,
+    }
+    for name, value in refused.items():
+        if value is not None:
+            sampling.unsupported(
+                name, "nothing is stored here", "send the whole conversation as input"
+            )
+
+
+def _read_sampling(asked: ResponsesBody) -> SamplingWish:
+    return SamplingWish(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+    )
+
+
+def _read_top_logprobs(asked: ResponsesBody) -> int | None:
+    """How many alternatives to tell beside each token; None where nothing is to be told."""
+    wants_any = isinstance(asked.include, list) and _LOGPROBS in asked.include
+    return asked.top_logprobs or 0 if wants_any or asked.top_logprobs else None
+
+
+def _read_grammar(text: TextOptions | None) -> Grammar | None:
+    if text is None or is_absent(text.format):
+        return None
+    wanted = read_raw(text.format, Format, "text.format")
+    if wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Grammar("json_object")
+    if wanted.type != "json_schema":
+        refuse("text.format.type", "must be text, json_object or json_schema")
+    return schema_grammar(wanted.schema, "text.format.schema")
+
+
+def _wants_summary(reasoning: ReasoningOptions | None) -> bool:
+    return reasoning is not None and (
+        reasoning.summary is not None or reasoning.generate_summary is not None
+    )
+
+
+def _read_routing_key(asked: ResponsesBody, arrival: Arrival) -> str:
+    return first_key(
+        asked.prompt_cache_key,
+        arrival.routing_key,
+        session_in(asked.notes.get("user_id")),
+        asked.user,
+        asked.safety_identifier,
+    )

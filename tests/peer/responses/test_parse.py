@@ -1,0 +1,622 @@
+"""The Responses dialect, inwards."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import (
+    CortexError,
+    ImageUrlUnsupported,
+    InvalidImage,
+    InvalidRequest,
+    UnsupportedContent,
+)
+from cortex.engine.frames import pack_value
+from cortex.engine.types import (
+    Accepted,
+    ChatRequest,
+    Grammar,
+    ImagePart,
+    Message,
+    ReasoningWish,
+    TextPart,
+    ToolCall,
+    ToolChoice,
+)
+from cortex.peer.dialects.asked import Arrival, Limits
+from cortex.peer.dialects.responses.parse import AskedResponse, parse_response
+from cortex.peer.dialects.responses.toolbox import ToolName
+from cortex.peer.errors import UnsupportedParameter
+
+ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
+PIXEL = "data:image/png;base64,AAAA"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "name": "f", "description": "does", "parameters": SCHEMA, "strict": True},
+    {"type": "namespace", "name": "ns", "tools": [{"type": "function", "name": "g"}]},
+    {"type": "custom", "name": "patch", "description": "edits", "format": {"type": "grammar"}},
+    {"type": "web_search", "name": 5, "tools": "no list"},
+    {"type": "tool_search", "parameters": {}},
+]
+
+
+def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> AskedResponse:
+    body = {"model": "m", "input": "hello"} | fields
+    return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
+
+
+def read(*items: Any, **fields: Any) -> tuple[Message, ...]:
+    return parse(input=list(items), **fields).request.messages
+
+
+def refusal(**fields: Any) -> CortexError:
+    with pytest.raises(CortexError) as caught:
+        parse(**fields)
+    return caught.value
+
+
+def said(role: str, content: Any = "hi") -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": content}
+
+
+def user(text: str) -> Message:
+    return Message("user", (TextPart(text),))
+
+
+def called(name: str = "f", arguments: str = "{}", **more: Any) -> dict[str, Any]:
+    item = {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments}
+    return item | more
+
+
+def output(content: Any, kind: str = "function_call_output") -> dict[str, Any]:
+    return {"type": kind, "call_id": "c", "output": content}
+
+
+def told(asked: AskedResponse) -> dict[str, Any]:
+    """The response that a stream of this one begins with."""
+    opening = asked.teller().open(Accepted(1, (), 1))
+    data = opening.split(b"\n")[1].removeprefix(b"data: ")
+    return json.loads(data)["response"]
+
+
+def test_a_text_is_a_question_with_clock_and_seed_from_outside():
+    asked = parse()
+    assert asked.request.messages == (user("hello"),)
+    assert (asked.request.now_s, asked.request.seed, asked.model) == (7, 11, "m")
+    assert (asked.head.id, asked.head.created_at, asked.is_streamed) == ("resp_0f", 7, False)
+    assert (asked.request.top_logprobs, asked.tells_tokens) == (None, False)
+
+
+def test_every_wish_is_carried():
+    request = parse(
+        temperature=0, top_p=0.5, frequency_penalty=-2, presence_penalty=2, seed=-1,
+        max_output_tokens=5, parallel_tool_calls=False, stream=True,
+    ).request  # fmt: skip
+    wish = request.sampling
+    assert (wish.temperature, wish.top_p) == (0, 0.5)
+    assert (wish.frequency_penalty, wish.presence_penalty) == (-2, 2)
+    assert (request.seed, request.max_tokens) == (2**63 - 1, 5)
+    assert request.parallel_tool_calls is False
+
+
+def test_a_stream_is_streamed():
+    assert parse(stream=True).is_streamed
+
+
+def test_instructions_stand_first():
+    messages = read(said("developer", "more"), said("user"), instructions="Be brief.")
+    assert messages == (
+        Message("system", (TextPart("Be brief."),)),
+        Message("system", (TextPart("more"),)),
+        user("hi"),
+    )
+
+
+def test_system_and_developer_messages_stay_where_they_are():
+    messages = read(said("user"), said("system", "a"), said("user"), said("developer", "b"))
+    assert [message.role for message in messages] == ["user", "system", "user", "system"]
+
+
+def test_a_volatile_line_of_a_system_message_is_dropped():
+    line = {"type": "input_text", "text": "x-anthropic-billing-header: 1"}
+    messages = read(said("system", [line, {"type": "input_text", "text": "a"}]), said("user"))
+    assert messages[0] == Message("system", (TextPart("a"),))
+    assert read(said("system", [line]), said("user")) == (user("hi"),)
+
+
+@pytest.mark.parametrize("kind", ["input_text", "output_text", "text"])
+def test_text_is_read_under_each_of_its_names(kind: str):
+    assert read({"role": "user", "content": [{"type": kind, "text": "hi"}]}) == (user("hi"),)
+
+
+def test_what_an_assistant_thought_said_and_called_is_one_message():
+    messages = read(
+        said("user"),
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}], "id": 5},
+        said("assistant", [{"type": "output_text", "text": "I look.", "annotations": 1}]),
+        said("assistant", [{"type": "refusal", "refusal": "No."}]),
+        called("f", '{"a":1}', id=9, status={}),
+        called("g", "{}", call_id="d"),
+        output("sunny"),
+        {"type": "function_call_output", "call_id": "d", "output": "dry"},
+        said("user", "thanks"),
+    )
+    calls = (ToolCall("c", "f", '{"a":1}'), ToolCall("d", "g", "{}"))
+    assert messages == (
+        user("hi"),
+        Message("assistant", (TextPart("I look."), TextPart("No.")), "hm", calls),
+        Message("tool", (TextPart("sunny"),), tool_call_id="c"),
+        Message("tool", (TextPart("dry"),), tool_call_id="d"),
+        user("thanks"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "thought"),
+    [
+        ({"content": None, "summary": [{"type": "summary_text", "text": "short"}]}, "short"),
+        ({"content": [{"type": "reasoning_text", "text": "long"}], "summary": []}, "long"),
+        ({"summary": [{"type": "t", "text": "a"}, {"type": "t", "text": "b"}]}, "a\n\nb"),
+        ({"encrypted_content": "x"}, ""),
+    ],
+)
+def test_reasoning_is_read_from_its_content_or_its_summary(reasoning: dict[str, Any], thought: str):
+    messages = read(said("user"), {"type": "reasoning"} | reasoning, called(), output("x"))
+    assert messages[1].reasoning == thought
+
+
+def test_thoughts_that_led_to_nothing_are_forgotten():
+    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
+    assert read(thought, said("user"), thought) == (user("hi"),)
+
+
+def test_an_answer_that_was_begun_may_be_gone_on_with():
+    messages = read(said("user"), said("assistant", "One, two"))
+    assert messages[-1] == Message("assistant", (TextPart("One, two"),))
+
+
+def test_an_output_may_hold_pictures_and_they_stay_in_it():
+    parts = [{"type": "input_text", "text": "seen"}, {"type": "input_image", "image_url": PIXEL}]
+    messages = read(said("user"), called(), output(parts))
+    assert messages[-1].content == (TextPart("seen"), ImagePart(b"\0\0\0"))
+    assert messages[-1].role == "tool"
+
+
+def test_calls_of_custom_tools_are_read_with_their_text_as_input():
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": 'a "b"\n'}
+    messages = read(said("user"), call, output("done", "custom_tool_call_output"))
+    assert messages[1].tool_calls == (ToolCall("c", "patch", '{"input":"a \\"b\\"\\n"}'),)
+    assert messages[2] == Message("tool", (TextPart("done"),), tool_call_id="c")
+
+
+def test_calls_of_tools_in_a_namespace_carry_the_name_the_model_knows():
+    messages = read(said("user"), called("g", namespace="ns"), output("x"), tools=TOOLS)
+    assert messages[1].tool_calls[0].name == "ns__g"
+    messages = read(said("user"), called("old", namespace="gone"), output("x"))
+    assert messages[1].tool_calls[0].name == "gone__old"
+
+
+@pytest.mark.parametrize("arguments", ['{"a": "cut o', "[1]", "x", '{"a":' * 5000])
+def test_arguments_that_are_no_object_come_back_inside_of_one(arguments: str):
+    messages = read(said("user"), called(arguments=arguments), output("no JSON"))
+    assert json.loads(messages[1].tool_calls[0].arguments) == {"arguments": arguments}
+
+
+@pytest.mark.parametrize("arguments", ["", " ", None])
+def test_no_arguments_are_an_empty_object(arguments: str | None):
+    item = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
+    assert read(said("user"), item, output(None))[1].tool_calls[0].arguments == "{}"
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ({"type": "local_shell_call", "action": {"command": ["ls"]}}, '{"command": ["ls"]}'),
+        ({"type": "apply_patch_call", "operation": {"path": "a"}}, '{"path": "a"}'),
+        ({"type": "shell_call"}, "{}"),
+    ],
+)
+def test_calls_under_the_dialects_own_names_are_calls(call: dict[str, Any], arguments: str):
+    kind = f"{call['type']}_output"
+    messages = read(said("user"), call | {"call_id": "c"}, output([{"stdout": "a"}], kind))
+    name = call["type"].removesuffix("_call")
+    assert messages[1].tool_calls == (ToolCall("c", name, arguments),)
+    assert messages[2] == Message("tool", (TextPart('[{"stdout": "a"}]'),), tool_call_id="c")
+
+
+def test_an_output_under_such_a_name_may_be_a_text():
+    item = {"type": "local_shell_call_output", "id": "c", "output": "a\n"}
+    assert read(said("user"), item)[-1] == Message("tool", (TextPart("a\n"),), tool_call_id="c")
+
+
+def test_what_another_agent_says_is_read_as_far_as_it_can_be():
+    parts = [{"type": "input_text", "text": "over"}, {"type": "encrypted_content"}]
+    assert read(said("user"), {"type": "agent_message", "content": parts})[-1] == user("over")
+    assert read(said("user"), {"type": "agent_message", "content": parts[1:]}) == (user("hi"),)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "web_search_call", "action": 5},
+        {"type": "compaction", "encrypted_content": "x"},
+        {"type": "mcp_list_tools", "tools": "?", "output": []},
+        {"type": "tomorrows", "content": 1, "role": "user"},
+    ],
+)
+def test_items_that_say_nothing_to_a_model_are_skipped(item: dict[str, Any]):
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    messages = read(said("user"), thought, item, called(), output("x"))
+    assert [message.role for message in messages] == ["user", "assistant", "tool"]
+    assert messages[1].reasoning == "hm"
+
+
+def test_tools_are_offered_under_flat_names():
+    asked = parse(tools=TOOLS)
+    assert [tool.name for tool in asked.request.tools] == ["f", "ns__g", "patch"]
+    first, second, third = asked.request.tools
+    assert (first.description, json.loads(first.parameters)) == ("does", SCHEMA)
+    assert (first.is_strict, second.is_strict, second.parameters) == (True, False, "{}")
+    assert list(json.loads(third.parameters)["properties"]) == ["input"]
+    assert asked.manner.tools == {
+        "f": ToolName("f"),
+        "ns__g": ToolName("g", "ns"),
+        "patch": ToolName("patch", is_custom=True),
+    }
+    assert asked.request.tool_choice == ToolChoice()
+
+
+def test_flat_names_do_not_meet():
+    tools = [{"type": "function", "name": "ns__g"}, TOOLS[1]]
+    asked = parse(tools=tools, input=[said("user"), called("g", namespace="ns")])
+    assert [tool.name for tool in asked.request.tools] == ["ns__g", "ns__g_"]
+    assert asked.manner.tools["ns__g_"] == ToolName("g", "ns")
+    assert asked.request.messages[1].tool_calls[0].name == "ns__g_"
+
+
+def test_there_are_no_namespaces_inside_of_namespaces():
+    outer = {"type": "namespace", "name": "outer", "tools": [TOOLS[1], TOOLS[0]]}
+    assert [tool.name for tool in parse(tools=[outer]).request.tools] == ["outer__f"]
+
+
+def test_tools_may_come_among_the_items_and_are_offered_once():
+    more = {"type": "additional_tools", "role": "developer", "tools": [*TOOLS[:1], *TOOLS[2:3]]}
+    asked = parse(tools=TOOLS[:1], input=[more, said("user")])
+    assert [tool.name for tool in asked.request.tools] == ["f", "patch"]
+    assert asked.request.messages == (user("hi"),)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("auto", ToolChoice()),
+        (None, ToolChoice()),
+        ("required", ToolChoice("required")),
+        ({"type": "function", "name": "f"}, ToolChoice("required", ("f",))),
+        ({"type": "function", "name": "g", "namespace": "ns"}, ToolChoice("required", ("ns__g",))),
+        ({"type": "custom", "name": "patch"}, ToolChoice("required", ("patch",))),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "web_search"}, {"type": "function", "name": "f"}],
+            },
+            ToolChoice("auto", ("f",)),
+        ),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "custom", "name": "patch"}],
+            },
+            ToolChoice("required", ("patch",)),
+        ),
+    ],
+)
+def test_a_choice_of_tools_is_carried(choice: Any, expected: ToolChoice):
+    asked = parse(tools=TOOLS, tool_choice=choice)
+    assert asked.request.tool_choice == expected
+    assert len(asked.request.tools) == 3
+    assert told(asked)["tool_choice"] == (choice or "auto")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    ["none", {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}],
+)
+def test_where_nothing_may_be_called_nothing_is_offered(choice: Any):
+    assert parse(tools=TOOLS, tool_choice=choice).request.tools == ()
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_no_choice_of_no_tools_is_no_error(choice: str):
+    assert parse(tool_choice=choice, tools=TOOLS[3:]).request.tool_choice == ToolChoice()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"input": None}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": []}, "input"),
+        ({"input": [said("system")]}, "input"),
+        ({"input": ["hi"]}, "input[0]"),
+        ({"input": [said("critic")]}, "input[0].role"),
+        ({"input": [said("user", None)]}, "input[0].content"),
+        ({"input": [said("user", [{"text": "hi"}])]}, "input[0].content[0].type"),
+        ({"input": [said("user", 5)]}, "input[0].content"),
+        ({"input": [called(name="")]}, "input[0].name"),
+        ({"input": [called(arguments=5)]}, "input[0].arguments"),  # type: ignore[arg-type]
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": -1}, "top_p"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"stream": "yes"}, "stream"),
+        ({"instructions": []}, "instructions"),
+        ({"tools": {}}, "tools"),
+        ({"tools": ["f"]}, "tools[0]"),
+        ({"tools": [{}]}, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "f", "parameters": 1}]}, "tools[0].parameters"),
+        ({"tools": [{"type": "namespace", "name": "n"}]}, "tools[0].tools"),
+        (
+            {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "custom"}]}]},
+            "tools[0].tools[0].name",
+        ),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "maybe"}, "tool_choice"),
+        ({"tool_choice": 5, "tools": TOOLS}, "tool_choice"),
+        ({"tool_choice": {"type": "web_search"}, "tools": TOOLS}, "tool_choice.type"),
+        ({"tool_choice": {"type": "function", "name": "x"}, "tools": TOOLS}, "tool_choice"),
+        ({"tool_choice": {"type": "function"}, "tools": TOOLS}, "tool_choice"),
+        (
+            {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": []},
+             "tools": TOOLS},
+            "tool_choice.tools",
+        ),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
+        ({"reasoning": {"effort": "heroic"}}, "reasoning.effort"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_by_its_name(fields: dict[str, Any], param: str):
+    error = refusal(**fields)
+    assert isinstance(error, InvalidRequest)
+    assert error.param == param
+    assert error.message.startswith(param)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("previous_response_id", "resp_1"),
+        ("conversation", {"id": "c"}),
+        ("prompt", {"id": "p"}),
+        ("background", True),
+    ],
+)
+def test_what_would_need_a_store_is_refused(field: str, value: Any):
+    error = refusal(**{field: value})
+    assert (type(error), error.param) == (UnsupportedParameter, field)
+
+
+def test_no_background_is_no_wish():
+    parse(background=False)
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ({"type": "item_reference", "id": "msg_1"}, UnsupportedContent),
+        ({"id": "msg_1"}, UnsupportedContent),
+        (said("user", [{"type": "input_file", "file_data": "x"}]), UnsupportedContent),
+        (said("user", [{"type": "input_audio"}]), UnsupportedContent),
+        (said("user", [{"type": "input_image", "file_id": "file-1"}]), UnsupportedContent),
+        (
+            said("user", [{"type": "input_image", "image_url": "http://127.0.0.1/a.png"}]),
+            ImageUrlUnsupported,
+        ),
+        (output([{"type": "input_image", "image_url": "file:///etc"}]), ImageUrlUnsupported),
+        (
+            said("user", [{"type": "input_image", "image_url": "data:image/png;base64,!"}]),
+            InvalidImage,
+        ),
+    ],
+)
+def test_content_that_is_not_taken_is_refused(item: dict[str, Any], error: type[CortexError]):
+    assert type(refusal(input=[item])) is error
+
+
+def test_fields_without_effect_are_accepted_whatever_they_are():
+    names = (
+        "store client_metadata user safety_identifier service_tier truncation include metadata "
+        "context_management max_tool_calls moderation stream_options prompt_cache_key tomorrow"
+    )
+    odd: dict[str, Any] = {key: [{"deep": [1, None]}] for key in names.split()}
+    assert parse(**odd).request == parse().request
+
+
+def test_null_reads_as_absent():
+    names = (
+        "stream instructions temperature top_p tools tool_choice text reasoning include metadata "
+        "max_output_tokens parallel_tool_calls top_logprobs previous_response_id background"
+    )
+    nothing: dict[str, Any] = dict.fromkeys(names.split())
+    assert parse(**nothing).request == parse().request
+    assert told(parse(**nothing)) == told(parse())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "grammar"),
+    [
+        ({"type": "text"}, None),
+        (None, None),
+        ({"type": "json_object"}, Grammar("json_object")),
+        (
+            {"type": "json_schema", "name": "n", "strict": True, "schema": {"type": "object"}},
+            Grammar("json_schema", '{"type": "object"}'),
+        ),
+    ],
+)
+def test_a_form_of_the_answer_is_carried(wanted: Any, grammar: Grammar | None):
+    asked = parse(text={"format": wanted, "verbosity": "low"})
+    assert asked.request.grammar == grammar
+    assert told(asked)["text"] == {"format": wanted or {"type": "text"}, "verbosity": "low"}
+
+
+def test_wishes_about_reasoning_are_carried():
+    asked = parse(reasoning={"effort": "high", "summary": "auto"})
+    assert asked.request.reasoning == ReasoningWish(effort="high")
+    assert asked.manner.summarises
+    assert told(asked)["reasoning"] == {"effort": "high", "summary": "auto"}
+    assert parse(reasoning={"generate_summary": "concise"}).manner.summarises
+    assert not parse(reasoning={"effort": "low", "summary": None}).manner.summarises
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({}, None),
+        ({"include": ["reasoning.encrypted_content"]}, None),
+        ({"top_logprobs": 0}, None),
+        ({"top_logprobs": 3}, 3),
+        ({"include": ["message.output_text.logprobs"]}, 0),
+        ({"include": ["message.output_text.logprobs"], "top_logprobs": 2}, 2),
+    ],
+)
+def test_log_probabilities_are_asked_for_in_two_ways(fields: dict[str, Any], count: int | None):
+    asked = parse(**fields)
+    assert asked.request.top_logprobs == count
+    assert asked.tells_tokens == (count is not None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({}, ""),
+        ({"prompt_cache_key": "a", "user": "b"}, "a"),
+        ({"metadata": {"user_id": '{"session_id": "s"}'}, "user": "b"}, "s"),
+        ({"user": "b", "safety_identifier": "c"}, "b"),
+        ({"safety_identifier": "c"}, "c"),
+        ({"prompt_cache_key": 5, "metadata": 5}, ""),
+    ],
+)
+def test_a_conversation_is_known_by_its_first_hint(fields: dict[str, Any], key: str):
+    assert parse(**fields).request.routing_key == key
+
+
+def test_a_header_is_a_better_hint_than_a_user():
+    arrival = Arrival(7, 11, "0f", routing_key="h")
+    assert parse(arrival=arrival, user="b").request.routing_key == "h"
+    assert parse(arrival=arrival, prompt_cache_key="a").request.routing_key == "a"
+
+
+def test_a_response_says_again_what_was_asked():
+    asked = parse(
+        instructions="Be brief.", tools=TOOLS, metadata={"a": "b"}, temperature=0, top_p=0.25,
+        max_output_tokens=9, parallel_tool_calls=False, top_logprobs=2, store=True,
+    )  # fmt: skip
+    response = told(asked)
+    assert response["tools"] == TOOLS
+    assert (response["instructions"], response["metadata"]) == ("Be brief.", {"a": "b"})
+    assert (response["temperature"], response["top_p"]) == (0, 0.25)
+    assert (response["max_output_tokens"], response["top_logprobs"]) == (9, 2)
+    assert (response["parallel_tool_calls"], response["store"]) == (False, False)
+
+
+def test_what_is_said_again_stands_on_one_line():
+    body = {"model": "m", "input": "x", "tools": TOOLS, "text": {"format": {"type": "text"}}}
+    spaced = json.dumps(body, indent=1).replace("\n", "\r\n").encode()
+    opening = parse_response(spaced, ARRIVAL).teller().open(Accepted(1, (), 1))
+    assert re.fullmatch(rb"(event: [a-z_.]+\ndata: [^\r\n]+\n\n){2}", opening)
+
+
+def test_limits_hold():
+    few = Limits(max_images=1, max_messages=2, max_parts=2, max_tools=2)
+    arrival = Arrival(7, 11, "0f", limits=few)
+    picture = {"type": "input_image", "image_url": PIXEL}
+    function = {"type": "function", "name": "h"}
+    for fields in (
+        {"input": [said("user")] * 3},
+        {"input": [said("user", [{"type": "text"}] * 3)]},
+        {"input": [said("user", [picture] * 2)]},
+        {"input": [said("user"), output([picture, picture])]},
+        {"tools": [function] * 3},
+        {"tools": [function, TOOLS[1] | {"tools": [function, TOOLS[0]]}]},
+    ):
+        with pytest.raises(InvalidRequest):
+            parse(arrival=arrival, **fields)
+
+
+def test_half_a_surrogate_pair_is_a_replacement_character():
+    body = rb'{"model":"m","input":"\ud83d","tools":[{"type":"x","a":"\udc00"}]}'
+    asked = parse_response(body, ARRIVAL)
+    assert asked.request.messages == (user("�"),)
+    assert told(asked)["tools"] == [{"type": "x", "a": "�"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"{", b"\xff", b'{"model": "m", "input": "\xff"}',
+        b'{"model": "m", "input": [{"role": "user", "content": "\xff"}]}',
+        b'{"model": "m", "input": "x", "tools": [{"type": "x", "a": "\xff"}]}',
+        b'{"model": "m", "input": "x", "text": {"format": {"type": "text", "a": "\xff"}}}',
+        b'{"model": "m", "input": ' + b"[" * 99999,
+        b'{"model": "m", "input": ' + b"[" * 99999 + b"]" * 99999 + b"}",
+    ],
+)  # fmt: skip
+def test_what_is_no_json_object_is_refused(body: bytes):
+    with pytest.raises(InvalidRequest):
+        parse_response(body, ARRIVAL)
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=8,
+)
+names = ["type", "role", "content", "name", "call_id", "arguments", "output", "summary", "text",
+         "image_url", "tools", "namespace", "input", "parameters", "action", "mode"]  # fmt: skip
+words = st.sampled_from(
+    ["message", "user", "assistant", "reasoning", "function_call", "function_call_output", "auto",
+     "custom", "function", "namespace", "input_text", "input_image", "allowed_tools",
+     "additional_tools", "local_shell_call", "local_shell_call_output", "agent_message"]
+)  # fmt: skip
+objects = st.dictionaries(st.sampled_from(names), words | any_json, max_size=5)
+near_objects = st.dictionaries(
+    st.sampled_from(names), words | any_json | st.lists(objects, max_size=3), max_size=5
+)
+near_bodies = st.fixed_dictionaries(
+    {"model": st.just("m"), "input": st.text() | st.lists(near_objects | any_json, max_size=5)},
+    optional={
+        "tools": st.lists(near_objects, max_size=3) | any_json,
+        "tool_choice": near_objects | words | any_json,
+        "text": st.dictionaries(st.just("format"), near_objects) | any_json,
+        "reasoning": any_json,
+        "include": any_json,
+        "metadata": any_json,
+        "stream": st.booleans(),
+    },
+)
+
+
+@given(near_bodies)
+def test_any_body_is_read_or_refused_and_what_is_read_can_travel(body: dict[str, Any]):
+    try:
+        asked = parse_response(json.dumps(body).encode(), ARRIVAL)
+    except CortexError as error:
+        assert error.message
+        return
+    assert isinstance(asked.request, ChatRequest)
+    pack_value(asked.request)
+    assert told(asked)["object"] == "response"

@@ -1,0 +1,436 @@
+"""Answers told as Responses: the order of events, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx2
+import msgspec
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai import OpenAI
+from openai.types.responses import Response as SdkResponse
+from openai.types.responses import ResponseStreamEvent
+
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    EngineFailed,
+    InsufficientVram,
+    MemoryShortage,
+    ModelInvalid,
+    Overloaded,
+)
+from cortex.engine.types import (
+    Accepted,
+    Delta,
+    Finished,
+    FinishReason,
+    Piece,
+    ReasoningDelta,
+    ScoredToken,
+    TextDelta,
+    TokenLogprob,
+    ToolCallArguments,
+    ToolCallBegin,
+    ToolCallEnd,
+    Usage,
+)
+from cortex.peer.api.errors import About, tell
+from cortex.peer.dialects import events as sse
+from cortex.peer.dialects.errors import ToldError
+from cortex.peer.dialects.responses.events import Event
+from cortex.peer.dialects.responses.reply import Echo, Head, Response
+from cortex.peer.dialects.responses.stream import Manner, ResponseStream
+from cortex.peer.dialects.responses.teller import ResponseTeller
+from cortex.peer.dialects.responses.toolbox import ToolName
+from cortex.peer.errors import AttemptsExhausted, RateLimitExceeded
+
+Read = Callable[[bytes], dict[str, Any]]
+TOOLS = {
+    "ns__f": ToolName("f", "ns"),
+    "patch": ToolName("patch", is_custom=True),
+    "ns__edit": ToolName("edit", "ns", is_custom=True),
+}
+HEAD = Head("resp_0123456789ab", 1_700_000_000, "m", Echo())
+PLAIN = Manner(tools=TOOLS)
+SUMMARISED = Manner(summarises=True, tools=TOOLS)
+DIED = ToldError(502, "server_error", "engine_failed", "it died")
+USAGE = Usage(10, 5, 4, 2)
+
+
+class Told:
+    """A stream and what it should have been."""
+
+    def __init__(self, manner: Manner = PLAIN) -> None:
+        self.stream = ResponseStream(HEAD, manner, lambda: 1_700_000_003.7)
+        self.events: list[Event] = self.stream.open()
+
+    def push(self, *deltas: Delta, logprobs: tuple[TokenLogprob, ...] = ()) -> Told:
+        self.events += self.stream.push(Piece(deltas, (), logprobs))
+        return self
+
+    def finish(self, reason: FinishReason = "stop") -> Told:
+        events, self.last = self.stream.finish(Finished(reason, USAGE))
+        self.events += events
+        return self
+
+    @property
+    def wire(self) -> bytes:
+        return b"".join(sse.named(str(e.__struct_config__.tag), e) for e in self.events)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [json.loads(msgspec.json.encode(event))["type"] for event in self.events]
+
+
+def called(index: int, name: str, *arguments: str, is_whole: bool = True) -> tuple[Delta, ...]:
+    pieces = (ToolCallArguments(index, text) for text in arguments)
+    return (ToolCallBegin(index, f"call_{index}", name), *pieces, ToolCallEnd(index, is_whole))
+
+
+def plain(response: Response) -> dict[str, Any]:
+    return json.loads(msgspec.json.encode(response))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[Delta]:
+    """Anything an engine may say: runs of text and thought, and calls, some cut or broken."""
+    texts = st.text(min_size=1, max_size=4)
+    deltas: list[Delta] = []
+    num_calls = 0
+    for kind in draw(st.lists(st.sampled_from("rrttcp"), max_size=8)):
+        if kind == "r":
+            deltas.append(ReasoningDelta(draw(texts)))
+        elif kind == "t":
+            deltas.append(TextDelta(draw(texts)))
+        else:
+            name = draw(st.sampled_from([*TOOLS, "f", "nobody knows"]))
+            as_json = texts.map(lambda text: json.dumps({"input": text}))
+            pieces = draw(st.lists(texts | as_json, max_size=3))
+            deltas += called(num_calls, name, *pieces, is_whole=draw(st.booleans()))
+            num_calls += 1
+    return deltas
+
+
+@st.composite
+def cuts(draw: st.DrawFn, deltas: Sequence[Delta]) -> list[tuple[Delta, ...]]:
+    pieces: list[list[Delta]] = [[]]
+    for delta in deltas:
+        if draw(st.booleans()):
+            pieces.append([])
+        pieces[-1].append(delta)
+    return [tuple(piece) for piece in pieces]
+
+
+reasons = st.sampled_from(["stop", "length", "context", "cancelled"])
+manners = st.sampled_from([PLAIN, SUMMARISED])
+
+
+@pytest.fixture(scope="module")
+def accumulate() -> Callable[[bytes], Any]:
+    """The official client's own reading of a stream."""
+    body = b""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=body, headers={"content-type": "text/event-stream"})
+
+    client = OpenAI(
+        api_key="k",
+        base_url="http://cortex.test/v1",
+        http_client=httpx2.Client(transport=httpx2.MockTransport(answer)),
+    )
+
+    def read(stream: bytes) -> Any:
+        nonlocal body
+        body = stream
+        with client.responses.stream(model="m", input="hi") as events:
+            for _ in events:
+                pass
+            return events.get_final_response()
+
+    return read
+
+
+@given(st.data(), answers(), manners, reasons)
+def test_any_answer_is_told_in_the_contracts_order(
+    read_stream: Read,
+    data: st.DataObject,
+    deltas: list[Delta],
+    manner: Manner,
+    reason: FinishReason,
+):
+    told = Told(manner)
+    for piece in data.draw(cuts(deltas)):
+        told.push(*piece)
+        if data.draw(st.booleans()):
+            told.events += told.stream.keep_alive()
+    told.finish(reason)
+    assert read_stream(told.wire) == plain(told.last)
+
+
+@given(st.data(), answers(), manners, reasons)
+def test_a_whole_reply_equals_the_end_of_its_stream(
+    data: st.DataObject, deltas: list[Delta], manner: Manner, reason: FinishReason
+):
+    streamed = Told(manner)
+    for piece in data.draw(cuts(deltas)):
+        streamed.push(*piece)
+    at_once = Told(manner).push(*deltas)
+    assert streamed.finish(reason).last == at_once.finish(reason).last
+
+
+@given(answers(), manners)
+def test_the_official_client_reads_any_answer(
+    accumulate: Callable[[bytes], Any], deltas: list[Delta], manner: Manner
+):
+    told = Told(manner).push(*deltas).finish()
+    final = accumulate(told.wire)
+    text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+    assert final.output_text == text
+    assert [item.id for item in final.output] == [item.id for item in told.last.output]
+
+
+@given(answers(), manners, st.sampled_from(["stop", "length"]))
+def test_every_event_is_of_the_official_clients_types(
+    deltas: list[Delta], manner: Manner, reason: FinishReason
+):
+    told = Told(manner).push(*deltas).finish(reason)
+    event_type: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(ResponseStreamEvent)
+    for event in told.events:
+        event_type.validate_json(msgspec.json.encode(event))
+    SdkResponse.model_validate_json(msgspec.json.encode(told.last))
+
+
+def test_thought_text_and_calls_are_items_in_the_order_made():
+    told = Told().push(
+        ReasoningDelta("hm"),
+        TextDelta("I look."),
+        *called(0, "g", '{"a":', "1}"),
+        *called(1, "ns__f", "{}"),
+        *called(2, "patch", '{"input":"*** ', 'Begin\\n"}'),
+        TextDelta("Done."),
+    )
+    output = plain(told.finish().last)["output"]
+    own = "0123456789ab"
+    assert output == [
+        {
+            "type": "reasoning",
+            "id": f"rs_{own}0000",
+            "status": "completed",
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "hm"}],
+            "encrypted_content": None,
+        },
+        _message(1, "I look."),
+        {
+            "type": "function_call",
+            "id": f"fc_{own}0002",
+            "call_id": "call_0",
+            "name": "g",
+            "arguments": '{"a":1}',
+            "status": "completed",
+        },
+        {
+            "type": "function_call",
+            "id": f"fc_{own}0003",
+            "call_id": "call_1",
+            "name": "f",
+            "namespace": "ns",
+            "arguments": "{}",
+            "status": "completed",
+        },
+        {
+            "type": "custom_tool_call",
+            "id": f"ctc_{own}0004",
+            "call_id": "call_2",
+            "name": "patch",
+            "input": "*** Begin\n",
+            "status": "completed",
+        },
+        _message(5, "Done."),
+    ]
+
+
+def _message(index: int, text: str) -> dict[str, Any]:
+    part: dict[str, Any] = {
+        "type": "output_text",
+        "text": text,
+        "annotations": [],
+        "logprobs": [],
+    }
+    return {
+        "type": "message",
+        "id": f"msg_0123456789ab{index:04x}",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+
+
+def test_a_completed_response_says_all_that_the_contract_lists():
+    assert plain(Told().finish().last) == {
+        "id": HEAD.id,
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "completed_at": 1_700_000_003,
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "model": "m",
+        "output": [],
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "store": False,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_logprobs": 0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "truncation": "disabled",
+        "max_output_tokens": None,
+        "metadata": {},
+        "background": False,
+        "usage": {
+            "input_tokens": 10,
+            "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
+            "output_tokens": 5,
+            "output_tokens_details": {"reasoning_tokens": 2},
+            "total_tokens": 15,
+        },
+    }
+
+
+def test_a_message_is_told_piece_by_piece():
+    told = Told().push(TextDelta("a")).push(TextDelta("b")).finish()
+    assert told.kinds == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+
+
+def test_a_summary_is_told_in_summary_events_alone():
+    told = Told(SUMMARISED).push(ReasoningDelta("hm")).finish()
+    assert told.kinds[2:-1] == [
+        "response.output_item.added",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_summary_part.done",
+        "response.output_item.done",
+    ]
+    item = plain(told.last)["output"][0]
+    assert (item["summary"], item["content"]) == ([{"type": "summary_text", "text": "hm"}], [])
+
+
+@pytest.mark.parametrize("reason", ["length", "context"])
+def test_an_answer_cut_off_is_incomplete_with_its_last_item(reason: FinishReason):
+    last = Told().push(*called(0, "g", "{}"), TextDelta("so f")).finish(reason).last
+    assert (last.status, last.incomplete_details and last.incomplete_details.reason) == (
+        "incomplete",
+        "max_output_tokens",
+    )
+    assert [item.status for item in last.output] == ["completed", "incomplete"]
+    assert last.completed_at is None
+
+
+def test_a_call_that_is_not_whole_is_incomplete():
+    last = Told().push(*called(0, "g", '{"a"', is_whole=False)).finish("length").last
+    assert plain(last)["output"][0] | {"id": ""} == {
+        "type": "function_call",
+        "id": "",
+        "call_id": "call_0",
+        "name": "g",
+        "arguments": '{"a"',
+        "status": "incomplete",
+    }
+
+
+@given(answers(), manners)
+def test_a_failure_ends_the_stream_with_nothing_left_open(
+    read_stream: Read, deltas: list[Delta], manner: Manner
+):
+    told = Told(manner).push(*deltas)
+    told.events += told.stream.fail(DIED)
+    last = read_stream(told.wire)
+    assert last["status"] == "failed"
+    assert last["error"] == {"code": "engine_failed", "message": "it died"}
+    assert last["usage"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (EngineFailed("it died"), "engine_failed"),
+        (Overloaded("full"), "overloaded"),
+        (RateLimitExceeded("often"), "rate_limit_exceeded"),
+        (ContextLengthExceeded("long"), "context_length_exceeded"),
+        (ModelInvalid("a tensor is missing"), "invalid_prompt"),
+        (AttemptsExhausted("thrice"), "invalid_prompt"),
+        (InsufficientVram("full", shortage=MemoryShortage(2, 1, False)), "insufficient_vram"),
+        (InsufficientVram("small", shortage=MemoryShortage(2, 1, True)), "invalid_prompt"),
+    ],
+)
+def test_what_would_fail_again_is_told_so_that_no_client_sends_it_again(
+    read_stream: Read, error: CortexError, code: str
+):
+    told = Told()
+    told.events += told.stream.fail(tell(error, About()))
+    assert read_stream(told.wire)["error"]["code"] == code
+
+
+def test_a_cancelled_answer_does_not_end_like_a_finished_one():
+    last = Told().push(TextDelta("so f")).finish("cancelled").last
+    assert (last.status, last.error and last.error.code) == ("failed", "cancelled")
+
+
+def test_log_probabilities_ride_with_the_text_they_made():
+    first = TokenLogprob(ScoredToken(b"\xc3", -0.5), (ScoredToken(b"a", -1.0),))
+    second = TokenLogprob(ScoredToken(b"\xa4", -0.25))
+    third = TokenLogprob(ScoredToken(b" ", -0.125))
+    told = Told().push(logprobs=(first,)).push(TextDelta("ä"), logprobs=(second,))
+    told.push(logprobs=(third,)).finish()
+    events = [json.loads(msgspec.json.encode(event)) for event in told.events]
+    delta = next(event for event in events if event["type"] == "response.output_text.delta")
+    assert delta["logprobs"] == [
+        {
+            "token": "�",
+            "logprob": -0.5,
+            "bytes": [0xC3],
+            "top_logprobs": [{"token": "a", "logprob": -1.0, "bytes": [97]}],
+        },
+        {"token": "�", "logprob": -0.25, "bytes": [0xA4], "top_logprobs": []},
+    ]
+    part = plain(told.last)["output"][0]["content"][0]
+    assert [entry["logprob"] for entry in part["logprobs"]] == [-0.5, -0.25, -0.125]
+
+
+def test_a_teller_tells_a_stream_in_bytes(read_stream: Read):
+    teller = ResponseTeller(HEAD, PLAIN, lambda: 0.0)
+    told = [teller.open(Accepted(10, (), 5)), teller.keep_alive(), teller.keep_alive()]
+    told += [teller.tell(Piece((TextDelta("hi"),))), teller.tell(Finished("stop", USAGE))]
+    told.append(teller.close())
+    stream = b"".join(told)
+    assert read_stream(stream)["output"][0]["content"][0]["text"] == "hi"
+    assert stream.count(b"event: response.in_progress\n") == 3
+
+
+def test_a_teller_tells_a_failure_last(read_stream: Read):
+    teller = ResponseTeller(HEAD, PLAIN, lambda: 0.0)
+    stream = teller.open(Accepted(10, (), 5)) + teller.fail(DIED)
+    assert read_stream(stream)["error"] == {"code": "engine_failed", "message": "it died"}
