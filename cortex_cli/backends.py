@@ -20,13 +20,15 @@ def choose_backend(
     peer: str | None,
     typed_for_own_node: Sequence[str],
     diagnostics: Diagnostics,
+    *,
+    api_key: str | None,
 ) -> AbstractAsyncContextManager[Backend]:
-    """The backend to enter; where a running peer is passed over, that is said.
+    """The backend to enter, asked with a key; where a running peer is passed over, that is said.
 
     Entering it raises NoPeer where a named peer does not answer.
     """
     if peer is not None or not typed_for_own_node:
-        return open_backend(config, peer, on_notice=diagnostics.notice)
+        return open_backend(config, peer, on_notice=diagnostics.notice, api_key=api_key)
     if read_announcements(config.locations.announcements_dir):
         options = " and ".join(typed_for_own_node)
         diagnostics.line(f"computing here because of {options}; the running peer is not asked.")

@@ -1,20 +1,24 @@
-"""The environment and the command line become one PeerConfig; nothing else reads the environment.
+"""Files, environment and command line become one PeerConfig; nothing else reads the environment.
 
-Options that have a `CORTEX_…` name are read by typer, where they are declared; the directories of
-the system and what the terminal can do are read here.
+Options that have a `CORTEX_…` name are read by typer, where they are declared, and take what a file
+of settings says where nobody says more; the directories of the system, the key that peers are asked
+with, and what the terminal can do are read here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
+
+from .settings.reading import Settings, find_file, read_settings
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
@@ -25,10 +29,17 @@ _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=
 
 @dataclass(slots=True)
 class Invocation:
-    """One run of the command: where it runs, and whether it was asked to say more."""
+    """One run of the command: where it runs, and whether it was asked to say more.
+
+    `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
+    asked with.
+    """
 
     locations: Locations
     can_redraw: bool
+    settings_dirs: tuple[Path, ...] = ()
+    api_key: str | None = None
+    settings: Settings = field(default_factory=Settings)
     verbose: bool = False
 
     @property
@@ -38,6 +49,13 @@ class Invocation:
     def keep_state_in(self, folder: Path) -> None:
         """Everything that would lie with the system's state or running peers lies in `folder`."""
         self.locations = replace(self.locations, state_dir=folder, runtime_dir=None)
+
+    def read_settings(self, named: Path | None) -> None:
+        """Take the file that was named, else the first that is found, else none.
+
+        Raises ConfigProblem.
+        """
+        self.settings = read_settings(find_file(named, self.settings_dirs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +81,16 @@ def this_invocation() -> Invocation:
 
 
 def read_environment(environ: Mapping[str, str]) -> Invocation:
-    return Invocation(find_locations(environ), can_redraw=environ.get("TERM", "") != "dumb")
+    return Invocation(
+        find_locations(environ),
+        can_redraw=environ.get("TERM", "") != "dumb",
+        settings_dirs=(
+            Path(),
+            platformdirs.user_config_path("cortex", appauthor=False),
+            Path("/etc/cortex"),
+        ),
+        api_key=environ.get("CORTEX_API_KEY") or None,
+    )
 
 
 def find_locations(environ: Mapping[str, str]) -> Locations:
@@ -78,10 +105,10 @@ def find_locations(environ: Mapping[str, str]) -> Locations:
     )
 
 
-def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
+def peer_config(invocation: Invocation, wishes: EngineWishes) -> PeerConfig:
     """A peer for this machine; what only a served peer is told is added by its command."""
-    return PeerConfig(
-        locations=locations,
+    config = PeerConfig(
+        locations=invocation.locations,
         models_dirs=tuple(wishes.models_dirs or ()),
         engine=wishes.engine,
         fake_script=wishes.fake_script,
@@ -90,6 +117,19 @@ def peer_config(locations: Locations, wishes: EngineWishes) -> PeerConfig:
         memory_bytes=wishes.memory_bytes,
         wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels),
     )
+    return with_fields(config, invocation.settings.fields())
+
+
+def with_fields(config: PeerConfig, fields: Mapping[str, object]) -> PeerConfig:
+    """The config with these fields, which are named FIELD or GROUP.FIELD."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in fields.items():
+        group, _, own_name = name.rpartition(".")
+        groups.setdefault(group, {})[own_name] = value
+    changes = groups.pop("", {})
+    for group, values in groups.items():
+        changes[group] = replace(getattr(config, group), **values)
+    return replace(config, **changes)
 
 
 def _hub_dir(environ: Mapping[str, str]) -> Path | None:

@@ -21,14 +21,15 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
-from cortex.peer.errors import NoPeer
+from cortex.peer.errors import InvalidApiKey, NoPeer, PermissionDenied
 
-from .errors import UsageProblem
+from .errors import ConfigProblem, UsageProblem
 
 DONE = 0
 FAILED = 1
 USAGE = 2
 NO_PEER = 3
+NOT_ALLOWED = 4
 NO_MODEL = 5
 INTERRUPTED = 130
 
@@ -36,7 +37,10 @@ _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
+    (ConfigProblem, USAGE),
     (NoPeer, NO_PEER),
+    (InvalidApiKey, NOT_ALLOWED),
+    (PermissionDenied, NOT_ALLOWED),
     (ModelNotFound, NO_MODEL),
     (ModelInvalid, NO_MODEL),
     (InsufficientVram, NO_MODEL),
@@ -100,14 +104,19 @@ def report_unexpected(to: Diagnostics, error: Exception, log_file: Path, *, verb
     to.error(f"unexpected {type(error).__name__}; this is a bug in cortex", f"{place}.")
 
 
-def show_logs(*, verbose: bool) -> None:
-    """Send the log of every room to standard error: warnings, or with -v everything."""
+def show_logs(*, verbose: bool, also: str | None = None) -> None:
+    """Send the log of every room to standard error: warnings, or with -v everything.
+
+    All that the logger `also` has to say is shown in any case.
+    """
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
+    if also is not None:
+        logging.getLogger(also).setLevel(logging.INFO)
 
 
 def _sentence(message: str) -> str:

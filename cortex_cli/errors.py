@@ -2,6 +2,7 @@
 
 CortexError
  ├─ UsageProblem     the command cannot mean anything as it was typed (exit 2)
+ ├─ ConfigProblem    a file of settings says what cannot be (exit 2)
  ├─ EngineMissing    the packages that compute are not installed
  └─ OutputFailed     the answer could not be written where it should go
 """
@@ -12,6 +13,9 @@ from cortex.engine.errors import CortexError
 
 
 class UsageProblem(CortexError): ...
+
+
+class ConfigProblem(CortexError): ...
 
 
 class EngineMissing(CortexError): ...

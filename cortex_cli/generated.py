@@ -1,4 +1,4 @@
-"""The files that are made from the command table and the API's: completions and references.
+"""The files that are made from tables: completions, and references of commands, API and settings.
 
 `python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
 names what is out of date, and exits 1.
@@ -10,6 +10,7 @@ import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.cli import get_docs_for_click
@@ -20,6 +21,7 @@ from cortex.peer.api.routes import ROUTES
 from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
 from .main import DISTRIBUTION, PROGRAM, app
+from .settings.reference import reference
 
 # Help marks lines that must not be wrapped, which is what our examples are.
 _EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
@@ -30,6 +32,7 @@ def files() -> dict[str, str]:
     made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
     made["docs/commands.md"] = _reference()
     made["docs/api-fields.md"] = api_reference(openapi(ROUTES, version(DISTRIBUTION)))
+    made["docs/config.md"] = reference(_options_of("peer"))
     return made
 
 
@@ -49,6 +52,11 @@ def main(arguments: list[str]) -> int:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
     return 0
+
+
+def _options_of(command: str) -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return {option.name: option for option in group.commands[command].params}
 
 
 def _reference() -> str:

@@ -20,6 +20,7 @@ from . import diagnostics, output
 from .commands.bench import bench
 from .commands.chat import chat
 from .commands.completion import completion
+from .commands.config import config
 from .commands.models import models
 from .commands.peer import peer
 from .commands.verify import verify
@@ -52,6 +53,7 @@ app.command()(peer)
 app.command()(models)
 app.command()(bench)
 app.command()(verify)
+app.add_typer(config, name="config")
 app.command()(completion)
 
 

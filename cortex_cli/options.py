@@ -34,6 +34,15 @@ def _keep_state(context: typer.Context, folder: Path | None) -> Path | None:
     return folder
 
 
+def _read_settings(context: typer.Context, named: Path | None) -> Path | None:
+    """Eager: what a file says must be known when the other options are read."""
+    if not context.resilient_parsing:
+        invocation = invocation_of(context)
+        invocation.read_settings(named)
+        context.default_map = invocation.settings.options_of(context.info_name or "")
+    return named
+
+
 # Which options say what a node of this command's own computes with; a running peer has its own.
 _OF_OWN_NODE = (
     "models",
@@ -70,6 +79,18 @@ ModelsDirs = Annotated[
         exists=True,
         file_okay=False,
         help="Search this folder for models first (may be given again).",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="CORTEX_CONFIG",
+        callback=_read_settings,
+        is_eager=True,
+        help="Settings. Otherwise cortex.toml here, in the user's or the system's configuration.",
         show_default=False,
     ),
 ]

@@ -94,12 +94,13 @@ def answer_once_or_converse(
     form: Form,
     seed: int | None,
     hides_reasoning: bool,
+    api_key: str | None,
 ) -> None:
     """Answer `question`; where it is None, talk with whoever sits at the terminal.
 
     Raises KeyboardInterrupt where the one answer was interrupted, once it has been shown.
     """
-    opened = choose_backend(config, peer, typed_for_own_node, diagnostics)
+    opened = choose_backend(config, peer, typed_for_own_node, diagnostics, api_key=api_key)
     with bridge() as loop, loop.entered(opened) as backend:
         if backend.name == PRIVATE:
             # In time: a node starts no process before it is asked something.

@@ -24,9 +24,13 @@ class Admission:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def close(self) -> None:
+        """Admit nobody more."""
+        self.is_draining = True
+
     async def drained(self) -> None:
         """Admit nobody more; return when the last one has ended."""
-        self.is_draining = True
+        self.close()
         await self._idle.wait()
 
     @contextmanager

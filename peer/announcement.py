@@ -1,7 +1,8 @@
-"""The note a running peer leaves for local commands: which process, which address.
+"""The note a running peer leaves for local commands: which process, which address, which key.
 
-One file a peer, written whole or not at all, removed at the end. A reader believes none of it: a
-killed peer leaves its note behind, so whoever reads one asks the address before using it.
+One file a peer, written whole or not at all, for its owner alone to read, removed at the end. A
+reader believes none of it: a killed peer leaves its note behind, so whoever reads one asks the
+address before using it.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import CannotAnnounce
+from .private_file import write_private
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """`host` is what to connect to, never a wildcard."""
+    """`host` is what to connect to, never a wildcard.
+
+    `key` opens this one run of the peer to whoever may read the note, where it wants keys at all.
+    """
 
     node: str
     pid: int
     host: str
     port: int
     started_s: int
+    key: str | None = None
 
     @property
     def address(self) -> str:
@@ -42,7 +48,7 @@ def announced(folder: Path, announcement: Announcement) -> Generator[None]:
     """
     path = folder / f"{announcement.node}.json"
     try:
-        _write_whole(path, json.dumps(asdict(announcement)))
+        write_private(path, json.dumps(asdict(announcement)))
     except OSError as error:
         raise CannotAnnounce(
             f"cannot leave a note for local commands in {folder}: {error.strerror or error}",
@@ -69,20 +75,6 @@ def read_announcements(folder: Path) -> tuple[Announcement, ...]:
     return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
 
 
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_suffix(f".{os.getpid()}.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def _read(path: Path) -> Announcement | None:
     """A note, or None for any other file that lies there."""
     try:
@@ -98,7 +90,8 @@ def _read(path: Path) -> Announcement | None:
         return None
     if not (isinstance(port, int) and isinstance(started_s, int)):
         return None
-    return Announcement(node, pid, host, port, started_s)
+    key = fields.get("key")
+    return Announcement(node, pid, host, port, started_s, key if isinstance(key, str) else None)
 
 
 def _is_alive(pid: int) -> bool:

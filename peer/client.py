@@ -61,17 +61,23 @@ class _PrivateBackend:
 
 @asynccontextmanager
 async def open_backend(
-    config: PeerConfig, peer: str | None, *, on_notice: Callable[[str], None]
+    config: PeerConfig,
+    peer: str | None,
+    *,
+    on_notice: Callable[[str], None],
+    api_key: str | None = None,
 ) -> AsyncGenerator[Backend]:
     """A peer at a named address, else a running local one, else a private node.
 
+    A peer of this machine is asked with the key of its note where `api_key` is None.
     Raises NoPeer where a named peer does not answer.
     """
     async with aiohttp.ClientSession() as session:
         address = await _choose(session, config, peer)
         if address is not None:
             on_notice(f"asking the peer at {address}")
-            yield RemotePeer(session, address)
+            key = api_key or _noted_key(config, address)
+            yield RemotePeer(session, address, api_key=key)
             return
     async with private_backend(config) as backend:
         yield backend
@@ -105,6 +111,11 @@ async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) ->
     addresses = [note.address for note in notes]
     problems = await asyncio.gather(*(_probe(session, a, _LOCAL_PROBE_S) for a in addresses))
     return next((a for a, p in zip(addresses, problems, strict=True) if p is None), None)
+
+
+def _noted_key(config: PeerConfig, address: str) -> str | None:
+    notes = read_announcements(config.locations.announcements_dir)
+    return next((note.key for note in notes if note.address == address), None)
 
 
 def normalise_address(peer: str) -> str:

@@ -8,13 +8,21 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cortex.engine.wishes import Wishes
+
+from .limits import ConnectionLimits, Limits
+from .names import ModelNames
+
+if TYPE_CHECKING:
+    from .access import ApiKey
 
 EngineKind = Literal["torch", "fake"]
 
 DEFAULT_PORT = 13131
+# The logger of requests, which `cortex peer` shows whatever else it shows.
+REQUEST_LOG = "cortex.peer.api.request_log"
 # A busy default port gives way to one of the next so many.
 NUM_DEFAULT_PORTS = 32
 # Where peers talk to each other: never taken for the API.
@@ -47,6 +55,8 @@ class PeerConfig:
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
     at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
     None what the engine finds free, less a reserve. `wishes` say how models are computed.
+    Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
+    `max_concurrent` and `tokens_per_minute` bound each key that has no bounds of its own.
     """
 
     locations: Locations
@@ -90,3 +100,13 @@ class PeerConfig:
     longest_engine_rest_s: float = 10.0
     longest_text_rest_s: float = 1.0
     write_stall_s: float = 60.0
+    # A client that sends nothing for so long in the middle of a body has gone.
+    body_stall_s: float = 30.0
+    names: ModelNames = field(default_factory=ModelNames)
+    keys: tuple[ApiKey, ...] = ()
+    admin_keys: tuple[ApiKey, ...] = ()
+    max_concurrent: int | None = None
+    tokens_per_minute: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    cors_origins: tuple[str, ...] = ()

@@ -8,6 +8,8 @@
      ├─ InvalidApiKey          no key, or one that is not known here
      ├─ PermissionDenied       a key that may not do this
      ├─ RateLimitExceeded      a key over its own limits
+     ├─ RequestNotFound        no request of that id is under way
+     ├─ RequestCancelled       ended by whoever runs the peer
      ├─ NoPeer                 nobody answers at an address
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
@@ -52,6 +54,12 @@ class RateLimitExceeded(CortexError):
         self.retry_after_s = retry_after_s
 
 
+class RequestNotFound(CortexError): ...
+
+
+class RequestCancelled(CortexError): ...
+
+
 class NoPeer(CortexError): ...
 
 
@@ -78,6 +86,8 @@ _OURS: tuple[type[CortexError], ...] = (
     InvalidApiKey,
     PermissionDenied,
     RateLimitExceeded,
+    RequestNotFound,
+    RequestCancelled,
     NoPeer,
     PortInUse,
     CannotListen,

@@ -35,6 +35,7 @@ from .config import PeerConfig
 from .engine_side import Attempt, EngineSide
 from .health import NodeHealth, child_health
 from .lanes import in_lanes
+from .live import LiveRequest, LiveRequests
 from .mailbox import Mailbox
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
@@ -52,6 +53,7 @@ class Node:
     def __init__(self, config: PeerConfig, spawn: Spawn = spawn) -> None:
         self.config = config
         self.tally = PeerTally()
+        self.live = LiveRequests()
         self._spawn = spawn
         self._catalogue = Catalogue(())
         self._tasks = asyncio.TaskGroup()
@@ -102,9 +104,12 @@ class Node:
         self._engine.slot.wake()
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """What can be served now, looked up afresh; the first one is the default."""
+        """What can be served now, looked up afresh; the first one is the default.
+
+        Aliases stand behind the models, each as one of its own.
+        """
         self._catalogue = await asyncio.to_thread(scan, self.config)
-        return self._catalogue.models
+        return tuple(self.config.names.listed(self._catalogue.models))
 
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.
@@ -128,15 +133,18 @@ class Node:
         if error is not None:
             raise error
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
+    async def chat(
+        self, request: ChatRequest, live: LiveRequest | None = None
+    ) -> AsyncGenerator[Event]:
         """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
         The request is one for answers, not for a vector. Closing the iterator cancels the work.
         Raises CortexErrors; those of a request that cannot be served at all come before Accepted.
+        `live` is told what becomes of it.
         """
         # Each choice costs the engine what a request does.
         with self._admission.admitted(request.num_choices):
-            async with aclosing(self._serve(request)) as events:
+            async with aclosing(self._serve(request, live)) as events:
                 async for event in events:
                     assert not isinstance(event, Vector)
                     yield event
@@ -153,7 +161,9 @@ class Node:
             return await self._text.count(secrets.token_hex(8), model, request)
 
     @asynccontextmanager
-    async def vectors(self, requests: Sequence[ChatRequest]) -> AsyncGenerator[list[Vector]]:
+    async def vectors(
+        self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
+    ) -> AsyncGenerator[list[Vector]]:
         """The vectors of all requests of one call, in their order, while the block lasts.
 
         Some are under way at a time, and these alone count as requests. Raises the first error
@@ -164,28 +174,36 @@ class Node:
         with self._admission.admitted(num_lanes), ExitStack() as held:
 
             async def make(request: ChatRequest) -> Vector:
-                vector = await self._vector(request)
+                vector = await self._vector(request, live)
                 held.enter_context(self._admission.holding(len(vector.data)))
                 return vector
 
             yield await in_lanes(make, requests, num_lanes)
 
+    def begin_drain(self) -> None:
+        """Take no more requests."""
+        self._admission.close()
+
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""
         await asyncio.gather(self._admission.drained(), self._counting.drained())
 
-    async def _vector(self, request: ChatRequest) -> Vector:
-        async with aclosing(self._serve(request)) as events:
+    async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
+        async with aclosing(self._serve(request, live)) as events:
             async for event in events:
                 if isinstance(event, Vector):
                     return event
         raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
 
-    async def _serve(self, request: ChatRequest) -> AsyncGenerator[Event | Vector]:
+    async def _serve(
+        self, request: ChatRequest, live: LiveRequest | None
+    ) -> AsyncGenerator[Event | Vector]:
         """The events of a request that was admitted, counted on their way."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
         model = await self._find(request.model)
+        if live is not None:
+            live.model_id = model.id
         tally = self.tally.of(model.id)
         with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
             async with aclosing(self._metered(model, request, meter)) as events:
@@ -194,6 +212,8 @@ class Node:
                         meter.finished(event)
                     elif isinstance(event, Vector):
                         meter.finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+                    if live is not None:
+                        live.note(event, clock)
                     yield event
 
     async def _metered(
@@ -262,10 +282,13 @@ class Node:
             self._residency.give_back(ticket)
 
     async def _find(self, model_id: str) -> ModelInfo:
-        known = {model.id: model for model in self._catalogue.models}
-        if model_id not in known:
+        names = self.config.names
+        model = names.meant_by(model_id, self._catalogue.models)
+        if model is None:
             await self.models()  # it may have been put there since
-        return self._catalogue.find(model_id)
+            models = self._catalogue.models
+            model = names.meant_by(model_id, models) or names.for_unknown(models)
+        return self._catalogue.find(model_id) if model is None else model
 
     def _check_vision(self, model: ModelInfo, request: ChatRequest) -> None:
         has_images = any(

@@ -35,7 +35,7 @@ from cortex.engine.types import (
 )
 
 from .chunks import ChunkReader
-from .errors import NoPeer, UnsupportedParameter, from_info
+from .errors import InvalidApiKey, NoPeer, UnsupportedParameter, from_info
 from .progress import from_comment, split_hint
 from .types import ModelInfo
 
@@ -61,12 +61,18 @@ class Patience:
 
 class RemotePeer:
     def __init__(
-        self, session: aiohttp.ClientSession, address: str, patience: Patience | None = None
+        self,
+        session: aiohttp.ClientSession,
+        address: str,
+        patience: Patience | None = None,
+        *,
+        api_key: str | None = None,
     ) -> None:
         self.name = address
         self._session = session
         self._base = f"http://{address}"
         self._patience = patience or Patience()
+        self._headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_S, sock_read=self._patience.before_headers_s
         )
@@ -74,7 +80,7 @@ class RemotePeer:
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
             async with self._session.get(
-                f"{self._base}/v1/models", timeout=self._timeout
+                f"{self._base}/v1/models", headers=self._headers, timeout=self._timeout
             ) as response:
                 body = await response.read()
                 if response.status != 200:
@@ -88,7 +94,7 @@ class RemotePeer:
             async with self._session.post(
                 f"{self._base}/v1/chat/completions",
                 data=json.dumps(to_body(request)).encode(),
-                headers={"content-type": "application/json"},
+                headers={"content-type": "application/json", **self._headers},
                 timeout=self._timeout,
                 read_bufsize=_MAX_LINE_BYTES,
             ) as response:
@@ -306,7 +312,7 @@ def _error_of(body: bytes, status: int) -> CortexError:
     fields = cast(dict[str, Any], told)
     param = fields.get("param")
     hint = str(fields.get("hint") or "")
-    return from_info(
+    error = from_info(
         ErrorInfo(
             str(fields.get("code") or ""),
             split_hint(str(fields.get("message") or f"the peer answered {status}"), hint),
@@ -315,6 +321,10 @@ def _error_of(body: bytes, status: int) -> CortexError:
             _shortage_of(fields),
         )
     )
+    # A peer's own hint is for programs that send headers.
+    if isinstance(error, InvalidApiKey):
+        return InvalidApiKey(error.message, "set CORTEX_API_KEY to a key of that peer")
+    return error
 
 
 def _shortage_of(fields: Mapping[str, Any]) -> MemoryShortage | None:

@@ -16,15 +16,18 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
 from .api.connection import Connection
+from .api.lobby import Lobby
 from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
 from .errors import CannotListen, PortInUse
+from .limits import ConnectionLimits
 from .node import Node
 
 logger = logging.getLogger(__name__)
@@ -63,14 +66,15 @@ async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
     listener = listen(config.host, config.port)
     with listener:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
-        note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()))
+        config, key = _with_local_key(config)
+        note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
         async with Node(config) as node:
             node.wake()
             runner = web.AppRunner(
                 make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S
             )
             await runner.setup()
-            gate = await _open_gate(runner, listener)
+            gate = await _open_gate(runner, listener, config.connections)
             try:
                 with announced(config.locations.announcements_dir, note):
                     yield Server(node, host, port, gate)
@@ -79,11 +83,23 @@ async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
                 await runner.cleanup()
 
 
-async def _open_gate(runner: web.AppRunner, listener: socket.socket) -> asyncio.Server:
+def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
+    """Where keys are wanted, one more for whoever may read this peer's note: its own machine."""
+    if not config.keys:
+        return config, None
+    text = make_key(secrets.token_bytes(32))
+    local = ApiKey("local", digest_of(text), is_admin=True)
+    return replace(config, admin_keys=(*config.admin_keys, local)), text
+
+
+async def _open_gate(
+    runner: web.AppRunner, listener: socket.socket, limits: ConnectionLimits
+) -> asyncio.Server:
     """Let connections in. Their kind is ours, so no aiohttp site does it."""
     assert runner.server is not None, "the runner has been set up"
     loop = asyncio.get_running_loop()
-    connect = functools.partial(Connection, runner.server, loop)
+    lobby = Lobby(limits.max_connections)
+    connect = functools.partial(Connection, runner.server, loop, limits, lobby)
     return await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
 
 

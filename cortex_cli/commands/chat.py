@@ -14,6 +14,7 @@ import typer
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
+    Config,
     Dtype,
     Engine,
     FakeScript,
@@ -140,6 +141,7 @@ def chat(
     engine: Engine = "torch",
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
+    config: Config = None,
     verbose: Verbose = False,
 ) -> None:
     """Ask a model about text and pictures.
@@ -168,7 +170,7 @@ def chat(
     )
     answer_once_or_converse(
         peer_config(
-            invocation.locations,
+            invocation,
             EngineWishes(
                 models,
                 engine,
@@ -190,6 +192,7 @@ def chat(
         form="json" if as_json else "raw" if raw else "plain",
         seed=seed,
         hides_reasoning=hide_reasoning,
+        api_key=invocation.api_key,
     )
 
 

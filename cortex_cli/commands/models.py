@@ -8,6 +8,7 @@ import typer
 
 from ..config import EngineWishes, peer_config
 from ..options import (
+    Config,
     Engine,
     Json,
     ModelsDirs,
@@ -29,6 +30,7 @@ def models(
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,
+    config: Config = None,
     verbose: Verbose = False,
 ) -> None:
     """List the models that can be asked.
@@ -43,8 +45,13 @@ def models(
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    config = peer_config(invocation.locations, EngineWishes(models, engine))
-    opened = choose_backend(config, peer, typed_for_own_node(context), diagnostics)
+    opened = choose_backend(
+        peer_config(invocation, EngineWishes(models, engine)),
+        peer,
+        typed_for_own_node(context),
+        diagnostics,
+        api_key=invocation.api_key,
+    )
     with bridge() as loop, loop.entered(opened) as backend:
         found = loop.call(backend.models())
         peer_name = backend.name

@@ -11,6 +11,7 @@ import typer
 
 from ..config import EngineWishes, peer_config
 from ..options import (
+    Config,
     Dtype,
     Engine,
     FakeScript,
@@ -90,11 +91,14 @@ def peer(
     engine: Engine = "torch",
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
+    config: Config = None,
     verbose: Verbose = False,
 ) -> None:
     """Serve the OpenAI API from this machine, until ctrl-c.
 
-    The first ctrl-c lets running answers end, the second stops at once.
+    Each request is logged on standard error when it has ended. Where others can reach the peer
+    and cortex.toml has no keys, one is made, shown once and kept as a hash. The first ctrl-c lets
+    running answers end, the second stops at once.
 
     \b
       cortex peer
@@ -103,12 +107,14 @@ def peer(
     """
     from dataclasses import replace
 
+    from cortex.peer.config import REQUEST_LOG
+
     from ..devices import choose_device, count_gpus, require_engine, torch_is_for_cpus
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output
 
     invocation = invocation_of(context)
-    show_logs(verbose=invocation.verbose)
+    show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
     # What another Python has installed is not known here.
     uses_our_torch = engine == "torch" and python == sys.executable
     if uses_our_torch:
@@ -127,16 +133,36 @@ def peer(
         dtype,
         kernels,
     )
-    config = replace(
-        peer_config(invocation.locations, wishes),
+    peers_config = replace(
+        peer_config(invocation, wishes),
         preload=() if model is None else (model,),
         python=python,
         device=device.name,
         host=host,
         port=port,
     )
+    output = standard_output()
+    if invocation.settings.file is not None:
+        output.line(f"config {invocation.settings.file}")
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    _serve(config, device, state_dir, standard_output(), diagnostics)
+    _serve(_guarded(peers_config, output), device, state_dir, output, diagnostics)
+
+
+def _guarded(config: PeerConfig, output: Output) -> PeerConfig:
+    """The config with a key where others can reach the peer and nobody gave it any."""
+    import secrets
+    from dataclasses import replace
+
+    from cortex.peer.addresses import is_loopback
+
+    from ..first_key import first_key
+
+    if config.keys or is_loopback(config.host):
+        return config
+    made = first_key(config.locations.state_dir, secrets.token_bytes(32))
+    if made.text is not None:
+        output.line(f"key    {made.text}   shown this once; others ask with it")
+    return replace(config, keys=(made.key,))
 
 
 def _serve(
@@ -161,7 +187,7 @@ def _serve(
 
     def ready(server: Server) -> None:
         took_s = time.monotonic() - began_s
-        for line in describe_ready(config.host, server.address, took_s, state_dir):
+        for line in describe_ready(config, server.address, took_s, state_dir):
             output.line(line)
 
     ended_by = asyncio.run(run_peer(config, on_ready=ready, on_notice=diagnostics.line))
@@ -183,16 +209,23 @@ def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> 
 
 
 def describe_ready(
-    host: str, address: str, took_s: float, state_dir: Path | None = None
+    config: PeerConfig, address: str, took_s: float, state_dir: Path | None = None
 ) -> list[str]:
     """`state_dir` is the one that was named: a command must name it too to find this peer."""
+    from cortex.peer.addresses import is_loopback
+
     finding = "" if state_dir is None else f"--state-dir {shlex.quote(str(state_dir))} "
+    asks = f"with {_counted(len(config.keys), 'key')}" if config.keys else "no key"
     reach = (
-        "this machine only; add --host 0.0.0.0 to serve the network"
-        if host in ("127.0.0.1", "::1", "localhost")
-        else "open to everyone who reaches this machine: there are no keys yet"
+        f"this machine only, {asks}; add --host 0.0.0.0 to serve the network"
+        if is_loopback(config.host)
+        else f"everyone who reaches this machine, {asks}"
     )
     return [
         f"api    http://{address}/v1   {reach}",
         f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"',
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -15,12 +16,16 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError
 
+from ..access import Keyring
+from ..allowance import Allowances
 from ..node import Node
-from . import documents, metrics
-from .context import INTAKE, NODE, REQUEST_ID, identify, respond
+from . import cors, documents, metrics
+from .access import KEYRING, OPENINGS, Opening, authorized
+from .context import INTAKE, LIVE, NODE, REQUEST_ID, identify, respond
 from .errors import from_http
 from .intake import Intake
 from .openapi import openapi
+from .request_log import ALLOWANCES, bounded, logged
 from .routes import ROUTES
 
 logger = logging.getLogger(__name__)
@@ -34,10 +39,25 @@ def make_app(node: Node) -> web.Application:
     config = node.config
     app = web.Application(
         client_max_size=config.max_body_bytes,
-        middlewares=[metrics.counted, _identified, _errors_told],
+        middlewares=[
+            metrics.counted,
+            _identified,
+            logged,
+            _errors_told,
+            cors.preflights,
+            authorized,
+            bounded,
+        ],
     )
     app[NODE] = node
-    app[INTAKE] = Intake(config.max_body_bytes, config.max_intake_bytes)
+    app[INTAKE] = Intake(
+        config.max_body_bytes, config.max_intake_bytes, stall_s=config.body_stall_s
+    )
+    app[KEYRING] = Keyring((*config.keys, *config.admin_keys))
+    openings: dict[str, Opening] = {route.template: route.opens_to for route in ROUTES}
+    app[OPENINGS] = openings
+    app[ALLOWANCES] = Allowances(config.max_concurrent, config.tokens_per_minute, time.monotonic)
+    app[cors.ORIGINS] = frozenset(config.cors_origins)
     metrics.set_up(app, node)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
@@ -56,12 +76,12 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
     try:
         return await handler(request)
     except CortexError as error:
-        return respond(request, error)
+        return _refuse(request, error)
     except web.HTTPException as error:
         ours = from_http(error, request.method, request.path)
         if ours is None:
             raise
-        return respond(request, ours)
+        return _refuse(request, ours)
     except ConnectionResetError:
         raise  # the client has gone: there is nobody to tell
     except Exception as error:
@@ -71,8 +91,15 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
             "request failed id=%s error=%s\n%s", request[REQUEST_ID], type(error).__name__, where
         )
         bug = InternalError("something went wrong in this peer", "its log says where")
-        return respond(request, bug)
+        return _refuse(request, bug)
+
+
+def _refuse(request: web.Request, error: CortexError) -> web.Response:
+    if LIVE in request:
+        request[LIVE].ending = error.code()
+    return respond(request, error)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     identify(response, request.get(REQUEST_ID, ""))
+    cors.allow(request, response)

@@ -19,8 +19,9 @@ from cortex.engine.types import Event
 from ..dialects.asked import Arrival, Asked, Dialect
 from ..dialects.routing import header_key
 from ..heavy import off_loop
+from ..request_size import check_size
 from .answers import gather
-from .context import ABOUT, INTAKE, NODE
+from .context import ABOUT, INTAKE, LIVE, NODE
 from .errors import About
 from .merging import merged
 from .replies import json_text_response
@@ -37,6 +38,8 @@ def answering(dialect: Dialect) -> Handler:
         with request.app[INTAKE].room_for(request.content_length, encoding) as room:
             asked = await _parse(dialect, await room.read(request.content), arrival_of(request))
             request[ABOUT] = About(asked.model)
+            for one in asked.requests:
+                check_size(one, request.app[NODE].config.limits)
             async with aclosing(_events(request, asked)) as events:
                 if asked.is_streamed:
                     return await stream_reply(
@@ -54,6 +57,7 @@ def arrival_of(request: web.Request) -> Arrival:
         secrets.randbits(63),
         secrets.token_hex(12),
         header_key(request.headers),
+        request.app[NODE].config.limits,
     )
 
 
@@ -63,9 +67,10 @@ async def _parse(dialect: Dialect, body: bytes, arrival: Arrival) -> Asked:
 
 def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:
     node = request.app[NODE]
+    live = request[LIVE]
     if len(asked.requests) == 1:
-        return node.chat(asked.requests[0])
-    sources = [node.chat(one) for one in asked.requests]
+        return node.chat(asked.requests[0], live)
+    sources = [node.chat(one, live) for one in asked.requests]
     return merged(sources, asked.requests[0].num_choices)
 
 

@@ -1,7 +1,8 @@
-"""A client's connection, as far as it is not a request yet: bytes that are no HTTP.
+"""A client's connection, as far as it is not a request yet: bytes that are no HTTP, or too few.
 
-aiohttp answers those in plain text and logs them with a traceback that quotes them. Here they get
-the envelope of every other error, and the log a word without the bytes.
+aiohttp answers the former in plain text and logs them with a traceback that quotes them. Here they
+get the envelope of every other error, and the log a word without the bytes. For the latter it waits
+an hour: here a request's headers come within seconds, or somebody else has the place.
 """
 
 from __future__ import annotations
@@ -9,26 +10,94 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
+from ..limits import ConnectionLimits
 from .context import identify
 from .errors import About, error_response, tell
+from .lobby import Lobby
 
 logger = logging.getLogger(__name__)
 
+# What a connection too many is told before anything of it has been read.
+_FULL_BODY = (
+    b'{"error":{"message":"too many connections; try again in a moment",'
+    b'"type":"server_error","param":null,"code":"overloaded"}}'
+)
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\n"
+    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+    % (len(_FULL_BODY), _FULL_BODY)
+)
+
 
 class Connection(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_header_s", "_headers_due", "_lobby")
 
-    def __init__(self, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        limits: ConnectionLimits,
+        lobby: Lobby,
+    ) -> None:
+        self._lobby = lobby
+        self._header_s = limits.header_s
+        self._headers_due: asyncio.TimerHandle | None = None
         # Nothing is decompressed: the intake refuses what would have to be. The access log would
         # hold paths, which are the client's; None is aiohttp's word for having none.
         no_log: Any = None
-        super().__init__(manager, loop=loop, access_log=no_log, auto_decompress=False)
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=limits.idle_s,
+            access_log=no_log,
+            auto_decompress=False,
+        )
+
+    @property
+    def has_work(self) -> bool:
+        return not self._waits_for_request()
+
+    def leave(self) -> None:
+        self.force_close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._lobby.enter(self):
+            self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+        else:
+            cast(asyncio.Transport, transport).write(_FULL)
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        self._lobby.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._waits_for_request():
+            self._stop_waiting()
+        elif self._headers_due is None:  # some of them have come
+            self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+
+    def _waits_for_request(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _lose_patience(self) -> None:
+        self._headers_due = None
+        if self._waits_for_request():
+            self.force_close()
+
+    def _stop_waiting(self) -> None:
+        if self._headers_due is not None:
+            self._headers_due.cancel()
+            self._headers_due = None
 
     def handle_error(
         self,

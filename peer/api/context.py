@@ -7,6 +7,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, VisionUnsupported
 
 from ..dialects.errors import ToldError
+from ..live import LiveRequest
 from ..node import Node
 from .errors import About, error_response, tell
 from .intake import Intake
@@ -16,6 +17,8 @@ INTAKE = web.AppKey("intake", Intake)
 # Of a request: its id, and what its errors say about models.
 REQUEST_ID = web.RequestKey("request_id", str)
 ABOUT = web.RequestKey("about", About)
+# Of a request for an answer: what is known of it as it goes.
+LIVE = web.RequestKey("live", LiveRequest)
 
 
 def told(request: web.Request, error: CortexError) -> ToldError:

@@ -12,7 +12,7 @@ from aiohttp import web
 from ..dialects.embeddings.parse import AskedEmbeddings, parse_embeddings, reply_pieces
 from ..heavy import off_loop
 from .asking import arrival_of
-from .context import ABOUT, INTAKE, NODE
+from .context import ABOUT, INTAKE, LIVE, NODE
 from .errors import About
 
 
@@ -23,7 +23,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         asked = await _parse(request, await room.read(request.content))
         model = asked.requests[0].model
         request[ABOUT] = About(model)
-        async with node.vectors(asked.requests) as vectors:
+        async with node.vectors(asked.requests, request[LIVE]) as vectors:
             response = web.StreamResponse(headers={"content-type": "application/json"})
             await response.prepare(request)
             for piece in reply_pieces(model, vectors, is_base64=asked.is_base64):

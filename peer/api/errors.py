@@ -22,6 +22,8 @@ from ..errors import (
     NotFound,
     PermissionDenied,
     RateLimitExceeded,
+    RequestCancelled,
+    RequestNotFound,
     RequestTooLarge,
     UnsupportedParameter,
 )
@@ -52,6 +54,9 @@ _KINDS: dict[type[CortexError], _Kind] = {
     NotFound: _Kind(404),
     MethodNotAllowed: _Kind(405),
     RequestTooLarge: _Kind(413),
+    RequestNotFound: _Kind(404),
+    # Whoever runs the peer ended it on purpose: a client that tries it again undoes that.
+    RequestCancelled: _Kind(400),
     InvalidApiKey: _Kind(401, "authentication_error"),
     PermissionDenied: _Kind(403, "permission_error"),
     RateLimitExceeded: _Kind(429, "rate_limit_error"),

@@ -41,7 +41,7 @@ async def counted(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """The outermost of all: it sees what the client gets."""
-    dialect = _dialect(request)
+    dialect = dialect_of(request)
     if dialect is None:
         return await handler(request)
     status = 500
@@ -56,7 +56,7 @@ async def counted(
         request.app[REPLIES][dialect, status] += 1
 
 
-def _dialect(request: web.Request) -> str | None:
+def dialect_of(request: web.Request) -> str | None:
     """Whose words a request for an answer is in, by its route; None for every other request."""
     resource = request.match_info.route.resource
     if resource is None or request.method != "POST":

@@ -19,7 +19,8 @@ from ..dialects.messages.body import MessagesBody, PromptBody
 from ..dialects.messages.parse import parse_message
 from ..dialects.responses.body import ResponsesBody
 from ..dialects.responses.parse import parse_response
-from . import counting, documents, embeddings, health, metrics, models
+from . import control, counting, documents, embeddings, health, metrics, models
+from .access import Opening
 from .asking import answering
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,7 +30,10 @@ _PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` may hold one {name:pattern}. Without a `summary` a route is for browsers alone."""
+    """`path` may hold one {name:pattern}.
+
+    Without a `summary` a route is not told of: it is for browsers, or for whoever runs the peer.
+    """
 
     method: str
     path: str
@@ -38,6 +42,7 @@ class Route:
     body: type[msgspec.Struct] | None = None
     streams: bool = False
     media_type: str = "application/json"
+    opens_to: Opening = "askers"
 
     @property
     def template(self) -> str:
@@ -54,11 +59,19 @@ class Route:
 
 
 ROUTES = (
-    Route("GET", "/", health.root, "Whether somebody answers here."),
-    Route("GET", "/healthz", health.healthz, "How this peer and its processes are."),
+    Route("GET", "/", health.root, "Whether somebody answers here.", opens_to="everybody"),
+    Route(
+        "GET",
+        "/healthz",
+        health.healthz,
+        "How this peer and its processes are.",
+        opens_to="everybody",
+    ),
     Route("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media_type="text/plain"),
-    Route("GET", "/openapi.json", documents.openapi_document, "This document."),
-    Route("GET", "/docs", documents.docs_page),
+    Route(
+        "GET", "/openapi.json", documents.openapi_document, "This document.", opens_to="everybody"
+    ),
+    Route("GET", "/docs", documents.docs_page, opens_to="everybody"),
     Route("GET", "/v1/models", models.list_models, "The models that can be asked."),
     Route("GET", "/v1/models/{id:.+}", models.show_model, "One model."),
     Route(
@@ -101,4 +114,7 @@ ROUTES = (
         "How many tokens such a chat has, without an answer.",
         PromptBody,
     ),
+    Route("GET", "/requests", control.list_requests, opens_to="admins"),
+    Route("DELETE", "/requests/{id}", control.cancel_request, opens_to="admins"),
+    Route("POST", "/drain", control.drain, opens_to="admins"),
 )

@@ -15,7 +15,7 @@ from cortex.engine.types import Accepted, Event, Finished, Piece, Stage
 from ..dialects import events as sse
 from ..dialects.asked import Teller
 from ..progress import to_comment
-from .context import NODE, told
+from .context import LIVE, NODE, told
 from .pulse import Pulse
 
 HEADERS = {
@@ -39,24 +39,32 @@ async def stream_reply(
     with Pulse(request, response, teller.keep_alive, stall_s, _QUIET_BEFORE_TEXT_S) as pulse:
         await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))
         try:
-            async for event in events:
-                match event:
-                    case Piece():
-                        if event.deltas or tells_tokens:
-                            pulse.quiet_s = _QUIET_AFTER_TEXT_S
-                            await pulse.write(teller.tell(event))
-                    case Finished():
-                        await pulse.write(teller.tell(event))
-                    case Stage():
-                        await pulse.remark(sse.comment(to_comment(event)))
-                    case Accepted():
-                        pass
+            async with request[LIVE].cancellable():
+                await _tell_all(events, teller, pulse, tells_tokens=tells_tokens)
             ending = teller.close()
         except CortexError as error:
+            request[LIVE].ending = error.code()
             ending = teller.fail(told(request, error))
         await pulse.write(ending)
     await response.write_eof()
     return response
+
+
+async def _tell_all(
+    events: AsyncGenerator[Event], teller: Teller, pulse: Pulse, *, tells_tokens: bool
+) -> None:
+    async for event in events:
+        match event:
+            case Piece():
+                if event.deltas or tells_tokens:
+                    pulse.quiet_s = _QUIET_AFTER_TEXT_S
+                    await pulse.write(teller.tell(event))
+            case Finished():
+                await pulse.write(teller.tell(event))
+            case Stage():
+                await pulse.remark(sse.comment(to_comment(event)))
+            case Accepted():
+                pass
 
 
 async def _until_accepted(events: AsyncGenerator[Event]) -> Accepted:

@@ -12,21 +12,8 @@ from typing import Protocol
 
 from cortex.engine.types import Accepted, ChatRequest, Finished, Piece
 
+from ..limits import Limits
 from .errors import ToldError
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one body may hold. Each thing costs far more as an object than as the few bytes it
-    can be written in, and even the smallest picture becomes some 200 kB of pixels.
-    """
-
-    max_images: int = 64
-    max_messages: int = 4096
-    max_parts: int = 4096
-    max_tools: int = 1024
-    # Each choice costs the engine what a request does.
-    max_choices: int = 32
 
 
 @dataclass(frozen=True, slots=True)

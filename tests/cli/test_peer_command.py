@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from cortex.cli.commands.peer import describe_ready, describe_start
 from cortex.cli.devices import Device
+from cortex.peer.access import ApiKey, digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
 
 Cortex = Callable[..., Any]
@@ -27,11 +29,16 @@ READY_S = 30.0
 
 
 @contextmanager
-def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """A peer that says it is ready within its time, and its address."""
+def running(
+    *arguments: str, said: list[str] | None = None, stderr: TextIO | None = None
+) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """A peer that says it is ready within its time, and its address.
+
+    Its lines until then are added to `said`.
+    """
     command = [sys.executable, "-m", "cortex.cli", "peer", "--port", "0", *arguments]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
     ) as process:
         assert process.stdout is not None
         # A killed peer ends the reading of its output.
@@ -40,6 +47,8 @@ def running(*arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
         try:
             address, is_ready = "", False
             for line in process.stdout:
+                if said is not None:
+                    said.append(line)
                 if found := re.search(r"http://(\S+)/v1", line):
                     address = found[1]
                 if is_ready := line.startswith("ready in "):
@@ -136,13 +145,85 @@ def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     assert lines[1:] == ["device cpu   (no NVIDIA device is seen)", "models 2 found   (a, b)"]
 
 
+def ready_lines(state_dir: Path | None = None, **changes: Any) -> list[str]:
+    config = PeerConfig(locations=Locations(Path("data"), Path("state")), **changes)
+    return describe_ready(config, "127.0.0.1:1", 0.1, state_dir)
+
+
 def test_the_command_to_try_finds_this_very_peer() -> None:
-    address = "127.0.0.1:1"
-    assert describe_ready("127.0.0.1", address, 0.1)[1].endswith('Try: cortex chat "hello"')
-    named = describe_ready("127.0.0.1", address, 0.1, Path("/my state"))[1]
+    assert ready_lines()[1].endswith('Try: cortex chat "hello"')
+    named = ready_lines(Path("/my state"))[1]
     assert named.endswith("""Try: cortex chat --state-dir '/my state' "hello\"""")
 
 
-def test_an_address_open_to_others_is_said_to_be() -> None:
-    assert "this machine only" in describe_ready("127.0.0.1", "127.0.0.1:1", 0.1)[0]
-    assert "open to everyone" in describe_ready("0.0.0.0", "127.0.0.1:1", 0.1)[0]
+def test_it_is_said_who_can_ask() -> None:
+    keys = (ApiKey("a", b"1"), ApiKey("b", b"2"))
+    assert "this machine only, no key;" in ready_lines()[0]
+    assert "this machine only, with 1 key;" in ready_lines(keys=keys[:1])[0]
+    everyone = ready_lines(host="0.0.0.0", keys=keys)[0]
+    assert everyone.endswith("everyone who reaches this machine, with 2 keys")
+
+
+def status_of(address: str, key: str | None = None) -> int:
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    request = urllib.request.Request(f"http://{address}/v1/models", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_a_peer_open_to_others_makes_a_key_and_shows_it_once(
+    cortex: Cortex, replies: WriteScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*replies("hello"), "--host", "0.0.0.0", "--state-dir", str(tmp_path / "state"))
+    said: list[str] = []
+    with running(*options, said=said) as (_, address):
+        (key,) = re.findall(r"^key    (\S+) ", "".join(said), re.MULTILINE)
+        assert status_of(address) == 401
+        assert status_of(address, key) == 200
+        assert key not in (tmp_path / "state" / "api-key").read_text()
+        local = cortex("chat", "--json", "--state-dir", str(tmp_path / "state"), "hi")
+        assert json.loads(local.stdout)["peer"] == address, "a local command needs to be told none"
+        refused = cortex("chat", "--peer", address, "hi")
+        monkeypatch.setenv("CORTEX_API_KEY", key)
+        let_in = cortex("chat", "--peer", address, "hi")
+    assert (refused.code, let_in.code) == (4, 0)
+    assert "hint: set CORTEX_API_KEY to a key of that peer" in refused.stderr
+    said.clear()
+    with running(*options, said=said) as (_, address):
+        assert "key    " not in "".join(said)
+        assert status_of(address, key) == 200
+
+
+def test_a_peer_logs_each_request_on_standard_error(
+    cortex: Cortex, replies: WriteScript, tmp_path: Path
+) -> None:
+    errors = tmp_path / "stderr"
+    with errors.open("w") as stderr, running(*replies("x"), stderr=stderr) as (_, address):
+        cortex("chat", "--peer", address, "a secret question")
+    logged = errors.read_text()
+    line = r"INFO \S+ request id=req_\w+ .* status=200 .* ending=stop\n"
+    assert len(re.findall(line, logged)) == 1
+    assert "secret" not in logged
+
+
+def test_a_peer_obeys_its_file(cortex: Cortex, tmp_path: Path) -> None:
+    (tmp_path / "cortex.toml").write_text(f"""
+[peer]
+listen = "127.0.0.1:0"
+model = "fake"
+
+[api]
+keys = ["{spell_hash(digest_of("k"))}"]
+""")
+    (tmp_path / "models.toml").write_text('[[models]]\nid = "fake"\naliases = ["claude-fake"]\n')
+    said: list[str] = []
+    with running("--engine", "fake", "--config", str(tmp_path / "cortex.toml"), said=said) as both:
+        assert f"config {tmp_path / 'cortex.toml'}\n" in said
+        assert status_of(both[1]) == 401
+        assert status_of(f"{both[1]}", "k") == 200
+        listed = cortex("models", "--json", "--peer", both[1])
+    assert [model["id"] for model in json.loads(listed.stdout)["models"]] == ["fake", "claude-fake"]

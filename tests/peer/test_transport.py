@@ -13,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from cortex.peer.api.connection import Connection
+from cortex.peer.api.lobby import Lobby
 from cortex.peer.config import PeerConfig
+from cortex.peer.limits import ConnectionLimits
 from cortex.peer.server import Server, serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -83,7 +85,9 @@ async def test_failure_outside_of_a_request_is_logged_without_its_words(
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response()
 
-    connection = Connection(web.Server(handle), asyncio.get_running_loop())
+    connection = Connection(
+        web.Server(handle), asyncio.get_running_loop(), ConnectionLimits(), Lobby(1)
+    )
     error = web.RequestPayloadError("SECRET")
     connection.log_exception("Unhandled exception", exc_info=error)
     assert "RequestPayloadError" in caplog.text

@@ -17,13 +17,13 @@ Status = Literal["in_progress", "completed", "incomplete"]
 
 class TopLogprob(msgspec.Struct, frozen=True):
     token: str
-    logprob: float
+    logprob: float | None
     bytes: tuple[int, ...]
 
 
 class Logprob(msgspec.Struct, frozen=True):
     token: str
-    logprob: float
+    logprob: float | None
     bytes: tuple[int, ...]
     top_logprobs: tuple[TopLogprob, ...]
 

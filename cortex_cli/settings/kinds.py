@@ -1,0 +1,188 @@
+"""The kinds of values that settings have: how one is read from TOML, and how it is shown.
+
+A kind knows nothing of where its value stands or what it is for. What it refuses it says as what it
+expected; whoever asked adds the file, the line and the key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import UsageProblem
+from ..sizes import parse_size
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_GPUS = re.compile(r"all|cpu|[0-9]{1,4}(,[0-9]{1,4})*")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+class BadValue(Exception):
+    """`expected` is what should stand there; a secret that stands there instead is not shown."""
+
+    def __init__(self, expected: str, hint: str = "", *, is_secret: bool = False) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.hint = hint
+        self.is_secret = is_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`read` takes what TOML holds and the file's folder, and raises BadValue.
+
+    `show` is the other way: a value as it could stand in the file.
+    """
+
+    words: str
+    read: Callable[[object, Path], Any]
+    show: Callable[[Any], str] = json.dumps
+
+
+def text(words: str = "a text") -> Kind:
+    def read(value: object, _: Path) -> str:
+        return _nonempty(value, words)
+
+    return Kind(words, read)
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Kind:
+    words = f"a whole number from {low}" + (f" to {high}" if high < 2**31 - 1 else "")
+
+    def read(value: object, _: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise BadValue(words)
+        return value
+
+    return Kind(words, read)
+
+
+def duration(low_s: float, high_s: float = 24 * 3600.0) -> Kind:
+    """In seconds; a bare number is one of seconds."""
+    words = f'a time such as "30s", "500ms" or "10m", {low_s:g} to {high_s:g} seconds'
+
+    def read(value: object, _: Path) -> float:
+        seconds = _seconds(value)
+        if seconds is None or not low_s <= seconds <= high_s:
+            raise BadValue(words)
+        return seconds
+
+    return Kind(words, read, lambda seconds: f'"{seconds:g}s"')
+
+
+def size() -> Kind:
+    words = 'a size such as "64MiB", 1 MiB or more'
+
+    def read(value: object, _: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise BadValue(words)
+        try:
+            return parse_size(str(value))
+        except UsageProblem:
+            raise BadValue(words) from None
+
+    return Kind(words, read, _show_size)
+
+
+def choice(*words: str) -> Kind:
+    expected = " or ".join(f'"{word}"' for word in words)
+
+    def read(value: object, _: Path) -> str:
+        if value not in words:
+            raise BadValue(expected)
+        return cast(str, value)
+
+    return Kind(expected, read)
+
+
+def gpus() -> Kind:
+    expected = '"all", "cpu" or the number of a device'
+
+    def read(value: object, _: Path) -> str:
+        shown = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        if not _GPUS.fullmatch(shown):
+            raise BadValue(expected)
+        return shown
+
+    return Kind(expected, read)
+
+
+def folders() -> Kind:
+    """Existing folders; relative ones lie below the file's."""
+    expected = 'a list of folders that exist, such as ["/data/models"]'
+
+    def read(value: object, folder: Path) -> list[str]:
+        paths = [folder / Path(one).expanduser() for one in _texts(value, expected)]
+        for path in paths:
+            if not path.is_dir():
+                raise BadValue(expected, f"there is no folder {path}")
+        return [str(path) for path in paths]
+
+    return Kind(expected, read)
+
+
+def program() -> Kind:
+    """A program by its name, or by a path; a relative one lies below the file's folder."""
+    expected = "the path of a program"
+
+    def read(value: object, folder: Path) -> str:
+        path = Path(_nonempty(value, expected)).expanduser()
+        return str(folder / path) if len(path.parts) > 1 else str(path)
+
+    return Kind(expected, read)
+
+
+def address() -> Kind:
+    """HOST, or HOST:PORT; gives (host, port), the port None where there is none."""
+    expected = 'an address such as "127.0.0.1:13131"'
+
+    def read(value: object, _: Path) -> tuple[str, int | None]:
+        found = _ADDRESS.fullmatch(_nonempty(value, expected))
+        if found is None or int(found[2] or 0) > 65535:
+            raise BadValue(expected)
+        return found[1].strip("[]"), int(found[2]) if found[2] else None
+
+    return Kind(expected, read)
+
+
+def origins() -> Kind:
+    """What browsers send as Origin: scheme, host and port, and nothing behind them."""
+    expected = 'a list of origins such as ["https://chat.example.com"], or ["*"]'
+
+    def read(value: object, _: Path) -> tuple[str, ...]:
+        found = _texts(value, expected)
+        if not all(one == "*" or _ORIGIN.fullmatch(one) for one in found):
+            raise BadValue(expected)
+        return tuple(found)
+
+    return Kind(expected, read)
+
+
+def _show_size(num_bytes: int) -> str:
+    mebibytes, rest = divmod(num_bytes, 1024**2)
+    return f"{num_bytes}" if rest else f'"{mebibytes}MiB"'
+
+
+def _nonempty(value: object, expected: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadValue(expected)
+    return value
+
+
+def _texts(value: object, expected: str) -> list[str]:
+    if not isinstance(value, list):
+        raise BadValue(expected)
+    return [_nonempty(one, expected) for one in cast(list[object], value)]
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(found[1]) * _UNIT_S[found[2]] if found else None

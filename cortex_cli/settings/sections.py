@@ -1,0 +1,113 @@
+"""Every setting that cortex.toml may hold: one line each, and a section more is one table more.
+
+A setting is either one that a command's option has too, which goes before it, or a field of
+PeerConfig. Its default is the option's or the field's and is not written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
+
+from . import kinds
+from .api_keys import api_keys
+from .kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class OfOptions:
+    """The options, by their parameters' names, that the value or its parts stand for.
+
+    `command` is the only one where it does; options of that name elsewhere mean something else.
+    """
+
+    kind: Kind
+    says: str
+    options: tuple[str, ...]
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfConfig:
+    """`field` is one of PeerConfig's, or GROUP.FIELD of one of its groups."""
+
+    kind: Kind
+    says: str
+    field: str
+
+
+Setting = OfOptions | OfConfig
+Sections = Mapping[str, Mapping[str, Setting]]
+
+_PEER: Mapping[str, Setting] = {
+    "listen": OfOptions(kinds.address(), "Where the API listens.", ("host", "port"), "peer"),
+    "gpus": OfOptions(kinds.gpus(), "What computes.", ("gpu",)),
+    "models": OfOptions(kinds.folders(), "Folders that are searched for models.", ("models",)),
+    "model": OfOptions(kinds.text(), "Load this model at the start.", ("model",), "peer"),
+    "drain": OfConfig(
+        kinds.duration(0), "How long running answers may take to end at the end.", "drain_s"
+    ),
+}
+_ENGINE: Mapping[str, Setting] = {
+    "python": OfOptions(kinds.program(), "The Python that runs the engine.", ("python",)),
+    "threads": OfOptions(kinds.whole(1, 1024), "Threads that compute, on a CPU.", ("threads",)),
+    "memory": OfOptions(kinds.size(), "What the engine may use of its device.", ("memory",)),
+    "mode": OfOptions(kinds.choice(*get_args(ModeWish)), "Exact or fast.", ("mode",)),
+    "dtype": OfOptions(kinds.choice(*get_args(DtypeWish)), "The numbers it uses.", ("dtype",)),
+    "kernels": OfOptions(kinds.choice(*get_args(KernelsWish)), "Whose kernels.", ("kernels",)),
+    "context": OfConfig(
+        kinds.whole(256), "The longest context of any model, in tokens.", "context_limit_tokens"
+    ),
+    "max_requests": OfConfig(
+        kinds.whole(1, 65536), "Answers under way at one time.", "max_live_requests"
+    ),
+}
+_API: Mapping[str, Setting] = {
+    "keys": OfConfig(api_keys(is_admin=False), "Who may ask.", "keys"),
+    "admin_keys": OfConfig(api_keys(is_admin=True), "Who may steer the peer.", "admin_keys"),
+    "max_concurrent": OfConfig(
+        kinds.whole(1), "Requests that a key may have under way.", "max_concurrent"
+    ),
+    "tokens_per_minute": OfConfig(
+        kinds.whole(1), "Tokens of prompts and answers for each key.", "tokens_per_minute"
+    ),
+    "default_model": OfConfig(
+        kinds.text(), "The model that answers for names nobody knows.", "names.default"
+    ),
+    "cors_origins": OfConfig(kinds.origins(), "Pages that may ask from a browser.", "cors_origins"),
+    "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
+    "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages"),
+    "max_images": OfConfig(kinds.whole(0), "Pictures in a request.", "limits.max_images"),
+    "max_image": OfConfig(kinds.size(), "The largest picture.", "limits.max_image_bytes"),
+    "max_parts": OfConfig(
+        kinds.whole(1), "Parts of a message, and calls in it.", "limits.max_parts"
+    ),
+    "max_choices": OfConfig(
+        kinds.whole(1, 1024), "Answers of a request (n, or prompts).", "limits.max_choices"
+    ),
+    "max_tools": OfConfig(kinds.whole(0), "Tools in a request.", "limits.max_tools"),
+    "max_stops": OfConfig(kinds.whole(0), "Stop strings in a request.", "limits.max_stops"),
+    "max_stop_length": OfConfig(
+        kinds.whole(1), "Characters in a stop string.", "limits.max_stop_chars"
+    ),
+    "header_timeout": OfConfig(
+        kinds.duration(0.1, 3600), "What a client has for its headers.", "connections.header_s"
+    ),
+    "body_timeout": OfConfig(
+        kinds.duration(0.1, 3600), "The longest pause in a body that arrives.", "body_stall_s"
+    ),
+    "write_timeout": OfConfig(
+        kinds.duration(0.1, 3600), "The longest pause of a reader of an answer.", "write_stall_s"
+    ),
+    "idle_timeout": OfConfig(
+        kinds.duration(1), "How long a connection may rest.", "connections.idle_s"
+    ),
+    "max_connections": OfConfig(
+        kinds.whole(1, 65536), "Connections at one time.", "connections.max_connections"
+    ),
+}
+
+SECTIONS: Sections = {"peer": _PEER, "engine": _ENGINE, "api": _API}

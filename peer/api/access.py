@@ -1,0 +1,81 @@
+"""Who may do what: keys of the headers, routes that need none, routes that steer the peer.
+
+A route that steers opens to an admin key, and without one only to a program of this very machine:
+no page in a browser here, and nobody whom a proxy here has let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from aiohttp import web
+
+from ..access import ApiKey, Keyring, presented_keys
+from ..addresses import host_of, is_loopback
+from ..errors import InvalidApiKey, PermissionDenied
+
+# Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
+Opening = Literal["everybody", "askers", "admins"]
+
+OPENINGS = web.AppKey("openings", dict[str, Opening])
+KEYRING = web.AppKey("keyring", Keyring)
+# The key that a request came with, where it is one of ours.
+API_KEY = web.RequestKey("api_key", ApiKey)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# What proxies add. A client may write them too, and then needs a key: that is no loss.
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+@web.middleware
+async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    keyring = request.app[KEYRING]
+    headers = request.headers
+    key = keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
+    if key is not None:
+        request[API_KEY] = key
+    opening = _opening(request)
+    if opening == "admins":
+        check_steering(key, comes_from_here=_comes_from_here(request))
+    elif opening == "askers" and key is None and not keyring.is_open:
+        raise InvalidApiKey(
+            "this peer wants an API key, and this request came with none that it knows",
+            "send one of its keys, as Authorization: Bearer KEY or as x-api-key: KEY",
+        )
+    return await handler(request)
+
+
+def key_name(request: web.Request) -> str:
+    key = request.get(API_KEY)
+    return "-" if key is None else key.name
+
+
+def check_steering(key: ApiKey | None, *, comes_from_here: bool) -> None:
+    """Raises InvalidApiKey or PermissionDenied for somebody who may not steer the peer."""
+    if comes_from_here or (key is not None and key.is_admin):
+        return
+    if key is None:
+        raise InvalidApiKey(
+            "this route steers the peer and opens to admin keys alone",
+            "make one with: cortex config new-key --admin",
+        )
+    raise PermissionDenied(
+        f"the key '{key.name}' may ask, but not steer the peer",
+        "use an admin key; make one with: cortex config new-key --admin",
+    )
+
+
+def _opening(request: web.Request) -> Opening:
+    """That of its route; what there is no route for is told to askers alone."""
+    resource = request.match_info.route.resource
+    return request.app[OPENINGS].get("" if resource is None else resource.canonical, "askers")
+
+
+def _comes_from_here(request: web.Request) -> bool:
+    headers = request.headers
+    # A page sends its Origin, and where its address was made to mean us, that name as Host.
+    if "origin" in headers or any(name in headers for name in _PROXY_HEADERS):
+        return False
+    return is_loopback(request.remote or "") and is_loopback(host_of(request.host))

@@ -1,0 +1,52 @@
+"""Pages in browsers: those of configured origins may ask, and read what they get. Others are told
+nothing, and their browser keeps the reply from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ORIGINS = web.AppKey("origins", frozenset[str])
+
+_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
+_EXPOSED = "x-request-id, request-id, retry-after, x-should-retry"
+# What a browser asks leave for: names of headers, which official clients have dozens of.
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9_, -]{1,2048}")
+_HEADERS = "authorization, content-type, x-api-key"
+_REMEMBERED_S = "600"
+
+
+@web.middleware
+async def preflights(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a browser that asks whether a page may ask; it brings no key."""
+    is_preflight = request.method == "OPTIONS" and _allowed_origin(request) is not None
+    if not is_preflight or "access-control-request-method" not in request.headers:
+        return await handler(request)
+    asked = request.headers.get("access-control-request-headers", "")
+    headers = {
+        "access-control-allow-methods": _METHODS,
+        "access-control-allow-headers": asked if _HEADER_NAMES.fullmatch(asked) else _HEADERS,
+        "access-control-max-age": _REMEMBERED_S,
+    }
+    return web.Response(status=204, headers=headers)
+
+
+def allow(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers that let a configured origin's page read this reply."""
+    origin = _allowed_origin(request)
+    if origin is not None:
+        response.headers["access-control-allow-origin"] = origin
+        response.headers["access-control-expose-headers"] = _EXPOSED
+        response.headers["vary"] = "origin"
+
+
+def _allowed_origin(request: web.Request) -> str | None:
+    origin, allowed = request.headers.get("origin"), request.app[ORIGINS]
+    if origin is None or not allowed:
+        return None
+    return origin if origin in allowed else "*" if "*" in allowed else None

@@ -1,0 +1,44 @@
+"""The open connections of a peer: so many and no more, and none that only waits keeps others out.
+
+It knows no HTTP and no socket: what it holds can be asked whether it works, and told to go.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Guest(Protocol):
+    """A connection."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request of it is being answered."""
+        ...
+
+    def leave(self) -> None: ...
+
+
+class Lobby:
+    def __init__(self, max_guests: int) -> None:
+        self._max_guests = max_guests
+        # A dictionary for its order: who came first stands first.
+        self._guests: dict[Guest, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def enter(self, guest: Guest) -> bool:
+        """Let one in; where it is full, for the oldest that has no work. False: all have some."""
+        if len(self._guests) >= self._max_guests:
+            idle = next((one for one in self._guests if not one.has_work), None)
+            if idle is None:
+                return False
+            del self._guests[idle]
+            idle.leave()
+        self._guests[guest] = None
+        return True
+
+    def forget(self, guest: Guest) -> None:
+        """It has gone."""
+        self._guests.pop(guest, None)

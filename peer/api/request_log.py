@@ -1,0 +1,93 @@
+"""Each request for an answer, from its coming to its end: listed while it lasts, logged after it.
+
+The line has ids and counts, and never a word that a client wrote, but for an id of its own that is
+too plain to carry one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..allowance import Allowances
+from ..config import REQUEST_LOG
+from ..live import LiveRequest
+from .access import API_KEY, key_name
+from .context import LIVE, NODE, REQUEST_ID
+from .metrics import dialect_of
+
+logger = logging.getLogger(REQUEST_LOG)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ALLOWANCES = web.AppKey("allowances", Allowances)
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# What a client that leaves before the reply's end is logged under: nginx' word for it.
+_CLIENT_LEFT = 499
+
+
+@web.middleware
+async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around the errors' middleware: it sees what the client gets."""
+    dialect = dialect_of(request)
+    if dialect is None:
+        return await handler(request)
+    clock = asyncio.get_running_loop().time
+    live = LiveRequest(request[REQUEST_ID], dialect, "-", clock())
+    request[LIVE] = live
+    status = 500
+    try:
+        with request.app[NODE].live.entered(live):
+            response = await handler(request)
+        status = response.status
+        return response
+    except (asyncio.CancelledError, ConnectionError):
+        status, live.ending = _CLIENT_LEFT, "left"
+        raise
+    finally:
+        logger.info("%s", describe(live, status, client_id(request), clock()))
+
+
+@web.middleware
+async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Inside the errors' middleware, once it is known whose request it is.
+
+    A count of tokens costs no device anything, and is not held up by what does.
+    """
+    live = request.get(LIVE)
+    if live is None:
+        return await handler(request)
+    live.key_name = key_name(request)
+    if request.path.endswith("/count_tokens"):
+        return await handler(request)
+    allowance = request.app[ALLOWANCES].of(request.get(API_KEY))
+    with allowance.request():
+        try:
+            async with live.cancellable():
+                return await handler(request)
+        finally:
+            allowance.spend(live.spent_tokens)
+
+
+def describe(live: LiveRequest, status: int, clients_id: str, now_s: float) -> str:
+    first = "-" if live.first_token_s is None else f"{live.first_token_s:.3f}"
+    return (
+        f"request id={live.id} client_id={clients_id} key={live.key_name} dialect={live.dialect}"
+        f" model={live.model_id or '-'} status={status} prompt_tokens={live.prompt_tokens}"
+        f" cached_tokens={live.cached_tokens} completion_tokens={live.completion_tokens}"
+        f" first_token_s={first} total_s={now_s - live.began_s:.3f} ending={live.ending or '-'}"
+    )
+
+
+def client_id(request: web.Request) -> str:
+    """The id that the client gave its request, where it can be no more than that."""
+    for header in ("x-request-id", "x-client-request-id"):
+        value = request.headers.get(header, "")
+        if _PLAIN_ID.fullmatch(value):
+            return value
+    return "-"

@@ -1,0 +1,39 @@
+"""How much one client may send and hold: of a request's parts, and of connections.
+
+Values alone; defaults are written here, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one body may hold. Each thing costs far more as an object than as the few bytes it
+    can be written in, and even the smallest picture becomes some 200 kB of pixels.
+    """
+
+    max_images: int = 64
+    # Of each picture, as the file that was sent.
+    max_image_bytes: int = 20 * 1024 * 1024
+    max_messages: int = 4096
+    max_parts: int = 4096
+    max_tools: int = 1024
+    # Each choice costs the engine what a request does.
+    max_choices: int = 32
+    # Every token of an answer is looked through for all of them.
+    max_stops: int = 64
+    max_stop_chars: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """`header_s` is what a client has for a request's headers, from the connection's beginning on.
+
+    `idle_s` is how long a connection may rest between two requests.
+    """
+
+    header_s: float = 20.0
+    idle_s: float = 300.0
+    max_connections: int = 512

@@ -1,0 +1,109 @@
+"""The requests under way: what each is doing, what it has cost, how it ended, and how to end one.
+
+No prompt, no answer and no name that a client chose is kept. A request lives from the coming of its
+headers to the last byte of its reply. Everything happens on one event loop; the clock comes in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from cortex.engine.types import Accepted, Event, Finished, Piece, Stage, Vector
+
+from .errors import RequestCancelled
+
+
+class LiveRequest:
+    """One of them. `model_id` is the catalogue's, None until the model has been found.
+
+    `ending` is empty while it lasts: then the reason that its first answer ended with, or the code
+    of the error that it ended with.
+    """
+
+    def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
+        self.id = request_id
+        self.dialect = dialect
+        self.key_name = key_name
+        self.began_s = now_s
+        self.model_id: str | None = None
+        self.stage: Stage | None = None
+        self.first_token_s: float | None = None
+        self.prompt_tokens = 0
+        self.cached_tokens = 0
+        self.completion_tokens = 0
+        self.ending = ""
+        self._scopes: list[asyncio.Timeout] = []
+        self._is_cancelled = False
+
+    @property
+    def spent_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def note(self, event: Event | Vector, clock: Callable[[], float]) -> None:
+        """One more event of one of its prompts has come."""
+        match event:
+            case Piece():
+                if self.first_token_s is None:
+                    self.first_token_s = clock() - self.began_s
+                self.stage = None
+                self.completion_tokens += len(event.token_ids)
+            case Stage():
+                self.stage = event
+            case Accepted():
+                self.prompt_tokens += event.prompt_tokens
+            case Finished():
+                self.ending = self.ending or event.reason
+                if event.choice == 0:  # the others may find what the first has just read
+                    self.cached_tokens += event.usage.cached_tokens
+            case Vector():
+                self.ending = "stop"
+
+    def cancel(self) -> None:
+        """End it: whoever works on it inside `cancellable` is told so."""
+        self._is_cancelled = True
+        if self._scopes:
+            self._scopes[-1].reschedule(0.0)
+
+    @asynccontextmanager
+    async def cancellable(self) -> AsyncGenerator[None]:
+        """A block that `cancel` ends; of blocks in each other, the innermost.
+
+        Raises RequestCancelled then.
+        """
+        scope = asyncio.timeout(0.0 if self._is_cancelled else None)
+        try:
+            async with scope:
+                self._scopes.append(scope)
+                try:
+                    yield
+                finally:
+                    self._scopes.pop()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise RequestCancelled(
+                "this request was ended by whoever runs this peer", "ask them why"
+            ) from None
+
+
+class LiveRequests:
+    """All of them, the oldest first."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, LiveRequest] = {}
+
+    def __iter__(self) -> Iterator[LiveRequest]:
+        return iter(self._by_id.values())
+
+    def get(self, request_id: str) -> LiveRequest | None:
+        return self._by_id.get(request_id)
+
+    @contextmanager
+    def entered(self, request: LiveRequest) -> Generator[None]:
+        self._by_id[request.id] = request
+        try:
+            yield
+        finally:
+            del self._by_id[request.id]

@@ -1,0 +1,391 @@
+"""cortex.toml: what it may say, how it is told that it may not, and who goes before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import typer
+
+from cortex.cli.config import EngineWishes, Invocation, find_locations, peer_config, with_fields
+from cortex.cli.errors import ConfigProblem
+from cortex.cli.main import app
+from cortex.cli.settings.reading import Settings, find_file, read_settings
+from cortex.cli.settings.reference import EXAMPLE
+from cortex.cli.settings.sections import SECTIONS, OfConfig, OfOptions
+from cortex.peer.access import digest_of, spell_hash
+from cortex.peer.config import Locations, PeerConfig
+
+HASH = spell_hash(digest_of("a key"))
+OTHER_HASH = spell_hash(digest_of("another key"))
+
+Write = Callable[[str], Path]
+
+
+class Done(Protocol):
+    code: int
+    stdout: str
+    stderr: str
+
+
+Cortex = Callable[..., Done]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a cortex.toml, and say where it is."""
+
+    def write_file(text: str) -> Path:
+        path = tmp_path / "cortex.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def config_of(settings: Settings) -> PeerConfig:
+    return with_fields(PeerConfig(Locations(Path("data"), Path("state"))), settings.fields())
+
+
+def problem(path: Path) -> tuple[str, str]:
+    with pytest.raises(ConfigProblem) as caught:
+        read_settings(path)
+    return caught.value.message, caught.value.hint
+
+
+def test_no_file_says_nothing() -> None:
+    assert read_settings(None) == Settings()
+    assert config_of(Settings()) == PeerConfig(Locations(Path("data"), Path("state")))
+
+
+def test_a_file_with_every_setting_is_taken(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    settings = read_settings(
+        write(f"""
+[peer]
+listen = "127.0.0.1:13999"
+gpus = "cpu"
+models = ["models"]
+model = "m1"
+drain = "10s"
+
+[engine]
+python = "python3"
+threads = 3
+memory = "2GiB"
+mode = "exact"
+dtype = "float32"
+kernels = "torch"
+context = 4096
+max_requests = 7
+
+[api]
+keys = ["{HASH}"]
+admin_keys = [{{ name = "ops", hash = "{OTHER_HASH}" }}]
+max_concurrent = 3
+tokens_per_minute = 1000
+default_model = "m1"
+cors_origins = ["https://chat.example.com"]
+max_body = "2MiB"
+max_messages = 9
+max_images = 8
+max_image = "1MiB"
+max_parts = 12
+max_choices = 13
+max_tools = 7
+max_stops = 6
+max_stop_length = 5
+header_timeout = "4s"
+body_timeout = "3s"
+write_timeout = 2
+idle_timeout = "1m"
+max_connections = 11
+""")
+    )
+    assert {(s, k) for s, keys in SECTIONS.items() for k in keys} == set(settings.values)
+    assert settings.options_of("peer") == {
+        "host": "127.0.0.1",
+        "port": 13999,
+        "gpu": "cpu",
+        "models": [str(tmp_path / "models")],
+        "model": "m1",
+        "python": "python3",
+        "threads": 3,
+        "memory": 2 * 1024**3,
+        "mode": "exact",
+        "dtype": "float32",
+        "kernels": "torch",
+    }
+    config = config_of(settings)
+    assert config.drain_s == 10
+    assert (config.context_limit_tokens, config.max_live_requests) == (4096, 7)
+    assert [key.name for key in (*config.keys, *config.admin_keys)] == ["key-1", "ops"]
+    assert [key.is_admin for key in (*config.keys, *config.admin_keys)] == [False, True]
+    assert (config.max_concurrent, config.tokens_per_minute) == (3, 1000)
+    assert config.names.default == "m1"
+    assert config.cors_origins == ("https://chat.example.com",)
+    assert config.max_body_bytes == 2 * 1024**2
+    assert config.limits.max_messages == 9
+    assert config.limits.max_images == 8
+    assert config.limits.max_image_bytes == 1024**2
+    assert config.limits.max_tools == 7
+    assert (config.limits.max_parts, config.limits.max_choices) == (12, 13)
+    assert (config.limits.max_stops, config.limits.max_stop_chars) == (6, 5)
+    assert (config.body_stall_s, config.write_stall_s) == (3, 2)
+    assert config.connections.header_s == 4
+    assert config.connections.idle_s == 60
+    assert config.connections.max_connections == 11
+
+
+def test_every_setting_leads_somewhere() -> None:
+    """A field that is misspelt in the table would fail only where somebody sets it."""
+    config = PeerConfig(Locations(Path("data"), Path("state")))
+    commands: Any = typer.main.get_command(app)
+    for section, settings in SECTIONS.items():
+        for key, setting in settings.items():
+            if isinstance(setting, OfConfig):
+                group, _, name = setting.field.rpartition(".")
+                holder = getattr(config, group) if group else config
+                assert name in {one.name for one in fields(holder)}, (section, key)
+            else:
+                options = {option.name for option in commands.commands["peer"].params}
+                assert set(setting.options) <= options, (section, key)
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest(write: Write) -> None:
+    path = write('[peer]\nlisten = "127.0.0.1"\n\n[api]\n# a comment\nmax_boddy = "1MiB"\n')
+    message, hint = problem(path)
+    assert message == f"{path} line 6: [api] has no setting 'max_boddy' (= '1MiB')"
+    assert hint == "did you mean max_body?"
+
+
+def test_a_key_of_another_section_is_sent_there(write: Write) -> None:
+    assert problem(write("[api]\nthreads = 2\n"))[1] == "did you mean [engine] threads?"
+
+
+def test_an_unknown_section_is_named_with_the_nearest(write: Write) -> None:
+    path = write("[peer]\n\n[enginee]\nthreads = 2\n")
+    assert problem(path) == (
+        f"{path} line 3: there is no section [enginee]",
+        "did you mean [engine]?",
+    )
+
+
+def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
+    path = write("listen = 1\n")
+    assert problem(path)[0] == f"{path} line 1: there is no section [listen]"
+    assert problem(write("peer = 3\n"))[0] == f"{path} line 1: 'peer' is a section"
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("peer", 'listen = "127.0.0.1:99999"'),
+        ("peer", "listen = 13131"),
+        ("peer", 'listen = ""'),
+        ("peer", 'gpus = "none"'),
+        ("peer", "gpus = true"),
+        ("peer", 'models = "/tmp"'),
+        ("peer", 'models = ["no/such/folder"]'),
+        ("peer", 'drain = "soon"'),
+        ("peer", "drain = true"),
+        ("engine", "threads = 0"),
+        ("engine", 'threads = "2"'),
+        ("engine", "threads = true"),
+        ("engine", 'memory = "2 potatoes"'),
+        ("engine", "memory = 2.5"),
+        ("engine", 'mode = "slow"'),
+        ("engine", "context = 1"),
+        ("api", "max_body = 1"),
+        ("api", "max_images = -1"),
+        ("api", 'header_timeout = "0s"'),
+        ("api", 'cors_origins = ["example.com"]'),
+        ("api", 'cors_origins = ["https://example.com/page"]'),
+        ("api", 'cors_origins = "*"'),
+        ("api", 'keys = "sha256:abc"'),
+        ("api", f'keys = [{{ hash = "{HASH}", name = "a b" }}]'),
+        ("api", f'keys = [{{ hash = "{HASH}", colour = "red" }}]'),
+        ("api", f'keys = [{{ hash = "{HASH}", max_concurrent = 0 }}]'),
+        ("api", f'keys = ["{HASH}", "{HASH}"]'),
+        ("api", "keys = [3]"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_line_and_what_is_taken(
+    write: Write, section: str, line: str
+) -> None:
+    path = write(f"[{section}]\n{line}\n")
+    key = line.partition(" ")[0]
+    assert problem(path)[0].startswith(f"{path} line 2: [{section}] {key} takes ")
+
+
+def test_a_bad_value_is_shown(write: Write) -> None:
+    assert problem(write('[engine]\nmode = "slow"\n'))[0].endswith(
+        """mode takes "auto" or "exact" or "fast", not 'slow'"""
+    )
+
+
+def test_a_key_in_plain_text_is_refused_and_not_repeated(write: Write) -> None:
+    secret = "sk-cortex-this-is-a-secret"
+    for text in (f'["{secret}"]', f'[{{ name = "ci", hash = "{secret}" }}]', f'"{secret}"'):
+        message, hint = problem(write(f"[api]\nkeys = {text}\n"))
+        assert secret not in message + hint
+    message, hint = problem(write(f'[api]\nkeys = ["{secret}"]\n'))
+    assert "in plain text is not taken" in message
+    assert "cortex config new-key" in hint
+
+
+def test_a_misspelt_setting_does_not_show_a_secret(write: Write) -> None:
+    message, hint = problem(write('[api]\napi_key = "hunter2"\n'))
+    assert "hunter2" not in message + hint
+
+
+def test_what_is_no_toml_is_said_with_its_line(write: Write, tmp_path: Path) -> None:
+    path = write("[peer\nlisten")
+    assert problem(path)[0].startswith(f"{path} is not TOML: ")
+    assert "line 1" in problem(path)[0]
+    path.write_bytes(b"\xff\xfe")
+    assert problem(path)[0] == f"{path} is not UTF-8"
+    assert problem(tmp_path / "none.toml")[0].startswith(f"cannot read {tmp_path / 'none.toml'}: ")
+
+
+def test_the_named_file_goes_first_and_then_the_folders_in_their_order(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    (there / "cortex.toml").touch()
+    assert find_file(None, [here, there]) == there / "cortex.toml"
+    (here / "cortex.toml").touch()
+    assert find_file(None, [here, there]) == here / "cortex.toml"
+    assert find_file(Path("named"), [here, there]) == Path("named")
+    assert find_file(None, [tmp_path]) is None
+
+
+def test_aliases_stand_in_the_file_of_models_beside_it(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text(
+        '[[models]]\nid = "m1"\naliases = ["claude-m1", "gpt-4o"]\n\n[[models]]\nid = "m2"\n'
+    )
+    settings = read_settings(write("[peer]\n"))
+    assert config_of(settings).names.aliases == {"claude-m1": "m1", "gpt-4o": "m1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ('[[models]]\nid = "m1"\nalias = ["a"]', 3, "a model has no setting 'alias'"),
+        ('[[models]]\naliases = ["a"]', 1, "id takes a model's id, not None"),
+        ('[[models]]\nid = "m1"\naliases = "a"', 3, "aliases takes a list of names, not 'a'"),
+        ('[[models]]\nid = "m1"\naliases = ["a b"]', 3, "aliases takes a list"),
+        (
+            '[[models]]\nid = "a"\naliases = ["x"]\n[[models]]\nid = "b"\naliases = ["x"]',
+            3,
+            "the alias 'x' is one of 'a' and 'b'",
+        ),
+        ("[models]\nid = 3", 1, "models takes a list of tables"),
+        ("models = [3]", 1, "models takes a list of tables"),
+        ("[peer]\n", 1, "'peer' means nothing there"),
+    ],
+)
+def test_a_bad_file_of_models_is_named(
+    write: Write, tmp_path: Path, text: str, line: int, what: str
+) -> None:
+    (tmp_path / "models.toml").write_text(text)
+    message, _ = problem(write(""))
+    assert message.startswith(f"{tmp_path / 'models.toml'} line {line}: {what}")
+
+
+def test_a_setting_holds_for_the_commands_that_have_its_option(write: Write) -> None:
+    settings = read_settings(write('[peer]\nmodel = "m1"\n[engine]\nthreads = 2\n'))
+    assert settings.options_of("peer") == {"model": "m1", "threads": 2}
+    assert settings.options_of("chat") == {"threads": 2}
+
+
+def test_the_settings_of_the_file_are_in_the_config(write: Write, tmp_path: Path) -> None:
+    invocation = Invocation(find_locations({}), can_redraw=False)
+    invocation.read_settings(write("[engine]\ncontext = 512\n"))
+    assert peer_config(invocation, EngineWishes()).context_limit_tokens == 512
+
+
+def listed(done: Done) -> list[str]:
+    assert done.code == 0, done.stderr
+    return [model["id"] for model in json.loads(done.stdout)["models"]]
+
+
+def test_an_option_goes_before_the_environment_before_the_file(
+    cortex: Cortex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_model: Callable[[Path, str], None],
+) -> None:
+    for place in ("file", "environment", "option"):
+        make_model(tmp_path / place, f"from-{place}")
+    (tmp_path / "cortex.toml").write_text('[peer]\nmodels = ["file"]\n')
+    command = ("models", "--engine", "fake", "--json")
+    assert listed(cortex(*command))[0] == "from-file"
+    monkeypatch.setenv("CORTEX_MODELS", str(tmp_path / "environment"))
+    assert listed(cortex(*command))[0] == "from-environment"
+    chosen = cortex(*command, "--models", str(tmp_path / "option"))
+    assert listed(chosen)[0] == "from-option"
+
+
+def test_a_file_can_be_named_and_a_bad_one_ends_the_command(
+    cortex: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "elsewhere.toml"
+    path.write_text("[peer]\nlisen = 3\n")
+    named = cortex("models", "--engine", "fake", "--config", str(path))
+    monkeypatch.setenv("CORTEX_CONFIG", str(path))
+    in_environment = cortex("peer", "--engine", "fake")
+    assert named.code == in_environment.code == 2
+    expected = (
+        f"error: {path} line 2: [peer] has no setting 'lisen' (= 3).\nhint: did you mean listen?\n"
+    )
+    assert named.stderr == in_environment.stderr == expected
+
+
+def test_a_file_lies_here_or_with_the_users_configuration(
+    cortex: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users" / "cortex").mkdir(parents=True)
+    (tmp_path / "users" / "cortex" / "cortex.toml").write_text("[users]\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "users"))
+    command = ("models", "--engine", "fake")
+    assert "there is no section [users]" in cortex(*command).stderr
+    (tmp_path / "cortex.toml").write_text("[here]\n")
+    assert "there is no section [here]" in cortex(*command).stderr
+
+
+def test_help_is_given_beside_a_bad_file(cortex: Cortex, tmp_path: Path) -> None:
+    (tmp_path / "cortex.toml").write_text("[nonsense]\n")
+    assert cortex("peer", "--help").code == 0
+
+
+@pytest.fixture
+def make_model() -> Callable[[Path, str], None]:
+    """Put a fake model below a folder."""
+    import shutil
+
+    from cortex.peer.catalogue import embedded_dir
+
+    def make(folder: Path, name: str) -> None:
+        config = PeerConfig(Locations(Path("data"), Path("state")), engine="fake")
+        shutil.copytree(embedded_dir(config), folder / name)
+
+    return make
+
+
+def test_options_that_settings_stand_for_are_only_named_once() -> None:
+    targets = [
+        name
+        for settings in SECTIONS.values()
+        for setting in settings.values()
+        for name in (setting.options if isinstance(setting, OfOptions) else (setting.field,))
+    ]
+    assert len(targets) == len(set(targets))
+
+
+def test_the_example_of_the_documentation_is_taken(write: Write) -> None:
+    assert config_of(read_settings(write(EXAMPLE))).max_concurrent == 8
