@@ -42,7 +42,7 @@ _WORK: _Messages = (
 
 def takes_late_system(template: ChatTemplate) -> bool:
     turns: list[str] = []
-    for base in (_TALK, (_FIRST, *_TALK), _WORK, (_FIRST, *_WORK)):
+    for base in (_TALK, (_FIRST, *_TALK), _WORK, (_FIRST, *_WORK), _WORK[:-1]):
         without = _rendered(template, base)
         if without is None:  # no conversation of this template's
             continue
@@ -57,10 +57,15 @@ def takes_late_system(template: ChatTemplate) -> bool:
 
 
 def _places(base: _Messages) -> Iterator[int]:
-    """Behind every message but the first system message and those whose results are to come."""
+    """Behind every message but the first system message and those whose results are to come.
+
+    Nor behind an assistant's that comes last: that is no conversation to be answered, and templates
+    treat its last turn as one that goes on.
+    """
     for place in range(1, len(base) + 1):
-        is_between = place < len(base) and base[place]["role"] == "tool"
-        if base[place - 1]["role"] != "system" and not is_between:
+        before, behind = base[place - 1]["role"], base[place : place + 1]
+        is_between = bool(behind) and behind[0]["role"] == "tool"
+        if before != "system" and not is_between and (behind or before != "assistant"):
             yield place
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cortex.engine.chat.system_turns import place_system_messages
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
@@ -91,3 +96,45 @@ def test_pictures_of_the_turn_that_takes_it_stay_where_they_are():
 
 def test_no_messages_stay_none():
     assert fold([]) == ()
+
+
+TALKS = st.lists(
+    st.sampled_from(["s:one", "s:two", "s:", "u:hello", "a:hi", "c:", "t:42"]),
+    min_size=1,
+    max_size=9,
+).map("|".join)
+
+
+def num_answered_calls(messages: Iterable[Message]) -> int:
+    """Results that stand right behind a call or another result."""
+    pairs = itertools.pairwise(messages)
+    return sum(b.role == "tool" and (a.role == "tool" or bool(a.tool_calls)) for a, b in pairs)
+
+
+@given(TALKS, st.booleans())
+def test_no_word_is_lost_and_no_result_parted_from_its_call(sent: str, takes_late_system: bool):
+    before = turns(sent)
+    after = place_system_messages(before, takes_late_system=takes_late_system)
+    said = [
+        word for words in spelt(after).split("|") for word in words.partition(":")[2].split("+")
+    ]
+    assert sorted(filter(None, said)) == sorted(
+        message.content[0].text
+        for message in before
+        if isinstance(message.content[0], TextPart) and message.content[0].text
+    )
+    others = [message for message in before if message.role != "system"]
+    assert num_answered_calls(after) == num_answered_calls(others)
+    assert takes_late_system or all(message.role != "system" for message in after[1:])
+
+
+@given(TALKS, st.booleans())
+def test_what_an_answer_was_given_to_is_how_the_next_prompt_begins(
+    sent: str, takes_late_system: bool
+):
+    messages = turns(sent)
+    whole = place_system_messages(messages, takes_late_system=takes_late_system)
+    for place, message in enumerate(messages):
+        if message.role == "assistant":
+            asked = place_system_messages(messages[:place], takes_late_system=takes_late_system)
+            assert whole[: len(asked)] == asked
