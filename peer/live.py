@@ -34,7 +34,8 @@ class LiveRequest:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.ending = ""
-        self._scopes: list[asyncio.Timeout] = []
+        # Blocks in each other, the innermost last; None for one that nothing ends.
+        self._scopes: list[asyncio.Timeout | None] = []
         self._is_cancelled = False
 
     @property
@@ -63,8 +64,8 @@ class LiveRequest:
     def cancel(self) -> None:
         """End it: whoever works on it inside `cancellable` is told so."""
         self._is_cancelled = True
-        if self._scopes:
-            self._scopes[-1].reschedule(0.0)
+        if self._scopes and (scope := self._scopes[-1]) is not None:
+            scope.reschedule(0.0)
 
     @asynccontextmanager
     async def cancellable(self) -> AsyncGenerator[None]:
@@ -86,6 +87,18 @@ class LiveRequest:
             raise RequestCancelled(
                 "this request was ended by whoever runs this peer", "ask them why"
             ) from None
+
+    @contextmanager
+    def shielded(self) -> Generator[None]:
+        """A block that `cancel` does not end: a reply has begun, and no other can be begun.
+
+        A cancellable block inside it is ended as ever.
+        """
+        self._scopes.append(None)
+        try:
+            yield
+        finally:
+            self._scopes.pop()
 
 
 class LiveRequests:

@@ -6,6 +6,7 @@ Headers go out when the last vector is there: until then everything can still be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -23,13 +24,20 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         asked = await _parse(request, await room.read(request.content))
         model = asked.requests[0].model
         request[ABOUT] = About(model)
-        async with node.vectors(asked.requests, request[LIVE]) as vectors:
-            response = web.StreamResponse(headers={"content-type": "application/json"})
-            await response.prepare(request)
-            for piece in reply_pieces(model, vectors, is_base64=asked.is_base64):
-                await _write(response, piece, node.config.write_stall_s)
-                await asyncio.sleep(0)  # a write that meets no resistance lets nobody else run
-            await response.write_eof()
+        live = request[LIVE]
+        async with node.vectors(asked.requests, live) as vectors:
+            with live.shielded():
+                return await _send(request, reply_pieces(model, vectors, is_base64=asked.is_base64))
+
+
+async def _send(request: web.Request, pieces: Iterable[bytes]) -> web.StreamResponse:
+    stall_s = request.app[NODE].config.write_stall_s
+    response = web.StreamResponse(headers={"content-type": "application/json"})
+    await response.prepare(request)
+    for piece in pieces:
+        await _write(response, piece, stall_s)
+        await asyncio.sleep(0)  # a write that meets no resistance lets nobody else run
+    await response.write_eof()
     return response
 
 

@@ -33,20 +33,22 @@ async def stream_reply(
 ) -> web.StreamResponse:
     """With `tells_tokens` pieces that say nothing are told of too: else they break no silence."""
     accepted = await _until_accepted(events)
-    response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    stall_s = request.app[NODE].config.write_stall_s
-    with Pulse(request, response, teller.keep_alive, stall_s, _QUIET_BEFORE_TEXT_S) as pulse:
-        await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))
-        try:
-            async with request[LIVE].cancellable():
-                await _tell_all(events, teller, pulse, tells_tokens=tells_tokens)
-            ending = teller.close()
-        except CortexError as error:
-            request[LIVE].ending = error.code()
-            ending = teller.fail(told(request, error))
-        await pulse.write(ending)
-    await response.write_eof()
+    live = request[LIVE]
+    with live.shielded():
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        stall_s = request.app[NODE].config.write_stall_s
+        with Pulse(request, response, teller.keep_alive, stall_s, _QUIET_BEFORE_TEXT_S) as pulse:
+            await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))
+            try:
+                async with live.cancellable():
+                    await _tell_all(events, teller, pulse, tells_tokens=tells_tokens)
+                ending = teller.close()
+            except CortexError as error:
+                live.ending = error.code()
+                ending = teller.fail(told(request, error))
+            await pulse.write(ending)
+        await response.write_eof()
     return response
 
 

@@ -91,6 +91,18 @@ async def test_a_cancel_between_two_blocks_ends_the_next() -> None:
             await never()
 
 
+async def test_a_reply_that_has_begun_is_ended_only_where_it_can_be() -> None:
+    live = a_request()
+    async with live.cancellable():
+        with live.shielded():
+            live.cancel()
+            await asyncio.sleep(0)
+            with pytest.raises(RequestCancelled):
+                async with live.cancellable():
+                    await never()
+            await asyncio.sleep(0)
+
+
 async def test_the_clients_going_is_no_cancel() -> None:
     live = a_request()
 
