@@ -149,7 +149,7 @@ class Node:
                     assert not isinstance(event, Vector)
                     yield event
 
-    async def count(self, request: ChatRequest) -> int:
+    async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
 
         It needs no weights and waits for no engine, and is never refused because requests fill
@@ -157,6 +157,8 @@ class Node:
         """
         with self._counting.admitted(1):
             model = await self._find(request.model)
+            if live is not None:
+                live.model_id = model.id
             self._check_vision(model, request)
             return await self._text.count(secrets.token_hex(8), model, request)
 

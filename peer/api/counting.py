@@ -12,8 +12,9 @@ from cortex.engine.types import ChatRequest
 from ..dialects.messages.parse import parse_count
 from ..dialects.messages.shapes import TokenCount
 from ..heavy import off_loop
+from ..request_size import check_size
 from .asking import arrival_of
-from .context import ABOUT, INTAKE, NODE
+from .context import ABOUT, INTAKE, LIVE, NODE
 from .errors import About
 from .replies import json_response
 
@@ -23,7 +24,8 @@ async def count_tokens(request: web.Request) -> web.Response:
     with request.app[INTAKE].room_for(request.content_length, encoding) as room:
         asked = await _parse(request, await room.read(request.content))
         request[ABOUT] = About(asked.model)
-        return json_response(TokenCount(await request.app[NODE].count(asked)))
+        check_size(asked, request.app[NODE].config.limits)
+        return json_response(TokenCount(await request.app[NODE].count(asked, request[LIVE])))
 
 
 async def _parse(request: web.Request, body: bytes) -> ChatRequest:

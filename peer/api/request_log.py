@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -55,21 +56,26 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Inside the errors' middleware, once it is known whose request it is.
-
-    A count of tokens costs no device anything, and is not held up by what does.
-    """
+    """Inside the errors' middleware, once it is known whose request it is."""
     live = request.get(LIVE)
     if live is None:
         return await handler(request)
     live.key_name = key_name(request)
+    with _within_allowance(request, live):
+        async with live.cancellable():
+            return await handler(request)
+
+
+@contextmanager
+def _within_allowance(request: web.Request, live: LiveRequest) -> Generator[None]:
+    """A count of tokens costs no device anything, and is not held up by what does."""
     if request.path.endswith("/count_tokens"):
-        return await handler(request)
+        yield
+        return
     allowance = request.app[ALLOWANCES].of(request.get(API_KEY))
     with allowance.request():
         try:
-            async with live.cancellable():
-                return await handler(request)
+            yield
         finally:
             allowance.spend(live.spent_tokens)
 

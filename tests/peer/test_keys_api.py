@@ -160,6 +160,21 @@ async def test_a_key_over_its_tokens_waits_as_long_as_it_is_told(make_config: Ma
         assert (await post(session, {"x-api-key": "other"}))[0] == 200
 
 
+async def test_a_count_of_tokens_is_not_limited(make_config: MakeConfig):
+    config = make_config(**KEYS, tokens_per_minute=3)
+    async with serving(config) as server, http(server) as session:
+        assert (await post(session, ASK))[0] == 200
+        body = {"model": "fake", "messages": BODY["messages"]}
+        async with session.post("/v1/messages/count_tokens", json=body, headers=ASK) as response:
+            assert response.status == 200
+        async with session.post(
+            "/v1/messages", json=body | {"max_tokens": 2}, headers=ASK
+        ) as response:
+            assert response.status == 429
+            assert (await response.json())["error"]["type"] == "rate_limit_error"
+            assert response.headers["retry-after"] == "60"
+
+
 async def test_a_key_has_so_many_requests_at_one_time(make_config: MakeConfig):
     config = make_config(**KEYS, max_concurrent=1, fake_token_interval_ms=50)
     async with serving(config) as server, http(server) as session:

@@ -84,13 +84,25 @@ async def test_a_request_that_waits_for_its_answer_can_be_ended(make_config: Mak
         await until(lambda: server.node.health.live_requests == 0)
 
 
-async def test_a_stream_that_is_ended_ends_with_the_dialects_error(make_config: MakeConfig):
+@pytest.mark.parametrize(
+    ("path", "body", "ending"),
+    [
+        (CHAT, BODY, 'data: {"error":{'),
+        ("/v1/messages", BODY, "event: error\n"),
+        ("/v1/responses", {"model": "fake", "input": "hello"}, "event: response.failed\n"),
+    ],
+)
+async def test_a_stream_that_is_ended_ends_with_the_dialects_error(
+    make_config: MakeConfig, path: str, body: dict[str, Any], ending: str
+):
     async with serving(make_config(fake_token_interval_ms=50)) as server, http(server) as session:
-        async with session.post(CHAT, json=BODY | LONG | {"stream": True}) as stream:
+        limit = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+        async with session.post(path, json=body | {limit: 10_000, "stream": True}) as stream:
             await until(lambda: decoding(server))
             await read(session, f"/requests/{stream.headers['x-request-id']}", "DELETE")
             text = await stream.text()
-        assert '"code":"request_cancelled"' in text
+        assert ending in text
+        assert "was ended by whoever runs this peer" in text
         await until(lambda: server.node.health.live_requests == 0)
 
 
