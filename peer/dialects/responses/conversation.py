@@ -7,6 +7,8 @@ does not know which model will read them.
 
 from __future__ import annotations
 
+import logging
+
 from cortex.engine.errors import UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 
@@ -20,6 +22,8 @@ from . import body as b
 from .arguments import object_arguments
 from .input_items import InputItem
 from .toolbox import Toolbox
+
+logger = logging.getLogger(__name__)
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -98,7 +102,7 @@ class _Reader:
             case kind if kind in _HOSTED_OUTPUTS:
                 self._read_hosted_output(item)
             case _:  # what a server did, or what is newer than we are
-                pass
+                logger.debug("input item skipped path=%s", item.path)
 
     def system(self, content: Content) -> None:
         kept = tuple(part for part in content if not is_volatile(part))

@@ -1,4 +1,4 @@
-"""The Responses dialect, inwards."""
+"""Bodies of the Responses dialect: wishes, refusals, and what is said again."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import (
     CortexError,
-    ImageUrlUnsupported,
-    InvalidImage,
     InvalidRequest,
-    UnsupportedContent,
 )
 from cortex.engine.frames import pack_value
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
     Grammar,
-    ImagePart,
     Message,
     ReasoningWish,
     TextPart,
-    ToolCall,
-    ToolChoice,
 )
 from cortex.peer.dialects.asked import Arrival, Limits
 from cortex.peer.dialects.responses.parse import AskedResponse, parse_response
-from cortex.peer.dialects.responses.toolbox import ToolName
 from cortex.peer.errors import UnsupportedParameter
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
@@ -49,10 +42,6 @@ TOOLS: list[dict[str, Any]] = [
 def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> AskedResponse:
     body = {"model": "m", "input": "hello"} | fields
     return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
-
-
-def read(*items: Any, **fields: Any) -> tuple[Message, ...]:
-    return parse(input=list(items), **fields).request.messages
 
 
 def refusal(**fields: Any) -> CortexError:
@@ -107,236 +96,6 @@ def test_every_wish_is_carried():
 
 def test_a_stream_is_streamed():
     assert parse(stream=True).is_streamed
-
-
-def test_instructions_stand_first():
-    messages = read(said("developer", "more"), said("user"), instructions="Be brief.")
-    assert messages == (
-        Message("system", (TextPart("Be brief."),)),
-        Message("system", (TextPart("more"),)),
-        user("hi"),
-    )
-
-
-def test_system_and_developer_messages_stay_where_they_are():
-    messages = read(said("user"), said("system", "a"), said("user"), said("developer", "b"))
-    assert [message.role for message in messages] == ["user", "system", "user", "system"]
-
-
-def test_a_volatile_line_of_a_system_message_is_dropped():
-    line = {"type": "input_text", "text": "x-anthropic-billing-header: 1"}
-    messages = read(said("system", [line, {"type": "input_text", "text": "a"}]), said("user"))
-    assert messages[0] == Message("system", (TextPart("a"),))
-    assert read(said("system", [line]), said("user")) == (user("hi"),)
-
-
-@pytest.mark.parametrize("kind", ["input_text", "output_text", "text"])
-def test_text_is_read_under_each_of_its_names(kind: str):
-    assert read({"role": "user", "content": [{"type": kind, "text": "hi"}]}) == (user("hi"),)
-
-
-def test_what_an_assistant_thought_said_and_called_is_one_message():
-    messages = read(
-        said("user"),
-        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}], "id": 5},
-        said("assistant", [{"type": "output_text", "text": "I look.", "annotations": 1}]),
-        said("assistant", [{"type": "refusal", "refusal": "No."}]),
-        called("f", '{"a":1}', id=9, status={}),
-        called("g", "{}", call_id="d"),
-        output("sunny"),
-        {"type": "function_call_output", "call_id": "d", "output": "dry"},
-        said("user", "thanks"),
-    )
-    calls = (ToolCall("c", "f", '{"a":1}'), ToolCall("d", "g", "{}"))
-    assert messages == (
-        user("hi"),
-        Message("assistant", (TextPart("I look."), TextPart("No.")), "hm", calls),
-        Message("tool", (TextPart("sunny"),), tool_call_id="c"),
-        Message("tool", (TextPart("dry"),), tool_call_id="d"),
-        user("thanks"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("reasoning", "thought"),
-    [
-        ({"content": None, "summary": [{"type": "summary_text", "text": "short"}]}, "short"),
-        ({"content": [{"type": "reasoning_text", "text": "long"}], "summary": []}, "long"),
-        ({"summary": [{"type": "t", "text": "a"}, {"type": "t", "text": "b"}]}, "a\n\nb"),
-        ({"encrypted_content": "x"}, ""),
-    ],
-)
-def test_reasoning_is_read_from_its_content_or_its_summary(reasoning: dict[str, Any], thought: str):
-    messages = read(said("user"), {"type": "reasoning"} | reasoning, called(), output("x"))
-    assert messages[1].reasoning == thought
-
-
-def test_thoughts_that_led_to_nothing_are_forgotten():
-    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
-    assert read(thought, said("user"), thought) == (user("hi"),)
-
-
-def test_an_answer_that_was_begun_may_be_gone_on_with():
-    messages = read(said("user"), said("assistant", "One, two"))
-    assert messages[-1] == Message("assistant", (TextPart("One, two"),))
-
-
-def test_an_output_may_hold_pictures_and_they_stay_in_it():
-    parts = [{"type": "input_text", "text": "seen"}, {"type": "input_image", "image_url": PIXEL}]
-    messages = read(said("user"), called(), output(parts))
-    assert messages[-1].content == (TextPart("seen"), ImagePart(b"\0\0\0"))
-    assert messages[-1].role == "tool"
-
-
-def test_calls_of_custom_tools_are_read_with_their_text_as_input():
-    call = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": 'a "b"\n'}
-    messages = read(said("user"), call, output("done", "custom_tool_call_output"))
-    assert messages[1].tool_calls == (ToolCall("c", "patch", '{"input":"a \\"b\\"\\n"}'),)
-    assert messages[2] == Message("tool", (TextPart("done"),), tool_call_id="c")
-
-
-def test_calls_of_tools_in_a_namespace_carry_the_name_the_model_knows():
-    messages = read(said("user"), called("g", namespace="ns"), output("x"), tools=TOOLS)
-    assert messages[1].tool_calls[0].name == "ns__g"
-    messages = read(said("user"), called("old", namespace="gone"), output("x"))
-    assert messages[1].tool_calls[0].name == "gone__old"
-
-
-@pytest.mark.parametrize("arguments", ['{"a": "cut o', "[1]", "x", '{"a":' * 5000])
-def test_arguments_that_are_no_object_come_back_inside_of_one(arguments: str):
-    messages = read(said("user"), called(arguments=arguments), output("no JSON"))
-    assert json.loads(messages[1].tool_calls[0].arguments) == {"arguments": arguments}
-
-
-@pytest.mark.parametrize("arguments", ["", " ", None])
-def test_no_arguments_are_an_empty_object(arguments: str | None):
-    item = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
-    assert read(said("user"), item, output(None))[1].tool_calls[0].arguments == "{}"
-
-
-@pytest.mark.parametrize(
-    ("call", "arguments"),
-    [
-        ({"type": "local_shell_call", "action": {"command": ["ls"]}}, '{"command": ["ls"]}'),
-        ({"type": "apply_patch_call", "operation": {"path": "a"}}, '{"path": "a"}'),
-        ({"type": "shell_call"}, "{}"),
-    ],
-)
-def test_calls_under_the_dialects_own_names_are_calls(call: dict[str, Any], arguments: str):
-    kind = f"{call['type']}_output"
-    messages = read(said("user"), call | {"call_id": "c"}, output([{"stdout": "a"}], kind))
-    name = call["type"].removesuffix("_call")
-    assert messages[1].tool_calls == (ToolCall("c", name, arguments),)
-    assert messages[2] == Message("tool", (TextPart('[{"stdout": "a"}]'),), tool_call_id="c")
-
-
-def test_an_output_under_such_a_name_may_be_a_text():
-    item = {"type": "local_shell_call_output", "id": "c", "output": "a\n"}
-    assert read(said("user"), item)[-1] == Message("tool", (TextPart("a\n"),), tool_call_id="c")
-
-
-def test_what_another_agent_says_is_read_as_far_as_it_can_be():
-    parts = [{"type": "input_text", "text": "over"}, {"type": "encrypted_content"}]
-    assert read(said("user"), {"type": "agent_message", "content": parts})[-1] == user("over")
-    assert read(said("user"), {"type": "agent_message", "content": parts[1:]}) == (user("hi"),)
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        {"type": "web_search_call", "action": 5},
-        {"type": "compaction", "encrypted_content": "x"},
-        {"type": "mcp_list_tools", "tools": "?", "output": []},
-        {"type": "tomorrows", "content": 1, "role": "user"},
-    ],
-)
-def test_items_that_say_nothing_to_a_model_are_skipped(item: dict[str, Any]):
-    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
-    messages = read(said("user"), thought, item, called(), output("x"))
-    assert [message.role for message in messages] == ["user", "assistant", "tool"]
-    assert messages[1].reasoning == "hm"
-
-
-def test_tools_are_offered_under_flat_names():
-    asked = parse(tools=TOOLS)
-    assert [tool.name for tool in asked.request.tools] == ["f", "ns__g", "patch"]
-    first, second, third = asked.request.tools
-    assert (first.description, json.loads(first.parameters)) == ("does", SCHEMA)
-    assert (first.is_strict, second.is_strict, second.parameters) == (True, False, "{}")
-    assert list(json.loads(third.parameters)["properties"]) == ["input"]
-    assert asked.manner.tools == {
-        "f": ToolName("f"),
-        "ns__g": ToolName("g", "ns"),
-        "patch": ToolName("patch", is_custom=True),
-    }
-    assert asked.request.tool_choice == ToolChoice()
-
-
-def test_flat_names_do_not_meet():
-    tools = [{"type": "function", "name": "ns__g"}, TOOLS[1]]
-    asked = parse(tools=tools, input=[said("user"), called("g", namespace="ns")])
-    assert [tool.name for tool in asked.request.tools] == ["ns__g", "ns__g_"]
-    assert asked.manner.tools["ns__g_"] == ToolName("g", "ns")
-    assert asked.request.messages[1].tool_calls[0].name == "ns__g_"
-
-
-def test_there_are_no_namespaces_inside_of_namespaces():
-    outer = {"type": "namespace", "name": "outer", "tools": [TOOLS[1], TOOLS[0]]}
-    assert [tool.name for tool in parse(tools=[outer]).request.tools] == ["outer__f"]
-
-
-def test_tools_may_come_among_the_items_and_are_offered_once():
-    more = {"type": "additional_tools", "role": "developer", "tools": [*TOOLS[:1], *TOOLS[2:3]]}
-    asked = parse(tools=TOOLS[:1], input=[more, said("user")])
-    assert [tool.name for tool in asked.request.tools] == ["f", "patch"]
-    assert asked.request.messages == (user("hi"),)
-
-
-@pytest.mark.parametrize(
-    ("choice", "expected"),
-    [
-        ("auto", ToolChoice()),
-        (None, ToolChoice()),
-        ("required", ToolChoice("required")),
-        ({"type": "function", "name": "f"}, ToolChoice("required", ("f",))),
-        ({"type": "function", "name": "g", "namespace": "ns"}, ToolChoice("required", ("ns__g",))),
-        ({"type": "custom", "name": "patch"}, ToolChoice("required", ("patch",))),
-        (
-            {
-                "type": "allowed_tools",
-                "mode": "auto",
-                "tools": [{"type": "web_search"}, {"type": "function", "name": "f"}],
-            },
-            ToolChoice("auto", ("f",)),
-        ),
-        (
-            {
-                "type": "allowed_tools",
-                "mode": "required",
-                "tools": [{"type": "custom", "name": "patch"}],
-            },
-            ToolChoice("required", ("patch",)),
-        ),
-    ],
-)
-def test_a_choice_of_tools_is_carried(choice: Any, expected: ToolChoice):
-    asked = parse(tools=TOOLS, tool_choice=choice)
-    assert asked.request.tool_choice == expected
-    assert len(asked.request.tools) == 3
-    assert told(asked)["tool_choice"] == (choice or "auto")
-
-
-@pytest.mark.parametrize(
-    "choice",
-    ["none", {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}],
-)
-def test_where_nothing_may_be_called_nothing_is_offered(choice: Any):
-    assert parse(tools=TOOLS, tool_choice=choice).request.tools == ()
-
-
-@pytest.mark.parametrize("choice", ["auto", "none"])
-def test_no_choice_of_no_tools_is_no_error(choice: str):
-    assert parse(tool_choice=choice, tools=TOOLS[3:]).request.tool_choice == ToolChoice()
 
 
 @pytest.mark.parametrize(
@@ -411,29 +170,6 @@ def test_what_would_need_a_store_is_refused(field: str, value: Any):
 
 def test_no_background_is_no_wish():
     parse(background=False)
-
-
-@pytest.mark.parametrize(
-    ("item", "error"),
-    [
-        ({"type": "item_reference", "id": "msg_1"}, UnsupportedContent),
-        ({"id": "msg_1"}, UnsupportedContent),
-        (said("user", [{"type": "input_file", "file_data": "x"}]), UnsupportedContent),
-        (said("user", [{"type": "input_audio"}]), UnsupportedContent),
-        (said("user", [{"type": "input_image", "file_id": "file-1"}]), UnsupportedContent),
-        (
-            said("user", [{"type": "input_image", "image_url": "http://127.0.0.1/a.png"}]),
-            ImageUrlUnsupported,
-        ),
-        (output([{"type": "input_image", "image_url": "file:///etc"}]), ImageUrlUnsupported),
-        (
-            said("user", [{"type": "input_image", "image_url": "data:image/png;base64,!"}]),
-            InvalidImage,
-        ),
-    ],
-)
-def test_content_that_is_not_taken_is_refused(item: dict[str, Any], error: type[CortexError]):
-    assert type(refusal(input=[item])) is error
 
 
 def test_fields_without_effect_are_accepted_whatever_they_are():
