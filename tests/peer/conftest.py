@@ -9,12 +9,9 @@ import json
 import shutil
 import socket
 import struct
-import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,6 @@ from cortex.engine.types import TextPart
 from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.process import ChildProcess
-from cortex.peer.server import serving
 
 MakeConfig = Callable[..., PeerConfig]
 
@@ -44,38 +40,6 @@ def make_config(tmp_path: Path) -> MakeConfig:
         return PeerConfig(**fields)
 
     return make
-
-
-@pytest.fixture(scope="module")
-def serve_peer() -> Generator[Callable[[PeerConfig], str]]:
-    """Start a peer that all tests of a module ask, on a loop of its own; gives its address."""
-    with ExitStack() as running:
-        yield lambda config: running.enter_context(_served(config))
-
-
-@contextmanager
-def _served(config: PeerConfig) -> Generator[str]:
-    address: Future[str] = Future()
-    loop, leave = asyncio.new_event_loop(), asyncio.Event()
-
-    async def live() -> None:
-        try:
-            async with serving(config) as server:
-                address.set_result(server.address)
-                await leave.wait()
-        except BaseException as error:
-            if address.done():
-                raise
-            address.set_exception(error)
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
-    thread.start()
-    try:
-        yield address.result(60)
-    finally:
-        loop.call_soon_threadsafe(leave.set)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture
