@@ -1,8 +1,8 @@
 """Real coding agents edit a file, driven by a scripted model: `make test-agents`.
 
 Each is started by `cortex launch`, in a home of its own, and reaches nothing but the peer: for all
-other traffic it has a proxy that is not there. They are large and belong to others, so they are installed beside
-the checkout and these tests are skipped without them.
+other traffic it has a proxy that is not there. They are large and belong to others, so they are
+installed beside the checkout, and these tests are skipped without them.
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from pydantic import BaseModel
 
 from cortex.peer.config import PeerConfig
 from cortex.peer.server import serving
+from tests.strict import chat
+from tests.strict.sse import parse
 
 MakeConfig = Callable[..., PeerConfig]
 WriteScript = Callable[..., Path]
@@ -287,3 +290,22 @@ async def test_completions_and_models_are_read(make_config: MakeConfig):
         assert (await client.models.retrieve("fake")).id == model.id == "fake"
         vectors = await client.embeddings.create(model="fake", input=["a", "b"])
         assert [entry.index for entry in vectors.data] == [0, 1]
+
+
+@pytest.mark.parametrize("extra", [{}, {"return_token_ids": True}])
+async def test_what_is_told_of_tokens_does_not_disturb_the_order(
+    make_config: MakeConfig, write_script: WriteScript, extra: Any
+):
+    body = {"model": "fake", "messages": HELLO, "tools": TOOLS, "n": 2, "logprobs": True} | extra
+    config = make_config(fake_script=write_script(REPLY))
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(config) as server,
+        aiohttp.ClientSession(f"http://{server.address}") as session,
+        session.post("/v1/chat/completions", json=body | {"stream": True}) as response,
+    ):
+        reply = chat.read_stream(parse(await response.read()), num_choices=2)
+    told = "".join(entry["token"] for entry in reply.choices[0].logprobs)
+    assert reply.choices[0].content == "I look."
+    assert told.strip() == "I look."
+    assert len(reply.choices[1].calls) == 2

@@ -208,6 +208,9 @@ class _Stream:
         choice = self.reply.choices[int(told["index"])]
         hold(choice.step != "finish", f"a chunk after the end of choice {choice.index}: {told}")
         choice.logprobs += _read_logprobs(told.get("logprobs"))
+        tells_tokens = bool(told.get("logprobs") or told.get("token_ids"))
+        if told["finish_reason"] is None and delta == {} and tells_tokens:
+            return
         if told["finish_reason"] is None:
             _take_delta(choice, delta)
         else:
