@@ -55,9 +55,8 @@ def without_ids(message: Any) -> list[dict[str, Any]]:
 async def test_the_stream_helper_assembles_what_the_whole_message_says(
     make_config: MakeConfig, write_script: WriteScript
 ):
-    thinking = {"type": "enabled", "budget_tokens": 1024}
     async with asked(make_config(fake_script=write_script(REPLY))) as client:
-        asking = wish(tools=TOOLS, thinking=thinking, max_tokens=2000)
+        asking = wish(tools=TOOLS)
         whole = await client.messages.create(**asking)
         async with client.messages.stream(**asking) as stream:
             assembled = await stream.get_final_message()
@@ -72,9 +71,26 @@ async def test_the_stream_helper_assembles_what_the_whole_message_says(
     assert whole.content[0].type == "thinking" and whole.content[0].signature
 
 
+async def test_thinking_that_was_asked_for_is_shown_hidden_or_not_there(
+    make_config: MakeConfig, write_script: WriteScript
+):
+    # Where thinking is on, the prompt has begun it already; where it is off, ended it.
+    script = write_script("I must look.\n</think>\n\nIt is warm.")
+    enabled = {"type": "enabled", "budget_tokens": 1024}
+    async with asked(make_config(fake_script=script)) as client:
+        create = client.messages.create
+        shown = await create(**wish(thinking=enabled, max_tokens=2000))
+        hidden = await create(**wish(thinking=enabled | {"display": "omitted"}, max_tokens=2000))
+    text = {"type": "text", "text": "It is warm."}
+    assert without_ids(shown) == [{"type": "thinking", "thinking": "I must look."}, text]
+    assert without_ids(hidden) == [{"type": "thinking", "thinking": ""}, text]
+    assert all(reply.content[0].signature for reply in (shown, hidden))
+
+
 async def test_greedy_answers_are_the_same_plain_and_streamed_and_again(make_config: MakeConfig):
     async with asked(make_config()) as client:
-        asking = wish(temperature=0, max_tokens=40)
+        # It has no argument of its own for it any more.
+        asking = wish(extra_body={"temperature": 0}, max_tokens=40)
         whole = await client.messages.create(**asking)
         again = await client.messages.create(**asking)
         async with client.messages.stream(**asking) as stream:
