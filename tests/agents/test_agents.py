@@ -43,11 +43,15 @@ _SAID = "The colour in notes.txt is blue now."
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """`replies` are what the scripted model says, turn by turn, `{file}` for the file's path."""
+    """`calls` are what the scripted model calls, turn by turn, `{file}` for the file's path.
+
+    One that asks for thinking gets some before each: its prompts have begun it already.
+    """
 
     name: str
     arguments: tuple[str, ...]
-    replies: tuple[tuple[str, Mapping[str, Any]], ...]
+    calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    asks_for_thinking: bool = False
 
 
 _EDIT = {"file_path": "{file}", "old_string": "red", "new_string": "blue"}
@@ -56,6 +60,7 @@ AGENTS = (
         "claude",
         ("-p", _WISH, "--permission-mode", "acceptEdits"),
         (("Read", {"file_path": "{file}"}), ("Edit", _EDIT)),
+        asks_for_thinking=True,
     ),
     Agent(
         "codex",
@@ -88,9 +93,10 @@ def notes(tmp_path: Path) -> Path:
 
 def script(agent: Agent, notes: Path, to: Path) -> Path:
     """What the model says: a call a turn, and at last a sentence."""
-    calls = [json.dumps({"name": name, "arguments": values}) for name, values in agent.replies]
-    replies = [f"<tool_call>{call.replace('{file}', str(notes))}</tool_call>" for call in calls]
-    to.write_text(json.dumps({"replies": [*replies, _SAID]}))
+    thought = "So be it.\n</think>\n\n" if agent.asks_for_thinking else ""
+    calls = [json.dumps({"name": name, "arguments": values}) for name, values in agent.calls]
+    said = [f"<tool_call>{call.replace('{file}', str(notes))}</tool_call>" for call in calls]
+    to.write_text(json.dumps({"replies": [thought + reply for reply in (*said, _SAID)]}))
     return to
 
 
