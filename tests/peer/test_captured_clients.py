@@ -77,16 +77,12 @@ def _read_all() -> dict[str, Json]:
 _CAPTURED = _read_all()
 
 
-def captured(name: str, *, is_blown_up: bool = True, **changes: Any) -> Request:
-    """The request for the models that are served here."""
-    return _adapted(_CAPTURED[name], changes, is_blown_up=is_blown_up)
-
-
-def _adapted(request: Json, changes: Json, *, is_blown_up: bool) -> Request:
+def captured(name: str, **changes: Any) -> Request:
+    """The request for the models that are served here, its prompt as long as it was."""
+    request = _CAPTURED[name]
     body: Json | None = request.get("body") or None
     if body is not None:
-        text = json.dumps(body)
-        text = _MARKER.sub(_blown_up, text) if is_blown_up else text
+        text = _MARKER.sub(_blown_up, json.dumps(body))
         body = json.loads(text)
         assert body is not None
         body |= {"model": _SEEING if _has_picture(text) else _BLIND} | changes
@@ -313,12 +309,12 @@ def nano(serve_peer: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _names(*_LIMITS, "/v1/messages/count_tokens", "/v1/models"))
 def test_every_captured_request_is_answered_by_a_real_model(name: str, nano: str) -> None:
-    """A few tokens each, in both modes; the prompts stay as short as they were captured."""
-    request = captured(name, is_blown_up=False)
+    """A few tokens each, in both modes."""
+    request = captured(name)
     if request.path not in _LIMITS:
         check(request, send(nano, request))
         return
     limit = {_LIMITS[request.path]: 4, "model": _SEEING}
-    short = captured(name, is_blown_up=False, **limit)
+    short = captured(name, **limit)
     check(short, send(nano, short))
     check(turned(short), send(nano, turned(short)))
