@@ -34,7 +34,7 @@ _SEEING, _BLIND = "eyes", "blind"
 # What our own connection says, and what the capture left out.
 _OWN_HEADERS = ("host", "content-length", "connection", "accept-encoding", "transfer-encoding")
 _CONTEXT_TOKENS = 262_144
-_TIMEOUT_S = 60
+_TIMEOUT_S = 300
 
 Serve = Callable[[PeerConfig], str]
 
@@ -318,3 +318,51 @@ def test_every_captured_request_is_answered_by_a_real_model(name: str, nano: str
     short = captured(name, **limit)
     check(short, send(nano, short))
     check(turned(short), send(nano, turned(short)))
+
+
+def _turns(body: Json) -> tuple[str, list[Json]]:
+    name = "messages" if "messages" in body else "input"
+    return name, body.get(name, [])
+
+
+def _is_said(turn: Json) -> bool:
+    """Whether it is the model's."""
+    return turn.get("role", turn.get("type")) in ("assistant", "reasoning", "function_call")
+
+
+def _later_turns() -> list[str]:
+    agents = [name for name in _names(*_LIMITS) if "-turn-" in name]
+    return [name for name in agents if any(map(_is_said, _turns(_CAPTURED[name]["body"])[1]))]
+
+
+def _first_turn(request: Request) -> Request:
+    """The request that its client sent before the model had said anything."""
+    assert request.body is not None
+    name, turns = _turns(request.body)
+    start = [_is_said(turn) for turn in turns].index(True)
+    body = request.body | {name: turns[:start]}
+    return Request(request.method, request.target, request.headers, body)
+
+
+def _input_tokens(reply: Any) -> tuple[int, int]:
+    """Those of the whole prompt, and those of it that were reused."""
+    usage = reply.response["usage"] if hasattr(reply, "response") else reply.usage
+    if "prompt_tokens" in usage:
+        return usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
+    if "cache_read_input_tokens" in usage:
+        return messages.prompt_total(usage), usage["cache_read_input_tokens"]
+    return usage["input_tokens"], usage["input_tokens_details"]["cached_tokens"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _later_turns())
+def test_the_next_turn_of_a_captured_conversation_reads_the_last_one_from_the_cache(
+    name: str, nano: str
+) -> None:
+    path = captured(name).path
+    second = captured(name, **{_LIMITS[path]: 1, "model": _SEEING, "stream": False})
+    first = _first_turn(second)
+    num_first, _ = _input_tokens(check(first, send(nano, first)))
+    _, num_reused = _input_tokens(check(second, send(nano, second)))
+    # The last token of a prompt is read when its answer begins, and is kept with the answer.
+    assert num_reused >= num_first - 1
