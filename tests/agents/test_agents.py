@@ -42,69 +42,111 @@ _SAID = "The colour in notes.txt is blue now."
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """`calls` are what the scripted model calls, turn by turn, `{file}` for the file's path.
+class Session:
+    """`calls` are what the scripted model calls, turn by turn, `{folder}` for where the file lies.
 
-    One that asks for thinking gets some before each: its prompts have begun it already.
+    Where the agent asks for thinking it gets some before each: its prompts have begun it already.
     """
 
-    name: str
+    title: str
+    agent: str
     arguments: tuple[str, ...]
     calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    model: str = "scripted"
     asks_for_thinking: bool = False
 
 
-_EDIT = {"file_path": "{file}", "old_string": "red", "new_string": "blue"}
-AGENTS = (
-    Agent(
+_CLAUDE = ("-p", _WISH, "--permission-mode", "acceptEdits")
+_CODEX = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+_FILE = "{folder}/notes.txt"
+_EDIT = {"file_path": _FILE, "old_string": "red", "new_string": "blue"}
+_PATCH = """\
+*** Begin Patch
+*** Update File: notes.txt
+@@
+-The colour is red.
++The colour is blue.
+*** End Patch"""
+
+SESSIONS = (
+    Session(
         "claude",
-        ("-p", _WISH, "--permission-mode", "acceptEdits"),
-        (("Read", {"file_path": "{file}"}), ("Edit", _EDIT)),
+        "claude",
+        _CLAUDE,
+        (("Read", {"file_path": _FILE}), ("Edit", _EDIT)),
         asks_for_thinking=True,
     ),
-    Agent(
-        "codex",
-        ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", _WISH),
+    Session(
+        "claude-looks-at-a-picture-first",
+        "claude",
+        _CLAUDE,
         (
-            ("exec_command", {"cmd": "cat {file}"}),
-            ("exec_command", {"cmd": "sed -i s/red/blue/ {file}"}),
+            ("Read", {"file_path": "{folder}/picture.png"}),
+            ("Read", {"file_path": _FILE}),
+            ("Edit", _EDIT),
+        ),
+        asks_for_thinking=True,
+    ),
+    Session(
+        "codex",
+        "codex",
+        (*_CODEX, _WISH),
+        (
+            ("exec_command", {"cmd": f"cat {_FILE}"}),
+            ("exec_command", {"cmd": f"sed -i s/red/blue/ {_FILE}"}),
         ),
     ),
-    Agent(
+    Session(
+        "codex-is-shown-a-picture",
+        "codex",
+        (*_CODEX, "-i", "picture.png", "--", _WISH),
+        (("exec_command", {"cmd": f"sed -i s/red/blue/ {_FILE}"}),),
+    ),
+    Session(
+        "codex-applies-a-patch",  # a tool of free text, offered to models it knows by name
+        "codex",
+        (*_CODEX, _WISH),
+        (("apply_patch", {"input": _PATCH}),),
+        model="gpt-5.5",
+        asks_for_thinking=True,
+    ),
+    Session(
+        "opencode",
         "opencode",
         ("run", _WISH),
         (
-            ("read", {"filePath": "{file}"}),
-            ("edit", {"filePath": "{file}", "oldString": "red", "newString": "blue"}),
+            ("read", {"filePath": _FILE}),
+            ("edit", {"filePath": _FILE, "oldString": "red", "newString": "blue"}),
         ),
     ),
 )
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    """The file to edit, in a folder of its own."""
+def notes(tmp_path: Path, checkout: Path) -> Path:
+    """The file to edit, beside a picture, in a folder of its own."""
     folder = tmp_path / "project"
     folder.mkdir()
+    shutil.copy(checkout / "tests" / "golden" / "images" / "square_96.png", folder / "picture.png")
     path = folder / "notes.txt"
     path.write_text("The colour is red.\n")
     return path
 
 
-def script(agent: Agent, notes: Path, to: Path) -> Path:
+def script(session: Session, folder: Path, to: Path) -> Path:
     """What the model says: a call a turn, and at last a sentence."""
-    thought = "So be it.\n</think>\n\n" if agent.asks_for_thinking else ""
-    calls = [json.dumps({"name": name, "arguments": values}) for name, values in agent.calls]
-    said = [f"<tool_call>{call.replace('{file}', str(notes))}</tool_call>" for call in calls]
+    thought = "So be it.\n</think>\n\n" if session.asks_for_thinking else ""
+    calls = [json.dumps({"name": name, "arguments": values}) for name, values in session.calls]
+    said = [f"<tool_call>{call.replace('{folder}', str(folder))}</tool_call>" for call in calls]
     to.write_text(json.dumps({"replies": [thought + reply for reply in (*said, _SAID)]}))
     return to
 
 
 @pytest.fixture
-def serve(tmp_path: Path, serve_peer: Callable[[PeerConfig], str]) -> Callable[[Path], str]:
+def serve(tmp_path: Path, serve_peer: Callable[[PeerConfig], str]) -> Callable[[Path, str], str]:
     """A peer whose model has room for an agent's prompt, and plays a script."""
 
-    def start(script: Path) -> str:
+    def start(script: Path, model: str) -> str:
         places = Locations(tmp_path / "data", tmp_path / "state", tmp_path / "run")
         config = PeerConfig(
             places,
@@ -114,7 +156,7 @@ def serve(tmp_path: Path, serve_peer: Callable[[PeerConfig], str]) -> Callable[[
             port=0,
             context_limit_tokens=_CONTEXT_TOKENS,
         )
-        folder = tmp_path / "models" / "scripted"
+        folder = tmp_path / "models" / model
         shutil.copytree(embedded_dir(config), folder)
         described = json.loads((folder / "config.json").read_text())
         described["max_position_embeddings"] = _CONTEXT_TOKENS
@@ -150,14 +192,18 @@ def failures(address: str) -> list[str]:
     return [line for line in counted if not re.search(r'status="2\d\d"', line)]
 
 
-@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.title)
 def test_an_agent_edits_a_file_as_its_model_tells_it(
-    agent: Agent, notes: Path, serve: Callable[[Path], str], tmp_path: Path
+    session: Session, notes: Path, serve: Callable[[Path, str], str], tmp_path: Path
 ) -> None:
-    address = serve(script(agent, notes, tmp_path / "script.json"))
-    launch = ("-m", "cortex.cli", "launch", agent.name, "--peer", address, "--model", "scripted")
+    told_so = script(session, notes.parent, tmp_path / "script.json")
+    address = serve(told_so, session.model)
+    options = ("--peer", address, "--model", session.model)
     done = subprocess.run(
-        [sys.executable, *launch, "--", *agent.arguments],
+        [
+            *(sys.executable, "-m", "cortex.cli", "launch", session.agent),
+            *(*options, "--", *session.arguments),
+        ],
         cwd=notes.parent,
         env=environment(notes.parent),
         stdin=subprocess.DEVNULL,
