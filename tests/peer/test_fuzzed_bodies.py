@@ -23,7 +23,7 @@ from tests.strict.sse import Json, check_messages_error, check_openai_error, par
 
 Serve = Callable[[PeerConfig], str]
 _TIMEOUT_S = 60
-_QUICK_EXAMPLES, _LONG_EXAMPLES = 25, 1500
+_QUICK_EXAMPLES, _LONG_EXAMPLES = 50, 1500
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
     "gg=="
@@ -252,7 +252,8 @@ _JUNK = st.recursive(
             *("required", "json_schema", "json_object", "x" * 70_000, "data:;base64,!!!!"),
             *("http://127.0.0.1:1/a.png", "file:///etc/passwd", "\ud800", "\x00", "<|im_end|>"),
         ]
-    ),
+    )
+    | st.just({"enable_thinking": "no", "add_generation_prompt": None, "bos_token": [1], "": {}}),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
