@@ -239,7 +239,13 @@ BODIES: dict[str, list[Json]] = {
 }
 BODIES["/v1/messages/count_tokens"] = BODIES["/v1/messages"]
 
-_JUNK = st.recursive(
+
+def _template_words() -> Json:
+    """A new one each time: what was drawn is spoilt further."""
+    return {"enable_thinking": "no", "add_generation_prompt": None, "bos_token": [1], "": {}}
+
+
+_JUNK: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
@@ -253,7 +259,7 @@ _JUNK = st.recursive(
             *("http://127.0.0.1:1/a.png", "file:///etc/passwd", "\ud800", "\x00", "<|im_end|>"),
         ]
     )
-    | st.just({"enable_thinking": "no", "add_generation_prompt": None, "bos_token": [1], "": {}}),
+    | st.builds(_template_words),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
@@ -264,9 +270,9 @@ _JUNK = st.recursive(
 def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where everything in it stands."""
     found: list[tuple[Any, ...]] = []
-    names = cast(Json, value).keys() if isinstance(value, dict) else range(len(value))
+    names: Any = cast(Json, value) if isinstance(value, dict) else range(len(value))
     for name in names:
-        part: Any = value[name]
+        part: Any = cast(Any, value)[name]
         found.append((*here, name))
         if isinstance(part, dict | list):
             found += places(cast(Any, part), (*here, name))
