@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import json
 import os
 import re
@@ -10,7 +12,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,9 @@ def address() -> Generator[str]:
 
 
 @contextmanager
-def running_peer() -> Generator[str]:
-    command = [sys.executable, "-m", "cortex.cli", "peer", "--port", "0", "--engine", "fake"]
+def running_peer(*options: str) -> Generator[str]:
+    own = ("--port", "0", "--engine", "fake", *options)
+    command = [sys.executable, "-m", "cortex.cli", "peer", *own]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -183,6 +186,29 @@ def test_printing_needs_no_agent_and_takes_the_key_from_the_environment(
     assert done.stdout.startswith("unset ANTHROPIC_API_KEY\n")
     assert f"export ANTHROPIC_BASE_URL=http://{address}\n" in done.stdout
     assert "export ANTHROPIC_AUTH_TOKEN='from here'\n" in done.stdout
+
+
+def test_a_peer_of_this_machine_that_wants_keys_is_asked_with_that_of_its_note(
+    cortex: Cortex, tmp_path: Path
+) -> None:
+    settings = tmp_path / "keys.toml"
+    digest = hashlib.sha256(b"theirs").hexdigest()
+    settings.write_text(f'[api]\nkeys = ["sha256:{digest}"]\n')
+    with running_peer("--config", str(settings)) as address:
+        printed = cortex("launch", "claude", "--print").stdout
+        found = re.search(r"export ANTHROPIC_AUTH_TOKEN=(\S+)", printed)
+        assert found is not None
+        for token, expected in ((found[1], 200), ("none", 401)):
+            headers = {"authorization": f"Bearer {token}"}
+            assert ask_for_models(address, headers) == expected
+
+
+def ask_for_models(address: str, headers: dict[str, str]) -> int:
+    """The status of the answer."""
+    host, _, port = address.rpartition(":")
+    with closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
+        connection.request("GET", "/v1/models", headers=headers)
+        return connection.getresponse().status
 
 
 def test_without_a_peer_nothing_is_started(

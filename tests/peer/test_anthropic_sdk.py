@@ -13,6 +13,7 @@ import anthropic
 import pytest
 from pydantic import BaseModel
 
+from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.config import PeerConfig
 from cortex.peer.server import serving
 
@@ -215,6 +216,27 @@ async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
                 await client.messages.create(**wish())
         assert (full.value.status_code, full.value.type) == (529, "overloaded_error")
         assert 1 <= int(full.value.response.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("way", ["api_key", "auth_token"])
+async def test_keys_and_their_limits_have_their_classes(make_config: MakeConfig, way: str):
+    config = make_config(
+        keys=(ApiKey("one", digest_of("right"), max_concurrent=1),), fake_token_interval_ms=50
+    )
+    async with asked(config) as client:
+        with pytest.raises(anthropic.AuthenticationError) as unknown:
+            await client.messages.create(**wish())
+        assert unknown.value.error_code == "invalid_api_key"
+        other: Any = {"api_key": None, "auth_token": None} | {way: "right"}
+        async with (
+            anthropic.AsyncAnthropic(base_url=client.base_url, max_retries=0, **other) as known,
+            known.messages.stream(**wish()) as stream,
+        ):
+            await anext(aiter(stream))
+            with pytest.raises(anthropic.RateLimitError) as over:
+                await known.messages.create(**wish())
+        assert over.value.error_code == "rate_limit_exceeded"
+        assert 1 <= int(over.value.response.headers["retry-after"]) <= 60
 
 
 async def test_an_answer_that_breaks_off_raises_and_never_ends_cleanly(

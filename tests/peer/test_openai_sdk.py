@@ -14,6 +14,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.config import PeerConfig
 from cortex.peer.server import serving
 from tests.strict import chat
@@ -194,6 +195,25 @@ async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
                 await create(model="fake", messages=HELLO)
         assert (full.value.status_code, full.value.code) == (503, "overloaded")
         assert 1 <= int(full.value.response.headers["retry-after"]) <= 60
+
+
+async def test_keys_and_their_limits_have_their_classes(make_config: MakeConfig):
+    keys = (ApiKey("one", digest_of("right"), max_concurrent=1), ApiKey("two", digest_of("also")))
+    config = make_config(keys=keys, fake_token_interval_ms=50)
+    async with asked(config) as client:
+        wish: Any = {"model": "fake", "messages": HELLO}
+        with pytest.raises(openai.AuthenticationError) as unknown:
+            await client.chat.completions.create(**wish)
+        assert unknown.value.code == "invalid_api_key"
+        known = client.with_options(api_key="right")
+        async with await known.chat.completions.create(**wish, stream=True) as stream:
+            await anext(aiter(stream))
+            with pytest.raises(openai.RateLimitError) as over:
+                await known.chat.completions.create(**wish)
+            also = client.with_options(api_key="also")
+            assert (await also.chat.completions.create(**wish, max_tokens=1)).choices
+        assert over.value.code == "rate_limit_exceeded"
+        assert 1 <= int(over.value.response.headers["retry-after"]) <= 60
 
 
 async def test_a_client_that_tries_again_gets_its_answer_when_there_is_room(
