@@ -8,11 +8,12 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test check generated verify eval-nano eval-hand bench-cpu clean
+.PHONY: help demo test test-agents check generated verify eval-nano eval-hand bench-cpu clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
 	@echo "make test        run the tests, all but the slow ones"
+	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
 	@echo "make check       format, lint, types, import laws, generated files"
 	@echo "make generated   write completions/ and docs/commands.md again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
@@ -27,6 +28,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/pytest -q -m "not slow"
+
+# Large, and others' work: they lie beside the checkout, at the versions of tests/agents.
+AGENTS := $(HOME)/.cache/cortex-agents
+test-agents: $(INSTALLED)
+	@mkdir -p $(AGENTS) && cp tests/agents/package.json $(AGENTS)
+	@npm install --prefix $(AGENTS) --no-audit --no-fund --silent
+	@$(BIN)/pytest -q tests/agents
 
 check: $(INSTALLED)
 	@echo "format" && $(BIN)/ruff format --check -q .

@@ -26,6 +26,9 @@ from .settings.reading import Settings, find_file, read_settings
 # percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
+# A key has no option: what is typed can be read by every user of the machine.
+KEY_VARIABLE = "CORTEX_API_KEY"
+
 
 @dataclass(slots=True)
 class Invocation:
@@ -89,8 +92,14 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
             platformdirs.user_config_path("cortex", appauthor=False),
             Path("/etc/cortex"),
         ),
-        api_key=environ.get("CORTEX_API_KEY") or None,
+        api_key=environ.get(KEY_VARIABLE) or None,
     )
+
+
+def environment_with(variables: Mapping[str, str], hidden: Sequence[str]) -> dict[str, str]:
+    """This process's environment for a program it starts: some added, some taken out."""
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return kept | dict(variables)
 
 
 def find_locations(environ: Mapping[str, str]) -> Locations:

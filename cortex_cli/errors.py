@@ -4,6 +4,7 @@ CortexError
  ├─ UsageProblem     the command cannot mean anything as it was typed (exit 2)
  ├─ ConfigProblem    a file of settings says what cannot be (exit 2)
  ├─ EngineMissing    the packages that compute are not installed
+ ├─ AgentMissing     the program that is to be started is not installed
  └─ OutputFailed     the answer could not be written where it should go
 """
 
@@ -19,6 +20,9 @@ class ConfigProblem(CortexError): ...
 
 
 class EngineMissing(CortexError): ...
+
+
+class AgentMissing(CortexError): ...
 
 
 class OutputFailed(CortexError): ...

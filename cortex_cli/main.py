@@ -21,6 +21,7 @@ from .commands.bench import bench
 from .commands.chat import chat
 from .commands.completion import completion
 from .commands.config import config
+from .commands.launch import launch
 from .commands.models import models
 from .commands.peer import peer
 from .commands.verify import verify
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command()(chat)
 app.command()(peer)
 app.command()(models)
+app.command()(launch)
 app.command()(bench)
 app.command()(verify)
 app.add_typer(config, name="config")

@@ -73,14 +73,45 @@ async def open_backend(
     Raises NoPeer where a named peer does not answer.
     """
     async with aiohttp.ClientSession() as session:
-        address = await _choose(session, config, peer)
-        if address is not None:
-            on_notice(f"asking the peer at {address}")
-            key = api_key or _noted_key(config, address)
-            yield RemotePeer(session, address, api_key=key)
+        remote = await _find_peer(session, config, peer, api_key, on_notice)
+        if remote is not None:
+            yield remote
             return
     async with private_backend(config) as backend:
         yield backend
+
+
+@asynccontextmanager
+async def open_peer(
+    config: PeerConfig,
+    peer: str | None,
+    *,
+    on_notice: Callable[[str], None],
+    api_key: str | None = None,
+) -> AsyncGenerator[RemotePeer]:
+    """As `open_backend`, for whoever needs a peer with an address.
+
+    Raises NoPeer where none answers.
+    """
+    async with aiohttp.ClientSession() as session:
+        remote = await _find_peer(session, config, peer, api_key, on_notice)
+        if remote is None:
+            raise NoPeer("no peer is running on this machine", "start one with: cortex peer")
+        yield remote
+
+
+async def _find_peer(
+    session: aiohttp.ClientSession,
+    config: PeerConfig,
+    peer: str | None,
+    api_key: str | None,
+    on_notice: Callable[[str], None],
+) -> RemotePeer | None:
+    address = await _choose(session, config, peer)
+    if address is None:
+        return None
+    on_notice(f"asking the peer at {address}")
+    return RemotePeer(session, address, api_key=api_key or _noted_key(config, address))
 
 
 @asynccontextmanager

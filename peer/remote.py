@@ -69,6 +69,7 @@ class RemotePeer:
         api_key: str | None = None,
     ) -> None:
         self.name = address
+        self.api_key = api_key
         self._session = session
         self._base = f"http://{address}"
         self._patience = patience or Patience()

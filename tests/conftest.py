@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from cortex.peer.config import PeerConfig
+from cortex.peer.server import serving
 
 # Two cores may be busy: how long an example takes says nothing about the code.
 settings.register_profile("cortex", deadline=None)
@@ -41,3 +49,35 @@ def scrubbed_environment(
 def checkout() -> Path:
     """The folder that holds pyproject.toml."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def serve_peer() -> Generator[Callable[[PeerConfig], str]]:
+    """Start a peer that all tests of a module ask, on a loop of its own; gives its address."""
+    with ExitStack() as running:
+        yield lambda config: running.enter_context(_served(config))
+
+
+@contextmanager
+def _served(config: PeerConfig) -> Generator[str]:
+    address: Future[str] = Future()
+    loop, leave = asyncio.new_event_loop(), asyncio.Event()
+
+    async def live() -> None:
+        try:
+            async with serving(config) as server:
+                address.set_result(server.address)
+                await leave.wait()
+        except BaseException as error:
+            if address.done():
+                raise
+            address.set_exception(error)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
+    thread.start()
+    try:
+        yield address.result(60)
+    finally:
+        loop.call_soon_threadsafe(leave.set)
+        thread.join()
+        loop.close()

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ..catalogue import Catalogue
 from ..types import ModelInfo
+from .capabilities import render_capabilities
 from .context import ABOUT, NODE, speaks_messages
 from .errors import About
 from .replies import json_response
@@ -36,11 +37,7 @@ async def show_model(request: web.Request) -> web.Response:
 
 
 def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
-    """`for_messages`: that dialect's strict clients want capabilities as an object."""
     created = datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    capabilities: Any = list(model.capabilities)
-    if for_messages:
-        capabilities = {"image_input": {"supported": model.sees_images}}
     return {
         "id": model.id,
         "object": "model",
@@ -49,7 +46,8 @@ def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
         "type": "model",
         "display_name": model.id,
         "created_at": created,
-        "capabilities": capabilities,
+        "lifecycle": "active",
+        "capabilities": (render_capabilities(model) if for_messages else list(model.capabilities)),
         "context_length": model.context_length,
         "max_input_tokens": model.context_length,
         "max_tokens": model.context_length,

@@ -23,7 +23,7 @@ from cortex.peer.errors import NoPeer
 
 Cortex = Callable[..., Any]
 
-COMMANDS = ("chat", "peer", "models", "verify", "completion")
+COMMANDS = ("chat", "peer", "models", "launch", "verify", "completion")
 
 
 @pytest.fixture

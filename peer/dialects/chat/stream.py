@@ -28,7 +28,7 @@ from .reply import ReplyHead, finish_reason, render_call, render_logprobs, rende
 
 
 class ChatTeller:
-    """With `tells_tokens` there is a chunk for every piece, what it says or not."""
+    """With `tells_tokens` there is a chunk for every piece that tells of tokens, silent or not."""
 
     def __init__(self, head: ReplyHead, num_choices: int, *, tells_tokens: bool) -> None:
         self._head = head
@@ -66,7 +66,10 @@ class ChatTeller:
         extras: dict[str, Any] = {"logprobs": render_logprobs(piece.logprobs)}
         if self._head.wants_token_ids:
             extras["token_ids"] = list(piece.token_ids)
-        first, *others = told or [{"content": ""}]
+        if not told and not piece.logprobs and not self._head.wants_token_ids:
+            return b""
+        # An empty delta, for a token's place may be before, or behind, the words.
+        first, *others = told or [{}]
         chunks = [self._chunk(piece.choice, first, **extras)]
         return b"".join(chunks + [self._chunk(piece.choice, delta) for delta in others])
 
