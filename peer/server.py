@@ -29,6 +29,7 @@ from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
 from .errors import CannotListen, PortInUse
 from .limits import ConnectionLimits
 from .node import Node
+from .process import Spawn, spawn
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
-    """A peer on its port for as long as the block lasts.
+async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Server]:
+    """A peer on its port for as long as the block lasts; `spawn` starts its children.
 
     Raises PortInUse or CannotListen before anything is started.
     """
@@ -68,7 +69,7 @@ async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
-        async with Node(config) as node:
+        async with Node(config, spawn) as node:
             node.wake()
             runner = web.AppRunner(
                 make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S

@@ -1,0 +1,50 @@
+"""The backend of all contenders, in one process: `python -m bench.ingress.backend --port N …`.
+
+It gives the same canned answers in two languages: HTTP on a port for proxies, and a peer's frames
+on two sockets in place of its two children.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+from pathlib import Path
+
+from cortex.engine.child import serve
+
+from .backend_frames import CannedEngine, CannedText
+from .backend_http import HttpAnswers, HttpConnection
+
+
+async def run(port: int, text_socket: Path, engine_socket: Path, groups: list[int]) -> None:
+    answers = HttpAnswers(groups)
+    make_engine = functools.partial(CannedEngine, groups=groups)
+
+    async def be_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer, CannedText)
+
+    async def be_engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer, make_engine)
+
+    loop = asyncio.get_running_loop()
+    await asyncio.start_unix_server(be_text, text_socket)
+    await asyncio.start_unix_server(be_engine, engine_socket)
+    await loop.create_server(lambda: HttpConnection(answers), "127.0.0.1", port)
+    async with asyncio.TaskGroup() as tasks:
+        for ticker in answers.tickers.values():
+            tasks.create_task(ticker.run())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--text-socket", type=Path, required=True)
+    parser.add_argument("--engine-socket", type=Path, required=True)
+    parser.add_argument("--groups", type=int, nargs="+", required=True)
+    args = parser.parse_args()
+    asyncio.run(run(args.port, args.text_socket, args.engine_socket, args.groups))
+
+
+if __name__ == "__main__":
+    main()
