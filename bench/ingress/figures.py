@@ -48,6 +48,10 @@ class Picture(msgspec.Struct, frozen=True, tag="picture"):
     def peak_share(self) -> float:
         return self.peak_bytes / self.request_bytes
 
+    @property
+    def kept_share(self) -> float:
+        return self.kept_bytes / self.request_bytes
+
 
 Figures = Closed | Open | Streams | Picture
 

@@ -14,7 +14,7 @@ _MAX_BODY_BYTES = 64 * 1024 * 1024
 
 async def forward(request: web.Request) -> web.StreamResponse:
     body = await request.read()
-    headers = {"content-type": request.headers["content-type"]}
+    headers = {"content-type": request.content_type}
     backend = request.app[_BACKEND]
     async with backend.request(request.method, request.path, data=body, headers=headers) as theirs:
         ours = web.StreamResponse(status=theirs.status)
@@ -35,7 +35,7 @@ async def keep_backend(app: web.Application) -> AsyncGenerator[None]:
 def main() -> None:
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.cleanup_ctx.append(keep_backend)
-    app.router.add_post("/{path:.*}", forward)
+    app.router.add_route("*", "/{path:.*}", forward)
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
 
 
