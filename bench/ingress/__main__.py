@@ -1,10 +1,10 @@
 """The ingress beside others, in front of one and the same backend: `python -m bench.ingress`.
 
-Every round starts each contender afresh and puts the same loads on it: requests one after the other
-on 32 connections; 100 requests a second, for what is added to the backend's own time; 128 streams
-of 50 events a second, their turns spread over the interval and, once more, all at one moment, as one
-engine's step gives them; and one picture of 10 MB. Load, backend and ingress are a process each.
-LiteLLM is installed below ~/.cache/cortex-bench the first time.
+Every round starts each contender afresh and puts the same loads on it: requests one after the
+other on 32 connections; 100 requests a second, for what is added to the backend's own time; 128
+streams of 50 events a second, their turns spread over the interval, and once more all at one
+moment, as one engine's step gives them; and one picture of 10 MB. Load, backend and ingress are a
+process each. LiteLLM is installed below ~/.cache/cortex-bench the first time.
 
     python -m bench.ingress --out bench/results/ingress.json
 """

@@ -1,6 +1,6 @@
 """The ingress alone: a peer whose two children are connections to the bench's backend.
 
-    python -m bench.ingress.alone --port N --state-dir DIR --text-socket FILE --engine-socket FILE
+python -m bench.ingress.alone --port N --state-dir DIR --text-socket FILE --engine-socket FILE
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from PIL import Image
 
 Kind = Literal["plain", "stream", "picture"]
 
-# The model's name must be one that the peer has.
-MODEL = "cortex-nano"
+# The model that ships with the fake engine.
+MODEL = "fake"
 PATH = "/v1/chat/completions"
 EVENTS_PER_S = 50
 WORDS = "The receipt names a total of 41.80 and was printed on a Tuesday."

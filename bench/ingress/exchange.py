@@ -12,6 +12,7 @@ from typing import cast
 
 from . import canned
 
+_EVENT = b"data: {"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -83,15 +84,20 @@ class Exchange(asyncio.Protocol):
 
 
 class EventExchange(Exchange):
-    """A connection on which a stream comes: it keeps when each event was given away and read."""
+    """A connection on which a stream comes: it keeps when each event was given away and read.
+
+    Answers without stamps have events all the same: `reads` says how many came when.
+    """
 
     def __init__(self, on_end: Callable[[Exchange, float], None]) -> None:
         super().__init__(on_end)
         self.arrivals_s: list[tuple[float, float]] = []
+        self.reads: list[tuple[float, int]] = []
         self._tail = b""
 
     def data_received(self, data: bytes) -> None:
         now_s = time.monotonic()
+        self.reads.append((now_s, data.count(_EVENT)))
         stamps_s, self._tail = canned.stamps_s(self._tail + data)
         self.arrivals_s += [(stamp_s, now_s) for stamp_s in stamps_s]
         if self._reply_bytes == -1:

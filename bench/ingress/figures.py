@@ -70,26 +70,19 @@ def latency_of(latencies_s: Sequence[float]) -> Open:
 
 
 def lag_of(
-    arrivals_s: Sequence[tuple[float, float]],
-    from_s: float,
-    until_s: float,
-    num_streams: int,
-    core_share: float,
-) -> Streams:
-    """Of pairs (given away, read): the lags, and how many events a second each stream had."""
+    arrivals_s: Sequence[tuple[float, float]], from_s: float, until_s: float
+) -> tuple[float | None, float | None]:
+    """Half and 99 of a hundred of the lags, of pairs (given away, read)."""
     lags_s = [read_s - given_s for given_s, read_s in arrivals_s if from_s <= given_s < until_s]
-    events_per_s = len(lags_s) / (until_s - from_s) / num_streams
     if not lags_s:
-        return Streams(events_per_s, core_share, None, None)
-    return Streams(events_per_s, core_share, percentile(lags_s, 50), percentile(lags_s, 99))
+        return None, None
+    return percentile(lags_s, 50), percentile(lags_s, 99)
 
 
 def field(measured: Sequence[Measured], contender: str, load: str, name: str) -> list[float]:
     """One figure by rounds, without those in which it could not be taken."""
     found = (
-        getattr(m.figures, name)
-        for m in measured
-        if (m.contender, m.load) == (contender, load)
+        getattr(m.figures, name) for m in measured if (m.contender, m.load) == (contender, load)
     )
     return [value for value in found if value is not None]
 
@@ -99,19 +92,31 @@ def middle(measured: Sequence[Measured], contender: str, load: str, name: str) -
     return median(values) if values else None
 
 
-def ratio(measured: Sequence[Measured], ours: str, theirs: str, load: str, name: str) -> float | None:
+def ratio(
+    measured: Sequence[Measured], ours: str, theirs: str, load: str, name: str
+) -> float | None:
     """Ours by theirs, taken within each round: the median of the rounds."""
-    pairs = zip(
-        field(measured, ours, load, name), field(measured, theirs, load, name), strict=False
-    )
+    pairs = _pairs(measured, ours, theirs, load, name)
     ratios = [one / other for one, other in pairs if other]
     return median(ratios) if ratios else None
 
 
 def added(measured: Sequence[Measured], contender: str, direct: str, name: str) -> float | None:
     """How much later an answer is than without anything in front of the backend."""
-    pairs = zip(
-        field(measured, contender, "open", name), field(measured, direct, "open", name), strict=False
-    )
-    differences = [one - other for one, other in pairs]
+    differences = [one - other for one, other in _pairs(measured, contender, direct, "open", name)]
     return median(differences) if differences else None
+
+
+def _pairs(
+    measured: Sequence[Measured], one: str, other: str, load: str, name: str
+) -> list[tuple[float, float]]:
+    """What two contenders came to in the rounds that both of them have."""
+    by_round: dict[str, dict[int, float]] = {one: {}, other: {}}
+    for m in measured:
+        if m.load == load and m.contender in by_round:
+            by_round[m.contender][m.round] = getattr(m.figures, name)
+    return [
+        (value, by_round[other][number])
+        for number, value in by_round[one].items()
+        if number in by_round[other]
+    ]

@@ -11,12 +11,11 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from ..machine import peak_bytes, resident_bytes, cpu_s, forget_peak
+from ..machine import cpu_s, forget_peak, peak_bytes, resident_bytes
 from . import canned
 from .canned import EVENTS_PER_S, Wish
 from .exchange import EventExchange, Exchange, request_bytes
@@ -116,8 +115,11 @@ async def streams(job: Job) -> Streams:
     await asyncio.sleep(_STREAM_WARM_S / 2)
     _leave(exchanges)
     arrivals_s = [pair for exchange in exchanges for pair in exchange.arrivals_s]
-    core_share = (after_s - before_s) / (until_s - from_s)
-    return lag_of(arrivals_s, from_s, until_s, job.connections, core_share)
+    reads = [read for exchange in exchanges for read in exchange.reads]
+    num_events = sum(number for read_s, number in reads if from_s <= read_s < until_s)
+    lasted_s = until_s - from_s
+    lag = lag_of(arrivals_s, from_s, until_s)
+    return Streams(num_events / lasted_s / job.connections, (after_s - before_s) / lasted_s, *lag)
 
 
 async def picture(job: Job) -> Picture:

@@ -35,7 +35,9 @@ class Bar(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         word = {True: "met", False: "MISSED", None: "not measured"}[self.is_met]
         value = "-" if self.value is None else f"{self.value:.2f}"
-        return f"{self.what}: {value} (bar: {'<=' if self.is_upper else '>='} {self.limit:g}) {word}"
+        return (
+            f"{self.what}: {value} (bar: {'<=' if self.is_upper else '>='} {self.limit:g}) {word}"
+        )
 
 
 def bars(measured: Sequence[Measured]) -> list[Bar]:
