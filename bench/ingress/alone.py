@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.link import FrameLink
 from cortex.peer.process import ChildProcess
 from cortex.peer.server import serving
 
@@ -36,10 +37,10 @@ class _Elsewhere:
 async def run(port: int, state_dir: Path, text_socket: Path, engine_socket: Path) -> None:
     async def connect(command: Sequence[str]) -> ChildProcess:
         is_text = "cortex.engine.text" in command
-        reader, writer = await asyncio.open_unix_connection(
-            text_socket if is_text else engine_socket
+        _, link = await asyncio.get_running_loop().create_unix_connection(
+            FrameLink, str(text_socket if is_text else engine_socket)
         )
-        return ChildProcess(_Elsewhere(), reader, writer)
+        return ChildProcess(_Elsewhere(), link)
 
     config = PeerConfig(
         Locations(state_dir, state_dir),
