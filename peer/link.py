@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from cortex.engine.frames import FrameError, FrameSplitter
 from cortex.engine.messages import Message
+
+# So much is handed to the transport at a time.
+_MOST_BYTES = 256 * 1024
 
 Hear = Callable[[Message], None]
 
@@ -24,11 +28,14 @@ class FrameLink(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
         self.num_heard = 0
         self._hear: Hear | None = None
         self._splitter = FrameSplitter()
         self._transport: asyncio.Transport | None = None
+        self._unsent: deque[memoryview] = deque()
+        self._is_full = False
 
     def listen(self, hear: Hear) -> None:
         assert self._transport is not None, "it is connected"
@@ -36,12 +43,40 @@ class FrameLink(asyncio.Protocol):
         self._transport.resume_reading()
 
     def send(self, frame: bytes | bytearray) -> None:
-        assert self._transport is not None, "it is connected"
-        self._transport.write(frame)
+        """Send, without waiting; frames keep their order. A frame must not change afterwards."""
+        self._unsent.append(memoryview(frame))
+        if len(self._unsent) == 1:
+            # What else is to be sent in this turn of the loop goes along: each write may wake the
+            # child, which costs more than its bytes do.
+            self._loop.call_soon(self._flush)
 
     def close(self) -> None:
         assert self._transport is not None, "it is connected"
+        self._unsent.clear()
         self._transport.close()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Give the transport what it takes: it copies what the socket does not, so never much."""
+        assert self._transport is not None, "it is connected"
+        while self._unsent and not self._is_full:
+            if len(self._unsent[0]) > _MOST_BYTES:
+                now, self._unsent[0] = self._unsent[0][:_MOST_BYTES], self._unsent[0][_MOST_BYTES:]
+                self._transport.write(now)
+            else:
+                self._transport.write(b"".join(self._take_small()))
+
+    def _take_small(self) -> Iterator[memoryview]:
+        num_bytes = 0
+        while self._unsent and num_bytes + len(self._unsent[0]) <= _MOST_BYTES:
+            num_bytes += len(self._unsent[0])
+            yield self._unsent.popleft()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

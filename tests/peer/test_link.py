@@ -72,3 +72,24 @@ async def test_what_the_listener_raises_is_told_to_who_waits_for_the_end():
             with pytest.raises(KeyError):
                 await link.ended
     link.close()
+
+
+async def test_frames_arrive_in_order_and_whole_however_large_they_are(ends: Ends):
+    frames = [b"first", bytes(3_000_000), b"last"]
+    for frame in frames:
+        ends.link.send(frame)
+    ends.child.setblocking(False)
+    came = bytearray()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(DEADLINE_S):
+        while len(came) < sum(map(len, frames)):
+            came += await loop.sock_recv(ends.child, 1_000_000)
+    assert came == b"".join(frames)
+
+
+async def test_what_is_sent_in_one_turn_of_the_loop_is_written_together(ends: Ends):
+    for _ in range(3):
+        ends.link.send(b"frame ")
+    ends.child.setblocking(False)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await asyncio.get_running_loop().sock_recv(ends.child, 100) == b"frame " * 3
