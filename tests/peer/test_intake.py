@@ -14,7 +14,14 @@ from cortex.peer.api.intake import Intake
 from cortex.peer.errors import RequestTooLarge
 
 
-class Pieces:
+class Coming:
+    """A body of which the end has not come."""
+
+    def is_eof(self) -> bool:
+        return False
+
+
+class Pieces(Coming):
     """A body that comes in these pieces; an error among them is raised."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
@@ -27,7 +34,7 @@ class Pieces:
         return piece
 
 
-class Trickle:
+class Trickle(Coming):
     """A body that goes on and on."""
 
     async def readany(self) -> bytes:
@@ -35,7 +42,7 @@ class Trickle:
         return b"x"
 
 
-class Silence:
+class Silence(Coming):
     """A body that never comes."""
 
     async def readany(self) -> bytes:
