@@ -8,7 +8,6 @@ work, whatever stage it is in.
 from __future__ import annotations
 
 import asyncio
-import functools
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
@@ -28,15 +27,15 @@ from cortex.engine.types import (
 )
 
 from .admission import Admission
+from .answering import Answering
 from .catalogue import Catalogue, scan
 from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
-from .engine_side import Attempt, EngineSide
+from .engine_side import EngineSide
 from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
-from .mailbox import Mailbox
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .tally import PeerTally, RequestMeter
@@ -228,58 +227,21 @@ class Node:
         with self._admission.holding(len(prepared.prompt)):
             meter.is_accepted = True
             accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-            answer = self._answer(request_id, model, request, prepared.prompt, meter)
+            answering = Answering(
+                self._engine,
+                self._residency,
+                meter,
+                request_id,
+                model,
+                prepared.prompt,
+                num_choices=request.num_choices,
+                priority=request.priority,
+            )
             del prepared
-            async with aclosing(answer) as events:
+            async with aclosing(answering.events()) as events:
                 yield accepted
                 async for event in events:
                     yield event
-
-    async def _answer(
-        self,
-        request_id: str,
-        model: ModelInfo,
-        request: ChatRequest,
-        prompt: bytes,
-        meter: RequestMeter,
-    ) -> AsyncGenerator[Event | Vector]:
-        """The prompt is kept to the end: the next engine needs it where this one dies."""
-        mailbox, num_choices = Mailbox(), request.num_choices
-        attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
-        running = set(attempt_ids)
-
-        def end(attempt_id: str) -> None:
-            running.discard(attempt_id)
-            if not running:
-                self._residency.give_back(ticket)
-
-        def begin() -> None:
-            for choice, attempt_id in enumerate(attempt_ids):
-                if attempt_id in running:
-                    attempt = Attempt(
-                        attempt_id,
-                        ticket.num_losses + 1,
-                        mailbox,
-                        on_tokens=functools.partial(meter.made, choice),
-                        on_end=functools.partial(end, attempt_id),
-                        choice=choice,
-                        priority=request.priority,
-                    )
-                    self._engine.start(attempt, model.id, prompt)
-                    meter.began(ticket.num_losses)
-
-        ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
-        self._residency.ask(ticket)
-        num_finished = 0
-        try:
-            while num_finished < num_choices:
-                event = await mailbox.get()
-                yield event
-                num_finished += isinstance(event, Finished | Vector)
-        finally:
-            for attempt_id in attempt_ids:
-                self._engine.cancel(attempt_id)
-            self._residency.give_back(ticket)
 
     async def _find(self, model_id: str) -> ModelInfo:
         names = self.config.names
