@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from cortex.engine.heap import give_large_blocks_back
+
 from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
@@ -111,6 +113,7 @@ async def run_peer(
     on_notice: Callable[[str], None],
 ) -> signal.Signals:
     """Be a peer until a signal says otherwise; returns the signal that began the end."""
+    give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cortex.engine.heap import give_large_blocks_back
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.link import FrameLink
 from cortex.peer.process import ChildProcess
@@ -49,6 +50,7 @@ async def run(port: int, state_dir: Path, text_socket: Path, engine_socket: Path
         port=port,
         max_live_requests=_MAX_LIVE_REQUESTS,
     )
+    give_large_blocks_back()  # as `cortex peer` does
     async with serving(config, connect):
         await asyncio.Event().wait()
 
