@@ -55,7 +55,10 @@ class PeerTally:
         return self._models
 
     def of(self, model_id: str) -> ModelTally:
-        return self._models.setdefault(model_id, ModelTally())
+        tally = self._models.get(model_id)
+        if tally is None:
+            tally = self._models[model_id] = ModelTally()
+        return tally
 
 
 class RequestMeter:
