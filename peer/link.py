@@ -28,8 +28,8 @@ class FrameLink(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = self.loop.create_future()
         self.num_heard = 0
         self._hear: Hear | None = None
         self._splitter = FrameSplitter()
@@ -48,7 +48,7 @@ class FrameLink(asyncio.Protocol):
         if len(self._unsent) == 1:
             # What else is to be sent in this turn of the loop goes along: each write may wake the
             # child, which costs more than its bytes do.
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
 
     def close(self) -> None:
         assert self._transport is not None, "it is connected"

@@ -8,32 +8,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 from pathlib import Path
 
-from cortex.engine.child import serve
-
-from .backend_frames import CannedEngine, CannedText
+from .backend_frames import CannedEngine, CannedText, Send, ServiceLink
 from .backend_http import HttpAnswers, HttpConnection
 
 
 async def run(port: int, text_socket: Path, engine_socket: Path, groups: list[int]) -> None:
-    answers = HttpAnswers(groups)
-    make_engine = functools.partial(CannedEngine, groups=groups)
-
-    async def be_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await serve(reader, writer, CannedText)
-
-    async def be_engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await serve(reader, writer, make_engine)
-
     loop = asyncio.get_running_loop()
-    await asyncio.start_unix_server(be_text, text_socket)
-    await asyncio.start_unix_server(be_engine, engine_socket)
-    await loop.create_server(lambda: HttpConnection(answers), "127.0.0.1", port)
+    answers = HttpAnswers(groups)
     async with asyncio.TaskGroup() as tasks:
+
+        def make_engine(send: Send) -> CannedEngine:
+            engine = CannedEngine(send, groups)
+            for ticker in engine.tickers.values():
+                tasks.create_task(ticker.run())
+            return engine
+
         for ticker in answers.tickers.values():
             tasks.create_task(ticker.run())
+        await loop.create_unix_server(lambda: ServiceLink(CannedText), str(text_socket))
+        await loop.create_unix_server(lambda: ServiceLink(make_engine), str(engine_socket))
+        await loop.create_server(lambda: HttpConnection(answers), "127.0.0.1", port)
 
 
 def main() -> None:

@@ -8,11 +8,13 @@ does for all that it has in work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
-from cortex.engine.child import Send
+from cortex.engine.child import ALIVE_INTERVAL_S
+from cortex.engine.frames import pack_message
 from cortex.engine.messages import (
     Alive,
     Cancel,
@@ -29,6 +31,7 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.types import ChatRequest, ImagePart, ImageTokens, Stage, TextDelta, Usage
+from cortex.peer.link import FrameLink
 
 from . import canned
 from .canned import Wish
@@ -42,24 +45,27 @@ _WORD_TOKENS = tuple(range(canned.NUM_WORD_TOKENS))
 _USAGE = Usage(_PROMPT_TOKENS, canned.NUM_WORD_TOKENS)
 
 
+Send = Callable[[Message], None]
+
+
+class Service(Protocol):
+    def hear(self, message: Message) -> None: ...
+
+    def alive(self) -> Alive: ...
+
+
 class CannedText:
     """The text process: a prompt that says what its request wants."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def handle(self, message: Message) -> None:
+    def hear(self, message: Message) -> None:
         if isinstance(message, Prepare):
             self._send(prepared(message.request_id, message.request))
 
     def alive(self) -> Alive:
         return Alive(0, 0, 0)
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    async def close(self) -> None:
-        pass
 
 
 class CannedEngine:
@@ -67,11 +73,11 @@ class CannedEngine:
 
     def __init__(self, send: Send, groups: Sequence[int]) -> None:
         self._send = send
-        self._tickers = {number: Ticker(number, self._give) for number in groups}
+        self.tickers = {number: Ticker(number, self._give) for number in groups}
         self._running: dict[str, tuple[int, Generate]] = {}
         self._num_steps = 0
 
-    async def handle(self, message: Message) -> None:
+    def hear(self, message: Message) -> None:
         match message:
             case Load():
                 self._send(Loaded(message.job_id, message.model_id, weight_bytes=0, seconds=0.0))
@@ -87,14 +93,6 @@ class CannedEngine:
     def alive(self) -> Alive:
         return Alive(self._num_steps, len(self._running), 0)
 
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for ticker in self._tickers.values():
-                tasks.create_task(ticker.run())
-
-    async def close(self) -> None:
-        pass
-
     def _begin(self, generate: Generate, wish: Wish) -> None:
         key = (generate.request_id, generate.epoch)
         stage = Stage("prefill", _PROMPT_TOKENS, _PROMPT_TOKENS, "tokens")
@@ -104,7 +102,7 @@ class CannedEngine:
             self._send(Step((part,)))
         else:
             self._running[generate.request_id] = (wish.num_events, generate)
-            self._tickers[wish.num_groups].add(generate.request_id)
+            self.tickers[wish.num_groups].add(generate.request_id)
 
     def _give(self, request_ids: Sequence[str], now_s: float) -> list[str]:
         """One step for those of a group that are still wanted; returns those that go on."""
@@ -123,6 +121,26 @@ class CannedEngine:
             return StepPart(*key, (num_left,), delta)
         del self._running[request_id]
         return StepPart(*key, (num_left,), delta, "length", _USAGE)
+
+
+class ServiceLink(FrameLink):
+    """A service at the other end of a peer's socket. Our own child processes do it in streams,
+    which costs more; here it would be told as the ingress's.
+    """
+
+    def __init__(self, make_service: Callable[[Send], Service]) -> None:
+        super().__init__()
+        self._service = make_service(lambda message: self.send(pack_message(message)))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.listen(self._service.hear)
+        self._say_alive()
+
+    def _say_alive(self) -> None:
+        if not self.ended.done():
+            self.send(pack_message(self._service.alive()))
+            self.loop.call_later(ALIVE_INTERVAL_S, self._say_alive)
 
 
 def prepared(request_id: str, request: ChatRequest) -> Prepared:

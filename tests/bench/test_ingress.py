@@ -122,7 +122,7 @@ def asked(wish: Wish, *parts: TextPart | ImagePart) -> ChatRequest:
     )
 
 
-async def ask_frames(
+def ask_frames(
     wish: Wish, ended: asyncio.Event | None = None
 ) -> tuple[CannedEngine, list[Message]]:
     """The backend's engine with one request, which its text process has prepared; and what it
@@ -135,12 +135,12 @@ async def ask_frames(
         if ended is not None and isinstance(message, Step) and message.parts[0].finish:
             ended.set()
 
-    await CannedText(sent.append).handle(Prepare("r", "dir", asked(wish), 4096))
+    CannedText(sent.append).hear(Prepare("r", "dir", asked(wish), 4096))
     (answer,) = sent
     assert isinstance(answer, Prepared)
     sent.clear()
     engine = CannedEngine(send, groups=(2,))
-    await engine.handle(Generate("r.0", 1, canned.MODEL, answer.prompt))
+    engine.hear(Generate("r.0", 1, canned.MODEL, answer.prompt))
     return engine, sent
 
 
@@ -157,7 +157,7 @@ def test_a_prompt_says_what_its_request_wants_and_weighs_what_a_picture_does() -
 
 
 async def test_a_whole_answer_is_one_step() -> None:
-    _, sent = await ask_frames(AT_ONCE)
+    _, sent = ask_frames(AT_ONCE)
     ((part,),) = [step.parts for step in steps(sent)]
     assert part.finish == "stop" and len(part.token_ids) == canned.NUM_WORD_TOKENS
 
@@ -172,18 +172,15 @@ async def run_until(done: asyncio.Event, *tickers: Ticker) -> None:
 
 async def test_a_stream_of_frames_has_its_events_and_one_end() -> None:
     ended = asyncio.Event()
-    engine, sent = await ask_frames(Wish(3, 2), ended)
-    life = asyncio.create_task(engine.run())
-    async with asyncio.timeout(10):
-        await ended.wait()
-    life.cancel()
+    engine, sent = ask_frames(Wish(3, 2), ended)
+    await run_until(ended, *engine.tickers.values())
     parts = [part for step in steps(sent) for part in step.parts]
     assert [part.finish for part in parts] == [None, None, "length"]
 
 
 async def test_a_stream_called_off_gets_no_more_events() -> None:
-    engine, sent = await ask_frames(Wish(3, 2))
-    await engine.handle(Cancel("r.0", 1))
+    engine, sent = ask_frames(Wish(3, 2))
+    engine.hear(Cancel("r.0", 1))
     assert engine.alive().queued == 0
     assert not steps(sent)
 
