@@ -7,7 +7,8 @@ the engine when is decided in `residency.py`; it knows nothing of clients or of 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Self
 
 from cortex.engine.types import Finished, Piece, Stage, Vector
 
@@ -19,7 +20,9 @@ from .types import ModelInfo
 
 
 class Answering:
-    """`prompt` is kept to the end: the next engine needs it where this one dies."""
+    """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
+    where this one dies.
+    """
 
     def __init__(
         self,
@@ -42,24 +45,32 @@ class Answering:
         # The engine knows each choice as a request of its own.
         self._attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
         self._running = set(self._attempt_ids)
+        # Choices whose end has not been told.
+        self.num_unfinished = num_choices
         self._ticket = Ticket(model, self._mailbox.put_stage, self._begin, self._mailbox.end)
 
-    async def events(self) -> AsyncGenerator[Stage | Piece | Finished | Vector]:
-        """Stages, pieces, an end for each choice. Closing it ends the engine's work."""
+    def __enter__(self) -> Self:
         self._residency.ask(self._ticket)
-        num_finished = 0
-        try:
-            while num_finished < len(self._attempt_ids):
-                event = await self._mailbox.get()
-                yield event
-                num_finished += isinstance(event, Finished | Vector)
-        finally:
-            for attempt_id in self._attempt_ids:
-                self._engine.cancel(attempt_id)
-            self._residency.give_back(self._ticket)
-            # The ticket's functions hold this, and this held the ticket: a prompt may weigh much,
-            # and must not wait for the collector of such circles.
-            del self._ticket
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for attempt_id in self._attempt_ids:
+            self._engine.cancel(attempt_id)
+        self._residency.give_back(self._ticket)
+        # The ticket's functions hold this, and this held the ticket: a prompt may weigh much, and
+        # must not wait for the collector of such circles.
+        del self._ticket
+
+    async def next(self) -> Stage | Piece | Finished | Vector:
+        """What happens next. Not to be asked once all choices have ended."""
+        event = await self._mailbox.get()
+        self.num_unfinished -= isinstance(event, Finished | Vector)
+        return event
 
     def _begin(self) -> None:
         """An engine is there: let it begin what has not ended, or go on with it."""
