@@ -24,7 +24,7 @@ import msgspec
 from ..machine import describe_machine, load_average
 from ..peers.base import CannotRun
 from ..peers.process import exit_when_terminated
-from .contenders import Backend, Contender, backend, contenders
+from .contenders import Backend, Contender, Ingress, backend, contenders
 from .figures import Figures, Measured
 from .load import Job
 from .telling import HEAD, bars, rows
@@ -33,6 +33,7 @@ _CACHE = Path.home() / ".cache" / "cortex-bench"
 # In how many groups the streams are dealt out; all in one is all in step.
 _SPREAD, _IN_STEP = 8, 1
 _LOADS = ("closed", "open", "streams", "in step", "picture")
+_CONNECTIONS = 32
 _LOAD_LIMIT_S = 120.0
 
 
@@ -67,18 +68,27 @@ def measure(
         for load in _LOADS:
             if load not in contender.loads or load not in args.loads:
                 continue
-            job = Job(
-                "streams" if load == "in step" else load,
-                ingress.port,
-                ingress.pid,
-                ingress.path,
-                connections=contender.num_streams if load in ("streams", "in step") else 32,
-                seconds=args.seconds,
-                groups=_IN_STEP if load == "in step" else _SPREAD,
-            )
+            job = _job(contender, load, ingress, behind, args)
             taken.append(Measured(contender.name, load, number, run_load(job)))
             print(f"{number + 1} {contender.name}: {load} {taken[-1].figures}", file=sys.stderr)
     return taken
+
+
+def _job(
+    contender: Contender, load: str, ingress: Ingress, behind: Backend, args: argparse.Namespace
+) -> Job:
+    is_streams = load in ("streams", "in step")
+    return Job(
+        "frames" if contender.is_frames else "streams" if is_streams else load,
+        ingress.port,
+        ingress.pid,
+        ingress.path,
+        connections=contender.num_streams if is_streams else _CONNECTIONS,
+        seconds=args.seconds,
+        groups=_IN_STEP if load == "in step" else _SPREAD,
+        text_socket=str(behind.text_socket),
+        engine_socket=str(behind.engine_socket),
+    )
 
 
 def run_load(job: Job) -> Figures:

@@ -24,6 +24,7 @@ from ..peers.process import (
 from . import canned
 
 DIRECT = "backend itself"
+IN_FRAMES = "backend, in frames"
 HELLO = "aiohttp hello"
 FORWARDING = "forwarding proxy"
 LITELLM = "litellm"
@@ -64,13 +65,16 @@ class Ingress:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`loads` are those that it can take."""
+    """`loads` are those that it can take. One that `is_frames` is the backend, asked as a peer
+    asks it.
+    """
 
     name: str
     settings: str
     loads: frozenset[str]
     running: Callable[[Backend], AbstractContextManager[Ingress]]
     num_streams: int = 128
+    is_frames: bool = False
 
 
 @contextmanager
@@ -171,6 +175,13 @@ def contenders(root: Path) -> list[Contender]:
     paced = functools.partial(whole_peer, token_interval_ms=_TOKEN_INTERVAL_MS)
     return [
         Contender(DIRECT, "nothing in front of it", proxied - {"picture"}, nothing),
+        Contender(
+            IN_FRAMES,
+            "the two round trips that a peer needs of its children for an answer, without a peer",
+            frozenset({"open"}),
+            nothing,
+            is_frames=True,
+        ),
         Contender(HELLO, "aiohttp, GET / answered at once", answers, hello),
         Contender(FORWARDING, "aiohttp, bytes passed on unread", proxied, forwarding),
         Contender(

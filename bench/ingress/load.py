@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from ..machine import cpu_s, forget_peak, peak_bytes, resident_bytes
-from . import canned
+from . import canned, frames_load
 from .canned import EVENTS_PER_S, Wish
 from .exchange import EventExchange, Exchange, request_bytes
 from .figures import Closed, Figures, Open, Picture, Streams, lag_of, latency_of
@@ -35,7 +35,9 @@ E_ = TypeVar("E_", bound=Exchange)
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to do to whom. `pid` is the ingress; `path` "/" is asked with a GET."""
+    """What to do to whom. `pid` is the ingress; `path` "/" is asked with a GET. The sockets are the
+    backend's, for who asks it in frames.
+    """
 
     kind: str
     port: int
@@ -45,6 +47,8 @@ class Job(msgspec.Struct, frozen=True):
     seconds: float = 3.0
     per_s: int = 100
     groups: int = 8
+    text_socket: str = ""
+    engine_socket: str = ""
 
 
 async def closed(job: Job) -> Closed:
@@ -95,6 +99,22 @@ async def open_loop(job: Job) -> Open:
             _check(exchanges)
             await asyncio.sleep(0.01)
     _leave(exchanges)
+    return latency_of(latencies_s[round(_WARM_S * job.per_s) :])
+
+
+async def frames(job: Job) -> Open:
+    """The same to the backend in frames, one request at a time: each is done long before the next
+    is due.
+    """
+    client = await frames_load.connect(job.text_socket, job.engine_socket)
+    await client.load()
+    latencies_s: list[float] = []
+    due_s = time.monotonic()
+    for _ in range(round((_WARM_S + job.seconds) * job.per_s)):
+        due_s += 1 / job.per_s
+        await asyncio.sleep(due_s - time.monotonic())
+        latencies_s.append(await client.ask())
+    await client.close()
     return latency_of(latencies_s[round(_WARM_S * job.per_s) :])
 
 
@@ -173,7 +193,13 @@ def _check(exchanges: list[E_]) -> None:
             raise exchange.error
 
 
-_LOADS = {"closed": closed, "open": open_loop, "streams": streams, "picture": picture}
+_LOADS = {
+    "closed": closed,
+    "open": open_loop,
+    "frames": frames,
+    "streams": streams,
+    "picture": picture,
+}
 
 
 def main() -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from bench.ingress import canned
-from bench.ingress.backend_frames import CannedEngine, CannedText, prepared, wish_of
+from bench.ingress.backend_frames import (
+    CannedEngine,
+    CannedText,
+    Send,
+    ServiceLink,
+    prepared,
+    wish_of,
+)
 from bench.ingress.backend_http import HttpAnswers, HttpConnection
 from bench.ingress.canned import AT_ONCE, Wish
 from bench.ingress.exchange import EventExchange, Exchange, request_bytes
@@ -26,6 +35,7 @@ from bench.ingress.figures import (
     middle,
     ratio,
 )
+from bench.ingress.frames_load import connect
 from bench.ingress.telling import Bar, bars, rows
 from bench.ingress.ticking import Ticker
 from cortex.engine.messages import Cancel, Generate, Message, Prepare, Prepared, Step
@@ -248,3 +258,25 @@ async def test_an_answer_that_is_no_success_ends_the_measurement() -> None:
 def test_a_request_asks_for_what_the_wish_says() -> None:
     body = json.loads(canned.request_body("stream", Wish(400, 8)))
     assert (body["max_tokens"], body["seed"], body["stream"]) == (400, 8, True)
+
+
+async def test_the_backend_asked_in_frames_answers_in_two_round_trips(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    sockets = str(tmp_path / "text"), str(tmp_path / "engine")
+
+    def make_engine(send: Send) -> CannedEngine:
+        return CannedEngine(send, groups=())
+
+    services = CannedText, make_engine
+    servers = [
+        await loop.create_unix_server(functools.partial(ServiceLink, service), socket)
+        for service, socket in zip(services, sockets, strict=True)
+    ]
+    client = await connect(*sockets)
+    async with asyncio.timeout(10):
+        await client.load()
+        assert [await client.ask() > 0 for _ in range(2)] == [True, True]
+        await client.close()
+    for server in servers:
+        server.close()
+        await server.wait_closed()
