@@ -36,6 +36,7 @@ class FrameLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unsent: deque[memoryview] = deque()
         self._is_full = False
+        self._is_held = False
 
     def listen(self, hear: Hear) -> None:
         assert self._transport is not None, "it is connected"
@@ -43,12 +44,16 @@ class FrameLink(asyncio.Protocol):
         self._transport.resume_reading()
 
     def send(self, frame: bytes | bytearray) -> None:
-        """Send, without waiting; frames keep their order. A frame must not change afterwards."""
+        """Send, without waiting; frames keep their order. A frame must not change afterwards.
+
+        The first one in a turn of the loop goes at once, and those after it together at the turn's
+        end: each write may wake the child, which costs more than the bytes do.
+        """
         self._unsent.append(memoryview(frame))
-        if len(self._unsent) == 1:
-            # What else is to be sent in this turn of the loop goes along: each write may wake the
-            # child, which costs more than its bytes do.
-            self.loop.call_soon(self._flush)
+        if not self._is_held:
+            self._is_held = True
+            self._flush()
+            self.loop.call_soon(self._release)
 
     def close(self) -> None:
         assert self._transport is not None, "it is connected"
@@ -60,6 +65,10 @@ class FrameLink(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        self._flush()
+
+    def _release(self) -> None:
+        self._is_held = False
         self._flush()
 
     def _flush(self) -> None:

@@ -106,14 +106,17 @@ class Room:
         return body
 
     async def _read_all(self, content: Body, patience_s: float) -> bytes:
+        if content.is_eof():  # most bodies are here as soon as their heads
+            body = await content.readany()
+            self._intake.check_size(len(body))
+            return body
         chunks: list[bytes] = []
         size_bytes = 0
         now_s = asyncio.get_running_loop().time
         last_s = now_s() + patience_s
         async with asyncio.timeout(None) as limit:
             while True:
-                if not content.is_eof():  # most bodies are here as soon as their heads
-                    limit.reschedule(min(now_s() + self._intake.stall_s, last_s))
+                limit.reschedule(min(now_s() + self._intake.stall_s, last_s))
                 chunk = await content.readany()
                 if not chunk:
                     return b"".join(chunks)

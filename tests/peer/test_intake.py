@@ -34,6 +34,19 @@ class Pieces(Coming):
         return piece
 
 
+class Here:
+    """A body that has come."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def is_eof(self) -> bool:
+        return True
+
+    async def readany(self) -> bytes:
+        return self._body
+
+
 class Trickle(Coming):
     """A body that goes on and on."""
 
@@ -78,6 +91,14 @@ async def test_body_that_stops_coming_is_given_up_however_long_it_may_be():
 async def test_body_longer_than_allowed_is_refused_while_it_comes():
     with Intake(10, 100).room_for(None, None) as room, pytest.raises(RequestTooLarge):
         await room.read(Pieces(b"123456", b"123456"))
+
+
+async def test_body_that_has_come_is_taken_as_it_is_if_it_is_not_too_long():
+    with Intake(10, 100).room_for(None, None) as room:
+        assert await room.read(Here(b"1234567890")) == b"1234567890"
+        assert room.size_bytes == 10
+    with Intake(10, 100).room_for(None, None) as room, pytest.raises(RequestTooLarge):
+        await room.read(Here(b"12345678901"))
 
 
 @pytest.mark.parametrize(

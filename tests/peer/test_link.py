@@ -87,9 +87,12 @@ async def test_frames_arrive_in_order_and_whole_however_large_they_are(ends: End
     assert came == b"".join(frames)
 
 
-async def test_what_is_sent_in_one_turn_of_the_loop_is_written_together(ends: Ends):
-    for _ in range(3):
-        ends.link.send(b"frame ")
+async def test_first_frame_of_a_turn_of_the_loop_goes_at_once_and_the_others_together(ends: Ends):
     ends.child.setblocking(False)
+    for number in range(4):
+        ends.link.send(b"%d" % number)
+    assert ends.child.recv(100) == b"0"
+    with pytest.raises(BlockingIOError):
+        ends.child.recv(100)
     async with asyncio.timeout(DEADLINE_S):
-        assert await asyncio.get_running_loop().sock_recv(ends.child, 100) == b"frame " * 3
+        assert await asyncio.get_running_loop().sock_recv(ends.child, 100) == b"123"
