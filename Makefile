@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-agents check generated verify eval-nano eval-hand bench-cpu clean
+.PHONY: help demo test test-agents check generated verify eval-nano eval-hand bench-cpu bench-api clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
@@ -20,6 +20,7 @@ help:
 	@echo "make eval-nano   measure cortex-nano on 400 drawn pictures"
 	@echo "make eval-hand   measure cortex-nano on eight pictures made by other tools"
 	@echo "make bench-cpu   measure cortex beside other engines on this machine's CPU (an hour or two)"
+	@echo "make bench-api   measure the API beside LiteLLM and plain proxies (seven minutes)"
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)
@@ -70,6 +71,10 @@ bench-cpu: $(INSTALLED)
 		$(BIN)/python -m bench.load $(BENCH_MODELS)/qwen3-0_6b-$$dtype --dtype $$dtype \
 			--out bench/results/load-$$dtype.json || exit 1; \
 	done
+
+# The first run installs LiteLLM below ~/.cache/cortex-bench. A quiet machine of two cores or more.
+bench-api: $(INSTALLED)
+	@$(BIN)/python -m bench.ingress --out bench/results/ingress.json
 
 clean:
 	rm -rf $(VENV)

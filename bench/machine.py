@@ -16,6 +16,8 @@ from .cold_start import processor_name
 _PROC = Path("/proc")
 # The place of the parent in /proc/PID/stat, counted after the name in brackets.
 _PARENT_FIELD = 1
+# And of its time in its own code and in the system's, in clock ticks.
+_CPU_FIELDS = slice(11, 13)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -44,6 +46,23 @@ def available_bytes() -> int:
 def peak_bytes(pid: int) -> int:
     """The most memory that the process ever held, its mapped files included."""
     return read_kib(_PROC / str(pid) / "status", "VmHWM")
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that the process holds now, its mapped files included."""
+    return read_kib(_PROC / str(pid) / "status", "VmRSS")
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_bytes` begin again from what the process holds now."""
+    (_PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU time that the process, all its threads, has taken so far."""
+    stat = (_PROC / str(pid) / "stat").read_text()
+    fields = stat.rpartition(")")[2].split()
+    return sum(map(int, fields[_CPU_FIELDS])) / os.sysconf("SC_CLK_TCK")
 
 
 def tree_peak_bytes(root: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -65,12 +66,43 @@ async def read_message(reader: asyncio.StreamReader) -> messages.Message | None:
     """
     try:
         header = await reader.readexactly(_HEADER_BYTES)
-        size_bytes = int.from_bytes(header, "big")
-        if size_bytes > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame of {size_bytes} bytes is over {MAX_FRAME_BYTES}")
-        return unpack_message(await reader.readexactly(size_bytes))
+        return unpack_message(await reader.readexactly(_body_bytes(header)))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
+
+
+class FrameSplitter:
+    """Bytes as they come, and the messages in them as soon as they are whole."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def split(self, data: bytes) -> Iterator[messages.Message]:
+        """The messages that these bytes complete.
+
+        Raises FrameError for a frame over the size limit or one that is not ours.
+        """
+        self._held += data
+        while (body := self._take_frame()) is not None:
+            yield unpack_message(body)
+
+    def _take_frame(self) -> bytearray | None:
+        """The next whole frame's body, or None where it has not come yet."""
+        if len(self._held) < _HEADER_BYTES:
+            return None
+        end = _HEADER_BYTES + _body_bytes(self._held[:_HEADER_BYTES])
+        if len(self._held) < end:
+            return None
+        body = self._held[_HEADER_BYTES:end]
+        del self._held[:end]
+        return body
+
+
+def _body_bytes(header: bytes | bytearray) -> int:
+    size_bytes = int.from_bytes(header, "big")
+    if size_bytes > MAX_FRAME_BYTES:
+        raise FrameError(f"a frame of {size_bytes} bytes is over {MAX_FRAME_BYTES}")
+    return size_bytes
 
 
 def _unpacked(decoder: msgspec.msgpack.Decoder[Any], data: bytes | bytearray, name: str) -> Any:

@@ -8,6 +8,7 @@ new one, after a rest where they keep dying. What the messages mean is known els
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import traceback
 from collections import deque
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.frames import FrameError, pack_message, read_message
+from cortex.engine.frames import pack_message
 from cortex.engine.messages import Alive, Ending, Message
 
 from .backoff import rest_s
+from .link import FrameLink
 from .process import ChildProcess, Spawn, bury
 
 logger = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class ChildSlot:
     def post_packed(self, frame: bytes | bytearray) -> None:
         """`post`, for a message that was packed elsewhere."""
         if self._child is not None and self.state == "up":
-            self._child.writer.write(frame)
+            self._child.link.send(frame)
 
     def condemn(self, why: str) -> None:
         """End this child, which somebody has found to be of no use any more."""
@@ -148,7 +150,7 @@ class ChildSlot:
             await self._rest()
             self.state = "starting"
             self._child = await self._spawn(self.spec.command)
-            ending = await self._hear_out(self._child.reader, started)
+            ending = await self._hear_out(self._child.link, started)
         except OSError as error:
             ending = f"could not be started: {error.strerror}"
         except Exception as error:
@@ -187,43 +189,29 @@ class ChildSlot:
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
         self._on_end(ChildEnd(error, may_return=self._has_been_up and not self._is_closed))
 
-    async def _hear_out(
-        self, reader: asyncio.StreamReader, started: asyncio.Future[CortexError | None]
-    ) -> str:
+    async def _hear_out(self, link: FrameLink, started: asyncio.Future[CortexError | None]) -> str:
         """Pass on what the child says until it ends; returns how it ended, in words."""
-        silent_ticks = 0
-        reading = asyncio.create_task(read_message(reader))
+        silent_ticks, num_heard = 0, 0
         self._condemned = condemned = asyncio.get_running_loop().create_future()
+        link.listen(functools.partial(self._hear, started))
         try:
             while True:
                 await asyncio.wait(
-                    {reading, condemned}, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED
+                    {link.ended, condemned}, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if condemned.done():
                     return condemned.result()
-                if not reading.done():
-                    silent_ticks += 1
-                    patience_s = self.spec.silence_s if started.done() else self.spec.start_s
-                    if silent_ticks * _TICK_S >= patience_s:
-                        return f"said nothing for {patience_s:g} s"
-                    continue
-                message = reading.result()
-                if message is None:
-                    return "ended"
-                if isinstance(message, Ending):
-                    return f"{_GAVE_UP}: {message.error.message}"
-                silent_ticks = 0
-                self._hear(message, started)
-                del message  # it may hold a whole prompt, and the next one may be long in coming
-                reading = asyncio.create_task(read_message(reader))
-        except FrameError as error:
-            return f"sent {error.message}"
+                if link.ended.done():
+                    return link.ended.result()
+                silent_ticks = silent_ticks + 1 if link.num_heard == num_heard else 0
+                num_heard = link.num_heard
+                patience_s = self.spec.silence_s if started.done() else self.spec.start_s
+                if silent_ticks * _TICK_S >= patience_s:
+                    return f"said nothing for {patience_s:g} s"
         finally:
             self._condemned = None
-            reading.cancel()
-            await asyncio.wait({reading})
 
-    def _hear(self, message: Message, started: asyncio.Future[CortexError | None]) -> None:
+    def _hear(self, started: asyncio.Future[CortexError | None], message: Message) -> None:
         if isinstance(message, Alive):
             self.last_alive = message
             if not started.done():
@@ -231,7 +219,10 @@ class ChildSlot:
                 self.num_restarts += self._has_been_up
                 self._has_been_up = True
                 started.set_result(None)
-        self._on_message(message)
+        if isinstance(message, Ending):
+            self.condemn(f"{_GAVE_UP}: {message.error.message}")
+        else:
+            self._on_message(message)
 
 
 def _death(spec: ChildSpec, how: str, was_up: bool) -> EngineFailed:

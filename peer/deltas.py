@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cortex.engine.types import (
@@ -19,8 +19,10 @@ from cortex.engine.types import (
 _Said = ReasoningDelta | TextDelta | ToolCallArguments
 
 
-def melted(deltas: Iterable[Delta]) -> tuple[Delta, ...]:
+def melted(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     """The same with neighbours joined that a client would join anyway."""
+    if len(deltas) < 2:  # nearly always: a reader that keeps up reads token by token
+        return tuple(deltas)
     return tuple(
         delta for key, run in itertools.groupby(deltas, _key) for delta in _melted_run(key, run)
     )

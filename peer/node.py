@@ -11,37 +11,43 @@ import asyncio
 import functools
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    nullcontext,
+)
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, cast
 
 from cortex.engine.errors import CortexError, EngineFailed, VisionUnsupported
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
     Event,
-    Finished,
     ImagePart,
     Stage,
-    Usage,
     Vector,
 )
 
 from .admission import Admission
+from .answering import Answering
 from .catalogue import Catalogue, scan
 from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
-from .engine_side import Attempt, EngineSide
+from .engine_side import EngineSide
 from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
-from .mailbox import Mailbox
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .tally import PeerTally, RequestMeter
 from .text_side import TextSide
 from .types import ModelInfo
+
+E = TypeVar("E", bound=Event | Vector)
 
 
 class Node:
@@ -133,9 +139,7 @@ class Node:
         if error is not None:
             raise error
 
-    async def chat(
-        self, request: ChatRequest, live: LiveRequest | None = None
-    ) -> AsyncGenerator[Event]:
+    def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
         """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
         The request is one for answers, not for a vector. Closing the iterator cancels the work.
@@ -143,11 +147,9 @@ class Node:
         `live` is told what becomes of it.
         """
         # Each choice costs the engine what a request does.
-        with self._admission.admitted(request.num_choices):
-            async with aclosing(self._serve(request, live)) as events:
-                async for event in events:
-                    assert not isinstance(event, Vector)
-                    yield event
+        admission = self._admission.admitted(request.num_choices)
+        # A vector comes only where one is wished for.
+        return cast(AsyncGenerator[Event], self._serve(request, live, admission))
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -191,97 +193,62 @@ class Node:
         await asyncio.gather(self._admission.drained(), self._counting.drained())
 
     async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
-        async with aclosing(self._serve(request, live)) as events:
+        async with aclosing(self._serve(request, live, nullcontext())) as events:
             async for event in events:
                 if isinstance(event, Vector):
                     return event
         raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
 
     async def _serve(
-        self, request: ChatRequest, live: LiveRequest | None
+        self,
+        request: ChatRequest,
+        live: LiveRequest | None,
+        admission: AbstractContextManager[None],
     ) -> AsyncGenerator[Event | Vector]:
-        """The events of a request that was admitted, counted on their way."""
+        """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
-        model = await self._find(request.model)
-        if live is not None:
+        live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
+        with admission:
+            model = await self._find(request.model)
             live.model_id = model.id
-        tally = self.tally.of(model.id)
-        with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
-            async with aclosing(self._metered(model, request, meter)) as events:
-                async for event in events:
-                    if isinstance(event, Finished):
-                        meter.finished(event)
-                    elif isinstance(event, Vector):
-                        meter.finished(Finished("stop", Usage(event.prompt_tokens, 0)))
-                    if live is not None:
-                        live.note(event, clock)
-                    yield event
+            tally = self.tally.of(model.id)
+            with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
+                told = functools.partial(_told, meter, live, clock)
+                self._check_vision(model, request)
+                request_id = secrets.token_hex(8)
+                yield told(Stage("preparing"))
+                # A cold engine takes seconds to start: let it do so while the prompt is made.
+                self.wake()
+                prepared = await self._text.prepare(request_id, model, request)
+                with self._admission.holding(len(prepared.prompt)):
+                    yield told(
+                        Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
+                    )
+                    answering = self._answering(request_id, model, request, prepared.prompt, meter)
+                    del prepared
+                    with answering:
+                        while answering.num_unfinished:
+                            yield told(await answering.next())
 
-    async def _metered(
-        self, model: ModelInfo, request: ChatRequest, meter: RequestMeter
-    ) -> AsyncGenerator[Event | Vector]:
-        self._check_vision(model, request)
-        request_id = secrets.token_hex(8)
-        yield Stage("preparing")
-        # A cold engine takes seconds to start: let it do so while the prompt is made.
-        self.wake()
-        prepared = await self._text.prepare(request_id, model, request)
-        with self._admission.holding(len(prepared.prompt)):
-            meter.is_accepted = True
-            accepted = Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
-            answer = self._answer(request_id, model, request, prepared.prompt, meter)
-            del prepared
-            async with aclosing(answer) as events:
-                yield accepted
-                async for event in events:
-                    yield event
-
-    async def _answer(
+    def _answering(
         self,
         request_id: str,
         model: ModelInfo,
         request: ChatRequest,
         prompt: bytes,
         meter: RequestMeter,
-    ) -> AsyncGenerator[Event | Vector]:
-        """The prompt is kept to the end: the next engine needs it where this one dies."""
-        mailbox, num_choices = Mailbox(), request.num_choices
-        attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
-        running = set(attempt_ids)
-
-        def end(attempt_id: str) -> None:
-            running.discard(attempt_id)
-            if not running:
-                self._residency.give_back(ticket)
-
-        def begin() -> None:
-            for choice, attempt_id in enumerate(attempt_ids):
-                if attempt_id in running:
-                    attempt = Attempt(
-                        attempt_id,
-                        ticket.num_losses + 1,
-                        mailbox,
-                        on_tokens=functools.partial(meter.made, choice),
-                        on_end=functools.partial(end, attempt_id),
-                        choice=choice,
-                        priority=request.priority,
-                    )
-                    self._engine.start(attempt, model.id, prompt)
-                    meter.began(ticket.num_losses)
-
-        ticket = Ticket(model, mailbox.put_stage, begin, mailbox.end)
-        self._residency.ask(ticket)
-        num_finished = 0
-        try:
-            while num_finished < num_choices:
-                event = await mailbox.get()
-                yield event
-                num_finished += isinstance(event, Finished | Vector)
-        finally:
-            for attempt_id in attempt_ids:
-                self._engine.cancel(attempt_id)
-            self._residency.give_back(ticket)
+    ) -> Answering:
+        return Answering(
+            self._engine,
+            self._residency,
+            meter,
+            request_id,
+            model,
+            prompt,
+            num_choices=request.num_choices,
+            priority=request.priority,
+        )
 
     async def _find(self, model_id: str) -> ModelInfo:
         names = self.config.names
@@ -322,3 +289,10 @@ class Node:
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
+
+
+def _told(meter: RequestMeter, live: LiveRequest, clock: Callable[[], float], event: E) -> E:
+    """The event, once those who count have seen it."""
+    meter.saw(event)
+    live.note(event, clock)
+    return event

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .link import FrameLink, open_link
+
 # A killed process that does not end is stuck in a driver's call: nobody can wait for that.
 _KILL_S = 10.0
 
@@ -27,8 +29,7 @@ class Process(Protocol):
 @dataclass(frozen=True, slots=True)
 class ChildProcess:
     process: Process
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    link: FrameLink
 
 
 # Starts a command as a child.
@@ -40,7 +41,7 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
     ours, theirs = socket.socketpair()
     with theirs:
         # Our end first: nothing may be awaited between the process's birth and its owner's.
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        link = await open_link(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -54,14 +55,14 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
                 start_new_session=True,
             )
         except BaseException:
-            writer.close()
+            link.close()
             raise
-    return ChildProcess(process, reader, writer)
+    return ChildProcess(process, link)
 
 
 async def bury(child: ChildProcess, farewell_s: float) -> str:
     """Close the socket, wait for the process, kill it if it lingers; returns how it exited."""
-    child.writer.close()
+    child.link.close()
     if (code := await _wait(child.process, farewell_s)) is None:
         child.process.kill()
         code = await _wait(child.process, _KILL_S)

@@ -141,7 +141,9 @@ class Residency:
 
     def _may_join(self, ticket: Ticket) -> bool:
         """Whether the wish may be granted beside those that are."""
-        return not self._holders or not any(map(self._is_last_try, (ticket, *self._holders)))
+        if not self._holders or self._num_deaths == 0:
+            return True  # nobody has lost anything yet
+        return not any(map(self._is_last_try, (ticket, *self._holders)))
 
     def _is_last_try(self, ticket: Ticket) -> bool:
         return 0 < self._max_replays <= ticket.num_losses

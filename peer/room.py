@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -23,15 +23,16 @@ class Room:
         self._inside: set[_Guest] = set()
         self._queue: deque[_Guest] = deque()
 
-    @asynccontextmanager
-    async def entered(self, *, alone: bool) -> AsyncGenerator[None]:
-        """Be inside for as long as the block lasts. A cancelled wait leaves no trace."""
+    @contextmanager
+    def visited(self, *, alone: bool) -> Generator[asyncio.Future[None]]:
+        """Wait to be let in, or be inside, for as long as the block lasts; await what it gives
+        before anything else. A cancelled wait leaves no trace.
+        """
         guest = _Guest(alone, asyncio.get_running_loop().create_future())
         self._queue.append(guest)
         self._admit()
         try:
-            await guest.admitted
-            yield
+            yield guest.admitted
         finally:
             self._inside.discard(guest)
             if guest in self._queue:

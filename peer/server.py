@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from cortex.engine.heap import give_large_blocks_back
+
 from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
@@ -29,6 +31,7 @@ from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
 from .errors import CannotListen, PortInUse
 from .limits import ConnectionLimits
 from .node import Node
+from .process import Spawn, spawn
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +61,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
-    """A peer on its port for as long as the block lasts.
+async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Server]:
+    """A peer on its port for as long as the block lasts; `spawn` starts its children.
 
     Raises PortInUse or CannotListen before anything is started.
     """
@@ -68,7 +71,7 @@ async def serving(config: PeerConfig) -> AsyncGenerator[Server]:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
-        async with Node(config) as node:
+        async with Node(config, spawn) as node:
             node.wake()
             runner = web.AppRunner(
                 make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S
@@ -110,6 +113,7 @@ async def run_peer(
     on_notice: Callable[[str], None],
 ) -> signal.Signals:
     """Be a peer until a signal says otherwise; returns the signal that began the end."""
+    give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)

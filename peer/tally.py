@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from cortex.engine.histogram import Histogram
-from cortex.engine.types import Finished, FinishReason
+from cortex.engine.types import Accepted, Event, Finished, FinishReason, Usage, Vector
 
 from .dialects.usage import UsageTally
 
@@ -55,7 +55,10 @@ class PeerTally:
         return self._models
 
     def of(self, model_id: str) -> ModelTally:
-        return self._models.setdefault(model_id, ModelTally())
+        tally = self._models.get(model_id)
+        if tally is None:
+            tally = self._models[model_id] = ModelTally()
+        return tally
 
 
 class RequestMeter:
@@ -67,7 +70,7 @@ class RequestMeter:
     def __init__(
         self, tally: ModelTally, num_choices: int, began_s: float, clock: Callable[[], float]
     ) -> None:
-        self.is_accepted = False
+        self._is_accepted = False
         self._tally = tally
         self._began_s = began_s
         self._clock = clock
@@ -91,7 +94,19 @@ class RequestMeter:
             self._tally.between_tokens.add(waited_s / num_tokens, num_tokens)
         self._last_token_s[choice] = now_s
 
-    def finished(self, event: Finished) -> None:
+    def saw(self, event: Event | Vector) -> None:
+        """This is on its way to the client."""
+        match event:
+            case Accepted():
+                self._is_accepted = True
+            case Finished():
+                self._finished(event)
+            case Vector():
+                self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+            case _:
+                pass
+
+    def _finished(self, event: Finished) -> None:
         self._num_open -= 1
         self._tally.endings[event.reason] += 1
         self._usage.add(event)
@@ -116,4 +131,4 @@ class RequestMeter:
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):
             return "cancelled"
-        return "failed" if self.is_accepted else "refused"
+        return "failed" if self._is_accepted else "refused"

@@ -82,7 +82,8 @@ class TextSide:
         return outcome
 
     async def _try(self, request_id: str, frame: bytearray, *, alone: bool) -> _Outcome:
-        async with self._room.entered(alone=alone):
+        with self._room.visited(alone=alone) as admitted:
+            await admitted
             await self.slot.ready()
             return await self._ask(request_id, frame)
 

@@ -19,6 +19,8 @@ class UsageTally:
 
     @property
     def total(self) -> Usage:
+        if len(self._by_choice) == 1:  # nearly always
+            return next(iter(self._by_choice.values()))
         prompts: dict[int, list[Usage]] = {}
         for choice, usage in self._by_choice.items():
             prompts.setdefault(choice // self._num_choices, []).append(usage)

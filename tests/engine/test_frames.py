@@ -16,6 +16,7 @@ from cortex.engine import messages
 from cortex.engine.frames import (
     MAX_FRAME_BYTES,
     FrameError,
+    FrameSplitter,
     pack_message,
     pack_value,
     read_message,
@@ -143,3 +144,17 @@ async def test_frame_over_the_limit_is_refused_before_it_is_read() -> None:
     reader = reader_of((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
     with pytest.raises(FrameError, match="over"):
         await read_message(reader)
+
+
+@given(st.integers(1, 40))
+def test_frames_torn_into_reads_of_any_size_come_whole_and_in_order(size: int):
+    sent = [Alive(1, 2, 3), CancelPrepare("r"), Alive(4, 5, 6)]
+    data = b"".join(map(pack_message, sent))
+    splitter = FrameSplitter()
+    reads = (data[at : at + size] for at in range(0, len(data), size))
+    assert [message for read in reads for message in splitter.split(read)] == sent
+
+
+def test_a_frame_over_the_limit_is_refused_by_its_header_alone():
+    with pytest.raises(FrameError, match="is over"):
+        list(FrameSplitter().split((MAX_FRAME_BYTES + 1).to_bytes(4, "big")))

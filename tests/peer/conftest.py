@@ -25,6 +25,7 @@ from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
 from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.link import open_link
 from cortex.peer.process import ChildProcess
 
 MakeConfig = Callable[..., PeerConfig]
@@ -153,7 +154,7 @@ class MemoryChildren:
         reader, writer = await asyncio.open_unix_connection(sock=theirs)
         make = self._text if is_text else self._engine
         process.life = asyncio.create_task(serve(reader, writer, lambda send: make(process, send)))
-        return ChildProcess(process, *await asyncio.open_unix_connection(sock=ours))
+        return ChildProcess(process, await open_link(ours))
 
     def _engine(self, process: MemoryProcess, send: Send) -> Service:
         life = self._lives.popleft() if self._lives else None

@@ -14,6 +14,7 @@ from cortex.engine.messages import Alive, Ending, Message, Progress
 from cortex.engine.types import Stage
 from cortex.peer.children import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.engine_side import EngineSide
+from cortex.peer.link import open_link
 from cortex.peer.process import ChildProcess
 from cortex.peer.types import ModelInfo
 
@@ -32,7 +33,7 @@ class HandChild:
         self._ours, self._theirs = socket.socketpair()
 
     async def spawn(self, command: Sequence[str]) -> ChildProcess:
-        return ChildProcess(self, *await asyncio.open_unix_connection(sock=self._theirs))
+        return ChildProcess(self, await open_link(self._theirs))
 
     def say(self, *messages: Message) -> None:
         self._ours.sendall(b"".join(pack_message(message) for message in messages))

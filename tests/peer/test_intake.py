@@ -14,7 +14,14 @@ from cortex.peer.api.intake import Intake
 from cortex.peer.errors import RequestTooLarge
 
 
-class Pieces:
+class Coming:
+    """A body of which the end has not come."""
+
+    def is_eof(self) -> bool:
+        return False
+
+
+class Pieces(Coming):
     """A body that comes in these pieces; an error among them is raised."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
@@ -27,7 +34,20 @@ class Pieces:
         return piece
 
 
-class Trickle:
+class Here:
+    """A body that has come."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def is_eof(self) -> bool:
+        return True
+
+    async def readany(self) -> bytes:
+        return self._body
+
+
+class Trickle(Coming):
     """A body that goes on and on."""
 
     async def readany(self) -> bytes:
@@ -35,7 +55,7 @@ class Trickle:
         return b"x"
 
 
-class Silence:
+class Silence(Coming):
     """A body that never comes."""
 
     async def readany(self) -> bytes:
@@ -71,6 +91,14 @@ async def test_body_that_stops_coming_is_given_up_however_long_it_may_be():
 async def test_body_longer_than_allowed_is_refused_while_it_comes():
     with Intake(10, 100).room_for(None, None) as room, pytest.raises(RequestTooLarge):
         await room.read(Pieces(b"123456", b"123456"))
+
+
+async def test_body_that_has_come_is_taken_as_it_is_if_it_is_not_too_long():
+    with Intake(10, 100).room_for(None, None) as room:
+        assert await room.read(Here(b"1234567890")) == b"1234567890"
+        assert room.size_bytes == 10
+    with Intake(10, 100).room_for(None, None) as room, pytest.raises(RequestTooLarge):
+        await room.read(Here(b"12345678901"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -23,6 +24,7 @@ from cortex.engine.types import (
     TextPart,
 )
 from cortex.peer import text_side
+from cortex.peer.answering import Answering
 from cortex.peer.client import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.heavy import off_loop
@@ -58,6 +60,19 @@ async def test_private_node_answers_all_the_same(make_config: MakeConfig):
         aclosing(backend.chat(ask())) as events,
     ):
         await until(events, Piece)
+
+
+async def test_answered_request_leaves_nothing_for_the_collector(make_config: MakeConfig):
+    async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
+        gc.collect()
+        gc.disable()
+        try:
+            async with aclosing(node.chat(ask())) as events:
+                async for _ in events:
+                    pass
+            assert not [thing for thing in gc.get_objects() if type(thing) is Answering]
+        finally:
+            gc.enable()
 
 
 async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):

@@ -20,7 +20,8 @@ class Guest:
         self.task = tasks.create_task(self._visit(room))
 
     async def _visit(self, room: Room) -> None:
-        async with room.entered(alone=self.is_alone):
+        with room.visited(alone=self.is_alone) as admitted:
+            await admitted
             self.is_inside = True
             try:
                 await self.leave.wait()

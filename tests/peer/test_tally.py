@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.histogram import Histogram
-from cortex.engine.types import Finished, Usage
+from cortex.engine.types import Accepted, Finished, Usage
 from cortex.peer.tally import Ending, ModelTally, PeerTally, RequestMeter
 
 
@@ -45,7 +45,7 @@ def test_an_answer_is_timed_from_its_coming_to_each_token_and_to_its_end() -> No
         clock.now_s += 0.25
         meter.made(0, 1)
         clock.now_s += 0.25
-        meter.finished(Finished("stop", Usage(10, 3, 4)))
+        meter.saw(Finished("stop", Usage(10, 3, 4)))
     assert (count_of(tally.first_token), sum_of(tally.first_token)) == (1, 3)
     assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (2, 0.75)
     assert (count_of(tally.answer), sum_of(tally.answer)) == (1, 4)
@@ -60,7 +60,7 @@ def test_tokens_that_come_together_share_the_time_between_them() -> None:
         meter.made(0, 1)
         clock.now_s += 1
         meter.made(0, 4)
-        meter.finished(Finished("stop", Usage(1, 5)))
+        meter.saw(Finished("stop", Usage(1, 5)))
     assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (4, 1)
     assert max(tally.between_tokens.spread.counts) == 4
 
@@ -74,9 +74,9 @@ def test_choices_share_a_prompt_and_a_first_token_and_have_their_own_endings() -
         meter.made(0, 1)
         clock.now_s += 1
         meter.made(1, 1)
-        meter.finished(Finished("stop", Usage(10, 1, 6), 0))
+        meter.saw(Finished("stop", Usage(10, 1, 6), 0))
         assert tally.num_prompt_tokens == 0
-        meter.finished(Finished("length", Usage(10, 2, 8), 1))
+        meter.saw(Finished("length", Usage(10, 2, 8), 1))
     assert (count_of(tally.first_token), sum_of(tally.first_token)) == (1, 1)
     # Choice 0 has one token, and none of choice 1's times are its own.
     assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (1, 2)
@@ -101,8 +101,9 @@ def test_what_did_not_end_by_itself_is_counted_by_what_ended_it(
 ) -> None:
     tally, clock = ModelTally(), Clock()
     with pytest.raises(type(error)), meter_of(tally, clock, num_choices=3) as meter:
-        meter.is_accepted = is_accepted
-        meter.finished(Finished("stop", Usage(10, 1)))
+        if is_accepted:
+            meter.saw(Accepted(1, (), 1))
+        meter.saw(Finished("stop", Usage(10, 1)))
         raise error
     assert tally.endings == {"stop": 1, ending: 2}
     assert (tally.num_prompt_tokens, count_of(tally.answer)) == (0, 0)
@@ -113,7 +114,7 @@ def test_every_choice_ends_exactly_once(num_choices: int, num_finished: int) -> 
     tally, clock = ModelTally(), Clock()
     with meter_of(tally, clock, num_choices) as meter:
         for choice in range(min(num_choices, num_finished)):
-            meter.finished(Finished("stop", Usage(1, 1), choice))
+            meter.saw(Finished("stop", Usage(1, 1), choice))
     assert tally.endings.total() == num_choices
 
 

@@ -1,0 +1,94 @@
+"""One request whose prompt is made: its turn at the engine, and its answers from there.
+
+It outlives engines: where one dies, the next is given the prompt and the tokens so far. Who gets
+the engine when is decided in `residency.py`; it knows nothing of clients or of the text process.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import TracebackType
+from typing import Self
+
+from cortex.engine.types import Finished, Piece, Stage, Vector
+
+from .engine_side import Attempt, EngineSide
+from .mailbox import Mailbox
+from .residency import Residency, Ticket
+from .tally import RequestMeter
+from .types import ModelInfo
+
+
+class Answering:
+    """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
+    where this one dies.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSide,
+        residency: Residency,
+        meter: RequestMeter,
+        request_id: str,
+        model: ModelInfo,
+        prompt: bytes,
+        *,
+        num_choices: int,
+        priority: int,
+    ) -> None:
+        self._engine = engine
+        self._residency = residency
+        self._meter = meter
+        self._prompt = prompt
+        self._priority = priority
+        self._mailbox = Mailbox()
+        # The engine knows each choice as a request of its own.
+        self._attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
+        self._running = set(self._attempt_ids)
+        # Choices whose end has not been told.
+        self.num_unfinished = num_choices
+        self._ticket = Ticket(model, self._mailbox.put_stage, self._begin, self._mailbox.end)
+
+    def __enter__(self) -> Self:
+        self._residency.ask(self._ticket)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for attempt_id in self._attempt_ids:
+            self._engine.cancel(attempt_id)
+        self._residency.give_back(self._ticket)
+        # The ticket's functions hold this, and this held the ticket: a prompt may weigh much, and
+        # must not wait for the collector of such circles.
+        del self._ticket
+
+    async def next(self) -> Stage | Piece | Finished | Vector:
+        """What happens next. Not to be asked once all choices have ended."""
+        event = await self._mailbox.get()
+        self.num_unfinished -= isinstance(event, Finished | Vector)
+        return event
+
+    def _begin(self) -> None:
+        """An engine is there: let it begin what has not ended, or go on with it."""
+        for choice, attempt_id in enumerate(self._attempt_ids):
+            if attempt_id in self._running:
+                attempt = Attempt(
+                    attempt_id,
+                    self._ticket.num_losses + 1,
+                    self._mailbox,
+                    on_tokens=functools.partial(self._meter.made, choice),
+                    on_end=functools.partial(self._end, attempt_id),
+                    choice=choice,
+                    priority=self._priority,
+                )
+                self._engine.start(attempt, self._ticket.model.id, self._prompt)
+                self._meter.began(self._ticket.num_losses)
+
+    def _end(self, attempt_id: str) -> None:
+        self._running.discard(attempt_id)
+        if not self._running:
+            self._residency.give_back(self._ticket)
