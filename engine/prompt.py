@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from .chat.rendering import render_request
 from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
+from .grammars.answers import bind_answer
+from .grammars.calls import Refusal
 from .images import image_tokens, measure_image, prepare_image
 from .parsers.family import reply_format
 from .text_model import TextModel, Vision
@@ -66,11 +68,13 @@ def build_prompt(
     request: ChatRequest,
     context_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
+    why_not: Refusal = lambda grammar: None,
 ) -> BuiltPrompt:
     """Render, encode, and open the pictures.
 
-    `check_wanted` is called between pieces of work; what it raises ends the work. Raises
-    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
+    `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
+    whether a grammar can be used. Raises InvalidRequest, VisionUnsupported, InvalidImage or
+    ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
@@ -78,6 +82,8 @@ def build_prompt(
     encoded = _encode(model, request, check_wanted)
     token_ids = encoded.token_ids
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
+    bound = bind_answer(request, encoded.reply, why_not)
+    check_wanted()
     images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted)
     prompt = Prompt(
         token_ids=tuple(token_ids),
@@ -90,8 +96,10 @@ def build_prompt(
         stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
-        reply=encoded.reply,
+        reply=bound.reply,
         echo=_echo(model, request),
+        grammar=bound.grammar,
+        reasoning_budget_tokens=request.reasoning.budget_tokens,
     )
     return BuiltPrompt(prompt, sizes, prompt_hash(prompt))
 

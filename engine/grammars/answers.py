@@ -6,25 +6,36 @@ client wants its words to have. Pure, but for asking whether the grammar library
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from ..errors import InvalidRequest
 from ..types import ChatRequest, ReplyFormat, Tool
-from .calls import CallRules
+from .calls import CallRules, Refusal
 from .forms import form_rule
 from .lark import LarkText
-
-# Why the library cannot use a grammar, or nothing where it can.
-Refusal = Callable[[str], str | None]
 
 MAX_GRAMMAR_BYTES = 1024 * 1024
 
 
-def answer_grammar(request: ChatRequest, reply: ReplyFormat, why_not: Refusal) -> str:
-    """The grammar, empty where the answer may be anything.
+@dataclass(frozen=True, slots=True)
+class BoundAnswer:
+    """`grammar` is empty where the answer may be anything; `reply` is how it is to be read."""
 
-    Raises InvalidRequest, naming the field, for what cannot be obeyed.
-    """
+    grammar: str
+    reply: ReplyFormat
+
+
+def bind_answer(request: ChatRequest, reply: ReplyFormat, why_not: Refusal) -> BoundAnswer:
+    """Raises InvalidRequest, naming the field, for what cannot be obeyed."""
+    grammar = _grammar(request, reply, why_not)
+    if request.grammar is not None and reply.calls != "none":
+        reply = replace(reply, is_words_or_calls=True)
+    return BoundAnswer(grammar, reply)
+
+
+def _grammar(request: ChatRequest, reply: ReplyFormat, why_not: Refusal) -> str:
     lark = LarkText()
     start = _start(lark, request, reply, why_not)
     if not start:

@@ -33,6 +33,7 @@ class ReplyParser:
         self._call_id = call_id
         self._types = ParameterTypes(form.tools)
         self._call_marks: tuple[str, ...] = _CALL_MARKS[form.calls]
+        self._is_words_or_calls = form.is_words_or_calls
         self._out: list[Delta] = []
         self._held = ""
         self._num_breaks = 0
@@ -112,6 +113,9 @@ class ReplyParser:
             return ""
         scan = self._scanner.push(text)
         self._show(self._edge.push(scan.safe))
+        if self._has_text and self._is_words_or_calls:
+            self._call_marks = ()
+            return (scan.matched or self._scanner.flush()) + scan.rest
         if scan.matched is None:
             return ""
         self._opening, self._held = self._edge.release() + scan.matched, ""
