@@ -40,10 +40,6 @@ def _grammar(request: ChatRequest, reply: ReplyFormat, why_not: Refusal) -> str:
     start = _start(lark, request, reply, why_not)
     if not start:
         return ""
-    if reply.reasoning != "none":
-        # The line breaks behind the mark that ends the reasoning.
-        breaks = lark.token(r"/\n{1,2}/")
-        start = f"{breaks}? {lark.rule(start)}"
     text = lark.text(start)
     if (size_bytes := len(text.encode())) > MAX_GRAMMAR_BYTES:
         raise InvalidRequest(

@@ -17,6 +17,8 @@ from ..types import Prompt
 from .matchers import AnswerMatcher, GrammarBroken
 
 _CLOSING = f"\n{THINK_END}\n\n"
+# Line breaks behind the mark are the mark's: no grammar needs to know of them.
+_BREAKS = ("\n", "\n\n")
 _END_MARK = THINK_END.encode()
 
 
@@ -73,6 +75,10 @@ class Guide:
         self._num_tokens = 0
         self._closing: list[int] = []
         self._tail = b""
+        self._break_ids = [
+            i for text in _BREAKS if (i := _single(tokenizer.encode(text))) is not None
+        ]
+        self._num_breaks_left = 0
         self._watch_budget()
 
     @property
@@ -92,8 +98,10 @@ class Guide:
         elif self._phase == "start" and token_id == self._think_id:
             self._phase = "reasoning"
             self._watch_budget()
+        elif self._num_breaks_left and token_id in self._break_ids:
+            self._num_breaks_left -= 1
         else:
-            self._phase = "answer"
+            self._phase, self._num_breaks_left = "answer", 0
             self._feed([token_id])
 
     def next(self) -> Next:
@@ -114,8 +122,10 @@ class Guide:
         text = self._tail + self._shown(token_id)
         before, mark, behind = text.partition(_END_MARK)
         if mark:
-            self._phase = "answer"
-            self._feed(self._tokenizer.encode(self._tokenizer.escape(behind.decode("utf-8", "replace"))))
+            self._phase, self._num_breaks_left = "answer", len(_BREAKS)
+            if rest := behind.decode("utf-8", "replace").lstrip("\n"):
+                self._num_breaks_left = 0
+                self._feed(self._tokenizer.encode(self._tokenizer.escape(rest)))
         else:
             self._tail = before[1 - len(_END_MARK) :]
             self._watch_budget()
@@ -131,7 +141,7 @@ class Guide:
             self._closing = self._tokenizer.encode(_CLOSING)
 
     def _feed(self, token_ids: list[int]) -> None:
-        if self._matcher is not None and token_ids:
+        if self._matcher is not None:
             self._matcher.take(token_ids)
 
     def _allowed(self, matcher: AnswerMatcher) -> Next:
@@ -139,8 +149,8 @@ class Guide:
             mask = bytearray(matcher.mask())
         except GrammarBroken:
             raise InvalidRequest(
-                f"after {self._num_tokens} tokens nothing may come next that obeys what was asked of"
-                " the answer, or it is too much work to find",
+                f"after {self._num_tokens} tokens nothing may come next that obeys what was asked"
+                " of the answer, or it is too much work to find",
                 "make the schema or grammar simpler",
             ) from None
         may_end = _has(mask, matcher.end_id)
@@ -149,7 +159,9 @@ class Guide:
             _add(mask, self._think_id)
         if may_end and mask.count(0) == len(mask):
             return Over()
-        for token_id in self._stop_token_ids if may_end else ():
+        ends = self._stop_token_ids if may_end else ()
+        breaks = self._break_ids if self._num_breaks_left else ()
+        for token_id in (*ends, *breaks):
             _add(mask, token_id)
         return Allowed(mask)
 

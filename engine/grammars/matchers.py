@@ -7,6 +7,7 @@ must depend on its grammar and its tokens, and on nobody else's answers.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 
 import llguidance
@@ -21,26 +22,32 @@ class GrammarBroken(Exception):
 
 
 class Matchers:
-    """The grammars used last stay compiled. For one thread at a time."""
+    """The grammars used last stay compiled. May be asked from several threads."""
 
     def __init__(self, tokenizer: llguidance.LLTokenizer) -> None:
         self._tokenizer = tokenizer
+        self._lock = threading.Lock()
         self._compiled: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
 
     def open(self, grammar: str) -> AnswerMatcher:
-        if grammar not in self._compiled:
-            self._compiled[grammar] = self.alone(grammar)
+        with self._lock:
+            compiled = self._compiled.get(grammar)
+        if compiled is None:
+            compiled = self.alone(grammar)
+        with self._lock:
+            self._compiled[grammar] = compiled
+            self._compiled.move_to_end(grammar)
             if len(self._compiled) > _MAX_GRAMMARS:
                 self._compiled.popitem(last=False)
-        self._compiled.move_to_end(grammar)
-        return AnswerMatcher(self, grammar, self._compiled[grammar].deep_copy())
+        return AnswerMatcher(self, grammar, compiled.deep_copy())
 
     def alone(self, grammar: str) -> llguidance.LLMatcher:
         """One that shares nothing with any other."""
         return llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=parser_limits())
 
     def forget(self, grammar: str) -> None:
-        self._compiled.pop(grammar, None)
+        with self._lock:
+            self._compiled.pop(grammar, None)
 
     @property
     def num_compiled(self) -> int:

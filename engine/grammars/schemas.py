@@ -41,8 +41,8 @@ def read_schema(text: str, name: str, param: str) -> Schema:
             'a schema is a JSON object, such as {"type": "object"}',
             param=param,
         )
-    _check_size(value, name, param)
     schema = cast(Schema, value)
+    _check_size(schema, name, param)
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
         return {key: part for key, part in schema.items() if key != "$schema"}

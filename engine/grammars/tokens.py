@@ -8,6 +8,7 @@ No token is an answer's end to the library; who draws knows which are (`guide.py
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import llguidance
 
@@ -19,11 +20,13 @@ _MARK = re.compile("(" + "|".join(map(re.escape, MARKS)) + ")")
 
 def grammar_tokenizer(tokenizer: Tokenizer) -> llguidance.LLTokenizer:
     """Costs half a second and tens of megabytes for 150,000 tokens."""
-    return llguidance.LLTokenizer(_Wrapped(tokenizer))
+    # Whatever has these attributes is taken for one.
+    wrapped = cast(llguidance.TokenizerWrapper, _Wrapped(tokenizer))
+    return llguidance.LLTokenizer(wrapped)
 
 
 class _Wrapped:
-    """The attributes are those that the library asks for. An end mark is added behind all tokens."""
+    """What the library asks a tokenizer for. An end mark is added behind all tokens."""
 
     is_tokenizer_wrapper = True
     bos_token_id = None

@@ -13,7 +13,7 @@ import resource
 import signal
 import struct
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import llguidance
 
@@ -31,7 +31,7 @@ def main() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    tokenizer = llguidance.LLTokenizer(_Bytes())
+    tokenizer = byte_tokenizer()
     while (grammar := _read(sys.stdin.buffer)) is not None:
         signal.setitimer(signal.ITIMER_REAL, options.seconds)
         reason = why_not(tokenizer, grammar)
@@ -39,6 +39,10 @@ def main() -> None:
         data = reason.encode()
         sys.stdout.buffer.write(_LENGTH.pack(len(data)) + data)
         sys.stdout.buffer.flush()
+
+
+def byte_tokenizer() -> llguidance.LLTokenizer:
+    return llguidance.LLTokenizer(cast(llguidance.TokenizerWrapper, _Bytes()))
 
 
 def why_not(tokenizer: llguidance.LLTokenizer, grammar: str) -> str:

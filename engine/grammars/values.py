@@ -83,9 +83,9 @@ class ParameterRules:
 
     def _value(self, tool: Tool, name: str, schema: Any, root: Schema, defs: Schema) -> str:
         """A value and its closing tag."""
-        if schema is True or (isinstance(schema, dict) and not set(schema) - _NOTES):
-            return self._any_text()
         fields = _object(schema)
+        if not fields.keys() - _NOTES:
+            return self._any_text()
         types = self._types.of(tool.name, name)
         if "string" not in types:
             return self._json(tool, {**fields, **defs})
