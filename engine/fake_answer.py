@@ -22,6 +22,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
 _FORMAL = _ALPHABET + "0123456789" + '"' * 8 + "{}[]:,-.e+<>/" + "\n" * 4
 _SHORTEST_ANSWER_TOKENS = 16
 _ENDS_ONCE_IN = 96
+# What ends free text inside of a call that is spelt with tags: a line break begins it.
+_TAG = "\n</parameter>"
 # Now and then anything that is allowed is taken.
 _ODD_ONCE_IN = 16
 # A bias of so much decides alone, as it does for a real model.
@@ -62,6 +64,8 @@ class HashSource:
         self._formal_ids = _biased(formal, bias)
         think_end_ids = tokenizer.encode(THINK_END)
         self._think_end_id = think_end_ids[0] if len(think_end_ids) == 1 else None
+        self._tag_ids = _letters(tokenizer, _TAG)
+        self._num_tag = 0
         self._shortest_tokens = max(_SHORTEST_ANSWER_TOKENS, prompt.min_tokens)
         self._can_end = bool(prompt.stop_token_ids)
         self._hash = hashlib.blake2b(digest_size=16)
@@ -96,6 +100,8 @@ class HashSource:
 
     def _among(self, mask: bytearray, draw: int, *, is_odd: bool) -> int | None:
         bits = int.from_bytes(mask, "little")
+        if self._num_tag and bits >> self._tag_ids[self._num_tag] & 1:
+            return self._tag_ids[self._num_tag]
         may_end = self._num_fed >= self._shortest_tokens
         ends = [token_id for token_id in self._stop_token_ids if bits >> token_id & 1]
         wanted = [*self._formal_ids, *(ends if may_end else ())]
@@ -108,6 +114,9 @@ class HashSource:
     def feed(self, token_id: int) -> None:
         self._mix(token_id)
         self._num_fed += 1
+        is_next = token_id == self._tag_ids[self._num_tag]
+        self._num_tag = self._num_tag + 1 if is_next else int(token_id == self._tag_ids[0])
+        self._num_tag %= len(self._tag_ids)
 
     def _mix(self, token_id: int) -> None:
         self._hash.update(b"%d," % token_id)

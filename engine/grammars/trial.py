@@ -51,7 +51,9 @@ def why_not(tokenizer: llguidance.LLTokenizer, grammar: str) -> str:
     if matcher.is_error():
         return matcher.get_error()
     matcher.compute_bitmask()
-    return matcher.get_error() if matcher.is_error() else ""
+    if matcher.is_error():
+        return f"nothing may come first that obeys it. {matcher.get_error()}"
+    return ""
 
 
 class _Bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ..errors import InvalidRequest
+from ..parsers import json_text
 from ..parsers.parameters import ParameterTypes, resolve
 from ..types import Tool
 from .forms import expression
@@ -91,6 +92,8 @@ class ParameterRules:
             return self._json(tool, {**fields, **defs})
         if types <= {"string", "null"}:
             return self._lark.rule(any_of(self._texts(tool, fields, root)))
+        if listed := self._listed(tool, fields):
+            return self._lark.rule(any_of(listed))
         # Text that is read by its looks: only the types can be promised.
         self._check(tool, fields, frozenset({"type", *_BRANCHES}), name)
         for branch in _branches(fields):
@@ -105,18 +108,20 @@ class ParameterRules:
         if depth < _MAX_DEPTH and (branches := _branches(schema)):
             self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
             return [t for b in branches for t in self._texts(tool, b, root, depth + 1)]
-        if listed := [schema["const"]] if "const" in schema else _list(schema.get("enum")):
-            self._check(tool, schema, frozenset({"type", "enum", "const"}), "a list of values")
-            return [self._literal(value) for value in listed]
+        if listed := self._listed(tool, schema):
+            return listed
         self._check(tool, schema, _TEXT_KEYWORDS, "a string")
         types = schema.get("type")
         if types == "null":
-            return [self._literal(None)]
-        null = [self._literal(None)] if isinstance(types, list) and "null" in types else []
+            return [_literal(None)]
+        null = [_literal(None)] if isinstance(types, list) and "null" in types else []
         return [self._string(tool, schema), *null]
 
-    def _literal(self, value: Any) -> str:
-        return quoted(("null" if value is None else str(value)) + _END)
+    def _listed(self, tool: Tool, schema: Schema) -> list[str]:
+        values = [schema["const"]] if "const" in schema else _list(schema.get("enum"))
+        if values:
+            self._check(tool, schema, frozenset({"type", "enum", "const"}), "a list of values")
+        return [_literal(value) for value in values]
 
     def _string(self, tool: Tool, schema: Schema) -> str:
         conditions = [_any_but_closing(self._lark)]
@@ -154,6 +159,11 @@ class ParameterRules:
                 "change the schema, or leave strict out",
                 param="tools",
             )
+
+
+def _literal(value: Any) -> str:
+    text = value if isinstance(value, str) else json_text.dumped(value)
+    return quoted(json_text.without_half_characters(text) + _END)
 
 
 def _any_but_closing(lark: LarkText) -> str:
