@@ -32,8 +32,10 @@ def drawable(
     for a moment, but does not hold up the rest.
     """
     late = {s: s.guided for s in logits if s.guided is not None and not s.guided.is_ready}
-    if late:
-        wait_for(late.values(), _PATIENCE_S if has_work else _IDLE_PATIENCE_S, all_of=has_work)
+    if has_work:
+        wait_for([g for g in late.values() if g.is_open], _PATIENCE_S, all_of=True)
+    elif len(late) == len(logits):
+        wait_for(late.values(), _IDLE_PATIENCE_S, all_of=False)
     for sequence, guided in late.items():
         if not guided.is_ready:
             # The step's own scores are the next step's to write over.

@@ -52,10 +52,14 @@ class Guiding:
 
 
 class GuidedAnswer:
-    """One answer's guide. After every token that was drawn: `take` it, later ask for `next`."""
+    """One answer's guide. After every token that was drawn: `take` it, later ask for `next`.
+
+    Once it `is_open` it takes but a moment to be ready; before, its grammar may be compiled still.
+    """
 
     def __init__(self, opened: Future[tuple[Guide, Next]], threads: ThreadPoolExecutor) -> None:
         self.work = opened
+        self.is_open = False
         self._threads = threads
 
     @property
@@ -64,6 +68,7 @@ class GuidedAnswer:
 
     def take(self, token_id: int) -> None:
         guide, _ = self.work.result()
+        self.is_open = True
         if not guide.is_free_for_good:
             self.work = self._threads.submit(_advanced, guide, token_id)
 

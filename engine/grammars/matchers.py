@@ -24,8 +24,12 @@ class GrammarBroken(Exception):
 class Matchers:
     """The grammars used last stay compiled. May be asked from several threads."""
 
-    def __init__(self, tokenizer: llguidance.LLTokenizer) -> None:
+    def __init__(
+        self, tokenizer: llguidance.LLTokenizer, limits: llguidance.LLParserLimits | None = None
+    ) -> None:
+        """`limits` are those of `limits.py` unless something else is said."""
         self._tokenizer = tokenizer
+        self._limits = limits or parser_limits()
         self._lock = threading.Lock()
         self._compiled: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
 
@@ -43,7 +47,7 @@ class Matchers:
 
     def alone(self, grammar: str) -> llguidance.LLMatcher:
         """One that shares nothing with any other."""
-        return llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=parser_limits())
+        return llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=self._limits)
 
     def forget(self, grammar: str) -> None:
         with self._lock:
