@@ -31,7 +31,7 @@ from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, choose_tokens
+from .sampler import Chosen, SamplingRow, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
@@ -218,21 +218,26 @@ class ModelService:
         rows: Rows = {}
         for sequence in logits:
             sequence.undrawn = None
-            if sequence.num_answered >= sequence.max_tokens:
-                events.append(self._finish(sequence, None, sequence.limited_by))
-                continue
             try:
-                coming = coming_for(sequence)
+                made = self._settled(sequence)
             except Exception as error:
-                events.append(self._fail(sequence, error))
-                continue
-            if isinstance(coming, Over):
-                events.append(self._finish(sequence, None, "stop"))
-            elif isinstance(coming, Forced):
-                events.append(self._take(sequence, Chosen(coming.token_id)))
+                made = self._fail(sequence, error)
+            if isinstance(made, SamplingRow):
+                rows[sequence] = made
             else:
-                rows[sequence] = row_of(sequence, coming, self._runner)
+                events.append(made)
         return events, rows
+
+    def _settled(self, sequence: Sequence) -> DeviceEvent | SamplingRow:
+        if sequence.num_answered >= sequence.max_tokens:
+            return self._finish(sequence, None, sequence.limited_by)
+        match coming_for(sequence):
+            case Over():
+                return self._finish(sequence, None, "stop")
+            case Forced() as forced:
+                return self._take(sequence, Chosen(forced.token_id))
+            case coming:
+                return row_of(sequence, coming, self._runner)
 
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])
