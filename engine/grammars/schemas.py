@@ -1,6 +1,6 @@
 """JSON schemas that clients send, opened with care: how large, how deep, how many parts.
 
-What their keywords mean is the grammar library's affair.
+What their keywords mean is the grammar library's affair, but for those that ask nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ MAX_SCHEMA_NODES = 20_000
 _KNOWN_DIALECTS = ("http://json-schema.org/", "https://json-schema.org/")
 
 Schema = dict[str, Any]
+
+# What is written out by generators of schemas and asks nothing, but the library refuses.
+_IDLE: Schema = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+_NAMED_PARTS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_VALUES = frozenset({"const", "enum", "default", "examples"})
 
 
 def read_schema(text: str, name: str, param: str) -> Schema:
@@ -43,6 +48,7 @@ def read_schema(text: str, name: str, param: str) -> Schema:
         )
     schema = cast(Schema, value)
     _check_size(schema, name, param)
+    schema = cast(Schema, _without_idle(schema))
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
         return {key: part for key, part in schema.items() if key != "$schema"}
@@ -72,3 +78,20 @@ def _parts(node: Any) -> list[Any]:
     if isinstance(node, dict):
         return list(cast(Schema, node).values())
     return cast(list[Any], node) if isinstance(node, list) else []
+
+
+def _without_idle(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_idle(part) for part in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    kept: Schema = {}
+    for key, part in cast(Schema, node).items():
+        if key in _NAMED_PARTS and isinstance(part, dict):
+            named = cast(Schema, part)
+            kept[key] = {name: _without_idle(schema) for name, schema in named.items()}
+        elif key in _VALUES:
+            kept[key] = part
+        elif key not in _IDLE or part != _IDLE[key]:
+            kept[key] = _without_idle(part)
+    return kept

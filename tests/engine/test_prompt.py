@@ -25,10 +25,12 @@ from cortex.engine.prompt import build_prompt, count_tokens
 from cortex.engine.text_model import TextModel, TextModels, load_text_model
 from cortex.engine.types import (
     ChatRequest,
+    Grammar,
     ImagePart,
     Message,
     RawText,
     RawTokens,
+    ReasoningWish,
     Sampling,
     SamplingWish,
     TextPart,
@@ -435,3 +437,21 @@ def test_the_echo_of_a_prompt_is_its_text() -> None:
     spelt = build_prompt(_BLIND, raw(token_ids, echo=True), 4096).prompt.echo
     assert spelt == "<|im_start|>user"
     assert build_prompt(_BLIND, raw(text), 4096).prompt.echo == ""
+
+
+def test_what_an_answer_has_to_be_travels_with_its_prompt() -> None:
+    request = ask(
+        user("a"),
+        grammar=Grammar("choice", '["yes"]'),
+        reasoning=ReasoningWish(budget_tokens=9),
+    )
+    prompt = build_prompt(_SEEING, request, 4096).prompt
+    assert (prompt.grammar, prompt.reasoning_budget_tokens) == ('start: r0\nr0: "yes"\n', 9)
+    assert not build_prompt(_SEEING, ask(user("a")), 4096).prompt.grammar
+
+
+def test_a_grammar_that_cannot_be_used_is_refused_by_the_clients_name_for_it() -> None:
+    request = ask(user("a"), grammar=Grammar("regex", "a", "structured_outputs.regex"))
+    with pytest.raises(InvalidRequest, match="because") as refused:
+        build_prompt(_SEEING, request, 4096, why_not=lambda grammar: "because")
+    assert refused.value.param == "structured_outputs.regex"

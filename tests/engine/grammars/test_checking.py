@@ -102,3 +102,18 @@ def test_a_schema_too_large_is_refused_by_what_is_too_large(text: str, reason: s
     with pytest.raises(InvalidRequest, match=reason) as refused:
         read_schema(text, "the schema", "response_format")
     assert refused.value.param == "response_format"
+
+
+def test_what_asks_nothing_is_left_out_and_nothing_else() -> None:
+    idle = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+    asking = {"propertyNames": {"type": "string", "minLength": 2}, "uniqueItems": True}
+    named = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+    sent = {
+        **idle,
+        "properties": {**named, "a": {"items": [idle], "const": idle}},
+        "$defs": {"b": {**asking, **{"anyOf": [idle]}}},
+    }
+    assert read_schema(json.dumps(sent), "it", "x") == {
+        "properties": {**named, "a": {"items": [{}], "const": idle}},
+        "$defs": {"b": {**asking, "anyOf": [{}]}},
+    }
