@@ -252,3 +252,14 @@ def test_a_complete_form_ends_its_answer_though_more_tokens_were_wanted(
     one.run()
     assert {tokenizer.decode(ids) for ids in one.answers.values()} == {'"yes"'}
     assert all(isinstance(end, NewToken) and end.finish == "stop" for end in one.ends.values())
+
+
+def test_an_answer_that_owes_words_does_not_end_while_it_reasons(
+    golden_model: ServableModel, tokenizer: Tokenizer
+) -> None:
+    one = asked(golden_model, Guiding(tokenizer))
+    eager = Sampling(seed=1, temperature=1.0, logit_bias=((1000, 100.0),))
+    reply = ReplyFormat("open")
+    one.add("r", prompt_of(1, reply=reply, reasoning_budget_tokens=8, sampling=eager))
+    one.run()
+    check(tokenizer, one.answers["r"][8 + len(tokenizer.encode("\n</think>\n\n")) :])

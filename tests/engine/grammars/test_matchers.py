@@ -41,8 +41,7 @@ def test_what_others_wore_out_an_answer_finds_again(model: Model) -> None:
     kept = Matchers(grammar_tokenizer(model.tokenizer), limits)
     choices = random.Random(1)
     broken_at: list[int] = []
-    for _ in range(3):
-        answer = kept.open("start: /(a|b)*a(a|b){25}/\n")
+    for answer in [kept.open("start: /(a|b)*a(a|b){25}/\n") for _ in range(3)]:
         for number in range(4_000):
             try:
                 answer.mask()
@@ -50,5 +49,5 @@ def test_what_others_wore_out_an_answer_finds_again(model: Model) -> None:
                 broken_at.append(number)
                 break
             answer.take([choices.choice(b"ab")])
-    # Alone each of them comes far; the second would fail at once where the first has failed.
+    # Alone each of them comes far; the others would fail at once where the first has failed.
     assert min(broken_at) > 100
