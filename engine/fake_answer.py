@@ -77,7 +77,7 @@ class HashSource:
             self._hash.update(b"choice %d," % choice)
         self._num_fed = 0
 
-    def next(self, coming: Next = _ANYTHING) -> int | None:
+    def next(self, coming: Next) -> int | None:
         digest = self._hash.digest()
         draw, end = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
         match coming:

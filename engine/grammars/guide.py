@@ -82,10 +82,6 @@ class Guide:
         self._watch_budget()
 
     @property
-    def is_reasoning(self) -> bool:
-        return self._phase == "reasoning"
-
-    @property
     def is_free_for_good(self) -> bool:
         """Nothing will be asked of the answer any more."""
         return self._phase == "answer" and self._matcher is None and not self._closing

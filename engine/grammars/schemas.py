@@ -35,8 +35,9 @@ def read_schema(text: str, name: str, param: str) -> Schema:
             f"{name} is {size_bytes} bytes long, at most {MAX_SCHEMA_BYTES} are taken", param=param
         )
     try:
-        value = json_text.load(text)
-    except ValueError as error:
+        # Twice: what no UTF-8 can carry, and numbers that no JSON can, end here.
+        value = json_text.load(json_text.dumped(json_text.load(text)))
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"{name} is not the JSON text of a schema", param=param) from error
     if value is True:
         return {}
