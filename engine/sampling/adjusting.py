@@ -141,8 +141,8 @@ def _mask(scores: torch.Tensor, rows: Sequence[Adjustment]) -> None:
     masked = [(place, row.mask) for place, row in enumerate(rows) if row.mask is not None]
     if not masked:
         return
-    # By bytes, of which there are 256: looked up, not shifted out bit by bit. What may not come loses
-    # infinitely much: taking away costs a third of filling in, and changes no other score's bits.
+    # By bytes, of which there are 256: looked up, not shifted out bit by bit. What may not come
+    # loses infinitely much: taking away costs a third of filling in, and changes no other score.
     shifts = torch.arange(8, device=scores.device)
     is_set_by_byte = (torch.arange(256, device=scores.device)[:, None] >> shifts & 1) == 1
     loss_by_byte = torch.where(is_set_by_byte, 0.0, float("inf"))  # [256, 8]
