@@ -40,7 +40,6 @@ def make_app(node: Node) -> web.Application:
     app = web.Application(
         client_max_size=config.max_body_bytes,
         middlewares=[
-            metrics.counted,
             _identified,
             logged,
             _errors_told,
