@@ -30,7 +30,9 @@ class GrammarTrial:
             sys.executable, "-m", "cortex.engine.grammars.trial",
             "--seconds", str(seconds), "--memory-bytes", str(memory_bytes),
         )  # fmt: skip
+        # Who asks for what is known does not wait for a trial.
         self._lock = threading.Lock()
+        self._trial_lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         # By the digest of a grammar, in order of use.
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
@@ -38,12 +40,16 @@ class GrammarTrial:
     def why_not(self, grammar: str) -> str | None:
         digest = hashlib.blake2b(grammar.encode(), digest_size=16).digest()
         with self._lock:
-            if digest not in self._known:
-                self._known[digest] = self._try(grammar)
-                if len(self._known) > _MAX_KNOWN:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(digest)
-            return self._known[digest]
+            if digest in self._known:
+                self._known.move_to_end(digest)
+                return self._known[digest]
+        with self._trial_lock:
+            reason = self._try(grammar)
+        with self._lock:
+            self._known[digest] = reason
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        return reason
 
     def close(self) -> None:
         """End the process; the next grammar would start another."""
