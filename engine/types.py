@@ -18,6 +18,9 @@ Capability = Literal["text", "vision"]
 
 # How many of the best tokens' log probabilities a request may ask for.
 MAX_TOP_LOGPROBS = 20
+# Of how many tokens a request may bias the scores: more would make a step of one request slower
+# than that of a whole batch.
+MAX_LOGIT_BIASES = 1024
 # The one direction of priorities, everywhere: of requests that wait, the lower number goes first.
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 

@@ -2,8 +2,9 @@
 
 A state machine, text in, deltas out; where the pieces are cut makes no difference to what comes
 out all together. It raises nothing and loses nothing: a mark in the wrong place, or a call that is
-none, is shown as the model wrote it. The line breaks beside marks are the marks' own. It knows
-nothing of tokens, and of a model only its `ReplyFormat`.
+none, is shown as the model wrote it; only a call that the limit cut off before its name is not
+told at all. The line breaks beside marks are the marks' own. It knows nothing of tokens, and of a
+model only its `ReplyFormat`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ class ReplyParser:
         elif self._take == self._take_text:
             self._show(self._edge.push(self._scanner.flush()) + self._edge.release())
         elif self._take == self._take_block:
-            self._show(self._opening + self._held)
+            self._show_unless_cut(self._opening + self._held, is_cut=is_cut)
         elif self._take == self._take_body and self._body is not None:
             refused = self._body.end(is_cut=is_cut)
-            self._show(self._opening + refused if refused else "")
+            self._show_unless_cut(self._opening + refused if refused else "", is_cut=is_cut)
         return self._taken()
 
     def _taken(self) -> tuple[Delta, ...]:
@@ -182,6 +183,10 @@ class ReplyParser:
     def _refuse(self, text: str) -> None:
         self._show(self._opening + text)
         self._begin_text(Edge(at_start=False))
+
+    def _show_unless_cut(self, text: str, *, is_cut: bool) -> None:
+        """What a model left open was no call; what the limit cut off may well have become one."""
+        self._show("" if is_cut else text)
 
     def _writer(self) -> CallWriter:
         return CallWriter(self._emit, self._num_calls, self._call_id)

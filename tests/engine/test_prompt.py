@@ -160,6 +160,33 @@ def test_too_long_prompt_says_both_numbers() -> None:
     assert build_prompt(_SEEING, request, num_tokens).prompt.max_tokens == 1
 
 
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_text_that_is_far_too_long_is_refused_after_a_part_of_it(is_raw: bool) -> None:
+    text = "word " * 4_000_000
+    raw = RawText(text) if is_raw else None
+    request = ask(user("a"), raw=raw) if is_raw else ask(user(text))
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    with pytest.raises(ContextLengthExceeded, match=r"prompt is too long: \d{8} tokens > 4096 max"):
+        build_prompt(_SEEING, request, 4096, look)
+    assert looks < 5
+
+
+def test_long_text_that_fits_is_whole_in_the_prompt() -> None:
+    request = ask(user(" " * 1_200_000))
+    num_tokens = count_tokens(_SEEING, request)
+    assert len(build_prompt(_SEEING, request, num_tokens).prompt.token_ids) == num_tokens
+
+
+def test_more_text_than_can_be_counted_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="too long to count"):
+        count_tokens(_SEEING, ask(user("word " * 1_000_000)))
+
+
 def test_pictures_that_cannot_fit_are_refused_before_they_are_decoded() -> None:
     bomb = picture(6000, 6000)
     started_s = time.monotonic()
@@ -257,7 +284,7 @@ def test_pictures_of_results_are_in_the_prompt_where_their_template_takes_none(
         ({"sampling": SamplingWish(temperature=-1)}, "temperature"),
         ({"sampling": SamplingWish(temperature=float("nan"))}, "temperature"),
         ({"sampling": SamplingWish(temperature=float("inf"))}, "temperature"),
-        ({"sampling": SamplingWish(top_p=0)}, "top_p"),
+        ({"sampling": SamplingWish(top_p=-0.1)}, "top_p"),
         ({"sampling": SamplingWish(top_p=1.01)}, "top_p"),
         ({"sampling": SamplingWish(min_p=-0.1)}, "min_p"),
         ({"sampling": SamplingWish(top_k=-1)}, "top_k"),

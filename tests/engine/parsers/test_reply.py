@@ -312,6 +312,16 @@ def test_a_call_cut_off_is_left_open(parse: Parse) -> None:
         assert end == ToolCallEnd(0, is_whole=False)
 
 
+@pytest.mark.parametrize("form", [JSON, XML])
+def test_a_call_cut_off_before_its_name_leaks_no_markup(parse: Parse, form: ReplyFormat) -> None:
+    begun = '<tool_call>\n{"name": "get' if form == JSON else "<tool_call>\n<function=get"
+    for size in range(len("<tool_call>"), len(begun) + 1):
+        assert parse(form, f"So:\n{begun[:size]}", is_cut=True) == [TextDelta("So:")]
+        # The model itself has ended: then these are words.
+        [words] = parse(form, f"So:\n{begun[:size]}")
+        assert words == TextDelta(f"So:\n{begun[:size]}")
+
+
 # Any answer
 
 _MARKS = (

@@ -1,0 +1,48 @@
+"""Text that is far too long for its model, found out before all of it has been encoded.
+
+Encoding tens of megabytes takes a minute, in which nobody else's text is read. A text that may fit
+is never cut: it costs what it did before. What a token is, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .errors import InvalidRequest
+
+# Prose has four characters a token: longer texts than so many of them are looked at in slices.
+_USUAL_CHARS_PER_TOKEN = 8
+_SLICE_CHARS = 512 * 1024
+# A cut may part what is one token, and make some of it.
+_TOKENS_PER_CUT = 64
+# About a million tokens, of whatever length, more than any context has.
+_MAX_COUNTED_CHARS = 4 * 1024 * 1024
+
+
+def excessive_tokens(
+    encode: Callable[[str], Sequence[int]],
+    text: str,
+    most_tokens: int,
+    check_wanted: Callable[[], None] = lambda: None,
+) -> int | None:
+    """About how many tokens the text has, if it has clearly more than `most_tokens`, else None."""
+    if len(text) <= max(most_tokens * _USUAL_CHARS_PER_TOKEN, _SLICE_CHARS):
+        return None
+    num_tokens = 0
+    for begin in range(0, len(text), _SLICE_CHARS):
+        check_wanted()
+        piece = text[begin : begin + _SLICE_CHARS]
+        num_tokens += max(len(encode(piece)) - _TOKENS_PER_CUT, 0)
+        if num_tokens > most_tokens:
+            return num_tokens * len(text) // (begin + len(piece))
+    return None
+
+
+def check_countable(text: str) -> None:
+    """Raises InvalidRequest for more text than anybody waits for the count of."""
+    if len(text) > _MAX_COUNTED_CHARS:
+        raise InvalidRequest(
+            f"a prompt of {len(text)} characters is too long to count its tokens",
+            f"count pieces of at most {_MAX_COUNTED_CHARS} characters",
+            param="messages",
+        )
