@@ -6,9 +6,9 @@ is never cut: it costs what it did before. What a token is, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from .errors import InvalidRequest
+from .errors import ContextLengthExceeded, InvalidRequest
 
 # Prose has four characters a token: longer texts than so many of them are looked at in slices.
 _USUAL_CHARS_PER_TOKEN = 8
@@ -19,8 +19,37 @@ _TOKENS_PER_CUT = 64
 _MAX_COUNTED_CHARS = 4 * 1024 * 1024
 
 
+Encode = Callable[[str], list[int]]
+
+
+def encode_text(
+    encode: Encode,
+    text: str,
+    param: str,
+    context_tokens: int | None,
+    check_wanted: Callable[[], None],
+) -> list[int]:
+    """The tokens of a text that may fit the context; None is for counting alone.
+
+    Raises ContextLengthExceeded, or InvalidRequest for what nobody waits to have counted.
+    """
+    if context_tokens is None:
+        _check_countable(text)
+    elif (about := excessive_tokens(encode, text, context_tokens, check_wanted)) is not None:
+        raise too_long(about, context_tokens, param)
+    return encode(text)
+
+
+def too_long(prompt_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
+        "shorten the conversation, or send fewer or smaller pictures",
+        param=param,
+    )
+
+
 def excessive_tokens(
-    encode: Callable[[str], Sequence[int]],
+    encode: Encode,
     text: str,
     most_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
@@ -38,8 +67,7 @@ def excessive_tokens(
     return None
 
 
-def check_countable(text: str) -> None:
-    """Raises InvalidRequest for more text than anybody waits for the count of."""
+def _check_countable(text: str) -> None:
     if len(text) > _MAX_COUNTED_CHARS:
         raise InvalidRequest(
             f"a prompt of {len(text)} characters is too long to count its tokens",

@@ -16,12 +16,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from .chat.rendering import render_request
-from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
+from .errors import InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
 from .grammars.answers import bind_answer
 from .grammars.calls import Refusal
 from .images import image_tokens, measure_image, prepare_image
-from .long_text import check_countable, excessive_tokens
+from .long_text import encode_text, too_long
 from .parsers.family import reply_format
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
@@ -133,7 +133,9 @@ def _encode(
         )
     rendered = render_request(model.template, model.habits, request, model.tokenizer.escape)
     check_wanted()
-    token_ids = _text_ids(model, rendered.text, "messages", context_tokens, check_wanted)
+    token_ids = encode_text(
+        model.tokenizer.encode, rendered.text, "messages", context_tokens, check_wanted
+    )
     reply = reply_format(
         model.family,
         rendered.text,
@@ -173,21 +175,6 @@ def _checked_top_logprobs(wanted: int | None) -> int | None:
     return wanted
 
 
-def _text_ids(
-    model: TextModel,
-    text: str,
-    param: str,
-    context_tokens: int | None,
-    check_wanted: Callable[[], None],
-) -> list[int]:
-    encode = model.tokenizer.encode
-    if context_tokens is None:
-        check_countable(text)
-    elif (about := excessive_tokens(encode, text, context_tokens, check_wanted)) is not None:
-        raise _too_long(about, context_tokens, param)
-    return encode(text)
-
-
 def _raw_ids(
     model: TextModel,
     raw: RawText | RawTokens,
@@ -196,7 +183,9 @@ def _raw_ids(
 ) -> list[int]:
     if isinstance(raw, RawText):
         text = model.tokenizer.escape(raw.text)
-        token_ids = _text_ids(model, text, "prompt", context_tokens, check_wanted)
+        token_ids = encode_text(
+            model.tokenizer.encode, text, "prompt", context_tokens, check_wanted
+        )
     else:
         token_ids = list(raw.token_ids)
     check_raw_ids(model, token_ids, "prompt")
@@ -273,20 +262,12 @@ def _room(
     wanted = request.max_tokens
     if prompt_tokens > context_tokens:
         param = "messages" if request.raw is None else "prompt"
-        raise _too_long(prompt_tokens, context_tokens, param)
+        raise too_long(prompt_tokens, context_tokens, param)
     if wanted is not None and wanted < 0:
         raise InvalidRequest(f"max_tokens may not be negative: {wanted}", param="max_tokens")
     # The last token of an answer is never fed back: a full context still has room for one.
     left = max(1, context_tokens - prompt_tokens)
     return (left, "context") if wanted is None or wanted > left else (wanted, "length")
-
-
-def _too_long(prompt_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
-    return ContextLengthExceeded(
-        f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
-        "shorten the conversation, or send fewer or smaller pictures",
-        param=param,
-    )
 
 
 def _open_pictures(
