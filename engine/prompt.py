@@ -27,6 +27,8 @@ from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
     MAX_LOGIT_BIASES,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
     MAX_TOP_LOGPROBS,
     ChatRequest,
     ImagePart,
@@ -41,9 +43,6 @@ from .types import (
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
 _MAX_PIXEL_BYTES = 256 * 1024 * 1024
-# Every stop string is looked for at every character.
-_MAX_STOPS = 32
-_MAX_STOP_CHARS = 1000
 _MAX_BIAS = 100.0
 
 
@@ -284,9 +283,9 @@ def _open_pictures(
 
 
 def _checked_stop(stop: Sequence[str]) -> tuple[str, ...]:
-    if len(stop) > _MAX_STOPS or any(len(s) > _MAX_STOP_CHARS for s in stop):
+    if len(stop) > MAX_STOPS or any(len(s) > MAX_STOP_CHARS for s in stop):
         raise InvalidRequest(
-            f"stop takes at most {_MAX_STOPS} strings of {_MAX_STOP_CHARS} characters", param="stop"
+            f"stop takes at most {MAX_STOPS} strings of {MAX_STOP_CHARS} characters", param="stop"
         )
     return tuple(s for s in stop if s)
 

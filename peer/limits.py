@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cortex.engine.types import MAX_STOP_CHARS, MAX_STOPS
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,9 +24,8 @@ class Limits:
     max_tools: int = 1024
     # Each choice costs the engine what a request does.
     max_choices: int = 32
-    # Every token of an answer is looked through for all of them.
-    max_stops: int = 64
-    max_stop_chars: int = 1024
+    max_stops: int = MAX_STOPS
+    max_stop_chars: int = MAX_STOP_CHARS
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def speaks_messages(request: web.Request) -> bool:
     """
     if request.path.startswith("/v1/models"):
         return "anthropic-version" in request.headers
-    return request.path.startswith("/v1/messages")
+    return request.path == "/v1/messages" or request.path.startswith("/v1/messages/")
 
 
 def new_request_id() -> str:

@@ -12,19 +12,16 @@ from typing import Any
 import msgspec
 
 from cortex.engine.types import (
-    FinishReason,
     ScoredToken,
     TokenLogprob,
     ToolCall,
-    Usage,
 )
 
 from ...deltas import said
 from ..asked import Answer
+from ..completed import finish_reason, render_usage
 from ..custom_tools import text_of
 from ..usage import total_usage
-
-_FINISH_REASONS: dict[FinishReason, str] = {"context": "length"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +83,6 @@ def render_call(head: ReplyHead, call: ToolCall) -> dict[str, Any]:
         return {"id": call.id, "type": "custom", "custom": custom}
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
-
-
-def finish_reason(reason: FinishReason, *, has_calls: bool) -> str:
-    if has_calls and reason == "stop":
-        return "tool_calls"
-    return _FINISH_REASONS.get(reason, reason)
-
-
-def render_usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
 
 
 def render_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:

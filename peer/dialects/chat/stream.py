@@ -22,9 +22,10 @@ from cortex.engine.types import (
 )
 
 from .. import events
+from ..completed import finish_reason, render_usage
 from ..errors import ToldError, openai_envelope
 from ..usage import UsageTally
-from .reply import ReplyHead, finish_reason, render_call, render_logprobs, render_usage
+from .reply import ReplyHead, render_call, render_logprobs
 
 
 class ChatTeller:

@@ -18,7 +18,7 @@ from cortex.engine.types import Accepted, Finished, FinishReason, Piece, TokenLo
 from ...deltas import said
 from .. import events
 from ..asked import Answer
-from ..chat.reply import finish_reason, render_usage
+from ..completed import finish_reason, render_usage
 from ..errors import ToldError, openai_envelope
 from ..usage import UsageTally, total_usage
 
