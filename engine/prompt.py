@@ -15,6 +15,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from .bounds import MAX_STOP_CHARS, MAX_STOPS
 from .chat.rendering import render_request
 from .errors import InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
@@ -27,8 +28,6 @@ from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
     MAX_LOGIT_BIASES,
-    MAX_STOP_CHARS,
-    MAX_STOPS,
     MAX_TOP_LOGPROBS,
     ChatRequest,
     ImagePart,

@@ -21,8 +21,6 @@ MAX_TOP_LOGPROBS = 20
 # Of how many tokens a request may bias the scores: more would make a step of one request slower
 # than that of a whole batch.
 MAX_LOGIT_BIASES = 1024
-# Every stop string is looked for at every character of an answer.
-MAX_STOPS, MAX_STOP_CHARS = 64, 1024
 # The one direction of priorities, everywhere: of requests that wait, the lower number goes first.
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortex.engine.types import MAX_STOP_CHARS, MAX_STOPS
+from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 
 from . import kinds
@@ -89,9 +90,11 @@ _API: Mapping[str, Setting] = {
         kinds.whole(1, 1024), "Answers of a request (n, or prompts).", "limits.max_choices"
     ),
     "max_tools": OfConfig(kinds.whole(0), "Tools in a request.", "limits.max_tools"),
-    "max_stops": OfConfig(kinds.whole(0), "Stop strings in a request.", "limits.max_stops"),
+    "max_stops": OfConfig(
+        kinds.whole(0, MAX_STOPS), "Stop strings in a request.", "limits.max_stops"
+    ),
     "max_stop_length": OfConfig(
-        kinds.whole(1), "Characters in a stop string.", "limits.max_stop_chars"
+        kinds.whole(1, MAX_STOP_CHARS), "Characters in a stop string.", "limits.max_stop_chars"
     ),
     "header_timeout": OfConfig(
         kinds.duration(0.1, 3600), "What a client has for its headers.", "connections.header_s"

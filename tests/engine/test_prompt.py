@@ -278,8 +278,8 @@ def test_pictures_of_results_are_in_the_prompt_where_their_template_takes_none(
     ("fields", "named"),
     [
         ({"max_tokens": -1}, "max_tokens"),
-        ({"stop": ("x" * 1001,)}, "stop"),
-        ({"stop": ("x",) * 33}, "stop"),
+        ({"stop": ("x" * 1025,)}, "stop"),
+        ({"stop": ("x",) * 65}, "stop"),
         ({"template_kwargs": "[]"}, "chat_template_kwargs"),
         ({"sampling": SamplingWish(temperature=-1)}, "temperature"),
         ({"sampling": SamplingWish(temperature=float("nan"))}, "temperature"),
