@@ -2,7 +2,8 @@
 
 aiohttp answers the former in plain text and logs them with a traceback that quotes them. Here they
 get the envelope of every other error, and the log a word without the bytes. For the latter it waits
-an hour: here a request's headers come within seconds, or somebody else has the place.
+an hour: here a request's headers come within seconds, or somebody else has the place. So it is
+with a reader that takes nothing of what is written for it, for which aiohttp would wait for ever.
 """
 
 from __future__ import annotations
@@ -35,7 +36,14 @@ _FULL = (
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_header_s", "_headers_due", "_lobby")
+    __slots__ = (
+        "_header_s",
+        "_headers_due",
+        "_lobby",
+        "_reader_due",
+        "_unread_bytes",
+        "_write_s",
+    )
 
     def __init__(
         self,
@@ -47,6 +55,10 @@ class Connection(web.RequestHandler):
         self._lobby = lobby
         self._header_s = limits.header_s
         self._headers_due: asyncio.TimerHandle | None = None
+        self._write_s = limits.write_s
+        self._reader_due: asyncio.TimerHandle | None = None
+        # What waited for the reader when it was last looked at.
+        self._unread_bytes = 0
         # Nothing is decompressed: the intake refuses what would have to be. The access log would
         # hold paths, which are the client's; None is aiohttp's word for having none.
         no_log: Any = None
@@ -75,6 +87,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_waiting()
+        self._stop_watching()
         self._lobby.forget(self)
         super().connection_lost(exc)
 
@@ -84,6 +97,33 @@ class Connection(web.RequestHandler):
             self._stop_waiting()
         elif self._headers_due is None:  # some of them have come
             self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+
+    def pause_writing(self) -> None:
+        """The reader is slower than we are."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        assert self.transport is not None
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._reader_due = self._loop.call_later(self._write_s, self._check_reader)
+
+    def _check_reader(self) -> None:
+        """However slowly it reads, it may: but something it has to take."""
+        assert self.transport is not None
+        if self.transport.get_write_buffer_size() < self._unread_bytes:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._reader_due is not None:
+            self._reader_due.cancel()
+            self._reader_due = None
 
     def _waits_for_request(self) -> bool:
         return self._waiter is not None and not self._waiter.done()

@@ -165,7 +165,7 @@ async def test_text_that_no_context_holds_is_refused_before_a_tokenizer_sees_it(
             replace(ask(TextPart("hi")), tools=(tool,)),
             replace(ask(), raw=RawText(text.text)),
         ):
-            with pytest.raises(ContextLengthExceeded, match=r"too long: \d+ tokens > 32768 maximum"):
+            with pytest.raises(ContextLengthExceeded, match=r"\d+ tokens > 32768 maximum"):
                 await node.count(request)
             with pytest.raises(ContextLengthExceeded):
                 await anext(node.chat(request))
