@@ -189,6 +189,7 @@ class Node:
     def begin_drain(self) -> None:
         """Take no more requests."""
         self._admission.close()
+        self._counting.close()
 
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""

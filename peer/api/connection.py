@@ -30,8 +30,7 @@ _FULL_BODY = (
 )
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-    % (len(_FULL_BODY), _FULL_BODY)
+    b"content-type: application/json\r\ncontent-length: %d\r\n" % len(_FULL_BODY)
 )
 
 
@@ -82,7 +81,7 @@ class Connection(web.RequestHandler):
         if self._lobby.enter(self):
             self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
         else:
-            cast(asyncio.Transport, transport).write(_FULL)
+            cast(asyncio.Transport, transport).write(_full(new_request_id()))
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -165,3 +164,9 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """What went wrong between two requests, mostly in a body that nobody wanted to read."""
         logger.info("connection failed error=%s", type(kw.get("exc_info")).__name__)
+
+
+def _full(request_id: str) -> bytes:
+    """The whole reply to a connection too many."""
+    named = f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n\r\n"
+    return _FULL + named.encode() + _FULL_BODY

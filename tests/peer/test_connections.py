@@ -181,6 +181,7 @@ async def test_a_connection_too_many_is_told_so_while_all_others_have_work(
             told = await reader.read()
         assert told.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nretry-after: 2\r\n" in told
+        assert b"\r\nx-request-id: req_" in told
         assert told.endswith(b'"code":"overloaded"}}')
         first[1].write(b"null")
         assert (await first[0].readline()).startswith(b"HTTP/1.1 400 ")
