@@ -99,7 +99,6 @@ class PeerConfig:
     # that break the text process come from strangers: they may not hold up others for long.
     longest_engine_rest_s: float = 10.0
     longest_text_rest_s: float = 1.0
-    write_stall_s: float = 60.0
     # A client that sends nothing for so long in the middle of a body has gone.
     body_stall_s: float = 30.0
     names: ModelNames = field(default_factory=ModelNames)

@@ -32,9 +32,11 @@ class Limits:
 class ConnectionLimits:
     """`header_s` is what a client has for a request's headers, from the connection's beginning on.
 
-    `idle_s` is how long a connection may rest between two requests.
+    `idle_s` is how long a connection may rest between two requests, and `write_s` how long its
+    reader may take nothing of what waits for it.
     """
 
     header_s: float = 20.0
     idle_s: float = 300.0
+    write_s: float = 60.0
     max_connections: int = 512

@@ -42,7 +42,6 @@ from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
 from .process import Spawn, spawn
-from .request_size import check_length
 from .residency import Residency, Ticket
 from .tally import PeerTally, RequestMeter
 from .text_side import TextSide
@@ -163,7 +162,6 @@ class Node:
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
-            check_length(request, model.context_length)
             return await self._text.count(secrets.token_hex(8), model, request)
 
     @asynccontextmanager
@@ -189,6 +187,7 @@ class Node:
     def begin_drain(self) -> None:
         """Take no more requests."""
         self._admission.close()
+        self._counting.close()
 
     async def drained(self) -> None:
         """Take no more requests; return when the last one has ended."""
@@ -218,7 +217,6 @@ class Node:
             with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
-                check_length(request, model.context_length)
                 request_id = secrets.token_hex(8)
                 yield told(Stage("preparing"))
                 # A cold engine takes seconds to start: let it do so while the prompt is made.

@@ -103,7 +103,9 @@ _API: Mapping[str, Setting] = {
         kinds.duration(0.1, 3600), "The longest pause in a body that arrives.", "body_stall_s"
     ),
     "write_timeout": OfConfig(
-        kinds.duration(0.1, 3600), "The longest pause of a reader of an answer.", "write_stall_s"
+        kinds.duration(0.1, 3600),
+        "The longest pause of a reader of an answer.",
+        "connections.write_s",
     ),
     "idle_timeout": OfConfig(
         kinds.duration(1), "How long a connection may rest.", "connections.idle_s"

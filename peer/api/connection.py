@@ -2,7 +2,8 @@
 
 aiohttp answers the former in plain text and logs them with a traceback that quotes them. Here they
 get the envelope of every other error, and the log a word without the bytes. For the latter it waits
-an hour: here a request's headers come within seconds, or somebody else has the place.
+an hour: here a request's headers come within seconds, or somebody else has the place. So it is
+with a reader that takes nothing of what is written for it, for which aiohttp would wait for ever.
 """
 
 from __future__ import annotations
@@ -29,13 +30,19 @@ _FULL_BODY = (
 )
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-    % (len(_FULL_BODY), _FULL_BODY)
+    b"content-type: application/json\r\ncontent-length: %d\r\n" % len(_FULL_BODY)
 )
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_header_s", "_headers_due", "_lobby")
+    __slots__ = (
+        "_header_s",
+        "_headers_due",
+        "_lobby",
+        "_reader_due",
+        "_unread_bytes",
+        "_write_s",
+    )
 
     def __init__(
         self,
@@ -47,6 +54,10 @@ class Connection(web.RequestHandler):
         self._lobby = lobby
         self._header_s = limits.header_s
         self._headers_due: asyncio.TimerHandle | None = None
+        self._write_s = limits.write_s
+        self._reader_due: asyncio.TimerHandle | None = None
+        # What waited for the reader when it was last looked at.
+        self._unread_bytes = 0
         # Nothing is decompressed: the intake refuses what would have to be. The access log would
         # hold paths, which are the client's; None is aiohttp's word for having none.
         no_log: Any = None
@@ -70,11 +81,12 @@ class Connection(web.RequestHandler):
         if self._lobby.enter(self):
             self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
         else:
-            cast(asyncio.Transport, transport).write(_FULL)
+            cast(asyncio.Transport, transport).write(_full(new_request_id()))
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_waiting()
+        self._stop_watching()
         self._lobby.forget(self)
         super().connection_lost(exc)
 
@@ -84,6 +96,33 @@ class Connection(web.RequestHandler):
             self._stop_waiting()
         elif self._headers_due is None:  # some of them have come
             self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+
+    def pause_writing(self) -> None:
+        """The reader is slower than we are."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        assert self.transport is not None
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._reader_due = self._loop.call_later(self._write_s, self._check_reader)
+
+    def _check_reader(self) -> None:
+        """However slowly it reads, it may: but something it has to take."""
+        assert self.transport is not None
+        if self.transport.get_write_buffer_size() < self._unread_bytes:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _stop_watching(self) -> None:
+        if self._reader_due is not None:
+            self._reader_due.cancel()
+            self._reader_due = None
 
     def _waits_for_request(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
@@ -125,3 +164,9 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """What went wrong between two requests, mostly in a body that nobody wanted to read."""
         logger.info("connection failed error=%s", type(kw.get("exc_info")).__name__)
+
+
+def _full(request_id: str) -> bytes:
+    """The whole reply to a connection too many."""
+    named = f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n\r\n"
+    return _FULL + named.encode() + _FULL_BODY

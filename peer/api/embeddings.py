@@ -31,11 +31,10 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _send(request: web.Request, pieces: Iterable[bytes]) -> web.StreamResponse:
-    stall_s = request.app[NODE].config.write_stall_s
     response = web.StreamResponse(headers={"content-type": "application/json"})
     await response.prepare(request)
     for piece in pieces:
-        await _write(response, piece, stall_s)
+        await response.write(piece)
         await asyncio.sleep(0)  # a write that meets no resistance lets nobody else run
     await response.write_eof()
     return response
@@ -44,12 +43,3 @@ async def _send(request: web.Request, pieces: Iterable[bytes]) -> web.StreamResp
 async def _parse(request: web.Request, body: bytes) -> AskedEmbeddings:
     arrival = arrival_of(request)
     return await off_loop(len(body), lambda: parse_embeddings(body, arrival))
-
-
-async def _write(response: web.StreamResponse, piece: bytes, stall_s: float) -> None:
-    """Raises ConnectionResetError for a reader who takes nothing for too long, as for one gone."""
-    try:
-        async with asyncio.timeout(stall_s):
-            await response.write(piece)
-    except TimeoutError:
-        raise ConnectionResetError("the reader has stopped reading") from None

@@ -1,4 +1,4 @@
-"""The heartbeat of one streamed reply: it speaks into silences, and ends one that nobody reads.
+"""The heartbeat of one streamed reply: it speaks into silences.
 
 A timer a stream, set anew only when it has run out: what is written in between only notes the time.
 """
@@ -19,21 +19,17 @@ class Pulse:
 
     def __init__(
         self,
-        request: web.Request,
         response: web.StreamResponse,
         keep_alive: Callable[[], bytes],
-        stall_s: float,
         quiet_s: float,
     ) -> None:
         self.quiet_s = quiet_s
-        self._request = request
         self._response = response
         self._keep_alive = keep_alive
-        self._stall_s = stall_s
         self._loop = asyncio.get_running_loop()
         self._spoke_s = self._loop.time()
-        # Since when the reader has taken nothing of what was written.
-        self._waits_since_s: float | None = None
+        # For a slow reader: then more would only wait as well.
+        self._is_waiting = False
         self._timer: asyncio.TimerHandle | None = None
         self._keeping_alive: asyncio.Task[None] | None = None
 
@@ -55,7 +51,7 @@ class Pulse:
     async def write(self, chunk: bytes) -> None:
         """Send, waiting for a slow reader.
 
-        Raises ConnectionResetError for one that has gone, or takes nothing for too long.
+        Raises ConnectionResetError for one that has gone.
         """
         if chunk:
             self._spoke_s = self._loop.time()
@@ -63,31 +59,22 @@ class Pulse:
 
     async def remark(self, chunk: bytes) -> None:
         """The same for what breaks no silence: some clients do not hear comments."""
-        self._waits_since_s = self._loop.time()
+        self._is_waiting = True
         try:
             await self._response.write(chunk)
         finally:
-            self._waits_since_s = None
+            self._is_waiting = False
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_later(self._rest_s(), self._beat)
-
-    def _rest_s(self) -> float:
-        """How long nothing can become due; no wait for a reader is overlooked for longer either."""
-        now_s = self._loop.time()
-        if self._waits_since_s is not None:
-            return max(self._waits_since_s + self._stall_s - now_s, 0)
-        return max(min(self._spoke_s + self.quiet_s - now_s, self._stall_s), 0)
+        rest_s = self._spoke_s + self.quiet_s - self._loop.time()
+        self._timer = self._loop.call_later(max(rest_s, 0), self._beat)
 
     def _beat(self) -> None:
         now_s = self._loop.time()
-        if self._waits_since_s is not None:
-            if now_s - self._waits_since_s >= self._stall_s and self._request.transport is not None:
-                self._request.transport.abort()
-                return
-        elif now_s - self._spoke_s >= self.quiet_s:
+        if now_s - self._spoke_s >= self.quiet_s:
             self._spoke_s = now_s
-            self._keeping_alive = self._loop.create_task(self._speak())
+            if not self._is_waiting:
+                self._keeping_alive = self._loop.create_task(self._speak())
         self._arm()
 
     async def _speak(self) -> None:

@@ -15,7 +15,7 @@ from cortex.engine.types import Accepted, Event, Finished, Piece, Stage
 from ..dialects import events as sse
 from ..dialects.asked import Teller
 from ..progress import to_comment
-from .context import LIVE, NODE, told
+from .context import LIVE, told
 from .pulse import Pulse
 
 HEADERS = {
@@ -37,8 +37,7 @@ async def stream_reply(
     with live.shielded():
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
-        stall_s = request.app[NODE].config.write_stall_s
-        with Pulse(request, response, teller.keep_alive, stall_s, _QUIET_BEFORE_TEXT_S) as pulse:
+        with Pulse(response, teller.keep_alive, _QUIET_BEFORE_TEXT_S) as pulse:
             await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))
             try:
                 async with live.cancellable():

@@ -23,10 +23,11 @@ ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Escaped halves of surrogate pairs: whether there may be any, and each: a whole pair or a half.
-# The backslashes before one come in twos, or it would be no escape.
+# The backslashes before one come in twos, or it would be no escape; none is given back (`*+`), or
+# megabytes of them would be remembered one by one.
 _MAY_BE_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR_OR_LONE = re.compile(
-    rb"(?<!\\)((?:\\\\)*)"
+    rb"(?<!\\)((?:\\\\)*+)"
     rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )

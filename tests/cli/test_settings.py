@@ -135,7 +135,7 @@ max_connections = 11
     assert config.limits.max_tools == 7
     assert (config.limits.max_parts, config.limits.max_choices) == (12, 13)
     assert (config.limits.max_stops, config.limits.max_stop_chars) == (6, 5)
-    assert (config.body_stall_s, config.write_stall_s) == (3, 2)
+    assert (config.body_stall_s, config.connections.write_s) == (3, 2)
     assert config.connections.header_s == 4
     assert config.connections.idle_s == 60
     assert config.connections.max_connections == 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -70,8 +71,13 @@ async def connected(
 
 
 async def replies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The status line of a probe, with the rest of the reply read."""
+    """The status line of a probe's reply."""
     writer.write(PROBE)
+    return await next_reply(reader)
+
+
+async def next_reply(reader: asyncio.StreamReader) -> bytes:
+    """Its status line, with the rest of it read."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length"))
     await reader.readexactly(int(length.partition(b":")[2]))
@@ -142,6 +148,29 @@ async def test_a_new_connection_takes_the_place_of_one_that_rests(make_config: M
             assert await is_closed(first[0])
 
 
+async def test_a_reader_who_takes_nothing_loses_its_place(make_config: MakeConfig):
+    limits = ConnectionLimits(max_connections=1, write_s=0.05)
+    async with serving(make_config(connections=limits)) as server, connected(server) as (_, writer):
+        # More than the buffers of both ends hold; nothing of it is read here.
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 500)
+        told = b""
+        while not told.startswith(b"HTTP/1.1 200 "):
+            async with connected(server) as (reader, other):
+                other.write(PROBE)
+                with contextlib.suppress(ConnectionResetError):
+                    told = await reader.readline()
+
+
+async def test_a_reader_who_takes_a_little_at_a_time_keeps_its_place(make_config: MakeConfig):
+    limits = ConnectionLimits(write_s=0.05)
+    num_replies = 200
+    async with serving(make_config(connections=limits)) as server, connected(server) as both:
+        reader, writer = both
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * num_replies)
+        for _ in range(num_replies):
+            assert await next_reply(reader) == b"HTTP/1.1 200 OK"
+
+
 async def test_a_connection_too_many_is_told_so_while_all_others_have_work(
     make_config: MakeConfig,
 ):
@@ -152,6 +181,7 @@ async def test_a_connection_too_many_is_told_so_while_all_others_have_work(
             told = await reader.read()
         assert told.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nretry-after: 2\r\n" in told
+        assert b"\r\nx-request-id: req_" in told
         assert told.endswith(b'"code":"overloaded"}}')
         first[1].write(b"null")
         assert (await first[0].readline()).startswith(b"HTTP/1.1 400 ")

@@ -126,6 +126,8 @@ async def test_a_drained_peer_ends_what_it_has_and_takes_nothing_new(make_config
             async with session.post(CHAT, json=BODY) as refused:
                 assert refused.status == 503
                 assert (await refused.json())["error"]["code"] == "overloaded"
+            async with session.post("/v1/messages/count_tokens", json=BODY) as refused:
+                assert refused.status == 529
             assert (await stream.text()).endswith("data: [DONE]\n\n")
         async with session.get("/healthz") as response:
             assert response.status == 503
