@@ -5,6 +5,8 @@ Raw parts of the body go out as they came, but on one line: an event ends where 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from cortex.engine.errors import InvalidRequest
@@ -12,6 +14,9 @@ from cortex.engine.errors import InvalidRequest
 from ..decoding import is_absent, refuse
 from .body import ResponsesBody, TextOptions
 from .reply import Echo, ReasoningEcho, TextEcho
+
+# Sixteen pairs of 64 and 512 characters are what the dialect's own server takes.
+_MAX_NOTES_BYTES = 64 * 1024
 
 
 def read_echo(asked: ResponsesBody) -> Echo:
@@ -21,7 +26,7 @@ def read_echo(asked: ResponsesBody) -> Echo:
     return Echo(
         instructions=asked.instructions,
         max_output_tokens=None if asked.max_output_tokens is None else int(asked.max_output_tokens),
-        metadata=asked.notes,
+        metadata=_notes(asked),
         parallel_tool_calls=is_parallel is None or is_parallel,
         reasoning=_reasoning(asked),
         temperature=defaults.temperature if asked.temperature is None else asked.temperature,
@@ -31,6 +36,12 @@ def read_echo(asked: ResponsesBody) -> Echo:
         top_logprobs=asked.top_logprobs or 0,
         top_p=defaults.top_p if asked.top_p is None else asked.top_p,
     )
+
+
+def _notes(asked: ResponsesBody) -> dict[str, Any]:
+    """The metadata, unless it is longer than anybody's: every keep-alive would say it again."""
+    notes = asked.notes
+    return notes if len(msgspec.json.encode(notes)) <= _MAX_NOTES_BYTES else {}
 
 
 def _reasoning(asked: ResponsesBody) -> ReasoningEcho:

@@ -256,6 +256,10 @@ def test_a_header_is_a_better_hint_than_a_user():
     assert parse(arrival=arrival, prompt_cache_key="a").request.routing_key == "a"
 
 
+def test_notes_of_megabytes_are_not_said_again_with_every_keep_alive():
+    assert told(parse(metadata={"a": "b" * 70_000}))["metadata"] == {}
+
+
 def test_a_response_says_again_what_was_asked():
     asked = parse(
         instructions="Be brief.", tools=TOOLS, metadata={"a": "b"}, temperature=0, top_p=0.25,
