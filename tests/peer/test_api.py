@@ -186,8 +186,8 @@ async def test_stop_text_is_not_part_of_the_answer(
         ({"temperature": 9}, 400, "invalid_request", "temperature"),
         ({"functions": [{"name": "f"}]}, 400, "unsupported_parameter", "functions"),
         ({"messages": []}, 400, "invalid_request", "messages"),
-        ({"stop": ["x"] * 33}, 400, "invalid_request", "stop"),
-        ({"stop": "x" * 1001}, 400, "invalid_request", "stop"),
+        ({"stop": ["x"] * 65}, 400, "invalid_request", "stop"),
+        ({"stop": "x" * 1025}, 400, "invalid_request", "stop"),
     ],
 )
 async def test_wrong_request_gets_its_row_of_the_error_table(
