@@ -26,7 +26,7 @@ SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
 MAX_LINES = 600
 
 ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy")
-NETWORK = ("aiohttp", "prometheus_client")
+NETWORK = ("aiohttp", "cryptography", "prometheus_client")
 SCREEN = ("textual", "rich")
 
 # What a module may not bring into an interpreter that imports it.
