@@ -15,13 +15,15 @@ from msgspec import Meta, Raw
 
 from cortex.engine.errors import CortexError
 
+from .ids import MAX_ITEMS
 from .messages import KEYS, TYPE_KEY, TYPES, Message
-from .records import Rumour
+from .records import RUMOUR_KINDS, Rumour
 
 MAX_MAP_ITEMS = 32
 
 _Body: TypeAlias = Annotated[dict[int, Raw], Meta(max_length=MAX_MAP_ITEMS)]
 _BODY: msgspec.msgpack.Decoder[dict[int, Raw]] = msgspec.msgpack.Decoder(_Body)
+_Raws: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=MAX_ITEMS)]
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -93,7 +95,7 @@ def _known_rumours(data: Raw) -> tuple[Rumour, ...]:
     """
     kinds, rumours, raws = _rumour_decoders()
     items = raws.decode(data)
-    return tuple(rumours.decode(item) for item in items if kinds.decode(item).kind in range(1, 6))
+    return tuple(rumours.decode(item) for item in items if kinds.decode(item).kind in RUMOUR_KINDS)
 
 
 class _Kind(msgspec.Struct, frozen=True, array_like=True):
@@ -109,7 +111,7 @@ def _rumour_decoders() -> tuple[
     return (
         msgspec.msgpack.Decoder(_Kind),
         msgspec.msgpack.Decoder(Rumour),
-        msgspec.msgpack.Decoder(tuple[Raw, ...]),
+        msgspec.msgpack.Decoder(_Raws),
     )
 
 

@@ -75,6 +75,7 @@ class Fact(Struct, frozen=True, array_like=True, tag=5):
 
 
 Rumour: TypeAlias = Alive | Suspect | Dead | Left | Fact
+RUMOUR_KINDS = range(1, 6)
 
 
 class ModelLoad(Struct, frozen=True, array_like=True):

@@ -103,8 +103,13 @@ def test_a_key_gives_the_same_on_every_peer_for_ever() -> None:
     assert key.text == "cortex1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq"
     assert key.key_id.hex() == "2e3a5c90"
     assert key.mdns_tag.hex() == "464818bbde386791"
-    assert key.datagram_key(BOOT).hex() == "be339692672f2013a13b17aabe2b96e37f4181952c65cc112d8b7d3f0b2842a5"
-    assert f"{key.ca_number:x}" == "12adbe2351a23d235f8f2002f12f22745938db9099e5da7fd1cbe0e2a67d394c"
+    assert (
+        key.datagram_key(BOOT).hex()
+        == "be339692672f2013a13b17aabe2b96e37f4181952c65cc112d8b7d3f0b2842a5"
+    )
+    assert (
+        f"{key.ca_number:x}" == "12adbe2351a23d235f8f2002f12f22745938db9099e5da7fd1cbe0e2a67d394c"
+    )
 
 
 @given(SECRETS)
