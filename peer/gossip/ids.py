@@ -23,7 +23,8 @@ Challenge = Annotated[bytes, _EIGHT_BYTES]
 
 U8 = Annotated[int, Meta(ge=0, le=0xFF)]
 U32 = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)]
-U64 = Annotated[int, Meta(ge=0, le=0xFFFF_FFFF_FFFF_FFFF)]
+# As far as msgspec's bounds reach.
+U63 = Annotated[int, Meta(ge=0, le=0x7FFF_FFFF_FFFF_FFFF)]
 Port = Annotated[int, Meta(ge=1, le=0xFFFF)]
 Word = Annotated[str, Meta(max_length=64)]
 

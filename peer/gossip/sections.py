@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .codec import MessageError
-from .ids import U8, U32, U64, Ip, Model, Port, Word
+from .ids import U8, U32, U63, Ip, Model, Port, Word
 
 # More models are told by their number and a digest; the list is fetched.
 MAX_CATALOG_MODELS = 64
@@ -42,7 +42,7 @@ class Ident(Struct, frozen=True, array_like=True):
 
 class Device(Struct, frozen=True, array_like=True):
     name: Word
-    memory_bytes: U64
+    memory_bytes: U63
     architecture: U32
     driver: Word
 
@@ -52,7 +52,7 @@ class Hardware(Struct, frozen=True, array_like=True):
 
     devices: Annotated[tuple[Device, ...], _FEW]
     num_cores: U32
-    memory_bytes: U64
+    memory_bytes: U63
 
 
 # The states of a model in LoadedModel.state.
@@ -103,7 +103,7 @@ class Claim(Struct, frozen=True, array_like=True):
     """This peer loads that model, under the ticket that the arbiter gave."""
 
     model: Model
-    ticket: U64
+    ticket: U63
     phase: U8
     percent: U8
 
