@@ -16,7 +16,7 @@ from .envelope import MAX_MESSAGE_BYTES
 from .messages import Ack, Gossip, Ping
 from .records import LoadRecord, Rumour
 
-Carrier = TypeVar("Carrier", Ping, Ack, Gossip)
+Carrier = TypeVar("Carrier", bound=Ping | Ack | Gossip)
 Record = TypeVar("Record")
 
 # The longest array whose header is one byte (msgpack's fixarray); above, it has three.

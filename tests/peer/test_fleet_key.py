@@ -43,7 +43,7 @@ def test_a_key_is_read_back_from_its_text(secret: bytes) -> None:
 @given(st.text())
 @example("cortex1-")
 @example("cortex1-" + "7" * 52)
-@example("cortex1-" + "a" * 51 + "ſ")
+@example("cortex1-" + "a" * 51 + "\u017f")
 def test_any_text_is_a_key_or_is_refused(text: str) -> None:
     try:
         key = parse_fleet_key(text)
@@ -103,13 +103,10 @@ def test_a_key_gives_the_same_on_every_peer_for_ever() -> None:
     assert key.text == "cortex1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq"
     assert key.key_id.hex() == "2e3a5c90"
     assert key.mdns_tag.hex() == "464818bbde386791"
-    assert (
-        key.datagram_key(BOOT).hex()
-        == "be339692672f2013a13b17aabe2b96e37f4181952c65cc112d8b7d3f0b2842a5"
-    )
-    assert (
-        f"{key.ca_number:x}" == "12adbe2351a23d235f8f2002f12f22745938db9099e5da7fd1cbe0e2a67d394c"
-    )
+    drawn = "be339692672f2013a13b17aabe2b96e37f4181952c65cc112d8b7d3f0b2842a5"
+    assert key.datagram_key(BOOT).hex() == drawn
+    number = 0x12ADBE2351A23D235F8F2002F12F22745938DB9099E5DA7FD1CBE0E2A67D394C
+    assert key.ca_number == number
 
 
 @given(SECRETS)

@@ -119,6 +119,32 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Refuse, **COMMON, seq=U32, reason=st.text(max_size=64)),
 )
 
+# What makes a sound ping one that cannot be read.
+MISFITS: list[dict[Any, Any]] = [
+    {0: "ping"},
+    {0: None},
+    {1: b"short"},
+    {1: b"ninebytes"},
+    {2: -1},
+    {2: 2**32},
+    {3: 1.5},
+    {5: b""},
+    {4: None, 5: None},
+    {6: []},
+    {6: [NODE]},
+    {7: [[1, NODE, GEN, 3]]},
+    {7: [[1, NODE, GEN, 3, ["peer.example", 13132, 41]]]},
+    {7: [[1, NODE, GEN, 3, ["10.0.0.1\n", 13132, 41]]]},
+    {7: [[1, NODE, GEN, 3, ["10.0.0.1", 0, 41]]]},
+    {7: [[]]},
+    {7: [1]},
+    {7: {}},
+    {7: [[6]] * 513},
+    {8: [[4, NODE, GEN, 3]]},
+    {number: 0 for number in range(100, 130)},
+    {"type": 1},
+]
+
 
 def plain(message: Message) -> dict[int, Any]:
     """The message as a reader sees it who knows nothing of ours."""
@@ -201,33 +227,7 @@ def test_a_type_that_is_not_known_is_told_apart_from_nonsense() -> None:
         unpacked({0: 8, 1: NODE, 2: GEN})
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {0: "ping"},
-        {0: None},
-        {1: b"short"},
-        {1: b"ninebytes"},
-        {2: -1},
-        {2: 2**32},
-        {3: 1.5},
-        {5: b""},
-        {4: None, 5: None},
-        {6: []},
-        {6: [NODE]},
-        {7: [[1, NODE, GEN, 3]]},
-        {7: [[1, NODE, GEN, 3, ["peer.example", 13132, 41]]]},
-        {7: [[1, NODE, GEN, 3, ["10.0.0.1\n", 13132, 41]]]},
-        {7: [[1, NODE, GEN, 3, ["10.0.0.1", 0, 41]]]},
-        {7: [[]]},
-        {7: [1]},
-        {7: {}},
-        {7: [[6]] * 513},
-        {8: [[4, NODE, GEN, 3]]},
-        {number: 0 for number in range(100, 130)},
-        {"type": 1},
-    ],
-)
+@pytest.mark.parametrize("change", MISFITS)
 def test_a_message_that_does_not_fit_is_refused(change: dict[Any, Any]) -> None:
     body = plain(Ping(node=NODE, gen=GEN, seq=7, challenge=b"whoareu?"))
     assert unpacked(body)
