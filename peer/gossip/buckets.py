@@ -12,7 +12,7 @@ MAX_SOURCES = 4096
 
 
 class TokenBucket:
-    """Full at first, and never fuller than what one second brings."""
+    """Full at first, and never fuller than what one second brings. Its clock never goes back."""
 
     def __init__(self, per_s: float, now_s: float) -> None:
         self._per_s = per_s
@@ -20,7 +20,7 @@ class TokenBucket:
         self._level_at_s = now_s
 
     def take(self, now_s: float) -> bool:
-        passed_s = max(0.0, now_s - self._level_at_s)
+        passed_s = now_s - self._level_at_s
         self._level = min(self._per_s, self._level + passed_s * self._per_s)
         self._level_at_s = now_s
         if self._level < 1.0:

@@ -31,8 +31,8 @@ TAG_BYTES = 16
 MIN_DATAGRAM_BYTES = HEADER_BYTES + TAG_BYTES
 MAX_MESSAGE_BYTES = MAX_DATAGRAM_BYTES - MIN_DATAGRAM_BYTES
 MAGIC = 0xC7
-WIRE_VERSION = 1
-SUITE = 1
+# Wire version 1, suite 1.
+VERSION_AND_SUITE = 0x11
 _RANDOM_BYTES = 4
 _LAYOUT = struct.Struct(">BB4s8sQ4s")
 
@@ -44,14 +44,6 @@ class Header(NamedTuple):
     boot: bytes
     counter: int
     random: bytes
-
-    @property
-    def version(self) -> int:
-        return self.version_and_suite >> 4
-
-    @property
-    def suite(self) -> int:
-        return self.version_and_suite & 0xF
 
     @property
     def nonce(self) -> bytes:
@@ -85,7 +77,8 @@ class Sealer:
 
     def __init__(self, boot: BootId, random_bytes: RandomBytes) -> None:
         self._random_bytes = random_bytes
-        self._ciphers: dict[FleetKey, ChaCha20Poly1305] = {}
+        # With each key's name, which is drawn from it and costs as much as sealing does.
+        self._drawn: dict[FleetKey, tuple[bytes, ChaCha20Poly1305]] = {}
         self._counter = 0
         self._boot = boot
 
@@ -95,7 +88,7 @@ class Sealer:
 
     def restart(self, boot: BootId) -> None:
         """Be another run: a forked child must not count on where its parent does too."""
-        self._ciphers.clear()
+        self._drawn.clear()
         self._counter = 0
         self._boot = boot
 
@@ -106,19 +99,20 @@ class Sealer:
                 f"a message of {len(message)} bytes is over {MAX_MESSAGE_BYTES}",
                 "let `packing.filled` choose what it carries",
             )
+        key_id, cipher = self._drawn_from(key)
         self._counter += 1
         header = Header(
             MAGIC,
-            WIRE_VERSION << 4 | SUITE,
-            key.key_id,
+            VERSION_AND_SUITE,
+            key_id,
             self._boot,
             self._counter,
             self._random_bytes(_RANDOM_BYTES),
         )
         front = _LAYOUT.pack(*header)
-        return front + self._cipher(key).encrypt(header.nonce, message, front)
+        return front + cipher.encrypt(header.nonce, message, front)
 
-    def _cipher(self, key: FleetKey) -> ChaCha20Poly1305:
-        if key not in self._ciphers:
-            self._ciphers[key] = cipher_of(key, self._boot)
-        return self._ciphers[key]
+    def _drawn_from(self, key: FleetKey) -> tuple[bytes, ChaCha20Poly1305]:
+        if key not in self._drawn:
+            self._drawn[key] = (key.key_id, cipher_of(key, self._boot))
+        return self._drawn[key]

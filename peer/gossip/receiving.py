@@ -22,8 +22,7 @@ from .envelope import (
     MAGIC,
     MAX_DATAGRAM_BYTES,
     MIN_DATAGRAM_BYTES,
-    SUITE,
-    WIRE_VERSION,
+    VERSION_AND_SUITE,
     Header,
     cipher_of,
     open_with,
@@ -114,9 +113,18 @@ class Receiver:
         return got
 
     def _judged(self, now_s: float, source: str, datagram: bytes) -> Received | Dropped:
-        if (cause := _misshapen(datagram)) is not None:
-            return Dropped(cause)
+        if not MIN_DATAGRAM_BYTES <= len(datagram) <= MAX_DATAGRAM_BYTES:
+            return Dropped(Cause.LENGTH)
         header = read_header(datagram)
+        if header.magic != MAGIC:
+            return Dropped(Cause.MAGIC)
+        if header.version_and_suite != VERSION_AND_SUITE:
+            return Dropped(Cause.VERSION)
+        return self._judged_key(now_s, source, header, datagram)
+
+    def _judged_key(
+        self, now_s: float, source: str, header: Header, datagram: bytes
+    ) -> Received | Dropped:
         trusted = self._trusted.get(header.key_id)
         key = trusted or self._retired.get(header.key_id)
         if key is None:
@@ -165,18 +173,6 @@ class DropLog:
             return False
         self._logged_at_s[cause] = now_s
         return True
-
-
-def _misshapen(datagram: bytes) -> Cause | None:
-    """What is wrong with it for anyone to see."""
-    if not MIN_DATAGRAM_BYTES <= len(datagram) <= MAX_DATAGRAM_BYTES:
-        return Cause.LENGTH
-    header = read_header(datagram)
-    if header.magic != MAGIC:
-        return Cause.MAGIC
-    if (header.version, header.suite) != (WIRE_VERSION, SUITE):
-        return Cause.VERSION
-    return None
 
 
 def _judged_retired(key: FleetKey, header: Header, datagram: bytes) -> Dropped:

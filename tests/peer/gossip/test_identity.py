@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cortex.peer.fleet_key import RandomBytes
@@ -39,6 +39,8 @@ def test_a_first_run_makes_a_node_and_begins_with_the_clock(random_bytes: Random
 
 
 @given(U32, st.integers(-(2**40), 2**40))
+@example(HIGHEST, NOW)
+@example(HIGHEST - 1, NOW)
 def test_a_later_run_is_of_a_higher_generation_whatever_the_clock_says(
     gen: int, unix_time_s: int
 ) -> None:

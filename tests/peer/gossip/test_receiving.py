@@ -320,11 +320,6 @@ def test_a_bucket_lets_so_many_a_second_through() -> None:
     assert [bucket.take(100.0) for _ in range(11)] == [True] * 10 + [False]
 
 
-def test_a_clock_that_stands_still_or_goes_back_fills_no_bucket() -> None:
-    bucket = TokenBucket(1.0, 5.0)
-    assert [bucket.take(now_s) for now_s in (5.0, 5.0, 1.0, 1.5)] == [True, False, False, False]
-
-
 def test_one_source_s_flood_leaves_room_for_the_others() -> None:
     buckets = SourceBuckets(0.0)
     assert sum(buckets.take(0.0, SOURCE) for _ in range(5000)) == 200
