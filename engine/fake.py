@@ -28,6 +28,9 @@ from .fake_harm import Harm, read_harm
 from .fake_vector import hashed_vector
 from .frames import unpack_value
 from .generation import choice_sampling
+from .grammars.guide import Guide, needs_guide
+from .grammars.matchers import Matchers
+from .grammars.tokens import grammar_tokenizer
 from .histogram import Histogram
 from .messages import (
     Alive,
@@ -84,6 +87,8 @@ class FakeService:
         self._config = config
         self._send = send
         self._models: dict[str, Tokenizer] = {}
+        # Made when a model's first answer needs them.
+        self._matchers: dict[str, Matchers] = {}
         self._requests: dict[str, _Request] = {}
         self._has_work = asyncio.Event()
         self._num_steps = 0
@@ -129,11 +134,13 @@ class FakeService:
         for done_bytes in (0, size_bytes):
             stage = Stage("loading", done_bytes, size_bytes, "bytes")
             self._send(Progress(load.job_id, stage))
+        self._matchers.pop(load.model_id, None)
         self._steps.setdefault(load.model_id, Histogram())
         self._send(Loaded(load.job_id, load.model_id, weight_bytes=size_bytes, seconds=0.0))
 
     def _unload(self, unload: Unload) -> None:
         self._models.pop(unload.model_id, None)
+        self._matchers.pop(unload.model_id, None)
         error = to_info(EngineFailed(f"model {unload.model_id} was unloaded"))
         for request_id, request in list(self._requests.items()):
             if request.generate.model_id == unload.model_id:
@@ -166,7 +173,18 @@ class FakeService:
         source = self._source(tokenizer, prompt, generate.choice)
         sampling = choice_sampling(prompt.sampling, generate.choice)
         own = msgspec.structs.replace(prompt, sampling=sampling)
-        return Answer(tokenizer, own, source, generate.resume_token_ids)
+        guide = self._guide(generate.model_id, tokenizer, own)
+        return Answer(tokenizer, own, source, generate.resume_token_ids, guide)
+
+    def _guide(self, model_id: str, tokenizer: Tokenizer, prompt: Prompt) -> Guide | None:
+        """None where anything may come, and where a script says what does."""
+        if self._config.replies or not needs_guide(prompt):
+            return None
+        if not prompt.grammar:
+            return Guide(tokenizer, prompt, None)
+        if model_id not in self._matchers:
+            self._matchers[model_id] = Matchers(grammar_tokenizer(tokenizer))
+        return Guide(tokenizer, prompt, self._matchers[model_id].open(prompt.grammar))
 
     def _is_harmful(self, epoch: int, tokenizer: Tokenizer, prompt: Prompt) -> bool:
         harm = self._config.harm
@@ -218,7 +236,12 @@ class FakeService:
                 del self._requests[request_id]
                 self._send(request.made)
                 continue
-            made = request.made.step()
+            try:
+                made = request.made.step()
+            except CortexError as error:
+                del self._requests[request_id]
+                self._send(GenerateFailed(request_id, request.generate.epoch, to_info(error)))
+                continue
             if made.finish is not None:
                 del self._requests[request_id]
             yield _part(request.generate, request.made, made)

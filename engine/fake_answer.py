@@ -12,21 +12,32 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .answer import AnswerText
+from .grammars.guide import Allowed, Forced, Free, Guide, Next, Over
+from .parsers.reply import CALL, THINK_END
 from .tokenizer import Tokenizer
 from .types import Delta, FinishReason, Prompt, TokenLogprob, TokenScores, Usage
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
+# What is written by preference where a grammar has its say: strings and numbers come to an end.
+_FORMAL = _ALPHABET + "0123456789" + '"' * 8 + "{}[]:,-.e+<>/" + "\n" * 4
 _SHORTEST_ANSWER_TOKENS = 16
 _ENDS_ONCE_IN = 96
+# What ends free text inside of a call that is spelt with tags: a line break begins it.
+_TAG = "\n</parameter>"
+# Now and then anything that is allowed is taken.
+_ODD_ONCE_IN = 16
 # A bias of so much decides alone, as it does for a real model.
 _DECISIVE_BIAS = 100.0
 _ANSWER_START = "<|im_start|>assistant"
 
 
+_ANYTHING = Free(may_end=True)
+
+
 class TokenSource(Protocol):
     """Says the next token of an answer, told of every one before it."""
 
-    def next(self) -> int | None:
+    def next(self, coming: Next) -> int | None:
         """The token that comes next, or None where the answer ends of itself."""
         ...
 
@@ -39,12 +50,22 @@ class HashSource:
     """The next token is a hash of the prompt's pictures and of all tokens so far.
 
     Answers to one prompt differ by their `choice`. It keeps to tokens that a bias demands, away
-    from those that one forbids, and ends of itself where the prompt lets it.
+    from those that one forbids, and ends of itself where the prompt lets it. Where only some tokens
+    may come it is one of them.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, choice: int = 0) -> None:
-        letters = [tokenizer.encode(char)[0] for char in _ALPHABET]
-        self._token_ids = _biased(letters, prompt.sampling.logit_bias)
+        bias = prompt.sampling.logit_bias
+        self._token_ids = _biased(_letters(tokenizer, _ALPHABET), bias)
+        self._stop_token_ids = prompt.stop_token_ids
+        # The mark of a call comes by itself where calls are bound to be right.
+        call_ids = tokenizer.encode(CALL)
+        formal = [*_letters(tokenizer, _FORMAL), *(call_ids if len(call_ids) == 1 else ())]
+        self._formal_ids = _biased(formal, bias)
+        think_end_ids = tokenizer.encode(THINK_END)
+        self._think_end_id = think_end_ids[0] if len(think_end_ids) == 1 else None
+        self._tag_ids = _letters(tokenizer, _TAG)
+        self._num_tag = 0
         self._shortest_tokens = max(_SHORTEST_ANSWER_TOKENS, prompt.min_tokens)
         self._can_end = bool(prompt.stop_token_ids)
         self._hash = hashlib.blake2b(digest_size=16)
@@ -56,16 +77,46 @@ class HashSource:
             self._hash.update(b"choice %d," % choice)
         self._num_fed = 0
 
-    def next(self) -> int | None:
+    def next(self, coming: Next) -> int | None:
         digest = self._hash.digest()
-        may_end = self._can_end and self._num_fed >= self._shortest_tokens
-        if may_end and int.from_bytes(digest[8:], "big") % _ENDS_ONCE_IN == 0:
-            return None
-        return self._token_ids[int.from_bytes(digest[:8], "big") % len(self._token_ids)]
+        draw, end = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+        match coming:
+            case Over():
+                return None
+            case Forced():
+                return coming.token_id
+            case Allowed():
+                return self._among(coming.mask, draw, is_odd=end % _ODD_ONCE_IN == 0)
+            case Free():
+                return self._letter(draw, end, may_end=coming.may_end)
+
+    def _letter(self, draw: int, end: int, *, may_end: bool) -> int | None:
+        if self._num_fed >= self._shortest_tokens and end % _ENDS_ONCE_IN == 0:
+            if may_end and self._can_end:
+                return None
+            if not may_end and self._think_end_id is not None:
+                return self._think_end_id  # words are owed still: it is the reasoning that ends
+        return self._token_ids[draw % len(self._token_ids)]
+
+    def _among(self, mask: bytearray, draw: int, *, is_odd: bool) -> int | None:
+        bits = int.from_bytes(mask, "little")
+        if self._num_tag and bits >> self._tag_ids[self._num_tag] & 1:
+            return self._tag_ids[self._num_tag]
+        may_end = self._num_fed >= self._shortest_tokens
+        ends = [token_id for token_id in self._stop_token_ids if bits >> token_id & 1]
+        wanted = [*self._formal_ids, *(ends if may_end else ())]
+        candidates = [token_id for token_id in wanted if bits >> token_id & 1]
+        if is_odd or not candidates:
+            everything = [i for i in range(len(mask) * 8) if mask[i >> 3] >> (i & 7) & 1]
+            candidates = [i for i in everything if i not in ends] or candidates or ends
+        return candidates[draw % len(candidates)]
 
     def feed(self, token_id: int) -> None:
         self._mix(token_id)
         self._num_fed += 1
+        is_next = token_id == self._tag_ids[self._num_tag]
+        self._num_tag = self._num_tag + 1 if is_next else int(token_id == self._tag_ids[0])
+        self._num_tag %= len(self._tag_ids)
 
     def _mix(self, token_id: int) -> None:
         self._hash.update(b"%d," % token_id)
@@ -74,7 +125,8 @@ class HashSource:
 class ScriptSource:
     """Plays one of the replies: the one whose turn it is by the assistant turns in the prompt.
 
-    Where the answer may not end of itself it is played again.
+    Where the answer may not end of itself it is played again. It is an operator's own: it is played
+    as it stands, whatever may come.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Prompt, replies: Sequence[str]) -> None:
@@ -86,7 +138,7 @@ class ScriptSource:
         self._can_end = bool(prompt.stop_token_ids)
         self._num_fed = 0
 
-    def next(self) -> int | None:
+    def next(self, coming: Next) -> int | None:
         is_played = self._num_fed >= max(len(self._token_ids), self._shortest_tokens)
         if not self._token_ids or (is_played and self._can_end):
             return None
@@ -116,13 +168,16 @@ class Answer:
         prompt: Prompt,
         source: TokenSource,
         resume_token_ids: Sequence[int] = (),
+        guide: Guide | None = None,
     ) -> None:
+        """`guide` says what may come next, where anything is asked of the answer."""
         self._prompt = prompt
         self._source = source
+        self._guide = guide
         self._text = AnswerText(tokenizer, prompt)
         self._told_prompt = bool(resume_token_ids)
         for token_id in resume_token_ids:
-            source.feed(token_id)
+            self._feed(token_id)
         self._text.resume(resume_token_ids)
 
     @property
@@ -130,7 +185,10 @@ class Answer:
         return self._text.num_tokens
 
     def step(self) -> Made:
-        """The next token with what it completes, or the end."""
+        """The next token with what it completes, or the end.
+
+        Raises InvalidRequest where no token obeys what is asked of the answer.
+        """
         made = self._step()
         if self._told_prompt or not self._prompt.echo or self._prompt.top_logprobs is None:
             return made
@@ -144,10 +202,10 @@ class Answer:
             return Made(finish="stop", stop_text=text.stop_text)
         if text.num_tokens >= self._prompt.max_tokens:
             return self._end(Made(), self._prompt.limited_by)
-        token_id = self._source.next()
+        token_id = self._source.next(_ANYTHING if self._guide is None else self._guide.next())
         if token_id is None or token_id in self._prompt.stop_token_ids:
             return self._end(Made(), "stop")
-        self._source.feed(token_id)
+        self._feed(token_id)
         made = Made((token_id,), text.push(token_id), logprobs=self._logprobs(token_id))
         if text.is_stopped:
             return replace(made, finish="stop", stop_text=text.stop_text)
@@ -161,6 +219,11 @@ class Answer:
         stop_text = self._text.stop_text
         finish = reason if stop_text is None else "stop"
         return replace(made, deltas=(*made.deltas, *rest), finish=finish, stop_text=stop_text)
+
+    def _feed(self, token_id: int) -> None:
+        self._source.feed(token_id)
+        if self._guide is not None:
+            self._guide.take(token_id)
 
     def _logprobs(self, token_id: int) -> tuple[TokenLogprob, ...]:
         if self._prompt.top_logprobs is None:
@@ -177,6 +240,10 @@ class Answer:
 
     def usage(self) -> Usage:
         return self._text.usage
+
+
+def _letters(tokenizer: Tokenizer, text: str) -> list[int]:
+    return [tokenizer.encode(char)[0] for char in text]
 
 
 def _biased(letters: Sequence[int], biases: Sequence[tuple[int, float]]) -> Sequence[int]:

@@ -35,7 +35,7 @@ class Range:
 RANGES = {
     "temperature": Range(0, 2),
     "top_k": Range(0, 1_000_000),
-    "top_p": Range(0, 1, takes_low=False),
+    "top_p": Range(0, 1),
     "min_p": Range(0, 1),
     "presence_penalty": Range(-2, 2),
     "frequency_penalty": Range(-2, 2),

@@ -16,13 +16,17 @@ from typing import Literal
 from msgspec.structs import replace
 
 from .chat.rendering import render_request
-from .errors import ContextLengthExceeded, InvalidImage, InvalidRequest, VisionUnsupported
+from .errors import InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
+from .grammars.answers import bind_answer
+from .grammars.calls import Refusal
 from .images import image_tokens, measure_image, prepare_image
+from .long_text import encode_text, too_long
 from .parsers.family import reply_format
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
+    MAX_LOGIT_BIASES,
     MAX_TOP_LOGPROBS,
     ChatRequest,
     ImagePart,
@@ -40,8 +44,6 @@ _MAX_PIXEL_BYTES = 256 * 1024 * 1024
 # Every stop string is looked for at every character.
 _MAX_STOPS = 32
 _MAX_STOP_CHARS = 1000
-# More would make a step of one request slower than that of a whole batch.
-_MAX_BIASES = 1024
 _MAX_BIAS = 100.0
 
 
@@ -66,18 +68,22 @@ def build_prompt(
     request: ChatRequest,
     context_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
+    why_not: Refusal = lambda grammar: None,
 ) -> BuiltPrompt:
     """Render, encode, and open the pictures.
 
-    `check_wanted` is called between pieces of work; what it raises ends the work. Raises
-    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
+    `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
+    whether a grammar can be used. Raises InvalidRequest, VisionUnsupported, InvalidImage or
+    ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
     top_logprobs = _checked_top_logprobs(request.top_logprobs)
-    encoded = _encode(model, request, check_wanted)
+    encoded = _encode(model, request, context_tokens, check_wanted)
     token_ids = encoded.token_ids
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
+    bound = bind_answer(request, encoded.reply, why_not)
+    check_wanted()
     images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted)
     prompt = Prompt(
         token_ids=tuple(token_ids),
@@ -90,8 +96,10 @@ def build_prompt(
         stop_token_ids=() if request.ignore_eos else model.defaults.stop_token_ids,
         min_tokens=request.min_tokens,
         top_logprobs=top_logprobs,
-        reply=encoded.reply,
+        reply=bound.reply,
         echo=_echo(model, request),
+        grammar=bound.grammar,
+        reasoning_budget_tokens=request.reasoning.budget_tokens,
     )
     return BuiltPrompt(prompt, sizes, prompt_hash(prompt))
 
@@ -103,12 +111,19 @@ def count_tokens(
 
     Pictures are measured by their headers. Raises as `build_prompt` does.
     """
-    return len(_encode(model, request, check_wanted).token_ids)
+    return len(_encode(model, request, None, check_wanted).token_ids)
 
 
-def _encode(model: TextModel, request: ChatRequest, check_wanted: Callable[[], None]) -> _Encoded:
+def _encode(
+    model: TextModel,
+    request: ChatRequest,
+    context_tokens: int | None,
+    check_wanted: Callable[[], None],
+) -> _Encoded:
+    """With `context_tokens` what is far longer is refused early; None is for counting alone."""
     if request.raw is not None:
-        return _Encoded(_raw_ids(model, request.raw), (), ReplyFormat())
+        raw_ids = _raw_ids(model, request.raw, context_tokens, check_wanted)
+        return _Encoded(raw_ids, (), ReplyFormat())
     has_pictures = any(isinstance(p, ImagePart) for m in request.messages for p in m.content)
     if has_pictures and model.vision is None:
         raise VisionUnsupported(
@@ -118,7 +133,9 @@ def _encode(model: TextModel, request: ChatRequest, check_wanted: Callable[[], N
         )
     rendered = render_request(model.template, model.habits, request, model.tokenizer.escape)
     check_wanted()
-    token_ids = model.tokenizer.encode(rendered.text)
+    token_ids = encode_text(
+        model.tokenizer.encode, rendered.text, "messages", context_tokens, check_wanted
+    )
     reply = reply_format(
         model.family,
         rendered.text,
@@ -133,9 +150,10 @@ def _encode(model: TextModel, request: ChatRequest, check_wanted: Callable[[], N
 
 def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
     sampling = resolve_sampling(request.sampling, model.defaults.wish, request.seed)
-    if len(request.logit_bias) > _MAX_BIASES:
+    if len(request.logit_bias) > MAX_LOGIT_BIASES:
         raise InvalidRequest(
-            f"logit_bias holds {len(request.logit_bias)} tokens, at most {_MAX_BIASES} are taken",
+            f"logit_bias holds {len(request.logit_bias)} tokens,"
+            f" at most {MAX_LOGIT_BIASES} are taken",
             param="logit_bias",
         )
     for token_id, bias in request.logit_bias:
@@ -157,9 +175,17 @@ def _checked_top_logprobs(wanted: int | None) -> int | None:
     return wanted
 
 
-def _raw_ids(model: TextModel, raw: RawText | RawTokens) -> list[int]:
+def _raw_ids(
+    model: TextModel,
+    raw: RawText | RawTokens,
+    context_tokens: int | None,
+    check_wanted: Callable[[], None],
+) -> list[int]:
     if isinstance(raw, RawText):
-        token_ids = model.tokenizer.encode(model.tokenizer.escape(raw.text))
+        text = model.tokenizer.escape(raw.text)
+        token_ids = encode_text(
+            model.tokenizer.encode, text, "prompt", context_tokens, check_wanted
+        )
     else:
         token_ids = list(raw.token_ids)
     check_raw_ids(model, token_ids, "prompt")
@@ -235,11 +261,8 @@ def _room(
     """How long the answer may become, and by whose limit."""
     wanted = request.max_tokens
     if prompt_tokens > context_tokens:
-        raise ContextLengthExceeded(
-            f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
-            "shorten the conversation, or send fewer or smaller pictures",
-            param="messages" if request.raw is None else "prompt",
-        )
+        param = "messages" if request.raw is None else "prompt"
+        raise too_long(prompt_tokens, context_tokens, param)
     if wanted is not None and wanted < 0:
         raise InvalidRequest(f"max_tokens may not be negative: {wanted}", param="max_tokens")
     # The last token of an answer is never fed back: a full context still has room for one.

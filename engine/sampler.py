@@ -52,9 +52,11 @@ def sampling_row(
     num_answered: int,
     counts: TokenCounts | None = None,
     mask: torch.Tensor | None = None,
+    *,
+    may_end: bool = True,
 ) -> SamplingRow:
     """How the next token of an answer is chosen that has `num_answered` tokens."""
-    may_not_end = num_answered < prompt.min_tokens
+    may_not_end = not may_end or num_answered < prompt.min_tokens
     return SamplingRow(
         prompt.sampling,
         position=len(prompt.token_ids) + num_answered,

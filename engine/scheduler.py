@@ -128,11 +128,12 @@ class Scheduler:
         return None
 
     def plan(self, now_s: float) -> StepPlan:
-        """The next step: all that decode, and chunks as far as the budget reaches.
+        """The next step: all that decode and have a token to feed, and chunks as far as the budget
+        reaches.
 
         At least one chunk is taken where a prompt is unfinished, however many decode.
         """
-        decode = [s for s in self.running if s.is_prefilled]
+        decode = [s for s in self.running if s.is_prefilled and s.undrawn is None]
         decode.sort(key=lambda s: -1 if s.slot is None else s.slot)
         budget = self._step_tokens - len(decode)
         chunks: list[Chunk] = []

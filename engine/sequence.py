@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
+    from .guiding import GuidedAnswer
     from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
 
@@ -51,6 +52,8 @@ class Sequence:
     `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
     to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
     vector, and `prompt_scores` are those of its tokens but the first, where they are to be told.
+    `guided` says what may come next, where anything is asked of the answer, and `undrawn` are the
+    scores of a next token that waits for that: float32 [vocab].
     """
 
     request_id: str
@@ -68,6 +71,8 @@ class Sequence:
     counts: TokenCounts | None = None
     pooled: PooledStates | None = None
     prompt_scores: tuple[TokenScores, ...] | None = None
+    guided: GuidedAnswer | None = None
+    undrawn: torch.Tensor | None = None
     num_computed: int = 0
     num_cached: int = 0
     pages: SequencePages | None = None
@@ -143,11 +148,14 @@ class Sequence:
         self.num_computed = 0
         self.pooled = None
         self.prompt_scores = None
+        self.undrawn = None
         self.image_spans = list(self.all_image_spans)
 
     def append(self, token_id: int) -> None:
         """A token that was drawn; it is computed by the next step."""
         self.tokens.append(token_id)
+        if self.guided is not None:
+            self.guided.take(token_id)
         if self.counts is not None:
             self.counts.add(token_id)
 

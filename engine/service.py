@@ -7,11 +7,12 @@ computes a plan and draws the next tokens; what came of it is handed back as eve
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
 from .child import log_unexpected
+from .draws import Rows, coming_for, drawable, no_token_error, row_of
 from .errors import (
     CortexError,
     EngineFailed,
@@ -22,13 +23,15 @@ from .errors import (
     to_info,
 )
 from .events import DeviceEvent, NewToken
+from .grammars.guide import Forced, Over
+from .guiding import Guiding
 from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
 from .poison import poison_of
 from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, choose_tokens, sampling_row
+from .sampler import Chosen, SamplingRow, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
@@ -54,6 +57,7 @@ class ModelService:
         picture_bytes: int,
         grid_tokens: int,
         forbidden_ids: torch.Tensor,
+        guiding: Guiding | None,
     ) -> None:
         """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
         `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
@@ -68,6 +72,7 @@ class ModelService:
         self._capacity_tokens = capacity_tokens
         self._grid_tokens = grid_tokens
         self._forbidden_ids = forbidden_ids
+        self._guiding = guiding
         self._waiting_told: list[Sequence] = []
         self.num_preemptions = 0
 
@@ -95,6 +100,8 @@ class ModelService:
         )  # fmt: skip
         picture_bytes = sum(self._runner.picture_bytes(sequence).values())
         _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
+        if self._guiding is not None:
+            sequence.guided = self._guiding.open(prompt, job.resume_token_ids)
         self._scheduler.add(sequence)
 
     def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
@@ -106,7 +113,10 @@ class ModelService:
 
     def fail_all(self, error: CortexError) -> list[DeviceEvent]:
         """End every request with this error: the model is going away."""
-        return [self._fail(sequence, error) for sequence in self._all()]
+        events = [self._fail(sequence, error) for sequence in self._all()]
+        if self._guiding is not None:
+            self._guiding.close()
+        return events
 
     @torch.inference_mode()
     def step(self, now_s: float) -> list[DeviceEvent]:
@@ -116,15 +126,18 @@ class ModelService:
         events = self._admit(now_s)
         events += self._places(now_s)
         plan = self._scheduler.plan(now_s)
-        logits: dict[Sequence, torch.Tensor] = {}  # [vocab] each
+        logits = {s: s.undrawn for s in self._scheduler.running if s.undrawn is not None}
+        has_work = bool(plan.decode or plan.chunks)
         if plan.decode:
             decode = list(plan.decode)
             events += self._tried(decode, lambda: self._decode(decode, logits))
         for chunk in plan.chunks:
             if chunk.sequence in self._scheduler.running:
                 events += self._tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
-        if logits:
-            events += self._tried(list(logits), lambda: self._draw(logits))
+        settled, rows = self._settle(drawable(logits, has_work=has_work))
+        events += settled
+        if rows:
+            events += self._tried(list(rows), lambda: self._draw(logits, rows))
         return events
 
     def _admit(self, now_s: float) -> list[DeviceEvent]:
@@ -199,31 +212,42 @@ class ModelService:
         self._end(sequence)
         return Pooled(*sequence.key, float32_bytes(vector), sequence.num_prompt)
 
-    def _draw(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
-        """The next token of each; who has all its tokens already gets none."""
-        events = [
-            self._finish(sequence, None, sequence.limited_by)
-            for sequence in logits
-            if sequence.num_answered >= sequence.max_tokens
-        ]
-        drawing = [s for s in logits if s.num_answered < s.max_tokens]
-        if not drawing:
-            return events
-        rows = [sampling_row(s.prompt, s.num_answered, s.counts) for s in drawing]
-        stacked = torch.stack([logits[s] for s in drawing])
-        for sequence, chosen in zip(
-            drawing, choose_tokens(stacked, rows, self._forbidden_ids), strict=True
-        ):
-            events.append(self._take(sequence, chosen))
-        return events
+    def _settle(self, logits: Iterable[Sequence]) -> tuple[list[DeviceEvent], Rows]:
+        """Whose answer needs no draw to go on or to end; and how the others' next is drawn."""
+        events: list[DeviceEvent] = []
+        rows: Rows = {}
+        for sequence in logits:
+            sequence.undrawn = None
+            try:
+                made = self._settled(sequence)
+            except Exception as error:
+                made = self._fail(sequence, error)
+            if isinstance(made, SamplingRow):
+                rows[sequence] = made
+            else:
+                events.append(made)
+        return events, rows
 
-    def _take(self, sequence: Sequence, chosen: Chosen | None) -> DeviceEvent:
-        if chosen is None:
-            error = EngineFailed(
-                "the model's scores leave no token to choose.",
-                "they may be no numbers: check the model's files with cortex verify.",
-            )
-            return self._fail(sequence, error)
+    def _settled(self, sequence: Sequence) -> DeviceEvent | SamplingRow:
+        if sequence.num_answered >= sequence.max_tokens:
+            return self._finish(sequence, None, sequence.limited_by)
+        match coming_for(sequence):
+            case Over():
+                return self._finish(sequence, None, "stop")
+            case Forced() as forced:
+                return self._take(sequence, Chosen(forced.token_id))
+            case coming:
+                return row_of(sequence, coming, self._runner)
+
+    def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
+        stacked = torch.stack([logits[s] for s in rows])
+        chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids)
+        return [
+            self._fail(s, no_token_error(row)) if one is None else self._take(s, one)
+            for (s, row), one in zip(rows.items(), chosen, strict=True)
+        ]
+
+    def _take(self, sequence: Sequence, chosen: Chosen) -> DeviceEvent:
         if chosen.token_id in sequence.prompt.stop_token_ids:
             return self._finish(sequence, None, "stop")
         sequence.append(chosen.token_id)
@@ -262,6 +286,8 @@ class ModelService:
         return GenerateFailed(*sequence.key, described("request failed", error))
 
     def _end(self, sequence: Sequence) -> None:
+        if sequence.guided is not None:
+            sequence.guided.close()
         self._runner.release_pictures(sequence)
         self._recall.forget(sequence)
         self._scheduler.remove(sequence)

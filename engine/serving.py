@@ -14,6 +14,7 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .guiding import Guiding
 from .kernels.linear import can_pack
 from .kernels.native import NativeOperations
 from .memory import PAGE_TOKENS, ModelCosts, plan_memory
@@ -98,7 +99,7 @@ def load_service(
     identity = (_files(model_dir), str(precision.dtype))
     service = make_service(
         loaded.model, tokenizer.vocab_size, device, capacity, store, identity,
-        is_exact=precision.is_exact,
+        is_exact=precision.is_exact, guiding=Guiding(tokenizer),
     )  # fmt: skip
     whose = "own" if isinstance(loaded.model.operations, NativeOperations) else "torch's"
     computes_in = f"{precision}, {whose} kernels"
@@ -143,8 +144,11 @@ def make_service(
     identity: Hashable,
     *,
     is_exact: bool = True,
+    guiding: Guiding | None = None,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
+
+    Without `guiding` nothing can be asked of answers.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
@@ -175,6 +179,7 @@ def make_service(
         picture_bytes=capacity.encoder_bytes,
         grid_tokens=capacity.grid_tokens,
         forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
+        guiding=guiding,
     )
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from .child import Send, log_unexpected, run_child
 from .errors import CortexError, InternalError, to_info
 from .frames import pack_value
+from .grammars.calls import Refusal
+from .grammars.checking import GrammarTrial
 from .messages import (
     Alive,
     CancelPrepare,
@@ -48,6 +50,7 @@ class TextService:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._models = TextModels()
+        self._trial = GrammarTrial()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
         self._called_off: dict[str, threading.Event] = {}
         self._num_done = 0
@@ -74,6 +77,7 @@ class TextService:
         for called_off in list(self._called_off.values()):
             called_off.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._trial.close()
 
     def _work(self, message: Prepare | Count, called_off: threading.Event) -> None:
         def check_wanted() -> None:
@@ -87,7 +91,7 @@ class TextService:
                 num_tokens = count_tokens(model, message.request, check_wanted)
                 self._send(Counted(message.request_id, num_tokens))
             else:
-                self._send(_prepared(model, message, check_wanted))
+                self._send(_prepared(model, message, check_wanted, self._trial.why_not))
         except _NotWantedError:
             _log.debug("prepare called off request=%s", message.request_id)
         except Exception as error:
@@ -100,12 +104,14 @@ class TextService:
                 del self._called_off[message.request_id]
 
 
-def _prepared(model: TextModel, message: Prepare, check_wanted: Callable[[], None]) -> Prepared:
+def _prepared(
+    model: TextModel, message: Prepare, check_wanted: Callable[[], None], why_not: Refusal
+) -> Prepared:
     request, context_tokens = message.request, message.context_tokens
     if request.vector is not None:
         built = build_vector_prompt(model, request, request.vector, context_tokens)
     else:
-        built = build_prompt(model, request, context_tokens, check_wanted)
+        built = build_prompt(model, request, context_tokens, check_wanted, why_not)
     return Prepared(
         request_id=message.request_id,
         prompt=pack_value(built.prompt),

@@ -18,6 +18,9 @@ Capability = Literal["text", "vision"]
 
 # How many of the best tokens' log probabilities a request may ask for.
 MAX_TOP_LOGPROBS = 20
+# Of how many tokens a request may bias the scores: more would make a step of one request slower
+# than that of a whole batch.
+MAX_LOGIT_BIASES = 1024
 # The one direction of priorities, everywhere: of requests that wait, the lower number goes first.
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
@@ -78,11 +81,13 @@ class Grammar(msgspec.Struct, frozen=True):
     """What the words of an answer have to be, after its reasoning. It binds no tool calls.
 
     `source` is the JSON text of a schema, nothing for any JSON object, a regular expression, the
-    JSON text of a list of strings one of which is the answer, or a Lark grammar.
+    JSON text of a list of strings one of which is the answer, or a Lark grammar. `param` is what
+    the client calls it, for errors.
     """
 
     kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
     source: str = ""
+    param: str = "response_format"
 
 
 class ReasoningWish(msgspec.Struct, frozen=True):
@@ -245,13 +250,15 @@ class ReplyFormat(msgspec.Struct, frozen=True):
     `reasoning` says where the answer begins: inside a think block that the prompt has opened
     ("open"), before one that it may open itself ("may_open"), or past all thinking ("none").
     `calls` is how this model spells the tool calls it was offered: one JSON object, or a tag for
-    each parameter; "none" makes their marks plain text. `tools` are what was offered.
+    each parameter; "none" makes their marks plain text. `tools` are what was offered. An answer
+    that `is_words_or_calls` is one of the two: behind its first word no mark begins a call.
     """
 
     reasoning: Literal["none", "may_open", "open"] = "none"
     calls: Literal["none", "json", "xml"] = "none"
     tools: tuple[Tool, ...] = ()
     takes_one_call: bool = False
+    is_words_or_calls: bool = False
 
 
 class Pooling(msgspec.Struct, frozen=True):
@@ -276,6 +283,9 @@ class Prompt(msgspec.Struct, frozen=True):
     to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
     prompt that is read and not answered. With `pooling` it is read for its vector. `echo` is what
     is told of it before the answer, with the log probabilities of its tokens where those are asked.
+    `grammar` is what the answer has to be from the end of its reasoning on
+    (`grammars/answers.py`); empty leaves it free. At `reasoning_budget_tokens` of reasoning the
+    answer begins.
     """
 
     token_ids: tuple[int, ...]
@@ -291,6 +301,8 @@ class Prompt(msgspec.Struct, frozen=True):
     reply: ReplyFormat = ReplyFormat()
     echo: str = ""
     pooling: Pooling | None = None
+    grammar: str = ""
+    reasoning_budget_tokens: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):

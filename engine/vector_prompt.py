@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from .errors import ContextLengthExceeded, InvalidRequest, ModelNotSupported
+from .long_text import excessive_tokens
 from .pooling_files import NoPooling
 from .prompt import BuiltPrompt, check_raw_ids, prompt_hash
 from .text_model import TextModel
@@ -26,16 +27,16 @@ def build_vector_prompt(
     pooling = _resolved_pooling(model, request.model, wish)
     assert request.raw is not None, "a vector is made of plain text or of token ids"
     if isinstance(request.raw, RawText):
-        token_ids = model.tokenizer.encode_framed(request.raw.text)
+        text, encode = request.raw.text, model.tokenizer.encode_framed
+        about = excessive_tokens(encode, text, context_tokens)
+        if about is not None:
+            raise _too_long(about, context_tokens, wish.param)
+        token_ids = encode(text)
     else:
         token_ids = list(request.raw.token_ids)
     check_raw_ids(model, token_ids, wish.param)
     if len(token_ids) > context_tokens:
-        raise ContextLengthExceeded(
-            f"{wish.param} is too long: {len(token_ids)} tokens > {context_tokens} maximum",
-            "shorten it, or cut it into several",
-            param=wish.param,
-        )
+        raise _too_long(len(token_ids), context_tokens, wish.param)
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=(),
@@ -47,6 +48,14 @@ def build_vector_prompt(
         pooling=pooling,
     )
     return BuiltPrompt(prompt, (), prompt_hash(prompt))
+
+
+def _too_long(num_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"{param} is too long: {num_tokens} tokens > {context_tokens} maximum",
+        "shorten it, or cut it into several",
+        param=param,
+    )
 
 
 def _resolved_pooling(model: TextModel, model_id: str, wish: VectorWish) -> Pooling:

@@ -35,6 +35,8 @@ MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
 _EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
+# Of a name that no model has: whoever made it up may have made it megabytes long.
+_MAX_NAME_CHARS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,10 @@ class Catalogue:
         for model in self.models:
             if model.id == model_id:
                 return model
+        is_long = len(model_id) > _MAX_NAME_CHARS
+        shown = f"{model_id[:_MAX_NAME_CHARS]}…" if is_long else model_id
         raise ModelNotFound(
-            f"model '{model_id}' is not on this peer", self._hint_for(model_id), param="model"
+            f"model '{shown}' is not on this peer", self._hint_for(shown), param="model"
         )
 
     def first_with_vision(self) -> ModelInfo | None:

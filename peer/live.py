@@ -7,8 +7,9 @@ headers to the last byte of its reply. Everything happens on one event loop; the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from types import TracebackType
 
 from cortex.engine.types import Accepted, Event, Finished, Piece, Stage, Vector
 
@@ -67,26 +68,12 @@ class LiveRequest:
         if self._scopes and (scope := self._scopes[-1]) is not None:
             scope.reschedule(0.0)
 
-    @asynccontextmanager
-    async def cancellable(self) -> AsyncGenerator[None]:
+    def cancellable(self) -> Cancellable:
         """A block that `cancel` ends; of blocks in each other, the innermost.
 
         Raises RequestCancelled then.
         """
-        scope = asyncio.timeout(0.0 if self._is_cancelled else None)
-        try:
-            async with scope:
-                self._scopes.append(scope)
-                try:
-                    yield
-                finally:
-                    self._scopes.pop()
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise RequestCancelled(
-                "this request was ended by whoever runs this peer", "ask them why"
-            ) from None
+        return Cancellable(self._scopes, asyncio.timeout(0.0 if self._is_cancelled else None))
 
     @contextmanager
     def shielded(self) -> Generator[None]:
@@ -99,6 +86,34 @@ class LiveRequest:
             yield
         finally:
             self._scopes.pop()
+
+
+class Cancellable:
+    """A block of a request's work; `scopes` are those it stands in."""
+
+    __slots__ = ("_scope", "_scopes")
+
+    def __init__(self, scopes: list[asyncio.Timeout | None], scope: asyncio.Timeout) -> None:
+        self._scopes = scopes
+        self._scope = scope
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._scopes.append(self._scope)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scopes.pop()
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise RequestCancelled(
+                "this request was ended by whoever runs this peer", "ask them why"
+            ) from None
 
 
 class LiveRequests:

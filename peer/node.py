@@ -42,6 +42,7 @@ from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
 from .process import Spawn, spawn
+from .request_size import check_length
 from .residency import Residency, Ticket
 from .tally import PeerTally, RequestMeter
 from .text_side import TextSide
@@ -162,6 +163,7 @@ class Node:
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
+            check_length(request, model.context_length)
             return await self._text.count(secrets.token_hex(8), model, request)
 
     @asynccontextmanager
@@ -216,6 +218,7 @@ class Node:
             with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
+                check_length(request, model.context_length)
                 request_id = secrets.token_hex(8)
                 yield told(Stage("preparing"))
                 # A cold engine takes seconds to start: let it do so while the prompt is made.

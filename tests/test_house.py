@@ -25,7 +25,9 @@ ROOMS = {"engine": "engine", "peer": "peer", "tui": "tui", "cli": "cortex_cli"}
 SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
 MAX_LINES = 600
 
-ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy")
+ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy", "llguidance")
+# Grammars are compiled where nothing else can be lost.
+NO_GRAMMARS = ("llguidance",)
 NETWORK = ("aiohttp", "cryptography", "prometheus_client")
 SCREEN = ("textual", "rich")
 
@@ -36,7 +38,16 @@ CLEAN_IMPORTS = {
     "cortex.engine.histogram": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.frames": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
-    "cortex.engine.text": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.text": (
+        "torch",
+        "safetensors",
+        "numpy",
+        "llguidance",
+        *NETWORK,
+        *SCREEN,
+        "typer",
+    ),
+    "cortex.engine.grammars.trial": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.engine.fake": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgspec"),
     "cortex.cli.talker": (*ENGINE_ONLY, *SCREEN),

@@ -145,7 +145,7 @@ def _types(node: object, schema: Mapping[str, Any]) -> Types:
         fields = cast(dict[str, Any], part)
         branches = _branches(fields)
         if isinstance(reference := fields.get("$ref"), str):
-            pending.append(_resolve(reference, schema))
+            pending.append(resolve(reference, schema))
         elif named := _named(fields):
             found |= named
         elif branches:
@@ -175,7 +175,7 @@ def _list(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
-def _resolve(reference: str, schema: Mapping[str, Any]) -> object:
+def resolve(reference: str, schema: Mapping[str, Any]) -> object:
     """What a reference into the schema itself points at (RFC 6901); None for any other."""
     if not reference.startswith("#/"):
         return None

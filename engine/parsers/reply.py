@@ -2,8 +2,9 @@
 
 A state machine, text in, deltas out; where the pieces are cut makes no difference to what comes
 out all together. It raises nothing and loses nothing: a mark in the wrong place, or a call that is
-none, is shown as the model wrote it. The line breaks beside marks are the marks' own. It knows
-nothing of tokens, and of a model only its `ReplyFormat`.
+none, is shown as the model wrote it; only a call that the limit cut off before its name is not
+told at all. The line breaks beside marks are the marks' own. It knows nothing of tokens, and of a
+model only its `ReplyFormat`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class ReplyParser:
         self._call_id = call_id
         self._types = ParameterTypes(form.tools)
         self._call_marks: tuple[str, ...] = _CALL_MARKS[form.calls]
+        self._is_words_or_calls = form.is_words_or_calls
         self._out: list[Delta] = []
         self._held = ""
         self._num_breaks = 0
@@ -71,10 +73,10 @@ class ReplyParser:
         elif self._take == self._take_text:
             self._show(self._edge.push(self._scanner.flush()) + self._edge.release())
         elif self._take == self._take_block:
-            self._show(self._opening + self._held)
+            self._show_unless_cut(self._opening + self._held, is_cut=is_cut)
         elif self._take == self._take_body and self._body is not None:
             refused = self._body.end(is_cut=is_cut)
-            self._show(self._opening + refused if refused else "")
+            self._show_unless_cut(self._opening + refused if refused else "", is_cut=is_cut)
         return self._taken()
 
     def _taken(self) -> tuple[Delta, ...]:
@@ -112,6 +114,9 @@ class ReplyParser:
             return ""
         scan = self._scanner.push(text)
         self._show(self._edge.push(scan.safe))
+        if self._has_text and self._is_words_or_calls:
+            self._call_marks = ()
+            return (scan.matched or self._scanner.flush()) + scan.rest
         if scan.matched is None:
             return ""
         self._opening, self._held = self._edge.release() + scan.matched, ""
@@ -178,6 +183,10 @@ class ReplyParser:
     def _refuse(self, text: str) -> None:
         self._show(self._opening + text)
         self._begin_text(Edge(at_start=False))
+
+    def _show_unless_cut(self, text: str, *, is_cut: bool) -> None:
+        """What a model left open was no call; what the limit cut off may well have become one."""
+        self._show("" if is_cut else text)
 
     def _writer(self) -> CallWriter:
         return CallWriter(self._emit, self._num_calls, self._call_id)

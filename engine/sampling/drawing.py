@@ -65,9 +65,9 @@ def draw(scores: torch.Tensor, draws: Sequence[Draw]) -> list[int | None]:
 
 
 def take(rows: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
-    """Some rows, in rising order; not copied where they are all of them."""
-    if len(places) == len(rows):
-        return rows
+    """Some rows, in rising order; not copied where they follow on each other."""
+    if places[-1] - places[0] + 1 == len(places):
+        return rows[places[0] : places[-1] + 1]
     return rows[torch.tensor(places, device=rows.device)]
 
 

@@ -6,7 +6,6 @@ Nothing a client sends leaves here as a traceback, and no client data reaches th
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -21,7 +20,7 @@ from ..allowance import Allowances
 from ..node import Node
 from . import cors, documents, metrics
 from .access import KEYRING, OPENINGS, Opening, authorized
-from .context import INTAKE, LIVE, NODE, REQUEST_ID, identify, respond
+from .context import FINGERPRINT, INTAKE, LIVE, NODE, REQUEST_ID, identify, new_request_id, respond
 from .errors import from_http
 from .intake import Intake
 from .openapi import openapi
@@ -40,7 +39,6 @@ def make_app(node: Node) -> web.Application:
     app = web.Application(
         client_max_size=config.max_body_bytes,
         middlewares=[
-            metrics.counted,
             _identified,
             logged,
             _errors_told,
@@ -50,6 +48,8 @@ def make_app(node: Node) -> web.Application:
         ],
     )
     app[NODE] = node
+    release = version(_DISTRIBUTION)
+    app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(
         config.max_body_bytes, config.max_intake_bytes, stall_s=config.body_stall_s
     )
@@ -61,13 +61,13 @@ def make_app(node: Node) -> web.Application:
     metrics.set_up(app, node)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
-    documents.set_up(app, openapi(ROUTES, version(_DISTRIBUTION)))
+    documents.set_up(app, openapi(ROUTES, release))
     return app
 
 
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request[REQUEST_ID] = f"req_{secrets.token_hex(12)}"
+    request[REQUEST_ID] = new_request_id()
     return await handler(request)
 
 
@@ -101,5 +101,6 @@ def _refuse(request: web.Request, error: CortexError) -> web.Response:
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    identify(response, request.get(REQUEST_ID, ""))
+    # aiohttp refuses some requests itself, before any middleware.
+    identify(response, request.get(REQUEST_ID) or new_request_id())
     cors.allow(request, response)

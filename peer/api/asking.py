@@ -21,7 +21,7 @@ from ..dialects.routing import header_key
 from ..heavy import off_loop
 from ..request_size import check_size
 from .answers import gather
-from .context import ABOUT, INTAKE, LIVE, NODE
+from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE
 from .errors import About
 from .merging import merged
 from .replies import json_text_response
@@ -58,6 +58,7 @@ def arrival_of(request: web.Request) -> Arrival:
         secrets.token_hex(12),
         header_key(request.headers),
         request.app[NODE].config.limits,
+        request.app[FINGERPRINT],
     )
 
 

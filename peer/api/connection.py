@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from typing import Any, cast
 
 from aiohttp import web
@@ -17,7 +16,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
 from ..limits import ConnectionLimits
-from .context import identify
+from .context import identify, new_request_id
 from .errors import About, error_response, tell
 from .lobby import Lobby
 
@@ -117,7 +116,7 @@ class Connection(web.RequestHandler):
         )
         if status >= 500:
             error = InternalError("something went wrong in this peer", "its log says where")
-        request_id = f"req_{secrets.token_hex(12)}"
+        request_id = new_request_id()
         response = error_response(tell(error, About()), request_id, for_messages=False)
         identify(response, request_id)
         response.force_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, VisionUnsupported
@@ -14,6 +16,8 @@ from .intake import Intake
 
 NODE = web.AppKey("node", Node)
 INTAKE = web.AppKey("intake", Intake)
+# Which program answers: the same name, the same answers for the same seed.
+FINGERPRINT = web.AppKey("fingerprint", str)
 # Of a request: its id, and what its errors say about models.
 REQUEST_ID = web.RequestKey("request_id", str)
 ABOUT = web.RequestKey("about", About)
@@ -43,6 +47,10 @@ def speaks_messages(request: web.Request) -> bool:
     if request.path.startswith("/v1/models"):
         return "anthropic-version" in request.headers
     return request.path.startswith("/v1/messages")
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
 
 
 def identify(response: web.StreamResponse, request_id: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,9 +13,6 @@ from ..node import Node
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 REPLIES = web.AppKey("replies", Counter[tuple[str, int]])
-
-# What a client that leaves before the reply's end is counted under: nginx' word for it.
-_CLIENT_LEFT = 499
 
 
 def set_up(app: web.Application, node: Node) -> None:
@@ -34,26 +29,6 @@ async def metrics(request: web.Request) -> web.Response:
     # Not through aiohttp's own fields: they would split the version from the type.
     headers = {"content-type": CONTENT_TYPE_PLAIN_0_0_4}
     return web.Response(body=generate_latest(request.app[REGISTRY]), headers=headers)
-
-
-@web.middleware
-async def counted(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """The outermost of all: it sees what the client gets."""
-    dialect = dialect_of(request)
-    if dialect is None:
-        return await handler(request)
-    status = 500
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    except (asyncio.CancelledError, ConnectionError):
-        status = _CLIENT_LEFT
-        raise
-    finally:
-        request.app[REPLIES][dialect, status] += 1
 
 
 def dialect_of(request: web.Request) -> str | None:

@@ -1,4 +1,5 @@
-"""Each request for an answer, from its coming to its end: listed while it lasts, logged after it.
+"""Each request for an answer, from its coming to its end: listed while it lasts, logged and counted
+after it.
 
 The line has ids and counts, and never a word that a client wrote, but for an id of its own that is
 too plain to carry one.
@@ -19,7 +20,7 @@ from ..config import REQUEST_LOG
 from ..live import LiveRequest
 from .access import API_KEY, key_name
 from .context import LIVE, NODE, REQUEST_ID
-from .metrics import dialect_of
+from .metrics import REPLIES, dialect_of
 
 logger = logging.getLogger(REQUEST_LOG)
 
@@ -28,13 +29,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ALLOWANCES = web.AppKey("allowances", Allowances)
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-# What a client that leaves before the reply's end is logged under: nginx' word for it.
+# What a client that leaves before the reply's end is told of under: nginx' word for it.
 _CLIENT_LEFT = 499
 
 
 @web.middleware
 async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around the errors' middleware: it sees what the client gets."""
+    """Around the errors' middleware: it sees what the client gets. Other requests pass by."""
     dialect = dialect_of(request)
     if dialect is None:
         return await handler(request)
@@ -51,7 +52,9 @@ async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
         status, live.ending = _CLIENT_LEFT, "left"
         raise
     finally:
-        logger.info("%s", describe(live, status, client_id(request), clock()))
+        request.app[REPLIES][dialect, status] += 1
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", describe(live, status, client_id(request), clock()))
 
 
 @web.middleware

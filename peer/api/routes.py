@@ -19,7 +19,7 @@ from ..dialects.messages.body import MessagesBody, PromptBody
 from ..dialects.messages.parse import parse_message
 from ..dialects.responses.body import ResponsesBody
 from ..dialects.responses.parse import parse_response
-from . import control, counting, documents, embeddings, health, metrics, models
+from . import control, counting, documents, embeddings, expectation, health, metrics, models
 from .access import Opening
 from .asking import answering
 
@@ -55,7 +55,7 @@ class Route:
         return found[1] if found else None
 
     def definition(self) -> RouteDef:
-        return web.route(self.method, self.path, self.handler)
+        return web.route(self.method, self.path, self.handler, expect_handler=expectation.meet)
 
 
 ROUTES = (

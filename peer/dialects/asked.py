@@ -21,7 +21,8 @@ class Arrival:
     """What the ingress fixes when a body arrives, so that its answer depends on nothing else.
 
     `random_seed` is taken where the client sent no seed, `id_hex` becomes part of the reply's id,
-    and `routing_key` is what the headers say of the conversation.
+    and `routing_key` is what the headers say of the conversation. `fingerprint` names the program
+    that answers.
     """
 
     now_s: int
@@ -29,6 +30,7 @@ class Arrival:
     id_hex: str
     routing_key: str = ""
     limits: Limits = field(default_factory=Limits)
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
 
 from cortex.engine.errors import InvalidRequest
 
 T = TypeVar("T")
+
+# Errors say the name of a model that nobody knows, and logs that of one that somebody does.
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Escaped halves of surrogate pairs: whether there may be any, and each: a whole pair or a half.
@@ -27,9 +30,11 @@ _PAIR_OR_LONE = re.compile(
     rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-# msgspec words an error as a sentence, and where there is a path, " - at `$.a[0].b`" after it.
-_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+# msgspec words an error as a sentence, and where there is a path, " - at `$.a[0].b`" after it. The
+# sentence may quote a client's value, of any length; a path holds names of ours alone.
+_PATH_MARK = " - at `$"
 _EXPECTED = re.compile(r"Expected `(?P<types>[^`]*)`(?P<bound>[^,]*)")
+_LENGTH = re.compile(r"of length <= (\d+)")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _TYPE_WORDS = {
     "str": "a string",
@@ -119,19 +124,6 @@ def names_in(raw: msgspec.Raw, path: str) -> frozenset[str]:
     return frozenset(read_raw(raw, dict[str, msgspec.Raw], path))
 
 
-def check_object_text(text: str, path: str) -> None:
-    """Whether a string holds the JSON text of an object, as arguments of calls do.
-
-    Raises InvalidRequest.
-    """
-    try:
-        msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except RecursionError:
-        raise InvalidRequest(f"{path}: nested too deeply", param=path) from None
-    except ValueError:
-        refuse(path, "must be the JSON text of an object")
-
-
 def check_count(path: str, items: list[Any], most: int) -> None:
     if len(items) > most:
         refuse(path, f"holds {len(items)} items, at most {most} are taken")
@@ -149,9 +141,8 @@ def _whole(found: re.Match[bytes]) -> bytes:
 
 
 def _refuse_value(error: str, path: str) -> NoReturn:
-    found = _ERROR.fullmatch(error)
-    assert found is not None
-    what, place = found["what"], found["path"] or ""
+    what, mark, place = error.rpartition(_PATH_MARK)
+    what, place = (what, place[:-1].removeprefix(".")) if mark else (error, "")
     if missing := _MISSING.fullmatch(what):
         refuse(_joined(path, _joined(place, missing["name"])), "required")
     # A key of the client's own is told by what holds it.
@@ -168,6 +159,8 @@ def _joined(path: str, place: str) -> str:
 def _worded(what: str) -> str:
     """What msgspec says was expected, in a client's words."""
     expected = _EXPECTED.match(what)
+    if expected is None and what.endswith("out of range"):
+        return "is a number out of range"
     if expected is None:
         value = what.removeprefix("Invalid enum value ")[:_MAX_SHOWN_CHARS]
         return f"{value} is none of the values it takes; GET /openapi.json lists them"
@@ -175,6 +168,8 @@ def _worded(what: str) -> str:
     sign, _, bound = expected["bound"].strip().partition(" ")
     if sign in _BOUND_WORDS:
         return f"must be {_BOUND_WORDS[sign]} {float(bound):g}"
+    if longest := _LENGTH.search(expected["bound"]):
+        return f"must be at most {longest[1]} characters long"
     if sign:  # "of length >= 1" is the only other bound that bodies have
         return "must not be empty"
     return f"must be {_named(types)}"

@@ -16,10 +16,10 @@ def schema_grammar(schema: msgspec.Raw, path: str) -> Grammar:
     """Raises InvalidRequest where there is no schema."""
     if is_absent(schema):
         refuse(path, "required: a JSON schema")
-    return Grammar("json_schema", object_text(schema, path))
+    return Grammar("json_schema", object_text(schema, path), path)
 
 
 def choice_grammar(choices: list[str], path: str) -> Grammar:
     if not choices:
         refuse(path, "must not be empty")
-    return Grammar("choice", msgspec.json.encode(choices).decode())
+    return Grammar("choice", msgspec.json.encode(choices).decode(), path)

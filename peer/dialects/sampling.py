@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 from msgspec import Meta
 
-from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY, SamplingWish
+from cortex.engine.types import MAX_LOGIT_BIASES, MAX_PRIORITY, MIN_PRIORITY, SamplingWish
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
@@ -114,7 +114,10 @@ def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:
 def read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:
     """Token ids, which JSON spells as strings, with what is added to their scores."""
     read: dict[int, float] = {}
-    for name, bias in (body.logit_bias or {}).items():
+    biases = body.logit_bias or {}
+    if len(biases) > MAX_LOGIT_BIASES:
+        refuse("logit_bias", f"holds {len(biases)} tokens, at most {MAX_LOGIT_BIASES} are taken")
+    for name, bias in biases.items():
         if not (name.isascii() and name.isdigit() and len(name) <= _MAX_ID_DIGITS):
             refuse("logit_bias", f"{name[:20]!r} is no token id", "its keys are ids, as strings")
         if bias is not None:

@@ -33,4 +33,4 @@ def choose_named(
         if name not in offered:
             shown = name[:128]
             refuse(path, f"{shown!r} is no tool of this request", "name one of its tools")
-    return ToolChoice("required" if must else "auto", tuple(names))
+    return ToolChoice("required" if must else "auto", tuple(dict.fromkeys(names)))

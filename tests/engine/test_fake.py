@@ -40,6 +40,7 @@ from cortex.engine.text_model import load_text_model
 from cortex.engine.types import (
     ChatRequest,
     Delta,
+    Grammar,
     ImagePart,
     Pooling,
     Prompt,
@@ -417,3 +418,29 @@ def test_log_probabilities_of_an_echoed_prompt_come_first_and_its_first_token_ha
     assert answered == without
     resumed = [e for m in play(hashed(prompt, ids_of(made)[:2])) for e in m.logprobs]
     assert resumed == answered[2:]
+
+
+async def test_a_hashed_answer_obeys_its_grammar_and_a_scripted_one_its_script() -> None:
+    prompt = ask("a", grammar=Grammar("choice", '["yes", "no"]'))
+    for config, expected in ((FakeConfig(), {"yes", "no"}), (FakeConfig(("Who knows?",)), None)):
+        bench = Bench(config)
+        await bench.load()
+        await bench.generate("r", prompt)
+        steps = await bench.parts({"r"})
+        told = "".join(words(part.deltas) for step in steps for part in step)
+        assert told in (expected or {"Who knows?"})
+        await bench.close()
+
+
+async def test_a_grammar_that_leads_nowhere_fails_its_request_alone() -> None:
+    bench = Bench(FakeConfig())
+    await bench.load()
+    await bench.generate("dead", ask("a", grammar=Grammar("lark", 'start: "a" b\nb: b "c"')))
+    await bench.generate("r", ask("b"))
+    failed: GenerateFailed | None = None
+    while failed is None:
+        message = await bench.hear()
+        failed = message if isinstance(message, GenerateFailed) else None
+    assert (failed.request_id, failed.error.code) == ("dead", "invalid_request")
+    assert await bench.parts({"r"})
+    await bench.close()

@@ -25,10 +25,12 @@ from cortex.engine.prompt import build_prompt, count_tokens
 from cortex.engine.text_model import TextModel, TextModels, load_text_model
 from cortex.engine.types import (
     ChatRequest,
+    Grammar,
     ImagePart,
     Message,
     RawText,
     RawTokens,
+    ReasoningWish,
     Sampling,
     SamplingWish,
     TextPart,
@@ -158,6 +160,33 @@ def test_too_long_prompt_says_both_numbers() -> None:
     assert build_prompt(_SEEING, request, num_tokens).prompt.max_tokens == 1
 
 
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_text_that_is_far_too_long_is_refused_after_a_part_of_it(is_raw: bool) -> None:
+    text = "word " * 4_000_000
+    raw = RawText(text) if is_raw else None
+    request = ask(user("a"), raw=raw) if is_raw else ask(user(text))
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    with pytest.raises(ContextLengthExceeded, match=r"prompt is too long: \d{8} tokens > 4096 max"):
+        build_prompt(_SEEING, request, 4096, look)
+    assert looks < 5
+
+
+def test_long_text_that_fits_is_whole_in_the_prompt() -> None:
+    request = ask(user(" " * 1_200_000))
+    num_tokens = count_tokens(_SEEING, request)
+    assert len(build_prompt(_SEEING, request, num_tokens).prompt.token_ids) == num_tokens
+
+
+def test_more_text_than_can_be_counted_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="too long to count"):
+        count_tokens(_SEEING, ask(user("word " * 1_000_000)))
+
+
 def test_pictures_that_cannot_fit_are_refused_before_they_are_decoded() -> None:
     bomb = picture(6000, 6000)
     started_s = time.monotonic()
@@ -255,7 +284,7 @@ def test_pictures_of_results_are_in_the_prompt_where_their_template_takes_none(
         ({"sampling": SamplingWish(temperature=-1)}, "temperature"),
         ({"sampling": SamplingWish(temperature=float("nan"))}, "temperature"),
         ({"sampling": SamplingWish(temperature=float("inf"))}, "temperature"),
-        ({"sampling": SamplingWish(top_p=0)}, "top_p"),
+        ({"sampling": SamplingWish(top_p=-0.1)}, "top_p"),
         ({"sampling": SamplingWish(top_p=1.01)}, "top_p"),
         ({"sampling": SamplingWish(min_p=-0.1)}, "min_p"),
         ({"sampling": SamplingWish(top_k=-1)}, "top_k"),
@@ -435,3 +464,21 @@ def test_the_echo_of_a_prompt_is_its_text() -> None:
     spelt = build_prompt(_BLIND, raw(token_ids, echo=True), 4096).prompt.echo
     assert spelt == "<|im_start|>user"
     assert build_prompt(_BLIND, raw(text), 4096).prompt.echo == ""
+
+
+def test_what_an_answer_has_to_be_travels_with_its_prompt() -> None:
+    request = ask(
+        user("a"),
+        grammar=Grammar("choice", '["yes"]'),
+        reasoning=ReasoningWish(budget_tokens=9),
+    )
+    prompt = build_prompt(_SEEING, request, 4096).prompt
+    assert (prompt.grammar, prompt.reasoning_budget_tokens) == ('start: r0\nr0: "yes"\n', 9)
+    assert not build_prompt(_SEEING, ask(user("a")), 4096).prompt.grammar
+
+
+def test_a_grammar_that_cannot_be_used_is_refused_by_the_clients_name_for_it() -> None:
+    request = ask(user("a"), grammar=Grammar("regex", "a", "structured_outputs.regex"))
+    with pytest.raises(InvalidRequest, match="because") as refused:
+        build_prompt(_SEEING, request, 4096, why_not=lambda grammar: "because")
+    assert refused.value.param == "structured_outputs.regex"

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cortex.engine.errors import InternalError
@@ -24,7 +25,15 @@ from cortex.engine.messages import (
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text import TextService
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import ChatRequest, ImagePart, Prompt, RawText, TextPart, VectorWish
+from cortex.engine.types import (
+    ChatRequest,
+    Grammar,
+    ImagePart,
+    Prompt,
+    RawText,
+    TextPart,
+    VectorWish,
+)
 from cortex.engine.types import Message as Turn
 from cortex.engine.vector_prompt import build_vector_prompt
 
@@ -157,3 +166,18 @@ async def test_a_count_of_what_can_be_no_prompt_carries_its_code(desk: Desk) -> 
     answer = await desk.hear()
     assert isinstance(answer, PrepareFailed)
     assert (answer.request_id, answer.error.code) == ("r", "invalid_image")
+
+
+async def test_a_schema_that_cannot_be_obeyed_is_refused_and_the_next_is_served(desk: Desk) -> None:
+    for source, is_refused in (('{"not": {}}', True), ('{"type": "object"}', False)):
+        grammar = Grammar("json_schema", source, "text.format.schema")
+        await desk.prepare(msgspec.structs.replace(ask("a"), grammar=grammar))
+        answer = await desk.hear()
+        if is_refused:
+            assert isinstance(answer, PrepareFailed)
+            assert answer.error.code == "invalid_request"
+            assert answer.error.param == "text.format.schema"
+            assert '"not"' in answer.error.message
+        else:
+            assert isinstance(answer, Prepared)
+            assert "%json" in unpack_value(Prompt, answer.prompt).grammar

@@ -140,6 +140,15 @@ async def test_a_parsed_answer_is_an_object(make_config: MakeConfig, write_scrip
     assert reply.parsed_output == Person(name="Ada", age=36)
 
 
+async def test_a_model_that_writes_nonsense_is_held_to_what_was_asked_for(make_config: MakeConfig):
+    async with asked(make_config()) as client:
+        reply = await client.messages.parse(**wish(output_format=Person))
+        assert isinstance(reply.parsed_output, Person)
+        forced = await client.messages.create(**wish(tools=TOOLS, tool_choice={"type": "any"}))
+    assert forced.stop_reason == "tool_use"
+    assert all("city" in block.input for block in forced.content if block.type == "tool_use")
+
+
 async def test_a_stop_sequence_is_told_and_a_limit_too(
     make_config: MakeConfig, write_script: WriteScript
 ):

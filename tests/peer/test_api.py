@@ -117,6 +117,14 @@ async def test_official_client_streams_the_same_answer_as_it_gets_whole(make_con
         assert chunks[-1].usage == whole.usage
 
 
+async def test_a_whole_reply_names_the_program_that_made_it(make_config: MakeConfig):
+    async with serving(make_config()) as server, official(server) as client:
+        reply = await client.chat.completions.create(
+            model="fake", messages=[{"role": "user", "content": "hi"}], max_tokens=1
+        )
+    assert (reply.system_fingerprint or "").startswith("cortex-")
+
+
 async def test_stream_keeps_the_contracts_order(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "max_tokens": 8, "stream": True}
@@ -260,6 +268,20 @@ async def test_faults_outside_the_handlers_wear_the_envelope_too(
         told = (await response.json())["error"]
         assert (response.status, told["code"]) == (status, code)
         assert response.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize(("expected", "is_asked"), [("100-continue", True), ("fire", False)])
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_and_others_just_answered(
+    make_config: MakeConfig, expected: str, is_asked: bool
+):
+    head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nexpect: {expected}\r\nconnection: close\r\n"
+    async with serving(make_config()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"{head}content-length: 2\r\n\r\n{{}}".encode())
+        reply = (await reader.read()).decode()
+        writer.close()
+    assert reply.startswith("HTTP/1.1 100 Continue\r\n\r\n") == is_asked
+    assert "HTTP/1.1 400 Bad Request" in reply and "model: required" in reply
 
 
 @pytest.mark.parametrize("is_declared", [True, False])

@@ -281,6 +281,44 @@ def test_count_tokens_of_a_captured_request_is_its_prompt_total(name: str, addre
     assert counted["input_tokens"] == messages.prompt_total(told.usage)
 
 
+def _is_held(body: Json) -> bool:
+    """Whether the answer has to be JSON, or a call."""
+    outer: list[Json] = [body, body.get("text") or {}, body.get("output_config") or {}]
+    formats: list[Json | None] = [
+        told.get(name) for told in outer for name in ("response_format", "format")
+    ]
+    kinds = [told["type"] for told in formats if told is not None]
+    return _forces_call(body) or any(kind.startswith("json") for kind in kinds)
+
+
+def _forces_call(body: Json) -> bool:
+    choice: Any = body.get("tool_choice") or ""
+    kind = choice if isinstance(choice, str) else choice["type"]
+    return kind in ("function", "required", "tool", "any")
+
+
+def _said_and_called(reply: Any) -> tuple[str, int]:
+    """The words of a reply, and how many calls there are in it."""
+    if isinstance(reply, chat.ChatReply):
+        [choice] = reply.choices
+        return choice.content, len(choice.calls)
+    if isinstance(reply, responses.ResponsesReply):
+        return reply.text, len(reply.calls)
+    assert isinstance(reply, messages.MessagesReply)
+    texts = [block["text"] for block in reply.content if block["type"] == "text"]
+    return "".join(texts), sum(block["type"] == "tool_use" for block in reply.content)
+
+
+@pytest.mark.parametrize("name", [n for n in _names(*_READERS) if _is_held(_CAPTURED[n]["body"])])
+def test_a_captured_wish_for_json_or_a_call_is_granted(name: str, address: str) -> None:
+    request = captured(name)
+    for sent in (request, turned(request)):
+        words, num_calls = _said_and_called(check(sent, send(address, sent)))
+        assert num_calls >= 1 or not _forces_call(_CAPTURED[name]["body"])
+        # Where tools may be called, a call is an answer too.
+        assert num_calls or isinstance(json.loads(words), dict)
+
+
 _LIMITS = {
     "/v1/chat/completions": "max_completion_tokens",
     "/v1/completions": "max_tokens",

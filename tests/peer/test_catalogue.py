@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,17 @@ def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig,
         scan(config).find("qwen3.5-4")
     assert "'qwen3.5-4'" in caught.value.message
     assert caught.value.hint == "did you mean qwen3.5-4b?"
+
+
+def test_an_unknown_name_of_megabytes_costs_no_more_than_a_short_one(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "qwen3.5-4b")
+    began_s = time.process_time()
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("qwen3.5-4b" * 1_000_000)
+    assert time.process_time() - began_s < 1
+    assert len(caught.value.message) < 200
 
 
 @pytest.fixture

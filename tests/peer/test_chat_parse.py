@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -236,6 +237,7 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"logit_bias": {"-1": 1}}, "logit_bias"),
         ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
         ({"logit_bias": {"5": 101}}, "logit_bias"),
+        ({"logit_bias": {str(i): 1 for i in range(1025)}}, "logit_bias"),
         ({"ignore_eos": 1}, "ignore_eos"),
         ({"min_tokens": -1}, "min_tokens"),
         ({"priority": MIN_PRIORITY - 1}, "priority"),
@@ -364,7 +366,10 @@ SCHEMA = {"type": "object", "properties": {"b": {}, "a": {"$ref": "#/$defs/x"}}}
     ],
 )
 def test_the_form_of_an_answer_is_read(fields: dict[str, Any], kind: Any, source: str):
-    assert parse(**fields).request.grammar == Grammar(kind, source)
+    read = parse(**fields).request.grammar
+    assert read is not None
+    assert (read.kind, read.source) == (kind, source)
+    assert read.param.partition(".")[0] in fields
 
 
 @pytest.mark.parametrize(
@@ -455,6 +460,55 @@ def test_halves_of_pairs_in_a_call_s_arguments_are_replaced_too():
         messages=[*QUESTION, {"role": "assistant", "tool_calls": [call]}]
     ).request.messages
     assert turn.tool_calls[0].arguments == r'{"a": "\ufffd\ud83d\ude00"}'
+
+
+@pytest.mark.parametrize("cut", ['{"a": bro', "not JSON", "[1]"])
+def test_a_broken_call_of_an_earlier_answer_does_not_end_the_conversation(cut: str):
+    call = {"id": "c", "function": {"name": "f", "arguments": cut}}
+    [_, turn] = parse(
+        messages=[*QUESTION, {"role": "assistant", "tool_calls": [call]}]
+    ).request.messages
+    assert json.loads(turn.tool_calls[0].arguments) == {"arguments": cut}
+
+
+def test_the_old_spelling_of_an_earlier_call_is_read_with_its_result():
+    old = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    result = {"role": "function", "name": "f", "content": "3"}
+    [_, turn, told] = parse(messages=[*QUESTION, old, result]).request.messages
+    assert turn.tool_calls == (ToolCall("f", "f", "{}"),)
+    assert told.tool_call_id == "f"
+
+
+def test_what_is_wrong_with_a_huge_value_is_said_at_once_and_in_few_words():
+    began_s = time.monotonic()
+    error = refusal(reasoning_effort="x - at `$.model`" * 1_000_000)
+    assert (error.param, len(error.message) < 200) == ("reasoning_effort", True)
+    assert time.monotonic() - began_s < 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"model": "m" * 257}, "model: must be at most 256 characters long"),
+        ({"model": ""}, "model: must not be empty"),
+    ],
+)
+def test_what_is_out_of_bounds_is_told_in_plain_words(fields: dict[str, Any], words: str):
+    assert refusal(**fields).message == words
+
+
+def test_a_number_that_no_computer_holds_is_out_of_range():
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":1e999}'
+    with pytest.raises(InvalidRequest, match="temperature: is a number out of range"):
+        parse_chat(body, ARRIVAL)
+
+
+def test_a_tool_that_is_named_again_and_again_may_be_called_like_any_other():
+    named = {"type": "function", "function": {"name": "f"}}
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named] * 9}}
+    assert parse(tools=[function("f")], tool_choice=allowed).request.tool_choice == ToolChoice(
+        "auto", ("f",)
+    )
 
 
 def test_half_a_pair_in_the_bytes_themselves_is_no_utf_8():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +13,7 @@ import pytest
 
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel
-from cortex.peer import server as server_module
 from cortex.peer.config import PeerConfig
-from cortex.peer.node import Node
 from cortex.peer.server import Server, serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -51,16 +48,14 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_who_leaves_frees_the_slot_and_stops_the_engine_within_one_step(
     make_config: MakeConfig,
     memory_children: Any,
-    monkeypatch: pytest.MonkeyPatch,
     path: str,
     stream: bool,
 ):
     children = memory_children(fake=FakeConfig(token_interval_ms=STEP_S * 1000))
-    monkeypatch.setattr(server_module, "Node", functools.partial(Node, spawn=children.spawn))
     body = {"model": "fake", "stream": stream} | BODIES[path]
     payload = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(payload)}\r\n\r\n"
-    async with asyncio.timeout(DEADLINE_S), serving(make_config()) as server:
+    async with asyncio.timeout(DEADLINE_S), serving(make_config(), children.spawn) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(head.encode() + payload)
         await until(lambda: len(children.generates) == 1)

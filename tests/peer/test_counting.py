@@ -10,8 +10,23 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cortex.engine.errors import ModelNotFound, Overloaded, VisionUnsupported
-from cortex.engine.types import Accepted, ChatRequest, Finished, ImagePart, Message, Piece, TextPart
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    ModelNotFound,
+    Overloaded,
+    VisionUnsupported,
+)
+from cortex.engine.types import (
+    Accepted,
+    ChatRequest,
+    Finished,
+    ImagePart,
+    Message,
+    Piece,
+    RawText,
+    TextPart,
+    Tool,
+)
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node
@@ -135,3 +150,24 @@ async def test_how_an_answer_ended_reaches_who_asked(
         assert last.reason == reason
         assert (last.stop_text is None) == (stop_text is None)
         assert any(isinstance(event, Piece) for event in events) == (changes["max_tokens"] != 0)
+
+
+async def test_text_that_no_context_holds_is_refused_before_a_tokenizer_sees_it(
+    make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    text = TextPart("word " * 300_000)
+    tool = Tool("f", parameters=f'{{"title": "{text.text}"}}')
+    async with asyncio.timeout(DEADLINE_S), Node(make_config(), children.spawn) as node:
+        for request in (
+            ask(text),
+            ask(*[TextPart(text.text[:400_000])] * 4),
+            replace(ask(TextPart("hi")), tools=(tool,)),
+            replace(ask(), raw=RawText(text.text)),
+        ):
+            with pytest.raises(ContextLengthExceeded, match=r"too long: \d+ tokens > 32768 maximum"):
+                await node.count(request)
+            with pytest.raises(ContextLengthExceeded):
+                await anext(node.chat(request))
+        heard = [type(message).__name__ for message in children.heard]
+    assert not {"Count", "Prepare"} & set(heard)

@@ -133,6 +133,21 @@ async def test_a_parsed_answer_is_an_object(make_config: MakeConfig, write_scrip
         assert answer.output_parsed == Person(name="Ada", age=36)
 
 
+async def test_a_model_that_writes_nonsense_is_held_to_what_was_asked_for(make_config: MakeConfig):
+    async with asked(make_config()) as client:
+        wish: Any = {"model": "fake", "messages": HELLO}
+        reply = await client.chat.completions.parse(**wish, response_format=Person)
+        assert isinstance(reply.choices[0].message.parsed, Person)
+        answer = await client.responses.parse(model="fake", input="Who?", text_format=Person)
+        assert isinstance(answer.output_parsed, Person)
+        async with client.chat.completions.stream(
+            **wish, tools=TOOLS, tool_choice="required"
+        ) as stream:
+            forced = await stream.get_final_completion()
+        calls = calls_of(forced.choices[0].message)
+        assert calls and all(list(arguments) == ["city"] for _, arguments in calls)
+
+
 async def test_pictures_are_seen_or_refused_with_a_suggestion(
     make_config: MakeConfig, make_models: Callable[..., Path], png_uri: str
 ):

@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
+from ..decoding import ModelName
 from ..sampling import DecoderFields, TokenCount
 
 _ANY_OBJECT = {"type": "object"}
@@ -63,6 +64,7 @@ class ChatMessage(msgspec.Struct):
     reasoning: Any = None
     reasoning_text: Any = None
     tool_calls: list[Call] | None = None
+    function_call: CalledFunction | None = None
     tool_call_id: str | None = None
     name: Any = None
 
@@ -128,7 +130,7 @@ class StructuredOutputs(msgspec.Struct):
 class ChatBody(DecoderFields, kw_only=True):
     """What is asked of a chat model. Fields that are not listed are ignored."""
 
-    model: Annotated[str, Meta(min_length=1)]
+    model: ModelName
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     max_completion_tokens: TokenCount | None = None
     tools: list[ChatTool] | None = None

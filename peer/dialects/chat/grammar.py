@@ -43,11 +43,11 @@ def _from_outputs(wanted: StructuredOutputs | None) -> Grammar | None:
     if not is_absent(wanted.json):
         asked.append(schema_grammar(wanted.json, "structured_outputs.json"))
     if wanted.regex is not None:
-        asked.append(Grammar("regex", wanted.regex))
+        asked.append(Grammar("regex", wanted.regex, "structured_outputs.regex"))
     if wanted.choice is not None:
         asked.append(choice_grammar(wanted.choice, "structured_outputs.choice"))
     if wanted.grammar is not None:
-        asked.append(Grammar("lark", wanted.grammar))
+        asked.append(Grammar("lark", wanted.grammar, "structured_outputs.grammar"))
     if len(asked) != 1:
         refuse("structured_outputs", "must have one of json, regex, choice and grammar")
     return asked[0]

@@ -10,17 +10,16 @@ from cortex.engine.errors import UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 
 from ..asked import Limits
+from ..call_arguments import object_arguments
 from ..counting import check_images
 from ..custom_tools import arguments_of
 from ..data_uri import read_data_uri
 from ..decoding import (
     check_count,
-    check_object_text,
     first_char,
     is_absent,
     read_raw,
     refuse,
-    without_lone_halves,
 )
 from ..volatile import is_volatile
 from .body import Call, ChatMessage, ImageUrl, Part
@@ -67,7 +66,11 @@ def _read_message(item: ChatMessage, path: str, limits: Limits) -> Message | Non
     if role == "assistant":
         calls = item.tool_calls or []
         check_count(f"{path}.tool_calls", calls, limits.max_parts)
-        read = (_read_call(c, f"{path}.tool_calls[{i}]") for i, c in enumerate(calls))
+        read = [_read_call(c, f"{path}.tool_calls[{i}]") for i, c in enumerate(calls)]
+        if item.function_call is not None:
+            # The old spelling of a single call, whose result goes by its name.
+            old = Call(item.function_call.name, item.function_call)
+            read.append(_read_call(old, f"{path}.function_call"))
         return Message(role, content, reasoning=_reasoning(item), tool_calls=tuple(read))
     if role == "tool":
         name = item.name if isinstance(item.name, str) else ""
@@ -124,6 +127,5 @@ def _read_call(call: Call, path: str) -> ToolCall:
         return ToolCall(call.id or "", call.custom.name, arguments_of(call.custom.input or ""))
     if call.function is None:
         refuse(f"{path}.function", "required")
-    arguments = without_lone_halves((call.function.arguments or "{}").encode()).decode()
-    check_object_text(arguments, f"{path}.function.arguments")
+    arguments = object_arguments(call.function.arguments or "")
     return ToolCall(call.id or "", call.function.name, arguments)

@@ -59,8 +59,6 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
     asked = read_body(body, ChatBody)
-    if not asked.model:
-        refuse("model", "required: the id of a model", "GET /v1/models lists them")
     _check_modalities(asked)
     offered = read_tools(asked, arrival.limits)
     is_parallel = asked.parallel_tool_calls
@@ -93,6 +91,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
         asked.wants_usage,
         bool(asked.return_token_ids),
         offered.custom_names,
+        arrival.fingerprint,
     )
     return AskedChat(request, head, bool(asked.stream))
 

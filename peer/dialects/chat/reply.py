@@ -40,6 +40,7 @@ class ReplyHead:
     include_usage: bool = False
     wants_token_ids: bool = False
     custom_names: frozenset[str] = frozenset()
+    fingerprint: str = ""
 
     def object(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created_s, "model": self.model}
@@ -51,6 +52,7 @@ def render_reply(head: ReplyHead, answers: Sequence[Answer], num_choices: int) -
     return msgspec.json.encode(
         head.object("chat.completion")
         | {
+            "system_fingerprint": head.fingerprint or None,
             "choices": [_render_choice(head, answer) for answer in answers],
             "usage": render_usage(usage),
         }

@@ -53,8 +53,6 @@ def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
     asked = read_body(body, CompletionBody)
-    if not asked.model:
-        refuse("model", "required: the id of a model", "GET /v1/models lists them")
     num_choices = sampling.read_num_choices(asked, arrival)
     _refuse_what_is_not_built(asked, num_choices)
     most = arrival.limits.max_choices

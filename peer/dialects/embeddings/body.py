@@ -9,13 +9,14 @@ from msgspec import Meta
 
 from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY
 
+from ..decoding import ModelName
 from ..prompts import PromptField
 
 
 class EmbeddingsBody(msgspec.Struct, kw_only=True):
     """Texts to be made vectors of. Fields that are not listed are ignored."""
 
-    model: str
+    model: ModelName
     input: PromptField
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1)] | None = None

@@ -16,7 +16,7 @@ import msgspec
 from cortex.engine.types import ChatRequest, Vector, VectorWish
 
 from ..asked import Arrival
-from ..decoding import read_body, refuse
+from ..decoding import read_body
 from ..prompts import read_raw_prompts
 from ..routing import first_key
 from .body import EmbeddingsBody
@@ -40,8 +40,6 @@ def parse_embeddings(body: bytes, arrival: Arrival) -> AskedEmbeddings:
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
     asked = read_body(body, EmbeddingsBody)
-    if not asked.model:
-        refuse("model", "required: the id of a model", "GET /v1/models lists them")
     routing_key = first_key(arrival.routing_key, asked.user)
     requests = tuple(
         ChatRequest(

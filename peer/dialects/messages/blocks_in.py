@@ -63,16 +63,17 @@ def joined(parts: tuple[Part, ...], separator: str) -> tuple[Part, ...]:
     The separator parts them where no white space does: blocks are words of their own.
     """
     whole: list[Part] = []
+    # The text that is being made: put together once, however many blocks it was cut into.
+    texts: list[str] = []
     for part in parts:
-        last = whole[-1] if whole else None
-        if isinstance(part, TextPart) and not part.text:
-            continue
-        if isinstance(part, TextPart) and isinstance(last, TextPart):
-            is_parted = last.text[-1:].isspace() or part.text[:1].isspace()
-            between = "" if is_parted else separator
-            whole[-1] = TextPart(last.text + between + part.text)
-        else:
+        if isinstance(part, ImagePart):
+            whole += _texts("".join(texts))
             whole.append(part)
+            texts.clear()
+        elif part.text:
+            is_parted = not texts or texts[-1][-1].isspace() or part.text[0].isspace()
+            texts.append(part.text if is_parted else separator + part.text)
+    whole += _texts("".join(texts))
     return tuple(whole)
 
 

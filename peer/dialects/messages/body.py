@@ -14,6 +14,8 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import Effort
 
+from ..decoding import ModelName
+
 _BLOCK = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
 _TEXT_OR_BLOCKS = {"type": ["string", "array"], "items": _BLOCK}
 _ANY_OBJECT = {"type": "object"}
@@ -84,7 +86,7 @@ class ToolChoiceWish(msgspec.Struct):
 class PromptBody(msgspec.Struct, kw_only=True):
     """A prompt whose tokens are to be counted. Fields that are not listed are ignored."""
 
-    model: Annotated[str, Meta(min_length=1)]
+    model: ModelName
     messages: Annotated[list[Turn], Meta(min_length=1)]
     system: Annotated[
         Raw, Meta(description="Text, or text blocks.", extra_json_schema=_TEXT_OR_BLOCKS)

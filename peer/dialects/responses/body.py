@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
+from ..decoding import ModelName
 from ..sampling import Penalty, Probability, Seed, TokenCount
 
 _OBJECT = {"type": "object"}
@@ -154,7 +155,7 @@ class ReasoningOptions(msgspec.Struct):
 class ResponsesBody(msgspec.Struct, kw_only=True):
     """What is asked of a model, and how it is told. Fields that are not listed are ignored."""
 
-    model: Annotated[str, Meta(min_length=1)]
+    model: ModelName
     input: Annotated[
         Raw,
         Meta(

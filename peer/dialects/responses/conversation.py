@@ -13,13 +13,13 @@ from cortex.engine.errors import UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 
 from ..asked import Limits
+from ..call_arguments import object_arguments
 from ..counting import check_images
 from ..custom_tools import arguments_of
 from ..data_uri import read_data_uri
 from ..decoding import check_count, first_char, is_absent, object_text, read_raw, refuse
 from ..volatile import is_volatile
 from . import body as b
-from .arguments import object_arguments
 from .input_items import InputItem
 from .toolbox import Toolbox
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cortex.engine.parsers.reply import ReplyParser
 from cortex.engine.types import (
@@ -311,6 +312,16 @@ def test_a_call_cut_off_is_left_open(parse: Parse) -> None:
         assert end == ToolCallEnd(0, is_whole=False)
 
 
+@pytest.mark.parametrize("form", [JSON, XML])
+def test_a_call_cut_off_before_its_name_leaks_no_markup(parse: Parse, form: ReplyFormat) -> None:
+    begun = '<tool_call>\n{"name": "get' if form == JSON else "<tool_call>\n<function=get"
+    for size in range(len("<tool_call>"), len(begun) + 1):
+        assert parse(form, f"So:\n{begun[:size]}", is_cut=True) == [TextDelta("So:")]
+        # The model itself has ended: then these are words.
+        [words] = parse(form, f"So:\n{begun[:size]}")
+        assert words == TextDelta(f"So:\n{begun[:size]}")
+
+
 # Any answer
 
 _MARKS = (
@@ -422,3 +433,18 @@ def test_the_work_grows_with_the_answer_and_no_faster(parse: Parse, start: str, 
     seconds(100)
     small_s = min(seconds(500) for _ in range(3))
     assert min(seconds(8000) for _ in range(2)) < max(80 * small_s, 0.1)
+
+
+# Words or calls
+
+
+@pytest.mark.parametrize("form", [JSON, XML])
+def test_where_an_answer_is_one_or_the_other_a_mark_behind_words_is_words(
+    parse: Parse, form: ReplyFormat
+) -> None:
+    text = 'It is "<tool_call>" <function=get_weather> {"name": "get_weather", "arguments": {}}'
+    either = replace(form, is_words_or_calls=True)
+    assert parse(either, text) == [TextDelta(text)]
+    assert parse(either, "<tool" + text) == [TextDelta("<tool" + text)]
+    told = parse(either, '\n<tool_call>{"name": "f", "arguments": {}}</tool_call>')
+    assert told == call(0, "f", "{}")

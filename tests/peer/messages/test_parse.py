@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Grammar, ReasoningWish, SamplingWish, ToolChoice
+from cortex.engine.types import ReasoningWish, SamplingWish, ToolChoice
 from cortex.peer.dialects.asked import Arrival
 from cortex.peer.dialects.messages.parse import AskedMessage, parse_count, parse_message
 
@@ -156,7 +156,10 @@ def test_an_answer_may_have_to_obey_a_schema(under: str):
     wanted = {"type": "json_schema", "schema": {"type": "object", "b": 1, "a": 2}}
     fields = {under: {"format": wanted} if under == "output_config" else wanted}
     source = '{"type": "object", "b": 1, "a": 2}'
-    assert parse(**fields).request.grammar == Grammar("json_schema", source)
+    read = parse(**fields).request.grammar
+    assert read is not None
+    assert (read.kind, read.source) == ("json_schema", source)
+    assert read.param.partition(".")[0] in fields
 
 
 def test_tools_are_offered_in_their_order_with_their_schemas_as_sent():

@@ -199,7 +199,7 @@ def test_null_reads_as_absent():
         ({"type": "json_object"}, Grammar("json_object")),
         (
             {"type": "json_schema", "name": "n", "strict": True, "schema": {"type": "object"}},
-            Grammar("json_schema", '{"type": "object"}'),
+            Grammar("json_schema", '{"type": "object"}', "text.format.schema"),
         ),
     ],
 )

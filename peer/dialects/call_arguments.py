@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..decoding import without_lone_halves
+from .decoding import without_lone_halves
 
 
 class _Unreadable(msgspec.Struct):

@@ -1,0 +1,101 @@
+"""Whether grammars can be used, asked of a process of its own (`trial.py`), and remembered.
+
+May be asked from several threads; one grammar is tried at a time. The process is started when it is
+first needed, and again after it has ended over a grammar.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import struct
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from typing import IO
+
+_LENGTH = struct.Struct(">I")
+_SECONDS = 2.0
+_MEMORY_BYTES = 1024 * 1024 * 1024
+_MAX_KNOWN = 512
+_MAX_REASON_CHARS = 300
+
+
+class GrammarTrial:
+    """`why_not` of a grammar is nothing where it can be used."""
+
+    def __init__(self, seconds: float = _SECONDS, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._command = (
+            sys.executable, "-m", "cortex.engine.grammars.trial",
+            "--seconds", str(seconds), "--memory-bytes", str(memory_bytes),
+        )  # fmt: skip
+        # Who asks for what is known does not wait for a trial.
+        self._lock = threading.Lock()
+        self._trial_lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        # By the digest of a grammar, in order of use.
+        self._known: OrderedDict[bytes, str | None] = OrderedDict()
+
+    def why_not(self, grammar: str) -> str | None:
+        digest = hashlib.blake2b(grammar.encode(), digest_size=16).digest()
+        with self._lock:
+            if digest in self._known:
+                self._known.move_to_end(digest)
+                return self._known[digest]
+        with self._trial_lock:
+            reason = self._try(grammar)
+        with self._lock:
+            self._known[digest] = reason
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        return reason
+
+    def close(self) -> None:
+        """End the process; the next grammar would start another."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+    def _try(self, grammar: str) -> str | None:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        answer = _asked(process.stdin, process.stdout, grammar)
+        if answer is None:
+            self.close()
+            return "it takes too long, or too much memory, to make ready"
+        return worded(answer) if answer else None
+
+
+def _asked(stdin: IO[bytes], stdout: IO[bytes], grammar: str) -> str | None:
+    """What the process says; None where it has ended."""
+    data = grammar.encode()
+    try:
+        stdin.write(_LENGTH.pack(len(data)) + data)
+        stdin.flush()
+    except OSError:
+        return None
+    header = stdout.read(_LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(header)
+    body = stdout.read(size)
+    return body.decode() if len(body) == size else None
+
+
+def worded(error: str) -> str:
+    """The library's own reason, without its picture of a grammar that the client never saw."""
+    reason = error.split("\n   1 |")[0].split("\n<")[0].partition(". Enable ")[0]
+    _, mark, schema_reason = reason.partition("failed to compile JSON schema: ")
+    reason = (schema_reason if mark else reason).replace("Unimplemented keys", "not supported")
+    return " ".join(reason.split())[:_MAX_REASON_CHARS]

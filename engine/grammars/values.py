@@ -1,0 +1,196 @@
+"""Parameters of calls that are spelt with a tag each: what their text may be, by their schema.
+
+A string is free text up to the closing tag, anything else is JSON. `parsers/parameters.py` reads
+them back by the same types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from ..errors import InvalidRequest
+from ..parsers import json_text
+from ..parsers.parameters import ParameterTypes, resolve
+from ..types import Tool
+from .forms import expression
+from .lark import LarkText, any_of, json_value, quoted
+from .schemas import Schema
+
+# Whether a rule cannot be used for a tool; raises for one whose schema has to be obeyed.
+IsRefused = Callable[[Tool, str], bool]
+
+_END = "\n</parameter>"
+_ANY_TEXT = r"/(?s:.*)/ & ~/(?s:.*)<\/parameter>(?s:.*)/"
+_MAX_DEPTH = 8
+# What a schema of arguments may ask here of the whole object.
+_OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties"})
+_TEXT_KEYWORDS = frozenset({"type", "pattern", "minLength", "maxLength"})
+_BRANCHES = ("anyOf", "oneOf")
+_NOTES = frozenset(
+    {
+        "$anchor", "$comment", "$defs", "$id", "$schema", "contentEncoding", "contentMediaType",
+        "default", "definitions", "deprecated", "description", "examples", "id", "readOnly",
+        "title", "writeOnly",
+    }
+)  # fmt: skip
+
+
+class ParameterRules:
+    """The rules of the parameters of the tools that were offered."""
+
+    def __init__(self, lark: LarkText, tools: Sequence[Tool], is_refused: IsRefused) -> None:
+        self._lark = lark
+        self._types = ParameterTypes(tools)
+        self._is_refused = is_refused
+
+    def rules(self, tool: Tool, schema: Schema) -> list[str]:
+        """What stands between the tags of the function, in order.
+
+        Raises InvalidRequest for what a strict tool asks and cannot be had.
+        """
+        self._check(tool, schema, _OBJECT_KEYWORDS, "arguments")
+        properties = _object(schema.get("properties"))
+        required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
+        names = [name for name in (*properties, *required) if properties.get(name) is not False]
+        others = schema.get("additionalProperties", True)
+        if not names and others is not False:
+            return [self._others(tool, _object(others), schema)]
+        defs = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+        rules: list[str] = []
+        for name in dict.fromkeys(names):
+            value = self._value(tool, name, properties.get(name, True), schema, defs)
+            rule = self._lark.rule(f"{self._tag(tool, name)} {value} {quoted(chr(10))}")
+            rules.append(rule if name in required else f"{rule}?")
+        return rules
+
+    def _tag(self, tool: Tool, name: str) -> str:
+        if not name or set(name) & {"<", ">", "\n"} or name != name.strip():
+            raise InvalidRequest(
+                f"tools: the parameter {name!r} of {tool.name} cannot be spelt in a call of this"
+                " model",
+                "use letters, digits, _ and -",
+                param="tools",
+            )
+        return quoted(f"<parameter={name}>\n")
+
+    def _others(self, tool: Tool, schema: Schema, root: Schema) -> str:
+        """Parameters by any name. Their types are read from their text, which is JSON."""
+        key = self._lark.token("/[A-Za-z0-9_.-]{1,64}/")
+        defs = {name: root[name] for name in ("$defs", "definitions") if name in root}
+        value = self._json(tool, {**schema, **defs}) if schema else self._any_text()
+        head, end = quoted("<parameter="), quoted("\n")
+        return f"({self._lark.rule(f'{head} {key} {quoted(chr(62) + chr(10))} {value} {end}')})*"
+
+    def _value(self, tool: Tool, name: str, schema: Any, root: Schema, defs: Schema) -> str:
+        """A value and its closing tag."""
+        fields = _object(schema)
+        if not fields.keys() - _NOTES:
+            return self._any_text()
+        types = self._types.of(tool.name, name)
+        if "string" not in types:
+            return self._json(tool, {**fields, **defs})
+        if types <= {"string", "null"}:
+            return self._lark.rule(any_of(self._texts(tool, fields, root)))
+        if listed := self._listed(tool, fields):
+            return self._lark.rule(any_of(listed))
+        # Text that is read by its looks: only the types can be promised.
+        self._check(tool, fields, frozenset({"type", *_BRANCHES}), name)
+        for branch in _branches(fields):
+            self._check(tool, branch, frozenset({"type"}), name)
+        return self._any_text()
+
+    def _texts(self, tool: Tool, schema: Schema, root: Schema, depth: int = 0) -> list[str]:
+        """The ways to write a string or a null, each with its closing tag."""
+        if depth < _MAX_DEPTH and isinstance(reference := schema.get("$ref"), str):
+            self._check(tool, schema, frozenset({"$ref"}), reference)
+            return self._texts(tool, _object(resolve(reference, root)), root, depth + 1)
+        if depth < _MAX_DEPTH and (branches := _branches(schema)):
+            self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
+            return [t for b in branches for t in self._texts(tool, b, root, depth + 1)]
+        if listed := self._listed(tool, schema):
+            return listed
+        self._check(tool, schema, _TEXT_KEYWORDS, "a string")
+        types = schema.get("type")
+        if types == "null":
+            return [_literal(None)]
+        null = [_literal(None)] if isinstance(types, list) and "null" in types else []
+        return [self._string(tool, schema), *null]
+
+    def _listed(self, tool: Tool, schema: Schema) -> list[str]:
+        values = [schema["const"]] if "const" in schema else _list(schema.get("enum"))
+        if values:
+            self._check(tool, schema, frozenset({"type", "enum", "const"}), "a list of values")
+        return [_literal(value) for value in values]
+
+    def _string(self, tool: Tool, schema: Schema) -> str:
+        conditions = [_any_but_closing(self._lark)]
+        least, most = schema.get("minLength"), schema.get("maxLength")
+        if isinstance(least, int) or isinstance(most, int):
+            size = f"{{{least or 0},{'' if most is None else most}}}"
+            conditions.insert(0, f"/(?s:.{size})/")
+        if isinstance(pattern := schema.get("pattern"), str):
+            conditions.insert(0, expression(_searching(tool, pattern)))
+        token = self._lark.token(" & ".join(conditions))
+        rule = f"{token} {quoted(_END)}"
+        if len(conditions) > 1 and self._is_refused(tool, self._alone(conditions)):
+            return self._any_text()
+        return self._lark.rule(rule, is_lazy=True)
+
+    def _alone(self, conditions: list[str]) -> str:
+        return f"TEXT\nTEXT: {' & '.join([*conditions[:-1], _ANY_TEXT])}"
+
+    def _json(self, tool: Tool, schema: Schema) -> str:
+        body = json_value(schema, is_lenient=not tool.is_strict)
+        if self._is_refused(tool, body):
+            return self._any_text()
+        return f"{self._lark.rule(body)} {quoted(_END)}"
+
+    def _any_text(self) -> str:
+        return self._lark.rule(f"{_any_but_closing(self._lark)} {quoted(_END)}", is_lazy=True)
+
+    def _check(self, tool: Tool, schema: Schema, known: frozenset[str], what: str) -> None:
+        """Refuse a strict tool whose schema asks what this spelling cannot promise."""
+        unknown = sorted(schema.keys() - known - _NOTES)
+        if tool.is_strict and unknown:
+            raise InvalidRequest(
+                f"tools: {unknown[0]!r} for {what} of {tool.name} cannot be obeyed in this model's"
+                " spelling of calls",
+                "change the schema, or leave strict out",
+                param="tools",
+            )
+
+
+def _literal(value: Any) -> str:
+    text = value if isinstance(value, str) else json_text.dumped(value)
+    return quoted(json_text.without_half_characters(text) + _END)
+
+
+def _any_but_closing(lark: LarkText) -> str:
+    return lark.token(_ANY_TEXT)
+
+
+def _searching(tool: Tool, pattern: str) -> str:
+    """A pattern that may be found anywhere as one that fits the whole text."""
+    begins, ends = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
+    inner = pattern[begins : len(pattern) - ends]
+    if tool.is_strict and (begins or ends) and "|" in inner:
+        raise InvalidRequest(
+            f"tools: the pattern {pattern!r} of {tool.name} cannot be obeyed in this model's"
+            " spelling of calls",
+            "put it without ^ and $, or list the values",
+            param="tools",
+        )
+    return f"{'' if begins else '(?s:.*)'}(?:{inner}){'' if ends else '(?s:.*)'}"
+
+
+def _branches(schema: Schema) -> list[Schema]:
+    return [_object(part) for name in _BRANCHES for part in _list(schema.get(name))]
+
+
+def _list(value: Any) -> list[Any]:
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Schema:
+    return cast(Schema, value) if isinstance(value, dict) else {}

@@ -1,0 +1,244 @@
+"""Calls that are asked for, in both spellings: what the parsers read back obeys the schemas."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex.engine.errors import InvalidRequest
+from cortex.engine.types import Prompt, ReplyFormat, Tool, ToolChoice
+
+
+class Call(Protocol):
+    name: str
+    arguments: str
+    is_whole: bool
+
+
+class Answered(Protocol):
+    words: str
+    finish: str
+    calls: list[Call]
+
+
+class Model(Protocol):
+    def prompt(self, reply: ReplyFormat = ..., seed: int = ..., **asked: Any) -> Prompt: ...
+    def answer(self, prompt: Prompt) -> Answered: ...
+
+
+NAMES = st.text("abcdef_-1", min_size=1, max_size=8)
+TEXTS = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "string", "minLength": 1, "maxLength": 6},
+        {"type": "string", "pattern": "^[a-f]{1,3}$"},
+        {"type": "string", "pattern": "[a-m]"},
+        {"enum": ["red", "light green", "null", ""]},
+        {"const": "é\n"},
+        {"type": ["string", "null"]},
+        {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}], "default": None},
+        {"$ref": "#/$defs/colour"},
+    ]
+)
+OTHERS = st.sampled_from(
+    [
+        {"type": "integer", "minimum": -3, "maximum": 12},
+        {"type": "number", "multipleOf": 0.5, "minimum": 0, "maximum": 9},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"type": ["integer", "null"], "minimum": 0, "maximum": 50},
+        {"type": "array", "items": {"$ref": "#/$defs/colour"}, "maxItems": 3},
+        {
+            "type": "object",
+            "properties": {"x": {"type": "boolean"}},
+            "required": ["x"],
+            "additionalProperties": False,
+        },
+        {"enum": [1, "two", None, [3]]},
+        {"$ref": "#/$defs/size"},
+        {"description": "anything"},
+    ]
+)
+DEFS = {
+    "colour": {"type": "string", "enum": ["red", "blue"]},
+    "size": {"type": "integer", "minimum": 7, "maximum": 7},
+}
+
+
+@st.composite
+def tools(draw: st.DrawFn) -> tuple[Tool, ...]:
+    offered: list[Tool] = []
+    for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)):
+        properties = draw(st.dictionaries(NAMES, st.one_of(TEXTS, OTHERS), max_size=4))
+        required = draw(st.sets(st.sampled_from(sorted(properties)))) if properties else set[str]()
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "required": sorted(required),
+            "additionalProperties": False,
+            "$defs": DEFS,
+        }
+        offered.append(Tool(name, "", json.dumps(schema), is_strict=True))
+    return tuple(offered)
+
+
+def check(answered: Answered, offered: tuple[Tool, ...]) -> None:
+    by_name = {tool.name: json.loads(tool.parameters) for tool in offered}
+    for call in answered.calls:
+        assert call.is_whole
+        jsonschema_rs.validator_for(by_name[call.name]).validate(json.loads(call.arguments))
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+@settings(max_examples=60)
+@given(offered=tools(), seed=st.integers(0, 255))
+def test_a_required_call_comes_and_obeys_its_schema(
+    model: Model, spelling: Any, offered: tuple[Tool, ...], seed: int
+) -> None:
+    reply = ReplyFormat("none", spelling, offered)
+    answered = model.answer(
+        model.prompt(reply, seed, tools=offered, tool_choice=ToolChoice("required"))
+    )
+    assert answered.finish == "stop"
+    assert answered.calls
+    assert not answered.words
+    check(answered, offered)
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+@settings(max_examples=40)
+@given(offered=tools(), seed=st.integers(0, 255))
+def test_calls_that_come_of_themselves_obey_strict_schemas(
+    model: Model, spelling: Any, offered: tuple[Tool, ...], seed: int
+) -> None:
+    reply = ReplyFormat("may_open", spelling, offered)
+    answered = model.answer(
+        model.prompt(reply, seed, tools=offered, tool_choice=ToolChoice("auto", (offered[0].name,)))
+    )
+    assert {call.name for call in answered.calls} <= {offered[0].name}
+    if answered.finish == "stop":
+        check(answered, offered)
+
+
+TWO = (Tool("f", "", '{"properties": {"a": {"type": "integer"}}}'), Tool("g"))
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_named_tool_is_the_one_that_is_called(model: Model, spelling: Any, seed: int) -> None:
+    choice = ToolChoice("required", ("g",))
+    prompt = model.prompt(ReplyFormat("open", spelling, TWO), seed, tools=TWO, tool_choice=choice)
+    answered = model.answer(prompt)
+    assert {call.name for call in answered.calls} == {"g"}
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+@pytest.mark.parametrize("seed", range(5))
+def test_one_call_is_one_call(model: Model, spelling: Any, seed: int) -> None:
+    reply = ReplyFormat("none", spelling, TWO, takes_one_call=True)
+    asked: dict[str, Any] = {"tools": TWO, "parallel_tool_calls": False}
+    prompt = model.prompt(reply, seed, tool_choice=ToolChoice("required"), **asked)
+    assert len(model.answer(prompt).calls) == 1
+
+
+def test_several_calls_may_be_required_at_once(model: Model) -> None:
+    prompts = (
+        model.prompt(
+            ReplyFormat("none", "json", TWO), seed, tools=TWO, tool_choice=ToolChoice("required")
+        )
+        for seed in range(20)
+    )
+    assert any(len(model.answer(prompt).calls) > 1 for prompt in prompts)
+
+
+def test_tools_that_may_be_called_as_the_model_likes_ask_nothing(model: Model) -> None:
+    assert not model.prompt(ReplyFormat("none", "json", TWO), tools=TWO).grammar
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"type": "object", "properties": {"a": {"not": {"type": "null"}}}}',
+        '{"type": "object", "properties": {"a": {"type": "array", "uniqueItems": true}}}',
+        '{"allOf": [{"$ref": "http://example.invalid"}]}',
+        "[]",
+        '{"items":' * 300 + "{}" + "}" * 300,
+    ],
+)
+def test_a_schema_that_cannot_be_obeyed_stops_strict_tools_only(
+    model: Model, spelling: Any, schema: str
+) -> None:
+    for is_strict in (True, False):
+        offered = (Tool("f", "", schema, is_strict=is_strict),)
+        reply = ReplyFormat("none", spelling, offered)
+        asked: dict[str, Any] = {"tools": offered, "tool_choice": ToolChoice("required")}
+        if is_strict:
+            with pytest.raises(InvalidRequest, match=r"tools: .* f ") as refused:
+                model.prompt(reply, **asked)
+            assert refused.value.param == "tools"
+        else:
+            calls = model.answer(model.prompt(reply, **asked)).calls
+            assert all(isinstance(json.loads(call.arguments), dict) for call in calls)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ['"format": "date"', '"pattern": "^a|b$"', '"allOf": [{"minLength": 3}]', '"pattern": "(?=a)"'],
+)
+def test_what_bare_text_cannot_promise_is_refused(model: Model, keyword: str) -> None:
+    schema = f'{{"properties": {{"a": {{"type": "string", {keyword}}}}}}}'
+    offered = (Tool("f", "", schema, is_strict=True),)
+    with pytest.raises(InvalidRequest, match="tools: "):
+        model.prompt(ReplyFormat("none", "xml", offered), tools=offered)
+
+
+def test_a_name_that_the_spelling_cannot_hold_is_refused(model: Model) -> None:
+    for tool in (Tool("f>"), Tool("f", "", '{"properties": {"a<": {}}}')):
+        with pytest.raises(InvalidRequest, match="cannot be spelt"):
+            model.prompt(
+                ReplyFormat("none", "xml", (tool,)),
+                tools=(tool,),
+                tool_choice=ToolChoice("required"),
+            )
+
+
+def test_who_cannot_call_cannot_be_made_to(model: Model) -> None:
+    with pytest.raises(InvalidRequest, match="no way to call") as refused:
+        model.prompt(tools=TWO, tool_choice=ToolChoice("required"))
+    assert refused.value.param == "tool_choice"
+
+
+def test_a_choice_of_a_tool_that_is_not_offered_is_refused(model: Model) -> None:
+    with pytest.raises(InvalidRequest, match="'h'"):
+        model.prompt(
+            ReplyFormat("none", "json", TWO), tools=TWO, tool_choice=ToolChoice("auto", ("h",))
+        )
+
+
+def test_hidden_depths_of_a_schema_are_no_trouble(model: Model) -> None:
+    """Keywords of the wrong type, as only fuzzers send them."""
+    for schema in (
+        '{"properties": [1], "required": {"a": 1}, "additionalProperties": 3}',
+        '{"required": ["a", 1, null], "properties": {"a": 7, "b": {"type": 3, "enum": 5}}}',
+        '{"properties": {"a": {"type": "string", "minLength": "x", "pattern": 3, "enum": {}}}}',
+        '{"properties": {"a": {"type": "string", "minLength": -4, "maxLength": 1e99}}}',
+        '{"properties": {"a": {"anyOf": 3}, "b": {"anyOf": [3, null]}, "c": {"$ref": 4}}}',
+        '{"properties": {"a": {"$ref": "#/properties/a"}, "b": {"type": "string", "$ref": "#"}}}',
+        '{"properties": {"a": {"type": ["string", 3, {}]}, "b": false}, "$defs": 3}',
+    ):
+        for spelling in ("json", "xml"):
+            for is_strict in (True, False):
+                offered = (Tool("f", "", schema, is_strict=is_strict),)
+                reply = ReplyFormat("none", spelling, offered)
+                try:
+                    prompt = model.prompt(reply, tools=offered, tool_choice=ToolChoice("required"))
+                except InvalidRequest:
+                    assert is_strict
+                else:
+                    assert model.answer(prompt).calls

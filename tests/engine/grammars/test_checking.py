@@ -1,0 +1,119 @@
+"""Hostile grammars: refused soon, in bounded memory, and whoever comes next is served."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import InvalidRequest
+from cortex.engine.grammars.checking import GrammarTrial, worded
+from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
+
+# A busy machine may be slow, but not so slow.
+_SOON_S = 20.0
+
+
+@pytest.fixture
+def hasty() -> Iterator[GrammarTrial]:
+    trial = GrammarTrial(seconds=0.0001)
+    yield trial
+    trial.close()
+
+
+def schema(**fields: Any) -> str:
+    return f"start: %json {json.dumps(fields)}\n"
+
+
+HOSTILE = {
+    "wide": schema(properties={f"p{i}": {"type": "string"} for i in range(20_000)}),
+    "crossed": schema(
+        allOf=[{"anyOf": [{"properties": {f"p{i}{j}": {}}} for i in range(8)]} for j in range(9)]
+    ),
+    "doubling": schema(
+        **{"$defs": {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(30)}},
+        **{"$ref": "#/$defs/d0"},
+    ),
+    "counting": "start: /((((a{1,99}){1,99}){1,99}){1,99}){1,99}/\n",
+    "expression": "start: /" + "(a|b)*a(a|b){99}" * 50 + "/\n",
+    "patterns": schema(
+        anyOf=[
+            {"properties": {f"p{i}": {"type": "string", "pattern": f"^(a|b)*a(a|b){{{i}}}$"}}}
+            for i in range(500)
+        ]
+    ),
+    "rules": "start: r0\n"
+    + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in range(500))
+    + 'r500: "a"\n',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_grammar_is_over_with_soon(trial: GrammarTrial, name: str) -> None:
+    began_s = time.monotonic()
+    trial.why_not(HOSTILE[name])
+    assert time.monotonic() - began_s < _SOON_S
+    assert trial.why_not('start: "a"\n') is None
+
+
+def test_a_grammar_that_takes_too_long_ends_its_process_and_no_other(hasty: GrammarTrial) -> None:
+    assert "too long" in (hasty.why_not(HOSTILE["patterns"]) or "")
+    assert "too long" in (hasty.why_not(HOSTILE["wide"]) or "")
+
+
+def test_a_grammar_that_takes_too_much_memory_ends_its_process() -> None:
+    trial = GrammarTrial(memory_bytes=96 * 1024 * 1024)
+    try:
+        assert trial.why_not('start: "a"\n') is None
+        huge = "start: " + " | ".join(f'"{n:0200}"' for n in range(200_000)) + "\n"
+        assert "too much memory" in (trial.why_not(huge) or "")
+        assert trial.why_not('start: "b"\n') is None
+    finally:
+        trial.close()
+
+
+def test_what_was_tried_is_known(trial: GrammarTrial) -> None:
+    trial.why_not(HOSTILE["wide"])
+    began_s = time.monotonic()
+    for _ in range(100):
+        trial.why_not(HOSTILE["wide"])
+    assert time.monotonic() - began_s < 1.0
+
+
+def test_a_reason_shows_nothing_of_the_grammar() -> None:
+    error = 'at 1(8): failed to compile JSON schema: Unimplemented keys: ["not"]\n   1 | start: x'
+    assert worded(error) == 'not supported: ["not"]'
+    assert worded("lexer error: too many states\n<non-verbose/>") == "lexer error: too many states"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"enum": ["' + "a" * MAX_SCHEMA_BYTES + '"]}', "bytes long"),
+        ('{"items":' * 101 + "{}" + "}" * 101, "nested deeper"),
+        ('{"items":' * 20_000 + "{}" + "}" * 20_000, "not the JSON text"),
+        (json.dumps({"enum": [1] * MAX_SCHEMA_NODES}), "parts"),
+    ],
+)
+def test_a_schema_too_large_is_refused_by_what_is_too_large(text: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as refused:
+        read_schema(text, "the schema", "response_format")
+    assert refused.value.param == "response_format"
+
+
+def test_what_asks_nothing_is_left_out_and_nothing_else() -> None:
+    idle = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+    asking = {"propertyNames": {"type": "string", "minLength": 2}, "uniqueItems": True}
+    named = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+    sent = {
+        **idle,
+        "properties": {**named, "a": {"items": [idle], "const": idle}},
+        "$defs": {"b": {**asking, **{"anyOf": [idle]}}},
+    }
+    assert read_schema(json.dumps(sent), "it", "x") == {
+        "properties": {**named, "a": {"items": [{}], "const": idle}},
+        "$defs": {"b": {**asking, "anyOf": [{}]}},
+    }
