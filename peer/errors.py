@@ -15,7 +15,9 @@
      ├─ CannotListen           an address that is not ours to listen on
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
-     └─ NotMeasurable          an endpoint that a benchmark gets no answer from
+     ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
+     ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
+     └─ FleetKeyNotHeld        a key by a name that no key here has
 
 It knows the codes of both trees, so that an error a remote peer sent becomes the same class here.
 """
@@ -78,6 +80,12 @@ class CannotAnnounce(CortexError): ...
 class NotMeasurable(CortexError): ...
 
 
+class InvalidFleetKey(CortexError): ...
+
+
+class FleetKeyNotHeld(CortexError): ...
+
+
 _OURS: tuple[type[CortexError], ...] = (
     UnsupportedParameter,
     NotFound,
@@ -94,6 +102,8 @@ _OURS: tuple[type[CortexError], ...] = (
     AttemptsExhausted,
     CannotAnnounce,
     NotMeasurable,
+    InvalidFleetKey,
+    FleetKeyNotHeld,
 )
 
 

@@ -28,7 +28,7 @@ MAX_LINES = 600
 ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy", "llguidance")
 # Grammars are compiled where nothing else can be lost.
 NO_GRAMMARS = ("llguidance",)
-NETWORK = ("aiohttp", "prometheus_client")
+NETWORK = ("aiohttp", "cryptography", "prometheus_client")
 SCREEN = ("textual", "rich")
 
 # What a module may not bring into an interpreter that imports it.
