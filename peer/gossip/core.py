@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from . import syncing
 from .beliefs import Beliefs, Hooks
@@ -32,6 +33,18 @@ TOMBSTONE_ROUND_S = 60.0
 SYNC_GAP_S = 1.0
 # After a stall, what others sent meanwhile is read before anybody is judged.
 READING_S = 0.1
+
+
+class Size(NamedTuple):
+    """How much a core keeps, by table."""
+
+    members: int
+    rumours: int
+    loads: int
+    sessions: int
+    strangers: int
+    pings: int
+    tasks: int
 
 
 class Core:
@@ -74,6 +87,19 @@ class Core:
     @property
     def members(self) -> Members:
         return self._desk.members
+
+    @property
+    def size(self) -> Size:
+        desk = self._desk
+        return Size(
+            members=len(desk.members),
+            rumours=len(desk.rumours),
+            loads=len(desk.loads),
+            sessions=len(desk.sessions),
+            strangers=desk.sessions.num_strangers,
+            pings=len(desk.pings),
+            tasks=len(desk.agenda),
+        )
 
     @property
     def next_s(self) -> float | None:
