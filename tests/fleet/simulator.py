@@ -205,9 +205,9 @@ class Fleet:
         times: dict[int, float] = {}
         for peer in self.live():
             for at_s, change in peer.changes:
-                if change.node == self.node(subject) and change.after.state is state:
-                    if at_s >= since_s:
-                        times.setdefault(peer.index, at_s - since_s)
+                is_it = change.node == self.node(subject) and change.after.state is state
+                if is_it and at_s >= since_s:
+                    times.setdefault(peer.index, at_s - since_s)
         return times
 
     # The machinery.
@@ -334,11 +334,11 @@ class Fleet:
         run, other_run = peer.run, other.run
 
         def answered() -> None:
-            if (peer.run, other.run) == (run, other_run) and peer.is_up and other.is_up:
-                if max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s:
-                    action(other)
-                    self._carry_out(peer)
-                    self._carry_out(other)
+            are_same = (peer.run, other.run) == (run, other_run) and peer.is_up and other.is_up
+            if are_same and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s:
+                action(other)
+                self._carry_out(peer)
+                self._carry_out(other)
 
         self.at(2 * self.rng.uniform(*self.network.delay_s), answered)
 

@@ -12,6 +12,7 @@ import statistics
 import pytest
 from msgspec.structs import replace
 
+from cortex.peer.gossip.ids import ModelId
 from cortex.peer.gossip.members import State
 from cortex.peer.gossip.records import ModelLoad
 from tests.fleet.simulator import Fleet
@@ -32,7 +33,7 @@ def work(fleet: Fleet, every_s: float = 0.5) -> None:
             peer.core.own.no_load(),
             num_inflight=inflight,
             free_mib=(20_000,),
-            models=(ModelLoad(peer.core.own.node, inflight, 2, 3),),  # type: ignore[arg-type]
+            models=(ModelLoad(ModelId(b"model..1"), inflight, 2, 3),),
         )
         peer.core.set_load(fleet.now_s, load)
     fleet.at(every_s, lambda: work(fleet, every_s))
@@ -161,7 +162,7 @@ def test_loads_are_young(size: int) -> None:
                 load = peer.core.load_of(fleet.now_s, other.core.own.node)
                 assert load is not None
                 ages_s.append(load.age_ds / 10)
-    assert statistics.mean(ages_s) <= (0.6 if size == 10 else 1.5)
+    assert statistics.mean(ages_s) <= (0.8 if size == 10 else 1.5)
 
 
 def test_a_peer_that_stalls_is_believed_dead_and_returns_accusing_nobody() -> None:
