@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 
 from .agenda import Agenda
 from .health import Health
-from .loads import LoadTable
+from .loads import LOAD_BYTES, LoadTable
 from .members import Members
 from .messages import Versions
 from .own import Own
 from .pings import Pings
 from .rumours import RumourQueue
 from .sessions import Sessions
-from .speaker import Speaker
+from .speaker import ROOM_BYTES, Speaker
 from .timing import Timing
+
+# An ack also carries a load, and room for a verdict at its head.
+RUMOUR_BYTES = ROOM_BYTES - LOAD_BYTES - 64
 
 
 @dataclass(slots=True)
@@ -28,9 +31,9 @@ class Desk:
     timing: Timing
     versions: Versions
     members: Members = field(default_factory=Members)
-    rumours: RumourQueue = field(default_factory=RumourQueue)
     loads: LoadTable = field(default_factory=LoadTable)
     agenda: Agenda = field(default_factory=Agenda)
+    rumours: RumourQueue = field(init=False)
     health: Health = field(init=False)
     sessions: Sessions = field(init=False)
     speaker: Speaker = field(init=False)
@@ -38,6 +41,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         timing = self.timing
+        self.rumours = RumourQueue(RUMOUR_BYTES)
         self.health = Health(timing.max_health)
         self.sessions = Sessions(timing.max_sessions, timing.max_strangers)
         self.speaker = Speaker(self.own, self.members, self.rumours, timing, self.versions)

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from .desk import Desk
 from .ids import NodeId
-from .loads import differs
+from .loads import LOAD_BYTES, differs
 from .members import Member
+from .packing import trimmed
 from .records import LoadRecord
 
 
@@ -42,7 +43,7 @@ class Gossiper:
     def set_load(self, now_s: float, load: LoadRecord) -> None:
         """Our load as it is now; what changes little is told with the next refreshment only."""
         before = self._load
-        self._load = load
+        self._load = load = trimmed(replace(load, node=self._desk.own.node), LOAD_BYTES)
         if differs(before, load):
             self._write_load(now_s)
 

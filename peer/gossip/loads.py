@@ -19,6 +19,8 @@ from .records import LoadRecord
 CHANGED_COPIES = 6
 UNCHANGED_COPIES = 2
 MAX_AGE_DS = 0xFFFF_FFFF
+# The largest record of our own: models that are too many for it are told by section 3 alone.
+LOAD_BYTES = 300
 
 
 @dataclass(slots=True)

@@ -27,7 +27,8 @@ class _Waiting:
 class RumourQueue:
     """The rumours that are not yet worn out, one for each subject."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._waiting: dict[Subject, _Waiting] = {}
         self._told = 0
 
@@ -35,10 +36,15 @@ class RumourQueue:
         return len(self._waiting)
 
     def tell(self, rumour: Rumour) -> None:
-        """Start telling this, and stop telling what was said before of the same subject."""
+        """Start telling this, and stop telling what was said before of the same subject.
+
+        What no datagram could carry is not told: synchronisation brings it.
+        """
         self._told += 1
         waiting = _Waiting(rumour, packed_bytes(rumour), self._told)
-        self._waiting[subject_of(rumour)] = waiting
+        self._waiting.pop(subject_of(rumour), None)
+        if waiting.num_bytes <= self._max_bytes:
+            self._waiting[subject_of(rumour)] = waiting
 
     def drop(self, node: NodeId) -> None:
         """Nothing of this peer needs telling any more."""

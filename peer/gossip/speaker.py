@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .codec import packed_bytes
+from .envelope import MAX_MESSAGE_BYTES
 from .events import Event, Send
 from .ids import NodeId
 from .members import Members
 from .messages import RELAYED, Ack, Gossip, Message, Nack, Ping, PingRequest, Target, Versions
 from .own import Own
+from .packing import filled
 from .records import Address, LoadRecord, Rumour
 from .rumours import RumourQueue
 from .timing import Timing
 
-# A datagram of 1200 bytes less the envelope, and less the widest message without its lists.
-ROOM_BYTES = 1200 - 42 - 96
+# What is left for lists in the widest message.
+ROOM_BYTES = MAX_MESSAGE_BYTES - 96
 
 
 class Speaker:
@@ -98,17 +100,9 @@ class Speaker:
         self, address: Address, first: Sequence[Rumour] = (), loads: Sequence[LoadRecord] = ()
     ) -> None:
         """Rumours, after them the loads that still fit."""
-        rumours = self._filled(first, ROOM_BYTES)
-        room_bytes = ROOM_BYTES - sum(packed_bytes(rumour) for rumour in rumours)
-        fitting: list[LoadRecord] = []
-        for load in loads:
-            room_bytes -= packed_bytes(load)
-            if room_bytes < 0:
-                break
-            fitting.append(load)
         own = self._own
-        message = Gossip(node=own.node, gen=own.gen, rumours=rumours, loads=tuple(fitting))
-        self.send(address, message)
+        bare = Gossip(node=own.node, gen=own.gen)
+        self.send(address, filled(bare, self._filled(first, ROOM_BYTES), loads))
 
     def _filled(self, first: Sequence[Rumour], room_bytes: int) -> tuple[Rumour, ...]:
         room_bytes -= sum(packed_bytes(rumour) for rumour in first)

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
+from cortex.peer.gossip.envelope import MAX_MESSAGE_BYTES
 from cortex.peer.gossip.events import (
     Event,
     IdentityChanged,
@@ -46,6 +48,7 @@ from cortex.peer.gossip.records import (
     Fact,
     Left,
     LoadRecord,
+    ModelLoad,
     Row,
     Rumour,
     Section,
@@ -382,6 +385,20 @@ def test_goodbye_is_said_to_some_and_believed(stage: Stage) -> None:
     assert stage.standing(YOU) == (1, 0, State.LEFT)
     stage.hear(gossip(YOU, alive(YOU), Suspect(YOU, 1, 0, HIM)))
     assert stage.standing(YOU) == (1, 0, State.LEFT)
+
+
+def test_a_busy_peer_of_many_models_still_fits_into_its_datagrams(stage: Stage) -> None:
+    stage.meet(YOU)
+    models = tuple(ModelLoad(ModelId(bytes([n]) * 8), 1, 2, 3) for n in range(100))
+    stage.core.set_load(0.0, replace(load_of(US), models=models, free_mib=(1,) * 8))
+    stage.core.publish(0.0, 4, bytes(900))
+    stage.core.publish(0.0, 5, bytes(600))
+    (ack,) = stage.hear(ping(YOU, Suspect(US, 5, 0, YOU)))
+    sizes = [len(pack(send.message)) for send in (ack, *stage.wait(2.0))]
+    assert max(sizes) <= MAX_MESSAGE_BYTES
+    assert isinstance(ack.message, Ack) and len(ack.message.load.models) > 10
+    told = [m for m in messages(stage.wait(5.0), Gossip) if isinstance(m, Gossip)]
+    assert all(message.rumours or message.loads for message in told), "nobody is told nothing"
 
 
 NODES = st.sampled_from((US, YOU, HIM, HER))

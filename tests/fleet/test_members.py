@@ -138,7 +138,7 @@ def test_a_row_takes_no_more_than_it_may() -> None:
 
 
 def test_a_newer_rumour_takes_the_place_of_the_older_on_the_same_subject() -> None:
-    queue = RumourQueue()
+    queue = RumourQueue(max_bytes=300)
     queue.tell(Suspect(A, 1, 0, B))
     queue.tell(Dead(A, 1, 0, B))
     queue.tell(Fact(A, 1, 3, 7, b"x"))
@@ -146,7 +146,7 @@ def test_a_newer_rumour_takes_the_place_of_the_older_on_the_same_subject() -> No
 
 
 def test_what_was_told_least_goes_first_and_what_is_worn_out_not_at_all() -> None:
-    queue = RumourQueue()
+    queue = RumourQueue(max_bytes=300)
     queue.tell(Left(A, 1, 0))
     assert queue.take(1000, 2) == (Left(A, 1, 0),)
     queue.tell(Left(B, 1, 0))
@@ -157,10 +157,17 @@ def test_what_was_told_least_goes_first_and_what_is_worn_out_not_at_all() -> Non
 
 
 def test_a_rumour_too_large_for_the_room_lets_a_smaller_one_pass() -> None:
-    queue = RumourQueue()
+    queue = RumourQueue(max_bytes=300)
     queue.tell(Left(A, 1, 0))
     queue.tell(Fact(B, 1, 3, 7, bytes(200)))
     assert queue.take(100, 9) == (Left(A, 1, 0),)
+
+
+def test_what_no_datagram_could_carry_is_not_told() -> None:
+    queue = RumourQueue(max_bytes=300)
+    queue.tell(Fact(A, 1, 3, 7, b"x"))
+    queue.tell(Fact(A, 1, 3, 8, bytes(301)))
+    assert len(queue) == 0, "and the older one is not told any more"
 
 
 def test_a_load_gets_older_where_it_is_held() -> None:
