@@ -77,6 +77,7 @@ class Core:
         self._doubles = Doubles()
         self._has_synced = False
         self._synced_s = float("-inf")
+        self._reading_until_s = float("-inf")
         self._lag_seen_of_s: float | None = None
         self._start(now_s)
 
@@ -104,7 +105,8 @@ class Core:
     @property
     def next_s(self) -> float | None:
         """When `on_timer` is due."""
-        return self._desk.agenda.next_s
+        due_s = self._desk.agenda.next_s
+        return None if due_s is None else max(due_s, self._reading_until_s)
 
     def on_message(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
         """Take one message that `boot` sealed with the fleet's key and sent from `address`."""
@@ -119,8 +121,10 @@ class Core:
         self._gossiper.wake(now_s)
 
     def on_timer(self, now_s: float) -> None:
-        """Do what has become due."""
+        """Do what has become due; after a stall a moment later, when what came has been read."""
         self._notice_lag(now_s)
+        if now_s < self._reading_until_s:
+            return
         while (task := self._desk.agenda.pop_due(now_s)) is not None:
             task(now_s)
         self._gossiper.wake(now_s)
@@ -282,7 +286,7 @@ class Core:
             return
         self._lag_seen_of_s = due_s
         self._desk.health.blame()
-        self._prober.judge_after_s = now_s + READING_S
+        self._reading_until_s = now_s + READING_S
         if now_s - due_s > timing.suspend_periods * timing.probe_period_s:
             self._resume(now_s, now_s - due_s)
 

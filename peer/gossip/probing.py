@@ -80,7 +80,6 @@ class Prober:
         self._rng = desk.rng
         self.order = ProbeOrder(desk.rng)
         self._by_ticket: dict[int, Probe] = {}
-        self.judge_after_s = float("-inf")  # answers may still lie unread until then
         self.lenient_until_s = float("-inf")  # we slept: nobody is accused until then
 
     @property
@@ -109,9 +108,6 @@ class Prober:
         self._ask_over_tcp(probe)
 
         def judge(at_s: float) -> None:
-            if at_s < self.judge_after_s:
-                self._agenda.at(self.judge_after_s, judge)
-                return
             self._close(probe)
             if probe.is_answered or member.heard_s >= now_s:
                 self._beliefs.reprieve(at_s, probe.node)
@@ -198,9 +194,6 @@ class Prober:
             self._speaker.emit(TcpPing(member.node, member.reach, self._ticket(probe)))
 
     def _judge(self, now_s: float, probe: Probe) -> None:
-        if now_s < self.judge_after_s:
-            self._agenda.at(self.judge_after_s, lambda at_s: self._judge(at_s, probe))
-            return
         self._close(probe)
         member = self._members.get(probe.node)
         if probe.is_answered:

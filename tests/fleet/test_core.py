@@ -19,6 +19,7 @@ from cortex.peer.gossip.events import (
     LoadAnswered,
     LoadAsked,
     Refused,
+    Resumed,
     Send,
     SyncDue,
     TcpPing,
@@ -239,6 +240,37 @@ def test_silence_is_doubted_and_then_called_death(stage: Stage) -> None:
     assert stage.standing(YOU) == (1, 0, State.SUSPECT)
     stage.wait(5.0)
     assert stage.standing(YOU) == (1, 0, State.DEAD)
+
+
+def test_an_answer_that_waited_while_we_stalled_is_read_before_anybody_is_judged(
+    stage: Stage,
+) -> None:
+    stage.meet(YOU)
+    sends: list[Send] = []
+    while not messages(sends, Ping):
+        sends = stage.wait(0.01)
+    (asked,) = messages(sends, Ping)
+    assert isinstance(asked, Ping)
+    stage.now_s += 2.0
+    stage.core.on_timer(stage.now_s)
+    assert stage.poll() == ([], []) and stage.core.next_s == pytest.approx(stage.now_s + 0.1)
+    stage.hear(Ack(node=YOU, gen=1, seq=asked.seq, challenge=asked.challenge, load=load_of(YOU)))
+    stage.wait(0.2)
+    assert stage.standing(YOU) == (1, 0, State.ALIVE)
+
+
+def test_whoever_slept_accuses_nobody_for_a_while_and_says_that_it_is_back(stage: Stage) -> None:
+    stage.meet(YOU)
+    stage.hear(gossip(YOU, alive(HIM), Suspect(HIM, 1, 0, YOU)))
+    stage.now_s += 60.0
+    stage.core.on_timer(stage.now_s)
+    assert [event.slept_s > 59 for event in stage.poll()[1] if isinstance(event, Resumed)] == [True]
+    assert stage.core.own.standing == (5, 1, State.ALIVE)
+    stage.wait(3.9)
+    assert stage.standing(YOU) == (1, 0, State.ALIVE)
+    assert stage.standing(HIM) == (1, 0, State.SUSPECT)
+    stage.wait(10.0)
+    assert stage.standing(YOU) == stage.standing(HIM) == (1, 0, State.DEAD)
 
 
 def test_a_probe_is_three_pings_and_then_others_and_tcp(stage: Stage) -> None:
