@@ -27,7 +27,7 @@ from .messages import (
     Versions,
 )
 from .probing import Prober
-from .records import Address, LoadRecord, Rumour
+from .records import Address, Dead, LoadRecord, Rumour, Suspect
 
 WRONG_PROTOCOL = "wrong protocol"
 
@@ -93,7 +93,9 @@ class Hearing:
     def _believe(self, now_s: float, address: Address, message: Message) -> None:
         """Note that the sender lives, and take what it says of itself and of others."""
         for rumour in message.rumours if isinstance(message, Ping | Ack | Gossip) else ():
-            self._beliefs.hear(now_s, rumour)
+            # Nobody accuses itself; whoever seems to is answered, not taken at its word.
+            if not (rumour.node == message.node and isinstance(rumour, Suspect | Dead)):
+                self._beliefs.hear(now_s, rumour)
         member = self._desk.members.get(message.node)
         if member is not None and member.standing.gen == message.gen:
             member.heard_s = now_s

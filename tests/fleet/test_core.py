@@ -228,6 +228,13 @@ def test_a_verdict_on_whom_we_heard_just_now_is_only_a_doubt(stage: Stage) -> No
     assert [send.address for send in sends] == [HIS], "it is told, so that it can refute"
 
 
+def test_whoever_calls_itself_dead_is_not_believed_and_answered_once(stage: Stage) -> None:
+    stage.meet(YOU)
+    sends = stage.hear(ping(YOU, Dead(YOU, 1, 0, YOU)))
+    assert len(sends) == 1 and messages(sends, Ack)
+    assert stage.standing(YOU) == (1, 0, State.ALIVE)
+
+
 def test_a_verdict_on_whom_we_have_not_heard_is_believed(stage: Stage) -> None:
     stage.meet(YOU)
     stage.hear(gossip(YOU, alive(HIM), Dead(HIM, 1, 0, YOU)))
