@@ -304,6 +304,41 @@ def test_an_answer_over_tcp_is_a_sign_of_life(stage: Stage) -> None:
     assert stage.standing(YOU) == (1, 0, State.ALIVE)
 
 
+def test_a_suspect_that_answers_its_last_chance_lives_on_until_it_answers_no_more(
+    stage: Stage,
+) -> None:
+    stage.meet(YOU)
+    stage.wait(1.0)
+    stage.hear(gossip(YOU))
+    stage.meet(HIM, HIS)
+    stage.hear(gossip(HIM, Suspect(YOU, 1, 0, HIM)), HIS)
+    for _ in range(60):
+        stage.wait(0.25)
+        for event in stage.events:
+            if isinstance(event, TcpPing) and event.node == YOU:
+                stage.core.on_tcp_answer(event.ticket)
+    assert stage.standing(YOU) == (1, 0, State.SUSPECT)
+    stage.wait(6.0)
+    assert stage.standing(YOU) == (1, 0, State.DEAD)
+
+
+def test_whoever_comes_back_from_the_dead_is_synchronised_with_out_of_turn(stage: Stage) -> None:
+    stage.meet(YOU)
+    stage.core.on_rows(0.0, YOU, [])
+    stage.wait(20.0)
+    assert stage.standing(YOU) == (1, 0, State.DEAD)
+    stage.hear(gossip(YOU, alive(YOU, inc=1)))
+    assert [event.node for event in stage.events if isinstance(event, SyncDue)] == [YOU]
+
+
+def test_a_stranger_gets_no_more_than_ten_answers_a_second(stage: Stage) -> None:
+    answers: list[Send] = []
+    for _ in range(100):
+        answers += stage.hear(ping(YOU))
+        answers += stage.wait(0.01)
+    assert 5 <= sum(send.address == YOURS for send in answers) <= 11
+
+
 def test_whoever_we_hold_dead_is_told_so_when_it_speaks_and_not_too_often(stage: Stage) -> None:
     stage.meet(YOU)
     stage.wait(20.0)
