@@ -133,7 +133,10 @@ class Digest(Struct, frozen=True, array_like=True):
 
 
 class Row(Struct, frozen=True, array_like=True):
-    """All that is known of one peer. Only that peer writes it."""
+    """All that is known of one peer. Only that peer writes it.
+
+    `address` is None where only a verdict about the peer was heard, never its own word.
+    """
 
     node: Node
     gen: U32
@@ -141,3 +144,4 @@ class Row(Struct, frozen=True, array_like=True):
     state: U8
     ver: U32
     sections: Annotated[tuple[Section, ...], Meta(max_length=MAX_SECTIONS)] = ()
+    address: Address | None = None

@@ -1,0 +1,302 @@
+"""One peer's part in the fleet's conversation: messages and time in, messages and events out.
+
+SWIM with Lifeguard's refinements. The core has no socket, no clock and no luck of its own: the
+caller brings what has arrived and what time it is, calls again at `next_s`, and carries out what
+`poll` gives. What datagrams look like, and which key sealed them, is known below; what the facts
+and loads mean is known above.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from . import syncing
+from .beliefs import Beliefs, Hooks
+from .desk import Desk
+from .events import Event, IdentityChanged, Resumed, Send, SyncDue
+from .gossiping import Gossiper
+from .hearing import Hearing
+from .identity import Doubles, Identity, refuted
+from .ids import ID_BYTES, BootId, ModelId, NodeId
+from .members import Member, Members, Standing, State
+from .messages import LoadAnswer, LoadQuestion, Message, Verdict, Versions
+from .own import Own
+from .probing import Prober
+from .records import Address, Digest, Fact, LoadRecord, Row
+from .seeking import Seeker
+from .timing import Timing
+
+UNKNOWN_BOOT = b"\xff" * ID_BYTES
+TOMBSTONE_ROUND_S = 60.0
+SYNC_GAP_S = 1.0
+# After a stall, what others sent meanwhile is read before anybody is judged.
+READING_S = 0.1
+
+
+class Size(NamedTuple):
+    """How much a core keeps, by table."""
+
+    members: int
+    rumours: int
+    loads: int
+    sessions: int
+    strangers: int
+    pings: int
+    tasks: int
+
+
+class Core:
+    """A member of the fleet, without its network."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        address: Address,
+        now_s: float,
+        rng: random.Random,
+        timing: Timing | None = None,
+        versions: Versions | None = None,
+    ) -> None:
+        self._desk = Desk(
+            Own(identity, address), rng, timing or Timing(), versions or Versions(1, 1)
+        )
+        self._beliefs = Beliefs(
+            self._desk,
+            Hooks(
+                last_chance=lambda at_s, member: self._prober.last_chance(at_s, member),
+                moved=self._on_moved,
+                refute=self._refute,
+            ),
+        )
+        self._prober = Prober(self._desk, self._beliefs)
+        self._gossiper = Gossiper(self._desk)
+        self._seeker = Seeker(self._desk, self._beliefs)
+        self._hearing = Hearing(self._desk, self._beliefs, self._prober, self._gossiper)
+        self._doubles = Doubles()
+        self._has_synced = False
+        self._synced_s = float("-inf")
+        self._reading_until_s = float("-inf")
+        self._lag_seen_of_s: float | None = None
+        self._start(now_s)
+
+    @property
+    def own(self) -> Own:
+        return self._desk.own
+
+    @property
+    def members(self) -> Members:
+        return self._desk.members
+
+    @property
+    def size(self) -> Size:
+        desk = self._desk
+        return Size(
+            members=len(desk.members),
+            rumours=len(desk.rumours),
+            loads=len(desk.loads),
+            sessions=len(desk.sessions),
+            strangers=desk.sessions.num_strangers,
+            pings=len(desk.pings),
+            tasks=len(desk.agenda),
+        )
+
+    @property
+    def next_s(self) -> float | None:
+        """When `on_timer` is due."""
+        due_s = self._desk.agenda.next_s
+        return None if due_s is None else max(due_s, self._reading_until_s)
+
+    def on_message(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
+        """Take one message that `boot` sealed with the fleet's key and sent from `address`."""
+        self._notice_lag(now_s)
+        own = self.own
+        if message.node == own.node:
+            meet = self._doubles.meet
+            identity = meet(now_s, own.identity, boot, message.gen, self._desk.rng.randbytes)
+            self._become(now_s, identity, "another process speaks as our node")
+        elif self._hearing.hear(now_s, address, boot, message) and not self._has_synced:
+            self._sync_with(now_s, message.node)
+        self._gossiper.wake(now_s)
+
+    def on_timer(self, now_s: float) -> None:
+        """Do what has become due; after a stall a moment later, when what came has been read."""
+        self._notice_lag(now_s)
+        if now_s < self._reading_until_s:
+            return
+        while (task := self._desk.agenda.pop_due(now_s)) is not None:
+            task(now_s)
+        self._gossiper.wake(now_s)
+
+    def on_tcp_answer(self, ticket: int) -> None:
+        """The peer of a `TcpPing` has answered."""
+        self._prober.on_tcp_answer(ticket)
+
+    def poll(self) -> tuple[list[Send], list[Event]]:
+        """What to send and what happened since the last call; events go first."""
+        return self._desk.speaker.poll()
+
+    def suggest(self, now_s: float, address: Address) -> None:
+        """Somebody may be at this address: ask once."""
+        self._seeker.introduce(now_s, address)
+
+    def add_seed(self, now_s: float, address: Address) -> None:
+        """Somebody of ours ought to be at this address: ask for ever."""
+        self._seeker.add_seed(now_s, address)
+
+    def publish(self, now_s: float, section: int, content: bytes) -> None:
+        """Overwrite one section of our own row.
+
+        Raises FactsTooLarge.
+        """
+        own = self.own
+        written = own.facts.write(section, content)
+        self._desk.rumours.tell(Fact(own.node, own.gen, section, written.sver, content))
+        self._gossiper.wake(now_s)
+
+    def set_load(self, now_s: float, load: LoadRecord) -> None:
+        """How busy we are; node, counter and age are filled in here."""
+        self._gossiper.set_load(now_s, load)
+
+    def load_of(self, now_s: float, node: NodeId) -> LoadRecord | None:
+        """The newest known load of a peer, with its age."""
+        return self._desk.loads.of(node, now_s)
+
+    def ask_load(self, node: NodeId, model: ModelId, cost_tokens: int) -> int | None:
+        """Ask a peer for its load as it is now. The answer comes as an event with this number."""
+        member = self.members.get(node)
+        if member is None or member.reach is None:
+            return None
+        own, seq = self.own, self._desk.pings.next_seq()
+        question = LoadQuestion(
+            node=own.node, gen=own.gen, seq=seq, model=model, cost_tokens=cost_tokens
+        )
+        self._desk.speaker.send(member.reach, question)
+        return seq
+
+    def answer_load(
+        self, now_s: float, address: Address, seq: int, verdict: Verdict, wait_ms: int
+    ) -> None:
+        """Answer a `LoadAsked`."""
+        own, load = self.own, self._gossiper.own_load(now_s)
+        answer = LoadAnswer(
+            node=own.node, gen=own.gen, seq=seq, load=load, verdict=verdict, wait_ms=wait_ms
+        )
+        self._desk.speaker.send(address, answer)
+
+    def leave(self, now_s: float) -> None:
+        """Say goodbye to a few, who tell the rest; the caller may end a moment later."""
+        desk = self._desk
+        desk.own.has_left = True
+        desk.rumours.tell(desk.own.claim())
+        reachable = desk.members.reachable()
+        for member in desk.rng.sample(reachable, min(len(reachable), desk.timing.goodbyes)):
+            if member.reach is not None:
+                desk.speaker.gossip(member.reach, first=(desk.own.claim(),))
+        self._gossiper.wake(now_s)
+
+    def digest(self) -> tuple[Digest, ...]:
+        """What we hold of everybody: the first half of a synchronisation."""
+        return syncing.digest(self.own, self.members)
+
+    def answer_sync(self, digest: Sequence[Digest]) -> syncing.SyncAnswer:
+        return syncing.answer(self.own, self.members, digest)
+
+    def wanted_rows(self, wants: Iterable[Digest]) -> tuple[Row, ...]:
+        return syncing.rows(self.own, self.members, wants)
+
+    def on_rows(self, now_s: float, teller: NodeId, rows: Iterable[Row]) -> None:
+        """Take the rows of a synchronisation; TLS has made sure that they are fresh."""
+        self._has_synced = True
+        for row in rows:
+            syncing.merge(now_s, self.own, self.members, self._beliefs, teller, row)
+        self._gossiper.wake(now_s)
+
+    def _start(self, now_s: float) -> None:
+        timing, agenda, rng = self._desk.timing, self._desk.agenda, self._desk.rng
+        self._desk.rumours.tell(self.own.claim())
+        self._gossiper.start(now_s)
+        self._seeker.start(now_s)
+        agenda.at(now_s + rng.random() * timing.probe_period_s, self._prober.round)
+        agenda.at(now_s + rng.random() * timing.sync_period_s, self._sync_round)
+        agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
+
+    def _sync_round(self, now_s: float) -> None:
+        timing, rng = self._desk.timing, self._desk.rng
+        period_s = timing.sync_every_s(self.members.num_reachable + 1)
+        jitter = 1 + timing.sync_jitter * (2 * rng.random() - 1)
+        self._desk.agenda.at(now_s + period_s * jitter, self._sync_round)
+        if reachable := self.members.reachable():
+            self._emit_sync(now_s, rng.choice(reachable))
+
+    def _tombstone_round(self, now_s: float) -> None:
+        self._desk.agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
+        self._beliefs.forget_tombstones(now_s)
+
+    def _sync_with(self, now_s: float, node: NodeId) -> None:
+        """Synchronise out of turn, but not with everybody at once."""
+        member = self.members.get(node)
+        if member is not None and now_s - self._synced_s >= SYNC_GAP_S:
+            self._emit_sync(now_s, member)
+
+    def _emit_sync(self, now_s: float, member: Member) -> None:
+        if member.reach is not None:
+            self._synced_s = now_s
+            self._desk.speaker.emit(SyncDue(member.node, member.reach))
+
+    def _on_moved(self, now_s: float, member: Member, before: Standing | None) -> None:
+        if not member.standing.is_reachable:
+            return
+        if before is None or not before.is_reachable:
+            self._prober.order.insert(member.node)
+        if before is not None and before.state is State.DEAD:
+            self._sync_with(now_s, member.node)  # a partition has healed
+
+    def _refute(self, now_s: float, gen: int, inc: int) -> None:
+        """What is said of us is too much: be above it."""
+        identity = self.own.identity
+        randbytes = self._desk.rng.randbytes
+        if gen > identity.gen:
+            rival = self._doubles.meet(now_s, identity, UNKNOWN_BOOT, gen, randbytes)
+            self._become(now_s, rival, "a later generation of our node is told of")
+        else:
+            self._desk.health.blame()
+            self._become(now_s, refuted(identity, gen, inc, randbytes), "our numbers ran out")
+
+    def _become(self, now_s: float, identity: Identity, reason: str) -> None:
+        """Take a new identity, or new numbers, and tell everybody."""
+        own, before = self.own, self.own.identity
+        if identity == before:
+            return
+        own.identity = identity
+        if (identity.node, identity.gen) != (before.node, before.gen):
+            self._desk.speaker.emit(IdentityChanged(identity.node, identity.gen, reason))
+            self._desk.rumours.drop(before.node)
+            self._gossiper.retell_load(now_s, before.node)
+            for held in own.facts.since(0):
+                fact = Fact(own.node, own.gen, held.section, held.sver, held.content)
+                self._desk.rumours.tell(fact)
+        self._desk.rumours.tell(own.claim())
+
+    def _notice_lag(self, now_s: float) -> None:
+        """A timer that is late says that we, and not the others, were silent."""
+        due_s, timing = self._desk.agenda.next_s, self._desk.timing
+        if due_s is None or due_s == self._lag_seen_of_s or now_s - due_s <= timing.lag_s:
+            return
+        self._lag_seen_of_s = due_s
+        self._desk.health.blame()
+        self._reading_until_s = now_s + READING_S
+        if now_s - due_s > timing.suspend_periods * timing.probe_period_s:
+            self._resume(now_s, now_s - due_s)
+
+    def _resume(self, now_s: float, slept_s: float) -> None:
+        timing, own = self._desk.timing, self.own
+        grace_s, _ = timing.suspicion_range_s(self.members.num_reachable + 1)
+        self._prober.lenient_until_s = now_s + grace_s
+        self._beliefs.postpone(now_s + grace_s)
+        gen, inc, _ = own.standing
+        self._become(
+            now_s, refuted(own.identity, gen, inc, self._desk.rng.randbytes), "our numbers ran out"
+        )
+        self._desk.speaker.emit(Resumed(slept_s))
