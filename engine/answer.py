@@ -26,6 +26,9 @@ from .types import (
 class AnswerText:
     """Push every token of the answer in order; nothing more once `is_stopped`.
 
+    Calls end an answer: what they bring is for the next turn. Words that a model writes behind them
+    all the same, such as results that it made up, are no part of it.
+
     `stop_text` is the stop string that stopped it, where one did.
 
     Stop strings are looked for in the words of the answer alone: not in its reasoning, and not in
@@ -44,6 +47,7 @@ class AnswerText:
         self._num_tokens = 0
         self._num_reasoning_tokens = 0
         self._was_word = False
+        self._has_called = False
         self._echo = prompt.echo
         self._echoed_ids: Sequence[int] = prompt.token_ids if prompt.echo else ()
 
@@ -110,14 +114,17 @@ class AnswerText:
     def _until_stop(self, deltas: Iterable[Delta]) -> tuple[Delta, ...]:
         told: list[Delta] = []
         for delta in deltas:
-            if isinstance(delta, TextDelta):
+            if isinstance(delta, TextDelta) and self._has_called:
+                self.is_stopped = True
+            elif isinstance(delta, TextDelta):
                 scan = self._scanner.push(delta.text)
                 told += _words(scan.safe)
                 self.stop_text = scan.matched
                 self.is_stopped = scan.matched is not None
             else:
                 told += (*_words(self._scanner.flush()), delta)
-                self.is_stopped = self._takes_one_call and isinstance(delta, ToolCallEnd)
+                self._has_called |= isinstance(delta, ToolCallEnd)
+                self.is_stopped = self._takes_one_call and self._has_called
             if self.is_stopped:
                 break
         return tuple(told)

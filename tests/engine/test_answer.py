@@ -33,7 +33,7 @@ _FOLDER = Path(__file__).parents[2] / "engine" / "assets" / "fake"
 _TOKENIZER = Tokenizer(_FOLDER / "tokenizer.json")
 _FORM = ReplyFormat("open", "json", (Tool("f"),))
 _CALL = '<tool_call>{"name": "f", "arguments": {"a": "x\u00e9"}}</tool_call>'
-_ANSWER = f"hm\n</think>\n\nLet me \U0001f642 look.\n{_CALL}\n{_CALL}\nDone."
+_ANSWER = f"hm\n</think>\n\nLet me \U0001f642 look.\n{_CALL}\n{_CALL}\n"
 
 
 def prompt(*stop: str, form: ReplyFormat = _FORM, seed: int = 7) -> Prompt:
@@ -71,7 +71,7 @@ def begun(deltas: Sequence[Delta]) -> list[ToolCallBegin]:
 def test_an_answer_is_told_in_its_parts() -> None:
     deltas, answer = say(prompt(), _ANSWER)
     assert thoughts(deltas) == "hm"
-    assert words(deltas) == "Let me \U0001f642 look.\nDone."
+    assert words(deltas) == "Let me \U0001f642 look."
     assert [(call.index, call.name) for call in begun(deltas)] == [(0, "f"), (1, "f")]
     arguments = [d.text for d in deltas if isinstance(d, ToolCallArguments) and d.index == 1]
     assert json.loads("".join(arguments)) == {"a": "x\u00e9"}
@@ -126,11 +126,10 @@ def test_a_stop_string_in_the_words_ends_the_answer() -> None:
     assert (words(deltas), begun(deltas), answer.is_stopped) == ("Let me \U0001f642 ", [], True)
 
 
-def test_a_stop_string_does_not_reach_across_a_call() -> None:
-    text = f"</think>see ST{_CALL}OP now"
-    deltas, answer = say(prompt("STOP"), text)
-    assert (words(deltas), answer.is_stopped) == ("see STOP now", False)
-    assert isinstance(deltas[-1], TextDelta)
+def test_words_behind_a_call_end_the_answer_and_are_no_part_of_it() -> None:
+    deltas, answer = say(prompt("STOP"), f"</think>see ST{_CALL}\nOP now")
+    assert (words(deltas), len(begun(deltas))) == ("see ST", 1)
+    assert (answer.is_stopped, answer.stop_text) == (True, None)
 
 
 def test_an_answer_that_takes_one_call_ends_with_it() -> None:
