@@ -115,7 +115,7 @@ class AnswerText:
         told: list[Delta] = []
         for delta in deltas:
             if isinstance(delta, TextDelta) and self._has_called:
-                self.is_stopped = True
+                self.is_stopped = not delta.text.isspace()
             elif isinstance(delta, TextDelta):
                 scan = self._scanner.push(delta.text)
                 told += _words(scan.safe)
