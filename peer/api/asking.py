@@ -10,7 +10,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -23,10 +24,12 @@ from ..request_size import check_size
 from .answers import gather
 from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE
 from .errors import About
+from .intake import Room
 from .merging import merged
 from .replies import json_text_response
 from .streaming import stream_reply
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -34,10 +37,10 @@ def answering(dialect: Dialect) -> Handler:
     """A handler that speaks this dialect."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        encoding = request.headers.get("content-encoding")
-        with request.app[INTAKE].room_for(request.content_length, encoding) as room:
-            asked = await _parse(dialect, await room.read(request.content), arrival_of(request))
-            request[ABOUT] = About(asked.model)
+        with room_for(request) as room:
+            asked = await read_asked(request, room, dialect)
+            model = asked.requests[0].model
+            request[ABOUT] = About(model)
             for one in asked.requests:
                 check_size(one, request.app[NODE].config.limits)
             async with aclosing(_events(request, asked)) as events:
@@ -45,13 +48,28 @@ def answering(dialect: Dialect) -> Handler:
                     return await stream_reply(
                         request, events, asked.teller(), tells_tokens=asked.tells_tokens
                     )
-                answers = await gather(events, _num_answers(asked), asked.model)
+                answers = await gather(events, _num_answers(asked), model)
                 return json_text_response(asked.whole(answers))
 
     return answer
 
 
-def arrival_of(request: web.Request) -> Arrival:
+def room_for(request: web.Request) -> AbstractContextManager[Room]:
+    """Room for the request's body, for as long as anything of it is needed."""
+    encoding = request.headers.get("content-encoding")
+    return request.app[INTAKE].room_for(request.content_length, encoding)
+
+
+async def read_asked(request: web.Request, room: Room, parse: Callable[[bytes, Arrival], T]) -> T:
+    """What the body asks, parsed; the body itself is kept nowhere."""
+    return await _parsed(parse, await room.read(request.content), _arrival_of(request))
+
+
+async def _parsed(parse: Callable[[bytes, Arrival], T], body: bytes, arrival: Arrival) -> T:
+    return await off_loop(len(body), lambda: parse(body, arrival))
+
+
+def _arrival_of(request: web.Request) -> Arrival:
     return Arrival(
         int(time.time()),
         secrets.randbits(63),
@@ -60,10 +78,6 @@ def arrival_of(request: web.Request) -> Arrival:
         request.app[NODE].config.limits,
         request.app[FINGERPRINT],
     )
-
-
-async def _parse(dialect: Dialect, body: bytes, arrival: Arrival) -> Asked:
-    return await off_loop(len(body), lambda: dialect(body, arrival))
 
 
 def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:

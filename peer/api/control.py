@@ -10,12 +10,13 @@ from aiohttp import web
 from ..errors import RequestNotFound
 from ..live import LiveRequest
 from .context import NODE
+from .replies import json_response
 
 
 async def list_requests(request: web.Request) -> web.Response:
     now_s = asyncio.get_running_loop().time()
     live = [_render(one, now_s) for one in request.app[NODE].live]
-    return web.json_response({"requests": live})
+    return json_response({"requests": live})
 
 
 async def cancel_request(request: web.Request) -> web.Response:
@@ -27,7 +28,7 @@ async def cancel_request(request: web.Request) -> web.Response:
             f"no request '{request_id[:80]}' is under way", "GET /requests lists those that are"
         )
     live.cancel()
-    return web.json_response({"id": live.id, "status": "cancelled"})
+    return json_response({"id": live.id, "status": "cancelled"})
 
 
 async def drain(request: web.Request) -> web.Response:
@@ -35,7 +36,7 @@ async def drain(request: web.Request) -> web.Response:
     node = request.app[NODE]
     node.begin_drain()
     answer = {"status": "draining", "live_requests": node.health.live_requests}
-    return web.json_response(answer, status=202)
+    return json_response(answer, status=202)
 
 
 def _render(live: LiveRequest, now_s: float) -> dict[str, Any]:

@@ -10,18 +10,16 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from ..dialects.embeddings.parse import AskedEmbeddings, parse_embeddings, reply_pieces
-from ..heavy import off_loop
-from .asking import arrival_of
-from .context import ABOUT, INTAKE, LIVE, NODE
+from ..dialects.embeddings.parse import parse_embeddings, reply_pieces
+from .asking import read_asked, room_for
+from .context import ABOUT, LIVE, NODE
 from .errors import About
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
-    intake, node = request.app[INTAKE], request.app[NODE]
-    encoding = request.headers.get("content-encoding")
-    with intake.room_for(request.content_length, encoding) as room:
-        asked = await _parse(request, await room.read(request.content))
+    node = request.app[NODE]
+    with room_for(request) as room:
+        asked = await read_asked(request, room, parse_embeddings)
         model = asked.requests[0].model
         request[ABOUT] = About(model)
         live = request[LIVE]
@@ -38,8 +36,3 @@ async def _send(request: web.Request, pieces: Iterable[bytes]) -> web.StreamResp
         await asyncio.sleep(0)  # a write that meets no resistance lets nobody else run
     await response.write_eof()
     return response
-
-
-async def _parse(request: web.Request, body: bytes) -> AskedEmbeddings:
-    arrival = arrival_of(request)
-    return await off_loop(len(body), lambda: parse_embeddings(body, arrival))

@@ -68,12 +68,9 @@ class Asked(Protocol):
     """One body, parsed. Choices are numbered request by request, `num_choices` of each."""
 
     @property
-    def model(self) -> str:
-        """The name that was asked for, which the reply repeats."""
+    def requests(self) -> Sequence[ChatRequest]:
+        """One at least; all ask the same model, by the name that the reply repeats."""
         ...
-
-    @property
-    def requests(self) -> Sequence[ChatRequest]: ...
 
     @property
     def is_streamed(self) -> bool: ...

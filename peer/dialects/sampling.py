@@ -26,6 +26,7 @@ _MAX_TOKENS = 2**31 - 1
 _SEED_BITS = 63
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
+TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0: off.")]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-_MAX_BIAS, le=_MAX_BIAS)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -45,7 +46,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     max_tokens: TokenCount | None = None
     temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
     top_p: Probability | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0: off.")] | None = None
+    top_k: TopK | None = None
     min_p: Probability | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -77,14 +78,18 @@ def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
 def read_sampling(body: DecoderFields) -> SamplingWish:
     return SamplingWish(
         temperature=body.temperature,
-        # Elsewhere -1 is a common spelling of "off", which here is 0.
-        top_k=None if body.top_k is None else max(body.top_k, 0),
+        top_k=read_top_k(body.top_k),
         top_p=body.top_p,
         min_p=body.min_p,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
         repetition_penalty=body.repetition_penalty,
     )
+
+
+def read_top_k(top_k: int | None) -> int | None:
+    """Elsewhere -1 is a common spelling of "off", which here is 0."""
+    return None if top_k is None else max(top_k, 0)
 
 
 def read_seed(seed: int | None, random_seed: int) -> int:

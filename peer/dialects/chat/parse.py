@@ -35,10 +35,6 @@ class AskedChat:
     is_streamed: bool
 
     @property
-    def model(self) -> str:
-        return self.request.model
-
-    @property
     def requests(self) -> Sequence[ChatRequest]:
         return (self.request,)
 

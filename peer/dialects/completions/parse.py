@@ -33,10 +33,6 @@ class AskedCompletion:
     is_streamed: bool
 
     @property
-    def model(self) -> str:
-        return self.head.model
-
-    @property
     def tells_tokens(self) -> bool:
         return self.head.wants_token_ids or self.requests[0].top_logprobs is not None
 

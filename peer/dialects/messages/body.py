@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, field
 from cortex.engine.types import Effort
 
 from ..decoding import ModelName
+from ..sampling import TopK
 
 _BLOCK = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
 _TEXT_OR_BLOCKS = {"type": ["string", "array"], "items": _BLOCK}
@@ -107,7 +108,7 @@ class MessagesBody(PromptBody, kw_only=True):
     stream: bool | None = None
     temperature: Annotated[float, Meta(ge=0, le=1, description="0 is greedy.")] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0: off.")] | None = None
+    top_k: TopK | None = None
     stop_sequences: list[str] | None = None
     # A hint of which conversation this is: nothing in it is a reason to refuse.
     metadata: Any = None

@@ -14,6 +14,7 @@ import msgspec
 
 from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish
 
+from .. import sampling
 from ..asked import Answer, Arrival
 from ..decoding import read_body, refuse
 from ..grammars import schema_grammar
@@ -24,9 +25,6 @@ from .stream import MessageTeller
 from .tools import read_tools
 from .turns import read_messages
 
-# Larger wishes mean "as much as the context leaves" all the same.
-_MAX_TOKENS = 2**31 - 1
-
 
 @dataclass(frozen=True, slots=True)
 class AskedMessage:
@@ -35,10 +33,6 @@ class AskedMessage:
     request: ChatRequest
     head: ReplyHead
     is_streamed: bool
-
-    @property
-    def model(self) -> str:
-        return self.request.model
 
     @property
     def requests(self) -> Sequence[ChatRequest]:
@@ -68,11 +62,10 @@ def parse_message(body: bytes, arrival: Arrival) -> AskedMessage:
         arrival,
         sampling=SamplingWish(
             temperature=asked.temperature,
-            # Elsewhere -1 is a common spelling of "off", which here is 0.
-            top_k=None if asked.top_k is None else max(asked.top_k, 0),
+            top_k=sampling.read_top_k(asked.top_k),
             top_p=asked.top_p,
         ),
-        max_tokens=min(_whole("max_tokens", asked.max_tokens), _MAX_TOKENS),
+        max_tokens=sampling.read_max_tokens("max_tokens", asked.max_tokens),
         stop=_read_stop(asked.stop_sequences or []),
         routing_key=_read_routing_key(asked.metadata, arrival),
     )
@@ -127,21 +120,13 @@ def _read_reasoning(asked: PromptBody) -> ReasoningWish:
         return ReasoningWish(effort)
     if thinking.type == "disabled":
         return ReasoningWish(effort, thinks=False)
-    budget = thinking.budget_tokens
-    if budget is None:
-        return ReasoningWish(effort, thinks=True)
-    budget_tokens = min(_whole("thinking.budget_tokens", budget), _MAX_TOKENS)
+    name, budget = "thinking.budget_tokens", thinking.budget_tokens
+    budget_tokens = sampling.read_max_tokens(name, budget)
     return ReasoningWish(effort, thinks=True, budget_tokens=budget_tokens)
 
 
 def _hides_thinking(asked: PromptBody) -> bool:
     return asked.thinking is not None and asked.thinking.display == "omitted"
-
-
-def _whole(path: str, count: int | float) -> int:
-    if count != int(count):
-        refuse(path, "must be a whole number")
-    return int(count)
 
 
 def _read_stop(stops: list[str]) -> tuple[str, ...]:

@@ -43,10 +43,6 @@ class AskedResponse:
     clock: Callable[[], float]
 
     @property
-    def model(self) -> str:
-        return self.request.model
-
-    @property
     def requests(self) -> Sequence[ChatRequest]:
         return (self.request,)
 

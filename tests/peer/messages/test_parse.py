@@ -38,7 +38,7 @@ def refusal(**fields: Any) -> CortexError:
 
 def test_a_plain_question_is_read_with_clock_seed_and_id_from_outside():
     asked = parse()
-    assert (asked.model, asked.request.seed, asked.request.now_s) == ("m", 11, 7)
+    assert (asked.request.model, asked.request.seed, asked.request.now_s) == ("m", 11, 7)
     assert (asked.request.max_tokens, asked.is_streamed) == (9, False)
     assert asked.head.id == "msg_ab"
     assert parse(stream=True).is_streamed

@@ -77,7 +77,7 @@ def told(asked: AskedResponse) -> dict[str, Any]:
 def test_a_text_is_a_question_with_clock_and_seed_from_outside():
     asked = parse()
     assert asked.request.messages == (user("hello"),)
-    assert (asked.request.now_s, asked.request.seed, asked.model) == (7, 11, "m")
+    assert (asked.request.now_s, asked.request.seed, asked.request.model) == (7, 11, "m")
     assert (asked.head.id, asked.head.created_at, asked.is_streamed) == ("resp_0f", 7, False)
     assert (asked.request.top_logprobs, asked.tells_tokens) == (None, False)
 
