@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cortex.engine.types import (
     Accepted,
+    Began,
     Event,
     Finished,
     FinishReason,
@@ -68,6 +69,8 @@ def receive(events: Generator[Event], listener: Listener, clock: Callable[[], fl
                 case Piece():
                     arriving.add(event, clock())
                     _tell(event, listener)
+                case Began():
+                    pass
                 case Finished():
                     finish_reason = event.reason
                     arriving.usage = event.usage

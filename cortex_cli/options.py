@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
-from cortex.peer.config import EngineKind
+from cortex.peer.config import EngineChoice
 
 from .config import Invocation
 from .sizes import parse_size
@@ -95,7 +95,7 @@ Config = Annotated[
     ),
 ]
 Engine = Annotated[
-    EngineKind,
+    EngineChoice,
     typer.Option(
         "--engine",
         envvar="CORTEX_ENGINE",

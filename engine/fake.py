@@ -136,7 +136,7 @@ class FakeService:
             self._send(Progress(load.job_id, stage))
         self._matchers.pop(load.model_id, None)
         self._steps.setdefault(load.model_id, Histogram())
-        self._send(Loaded(load.job_id, load.model_id, weight_bytes=size_bytes, seconds=0.0))
+        self._send(Loaded(load.job_id, load.model_id, size_bytes, 0.0, computes_in="hashes"))
 
     def _unload(self, unload: Unload) -> None:
         self._models.pop(unload.model_id, None)

@@ -355,11 +355,11 @@ Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCal
 
 
 # What a request's consumer sees, in this order: stages, one Accepted once the prompt is known,
-# stages again while the model or its turn is waited for, pieces, one Finished for each choice. A
-# failure is raised as a CortexError instead.
+# stages again while the model or its turn is waited for, one Began for every engine that takes it
+# up, pieces, one Finished for each choice. A failure is raised as a CortexError instead.
 
 
-class Stage(msgspec.Struct, frozen=True):
+class Stage(msgspec.Struct, frozen=True, tag=True):
     """What is being waited for. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
@@ -371,13 +371,26 @@ class Stage(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, tag=True):
+    """`prompt_hash` tells prompts apart: a peer that makes the same of a request may go on with
+    its answer.
+    """
+
     prompt_tokens: int
     images: tuple[ImageTokens, ...]
     max_tokens: int
+    prompt_hash: bytes = b""
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Began(msgspec.Struct, frozen=True, tag=True):
+    """An engine has the model and begins. `computes_in` says how it computes: where two say the
+    same of the same weights, their tokens are the same.
+    """
+
+    computes_in: str
+
+
+class Piece(msgspec.Struct, frozen=True, tag=True):
     """What some tokens of an answer say. Tokens may say nothing yet, and an end has no tokens.
 
     The first piece of a choice begins with its echoed prompt, whose tokens are not told.
@@ -390,7 +403,7 @@ class Piece(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, tag=True):
     """The end of one choice; `usage` is of this choice alone.
 
     `stop_text` is the client's own stop string that ended it, where one did.
@@ -402,11 +415,23 @@ class Finished(msgspec.Struct, frozen=True):
     stop_text: str | None = None
 
 
-Event = Stage | Accepted | Piece | Finished
+Event = Stage | Accepted | Began | Piece | Finished
 
 
-class Vector(msgspec.Struct, frozen=True):
+class Vector(msgspec.Struct, frozen=True, tag=True):
     """All that comes of a request for one: its values, float32, lowest byte first."""
 
     data: bytes
     prompt_tokens: int
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """What of an answer somebody has already, who wants the rest of it from another engine.
+
+    `prompt_hash` and `computes_in` are what the first one said. `token_ids` are the tokens so far,
+    choice by choice; None is a choice that has ended.
+    """
+
+    prompt_hash: bytes
+    computes_in: str
+    token_ids: tuple[tuple[int, ...] | None, ...]

@@ -10,9 +10,10 @@ import functools
 from types import TracebackType
 from typing import Self
 
-from cortex.engine.types import Finished, Piece, Stage, Vector
+from cortex.engine.types import Began, Finished, Piece, Resume, Stage, Vector
 
 from .engine_side import Attempt, EngineSide
+from .errors import CannotContinue
 from .mailbox import Mailbox
 from .residency import Residency, Ticket
 from .tally import RequestMeter
@@ -21,7 +22,7 @@ from .types import ModelInfo
 
 class Answering:
     """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
-    where this one dies.
+    where this one dies. With `resume` only what is missing of the answer is made.
     """
 
     def __init__(
@@ -35,18 +36,22 @@ class Answering:
         *,
         num_choices: int,
         priority: int,
+        resume: Resume | None = None,
     ) -> None:
         self._engine = engine
         self._residency = residency
         self._meter = meter
         self._prompt = prompt
         self._priority = priority
-        self._mailbox = Mailbox()
+        self._resume = resume
+        given = (() for _ in range(num_choices)) if resume is None else resume.token_ids
+        missing = {choice: ids for choice, ids in enumerate(given) if ids is not None}
+        self._mailbox = Mailbox(missing)
         # The engine knows each choice as a request of its own.
-        self._attempt_ids = [f"{request_id}.{choice}" for choice in range(num_choices)]
-        self._running = set(self._attempt_ids)
+        self._attempt_ids = {choice: f"{request_id}.{choice}" for choice in missing}
+        self._running = set(self._attempt_ids.values())
         # Choices whose end has not been told.
-        self.num_unfinished = num_choices
+        self.num_unfinished = len(missing)
         self._ticket = Ticket(model, self._mailbox.put_stage, self._begin, self._mailbox.end)
 
     def __enter__(self) -> Self:
@@ -59,14 +64,14 @@ class Answering:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for attempt_id in self._attempt_ids:
+        for attempt_id in self._attempt_ids.values():
             self._engine.cancel(attempt_id)
         self._residency.give_back(self._ticket)
         # The ticket's functions hold this, and this held the ticket: a prompt may weigh much, and
         # must not wait for the collector of such circles.
         del self._ticket
 
-    async def next(self) -> Stage | Piece | Finished | Vector:
+    async def next(self) -> Stage | Began | Piece | Finished | Vector:
         """What happens next. Not to be asked once all choices have ended."""
         event = await self._mailbox.get()
         self.num_unfinished -= isinstance(event, Finished | Vector)
@@ -74,7 +79,13 @@ class Answering:
 
     def _begin(self) -> None:
         """An engine is there: let it begin what has not ended, or go on with it."""
-        for choice, attempt_id in enumerate(self._attempt_ids):
+        loaded = self._engine.loaded
+        computes_in = "" if loaded is None else loaded.computes_in
+        if self._resume is not None and self._resume.computes_in not in ("", computes_in):
+            self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._resume))
+            return
+        self._mailbox.put_began(Began(computes_in))
+        for choice, attempt_id in self._attempt_ids.items():
             if attempt_id in self._running:
                 attempt = Attempt(
                     attempt_id,
@@ -92,3 +103,11 @@ class Answering:
         self._running.discard(attempt_id)
         if not self._running:
             self._residency.give_back(self._ticket)
+
+
+def _differs(model_id: str, computes_in: str, resume: Resume) -> CannotContinue:
+    return CannotContinue(
+        f"'{model_id}' computes in {computes_in} here, and the answer began in"
+        f" {resume.computes_in}",
+        "send the request again",
+    )

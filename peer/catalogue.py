@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
     "torch": ("llama", "qwen2", "qwen3", "qwen3_5", "qwen3_5_text"),
     "fake": ("fake",),
+    "none": (),
 }
 _EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -117,7 +118,8 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:
         yield from _in_hub(config.locations.hub_dir)
-    yield _EMBEDDED_IDS[config.engine], embedded_dir(config)
+    if config.engine != "none":
+        yield _EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:

@@ -18,7 +18,9 @@ from .names import ModelNames
 if TYPE_CHECKING:
     from .access import ApiKey
 
-EngineKind = Literal["torch", "fake"]
+# "none" is a peer that makes no tokens of its own: a gateway; that is no engine to choose.
+EngineChoice = Literal["torch", "fake"]
+EngineKind = Literal["torch", "fake", "none"]
 
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
@@ -48,6 +50,25 @@ class Locations:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetConfig:
+    """How this peer meets others.
+
+    `port` None means the default one or the next free, for UDP and TCP alike. `join` are HOST:PORT
+    of peers to try for ever; `advertise` is HOST:PORT that others are told to use. `name` is what
+    people call this peer. `mdns_interfaces` None means those that look usable.
+    """
+
+    name: str
+    key_file: Path
+    host: str = "0.0.0.0"
+    port: int | None = None
+    join: tuple[str, ...] = ()
+    has_mdns: bool = True
+    mdns_interfaces: tuple[str, ...] | None = None
+    advertise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PeerConfig:
     """Everything one peer is told when it starts.
 
@@ -56,6 +77,9 @@ class PeerConfig:
     at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
     None what the engine finds free, less a reserve. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
+    Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
+    with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
+    model that is being loaded.
     `max_concurrent` and `tokens_per_minute` bound each key that has no bounds of its own.
     """
 
@@ -109,3 +133,6 @@ class PeerConfig:
     limits: Limits = field(default_factory=Limits)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     cors_origins: tuple[str, ...] = ()
+    fleet: FleetConfig | None = None
+    replay_bytes: int = 256 * 1024 * 1024
+    cold_wait_s: float = 120.0

@@ -11,8 +11,12 @@
      ├─ RequestNotFound        no request of that id is under way
      ├─ RequestCancelled       ended by whoever runs the peer
      ├─ NoPeer                 nobody answers at an address
+     ├─ HostLost               the peer that made an answer is gone, or silent
+     │   ├─ HostRefused        no connection to it comes about
+     │   └─ HostLeaving        it says itself that it ends
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
+     ├─ CannotContinue         an answer that this peer would go on with differently
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
@@ -65,10 +69,22 @@ class RequestCancelled(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+class HostLost(CortexError): ...
+
+
+class HostRefused(HostLost): ...
+
+
+class HostLeaving(HostLost): ...
+
+
 class PortInUse(CortexError): ...
 
 
 class CannotListen(CortexError): ...
+
+
+class CannotContinue(CortexError): ...
 
 
 class AttemptsExhausted(CortexError): ...
@@ -97,8 +113,12 @@ _OURS: tuple[type[CortexError], ...] = (
     RequestNotFound,
     RequestCancelled,
     NoPeer,
+    HostLost,
+    HostRefused,
+    HostLeaving,
     PortInUse,
     CannotListen,
+    CannotContinue,
     AttemptsExhausted,
     CannotAnnounce,
     NotMeasurable,

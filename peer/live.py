@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from cortex.engine.types import Accepted, Event, Finished, Piece, Stage, Vector
+from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
 from .errors import RequestCancelled
 
@@ -53,6 +53,8 @@ class LiveRequest:
                 self.completion_tokens += len(event.token_ids)
             case Stage():
                 self.stage = event
+            case Began():
+                self.stage = None
             case Accepted():
                 self.prompt_tokens += event.prompt_tokens
             case Finished():

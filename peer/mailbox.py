@@ -8,10 +8,11 @@ goes on with a choice elsewhere begins after them. It knows nothing of processes
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Delta, Finished, Piece, Stage, TokenLogprob, Vector
+from cortex.engine.types import Began, Delta, Finished, Piece, Stage, TokenLogprob, Vector
 
 from .deltas import melted
 
@@ -26,13 +27,17 @@ class _Unread:
 
 
 class Mailbox:
-    """Single reader; everything happens on one event loop."""
+    """Single reader; everything happens on one event loop.
 
-    def __init__(self) -> None:
+    `given` are tokens of choices that the reader has already.
+    """
+
+    def __init__(self, given: Mapping[int, Sequence[int]] | None = None) -> None:
         self._stage: Stage | None = None
+        self._began: Began | None = None
         # By choice, in the order in which something came for each.
         self._unread: dict[int, _Unread] = {}
-        self._token_ids: dict[int, list[int]] = {}
+        self._token_ids = {choice: list(ids) for choice, ids in (given or {}).items()}
         self._finished: list[Finished | Vector] = []
         self._error: CortexError | None = None
         self._filled = asyncio.Event()
@@ -43,6 +48,11 @@ class Mailbox:
 
     def put_stage(self, stage: Stage) -> None:
         self._stage = stage
+        self._filled.set()
+
+    def put_began(self, began: Began) -> None:
+        """An engine takes the request up: the wait that a stage nobody read told of is over."""
+        self._stage, self._began = None, began
         self._filled.set()
 
     def put_piece(self, piece: Piece) -> None:
@@ -69,13 +79,16 @@ class Mailbox:
             self._finished.append(ending)
         self._filled.set()
 
-    async def get(self) -> Stage | Piece | Finished | Vector:
+    async def get(self) -> Stage | Began | Piece | Finished | Vector:
         """The next thing, waiting for it.
 
         Raises the error that the request ended with, once the pieces before it have been read.
         """
         while True:
             await self._filled.wait()
+            if self._began is not None:
+                began, self._began = self._began, None
+                return began
             if self._unread:
                 return self._take_piece()
             if self._stage is not None:  # it came after the piece

@@ -27,6 +27,7 @@ from cortex.engine.types import (
     ChatRequest,
     Event,
     ImagePart,
+    Resume,
     Stage,
     Vector,
 )
@@ -38,6 +39,7 @@ from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import EngineSide
+from .errors import CannotContinue
 from .health import NodeHealth, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
@@ -139,17 +141,23 @@ class Node:
         if error is not None:
             raise error
 
-    def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
+    def chat(
+        self,
+        request: ChatRequest,
+        live: LiveRequest | None = None,
+        resume: Resume | None = None,
+    ) -> AsyncGenerator[Event]:
         """The events of a request: stages, one Accepted, stages again, text, a Finished a choice.
 
         The request is one for answers, not for a vector. Closing the iterator cancels the work.
         Raises CortexErrors; those of a request that cannot be served at all come before Accepted.
-        `live` is told what becomes of it.
+        `live` is told what becomes of it. With `resume` only the rest of an answer comes: raises
+        CannotContinue where it would not be the same answer.
         """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
         # A vector comes only where one is wished for.
-        return cast(AsyncGenerator[Event], self._serve(request, live, admission))
+        return cast(AsyncGenerator[Event], self._serve(request, live, admission, resume))
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -205,6 +213,7 @@ class Node:
         request: ChatRequest,
         live: LiveRequest | None,
         admission: AbstractContextManager[None],
+        resume: Resume | None = None,
     ) -> AsyncGenerator[Event | Vector]:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
@@ -214,7 +223,7 @@ class Node:
             model = await self._find(request.model)
             live.model_id = model.id
             tally = self.tally.of(model.id)
-            with RequestMeter(tally, request.num_choices, began_s, clock) as meter:
+            with RequestMeter(tally, _num_missing(request, resume), began_s, clock) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
                 request_id = secrets.token_hex(8)
@@ -222,11 +231,23 @@ class Node:
                 # A cold engine takes seconds to start: let it do so while the prompt is made.
                 self.wake()
                 prepared = await self._text.prepare(request_id, model, request)
+                if resume is not None and resume.prompt_hash != prepared.prompt_hash:
+                    raise CannotContinue(
+                        f"another prompt is made here for '{model.id}' than where the answer began",
+                        "send the request again",
+                    )
                 with self._admission.holding(len(prepared.prompt)):
                     yield told(
-                        Accepted(prepared.prompt_tokens, prepared.images, prepared.max_tokens)
+                        Accepted(
+                            prepared.prompt_tokens,
+                            prepared.images,
+                            prepared.max_tokens,
+                            prepared.prompt_hash,
+                        )
                     )
-                    answering = self._answering(request_id, model, request, prepared.prompt, meter)
+                    answering = self._answering(
+                        request_id, model, request, prepared.prompt, meter, resume
+                    )
                     del prepared
                     with answering:
                         while answering.num_unfinished:
@@ -239,6 +260,7 @@ class Node:
         request: ChatRequest,
         prompt: bytes,
         meter: RequestMeter,
+        resume: Resume | None,
     ) -> Answering:
         return Answering(
             self._engine,
@@ -249,6 +271,7 @@ class Node:
             prompt,
             num_choices=request.num_choices,
             priority=request.priority,
+            resume=resume,
         )
 
     async def _find(self, model_id: str) -> ModelInfo:
@@ -290,6 +313,13 @@ class Node:
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
+
+
+def _num_missing(request: ChatRequest, resume: Resume | None) -> int:
+    """How many choices have not ended."""
+    if resume is None:
+        return request.num_choices
+    return sum(token_ids is not None for token_ids in resume.token_ids)
 
 
 def _told(meter: RequestMeter, live: LiveRequest, clock: Callable[[], float], event: E) -> E:

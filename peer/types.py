@@ -12,7 +12,9 @@ from cortex.engine.types import Capability
 class ModelInfo:
     """A model that can be served. `dir` is None for a model on another peer.
 
-    `context_length` is in tokens and already lowered to the operator's limit.
+    `weights` names the bytes of its weights, and of all else that its answers depend on; empty
+    where nobody has looked yet. `context_length` is in tokens and already lowered to the operator's
+    limit.
     """
 
     id: str
@@ -20,6 +22,8 @@ class ModelInfo:
     capabilities: tuple[Capability, ...]
     context_length: int
     created_s: int
+    weights: bytes = b""
+    size_bytes: int = 0
 
     @property
     def sees_images(self) -> bool:

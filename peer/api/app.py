@@ -17,10 +17,21 @@ from cortex.engine.errors import CortexError, InternalError
 
 from ..access import Keyring
 from ..allowance import Allowances
+from ..answer_source import AnswerSource
 from ..node import Node
 from . import cors, documents, metrics
 from .access import KEYRING, OPENINGS, Opening, authorized
-from .context import FINGERPRINT, INTAKE, LIVE, NODE, REQUEST_ID, identify, new_request_id, respond
+from .context import (
+    FINGERPRINT,
+    INTAKE,
+    LIVE,
+    NODE,
+    REQUEST_ID,
+    SOURCE,
+    identify,
+    new_request_id,
+    respond,
+)
 from .errors import from_http
 from .intake import Intake
 from .openapi import openapi
@@ -34,7 +45,8 @@ _DISTRIBUTION = "cortex-fleet"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Node) -> web.Application:
+def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
+    """`source` makes the answers; without one the node alone does."""
     config = node.config
     app = web.Application(
         client_max_size=config.max_body_bytes,
@@ -48,6 +60,7 @@ def make_app(node: Node) -> web.Application:
         ],
     )
     app[NODE] = node
+    app[SOURCE] = source or node
     release = version(_DISTRIBUTION)
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(

@@ -22,7 +22,7 @@ from ..dialects.routing import header_key
 from ..heavy import off_loop
 from ..request_size import check_size
 from .answers import gather
-from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE
+from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE, SOURCE
 from .errors import About
 from .intake import Room
 from .merging import merged
@@ -81,11 +81,11 @@ def _arrival_of(request: web.Request) -> Arrival:
 
 
 def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:
-    node = request.app[NODE]
+    source = request.app[SOURCE]
     live = request[LIVE]
     if len(asked.requests) == 1:
-        return node.chat(asked.requests[0], live)
-    sources = [node.chat(one, live) for one in asked.requests]
+        return source.chat(asked.requests[0], live)
+    sources = [source.chat(one, live) for one in asked.requests]
     return merged(sources, asked.requests[0].num_choices)
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, VisionUnsupported
 
+from ..answer_source import AnswerSource
 from ..dialects.errors import ToldError
 from ..live import LiveRequest
 from ..node import Node
@@ -15,6 +16,8 @@ from .errors import About, error_response, tell
 from .intake import Intake
 
 NODE = web.AppKey("node", Node)
+# Who makes the answers; typed by hand, because a protocol is no class to AppKey.
+SOURCE: web.AppKey[AnswerSource] = web.AppKey("answer_source")
 INTAKE = web.AppKey("intake", Intake)
 # Which program answers: the same name, the same answers for the same seed.
 FINGERPRINT = web.AppKey("fingerprint", str)
@@ -29,7 +32,7 @@ def told(request: web.Request, error: CortexError) -> ToldError:
     """The error as this request's client is told it; only a lack of eyes suggests another model."""
     about = request.get(ABOUT, About())
     if isinstance(error, VisionUnsupported):
-        about = About(about.model_id, request.app[NODE].suggestion())
+        about = About(about.model_id, request.app[SOURCE].suggestion())
     return tell(error, about)
 
 

@@ -11,7 +11,7 @@ from ..dialects.messages.parse import parse_count
 from ..dialects.messages.shapes import TokenCount
 from ..request_size import check_size
 from .asking import read_asked, room_for
-from .context import ABOUT, LIVE, NODE
+from .context import ABOUT, LIVE, NODE, SOURCE
 from .errors import About
 from .replies import json_response
 
@@ -21,4 +21,4 @@ async def count_tokens(request: web.Request) -> web.Response:
         asked = await read_asked(request, room, parse_count)
         request[ABOUT] = About(asked.model)
         check_size(asked, request.app[NODE].config.limits)
-        return json_response(TokenCount(await request.app[NODE].count(asked, request[LIVE])))
+        return json_response(TokenCount(await request.app[SOURCE].count(asked, request[LIVE])))

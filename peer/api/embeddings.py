@@ -12,18 +12,18 @@ from aiohttp import web
 
 from ..dialects.embeddings.parse import parse_embeddings, reply_pieces
 from .asking import read_asked, room_for
-from .context import ABOUT, LIVE, NODE
+from .context import ABOUT, LIVE, SOURCE
 from .errors import About
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
-    node = request.app[NODE]
+    source = request.app[SOURCE]
     with room_for(request) as room:
         asked = await read_asked(request, room, parse_embeddings)
         model = asked.requests[0].model
         request[ABOUT] = About(model)
         live = request[LIVE]
-        async with node.vectors(asked.requests, live) as vectors:
+        async with source.vectors(asked.requests, live) as vectors:
             with live.shielded():
                 return await _send(request, reply_pieces(model, vectors, is_base64=asked.is_base64))
 

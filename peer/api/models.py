@@ -10,13 +10,13 @@ from aiohttp import web
 from ..catalogue import Catalogue
 from ..types import ModelInfo
 from .capabilities import render_capabilities
-from .context import ABOUT, NODE, speaks_messages
+from .context import ABOUT, SOURCE, speaks_messages
 from .errors import About
 from .replies import json_response
 
 
 async def list_models(request: web.Request) -> web.Response:
-    models = await request.app[NODE].models()
+    models = await request.app[SOURCE].models()
     for_messages = speaks_messages(request)
     return json_response(
         {
@@ -30,7 +30,7 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def show_model(request: web.Request) -> web.Response:
-    catalogue = Catalogue(await request.app[NODE].models())
+    catalogue = Catalogue(await request.app[SOURCE].models())
     model_id = request.match_info["id"]
     request[ABOUT] = About(model_id)
     return json_response(render_model(catalogue.find(model_id), speaks_messages(request)))

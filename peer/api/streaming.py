@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Accepted, Event, Finished, Piece, Stage
+from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
 
 from ..dialects import events as sse
 from ..dialects.asked import Teller
@@ -64,7 +64,7 @@ async def _tell_all(
                 await pulse.write(teller.tell(event))
             case Stage():
                 await pulse.remark(sse.comment(to_comment(event)))
-            case Accepted():
+            case Accepted() | Began():
                 pass
 
 

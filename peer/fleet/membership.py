@@ -1,0 +1,63 @@
+"""What the rest of a peer sees of the fleet's thread. Everything here is called on the peer's own
+loop, returns at once unless it is awaited, and may be replaced by a fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.messages import LoadAnswer
+from ..gossip.records import ModelLoad
+from ..gossip.sections import Claim, LoadedModel
+from .view import FleetView, StoredModel
+
+
+@dataclass(frozen=True, slots=True)
+class OwnState:
+    """What this peer tells the fleet of itself: changed as a whole, told in the sections and load
+    records that it touches.
+
+    `slots` is how many requests it takes at one time, waiting ones included.
+    """
+
+    stored: tuple[StoredModel, ...] = ()
+    placed: tuple[LoadedModel, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    loads: tuple[ModelLoad, ...] = ()
+    is_draining: bool = False
+    num_inflight: int = 0
+    num_queued: int = 0
+    slots: int = 0
+    kv_percent: int = 0
+    first_token_ms: int = 0
+    decode_tokens_per_s: int = 0
+    prefill_tokens_per_s: int = 0
+    free_mib: tuple[int, ...] = field(default=())
+
+
+class Membership(Protocol):
+    @property
+    def view(self) -> FleetView:
+        """The newest one."""
+        ...
+
+    def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
+        """Call this on the loop, soon after each change; what is returned ends that."""
+        ...
+
+    def tell(self, state: OwnState) -> None:
+        """What is true of this peer from now on."""
+        ...
+
+    async def ask_loads(
+        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+    ) -> Mapping[NodeId, LoadAnswer]:
+        """How busy these are just now; who does not answer within the limit is missing."""
+        ...
+
+    def doubt(self, node: NodeId) -> None:
+        """A connection to it was refused or broke: probe it at once."""
+        ...

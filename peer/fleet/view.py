@@ -1,0 +1,118 @@
+"""The fleet as one peer sees it at one moment: frozen values, made by the fleet's thread and read
+by everybody else.
+
+A view is a belief and may be wrong about others; it is never wrong about which peer said what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cortex.engine.types import Capability
+
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.records import Address, LoadRecord
+
+# "up" answers, "draining" takes nothing new, "suspect" has not answered of late.
+PeerState = Literal["up", "draining", "suspect", "dead", "left"]
+PlacementState = Literal["loading", "ready", "unloading"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """`free_bytes` is None where the peer has not said."""
+
+    name: str
+    memory_bytes: int
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model on a peer's disk. `model` names its weights: the same bytes, the same name, wherever
+    they lie and whatever they are called.
+    """
+
+    model: ModelId
+    id: str
+    size_bytes: int
+    context_tokens: int
+    capabilities: tuple[Capability, ...]
+    created_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedModel:
+    """A model in a peer's engine, or on its way there.
+
+    `computes_in` is the engine's word for how it computes, "" while it loads; `percent` is how far
+    a load has come.
+    """
+
+    model: ModelId
+    id: str
+    state: PlacementState
+    size_bytes: int
+    context_tokens: int
+    computes_in: str = ""
+    percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """One peer. `name` is unique among the peers of the view.
+
+    `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where it has told.
+    `silent_s` is how long ago it was last heard of at the time of the view. `load` is its newest
+    load record, with its age then.
+    """
+
+    node: NodeId
+    gen: int
+    name: str
+    state: PeerState
+    is_self: bool
+    reach: Address | None = None
+    api: str | None = None
+    build: str = ""
+    system: str = ""
+    versions: tuple[int, int] = (1, 1)
+    roles: tuple[str, ...] = ()
+    devices: tuple[DeviceView, ...] = ()
+    num_cores: int = 0
+    memory_bytes: int = 0
+    stored: tuple[StoredModel, ...] = ()
+    placed: tuple[PlacedModel, ...] = ()
+    load: LoadRecord | None = None
+    silent_s: float = 0.0
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether it is worth asking: a suspect is, where nobody else is left."""
+        return self.state in ("up", "suspect")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """`fleet` is the fleet's public tag, in hex. `version` rises with every change. `peers` has
+    this peer first, then the others by name; the dead and those that left stay for a while.
+
+    `notices` are what a person should know: a key refused, a foreign fleet in the network, no
+    multicast.
+    """
+
+    fleet: str
+    self_node: NodeId
+    version: int = 0
+    peers: tuple[PeerView, ...] = ()
+    notices: tuple[str, ...] = field(default=())
+
+    def peer(self, node: NodeId) -> PeerView | None:
+        return next((peer for peer in self.peers if peer.node == node), None)
+
+    @property
+    def me(self) -> PeerView:
+        mine = self.peer(self.self_node)
+        assert mine is not None, "a peer sees itself"
+        return mine

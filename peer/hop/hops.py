@@ -1,0 +1,33 @@
+"""What the router sees of the hops. A fake of it is a whole fleet in a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from cortex.engine.types import ChatRequest, Event, Resume, Vector
+
+from ..gossip.ids import ModelId, NodeId
+from .messages import LeaseAsk, Leased
+
+
+class Hops(Protocol):
+    """The connections to other peers, opened when they are needed and kept.
+
+    All raise what the host ended the request with, as `Node` would have; HostRefused where no
+    connection comes about, HostLost where one that was there closes or falls silent, and
+    HostLeaving where the host says that it ends. Leaving a wait, or closing an iterator, cancels
+    the work there.
+    """
+
+    def ask(
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+    ) -> AsyncGenerator[Event | Vector]: ...
+
+    async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int: ...
+
+    async def lease(self, arbiter: NodeId, wish: LeaseAsk) -> Leased: ...

@@ -1,0 +1,110 @@
+"""What two peers say to each other over the hop: requests one way, their events the other.
+
+One connection carries many requests, each under an id that the asking side made up and an `epoch`
+that numbers its attempts: what an abandoned attempt still sends is dropped by it. A side that
+has nothing to say beats, so that silence means death. Unknown fields are passed over; a message
+of an unknown type is dropped.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cortex.engine.errors import ErrorInfo
+from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
+
+from ..gossip.ids import Model, Node
+
+# ingress -> host
+
+
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """`request.model` is the host's own id of the weights that `model` names; a host that has
+    others under it refuses. With a `resume` only the rest of an answer is wanted.
+
+    `via` are the peers that have forwarded the request, the ingress first.
+    """
+
+    request_id: str
+    epoch: int
+    model: Model
+    request: ChatRequest
+    resume: Resume | None = None
+    via: tuple[Node, ...] = ()
+
+
+class CountAsk(msgspec.Struct, frozen=True, tag=True):
+    """How many tokens does the prompt of this request have?"""
+
+    request_id: str
+    epoch: int
+    model: Model
+    request: ChatRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Nobody wants it any more."""
+
+    request_id: str
+    epoch: int
+
+
+class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
+    """To the arbiter of a model: who loads it? `candidates` are the peers that could, the best
+    first; those that have it already are `holders`, and another one is wanted beside them.
+    """
+
+    request_id: str
+    model: Model
+    candidates: tuple[Node, ...]
+    holders: tuple[Node, ...] = ()
+
+
+# host -> ingress
+
+
+class Part(msgspec.Struct, frozen=True):
+    request_id: str
+    epoch: int
+    event: Stage | Accepted | Began | Piece | Finished | Vector
+
+
+class Parts(msgspec.Struct, frozen=True, tag=True):
+    """What happened to requests of this ingress: everything of one step in one message."""
+
+    parts: tuple[Part, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+    epoch: int
+    error: ErrorInfo
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    request_id: str
+    epoch: int
+    prompt_tokens: int
+
+
+class Leased(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a LeaseAsk: this peer is to load it. `ticket` rises with every lease."""
+
+    request_id: str
+    holder: Node
+    ticket: int
+    ttl_s: float
+
+
+# both ways
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """I am here."""
+
+
+class Goodbye(msgspec.Struct, frozen=True, tag=True):
+    """This side ends: what it had under way is to be taken elsewhere, now."""
+
+
+Message = Ask | CountAsk | Cancel | LeaseAsk | Parts | Failed | Counted | Leased | Beat | Goodbye
