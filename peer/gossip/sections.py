@@ -67,6 +67,7 @@ class LoadedModel(Struct, frozen=True, array_like=True):
     context_tokens: U32
     num_slots: U32
     capabilities: U32
+    computes_in: _Name = ""
 
 
 class Models(Struct, frozen=True, array_like=True):
