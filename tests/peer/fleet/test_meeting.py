@@ -5,24 +5,49 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from cortex.peer.fleet.membership import OwnState
-from cortex.peer.fleet.view import StoredModel
+from cortex.peer.fleet.thread import FleetThread
+from cortex.peer.fleet.udp import FleetSockets
+from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet_key import new_fleet_key
-from cortex.peer.gossip.ids import ModelId
+from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import ModelLoad
 from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
 from cortex.peer.gossip.timing import Timing
 from cortex.peer.keyring import Keyring
 
-StartMember = Callable[..., Awaitable[Any]]
+
+class Member(Protocol):
+    """What the fixture gives."""
+
+    fleet: FleetThread
+    sockets: FleetSockets
+
+    @property
+    def view(self) -> FleetView: ...
+
+    def sees(self, other: Any) -> PeerView | None: ...
+
+    async def close(self) -> None: ...
+
+    async def until(self, is_so: Callable[[FleetView], bool]) -> None: ...
+
+    async def until_sees(self, other: Any, is_so: Callable[[PeerView], bool]) -> PeerView: ...
+
+
+StartMember = Callable[..., Awaitable[Member]]
 NANO, LARGE = ModelId(b"nanonano"), ModelId(b"largelar")
 
 
 def stored(number: int) -> StoredModel:
     model = ModelId(number.to_bytes(8, "big"))
     return StoredModel(model, f"org/model-{number}", 10**9 + number, 4096, ("text",), 1_700_000_000)
+
+
+def has_stored(models: tuple[StoredModel, ...]) -> Callable[[PeerView], bool]:
+    return lambda peer: peer.stored == models
 
 
 async def test_three_peers_meet_by_one_seed_in_two_seconds(start_member: StartMember):
@@ -42,6 +67,7 @@ async def test_three_peers_meet_by_one_seed_in_two_seconds(start_member: StartMe
         ["third", "first", "second"],
     ]
     peer = third.sees(second)
+    assert peer is not None and peer.reach is not None
     assert (peer.api, peer.num_cores, peer.devices[0].name) == ("127.0.0.1:13131", 8, "a card")
     assert (peer.reach.ip, peer.reach.port) == ("127.0.0.1", second.sockets.port)
     assert not peer.is_self and third.view.me.is_self
@@ -69,6 +95,7 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
     )
     assert peer.stored == state.stored
     warm, cold = peer.placed
+    assert peer.load is not None
     assert (warm.id, warm.state, warm.computes_in) == (
         "cortex-nano",
         "ready",
@@ -88,7 +115,7 @@ async def test_loads_are_asked_for_and_a_peer_answers_itself(start_member: Start
     await second.until_sees(first, lambda peer: peer.state == "up")
     first.fleet.tell(OwnState(slots=2, num_inflight=1))
     second.fleet.tell(OwnState(slots=2, num_inflight=2))
-    nodes = [first.view.self_node, second.view.self_node, b"a nobody"]
+    nodes = [first.view.self_node, second.view.self_node, NodeId(b"a nobody")]
     answers = await second.fleet.ask_loads(nodes, NANO, 100, 1.0)
     verdicts = {node: answer.verdict for node, answer in answers.items()}
     assert verdicts == {nodes[0]: "accept", nodes[1]: "busy"}
@@ -183,7 +210,7 @@ async def test_a_key_is_changed_while_the_fleet_runs(
             member.fleet.rekey(ring)
         models = tuple(stored(each) for each in range(number + 1))
         second.fleet.tell(OwnState(stored=models))
-        await first.until_sees(second, lambda peer, models=models: peer.stored == models)
+        await first.until_sees(second, has_stored(models))
     assert set(states) == {"up"}
 
 
