@@ -7,6 +7,7 @@ nobody. Whatever fails here is told as a notice and tried again; the fleet lives
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -157,7 +158,7 @@ class MdnsDiscovery:
             await session.close()
 
     def _notice(self, error: Exception) -> None:
-        text = f"no discovery by mDNS: {str(error) or type(error).__name__}; --join still works"
+        text = f"no discovery by mDNS: {_why(error)}; --join works without it"
         _LOG.info("mdns failed error=%s", type(error).__name__, exc_info=error)
         if text != self._noticed:
             self._noticed = text
@@ -229,7 +230,7 @@ class MdnsSession:
 
     async def _follow_interfaces(self) -> None:
         choice = self.choice
-        if choice == self._searched:
+        if choice.used == self._searched.used:
             return
         self._searched = choice
         await self._zeroconf.async_update_interfaces(multicast_on(choice))
@@ -306,7 +307,7 @@ class MdnsSession:
         """Called by the library; the names of its arguments are its own."""
         self._num_names_seen += 1
         node = node_of(name)
-        if node is None or node == self._own.node:
+        if node is None:
             return
         if state_change is ServiceStateChange.Removed:
             self._sightings.dialler.withdraw(node)
@@ -339,6 +340,12 @@ class MdnsSession:
             self._timer.cancel()
         next_s = self._sightings.dialler.next_s(now_s)
         self._timer = None if next_s is None else self._loop.call_at(next_s, self._dial)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "another program keeps UDP port 5353 for itself (avahi: disallow-other-stacks=no)"
+    return str(error) or type(error).__name__
 
 
 def _same(one: AsyncServiceInfo, other: AsyncServiceInfo) -> bool:

@@ -15,6 +15,7 @@ from .dialling import Dialler
 
 MAX_FOREIGN = 32
 MAX_REFUSED = 32
+MAX_DOUBLES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,27 @@ class Sightings:
         self._hearer = hearer
         self._foreign: set[bytes] = set()
         self._refused: set[NodeId] = set()
+        self._doubles: set[bytes] = set()
 
     def see(self, now_s: float, own: Beacon, found: Found) -> None:
         if found.node == own.node:
-            return
-        if found.tag not in own.tags:
+            self._see_double(own, found)
+        elif found.tag not in own.tags:
             self._see_foreign(found)
         elif not found.speaks_ours:
             self._refuse(found)
         else:
             addresses = (Address(ip, found.fleet_port) for ip in found.addresses)
             self.dialler.hear(now_s, found.node, addresses)
+
+    def _see_double(self, own: Beacon, found: Found) -> None:
+        """Ourselves; or somebody with a copy of our state directory, who finds out when we talk."""
+        if found.boot == own.boot[: len(found.boot)] or found.boot in self._doubles:
+            return
+        if found.tag in own.tags and len(self._doubles) < MAX_DOUBLES:
+            self._doubles.add(found.boot)
+            for ip in found.addresses:
+                self._hearer.on_address(ip, found.fleet_port)
 
     def _see_foreign(self, found: Found) -> None:
         if found.tag in self._foreign or len(self._foreign) >= MAX_FOREIGN or not found.addresses:
