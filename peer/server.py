@@ -27,7 +27,7 @@ from .announcement import Announcement, announced
 from .api.app import make_app
 from .api.connection import Connection
 from .api.lobby import Lobby
-from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
+from .config import DEFAULT_PORT, NUM_DEFAULT_PORTS, PeerConfig
 from .errors import CannotListen, PortInUse
 from .limits import ConnectionLimits
 from .node import Node
@@ -175,21 +175,21 @@ async def _drain(
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A listening socket; port None is the default one, or the next that is free.
+    """A listening socket; port None is the default one, or the next odd one that is free: the even
+    ones are the fleet's.
 
     Raises PortInUse for a port that was asked for, CannotListen for any other reason.
     """
     if port is not None:
         return _listen_on(host, port)
-    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + NUM_DEFAULT_PORTS):
-        if candidate == FLEET_PORT:
-            continue
+    last = DEFAULT_PORT + 2 * (NUM_DEFAULT_PORTS - 1)
+    for candidate in range(DEFAULT_PORT, last + 1, 2):
         try:
             return _listen_on(host, candidate)
         except PortInUse:
             continue
     raise PortInUse(
-        f"ports {DEFAULT_PORT} to {DEFAULT_PORT + NUM_DEFAULT_PORTS - 1} on {host} are all in use",
+        f"the odd ports {DEFAULT_PORT} to {last} on {host} are all in use",
         "choose another with --port",
     )
 
