@@ -24,6 +24,7 @@ from .commands.config import config
 from .commands.launch import launch
 from .commands.models import models
 from .commands.peer import peer
+from .commands.status import status
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command()(chat)
 app.command()(peer)
+app.command()(status)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)
