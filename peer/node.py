@@ -106,6 +106,11 @@ class Node:
             is_draining=self._admission.is_draining,
         )
 
+    @property
+    def stored(self) -> tuple[ModelInfo, ...]:
+        """The models on this peer's disks when it last looked, in search order."""
+        return self._catalogue.models
+
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
         self._text.slot.wake()

@@ -22,7 +22,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     """`request.model` is the host's own id of the weights that `model` names; a host that has
     others under it refuses. With a `resume` only the rest of an answer is wanted.
 
-    `via` are the peers that have forwarded the request, the ingress first.
+    A host answers itself, or refuses: it never passes a request on, so none can go in a circle.
     """
 
     request_id: str
@@ -30,7 +30,6 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     model: Model
     request: ChatRequest
     resume: Resume | None = None
-    via: tuple[Node, ...] = ()
 
 
 class CountAsk(msgspec.Struct, frozen=True, tag=True):
