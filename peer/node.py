@@ -292,14 +292,8 @@ class Node:
         has_images = any(
             isinstance(part, ImagePart) for turn in request.messages for part in turn.content
         )
-        if not has_images or model.sees_images:
-            return
-        other = self.suggestion()
-        raise VisionUnsupported(
-            f"model '{model.id}' takes text only, and the request holds a picture"
-            + (f"; '{other}' sees pictures" if other else ""),
-            f"choose {other}" if other else "leave the pictures out",
-        )
+        if has_images and not model.sees_images:
+            raise no_eyes(model.id, self.suggestion())
 
     def suggestion(self) -> str | None:
         """The id of a model here that sees pictures."""
@@ -318,6 +312,15 @@ class Node:
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
+
+
+def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:
+    """A picture came for this model; the other one sees pictures, where there is one."""
+    return VisionUnsupported(
+        f"model '{model_id}' takes text only, and the request holds a picture"
+        + (f"; '{other}' sees pictures" if other else ""),
+        f"choose {other}" if other else "leave the pictures out",
+    )
 
 
 def _num_missing(request: ChatRequest, resume: Resume | None) -> int:
