@@ -107,13 +107,14 @@ class InternalError(CortexError): ...
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """A CortexError as it travels between processes."""
+    """A CortexError as it travels between processes, and between peers."""
 
     code: str
     message: str
     hint: str = ""
     param: str | None = None
     shortage: MemoryShortage | None = None
+    retry_after_s: int | None = None
 
 
 _BY_CODE: dict[str, type[CortexError]] = {cls.code(): cls for cls in CortexError.__subclasses__()}
