@@ -23,8 +23,6 @@ from .host import HOP_PATH
 from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES
 
 _DIAL_S = 1.0
-# The names that peers have in our URLs. The resolver below alone knows them.
-_DOMAIN = ".peer"
 # Its fields are invisible to type checkers.
 _FAREWELL: aiohttp.ClientWSTimeout = cast(Any, aiohttp.ClientWSTimeout)(ws_close=FAREWELL_S)
 
@@ -32,7 +30,10 @@ AddressOf = Callable[[NodeId], Sequence[Address]]
 
 
 class _Resolver(AbstractResolver):
-    """A peer's addresses, the likeliest first: aiohttp tries them one shortly after the other."""
+    """A peer's addresses, the likeliest first: aiohttp tries them one shortly after the other.
+
+    The first label of a peer's name is its node, in hex.
+    """
 
     def __init__(self, address_of: AddressOf) -> None:
         self._address_of = address_of
@@ -40,8 +41,8 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        addresses = self._address_of(NodeId(bytes.fromhex(host.removesuffix(_DOMAIN))))
-        return [_resolved(host, address) for address in addresses]
+        node = NodeId(bytes.fromhex(host.partition(".")[0]))
+        return [_resolved(host, address) for address in self._address_of(node)]
 
     async def close(self) -> None:
         pass
@@ -55,8 +56,8 @@ def _resolved(host: str, address: Address) -> ResolveResult:
 
 
 class Dialler:
-    """`context_of` gives what a host proves itself against, and `name_of` the name that its
-    certificate has to bear; without a context nothing is encrypted.
+    """`context_of` gives what a host proves itself with, and `name_of` the name that its
+    certificate bears; without a context nothing is encrypted.
     """
 
     def __init__(
@@ -92,13 +93,12 @@ class Dialler:
         """Raises HostRefused where no connection comes about, soon."""
         context = self._context_of()
         scheme = "http" if context is None else "https"
-        url = URL.build(scheme=scheme, host=node.hex() + _DOMAIN, path=HOP_PATH)
+        url = URL.build(scheme=scheme, host=self._name_of(node), path=HOP_PATH)
         try:
             async with asyncio.timeout(_DIAL_S):
                 return await self._session.ws_connect(
                     url,
                     ssl=True if context is None else context,
-                    server_hostname=self._name_of(node),
                     compress=0,
                     max_msg_size=MAX_SOCKET_MESSAGE_BYTES,
                     timeout=_FAREWELL,

@@ -70,16 +70,11 @@ class Guest:
 
     async def run(self) -> None:
         """Serve it until it ends; nothing of its work is left then."""
-        how = "ended"
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                try:
-                    how = await self._link.run()
-                finally:
-                    self._cancel_all()
+                await self._link.run()
         finally:
             self.gone.set()
-            logger.debug("hop guest gone how=%s", how)
 
     def leave(self) -> None:
         """This peer ends: the asker is to go on elsewhere, now, from what it has been sent."""
@@ -111,6 +106,10 @@ class Guest:
 
     def tick(self) -> None:
         pass
+
+    def end(self, why: str) -> None:
+        logger.debug("hop guest gone how=%s", why)
+        self._cancel_all()
 
     def _cancel_all(self) -> None:
         for work in self._works.values():

@@ -11,7 +11,7 @@ from cortex.engine.errors import CortexError
 from ..errors import HostLeaving, HostLost, from_info
 from ..gossip.ids import NodeId
 from .calls import AnswerCall, Call, Question
-from .link import HopLink, Socket
+from .link import CLOSED_HERE, HopLink, Socket
 from .messages import Cancel, Counted, Failed, Goodbye, Leased, Message, Part, Parts, Slice
 from .slices import Assembler
 
@@ -27,35 +27,30 @@ class _Asked:
 
 
 class Line:
-    """`on_leaving` is called when the host says that it ends. It ends by itself where nothing was
-    asked for so many ticks.
+    """`on_end` is called as soon as no more may be asked over it, with whether the host is to be
+    doubted. It ends by itself where nothing was asked for so many ticks.
     """
 
     def __init__(
         self,
         host: NodeId,
         socket: Socket,
-        on_leaving: Callable[[], None],
+        on_end: Callable[[bool], None],
         tick_s: float,
         idle_ticks: int,
     ) -> None:
         self.host = host
         self.link = HopLink(socket, self, Assembler(_MAX_PARTS_BYTES, _unbounded), tick_s)
-        self._on_leaving = on_leaving
+        self._on_end = on_end
         self._idle_ticks = idle_ticks
         self._num_idle_ticks = 0
         self._asked: dict[str, _Asked] = {}
         self._why_over: str | None = None
         self._has_left = False
 
-    async def run(self) -> bool:
-        """Carry calls until the end; whether the end is to be blamed on the host."""
-        how = "was closed here"
-        try:
-            how = await self.link.run()
-        finally:
-            self._end_all(how)
-        return not self._has_left and how != _UNUSED
+    async def run(self) -> None:
+        """Carry calls until the end."""
+        await self.link.run()
 
     @contextmanager
     def calling(self, request_id: str, epoch: int, call: Call) -> Generator[None]:
@@ -89,7 +84,7 @@ class Line:
                     asked.call.hear(message)
             case Goodbye():
                 self._has_left = True
-                self._on_leaving()
+                self._on_end(False)
                 self._end_all("is going away")
             case _:
                 pass  # what only askers say
@@ -101,6 +96,10 @@ class Line:
         self._num_idle_ticks = 0 if self._asked else self._num_idle_ticks + 1
         if self._num_idle_ticks >= self._idle_ticks:
             self.link.close(_UNUSED)
+
+    def end(self, why: str) -> None:
+        self._end_all(why)
+        self._on_end(not self._has_left and why not in (_UNUSED, CLOSED_HERE))
 
     def _hear_part(self, part: Part) -> None:
         asked = self._asked.get(part.request_id)

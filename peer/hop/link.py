@@ -35,6 +35,7 @@ _SILENT_TICKS = 5
 MAX_SOCKET_MESSAGE_BYTES = 2 * SLICE_BYTES
 # One that lets so many messages wait does not read.
 _MOST_WAITING = 4096
+CLOSED_HERE = "was closed here"
 # What a farewell may take, of a socket or of the other side.
 FAREWELL_S = 0.5
 
@@ -52,6 +53,10 @@ class Ear(Protocol):
 
     def tick(self) -> None:
         """Half a second has passed."""
+        ...
+
+    def end(self, why: str) -> None:
+        """Nothing more is heard or carried: called at once, before any farewell."""
         ...
 
 
@@ -73,16 +78,17 @@ class HopLink:
         self._is_finishing = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def run(self) -> str:
-        """Carry messages until the end; returns how it ended, in words."""
+    async def run(self) -> None:
+        """Carry messages until the end."""
         loops = [
             asyncio.create_task(self._until_end(work))
             for work in (self._read(), self._write(), self._watch())
         ]
         try:
-            return await asyncio.shield(self._ended)
+            await asyncio.shield(self._ended)
         finally:
-            self.close("ended")
+            self.close(CLOSED_HERE)
+            self._ear.end(self._ended.result())
             for loop in loops:
                 loop.cancel()
             await asyncio.wait(loops)

@@ -125,28 +125,26 @@ class HopPool:
 
     async def _live(self, host: NodeId, opened: asyncio.Future[Line | str]) -> None:
         """Open a connection, and stay with it until it ends."""
-        forget = functools.partial(self._forget, host, opened)
-        is_to_blame = False
+        end = functools.partial(self._end, host, opened)
         try:
             socket = await self._dialler.dial(host)
-            line = Line(host, socket, forget, self._tick_s, self._idle_ticks)
+            line = Line(host, socket, end, self._tick_s, self._idle_ticks)
             opened.set_result(line)
-            is_to_blame = await line.run()
+            await line.run()
         except HostRefused as error:
             logger.info("hop refused host=%s why=%s", host.hex(), error.message)
             opened.set_result(error.message)
-            is_to_blame = True
+            end(True)
         finally:
-            forget()
             if not opened.done():
                 opened.set_result("this peer is ending")
-        if is_to_blame:
-            self._on_lost(host)
 
-    def _forget(self, host: NodeId, opened: asyncio.Future[Line | str]) -> None:
+    def _end(self, host: NodeId, opened: asyncio.Future[Line | str], is_doubtful: bool) -> None:
         """The next one who asks dials anew."""
         if self._lines.get(host) is opened:
             del self._lines[host]
+        if is_doubtful:
+            self._on_lost(host)
 
 
 def _new_id() -> str:

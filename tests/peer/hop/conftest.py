@@ -61,8 +61,17 @@ class Host:
     runner: web.AppRunner
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let others run until something is so; the test's own time limit is the bound."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 class Hops:
     """What tests are made of."""
+
+    until = staticmethod(until)
 
     node, model, tick_s = HOST, MODEL, TICK_S
 
@@ -70,7 +79,9 @@ class Hops:
     async def fleet(self, tick_s: float = TICK_S, idle_ticks: int = 600) -> AsyncGenerator[Fleet]:
         addresses: dict[NodeId, list[Address]] = {}
         lost: list[NodeId] = []
-        dialler = Dialler(lambda node: addresses.get(node, []), lambda: None, lambda _: "")
+        dialler = Dialler(
+            lambda node: addresses.get(node, []), lambda: None, lambda node: f"{node.hex()}.test"
+        )
         async with (
             asyncio.timeout(DEADLINE_S),
             HopPool(dialler, lost.append, tick_s, idle_ticks) as hops,
@@ -114,6 +125,3 @@ class Hops:
 @pytest.fixture
 def hops() -> Hops:
     return Hops()
-
-
-MakeConfig = Callable[..., PeerConfig]

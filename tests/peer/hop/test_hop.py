@@ -26,7 +26,7 @@ from cortex.engine.types import (
 )
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import said
-from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused
+from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused, RequestCancelled
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.messages import LeaseAsk
@@ -171,8 +171,7 @@ async def test_leaving_frees_the_slot_within_a_step(
             await until(events, Piece)
             assert [live.dialect for live in host.node.live] == ["hop"]
         began_s = asyncio.get_running_loop().time()
-        while not any(isinstance(heard, EngineCancel) for heard in children.heard):
-            await asyncio.sleep(0)
+        await hops.until(lambda: any(isinstance(m, EngineCancel) for m in children.heard))
         assert asyncio.get_running_loop().time() - began_s < 1.0
         assert not list(host.node.live) and host.node.health.live_requests == 0
 
@@ -181,28 +180,34 @@ async def test_host_that_cancels_a_request_tells_why(
     hops: Hops, make_config: MakeConfig, memory_children: Children
 ):
     children = memory_children(fake=FakeConfig(token_interval_ms=5))
-    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn) as host:
-        async with aclosing(fleet.ask(hops.request(max_tokens=1000))) as events:
-            await until(events, Piece)
-            [live] = host.node.live
-            live.cancel()
-            with pytest.raises(Exception, match="ended by whoever runs"):
-                await until(events, Finished)
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn) as host,
+        aclosing(fleet.ask(hops.request(max_tokens=1000))) as events,
+    ):
+        await until(events, Piece)
+        [live] = host.node.live
+        live.cancel()
+        with pytest.raises(RequestCancelled):
+            await until(events, Finished)
 
 
 async def test_gone_host_is_lost_at_once_with_what_it_said_before(
     hops: Hops, make_config: MakeConfig, memory_children: Children
 ):
     children = memory_children(fake=FakeConfig(token_interval_ms=5))
-    async with hops.fleet(tick_s=60) as fleet:
-        async with hops.host(fleet, make_config(), children.spawn, tick_s=60) as host:
-            async with aclosing(fleet.ask(hops.request(max_tokens=1000))) as events:
-                await until(events, Piece)
-                for connection in host.runner.server.connections:
-                    connection.transport.abort()
-                with pytest.raises(HostLost, match="closed"):
-                    await until(events, Finished)
-        assert fleet.lost == [hops.node]
+    async with (
+        hops.fleet(tick_s=60) as fleet,
+        hops.host(fleet, make_config(), children.spawn, tick_s=60) as host,
+        aclosing(fleet.ask(hops.request(max_tokens=1000))) as events,
+    ):
+        await until(events, Piece)
+        for connection in host.runner.server.connections:
+            connection.transport.abort()
+        with pytest.raises(HostLost, match="closed"):
+            await until(events, Finished)
+        await hops.until(lambda: fleet.lost == [hops.node])
+        await hops.until(lambda: not list(host.node.live))
 
 
 async def test_leaving_host_is_left_at_once_and_nobody_blames_it(
@@ -249,7 +254,6 @@ async def test_unused_connection_is_closed_and_opened_again(
     async with hops.fleet(idle_ticks=2) as fleet:
         async with hops.host(fleet, make_config(), children.spawn) as host:
             await collect(fleet.ask(hops.request()))
-            while host.runner.server.connections:
-                await asyncio.sleep(hops.tick_s / 5)
+            await hops.until(lambda: not host.runner.server.connections)
             assert tokens(await collect(fleet.ask(hops.request())))
         assert fleet.lost == []
