@@ -119,7 +119,7 @@ class InternalError(CortexError): ...
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """A CortexError as it travels between processes."""
+    """A CortexError as it travels between processes, and between peers."""
 
     code: str
     message: str

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Began, Delta, Finished, Piece, Stage, TokenLogprob, Vector
+from cortex.engine.types import (
+    Accepted,
+    Began,
+    Delta,
+    Event,
+    Finished,
+    Piece,
+    Stage,
+    TokenLogprob,
+    Vector,
+)
 
 from .deltas import melted
 
@@ -35,6 +45,7 @@ class Mailbox:
 
     def __init__(self, given: Mapping[int, Sequence[int]] | None = None) -> None:
         self._stage: Stage | None = None
+        self._accepted: Accepted | None = None
         self._began: Began | None = None
         # By choice, in the order in which something came for each.
         self._unread: dict[int, _Unread] = {}
@@ -49,6 +60,11 @@ class Mailbox:
 
     def put_stage(self, stage: Stage) -> None:
         self._stage = stage
+        self._filled.set()
+
+    def put_accepted(self, accepted: Accepted) -> None:
+        """The prompt is known: stages of its making are over."""
+        self._stage, self._accepted = None, accepted
         self._filled.set()
 
     def put_began(self, began: Began) -> None:
@@ -81,13 +97,16 @@ class Mailbox:
             self._finished.append(ending)
         self._filled.set()
 
-    async def get(self) -> Stage | Began | Piece | Finished | Vector:
+    async def get(self) -> Event | Vector:
         """The next thing, waiting for it.
 
         Raises the error that the request ended with, once the pieces before it have been read.
         """
         while True:
             await self._filled.wait()
+            if self._accepted is not None:
+                accepted, self._accepted = self._accepted, None
+                return accepted
             if self._began is not None:
                 began, self._began = self._began, None
                 return began

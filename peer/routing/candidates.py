@@ -95,29 +95,24 @@ def candidates(
 ) -> list[Candidate]:
     """All that may be asked: sound ones, or where there are none, the doubtful ones."""
     found = [
-        _candidate(model.weights, holder, peer, own, doubted | wish.lost)
+        candidate_at(model.weights, holder, peer, own, doubted | wish.lost)
         for holder in model.holders
-        if (peer := view.peer(holder.node)) is not None and _may_be_asked(peer, holder, wish)
+        if (peer := view.peer(holder.node)) is not None
+        and peer.takes_requests
+        and holder.context_tokens >= wish.context_tokens
     ]
-    found = [one for one in found if _computes_alike(one, wish.computes_in)]
+    found = [one for one in found if may_be_asked(one, wish)]
     sound = [one for one in found if not one.is_doubtful]
     return sound or [one for one in found if one.life not in wish.lost] or found
 
 
-def _may_be_asked(peer: PeerView, holder: Holder, wish: Wish) -> bool:
-    return (
-        peer.takes_requests
-        and (peer.node, peer.gen) not in wish.excluded
-        and holder.context_tokens >= wish.context_tokens
-    )
+def may_be_asked(candidate: Candidate, wish: Wish) -> bool:
+    """How a peer computes that has yet to load the model nobody knows: it says so itself."""
+    computes_alike = candidate.computes_in in ("", wish.computes_in) or not wish.computes_in
+    return computes_alike and candidate.life not in wish.excluded
 
 
-def _computes_alike(candidate: Candidate, computes_in: str) -> bool:
-    """Nobody knows it of a peer that has yet to load the model: it says so itself."""
-    return not computes_in or candidate.computes_in in ("", computes_in)
-
-
-def _candidate(
+def candidate_at(
     weights: ModelId, holder: Holder, peer: PeerView, own: Busyness, doubted: frozenset[Life]
 ) -> Candidate:
     placed = next((placed for placed in peer.placed if placed.model == weights), None)
@@ -181,5 +176,5 @@ def _is_good_enough(own: Busyness, best: Busyness) -> bool:
 def warmest(found: Iterable[Candidate]) -> tuple[Warmth, list[Candidate]]:
     """Those that have the model, else those that are getting it, else all."""
     those = list(found)
-    best: Warmth = min((one.warmth for one in those), key=_WARMTH_ORDER.index, default="cold")
+    best = next(w for w in _WARMTH_ORDER if w == "cold" or any(one.warmth == w for one in those))
     return best, [one for one in those if one.warmth == best]

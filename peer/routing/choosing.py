@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,9 +26,11 @@ from .candidates import (
     Candidate,
     Life,
     Wish,
+    candidate_at,
     candidates,
     gossiped,
     in_order,
+    may_be_asked,
     pick,
     shortlist,
     warmest,
@@ -53,9 +55,16 @@ class Places(Protocol):
     """Who loads a model that nobody has in its engine, or one more copy of it."""
 
     async def place(
-        self, model: FleetModel, candidates: Sequence[NodeId], holders: Sequence[NodeId] = ()
+        self,
+        model: ModelId,
+        candidates: Collection[NodeId],
+        *,
+        holders: Collection[NodeId] = (),
+        lost: Collection[NodeId] = (),
     ) -> NodeId:
-        """One of the candidates. Raises NoPeer."""
+        """One of the candidates, or one that loads it already; with `holders` another than these,
+        and none of the `lost`. Raises NoPeer.
+        """
         ...
 
 
@@ -180,16 +189,29 @@ class Chooser:
         found: Sequence[Candidate],
         holders: Sequence[NodeId],
     ) -> Candidate:
-        """Who is to load it: the one the arbiter names, if it is one that may be asked."""
+        """Who is to load it: the one that is named by whoever decides."""
         order = in_order(wish, [one for one in found if one.busyness.verdict != "busy"] or found)
         if len(model.holders) == 1:
             return order[0]
+        lost = {node for node, _ in wish.excluded | wish.lost}
+        nodes = [one.node for one in order]
         try:
             async with asyncio.timeout(_LEASE_S):
-                node = await self._places.place(model, [one.node for one in order], holders)
+                node = await self._places.place(
+                    model.weights, nodes, holders=holders, lost=lost - set(nodes)
+                )
         except (TimeoutError, NoPeer):
-            node = order[0].node
-        return next((one for one in order if one.node == node), order[0])
+            return order[0]
+        named = next((one for one in order if one.node == node), None)
+        return named or self._at(model, node, wish) or order[0]
+
+    def _at(self, model: FleetModel, node: NodeId, wish: Wish) -> Candidate | None:
+        """A peer that we had passed over, and that loads the model as others see it."""
+        holder, peer = model.holder(node), self._membership.view.peer(node)
+        if holder is None or peer is None:
+            return None
+        named = candidate_at(model.weights, holder, peer, self._own_busyness(), frozenset())
+        return named if may_be_asked(named, wish) else None
 
 
 def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:

@@ -208,15 +208,9 @@ class Ingress:
     def _open(
         self, host: Candidate, model: FleetModel, request: ChatRequest, resume: Resume | None
     ) -> AsyncGenerator[Event | Vector]:
-        if not host.is_self:
-            return self._hops.ask(host.node, model.weights, request, resume)
-        if request.vector is not None:
-            return self._own_vector(request)
-        return cast(AsyncGenerator[Event | Vector], self._local.chat(request, None, resume))
-
-    async def _own_vector(self, request: ChatRequest) -> AsyncGenerator[Event | Vector]:
-        async with self._local.vectors([request]) as vectors:
-            yield vectors[0]
+        if host.is_self:
+            return self._local.serve(request, None, resume)
+        return self._hops.ask(host.node, model.weights, request, resume)
 
     async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
         """The host's next event; whoever sees no stages waits for a load no longer than is due.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
@@ -30,15 +29,11 @@ class LocalHost(Protocol):
 
     async def models(self) -> tuple[ModelInfo, ...]: ...
 
-    def chat(
+    def serve(
         self,
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
-    ) -> AsyncGenerator[Event]: ...
+    ) -> AsyncGenerator[Event | Vector]: ...
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int: ...
-
-    def vectors(
-        self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
-    ) -> AbstractAsyncContextManager[list[Vector]]: ...
