@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 
 from aiohttp import web
@@ -45,8 +45,15 @@ _DISTRIBUTION = "cortex-fleet"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
-    """`source` makes the answers; without one the node alone does."""
+def make_app(
+    node: Node,
+    source: AnswerSource | None = None,
+    *,
+    for_peers: Sequence[web.RouteDef] = (),
+) -> web.Application:
+    """`source` makes the answers; without one the node alone does. The routes `for_peers` lie under
+    FLEET_PREFIX.
+    """
     config = node.config
     app = web.Application(
         client_max_size=config.max_body_bytes,
@@ -74,6 +81,7 @@ def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
     metrics.set_up(app, node)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
+    app.add_routes(for_peers)
     documents.set_up(app, openapi(ROUTES, release))
     return app
 
