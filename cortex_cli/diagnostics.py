@@ -21,7 +21,13 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
-from cortex.peer.errors import InvalidApiKey, NoPeer, PermissionDenied
+from cortex.peer.errors import (
+    FleetKeyNotHeld,
+    InvalidApiKey,
+    InvalidFleetKey,
+    NoPeer,
+    PermissionDenied,
+)
 
 from .errors import ConfigProblem, UsageProblem
 
@@ -38,6 +44,8 @@ _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
     (ConfigProblem, USAGE),
+    (InvalidFleetKey, USAGE),
+    (FleetKeyNotHeld, USAGE),
     (NoPeer, NO_PEER),
     (InvalidApiKey, NOT_ALLOWED),
     (PermissionDenied, NOT_ALLOWED),

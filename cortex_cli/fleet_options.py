@@ -95,9 +95,7 @@ Join = Annotated[
 ]
 NoMdns = Annotated[
     bool,
-    typer.Option(
-        "--no-mdns", envvar="CORTEX_NO_MDNS", help="Do not look for peers by multicast."
-    ),
+    typer.Option("--no-mdns", envvar="CORTEX_NO_MDNS", help="Do not look for peers by multicast."),
 ]
 MdnsInterfaces = Annotated[
     list[str] | None,

@@ -52,7 +52,7 @@ _OF_MEMBERS = (*_OF_PEERS, *_OF_GATEWAYS)
 
 _PEER: Mapping[str, Setting] = {
     "name": OfOptions(
-        kinds.parsed("a name such as \"beast\"", parse_name),
+        kinds.parsed('a name such as "beast"', parse_name),
         "What this peer is called.",
         ("name",),
         _OF_MEMBERS,
