@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cortex.peer.fleet.view import FleetView, PeerView
     from cortex.peer.keyring import Keyring
 
+_ENDED = ("gone", "left")
 # Makers and families, which say nothing beside the number.
 _MAKERS = re.compile(r"\b(?:NVIDIA|GeForce|RTX|AMD|Radeon)\s+")
 
@@ -45,12 +46,13 @@ def describe_fleet(
 
 
 def _searched(fleet: FleetConfig, neurons: Sequence[str]) -> str:
-    places = list(fleet.join)
-    if neurons:
-        places += [f"[[neurons]] {', '.join(neurons)}"]
+    places: list[str] = []
     if fleet.has_mdns:
-        where = fleet.mdns_interfaces
-        places.insert(0, f"by mDNS on {', '.join(where) if where else 'all usable interfaces'}")
+        names = fleet.mdns_interfaces
+        places.append(f"by mDNS on {', '.join(names) if names else 'all usable interfaces'}")
+    if fleet.join:
+        named = f" (with {', '.join(neurons)})" if neurons else ""
+        places.append(f"for {', '.join(fleet.join)}{named}")
     return "; ".join(places) or "nowhere: it can only be found"
 
 
@@ -69,7 +71,7 @@ def _change(old: PeerView | None, new: PeerView) -> str | None:
     if new.is_self:
         return None
     was, now = _standing(old), _standing(new)
-    if was == now:
+    if was == now or (was == "unknown" and now in _ENDED):
         return None
     match now:
         case "here":
