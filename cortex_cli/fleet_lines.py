@@ -25,6 +25,7 @@ _MAKERS = re.compile(r"\b(?:NVIDIA|GeForce|RTX|AMD|Radeon)\s+")
 def describe_fleet(
     fleet: FleetConfig,
     ring: Keyring,
+    interfaces: Sequence[str] = (),
     neurons: Sequence[str] = (),
     state_dir: Path | None = None,
     *,
@@ -32,8 +33,9 @@ def describe_fleet(
 ) -> list[str]:
     """Which fleet, and where others are looked for.
 
-    The key itself is shown where it has just been made: no later start shows it. `neurons` are
-    names of addresses to try, `state_dir` is the one that was named.
+    The key itself is shown where it has just been made: no later start shows it. `interfaces` are
+    those that are searched, `neurons` names of addresses to try, `state_dir` is the one that was
+    named.
     """
     here = "" if state_dir is None else f" --state-dir {shlex.quote(str(state_dir))}"
     key = ring.primary
@@ -42,14 +44,16 @@ def describe_fleet(
         if is_new
         else f"to join it elsewhere, see: cortex key{here}"
     )
-    return [f"fleet  {key.key_id.hex()}   {told}", f"looks  {_searched(fleet, neurons)}"]
+    return [
+        f"fleet  {key.key_id.hex()}   {told}",
+        f"looks  {_searched(fleet, interfaces, neurons)}",
+    ]
 
 
-def _searched(fleet: FleetConfig, neurons: Sequence[str]) -> str:
+def _searched(fleet: FleetConfig, interfaces: Sequence[str], neurons: Sequence[str]) -> str:
     places: list[str] = []
     if fleet.has_mdns:
-        names = fleet.mdns_interfaces
-        places.append(f"by mDNS on {', '.join(names) if names else 'all usable interfaces'}")
+        places.append(f"by mDNS on {', '.join(interfaces) or 'no interface: none is usable'}")
     if fleet.join:
         named = f" (with {', '.join(neurons)})" if neurons else ""
         places.append(f"for {', '.join(fleet.join)}{named}")

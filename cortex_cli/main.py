@@ -28,6 +28,7 @@ from .commands.launch import launch
 from .commands.leave import leave
 from .commands.models import models
 from .commands.peer import peer
+from .commands.status import status
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -60,6 +61,7 @@ app.command("serve", hidden=True)(gateway)
 app.command()(join)
 app.command()(leave)
 app.command()(key)
+app.command()(status)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)

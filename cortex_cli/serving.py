@@ -107,12 +107,15 @@ def _take_up_fleet(
     """See that there is a fleet key, and say which."""
     import secrets
 
+    from cortex.peer.fleet.interfaces import choose, read_interfaces
+
     from .fleet_lines import describe_fleet
 
     assert fleet is not None, "a peer that is served is of a fleet"
     ring, is_new = _first_keyring(fleet.key_file, secrets.token_bytes)
-    names = [neuron.name for neuron in invocation.settings.neurons]
-    for line in describe_fleet(fleet, ring, names, state_dir, is_new=is_new):
+    searched = choose(read_interfaces(), fleet.mdns_interfaces, fleet.host).names
+    named = [neuron.name for neuron in invocation.settings.neurons]
+    for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_new):
         output.line(line)
 
 

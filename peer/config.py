@@ -25,9 +25,10 @@ EngineKind = Literal["torch", "fake", "none"]
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
 REQUEST_LOG = "cortex.peer.api.request_log"
-# A busy default port gives way to one of the next so many.
+# A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
+# fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32
-# Where peers talk to each other: never taken for the API.
+# Where peers talk to each other.
 FLEET_PORT = 13132
 # Those of a gateway: its API, and the numbers that are told without a key.
 GATEWAY_PORT = 31313

@@ -13,15 +13,13 @@ from aiohttp import web
 
 from .api.connection import Connection
 from .api.lobby import Lobby
-from .config import DEFAULT_PORT, FLEET_PORT, METRICS_PORT, NUM_DEFAULT_PORTS
+from .config import DEFAULT_PORT, NUM_DEFAULT_PORTS
 from .errors import CannotListen, PortInUse
 from .limits import ConnectionLimits
 
 # What handlers of a peer that stops at once get to clean up after themselves.
 _FAREWELL_S = 1.0
 _BACKLOG = 128
-# Where peers and programs expect something else than what gave way to another port.
-_TAKEN = frozenset({FLEET_PORT, METRICS_PORT})
 
 
 @asynccontextmanager
@@ -55,22 +53,22 @@ async def _open_gate(
 def listen(
     host: str, port: int | None, default_port: int = DEFAULT_PORT, option: str = "--port"
 ) -> socket.socket:
-    """A listening socket; port None is the default one, or the next that is free.
+    """A listening socket; port None is the default one, or the next free one that is odd or even as
+    it is: the others are somebody else's.
 
     `option` names the port. Raises PortInUse for a port that was asked for, CannotListen for any
     other reason.
     """
     if port is not None:
         return _listen_on(host, port, option)
-    for candidate in range(default_port, default_port + NUM_DEFAULT_PORTS):
-        if candidate in _TAKEN - {default_port}:
-            continue
+    last = default_port + 2 * (NUM_DEFAULT_PORTS - 1)
+    for candidate in range(default_port, last + 1, 2):
         try:
             return _listen_on(host, candidate, option)
         except PortInUse:
             continue
     raise PortInUse(
-        f"ports {default_port} to {default_port + NUM_DEFAULT_PORTS - 1} on {host} are all in use",
+        f"ports {default_port}, {default_port + 2} and so on to {last} on {host} are all in use",
         f"choose another with {option}",
     )
 

@@ -57,22 +57,23 @@ def test_the_command_that_shows_the_key_names_the_folder_that_was_named() -> Non
 
 
 @pytest.mark.parametrize(
-    ("config", "neurons", "where"),
+    ("config", "interfaces", "where"),
     [
-        (fleet(), (), "by mDNS on all usable interfaces"),
-        (fleet(mdns_interfaces=("eth0", "lo")), (), "by mDNS on eth0, lo"),
-        (fleet(has_mdns=False), (), "nowhere: it can only be found"),
+        (fleet(), ("lo", "eth0"), "by mDNS on lo, eth0"),
+        (fleet(), (), "by mDNS on no interface: none is usable"),
+        (fleet(has_mdns=False), ("lo",), "nowhere: it can only be found"),
         (
             fleet(join=("beast:13132", "http://x:1")),
-            ("old beast",),
-            "by mDNS on all usable interfaces; for beast:13132, http://x:1 (with old beast)",
+            ("lo",),
+            "by mDNS on lo; for beast:13132, http://x:1 (with old beast)",
         ),
     ],
 )
 def test_it_is_said_where_others_are_looked_for(
-    config: FleetConfig, neurons: tuple[str, ...], where: str
+    config: FleetConfig, interfaces: tuple[str, ...], where: str
 ) -> None:
-    assert describe_fleet(config, RING, neurons, is_new=False)[1] == f"looks  {where}"
+    told = describe_fleet(config, RING, interfaces, ("old beast",), is_new=False)
+    assert told[1] == f"looks  {where}"
 
 
 def test_a_peer_that_comes_is_told_with_what_it_computes_on_and_its_address() -> None:

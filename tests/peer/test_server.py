@@ -17,7 +17,6 @@ import aiohttp
 import pytest
 
 from cortex.engine.errors import EngineFailed, ModelNotFound
-from cortex.peer import listening
 from cortex.peer.client import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
@@ -45,12 +44,9 @@ def test_busy_default_port_gives_way_to_a_later_one(busy_port: int):
         assert listener.getsockname()[1] > busy_port
 
 
-def test_port_of_the_fleet_is_never_taken_for_the_api(
-    busy_port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(listening, "_TAKEN", frozenset({busy_port + 1}))
+def test_ports_of_the_fleet_are_never_taken_for_the_api(busy_port: int):
     with listen("127.0.0.1", None, busy_port) as listener:
-        assert listener.getsockname()[1] > busy_port + 1
+        assert (listener.getsockname()[1] - busy_port) % 2 == 0
 
 
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("::1", 70000)])
