@@ -25,6 +25,7 @@ from .commands.launch import launch
 from .commands.models import models
 from .commands.peer import peer
 from .commands.status import status
+from .commands.tui import tui
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.command()(chat)
 app.command()(peer)
 app.command()(status)
+app.command()(tui)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)
