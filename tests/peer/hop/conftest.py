@@ -36,7 +36,7 @@ class KnownNode(Node):
         return replace(await super().find(model_id), weights=MODEL)
 
 
-def grant(wish: LeaseAsk) -> Leased:
+async def grant(wish: LeaseAsk) -> Leased:
     return Leased(wish.request_id, wish.candidates[0], ticket=7, ttl_s=30.0)
 
 
