@@ -82,9 +82,7 @@ def _because(refusal: str) -> str:
     return f" ({refusal})" if refusal else ""
 
 
-def _their_word(
-    target: Target, view: Mapping[str, Any], own_node: NodeId
-) -> Iterator[Finding]:
+def _their_word(target: Target, view: Mapping[str, Any], own_node: NodeId) -> Iterator[Finding]:
     """Whether it reaches us: what it says of us."""
     fix = "open this machine's fleet port for UDP and TCP, or tell another: --advertise HOST:PORT"
     us = _told_of(view, own_node.hex())

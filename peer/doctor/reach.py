@@ -52,7 +52,6 @@ class Target:
     port: int
     is_self: bool = False
     state: str = "up"
-    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,7 @@ class Prober:
         except OSError as error:
             return None, error.strerror or str(error)
         sealer = Sealer(boot, secrets.token_bytes)
-        ping = Ping(
-            node=self._node, gen=0, seq=1, challenge=echo.challenge, to=target.node or None
-        )
+        ping = Ping(node=self._node, gen=0, seq=1, challenge=echo.challenge, to=target.node or None)
         began_s = loop.time()
         try:
             for wait_s in _AGAIN_S:
@@ -150,17 +147,15 @@ class _Echo(asyncio.DatagramProtocol):
         message = got.message if isinstance(got, Received) else None
         if isinstance(message, Refuse):
             self.refusal = message.reason
-        if isinstance(message, Ack) and message.challenge == self.challenge:
-            if not self.answer.done():
-                self.answer.set_result(now_s - self.sent_s)
+        is_ours = isinstance(message, Ack) and message.challenge == self.challenge
+        if is_ours and not self.answer.done():
+            self.answer.set_result(now_s - self.sent_s)
 
     def error_received(self, exc: Exception) -> None:
         self.refusal = getattr(exc, "strerror", None) or type(exc).__name__
 
 
-async def _view(
-    session: aiohttp.ClientSession, url: str, asking: Any
-) -> Mapping[str, Any] | None:
+async def _view(session: aiohttp.ClientSession, url: str, asking: Any) -> Mapping[str, Any] | None:
     """What it tells of its fleet; None where it tells nothing that could be one."""
     async with session.get(url, **asking) as reply:
         if reply.status != 200 or (reply.content_length or 0) > _MAX_VIEW_BYTES:
