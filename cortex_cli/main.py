@@ -29,6 +29,7 @@ from .commands.leave import leave
 from .commands.models import models
 from .commands.peer import peer
 from .commands.status import status
+from .commands.tui import tui
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -62,6 +63,7 @@ app.command()(join)
 app.command()(leave)
 app.command()(key)
 app.command()(status)
+app.command()(tui)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)

@@ -143,4 +143,6 @@ def _is_usable(ip: str) -> bool:
         address = ipaddress.ip_address(ip)
     except ValueError:
         return False
+    if address.is_link_local and address.version == 6 and "%" not in ip:
+        return False  # of which link is not known
     return not (address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255")

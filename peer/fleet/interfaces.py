@@ -143,13 +143,17 @@ def multicast_on(choice: Choice) -> list[str | int]:
 
 def addresses_to_tell(choice: Choice, bound_host: str) -> tuple[str, ...]:
     """Where others may reach the fleet port: never the loopback address, unless there is no other.
-    Addresses of IPv6 are told where the port listens for it.
+    Addresses of IPv6 are told where the port listens for it; those of one link, without their
+    scope, where an interface has no others, for then its mDNS is IPv6 too and gives the scope back.
     """
     if bound_host not in _EVERY_ADDRESS:
         return (bound_host,)
-    with_ipv6 = bound_host != _EVERY_IPV4
-    told = [ip for each in choice.used for ip in (each.addresses if with_ipv6 else each.ipv4)]
-    elsewhere = tuple(ip.partition("%")[0] for ip in told if not _is_loopback(ip))
+    told: list[str] = []
+    for interface in choice.used:
+        ipv6 = () if bound_host == _EVERY_IPV4 else interface.ipv6
+        wide = [ip for ip in ipv6 if "%" not in ip]
+        told += [*interface.ipv4, *wide] or [ip.partition("%")[0] for ip in ipv6]
+    elsewhere = tuple(ip for ip in told if not _is_loopback(ip))
     return elsewhere or tuple(ip for ip in told if ip.startswith("127."))[:1]
 
 

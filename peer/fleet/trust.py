@@ -67,7 +67,8 @@ class Trust:
 
     def rename(self, node: NodeId) -> None:
         """Be this node from now on."""
-        self._newest = _issued(self._newest.keyring, node)
+        if node != self._newest.node:
+            self._newest = _issued(self._newest.keyring, node)
 
     def server_context(self) -> ssl.SSLContext:
         """For a socket that listens; it may be kept."""

@@ -79,7 +79,9 @@ def test_what_no_peer_would_tell_is_passed_over(changes: dict[str, str]) -> None
 
 
 def test_addresses_that_nobody_has_are_passed_over() -> None:
-    found = read(OTHER, "224.0.0.251", "0.0.0.0", "255.255.255.255", "ff02::fb", "nonsense")
+    found = read(
+        OTHER, "224.0.0.251", "0.0.0.0", "255.255.255.255", "ff02::fb", "fe80::1", "nonsense"
+    )
 
     assert found is not None
     assert found.addresses == ()

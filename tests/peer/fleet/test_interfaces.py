@@ -86,8 +86,10 @@ def test_the_loopback_address_is_told_only_where_there_is_no_other() -> None:
     both = choose([LOOPBACK, ETHERNET], None)
 
     assert addresses_to_tell(both, "0.0.0.0") == ("192.168.1.20",)
-    assert addresses_to_tell(both, "::") == ("192.168.1.20", "fd00::2", "fe80::1")
+    assert addresses_to_tell(both, "::") == ("192.168.1.20", "fd00::2")
     assert addresses_to_tell(both, "127.0.0.1") == ("127.0.0.1",)
+    six = choose([LOOPBACK, Interface("eth6", 6, ipv6=("fe80::6%6",))], None)
+    assert addresses_to_tell(six, "::") == ("fe80::6",)
     assert addresses_to_tell(choose([LOOPBACK], None), "0.0.0.0") == ("127.0.0.1",)
     assert addresses_to_tell(choose([LOOPBACK], None), "::") == ("127.0.0.1",)
 
