@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,7 +73,11 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
 def fleet(peers: Iterable[dict[str, Any]], notices: Iterable[str] = ()) -> dict[str, Any]:
     """The first one is asked."""
     told = list(peers)
-    about = {"fleet": "3fa2c1d05b9e7a44", "self": told[0]["node"], "notices": list(notices)}
+    about: dict[str, Any] = {
+        "fleet": "3fa2c1d05b9e7a44",
+        "self": told[0]["node"],
+        "notices": list(notices),
+    }
     return about | {"peers": told}
 
 
@@ -104,8 +109,8 @@ def clock() -> Clock:
 def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(**changes: Any) -> CortexApp:
-        return CortexApp(feed, Look(**({"refresh_s": 1000.0} | changes)), "borea:13131", clock)
+    def make(refresh_s: float = 1000.0, is_ascii: bool = False) -> CortexApp:
+        return CortexApp(feed, Look(refresh_s, is_ascii), "borea:13131", clock)
 
     return make
 
@@ -113,6 +118,4 @@ def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
 @pytest.fixture
 def told() -> Any:
     """How a peer's words about its fleet are made up."""
-    from types import SimpleNamespace
-
     return SimpleNamespace(model=model, peer=peer, fleet=fleet, four_peers=four_peers)
