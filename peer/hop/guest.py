@@ -40,6 +40,9 @@ from .slices import Assembler
 
 logger = logging.getLogger(__name__)
 
+# No vocabulary is nearly as large.
+_MOST_TOKENS = 2**31
+
 Grant = Callable[[LeaseAsk], Leased]
 
 
@@ -184,7 +187,13 @@ def _check_resume(ask: Ask) -> None:
     num_choices = ask.request.num_choices
     if num_choices < 1:
         raise InvalidRequest(f"num_choices is {num_choices}", "ask for one at least")
-    if ask.resume is not None and len(ask.resume.token_ids) != num_choices:
+    if ask.resume is None:
+        return
+    given = ask.resume.token_ids
+    if len(given) != num_choices or not any(ids is not None for ids in given):
         raise InvalidRequest(
-            f"{len(ask.resume.token_ids)} choices are to be gone on with, of {num_choices}"
+            f"the tokens of {len(given)} choices do not go with a request for {num_choices}",
+            "send the request again",
         )
+    if any(not 0 <= token_id < _MOST_TOKENS for ids in given for token_id in ids or ()):
+        raise InvalidRequest("some of the tokens so far are none", "send the request again")
