@@ -34,6 +34,7 @@ class _Unread:
     deltas: list[Delta] = field(default_factory=list[Delta])
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
+    is_last: bool = False
 
 
 class Mailbox:
@@ -78,6 +79,7 @@ class Mailbox:
         unread.deltas.extend(piece.deltas)
         unread.token_ids.extend(piece.token_ids)
         unread.logprobs.extend(piece.logprobs)
+        unread.is_last |= piece.is_last
         self._token_ids.setdefault(piece.choice, []).extend(piece.token_ids)
         self._filled.set()
 
@@ -122,4 +124,10 @@ class Mailbox:
     def _take_piece(self) -> Piece:
         choice = next(iter(self._unread))
         unread = self._unread.pop(choice)
-        return Piece(melted(unread.deltas), tuple(unread.token_ids), tuple(unread.logprobs), choice)
+        return Piece(
+            melted(unread.deltas),
+            tuple(unread.token_ids),
+            tuple(unread.logprobs),
+            choice,
+            unread.is_last,
+        )

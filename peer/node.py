@@ -106,8 +106,15 @@ class Node:
             is_draining=self._admission.is_draining,
         )
 
+    @property
+    def stored(self) -> tuple[ModelInfo, ...]:
+        """The models on this peer's disks when it last looked, in search order."""
+        return self._catalogue.models
+
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
+        if self.config.is_gateway:
+            return
         self._text.slot.wake()
         self._engine.slot.wake()
 
@@ -297,14 +304,8 @@ class Node:
         has_images = any(
             isinstance(part, ImagePart) for turn in request.messages for part in turn.content
         )
-        if not has_images or model.sees_images:
-            return
-        other = self.suggestion()
-        raise VisionUnsupported(
-            f"model '{model.id}' takes text only, and the request holds a picture"
-            + (f"; '{other}' sees pictures" if other else ""),
-            f"choose {other}" if other else "leave the pictures out",
-        )
+        if has_images and not model.sees_images:
+            raise no_eyes(model.id, self.suggestion())
 
     def suggestion(self) -> str | None:
         """The id of a model here that sees pictures."""
@@ -323,6 +324,15 @@ class Node:
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
+
+
+def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:
+    """A picture came for this model; the other one sees pictures, where there is one."""
+    return VisionUnsupported(
+        f"model '{model_id}' takes text only, and the request holds a picture"
+        + (f"; '{other}' sees pictures" if other else ""),
+        f"choose {other}" if other else "leave the pictures out",
+    )
 
 
 def _told(meter: RequestMeter, live: LiveRequest, clock: Callable[[], float], event: E) -> E:
