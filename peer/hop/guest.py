@@ -24,6 +24,7 @@ from ..live import LiveRequest
 from ..node import Node
 from .link import HopLink, Socket
 from .messages import (
+    LEASE_EPOCH,
     Ask,
     Cancel,
     CountAsk,
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 # No vocabulary is nearly as large.
 _MOST_TOKENS = 2**31
 
-Grant = Callable[[LeaseAsk], Leased]
+Grant = Callable[[LeaseAsk], Awaitable[Leased]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Guest:
                 work = functools.partial(self._count, message)
                 self._begin(message.request_id, message.epoch, size_bytes, work)
             case LeaseAsk():
-                self._lease(message)
+                work = functools.partial(self._lease, message)
+                self._begin(message.request_id, LEASE_EPOCH, size_bytes, work)
             case Cancel():
                 known = self._works.get(message.request_id)
                 if known is not None and known.epoch == message.epoch:
@@ -165,11 +167,8 @@ class Guest:
         prompt_tokens = await self._node.count(ask.request)
         self._link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
 
-    def _lease(self, wish: LeaseAsk) -> None:
-        try:
-            self._link.post(self._grant(wish))
-        except CortexError as error:
-            self._link.post(Failed(wish.request_id, 0, to_info(error)))
+    async def _lease(self, wish: LeaseAsk) -> None:
+        self._link.post(await self._grant(wish))
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""

@@ -16,6 +16,8 @@ HOP_PATH = "/fleet/v1/hop"
 # the tokens so far.
 _BYTES_OF_A_BODY = 2
 _MORE_BYTES = 1024 * 1024
+# Beside what the node takes: requests that it is to refuse in its own words, questions who loads.
+_MORE_REQUESTS = 256
 
 
 class HopHost:
@@ -30,7 +32,7 @@ class HopHost:
         self._grant = grant
         self._tick_s = tick_s
         self._max_bytes = _BYTES_OF_A_BODY * config.max_body_bytes + _MORE_BYTES
-        most = config.max_live_requests + config.max_live_counts
+        most = config.max_live_requests + config.max_live_counts + _MORE_REQUESTS
         self._intake = Admission(most, config.max_intake_bytes + _MORE_BYTES)
         self._guests: set[Guest] = set()
         self._is_leaving = False

@@ -28,7 +28,7 @@ from .dialling import Dialler
 from .frames import pack
 from .line import Line
 from .link import TICK_S
-from .messages import Ask, CountAsk, Counted, LeaseAsk, Leased
+from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class HopPool:
         wish = replace(wish, request_id=_new_id())
         question = Question(Leased)
         line = await self._line(arbiter)
-        with line.calling(wish.request_id, 0, question):
+        with line.calling(wish.request_id, LEASE_EPOCH, question):
             line.link.post(wish)
             return await question.answer()
 

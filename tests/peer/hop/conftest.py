@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ class KnownNode(Node):
         return replace(await super().find(model_id), weights=MODEL)
 
 
-def grant(wish: LeaseAsk) -> Leased:
+async def grant(wish: LeaseAsk) -> Leased:
     return Leased(wish.request_id, wish.candidates[0], ticket=7, ttl_s=30.0)
 
 
@@ -99,16 +100,17 @@ class Hops:
         spawn: Spawn,
         node: NodeId = HOST,
         tick_s: float = TICK_S,
+        context: ssl.SSLContext | None = None,
     ) -> AsyncGenerator[Host]:
         async with KnownNode(config, spawn) as inside:
             hop = HopHost(inside, grant, tick_s)
-            async with self.serving(hop.routes()) as (runner, address):
+            async with self.serving(hop.routes(), context) as (runner, address):
                 fleet.addresses[node] = [address]
                 yield Host(inside, hop, runner)
 
     @asynccontextmanager
     async def serving(
-        self, routes: Sequence[web.RouteDef]
+        self, routes: Sequence[web.RouteDef], context: ssl.SSLContext | None = None
     ) -> AsyncGenerator[tuple[web.AppRunner, Address]]:
         app = web.Application()
         app.add_routes(routes)
@@ -116,7 +118,7 @@ class Hops:
         async with AsyncExitStack() as stack:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
             await site.start()
             yield runner, Address(*runner.addresses[0][:2])
 
