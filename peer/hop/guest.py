@@ -68,7 +68,7 @@ class Guest:
         self._node = node
         self._grant = grant
         self._intake = intake
-        self._link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
+        self.link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
         self._works: dict[str, _Work] = {}
         self.gone = asyncio.Event()
 
@@ -76,15 +76,15 @@ class Guest:
         """Serve it until it ends; nothing of its work is left then."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                await self._link.run()
+                await self.link.run()
         finally:
             self.gone.set()
 
     def leave(self) -> None:
         """This peer ends: the asker is to go on elsewhere, now, from what it has been sent."""
         self._cancel_all()
-        self._link.post(Goodbye())
-        self._link.finish()
+        self.link.post(Goodbye())
+        self.link.finish()
 
     def hear(self, message: Message, size_bytes: int) -> None:
         match message:
@@ -102,12 +102,12 @@ class Guest:
                 if known is not None and known.epoch == message.epoch:
                     known.task.cancel()
             case Goodbye():
-                self._link.close("said goodbye")
+                self.link.close("said goodbye")
             case _:
                 pass  # what only hosts say
 
     def refuse(self, piece: Slice, error: CortexError) -> None:
-        self._link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
+        self.link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
 
     def tick(self) -> None:
         pass
@@ -144,12 +144,12 @@ class Guest:
             with self._intake.admitted(1), self._intake.holding(size_bytes):
                 await work()
         except CortexError as error:
-            self._link.post(Failed(request_id, epoch, to_info(error)))
+            self.link.post(Failed(request_id, epoch, to_info(error)))
         except Exception as error:
             # A bug of ours, over one request. The error's text may hold client data.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("hop request failed error=%s\n%s", type(error).__name__, where)
-            self._link.post(Failed(request_id, epoch, to_any_info(error)))
+            self.link.post(Failed(request_id, epoch, to_any_info(error)))
 
     async def _answer(self, ask: Ask) -> None:
         await self._check_model(ask.request.model, ask.model)
@@ -160,15 +160,15 @@ class Guest:
         with self._node.live.entered(live):
             async with live.cancellable(), aclosing(events):
                 async for event in events:
-                    await self._link.put_part(Part(ask.request_id, ask.epoch, event))
+                    await self.link.put_part(Part(ask.request_id, ask.epoch, event))
 
     async def _count(self, ask: CountAsk) -> None:
         await self._check_model(ask.request.model, ask.model)
         prompt_tokens = await self._node.count(ask.request)
-        self._link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
+        self.link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
 
     async def _lease(self, wish: LeaseAsk) -> None:
-        self._link.post(await self._grant(wish))
+        self.link.post(await self._grant(wish))
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""

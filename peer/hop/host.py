@@ -9,7 +9,7 @@ from aiohttp import web
 from ..admission import Admission
 from ..node import Node
 from .guest import Grant, Guest
-from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S
+from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S, NodeOf
 
 HOP_PATH = "/fleet/v1/hop"
 # A short message takes more bytes packed, with all its fields' names, than as JSON; and there are
@@ -50,6 +50,11 @@ class HopHost:
                 await asyncio.gather(*(guest.gone.wait() for guest in self._guests))
         except TimeoutError:
             pass  # they hear of it by our silence
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: who is no member any more is served no longer."""
+        for guest in self._guests:
+            guest.link.recheck(node_of)
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
         if self._is_leaving:

@@ -27,7 +27,7 @@ from .calls import AnswerCall, Question
 from .dialling import Dialler
 from .frames import pack
 from .line import Line
-from .link import TICK_S
+from .link import TICK_S, NodeOf
 from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,12 @@ class HopPool:
         with line.calling(wish.request_id, LEASE_EPOCH, question):
             line.link.post(wish)
             return await question.answer()
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: who is no member any more is asked no longer."""
+        for opened in self._lines.values():
+            if opened.done() and isinstance(line := opened.result(), Line):
+                line.link.recheck(node_of)
 
     async def _line(self, host: NodeId) -> Line:
         """The connection to a host; one dialling serves all who wait. Raises HostRefused."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from cortex.engine.fake import FakeConfig
 from cortex.engine.types import Piece
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostRefused
+from cortex.peer.errors import HostLost, HostRefused
 from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
@@ -61,3 +62,29 @@ async def test_members_ask_each_other_and_nobody_else_does(
             async with pool(address, contexts) as foreign:
                 with pytest.raises(HostRefused):
                     await foreign.count(host, MODEL, hops.request())
+
+
+async def test_who_is_no_member_any_more_loses_its_connections(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    """The keys change at the host alone, then at the asker alone."""
+    here, there = trust(ASKER), trust(hops.node)
+    other = Keyring(new_fleet_key(lambda size: bytes([2]) * size))
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    endless = hops.request(max_tokens=5000, ignore_eos=True)
+    async with (
+        asyncio.timeout(30),
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn, context=there.server_context()) as host,
+    ):
+        [address] = fleet.addresses[hops.node]
+        async with pool(address, here.client_context) as asker:
+            for end in (host.hop, asker):
+                async with aclosing(asker.ask(hops.node, MODEL, endless)) as events:
+                    await anext(events)
+                    end.recheck(there.node_of)  # nothing has changed
+                    await anext(events)
+                    with pytest.raises(HostLost):
+                        end.recheck(Trust(other, hops.node).node_of)
+                        async for _ in events:
+                            pass
