@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 from cortex.peer.errors import HostRefused
-from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import (
     FleetView,
     PeerState,
@@ -123,6 +123,7 @@ class _Eyes:
 
     fleet: Fleet
     node: NodeId
+    counters: GossipCounters = field(default_factory=GossipCounters)
 
     @property
     def view(self) -> FleetView:
