@@ -343,20 +343,25 @@ class Fleet:
             self._write_down(peer)
         elif isinstance(event, TcpPing):
             ticket, core = event.ticket, peer.core
-            self._over_tcp(peer, event.address, lambda _: core.on_tcp_answer(ticket))
+            self._over_tcp(peer, event, lambda _: core.on_tcp_answer(ticket))
         elif isinstance(event, SyncDue):
             core, digest = peer.core, peer.core.digest()
             self.num_bytes += HTTP_BYTES + 19 * len(digest)
-            self._over_tcp(peer, event.address, lambda other: self._sync(core, other.core))
+            self._over_tcp(peer, event, lambda other: self._sync(core, other.core))
 
     def _sync(self, asker: Core, asked: Core) -> None:
         answer = asked.answer_sync(asker.digest())
         asker.on_rows(self.now_s, asked.own.node, answer.rows)
         asked.on_rows(self.now_s, asker.own.node, asker.wanted_rows(answer.wants))
 
-    def _over_tcp(self, peer: Peer, address: Address, action: Callable[[Peer], None]) -> None:
-        """TCP is not the better network: it fails where a datagram there or back would be lost."""
-        other = self.peers[address.port - 1]
+    def _over_tcp(
+        self, peer: Peer, event: TcpPing | SyncDue, action: Callable[[Peer], None]
+    ) -> None:
+        """TCP is not the better network: it fails where a datagram there or back would be lost.
+
+        Whoever answers must be who was meant, as its certificate would show.
+        """
+        other = self.peers[event.address.port - 1]
         fails = self.rng.random() < 1 - (1 - self.network.loss) ** 2
         both_ways = self.network.carries(peer.index, other.index)
         both_ways = both_ways and self.network.carries(other.index, peer.index)
@@ -366,7 +371,12 @@ class Fleet:
 
         def answered() -> None:
             are_same = (peer.run, other.run) == (run, other_run) and peer.is_up and other.is_up
-            if are_same and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s:
+            is_meant = other.core.own.node == event.node
+            if (
+                are_same
+                and is_meant
+                and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s
+            ):
                 action(other)
                 self._carry_out(peer)
                 self._carry_out(other)
