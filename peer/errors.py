@@ -19,6 +19,7 @@
      ├─ CannotContinue         an answer that this peer would go on with differently
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
+     ├─ CannotKeepIdentity     a state directory that cannot be written
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
@@ -27,6 +28,8 @@ It knows the codes of both trees, so that an error a remote peer sent becomes th
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo
@@ -93,6 +96,9 @@ class AttemptsExhausted(CortexError): ...
 class CannotAnnounce(CortexError): ...
 
 
+class CannotKeepIdentity(CortexError): ...
+
+
 class NotMeasurable(CortexError): ...
 
 
@@ -121,15 +127,27 @@ _OURS: tuple[type[CortexError], ...] = (
     CannotContinue,
     AttemptsExhausted,
     CannotAnnounce,
+    CannotKeepIdentity,
     NotMeasurable,
     InvalidFleetKey,
     FleetKeyNotHeld,
 )
 
 
+def to_info(error: CortexError) -> ErrorInfo:
+    """Describe an error for another peer."""
+    info = engine_errors.to_info(error)
+    if isinstance(error, RateLimitExceeded):
+        return replace(info, retry_after_s=error.retry_after_s)
+    return info
+
+
 def from_info(info: ErrorInfo) -> CortexError:
     """The error again, whichever of the two trees its code belongs to."""
-    for error in _OURS:
-        if error.code() == info.code:
-            return error(info.message, info.hint, param=info.param)
+    for cls in _OURS:
+        if cls.code() == info.code:
+            error = cls(info.message, info.hint, param=info.param)
+            if isinstance(error, RateLimitExceeded) and info.retry_after_s is not None:
+                error.retry_after_s = info.retry_after_s
+            return error
     return engine_errors.from_info(info)

@@ -33,7 +33,7 @@ from cortex.engine.types import (
 )
 
 from .admission import Admission
-from .answering import Answering
+from .answering import Answering, num_missing
 from .catalogue import Catalogue, scan
 from .children import ChildEnd
 from .commands import engine_spec, text_spec
@@ -106,8 +106,15 @@ class Node:
             is_draining=self._admission.is_draining,
         )
 
+    @property
+    def stored(self) -> tuple[ModelInfo, ...]:
+        """The models on this peer's disks when it last looked, in search order."""
+        return self._catalogue.models
+
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
+        if self.config.is_gateway:
+            return
         self._text.slot.wake()
         self._engine.slot.wake()
 
@@ -124,7 +131,7 @@ class Node:
 
         Raises ModelNotFound, or what the load failed with.
         """
-        model = await self._find(model_id)
+        model = await self.find(model_id)
         self.wake()
         outcome: asyncio.Future[CortexError | None] = asyncio.get_running_loop().create_future()
 
@@ -154,10 +161,19 @@ class Node:
         `live` is told what becomes of it. With `resume` only the rest of an answer comes: raises
         CannotContinue where it would not be the same answer.
         """
+        # A vector comes only where one is wished for.
+        return cast(AsyncGenerator[Event], self.serve(request, live, resume))
+
+    def serve(
+        self,
+        request: ChatRequest,
+        live: LiveRequest | None = None,
+        resume: Resume | None = None,
+    ) -> AsyncGenerator[Event | Vector]:
+        """`chat`, of a request that may be one for a vector: then that is the last event."""
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        # A vector comes only where one is wished for.
-        return cast(AsyncGenerator[Event], self._serve(request, live, admission, resume))
+        return self._serve(request, live, admission, resume)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -166,7 +182,7 @@ class Node:
         this peer. Raises as `chat` does before it accepts, but not for the length.
         """
         with self._counting.admitted(1):
-            model = await self._find(request.model)
+            model = await self.find(request.model)
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
@@ -220,10 +236,10 @@ class Node:
         began_s = clock()
         live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
         with admission:
-            model = await self._find(request.model)
+            model = await self.find(request.model)
             live.model_id = model.id
             tally = self.tally.of(model.id)
-            with RequestMeter(tally, _num_missing(request, resume), began_s, clock) as meter:
+            with RequestMeter(tally, num_missing(request, resume), began_s, clock) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
                 request_id = secrets.token_hex(8)
@@ -274,7 +290,8 @@ class Node:
             resume=resume,
         )
 
-    async def _find(self, model_id: str) -> ModelInfo:
+    async def find(self, model_id: str) -> ModelInfo:
+        """The model that is meant by a name. Raises ModelNotFound."""
         names = self.config.names
         model = names.meant_by(model_id, self._catalogue.models)
         if model is None:
@@ -287,14 +304,8 @@ class Node:
         has_images = any(
             isinstance(part, ImagePart) for turn in request.messages for part in turn.content
         )
-        if not has_images or model.sees_images:
-            return
-        other = self.suggestion()
-        raise VisionUnsupported(
-            f"model '{model.id}' takes text only, and the request holds a picture"
-            + (f"; '{other}' sees pictures" if other else ""),
-            f"choose {other}" if other else "leave the pictures out",
-        )
+        if has_images and not model.sees_images:
+            raise no_eyes(model.id, self.suggestion())
 
     def suggestion(self) -> str | None:
         """The id of a model here that sees pictures."""
@@ -315,11 +326,13 @@ class Node:
         self._residency.lose(end)
 
 
-def _num_missing(request: ChatRequest, resume: Resume | None) -> int:
-    """How many choices have not ended."""
-    if resume is None:
-        return request.num_choices
-    return sum(token_ids is not None for token_ids in resume.token_ids)
+def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:
+    """A picture came for this model; the other one sees pictures, where there is one."""
+    return VisionUnsupported(
+        f"model '{model_id}' takes text only, and the request holds a picture"
+        + (f"; '{other}' sees pictures" if other else ""),
+        f"choose {other}" if other else "leave the pictures out",
+    )
 
 
 def _told(meter: RequestMeter, live: LiveRequest, clock: Callable[[], float], event: E) -> E:

@@ -6,49 +6,44 @@ First signal: no new connections, requests under way end, within a bound. Second
 from __future__ import annotations
 
 import asyncio
-import errno
-import functools
 import logging
 import os
 import secrets
 import signal
-import socket
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-
-from aiohttp import web
 
 from cortex.engine.heap import give_large_blocks_back
 
 from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
-from .api.connection import Connection
-from .api.lobby import Lobby
-from .config import DEFAULT_PORT, FLEET_PORT, NUM_DEFAULT_PORTS, PeerConfig
-from .errors import CannotListen, PortInUse
-from .limits import ConnectionLimits
+from .config import METRICS_PORT, PeerConfig
+from .fleet.view import FleetView
+from .listening import listen, opened
+from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
 from .process import Spawn, spawn
 
 logger = logging.getLogger(__name__)
 
-# What handlers of a peer that stops at once get to clean up after themselves.
-_FAREWELL_S = 1.0
-_BACKLOG = 128
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A peer that answers. `address` is HOST:PORT as a local client writes it."""
+    """A peer that answers. `address` is HOST:PORT as a local client writes it.
+
+    `metrics_port` is the port where its numbers alone are told, if there is one.
+    """
 
     node: Node
     host: str
     port: int
     gate: asyncio.Server
+    metrics_port: int | None = None
 
     @property
     def address(self) -> str:
@@ -66,24 +61,20 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
 
     Raises PortInUse or CannotListen before anything is started.
     """
-    listener = listen(config.host, config.port)
-    with listener:
+    listener = listen(config.host, config.port, config.default_port)
+    with listener, listen_for_numbers(config) as numbers:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
         async with Node(config, spawn) as node:
             node.wake()
-            runner = web.AppRunner(
-                make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S
-            )
-            await runner.setup()
-            gate = await _open_gate(runner, listener, config.connections)
-            try:
+            app = make_app(node)
+            async with (
+                telling_numbers(app, numbers, config.connections) as metrics_port,
+                opened(app, listener, config.connections) as gate,
+            ):
                 with announced(config.locations.announcements_dir, note):
-                    yield Server(node, host, port, gate)
-            finally:
-                gate.close()
-                await runner.cleanup()
+                    yield Server(node, host, port, gate, metrics_port)
 
 
 def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
@@ -95,24 +86,17 @@ def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
     return replace(config, admin_keys=(*config.admin_keys, local)), text
 
 
-async def _open_gate(
-    runner: web.AppRunner, listener: socket.socket, limits: ConnectionLimits
-) -> asyncio.Server:
-    """Let connections in. Their kind is ours, so no aiohttp site does it."""
-    assert runner.server is not None, "the runner has been set up"
-    loop = asyncio.get_running_loop()
-    lobby = Lobby(limits.max_connections)
-    connect = functools.partial(Connection, runner.server, loop, limits, lobby)
-    return await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
-
-
 async def run_peer(
     config: PeerConfig,
     *,
     on_ready: Callable[[Server], None],
     on_notice: Callable[[str], None],
+    on_view: Callable[[FleetView], None],
 ) -> signal.Signals:
-    """Be a peer until a signal says otherwise; returns the signal that began the end."""
+    """Be a peer until a signal says otherwise; returns the signal that began the end.
+
+    `on_view` is told of each change of the fleet.
+    """
     give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -122,8 +106,8 @@ async def run_peer(
     ending = asyncio.create_task(signals.get())
     try:
         async with serving(config) as server:
-            if config.port is None and server.port != DEFAULT_PORT:
-                on_notice(f"port {DEFAULT_PORT} is busy: using {server.port}")
+            for line in _ports_given_way(config, server):
+                on_notice(line)
             if await _preload(server.node, ending):
                 on_ready(server)
             first = await ending
@@ -133,6 +117,14 @@ async def run_peer(
         ending.cancel()
         for number in caught:
             loop.remove_signal_handler(number)
+
+
+def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
+    """Said of default ports: those that were asked for are taken, or an error."""
+    if config.port is None and server.port != config.default_port:
+        yield f"port {config.default_port} is busy: using {server.port}"
+    if config.metrics_port is None and server.metrics_port not in (None, METRICS_PORT):
+        yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
 
 
 async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
@@ -172,41 +164,3 @@ async def _drain(
         draining.cancel()
         interrupted.cancel()
         await asyncio.wait({draining, interrupted})
-
-
-def listen(host: str, port: int | None) -> socket.socket:
-    """A listening socket; port None is the default one, or the next that is free.
-
-    Raises PortInUse for a port that was asked for, CannotListen for any other reason.
-    """
-    if port is not None:
-        return _listen_on(host, port)
-    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + NUM_DEFAULT_PORTS):
-        if candidate == FLEET_PORT:
-            continue
-        try:
-            return _listen_on(host, candidate)
-        except PortInUse:
-            continue
-    raise PortInUse(
-        f"ports {DEFAULT_PORT} to {DEFAULT_PORT + NUM_DEFAULT_PORTS - 1} on {host} are all in use",
-        "choose another with --port",
-    )
-
-
-def _listen_on(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} on {host} is in use",
-                "choose another with --port, or leave --port out for the next free one",
-            ) from None
-        raise CannotListen(
-            f"cannot listen on {host} port {port}: {error.strerror or error}",
-            "name an address of this machine with --host, such as 127.0.0.1",
-        ) from None

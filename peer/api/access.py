@@ -1,7 +1,8 @@
 """Who may do what: keys of the headers, routes that need none, routes that steer the peer.
 
 A route that steers opens to an admin key, and without one only to a program of this very machine:
-no page in a browser here, and nobody whom a proxy here has let through.
+no page in a browser here, and nobody whom a proxy here has let through. Whoever has shown the
+fleet's certificate on its port may do everything, and there alone are the routes between peers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from ..access import ApiKey, Keyring, presented_keys
 from ..addresses import host_of, is_loopback
-from ..errors import InvalidApiKey, PermissionDenied
+from ..errors import InvalidApiKey, NotFound, PermissionDenied
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
 Opening = Literal["everybody", "askers", "admins"]
@@ -25,12 +26,18 @@ API_KEY = web.RequestKey("api_key", ApiKey)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# Under it lies what peers ask of each other.
+FLEET_PREFIX = "/fleet/v1/"
 # What proxies add. A client may write them too, and then needs a key: that is no loss.
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 @web.middleware
 async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if is_member(request):
+        return await handler(request)
+    if request.path.startswith(FLEET_PREFIX):
+        raise NotFound("this route is for peers, on the fleet's port", "see /docs for the others")
     keyring = request.app[KEYRING]
     headers = request.headers
     key = keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
@@ -47,7 +54,15 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
+def is_member(request: web.Request) -> bool:
+    """Whether the caller has shown a certificate of the fleet: no other connection has any."""
+    transport = request.transport
+    return transport is not None and bool(transport.get_extra_info("peercert"))
+
+
 def key_name(request: web.Request) -> str:
+    if is_member(request):
+        return "fleet"
     key = request.get(API_KEY)
     return "-" if key is None else key.name
 

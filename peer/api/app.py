@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 
 from aiohttp import web
@@ -18,13 +18,15 @@ from cortex.engine.errors import CortexError, InternalError
 from ..access import Keyring
 from ..allowance import Allowances
 from ..answer_source import AnswerSource
+from ..fleet.membership import Membership
 from ..node import Node
-from . import cors, documents, metrics
+from . import cors, documents, fleet, metrics
 from .access import KEYRING, OPENINGS, Opening, authorized
 from .context import (
     FINGERPRINT,
     INTAKE,
     LIVE,
+    MEMBERSHIP,
     NODE,
     REQUEST_ID,
     SOURCE,
@@ -45,8 +47,16 @@ _DISTRIBUTION = "cortex-fleet"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
-    """`source` makes the answers; without one the node alone does."""
+def make_app(
+    node: Node,
+    source: AnswerSource | None = None,
+    membership: Membership | None = None,
+    *,
+    for_peers: Sequence[web.RouteDef] = (),
+) -> web.Application:
+    """`source` makes the answers; without one the node alone does. The routes `for_peers` lie under
+    FLEET_PREFIX.
+    """
     config = node.config
     app = web.Application(
         client_max_size=config.max_body_bytes,
@@ -61,6 +71,7 @@ def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
     )
     app[NODE] = node
     app[SOURCE] = source or node
+    app[MEMBERSHIP] = membership
     release = version(_DISTRIBUTION)
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(
@@ -71,9 +82,11 @@ def make_app(node: Node, source: AnswerSource | None = None) -> web.Application:
     app[OPENINGS] = openings
     app[ALLOWANCES] = Allowances(config.max_concurrent, config.tokens_per_minute, time.monotonic)
     app[cors.ORIGINS] = frozenset(config.cors_origins)
-    metrics.set_up(app, node)
+    metrics.set_up(app, node, membership)
+    fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
+    app.add_routes(for_peers)
     documents.set_up(app, openapi(ROUTES, release))
     return app
 

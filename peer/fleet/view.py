@@ -97,6 +97,8 @@ class PeerView:
 class FleetView:
     """`fleet` is the fleet's public tag, in hex. `version` rises with every change. `peers` has
     this peer first, then the others by name; the dead and those that left stay for a while.
+    `made_s` is when it was made, by the monotonic clock that the peer's loops go by: ages in it
+    were true then.
 
     `notices` are what a person should know: a key refused, a foreign fleet in the network, no
     multicast.
@@ -107,6 +109,7 @@ class FleetView:
     version: int = 0
     peers: tuple[PeerView, ...] = ()
     notices: tuple[str, ...] = field(default=())
+    made_s: float | None = None
 
     def peer(self, node: NodeId) -> PeerView | None:
         return next((peer for peer in self.peers if peer.node == node), None)

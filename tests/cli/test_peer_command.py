@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 import pytest
 
-from cortex.cli.commands.peer import describe_ready, describe_start
 from cortex.cli.devices import Device
+from cortex.cli.serving import describe_ready, describe_start
 from cortex.peer.access import ApiKey, digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
 
