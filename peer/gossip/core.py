@@ -117,6 +117,7 @@ class Core:
             meet = self._doubles.meet
             identity = meet(now_s, own.identity, boot, message.gen, self._desk.rng.randbytes)
             self._become(now_s, identity, "another process speaks as our node")
+            self._hearing.answer_double(now_s, address, boot, message)
         elif self._hearing.hear(now_s, address, boot, message) and not self._has_synced:
             self._sync_with(now_s, message.node)
         self._gossiper.wake(now_s)

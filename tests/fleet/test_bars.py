@@ -62,3 +62,12 @@ def test_of_two_clones_one_takes_another_name() -> None:
     fleet.run(60.0)
     assert fleet.node(3) != fleet.node(4)
     assert fleet.all_see_all()
+
+
+def test_two_clones_without_anybody_else_part_too() -> None:
+    fleet = Fleet(2, seed=16, is_met=False)
+    fleet.clone(1, 0)
+    fleet.seed(1, 0)
+    fleet.run(10.0)
+    assert fleet.node(0) != fleet.node(1)
+    assert fleet.all_see_all()
