@@ -6,8 +6,10 @@ import asyncio
 import errno
 import functools
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -22,32 +24,39 @@ _FAREWELL_S = 1.0
 _BACKLOG = 128
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A socket that listens; with `trust` only those come in whose certificate it takes."""
+
+    listener: socket.socket
+    trust: ssl.SSLContext | None = None
+
+
 @asynccontextmanager
 async def opened(
-    app: web.Application, listener: socket.socket, limits: ConnectionLimits
-) -> AsyncGenerator[asyncio.Server]:
-    """The app behind the socket while the block lasts."""
+    app: web.Application, limits: ConnectionLimits, *doors: Door
+) -> AsyncGenerator[tuple[asyncio.Server, ...]]:
+    """The app behind the sockets while the block lasts; each has its own places."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_FAREWELL_S)
     await runner.setup()
+    gates: list[asyncio.Server] = []
     try:
-        gate = await _open_gate(runner, listener, limits)
-        try:
-            yield gate
-        finally:
-            gate.close()
+        for door in doors:
+            gates.append(await _open_gate(runner, door, limits))
+        yield tuple(gates)
     finally:
+        for gate in gates:
+            gate.close()
         await runner.cleanup()
 
 
-async def _open_gate(
-    runner: web.AppRunner, listener: socket.socket, limits: ConnectionLimits
-) -> asyncio.Server:
+async def _open_gate(runner: web.AppRunner, door: Door, limits: ConnectionLimits) -> asyncio.Server:
     """Let connections in. Their kind is ours, so no aiohttp site does it."""
     assert runner.server is not None, "the runner has been set up"
     loop = asyncio.get_running_loop()
     lobby = Lobby(limits.max_connections)
     connect = functools.partial(Connection, runner.server, loop, limits, lobby)
-    return await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
+    return await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG, ssl=door.trust)
 
 
 def listen(

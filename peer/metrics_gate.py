@@ -14,7 +14,7 @@ from aiohttp import web
 from .api import health, metrics
 from .config import METRICS_PORT, PeerConfig
 from .limits import ConnectionLimits
-from .listening import listen, opened
+from .listening import Door, listen, opened
 
 
 def listen_for_numbers(config: PeerConfig) -> AbstractContextManager[socket.socket | None]:
@@ -32,7 +32,7 @@ async def telling_numbers(
     if listener is None:
         yield None
         return
-    async with opened(_part_of(app), listener, limits):
+    async with opened(_part_of(app), limits, Door(listener)):
         yield listener.getsockname()[1]
 
 

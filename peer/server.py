@@ -11,18 +11,22 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+
+from aiohttp import web
 
 from cortex.engine.heap import give_large_blocks_back
 
 from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
-from .config import METRICS_PORT, PeerConfig
+from .config import FLEET_PORT, METRICS_PORT, PeerConfig
+from .fleet.udp import FleetSockets, bind_fleet
 from .fleet.view import FleetView
-from .listening import listen, opened
+from .listening import Door, listen, opened
+from .member import Member, member_of
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
 from .process import Spawn, spawn
@@ -36,7 +40,8 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 class Server:
     """A peer that answers. `address` is HOST:PORT as a local client writes it.
 
-    `metrics_port` is the port where its numbers alone are told, if there is one.
+    `metrics_port` is the port where its numbers alone are told, if there is one. Without a
+    `member` it is in no fleet.
     """
 
     node: Node
@@ -44,6 +49,8 @@ class Server:
     port: int
     gate: asyncio.Server
     metrics_port: int | None = None
+    member: Member | None = None
+    fleet_port: int | None = None
 
     @property
     def address(self) -> str:
@@ -52,7 +59,13 @@ class Server:
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
-        await self.node.drained()
+        ours = () if self.member is None else (self.member.ingress.drained(),)
+        await asyncio.gather(self.node.drained(), *ours)
+
+    async def leave(self) -> None:
+        """Have the rest taken up elsewhere, and say goodbye to the fleet."""
+        if self.member is not None:
+            await self.member.leave()
 
 
 @asynccontextmanager
@@ -62,19 +75,44 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
     Raises PortInUse or CannotListen before anything is started.
     """
     listener = listen(config.host, config.port, config.default_port)
-    with listener, listen_for_numbers(config) as numbers:
+    with listener, listen_for_numbers(config) as numbers, _fleet_sockets(config) as sockets:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
-        async with Node(config, spawn) as node:
+        async with Node(config, spawn) as node, AsyncExitStack() as stack:
             node.wake()
-            app = make_app(node)
-            async with (
-                telling_numbers(app, numbers, config.connections) as metrics_port,
-                opened(app, listener, config.connections) as gate,
-            ):
-                with announced(config.locations.announcements_dir, note):
-                    yield Server(node, host, port, gate, metrics_port)
+            member, doors = None, [Door(listener)]
+            if config.fleet is not None and sockets is not None:
+                member = await stack.enter_async_context(
+                    member_of(config.fleet, node, sockets, note.address)
+                )
+                doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
+            app = _app(node, member)
+            metrics_port = await stack.enter_async_context(
+                telling_numbers(app, numbers, config.connections)
+            )
+            gates = await stack.enter_async_context(opened(app, config.connections, *doors))
+            stack.enter_context(announced(config.locations.announcements_dir, note))
+            fleet_port = None if sockets is None else sockets.port
+            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port)
+
+
+@contextmanager
+def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
+    if config.fleet is None:
+        yield None
+        return
+    sockets = bind_fleet(config.fleet.host, config.fleet.port)
+    try:
+        yield sockets
+    finally:
+        sockets.close()
+
+
+def _app(node: Node, member: Member | None) -> web.Application:
+    if member is None:
+        return make_app(node)
+    return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
 
 
 def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
@@ -108,10 +146,14 @@ async def run_peer(
         async with serving(config) as server:
             for line in _ports_given_way(config, server):
                 on_notice(line)
+            if server.member is not None:
+                on_view(server.member.fleet.view)
+                server.member.fleet.watch(on_view)
             if await _preload(server.node, ending):
                 on_ready(server)
             first = await ending
             await _drain(server, signals, on_notice)
+            await server.leave()
             return first
     finally:
         ending.cancel()
@@ -125,6 +167,8 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
         yield f"port {config.default_port} is busy: using {server.port}"
     if config.metrics_port is None and server.metrics_port not in (None, METRICS_PORT):
         yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
+    if config.fleet is not None and config.fleet.port is None and server.fleet_port != FLEET_PORT:
+        yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
 
 
 async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
