@@ -58,6 +58,7 @@ class _Reading:
     """One answer as it comes."""
 
     begun_s: float
+    host: str = ""
     pieces: list[str] = field(default_factory=list[str])
     finish_reason: str = ""
     completion_tokens: int = -1
@@ -98,6 +99,7 @@ async def ask(
     ) as reply:
         if reply.status != 200:
             raise Refused(f"{reply.status} {(await reply.text())[:500]}")
+        reading.host = reply.headers.get("x-cortex-peer", "")
         async for data in _events(reply.content):
             if data == b"[DONE]":
                 return
@@ -156,7 +158,7 @@ class Clients:
         while time.monotonic() < until_s:
             request, self._next_request = self._next_request, self._next_request + 1
             while not await self._attempt(session, request):
-                await asyncio.sleep(PAUSE_S)
+                pass
 
     async def _attempt(self, session: aiohttp.ClientSession, request: int) -> bool:
         """True where it was answered."""
@@ -173,6 +175,8 @@ class Clients:
         except (Broken, aiohttp.ClientError, OSError) as error:
             end, words = "broken", repr(error)
         self.attempts.append(self._told(request, peer, reading, end, words))
+        if end != "answered":
+            await asyncio.sleep(PAUSE_S)
         return end == "answered"
 
     def _told(
@@ -185,6 +189,7 @@ class Clients:
             time.monotonic() - self.zero_s,
             end,
             reading.answer if end == "answered" else None,
+            reading.host,
             None if reading.first_s is None else reading.first_s - reading.begun_s,
             reading.longest_gap_s,
             words,

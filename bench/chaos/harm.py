@@ -45,7 +45,9 @@ class Misfortune:
                 if len(self._down) < MOST_DOWN:
                     peer = self.rng.choice(self.up())
                     self._down.add(peer.name)
-                    group.create_task(self._befall(peer, self.rng.choice(("kill", "halt", "leave"))))
+                    group.create_task(
+                        self._befall(peer, self.rng.choice(("kill", "halt", "leave")))
+                    )
                 await asyncio.sleep(self.rng.uniform(*_BETWEEN_S))
 
     async def _befall(self, peer: PeerProcess, kind: str) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# "answered" to its last event; "refused" with a reason, which is an error here; "broken" where the
-# connection ended before the answer did; "silent" where nothing came for longer than a client waits.
+# "answered" to its last event; "refused" with a reason; "broken" where the connection ended before
+# the answer did; "silent" where nothing came for longer than a client waits.
 End = Literal["answered", "refused", "broken", "silent"]
 
 
@@ -29,7 +29,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Times are of one clock, in seconds since the trial began. `longest_gap_s` is the longest time
-    between two pieces. `words` say how it ended, where it was not answered.
+    between two pieces. `host` is the peer that began the answer. `words` say how it ended, where it
+    was not answered.
     """
 
     request: int
@@ -38,6 +39,7 @@ class Attempt:
     ended_s: float
     end: End
     answer: Answer | None = None
+    host: str = ""
     first_s: float | None = None
     longest_gap_s: float = 0.0
     words: str = ""
@@ -73,11 +75,12 @@ def judged(
     errors = [a for a in attempts if a.end != "answered" and not _was_ingress_harmed(a, harms)]
     answered = [a for a in attempts if a.end == "answered"]
     wrong = [a for a in answered if a.answer != twins[a.request % kinds]]
-    counts = Counter(harm.kind for harm in harms)
-    counts |= {
+    counts = {
+        **Counter(harm.kind for harm in harms),
         "requests": len({a.request for a in attempts}),
         "attempts": len(attempts),
         "answered": len(answered),
+        "answered by another peer than was asked": sum(a.host != a.ingress for a in answered),
         "answered twice": len(answered) - len({a.request for a in answered}),
         "lost with their ingress": len(excused),
         "errors": len(errors),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,6 +101,15 @@ def peers_in(folder: Path, key: FleetKey) -> Generator[Peers]:
         raise
     finally:
         peers.end()
+
+
+def free_ports(num_ports: int) -> list[int]:
+    """That were free just now, for TCP as for UDP: they must be the same over restarts."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(num_ports)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def up_everywhere(name: str, observers: Sequence[PeerProcess]) -> bool:
