@@ -12,11 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortex.peer.addresses import host_of, is_loopback
+
 if TYPE_CHECKING:
     from cortex.peer.config import FleetConfig
     from cortex.peer.fleet.view import FleetView, PeerView
     from cortex.peer.keyring import Keyring
 
+_OF_A_CPU = "cores"
 _ENDED = ("gone", "left")
 # Makers and families, which say nothing beside the number.
 _MAKERS = re.compile(r"\b(?:NVIDIA|GeForce|RTX|AMD|Radeon)\s+")
@@ -101,7 +104,10 @@ def _standing(peer: PeerView | None) -> str:
 
 
 def _about(peer: PeerView) -> str:
-    reach = peer.api or (f"{peer.reach.ip}:{peer.reach.port}" if peer.reach else "")
+    """What it computes on, and its API where others reach that, else its fleet port."""
+    reach = f"{peer.reach.ip}:{peer.reach.port}" if peer.reach else ""
+    if peer.api and not is_loopback(host_of(peer.api)):
+        reach = peer.api
     return ", ".join(part for part in (_computes(peer), reach) if part)
 
 
@@ -109,7 +115,10 @@ def _computes(peer: PeerView) -> str:
     if "gateway" in peer.roles:
         return "gateway"
     devices = Counter(_MAKERS.sub("", device.name) for device in peer.devices)
-    return " + ".join(f"{number}x {name}" for name, number in devices.items())
+    return " + ".join(
+        name if name.endswith(_OF_A_CPU) else f"{number}x {name}"
+        for name, number in devices.items()
+    )
 
 
 def opening(view: FleetView) -> Iterator[str]:

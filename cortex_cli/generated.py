@@ -64,7 +64,9 @@ def _options() -> dict[str, dict[str, Any]]:
 
 
 def _reference() -> str:
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    # Another name for a command needs no section of its own.
+    command.commands = {name: one for name, one in command.commands.items() if not one.hidden}
     # The width is ours, not the terminal's in which somebody happened to generate.
     context = typer.Context(
         command,

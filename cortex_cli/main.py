@@ -21,6 +21,7 @@ from .commands.bench import bench
 from .commands.chat import chat
 from .commands.completion import completion
 from .commands.config import config
+from .commands.doctor import doctor
 from .commands.gateway import gateway
 from .commands.join import join
 from .commands.key import key
@@ -64,6 +65,7 @@ app.command()(leave)
 app.command()(key)
 app.command()(status)
 app.command()(tui)
+app.command()(doctor)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)

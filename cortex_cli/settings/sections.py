@@ -49,6 +49,7 @@ Sections = Mapping[str, Mapping[str, Setting]]
 _OF_PEERS = ("peer",)
 _OF_GATEWAYS = ("gateway", "serve")
 _OF_MEMBERS = (*_OF_PEERS, *_OF_GATEWAYS)
+_OF_LOOKERS = (*_OF_MEMBERS, "doctor")
 
 _PEER: Mapping[str, Setting] = {
     "name": OfOptions(
@@ -62,7 +63,7 @@ _PEER: Mapping[str, Setting] = {
         kinds.address(),
         "Where other peers are listened for, by UDP and TCP.",
         ("fleet_host", "fleet_port"),
-        _OF_MEMBERS,
+        _OF_LOOKERS,
     ),
     "advertise": OfOptions(
         kinds.parsed('an address such as "203.0.113.7:13132"', parse_reach),
@@ -90,13 +91,13 @@ _GATEWAY: Mapping[str, Setting] = {
 }
 _FLEET: Mapping[str, Setting] = {
     "mdns": OfOptions(
-        kinds.opposite(), "Whether to look for peers by multicast.", ("no_mdns",), _OF_MEMBERS
+        kinds.opposite(), "Whether to look for peers by multicast.", ("no_mdns",), _OF_LOOKERS
     ),
     "mdns_interfaces": OfOptions(
         kinds.several('a list of interfaces such as ["eth0"]', str),
         "Where to look, instead of every interface that looks usable.",
         ("mdns_interfaces",),
-        _OF_MEMBERS,
+        _OF_LOOKERS,
     ),
     "join": OfOptions(
         kinds.several('a list of addresses such as ["beast.internal:13132"]', parse_seed),

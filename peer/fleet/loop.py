@@ -29,7 +29,7 @@ from ..gossip.events import (
     SyncDue,
     TcpPing,
 )
-from ..gossip.identity import StoredNode
+from ..gossip.identity import Identity, StoredNode
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from ..gossip.node_file import write_node
@@ -39,6 +39,7 @@ from .asking import LoadQuestions
 from .book import read_book, with_met, write_book
 from .catalogues import Catalogues
 from .client import PeerClient, open_session
+from .discovering import Discovery, hearer
 from .driver import Driver
 from .errands import Errands
 from .looking import Lookout
@@ -111,6 +112,12 @@ class FleetLoop:
         self._notices = Notices()
         self._viewer = Viewer(keyring.primary.mdns_tag.hex(), core.own.node)
         self._lookout = Lookout(self._look, on_view)
+        self._discovery = Discovery(
+            setup.config,
+            sockets.host,
+            setup.about.api,
+            hearer(core.members, self.suggest, self.note),
+        )
         self._errands: Errands | None = None
         self._ending = asyncio.Event()
         self._book = read_book(setup.book_path)
@@ -124,7 +131,8 @@ class FleetLoop:
                 self._errands = Errands(self.driver, client, self._catalogues, tasks)
                 self._begin(tasks, session)
                 on_ready()
-                await self._ending.wait()
+                async with self._discovery.going_on(tasks, *self._told_of_us()):
+                    await self._ending.wait()
                 raise _Ended
         except* _Ended:
             pass
@@ -154,6 +162,7 @@ class FleetLoop:
         self._keyring = keyring
         self.driver.use(keyring)
         self._publisher.hold(keyring)
+        self._discovery.announce(*self._told_of_us())
 
     def suggest(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.suggest(now_s, address))
@@ -205,6 +214,7 @@ class FleetLoop:
             case IdentityChanged():
                 logger.warning("identity changed node=%s gen=%d", event.node.hex(), event.gen)
                 self.note(f"this peer took another number in the fleet: {event.reason}")
+                self._discovery.announce(*self._told_of_us())
             case Refused():
                 self.note(_refusal(event))
             case ObservedAs():
@@ -214,6 +224,10 @@ class FleetLoop:
             case _:
                 pass
         self._lookout.stir()
+
+    def _told_of_us(self) -> tuple[Identity, Keyring, Address]:
+        own = self._core.own
+        return own.identity, self._keyring, own.address
 
     def _keep(self, changed: IdentityChanged) -> None:
         """Raises OSError."""
@@ -226,6 +240,7 @@ class FleetLoop:
         if better is not None and self._setup.config.advertise is None:
             self.driver.act(lambda core, now_s: core.move(now_s, better))
             self._publisher.introduce()
+            self._discovery.announce(*self._told_of_us())
 
     def _look(self) -> FleetView:
         now_s = self._loop.time()

@@ -6,7 +6,7 @@ Whoever finds out tells again while it goes on; what nobody tells any more is fo
 from __future__ import annotations
 
 MAX_NOTICES = 16
-KEPT_S = 600.0
+KEPT_S = 3600.0
 _MAX_CHARS = 300
 
 

@@ -17,11 +17,10 @@ _DECISECONDS = 10
 
 def render_view(view: FleetView, now_s: float) -> dict[str, Any]:
     """`now_s` is of the clock of `made_s`: ages are told as they are now."""
-    held_s = 0.0 if view.made_s is None else max(now_s - view.made_s, 0.0)
     return {
         "fleet": view.fleet,
         "self": view.self_node.hex(),
-        "peers": [_peer(peer, held_s) for peer in view.peers],
+        "peers": [_peer(peer, now_s) for peer in view.peers],
         "notices": list(view.notices),
     }
 
@@ -46,7 +45,8 @@ def ages(told: dict[str, Any]) -> dict[str, Any]:
     return {peer["node"]: [peer["silent_s"], _load_age_s(peer)] for peer in told["peers"]}
 
 
-def _peer(peer: PeerView, held_s: float) -> dict[str, Any]:
+def _peer(peer: PeerView, now_s: float) -> dict[str, Any]:
+    held_s = 0.0 if peer.made_s is None else max(now_s - peer.made_s, 0.0)
     return {
         "node": peer.node.hex(),
         "name": peer.name,

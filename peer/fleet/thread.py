@@ -31,13 +31,13 @@ from ..gossip.records import Address
 from ..gossip.timing import Timing
 from ..keyring import Keyring
 from .loop import FleetLoop, Setup
-from .membership import OwnState
+from .membership import GossipCounters, OwnState
 from .own_address import own_address
 from .seeds import parse_seed
 from .sync import Deed, routes
 from .telling import About
 from .trust import Trust
-from .udp import FleetSockets, Traffic
+from .udp import FleetSockets
 from .view import FleetView, StoredModel
 from .wire import packed_catalogue
 
@@ -82,9 +82,9 @@ class FleetThread:
         return self._view
 
     @property
-    def traffic(self) -> Traffic:
-        """What has gone over the fleet's UDP socket so far."""
-        return self._running.traffic
+    def counters(self) -> GossipCounters:
+        traffic = self._running.traffic
+        return GossipCounters(traffic.sent_bytes, traffic.received_bytes)
 
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         self._watchers.append(on_view)

@@ -64,8 +64,8 @@ class PeerView:
     """One peer. `name` is unique among the peers of the view.
 
     `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where it has told.
-    `silent_s` is how long ago it was last heard of at the time of the view. `load` is its newest
-    load record, with its age then.
+    `load` is its newest load record, `silent_s` how long ago it was heard of. Both ages were true
+    at `made_s`, by the monotonic clock that the peer's loops go by, and about so ever since.
     """
 
     node: NodeId
@@ -86,6 +86,7 @@ class PeerView:
     placed: tuple[PlacedModel, ...] = ()
     load: LoadRecord | None = None
     silent_s: float = 0.0
+    made_s: float | None = None
 
     @property
     def takes_requests(self) -> bool:
@@ -97,8 +98,6 @@ class PeerView:
 class FleetView:
     """`fleet` is the fleet's public tag, in hex. `version` rises with every change. `peers` has
     this peer first, then the others by name; the dead and those that left stay for a while.
-    `made_s` is when it was made, by the monotonic clock that the peer's loops go by: ages in it
-    were true then.
 
     `notices` are what a person should know: a key refused, a foreign fleet in the network, no
     multicast.
@@ -109,7 +108,6 @@ class FleetView:
     version: int = 0
     peers: tuple[PeerView, ...] = ()
     notices: tuple[str, ...] = field(default=())
-    made_s: float | None = None
 
     def peer(self, node: NodeId) -> PeerView | None:
         return next((peer for peer in self.peers if peer.node == node), None)

@@ -36,6 +36,8 @@ from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, Store
 MIB = 1024 * 1024
 # Who has gone is shown for so long.
 _SHOWN_S = {State.DEAD: 3600.0, State.LEFT: 600.0}
+# What a view may say too much of a peer's silence before it is put right.
+_WRONG_S = 3.0
 _MAX_NAME_CHARS = 64
 _MAX_ID_CHARS = 256
 _READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Claims)
@@ -77,7 +79,7 @@ class Viewer:
     ) -> FleetView:
         """The newest view: the last one, where nothing has changed since."""
         before = self._newest
-        shown = {each.node: self._show(each, stored_of) for each in _seen(now_s, core)}
+        shown = {each.node: self._show(now_s, each, stored_of) for each in _seen(now_s, core)}
         self._shown = shown
         _name_apart(shown.values())
         peers = tuple(sorted((each.view for each in shown.values()), key=_order))
@@ -86,7 +88,7 @@ class Viewer:
             self._newest = replace(after, version=before.version + 1)
         return self._newest
 
-    def _show(self, seen: _Seen, stored_of: StoredOf) -> _Shown:
+    def _show(self, now_s: float, seen: _Seen, stored_of: StoredOf) -> _Shown:
         digest = _read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
         stored = stored_of(digest.digest) if digest else ()
         made_of = (
@@ -99,10 +101,11 @@ class Viewer:
         )
         before = self._shown.get(seen.node)
         if before is None or before.made_of != made_of:
-            view = _peer(seen, stored)
+            view = _peer(now_s, seen, stored)
             return _Shown(made_of, view, view.name)
-        if _has_moved(before.view.silent_s, seen.silent_s):
-            before.view = replace(before.view, silent_s=seen.silent_s)
+        if not seen.is_self and _is_wrong(now_s, before.view, seen.silent_s):
+            aged = replace(before.view, load=seen.load, silent_s=seen.silent_s, made_s=now_s)
+            return _Shown(made_of, aged, before.own_name)
         return before
 
 
@@ -141,12 +144,13 @@ def tcp_address(member: Member) -> Address | None:
     return seen or said
 
 
-def _has_moved(before_s: float, after_s: float) -> bool:
-    """Whether the time that a peer has been silent for is worth a new view."""
-    return abs(after_s - before_s) >= max(1.0, 0.25 * before_s)
+def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
+    """Whether a peer has spoken, as the view does not know that says how long it is silent."""
+    assert view.made_s is not None
+    return view.silent_s + now_s - view.made_s - silent_s >= _WRONG_S
 
 
-def _peer(seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
+def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
     ident, policy = _read(Ident, seen.facts), _read(Policy, seen.facts)
     hardware = _read(Hardware, seen.facts)
     return PeerView(
@@ -168,6 +172,7 @@ def _peer(seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
         placed=_placed(seen.facts, stored),
         load=seen.load,
         silent_s=seen.silent_s,
+        made_s=now_s,
     )
 
 

@@ -139,7 +139,7 @@ def _entry(model: StoredModel) -> Entry:
 
 def _stored(entry: Entry) -> StoredModel:
     told = set(entry.capabilities)
-    known = tuple(each for each in _CAPABILITIES if told.issuperset((each,)))
+    known: tuple[Capability, ...] = tuple(each for each in _CAPABILITIES if each in told)
     return StoredModel(
         model=entry.model,
         id=printable(entry.id, 256),

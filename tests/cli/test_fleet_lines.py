@@ -86,6 +86,11 @@ def test_a_peer_that_comes_is_told_with_what_it_computes_on_and_its_address() ->
     assert changes(None, view_of(door)) == ["borea joined (gateway, 192.168.1.21:13131)"]
 
 
+def test_a_cpu_is_told_by_its_cores_and_an_api_that_is_not_for_others_not_at_all() -> None:
+    alone = replace(BOREA, devices=(DeviceView("2 cores", 1),), api="127.0.0.1:13131")
+    assert changes(None, view_of(alone)) == ["borea joined (2 cores, 192.168.1.21:13132)"]
+
+
 def test_nothing_is_said_of_oneself_or_of_who_has_not_told_of_itself() -> None:
     assert changes(None, view_of(replace(BOREA, build=""))) == []
 

@@ -125,7 +125,9 @@ def test_a_view_is_told_with_every_number_in_its_unit() -> None:
 
 
 def test_ages_grow_while_a_view_is_held() -> None:
-    told = render_view(replace(VIEW, made_s=100.0), 103.0)
+    told = render_view(
+        replace(VIEW, peers=tuple(replace(peer, made_s=100.0) for peer in VIEW.peers)), 103.0
+    )
     assert told["peers"][0]["load"]["age_s"] == 3.5
     assert [peer["silent_s"] for peer in told["peers"]] == [0.0, 3.4]
     assert list(news(render_view(VIEW, 0.0), told)) == []

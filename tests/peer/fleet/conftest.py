@@ -101,6 +101,7 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
         timing: Timing | None = None,
         port: int = 0,
         state: str | None = None,
+        has_mdns: bool = False,
         **config: Any,
     ) -> Member:
         folder = tmp_path / (state or name)
@@ -109,7 +110,13 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
         stack.callback(sockets.close)
         seeds = tuple(seed if isinstance(seed, str) else seed.address for seed in join)
         fleet_config = FleetConfig(
-            name, folder / "fleet.key", host="127.0.0.1", port=port, join=seeds, **config
+            name,
+            folder / "fleet.key",
+            host="127.0.0.1",
+            port=port,
+            join=seeds,
+            has_mdns=has_mdns,
+            **config,
         )
         places = Locations(folder / "data", folder / "state")
         about = About(

@@ -234,3 +234,10 @@ async def test_two_peers_of_one_name_are_told_apart(start_member: StartMember):
     by_first = {peer.node: peer.name for peer in first.view.peers}
     assert by_first == {node: f"beast-{node.hex()[:4]}" for node in by_first}
     assert by_first == {peer.node: peer.name for peer in second.view.peers}
+
+
+async def test_peers_of_one_machine_meet_by_mdns(start_member: StartMember):
+    first = await start_member("first", has_mdns=True, mdns_interfaces=("127.0.0.1",))
+    second = await start_member("second", has_mdns=True, mdns_interfaces=("127.0.0.1",))
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.until_sees(first, lambda peer: peer.state == "up")
