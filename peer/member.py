@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -82,19 +82,26 @@ async def member_of(
         async with HopPool(dialler, fleet.doubt) as hops:
             leases = Leases(fleet, hops, clock)
             ingress = Ingress(node, fleet, hops, leases)
-            following = asyncio.create_task(_follow_keys(config.key_file, keyring, fleet))
+            host = HopHost(node, leases.answer)
+
+            def rekey(changed: Keyring) -> None:
+                fleet.rekey(changed)
+                host.recheck(fleet.trust.node_of)
+                hops.recheck(fleet.trust.node_of)
+
+            following = asyncio.create_task(_follow_keys(config.key_file, keyring, rekey))
             try:
-                yield Member(fleet, ingress, HopHost(node, leases.answer))
+                yield Member(fleet, ingress, host)
             finally:
                 following.cancel()
                 await asyncio.wait({following})
 
 
-async def _follow_keys(path: Path, keyring: Keyring, fleet: FleetThread) -> None:
+async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:
     while True:
         await asyncio.sleep(_KEYS_EVERY_S)
         changed = await asyncio.to_thread(keyring_changed, path, keyring)
         if changed is not None:
             keyring = changed
             logger.info("fleet keys changed using=%s", keyring.primary.key_id.hex())
-            fleet.rekey(keyring)
+            rekey(keyring)

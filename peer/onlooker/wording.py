@@ -19,14 +19,14 @@ _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 def heading(picture: FleetPicture) -> list[str]:
     """Which fleet it is, and how much of everything there is."""
     living = [peer for peer in picture.peers if peer.state not in ("dead", "left")]
-    loads = [peer.load for peer in living if peer.load is not None]
+    loads = [peer.load for peer in living if peer.load and peer.load.age_s <= STALE_S]
     warm = {m.id for peer in living for m in peer.models if m.state == "ready"}
     num_devices = sum(len(peer.devices) for peer in living)
     return [
         f"fleet {picture.fleet[:8]}" if picture.fleet else "no fleet",
         counted(len(living), "peer"),
         *([counted(num_devices, "device")] if num_devices else []),
-        f"{counted(len(warm), 'model')} warm",
+        f"{len(warm)} warm",
         f"{sum(load.running for load in loads):,} running",
         f"{sum(load.waiting for load in loads):,} waiting",
     ]
