@@ -99,7 +99,7 @@ class PeerProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=_environment(self.folder),
+                env=environment(self.folder),
             )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
 
@@ -177,7 +177,8 @@ class PeerProcess:
         self._is_ready.set()  # whoever waits need not wait for a peer that has ended
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
+    """The machine's, without its owner's settings: what is kept is kept in the folder."""
     own = {name: text for name, text in os.environ.items() if not name.startswith(_HIDDEN_PREFIXES)}
     for name in ("DATA", "STATE", "CONFIG", "RUNTIME"):
         own[f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}"] = str(folder / name.lower())
