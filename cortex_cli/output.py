@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
@@ -34,6 +35,15 @@ class Output:
 
     def line(self, text: str = "") -> None:
         self._write(f"{text}\n")
+
+    def clear(self) -> None:
+        """Begin again at the top of the terminal."""
+        self._write("\x1b[H\x1b[2J")
+
+    @property
+    def width(self) -> int | None:
+        """How many characters a line of the terminal takes; elsewhere as many as there are."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
 
     def json(self, value: Mapping[str, Any]) -> None:
         self.line(json.dumps(value, ensure_ascii=False))
@@ -60,12 +70,21 @@ def without_controls(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def align(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of columns as wide as their widest cell, two spaces between, none at the end."""
+def align(
+    head: Sequence[str], rows: Iterable[Sequence[str]], are_numbers: Sequence[bool] = ()
+) -> list[str]:
+    """Lines of columns as wide as their widest cell, two spaces between, none at the end.
+
+    Columns of numbers end at their right edge.
+    """
     table = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    to_right = (*are_numbers, *(False for _ in head[len(are_numbers) :]))
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, to_right, strict=True)
+        ).rstrip()
         for row in table
     ]
 

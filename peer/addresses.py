@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from .config import DEFAULT_PORT
+
 
 def is_loopback(host: str) -> bool:
     """Whether the address, or the name, means the machine that asks."""
@@ -20,3 +22,10 @@ def host_of(authority: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
     return authority.partition(":")[0]
+
+
+def normalise_address(peer: str) -> str:
+    """HOST, HOST:PORT or http://HOST:PORT/… as HOST:PORT."""
+    address = peer.removeprefix("http://").split("/", 1)[0]
+    has_port = address.rpartition(":")[2].isdigit() and not address.endswith("]")
+    return address if has_port else f"{address}:{DEFAULT_PORT}"

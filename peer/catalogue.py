@@ -76,6 +76,8 @@ class Catalogue:
 
 def scan(config: PeerConfig) -> Catalogue:
     """Look through all places once. An id found twice belongs to the first place."""
+    if config.is_gateway:
+        return Catalogue(())
     models: dict[str, ModelInfo] = {}
     for model_id, folder in _candidates(config):
         if model_id in models:
@@ -119,8 +121,7 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:
         yield from _in_hub(config.locations.hub_dir)
-    if config.engine != "none":
-        yield EMBEDDED_IDS[config.engine], embedded_dir(config)
+    yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:

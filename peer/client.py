@@ -14,8 +14,9 @@ import aiohttp
 
 from cortex.engine.types import ChatRequest, Event
 
+from .addresses import normalise_address
 from .announcement import read_announcements
-from .config import DEFAULT_PORT, PeerConfig
+from .config import PeerConfig
 from .errors import NoPeer
 from .node import Node
 from .remote import RemotePeer
@@ -147,13 +148,6 @@ async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) ->
 def _noted_key(config: PeerConfig, address: str) -> str | None:
     notes = read_announcements(config.locations.announcements_dir)
     return next((note.key for note in notes if note.address == address), None)
-
-
-def normalise_address(peer: str) -> str:
-    """HOST, HOST:PORT or http://HOST:PORT/… as HOST:PORT."""
-    address = peer.removeprefix("http://").split("/", 1)[0]
-    has_port = address.rpartition(":")[2].isdigit() and not address.endswith("]")
-    return address if has_port else f"{address}:{DEFAULT_PORT}"
 
 
 async def _probe(session: aiohttp.ClientSession, address: str, timeout_s: float) -> str | None:

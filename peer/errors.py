@@ -19,6 +19,7 @@
      ├─ CannotContinue         an answer that this peer would go on with differently
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
+     ├─ CannotKeepIdentity     a state directory that cannot be written
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
@@ -95,6 +96,9 @@ class AttemptsExhausted(CortexError): ...
 class CannotAnnounce(CortexError): ...
 
 
+class CannotKeepIdentity(CortexError): ...
+
+
 class NotMeasurable(CortexError): ...
 
 
@@ -123,6 +127,7 @@ _OURS: tuple[type[CortexError], ...] = (
     CannotContinue,
     AttemptsExhausted,
     CannotAnnounce,
+    CannotKeepIdentity,
     NotMeasurable,
     InvalidFleetKey,
     FleetKeyNotHeld,

@@ -8,6 +8,8 @@ catalogue's models. `docs/metrics.md` lists them all.
 
 from __future__ import annotations
 
+import typing
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
@@ -19,6 +21,8 @@ from cortex.engine.histogram import Spread
 from cortex.engine.memory import TOTAL
 from cortex.engine.messages import ModelStatus
 
+from .fleet.membership import Membership
+from .fleet.view import PeerState
 from .health import ChildHealth, NodeHealth
 from .tally import ModelTally
 
@@ -29,7 +33,10 @@ ReplyCounts = Mapping[tuple[str, int], int]
 
 
 class PeerCollector(Collector):
-    """All families of one peer. `device` is what its engine computes on."""
+    """All families of one peer. `device` is what its engine computes on.
+
+    A peer without a fleet has no numbers of one.
+    """
 
     def __init__(
         self,
@@ -37,11 +44,13 @@ class PeerCollector(Collector):
         health: Callable[[], NodeHealth],
         tallies: Mapping[str, ModelTally],
         replies: ReplyCounts,
+        membership: Membership | None = None,
     ) -> None:
         self._device = device
         self._health = health
         self._tallies = tallies
         self._replies = replies
+        self._membership = membership
 
     def collect(self) -> Iterator[Metric]:
         health = self._health()
@@ -50,6 +59,8 @@ class PeerCollector(Collector):
         yield from _of_engine(() if (a := health.engine.last_alive) is None else a.models)
         yield from _of_replies(self._replies)
         yield from _of_requests(self._tallies)
+        if self._membership is not None:
+            yield from _of_fleet(self._membership)
 
 
 def _of_processes(health: NodeHealth) -> Iterator[Metric]:
@@ -185,6 +196,23 @@ def _of_requests(tallies: Mapping[str, ModelTally]) -> Iterator[Metric]:
     )
     for name, words, spread_of in _TIMES:
         yield _histogram(name, words, ((m, spread_of(tally)) for m, tally in tallies.items()))
+
+
+def _of_fleet(membership: Membership) -> Iterator[Metric]:
+    states = Counter(peer.state for peer in membership.view.peers)
+    yield _gauge(
+        "cortex_peers",
+        "Peers that this one knows of, itself included.",
+        ["state"],
+        (((state,), states[state]) for state in typing.get_args(PeerState)),
+    )
+    counters = membership.counters
+    yield _counter(
+        "cortex_gossip_bytes_total",
+        "Bytes of the datagrams between peers, sealed as they travel.",
+        ["direction"],
+        ((("sent",), counters.sent_bytes), (("received",), counters.received_bytes)),
+    )
 
 
 _COUNTS: tuple[tuple[str, str, Callable[[ModelTally], int]], ...] = (

@@ -113,6 +113,8 @@ class Node:
 
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
+        if self.config.is_gateway:
+            return
         self._text.slot.wake()
         self._engine.slot.wake()
 

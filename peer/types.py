@@ -8,7 +8,6 @@ from typing import Literal
 
 from cortex.engine.types import Capability
 
-
 # Of a model on a peer's disk: whether it is in the engine, on its way there, or has to be loaded.
 Warmth = Literal["warm", "loading", "cold"]
 

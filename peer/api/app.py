@@ -18,13 +18,15 @@ from cortex.engine.errors import CortexError, InternalError
 from ..access import Keyring
 from ..allowance import Allowances
 from ..answer_source import AnswerSource
+from ..fleet.membership import Membership
 from ..node import Node
-from . import cors, documents, metrics
+from . import cors, documents, fleet, metrics
 from .access import KEYRING, OPENINGS, Opening, authorized
 from .context import (
     FINGERPRINT,
     INTAKE,
     LIVE,
+    MEMBERSHIP,
     NODE,
     REQUEST_ID,
     SOURCE,
@@ -48,6 +50,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def make_app(
     node: Node,
     source: AnswerSource | None = None,
+    membership: Membership | None = None,
     *,
     for_peers: Sequence[web.RouteDef] = (),
 ) -> web.Application:
@@ -68,6 +71,7 @@ def make_app(
     )
     app[NODE] = node
     app[SOURCE] = source or node
+    app[MEMBERSHIP] = membership
     release = version(_DISTRIBUTION)
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(
@@ -78,7 +82,8 @@ def make_app(
     app[OPENINGS] = openings
     app[ALLOWANCES] = Allowances(config.max_concurrent, config.tokens_per_minute, time.monotonic)
     app[cors.ORIGINS] = frozenset(config.cors_origins)
-    metrics.set_up(app, node)
+    metrics.set_up(app, node, membership)
+    fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
     app.add_routes(for_peers)

@@ -10,6 +10,7 @@ from cortex.engine.errors import CortexError, VisionUnsupported
 
 from ..answer_source import AnswerSource
 from ..dialects.errors import ToldError
+from ..fleet.membership import Membership
 from ..live import LiveRequest
 from ..node import Node
 from .errors import About, error_response, tell
@@ -18,6 +19,8 @@ from .intake import Intake
 NODE = web.AppKey("node", Node)
 # Who makes the answers; typed by hand, because a protocol is no class to AppKey.
 SOURCE: web.AppKey[AnswerSource] = web.AppKey("answer_source")
+# What knows of the other peers; None where there is no fleet.
+MEMBERSHIP: web.AppKey[Membership | None] = web.AppKey("membership")
 INTAKE = web.AppKey("intake", Intake)
 # Which program answers: the same name, the same answers for the same seed.
 FINGERPRINT = web.AppKey("fingerprint", str)

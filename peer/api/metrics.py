@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..fleet.membership import Membership
 from ..metrics import PeerCollector
 from ..node import Node
 
@@ -15,12 +16,14 @@ REGISTRY = web.AppKey("registry", CollectorRegistry)
 REPLIES = web.AppKey("replies", Counter[tuple[str, int]])
 
 
-def set_up(app: web.Application, node: Node) -> None:
+def set_up(app: web.Application, node: Node, membership: Membership | None) -> None:
     """Give an app numbers of its own."""
     replies: Counter[tuple[str, int]] = Counter()
     registry = CollectorRegistry()
     registry.register(
-        PeerCollector(node.config.device, lambda: node.health, node.tally.models, replies)
+        PeerCollector(
+            node.config.device, lambda: node.health, node.tally.models, replies, membership
+        )
     )
     app[REPLIES], app[REGISTRY] = replies, registry
 

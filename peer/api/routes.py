@@ -19,7 +19,17 @@ from ..dialects.messages.body import MessagesBody, PromptBody
 from ..dialects.messages.parse import parse_message
 from ..dialects.responses.body import ResponsesBody
 from ..dialects.responses.parse import parse_response
-from . import control, counting, documents, embeddings, expectation, health, metrics, models
+from . import (
+    control,
+    counting,
+    documents,
+    embeddings,
+    expectation,
+    fleet,
+    health,
+    metrics,
+    models,
+)
 from .access import Opening
 from .asking import answering
 
@@ -68,6 +78,14 @@ ROUTES = (
         opens_to="everybody",
     ),
     Route("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media_type="text/plain"),
+    Route("GET", "/fleet", fleet.fleet, "The peers of the fleet, as this one sees them."),
+    Route(
+        "GET",
+        "/fleet/events",
+        fleet.fleet_events,
+        "The same, and then what changes: snapshot, peer, gone, notices, ages.",
+        media_type="text/event-stream",
+    ),
     Route(
         "GET", "/openapi.json", documents.openapi_document, "This document.", opens_to="everybody"
     ),

@@ -38,11 +38,22 @@ class OwnState:
     free_mib: tuple[int, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class GossipCounters:
+    """What the fleet's datagrams have come to since the start, sealed as they travel."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
 class Membership(Protocol):
     @property
     def view(self) -> FleetView:
         """The newest one."""
         ...
+
+    @property
+    def counters(self) -> GossipCounters: ...
 
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         """Call this on the loop, soon after each change; what is returned ends that."""

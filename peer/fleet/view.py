@@ -64,8 +64,8 @@ class PeerView:
     """One peer. `name` is unique among the peers of the view.
 
     `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where it has told.
-    `silent_s` is how long ago it was last heard of at the time of the view. `load` is its newest
-    load record, with its age then.
+    `load` is its newest load record, `silent_s` how long ago it was heard of. Both ages were true
+    at `made_s`, by the monotonic clock that the peer's loops go by, and about so ever since.
     """
 
     node: NodeId
@@ -86,6 +86,7 @@ class PeerView:
     placed: tuple[PlacedModel, ...] = ()
     load: LoadRecord | None = None
     silent_s: float = 0.0
+    made_s: float | None = None
 
     @property
     def takes_requests(self) -> bool:

@@ -120,6 +120,10 @@ class Core:
             self._sync_with(now_s, message.node)
         self._gossiper.wake(now_s)
 
+    def end_session(self, boot: BootId) -> None:
+        """Which of its datagrams came before is forgotten: recordings of them might come now."""
+        self._desk.sessions.end(boot)
+
     def on_timer(self, now_s: float) -> None:
         """Do what has become due; after a stall a moment later, when what came has been read."""
         self._notice_lag(now_s)
@@ -144,6 +148,22 @@ class Core:
     def add_seed(self, now_s: float, address: Address) -> None:
         """Somebody of ours ought to be at this address: ask for ever."""
         self._seeker.add_seed(now_s, address)
+
+    def doubt(self, now_s: float, node: NodeId) -> None:
+        """Somebody had no luck with this peer: ask it at once, and judge it soon."""
+        member = self.members.get(node)
+        if member is not None and member.standing.is_reachable:
+            self._prober.doubt(now_s, member)
+
+    def move(self, now_s: float, address: Address) -> None:
+        """We are reached at this address from now on."""
+        own = self.own
+        if address != own.address:
+            own.address = address
+            gen, inc, _ = own.standing
+            randbytes = self._desk.rng.randbytes
+            self._become(now_s, refuted(own.identity, gen, inc, randbytes), "our numbers ran out")
+            self._gossiper.wake(now_s)
 
     def publish(self, now_s: float, section: int, content: bytes) -> None:
         """Overwrite one section of our own row.

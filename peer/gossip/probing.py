@@ -80,6 +80,7 @@ class Prober:
         self._rng = desk.rng
         self.order = ProbeOrder(desk.rng)
         self._by_ticket: dict[int, Probe] = {}
+        self._doubted: set[NodeId] = set()
         self.lenient_until_s = float("-inf")  # we slept: nobody is accused until then
 
     @property
@@ -113,6 +114,23 @@ class Prober:
                 self._beliefs.reprieve(at_s, probe.node)
             else:
                 self._beliefs.condemn(at_s, member)
+
+        self._agenda.at(probe.ends_s, judge)
+
+    def doubt(self, now_s: float, member: Member) -> None:
+        """Ask directly, by all ways, and accuse without asking others first."""
+        if member.node in self._doubted:
+            return
+        self._doubted.add(member.node)
+        timing = self._timing
+        patience_s = max(timing.direct_timeout_s, 0.3 + 3 * (member.rtt_s or 0.0))
+        probe = Probe(member.node, now_s + patience_s)
+        self._ask(now_s, probe, timing.direct_pings, timing.ping_gap_s)
+        self._ask_over_tcp(probe)
+
+        def judge(at_s: float) -> None:
+            self._doubted.discard(probe.node)
+            self._judge(at_s, probe)
 
         self._agenda.at(probe.ends_s, judge)
 

@@ -15,8 +15,6 @@ from msgspec import Meta, Struct
 from .codec import MessageError
 from .ids import U8, U32, U63, Ip, Model, Port, Word
 
-# More models are told by their number and a digest; the list is fetched.
-MAX_CATALOG_MODELS = 64
 _FEW = Meta(max_length=64)
 _Name: TypeAlias = Annotated[str, Meta(max_length=256)]
 
@@ -38,6 +36,7 @@ class Ident(Struct, frozen=True, array_like=True):
     build: Word
     capabilities: U32
     system: Word
+    api: _Name = ""  # HOST:PORT of the public API, "" where it is not told
 
 
 class Device(Struct, frozen=True, array_like=True):
@@ -67,6 +66,7 @@ class LoadedModel(Struct, frozen=True, array_like=True):
     context_tokens: U32
     num_slots: U32
     capabilities: U32
+    computes_in: _Name = ""
 
 
 class Models(Struct, frozen=True, array_like=True):
@@ -75,19 +75,17 @@ class Models(Struct, frozen=True, array_like=True):
     models: Annotated[tuple[LoadedModel, ...], _FEW] = ()
 
 
-class StoredModel(Struct, frozen=True, array_like=True):
-    model: Model
-    size_mib: U32
-
-
 class Catalog(Struct, frozen=True, array_like=True):
-    """The models on disk. Where there are too many the list is empty, and the digest names it."""
+    """How many models are on disk; the digest names the list of them, which is fetched."""
 
     SECTION: ClassVar[int] = 4
 
     num_models: U32
     digest: Annotated[bytes, Meta(max_length=32)] = b""
-    models: Annotated[tuple[StoredModel, ...], Meta(max_length=MAX_CATALOG_MODELS)] = ()
+
+
+# What a peer is beside a peer, in Policy.roles.
+GATEWAY = "gateway"
 
 
 class Policy(Struct, frozen=True, array_like=True):

@@ -12,6 +12,8 @@ from .desk import Desk
 from .members import Member, State
 from .records import Address
 
+MAX_SEEDS_AT_ONCE = 16
+
 
 class Seeker:
     """The addresses to try, and when."""
@@ -44,7 +46,8 @@ class Seeker:
         silent = [address for address in self._seeds if address not in self._known()]
         is_lonely = desk.members.num_reachable == 0
         if silent and not desk.own.has_left:
-            for address in silent[:16] if is_lonely else [desk.rng.choice(silent)]:
+            at_once = min(len(silent), MAX_SEEDS_AT_ONCE if is_lonely else 1)
+            for address in desk.rng.sample(silent, at_once):
                 self.introduce(now_s, address)
         timing = desk.timing
         period_s = timing.lonely_seed_period_s if is_lonely else timing.seed_period_s

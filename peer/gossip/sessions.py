@@ -53,6 +53,10 @@ class Sessions:
         if len(self._fresh) > self._max_sessions:
             self._fresh.popitem(last=False)
 
+    def end(self, boot: BootId) -> None:
+        """What is known of this boot may be a recording's: it must echo a challenge again."""
+        self._fresh.pop(boot, None)
+
     def stranger(self, boot: BootId, node: NodeId) -> Stranger:
         stranger = self._strangers.get(boot)
         if stranger is None or stranger.node != node:

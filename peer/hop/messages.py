@@ -48,14 +48,16 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
 
 
 class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
-    """To the arbiter of a model: who loads it? `candidates` are the peers that could, the best
-    first; those that have it already are `holders`, and another one is wanted beside them.
+    """To the arbiter of a model: who loads it? `candidates` are the peers that could; those that
+    have it already are `holders`, and another one is wanted beside them. `lost` are peers that the
+    request has failed with.
     """
 
     request_id: Word
     model: Model
     candidates: tuple[Node, ...]
     holders: tuple[Node, ...] = ()
+    lost: tuple[Node, ...] = ()
 
 
 # host -> ingress

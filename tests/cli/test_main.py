@@ -23,7 +23,10 @@ from cortex.peer.errors import NoPeer
 
 Cortex = Callable[..., Any]
 
-COMMANDS = ("chat", "peer", "models", "launch", "verify", "completion")
+COMMANDS = (
+    *("chat", "peer", "gateway", "join", "leave", "key"),
+    *("models", "launch", "verify", "completion"),
+)
 
 
 @pytest.fixture

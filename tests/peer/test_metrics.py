@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cortex.engine.histogram import Spread
 from cortex.engine.messages import Alive, Loaded, MemoryPart, ModelStatus
+from cortex.peer.fleet.membership import GossipCounters
+from cortex.peer.fleet.view import FleetView, PeerView
+from cortex.peer.gossip.ids import NodeId
 from cortex.peer.health import ChildHealth, NodeHealth
 from cortex.peer.metrics import PeerCollector
 from cortex.peer.tally import ModelTally
@@ -36,6 +40,10 @@ UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
 STOPPED = ChildHealth("stopped", None, None, 0, None)
 LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
 HEALTH = NodeHealth(UP, STOPPED, "m", LOADED, None, live_requests=9, is_draining=False)
+ME = PeerView(NodeId(bytes(8)), gen=1, name="me", state="suspect", is_self=True)
+FLEET = SimpleNamespace(
+    view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12)
+)
 
 
 def tally() -> ModelTally:
@@ -57,7 +65,8 @@ def tally() -> ModelTally:
 def exposed(health: NodeHealth = HEALTH, tallies: Mapping[str, ModelTally] | None = None) -> str:
     registry = CollectorRegistry()
     tallies = {"m": tally()} if tallies is None else tallies
-    registry.register(PeerCollector("cuda:0", lambda: health, tallies, {("openai", 503): 8}))
+    fleet: Any = FLEET
+    registry.register(PeerCollector("cuda:0", lambda: health, tallies, {("openai", 503): 8}, fleet))
     return generate_latest(registry).decode()
 
 
@@ -100,6 +109,13 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_inter_token_seconds_sum", "m"): 0.12,
         ("cortex_request_seconds_sum", "m"): 2.5,
         ("cortex_load_seconds_sum", "m"): 1000,
+        ("cortex_peers", "up"): 0,
+        ("cortex_peers", "draining"): 0,
+        ("cortex_peers", "suspect"): 2,
+        ("cortex_peers", "dead"): 0,
+        ("cortex_peers", "left"): 0,
+        ("cortex_gossip_bytes_total", "sent"): 11,
+        ("cortex_gossip_bytes_total", "received"): 12,
     }
     without_buckets = {
         key: value for key, value in found.items() if not key[0].endswith(("_bucket", "_count"))

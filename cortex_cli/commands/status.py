@@ -1,0 +1,96 @@
+"""`cortex status`: the fleet in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..durations import parse_duration
+from ..errors import UsageProblem
+from ..options import Json, StateDir, Verbose, invocation_of
+
+if TYPE_CHECKING:
+    from cortex.peer.onlooker.asking import Sight
+
+    from ..output import Output
+
+
+def status(
+    context: typer.Context,
+    peer: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PEER]",
+            envvar="CORTEX_PEER",
+            help="Whose view, as HOST:PORT. Otherwise that of a peer of this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", envvar="CORTEX_WIDE", help="Show addresses, versions and roles as well."
+        ),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", envvar="CORTEX_WATCH", help="Go on showing what changes.")
+    ] = False,
+    refresh: Annotated[
+        float,
+        typer.Option(
+            "--refresh",
+            metavar="TIME",
+            envvar="CORTEX_REFRESH",
+            parser=parse_duration(0.5, 3600),
+            help="With --watch: no oftener than this.",
+        ),
+    ] = 1.0,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            envvar="CORTEX_CHECK",
+            help="Exit 1 where a peer is draining, silent or gone.",
+        ),
+    ] = False,
+    as_json: Json = False,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show the peers of the fleet, what they hold, and how busy they are.
+
+    A * stands behind the peer that was asked.
+    """
+    from ..doors import ask_first, find_doors
+    from ..output import standard_output
+    from ..watching import watch_fleet
+
+    if watch and check:
+        raise UsageProblem("--watch and --check exclude each other.")
+    invocation = invocation_of(context)
+    output = standard_output()
+
+    def show(sight: Sight) -> None:
+        _show(output, sight, as_json=as_json, is_wide=wide)
+
+    if watch:
+        watch_fleet(invocation, peer, output, show, refresh, can_redraw=not as_json)
+    sight = ask_first(find_doors(invocation, peer))
+    show(sight)
+    if check and any(one.state not in _WELL for one in sight.picture.peers):
+        raise typer.Exit(1)
+
+
+# One that has left said so itself: nobody misses it.
+_WELL = ("up", "loading", "left")
+
+
+def _show(output: Output, sight: Sight, *, as_json: bool, is_wide: bool) -> None:
+    from ..fleet_table import fleet_table
+
+    if as_json:
+        output.json({"schema": 1, **sight.told})
+        return
+    for line in fleet_table(sight.picture, width=output.width, is_wide=is_wide):
+        output.line(line)

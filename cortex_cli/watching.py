@@ -1,0 +1,47 @@
+"""`cortex status --watch`: the fleet shown again and again, in place where a terminal can."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cortex.peer.onlooker.asking import Sight
+from cortex.peer.onlooker.feed import Feed, Lost
+
+from .config import Invocation
+from .diagnostics import standard_error
+from .doors import find_doors
+from .output import Output
+
+
+def watch_fleet(
+    invocation: Invocation,
+    peer: str | None,
+    output: Output,
+    show: Callable[[Sight], None],
+    refresh_s: float,
+    *,
+    can_redraw: bool,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Until ctrl-c. Raises what the first try failed with; later nobody's silence ends it."""
+    redraws = can_redraw and invocation.can_redraw and output.is_terminal
+    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    shown_s: float | None = None
+    lost = ""
+    for news in Feed(lambda: find_doors(invocation, peer), invocation.api_key).news():
+        if isinstance(news, Lost):
+            if shown_s is None:
+                raise news.error
+            if news.error.message != lost:
+                lost = news.error.message
+                diagnostics.line(f"{lost}; asking the others.")
+            continue
+        lost = ""
+        if shown_s is None or clock() - shown_s >= refresh_s:
+            if redraws:
+                output.clear()
+            elif can_redraw and shown_s is not None:
+                output.line()
+            shown_s = clock()
+            show(news.sight)

@@ -1,0 +1,50 @@
+"""Which models each peer has on its disk: gossip names the list by its hash, and the list is
+fetched once from whoever has it.
+
+What is kept is bounded, and lists that nobody names any more go first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from ..gossip.codec import MessageError
+from .view import StoredModel
+from .wire import digest_of, read_catalogue
+
+MAX_MODELS = 100_000
+
+
+class Catalogues:
+    def __init__(self, max_models: int = MAX_MODELS) -> None:
+        self._max_models = max_models
+        self._known: OrderedDict[bytes, tuple[StoredModel, ...]] = OrderedDict()
+        self._num_models = 0
+
+    def of(self, digest: bytes) -> tuple[StoredModel, ...]:
+        """The models of the list; none where it is not known."""
+        return self._known.get(digest, ())
+
+    def is_known(self, digest: bytes) -> bool:
+        return digest in self._known
+
+    def keep(self, digest: bytes, body: bytes, in_use: Iterable[bytes]) -> None:
+        """Take a list that was fetched.
+
+        Raises MessageError where it is another than the one that was named, or no list at all.
+        """
+        if digest_of(body) != digest:
+            raise MessageError("another list of models than the one that was told of")
+        models = read_catalogue(body)
+        self._known[digest] = models
+        self._num_models += len(models)
+        self._make_room({digest, *in_use})
+
+    def _make_room(self, in_use: set[bytes]) -> None:
+        """The lists that nobody names go first; where that is not enough, the oldest."""
+        idle = [digest for digest in self._known if digest not in in_use]
+        for digest in (*idle, *(digest for digest in self._known if digest in in_use)):
+            if self._num_models <= self._max_models or len(self._known) == 1:
+                return
+            self._num_models -= len(self._known.pop(digest))

@@ -1,0 +1,93 @@
+"""Joins discovery by mDNS to the fleet's loop: what it tells of us, and what its hints set off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from ..config import FleetConfig
+from ..gossip.identity import Identity
+from ..gossip.ids import NodeId
+from ..gossip.members import Members
+from ..gossip.records import Address
+from ..keyring import Keyring
+from .beacons import Beacon
+from .mdns import MdnsDiscovery, MdnsWish
+from .sightings import Hearer
+
+
+class Discovery:
+    """Does nothing where the config wants no mDNS."""
+
+    def __init__(self, config: FleetConfig, bound_host: str, api: str, hearer: Hearer) -> None:
+        self._config = config
+        self._bound_host = bound_host
+        self._api_port = _port_of(api)
+        self._hearer = hearer
+        self._mdns: MdnsDiscovery | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def going_on(
+        self, tasks: asyncio.TaskGroup, identity: Identity, keyring: Keyring, address: Address
+    ) -> AsyncGenerator[None]:
+        """Tell and listen for as long as the block lasts."""
+        if not self._config.has_mdns:
+            yield
+            return
+        wish = MdnsWish(self._config.mdns_interfaces, self._bound_host)
+        self._mdns = MdnsDiscovery(self._beacon(identity, keyring, address), self._hearer, wish)
+        self._tasks = tasks
+        await self._mdns.start()
+        try:
+            yield
+        finally:
+            mdns, self._mdns = self._mdns, None
+            await mdns.stop()
+
+    def announce(self, identity: Identity, keyring: Keyring, address: Address) -> None:
+        """Say this of ourselves from now on."""
+        if self._mdns is not None and self._tasks is not None:
+            beacon = self._beacon(identity, keyring, address)
+            self._tasks.create_task(self._mdns.announce(beacon))
+
+    def _beacon(self, identity: Identity, keyring: Keyring, address: Address) -> Beacon:
+        return Beacon(
+            identity.node,
+            identity.boot,
+            tuple(key.mdns_tag for key in keyring.trusted),
+            self._config.name,
+            address.port,
+            self._api_port,
+            () if self._config.advertise is None else (address.ip,),
+        )
+
+
+def hearer(
+    members: Members, on_address: Callable[[Address], None], note: Callable[[str], None]
+) -> Hearer:
+    """What becomes of what mDNS hears: an address is tried once, a foreign fleet is told of."""
+
+    def on_foreign(tag: bytes, name: str, address: str) -> None:
+        note(
+            f"another fleet is in this network: {name} at {address}; to join it run `cortex join` "
+            "with the line that `cortex key` prints there"
+        )
+
+    def is_met(node: NodeId) -> bool:
+        member = members.get(node)
+        return member is not None and member.standing.is_reachable
+
+    return Hearer(
+        on_address=lambda ip, port: on_address(Address(ip, port)),
+        on_foreign=on_foreign,
+        on_notice=note,
+        is_met=is_met,
+        is_alone=lambda: members.num_reachable == 0,
+    )
+
+
+def _port_of(api: str) -> int | None:
+    port = api.rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdecimal() else None

@@ -1,0 +1,119 @@
+"""What the core wants done over HTTP, each in a task of its own and only so many at once: whoever
+finds no room is asked for again by the core before long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine, Iterable
+from typing import Literal, TypeAlias
+
+from ..errors import HostLost
+from ..gossip.codec import MessageError
+from ..gossip.core import Core
+from ..gossip.events import SyncDue, TcpPing
+from ..gossip.ids import NodeId
+from ..gossip.members import Member
+from ..gossip.records import Address
+from ..gossip.sections import Catalog, unpack_content
+from .catalogues import Catalogues
+from .client import PeerClient
+from .driver import Driver
+from .sync import synchronise
+from .viewing import tcp_address
+
+logger = logging.getLogger(__name__)
+
+Kind: TypeAlias = Literal["ping", "sync", "fetch"]
+_AT_ONCE: dict[Kind, int] = {"ping": 64, "sync": 8, "fetch": 4}
+_FETCH_AGAIN_S = 5.0
+
+
+class Errands:
+    def __init__(
+        self,
+        driver: Driver,
+        client: PeerClient,
+        catalogues: Catalogues,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._driver = driver
+        self._client = client
+        self._catalogues = catalogues
+        self._tasks = tasks
+        self._num_open: Counter[Kind] = Counter()
+        self._fetch_after_s: dict[bytes, float] = {}
+
+    def ping(self, due: TcpPing) -> None:
+        async def ping() -> None:
+            await self._client.ping(due.node, self._address_of(due.node, due.address))
+            self._driver.act(lambda core, _: core.on_tcp_answer(due.ticket))
+
+        self._start("ping", ping())
+
+    def sync(self, due: SyncDue) -> None:
+        address = self._address_of(due.node, due.address)
+        self._start("sync", synchronise(self._driver, self._client, due.node, address))
+
+    def fetch_catalogues(self, now_s: float, core: Core) -> None:
+        """Ask for the lists of models that peers tell of and that are not known here."""
+        named = dict(_named(core.members))
+        self._fetch_after_s = {
+            digest: after_s for digest, after_s in self._fetch_after_s.items() if digest in named
+        }
+        for digest, member in named.items():
+            address = tcp_address(member)
+            is_due = now_s >= self._fetch_after_s.get(digest, 0.0)
+            if address is None or not is_due or self._catalogues.is_known(digest):
+                continue
+            fetching = self._fetch(digest, member.node, address, tuple(named))
+            if self._start("fetch", fetching):
+                self._fetch_after_s[digest] = now_s + _FETCH_AGAIN_S
+
+    async def _fetch(
+        self, digest: bytes, node: NodeId, address: Address, in_use: tuple[bytes, ...]
+    ) -> None:
+        body = await self._client.catalogue(node, address)
+        try:
+            self._catalogues.keep(digest, body, in_use)
+        except MessageError as error:
+            raise HostLost(f"{node.hex()} gave {error.message}") from error
+
+    def _address_of(self, node: NodeId, heard: Address) -> Address:
+        def found(core: Core, _: float) -> Address:
+            member = core.members.get(node)
+            return (tcp_address(member) if member else None) or heard
+
+        return self._driver.act(found)
+
+    def _start(self, kind: Kind, errand: Coroutine[None, None, None]) -> bool:
+        if self._num_open[kind] >= _AT_ONCE[kind]:
+            errand.close()
+            return False
+        self._num_open[kind] += 1
+        self._tasks.create_task(self._run(kind, errand))
+        return True
+
+    async def _run(self, kind: Kind, errand: Coroutine[None, None, None]) -> None:
+        try:
+            await errand
+        except HostLost as error:
+            logger.debug("errand failed kind=%s error=%s", kind, error)
+        finally:
+            self._num_open[kind] -= 1
+
+
+def _named(members: Iterable[Member]) -> Iterable[tuple[bytes, Member]]:
+    """The lists of models that reachable peers tell of, each with one who has it."""
+    for member in members:
+        content = member.facts.content(Catalog.SECTION) if member.can_be_asked else None
+        if content is None:
+            continue
+        try:
+            catalog = unpack_content(Catalog, content)
+        except MessageError:
+            continue
+        if catalog.num_models:
+            yield catalog.digest, member

@@ -1,0 +1,278 @@
+"""Everything that runs on the fleet's own loop, put together: the core and its socket, what is
+asked over HTTP, seeds, the address book, and the view that comes of it all.
+
+It never waits for inference, and nothing of it is touched from another thread: who stands outside
+has a function called here (`thread.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from ..config import FleetConfig
+from ..fleet_key import RandomBytes
+from ..gossip.core import Core
+from ..gossip.events import (
+    Event,
+    IdentityChanged,
+    LoadAnswered,
+    LoadAsked,
+    ObservedAs,
+    Refused,
+    Resumed,
+    SyncDue,
+    TcpPing,
+)
+from ..gossip.identity import Identity, StoredNode
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.messages import LoadAnswer
+from ..gossip.node_file import write_node
+from ..gossip.records import Address
+from ..keyring import Keyring
+from .asking import LoadQuestions
+from .book import read_book, with_met, write_book
+from .catalogues import Catalogues
+from .client import PeerClient, open_session
+from .discovering import Discovery, hearer
+from .driver import Driver
+from .errands import Errands
+from .looking import Lookout
+from .membership import OwnState
+from .notices import Notices
+from .own_address import improved
+from .publishing import Publisher
+from .seeds import Seed, follow
+from .telling import About
+from .trust import Trust
+from .udp import Datagrams, FleetSockets
+from .view import FleetView
+from .viewing import Viewer
+from .wire import digest_of
+
+logger = logging.getLogger(__name__)
+
+_ROUND_S = 1.0
+_BOOK_ROUNDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a peer's fleet loop is made with. `machine` is a hash of the machine's id."""
+
+    config: FleetConfig
+    about: About
+    node_path: Path
+    book_path: Path
+    machine: str
+    seeds: tuple[Seed, ...]
+    random_bytes: RandomBytes
+
+
+class _Ended(Exception):
+    """Ends the tasks of the loop with it."""
+
+
+class FleetLoop:
+    """Made on the loop that it runs on."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        core: Core,
+        keyring: Keyring,
+        trust: Trust,
+        sockets: FleetSockets,
+        on_view: Callable[[FleetView], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._setup = setup
+        self._core = core
+        self._trust = trust
+        self._keyring = keyring
+        self._datagrams = Datagrams(sockets.udp, self._on_datagram)
+        self.traffic = self._datagrams.traffic
+        self.driver = Driver(
+            core,
+            keyring,
+            setup.random_bytes,
+            send=self._datagrams.send,
+            keep=self._keep,
+            on_event=self._on_event,
+            tell=self.note,
+        )
+        self._publisher = Publisher(self.driver, setup.config.name, setup.about)
+        self._questions = LoadQuestions(self.driver)
+        self._catalogues = Catalogues()
+        self._notices = Notices()
+        self._viewer = Viewer(keyring.primary.mdns_tag.hex(), core.own.node)
+        self._lookout = Lookout(self._look, on_view)
+        self._discovery = Discovery(
+            setup.config,
+            sockets.host,
+            setup.about.api,
+            hearer(core.members, self.suggest, self.note),
+        )
+        self._errands: Errands | None = None
+        self._ending = asyncio.Event()
+        self._book = read_book(setup.book_path)
+        self._written = self._book
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Be a member until `end`."""
+        try:
+            async with open_session() as session, asyncio.TaskGroup() as tasks:
+                client = PeerClient(self._trust, session)
+                self._errands = Errands(self.driver, client, self._catalogues, tasks)
+                self._begin(tasks, session)
+                on_ready()
+                async with self._discovery.going_on(tasks, *self._told_of_us()):
+                    await self._ending.wait()
+                raise _Ended
+        except* _Ended:
+            pass
+        finally:
+            self._errands = None
+            self._lookout.stop()
+            self.driver.stop()
+            self._datagrams.close()
+            self._save_book()
+
+    def end(self) -> None:
+        self._ending.set()
+
+    def note(self, text: str) -> None:
+        self._notices.add(self._loop.time(), text)
+        self._lookout.stir()
+
+    def tell(self, state: OwnState, catalogue: bytes) -> None:
+        """`catalogue` is the list of the stored models, packed."""
+        digest = digest_of(catalogue)
+        if not self._catalogues.is_known(digest):
+            self._catalogues.keep(digest, catalogue, ())
+        self._publisher.tell(state, digest)
+        self._lookout.stir()
+
+    def rekey(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self.driver.use(keyring)
+        self._publisher.hold(keyring)
+        self._discovery.announce(*self._told_of_us())
+
+    def suggest(self, address: Address) -> None:
+        self.driver.act(lambda core, now_s: core.suggest(now_s, address))
+
+    def doubt(self, node: NodeId) -> None:
+        self.driver.act(lambda core, now_s: core.doubt(now_s, node))
+
+    def leave(self) -> None:
+        self.driver.act(lambda core, now_s: core.leave(now_s))
+
+    async def ask_loads(
+        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+    ) -> Mapping[NodeId, LoadAnswer]:
+        own = self._core.own.node
+        others = [node for node in nodes if node != own]
+        answers = dict(await self._questions.ask(others, model, cost_tokens, limit_s))
+        if len(others) < len(nodes):
+            answers[own] = self._publisher.own_answer(own, model)
+        return answers
+
+    def _begin(self, tasks: asyncio.TaskGroup, session: aiohttp.ClientSession) -> None:
+        self._datagrams.open()
+        self._publisher.begin(self._keyring)
+        for address in self._book:
+            self._add_seed(address)
+        for seed in self._setup.seeds:
+            tasks.create_task(follow(seed, session, self._add_seed))
+        tasks.create_task(self._rounds())
+        self.driver.start()
+        self._lookout.look_now()
+
+    def _add_seed(self, address: Address) -> None:
+        self.driver.act(lambda core, now_s: core.add_seed(now_s, address))
+
+    def _on_datagram(self, address: Address, datagram: bytes) -> None:
+        self.driver.on_datagram(address, datagram)
+        self._lookout.stir()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case TcpPing() if self._errands:
+                self._errands.ping(event)
+            case SyncDue() if self._errands:
+                self._errands.sync(event)
+            case LoadAsked():
+                self._publisher.answer(event)
+            case LoadAnswered():
+                self._questions.on_answer(event.answer)
+            case IdentityChanged():
+                logger.warning("identity changed node=%s gen=%d", event.node.hex(), event.gen)
+                self.note(f"this peer took another number in the fleet: {event.reason}")
+                self._discovery.announce(*self._told_of_us())
+            case Refused():
+                self.note(_refusal(event))
+            case ObservedAs():
+                self._improve(event.address)
+            case Resumed():
+                logger.info("slept s=%.1f", event.slept_s)
+            case _:
+                pass
+        self._lookout.stir()
+
+    def _told_of_us(self) -> tuple[Identity, Keyring, Address]:
+        own = self._core.own
+        return own.identity, self._keyring, own.address
+
+    def _keep(self, changed: IdentityChanged) -> None:
+        """Raises OSError."""
+        stored = StoredNode(changed.node, changed.gen, self._setup.machine)
+        write_node(self._setup.node_path, stored)
+        self._trust.rename(changed.node)
+
+    def _improve(self, seen: Address) -> None:
+        better = improved(self._core.own.address, seen)
+        if better is not None and self._setup.config.advertise is None:
+            self.driver.act(lambda core, now_s: core.move(now_s, better))
+            self._publisher.introduce()
+            self._discovery.announce(*self._told_of_us())
+
+    def _look(self) -> FleetView:
+        now_s = self._loop.time()
+        return self._viewer.view(now_s, self._core, self._catalogues.of, self._notices.at(now_s))
+
+    async def _rounds(self) -> None:
+        """What nobody calls for: lists that are missing, the book, a view of who is silent."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(_ROUND_S)
+            rounds += 1
+            if self._errands is not None:
+                self._errands.fetch_catalogues(self._loop.time(), self._core)
+            if rounds % _BOOK_ROUNDS == 0:
+                self._save_book()
+            self._lookout.stir()
+
+    def _save_book(self) -> None:
+        met = (member.published for member in self._core.members.reachable())
+        self._book = with_met(self._book, (address for address in met if address is not None))
+        if set(self._book) == set(self._written):
+            return
+        try:
+            write_book(self._setup.book_path, self._book)
+        except OSError as error:
+            self.note(f"the addresses of peers cannot be kept: {error.strerror}")
+        else:
+            self._written = self._book
+
+
+def _refusal(event: Refused) -> str:
+    where = f"{event.address.ip} port {event.address.port}"
+    if event.by_us:
+        return f"the peer at {where} speaks another version of the protocol: {event.reason}"
+    return f"the peer at {where} refuses us: {event.reason}"

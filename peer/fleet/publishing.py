@@ -1,0 +1,85 @@
+"""Keeps our own row and load record as this peer says that they are: only what has changed is
+written, so that only that is told.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ..gossip.core import Core
+from ..gossip.events import LoadAsked
+from ..gossip.facts import FactsTooLarge
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.messages import LoadAnswer, Verdict
+from ..gossip.sections import Content, pack_content
+from ..keyring import Keyring
+from .driver import Driver
+from .membership import OwnState
+from .telling import About, fitting, ident, keys, load_of, sections_of, verdict
+
+logger = logging.getLogger(__name__)
+
+# The minor versions of the protocol that this program speaks.
+_VERSIONS = (1, 1)
+
+
+class Publisher:
+    def __init__(self, driver: Driver, name: str, about: About) -> None:
+        self._driver = driver
+        self._name = name
+        self._about = about
+        self._state = OwnState()
+
+    def begin(self, keyring: Keyring) -> None:
+        self.introduce()
+        self._write(self._about.hardware)
+        self.hold(keyring)
+
+    def introduce(self) -> None:
+        """Who and where we are."""
+        address = self._driver.act(lambda core, _: core.own.address)
+        self._write(ident(self._name, address, self._about, _VERSIONS))
+
+    def hold(self, keyring: Keyring) -> None:
+        self._write(keys(keyring))
+
+    def tell(self, state: OwnState, digest: bytes) -> None:
+        self._state = state
+        for content in sections_of(state, self._about, digest):
+            self._write(content)
+        self._driver.act(lambda core, now_s: core.set_load(now_s, load_of(state)))
+
+    def verdict(self, model: ModelId) -> tuple[Verdict, int]:
+        return verdict(self._state, model)
+
+    def answer(self, asked: LoadAsked) -> None:
+        word, wait_ms = self.verdict(asked.model)
+        self._driver.act(
+            lambda core, now_s: core.answer_load(now_s, asked.address, asked.seq, word, wait_ms)
+        )
+
+    def own_answer(self, node: NodeId, model: ModelId) -> LoadAnswer:
+        """What we would answer ourselves."""
+        word, wait_ms = self.verdict(model)
+
+        def made(core: Core, now_s: float) -> LoadAnswer:
+            load = core.load_of(now_s, node) or core.own.no_load()
+            return LoadAnswer(
+                node=node, gen=core.own.gen, seq=0, load=load, verdict=word, wait_ms=wait_ms
+            )
+
+        return self._driver.act(made)
+
+    def _write(self, content: Content) -> None:
+        data = fitting(content)
+        if len(data) < len(pack_content(content)):
+            logger.warning("section shortened section=%s bytes=%d", content.SECTION, len(data))
+        try:
+            self._driver.act(lambda core, now_s: _written(core, now_s, content.SECTION, data))
+        except FactsTooLarge as error:
+            logger.error("section not told section=%s error=%s", content.SECTION, error)
+
+
+def _written(core: Core, now_s: float, section: int, data: bytes) -> None:
+    if core.own.facts.content(section) != data:
+        core.publish(now_s, section, data)

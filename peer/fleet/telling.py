@@ -1,0 +1,154 @@
+"""What a peer tells of itself, as the sections of its row, its load record and its answers. Pure.
+
+What is too much for a row is told shortened: the first of a list first. Numbers and words are kept
+within what the wire takes, whatever they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ..gossip.ids import ID_BYTES, ModelId, NodeId
+from ..gossip.messages import Verdict
+from ..gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
+from ..gossip.sections import (
+    Catalog,
+    Claims,
+    Content,
+    Hardware,
+    Ident,
+    Keys,
+    LoadedModel,
+    Models,
+    Policy,
+    Reachable,
+    pack_content,
+)
+from ..keyring import Keyring
+from .membership import OwnState
+
+_MAX_WORD_CHARS = 64
+_MAX_NAME_CHARS = 256
+_U8, _U32 = 0xFF, 0xFFFF_FFFF
+_MAX_WAIT_MS = 600_000
+_NO_HARDWARE = Hardware((), 0, 0)
+_NOBODY = NodeId(bytes(ID_BYTES))
+# Together what a row takes. The list that is cut where a section is longer.
+_MAX_BYTES: dict[type[Content], int] = {
+    Ident: 640,
+    Hardware: 768,
+    Models: 1792,
+    Catalog: 64,
+    Policy: 192,
+    Claims: 448,
+    Keys: 128,
+}
+_LISTS: dict[type[Content], str] = {
+    Ident: "addresses",
+    Hardware: "devices",
+    Models: "models",
+    Policy: "roles",
+    Claims: "claims",
+    Keys: "held",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is true of this peer for as long as it runs.
+
+    `api` is HOST:PORT of its public API, "" where nobody else reaches it.
+    """
+
+    build: str = ""
+    system: str = ""
+    api: str = ""
+    roles: tuple[str, ...] = ()
+    hardware: Hardware = _NO_HARDWARE
+
+
+def ident(name: str, address: Address, about: About, versions: tuple[int, int]) -> Ident:
+    return Ident(
+        name=name[:_MAX_WORD_CHARS],
+        addresses=(Reachable(address.ip, address.port, 0),),
+        versions=versions,
+        build=about.build[:_MAX_WORD_CHARS],
+        capabilities=0,
+        system=about.system[:_MAX_WORD_CHARS],
+        api=about.api[:_MAX_NAME_CHARS],
+    )
+
+
+def keys(keyring: Keyring) -> Keys:
+    return Keys(keyring.primary.key_id, tuple(key.key_id for key in keyring.trusted))
+
+
+def sections_of(state: OwnState, about: About, digest: bytes) -> tuple[Content, ...]:
+    """All that changes while a peer runs; `digest` names the list of the stored models."""
+    return (
+        Models(tuple(_bounded(model) for model in state.placed)),
+        Catalog(len(state.stored), digest),
+        Policy(state.is_draining, tuple(role[:_MAX_WORD_CHARS] for role in about.roles)),
+        Claims(state.claims),
+    )
+
+
+def load_of(state: OwnState) -> LoadRecord:
+    """Its node and counter are filled in by the core."""
+    return LoadRecord(
+        node=_NOBODY,
+        lv=0,
+        age_ds=0,
+        flags=LOAD_DRAINING if state.is_draining else 0,
+        num_inflight=_count(state.num_inflight),
+        num_queued=_count(state.num_queued),
+        kv_percent=max(0, min(state.kv_percent, _U8)),
+        first_token_ms=_count(state.first_token_ms),
+        decode_tokens_per_s=_count(state.decode_tokens_per_s),
+        prefill_tokens_per_s=_count(state.prefill_tokens_per_s),
+        free_mib=tuple(_count(free) for free in state.free_mib),
+        models=tuple(_bounded_load(load) for load in state.loads),
+    )
+
+
+def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
+    """What would become of one more request for that model, and for how long it would wait."""
+    if state.is_draining or state.num_inflight + state.num_queued >= state.slots:
+        return "busy", 0
+    slots_free = {load.model: load.num_slots_free for load in state.loads}
+    if state.num_queued or slots_free.get(model) == 0:
+        return "queue", min((state.num_queued + 1) * state.first_token_ms, _MAX_WAIT_MS)
+    return "accept", 0
+
+
+def fitting(content: Content) -> bytes:
+    """The section, shortened until it leaves room for the others."""
+    data = pack_content(content)
+    name = _LISTS.get(type(content))
+    while len(data) > _MAX_BYTES[type(content)] and name and (items := getattr(content, name)):
+        content = msgspec.structs.replace(content, **{name: items[:-1]})
+        data = pack_content(content)
+    return data
+
+
+def _bounded(model: LoadedModel) -> LoadedModel:
+    return msgspec.structs.replace(
+        model,
+        name=model.name[:_MAX_NAME_CHARS],
+        computes_in=model.computes_in[:_MAX_NAME_CHARS],
+        size_mib=_count(model.size_mib),
+        context_tokens=_count(model.context_tokens),
+        num_slots=_count(model.num_slots),
+    )
+
+
+def _bounded_load(load: ModelLoad) -> ModelLoad:
+    return ModelLoad(
+        load.model, _count(load.num_inflight), _count(load.num_queued), _count(load.num_slots_free)
+    )
+
+
+def _count(number: int) -> int:
+    return max(0, min(number, _U32))

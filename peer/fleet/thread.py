@@ -1,0 +1,258 @@
+"""The fleet's thread, seen from the peer's own loop: questions go in, views come out, and neither
+side ever waits for the other's work.
+
+All that is done for the fleet is done on the other loop (`loop.py`); here is only the crossing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+from aiohttp import web
+
+from cortex.engine.errors import InternalError
+
+from ..config import FleetConfig, Locations
+from ..errors import CannotKeepIdentity
+from ..gossip.core import Core
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.messages import LoadAnswer
+from ..gossip.node_file import machine_hash, take_up
+from ..gossip.records import Address
+from ..gossip.timing import Timing
+from ..keyring import Keyring
+from .loop import FleetLoop, Setup
+from .membership import GossipCounters, OwnState
+from .own_address import own_address
+from .seeds import parse_seed
+from .sync import Deed, routes
+from .telling import About
+from .trust import Trust
+from .udp import FleetSockets
+from .view import FleetView, StoredModel
+from .wire import packed_catalogue
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How long the goodbye is told before the end: a few ticks of gossip.
+_GOODBYE_S = 0.6
+_END_S = 5.0
+
+
+class FleetThread:
+    """A `Membership`. Everything but `note` and `suggest` is called on the loop that made it."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        core_on: Callable[[float], Core],
+        keyring: Keyring,
+        trust: Trust,
+        sockets: FleetSockets,
+    ) -> None:
+        self.trust = trust
+        self._setup = setup
+        self._core_on = core_on
+        self._keyring = keyring
+        self._sockets = sockets
+        self._main = asyncio.get_running_loop()
+        self._inside: FleetLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_begun: asyncio.Future[None] = self._main.create_future()
+        self._has_ended = asyncio.Event()
+        self._view: FleetView | None = None
+        self._watchers: list[Callable[[FleetView], None]] = []
+        self._stored: tuple[StoredModel, ...] = ()
+        self._catalogue = packed_catalogue(())
+
+    @property
+    def view(self) -> FleetView:
+        assert self._view is not None, "the thread has begun"
+        return self._view
+
+    @property
+    def counters(self) -> GossipCounters:
+        traffic = self._running.traffic
+        return GossipCounters(traffic.sent_bytes, traffic.received_bytes)
+
+    def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
+        self._watchers.append(on_view)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._watchers.remove(on_view)
+
+        return end
+
+    def tell(self, state: OwnState) -> None:
+        if state.stored != self._stored:
+            self._stored = state.stored
+            self._catalogue = packed_catalogue(state.stored)
+        self._post(self._running.tell, state, self._catalogue)
+
+    async def ask_loads(
+        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+    ) -> Mapping[NodeId, LoadAnswer]:
+        asked = functools.partial(self._running.ask_loads, nodes, model, cost_tokens, limit_s)
+        return await self.run(asked)
+
+    def doubt(self, node: NodeId) -> None:
+        self._post(self._running.doubt, node)
+
+    def suggest(self, address: Address) -> None:
+        """Somebody may be at this address: ask once."""
+        self._post(self._running.suggest, address)
+
+    def note(self, text: str) -> None:
+        """A person should know this: it stands in the view for a while."""
+        self._post(self._running.note, text)
+
+    def rekey(self, keyring: Keyring) -> None:
+        """Trust the keys of this ring from now on, and use its first."""
+        self.trust.rekey(keyring)
+        self._post(self._running.rekey, keyring)
+
+    async def leave(self) -> None:
+        """Say goodbye, and give the word time to get round."""
+        self._post(self._running.leave)
+        await asyncio.sleep(_GOODBYE_S)
+
+    def routes(self) -> list[web.RouteDef]:
+        """What peers ask of each other on the fleet's port."""
+        return routes(self.trust, self._ask_core, lambda: self._catalogue)
+
+    async def run(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
+        """Have it awaited on the fleet's loop."""
+        assert self._loop is not None, "the thread has begun"
+        coroutine = work()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise InternalError("the fleet's thread has ended", "the peer's log says why") from None
+        return await asyncio.wrap_future(future)
+
+    async def begin(self) -> None:
+        """Raises what kept the thread from beginning."""
+        threading.Thread(target=self._be, name="fleet", daemon=True).start()
+        await self._has_begun
+
+    async def end(self) -> None:
+        """Return when the thread has ended, or is stuck."""
+        if self._inside is not None:
+            self._post(self._inside.end)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await self._has_ended.wait()
+
+    @property
+    def _running(self) -> FleetLoop:
+        assert self._inside is not None, "the thread has begun"
+        return self._inside
+
+    async def _ask_core(self, deed: Deed[T]) -> T:
+        async def done() -> T:
+            return self._running.driver.act(deed)
+
+        return await self.run(done)
+
+    def _post(self, deed: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None, "the thread has begun"
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(deed, *arguments)
+
+    # From here on: in the fleet's thread.
+
+    def _be(self) -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._live())
+        except BaseException as failure:
+            logger.exception("the fleet's thread has ended")
+            error = failure
+        self._post_back(self._on_end, error)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        core = self._core_on(self._loop.time())
+        self._inside = FleetLoop(
+            self._setup,
+            core,
+            self._keyring,
+            self.trust,
+            self._sockets,
+            lambda view: self._post_back(self._on_view, view),
+        )
+        await self._inside.run(lambda: self._post_back(self._on_begun))
+
+    def _post_back(self, deed: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the peer has ended without us
+            self._main.call_soon_threadsafe(deed, *arguments)
+
+    # And back on the peer's loop.
+
+    def _on_begun(self) -> None:
+        if not self._has_begun.done():
+            self._has_begun.set_result(None)
+
+    def _on_end(self, error: BaseException | None) -> None:
+        self._has_ended.set()
+        if not self._has_begun.done():
+            self._has_begun.set_exception(error or InternalError("the fleet's thread has ended"))
+
+    def _on_view(self, view: FleetView) -> None:
+        self._view = view
+        for on_view in tuple(self._watchers):
+            on_view(view)
+
+
+@asynccontextmanager
+async def gossiping(
+    config: FleetConfig,
+    locations: Locations,
+    keyring: Keyring,
+    sockets: FleetSockets,
+    about: About,
+    timing: Timing | None = None,
+) -> AsyncGenerator[FleetThread]:
+    """A member of the fleet for as long as the block lasts; it ends without a word, unless `leave`
+    was called. The sockets stay their maker's.
+
+    Raises CannotKeepIdentity, CannotListen and InvalidAddress.
+    """
+    seeds = tuple(parse_seed(text) for text in config.join)
+    address = await own_address(config.advertise, sockets)
+    node_path, machine = locations.state_dir / "node.json", machine_hash()
+    try:
+        identity = take_up(node_path, machine, int(time.time()), os.urandom)
+    except OSError as error:
+        raise CannotKeepIdentity(
+            f"cannot write {node_path}: {error.strerror or error}",
+            "name a folder of your own with --state-dir",
+        ) from None
+    setup = Setup(
+        config, about, node_path, locations.state_dir / "peers.json", machine, seeds, os.urandom
+    )
+    fleet = FleetThread(
+        setup,
+        lambda now_s: Core(identity, address, now_s, random.SystemRandom(), timing),
+        keyring,
+        Trust(keyring, identity.node),
+        sockets,
+    )
+    await fleet.begin()
+    try:
+        yield fleet
+    finally:
+        await fleet.end()

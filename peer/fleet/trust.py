@@ -1,0 +1,219 @@
+"""Who is a member, over TCP: TLS 1.3, with a certificate from both sides.
+
+Every peer is the authority of its fleet for itself: the fleet key gives the authority's private
+key, and each peer signs its own certificate with it, which names its node. Who calls knows which
+node it wants and checks that; who is called sees that some member calls. Keys may change while
+connections stand: each new handshake takes the newest.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ..fleet_key import FleetKey
+from ..gossip.ids import ID_BYTES, NodeId
+from ..keyring import Keyring
+
+_DOMAIN = ".cortex.internal"
+_AUTHORITY = "cortex fleet "
+# The same for all and for long: a clock that is wrong by years must not break TLS.
+_FROM, _TO = datetime(2000, 1, 1), datetime(2100, 1, 1)
+
+
+def host_name(node: NodeId) -> str:
+    """What the certificate of a node says, and what its caller checks."""
+    return node.hex() + _DOMAIN
+
+
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    node: NodeId
+    keyring: Keyring
+    authorities: frozenset[str]
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+class Trust:
+    """The certificates of one peer. May be asked from any thread."""
+
+    def __init__(self, keyring: Keyring, node: NodeId) -> None:
+        self._newest = _issued(keyring, node)
+        # A listening socket keeps the context that it was given: this one passes every handshake
+        # on to the newest.
+        self._front = _server_context(keyring, _leaf_pem(keyring.primary, node))
+
+        def use_newest(
+            connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext
+        ) -> None:
+            connection.context = self._newest.server
+
+        self._front.sni_callback = use_newest
+
+    def rekey(self, keyring: Keyring) -> None:
+        """Trust the keys of this ring from now on, and no others."""
+        self._newest = _issued(keyring, self._newest.node)
+
+    def rename(self, node: NodeId) -> None:
+        """Be this node from now on."""
+        if node != self._newest.node:
+            self._newest = _issued(self._newest.keyring, node)
+
+    def server_context(self) -> ssl.SSLContext:
+        """For a socket that listens; it may be kept."""
+        return self._front
+
+    def client_context(self) -> ssl.SSLContext:
+        """For the next connection to a peer, whose `host_name` the caller gives; not to be kept."""
+        return self._newest.client
+
+    def host_name(self, node: NodeId) -> str:
+        return host_name(node)
+
+    def node_of(self, certificate: Mapping[str, Any] | None) -> NodeId | None:
+        """Which member showed this, as `getpeercert` gives it; None if it is no longer one."""
+        if not certificate or _issuer(certificate) not in self._newest.authorities:
+            return None
+        names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
+        return _node_in(names[0]) if len(names) == 1 else None
+
+
+def _issuer(certificate: Mapping[str, Any]) -> str:
+    fields = {key: value for part in certificate.get("issuer", ()) for key, value in part}
+    return str(fields.get("commonName", ""))
+
+
+def _node_in(name: str) -> NodeId | None:
+    digits = name.removesuffix(_DOMAIN)
+    try:
+        node = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return NodeId(node) if len(node) == ID_BYTES and digits != name else None
+
+
+def _issued(keyring: Keyring, node: NodeId) -> _Credentials:
+    leaf = _leaf_pem(keyring.primary, node)
+    return _Credentials(
+        node,
+        keyring,
+        frozenset(_authority_name(key) for key in keyring.trusted),
+        _server_context(keyring, leaf),
+        _loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), keyring, leaf),
+    )
+
+
+def _server_context(keyring: Keyring, leaf: bytes) -> ssl.SSLContext:
+    context = _loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), keyring, leaf)
+    context.num_tickets = 0  # a resumed session would outlive the key that opened it
+    return context
+
+
+def _loaded(context: ssl.SSLContext, keyring: Keyring, leaf: bytes) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=_authorities_pem(keyring.trusted))
+    # ssl takes a private key from a file alone: for its owner only, and gone at once.
+    with tempfile.NamedTemporaryFile(prefix="cortex-") as file:
+        file.write(leaf)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+def _authority_name(key: FleetKey) -> str:
+    return _AUTHORITY + key.key_id.hex()
+
+
+class _Authority:
+    """What signs for a fleet key. Made again from the key by every peer, and never sent."""
+
+    def __init__(self, key: FleetKey) -> None:
+        self.private = ec.derive_private_key(key.ca_number, ec.SECP256R1())
+        self.name = _common_name(_authority_name(key))
+
+    def certificate(self) -> x509.Certificate:
+        public = self.private.public_key()
+        return (
+            _Builder(self.name, self.name, public, serial=1)
+            .with_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .with_extension(_signs_certificates(), critical=True)
+            .with_extension(x509.SubjectKeyIdentifier.from_public_key(public))
+            .signed_by(self.private)
+        )
+
+    def leaf(self, node: NodeId, public: ec.EllipticCurvePublicKey) -> x509.Certificate:
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.private.public_key())
+        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        subject = _common_name(node.hex())
+        return (
+            _Builder(subject, self.name, public, serial=x509.random_serial_number())
+            .with_extension(x509.SubjectAlternativeName([x509.DNSName(host_name(node))]))
+            .with_extension(x509.ExtendedKeyUsage(both))
+            .with_extension(issuer)
+            .signed_by(self.private)
+        )
+
+
+class _Builder:
+    def __init__(
+        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int
+    ) -> None:
+        self._builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key)
+            .serial_number(serial)
+            .not_valid_before(_FROM)
+            .not_valid_after(_TO)
+        )
+
+    def with_extension(self, extension: x509.ExtensionType, *, critical: bool = False) -> Self:
+        self._builder = self._builder.add_extension(extension, critical)
+        return self
+
+    def signed_by(self, private: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+        return self._builder.sign(private, SHA256())
+
+
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authorities_pem(keys: Iterable[FleetKey]) -> str:
+    certificates = (_Authority(key).certificate() for key in keys)
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in certificates)
+
+
+def _leaf_pem(key: FleetKey, node: NodeId) -> bytes:
+    """The certificate of a node with a private key of its own."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    certificate = _Authority(key).leaf(node, private.public_key())
+    plain = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM) + plain

@@ -1,0 +1,274 @@
+"""From what the core believes to the view that everybody else reads. Pure but for a memory.
+
+A peer of which nothing has changed is the same object in the next view, and a view in which
+nothing has changed is the same view: who compares by identity does nothing for nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
+
+from ..gossip.codec import MessageError
+from ..gossip.core import Core
+from ..gossip.facts import Facts
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.members import Member, Standing, State
+from ..gossip.records import LOAD_DRAINING, Address, LoadRecord
+from ..gossip.sections import (
+    LOADING,
+    READY,
+    Catalog,
+    Claims,
+    Content,
+    Hardware,
+    Ident,
+    LoadedModel,
+    Models,
+    Policy,
+    unpack_content,
+)
+from .notices import printable
+from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
+
+MIB = 1024 * 1024
+# Who has gone is shown for so long.
+_SHOWN_S = {State.DEAD: 3600.0, State.LEFT: 600.0}
+# What a view may say too much of a peer's silence before it is put right.
+_WRONG_S = 3.0
+_MAX_NAME_CHARS = 64
+_MAX_ID_CHARS = 256
+_READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Claims)
+
+# The models that a digest names, where they are known.
+StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...]]
+C = TypeVar("C", bound=Content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that the view of one peer is made of."""
+
+    node: NodeId
+    standing: Standing
+    is_self: bool
+    facts: Facts
+    reach: Address | None
+    load: LoadRecord | None
+    silent_s: float
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A peer as it was shown last, what it was made of, and what it calls itself."""
+
+    made_of: tuple[Any, ...]
+    view: PeerView
+    own_name: str
+
+
+class Viewer:
+    def __init__(self, fleet: str, own_node: NodeId) -> None:
+        self._newest = FleetView(fleet, own_node)
+        self._shown: dict[NodeId, _Shown] = {}
+
+    def view(
+        self, now_s: float, core: Core, stored_of: StoredOf, notices: tuple[str, ...]
+    ) -> FleetView:
+        """The newest view: the last one, where nothing has changed since."""
+        before = self._newest
+        shown = {each.node: self._show(now_s, each, stored_of) for each in _seen(now_s, core)}
+        self._shown = shown
+        _name_apart(shown.values())
+        peers = tuple(sorted((each.view for each in shown.values()), key=_order))
+        after = replace(before, self_node=core.own.node, peers=peers, notices=notices)
+        if not _is_same(before, after):
+            self._newest = replace(after, version=before.version + 1)
+        return self._newest
+
+    def _show(self, now_s: float, seen: _Seen, stored_of: StoredOf) -> _Shown:
+        digest = _read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
+        stored = stored_of(digest.digest) if digest else ()
+        made_of = (
+            seen.standing,
+            seen.is_self,
+            tuple(seen.facts.version_of(kind.SECTION) for kind in _READ),
+            seen.reach,
+            None if seen.load is None else seen.load.lv,
+            stored,
+        )
+        before = self._shown.get(seen.node)
+        if before is None or before.made_of != made_of:
+            view = _peer(now_s, seen, stored)
+            return _Shown(made_of, view, view.name)
+        if not seen.is_self and _is_wrong(now_s, before.view, seen.silent_s):
+            aged = replace(before.view, load=seen.load, silent_s=seen.silent_s, made_s=now_s)
+            return _Shown(made_of, aged, before.own_name)
+        return before
+
+
+def _is_same(before: FleetView, after: FleetView) -> bool:
+    return (
+        before.self_node == after.self_node
+        and before.notices == after.notices
+        and len(before.peers) == len(after.peers)
+        and all(a is b for a, b in zip(before.peers, after.peers, strict=True))
+    )
+
+
+def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
+    own = core.own
+    load = core.load_of(now_s, own.node)
+    yield _Seen(own.node, own.standing, True, own.facts, own.address, load, 0.0)
+    for member in core.members:
+        shown_s = _SHOWN_S.get(member.standing.state)
+        if shown_s is None or now_s - member.since_s < shown_s:
+            yield _Seen(
+                member.node,
+                member.standing,
+                False,
+                member.facts,
+                tcp_address(member),
+                core.load_of(now_s, member.node),
+                now_s - max(member.heard_s, member.gen_since_s),
+            )
+
+
+def tcp_address(member: Member) -> Address | None:
+    """Where its fleet port answers: seen beats said, but for a port that only a NAT knows."""
+    seen, said = member.heard_from, member.published
+    if seen is not None and said is not None and seen.port != said.port:
+        return said
+    return seen or said
+
+
+def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
+    """Whether a peer has spoken, as the view does not know that says how long it is silent."""
+    assert view.made_s is not None
+    return view.silent_s + now_s - view.made_s - silent_s >= _WRONG_S
+
+
+def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
+    ident, policy = _read(Ident, seen.facts), _read(Policy, seen.facts)
+    hardware = _read(Hardware, seen.facts)
+    return PeerView(
+        node=seen.node,
+        gen=seen.standing.gen,
+        name=_name(ident, seen.node),
+        state=_state(seen, policy),
+        is_self=seen.is_self,
+        reach=seen.reach,
+        api=(printable(ident.api, _MAX_ID_CHARS) or None) if ident else None,
+        build=printable(ident.build, _MAX_NAME_CHARS) if ident else "",
+        system=printable(ident.system, _MAX_NAME_CHARS) if ident else "",
+        versions=ident.versions if ident else (1, 1),
+        roles=tuple(printable(role, _MAX_NAME_CHARS) for role in policy.roles) if policy else (),
+        devices=_devices(hardware, seen.load),
+        num_cores=hardware.num_cores if hardware else 0,
+        memory_bytes=hardware.memory_bytes if hardware else 0,
+        stored=stored,
+        placed=_placed(seen.facts, stored),
+        load=seen.load,
+        silent_s=seen.silent_s,
+        made_s=now_s,
+    )
+
+
+def _name(ident: Ident | None, node: NodeId) -> str:
+    return (printable(ident.name, _MAX_NAME_CHARS) if ident else "") or node.hex()[:8]
+
+
+def _state(seen: _Seen, policy: Policy | None) -> PeerState:
+    match seen.standing.state:
+        case State.SUSPECT:
+            return "suspect"
+        case State.DEAD:
+            return "dead"
+        case State.LEFT:
+            return "left"
+        case State.ALIVE:
+            says_so = policy is not None and policy.is_draining
+            load_says_so = seen.load is not None and bool(seen.load.flags & LOAD_DRAINING)
+            return "draining" if says_so or load_says_so else "up"
+
+
+def _devices(hardware: Hardware | None, load: LoadRecord | None) -> tuple[DeviceView, ...]:
+    if hardware is None:
+        return ()
+    free = [mib * MIB for mib in load.free_mib] if load else []
+    padded = [*free, *[None] * len(hardware.devices)]
+    return tuple(
+        DeviceView(printable(device.name, _MAX_NAME_CHARS), device.memory_bytes, free_bytes)
+        for device, free_bytes in zip(hardware.devices, padded, strict=False)
+    )
+
+
+def _placed(facts: Facts, stored: tuple[StoredModel, ...]) -> tuple[PlacedModel, ...]:
+    """What its engine has, and after that what it has said that it will load."""
+    models, claims = _read(Models, facts), _read(Claims, facts)
+    percents = {claim.model: min(claim.percent, 100) for claim in (claims.claims if claims else ())}
+    engine = tuple(
+        _placed_model(model, percents.get(model.model))
+        for model in (models.models if models else ())
+    )
+    told = {model.model for model in engine}
+    known = {model.model: model for model in stored}
+    claimed = (
+        _claimed(model, percent, known.get(model))
+        for model, percent in percents.items()
+        if model not in told
+    )
+    return (*engine, *claimed)
+
+
+def _placed_model(model: LoadedModel, percent: int | None) -> PlacedModel:
+    is_loading = model.state == LOADING
+    return PlacedModel(
+        model=model.model,
+        id=printable(model.name, _MAX_ID_CHARS),
+        state="loading" if is_loading else "ready" if model.state == READY else "unloading",
+        size_bytes=model.size_mib * MIB,
+        context_tokens=model.context_tokens,
+        computes_in=model.computes_in,
+        percent=percent if is_loading else None,
+    )
+
+
+def _claimed(model: ModelId, percent: int, stored: StoredModel | None) -> PlacedModel:
+    return PlacedModel(
+        model=model,
+        id=stored.id if stored else model.hex(),
+        state="loading",
+        size_bytes=stored.size_bytes if stored else 0,
+        context_tokens=stored.context_tokens if stored else 0,
+        percent=percent,
+    )
+
+
+def _read(kind: type[C], facts: Facts) -> C | None:
+    content = facts.content(kind.SECTION)
+    if content is None:
+        return None
+    try:
+        return unpack_content(kind, content)
+    except MessageError:
+        return None
+
+
+def _name_apart(shown: Iterable[_Shown]) -> None:
+    """Give every peer a name of its own; those that have gone make way for those that are here."""
+    shown = list(shown)
+    here = Counter(each.own_name for each in shown if each.view.state not in ("dead", "left"))
+    every = Counter(each.own_name for each in shown)
+    for each in shown:
+        is_gone = each.view.state in ("dead", "left")
+        is_shared = (every if is_gone else here)[each.own_name] > 1
+        name = f"{each.own_name}-{each.view.node.hex()[:4]}" if is_shared else each.own_name
+        if each.view.name != name:
+            each.view = replace(each.view, name=name)
+
+
+def _order(view: PeerView) -> tuple[bool, str, NodeId]:
+    return not view.is_self, view.name, view.node

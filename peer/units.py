@@ -1,0 +1,25 @@
+"""Numbers as people read them: always with their unit, always short."""
+
+from __future__ import annotations
+
+_GIB = 1024**3
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+def gib(num_bytes: int) -> str:
+    return f"{num_bytes / _GIB:.1f}"
+
+
+def age(age_s: float) -> str:
+    """0.3s, 42s, 5m, 3h, 2d."""
+    if age_s < 10:
+        return f"{age_s:.1f}s"
+    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")):
+        if age_s >= unit_s:
+            return f"{age_s // unit_s:.0f}{unit}"
+    return f"{age_s:.0f}s"
+
+
+def counted(number: int, thing: str) -> str:
+    """1 peer, 4 peers."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -1,0 +1,130 @@
+"""Which interfaces carry mDNS, and what is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cortex.peer.fleet.interfaces import (
+    MAX_INTERFACES,
+    Choice,
+    Damper,
+    Interface,
+    addresses_to_tell,
+    choose,
+    multicast_on,
+    read_interfaces,
+    watch_interfaces,
+)
+
+LOOPBACK = Interface("lo", 1, ("127.0.0.1",), ("::1",), has_multicast=False)
+ETHERNET = Interface("eth0", 2, ("192.168.1.20",), ("fd00::2", "fe80::1%2"))
+
+
+def reason_of(choice: Choice, name: str) -> str:
+    return next(skipped.reason for skipped in choice.skipped if skipped.name == name)
+
+
+def test_loopback_comes_first_so_that_peers_of_one_machine_meet() -> None:
+    assert choose([ETHERNET, LOOPBACK], None).names == ("lo", "eth0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("docker0", "br-1a2b", "veth9f", "virbr0", "cni0", "flannel.1"),
+        *("tun0", "wg0", "tailscale0", "utun3"),
+    ],
+)
+def test_bridges_and_tunnels_are_passed_over(name: str) -> None:
+    choice = choose([Interface(name, 9, ("10.0.0.1",)), LOOPBACK], None)
+
+    assert choice.names == ("lo",)
+    assert reason_of(choice, name)
+
+
+@pytest.mark.parametrize(
+    ("interface", "word"),
+    [
+        (Interface("eth1", ipv4=("10.0.0.1",), is_up=False), "down"),
+        (Interface("eth1"), "address"),
+        (Interface("eth1", ipv4=("10.0.0.1",), has_multicast=False), "multicast"),
+        (Interface("ppp0", ipv4=("10.0.0.1",), is_point_to_point=True), "tunnel"),
+    ],
+)
+def test_what_cannot_carry_multicast_is_passed_over(interface: Interface, word: str) -> None:
+    assert word in reason_of(choose([interface, LOOPBACK], None), interface.name)
+
+
+def test_no_more_than_so_many_are_used() -> None:
+    many = [Interface(f"eth{n}", n, (f"10.0.{n}.1",)) for n in range(20)]
+
+    choice = choose([*many, LOOPBACK], None)
+
+    assert choice.names == ("lo", *(f"eth{n}" for n in range(MAX_INTERFACES - 1)))
+    assert len(choice.skipped) == 21 - MAX_INTERFACES
+
+
+def test_a_list_by_hand_overrides_what_looks_usable() -> None:
+    docker = Interface("docker0", 7, ("172.17.0.1",))
+
+    choice = choose([LOOPBACK, ETHERNET, docker], ["docker0", "192.168.1.20", "eth7"])
+
+    assert choice.names == ("eth0", "docker0")
+    assert reason_of(choice, "eth7") == "is not there"
+
+
+def test_a_port_bound_to_one_address_is_told_on_its_interface_and_on_this_machine() -> None:
+    wifi = Interface("wlan0", 3, ("10.1.1.1",))
+
+    assert choose([LOOPBACK, ETHERNET, wifi], None, "10.1.1.1").names == ("lo", "wlan0")
+    assert choose([LOOPBACK, ETHERNET, wifi], None, "127.0.0.1").names == ("lo",)
+
+
+def test_the_loopback_address_is_told_only_where_there_is_no_other() -> None:
+    both = choose([LOOPBACK, ETHERNET], None)
+
+    assert addresses_to_tell(both, "0.0.0.0") == ("192.168.1.20",)
+    assert addresses_to_tell(both, "::") == ("192.168.1.20", "fd00::2")
+    assert addresses_to_tell(both, "127.0.0.1") == ("127.0.0.1",)
+    six = choose([LOOPBACK, Interface("eth6", 6, ipv6=("fe80::6%6",))], None)
+    assert addresses_to_tell(six, "::") == ("fe80::6",)
+    assert addresses_to_tell(choose([LOOPBACK], None), "0.0.0.0") == ("127.0.0.1",)
+    assert addresses_to_tell(choose([LOOPBACK], None), "::") == ("127.0.0.1",)
+
+
+def test_an_interface_with_ipv6_alone_is_used_by_its_number() -> None:
+    six = Interface("eth6", 6, ipv6=("fe80::6%6",))
+
+    assert multicast_on(choose([LOOPBACK, six], None)) == ["127.0.0.1", 6]
+
+
+def test_a_change_counts_when_it_was_seen_twice_running() -> None:
+    damper = Damper((LOOPBACK,))
+    other = Interface("wlan0", 3, ("10.1.1.1",))
+    seen = [(LOOPBACK,), (LOOPBACK, ETHERNET), (LOOPBACK, other), (LOOPBACK, other)]
+
+    assert [damper.saw(interfaces) for interfaces in seen] == [False, False, False, True]
+    assert not damper.saw((LOOPBACK, other))
+
+
+async def test_the_watcher_tells_of_a_settled_change() -> None:
+    seen = iter([(LOOPBACK,), (LOOPBACK, ETHERNET), (LOOPBACK, ETHERNET)])
+    told: asyncio.Queue[tuple[Interface, ...]] = asyncio.Queue()
+
+    watching = asyncio.create_task(
+        watch_interfaces(
+            lambda: next(seen, (LOOPBACK, ETHERNET)), (LOOPBACK,), told.put_nowait, poll_s=0
+        )
+    )
+    async with asyncio.timeout(5):
+        assert await told.get() == (LOOPBACK, ETHERNET)
+    watching.cancel()
+
+
+def test_this_machine_has_a_loopback_interface() -> None:
+    loopback = next(each for each in read_interfaces() if each.is_loopback)
+
+    assert loopback.is_up
+    assert "127.0.0.1" in loopback.ipv4

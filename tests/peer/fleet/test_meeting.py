@@ -1,0 +1,243 @@
+"""Peers with threads and sockets of their own meet, tell each other what they have, and go."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.thread import FleetThread
+from cortex.peer.fleet.udp import FleetSockets
+from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
+from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.records import ModelLoad
+from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
+from cortex.peer.gossip.timing import Timing
+from cortex.peer.keyring import Keyring
+
+
+class Member(Protocol):
+    """What the fixture gives."""
+
+    fleet: FleetThread
+    sockets: FleetSockets
+
+    @property
+    def view(self) -> FleetView: ...
+
+    def sees(self, other: Any) -> PeerView | None: ...
+
+    async def close(self) -> None: ...
+
+    async def until(self, is_so: Callable[[FleetView], bool]) -> None: ...
+
+    async def until_sees(self, other: Any, is_so: Callable[[PeerView], bool]) -> PeerView: ...
+
+
+StartMember = Callable[..., Awaitable[Member]]
+NANO, LARGE = ModelId(b"nanonano"), ModelId(b"largelar")
+
+
+def stored(number: int) -> StoredModel:
+    model = ModelId(number.to_bytes(8, "big"))
+    return StoredModel(model, f"org/model-{number}", 10**9 + number, 4096, ("text",), 1_700_000_000)
+
+
+def has_stored(models: tuple[StoredModel, ...]) -> Callable[[PeerView], bool]:
+    return lambda peer: peer.stored == models
+
+
+async def test_three_peers_meet_by_one_seed_in_two_seconds(start_member: StartMember):
+    first = await start_member("first")
+    began_s = monotonic()
+    second = await start_member("second", first)
+    third = await start_member("third", first)
+    members = (first, second, third)
+    for one in members:
+        for other in members:
+            await one.until_sees(other, lambda peer: peer.state == "up" and peer.build == "1.2.3")
+    assert monotonic() - began_s < 2.0
+    names = [[peer.name for peer in member.view.peers] for member in members]
+    assert names == [
+        ["first", "second", "third"],
+        ["second", "first", "third"],
+        ["third", "first", "second"],
+    ]
+    peer = third.sees(second)
+    assert peer is not None and peer.reach is not None
+    assert (peer.api, peer.num_cores, peer.devices[0].name) == ("127.0.0.1:13131", 8, "a card")
+    assert (peer.reach.ip, peer.reach.port) == ("127.0.0.1", second.sockets.port)
+    assert not peer.is_self and third.view.me.is_self
+
+
+async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMember):
+    first = await start_member("first")
+    second = await start_member("second", first)
+    ready = LoadedModel(NANO, "cortex-nano", READY, 90, 4096, 4, 3, "float32, own kernels")
+    loading = LoadedModel(LARGE, "large", LOADING, 9000, 8192, 4, 1)
+    state = OwnState(
+        stored=tuple(stored(number) for number in range(3)),
+        placed=(ready, loading),
+        claims=(Claim(LARGE, 7, 1, 40),),
+        loads=(ModelLoad(NANO, 2, 1, 0),),
+        num_inflight=2,
+        num_queued=1,
+        slots=8,
+        free_mib=(1000,),
+    )
+    first.fleet.tell(state)
+    peer = await second.until_sees(
+        first,
+        lambda peer: peer.load is not None and len(peer.stored) == 3 and len(peer.placed) == 2,
+    )
+    assert peer.stored == state.stored
+    warm, cold = peer.placed
+    assert peer.load is not None
+    assert (warm.id, warm.state, warm.computes_in) == (
+        "cortex-nano",
+        "ready",
+        "float32, own kernels",
+    )
+    assert (cold.id, cold.state, cold.percent) == ("large", "loading", 40)
+    assert (peer.load.num_inflight, peer.load.num_queued) == (2, 1)
+    assert peer.devices[0].free_bytes == 1000 * 2**20
+    first.fleet.tell(OwnState(is_draining=True))
+    await second.until_sees(first, lambda peer: peer.state == "draining" and not peer.placed)
+
+
+async def test_loads_are_asked_for_and_a_peer_answers_itself(start_member: StartMember):
+    first = await start_member("first")
+    second = await start_member("second", first)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.until_sees(first, lambda peer: peer.state == "up")
+    first.fleet.tell(OwnState(slots=2, num_inflight=1))
+    second.fleet.tell(OwnState(slots=2, num_inflight=2))
+    nodes = [first.view.self_node, second.view.self_node, NodeId(b"a nobody")]
+    answers = await second.fleet.ask_loads(nodes, NANO, 100, 1.0)
+    verdicts = {node: answer.verdict for node, answer in answers.items()}
+    assert verdicts == {nodes[0]: "accept", nodes[1]: "busy"}
+
+
+async def test_a_peer_with_another_key_never_meets_the_fleet_and_both_are_told(
+    start_member: StartMember, fast: Timing
+):
+    first = await start_member("first", timing=fast)
+    foreign = Keyring(new_fleet_key(random.Random(9).randbytes))
+    second = await start_member("second", first, keyring=foreign, timing=fast)
+    await first.until(lambda view: any("fleet key" in notice for notice in view.notices))
+    assert len(first.view.peers) == len(second.view.peers) == 1
+    assert first.view.fleet != second.view.fleet
+
+
+async def test_a_peer_that_says_goodbye_has_left(start_member: StartMember, fast: Timing):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.fleet.leave()
+    await second.close()
+    await first.until_sees(second, lambda peer: peer.state == "left")
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_suspected_and_then_dead(
+    start_member: StartMember, fast: Timing
+):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    states: list[str] = []
+    first.fleet.watch(lambda view: states.append(view.peers[1].state))
+    await second.close()
+    await first.until_sees(second, lambda peer: peer.state == "dead")
+    assert [state for state in dict.fromkeys(states) if state != "up"] == ["suspect", "dead"]
+
+
+async def test_a_doubted_peer_that_is_gone_is_suspected_within_a_second(start_member: StartMember):
+    first = await start_member("first")
+    second = await start_member("second", first)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.close()
+    began_s = monotonic()
+    first.fleet.doubt(second.view.self_node)
+    await first.until_sees(second, lambda peer: peer.state == "suspect")
+    assert monotonic() - began_s < 1.0
+
+
+async def test_a_doubted_peer_that_is_well_stays_up(start_member: StartMember, fast: Timing):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    states: list[str] = []
+    first.fleet.watch(lambda view: states.append(view.peers[1].state))
+    first.fleet.doubt(second.view.self_node)
+    second.fleet.tell(OwnState(num_inflight=5))
+    await first.until_sees(
+        second, lambda peer: peer.load is not None and peer.load.num_inflight == 5
+    )
+    assert "suspect" not in states
+
+
+async def test_a_peer_finds_those_again_whom_it_knew_without_any_seed(
+    start_member: StartMember, fast: Timing
+):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await second.until_sees(first, lambda peer: peer.state == "up" and peer.build == "1.2.3")
+    await second.close()
+    again = await start_member("second", timing=fast)
+    assert again.view.self_node == second.view.self_node
+    assert again.view.me.gen > second.view.me.gen
+    await again.until_sees(first, lambda peer: peer.state == "up")
+    await first.until_sees(again, lambda peer: peer.gen == again.view.me.gen)
+
+
+async def test_a_key_is_changed_while_the_fleet_runs(
+    start_member: StartMember, fast: Timing, keyring: Keyring
+):
+    """Add everywhere, use everywhere, drop everywhere: the peers stay together all the while."""
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    states: list[str] = []
+    first.fleet.watch(lambda view: states.append(view.peers[1].state))
+    new = new_fleet_key(random.Random(10).randbytes)
+    both = keyring.adding(new)
+    steps = (both, both.using(new.key_id), both.using(new.key_id).dropping(keyring.primary.key_id))
+    for number, ring in enumerate(steps):
+        for member in (first, second):
+            member.fleet.rekey(ring)
+        models = tuple(stored(each) for each in range(number + 1))
+        second.fleet.tell(OwnState(stored=models))
+        await first.until_sees(second, has_stored(models))
+    assert set(states) == {"up"}
+
+
+async def test_who_missed_the_change_of_keys_is_told_so(
+    start_member: StartMember, fast: Timing, keyring: Keyring
+):
+    first = await start_member("first", timing=fast)
+    new = new_fleet_key(random.Random(10).randbytes)
+    first.fleet.rekey(keyring.adding(new).using(new.key_id).dropping(keyring.primary.key_id))
+    late = await start_member("late", first, timing=fast)
+    await late.until(lambda view: any("retired key" in notice for notice in view.notices))
+    await first.until(lambda view: any("retired fleet key" in notice for notice in view.notices))
+    assert len(first.view.peers) == 1
+
+
+async def test_two_peers_of_one_name_are_told_apart(start_member: StartMember):
+    first = await start_member("beast", state="one")
+    second = await start_member("beast", first, state="two")
+    await first.until_sees(second, lambda peer: peer.build == "1.2.3")
+    await second.until_sees(first, lambda peer: peer.build == "1.2.3")
+    by_first = {peer.node: peer.name for peer in first.view.peers}
+    assert by_first == {node: f"beast-{node.hex()[:4]}" for node in by_first}
+    assert by_first == {peer.node: peer.name for peer in second.view.peers}
+
+
+async def test_peers_of_one_machine_meet_by_mdns(start_member: StartMember):
+    first = await start_member("first", has_mdns=True, mdns_interfaces=("127.0.0.1",))
+    second = await start_member("second", has_mdns=True, mdns_interfaces=("127.0.0.1",))
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    await second.until_sees(first, lambda peer: peer.state == "up")
