@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cortex.engine.errors import CortexError
 from cortex.engine.fake import FakeConfig
@@ -246,7 +247,7 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
             hops = FakeHops()
             for number in range(1, num_peers):
                 children = memory_children(fake=fake)
-                node = NamedNode(make_config(), spawn=children.spawn)
+                node = NamedNode(make_config(**changes), spawn=children.spawn)
                 hops.nodes[node_id(number)] = await stack.enter_async_context(node)
             children = memory_children(lives, fake=fake)
             engine = "none" if is_gateway else "fake"
@@ -320,10 +321,8 @@ def listen() -> Callable[..., Any]:
 def ask() -> Callable[..., ChatRequest]:
     def make(text: str = "hello", **fields: Any) -> ChatRequest:
         message = Message("user", (TextPart(text),))
-        return ChatRequest(
-            **{"model": "fake", "messages": (message,), "seed": 1, "now_s": 0, "max_tokens": 12}
-            | fields
-        )
+        request = ChatRequest("fake", (message,), seed=1, now_s=0, max_tokens=12)
+        return structs.replace(request, **fields)
 
     return make
 

@@ -11,6 +11,7 @@ from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
 from cortex.engine.types import RawText, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost
+from cortex.peer.gossip.ids import NodeId
 from cortex.peer.live import LiveRequest
 
 _REPLY = (
@@ -79,9 +80,12 @@ async def test_an_answer_survives_more_hosts_than_may_fail_before_it_begins(
     async with open_fleet(3) as fleet:
         undisturbed = await listen(fleet, ask())
         fleet.hops.deaths = [6] * 8
-        fleet.hops.on_death = lambda node: fleet.membership.change(
-            int.from_bytes(node, "big"), gen=fleet.membership.view.peer(node).gen + 1
-        )
+
+        def start_again(node: NodeId) -> None:
+            gen = fleet.membership.view.peer(node).gen
+            fleet.membership.change(int.from_bytes(node, "big"), gen=gen + 1)
+
+        fleet.hops.on_death = start_again
         assert await listen(fleet, ask()) == undisturbed
         assert len(fleet.hops.asked) > 4
 
@@ -140,7 +144,7 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
 ):
     async with open_fleet(2) as fleet:
 
-        def die(node: bytes) -> None:
+        def die(node: NodeId) -> None:
             fleet.hops.refusing.add(node)
 
         fleet.hops.deaths, fleet.hops.on_death = [7], die
@@ -171,18 +175,8 @@ async def test_the_length_is_what_the_first_host_would_have_let_it_be(
     open_fleet: Any, listen: Any, ask: Any
 ):
     request = replace(ask(), max_tokens=None, ignore_eos=True)
-    async with open_fleet(3) as fleet:
-        for node in fleet.hops.nodes.values():
-            node._catalogue = type(node._catalogue)(  # pyright: ignore
-                tuple(_short(model) for model in node._catalogue.models)  # pyright: ignore
-            )
+    async with open_fleet(3, context_limit_tokens=60) as fleet:
         undisturbed = await listen(fleet, request)
         assert undisturbed.ends[0][0] == "context"
         fleet.hops.deaths = [9]
         assert await listen(fleet, request) == undisturbed
-
-
-def _short(model: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(model, context_length=60)
