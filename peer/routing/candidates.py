@@ -175,8 +175,9 @@ def _is_good_enough(own: Busyness, best: Busyness) -> bool:
 
 def warmest(found: Iterable[Candidate]) -> tuple[Warmth, list[Candidate]]:
     """Those that have the model, else those that are getting it, else all."""
-    those = list(found)
-    best: Warmth = next(
-        w for w in _WARMTH_ORDER if w == "cold" or any(one.warmth == w for one in those)
-    )
-    return best, [one for one in those if one.warmth == best]
+    everybody = list(found)
+    for warmth in _WARMTH_ORDER:
+        those = [one for one in everybody if one.warmth == warmth]
+        if those:
+            return warmth, those
+    return "cold", []
