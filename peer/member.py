@@ -92,10 +92,10 @@ async def member_of(
 
             tasks = {
                 asyncio.create_task(_follow_keys(config.key_file, keyring, rekey), name="keys"),
-                asyncio.create_task(Reporter(node, fleet, clock).run(), name="reporter"),
+                asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
             }
             for task in tasks:
-                task.add_done_callback(_log_end)
+                task.add_done_callback(_say_why)
             try:
                 yield Member(fleet, ingress, host)
             finally:
@@ -104,10 +104,10 @@ async def member_of(
                 await asyncio.wait(tasks)
 
 
-def _log_end(task: asyncio.Task[None]) -> None:
-    """Neither ends by itself: where one does it is a bug, and the peer serves on without it."""
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("member task failed name=%s", task.get_name(), exc_info=error)
+        logger.error("task ended name=%s", task.get_name(), exc_info=error)
 
 
 async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:

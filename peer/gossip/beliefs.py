@@ -14,7 +14,7 @@ from .desk import Desk
 from .events import FactsChanged, MemberChanged, MemberForgotten
 from .ids import NodeId
 from .members import Member, Standing, State, expired, take_address
-from .records import Address, Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
+from .records import Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
 from .suspicion import Suspicion
 
 
@@ -26,6 +26,7 @@ class Hooks:
     moved: Callable[[float, Member, Standing | None], None]  # a member took another standing
     refute: Callable[[float, int, int], None]  # somebody claims too much about ourselves
     outlive: Callable[[float, int], None]  # somebody else spoke as ourselves, of that generation
+    behind: Callable[[float, Member], None]  # a member has written more than we know
 
 
 class Beliefs:
@@ -54,9 +55,7 @@ class Beliefs:
             self._hear_fact(rumour)
         elif isinstance(rumour, Alive):
             standing = Standing(rumour.gen, rumour.inc, State.ALIVE)
-            address = Address(rumour.contact.ip, rumour.contact.port)
-            self.claim(now_s, rumour.node, standing, address=address)
-            self._hear_version(rumour)
+            self.claim(now_s, rumour.node, standing, contact=rumour.contact)
         elif isinstance(rumour, Left):
             self.claim(now_s, rumour.node, Standing(rumour.gen, rumour.inc, State.LEFT))
         else:
@@ -71,7 +70,7 @@ class Beliefs:
         standing: Standing,
         *,
         accuser: NodeId | None = None,
-        address: Address | None = None,
+        contact: Contact | None = None,
     ) -> None:
         """Merge a claim about another peer, and pass it on if it was news."""
         member = self._members.get(node)
@@ -85,8 +84,11 @@ class Beliefs:
             self.claim(now_s, node, standing._replace(state=State.SUSPECT), accuser=accuser)
             self.accuse_to_its_face(now_s, member)
             return
-        moved_in = address is not None and take_address(member, standing[:2], address)
-        if before is None or self._members.raise_to(member, standing, now_s):
+        moved_in = contact is not None and take_address(member, standing[:2], contact)
+        is_news = before is None or self._members.raise_to(member, standing, now_s)
+        if contact is not None and member.standing.gen == standing.gen:
+            self._hear_version(now_s, member, contact.ver)
+        if is_news:
             self._has_moved(now_s, member, before, accuser or self._own.node)
         elif standing == before and standing.state is State.SUSPECT and accuser:
             self._confirm(now_s, member, accuser)
@@ -224,10 +226,11 @@ class Beliefs:
             return rumour.inc > self._own.standing.inc
         return rumour.inc >= self._own.standing.inc
 
-    def _hear_version(self, alive: Alive) -> None:
-        member = self._members.get(alive.node)
-        if member is not None and member.standing.gen == alive.gen:
-            member.announced_ver = max(member.announced_ver, alive.contact.ver)
+    def _hear_version(self, now_s: float, member: Member, ver: int) -> None:
+        """Before its claim is passed on, which says the same."""
+        member.announced_ver = max(member.announced_ver, ver)
+        if member.misses_facts:
+            self._hooks.behind(now_s, member)
 
     def _hear_fact(self, fact: Fact) -> None:
         """A fact of a generation that is not known yet waits for the next synchronisation."""

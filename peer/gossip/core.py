@@ -16,6 +16,7 @@ from . import syncing
 from .beliefs import Beliefs, Hooks
 from .desk import Desk
 from .events import Event, IdentityChanged, Resumed, Send, SyncDue
+from .gaps import GapFiller
 from .gossiping import Gossiper
 from .hearing import Hearing
 from .identity import Doubles, Identity, refuted
@@ -69,10 +70,12 @@ class Core:
                 moved=self._on_moved,
                 refute=self._refute,
                 outlive=self._outlive,
+                behind=lambda at_s, member: self._gaps.note(at_s, member),
             ),
         )
         self._prober = Prober(self._desk, self._beliefs)
         self._gossiper = Gossiper(self._desk)
+        self._gaps = GapFiller(self._desk, self._emit_sync)
         self._seeker = Seeker(self._desk, self._beliefs)
         self._hearing = Hearing(self._desk, self._beliefs, self._prober, self._gossiper)
         self._doubles = Doubles()
@@ -174,6 +177,8 @@ class Core:
         """
         own = self.own
         written = own.facts.write(section, content)
+        # With the claim goes how much we have written, so that who misses some knows it.
+        self._desk.rumours.tell(own.claim())
         self._desk.rumours.tell(Fact(own.node, own.gen, section, written.sver, content))
         self._gossiper.wake(now_s)
 
