@@ -54,7 +54,7 @@ def from_comment(text: str) -> Stage | Accepted | None:
             str(plain.get("unit", "")),
             None if plain.get("eta_s") is None else float(plain["eta_s"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
 

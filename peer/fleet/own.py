@@ -106,6 +106,7 @@ class Reporter:
         self._rates = self._meter.read(
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
+            summed(tally.load.spread for tally in tallies).num,
         )
         self._free_mib = self._read_free_mib(self._node.config)
 

@@ -25,7 +25,8 @@ class Durations:
 
 
 class RateMeter:
-    """What has come since it last looked.
+    """What has come since it last looked. First tokens that came with a load had waited for it,
+    and say nothing of the next ones.
 
     `decode_tokens_per_s` is the speed of one answer, not of all together: it says the same of a
     busy peer and of one that has a single request.
@@ -33,16 +34,16 @@ class RateMeter:
 
     def __init__(self) -> None:
         self._rates = Rates()
-        self._first_tokens, self._gaps = Durations(), Durations()
+        self._first_tokens, self._gaps, self._num_loads = Durations(), Durations(), 0
 
-    def read(self, first_tokens: Durations, gaps: Durations) -> Rates:
+    def read(self, first_tokens: Durations, gaps: Durations, num_loads: int) -> Rates:
         """An idle peer keeps the rates of its last work: they say how fast it is."""
         first_s, gap_s = _mean_s(self._first_tokens, first_tokens), _mean_s(self._gaps, gaps)
-        if first_s is not None:
+        if first_s is not None and num_loads == self._num_loads:
             self._rates = replace(self._rates, first_token_ms=round(first_s * 1000))
         if gap_s:
             self._rates = replace(self._rates, decode_tokens_per_s=round(1 / gap_s))
-        self._first_tokens, self._gaps = first_tokens, gaps
+        self._first_tokens, self._gaps, self._num_loads = first_tokens, gaps, num_loads
         return self._rates
 
 

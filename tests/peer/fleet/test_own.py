@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
 from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.engine.types import ChatRequest, Event, Message, Piece, Stage, TextPart
@@ -105,7 +106,8 @@ async def test_models_are_offered_when_their_weights_have_a_name(make_config: Ma
 async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
     make_config: MakeConfig, memory_children: Any
 ):
-    async with reported(make_config(), spawn=memory_children().spawn) as (node, ear):
+    slow = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with reported(make_config(), spawn=slow.spawn) as (node, ear):
         stored = (await ear.until(lambda state: bool(state.stored))).stored[0]
         async with aclosing(node.chat(ask(max_tokens=200))) as events:
             await until(events, Piece)
@@ -117,7 +119,8 @@ async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
                 "hashes",
             )
             assert placed.num_slots == node.config.max_live_requests
-            busy = await ear.until(lambda state: state.num_inflight == 1 and bool(state.loads))
+            busy = await ear.until(lambda state: any(load.num_inflight for load in state.loads))
+            assert busy.num_inflight == 1
             assert busy.loads[0].num_slots_free == placed.num_slots - 1
         ear.told.clear()
         await ear.until(lambda state: state.num_inflight == 0)
@@ -212,8 +215,16 @@ def test_idle_peer_keeps_the_speed_of_its_last_work():
     meter, first, gaps = RateMeter(), Histogram(), Histogram()
     first.add(0.25)
     gaps.add(0.02, times=10)
-    rates = meter.read(summed([first.spread]), summed([gaps.spread]))
+    rates = meter.read(summed([first.spread]), summed([gaps.spread]), 0)
     assert rates == Rates(first_token_ms=250, decode_tokens_per_s=50)
-    assert meter.read(summed([first.spread]), summed([gaps.spread])) == rates
+    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == rates
     gaps.add(0.1)
-    assert meter.read(summed([first.spread]), summed([gaps.spread])) == Rates(250, 10)
+    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == Rates(250, 10)
+
+
+def test_first_token_that_waited_for_a_load_is_not_taken_for_the_peers_speed():
+    meter, first, gaps = RateMeter(), Histogram(), summed([])
+    first.add(15.0)
+    assert meter.read(summed([first.spread]), gaps, num_loads=1) == Rates()
+    first.add(0.5)
+    assert meter.read(summed([first.spread]), gaps, num_loads=1) == Rates(first_token_ms=500)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,6 +35,10 @@ def node_of(number: int) -> NodeId:
     return NodeId(number.to_bytes(8, "big"))
 
 
+async def _no_pause() -> None:
+    pass
+
+
 @dataclass
 class Fleet:
     """Peers that all have the model on disk. `now_s` is turned by hand.
@@ -49,6 +53,7 @@ class Fleet:
     blind_to: dict[NodeId, NodeId] = field(default_factory=dict[NodeId, NodeId])
     loss: float = 0.0
     model: ModelId = MODEL
+    pause: Callable[[], Awaitable[None]] = _no_pause
     dead: set[NodeId] = field(default_factory=set[NodeId])
     now_s: float = 0.0
     num_questions: int = 0
@@ -155,6 +160,7 @@ class _Calls:
         self.fleet.num_questions += 1
         if arbiter in self.fleet.dead or self.fleet.rng.random() < self.fleet.loss:
             raise HostRefused("no connection")
+        await self.fleet.pause()
         wish = replace(wish, request_id=f"{wish.request_id}.{self.fleet.num_questions}")
         leased = await self.fleet.leases[arbiter].answer(wish)
         assert leased.request_id == wish.request_id
