@@ -14,8 +14,8 @@ _LONELY = (
     "No other peer yet. Elsewhere: cortex join KEY (cortex key shows it here), then cortex peer;"
     " where they do not find each other: cortex peer --join HOST:13132."
 )
-# Numbers that are older say nothing of now.
-STALE_S = 3.0
+# A peer tells its load when it changes, and every ten seconds: what is older says nothing of now.
+STALE_S = 15.0
 
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 
@@ -23,7 +23,7 @@ _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 def heading(picture: FleetPicture) -> list[str]:
     """Which fleet it is, and how much of everything there is."""
     living = [peer for peer in picture.peers if peer.state not in ("dead", "left")]
-    loads = [peer.load for peer in living if peer.load and peer.load.age_s <= STALE_S]
+    loads = [peer.load for peer in living if peer.load is not None and not _is_stale(peer)]
     warm = {m.id for peer in living for m in peer.models if m.state == "ready"}
     num_devices = sum(len(peer.devices) for peer in living)
     return [
@@ -117,4 +117,8 @@ def _worry(peer: PeerPicture) -> str:
 def _fresh(peer: PeerPicture, number: int | None) -> str:
     if peer.state in ("dead", "left") or number is None or peer.load is None:
         return NOTHING
-    return UNKNOWN if peer.load.age_s > STALE_S else f"{number:,}"
+    return UNKNOWN if _is_stale(peer) else f"{number:,}"
+
+
+def _is_stale(peer: PeerPicture) -> bool:
+    return peer.state == "suspect" or (peer.load is not None and peer.load.age_s > STALE_S)

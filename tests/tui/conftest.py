@@ -110,13 +110,12 @@ def fleet(peers: Iterable[dict[str, Any]], notices: Iterable[str] = ()) -> dict[
 def four_peers() -> dict[str, Any]:
     small = {"name": "NVIDIA GeForce RTX 4090", "memory_bytes": 24 * GIB, "free_bytes": 9 * GIB}
     loading = model("qwen3.5-9b", state="loading", percent=74, running=None, waiting=None)
-    late = peer("delta")["load"] | {"age_s": 6.1}
     return fleet(
         [
             peer("atlas"),
             peer("borea", devices=[small], models=[model("qwen3.5-4b")]),
             peer("cirrus", state="loading", devices=[small], models=[loading], load=None),
-            peer("delta", state="suspect", devices=[], load=late, silent_s=6.1),
+            peer("delta", state="suspect", devices=[], silent_s=6.1),
         ]
     )
 
