@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from .config import FleetConfig
+from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
 from .fleet.udp import FleetSockets
@@ -81,7 +82,7 @@ async def member_of(
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
         async with HopPool(dialler, fleet.doubt) as hops:
             leases = Leases(fleet, hops, clock)
-            ingress = Ingress(node, fleet, hops, leases)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
             host = HopHost(node, leases.answer)
 
             def rekey(changed: Keyring) -> None:
@@ -89,12 +90,24 @@ async def member_of(
                 host.recheck(fleet.trust.node_of)
                 hops.recheck(fleet.trust.node_of)
 
-            following = asyncio.create_task(_follow_keys(config.key_file, keyring, rekey))
+            tasks = {
+                asyncio.create_task(_follow_keys(config.key_file, keyring, rekey), name="keys"),
+                asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
+            }
+            for task in tasks:
+                task.add_done_callback(_say_why)
             try:
                 yield Member(fleet, ingress, host)
             finally:
-                following.cancel()
-                await asyncio.wait({following})
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("task ended name=%s", task.get_name(), exc_info=error)
 
 
 async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:

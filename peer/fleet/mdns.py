@@ -212,8 +212,9 @@ class MdnsSession:
         await self._browse()
         while True:
             self._changed.clear()
-            await self._follow_interfaces()
+            # A new interface is to hear the new addresses at once, and not the old ones before.
             await self._tell()
+            await self._follow_interfaces()
             if self._should_look_again():
                 await self._browse()
             with suppress(TimeoutError):

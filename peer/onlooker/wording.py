@@ -10,6 +10,10 @@ from .pictures import FleetPicture, ModelPicture, PeerPicture
 
 NOTHING = "-"
 UNKNOWN = "?"
+_LONELY = (
+    "No other peer yet. Elsewhere: cortex join KEY (cortex key shows it here), then cortex peer;"
+    " where they do not find each other: cortex peer --join HOST:13132."
+)
 # Numbers that are older say nothing of now.
 STALE_S = 3.0
 
@@ -33,10 +37,10 @@ def heading(picture: FleetPicture) -> list[str]:
 
 
 def devices(peer: PeerPicture) -> str:
-    """2x H100 80GB HBM3, or what computes where there is no such device."""
+    """2x H100 80GB, or one by its name, or what computes where there is no such device."""
     if peer.devices:
         kinds = Counter(_MAKER.sub("", device.name) for device in peer.devices)
-        return " + ".join(f"{number}x {name}" for name, number in kinds.items())
+        return " + ".join(f"{n}x {name}" if n > 1 else name for name, n in kinds.items())
     if "gateway" in peer.roles:
         return "gateway"
     return f"CPU, {counted(peer.num_cores, 'core')}" if peer.num_cores else NOTHING
@@ -97,7 +101,9 @@ def seen(peer: PeerPicture) -> str:
 
 def worries(picture: FleetPicture) -> list[str]:
     """A sentence on each peer that does not answer, and what the asked peer wants known."""
-    return [words for peer in picture.peers if (words := _worry(peer))] + list(picture.notices)
+    worries = [words for peer in picture.peers if (words := _worry(peer))]
+    is_lonely = picture.fleet and len(picture.peers) == 1
+    return [*worries, *([_LONELY] if is_lonely else []), *picture.notices]
 
 
 def _worry(peer: PeerPicture) -> str:

@@ -112,6 +112,14 @@ def test_memory_is_unknown_where_one_device_has_not_told() -> None:
     assert wording.memory(half) == "?/24.0G"
 
 
+def test_a_peer_that_nobody_has_joined_says_how_to() -> None:
+    [words, notice] = wording.worries(picture_of(notices=("looked on eth0",)))
+    assert "cortex join KEY" in words and "--join HOST:13132" in words
+    assert notice == "looked on eth0"
+    assert wording.worries(picture_of(fleet="")) == []
+    assert wording.worries(picture_of(peer(b"node-001", "a"))) == []
+
+
 def test_what_happened_is_said_in_sentences() -> None:
     before = picture_of(peer(b"node-001", "a"), peer(b"node-002", "b", "suspect"))
     after = picture_of(

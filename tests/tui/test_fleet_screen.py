@@ -69,7 +69,7 @@ async def test_every_peer_has_a_row_with_its_state_in_a_word(
         )
         assert "● up" in atlas and "2x H100 80GB" in atlas and "9+2" in atlas
         assert "1,904" in atlas and "qwen3.6-27b" in atlas
-        assert "1x RTX 4090" in borea and "qwen3.5-4b" in borea
+        assert "RTX 4090" in borea and "qwen3.5-4b" in borea
         assert "◐ loading" in cirrus and "74%" in cirrus
         assert "◌ suspect" in delta and "6.1s" in delta and "1,904" not in delta
         assert ("120.0/160.0G" if size[0] == 120 else "75%") in atlas
@@ -218,6 +218,8 @@ async def test_text_of_others_is_text_and_no_markup(
         await until(pilot, lambda: "[red]x[/]" in screen(pilot))
         assert "[blink]no[/blink]" in screen(pilot)
         assert "http://[b]:1/v1" in screen(pilot)
+        await pilot.press("slash", *"[b]")
+        assert "/ [b] (1 of 1)" in screen(pilot)
 
 
 async def test_a_terminal_too_small_is_asked_for_room(

@@ -258,6 +258,17 @@ async def test_host_that_is_not_there_is_refused_once_for_all_who_wait(
         assert fleet.lost == [hops.node]
 
 
+async def test_one_who_leaves_while_it_is_dialled_holds_up_no_other(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn) as host:
+        leaver, stayer = (asyncio.create_task(collect(fleet.ask(hops.request()))) for _ in "ab")
+        await hops.until(lambda: bool(host.runner.server.connections))
+        leaver.cancel()
+        assert tokens(await stayer)
+
+
 async def test_host_is_found_at_any_of_its_addresses(
     hops: Hops, make_config: MakeConfig, memory_children: Children, unused_tcp_port: int
 ):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 from cortex.peer.errors import HostRefused
-from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import (
     FleetView,
     PeerState,
@@ -122,6 +123,7 @@ class _Eyes:
 
     fleet: Fleet
     node: NodeId
+    counters: GossipCounters = field(default_factory=GossipCounters)
 
     @property
     def view(self) -> FleetView:
@@ -153,7 +155,10 @@ class _Calls:
         self.fleet.num_questions += 1
         if arbiter in self.fleet.dead or self.fleet.rng.random() < self.fleet.loss:
             raise HostRefused("no connection")
-        return await self.fleet.leases[arbiter].answer(wish)
+        wish = replace(wish, request_id=f"{wish.request_id}.{self.fleet.num_questions}")
+        leased = await self.fleet.leases[arbiter].answer(wish)
+        assert leased.request_id == wish.request_id
+        return leased
 
     async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int:
         raise NotImplementedError
