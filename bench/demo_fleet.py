@@ -24,7 +24,7 @@ from .live.process import PeerProcess, environment
 
 PICTURE = Path(__file__).resolve().parent.parent / "examples" / "receipt.png"
 PIECES_BEFORE_DEATH = 8
-VISIBLE_S = 60.0
+PATIENCE_S = 60.0
 OPTIONS = ("--engine", "torch", "--gpu", "cpu", "--model", "cortex-nano")
 
 
@@ -115,10 +115,9 @@ def main() -> None:
 
 def show(peers: list[PeerProcess]) -> None:
     names = {peer.name for peer in peers}
-    until(lambda: all(sees(peer, names) for peer in peers), VISIBLE_S, "the peers see each other")
-    print(
-        f"both see each other {time.monotonic() - peers[1].started_s:.1f} s after the start of bob"
-    )
+    for what, key in (("see each other", "state"), ("hold the model", "models")):
+        until(lambda k=key: all(sees(peer, names, k) for peer in peers), PATIENCE_S, what)
+        print(f"both {what} {time.monotonic() - peers[1].started_s:.1f} s after the start of bob")
     stream = Stream(peers[0])
     undisturbed = "".join(stream.pieces())
     print(f"undisturbed, from {stream.host}: {undisturbed!r}")
@@ -131,11 +130,10 @@ def show(peers: list[PeerProcess]) -> None:
         raise SystemExit(1)
 
 
-def sees(peer: PeerProcess, names: set[str]) -> bool:
-    """All up, and with the model in their engines."""
+def sees(peer: PeerProcess, names: set[str], key: str) -> bool:
+    """All up, and with something under the key."""
     told = peer.fleet()["peers"]
-    ready = {p["name"] for p in told if p["state"] == "up" and p["models"]}
-    return names <= ready
+    return names <= {p["name"] for p in told if p["state"] == "up" and p[key]}
 
 
 if __name__ == "__main__":
