@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -30,6 +30,7 @@ from .member import Member, member_of
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
 from .process import Spawn, spawn
+from .state_lock import only_peer_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,14 @@ class Server:
 async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Server]:
     """A peer on its port for as long as the block lasts; `spawn` starts its children.
 
-    Raises PortInUse or CannotListen before anything is started.
+    Raises StateInUse, PortInUse or CannotListen before anything is started.
     """
-    listener = listen(config.host, config.port, config.default_port)
-    with listener, listen_for_numbers(config) as numbers, _fleet_sockets(config) as sockets:
+    with (
+        nullcontext() if config.fleet is None else only_peer_of(config.locations.state_dir),
+        listen(config.host, config.port, config.default_port) as listener,
+        listen_for_numbers(config) as numbers,
+        _fleet_sockets(config) as sockets,
+    ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
