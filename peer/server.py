@@ -20,6 +20,7 @@ from aiohttp import web
 from cortex.engine.heap import give_large_blocks_back
 
 from .access import ApiKey, digest_of, make_key
+from .addresses import authority
 from .announcement import Announcement, announced
 from .api.app import make_app
 from .config import FLEET_PORT, METRICS_PORT, PeerConfig
@@ -55,7 +56,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
@@ -89,7 +90,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
             member, doors = None, [Door(listener)]
             if config.fleet is not None and sockets is not None:
                 member = await stack.enter_async_context(
-                    member_of(config.fleet, node, sockets, note.address)
+                    member_of(config.fleet, node, sockets, _listens(config, port))
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
             app = _app(node, member)
@@ -118,6 +119,10 @@ def _app(node: Node, member: Member | None) -> web.Application:
     if member is None:
         return make_app(node)
     return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
+
+
+def _listens(config: PeerConfig, port: int) -> str:
+    return authority(config.host or "0.0.0.0", port)
 
 
 def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
