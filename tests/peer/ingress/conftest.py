@@ -31,7 +31,7 @@ from cortex.engine.types import (
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import melted
 from cortex.peer.errors import HostLost, HostRefused
-from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import FleetView, PeerState, PeerView, PlacedModel, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
@@ -115,6 +115,10 @@ class FakeMembership:
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         return lambda: None
 
+    @property
+    def counters(self) -> GossipCounters:
+        return GossipCounters(0, 0)
+
     def tell(self, state: OwnState) -> None: ...
 
     def doubt(self, node: NodeId) -> None: ...
@@ -177,6 +181,7 @@ class FakeHops:
     asked: list[tuple[NodeId, Resume | None]] = field(
         default_factory=list[tuple[NodeId, Resume | None]]
     )
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     num_closed: int = 0
     on_death: Callable[[NodeId], None] = lambda node: None
 
@@ -184,6 +189,7 @@ class FakeHops:
         self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
+        self.was_asked.set()
         if host in self.refusing:
             raise HostRefused("no connection")
         left = self.deaths.pop(0) if self.deaths else None
