@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
-from cortex.peer.config import EngineChoice, Locations, PeerConfig
+from cortex.peer.config import EngineKind, Locations, PeerConfig
 
 from .settings.reading import Settings, find_file, read_settings
 
@@ -66,7 +66,7 @@ class EngineWishes:
     """The options that say which models there are and what computes them."""
 
     models_dirs: Sequence[Path] | None = None
-    engine: EngineChoice = "torch"
+    engine: EngineKind = "torch"
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     cpu_threads: int | None = None

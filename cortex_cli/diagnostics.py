@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -21,7 +22,13 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
-from cortex.peer.errors import InvalidApiKey, NoPeer, PermissionDenied
+from cortex.peer.errors import (
+    FleetKeyNotHeld,
+    InvalidApiKey,
+    InvalidFleetKey,
+    NoPeer,
+    PermissionDenied,
+)
 
 from .errors import ConfigProblem, UsageProblem
 
@@ -33,11 +40,15 @@ NOT_ALLOWED = 4
 NO_MODEL = 5
 INTERRUPTED = 130
 
+# A fleet key that was typed at a wrong place: an error that repeats what was typed says less.
+_FLEET_KEY = re.compile(r"(cortex1-)[a-z2-7]{4,}", re.IGNORECASE)
 _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
     (ConfigProblem, USAGE),
+    (InvalidFleetKey, USAGE),
+    (FleetKeyNotHeld, USAGE),
     (NoPeer, NO_PEER),
     (InvalidApiKey, NOT_ALLOWED),
     (PermissionDenied, NOT_ALLOWED),
@@ -76,9 +87,9 @@ class Diagnostics:
             self.line(text)
 
     def error(self, message: str, hint: str = "") -> None:
-        self.line(f"error: {_sentence(message)}")
+        self.line(_without_keys(f"error: {_sentence(message)}"))
         if hint:
-            self.line(f"hint: {hint}")
+            self.line(_without_keys(f"hint: {hint}"))
 
     def aside(self, text: str) -> None:
         """A piece of what is beside the point: dimmed, where the terminal can."""
@@ -117,6 +128,10 @@ def show_logs(*, verbose: bool, also: str | None = None) -> None:
     )
     if also is not None:
         logging.getLogger(also).setLevel(logging.INFO)
+
+
+def _without_keys(text: str) -> str:
+    return _FLEET_KEY.sub(r"\1…", text)
 
 
 def _sentence(message: str) -> str:

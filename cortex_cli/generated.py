@@ -32,7 +32,7 @@ def files() -> dict[str, str]:
     made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
     made["docs/commands.md"] = _reference()
     made["docs/api-fields.md"] = api_reference(openapi(ROUTES, version(DISTRIBUTION)))
-    made["docs/config.md"] = reference(_options_of("peer"))
+    made["docs/config.md"] = reference(_options())
     return made
 
 
@@ -54,13 +54,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _options_of(command: str) -> dict[str, Any]:
-    group: Any = typer.main.get_command(app)
-    return {option.name: option for option in group.commands[command].params}
+def _options() -> dict[str, dict[str, Any]]:
+    """Those of every command, by its name and their own."""
+    commands: Any = typer.main.get_command(app)
+    return {
+        name: {option.name: option for option in command.params}
+        for name, command in commands.commands.items()
+    }
 
 
 def _reference() -> str:
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    # Another name for a command needs no section of its own.
+    command.commands = {name: one for name, one in command.commands.items() if not one.hidden}
     # The width is ours, not the terminal's in which somebody happened to generate.
     context = typer.Context(
         command,

@@ -21,10 +21,16 @@ from .commands.bench import bench
 from .commands.chat import chat
 from .commands.completion import completion
 from .commands.config import config
+from .commands.doctor import doctor
+from .commands.gateway import gateway
+from .commands.join import join
+from .commands.key import key
 from .commands.launch import launch
+from .commands.leave import leave
 from .commands.models import models
 from .commands.peer import peer
 from .commands.status import status
+from .commands.tui import tui
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -52,7 +58,14 @@ app = typer.Typer(
 )
 app.command()(chat)
 app.command()(peer)
+app.command()(gateway)
+app.command("serve", hidden=True)(gateway)
+app.command()(join)
+app.command()(leave)
+app.command()(key)
 app.command()(status)
+app.command()(tui)
+app.command()(doctor)
 app.command()(models)
 app.command()(launch)
 app.command()(bench)

@@ -93,7 +93,19 @@ class InsufficientVram(CortexError):
         self.shortage = shortage
 
 
-class Overloaded(CortexError): ...
+class Overloaded(CortexError):
+    """`retry_after_s` is when there may be room again, where that is known."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message, hint, param=param)
+        self.retry_after_s = retry_after_s
 
 
 class EngineFailed(CortexError): ...
@@ -107,13 +119,14 @@ class InternalError(CortexError): ...
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """A CortexError as it travels between processes."""
+    """A CortexError as it travels between processes, and between peers."""
 
     code: str
     message: str
     hint: str = ""
     param: str | None = None
     shortage: MemoryShortage | None = None
+    retry_after_s: int | None = None
 
 
 _BY_CODE: dict[str, type[CortexError]] = {cls.code(): cls for cls in CortexError.__subclasses__()}
@@ -126,7 +139,8 @@ def to_info(error: BaseException) -> ErrorInfo:
     """
     if isinstance(error, CortexError):
         shortage = error.shortage if isinstance(error, InsufficientVram) else None
-        return ErrorInfo(error.code(), error.message, error.hint, error.param, shortage)
+        wait_s = error.retry_after_s if isinstance(error, Overloaded) else None
+        return ErrorInfo(error.code(), error.message, error.hint, error.param, shortage, wait_s)
     return ErrorInfo(InternalError.code(), f"unexpected {type(error).__name__} in the engine")
 
 
@@ -136,4 +150,6 @@ def from_info(info: ErrorInfo) -> CortexError:
     error = cls(info.message, info.hint, param=info.param)
     if isinstance(error, InsufficientVram):
         error.shortage = info.shortage
+    if isinstance(error, Overloaded):
+        error.retry_after_s = info.retry_after_s
     return error

@@ -363,12 +363,14 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     """What is being waited for. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
+    `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
     """
 
     name: Literal["starting", "loading", "queued", "preparing", "prefill"]
     done: int = 0
     total: int = 0
     unit: str = ""
+    eta_s: float | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
@@ -395,12 +397,16 @@ class Piece(msgspec.Struct, frozen=True, tag=True):
 
     The first piece of a choice begins with its echoed prompt, whose tokens are not told.
     `logprobs` are those of the tokens that are the answer's words, where they were asked for.
+    The last one may say more than its tokens: what was held back until the end. Whoever goes on
+    with a choice from its tokens is told that again, and so has to drop a last piece without its
+    Finished.
     """
 
     deltas: tuple[Delta, ...]
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     choice: int = 0
+    is_last: bool = False
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):

@@ -10,7 +10,7 @@ import functools
 from types import TracebackType
 from typing import Self
 
-from cortex.engine.types import Began, Finished, Piece, Resume, Stage, Vector
+from cortex.engine.types import Began, ChatRequest, Event, Finished, Resume, Vector
 
 from .engine_side import Attempt, EngineSide
 from .errors import CannotContinue
@@ -71,7 +71,7 @@ class Answering:
         # must not wait for the collector of such circles.
         del self._ticket
 
-    async def next(self) -> Stage | Began | Piece | Finished | Vector:
+    async def next(self) -> Event | Vector:
         """What happens next. Not to be asked once all choices have ended."""
         event = await self._mailbox.get()
         self.num_unfinished -= isinstance(event, Finished | Vector)
@@ -103,6 +103,13 @@ class Answering:
         self._running.discard(attempt_id)
         if not self._running:
             self._residency.give_back(self._ticket)
+
+
+def num_missing(request: ChatRequest, resume: Resume | None) -> int:
+    """How many choices have not ended."""
+    if resume is None:
+        return request.num_choices
+    return sum(token_ids is not None for token_ids in resume.token_ids)
 
 
 def _differs(model_id: str, computes_in: str, resume: Resume) -> CannotContinue:

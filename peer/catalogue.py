@@ -33,7 +33,7 @@ MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
     "fake": ("fake",),
     "none": (),
 }
-_EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
+EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
@@ -45,6 +45,7 @@ class Catalogue:
     """What was found, in search order; the first one is the default."""
 
     models: tuple[ModelInfo, ...]
+    place: str = "on this peer"
 
     def find(self, model_id: str) -> ModelInfo:
         """The model of that id.
@@ -57,7 +58,7 @@ class Catalogue:
         is_long = len(model_id) > _MAX_NAME_CHARS
         shown = f"{model_id[:_MAX_NAME_CHARS]}…" if is_long else model_id
         raise ModelNotFound(
-            f"model '{shown}' is not on this peer", self._hint_for(shown), param="model"
+            f"model '{shown}' is not {self.place}", self._hint_for(shown), param="model"
         )
 
     def first_with_vision(self) -> ModelInfo | None:
@@ -75,6 +76,8 @@ class Catalogue:
 
 def scan(config: PeerConfig) -> Catalogue:
     """Look through all places once. An id found twice belongs to the first place."""
+    if config.is_gateway:
+        return Catalogue(())
     models: dict[str, ModelInfo] = {}
     for model_id, folder in _candidates(config):
         if model_id in models:
@@ -92,7 +95,7 @@ def embedded_dir(config: PeerConfig) -> Path:
     """The folder of the model that ships inside the package, present or not."""
     if config.embedded_dir is not None:
         return config.embedded_dir
-    name = _EMBEDDED_IDS[config.engine]
+    name = EMBEDDED_IDS[config.engine]
     return Path(str(resources.files("cortex.engine"))) / "assets" / name
 
 
@@ -118,8 +121,7 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:
         yield from _in_hub(config.locations.hub_dir)
-    if config.engine != "none":
-        yield _EMBEDDED_IDS[config.engine], embedded_dir(config)
+    yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:

@@ -31,6 +31,8 @@ def _engine_command(config: PeerConfig) -> tuple[str, ...]:
         if config.memory_bytes is not None:
             command += ["--memory-bytes", str(config.memory_bytes)]
         return tuple(command)
+    if config.engine == "none":
+        return ()  # never started: there is no model to start it for
     command = [config.python, "-m", "cortex.engine.fake"]
     if config.fake_script is not None:
         command += ["--script", str(config.fake_script)]

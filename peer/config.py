@@ -30,6 +30,9 @@ REQUEST_LOG = "cortex.peer.api.request_log"
 NUM_DEFAULT_PORTS = 32
 # Where peers talk to each other.
 FLEET_PORT = 13132
+# Those of a gateway: its API, and the numbers that are told without a key.
+GATEWAY_PORT = 31313
+METRICS_PORT = 31314
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class FleetConfig:
 class PeerConfig:
     """Everything one peer is told when it starts.
 
-    `models_dirs` are searched first, in order. `port` None means the default one or the next free.
+    `models_dirs` are searched first, in order. `port` None means `default_port` or the next free.
+    With a `metrics_host` numbers and health are told on a port of their own too, without keys;
+    `metrics_port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
     at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
     None what the engine finds free, less a reserve. `wishes` say how models are computed.
@@ -98,6 +103,9 @@ class PeerConfig:
     wishes: Wishes = field(default_factory=Wishes)
     host: str = "127.0.0.1"
     port: int | None = None
+    default_port: int = DEFAULT_PORT
+    metrics_host: str | None = None
+    metrics_port: int | None = None
     context_limit_tokens: int = 32_768
     max_live_requests: int = 64
     # Questions for the length of a prompt: short work, of which one client asks much at once.
@@ -137,3 +145,8 @@ class PeerConfig:
     fleet: FleetConfig | None = None
     replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it only passes requests on: it has no engine, no models and no children."""
+        return self.engine == "none"

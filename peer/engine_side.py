@@ -188,7 +188,8 @@ class EngineSide:
         if part.token_ids:
             attempt.on_tokens(len(part.token_ids))
         if part.deltas or part.token_ids:
-            piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice)
+            is_last = part.finish is not None
+            piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice, is_last)
             attempt.mailbox.put_piece(piece)
         if part.finish is not None:
             usage = part.usage or Usage(0, 0)

@@ -29,6 +29,8 @@ It knows the codes of both trees, so that an error a remote peer sent becomes th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo
 
@@ -132,9 +134,20 @@ _OURS: tuple[type[CortexError], ...] = (
 )
 
 
+def to_info(error: CortexError) -> ErrorInfo:
+    """Describe an error for another peer."""
+    info = engine_errors.to_info(error)
+    if isinstance(error, RateLimitExceeded):
+        return replace(info, retry_after_s=error.retry_after_s)
+    return info
+
+
 def from_info(info: ErrorInfo) -> CortexError:
     """The error again, whichever of the two trees its code belongs to."""
-    for error in _OURS:
-        if error.code() == info.code:
-            return error(info.message, info.hint, param=info.param)
+    for cls in _OURS:
+        if cls.code() == info.code:
+            error = cls(info.message, info.hint, param=info.param)
+            if isinstance(error, RateLimitExceeded) and info.retry_after_s is not None:
+                error.retry_after_s = info.retry_after_s
+            return error
     return engine_errors.from_info(info)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Literal
 
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
@@ -21,6 +22,10 @@ class LiveRequest:
 
     `ending` is empty while it lasts: then the reason that its first answer ended with, or the code
     of the error that it ended with.
+
+    `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
+    `is_streamed` is a client that sees what it waits for. What is not `is_continuable` is lost with
+    its host. `queue_s` is how long the prompt waited for an engine.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
@@ -35,6 +40,12 @@ class LiveRequest:
         self.cached_tokens = 0
         self.completion_tokens = 0
         self.ending = ""
+        self.host = ""
+        self.start: Literal["", "warm", "cold"] = ""
+        self.is_streamed = False
+        self.is_continuable = True
+        self.queue_s: float | None = None
+        self._accepted_s: float | None = None
         # Blocks in each other, the innermost last; None for one that nothing ends.
         self._scopes: list[asyncio.Timeout | None] = []
         self._is_cancelled = False
@@ -55,8 +66,11 @@ class LiveRequest:
                 self.stage = event
             case Began():
                 self.stage = None
+                if self._accepted_s is not None and self.queue_s is None:
+                    self.queue_s = clock() - self._accepted_s
             case Accepted():
                 self.prompt_tokens += event.prompt_tokens
+                self._accepted_s = clock()
             case Finished():
                 self.ending = self.ending or event.reason
                 if event.choice == 0:  # the others may find what the first has just read

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Began, Delta, Finished, Piece, Stage, TokenLogprob, Vector
+from cortex.engine.types import (
+    Accepted,
+    Began,
+    Delta,
+    Event,
+    Finished,
+    Piece,
+    Stage,
+    TokenLogprob,
+    Vector,
+)
 
 from .deltas import melted
 
@@ -24,6 +34,7 @@ class _Unread:
     deltas: list[Delta] = field(default_factory=list[Delta])
     token_ids: list[int] = field(default_factory=list[int])
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
+    is_last: bool = False
 
 
 class Mailbox:
@@ -34,6 +45,7 @@ class Mailbox:
 
     def __init__(self, given: Mapping[int, Sequence[int]] | None = None) -> None:
         self._stage: Stage | None = None
+        self._accepted: Accepted | None = None
         self._began: Began | None = None
         # By choice, in the order in which something came for each.
         self._unread: dict[int, _Unread] = {}
@@ -50,6 +62,11 @@ class Mailbox:
         self._stage = stage
         self._filled.set()
 
+    def put_accepted(self, accepted: Accepted) -> None:
+        """The prompt is known: stages of its making are over."""
+        self._stage, self._accepted = None, accepted
+        self._filled.set()
+
     def put_began(self, began: Began) -> None:
         """An engine takes the request up: the wait that a stage nobody read told of is over."""
         self._stage, self._began = None, began
@@ -62,6 +79,7 @@ class Mailbox:
         unread.deltas.extend(piece.deltas)
         unread.token_ids.extend(piece.token_ids)
         unread.logprobs.extend(piece.logprobs)
+        unread.is_last |= piece.is_last
         self._token_ids.setdefault(piece.choice, []).extend(piece.token_ids)
         self._filled.set()
 
@@ -79,13 +97,16 @@ class Mailbox:
             self._finished.append(ending)
         self._filled.set()
 
-    async def get(self) -> Stage | Began | Piece | Finished | Vector:
+    async def get(self) -> Event | Vector:
         """The next thing, waiting for it.
 
         Raises the error that the request ended with, once the pieces before it have been read.
         """
         while True:
             await self._filled.wait()
+            if self._accepted is not None:
+                accepted, self._accepted = self._accepted, None
+                return accepted
             if self._began is not None:
                 began, self._began = self._began, None
                 return began
@@ -103,4 +124,10 @@ class Mailbox:
     def _take_piece(self) -> Piece:
         choice = next(iter(self._unread))
         unread = self._unread.pop(choice)
-        return Piece(melted(unread.deltas), tuple(unread.token_ids), tuple(unread.logprobs), choice)
+        return Piece(
+            melted(unread.deltas),
+            tuple(unread.token_ids),
+            tuple(unread.logprobs),
+            choice,
+            unread.is_last,
+        )

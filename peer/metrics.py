@@ -24,7 +24,7 @@ from cortex.engine.messages import ModelStatus
 from .fleet.membership import Membership
 from .fleet.view import PeerState
 from .health import ChildHealth, NodeHealth
-from .tally import ModelTally
+from .tally import ModelTally, PeerTally
 
 # Label values and the number that belongs to them.
 _Rows = Iterable[tuple[tuple[str, ...], float]]
@@ -42,13 +42,13 @@ class PeerCollector(Collector):
         self,
         device: str,
         health: Callable[[], NodeHealth],
-        tallies: Mapping[str, ModelTally],
+        tally: PeerTally,
         replies: ReplyCounts,
         membership: Membership | None = None,
     ) -> None:
         self._device = device
         self._health = health
-        self._tallies = tallies
+        self._tally = tally
         self._replies = replies
         self._membership = membership
 
@@ -58,7 +58,7 @@ class PeerCollector(Collector):
         yield from _of_memory(self._device, health)
         yield from _of_engine(() if (a := health.engine.last_alive) is None else a.models)
         yield from _of_replies(self._replies)
-        yield from _of_requests(self._tallies)
+        yield from _of_requests(self._tally)
         if self._membership is not None:
             yield from _of_fleet(self._membership)
 
@@ -174,7 +174,8 @@ def _of_replies(replies: ReplyCounts) -> Iterator[Metric]:
     )
 
 
-def _of_requests(tallies: Mapping[str, ModelTally]) -> Iterator[Metric]:
+def _of_requests(tally: PeerTally) -> Iterator[Metric]:
+    tallies = tally.models
     yield _counter(
         "cortex_requests_finished_total",
         "Answers by how they ended; each choice counts.",
@@ -190,9 +191,14 @@ def _of_requests(tallies: Mapping[str, ModelTally]) -> Iterator[Metric]:
         yield _counter(name, words, ["model"], rows)
     yield _counter(
         "cortex_failovers_total",
-        "Answers that were taken up again after what computed them was gone.",
-        ["model", "kind"],
-        (((model, "engine_restart"), tally.num_replays) for model, tally in tallies.items()),
+        "Answers that were taken up again after what computed them was gone: by a new engine, or"
+        " by another peer, before the first token or after it; and requests taken elsewhere from a"
+        " peer that was full.",
+        ["model", "kind", "cause"],
+        (
+            *(((m, "engine_restart", "engine_failed"), t.num_replays) for m, t in tallies.items()),
+            *tally.failovers.items(),
+        ),
     )
     for name, words, spread_of in _TIMES:
         yield _histogram(name, words, ((m, spread_of(tally)) for m, tally in tallies.items()))

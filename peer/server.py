@@ -6,16 +6,13 @@ First signal: no new connections, requests under way end, within a bound. Second
 from __future__ import annotations
 
 import asyncio
-import errno
-import functools
 import logging
 import os
 import secrets
 import signal
-import socket
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -25,30 +22,35 @@ from cortex.engine.heap import give_large_blocks_back
 from .access import ApiKey, digest_of, make_key
 from .announcement import Announcement, announced
 from .api.app import make_app
-from .api.connection import Connection
-from .api.lobby import Lobby
-from .config import DEFAULT_PORT, NUM_DEFAULT_PORTS, PeerConfig
-from .errors import CannotListen, PortInUse
-from .limits import ConnectionLimits
+from .config import FLEET_PORT, METRICS_PORT, PeerConfig
+from .fleet.udp import FleetSockets, bind_fleet
+from .fleet.view import FleetView
+from .listening import Door, listen, opened
+from .member import Member, member_of
+from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
 from .process import Spawn, spawn
 
 logger = logging.getLogger(__name__)
 
-# What handlers of a peer that stops at once get to clean up after themselves.
-_FAREWELL_S = 1.0
-_BACKLOG = 128
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A peer that answers. `address` is HOST:PORT as a local client writes it."""
+    """A peer that answers. `address` is HOST:PORT as a local client writes it.
+
+    `metrics_port` is the port where its numbers alone are told, if there is one. Without a
+    `member` it is in no fleet.
+    """
 
     node: Node
     host: str
     port: int
     gate: asyncio.Server
+    metrics_port: int | None = None
+    member: Member | None = None
+    fleet_port: int | None = None
 
     @property
     def address(self) -> str:
@@ -57,7 +59,13 @@ class Server:
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
-        await self.node.drained()
+        ours = () if self.member is None else (self.member.ingress.drained(),)
+        await asyncio.gather(self.node.drained(), *ours)
+
+    async def leave(self) -> None:
+        """Have the rest taken up elsewhere, and say goodbye to the fleet."""
+        if self.member is not None:
+            await self.member.leave()
 
 
 @asynccontextmanager
@@ -66,24 +74,45 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
 
     Raises PortInUse or CannotListen before anything is started.
     """
-    listener = listen(config.host, config.port)
-    with listener:
+    listener = listen(config.host, config.port, config.default_port)
+    with listener, listen_for_numbers(config) as numbers, _fleet_sockets(config) as sockets:
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
-        async with Node(config, spawn) as node:
+        async with Node(config, spawn) as node, AsyncExitStack() as stack:
             node.wake()
-            runner = web.AppRunner(
-                make_app(node), handler_cancellation=True, shutdown_timeout=_FAREWELL_S
+            member, doors = None, [Door(listener)]
+            if config.fleet is not None and sockets is not None:
+                member = await stack.enter_async_context(
+                    member_of(config.fleet, node, sockets, note.address)
+                )
+                doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
+            app = _app(node, member)
+            metrics_port = await stack.enter_async_context(
+                telling_numbers(app, numbers, config.connections)
             )
-            await runner.setup()
-            gate = await _open_gate(runner, listener, config.connections)
-            try:
-                with announced(config.locations.announcements_dir, note):
-                    yield Server(node, host, port, gate)
-            finally:
-                gate.close()
-                await runner.cleanup()
+            gates = await stack.enter_async_context(opened(app, config.connections, *doors))
+            stack.enter_context(announced(config.locations.announcements_dir, note))
+            fleet_port = None if sockets is None else sockets.port
+            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port)
+
+
+@contextmanager
+def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
+    if config.fleet is None:
+        yield None
+        return
+    sockets = bind_fleet(config.fleet.host, config.fleet.port)
+    try:
+        yield sockets
+    finally:
+        sockets.close()
+
+
+def _app(node: Node, member: Member | None) -> web.Application:
+    if member is None:
+        return make_app(node)
+    return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
 
 
 def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
@@ -95,24 +124,17 @@ def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
     return replace(config, admin_keys=(*config.admin_keys, local)), text
 
 
-async def _open_gate(
-    runner: web.AppRunner, listener: socket.socket, limits: ConnectionLimits
-) -> asyncio.Server:
-    """Let connections in. Their kind is ours, so no aiohttp site does it."""
-    assert runner.server is not None, "the runner has been set up"
-    loop = asyncio.get_running_loop()
-    lobby = Lobby(limits.max_connections)
-    connect = functools.partial(Connection, runner.server, loop, limits, lobby)
-    return await loop.create_server(connect, sock=listener, backlog=_BACKLOG)
-
-
 async def run_peer(
     config: PeerConfig,
     *,
     on_ready: Callable[[Server], None],
     on_notice: Callable[[str], None],
+    on_view: Callable[[FleetView], None],
 ) -> signal.Signals:
-    """Be a peer until a signal says otherwise; returns the signal that began the end."""
+    """Be a peer until a signal says otherwise; returns the signal that began the end.
+
+    `on_view` is told of each change of the fleet.
+    """
     give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -122,17 +144,31 @@ async def run_peer(
     ending = asyncio.create_task(signals.get())
     try:
         async with serving(config) as server:
-            if config.port is None and server.port != DEFAULT_PORT:
-                on_notice(f"port {DEFAULT_PORT} is busy: using {server.port}")
+            for line in _ports_given_way(config, server):
+                on_notice(line)
+            if server.member is not None:
+                on_view(server.member.fleet.view)
+                server.member.fleet.watch(on_view)
             if await _preload(server.node, ending):
                 on_ready(server)
             first = await ending
             await _drain(server, signals, on_notice)
+            await server.leave()
             return first
     finally:
         ending.cancel()
         for number in caught:
             loop.remove_signal_handler(number)
+
+
+def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
+    """Said of default ports: those that were asked for are taken, or an error."""
+    if config.port is None and server.port != config.default_port:
+        yield f"port {config.default_port} is busy: using {server.port}"
+    if config.metrics_port is None and server.metrics_port not in (None, METRICS_PORT):
+        yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
+    if config.fleet is not None and config.fleet.port is None and server.fleet_port != FLEET_PORT:
+        yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
 
 
 async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
@@ -172,41 +208,3 @@ async def _drain(
         draining.cancel()
         interrupted.cancel()
         await asyncio.wait({draining, interrupted})
-
-
-def listen(host: str, port: int | None) -> socket.socket:
-    """A listening socket; port None is the default one, or the next odd one that is free: the even
-    ones are the fleet's.
-
-    Raises PortInUse for a port that was asked for, CannotListen for any other reason.
-    """
-    if port is not None:
-        return _listen_on(host, port)
-    last = DEFAULT_PORT + 2 * (NUM_DEFAULT_PORTS - 1)
-    for candidate in range(DEFAULT_PORT, last + 1, 2):
-        try:
-            return _listen_on(host, candidate)
-        except PortInUse:
-            continue
-    raise PortInUse(
-        f"the odd ports {DEFAULT_PORT} to {last} on {host} are all in use",
-        "choose another with --port",
-    )
-
-
-def _listen_on(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"port {port} on {host} is in use",
-                "choose another with --port, or leave --port out for the next free one",
-            ) from None
-        raise CannotListen(
-            f"cannot listen on {host} port {port}: {error.strerror or error}",
-            "name an address of this machine with --host, such as 127.0.0.1",
-        ) from None

@@ -21,6 +21,9 @@ from .dialects.usage import UsageTally
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
 
+# Before the first token, or after it.
+Failover = Literal["retry", "continuation"]
+
 
 @dataclass(slots=True)
 class ModelTally:
@@ -45,9 +48,12 @@ class ModelTally:
 
 
 class PeerTally:
-    """All models of a peer."""
+    """All models of a peer. `failovers` counts requests taken from one host to another, by model,
+    by what that was, and by the code of the error that was the cause.
+    """
 
     def __init__(self) -> None:
+        self.failovers: Counter[tuple[str, Failover, str]] = Counter()
         self._models: dict[str, ModelTally] = {}
 
     @property

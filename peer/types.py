@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cortex.engine.types import Capability
+
+# Of a model on a peer's disk: whether it is in the engine, on its way there, or has to be loaded.
+Warmth = Literal["warm", "loading", "cold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """A peer that holds a model. `eta_s` is how long a load there takes, as far as is known."""
+
+    peer: str
+    state: Warmth
+    eta_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +27,7 @@ class ModelInfo:
 
     `weights` names the bytes of its weights, and of all else that its answers depend on; empty
     where nobody has looked yet. `context_length` is in tokens and already lowered to the operator's
-    limit.
+    limit. `where` is told by a fleet only.
     """
 
     id: str
@@ -24,6 +37,7 @@ class ModelInfo:
     created_s: int
     weights: bytes = b""
     size_bytes: int = 0
+    where: tuple[Whereabouts, ...] = ()
 
     @property
     def sees_images(self) -> bool:

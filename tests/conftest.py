@@ -43,6 +43,10 @@ def scrubbed_environment(
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "runtime"))
+    # A peer that a command starts meets nobody, and takes nobody's port.
+    monkeypatch.setenv("CORTEX_NO_MDNS", "1")
+    monkeypatch.setenv("CORTEX_FLEET_HOST", "127.0.0.1")
+    monkeypatch.setenv("CORTEX_FLEET_PORT", "0")
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def whole_peer(behind: Backend, token_interval_ms: int) -> Generator[Ingress]:
         command = (
             *(sys.executable, "-m", "cortex.cli", "peer", "--engine", "fake"),
             *("--model", canned.MODEL, "--fake-token-interval-ms", str(token_interval_ms)),
-            *("--port", str(port), "--state-dir", state_dir),
+            *("--port", str(port), "--state-dir", state_dir, "--no-mdns", "--fleet-port", "0"),
         )
         with _serving(behind, "peer", command, port, "/healthz") as pid:
             yield Ingress(port, pid)

@@ -37,7 +37,7 @@ def cortex_server(
     with tempfile.TemporaryDirectory() as state_dir:
         command = (
             *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", "cpu", "--model", model),
-            *("--port", str(port), "--state-dir", state_dir),
+            *("--port", str(port), "--state-dir", state_dir, "--no-mdns", "--fleet-port", "0"),
             *(("--threads", str(threads)) if threads else ()),
             *options,
         )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..config import EngineWishes, peer_config
+from ..fleet_options import (
+    Advertise,
+    FleetHost,
+    FleetPort,
+    FleetWishes,
+    Join,
+    KeyFile,
+    MdnsInterfaces,
+    Name,
+    NoMdns,
+    fleet_config,
+)
 from ..options import (
     Config,
     Dtype,
@@ -26,13 +36,6 @@ from ..options import (
     invocation_of,
 )
 
-if TYPE_CHECKING:
-    from cortex.peer.config import PeerConfig
-
-    from ..devices import Device
-    from ..diagnostics import Diagnostics
-    from ..output import Output
-
 
 def peer(
     context: typer.Context,
@@ -40,9 +43,10 @@ def peer(
         str,
         typer.Option(
             "--gpu",
-            metavar="all|cpu|N",
+            metavar="all|none|cpu|N",
             envvar="CORTEX_GPU",
-            help="What computes: the NVIDIA devices, else the CPU; the CPU; device N.",
+            help="What computes: the NVIDIA devices, else the CPU; nothing here, only other peers;"
+            " the CPU; device N.",
         ),
     ] = "all",
     model: Annotated[
@@ -72,6 +76,14 @@ def peer(
             show_default=False,
         ),
     ] = None,
+    name: Name = None,
+    join: Join = None,
+    fleet_host: FleetHost = "0.0.0.0",
+    fleet_port: FleetPort = None,
+    no_mdns: NoMdns = False,
+    mdns_interfaces: MdnsInterfaces = None,
+    advertise: Advertise = None,
+    key_file: KeyFile = None,
     state_dir: StateDir = None,
     threads: Threads = None,
     memory: Memory = None,
@@ -94,37 +106,44 @@ def peer(
     config: Config = None,
     verbose: Verbose = False,
 ) -> None:
-    """Serve the OpenAI API from this machine, until ctrl-c.
-
-    Each request is logged on standard error when it has ended. Where others can reach the peer
-    and cortex.toml has no keys, one is made, shown once and kept as a hash. The first ctrl-c lets
-    running answers end, the second stops at once.
+    """Serve the OpenAI API from this machine, and be one of a fleet, until ctrl-c.
 
     \b
       cortex peer
       cortex peer --gpu 0 --model ID --models /data/models
       cortex peer --host 0.0.0.0 --port 8000
+      cortex peer --join beast.internal:13132 --name borea
+
+    The first start makes a fleet key, and shows the line that lets others join. Peers of one key
+    find each other in the local network, or by --join, and any of them answers for all.
+
+    Each request is logged on standard error when it has ended. Where others can reach the peer
+    and cortex.toml has no keys, one is made, shown once and kept as a hash. The first ctrl-c lets
+    running answers end, the second stops at once.
     """
     from dataclasses import replace
 
     from cortex.peer.config import REQUEST_LOG
 
-    from ..devices import choose_device, count_gpus, require_engine, torch_is_for_cpus
-    from ..diagnostics import show_logs, standard_error
-    from ..output import standard_output
+    from ..devices import Device, choose_device, count_gpus, require_engine, torch_is_for_cpus
+    from ..diagnostics import show_logs
+    from ..serving import serve
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
+    computes = gpu != "none"
     # What another Python has installed is not known here.
-    uses_our_torch = engine == "torch" and python == sys.executable
+    uses_our_torch = computes and engine == "torch" and python == sys.executable
     if uses_our_torch:
         require_engine(engine)
-    device = choose_device(
-        gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus()
+    device = (
+        choose_device(gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
+        if computes
+        else Device("none")
     )
     wishes = EngineWishes(
         models,
-        engine,
+        engine if computes else "none",
         fake_script,
         fake_token_interval_ms,
         threads,
@@ -133,6 +152,9 @@ def peer(
         dtype,
         kernels,
     )
+    membership = FleetWishes(
+        name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
+    )
     peers_config = replace(
         peer_config(invocation, wishes),
         preload=() if model is None else (model,),
@@ -140,92 +162,6 @@ def peer(
         device=device.name,
         host=host,
         port=port,
+        fleet=fleet_config(invocation, membership),
     )
-    output = standard_output()
-    if invocation.settings.file is not None:
-        output.line(f"config {invocation.settings.file}")
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    _serve(_guarded(peers_config, output), device, state_dir, output, diagnostics)
-
-
-def _guarded(config: PeerConfig, output: Output) -> PeerConfig:
-    """The config with a key where others can reach the peer and nobody gave it any."""
-    import secrets
-    from dataclasses import replace
-
-    from cortex.peer.addresses import is_loopback
-
-    from ..first_key import first_key
-
-    if config.keys or is_loopback(config.host):
-        return config
-    made = first_key(config.locations.state_dir, secrets.token_bytes(32))
-    if made.text is not None:
-        output.line(f"key    {made.text}   shown this once; others ask with it")
-    return replace(config, keys=(made.key,))
-
-
-def _serve(
-    config: PeerConfig,
-    device: Device,
-    state_dir: Path | None,
-    output: Output,
-    diagnostics: Diagnostics,
-) -> None:
-    import asyncio
-    import signal
-    import time
-
-    from cortex.peer.catalogue import scan
-    from cortex.peer.server import Server, run_peer
-
-    from ..diagnostics import INTERRUPTED
-
-    began_s = time.monotonic()
-    for line in describe_start(config, device, [found.id for found in scan(config).models]):
-        output.line(line)
-
-    def ready(server: Server) -> None:
-        took_s = time.monotonic() - began_s
-        for line in describe_ready(config, server.address, took_s, state_dir):
-            output.line(line)
-
-    ended_by = asyncio.run(run_peer(config, on_ready=ready, on_notice=diagnostics.line))
-    if ended_by == signal.SIGINT:
-        raise typer.Exit(INTERRUPTED)
-
-
-def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> list[str]:
-    from importlib.metadata import version
-
-    computes = "nothing: the engine is fake" if config.engine == "fake" else device.name
-    note = f"   ({device.note})" if device.note and config.engine != "fake" else ""
-    found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
-    return [
-        f"cortex {version('cortex-fleet')}",
-        f"device {computes}{note}",
-        f"models {found}",
-    ]
-
-
-def describe_ready(
-    config: PeerConfig, address: str, took_s: float, state_dir: Path | None = None
-) -> list[str]:
-    """`state_dir` is the one that was named: a command must name it too to find this peer."""
-    from cortex.peer.addresses import is_loopback
-
-    finding = "" if state_dir is None else f"--state-dir {shlex.quote(str(state_dir))} "
-    asks = f"with {_counted(len(config.keys), 'key')}" if config.keys else "no key"
-    reach = (
-        f"this machine only, {asks}; add --host 0.0.0.0 to serve the network"
-        if is_loopback(config.host)
-        else f"everyone who reaches this machine, {asks}"
-    )
-    return [
-        f"api    http://{address}/v1   {reach}",
-        f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"',
-    ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    serve(peers_config, device, state_dir, invocation)

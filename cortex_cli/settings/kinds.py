@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import UsageProblem
+from ..places import split_address
 from ..sizes import parse_size
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_GPUS = re.compile(r"all|cpu|[0-9]{1,4}(,[0-9]{1,4})*")
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+)(?::([0-9]{1,5}))?")
+_GPUS = re.compile(r"all|none|cpu|[0-9]{1,4}(,[0-9]{1,4})*")
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -90,6 +90,36 @@ def size() -> Kind:
     return Kind(words, read, _show_size)
 
 
+def parsed(words: str, parse: Callable[[str], str]) -> Kind:
+    """A text that an option of the command line reads too."""
+
+    def read(value: object, _: Path) -> str:
+        return _parsed(value, words, parse)
+
+    return Kind(words, read)
+
+
+def several(words: str, parse: Callable[[str], str]) -> Kind:
+    """A list of such texts."""
+
+    def read(value: object, _: Path) -> list[str]:
+        return [_parsed(one, words, parse) for one in _texts(value, words)]
+
+    return Kind(words, read)
+
+
+def opposite() -> Kind:
+    """A switch whose option turns it off."""
+    words = "true or false"
+
+    def read(value: object, _: Path) -> bool:
+        if not isinstance(value, bool):
+            raise BadValue(words)
+        return not value
+
+    return Kind(words, read)
+
+
 def choice(*words: str) -> Kind:
     expected = " or ".join(f'"{word}"' for word in words)
 
@@ -102,7 +132,7 @@ def choice(*words: str) -> Kind:
 
 
 def gpus() -> Kind:
-    expected = '"all", "cpu" or the number of a device'
+    expected = '"all", "none", "cpu" or the number of a device'
 
     def read(value: object, _: Path) -> str:
         shown = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
@@ -127,6 +157,16 @@ def folders() -> Kind:
     return Kind(expected, read)
 
 
+def file() -> Kind:
+    """A file, which need not be there yet; a relative one lies below the file of settings'."""
+    expected = "the path of a file"
+
+    def read(value: object, folder: Path) -> str:
+        return str(folder / Path(_nonempty(value, expected)).expanduser())
+
+    return Kind(expected, read)
+
+
 def program() -> Kind:
     """A program by its name, or by a path; a relative one lies below the file's folder."""
     expected = "the path of a program"
@@ -143,10 +183,10 @@ def address() -> Kind:
     expected = 'an address such as "127.0.0.1:13131"'
 
     def read(value: object, _: Path) -> tuple[str, int | None]:
-        found = _ADDRESS.fullmatch(_nonempty(value, expected))
-        if found is None or int(found[2] or 0) > 65535:
+        found = split_address(_nonempty(value, expected))
+        if found is None:
             raise BadValue(expected)
-        return found[1].strip("[]"), int(found[2]) if found[2] else None
+        return found
 
     return Kind(expected, read)
 
@@ -173,6 +213,13 @@ def _nonempty(value: object, expected: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadValue(expected)
     return value
+
+
+def _parsed(value: object, expected: str, parse: Callable[[str], str]) -> str:
+    try:
+        return parse(_nonempty(value, expected))
+    except UsageProblem:
+        raise BadValue(expected) from None
 
 
 def _texts(value: object, expected: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from ..errors import ConfigProblem
 from .kinds import BadValue
 from .model_names import read_aliases
+from .neurons import NEURONS, Neuron, read_neurons
 from .sections import SECTIONS, OfConfig, OfOptions, Sections
 from .toml_file import TomlFile, read_toml
 
@@ -33,18 +34,21 @@ def _no_aliases() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the files say: values by section and key, and aliases of models."""
+    """What the files say: values by section and key, static members, and aliases of models."""
 
     file: Path | None = None
     values: Mapping[tuple[str, str], Any] = field(default_factory=_nothing)
     aliases: Mapping[str, str] = field(default_factory=_no_aliases)
+    neurons: tuple[Neuron, ...] = ()
 
     def options_of(self, command: str, sections: Sections = SECTIONS) -> dict[str, object]:
         """What a command's options are where neither it nor the environment says more."""
         options: dict[str, object] = {}
         for (section, key), value in self.values.items():
             setting = sections[section][key]
-            if isinstance(setting, OfOptions) and setting.command in (None, command):
+            if isinstance(setting, OfOptions) and (
+                not setting.commands or command in setting.commands
+            ):
                 parts = value if len(setting.options) > 1 else (value,)
                 options.update(zip(setting.options, parts, strict=True))
         return {name: value for name, value in options.items() if value is not None}
@@ -76,18 +80,20 @@ def read_settings(path: Path | None, sections: Sections = SECTIONS) -> Settings:
     file = read_toml(path)
     values: dict[tuple[str, str], Any] = {}
     for section, table in file.values.items():
+        if section == NEURONS:
+            continue
         for key, value in _keys_of(file, section, table, sections).items():
             values[section, key] = _checked(file, section, key, value, sections)
     models = path.parent / _MODELS_NAME
     aliases = read_aliases(read_toml(models)) if models.is_file() else {}
-    return Settings(path, values, aliases)
+    return Settings(path, values, aliases, read_neurons(file))
 
 
 def _keys_of(file: TomlFile, section: str, table: object, sections: Sections) -> dict[str, object]:
     if section not in sections:
         raise ConfigProblem(
             f"{file.place_of(section)}: there is no section [{section}]",
-            _nearest(section, [f"[{name}]" for name in sections]),
+            _nearest(section, [*(f"[{name}]" for name in sections), f"[[{NEURONS}]]"]),
         )
     if not isinstance(table, dict):
         raise ConfigProblem(

@@ -13,6 +13,7 @@ from typing import get_args
 from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 
+from ..places import parse_name, parse_reach, parse_seed
 from . import kinds
 from .api_keys import api_keys
 from .kinds import Kind
@@ -22,13 +23,14 @@ from .kinds import Kind
 class OfOptions:
     """The options, by their parameters' names, that the value or its parts stand for.
 
-    `command` is the only one where it does; options of that name elsewhere mean something else.
+    `commands` are the only ones where it does, if any are named; options of that name elsewhere
+    mean something else.
     """
 
     kind: Kind
     says: str
     options: tuple[str, ...]
-    command: str | None = None
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,67 @@ class OfConfig:
 Setting = OfOptions | OfConfig
 Sections = Mapping[str, Mapping[str, Setting]]
 
+# The commands that serve, and go by these options: `serve` is another name for `gateway`.
+_OF_PEERS = ("peer",)
+_OF_GATEWAYS = ("gateway", "serve")
+_OF_MEMBERS = (*_OF_PEERS, *_OF_GATEWAYS)
+_OF_LOOKERS = (*_OF_MEMBERS, "doctor")
+
 _PEER: Mapping[str, Setting] = {
-    "listen": OfOptions(kinds.address(), "Where the API listens.", ("host", "port"), "peer"),
+    "name": OfOptions(
+        kinds.parsed('a name such as "beast"', parse_name),
+        "What this peer is called.",
+        ("name",),
+        _OF_MEMBERS,
+    ),
+    "listen": OfOptions(kinds.address(), "Where the API listens.", ("host", "port"), _OF_PEERS),
+    "fleet_listen": OfOptions(
+        kinds.address(),
+        "Where other peers are listened for, by UDP and TCP.",
+        ("fleet_host", "fleet_port"),
+        _OF_LOOKERS,
+    ),
+    "advertise": OfOptions(
+        kinds.parsed('an address such as "203.0.113.7:13132"', parse_reach),
+        "Where other peers reach this one, if not at its own address.",
+        ("advertise",),
+        _OF_MEMBERS,
+    ),
     "gpus": OfOptions(kinds.gpus(), "What computes.", ("gpu",)),
     "models": OfOptions(kinds.folders(), "Folders that are searched for models.", ("models",)),
-    "model": OfOptions(kinds.text(), "Load this model at the start.", ("model",), "peer"),
+    "model": OfOptions(kinds.text(), "Load this model at the start.", ("model",), _OF_PEERS),
     "drain": OfConfig(
         kinds.duration(0), "How long running answers may take to end at the end.", "drain_s"
     ),
+}
+_GATEWAY: Mapping[str, Setting] = {
+    "listen": OfOptions(
+        kinds.address(), "Where a gateway's API listens.", ("host", "port"), _OF_GATEWAYS
+    ),
+    "metrics_listen": OfOptions(
+        kinds.address(),
+        "Where a gateway tells its numbers, without keys.",
+        ("metrics_host", "metrics_port"),
+        _OF_GATEWAYS,
+    ),
+}
+_FLEET: Mapping[str, Setting] = {
+    "mdns": OfOptions(
+        kinds.opposite(), "Whether to look for peers by multicast.", ("no_mdns",), _OF_LOOKERS
+    ),
+    "mdns_interfaces": OfOptions(
+        kinds.several('a list of interfaces such as ["eth0"]', str),
+        "Where to look, instead of every interface that looks usable.",
+        ("mdns_interfaces",),
+        _OF_LOOKERS,
+    ),
+    "join": OfOptions(
+        kinds.several('a list of addresses such as ["beast.internal:13132"]', parse_seed),
+        "Fleet ports of peers to try for ever.",
+        ("join",),
+        _OF_MEMBERS,
+    ),
+    "key_file": OfOptions(kinds.file(), "Where the fleet's key is kept.", ("key_file",)),
 }
 _ENGINE: Mapping[str, Setting] = {
     "python": OfOptions(kinds.program(), "The Python that runs the engine.", ("python",)),
@@ -79,6 +134,12 @@ _API: Mapping[str, Setting] = {
         kinds.text(), "The model that answers for names nobody knows.", "names.default"
     ),
     "cors_origins": OfConfig(kinds.origins(), "Pages that may ask from a browser.", "cors_origins"),
+    "cold_wait": OfConfig(
+        kinds.duration(0), "How long an answer waits for a model that loads.", "cold_wait_s"
+    ),
+    "replay_bytes": OfConfig(
+        kinds.size(), "Requests kept to go on with their answers elsewhere.", "replay_bytes"
+    ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
     "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages"),
     "max_images": OfConfig(kinds.whole(0), "Pictures in a request.", "limits.max_images"),
@@ -115,4 +176,10 @@ _API: Mapping[str, Setting] = {
     ),
 }
 
-SECTIONS: Sections = {"peer": _PEER, "engine": _ENGINE, "api": _API}
+SECTIONS: Sections = {
+    "peer": _PEER,
+    "gateway": _GATEWAY,
+    "fleet": _FLEET,
+    "engine": _ENGINE,
+    "api": _API,
+}

@@ -21,6 +21,7 @@ from ..dialects.asked import Arrival, Asked, Dialect
 from ..dialects.routing import header_key
 from ..heavy import off_loop
 from ..request_size import check_size
+from .answered_by import headers_of
 from .answers import gather
 from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE, SOURCE
 from .errors import About
@@ -43,13 +44,15 @@ def answering(dialect: Dialect) -> Handler:
             request[ABOUT] = About(model)
             for one in asked.requests:
                 check_size(one, request.app[NODE].config.limits)
+            request[LIVE].is_streamed = asked.is_streamed
             async with aclosing(_events(request, asked)) as events:
                 if asked.is_streamed:
                     return await stream_reply(
                         request, events, asked.teller(), tells_tokens=asked.tells_tokens
                     )
                 answers = await gather(events, _num_answers(asked), model)
-                return json_text_response(asked.whole(answers))
+                headers = headers_of(request[LIVE], is_whole=True)
+                return json_text_response(asked.whole(answers), headers=headers)
 
     return answer
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from ..dialects.embeddings.parse import parse_embeddings, reply_pieces
+from .answered_by import headers_of
 from .asking import read_asked, room_for
 from .context import ABOUT, LIVE, SOURCE
 from .errors import About
@@ -29,7 +30,8 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _send(request: web.Request, pieces: Iterable[bytes]) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"content-type": "application/json"})
+    headers = headers_of(request[LIVE], is_whole=True)
+    response = web.StreamResponse(headers={"content-type": "application/json"} | headers)
     await response.prepare(request)
     for piece in pieces:
         await response.write(piece)

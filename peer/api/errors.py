@@ -16,6 +16,10 @@ from cortex.engine.errors import CortexError
 from ..dialects.errors import ToldError, messages_envelope, messages_status, openai_envelope
 from ..errors import (
     AttemptsExhausted,
+    CannotContinue,
+    HostLeaving,
+    HostLost,
+    HostRefused,
     InvalidApiKey,
     MethodNotAllowed,
     NoPeer,
@@ -63,6 +67,10 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.Overloaded: _Kind(503, "server_error"),
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
     NoPeer: _Kind(502, "server_error"),
+    HostLost: _Kind(502, "server_error"),
+    HostRefused: _Kind(502, "server_error"),
+    HostLeaving: _Kind(502, "server_error"),
+    CannotContinue: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
     engine_errors.DevicePoisoned: _Kind(502, "server_error"),
     # It has been tried often enough here: a client that tries it again kills more engines.
@@ -88,8 +96,8 @@ def tell(error: CortexError, about: About) -> ToldError:
     """The error as clients are told it."""
     kind, shortage = _kind_of(error), _shortage_of(error)
     retry_after_s = None
-    if isinstance(error, RateLimitExceeded):
-        retry_after_s = min(max(error.retry_after_s, 1), _LONGEST_RETRY_AFTER_S)
+    if isinstance(error, RateLimitExceeded | engine_errors.Overloaded):
+        retry_after_s = _bounded(error.retry_after_s or _RETRY_AFTER_S)
     elif kind.status == 503:
         retry_after_s = _RETRY_AFTER_S
     return ToldError(
@@ -133,6 +141,10 @@ def from_http(error: web.HTTPException, method: str, path: str) -> CortexError |
     if 400 <= error.status < 500:
         return engine_errors.InvalidRequest(error.reason)
     return None
+
+
+def _bounded(retry_after_s: int) -> int:
+    return min(max(retry_after_s, 1), _LONGEST_RETRY_AFTER_S)
 
 
 def _kind_of(error: CortexError) -> _Kind:

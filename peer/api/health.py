@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..health import ChildHealth, NodeHealth
-from .context import NODE
+from .context import MEMBERSHIP, NODE
 from .replies import json_response
 
 
@@ -22,11 +22,19 @@ async def healthz(request: web.Request) -> web.Response:
             "memory": {part.name: part.num_bytes for part in loaded.memory} if loaded else {},
             "loading": health.loading,
             "live_requests": health.live_requests,
+            "fleet_port": _fleet_port(request),
         },
         # Only one that takes no requests says so by its status: a child that failed is started
         # again by the next request, so that whoever stays away keeps it failing.
         status=503 if word == "draining" else 200,
     )
+
+
+def _fleet_port(request: web.Request) -> int | None:
+    """Where peers talk to this one: whoever knows only the API's address joins by it."""
+    membership = request.app[MEMBERSHIP]
+    reach = None if membership is None else membership.view.me.reach
+    return None if reach is None else reach.port
 
 
 async def root(_: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from ..catalogue import Catalogue
-from ..types import ModelInfo
+from ..types import ModelInfo, Whereabouts
 from .capabilities import render_capabilities
 from .context import ABOUT, SOURCE, speaks_messages
 from .errors import About
@@ -51,4 +51,12 @@ def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
         "context_length": model.context_length,
         "max_input_tokens": model.context_length,
         "max_tokens": model.context_length,
+        "size_bytes": model.size_bytes,
+        "weights": model.weights.hex() or None,
+        "where": [_render_whereabouts(one) for one in model.where],
     }
+
+
+def _render_whereabouts(one: Whereabouts) -> dict[str, Any]:
+    eta_s = None if one.eta_s is None else round(one.eta_s, 1)
+    return {"peer": one.peer, "state": one.state, "eta_s": eta_s}

@@ -87,10 +87,16 @@ def describe(live: LiveRequest, status: int, clients_id: str, now_s: float) -> s
     first = "-" if live.first_token_s is None else f"{live.first_token_s:.3f}"
     return (
         f"request id={live.id} client_id={clients_id} key={live.key_name} dialect={live.dialect}"
-        f" model={live.model_id or '-'} status={status} prompt_tokens={live.prompt_tokens}"
+        f" model={live.model_id or '-'} peer={_word(live.host)} status={status}"
+        f" prompt_tokens={live.prompt_tokens}"
         f" cached_tokens={live.cached_tokens} completion_tokens={live.completion_tokens}"
         f" first_token_s={first} total_s={now_s - live.began_s:.3f} ending={live.ending or '-'}"
     )
+
+
+def _word(name: str) -> str:
+    """A peer's name as one word of a line; whatever its owner wrote makes no second line."""
+    return re.sub(r"[^\w.-]", "_", name) or "-"
 
 
 def client_id(request: web.Request) -> str:

@@ -15,6 +15,7 @@ from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
 from ..dialects import events as sse
 from ..dialects.asked import Teller
 from ..progress import to_comment
+from .answered_by import headers_of
 from .context import LIVE, told
 from .pulse import Pulse
 
@@ -35,7 +36,7 @@ async def stream_reply(
     accepted = await _until_accepted(events)
     live = request[LIVE]
     with live.shielded():
-        response = web.StreamResponse(headers=HEADERS)
+        response = web.StreamResponse(headers=HEADERS | headers_of(live, is_whole=False))
         await response.prepare(request)
         with Pulse(response, teller.keep_alive, _QUIET_BEFORE_TEXT_S) as pulse:
             await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))

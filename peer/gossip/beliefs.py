@@ -25,6 +25,7 @@ class Hooks:
     last_chance: Callable[[float, Member], None]  # a suspicion has run out
     moved: Callable[[float, Member, Standing | None], None]  # a member took another standing
     refute: Callable[[float, int, int], None]  # somebody claims too much about ourselves
+    outlive: Callable[[float, int], None]  # somebody else spoke as ourselves, of that generation
     behind: Callable[[float, Member], None]  # a member has written more than we know
 
 
@@ -213,9 +214,11 @@ class Beliefs:
 
     def _hear_of_ourselves(self, now_s: float, rumour: Rumour) -> None:
         own = self._own
-        if isinstance(rumour, Fact) or rumour.gen < own.gen:
+        if rumour.gen < own.gen:
             return
-        if rumour.gen > own.gen or (not own.has_left and self._must_refute(rumour)):
+        if rumour.gen > own.gen or _told_version(rumour) > own.facts.complete:
+            self._hooks.outlive(now_s, rumour.gen)
+        elif not isinstance(rumour, Fact) and not own.has_left and self._must_refute(rumour):
             self._hooks.refute(now_s, rumour.gen, rumour.inc)
 
     def _must_refute(self, rumour: Alive | Suspect | Dead | Left) -> bool:
@@ -237,3 +240,10 @@ class Beliefs:
         if member.facts.merge(Section(fact.section, fact.sver, fact.content)):
             self._rumours.tell(fact)
             self._speaker.emit(FactsChanged(fact.node, fact.section))
+
+
+def _told_version(rumour: Rumour) -> int:
+    """The newest write of its owner that this rumour knows of."""
+    if isinstance(rumour, Fact):
+        return rumour.sver
+    return rumour.contact.ver if isinstance(rumour, Alive) else 0

@@ -2,8 +2,8 @@
 
 One connection carries many requests, each under an id that the asking side made up and an `epoch`
 that numbers its attempts: what an abandoned attempt still sends is dropped by it. A side that
-has nothing to say beats, so that silence means death. Unknown fields are passed over; a message
-of an unknown type is dropped.
+has nothing to say beats, so that silence means death. A message that is too long to go at once is
+sent in slices. Unknown fields are passed over; a message of an unknown type is dropped.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ import msgspec
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
 
-from ..gossip.ids import Model, Node
+from ..gossip.ids import U63, Model, Node, Word
+
+# The one attempt at a question who loads.
+LEASE_EPOCH = 0
 
 # ingress -> host
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
     """`request.model` is the host's own id of the weights that `model` names; a host that has
-    others under it refuses. With a `resume` only the rest of an answer is wanted.
-
-    `via` are the peers that have forwarded the request, the ingress first.
+    others under it refuses. With a `resume` only the rest of an answer is wanted. A host answers
+    itself: nothing is passed on to a third peer.
     """
 
-    request_id: str
+    request_id: Word
     epoch: int
     model: Model
     request: ChatRequest
     resume: Resume | None = None
-    via: tuple[Node, ...] = ()
 
 
 class CountAsk(msgspec.Struct, frozen=True, tag=True):
     """How many tokens does the prompt of this request have?"""
 
-    request_id: str
+    request_id: Word
     epoch: int
     model: Model
     request: ChatRequest
@@ -45,26 +46,28 @@ class CountAsk(msgspec.Struct, frozen=True, tag=True):
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Nobody wants it any more."""
 
-    request_id: str
+    request_id: Word
     epoch: int
 
 
 class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
-    """To the arbiter of a model: who loads it? `candidates` are the peers that could, the best
-    first; those that have it already are `holders`, and another one is wanted beside them.
+    """To the arbiter of a model: who loads it? `candidates` are the peers that could; those that
+    have it already are `holders`, and another one is wanted beside them. `lost` are peers that the
+    request has failed with.
     """
 
-    request_id: str
+    request_id: Word
     model: Model
     candidates: tuple[Node, ...]
     holders: tuple[Node, ...] = ()
+    lost: tuple[Node, ...] = ()
 
 
 # host -> ingress
 
 
 class Part(msgspec.Struct, frozen=True):
-    request_id: str
+    request_id: Word
     epoch: int
     event: Stage | Accepted | Began | Piece | Finished | Vector
 
@@ -76,13 +79,13 @@ class Parts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    request_id: str
+    request_id: Word
     epoch: int
     error: ErrorInfo
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):
-    request_id: str
+    request_id: Word
     epoch: int
     prompt_tokens: int
 
@@ -90,13 +93,26 @@ class Counted(msgspec.Struct, frozen=True, tag=True):
 class Leased(msgspec.Struct, frozen=True, tag=True):
     """The answer to a LeaseAsk: this peer is to load it. `ticket` rises with every lease."""
 
-    request_id: str
+    request_id: Word
     holder: Node
     ticket: int
     ttl_s: float
 
 
 # both ways
+
+
+class Slice(msgspec.Struct, frozen=True, tag=True):
+    """Some bytes of a long message about this request, beginning at `offset` of `total_bytes`.
+
+    The slices of one message follow each other; one at offset 0 begins another message.
+    """
+
+    request_id: Word
+    epoch: int
+    total_bytes: U63
+    offset: U63
+    data: bytes
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
@@ -107,4 +123,6 @@ class Goodbye(msgspec.Struct, frozen=True, tag=True):
     """This side ends: what it had under way is to be taken elsewhere, now."""
 
 
-Message = Ask | CountAsk | Cancel | LeaseAsk | Parts | Failed | Counted | Leased | Beat | Goodbye
+Message = (
+    Ask | CountAsk | Cancel | LeaseAsk | Parts | Failed | Counted | Leased | Slice | Beat | Goodbye
+)

@@ -14,7 +14,7 @@ from cortex.cli.talker import default_model
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import Capability
 from cortex.peer.commands import engine_spec
-from cortex.peer.config import PeerConfig
+from cortex.peer.config import FleetConfig, PeerConfig
 from cortex.peer.types import ModelInfo
 
 
@@ -164,3 +164,128 @@ def test_a_picture_is_shown_to_the_first_model_that_sees() -> None:
 def test_a_backend_without_models_is_named() -> None:
     with pytest.raises(ModelNotFound, match="here has no models"):
         default_model((), "here", has_pictures=True)
+
+
+MEMBERS = (["peer", "--gpu", "cpu"], ["gateway"], ["serve"])
+
+
+def fleet_of(asked: Asked) -> FleetConfig:
+    """That of the command which was run last."""
+    fleet = asked.configs[-1].fleet
+    assert fleet is not None
+    return fleet
+
+
+@pytest.mark.parametrize("command", MEMBERS)
+def test_a_member_of_a_fleet_is_told_how_to_meet_others(
+    command: list[str], asked: Asked, invocation: Invocation, tmp_path: Path
+) -> None:
+    words = "--name borea --join beast:1 --join http://10.0.0.7:13131/ --join beast"
+    words += " --fleet-host 127.0.0.1 --fleet-port 7 --advertise 203.0.113.7:13132"
+    words += " --mdns-interfaces eth0 --mdns-interfaces wlan0 --key-file"
+    key_file = tmp_path / "elsewhere.key"
+    assert main.run([*command, *words.split(), str(key_file)], invocation) == 0
+    assert fleet_of(asked) == FleetConfig(
+        name="borea",
+        key_file=key_file,
+        host="127.0.0.1",
+        port=7,
+        join=("beast:1", "http://10.0.0.7:13131", "beast:13132"),
+        has_mdns=False,  # the tests' environment says so
+        mdns_interfaces=("eth0", "wlan0"),
+        advertise="203.0.113.7:13132",
+    )
+
+
+@pytest.mark.parametrize("command", MEMBERS)
+def test_a_member_of_a_fleet_has_its_defaults(
+    command: list[str], asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOST", "PORT"):
+        monkeypatch.delenv(f"CORTEX_FLEET_{name}")
+    monkeypatch.delenv("CORTEX_NO_MDNS")
+    monkeypatch.setattr("socket.gethostname", lambda: "atlas.example.com")
+    assert main.run(command, invocation) == 0
+    key_file = invocation.locations.state_dir / "fleet.key"
+    assert fleet_of(asked) == FleetConfig(name="atlas", key_file=key_file)
+    assert main.run([*command, "--no-mdns"], invocation) == 0
+    assert not fleet_of(asked).has_mdns
+
+
+def test_how_to_meet_others_may_be_set_in_the_environment(
+    asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "NAME": "borea",
+        "JOIN": "beast:1 atlas",
+        "ADVERTISE": "a:2",
+        "MDNS_INTERFACES": "eth0 lo",
+        "FLEET_PORT": "9",
+    }.items():
+        monkeypatch.setenv(f"CORTEX_{name}", value)
+    main.run(["gateway"], invocation)
+    fleet = fleet_of(asked)
+    assert (fleet.name, fleet.join) == ("borea", ("beast:1", "atlas:13132"))
+    assert (fleet.advertise, fleet.mdns_interfaces) == ("a:2", ("eth0", "lo"))
+    assert (fleet.host, fleet.port) == ("127.0.0.1", 9)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--name", "a b"), "is no name for a peer"),
+        (("--join", "beast:0"), "is no address of a peer"),
+        (("--join", "ftp://beast"), "is no address of a peer"),
+        (("--join", "beast:99999"), "is no address of a peer"),
+        (("--advertise", "beast"), "is no HOST:PORT"),
+        (("--fleet-port", "70000"), "--fleet-port"),
+    ],
+)
+def test_a_bad_option_about_the_fleet_is_one_error(
+    option: tuple[str, str],
+    words: str,
+    asked: Asked,
+    invocation: Invocation,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.run(["gateway", *option], invocation) == 2
+    said = capsys.readouterr().err
+    assert (words in said, said.count("error: "), asked.configs) == (True, 1, [])
+
+
+def no_package(_: str) -> None:
+    return None
+
+
+def test_a_peer_that_computes_nothing_is_asked_for_neither_torch_nor_models(
+    asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortex.cli.devices.find_spec", no_package)
+    assert main.run(["peer", "--gpu", "none"], invocation) == 0
+    assert (asked.configs[0].engine, asked.configs[0].device) == ("none", "none")
+    assert asked.configs[0].port is None
+    assert asked.configs[0].default_port == 13131
+    assert main.run(["peer", "--gpu", "cpu"], invocation) == 1
+
+
+@pytest.mark.parametrize("command", ["gateway", "serve"])
+def test_a_gateway_listens_on_ports_of_its_own(
+    command: str, asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main.run([command], invocation) == 0
+    plain = asked.configs[0]
+    assert (plain.engine, plain.host, plain.port, plain.default_port) == (
+        *("none", "0.0.0.0"),
+        *(None, 31313),
+    )
+    assert (plain.metrics_host, plain.metrics_port) == ("0.0.0.0", None)
+    monkeypatch.setenv("CORTEX_METRICS_PORT", "4")
+    words = "--host 127.0.0.1 --port 3 --metrics-host ::1"
+    assert main.run([command, *words.split()], invocation) == 0
+    typed = asked.configs[1]
+    assert (typed.host, typed.port, typed.metrics_host, typed.metrics_port) == (
+        *("127.0.0.1", 3),
+        *("::1", 4),
+    )
+    assert main.run([command, "--metrics-port", "5"], invocation) == 0
+    assert asked.configs[2].metrics_port == 5

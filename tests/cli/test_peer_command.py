@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 import pytest
 
-from cortex.cli.commands.peer import describe_ready, describe_start
 from cortex.cli.devices import Device
+from cortex.cli.serving import describe_ready, describe_start
 from cortex.peer.access import ApiKey, digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
 
@@ -30,15 +30,18 @@ READY_S = 30.0
 
 @contextmanager
 def running(
-    *arguments: str, said: list[str] | None = None, stderr: TextIO | None = None
+    *arguments: str,
+    said: list[str] | None = None,
+    stderr: TextIO | None = None,
+    command: tuple[str, ...] = ("-m", "cortex.cli", "peer"),
 ) -> Generator[tuple[subprocess.Popen[str], str]]:
     """A peer that says it is ready within its time, and its address.
 
     Its lines until then are added to `said`.
     """
-    command = [sys.executable, "-m", "cortex.cli", "peer", "--port", "0", *arguments]
+    whole = [sys.executable, *command, "--port", "0", *arguments]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+        whole, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
     ) as process:
         assert process.stdout is not None
         # A killed peer ends the reading of its output.
@@ -227,3 +230,69 @@ keys = ["{spell_hash(digest_of("k"))}"]
         assert status_of(f"{both[1]}", "k") == 200
         listed = cortex("models", "--json", "--peer", both[1])
     assert [model["id"] for model in json.loads(listed.stdout)["models"]] == ["fake", "claude-fake"]
+
+
+def test_the_first_start_makes_a_fleet_key_and_shows_it_once(
+    cortex: Cortex, tmp_path: Path
+) -> None:
+    options = ("--engine", "fake", "--state-dir", str(tmp_path / "state"))
+    first, second = list[str](), list[str]()
+    with running(*options, said=first):
+        pass
+    with running(*options, said=second):
+        shown = cortex("key", *options[2:]).stdout.strip()
+    assert re.search(rf"^fleet  [0-9a-f]{{8}}   new; elsewhere run: {shown}$", "".join(first), re.M)
+    assert shown.split()[-1] == (tmp_path / "state" / "fleet.key").read_text().strip()
+    assert "cortex1-" not in "".join(second)
+    assert "looks  nowhere: it can only be found\n" in second, "the tests' peers use no multicast"
+
+
+def test_a_fleet_key_that_cannot_be_kept_ends_the_start(cortex: Cortex, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = cortex("peer", "--engine", "fake", "--key-file", str(tmp_path / "file" / "fleet.key"))
+    assert done.code == 2
+    assert f"error: cannot keep a fleet key in {tmp_path / 'file' / 'fleet.key'}: " in done.stderr
+    (tmp_path / "broken").write_text("nonsense")
+    done = cortex("peer", "--engine", "fake", "--key-file", str(tmp_path / "broken"))
+    assert done.code == 2
+    assert f"error: {tmp_path / 'broken'}, line 1: a fleet key begins with" in done.stderr
+
+
+# An interpreter in which nothing that computes, or turns text into tokens, can be imported.
+_BARE = """
+import sys
+names = "torch numpy safetensors tokenizers jinja2 PIL llguidance"
+sys.modules.update(dict.fromkeys(names.split()))
+from cortex.cli.main import main
+sys.argv[0] = "cortex"
+main()
+"""
+
+
+@pytest.mark.parametrize("command", [("gateway",), ("serve",), ("peer", "--gpu", "none")])
+def test_a_gateway_needs_nothing_that_computes_and_starts_nothing(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_HOST", "127.0.0.1")
+    monkeypatch.setenv("CORTEX_METRICS_PORT", "0")
+    with running(command=("-c", _BARE, *command)) as (process, address):
+        assert status_of(address) == 200
+        tasks = Path(f"/proc/{process.pid}/task")
+        children = [(task / "children").read_text() for task in tasks.iterdir()]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert not "".join(children)
+
+
+def test_a_gateway_wants_keys_and_tells_its_numbers_to_all(tmp_path: Path) -> None:
+    said: list[str] = []
+    options = ("--metrics-port", "0", "--state-dir", str(tmp_path / "state"))
+    command = ("-m", "cortex.cli", "gateway")
+    with running(*options, said=said, command=command) as (_, address):
+        everything = "".join(said)
+        (key,) = re.findall(r"^key    (\S+) ", everything, re.MULTILINE)
+        (port,) = re.findall(r"^count  http://0\.0\.0\.0:(\d+)/metrics ", everything, re.MULTILINE)
+        assert "device none   (others make the answers)\n" in said
+        assert (status_of(address), status_of(address, key)) == (401, 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            assert b"cortex_live_requests" in response.read()

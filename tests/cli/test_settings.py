@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import fields
@@ -13,6 +14,7 @@ import typer
 
 from cortex.cli.config import EngineWishes, Invocation, find_locations, peer_config, with_fields
 from cortex.cli.errors import ConfigProblem
+from cortex.cli.fleet_options import FleetWishes, fleet_config
 from cortex.cli.main import app
 from cortex.cli.settings.reading import Settings, find_file, read_settings
 from cortex.cli.settings.reference import EXAMPLE
@@ -67,11 +69,24 @@ def test_a_file_with_every_setting_is_taken(write: Write, tmp_path: Path) -> Non
     settings = read_settings(
         write(f"""
 [peer]
+name = "borea"
 listen = "127.0.0.1:13999"
+fleet_listen = "127.0.0.2:13998"
+advertise = "203.0.113.7:13132"
 gpus = "cpu"
 models = ["models"]
 model = "m1"
 drain = "10s"
+
+[gateway]
+listen = "127.0.0.3:13997"
+metrics_listen = "127.0.0.4:13996"
+
+[fleet]
+mdns = false
+mdns_interfaces = ["eth0"]
+join = ["beast.internal", "http://atlas:13131"]
+key_file = "keys/fleet.key"
 
 [engine]
 python = "python3"
@@ -90,6 +105,8 @@ max_concurrent = 3
 tokens_per_minute = 1000
 default_model = "m1"
 cors_origins = ["https://chat.example.com"]
+cold_wait = "3m"
+replay_bytes = "4MiB"
 max_body = "2MiB"
 max_messages = 9
 max_images = 8
@@ -107,7 +124,28 @@ max_connections = 11
 """)
     )
     assert {(s, k) for s, keys in SECTIONS.items() for k in keys} == set(settings.values)
-    assert settings.options_of("peer") == {
+    of_members = {
+        "name": "borea",
+        "fleet_host": "127.0.0.2",
+        "fleet_port": 13998,
+        "advertise": "203.0.113.7:13132",
+        "no_mdns": True,
+        "mdns_interfaces": ["eth0"],
+        "join": ["beast.internal:13132", "http://atlas:13131"],
+        "key_file": str(tmp_path / "keys" / "fleet.key"),
+    }
+    of_gateways = {
+        "host": "127.0.0.3",
+        "port": 13997,
+        "metrics_host": "127.0.0.4",
+        "metrics_port": 13996,
+    }
+    for command in ("gateway", "serve"):
+        options = settings.options_of(command)
+        assert {name: options[name] for name in of_members | of_gateways} == (
+            of_members | of_gateways
+        )
+    assert settings.options_of("peer") == of_members | {
         "host": "127.0.0.1",
         "port": 13999,
         "gpu": "cpu",
@@ -128,6 +166,7 @@ max_connections = 11
     assert (config.max_concurrent, config.tokens_per_minute) == (3, 1000)
     assert config.names.default == "m1"
     assert config.cors_origins == ("https://chat.example.com",)
+    assert (config.cold_wait_s, config.replay_bytes) == (180, 4 * 1024**2)
     assert config.max_body_bytes == 2 * 1024**2
     assert config.limits.max_messages == 9
     assert config.limits.max_images == 8
@@ -152,8 +191,9 @@ def test_every_setting_leads_somewhere() -> None:
                 holder = getattr(config, group) if group else config
                 assert name in {one.name for one in fields(holder)}, (section, key)
             else:
-                options = {option.name for option in commands.commands["peer"].params}
-                assert set(setting.options) <= options, (section, key)
+                for command in setting.commands or ("peer",):
+                    options = {option.name for option in commands.commands[command].params}
+                    assert set(setting.options) <= options, (section, key, command)
 
 
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest(write: Write) -> None:
@@ -187,7 +227,18 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
         ("peer", 'listen = "127.0.0.1:99999"'),
         ("peer", "listen = 13131"),
         ("peer", 'listen = ""'),
-        ("peer", 'gpus = "none"'),
+        ("peer", 'gpus = "some"'),
+        ("peer", 'name = "a b"'),
+        ("peer", 'advertise = "beast"'),
+        ("peer", "fleet_listen = 13132"),
+        ("gateway", 'metrics_listen = "0.0.0.0:x"'),
+        ("fleet", 'mdns = "yes"'),
+        ("fleet", 'join = "beast"'),
+        ("fleet", 'join = ["beast:99999"]'),
+        ("fleet", "key_file = 3"),
+        ("fleet", "mdns_interfaces = [3]"),
+        ("api", 'replay_bytes = "1KiB"'),
+        ("api", 'cold_wait = "-1s"'),
         ("peer", "gpus = true"),
         ("peer", 'models = "/tmp"'),
         ("peer", 'models = ["no/such/folder"]'),
@@ -309,6 +360,85 @@ def test_the_settings_of_the_file_are_in_the_config(write: Write, tmp_path: Path
     assert peer_config(invocation, EngineWishes()).context_limit_tokens == 512
 
 
+def test_static_members_are_peers_to_try(write: Write) -> None:
+    path = write("""
+[fleet]
+join = ["beast:1"]
+
+[[neurons]]
+name = "borea"
+endpoint = "http://192.168.1.21:13131/"
+
+[[neurons]]
+endpoint = "beast:1"
+
+[[neurons]]
+endpoint = "[fe80::1]"
+""")
+    neurons = read_settings(path).neurons
+    assert [(neuron.name, neuron.endpoint) for neuron in neurons] == [
+        ("borea", "http://192.168.1.21:13131"),
+        ("beast:1", "beast:1"),
+        ("[fe80::1]:13132", "[fe80::1]:13132"),
+    ]
+    invocation = Invocation(find_locations({}), can_redraw=False)
+    invocation.read_settings(path)
+    wishes = FleetWishes(None, "", None, ["beast:1"], False, None, None, None)
+    assert fleet_config(invocation, wishes).join == (
+        "beast:1",
+        "http://192.168.1.21:13131",
+        "[fe80::1]:13132",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("[[neurons]]\nname = 'a'", 1, "endpoint takes an address, not None"),
+        ("[[neurons]]\nendpoint = 'a b'", 2, "'a b' is no address of a peer"),
+        ("[[neurons]]\nendpoint = 'a'\nname = 3", 3, "name takes a text, not 3"),
+        ("[[neurons]]\nendpont = 'a'", 2, "a neuron has no setting 'endpont'"),
+        ("[neurons]\nendpoint = 'a'", 1, "neurons takes a list of tables"),
+        ("neurons = ['a']", 1, "neurons takes a list of tables"),
+        ("[[neuron]]\nendpoint = 'a'", 1, "there is no section [neuron]"),
+    ],
+)
+def test_a_bad_static_member_is_named(write: Write, text: str, line: int, what: str) -> None:
+    path = write(text + "\n")
+    message, hint = problem(path)
+    assert message == f"{path} line {line}: {what}"
+    assert "[[neurons]]" in hint
+
+
+def test_the_example_of_the_design_is_taken_as_it_stands(write: Write) -> None:
+    settings = read_settings(
+        write("""
+[peer]
+name = "beast"
+listen = "127.0.0.1:13131"
+fleet_listen = "0.0.0.0:13132"
+gpus = "all"
+
+[gateway]
+listen = "0.0.0.0:31313"
+metrics_listen = "0.0.0.0:31314"
+
+[fleet]
+mdns = true
+join = ["beast.internal:13132"]
+
+[api]
+cold_wait = "120s"
+
+[[neurons]]
+name = "atlas"
+endpoint = "http://atlas:13131"
+""")
+    )
+    assert settings.options_of("serve")["port"] == 31313
+    assert settings.options_of("peer")["no_mdns"] is False
+
+
 def listed(done: Done) -> list[str]:
     assert done.code == 0, done.stderr
     return [model["id"] for model in json.loads(done.stdout)["models"]]
@@ -379,10 +509,14 @@ def make_model() -> Callable[[Path, str], None]:
 
 def test_options_that_settings_stand_for_are_only_named_once() -> None:
     targets = [
-        name
+        (name, command)
         for settings in SECTIONS.values()
         for setting in settings.values()
-        for name in (setting.options if isinstance(setting, OfOptions) else (setting.field,))
+        for name, command in (
+            itertools.product(setting.options, setting.commands or ("",))
+            if isinstance(setting, OfOptions)
+            else ((setting.field, ""),)
+        )
     ]
     assert len(targets) == len(set(targets))
 

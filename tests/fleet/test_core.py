@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bench.fleet.simulator import Fleet
 from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import MAX_MESSAGE_BYTES
@@ -56,7 +57,6 @@ from cortex.peer.gossip.records import (
     Section,
     Suspect,
 )
-from tests.fleet.simulator import Fleet
 
 US, YOU, HIM, HER = (NodeId(bytes([letter]) * 8) for letter in b"uyhe")
 HOME, YOURS, HIS = (Address("10.0.0.1", port) for port in (1, 2, 3))
@@ -534,8 +534,8 @@ def test_a_recording_of_a_whole_fleet_changes_nothing_in_an_empty_peer() -> None
     fleet.run(1.0)
     fleet.network.group = {0: 1}  # only the recording reaches it
     fleet.restart(0)
-    for source, boot, data in fleet.recording:
-        fleet.deliver(source, 0, boot, data)
+    for source, data in fleet.recording:
+        fleet.deliver(source, 0, data)
         fleet.run(0.05)
     core = fleet.peers[0].core
     assert len(core.members) == 0 and core.size.loads == 1 and core.size.sessions == 0

@@ -66,7 +66,10 @@ def exposed(health: NodeHealth = HEALTH, tallies: Mapping[str, ModelTally] | Non
     registry = CollectorRegistry()
     tallies = {"m": tally()} if tallies is None else tallies
     fleet: Any = FLEET
-    registry.register(PeerCollector("cuda:0", lambda: health, tallies, {("openai", 503): 8}, fleet))
+    failovers = {(name, "retry", "host_lost"): 5 for name in tallies}
+    all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers)
+    replies = {("openai", 503): 8}
+    registry.register(PeerCollector("cuda:0", lambda: health, all_of_it, replies, fleet))
     return generate_latest(registry).decode()
 
 
@@ -103,7 +106,8 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_cached_tokens_total", "m"): 20,
         ("cortex_completion_tokens_total", "m"): 70,
         ("cortex_load_failures_total", "m"): 1,
-        ("cortex_failovers_total", "engine_restart", "m"): 2,
+        ("cortex_failovers_total", "engine_failed", "engine_restart", "m"): 2,
+        ("cortex_failovers_total", "host_lost", "retry", "m"): 5,
         ("cortex_step_seconds_sum", "m"): 1.5,
         ("cortex_time_to_first_token_seconds_sum", "m"): 0.3,
         ("cortex_inter_token_seconds_sum", "m"): 0.12,

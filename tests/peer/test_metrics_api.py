@@ -142,7 +142,7 @@ async def test_an_engine_that_died_shows_as_a_restart_and_in_no_token(
         found = await scrape(client)
     assert found["cortex_restarts_total", "engine"] == 1
     assert found["cortex_restarts_total", "text"] == 0
-    assert found["cortex_failovers_total", "engine_restart", "fake"] == 1
+    assert found["cortex_failovers_total", "engine_failed", "engine_restart", "fake"] == 1
     assert found["cortex_load_seconds_count", "fake"] == 2
     assert found["cortex_completion_tokens_total", "fake"] == TOKENS
     assert found["cortex_requests_finished_total", "fake", "length"] == 1

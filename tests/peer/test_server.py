@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 
 from cortex.engine.errors import EngineFailed, ModelNotFound
-from cortex.peer import server as server_module
 from cortex.peer.client import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
-from cortex.peer.server import Server, listen, run_peer, serving
+from cortex.peer.listening import listen
+from cortex.peer.server import Server, run_peer, serving
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION = [{"role": "user", "content": "hello"}]
@@ -39,19 +39,13 @@ def test_busy_port_that_was_asked_for_is_an_error(busy_port: int):
         listen("127.0.0.1", busy_port)
 
 
-def test_busy_default_port_gives_way_to_a_later_one(
-    busy_port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(server_module, "DEFAULT_PORT", busy_port)
-    with listen("127.0.0.1", None) as listener:
+def test_busy_default_port_gives_way_to_a_later_one(busy_port: int):
+    with listen("127.0.0.1", None, busy_port) as listener:
         assert listener.getsockname()[1] > busy_port
 
 
-def test_ports_of_the_fleet_are_never_taken_for_the_api(
-    busy_port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(server_module, "DEFAULT_PORT", busy_port)
-    with listen("127.0.0.1", None) as listener:
+def test_ports_of_the_fleet_are_never_taken_for_the_api(busy_port: int):
+    with listen("127.0.0.1", None, busy_port) as listener:
         assert (listener.getsockname()[1] - busy_port) % 2 == 0
 
 
@@ -82,7 +76,9 @@ async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals
     ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
     notices: list[str] = []
     running = asyncio.create_task(
-        run_peer(config, on_ready=ready.set_result, on_notice=notices.append)
+        run_peer(
+            config, on_ready=ready.set_result, on_notice=notices.append, on_view=lambda _: None
+        )
     )
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():

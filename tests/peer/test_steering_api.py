@@ -175,7 +175,7 @@ async def test_a_request_is_one_line_of_ids_and_counts(make_config: MakeConfig, 
         await until(lambda: bool(lines()))
     (line,) = lines()
     assert re.fullmatch(
-        rf"request id={request_id} client_id=mine-1 key=ci dialect=\w+ model=fake status=200"
+        rf"request id={request_id} client_id=mine-1 key=ci dialect=\w+ model=fake peer=- status=200"
         rf" prompt_tokens={usage['prompt_tokens']} cached_tokens=0"
         rf" completion_tokens={usage['completion_tokens']}"
         r" first_token_s=\d+\.\d{3} total_s=\d+\.\d{3} ending=length",
@@ -200,7 +200,7 @@ async def test_no_word_of_a_client_is_logged(make_config: MakeConfig, lines: Lin
     assert "zebra" not in " ".join(lines())
     endings = [line.rpartition("=")[2] for line in lines()]
     assert endings == ["model_not_found", "length", "invalid_request", "length"]
-    assert " model=- status=404 " in lines()[0]
+    assert " model=- peer=- status=404 " in lines()[0]
 
 
 async def test_a_client_that_leaves_is_logged_as_gone(make_config: MakeConfig, lines: Lines):

@@ -1,0 +1,92 @@
+"""`cortex doctor`: what is in order on this machine and in its fleet, and what mends the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..fleet_options import FleetHost, FleetPort, KeyFile, MdnsInterfaces, NoMdns, key_file_of
+from ..options import Config, Json, ModelsDirs, StateDir, Verbose, invocation_of
+
+if TYPE_CHECKING:
+    from cortex.peer.doctor.findings import Finding
+
+    from ..output import Output
+
+
+def doctor(
+    context: typer.Context,
+    peer: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PEER]",
+            envvar="CORTEX_PEER",
+            help="Whose fleet, as HOST:PORT. Otherwise that of a peer of this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    models: ModelsDirs = None,
+    key_file: KeyFile = None,
+    fleet_host: FleetHost = "0.0.0.0",
+    fleet_port: FleetPort = None,
+    no_mdns: NoMdns = False,
+    mdns_interfaces: MdnsInterfaces = None,
+    as_json: Json = False,
+    state_dir: StateDir = None,
+    config: Config = None,
+    verbose: Verbose = False,
+) -> None:
+    """Look for what is wrong, here and between the peers, and say what mends it.
+
+    \b
+      cortex doctor
+      cortex doctor --json | jq '.findings[] | select(.level != "ok")'
+
+    One line for each finding: ok, warn or FAIL, and below it what to do. Nothing is changed, and
+    nobody is joined. Exits 1 where something is broken.
+    """
+    import asyncio
+
+    from cortex.peer.doctor.examination import Inquiry, examine
+    from cortex.peer.doctor.findings import num_failed
+
+    from ..devices import count_gpus, torch_is_for_cpus
+    from ..diagnostics import FAILED, show_logs
+    from ..doors import find_doors
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    show_logs(verbose=invocation.verbose)
+    inquiry = Inquiry(
+        key_file=key_file_of(invocation, key_file),
+        state_dir=invocation.locations.state_dir,
+        models_dirs=(*(models or ()), invocation.locations.data_dir / "models"),
+        doors=tuple(find_doors(invocation, peer)),
+        has_mdns=not no_mdns,
+        interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
+        bound_host=fleet_host,
+        fleet_port=fleet_port,
+        num_gpus=count_gpus(),
+        torch_is_for_cpus=torch_is_for_cpus(),
+    )
+    findings = asyncio.run(examine(inquiry))
+    _show(standard_output(), findings, as_json=as_json)
+    if num_failed(findings):
+        raise typer.Exit(FAILED)
+
+
+def _show(output: Output, findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        from dataclasses import asdict
+
+        output.json({"schema": 1, "findings": [asdict(finding) for finding in findings]})
+        return
+    for finding in findings:
+        for line in describe(finding):
+            output.line(line)
+
+
+def describe(finding: Finding) -> list[str]:
+    lines = [f"{finding.level:<6} {finding.text}"]
+    return [*lines, f"       fix: {finding.fix}"] if finding.fix else lines

@@ -1,0 +1,110 @@
+"""`cortex gateway`: the fleet's door, on a machine that makes no answers itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..config import EngineWishes, peer_config
+from ..fleet_options import (
+    Advertise,
+    FleetHost,
+    FleetPort,
+    FleetWishes,
+    Join,
+    KeyFile,
+    MdnsInterfaces,
+    Name,
+    NoMdns,
+    fleet_config,
+)
+from ..options import Config, StateDir, Verbose, invocation_of
+
+
+def gateway(
+    context: typer.Context,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
+    ] = "0.0.0.0",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            envvar="CORTEX_PORT",
+            min=0,
+            max=65535,
+            help="Which port; 0 takes any. Otherwise 31313, or the next that is free.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option(
+            "--metrics-host",
+            metavar="ADDRESS",
+            envvar="CORTEX_METRICS_HOST",
+            help="Where to tell numbers, to all who ask.",
+        ),
+    ] = "0.0.0.0",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="N",
+            envvar="CORTEX_METRICS_PORT",
+            min=0,
+            max=65535,
+            help="On which port; 0 takes any. Otherwise 31314, or the next that is free.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Name = None,
+    join: Join = None,
+    fleet_host: FleetHost = "0.0.0.0",
+    fleet_port: FleetPort = None,
+    no_mdns: NoMdns = False,
+    mdns_interfaces: MdnsInterfaces = None,
+    advertise: Advertise = None,
+    key_file: KeyFile = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+    verbose: Verbose = False,
+) -> None:
+    """Serve the fleet's models from a machine without an engine, until ctrl-c.
+
+    \b
+      cortex join KEY && cortex gateway
+      cortex gateway --join beast.internal:13132
+      cortex gateway --port 443 --metrics-host 127.0.0.1
+
+    It needs neither torch nor models; `cortex serve` is the same. It is open to the network and
+    wants keys: where cortex.toml has none, one is made, shown once and kept as a hash. Its numbers
+    are told on a port of their own, without a key: /metrics and /healthz, and nothing else.
+    """
+    from dataclasses import replace
+
+    from cortex.peer.config import GATEWAY_PORT, REQUEST_LOG
+
+    from ..devices import Device
+    from ..diagnostics import show_logs
+    from ..serving import serve
+
+    invocation = invocation_of(context)
+    show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
+    membership = FleetWishes(
+        name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
+    )
+    gateway_config = replace(
+        peer_config(invocation, EngineWishes(engine="none")),
+        host=host,
+        port=port,
+        default_port=GATEWAY_PORT,
+        device="none",
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        fleet=fleet_config(invocation, membership),
+    )
+    serve(gateway_config, Device("none"), state_dir, invocation)

@@ -1,0 +1,121 @@
+"""`cortex key`: the key that makes peers one fleet, shown, and changed by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageProblem
+from ..fleet_options import KeyFile, key_file_of
+from ..options import Config, StateDir, invocation_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..output import Output
+
+_WITHOUT_WORD = ("show", "new", "list")
+_WITH_WORD = {"add": "KEY", "use": "ID", "drop": "ID"}
+_ACTIONS = (*_WITHOUT_WORD, *_WITH_WORD)
+
+
+def key(
+    context: typer.Context,
+    action: Annotated[
+        str, typer.Argument(metavar="[show|new|add|use|drop|list]", show_default=False)
+    ] = "show",
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY|ID]")] = None,
+    key_file: KeyFile = None,
+    state_dir: StateDir = None,
+    config: Config = None,
+) -> None:
+    """Show the line that lets others join this fleet, or change the fleet's key.
+
+    \b
+      cortex key                 the line to run elsewhere; it holds the key, which is a secret
+      cortex key list            the keys held here, by their names alone
+      cortex key new             make another key, trusted here and not yet used
+      cortex key add KEY         trust another key; with - it is read from standard input
+      cortex key use ID          use it from now on, and trust the one before
+      cortex key drop ID         trust it no longer
+
+    A fleet changes its key in that order: new on one peer, add on all others, use on all, drop on
+    all. Peers that run follow within seconds, and none loses the others.
+    """
+    from ..output import standard_output
+
+    _check(action, words or [])
+    path = key_file_of(invocation_of(context), key_file)
+    match action:
+        case "show":
+            _show(path, standard_output())
+        case "list":
+            _list(path, standard_output())
+        case "new":
+            _new(path, standard_output())
+        case _:
+            _change(action, path, words or [], standard_output())
+
+
+def _check(action: str, words: list[str]) -> None:
+    """Raises UsageProblem. What was typed is not repeated: it may be a key."""
+    if action not in _ACTIONS:
+        raise UsageProblem(
+            f"cortex key takes {', '.join(_ACTIONS[:-1])} or {_ACTIONS[-1]}.",
+            "to join a fleet by its key: cortex join KEY",
+        )
+    wanted = _WITH_WORD.get(action)
+    if wanted is None and words:
+        raise UsageProblem(f"cortex key {action} takes nothing more.")
+    if wanted is not None and not words:
+        raise UsageProblem(f"cortex key {action} takes one {wanted}.", "see: cortex key -h")
+
+
+def _show(path: Path, output: Output) -> None:
+    from ..key_file import kept_ring
+
+    output.line(f"cortex join {kept_ring(path).primary.text}")
+
+
+def _list(path: Path, output: Output) -> None:
+    from ..key_file import kept_ring
+
+    ring = kept_ring(path)
+    rows = [(ring.primary, "used"), *((held, "trusted") for held in ring.others)]
+    rows += [(held, "retired") for held in ring.retired]
+    output.table(("KEY", "STATE"), [(held.key_id.hex(), state) for held, state in rows])
+
+
+def _new(path: Path, output: Output) -> None:
+    import secrets
+
+    from cortex.peer.fleet_key import new_fleet_key
+
+    from ..key_file import change
+
+    made = new_fleet_key(secrets.token_bytes)
+    change(path, lambda ring: ring.adding(made))
+    output.line(f"made   {made.key_id.hex()}, trusted here and not yet used")
+    output.line(f"next   on every other peer: cortex key add {made.text}")
+    output.line(f"then   on every peer: cortex key use {made.key_id.hex()}")
+
+
+def _change(action: str, path: Path, words: list[str], output: Output) -> None:
+    import sys
+
+    from ..key_file import change, id_in, key_in
+
+    if action == "add":
+        added = key_in(words, sys.stdin and sys.stdin.buffer)
+        change(path, lambda ring: ring.adding(added))
+        output.line(f"added  {added.key_id.hex()}, trusted here and not yet used")
+        return
+    key_id = id_in(" ".join(words))
+    if action == "use":
+        before = change(path, lambda ring: ring.using(key_id))
+        old = ", ".join(held.key_id.hex() for held in before.others)
+        output.line(f"using  {key_id.hex()}" + (f"; still trusted: {old}" if old else ""))
+        return
+    change(path, lambda ring: ring.dropping(key_id))
+    output.line(f"dropped {key_id.hex()}: who has no other key is told so, and stays outside")

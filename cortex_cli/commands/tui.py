@@ -1,0 +1,63 @@
+"""`cortex tui`: the fleet on a screen that keeps up with it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..durations import parse_duration
+from ..errors import UsageProblem
+from ..options import Peer, StateDir, Verbose, invocation_of
+
+
+def tui(
+    context: typer.Context,
+    peer: Peer = None,
+    refresh: Annotated[
+        float,
+        typer.Option(
+            "--refresh",
+            metavar="TIME",
+            envvar="CORTEX_REFRESH",
+            parser=parse_duration(0.5, 3600),
+            help="Draw no oftener than this.",
+        ),
+    ] = 1.0,
+    as_ascii: Annotated[
+        bool,
+        typer.Option(
+            "--ascii", envvar="CORTEX_ASCII", help="Draw with plain characters, for consoles."
+        ),
+    ] = False,
+    no_mouse: Annotated[
+        bool,
+        typer.Option(
+            "--no-mouse",
+            envvar="CORTEX_NO_MOUSE",
+            help="Leave the mouse to the terminal, for selecting text.",
+        ),
+    ] = False,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Watch the fleet: its peers, their memory, their models, how busy they are.
+
+    It stops no peer, and goes on with another one when the one that it watches is gone.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageProblem(
+            "cortex tui needs a terminal for its input and its output.",
+            "for scripts: cortex status --json",
+        )
+    from cortex.peer.onlooker.feed import Feed
+    from cortex.tui.app import CortexApp
+    from cortex.tui.look import Look
+
+    from ..doors import find_doors
+
+    invocation = invocation_of(context)
+    feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
+    sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
+    CortexApp(feed, Look(refresh, as_ascii), sought).run(mouse=not no_mouse)

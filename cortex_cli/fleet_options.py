@@ -1,0 +1,131 @@
+"""The options about the fleet, which all members of it take, and the FleetConfig they make."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cortex.peer.config import FleetConfig
+
+from .config import Invocation
+from .places import name_of_host, parse_name, parse_reach, parse_seed
+
+_KEY_FILE = "fleet.key"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetWishes:
+    """What was typed, or stands in the environment or the file."""
+
+    name: str | None
+    host: str
+    port: int | None
+    join: Sequence[str] | None
+    no_mdns: bool
+    mdns_interfaces: Sequence[str] | None
+    advertise: str | None
+    key_file: Path | None
+
+
+def fleet_config(invocation: Invocation, wishes: FleetWishes) -> FleetConfig:
+    neurons = [neuron.endpoint for neuron in invocation.settings.neurons]
+    return FleetConfig(
+        name=wishes.name or name_of_host(socket.gethostname()),
+        key_file=key_file_of(invocation, wishes.key_file),
+        host=wishes.host,
+        port=wishes.port,
+        join=tuple(dict.fromkeys((*(wishes.join or ()), *neurons))),
+        has_mdns=not wishes.no_mdns,
+        mdns_interfaces=tuple(wishes.mdns_interfaces) if wishes.mdns_interfaces else None,
+        advertise=wishes.advertise,
+    )
+
+
+def key_file_of(invocation: Invocation, named: Path | None) -> Path:
+    return named or invocation.locations.state_dir / _KEY_FILE
+
+
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        envvar="CORTEX_NAME",
+        parser=parse_name,
+        help="What this peer is called. Otherwise as the machine is.",
+        show_default=False,
+    ),
+]
+FleetHost = Annotated[
+    str,
+    typer.Option(
+        "--fleet-host",
+        metavar="ADDRESS",
+        envvar="CORTEX_FLEET_HOST",
+        help="Where to listen for other peers; only holders of the fleet's key get in.",
+    ),
+]
+FleetPort = Annotated[
+    int | None,
+    typer.Option(
+        "--fleet-port",
+        metavar="N",
+        envvar="CORTEX_FLEET_PORT",
+        min=0,
+        max=65535,
+        help="Which port, for UDP and TCP; 0 takes any. Otherwise 13132, or the next free one.",
+        show_default=False,
+    ),
+]
+Join = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--join",
+        metavar="HOST:PORT",
+        envvar="CORTEX_JOIN",
+        parser=parse_seed,
+        help="Try to meet the peer whose fleet port this is, for ever (may be given again).",
+        show_default=False,
+    ),
+]
+NoMdns = Annotated[
+    bool,
+    typer.Option("--no-mdns", envvar="CORTEX_NO_MDNS", help="Do not look for peers by multicast."),
+]
+MdnsInterfaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mdns-interfaces",
+        metavar="NAME",
+        envvar="CORTEX_MDNS_INTERFACES",
+        help="Look on this interface (may be given again). Otherwise on all that look usable.",
+        show_default=False,
+    ),
+]
+Advertise = Annotated[
+    str | None,
+    typer.Option(
+        "--advertise",
+        metavar="HOST:PORT",
+        envvar="CORTEX_ADVERTISE",
+        parser=parse_reach,
+        help="Where others reach this peer's fleet port, if not at its own address.",
+        show_default=False,
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        envvar="CORTEX_KEY_FILE",
+        dir_okay=False,
+        help="The file of the fleet's key. Otherwise fleet.key in the state directory.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,19 @@
+"""The peers that run on this machine, as a command that changes what they start with names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cortex.peer.config import Locations
+
+
+def name_running(locations: Locations) -> str | None:
+    """That a peer which runs goes on as it began; None where none runs."""
+    from cortex.peer.announcement import read_announcements
+
+    notes = read_announcements(locations.announcements_dir)
+    if not notes:
+        return None
+    pids = ", ".join(str(note.pid) for note in notes)
+    return f"restart the peer that runs (process {pids}): until then it stays as it is"

@@ -1,0 +1,172 @@
+"""A peer or a gateway served from a command: what its first start makes, what it says, its end.
+
+Which options there are, and what they mean, is each command's own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .errors import ConfigProblem
+
+if TYPE_CHECKING:
+    from cortex.peer.config import FleetConfig, PeerConfig
+    from cortex.peer.fleet.view import FleetView
+    from cortex.peer.keyring import Keyring
+    from cortex.peer.server import Server
+
+    from .config import Invocation
+    from .devices import Device
+    from .output import Output
+
+
+def serve(
+    config: PeerConfig, device: Device, state_dir: Path | None, invocation: Invocation
+) -> None:
+    """Be the peer until told to stop. `state_dir` is the one that was named."""
+    import asyncio
+    import signal
+    import time
+
+    from cortex.peer.catalogue import scan
+    from cortex.peer.server import run_peer
+
+    from .diagnostics import INTERRUPTED, standard_error
+    from .output import standard_output
+
+    output = standard_output()
+    if invocation.settings.file is not None:
+        output.line(f"config {invocation.settings.file}")
+    config = _guarded(config, output)
+    began_s = time.monotonic()
+    for line in describe_start(config, device, [found.id for found in scan(config).models]):
+        output.line(line)
+    _take_up_fleet(config.fleet, invocation, state_dir, output)
+
+    def ready(server: Server) -> None:
+        took_s = time.monotonic() - began_s
+        for line in describe_ready(config, server.address, took_s, state_dir, server.metrics_port):
+            output.line(line)
+
+    ended_by = asyncio.run(
+        run_peer(
+            config,
+            on_ready=ready,
+            on_notice=standard_error(can_redraw=invocation.can_redraw).line,
+            on_view=view_teller(output.line, lambda: time.strftime("%H:%M:%S")),
+        )
+    )
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+def view_teller(
+    say: Callable[[str], None], time_of_day: Callable[[], str]
+) -> Callable[[FleetView], None]:
+    """Tells of each view what the one before did not show."""
+    from .fleet_lines import changes, opening
+
+    before: FleetView | None = None
+
+    def tell(view: FleetView) -> None:
+        nonlocal before
+        for line in opening(view) if before is None else ():
+            say(line)
+        for line in changes(before, view):
+            say(f"{time_of_day()} {line}")
+        before = view
+
+    return tell
+
+
+def _guarded(config: PeerConfig, output: Output) -> PeerConfig:
+    """The config with a key where others can reach the peer and nobody gave it any."""
+    import secrets
+
+    from cortex.peer.addresses import is_loopback
+
+    from .first_key import first_key
+
+    if config.keys or is_loopback(config.host):
+        return config
+    made = first_key(config.locations.state_dir, secrets.token_bytes(32))
+    if made.text is not None:
+        output.line(f"key    {made.text}   shown this once; others ask with it")
+    return replace(config, keys=(made.key,))
+
+
+def _take_up_fleet(
+    fleet: FleetConfig | None, invocation: Invocation, state_dir: Path | None, output: Output
+) -> None:
+    """See that there is a fleet key, and say which."""
+    import secrets
+
+    from cortex.peer.fleet.interfaces import choose, read_interfaces
+
+    from .fleet_lines import describe_fleet
+
+    assert fleet is not None, "a peer that is served is of a fleet"
+    ring, is_new = _first_keyring(fleet.key_file, secrets.token_bytes)
+    searched = choose(read_interfaces(), fleet.mdns_interfaces, fleet.host).names
+    named = [neuron.name for neuron in invocation.settings.neurons]
+    for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_new):
+        output.line(line)
+
+
+def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Keyring, bool]:
+    from cortex.peer.keyring_file import first_keyring
+
+    try:
+        return first_keyring(path, random_bytes)
+    except OSError as error:
+        raise ConfigProblem(
+            f"cannot keep a fleet key in {path}: {error.strerror or error}",
+            "name a folder of your own with --state-dir, or a file with --key-file",
+        ) from None
+
+
+def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> list[str]:
+    from importlib.metadata import version
+
+    first = f"cortex {version('cortex-fleet')}"
+    if config.is_gateway:
+        return [first, "device none   (others make the answers)"]
+    computes = "nothing: the engine is fake" if config.engine == "fake" else device.name
+    note = f"   ({device.note})" if device.note and config.engine != "fake" else ""
+    found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
+    return [first, f"device {computes}{note}", f"models {found}"]
+
+
+def describe_ready(
+    config: PeerConfig,
+    address: str,
+    took_s: float,
+    state_dir: Path | None = None,
+    metrics_port: int | None = None,
+) -> list[str]:
+    """`state_dir` is the one that was named: a command must name it too to find this peer."""
+    from cortex.peer.addresses import is_loopback
+
+    finding = "" if state_dir is None else f"--state-dir {shlex.quote(str(state_dir))} "
+    asks = f"with {_counted(len(config.keys), 'key')}" if config.keys else "no key"
+    reach = (
+        f"this machine only, {asks}; add --host 0.0.0.0 to serve the network"
+        if is_loopback(config.host)
+        else f"everyone who reaches this machine, {asks}"
+    )
+    lines = [f"api    http://{address}/v1   {reach}"]
+    if metrics_port is not None:
+        host = config.metrics_host or ""
+        shown = f"[{host}]" if ":" in host else host
+        lines.append(f"count  http://{shown}:{metrics_port}/metrics   no key")
+    return [*lines, f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"']
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

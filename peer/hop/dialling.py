@@ -1,0 +1,116 @@
+"""Connections to other peers' fleet ports: one socket out of all addresses that a peer may have.
+
+It knows where peers are and how they prove who they are; nothing of what is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ..errors import HostRefused
+from ..gossip.ids import NodeId
+from ..gossip.records import Address
+from .host import HOP_PATH
+from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES
+
+_DIAL_S = 1.0
+# Its fields are invisible to type checkers.
+_FAREWELL: aiohttp.ClientWSTimeout = cast(Any, aiohttp.ClientWSTimeout)(ws_close=FAREWELL_S)
+
+AddressOf = Callable[[NodeId], Sequence[Address]]
+
+
+class _Resolver(AbstractResolver):
+    """A peer's addresses, the likeliest first: aiohttp tries them one shortly after the other.
+
+    The first label of a peer's name is its node, in hex.
+    """
+
+    def __init__(self, address_of: AddressOf) -> None:
+        self._address_of = address_of
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        node = NodeId(bytes.fromhex(host.partition(".")[0]))
+        return [_resolved(host, address) for address in self._address_of(node)]
+
+    async def close(self) -> None:
+        pass
+
+
+def _resolved(host: str, address: Address) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address.ip, port=address.port, family=family, proto=0, flags=0
+    )
+
+
+class Dialler:
+    """`context_of` gives what a host proves itself with, and `name_of` the name that its
+    certificate bears; without a context nothing is encrypted.
+    """
+
+    def __init__(
+        self,
+        address_of: AddressOf,
+        context_of: Callable[[], ssl.SSLContext | None],
+        name_of: Callable[[NodeId], str],
+    ) -> None:
+        self._address_of = address_of
+        self._context_of = context_of
+        self._name_of = name_of
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            resolver=_Resolver(self._address_of), use_dns_cache=False, limit=0
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def dial(self, node: NodeId) -> aiohttp.ClientWebSocketResponse:
+        """Raises HostRefused where no connection comes about, soon."""
+        context = self._context_of()
+        scheme = "http" if context is None else "https"
+        url = URL.build(scheme=scheme, host=self._name_of(node), path=HOP_PATH)
+        try:
+            async with asyncio.timeout(_DIAL_S):
+                return await self._session.ws_connect(
+                    url,
+                    ssl=True if context is None else context,
+                    compress=0,
+                    max_msg_size=MAX_SOCKET_MESSAGE_BYTES,
+                    timeout=_FAREWELL,
+                )
+        except TimeoutError:
+            raise self._refused(node, f"no answer within {_DIAL_S:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._refused(node, str(error)) from None
+
+    def _refused(self, node: NodeId, why: str) -> HostRefused:
+        tried = ", ".join(f"{a.ip} port {a.port}" for a in self._address_of(node)) or "no address"
+        return HostRefused(
+            f"peer {node.hex()} cannot be reached at {tried}: {why}",
+            "cortex doctor tells what is in the way",
+        )

@@ -1,0 +1,198 @@
+"""One asker's connection at the host: each of its requests is a task of its own here.
+
+What a request costs is bounded by whoever it is given to; the tasks end with the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from cortex.engine.errors import CortexError, InvalidRequest, ModelNotFound
+from cortex.engine.errors import to_info as to_any_info
+
+from ..admission import Admission
+from ..errors import to_info
+from ..gossip.ids import ModelId
+from ..live import LiveRequest
+from ..node import Node
+from .link import HopLink, Socket
+from .messages import (
+    LEASE_EPOCH,
+    Ask,
+    Cancel,
+    CountAsk,
+    Counted,
+    Failed,
+    Goodbye,
+    LeaseAsk,
+    Leased,
+    Message,
+    Part,
+    Slice,
+)
+from .slices import Assembler
+
+logger = logging.getLogger(__name__)
+
+# No vocabulary is nearly as large.
+_MOST_TOKENS = 2**31
+
+Grant = Callable[[LeaseAsk], Awaitable[Leased]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    epoch: int
+    task: asyncio.Task[None]
+
+
+class Guest:
+    """`intake` bounds the requests of all guests together, and `max_bytes` each of them."""
+
+    def __init__(
+        self,
+        node: Node,
+        grant: Grant,
+        intake: Admission,
+        max_bytes: int,
+        socket: Socket,
+        tick_s: float,
+    ) -> None:
+        self._node = node
+        self._grant = grant
+        self._intake = intake
+        self.link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
+        self._works: dict[str, _Work] = {}
+        self.gone = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve it until it ends; nothing of its work is left then."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self.link.run()
+        finally:
+            self.gone.set()
+
+    def leave(self) -> None:
+        """This peer ends: the asker is to go on elsewhere, now, from what it has been sent."""
+        self._cancel_all()
+        self.link.post(Goodbye())
+        self.link.finish()
+
+    def hear(self, message: Message, size_bytes: int) -> None:
+        match message:
+            case Ask():
+                work = functools.partial(self._answer, message)
+                self._begin(message.request_id, message.epoch, size_bytes, work)
+            case CountAsk():
+                work = functools.partial(self._count, message)
+                self._begin(message.request_id, message.epoch, size_bytes, work)
+            case LeaseAsk():
+                work = functools.partial(self._lease, message)
+                self._begin(message.request_id, LEASE_EPOCH, size_bytes, work)
+            case Cancel():
+                known = self._works.get(message.request_id)
+                if known is not None and known.epoch == message.epoch:
+                    known.task.cancel()
+            case Goodbye():
+                self.link.close("said goodbye")
+            case _:
+                pass  # what only hosts say
+
+    def refuse(self, piece: Slice, error: CortexError) -> None:
+        self.link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
+
+    def tick(self) -> None:
+        pass
+
+    def end(self, why: str) -> None:
+        logger.debug("hop guest gone how=%s", why)
+        self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        for work in self._works.values():
+            work.task.cancel()
+
+    def _begin(
+        self, request_id: str, epoch: int, size_bytes: int, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """A later attempt takes the place of an earlier one."""
+        known = self._works.get(request_id)
+        if known is not None:
+            if known.epoch >= epoch:
+                return
+            known.task.cancel()
+        task = self._tasks.create_task(self._run(request_id, epoch, size_bytes, work))
+        self._works[request_id] = begun = _Work(epoch, task)
+        task.add_done_callback(lambda _: self._end(request_id, begun))
+
+    def _end(self, request_id: str, ended: _Work) -> None:
+        if self._works.get(request_id) is ended:
+            del self._works[request_id]
+
+    async def _run(
+        self, request_id: str, epoch: int, size_bytes: int, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            with self._intake.admitted(1), self._intake.holding(size_bytes):
+                await work()
+        except CortexError as error:
+            self.link.post(Failed(request_id, epoch, to_info(error)))
+        except Exception as error:
+            # A bug of ours, over one request. The error's text may hold client data.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("hop request failed error=%s\n%s", type(error).__name__, where)
+            self.link.post(Failed(request_id, epoch, to_any_info(error)))
+
+    async def _answer(self, ask: Ask) -> None:
+        await self._check_model(ask.request.model, ask.model)
+        _check_resume(ask)
+        now_s = asyncio.get_running_loop().time()
+        live = LiveRequest(f"hop_{secrets.token_hex(12)}", "hop", "fleet", now_s)
+        events = self._node.serve(ask.request, live, ask.resume)
+        with self._node.live.entered(live):
+            async with live.cancellable(), aclosing(events):
+                async for event in events:
+                    await self.link.put_part(Part(ask.request_id, ask.epoch, event))
+
+    async def _count(self, ask: CountAsk) -> None:
+        await self._check_model(ask.request.model, ask.model)
+        prompt_tokens = await self._node.count(ask.request)
+        self.link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
+
+    async def _lease(self, wish: LeaseAsk) -> None:
+        self.link.post(await self._grant(wish))
+
+    async def _check_model(self, model_id: str, weights: ModelId) -> None:
+        """Raises ModelNotFound where that name means other weights here."""
+        model = await self._node.find(model_id)
+        if model.weights != weights:
+            raise ModelNotFound(
+                f"'{model.id}' has other weights on this peer than were asked for",
+                "ask for the models again",
+                param="model",
+            )
+
+
+def _check_resume(ask: Ask) -> None:
+    """Raises InvalidRequest for what no ingress of ours sends."""
+    num_choices = ask.request.num_choices
+    if num_choices < 1:
+        raise InvalidRequest(f"num_choices is {num_choices}", "ask for one at least")
+    if ask.resume is None:
+        return
+    given = ask.resume.token_ids
+    if len(given) != num_choices or not any(ids is not None for ids in given):
+        raise InvalidRequest(
+            f"the tokens of {len(given)} choices do not go with a request for {num_choices}",
+            "send the request again",
+        )
+    if any(not 0 <= token_id < _MOST_TOKENS for ids in given for token_id in ids or ()):
+        raise InvalidRequest("some of the tokens so far are none", "send the request again")

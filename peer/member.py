@@ -1,0 +1,120 @@
+"""A node as a member of its fleet: the thread that gossips, the hops, the leases and the router,
+put together around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from aiohttp import web
+
+from .config import FleetConfig
+from .fleet.own import Reporter
+from .fleet.telling import About
+from .fleet.thread import FleetThread, gossiping
+from .fleet.udp import FleetSockets
+from .gossip.ids import NodeId
+from .gossip.records import Address
+from .hardware import read_hardware, read_system
+from .hop.dialling import Dialler
+from .hop.host import HopHost
+from .hop.pool import HopPool
+from .keyring import Keyring
+from .keyring_file import first_keyring, keyring_changed
+from .node import Node
+from .routing.ingress import Ingress
+from .routing.leases import Leases
+
+logger = logging.getLogger(__name__)
+
+_DISTRIBUTION = "cortex-fleet"
+# A command that changes the keys is followed so soon.
+_KEYS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`ingress` answers for the whole fleet; the fleet's port serves `routes` beside the API's."""
+
+    fleet: FleetThread
+    ingress: Ingress
+    host: HopHost
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        return (*self.fleet.routes(), *self.host.routes())
+
+    async def leave(self) -> None:
+        """Have what is still under way for others taken elsewhere, and say goodbye."""
+        await self.host.leave()
+        await self.fleet.leave()
+
+
+@asynccontextmanager
+async def member_of(
+    config: FleetConfig, node: Node, sockets: FleetSockets, api: str
+) -> AsyncGenerator[Member]:
+    """A member while the block lasts; `api` is where its public API is.
+
+    Raises what the files of keys and identity are refused with.
+    """
+    keyring, _ = await asyncio.to_thread(first_keyring, config.key_file, os.urandom)
+    clock = asyncio.get_running_loop().time
+    about = About(
+        build=version(_DISTRIBUTION),
+        system=read_system(),
+        api=api,
+        roles=("gateway",) if node.config.is_gateway else (),
+        hardware=read_hardware(node.config),
+    )
+    async with gossiping(config, node.config.locations, keyring, sockets, about) as fleet:
+
+        def addresses_of(peer: NodeId) -> Sequence[Address]:
+            seen = fleet.view.peer(peer)
+            return () if seen is None or seen.reach is None else (seen.reach,)
+
+        dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
+        async with HopPool(dialler, fleet.doubt) as hops:
+            leases = Leases(fleet, hops, clock)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
+            host = HopHost(node, leases.answer)
+
+            def rekey(changed: Keyring) -> None:
+                fleet.rekey(changed)
+                host.recheck(fleet.trust.node_of)
+                hops.recheck(fleet.trust.node_of)
+
+            tasks = {
+                asyncio.create_task(_follow_keys(config.key_file, keyring, rekey), name="keys"),
+                asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
+            }
+            for task in tasks:
+                task.add_done_callback(_say_why)
+            try:
+                yield Member(fleet, ingress, host)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("task ended name=%s", task.get_name(), exc_info=error)
+
+
+async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:
+    while True:
+        await asyncio.sleep(_KEYS_EVERY_S)
+        changed = await asyncio.to_thread(keyring_changed, path, keyring)
+        if changed is not None:
+            keyring = changed
+            logger.info("fleet keys changed using=%s", keyring.primary.key_id.hex())
+            rekey(keyring)

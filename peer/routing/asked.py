@@ -1,0 +1,97 @@
+"""One request on its way through the fleet: what its client has, who was asked, and what is next.
+Pure; the clock comes in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.types import Began, Event, Vector
+
+from ..errors import NoPeer
+from ..live import LiveRequest
+from .affinity import text_bytes
+from .candidates import Candidate, Life, Wish
+from .catalogue import FleetModel
+from .transcript import Transcript
+from .tries import Tries, fault_of
+
+_TEXT_BYTES_A_TOKEN = 4
+# How long a request waits for a place where all are busy. An answer that has begun may stand still
+# no longer than it takes to say that it is over.
+_PATIENCE_S = 5.0
+_PATIENCE_IN_ANSWERS_S = 2.5
+# A peer that has refused it for being full is not asked again at once.
+_BUSY_S = 0.5
+
+
+@dataclass(slots=True)
+class Asked:
+    """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
+    a model to be loaded. `is_kept` says whether it may go on elsewhere once it has begun.
+    """
+
+    model: FleetModel
+    key: bytes
+    transcript: Transcript
+    live: LiveRequest
+    since_s: float
+    is_kept: bool
+    cold_until_s: float | None = None
+    is_worked_on: bool = False
+    is_held: bool = False
+    tries: Tries = field(default_factory=Tries)
+    busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
+
+    def wish(self) -> Wish:
+        """What the next host has to be."""
+        has_begun = self.transcript.has_begun
+        begun = self.transcript.accepted if has_begun else None
+        return Wish(
+            key=self.key,
+            cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
+            context_tokens=begun.prompt_tokens + begun.max_tokens - 1 if begun else 0,
+            computes_in=self.transcript.computes_in if has_begun else "",
+            excluded=frozenset(self.tries.excluded),
+            lost=frozenset(self.tries.lost),
+            busy_until_s=self.busy_until_s,
+            patience_s=_PATIENCE_IN_ANSWERS_S if has_begun else _PATIENCE_S,
+        )
+
+    def heard(self, event: Event | Vector) -> None:
+        self.is_worked_on = True
+        if isinstance(event, Began):
+            self.cold_until_s = None
+
+    def failed(self, host: Candidate, error: CortexError, now_s: float) -> None:
+        """Raises what the client is told, where nobody else is to be asked."""
+        if self.is_worked_on:
+            self.since_s, self.is_worked_on = now_s, False
+        is_over = self.cold_until_s is not None and now_s >= self.cold_until_s
+        transcript = self.transcript
+        may_go_on = self.tries.failed(
+            host, error, has_begun=transcript.has_begun, num_tokens=transcript.num_tokens
+        )
+        if is_over or not may_go_on or (transcript.has_begun and not self.is_kept):
+            raise self.ending(error) from error
+        if fault_of(error) == "busy":
+            self.busy_until_s[host.life] = now_s + _BUSY_S
+
+    def ending(self, error: CortexError) -> CortexError:
+        """What the client is told: what a host refused for good, or what became of the last one."""
+        last = self.tries.last_error
+        if isinstance(error, NoPeer) and last is not None:
+            error = last
+        fault = fault_of(error)
+        if fault == "refused" or fault == "busy":
+            return error
+        if fault == "unfit" and not self.transcript.has_begun:
+            return error
+        where = f"on {self.tries.last_name}" if self.tries.last_name else "in this fleet"
+        what = "broke off" if self.transcript.has_begun else "came to nothing"
+        return EngineFailed(
+            f"the answer of '{self.model.id}' {what} {where}, and no other peer takes it up:"
+            f" {error.message}",
+            "send it again",
+        )

@@ -1,0 +1,212 @@
+"""Every model that any peer has on disk, as one list that all peers offer.
+
+Weights are told apart by their ModelId alone. One name for two weights is two models: the name
+goes to those that most peers hold, and `NAME@HEX8` names each of them. What this peer has not
+named yet is offered by it alone, and only where the name is free.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cortex.engine.types import Capability
+
+from ..catalogue import EMBEDDED_IDS, Catalogue
+from ..fleet.view import FleetView, PeerView
+from ..gossip.ids import ModelId, NodeId
+from ..names import ModelNames
+from ..types import ModelInfo, Warmth, Whereabouts
+
+_VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)
+_SHIPPED = frozenset(EMBEDDED_IDS.values())
+
+Eta = Callable[[ModelId], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A peer that has the weights on disk, and its own id of them."""
+
+    node: NodeId
+    id: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetModel:
+    """`weights` is empty where nobody has named them yet: then this peer is the only holder."""
+
+    id: str
+    weights: ModelId
+    size_bytes: int
+    context_tokens: int
+    capabilities: tuple[Capability, ...]
+    created_s: int
+    holders: tuple[Holder, ...]
+
+    @property
+    def sees_images(self) -> bool:
+        return "vision" in self.capabilities
+
+    def holder(self, node: NodeId) -> Holder | None:
+        return next((holder for holder in self.holders if holder.node == node), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCatalogue:
+    """`models` in the order in which they are listed; the first one is the default. `variants` are
+    all weights under each of their names, those that the bare name means first.
+    """
+
+    models: tuple[FleetModel, ...]
+    variants: Mapping[str, tuple[FleetModel, ...]]
+
+    def known(self, name: str, names: ModelNames) -> FleetModel | None:
+        """The model that a name means: an id, an alias, or a variant."""
+        meant = names.meant_by(name, self._infos())
+        return self._variant(name) if meant is None else self._listed_as(meant)
+
+    def find(self, name: str, names: ModelNames) -> FleetModel:
+        """That, or the one that answers for names that mean none.
+
+        Raises ModelNotFound, with the nearest ids as the hint.
+        """
+        model = self.known(name, names)
+        if model is not None:
+            return model
+        infos = self._infos()
+        default = names.for_unknown(infos)
+        return self._listed_as(default or Catalogue(infos, "in this fleet").find(name))
+
+    def _infos(self) -> tuple[ModelInfo, ...]:
+        return tuple(map(_plain, self.models))
+
+    def _listed_as(self, info: ModelInfo) -> FleetModel:
+        return next(model for model in self.models if model.id == info.id)
+
+    def _variant(self, name: str) -> FleetModel | None:
+        match = _VARIANT.fullmatch(name)
+        if match is None:
+            return None
+        variants = self.variants.get(match["id"], ())
+        return next((v for v in variants if v.weights[:4].hex() == match["weights"]), None)
+
+
+def unite(own: Sequence[ModelInfo], view: FleetView) -> FleetCatalogue:
+    """What this peer has, and what the others of the fleet that are there say they have."""
+    offers = [*_own_offers(own, view.self_node), *_offers_of_others(view)]
+    holders: dict[bytes, dict[NodeId, Holder]] = defaultdict(dict)
+    under_name: dict[str, dict[bytes, list[FleetModel]]] = defaultdict(lambda: defaultdict(list))
+    for offer in offers:
+        for holder in offer.holders:
+            holders[_key(offer)].setdefault(holder.node, holder)
+        under_name[offer.id][_key(offer)].append(offer)
+    variants = {
+        name: tuple(
+            _merged(offers, tuple(holders[key].values()))
+            for key, offers in sorted(by_weights.items(), key=_rank)
+        )
+        for name, by_weights in under_name.items()
+    }
+    listed = [model for name in variants for model in _listed(variants[name])]
+    return FleetCatalogue(tuple(sorted(listed, key=_place_in({m.id for m in own}))), variants)
+
+
+def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Whereabouts]:
+    for holder in model.holders:
+        peer = view.peer(holder.node)
+        if peer is not None:
+            warmth = warmth_at(peer, model.weights)
+            yield Whereabouts(peer.name, warmth, None if warmth == "warm" else eta_s(model.weights))
+
+
+def warmth_at(peer: PeerView, weights: ModelId) -> Warmth:
+    states = {placed.state for placed in peer.placed if placed.model == weights}
+    if "ready" in states:
+        return "warm"
+    return "loading" if "loading" in states else "cold"
+
+
+def to_info(model: FleetModel, view: FleetView, eta_s: Eta) -> ModelInfo:
+    """As the API lists it."""
+    return replace(_plain(model), where=tuple(whereabouts(model, view, eta_s)))
+
+
+def _plain(model: FleetModel) -> ModelInfo:
+    return ModelInfo(
+        id=model.id,
+        dir=None,
+        capabilities=model.capabilities,
+        context_length=model.context_tokens,
+        created_s=model.created_s,
+        weights=model.weights,
+        size_bytes=model.size_bytes,
+    )
+
+
+def _own_offers(own: Iterable[ModelInfo], node: NodeId) -> Iterator[FleetModel]:
+    for model in own:
+        yield FleetModel(
+            id=model.id,
+            weights=ModelId(model.weights),
+            size_bytes=model.size_bytes,
+            context_tokens=model.context_length,
+            capabilities=model.capabilities,
+            created_s=model.created_s,
+            holders=(Holder(node, model.id, model.context_length),),
+        )
+
+
+def _offers_of_others(view: FleetView) -> Iterator[FleetModel]:
+    for peer in view.peers:
+        if peer.is_self or peer.state in ("dead", "left"):
+            continue
+        for model in peer.stored:
+            yield FleetModel(
+                id=model.id,
+                weights=model.model,
+                size_bytes=model.size_bytes,
+                context_tokens=model.context_tokens,
+                capabilities=model.capabilities,
+                created_s=model.created_s,
+                holders=(Holder(peer.node, model.id, model.context_tokens),),
+            )
+
+
+def _key(offer: FleetModel) -> bytes:
+    """Weights without a name are nobody else's: not even those of another id."""
+    return offer.weights or b"unnamed " + offer.id.encode()
+
+
+def _rank(entry: tuple[bytes, Sequence[FleetModel]]) -> tuple[bool, int, bytes]:
+    key, offers = entry
+    nodes = {holder.node for offer in offers for holder in offer.holders}
+    return not offers[0].weights, -len(nodes), key
+
+
+def _merged(offers: Sequence[FleetModel], holders: tuple[Holder, ...]) -> FleetModel:
+    """One set of weights under one name: as much context as somebody serves."""
+    context_tokens = max(holder.context_tokens for holder in holders)
+    return replace(offers[0], context_tokens=context_tokens, holders=holders)
+
+
+def _listed(variants: Sequence[FleetModel]) -> Iterator[FleetModel]:
+    yield variants[0]
+    for other in variants[1:]:
+        if other.weights:
+            yield replace(other, id=f"{other.id}@{other.weights[:4].hex()}")
+
+
+def _place_in(own_ids: set[str]) -> Callable[[FleetModel], tuple[bool, bool, int]]:
+    """Own models as they were found, then the others', the largest first; what is shipped with the
+    program answers by default only where nothing else is there. Sorting keeps what is equal.
+    """
+
+    def place(model: FleetModel) -> tuple[bool, bool, int]:
+        is_own = model.id in own_ids
+        return model.id in _SHIPPED, not is_own, 0 if is_own else -model.size_bytes
+
+    return place

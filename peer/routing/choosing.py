@@ -1,0 +1,235 @@
+"""The choice of a host, with all that it takes: the view, fresh answers, a lease for a cold model.
+
+It holds a request for a while where nobody can take it now. What becomes of the request at its host
+is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from cortex.engine.errors import Overloaded
+
+from ..errors import NoPeer
+from ..fleet.membership import Membership
+from ..gossip.ids import ModelId, NodeId
+from ..gossip.messages import LoadAnswer
+from .breaker import Breakers
+from .candidates import (
+    Busyness,
+    Candidate,
+    Life,
+    Wish,
+    candidate_at,
+    candidates,
+    gossiped,
+    in_order,
+    may_be_asked,
+    pick,
+    shortlist,
+    warmest,
+)
+from .catalogue import FleetModel
+
+_PROBE_S = 0.03
+_POLL_S = 0.1
+# How long a request waits for a peer where there is none.
+_NOBODY_S = 2.5
+# Before a peer that a connection broke to is tried again, where it is the only one.
+_RECONNECT_S = 0.8
+# A lease is a word from one peer to another.
+_LEASE_S = 3.0
+# A peer that a connection broke to: gossip says what is true of it within that time.
+_DOUBT_S = 3.0
+_MAX_SENDS = 1024
+_LONGEST_WAIT_S = 60
+
+
+class Places(Protocol):
+    """Who loads a model that nobody has in its engine, or one more copy of it."""
+
+    async def place(
+        self,
+        model: ModelId,
+        candidates: Collection[NodeId],
+        *,
+        holders: Collection[NodeId] = (),
+        lost: Collection[NodeId] = (),
+    ) -> NodeId:
+        """One of the candidates, or one that loads it already; with `holders` another than these,
+        and none of the `lost`. Raises NoPeer.
+        """
+        ...
+
+
+class Chooser:
+    """`own_busyness` is this peer's own load."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        places: Places,
+        own_busyness: Callable[[], Busyness],
+        rng: random.Random,
+        clock: Callable[[], float],
+    ) -> None:
+        self.breakers = Breakers()
+        self._membership = membership
+        self._places = places
+        self._own_busyness = own_busyness
+        self._rng = rng
+        self._clock = clock
+        self._sends: dict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_SENDS))
+        self._doubted: dict[Life, float] = {}
+
+    async def choose(self, model: FleetModel, wish: Wish, since_s: float) -> Candidate:
+        """Who is to be asked; it counts as sent to. `since_s` is since when nobody works on it.
+
+        Raises Overloaded where all stay busy, and NoPeer where nobody is there.
+        """
+        began_s = self._clock()
+        while True:
+            found = self._found(model, wish)
+            is_last_hope = all(one.life in wish.lost for one in found)
+            now_s = self._clock()
+            if is_last_hope and now_s - since_s >= _NOBODY_S:
+                raise _nobody(model)
+            if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
+                chosen = await self._choose(model, wish, found)
+                if isinstance(chosen, Candidate):
+                    self._sends[chosen.node].append(self._clock())
+                    self.breakers.tried(chosen.node, model.weights)
+                    return chosen
+                if self._clock() - since_s >= wish.patience_s:
+                    raise _overloaded(model, found, chosen.wait_s)
+            await asyncio.sleep(_POLL_S)
+
+    def holders(self, model: FleetModel, wish: Wish) -> list[Candidate]:
+        """All who may be asked for what needs no engine, this peer first."""
+        found = self._found(model, wish)
+        return sorted(in_order(wish, found), key=lambda one: not one.is_self) if found else []
+
+    def doubt(self, life: Life) -> None:
+        """A connection to it broke: others go first for a while."""
+        self._doubted[life] = self._clock() + _DOUBT_S
+
+    def _found(self, model: FleetModel, wish: Wish) -> list[Candidate]:
+        now_s = self._clock()
+        self._doubted = {life: s for life, s in self._doubted.items() if s > now_s}
+        view, own = self._membership.view, self._own_busyness()
+        found = candidates(model, view, wish, own, frozenset(self._doubted))
+        usable = self.breakers.usable((one.node for one in found), model.weights, now_s)
+        return [self._corrected(one, wish, now_s) for one in found if one.node in usable]
+
+    def _corrected(self, one: Candidate, wish: Wish, now_s: float) -> Candidate:
+        """With what it was sent since it wrote its record."""
+        if wish.busy_until_s.get(one.life, 0.0) > now_s:
+            return replace(one, busyness=replace(one.busyness, verdict="busy"))
+        peer = self._membership.view.peer(one.node)
+        if one.is_self or peer is None or peer.load is None:
+            return one
+        written_s = now_s - peer.load.age_ds / 10
+        return replace(one, busyness=self._with_sends(one.node, one.busyness, written_s))
+
+    def _with_sends(self, node: NodeId, busyness: Busyness, since_s: float) -> Busyness:
+        num_sent = sum(sent_s > since_s for sent_s in self._sends[node])
+        return replace(busyness, num_live=busyness.num_live + num_sent)
+
+    async def _choose(
+        self, model: FleetModel, wish: Wish, found: list[Candidate]
+    ) -> Candidate | Busyness:
+        """How busy the best is, where nobody takes it now."""
+        warmth, those = warmest(found)
+        if warmth == "cold":
+            return await self._placed(model, wish, found, ())
+        best, busyness = await self._best(model, wish, those)
+        if busyness.verdict == "accept":
+            return best
+        idle = [one for one in found if one.warmth == "cold" and one.busyness.num_live == 0]
+        if warmth == "warm" and idle:
+            return await self._placed(model, wish, idle, [one.node for one in those])
+        return best if busyness.verdict == "queue" else busyness
+
+    async def _best(
+        self, model: FleetModel, wish: Wish, those: Sequence[Candidate]
+    ) -> tuple[Candidate, Busyness]:
+        free = [one for one in those if one.busyness.verdict != "busy"]
+        order = in_order(wish, free or those)
+        first = order[0]
+        if not free or len(order) == 1 or (first.is_self and first.busyness.verdict == "accept"):
+            return first, first.busyness
+        asked = shortlist(order, self._rng)
+        answers = await self._fresh(model.weights, wish.cost_tokens, asked)
+        best, busyness = pick(asked, answers)
+        waits = [answer.wait_s for answer in answers.values() if answer.wait_s is not None]
+        return best, replace(busyness, wait_s=min(waits, default=None))
+
+    async def _fresh(
+        self, weights: ModelId, cost_tokens: int, asked: Sequence[Candidate]
+    ) -> Mapping[NodeId, Busyness]:
+        own = {one.node: one.busyness for one in asked if one.is_self}
+        others = [one.node for one in asked if not one.is_self]
+        asked_s = self._clock()
+        answers = await self._membership.ask_loads(others, weights, cost_tokens, _PROBE_S)
+        return own | {
+            node: self._with_sends(node, _told(answer, weights), asked_s)
+            for node, answer in answers.items()
+        }
+
+    async def _placed(
+        self,
+        model: FleetModel,
+        wish: Wish,
+        found: Sequence[Candidate],
+        holders: Sequence[NodeId],
+    ) -> Candidate:
+        """Who is to load it: the one that is named by whoever decides."""
+        order = in_order(wish, [one for one in found if one.busyness.verdict != "busy"] or found)
+        if len(model.holders) == 1:
+            return order[0]
+        lost = {node for node, _ in wish.excluded | wish.lost}
+        nodes = [one.node for one in order]
+        try:
+            async with asyncio.timeout(_LEASE_S):
+                node = await self._places.place(
+                    model.weights, nodes, holders=holders, lost=lost - set(nodes)
+                )
+        except (TimeoutError, NoPeer):
+            return order[0]
+        named = next((one for one in order if one.node == node), None)
+        return named or self._at(model, node, wish) or order[0]
+
+    def _at(self, model: FleetModel, node: NodeId, wish: Wish) -> Candidate | None:
+        """A peer that we had passed over, and that loads the model as others see it."""
+        holder, peer = model.holder(node), self._membership.view.peer(node)
+        if holder is None or peer is None:
+            return None
+        named = candidate_at(model.weights, holder, peer, self._own_busyness(), frozenset())
+        return named if may_be_asked(named, wish) else None
+
+
+def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:
+    by_record = gossiped(answer.load, weights)
+    return replace(by_record, verdict=answer.verdict, wait_s=answer.wait_ms / 1000 or None)
+
+
+def _nobody(model: FleetModel) -> NoPeer:
+    return NoPeer(f"no peer that holds '{model.id}' can be asked now", "try again in a moment")
+
+
+def _overloaded(model: FleetModel, found: Sequence[Candidate], wait_s: float | None) -> Overloaded:
+    return Overloaded(
+        f"every peer that holds '{model.id}' is busy: {', '.join(one.name for one in found[:8])}",
+        "try again in a moment",
+        retry_after_s=None if wait_s is None else shown_wait_s(wait_s),
+    )
+
+
+def shown_wait_s(wait_s: float) -> int:
+    return min(max(math.ceil(wait_s), 1), _LONGEST_WAIT_S)

@@ -1,0 +1,307 @@
+"""The fleet behind one API: each request is answered by whichever peer is best for it.
+
+It holds the client's side of a request and sends it to one host after the other until it is
+answered: another one from the start while the client has nothing, and from its tokens when a host
+is lost in the middle. This peer's own engine is a host like the others, and fails like them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from typing import cast
+
+from msgspec.structs import replace
+
+from cortex.engine.errors import CortexError, EngineFailed, Overloaded
+from cortex.engine.types import Began, ChatRequest, Event, ImagePart, Resume, Vector
+
+from ..admission import Admission
+from ..errors import NoPeer
+from ..fleet.membership import Membership
+from ..gossip.ids import ModelId
+from ..hop.hops import Hops
+from ..lanes import in_lanes
+from ..live import LiveRequest
+from ..node import no_eyes
+from ..tally import Failover
+from ..types import ModelInfo
+from .affinity import conversation_key
+from .asked import Asked
+from .candidates import Busyness, Candidate, Wish, gossiped
+from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
+from .choosing import Chooser, Places, shown_wait_s
+from .local import LocalHost
+from .replay import ReplayBudget
+from .transcript import Transcript
+from .tries import fault_of
+
+# Before another host is asked, so that those who lost one do not come to the next all at once.
+_JITTER_S = 0.05
+_MAX_COUNT_TRIES = 3
+# Of the requests under way so many may be asked again because a host was full: more would make
+# full peers fuller.
+_HELD_SHARE = 0.2
+_MIN_HELD = 3
+
+
+class Ingress:
+    """Implements AnswerSource over all peers of the fleet; `eta_s` is how long loads take."""
+
+    def __init__(
+        self,
+        local: LocalHost,
+        membership: Membership,
+        hops: Hops,
+        places: Places,
+        *,
+        eta_s: Eta = lambda _: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        config = local.config
+        self._local = local
+        self._membership = membership
+        self._hops = hops
+        self._eta_s = eta_s
+        self._rng = rng or random.Random()
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        # One connection has one request; what is kept here is the vectors of a call.
+        self._admission = Admission(config.connections.max_connections, config.max_prepared_bytes)
+        self._replay = ReplayBudget(config.replay_bytes)
+        self._num_held = 0
+        self._chooser = Chooser(membership, places, self._own_busyness, self._rng, self._clock)
+        self._united: tuple[object, object, FleetCatalogue] | None = None
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """What the fleet can serve now; aliases stand behind the models."""
+        await self._local.models()
+        view = self._membership.view
+        models = [to_info(model, view, self._eta_s) for model in self._catalogue().models]
+        return tuple(self._local.config.names.listed(models))
+
+    def suggestion(self) -> str | None:
+        """The id of a model that sees pictures."""
+        models = self._catalogue().models
+        return next((model.id for model in models if model.sees_images), None)
+
+    def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
+        """As `Node.chat`, by whichever peer."""
+        # A vector comes only where one is wished for.
+        return cast(AsyncGenerator[Event], self._serve(request, live))
+
+    async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
+        """As `Node.count`: here where the model is on disk, else by a peer that has it."""
+        with self._admission.admitted(1):
+            model = await self._find(request.model)
+            if live is not None:
+                live.model_id = model.id
+            self._check_vision(model, request)
+            error: CortexError = NoPeer(f"no peer that holds '{model.id}' can be asked now")
+            wish = Wish(conversation_key(model.weights, request))
+            for host in self._chooser.holders(model, wish)[:_MAX_COUNT_TRIES]:
+                try:
+                    return await self._count_at(host, model, request)
+                except CortexError as failure:
+                    if fault_of(failure) == "refused":
+                        raise
+                    error = failure
+            raise error
+
+    @asynccontextmanager
+    async def vectors(
+        self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
+    ) -> AsyncGenerator[list[Vector]]:
+        """As `Node.vectors`, each by whichever peer."""
+        with ExitStack() as held:
+
+            async def make(request: ChatRequest) -> Vector:
+                vector = await self._vector(request, live)
+                held.enter_context(self._admission.holding(len(vector.data)))
+                return vector
+
+            num_lanes = min(len(requests), self._local.config.vector_lanes)
+            yield await in_lanes(make, requests, num_lanes)
+
+    def begin_drain(self) -> None:
+        """Take no more requests."""
+        self._admission.close()
+
+    async def drained(self) -> None:
+        """Take no more requests; return when the last one has ended."""
+        await self._admission.drained()
+
+    async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
+        async with aclosing(self._serve(request, live)) as events:
+            async for event in events:
+                if isinstance(event, Vector):
+                    return event
+        raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
+
+    async def _serve(
+        self, request: ChatRequest, live: LiveRequest | None
+    ) -> AsyncGenerator[Event | Vector]:
+        """The events of a request, by as many hosts as it takes."""
+        if live is None:  # nobody looks at this one, and nobody loses patience
+            live = LiveRequest("-", "-", "-", self._clock())
+            live.is_streamed = True
+        with self._admission.admitted(1), self._replay.kept(request) as is_kept:
+            live.is_continuable = is_kept
+            asked = await self._asked(request, live)
+            try:
+                while True:
+                    host = await self._host_for(asked)
+                    try:
+                        async with aclosing(self._attempt(asked, host)) as events:
+                            async for event in events:
+                                yield event
+                        return
+                    except CortexError as error:
+                        self._failed(asked, host, error)
+                    await asyncio.sleep(self._rng.uniform(0, _JITTER_S))
+            finally:
+                self._num_held -= asked.is_held
+
+    async def _asked(self, request: ChatRequest, live: LiveRequest) -> Asked:
+        model = await self._find(request.model)
+        live.model_id = model.id
+        self._check_vision(model, request)
+        return Asked(
+            model,
+            conversation_key(model.weights, request),
+            Transcript(request),
+            live,
+            since_s=self._clock(),
+            is_kept=live.is_continuable,
+        )
+
+    async def _host_for(self, asked: Asked) -> Candidate:
+        try:
+            host = await self._chooser.choose(asked.model, asked.wish(), asked.since_s)
+        except NoPeer as error:
+            raise asked.ending(error) from error
+        live = asked.live
+        live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
+        if host.warmth != "warm" and not live.is_streamed:
+            asked.cold_until_s = live.began_s + self._local.config.cold_wait_s
+        return host
+
+    async def _attempt(self, asked: Asked, host: Candidate) -> AsyncGenerator[Event | Vector]:
+        """What one host brings: the rest of the answer, or an error."""
+        transcript = asked.transcript
+        resume = transcript.resume()
+        request = replace(transcript.request, model=host.holder.id)
+        with self._judged(host, asked.model) as judge:
+            async with aclosing(self._open(host, asked.model, request, resume)) as events:
+                while not transcript.is_whole:
+                    event = await self._next(events, asked)
+                    asked.heard(event)
+                    if isinstance(event, Began | Vector):
+                        judge()
+                    for told in transcript.hear(event):
+                        asked.live.note(told, self._clock)
+                        yield told
+                    if isinstance(event, Vector):
+                        return
+
+    def _open(
+        self, host: Candidate, model: FleetModel, request: ChatRequest, resume: Resume | None
+    ) -> AsyncGenerator[Event | Vector]:
+        if host.is_self:
+            return self._local.serve(request, None, resume)
+        return self._hops.ask(host.node, model.weights, request, resume)
+
+    async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
+        """The host's next event; whoever sees no stages waits for a load no longer than is due.
+
+        Raises Overloaded then, with the time that the load still takes.
+        """
+        try:
+            async with asyncio.timeout_at(asked.cold_until_s):
+                return await anext(events)
+        except StopAsyncIteration:
+            raise EngineFailed("it ended before its end", "send it again") from None
+        except TimeoutError:
+            eta_s = self._eta_s(asked.model.weights)
+            raise Overloaded(
+                f"'{asked.model.id}' is being loaded on {asked.live.host}",
+                "try again when it is, or stream the answer to see how far it is",
+                retry_after_s=None if eta_s is None else shown_wait_s(eta_s),
+            ) from None
+
+    @contextmanager
+    def _judged(self, host: Candidate, model: FleetModel) -> Generator[Callable[[], None]]:
+        """The breaker's part: what is given says that the host does its work."""
+        breakers, who = self._chooser.breakers, (host.node, model.weights)
+        is_good = False
+
+        def judge() -> None:
+            nonlocal is_good
+            is_good = True
+            breakers.succeeded(*who, self._clock())
+
+        try:
+            yield judge
+        except CortexError as error:
+            if fault_of(error) in ("lost", "failed"):
+                is_good = True
+                breakers.failed(*who, self._clock())
+            raise
+        finally:
+            if not is_good:
+                breakers.untried(*who)
+
+    def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
+        """Raises what the client is told, where nobody else is to be asked."""
+        fault = fault_of(error)
+        if fault == "lost":
+            self._chooser.doubt(host.life)
+        asked.failed(host, error, self._clock())
+        if fault == "busy" and not asked.is_held:
+            self._hold(asked, error)
+        kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
+        self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
+
+    def _hold(self, asked: Asked, error: CortexError) -> None:
+        if self._num_held >= max(_MIN_HELD, _HELD_SHARE * self._admission.live_requests):
+            raise error
+        asked.is_held = True
+        self._num_held += 1
+
+    async def _count_at(self, host: Candidate, model: FleetModel, request: ChatRequest) -> int:
+        own = replace(request, model=host.holder.id)
+        if host.is_self:
+            return await self._local.count(own)
+        return await self._hops.count(host.node, model.weights, own)
+
+    async def _find(self, name: str) -> FleetModel:
+        names = self._local.config.names
+        model = self._catalogue().known(name, names)
+        if model is None:
+            await self._local.models()  # it may have been put there since
+            model = self._catalogue().find(name, names)
+        return model
+
+    def _catalogue(self) -> FleetCatalogue:
+        view, own = self._membership.view, self._local.stored
+        if self._united is None or self._united[0] is not view or self._united[1] is not own:
+            self._united = (view, own, unite(own, view))
+        return self._united[2]
+
+    def _check_vision(self, model: FleetModel, request: ChatRequest) -> None:
+        has_images = any(
+            isinstance(part, ImagePart) for turn in request.messages for part in turn.content
+        )
+        if has_images and not model.sees_images:
+            raise no_eyes(model.id, self.suggestion())
+
+    def _own_busyness(self) -> Busyness:
+        """This peer's load, known at once; how much it takes is what it tells others."""
+        health, most = self._local.health, self._local.config.max_live_requests
+        told = gossiped(self._membership.view.me.load, ModelId(b""))
+        num_slots = told.num_slots or most
+        if health.is_draining or health.live_requests >= most:
+            return Busyness("busy", health.live_requests, num_slots)
+        verdict = "accept" if health.live_requests < num_slots else "queue"
+        return Busyness(verdict, health.live_requests, num_slots)

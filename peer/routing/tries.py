@@ -1,0 +1,90 @@
+"""A request's tries: after which errors another peer is asked, and which one then is not. Pure.
+
+Before the first token a failed host is followed by two others at most; after it by any number, so
+long as each brings the answer on.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    DevicePoisoned,
+    EngineFailed,
+    InsufficientVram,
+    InternalError,
+    ModelNotFound,
+    Overloaded,
+)
+
+from ..errors import AttemptsExhausted, CannotContinue, HostLost
+from .candidates import Candidate, Life
+
+# "busy": it would have, later. "unfit": it cannot, and another may. "failed": it broke over it.
+# "lost": nobody knows. "refused": nobody else would do better.
+Fault = Literal["busy", "unfit", "failed", "lost", "refused"]
+
+_MAX_RETRIES = 2
+# Hosts in a row that were asked to go on and brought not one token.
+_MAX_FUTILE = 5
+# Each has tried it again and again itself: it is the request that ends engines.
+_MAX_EXHAUSTED = 2
+_FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
+    (Overloaded, "busy"),
+    (HostLost, "lost"),
+    (EngineFailed, "failed"),
+    (DevicePoisoned, "failed"),
+    (AttemptsExhausted, "failed"),
+    (InternalError, "failed"),
+    (ModelNotFound, "unfit"),
+    (InsufficientVram, "unfit"),
+    (CannotContinue, "unfit"),
+    # Another may serve the same weights with more context.
+    (ContextLengthExceeded, "unfit"),
+)
+
+
+def fault_of(error: CortexError) -> Fault:
+    for kind, fault in _FAULTS:
+        if isinstance(error, kind):
+            return fault
+    return "refused"
+
+
+class Tries:
+    """`excluded` are not asked again, and the `lost` once, where nobody else is left."""
+
+    def __init__(self) -> None:
+        self.excluded: set[Life] = set()
+        self.lost: set[Life] = set()
+        self.last_error: CortexError | None = None
+        self.last_name = ""
+        self._num_retries = 0
+        self._num_tokens = 0
+        self._num_exhausted = 0
+
+    def failed(
+        self, host: Candidate, error: CortexError, *, has_begun: bool, num_tokens: int
+    ) -> bool:
+        """Whether it is worth asking again, and who is not to be asked then."""
+        fault = fault_of(error)
+        if fault == "refused":
+            return False
+        self.last_error, self.last_name = error, host.name
+        if fault == "lost" and host.life not in self.lost:
+            self.lost.add(host.life)
+        elif fault != "busy":
+            self.excluded.add(host.life)
+        if fault in ("lost", "failed"):
+            return self._may_retry(error, has_begun, num_tokens)
+        return True
+
+    def _may_retry(self, error: CortexError, has_begun: bool, num_tokens: int) -> bool:
+        if num_tokens > self._num_tokens:
+            self._num_tokens, self._num_retries = num_tokens, 0
+        self._num_retries += 1
+        self._num_exhausted += isinstance(error, AttemptsExhausted)
+        most = _MAX_FUTILE if has_begun else _MAX_RETRIES
+        return self._num_retries <= most and self._num_exhausted < _MAX_EXHAUSTED

@@ -1,0 +1,336 @@
+"""What the other side of a hop may do wrong: say nothing, read nothing, send what is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from cortex.engine.errors import ErrorInfo
+from cortex.engine.fake import FakeConfig
+from cortex.engine.types import Event, ImagePart, Piece, Stage, TextPart, Vector
+from cortex.engine.types import Message as Turn
+from cortex.peer.config import PeerConfig
+from cortex.peer.errors import HostLost, RequestTooLarge
+from cortex.peer.hop.frames import pack, unpack
+from cortex.peer.hop.host import HOP_PATH
+from cortex.peer.hop.messages import (
+    Ask,
+    Beat,
+    Cancel,
+    CountAsk,
+    Counted,
+    Failed,
+    Message,
+    Part,
+    Parts,
+    Slice,
+)
+
+MakeConfig = Callable[..., PeerConfig]
+Children = Any  # conftest's MemoryChildren: test modules cannot import each other
+Hops = Any  # this folder's conftest
+Fleet = Any
+ClientSocket = aiohttp.ClientWebSocketResponse
+REFUSED = ErrorInfo("overloaded", "full")
+
+
+async def first(events: AsyncGenerator[Event | Vector], kind: type[Event]) -> Any:
+    async for event in events:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"no {kind.__name__}")
+
+
+async def closing(socket: ClientSocket) -> None:
+    while (await socket.receive()).type is aiohttp.WSMsgType.BINARY:
+        pass
+    assert socket.closed
+
+
+@asynccontextmanager
+async def scripted_host(
+    hops: Hops, fleet: Fleet, play: Callable[[web.WebSocketResponse, Ask], Any]
+) -> AsyncGenerator[None]:
+    """A host that does what `play` does with each request, and never beats."""
+
+    async def receive(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(timeout=0.1)
+        await socket.prepare(request)
+        async for received in socket:
+            if received.type is aiohttp.WSMsgType.BINARY:
+                message = unpack(received.data)
+                if isinstance(message, Ask):
+                    await play(socket, message)
+        return socket
+
+    async with hops.serving([web.get(HOP_PATH, receive)]) as (_, address):
+        fleet.addresses[hops.node] = [address]
+        yield
+
+
+async def say(socket: web.WebSocketResponse, ask: Ask, event: Event, epoch: int = 0) -> None:
+    part = Part(ask.request_id, ask.epoch + epoch, event)
+    await socket.send_bytes(pack(Parts((part,))))
+
+
+async def test_silent_host_is_lost_after_five_ticks(hops: Hops):
+    async def say_one_thing(socket: web.WebSocketResponse, ask: Ask) -> None:
+        await say(socket, ask, Stage("queued"))
+
+    async with hops.fleet() as fleet, scripted_host(hops, fleet, say_one_thing):
+        async with aclosing(fleet.ask(hops.request())) as events:
+            await first(events, Stage)
+            began_s = time.monotonic()
+            with pytest.raises(HostLost, match=r"said nothing for 0\.25 s"):
+                await first(events, Piece)
+        assert time.monotonic() - began_s >= 4 * hops.tick_s
+        await hops.until(lambda: fleet.lost == [hops.node])
+
+
+async def test_peer_that_was_held_up_itself_blames_nobody(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        async with aclosing(fleet.ask(hops.request(max_tokens=1000))) as events:
+            await first(events, Piece)
+            time.sleep(20 * hops.tick_s)  # noqa: ASYNC251
+            for _ in range(10):
+                await first(events, Piece)
+        assert fleet.lost == []
+
+
+async def test_idle_connection_is_kept_alive_by_beats(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20 * hops.tick_s * 1000))
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        async with aclosing(fleet.ask(hops.request())) as events:
+            await first(events, Piece)
+        assert fleet.lost == []
+
+
+async def test_silent_asker_is_given_up_with_its_requests(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn) as host,
+        hops.guest(fleet) as socket,
+    ):
+        await socket.send_bytes(pack(Ask("a", 1, hops.model, hops.request(max_tokens=1000))))
+        await hops.heard(socket)
+        await closing(socket)
+        assert not list(host.node.live)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"\xc1", b"\x81" * 100_000, pack(Beat())[:-1], msgspec.msgpack.encode({"type": "Ask"})],
+)
+async def test_garbage_ends_the_connection_and_not_the_peer(
+    hops: Hops, make_config: MakeConfig, memory_children: Children, garbage: bytes
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        async with hops.guest(fleet) as socket:
+            await socket.send_bytes(garbage)
+            await closing(socket)
+        async with aclosing(fleet.ask(hops.request())) as events:
+            await first(events, Piece)
+
+
+async def test_text_and_oversized_messages_end_the_connection(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        async with hops.guest(fleet) as socket:
+            await socket.send_str("hello")
+            await closing(socket)
+        async with hops.guest(fleet) as socket:
+            await socket.send_bytes(b"a" * 600_000)
+            await closing(socket)
+        async with hops.guest(fleet) as socket:
+            await socket.send_bytes(pack(Slice("a", 1, total_bytes=9, offset=3, data=b"abc")))
+            await closing(socket)
+
+
+async def test_messages_of_unknown_kinds_are_passed_over(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn),
+        hops.guest(fleet) as socket,
+    ):
+        await socket.send_bytes(msgspec.msgpack.encode({"type": "FromTheFuture", "what": [1]}))
+        known = msgspec.msgpack.decode(pack(CountAsk("a", 1, hops.model, hops.request())))
+        await socket.send_bytes(msgspec.msgpack.encode(known | {"newer": True}))
+        assert isinstance(await hops.heard(socket), Counted)
+
+
+async def test_attempts_are_told_apart_by_their_epochs(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    request = hops.request(max_tokens=1000)
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn) as host,
+        hops.guest(fleet) as socket,
+    ):
+        for epoch in (2, 3, 1):  # the last one is late, and nobody's any more
+            await socket.send_bytes(pack(Ask("a", epoch, hops.model, request)))
+        await socket.send_bytes(pack(Cancel("a", 2)))  # so is this
+        while not any(isinstance(part.event, Piece) for part in parts(await hops.heard(socket), 3)):
+            await socket.send_bytes(pack(Beat()))
+        [live] = host.node.live
+        assert live.stage is None
+
+
+def parts(message: Message, epoch: int) -> tuple[Part, ...]:
+    assert isinstance(message, Parts), message
+    return tuple(part for part in message.parts if part.epoch == epoch)
+
+
+async def test_what_an_abandoned_attempt_still_says_is_dropped(hops: Hops):
+    async def say_old_and_new(socket: web.WebSocketResponse, ask: Ask) -> None:
+        await say(socket, ask, Piece((), (1,)), epoch=-1)
+        await socket.send_bytes(pack(Failed(ask.request_id, ask.epoch - 1, REFUSED)))
+        await say(socket, ask, Piece((), (2,)))
+
+    async with (
+        hops.fleet() as fleet,
+        scripted_host(hops, fleet, say_old_and_new),
+        aclosing(fleet.ask(hops.request())) as events,
+    ):
+        assert (await first(events, Piece)).token_ids == (2,)
+
+
+async def test_one_step_for_many_requests_is_one_message(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with (
+        hops.fleet(tick_s=60) as fleet,
+        hops.host(fleet, make_config(), children.spawn, tick_s=60),
+        hops.guest(fleet) as socket,
+    ):
+        for number in range(8):
+            request = hops.request(f"{number}", max_tokens=1000, ignore_eos=True)
+            await socket.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
+        sizes: list[int] = []
+        while len(sizes) < 40:
+            pieces = [p for p in parts(await hops.heard(socket), 1) if isinstance(p.event, Piece)]
+            sizes += [len(pieces)] if pieces else []
+        assert max(sizes) == 8 and sizes[20:].count(8) > 15
+
+
+async def test_asker_that_reads_nothing_costs_a_bounded_amount_and_holds_up_nobody(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    request = hops.request(max_tokens=2000, ignore_eos=True, top_logprobs=20)
+    async with (
+        hops.fleet(tick_s=60) as fleet,
+        hops.host(fleet, make_config(), children.spawn, tick_s=60) as host,
+        hops.guest(fleet) as deaf,
+    ):
+        for number in range(8):
+            await deaf.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
+        await hops.until(lambda: len(children.generates) == 8)
+        # Begun later, and as long: when it has ended, the engine has made all of theirs.
+        assert await outcome(fleet.ask(request)) is None
+        # What was made waits where it melts together, and not for the socket.
+        assert len(list(host.node.live)) == 8
+
+
+async def test_long_request_holds_up_no_stream(
+    hops: Hops, make_config: MakeConfig, memory_children: Children, png: bytes
+):
+    """The picture is none, which the host says once all 48 MiB of it have come."""
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    large = hops.request()
+    turn = Turn("user", (ImagePart(b"a" * (48 * 1024 * 1024)), TextPart("what is it?")))
+    large = msgspec.structs.replace(large, messages=(turn,))
+    gaps_s: list[float] = []
+    async with (
+        hops.fleet(tick_s=0.5) as fleet,
+        hops.host(fleet, make_config(), children.spawn, tick_s=0.5),
+        aclosing(fleet.ask(hops.request(max_tokens=5000))) as stream,
+    ):
+        await first(stream, Piece)
+        asked = asyncio.create_task(outcome(fleet.ask(large)))
+        while not asked.done():
+            began_s = time.monotonic()
+            await first(stream, Piece)
+            gaps_s.append(time.monotonic() - began_s)
+        assert type(asked.result()).__name__ in ("InvalidImage", "VisionUnsupported")
+        assert len(gaps_s) > 5 and max(gaps_s) < 1.0
+        assert fleet.lost == []
+
+
+async def test_request_over_the_hosts_limit_is_refused_alone(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    config = make_config(max_body_bytes=1000)
+    large = hops.request("a" * 2_000_000)
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, config, children.spawn),
+        aclosing(fleet.ask(hops.request(max_tokens=5000))) as stream,
+    ):
+        await first(stream, Piece)
+        assert isinstance(await outcome(fleet.ask(large)), RequestTooLarge)
+        await first(stream, Piece)
+
+
+async def test_room_for_long_requests_is_bounded_and_given_back(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    config = make_config(max_intake_bytes=40_000_000)
+
+    def begun(request_id: str) -> bytes:
+        return pack(Slice(request_id, 1, total_bytes=30_000_000, offset=0, data=b"abc"))
+
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, config, children.spawn),
+        hops.guest(fleet) as one,
+        hops.guest(fleet) as other,
+    ):
+        await one.send_bytes(begun("a"))
+        await one.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
+        assert isinstance(await hops.heard(one), Counted)  # so the host has heard the slice
+        await other.send_bytes(begun("c"))
+        refused = await hops.heard(other)
+        assert isinstance(refused, Failed) and refused.error.code == "overloaded"
+        await one.send_bytes(pack(Cancel("a", 1)))
+        await one.send_bytes(pack(CountAsk("d", 1, hops.model, hops.request())))
+        assert isinstance(await hops.heard(one), Counted)
+        await other.send_bytes(begun("e"))
+        await other.send_bytes(pack(CountAsk("f", 1, hops.model, hops.request())))
+        assert isinstance(await hops.heard(other), Counted)
+
+
+async def outcome(events: AsyncGenerator[Event | Vector]) -> Exception | None:
+    async with aclosing(events):
+        try:
+            async for _ in events:
+                pass
+        except Exception as error:
+            return error
+    return None

@@ -1,0 +1,91 @@
+"""Who fails again and again is left alone for a while, but never everybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.routing.breaker import Breakers
+
+_MODEL = ModelId(b"weights1")
+_NODES = [NodeId(number.to_bytes(8, "big")) for number in range(3)]
+_BAD = _NODES[0]
+
+
+@pytest.fixture
+def breakers() -> Breakers:
+    return Breakers()
+
+
+def fail(breakers: Breakers, times: int, now_s: float = 0.0, node: NodeId = _BAD) -> None:
+    for _ in range(times):
+        breakers.failed(node, _MODEL, now_s)
+
+
+def test_five_failures_in_a_row_open_it(breakers: Breakers) -> None:
+    fail(breakers, 4)
+    assert breakers.usable(_NODES, _MODEL, 0) == set(_NODES)
+    fail(breakers, 1)
+    assert breakers.usable(_NODES, _MODEL, 4.9) == set(_NODES[1:])
+    assert breakers.usable(_NODES, ModelId(b"weights2"), 0) == set(_NODES), "of one model alone"
+
+
+def test_a_success_between_them_begins_the_count_anew(breakers: Breakers) -> None:
+    fail(breakers, 4)
+    breakers.succeeded(_BAD, _MODEL, 0)
+    fail(breakers, 4)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 0)
+
+
+def test_most_of_ten_in_half_a_minute_open_it(breakers: Breakers) -> None:
+    for _ in range(4):
+        breakers.succeeded(_BAD, _MODEL, 0)
+        fail(breakers, 1)
+    breakers.succeeded(_BAD, _MODEL, 0)
+    fail(breakers, 2)
+    assert _BAD not in breakers.usable(_NODES, _MODEL, 0)
+
+
+def test_old_failures_do_not_count(breakers: Breakers) -> None:
+    for _ in range(4):
+        breakers.succeeded(_BAD, _MODEL, 0)
+        fail(breakers, 1)
+    fail(breakers, 2, now_s=31)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 31)
+
+
+def test_half_open_lets_one_try_it(breakers: Breakers) -> None:
+    fail(breakers, 5)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 5)
+    breakers.tried(_BAD, _MODEL)
+    assert _BAD not in breakers.usable(_NODES, _MODEL, 5)
+    breakers.untried(_BAD, _MODEL)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 5)
+    breakers.succeeded(_BAD, _MODEL, 5)
+    breakers.tried(_BAD, _MODEL)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 5)
+
+
+def test_each_opening_lasts_longer_up_to_a_minute(breakers: Breakers) -> None:
+    fail(breakers, 5)
+    now_s = 0.0
+    for num_openings in range(1, 20):
+        now_s += min(5 * num_openings, 60)
+        assert _BAD not in breakers.usable(_NODES, _MODEL, now_s - 0.1)
+        assert _BAD in breakers.usable(_NODES, _MODEL, now_s)
+        fail(breakers, 1, now_s)
+
+
+def test_the_last_candidate_is_never_given_up(breakers: Breakers) -> None:
+    fail(breakers, 5)
+    assert breakers.usable([_BAD], _MODEL, 0) == {_BAD}
+
+
+def test_where_most_would_be_given_up_nobody_is(breakers: Breakers) -> None:
+    fail(breakers, 5)
+    fail(breakers, 5, node=_NODES[1])
+    assert breakers.usable(_NODES, _MODEL, 0) == set(_NODES)
+    assert breakers.usable([*_NODES, NodeId(b"12345678")], _MODEL, 0) == {
+        _NODES[2],
+        NodeId(b"12345678"),
+    }

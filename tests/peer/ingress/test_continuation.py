@@ -1,0 +1,182 @@
+"""A host that dies at every possible moment, and clients that never notice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from cortex.engine.errors import EngineFailed
+from cortex.engine.fake import FakeConfig
+from cortex.engine.types import RawText, Tool
+from cortex.peer.errors import CannotContinue, HostLeaving, HostLost
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.live import LiveRequest
+
+_REPLY = (
+    "<think>\nWhat is the weather?\n</think>\n\nI look it up."
+    '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln", "days": 3}}\n</tool_call>'
+)
+_MOST_EVENTS = 120
+
+
+async def test_a_stream_goes_on_from_another_peer_whenever_its_host_dies(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        undisturbed = await listen(fleet, ask())
+        num_deaths = 0
+        for num_events in range(_MOST_EVENTS):
+            fleet.hops.deaths = [num_events]
+            fleet.hops.asked.clear()
+            assert await listen(fleet, ask()) == undisturbed, num_events
+            if fleet.hops.deaths == [] and len(fleet.hops.asked) == 1:
+                break  # it outlived its answer
+            num_deaths += 1
+        assert num_deaths > 12
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_choices": 3},
+        {"top_logprobs": 2},
+        {"stop": ("e", "zz")},
+        {"raw": RawText("say: "), "echo": True, "top_logprobs": 1},
+        {"max_tokens": 2},
+    ],
+    ids=str,
+)
+async def test_nothing_of_any_answer_is_lost_doubled_or_torn(
+    open_fleet: Any, listen: Any, ask: Any, fields: dict[str, Any]
+):
+    async with open_fleet(5) as fleet:
+        undisturbed = await listen(fleet, ask(**fields))
+        for num_events in range(1, _MOST_EVENTS):
+            fleet.hops.deaths = [num_events, 1 + num_events % 7]
+            fleet.hops.asked.clear()
+            assert await listen(fleet, ask(**fields)) == undisturbed, num_events
+            if len(fleet.hops.asked) == 1:
+                break
+
+
+async def test_calls_and_reasoning_go_on_in_the_middle(open_fleet: Any, listen: Any, ask: Any):
+    request = ask(tools=(Tool("weather"),), max_tokens=None)
+    async with open_fleet(4, fake=FakeConfig((_REPLY,))) as fleet:
+        undisturbed = await listen(fleet, request)
+        assert undisturbed.ends[0][0] == "stop"
+        for num_events in range(1, 200, 5):
+            fleet.hops.deaths = [num_events, 9]
+            fleet.hops.asked.clear()
+            assert await listen(fleet, request) == undisturbed, num_events
+            if len(fleet.hops.asked) == 1:
+                break
+
+
+async def test_an_answer_survives_more_hosts_than_may_fail_before_it_begins(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        undisturbed = await listen(fleet, ask())
+        fleet.hops.deaths = [6] * 8
+
+        def start_again(node: NodeId) -> None:
+            gen = fleet.membership.view.peer(node).gen
+            fleet.membership.change(int.from_bytes(node, "big"), gen=gen + 1)
+
+        fleet.hops.on_death = start_again
+        assert await listen(fleet, ask()) == undisturbed
+        assert len(fleet.hops.asked) > 4
+
+
+async def test_the_own_engine_is_gone_on_with_elsewhere(open_fleet: Any, listen: Any, ask: Any):
+    # The engine says so much, and then it and each that comes after it is gone.
+    async with open_fleet(2, is_gateway=False, lives=[8, 0, 0, 0], max_replays=0) as fleet:
+        fleet.membership.change(1, state="suspect")  # the own engine is the only sound one
+        told = await listen(fleet, ask())
+        assert [host for host, _ in fleet.hops.asked] == [b"\0" * 7 + b"\1"]
+        assert fleet.hops.asked[0][1] is not None
+        fleet.membership.change(1, state="up")
+        fleet.membership.change(0, state="draining")
+        assert await listen(fleet, ask()) == told
+
+
+async def test_a_host_that_leaves_is_counted_as_the_cause(open_fleet: Any, listen: Any, ask: Any):
+    async with open_fleet(3) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [7], lambda: HostLeaving("it ends")
+        await listen(fleet, ask())
+        fleet.hops.deaths = [1]
+        await listen(fleet, ask())
+        assert fleet.local.tally.failovers == {
+            ("fake", "continuation", "host_leaving"): 1,
+            ("fake", "retry", "host_leaving"): 1,
+        }
+
+
+async def test_a_peer_that_computes_differently_is_passed_over(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(4) as fleet:
+        undisturbed = await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        others = [number for number in (1, 2, 3) if fleet_values.node(number) != first]
+        changed = fleet_values.peer(others[0], computes_in="bfloat16")
+        fleet.membership.change(others[0], placed=changed.placed)
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [7]
+        assert await listen(fleet, ask()) == undisturbed
+        assert fleet.hops.asked[1][0] == fleet_values.node(others[1])
+
+
+async def test_a_refusal_to_go_on_leads_to_the_next_peer(open_fleet: Any, listen: Any, ask: Any):
+    async with open_fleet(4) as fleet:
+        undisturbed = await listen(fleet, ask())
+        errors = [HostLost("gone"), CannotContinue("another prompt is made here")]
+        fleet.hops.asked.clear()
+        fleet.hops.deaths, fleet.hops.error = [7, 0], lambda: errors.pop(0)
+        assert await listen(fleet, ask()) == undisturbed
+        assert len({host for host, _ in fleet.hops.asked}) == 3
+
+
+async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
+    open_fleet: Any, listen: Any, ask: Any, loop_time: Any
+):
+    async with open_fleet(2) as fleet:
+
+        def die(node: NodeId) -> None:
+            fleet.hops.refusing.add(node)
+
+        fleet.hops.deaths, fleet.hops.on_death = [7], die
+        began_s = loop_time()
+        with pytest.raises(EngineFailed, match="broke off on peer1"):
+            await listen(fleet, ask())
+        assert loop_time() - began_s < 3
+
+
+async def test_an_answer_over_the_replay_budget_is_not_gone_on_with(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    live = LiveRequest("id", "chat", "-", 0.0)
+    async with open_fleet(3, replay_bytes=10) as fleet:
+        assert (await listen(fleet, ask("short"), live)).num_accepted == 1
+        assert live.is_continuable
+        fleet.hops.deaths = [1]
+        await listen(
+            fleet, ask("longer than that"), live
+        )  # before the first token it is sent again
+        assert not live.is_continuable
+        fleet.hops.deaths = [7]
+        with pytest.raises(EngineFailed, match="broke off"):
+            await listen(fleet, ask("longer than that"), live)
+
+
+async def test_the_length_is_what_the_first_host_would_have_let_it_be(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    request = replace(ask(), max_tokens=None, ignore_eos=True)
+    async with open_fleet(3, context_limit_tokens=60) as fleet:
+        undisturbed = await listen(fleet, request)
+        assert undisturbed.ends[0][0] == "context"
+        fleet.hops.deaths = [9]
+        assert await listen(fleet, request) == undisturbed

@@ -1,0 +1,146 @@
+"""A dashboard whose news come from the test, and whose clock the test turns."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cortex.peer.errors import NoPeer
+from cortex.peer.onlooker.asking import Sight
+from cortex.peer.onlooker.feed import Lost, News, Seen
+from cortex.peer.onlooker.pictures import read_picture
+from cortex.tui.app import CortexApp
+from cortex.tui.look import Look
+
+GIB = 1024**3
+
+
+class FakeFeed:
+    """Gives what the test puts into it."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
+
+    def say(self, told: dict[str, Any], address: str = "127.0.0.1:13131") -> None:
+        self._news.put(Seen(address, Sight(told, read_picture(told))))
+
+    def lose(self, address: str | None = "127.0.0.1:13131", retry_s: float = 2.0) -> None:
+        self._news.put(Lost(address, NoPeer(f"no peer answers at {address}"), retry_s))
+
+    def news(self) -> Generator[News]:
+        while (news := self._news.get()) is not None:
+            yield news
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._news.put(None)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 14, 2, 31)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def model(id: str, **changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "id": id,
+        "weights": "77" * 8,
+        "state": "ready",
+        "percent": None,
+        "computes_in": "fast mode, bfloat16",
+        "size_bytes": 51 * GIB,
+        "context_tokens": 262144,
+        "running": 9,
+        "waiting": 0,
+    }
+    return {**fields, **changes}
+
+
+def peer(name: str, **changes: Any) -> dict[str, Any]:
+    device = {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 20 * GIB}
+    fields: dict[str, Any] = {
+        "node": name[:2] * 8,
+        "name": name,
+        "state": "up",
+        "api": f"{name}:13131",
+        "address": f"{name}:13132",
+        "devices": [device, device],
+        "models": [model("qwen3.6-27b")],
+        "stored": [{"id": "qwen3.6-27b"}, {"id": "qwen3.5-0.8b"}],
+        "load": {
+            "inflight": 9,
+            "queued": 2,
+            "decode_tokens_per_s": 1904,
+            "prefill_tokens_per_s": 1,
+            "first_token_ms": 210,
+            "kv_percent": 5,
+            "age_s": 0.4,
+        },
+        "silent_s": 0.3,
+        "build": "0.1.0",
+        "roles": [],
+        "cores": 64,
+    }
+    return {**fields, **changes}
+
+
+def fleet(peers: Iterable[dict[str, Any]], notices: Iterable[str] = ()) -> dict[str, Any]:
+    """The first one is asked."""
+    told = list(peers)
+    return {
+        "fleet": "3fa2c1d05b9e7a44",
+        "self": told[0]["node"],
+        "peers": told,
+        "notices": list(notices),
+    }
+
+
+def four_peers() -> dict[str, Any]:
+    small = {"name": "NVIDIA GeForce RTX 4090", "memory_bytes": 24 * GIB, "free_bytes": 9 * GIB}
+    loading = model("qwen3.5-9b", state="loading", percent=74, running=None, waiting=None)
+    return fleet(
+        [
+            peer("atlas"),
+            peer("borea", devices=[small], models=[model("qwen3.5-4b")]),
+            peer("cirrus", state="loading", devices=[small], models=[loading], load=None),
+            peer("delta", state="suspect", devices=[], silent_s=6.1),
+        ]
+    )
+
+
+@pytest.fixture
+def feed() -> FakeFeed:
+    return FakeFeed()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
+    """With a beat that does not come by itself in the time of a test."""
+
+    def make(refresh_s: float = 1000.0, is_ascii: bool = False) -> CortexApp:
+        return CortexApp(feed, Look(refresh_s, is_ascii), "borea:13131", clock)
+
+    return make
+
+
+@pytest.fixture
+def told() -> Any:
+    """How a peer's words about its fleet are made up."""
+    return SimpleNamespace(model=model, peer=peer, fleet=fleet, four_peers=four_peers)

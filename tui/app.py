@@ -1,0 +1,91 @@
+"""`cortex tui`, the program around the screens: a thread reads the feed, and a beat draws.
+
+It stops with its feed and never stops a peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+from textual import on, work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.widgets import HelpPanel
+
+from cortex.peer.onlooker.feed import Lost, News
+
+from .look import Look
+from .messages import FleetNews
+from .screens.fleet import FleetScreen
+from .watched import Watched
+
+
+class Source(Protocol):
+    """Where news come from, one after the other; `close` ends them from another thread."""
+
+    def news(self) -> Iterable[News]: ...
+
+    def close(self) -> None: ...
+
+
+class CortexApp(App[None]):
+    """`sought` says in words where peers are looked for."""
+
+    TITLE = "cortex"
+    CSS_PATH = "cortex.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "keys", "Keys", key_display="?", id="app.keys"),
+        Binding("q", "quit", "Quit", id="app.quit"),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        look: Look,
+        sought: str,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        # Below 60 by 15 characters there is no table to be drawn.
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-fits")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (15, "-is-high-enough")]
+        self._source = source
+        self._look = look
+        self._now = now
+        self._watched = Watched(now())
+        self._fleet = FleetScreen(look, self._watched, sought, now)
+
+    def on_mount(self) -> None:
+        self.set_class(self._look.is_ascii, "-ascii")
+        self.push_screen(self._fleet)
+        self.set_interval(self._look.refresh_s, self._draw)
+        self._read()
+
+    def on_unmount(self) -> None:
+        self._source.close()
+
+    @work(thread=True)
+    def _read(self) -> None:
+        for news in self._source.news():
+            self.post_message(FleetNews(news))
+
+    @on(FleetNews)
+    def _hear(self, message: FleetNews) -> None:
+        """The first sight, a loss and its end are drawn at once; all else waits for the beat."""
+        is_news = self._watched.picture is None or self._watched.lost is not None
+        self._watched.hear(message.news, self._now())
+        if is_news or isinstance(message.news, Lost):
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._fleet.is_mounted:
+            self._fleet.draw(self._now())
+
+    def action_keys(self) -> None:
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
