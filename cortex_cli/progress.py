@@ -32,14 +32,15 @@ def describe(stage: Stage, per_s: float | None) -> str:
     words = _WORDS[stage.name]
     if stage.unit == "place":
         return f"{words}   place {stage.done}" if stage.done else words
-    if not stage.total:
-        return words
-    amount = _amount(stage)
-    percent = min(100, 100 * stage.done // stage.total)
-    parts = [words, amount, f"{percent} %"]
-    if per_s:
-        parts.append(f"{_rate(per_s, stage.unit)}")
-        parts.append(f"{max(0, stage.total - stage.done) / per_s:.0f} s left")
+    parts, left_s = [words], stage.eta_s
+    if stage.total:
+        parts += [_amount(stage), f"{min(100, 100 * stage.done // stage.total)} %"]
+        if per_s:
+            parts.append(_rate(per_s, stage.unit))
+            if left_s is None:
+                left_s = max(0, stage.total - stage.done) / per_s
+    if left_s is not None:
+        parts.append(f"{left_s:.0f} s left")
     return "   ".join(parts)
 
 

@@ -180,7 +180,7 @@ class DeviceLoop:
         seconds = time.monotonic() - started_s
         ready = Loaded(
             job.job_id, job.model_id, loaded.weight_bytes, seconds, loaded.computes_in,
-            loaded.memory,
+            loaded.memory, loaded.num_slots,
         )  # fmt: skip
         self._emit(ModelLoaded(ready, loaded.tokenizer))
 

@@ -116,7 +116,8 @@ class MemoryPart(msgspec.Struct, frozen=True):
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """`computes_in` says in words how it computes; `memory` how the bytes were shared out, empty
-    where an engine has none to share.
+    where an engine has none to share. `num_slots` is how many sequences run at once, 0 where
+    nothing bounds them.
     """
 
     job_id: str
@@ -125,6 +126,7 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     seconds: float
     computes_in: str = ""
     memory: tuple[MemoryPart, ...] = ()
+    num_slots: int = 0
 
 
 class Unloaded(msgspec.Struct, frozen=True, tag=True):

@@ -18,6 +18,7 @@ from .errors import (
     EngineFailed,
     ErrorInfo,
     InsufficientVram,
+    InvalidRequest,
     MemoryShortage,
     Overloaded,
     to_info,
@@ -87,8 +88,10 @@ class ModelService:
         """Take a request in.
 
         Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
-        InvalidRequest where pictures and their places differ.
+        InvalidRequest where pictures and their places differ, or for tokens to go on from that can
+        be no answer's: they come from other peers.
         """
+        _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
         # An answer needs room for its first token, a vector for none.
         needed_tokens = len(prompt.token_ids) + min(1, prompt.max_tokens)
         _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
@@ -291,6 +294,16 @@ class ModelService:
         self._runner.release_pictures(sequence)
         self._recall.forget(sequence)
         self._scheduler.remove(sequence)
+
+
+def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int) -> None:
+    foreign = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
+    if foreign or len(token_ids) > max_tokens:
+        raise InvalidRequest(
+            f"an answer cannot be gone on with from {len(token_ids)} tokens, {len(foreign)} of"
+            f" them none of this model's; {max_tokens} were wanted at most",
+            "send the request again",
+        )
 
 
 def _check_fits(what: str, required: int, available: int, each_bytes: int) -> None:

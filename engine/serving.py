@@ -56,6 +56,7 @@ class LoadedService:
     computes_in: str
     weight_bytes: int
     memory: tuple[MemoryPart, ...]
+    num_slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def load_service(
     )  # fmt: skip
     whose = "own" if isinstance(loaded.model.operations, NativeOperations) else "torch's"
     computes_in = f"{precision}, {whose} kernels"
-    return LoadedService(service, tokenizer, computes_in, loaded.weight_bytes, budget.parts())
+    return LoadedService(
+        service, tokenizer, computes_in, loaded.weight_bytes, budget.parts(), budget.num_sequences
+    )
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -363,12 +363,14 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     """What is being waited for. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
+    `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
     """
 
     name: Literal["starting", "loading", "queued", "preparing", "prefill"]
     done: int = 0
     total: int = 0
     unit: str = ""
+    eta_s: float | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):

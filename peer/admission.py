@@ -6,20 +6,25 @@ What would be too much is turned away at once. All of it happens on one event lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from cortex.engine.errors import Overloaded
 
 
 class Admission:
-    """`max_bytes` bounds prompts and vectors together."""
+    """`max_bytes` bounds prompts and vectors together. `on_change` is called when the number of
+    requests has changed, and when no more are taken.
+    """
 
-    def __init__(self, max_requests: int, max_bytes: int) -> None:
+    def __init__(
+        self, max_requests: int, max_bytes: int, on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self.live_requests = 0
         self.is_draining = False
         self._max_requests = max_requests
         self._max_bytes = max_bytes
+        self._on_change = on_change
         self._held_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -27,6 +32,7 @@ class Admission:
     def close(self) -> None:
         """Admit nobody more."""
         self.is_draining = True
+        self._on_change()
 
     async def drained(self) -> None:
         """Admit nobody more; return when the last one has ended."""
@@ -48,12 +54,14 @@ class Admission:
             )
         self.live_requests += num_requests
         self._idle.clear()
+        self._on_change()
         try:
             yield
         finally:
             self.live_requests -= num_requests
             if self.live_requests == 0:
                 self._idle.set()
+            self._on_change()
 
     @contextmanager
     def holding(self, size_bytes: int) -> Generator[None]:

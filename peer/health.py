@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortex.engine.messages import Alive, Loaded
+from cortex.engine.types import Stage
 
 from .children import ChildSlot, SlotState
+from .types import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,22 @@ class NodeHealth:
     loading: str | None
     live_requests: int
     is_draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What is in the engine, and what is to come there.
+
+    `loaded` is what the engine said of the `resident` model. `stage` is how far the load of
+    `loading` has come. `wanted` are the models of requests that wait for one, a request each.
+    """
+
+    resident: ModelInfo | None
+    loaded: Loaded | None
+    loading: ModelInfo | None
+    stage: Stage | None
+    wanted: tuple[ModelInfo, ...]
+    num_granted: int
 
 
 def child_health(slot: ChildSlot) -> ChildHealth:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from .config import FleetConfig
+from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
 from .fleet.udp import FleetSockets
@@ -81,20 +82,39 @@ async def member_of(
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
         async with HopPool(dialler, fleet.doubt) as hops:
             leases = Leases(fleet, hops, clock)
-            ingress = Ingress(node, fleet, hops, leases)
-            following = asyncio.create_task(_follow_keys(config.key_file, keyring, fleet))
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
+            host = HopHost(node, leases.answer)
+
+            def rekey(changed: Keyring) -> None:
+                fleet.rekey(changed)
+                host.recheck(fleet.trust.node_of)
+                hops.recheck(fleet.trust.node_of)
+
+            tasks = {
+                asyncio.create_task(_follow_keys(config.key_file, keyring, rekey), name="keys"),
+                asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
+            }
+            for task in tasks:
+                task.add_done_callback(_say_why)
             try:
-                yield Member(fleet, ingress, HopHost(node, leases.answer))
+                yield Member(fleet, ingress, host)
             finally:
-                following.cancel()
-                await asyncio.wait({following})
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
 
-async def _follow_keys(path: Path, keyring: Keyring, fleet: FleetThread) -> None:
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("task ended name=%s", task.get_name(), exc_info=error)
+
+
+async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:
     while True:
         await asyncio.sleep(_KEYS_EVERY_S)
         changed = await asyncio.to_thread(keyring_changed, path, keyring)
         if changed is not None:
             keyring = changed
             logger.info("fleet keys changed using=%s", keyring.primary.key_id.hex())
-            fleet.rekey(keyring)
+            rekey(keyring)

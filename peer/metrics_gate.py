@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from aiohttp import web
 
-from .api import health, metrics
+from .api.app import make_metrics_app
 from .config import METRICS_PORT, PeerConfig
 from .limits import ConnectionLimits
 from .listening import Door, listen, opened
@@ -32,14 +32,5 @@ async def telling_numbers(
     if listener is None:
         yield None
         return
-    async with opened(_part_of(app), limits, Door(listener)):
+    async with opened(make_metrics_app(app), limits, Door(listener)):
         yield listener.getsockname()[1]
-
-
-def _part_of(app: web.Application) -> web.Application:
-    """What is told there, from the same counts."""
-    part = web.Application()
-    for key in app:
-        part[key] = app[key]
-    part.add_routes([web.get("/metrics", metrics.metrics), web.get("/healthz", health.healthz)])
-    return part

@@ -34,17 +34,19 @@ from cortex.engine.types import (
 
 from .admission import Admission
 from .answering import Answering, num_missing
-from .catalogue import Catalogue, scan
 from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
 from .engine_side import EngineSide
 from .errors import CannotContinue
-from .health import NodeHealth, child_health
+from .gossip.ids import ModelId
+from .health import NodeHealth, Placement, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
 from .process import Spawn, spawn
 from .residency import Residency, Ticket
+from .routing.load_history import LoadHistory, with_eta
+from .shelf import Shelf
 from .tally import PeerTally, RequestMeter
 from .text_side import TextSide
 from .types import ModelInfo
@@ -63,13 +65,18 @@ class Node:
         self.tally = PeerTally()
         self.live = LiveRequests()
         self._spawn = spawn
-        self._catalogue = Catalogue(())
+        self.history = LoadHistory(config.locations.state_dir / "learned.json")
+        self.shelf = Shelf(config)
+        self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
-        self._admission = Admission(config.max_live_requests, config.max_prepared_bytes)
+        self._admission = Admission(
+            config.max_live_requests, config.max_prepared_bytes, self._changed
+        )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
 
     async def __aenter__(self) -> Self:
-        self._catalogue = await asyncio.to_thread(scan, self.config)
+        await self.shelf.look()
+        await asyncio.to_thread(self.history.read)
         await self._tasks.__aenter__()
         self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
         self._engine = EngineSide(
@@ -80,7 +87,11 @@ class Node:
             self._spawn,
         )
         self._residency = Residency(
-            self._load, self._engine.unload, self._tasks, self.config.max_replays
+            self._load,
+            self._engine.unload,
+            self._tasks,
+            self.config.max_replays,
+            on_change=self._changed,
         )
         return self
 
@@ -90,7 +101,9 @@ class Node:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await asyncio.gather(self._text.slot.close(), self._engine.slot.close())
+        await asyncio.gather(
+            self._text.slot.close(), self._engine.slot.close(), self.history.save()
+        )
         # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
 
@@ -107,9 +120,27 @@ class Node:
         )
 
     @property
+    def placement(self) -> Placement:
+        """What is in the engine, on its way there, and waited for."""
+        residency, loaded = self._residency, self._engine.loaded
+        return Placement(
+            resident=residency.resident,
+            loaded=loaded if residency.resident is not None else None,
+            loading=residency.loading,
+            stage=residency.last_stage if residency.loading is not None else None,
+            wanted=tuple(residency.wanted),
+            num_granted=residency.num_granted,
+        )
+
+    def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        """Call this whenever `health` or `placement` has changed; what is returned ends that."""
+        self._watchers.append(on_change)
+        return functools.partial(self._watchers.remove, on_change)
+
+    @property
     def stored(self) -> tuple[ModelInfo, ...]:
         """The models on this peer's disks when it last looked, in search order."""
-        return self._catalogue.models
+        return self.shelf.catalogue.models
 
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
@@ -123,8 +154,8 @@ class Node:
 
         Aliases stand behind the models, each as one of its own.
         """
-        self._catalogue = await asyncio.to_thread(scan, self.config)
-        return tuple(self.config.names.listed(self._catalogue.models))
+        catalogue = await self.shelf.look()
+        return tuple(self.config.names.listed(catalogue.models))
 
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.
@@ -293,12 +324,11 @@ class Node:
     async def find(self, model_id: str) -> ModelInfo:
         """The model that is meant by a name. Raises ModelNotFound."""
         names = self.config.names
-        model = names.meant_by(model_id, self._catalogue.models)
+        model = names.meant_by(model_id, self.shelf.catalogue.models)
         if model is None:
-            await self.models()  # it may have been put there since
-            models = self._catalogue.models
+            models = (await self.shelf.look()).models  # it may have been put there since
             model = names.meant_by(model_id, models) or names.for_unknown(models)
-        return self._catalogue.find(model_id) if model is None else model
+        return self.shelf.catalogue.find(model_id) if model is None else model
 
     def _check_vision(self, model: ModelInfo, request: ChatRequest) -> None:
         has_images = any(
@@ -309,18 +339,27 @@ class Node:
 
     def suggestion(self) -> str | None:
         """The id of a model here that sees pictures."""
-        model = self._catalogue.first_with_vision()
+        model = self.shelf.catalogue.first_with_vision()
         return None if model is None else model.id
 
     async def _load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
         tally, clock = self.tally.of(model.id), asyncio.get_running_loop().time
-        began_s = clock()
+        weights, began_s = ModelId(model.weights), clock()
+        whole_s = self.history.eta_s(weights, model.size_bytes)
         try:
-            await self._engine.load(model, on_stage)
+            await self._engine.load(
+                model, lambda stage: on_stage(with_eta(stage, whole_s, clock() - began_s))
+            )
         except CortexError:
             tally.num_failed_loads += 1
             raise
         tally.load.add(clock() - began_s)
+        if weights:
+            self.history.add(weights, model.size_bytes, clock() - began_s)
+
+    def _changed(self) -> None:
+        for on_change in self._watchers:
+            on_change()
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)

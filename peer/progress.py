@@ -22,6 +22,8 @@ def to_comment(event: Stage | Accepted) -> str:
         plain: dict[str, Any] = {"stage": event.name}
         if event.done or event.total:
             plain |= {"done": event.done, "total": event.total, "unit": event.unit}
+        if event.eta_s is not None:
+            plain["eta_s"] = round(event.eta_s, 1)
     else:
         images = [{"width": i.width, "height": i.height, "tokens": i.tokens} for i in event.images]
         plain = {
@@ -50,8 +52,9 @@ def from_comment(text: str) -> Stage | Accepted | None:
             int(plain.get("done", 0)),
             int(plain.get("total", 0)),
             str(plain.get("unit", "")),
+            None if plain.get("eta_s") is None else float(plain["eta_s"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
 
 

@@ -50,6 +50,9 @@ CLEAN_IMPORTS = {
     "cortex.engine.grammars.trial": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.engine.fake": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgspec"),
+    # What `cortex status` loads must be there in a moment.
+    "cortex.cli.watching": (*ENGINE_ONLY, *NETWORK, *SCREEN),
+    "cortex.cli.fleet_table": (*ENGINE_ONLY, *NETWORK, *SCREEN),
     "cortex.cli.talker": (*ENGINE_ONLY, *SCREEN),
 }
 

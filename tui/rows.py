@@ -22,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`num_cells` wide on a terminal of 80 columns, and on one of 120; 0 is not shown there.
+    """`num_cells` wide on a terminal of 80 columns, and on one of 120.
 
     `rank` is what rows are sorted by.
     """
@@ -91,9 +91,15 @@ COLUMNS = (
 
 
 def row(peer: PeerPicture, look: Look, *, is_wide: bool) -> tuple[Cell, ...]:
+    """Numbers end at the right edge. Of one that is silent or gone the state alone stands out."""
     is_gone = peer.state in ("suspect", "dead", "left")
-    cells = (column.cell(peer, look, column.num_cells[is_wide]) for column in COLUMNS)
-    return tuple(Cell(cell.text, cell.style or ("dim" if is_gone else "")) for cell in cells)
+    cells: list[Cell] = []
+    for column in COLUMNS:
+        num_cells = column.num_cells[is_wide]
+        cell = column.cell(peer, look, num_cells)
+        text = cell.text.rjust(num_cells) if column.is_number else cell.text
+        cells.append(Cell(text, "dim" if is_gone and column.head != "STATE" else cell.style))
+    return tuple(cells)
 
 
 def arranged(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..fleet_options import FleetHost, KeyFile, MdnsInterfaces, NoMdns, key_file_of
+from ..fleet_options import FleetHost, FleetPort, KeyFile, MdnsInterfaces, NoMdns, key_file_of
 from ..options import Config, Json, ModelsDirs, StateDir, Verbose, invocation_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def doctor(
     models: ModelsDirs = None,
     key_file: KeyFile = None,
     fleet_host: FleetHost = "0.0.0.0",
+    fleet_port: FleetPort = None,
     no_mdns: NoMdns = False,
     mdns_interfaces: MdnsInterfaces = None,
     as_json: Json = False,
@@ -65,6 +66,7 @@ def doctor(
         has_mdns=not no_mdns,
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
         bound_host=fleet_host,
+        fleet_port=fleet_port,
         num_gpus=count_gpus(),
         torch_is_for_cpus=torch_is_for_cpus(),
     )

@@ -20,7 +20,7 @@ from ..allowance import Allowances
 from ..answer_source import AnswerSource
 from ..fleet.membership import Membership
 from ..node import Node
-from . import cors, documents, fleet, metrics
+from . import cors, documents, fleet, health, metrics
 from .access import KEYRING, OPENINGS, Opening, authorized
 from .context import (
     FINGERPRINT,
@@ -89,6 +89,16 @@ def make_app(
     app.add_routes(for_peers)
     documents.set_up(app, openapi(ROUTES, release))
     return app
+
+
+def make_metrics_app(app: web.Application) -> web.Application:
+    """The numbers and the health that the app tells, from the same counts, and nothing else."""
+    part = web.Application(middlewares=[_identified, _errors_told])
+    for key in app:
+        part[key] = app[key]
+    part.on_response_prepare.append(_add_headers)
+    part.add_routes([web.get("/metrics", metrics.metrics), web.get("/healthz", health.healthz)])
+    return part
 
 
 @web.middleware

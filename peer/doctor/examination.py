@@ -35,6 +35,7 @@ from .machine import (
 )
 from .multicast import hear_back, judge_interfaces, judge_multicast
 from .neighbours import hear_neighbours, judge_neighbours
+from .ports import look_at_port
 from .reach import Prober, Target
 
 # No check takes as long by itself: this is for one that hangs.
@@ -57,6 +58,7 @@ class Inquiry:
     has_mdns: bool = True
     interfaces: tuple[str, ...] | None = None
     bound_host: str = "0.0.0.0"
+    fleet_port: int | None = None
     num_gpus: int = 0
     torch_is_for_cpus: bool = False
 
@@ -121,6 +123,8 @@ async def _fleet(inquiry: Inquiry, keyring: Keyring | None) -> list[Finding]:
     (picture, of_peer), neighbours = await asyncio.gather(
         asyncio.to_thread(_ask_peer, inquiry.doors), _neighbours(inquiry)
     )
+    if picture is None:
+        of_peer.append(look_at_port(inquiry.bound_host, inquiry.fleet_port))
     tags = [key.mdns_tag for key in keyring.trusted] if keyring else []
     found = [*of_peer, *judge_neighbours(neighbours, tags)]
     if keyring is None:

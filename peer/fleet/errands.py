@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Literal, TypeAlias
 
 from ..errors import HostLost
@@ -26,6 +27,7 @@ from .viewing import tcp_address
 
 logger = logging.getLogger(__name__)
 
+Errand: TypeAlias = Callable[[], Coroutine[None, None, None]]
 Kind: TypeAlias = Literal["ping", "sync", "fetch"]
 _AT_ONCE: dict[Kind, int] = {"ping": 64, "sync": 8, "fetch": 4}
 _FETCH_AGAIN_S = 5.0
@@ -51,11 +53,14 @@ class Errands:
             await self._client.ping(due.node, self._address_of(due.node, due.address))
             self._driver.act(lambda core, _: core.on_tcp_answer(due.ticket))
 
-        self._start("ping", ping())
+        self._start("ping", ping)
 
     def sync(self, due: SyncDue) -> None:
-        address = self._address_of(due.node, due.address)
-        self._start("sync", synchronise(self._driver, self._client, due.node, address))
+        async def sync() -> None:
+            address = self._address_of(due.node, due.address)
+            await synchronise(self._driver, self._client, due.node, address)
+
+        self._start("sync", sync)
 
     def fetch_catalogues(self, now_s: float, core: Core) -> None:
         """Ask for the lists of models that peers tell of and that are not known here."""
@@ -68,7 +73,7 @@ class Errands:
             is_due = now_s >= self._fetch_after_s.get(digest, 0.0)
             if address is None or not is_due or self._catalogues.is_known(digest):
                 continue
-            fetching = self._fetch(digest, member.node, address, tuple(named))
+            fetching = partial(self._fetch, digest, member.node, address, tuple(named))
             if self._start("fetch", fetching):
                 self._fetch_after_s[digest] = now_s + _FETCH_AGAIN_S
 
@@ -88,17 +93,16 @@ class Errands:
 
         return self._driver.act(found)
 
-    def _start(self, kind: Kind, errand: Coroutine[None, None, None]) -> bool:
+    def _start(self, kind: Kind, errand: Errand) -> bool:
         if self._num_open[kind] >= _AT_ONCE[kind]:
-            errand.close()
             return False
         self._num_open[kind] += 1
         self._tasks.create_task(self._run(kind, errand))
         return True
 
-    async def _run(self, kind: Kind, errand: Coroutine[None, None, None]) -> None:
+    async def _run(self, kind: Kind, errand: Errand) -> None:
         try:
-            await errand
+            await errand()
         except HostLost as error:
             logger.debug("errand failed kind=%s error=%s", kind, error)
         finally:

@@ -22,7 +22,7 @@ from aiohttp import web
 from cortex.engine.errors import InternalError
 
 from ..config import FleetConfig, Locations
-from ..errors import CannotKeepIdentity
+from ..errors import CannotKeepIdentity, HostLeaving
 from ..gossip.core import Core
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
@@ -133,14 +133,17 @@ class FleetThread:
         return routes(self.trust, self._ask_core, lambda: self._catalogue)
 
     async def run(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Have it awaited on the fleet's loop."""
+        """Have it awaited on the fleet's loop.
+
+        Raises HostLeaving where that has ended.
+        """
         assert self._loop is not None, "the thread has begun"
         coroutine = work()
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise InternalError("the fleet's thread has ended", "the peer's log says why") from None
+            raise HostLeaving("this peer is no longer in the fleet", "ask another") from None
         return await asyncio.wrap_future(future)
 
     async def begin(self) -> None:

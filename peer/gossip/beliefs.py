@@ -14,7 +14,7 @@ from .desk import Desk
 from .events import FactsChanged, MemberChanged, MemberForgotten
 from .ids import NodeId
 from .members import Member, Standing, State, expired, take_address
-from .records import Address, Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
+from .records import Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
 from .suspicion import Suspicion
 
 
@@ -25,6 +25,8 @@ class Hooks:
     last_chance: Callable[[float, Member], None]  # a suspicion has run out
     moved: Callable[[float, Member, Standing | None], None]  # a member took another standing
     refute: Callable[[float, int, int], None]  # somebody claims too much about ourselves
+    outlive: Callable[[float, int], None]  # somebody else spoke as ourselves, of that generation
+    behind: Callable[[float, Member], None]  # a member has written more than we know
 
 
 class Beliefs:
@@ -53,9 +55,7 @@ class Beliefs:
             self._hear_fact(rumour)
         elif isinstance(rumour, Alive):
             standing = Standing(rumour.gen, rumour.inc, State.ALIVE)
-            address = Address(rumour.contact.ip, rumour.contact.port)
-            self.claim(now_s, rumour.node, standing, address=address)
-            self._hear_version(rumour)
+            self.claim(now_s, rumour.node, standing, contact=rumour.contact)
         elif isinstance(rumour, Left):
             self.claim(now_s, rumour.node, Standing(rumour.gen, rumour.inc, State.LEFT))
         else:
@@ -70,7 +70,7 @@ class Beliefs:
         standing: Standing,
         *,
         accuser: NodeId | None = None,
-        address: Address | None = None,
+        contact: Contact | None = None,
     ) -> None:
         """Merge a claim about another peer, and pass it on if it was news."""
         member = self._members.get(node)
@@ -84,8 +84,11 @@ class Beliefs:
             self.claim(now_s, node, standing._replace(state=State.SUSPECT), accuser=accuser)
             self.accuse_to_its_face(now_s, member)
             return
-        moved_in = address is not None and take_address(member, standing[:2], address)
-        if before is None or self._members.raise_to(member, standing, now_s):
+        moved_in = contact is not None and take_address(member, standing[:2], contact)
+        is_news = before is None or self._members.raise_to(member, standing, now_s)
+        if contact is not None and member.standing.gen == standing.gen:
+            self._hear_version(now_s, member, contact.ver)
+        if is_news:
             self._has_moved(now_s, member, before, accuser or self._own.node)
         elif standing == before and standing.state is State.SUSPECT and accuser:
             self._confirm(now_s, member, accuser)
@@ -211,9 +214,11 @@ class Beliefs:
 
     def _hear_of_ourselves(self, now_s: float, rumour: Rumour) -> None:
         own = self._own
-        if isinstance(rumour, Fact) or rumour.gen < own.gen:
+        if rumour.gen < own.gen:
             return
-        if rumour.gen > own.gen or (not own.has_left and self._must_refute(rumour)):
+        if rumour.gen > own.gen or _told_version(rumour) > own.facts.complete:
+            self._hooks.outlive(now_s, rumour.gen)
+        elif not isinstance(rumour, Fact) and not own.has_left and self._must_refute(rumour):
             self._hooks.refute(now_s, rumour.gen, rumour.inc)
 
     def _must_refute(self, rumour: Alive | Suspect | Dead | Left) -> bool:
@@ -221,10 +226,11 @@ class Beliefs:
             return rumour.inc > self._own.standing.inc
         return rumour.inc >= self._own.standing.inc
 
-    def _hear_version(self, alive: Alive) -> None:
-        member = self._members.get(alive.node)
-        if member is not None and member.standing.gen == alive.gen:
-            member.announced_ver = max(member.announced_ver, alive.contact.ver)
+    def _hear_version(self, now_s: float, member: Member, ver: int) -> None:
+        """Before its claim is passed on, which says the same."""
+        member.announced_ver = max(member.announced_ver, ver)
+        if member.misses_facts:
+            self._hooks.behind(now_s, member)
 
     def _hear_fact(self, fact: Fact) -> None:
         """A fact of a generation that is not known yet waits for the next synchronisation."""
@@ -234,3 +240,10 @@ class Beliefs:
         if member.facts.merge(Section(fact.section, fact.sver, fact.content)):
             self._rumours.tell(fact)
             self._speaker.emit(FactsChanged(fact.node, fact.section))
+
+
+def _told_version(rumour: Rumour) -> int:
+    """The newest write of its owner that this rumour knows of."""
+    if isinstance(rumour, Fact):
+        return rumour.sver
+    return rumour.contact.ver if isinstance(rumour, Alive) else 0

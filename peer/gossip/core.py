@@ -16,6 +16,7 @@ from . import syncing
 from .beliefs import Beliefs, Hooks
 from .desk import Desk
 from .events import Event, IdentityChanged, Resumed, Send, SyncDue
+from .gaps import GapFiller
 from .gossiping import Gossiper
 from .hearing import Hearing
 from .identity import Doubles, Identity, refuted
@@ -68,10 +69,13 @@ class Core:
                 last_chance=lambda at_s, member: self._prober.last_chance(at_s, member),
                 moved=self._on_moved,
                 refute=self._refute,
+                outlive=self._outlive,
+                behind=lambda at_s, member: self._gaps.note(at_s, member),
             ),
         )
         self._prober = Prober(self._desk, self._beliefs)
         self._gossiper = Gossiper(self._desk)
+        self._gaps = GapFiller(self._desk, self._emit_sync)
         self._seeker = Seeker(self._desk, self._beliefs)
         self._hearing = Hearing(self._desk, self._beliefs, self._prober, self._gossiper)
         self._doubles = Doubles()
@@ -116,6 +120,7 @@ class Core:
             meet = self._doubles.meet
             identity = meet(now_s, own.identity, boot, message.gen, self._desk.rng.randbytes)
             self._become(now_s, identity, "another process speaks as our node")
+            self._hearing.answer_double(now_s, address, boot, message)
         elif self._hearing.hear(now_s, address, boot, message) and not self._has_synced:
             self._sync_with(now_s, message.node)
         self._gossiper.wake(now_s)
@@ -172,6 +177,8 @@ class Core:
         """
         own = self.own
         written = own.facts.write(section, content)
+        # With the claim goes how much we have written, so that who misses some knows it.
+        self._desk.rumours.tell(own.claim())
         self._desk.rumours.tell(Fact(own.node, own.gen, section, written.sver, content))
         self._gossiper.wake(now_s)
 
@@ -275,14 +282,15 @@ class Core:
 
     def _refute(self, now_s: float, gen: int, inc: int) -> None:
         """What is said of us is too much: be above it."""
-        identity = self.own.identity
-        randbytes = self._desk.rng.randbytes
-        if gen > identity.gen:
-            rival = self._doubles.meet(now_s, identity, UNKNOWN_BOOT, gen, randbytes)
-            self._become(now_s, rival, "a later generation of our node is told of")
-        else:
-            self._desk.health.blame()
-            self._become(now_s, refuted(identity, gen, inc, randbytes), "our numbers ran out")
+        self._desk.health.blame()
+        identity = refuted(self.own.identity, gen, inc, self._desk.rng.randbytes)
+        self._become(now_s, identity, "our numbers ran out")
+
+    def _outlive(self, now_s: float, gen: int) -> None:
+        """Of our node more is told than we have said: be above whoever did."""
+        meet, own = self._doubles.meet, self.own
+        identity = meet(now_s, own.identity, UNKNOWN_BOOT, gen, self._desk.rng.randbytes)
+        self._become(now_s, identity, "of our node more is told than we have said")
 
     def _become(self, now_s: float, identity: Identity, reason: str) -> None:
         """Take a new identity, or new numbers, and tell everybody."""

@@ -65,6 +65,14 @@ class Hearing:
         self._react(now_s, address, boot, message)
         return True
 
+    def answer_double(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
+        """Let another run of our own node know of us: there may be nobody else to tell it."""
+        desk = self._desk
+        stranger = desk.sessions.stranger(boot, message.node)
+        if isinstance(message, Ping) and now_s - stranger.answered_s >= desk.timing.answer_gap_s:
+            stranger.answered_s = now_s
+            desk.speaker.ack(address, message, self._gossiper.own_load(now_s), first=())
+
     def _meet_stranger(
         self, now_s: float, address: Address, boot: BootId, message: Message
     ) -> None:

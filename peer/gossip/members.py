@@ -16,7 +16,7 @@ from typing import NamedTuple
 from . import records
 from .facts import Facts
 from .ids import NodeId
-from .records import Address
+from .records import Address, Contact
 
 
 class State(IntEnum):
@@ -63,6 +63,11 @@ class Member:
     def reach(self) -> Address | None:
         """Where to send: seen beats said, for a peer behind NAT does not know its address."""
         return self.heard_from or self.published
+
+    @property
+    def misses_facts(self) -> bool:
+        """Whether it has written more than has come here, by its own word."""
+        return self.announced_ver > self.facts.complete
 
     @property
     def can_be_asked(self) -> bool:
@@ -116,11 +121,11 @@ class Members:
         return [member for member in self._members.values() if member.can_be_asked]
 
 
-def take_address(member: Member, at: tuple[int, int], address: Address) -> bool:
+def take_address(member: Member, at: tuple[int, int], contact: Contact) -> bool:
     """Take the newest address that the peer itself published, in whatever order they are heard."""
     if at <= member.published_at:
         return False
-    member.published, member.published_at = address, at
+    member.published, member.published_at = Address(contact.ip, contact.port), at
     return True
 
 

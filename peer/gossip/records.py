@@ -136,6 +136,7 @@ class Row(Struct, frozen=True, array_like=True):
     """All that is known of one peer. Only that peer writes it.
 
     `address` is None where only a verdict about the peer was heard, never its own word.
+    `announced_ver` is how much it has written by its own word, where `ver` is how much is known.
     """
 
     node: Node
@@ -145,3 +146,4 @@ class Row(Struct, frozen=True, array_like=True):
     ver: U32
     sections: Annotated[tuple[Section, ...], Meta(max_length=MAX_SECTIONS)] = ()
     address: Address | None = None
+    announced_ver: U32 = 0

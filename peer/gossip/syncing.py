@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .beliefs import Beliefs
 from .facts import Facts
@@ -52,7 +53,8 @@ def rows(own: Own, members: Members, wants: Iterable[Digest]) -> tuple[Row, ...]
         if want.node == own.node:
             found.append(_row(own.node, own.standing, own.facts, own.address, want))
         elif member is not None:
-            found.append(_row(member.node, member.standing, member.facts, member.published, want))
+            row = _row(member.node, member.standing, member.facts, member.published, want)
+            found.append(replace(row, announced_ver=member.announced_ver))
     return tuple(found)
 
 
@@ -63,7 +65,8 @@ def merge(
     member = members.get(row.node)
     is_verdict = row.state in (State.SUSPECT, State.DEAD)
     if row.address is not None and (is_verdict or row.state == State.ALIVE):
-        contact = Contact(row.address.ip, row.address.port, row.ver)
+        ver = max(row.ver, row.announced_ver)
+        contact = Contact(row.address.ip, row.address.port, ver)
         beliefs.hear(now_s, Alive(row.node, row.gen, row.inc, contact))
     if row.state == State.LEFT:
         beliefs.hear(now_s, Left(row.node, row.gen, row.inc))

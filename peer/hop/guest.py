@@ -24,6 +24,7 @@ from ..live import LiveRequest
 from ..node import Node
 from .link import HopLink, Socket
 from .messages import (
+    LEASE_EPOCH,
     Ask,
     Cancel,
     CountAsk,
@@ -40,7 +41,10 @@ from .slices import Assembler
 
 logger = logging.getLogger(__name__)
 
-Grant = Callable[[LeaseAsk], Leased]
+# No vocabulary is nearly as large.
+_MOST_TOKENS = 2**31
+
+Grant = Callable[[LeaseAsk], Awaitable[Leased]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Guest:
         self._node = node
         self._grant = grant
         self._intake = intake
-        self._link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
+        self.link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
         self._works: dict[str, _Work] = {}
         self.gone = asyncio.Event()
 
@@ -72,15 +76,15 @@ class Guest:
         """Serve it until it ends; nothing of its work is left then."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                await self._link.run()
+                await self.link.run()
         finally:
             self.gone.set()
 
     def leave(self) -> None:
         """This peer ends: the asker is to go on elsewhere, now, from what it has been sent."""
         self._cancel_all()
-        self._link.post(Goodbye())
-        self._link.finish()
+        self.link.post(Goodbye())
+        self.link.finish()
 
     def hear(self, message: Message, size_bytes: int) -> None:
         match message:
@@ -91,18 +95,19 @@ class Guest:
                 work = functools.partial(self._count, message)
                 self._begin(message.request_id, message.epoch, size_bytes, work)
             case LeaseAsk():
-                self._lease(message)
+                work = functools.partial(self._lease, message)
+                self._begin(message.request_id, LEASE_EPOCH, size_bytes, work)
             case Cancel():
                 known = self._works.get(message.request_id)
                 if known is not None and known.epoch == message.epoch:
                     known.task.cancel()
             case Goodbye():
-                self._link.close("said goodbye")
+                self.link.close("said goodbye")
             case _:
                 pass  # what only hosts say
 
     def refuse(self, piece: Slice, error: CortexError) -> None:
-        self._link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
+        self.link.post(Failed(piece.request_id, piece.epoch, to_info(error)))
 
     def tick(self) -> None:
         pass
@@ -139,12 +144,12 @@ class Guest:
             with self._intake.admitted(1), self._intake.holding(size_bytes):
                 await work()
         except CortexError as error:
-            self._link.post(Failed(request_id, epoch, to_info(error)))
+            self.link.post(Failed(request_id, epoch, to_info(error)))
         except Exception as error:
             # A bug of ours, over one request. The error's text may hold client data.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("hop request failed error=%s\n%s", type(error).__name__, where)
-            self._link.post(Failed(request_id, epoch, to_any_info(error)))
+            self.link.post(Failed(request_id, epoch, to_any_info(error)))
 
     async def _answer(self, ask: Ask) -> None:
         await self._check_model(ask.request.model, ask.model)
@@ -155,18 +160,15 @@ class Guest:
         with self._node.live.entered(live):
             async with live.cancellable(), aclosing(events):
                 async for event in events:
-                    await self._link.put_part(Part(ask.request_id, ask.epoch, event))
+                    await self.link.put_part(Part(ask.request_id, ask.epoch, event))
 
     async def _count(self, ask: CountAsk) -> None:
         await self._check_model(ask.request.model, ask.model)
         prompt_tokens = await self._node.count(ask.request)
-        self._link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
+        self.link.post(Counted(ask.request_id, ask.epoch, prompt_tokens))
 
-    def _lease(self, wish: LeaseAsk) -> None:
-        try:
-            self._link.post(self._grant(wish))
-        except CortexError as error:
-            self._link.post(Failed(wish.request_id, 0, to_info(error)))
+    async def _lease(self, wish: LeaseAsk) -> None:
+        self.link.post(await self._grant(wish))
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""
@@ -184,7 +186,13 @@ def _check_resume(ask: Ask) -> None:
     num_choices = ask.request.num_choices
     if num_choices < 1:
         raise InvalidRequest(f"num_choices is {num_choices}", "ask for one at least")
-    if ask.resume is not None and len(ask.resume.token_ids) != num_choices:
+    if ask.resume is None:
+        return
+    given = ask.resume.token_ids
+    if len(given) != num_choices or not any(ids is not None for ids in given):
         raise InvalidRequest(
-            f"{len(ask.resume.token_ids)} choices are to be gone on with, of {num_choices}"
+            f"the tokens of {len(given)} choices do not go with a request for {num_choices}",
+            "send the request again",
         )
+    if any(not 0 <= token_id < _MOST_TOKENS for ids in given for token_id in ids or ()):
+        raise InvalidRequest("some of the tokens so far are none", "send the request again")

@@ -9,13 +9,15 @@ from aiohttp import web
 from ..admission import Admission
 from ..node import Node
 from .guest import Grant, Guest
-from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S
+from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S, NodeOf
 
 HOP_PATH = "/fleet/v1/hop"
 # A short message takes more bytes packed, with all its fields' names, than as JSON; and there are
 # the tokens so far.
 _BYTES_OF_A_BODY = 2
 _MORE_BYTES = 1024 * 1024
+# Beside what the node takes: requests that it is to refuse in its own words, questions who loads.
+_MORE_REQUESTS = 256
 
 
 class HopHost:
@@ -30,7 +32,7 @@ class HopHost:
         self._grant = grant
         self._tick_s = tick_s
         self._max_bytes = _BYTES_OF_A_BODY * config.max_body_bytes + _MORE_BYTES
-        most = config.max_live_requests + config.max_live_counts
+        most = config.max_live_requests + config.max_live_counts + _MORE_REQUESTS
         self._intake = Admission(most, config.max_intake_bytes + _MORE_BYTES)
         self._guests: set[Guest] = set()
         self._is_leaving = False
@@ -48,6 +50,11 @@ class HopHost:
                 await asyncio.gather(*(guest.gone.wait() for guest in self._guests))
         except TimeoutError:
             pass  # they hear of it by our silence
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: who is no member any more is served no longer."""
+        for guest in self._guests:
+            guest.link.recheck(node_of)
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
         if self._is_leaving:

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import logging
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
@@ -19,6 +19,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from cortex.engine.errors import CortexError
 from cortex.engine.frames import FrameError
 
+from ..gossip.ids import NodeId
 from ..heavy import off_loop
 from .frames import unpack
 from .messages import Beat, Cancel, Message, Part, Slice
@@ -40,6 +41,8 @@ CLOSED_HERE = "was closed here"
 FAREWELL_S = 0.5
 
 Socket: TypeAlias = web.WebSocketResponse | ClientWebSocketResponse
+# Which member showed this certificate, as sockets give it; None for none.
+NodeOf = Callable[[Mapping[str, Any] | None], NodeId | None]
 
 
 class Ear(Protocol):
@@ -127,6 +130,11 @@ class HopLink:
         """End once everything has been sent."""
         self._is_finishing = True
         self._filled.set()
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: end where the other side's certificate is no member's now."""
+        if node_of(self._socket.get_extra_info("peercert")) is None:
+            self.close("is no member of the fleet any more")
 
     def close(self, why: str) -> None:
         """End now."""

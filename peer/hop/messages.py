@@ -15,6 +15,9 @@ from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, R
 
 from ..gossip.ids import U63, Model, Node, Word
 
+# The one attempt at a question who loads.
+LEASE_EPOCH = 0
+
 # ingress -> host
 
 

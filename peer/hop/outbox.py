@@ -1,7 +1,8 @@
 """What one end of a connection has yet to send, and in which order. Pure.
 
 Everything keeps its order but long requests: those go in slices, and behind whatever else there
-is, so that a picture on its way holds up no other request's messages.
+is, so that a picture on its way holds up no other request's messages. A second connection for them
+would have to be opened, trusted and watched like the first.
 """
 
 from __future__ import annotations

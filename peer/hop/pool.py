@@ -27,8 +27,8 @@ from .calls import AnswerCall, Question
 from .dialling import Dialler
 from .frames import pack
 from .line import Line
-from .link import TICK_S
-from .messages import Ask, CountAsk, Counted, LeaseAsk, Leased
+from .link import TICK_S, NodeOf
+from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +105,15 @@ class HopPool:
         wish = replace(wish, request_id=_new_id())
         question = Question(Leased)
         line = await self._line(arbiter)
-        with line.calling(wish.request_id, 0, question):
+        with line.calling(wish.request_id, LEASE_EPOCH, question):
             line.link.post(wish)
             return await question.answer()
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: who is no member any more is asked no longer."""
+        for opened in self._lines.values():
+            if opened.done() and isinstance(line := opened.result(), Line):
+                line.link.recheck(node_of)
 
     async def _line(self, host: NodeId) -> Line:
         """The connection to a host; one dialling serves all who wait. Raises HostRefused."""

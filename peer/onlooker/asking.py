@@ -90,9 +90,6 @@ class Asking:
             why = error.strerror or type(error).__name__
             hint = "start one there with: cortex peer"
             raise NoPeer(f"no peer answers at {door.address} ({why})", hint) from error
-        except http.client.IncompleteRead as error:
-            words = f"the peer at {door.address} broke off"
-            raise NoPeer(words, "start it again: cortex peer") from error
         except (http.client.HTTPException, *_NOT_A_PEER) as error:
             words = f"what answers at {door.address} is no cortex peer"
             raise NoPeer(words, "check the address") from error

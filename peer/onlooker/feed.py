@@ -92,10 +92,8 @@ class Feed:
         keys = {door.address: door.key for door in first}
         wished: dict[str, str | None] = {}
         if last is not None:
-            fleet = last.sight.picture.fleet
-            wished = {address: fleet for address in others(last.sight.picture)}
-            wished.pop(last.address, None)
-            wished[last.address] = fleet
+            picture = last.sight.picture
+            wished = {at: picture.fleet for at in (*others(picture), last.address)}
         wished |= {door.address: None for door in first}
         return [(Door(at, keys.get(at, self._key)), fleet) for at, fleet in wished.items()]
 

@@ -10,8 +10,12 @@ from .pictures import FleetPicture, ModelPicture, PeerPicture
 
 NOTHING = "-"
 UNKNOWN = "?"
-# Numbers that are older say nothing of now.
-STALE_S = 3.0
+_LONELY = (
+    "No other peer yet. Elsewhere: cortex join KEY (cortex key shows it here), then cortex peer;"
+    " where they do not find each other: cortex peer --join HOST:13132."
+)
+# A peer tells its load when it changes, and every ten seconds: what is older says nothing of now.
+STALE_S = 15.0
 
 _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 
@@ -19,24 +23,24 @@ _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 def heading(picture: FleetPicture) -> list[str]:
     """Which fleet it is, and how much of everything there is."""
     living = [peer for peer in picture.peers if peer.state not in ("dead", "left")]
-    loads = [peer.load for peer in living if peer.load is not None]
+    loads = [peer.load for peer in living if peer.load is not None and not _is_stale(peer)]
     warm = {m.id for peer in living for m in peer.models if m.state == "ready"}
     num_devices = sum(len(peer.devices) for peer in living)
     return [
         f"fleet {picture.fleet[:8]}" if picture.fleet else "no fleet",
         counted(len(living), "peer"),
         *([counted(num_devices, "device")] if num_devices else []),
-        f"{counted(len(warm), 'model')} warm",
+        f"{len(warm)} warm",
         f"{sum(load.running for load in loads):,} running",
         f"{sum(load.waiting for load in loads):,} waiting",
     ]
 
 
 def devices(peer: PeerPicture) -> str:
-    """2x H100 80GB HBM3, or what computes where there is no such device."""
+    """2x H100 80GB, or one by its name, or what computes where there is no such device."""
     if peer.devices:
         kinds = Counter(_MAKER.sub("", device.name) for device in peer.devices)
-        return " + ".join(f"{number}x {name}" for name, number in kinds.items())
+        return " + ".join(f"{n}x {name}" if n > 1 else name for name, n in kinds.items())
     if "gateway" in peer.roles:
         return "gateway"
     return f"CPU, {counted(peer.num_cores, 'core')}" if peer.num_cores else NOTHING
@@ -97,7 +101,9 @@ def seen(peer: PeerPicture) -> str:
 
 def worries(picture: FleetPicture) -> list[str]:
     """A sentence on each peer that does not answer, and what the asked peer wants known."""
-    return [words for peer in picture.peers if (words := _worry(peer))] + list(picture.notices)
+    worries = [words for peer in picture.peers if (words := _worry(peer))]
+    is_lonely = picture.fleet and len(picture.peers) == 1
+    return [*worries, *([_LONELY] if is_lonely else []), *picture.notices]
 
 
 def _worry(peer: PeerPicture) -> str:
@@ -111,4 +117,8 @@ def _worry(peer: PeerPicture) -> str:
 def _fresh(peer: PeerPicture, number: int | None) -> str:
     if peer.state in ("dead", "left") or number is None or peer.load is None:
         return NOTHING
-    return UNKNOWN if peer.load.age_s > STALE_S else f"{number:,}"
+    return UNKNOWN if _is_stale(peer) else f"{number:,}"
+
+
+def _is_stale(peer: PeerPicture) -> bool:
+    return peer.state == "suspect" or (peer.load is not None and peer.load.age_s > STALE_S)

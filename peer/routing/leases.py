@@ -64,7 +64,8 @@ class Leases:
 
     async def answer(self, wish: LeaseAsk) -> Leased:
         """Another peer's question. Raises NoPeer."""
-        return await self._decided(wish, _FORWARD_S)
+        leased = await self._decided(wish, _FORWARD_S)
+        return replace(leased, request_id=wish.request_id)  # who was asked in our turn echoes ours
 
     async def _decided(self, wish: LeaseAsk, limit_s: float) -> Leased:
         num_tries = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,12 @@ def test_folders_of_models_are_looked_at(cortex: Cortex, tmp_path: Path) -> None
     done = cortex("doctor", "--models", str(tmp_path), "--state-dir", str(tmp_path))
 
     assert f"GiB free in {tmp_path}" in done.stdout
+
+
+def test_the_port_is_the_one_that_was_asked_for(cortex: Cortex, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = cortex("doctor", "--fleet-port", port, "--state-dir", str(tmp_path))
+
+    assert done.code == 1
+    assert f"FAIL   fleet port {port} on 127.0.0.1 is in use" in done.stdout

@@ -24,7 +24,7 @@ from cortex.peer.errors import NoPeer
 Cortex = Callable[..., Any]
 
 COMMANDS = (
-    *("chat", "peer", "gateway", "join", "leave", "key"),
+    *("chat", "peer", "gateway", "join", "leave", "key", "status", "tui"),
     *("models", "launch", "verify", "completion"),
 )
 
@@ -82,6 +82,10 @@ def test_the_version_is_the_distribution_s(
         (["chat", "--memory", "8 gigs", "hi"], "'8 gigs' is no size"),
         (["models", "--models", "/no/such/folder"], "/no/such/folder"),
         (["verify", "missing"], "missing"),
+        (["status", "--watch", "--check"], "exclude each other"),
+        (["status", "--refresh", "soon"], "'soon' is not a time"),
+        (["status", "--refresh", "0.1"], "0.5 to 3600 seconds"),
+        (["tui"], "needs a terminal"),
         (["completion", "tcsh"], "tcsh"),
     ],
 )

@@ -43,6 +43,12 @@ class Clock:
             "reading the prompt   1,024/4,096 tokens   25 %",
         ),
         (Stage("queued", 3, 5, "place"), None, "waiting   place 3"),
+        (Stage("starting", eta_s=12.4), None, "starting   12 s left"),
+        (
+            Stage("loading", 60 * MB, 80 * MB, "bytes", eta_s=31.0),
+            10.0 * MB,
+            "loading   60.0/80.0 MB   75 %   10.0 MB/s   31 s left",
+        ),
         (Stage("loading", 9, 8, "bytes"), None, "loading   0.0/0.0 MB   100 %"),
     ],
 )

@@ -175,6 +175,14 @@ def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> 
     assert asked.answers["again"] == whole[7:]
 
 
+@pytest.mark.parametrize("resume", [(-1,), (1 << 20,), (1,) * 17])
+def test_tokens_that_can_be_no_answers_are_refused(
+    golden_model: ServableModel, resume: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be gone on with"):
+        served(golden_model).add("foreign", prompt_of([1, 2, 3]), resume)
+
+
 def test_padding_ids_and_picture_places_are_never_chosen(golden_model: ServableModel) -> None:
     image_id = golden_model.shape.image_token_id
     assert image_id is not None

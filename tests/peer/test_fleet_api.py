@@ -171,6 +171,14 @@ async def test_a_stream_begins_with_all_and_goes_on_with_changes_and_ages(
     assert not membership.watchers
 
 
+async def test_the_head_of_a_stream_is_all_that_was_asked_for(make_config: MakeConfig) -> None:
+    async with peer(make_config(), FakeMembership()) as client:
+        async with client.head("/fleet/events") as reply:
+            assert reply.status == 200
+        # The connection is none the worse for it.
+        assert (await client.get("/fleet")).status == 200
+
+
 async def test_a_reader_that_looked_away_is_told_what_is_true_now(make_config: MakeConfig) -> None:
     membership = FakeMembership()
     async with peer(make_config(), membership) as client, client.get("/fleet/events") as reply:

@@ -21,12 +21,14 @@ from cortex.engine.types import (
     ImagePart,
     Message,
     Piece,
+    Stage,
     TextPart,
 )
 from cortex.peer import text_side
 from cortex.peer.answering import Answering
 from cortex.peer.client import open_backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.gossip.ids import ModelId
 from cortex.peer.heavy import off_loop
 from cortex.peer.node import Node
 
@@ -73,6 +75,25 @@ async def test_answered_request_leaves_nothing_for_the_collector(make_config: Ma
             assert not [thing for thing in gc.get_objects() if type(thing) is Answering]
         finally:
             gc.enable()
+
+
+async def test_wait_for_a_load_is_told_with_what_earlier_loads_took(make_config: MakeConfig):
+    config = make_config()
+    async with asyncio.timeout(DEADLINE_S), Node(config) as node:
+        await node.shelf.weigh()
+        (model,) = node.stored
+        weights, stages = ModelId(model.weights), list[Stage]()
+        node.history.add(weights, model.size_bytes, 3600.0)
+        async with aclosing(node.chat(ask())) as events:
+            async for event in events:
+                if isinstance(event, Stage) and event.name in ("starting", "loading"):
+                    stages.append(event)
+        assert any(stage.eta_s and 3500 < stage.eta_s <= 3600 for stage in stages)
+        learned_s = node.history.eta_s(weights)
+        assert learned_s is not None and learned_s < 3600, "this one has been measured"
+    async with Node(config) as later:
+        assert later.history.eta_s(weights) == learned_s
+        assert later.stored == (model,), "its weights keep their name"
 
 
 async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):

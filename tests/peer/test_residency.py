@@ -36,9 +36,9 @@ class HandLoader:
 class Wish:
     """A ticket that remembers what it was told."""
 
-    def __init__(self, model_id: str) -> None:
+    def __init__(self, model_id: str, weights: bytes = b"") -> None:
         self.told: list[str | Stage | CortexError] = []
-        model = ModelInfo(model_id, None, ("text",), 1, 0)
+        model = ModelInfo(model_id, None, ("text",), 1, 0, weights)
         self.ticket = Ticket(
             model, self.told.append, lambda: self.told.append("granted"), self.told.append
         )
@@ -131,6 +131,114 @@ async def test_wish_given_back_while_queued_is_never_granted():
         loader.loads[0].set_result(None)
         await settle()
         assert not wish.is_granted
+
+
+async def test_load_goes_on_when_everybody_who_wished_for_it_has_left():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        wishes = [Wish("a"), Wish("a")]
+        for wish in wishes:
+            residency.ask(wish.ticket)
+        await settle()
+        for wish in wishes:
+            residency.give_back(wish.ticket)
+        await settle()
+        assert (residency.loading_id, residency.resident_id) == ("a", None)
+        await load(loader)
+        assert residency.resident_id == "a"
+        late = Wish("a")
+        residency.ask(late.ticket)
+        assert late.is_granted
+        assert loader.log == ["load a"]
+
+
+async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_again():
+    loader, now_s = HandLoader(), 100.0
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2, clock=lambda: now_s)
+        first = Wish("a")
+        residency.ask(first.ticket)
+        await settle()
+        loader.loads[0].set_exception(ModelInvalid("bad", "download it again"))
+        await settle()
+        now_s += 14.9
+        soon, other = Wish("a"), Wish("b")
+        residency.ask(soon.ticket)
+        (error,) = soon.told
+        assert isinstance(error, ModelInvalid)
+        assert (error.message, error.hint) == ("bad", "download it again")
+        assert error is not first.told[-1], "each raises its own"
+        residency.ask(other.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted, "another model is tried all the same"
+        residency.give_back(other.ticket)
+        now_s += 0.1
+        late = Wish("a")
+        residency.ask(late.ticket)
+        await settle()
+        await load(loader)
+        assert late.is_granted
+        assert loader.log == ["load a", "load b", "unload b", "load a"]
+
+
+async def test_load_that_killed_three_engines_is_not_tried_by_the_next_request():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency.ask(Wish("a").ticket)
+        await settle()
+        for _ in range(3):
+            await die_while_loading(residency, loader, DEATH)
+        soon = Wish("a")
+        residency.ask(soon.ticket)
+        assert isinstance(soon.told[-1], AttemptsExhausted)
+        assert loader.log == ["load a"] * 3
+
+
+async def test_files_that_were_changed_are_loaded_anew_under_the_same_id():
+    loader = HandLoader()
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        old, unnamed, new = Wish("a", b"old"), Wish("a"), Wish("a", b"new")
+        residency.ask(old.ticket)
+        await settle()
+        await load(loader)
+        residency.ask(unnamed.ticket)
+        assert unnamed.is_granted, "nobody has looked at its files since"
+        residency.ask(new.ticket)
+        assert not new.is_granted
+        for wish in (old, unnamed):
+            residency.give_back(wish.ticket)
+        await settle()
+        await load(loader)
+        assert new.is_granted
+        assert loader.log == ["load a", "unload a", "load a"]
+
+
+async def test_every_change_is_told():
+    loader, num_told = HandLoader(), 0
+
+    def note() -> None:
+        nonlocal num_told
+        num_told += 1
+
+    async def grows(act: Callable[[], object]) -> bool:
+        before = num_told
+        act()
+        await settle()
+        return num_told > before
+
+    async with asyncio.TaskGroup() as tasks:
+        residency = Residency(loader.load, loader.unload, tasks, max_replays=2, on_change=note)
+        wish = Wish("a")
+        assert await grows(lambda: residency.ask(wish.ticket))
+        assert await grows(lambda: loader.on_stage(Stage("loading", 1, 2, "bytes")))
+        assert await grows(lambda: loader.loads[0].set_result(None))
+        assert await grows(lambda: residency.lose(DEATH))
+        await load(loader)
+        assert await grows(lambda: residency.give_back(wish.ticket))
 
 
 async def die_while_loading(residency: Residency, loader: HandLoader, end: ChildEnd) -> None:

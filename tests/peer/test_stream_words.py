@@ -35,7 +35,9 @@ from cortex.peer.remote import StreamReader
     "event",
     [
         Stage("starting"),
+        Stage("starting", eta_s=12.5),
         Stage("loading", 3, 9, "bytes"),
+        Stage("loading", 3, 9, "bytes", eta_s=0.0),
         Accepted(12, (ImageTokens(64, 32, 2), ImageTokens(1, 1, 1)), 99),
     ],
 )
@@ -45,7 +47,15 @@ def test_progress_survives_its_comment(event: Stage | Accepted):
 
 @pytest.mark.parametrize(
     "text",
-    ["keep-alive", "cortex", "cortex {", 'cortex {"stage":"flying"}', "cortex []", "cortex 5"],
+    [
+        "keep-alive",
+        "cortex",
+        "cortex {",
+        'cortex {"stage":"flying"}',
+        "cortex []",
+        "cortex 5",
+        'cortex {"stage":"loading","done":1e999}',
+    ],
 )
 def test_comment_that_is_not_ours_is_no_event(text: str):
     assert from_comment(text) is None

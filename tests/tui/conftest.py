@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,39 +54,68 @@ class Clock:
 
 
 def model(id: str, **changes: Any) -> dict[str, Any]:
-    fields = {"id": id, "weights": "77" * 8, "state": "ready", "percent": None}
-    fields |= {"computes_in": "fast mode, bfloat16", "size_bytes": 51 * GIB}
-    return fields | {"context_tokens": 262144, "running": 9, "waiting": 0} | changes
+    fields: dict[str, Any] = {
+        "id": id,
+        "weights": "77" * 8,
+        "state": "ready",
+        "percent": None,
+        "computes_in": "fast mode, bfloat16",
+        "size_bytes": 51 * GIB,
+        "context_tokens": 262144,
+        "running": 9,
+        "waiting": 0,
+    }
+    return {**fields, **changes}
 
 
 def peer(name: str, **changes: Any) -> dict[str, Any]:
     device = {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 20 * GIB}
-    load = {"inflight": 9, "queued": 2, "decode_tokens_per_s": 1904, "prefill_tokens_per_s": 1}
-    load |= {"first_token_ms": 210, "kv_percent": 5, "age_s": 0.4}
-    fields: dict[str, Any] = {"node": name[:2] * 8, "name": name, "state": "up"}
-    fields |= {"api": f"{name}:13131", "address": f"{name}:13132", "devices": [device, device]}
-    fields |= {"models": [model("qwen3.6-27b")], "load": load, "silent_s": 0.3}
-    fields |= {"stored": [{"id": "qwen3.6-27b"}, {"id": "qwen3.5-0.8b"}], "build": "0.1.0"}
-    return fields | {"roles": [], "cores": 64} | changes
+    fields: dict[str, Any] = {
+        "node": name[:2] * 8,
+        "name": name,
+        "state": "up",
+        "api": f"{name}:13131",
+        "address": f"{name}:13132",
+        "devices": [device, device],
+        "models": [model("qwen3.6-27b")],
+        "stored": [{"id": "qwen3.6-27b"}, {"id": "qwen3.5-0.8b"}],
+        "load": {
+            "inflight": 9,
+            "queued": 2,
+            "decode_tokens_per_s": 1904,
+            "prefill_tokens_per_s": 1,
+            "first_token_ms": 210,
+            "kv_percent": 5,
+            "age_s": 0.4,
+        },
+        "silent_s": 0.3,
+        "build": "0.1.0",
+        "roles": [],
+        "cores": 64,
+    }
+    return {**fields, **changes}
 
 
 def fleet(peers: Iterable[dict[str, Any]], notices: Iterable[str] = ()) -> dict[str, Any]:
     """The first one is asked."""
     told = list(peers)
-    about = {"fleet": "3fa2c1d05b9e7a44", "self": told[0]["node"], "notices": list(notices)}
-    return about | {"peers": told}
+    return {
+        "fleet": "3fa2c1d05b9e7a44",
+        "self": told[0]["node"],
+        "peers": told,
+        "notices": list(notices),
+    }
 
 
 def four_peers() -> dict[str, Any]:
     small = {"name": "NVIDIA GeForce RTX 4090", "memory_bytes": 24 * GIB, "free_bytes": 9 * GIB}
     loading = model("qwen3.5-9b", state="loading", percent=74, running=None, waiting=None)
-    late = peer("delta")["load"] | {"age_s": 6.1}
     return fleet(
         [
             peer("atlas"),
             peer("borea", devices=[small], models=[model("qwen3.5-4b")]),
             peer("cirrus", state="loading", devices=[small], models=[loading], load=None),
-            peer("delta", state="suspect", devices=[], load=late, silent_s=6.1),
+            peer("delta", state="suspect", devices=[], silent_s=6.1),
         ]
     )
 
@@ -104,8 +134,8 @@ def clock() -> Clock:
 def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(**changes: Any) -> CortexApp:
-        return CortexApp(feed, Look(**({"refresh_s": 1000.0} | changes)), "borea:13131", clock)
+    def make(refresh_s: float = 1000.0, is_ascii: bool = False) -> CortexApp:
+        return CortexApp(feed, Look(refresh_s, is_ascii), "borea:13131", clock)
 
     return make
 
@@ -113,6 +143,4 @@ def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
 @pytest.fixture
 def told() -> Any:
     """How a peer's words about its fleet are made up."""
-    from types import SimpleNamespace
-
     return SimpleNamespace(model=model, peer=peer, fleet=fleet, four_peers=four_peers)

@@ -32,11 +32,11 @@ from ..widgets.peers import PeersTable
 _WIDE_CELLS = 120
 _EMPTY = """\
 No peer answers yet. Looked at {sought} for {looked_s:.0f} s.
-{problem}
+The last word: {problem}.
 
   cortex peer                      start a peer on this machine
-  cortex peer --join HOST:13132    the same, where it cannot find the others by itself
-  cortex tui --peer HOST:13131     look at a fleet through another of its peers
+  cortex peer --join HOST:13132    the same, with the address of another
+  cortex tui --peer HOST:13131     look through a peer of another machine
   cortex doctor                    find out why nothing is found
 
 Still looking: this screen changes by itself when a peer appears."""
@@ -79,7 +79,7 @@ class FleetScreen(Screen[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        for name in ("filter", "banner", "body"):
+        for name in ("filter", "banner"):
             self.query_one(f"#{name}").display = False
         self.query_one("#events").border_title = "events"
         self.query_one(PeersTable).focus()
@@ -89,8 +89,7 @@ class FleetScreen(Screen[None]):
         self._draw_title(picture, now)
         if self._paused is not None:
             return
-        self.query_one("#empty").display = picture is None
-        self.query_one("#body").display = picture is not None
+        self.set_class(picture is None, "-empty")
         if picture is None:
             self._draw_empty(now)
             return
@@ -101,20 +100,22 @@ class FleetScreen(Screen[None]):
             self._draw_events(picture)
 
     def _draw_title(self, picture: FleetPicture | None, now: datetime) -> None:
-        words = wording.heading(picture) if picture else ["no fleet yet"]
-        left = f" cortex{self._look.dot}{'   '.join(words)}"
+        words = ["no fleet yet"]
+        if picture is not None:
+            words = [picture.fleet[:8] or "no fleet", *wording.heading(picture)[1:]]
         right = f"{now:%H:%M:%S} "
         if self._paused is not None:
             right = f"PAUSED {age((now - self._paused).total_seconds())}  {right}"
         room = max(self.size.width - len(right), 0)
-        self._text("#title").update(Text(f"{left[:room]:<{room}}{right}", no_wrap=True))
+        left = _as_many_as_fit(f" cortex{self._look.dot}", words, room)
+        self._text("#title").update(Text(f"{left:<{room}}{right}", no_wrap=True))
 
     def _draw_empty(self, now: datetime) -> None:
         lost = self._watched.lost
         words = _EMPTY.format(
             sought=self._sought,
             looked_s=(now - self._watched.began).total_seconds(),
-            problem=f"{lost.error.message}." if lost else "",
+            problem=lost.error.message if lost else "none yet",
         )
         self._text("#empty").update(words)
 
@@ -213,3 +214,9 @@ class FleetScreen(Screen[None]):
     @on(Resize)
     def _fit(self) -> None:
         self.draw(self._now())
+
+
+def _as_many_as_fit(beginning: str, words: list[str], room: int) -> str:
+    while words and len(beginning + "  ".join(words)) >= room:
+        words = words[:-1]
+    return (beginning + "  ".join(words))[:room]

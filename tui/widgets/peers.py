@@ -41,14 +41,16 @@ class PeersTable(DataTable[Text]):
         self.clear(columns=True)
         for column in COLUMNS:
             # One cell more stands between two columns.
-            self.add_column(column.head, width=column.num_cells[is_wide] + 1, key=column.head)
+            num_cells = column.num_cells[is_wide]
+            head = column.head.rjust(num_cells) if column.is_number else column.head
+            self.add_column(head, width=num_cells + 1, key=column.head)
 
     def _fill(self, rows: dict[str, tuple[Cell, ...]]) -> None:
         """Whole rows: some came, went or moved. The cursor stays with its peer."""
         chosen = self.chosen
         self.clear()
         for node, cells in rows.items():
-            self.add_row(*map(_drawn, cells, range(len(cells))), key=node)
+            self.add_row(*map(_drawn, cells), key=node)
         self._rows = rows
         if chosen in rows:
             self.move_cursor(row=list(rows).index(chosen))
@@ -57,11 +59,9 @@ class PeersTable(DataTable[Text]):
         for node, cells in rows.items():
             for place, (cell, shown) in enumerate(zip(cells, self._rows[node], strict=True)):
                 if cell != shown:
-                    self.update_cell(node, COLUMNS[place].head, _drawn(cell, place))
+                    self.update_cell(node, COLUMNS[place].head, _drawn(cell))
         self._rows = rows
 
 
-def _drawn(cell: Cell, place: int) -> Text:
-    text = f"{cell.text} "
-    justify = "right" if COLUMNS[place].is_number else "left"
-    return Text(text, style=cell.style, justify=justify, no_wrap=True)
+def _drawn(cell: Cell) -> Text:
+    return Text(cell.text, style=cell.style, no_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from cortex.peer.onlooker.asking import Door
 def inquiry(tmp_path: Path) -> Inquiry:
     key_file = tmp_path / "fleet.key"
     write_keyring(key_file, Keyring(new_fleet_key(random.Random(1).randbytes)))
-    return Inquiry(key_file, tmp_path, (tmp_path / "models",), has_mdns=False)
+    return Inquiry(
+        key_file, tmp_path, (tmp_path / "models",), has_mdns=False, bound_host="127.0.0.1"
+    )
 
 
 def levels(findings: list[Finding]) -> dict[str, str]:
@@ -32,7 +35,7 @@ async def test_every_kind_of_check_has_its_finding_in_order(inquiry: Inquiry) ->
     findings = await examine(inquiry)
 
     checks = list(dict.fromkeys(finding.check for finding in findings))
-    assert checks == ["software", "device", "memory", "disk", "multicast", "key", "peer"]
+    assert checks == ["software", "device", "memory", "disk", "multicast", "key", "peer", "port"]
     assert levels(findings)["key"] == "ok"
     assert levels(findings)["peer"] == "warn"
 
@@ -67,3 +70,13 @@ async def test_a_check_that_hangs_or_breaks_is_told_and_holds_nothing_up(
     assert "did not end within 0.3 s" in findings[0].text
     assert "RuntimeError: no such luck" in findings[1].text
     assert levels(findings)["key"] == "ok"
+
+
+async def test_a_port_that_is_taken_is_told_before_a_peer_needs_it(inquiry: Inquiry) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        findings = await examine(replace(inquiry, fleet_port=port))
+
+    (finding,) = (finding for finding in findings if finding.check == "port")
+    assert finding.level == "FAIL"
+    assert f"fleet port {port} on 127.0.0.1 is in use" in finding.text

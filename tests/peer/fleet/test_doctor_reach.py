@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from cortex.peer.doctor.examination import Inquiry, examine
 from cortex.peer.doctor.reach import Prober, Target
+from cortex.peer.fleet.rendering import render_view
+from cortex.peer.fleet.view import PeerView
 from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.keyring import Keyring
+from cortex.peer.gossip.timing import Timing
+from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.onlooker.asking import Door
 
 StartMember = Callable[..., Awaitable[Any]]
 
@@ -79,3 +89,48 @@ async def test_a_port_where_nobody_listens_is_told(keyring: Keyring) -> None:
     assert reach.datagram_s is None
     assert reach.refusal
     assert reach.tls_problem == "refused"
+
+
+def is_named_borea(peer: PeerView) -> bool:
+    return peer.state == "up" and peer.name == "borea"
+
+
+def is_silent(peer: PeerView) -> bool:
+    return peer.state in ("suspect", "dead")
+
+
+@asynccontextmanager
+async def api_of(member: Any) -> AsyncGenerator[Door]:
+    """The one route of a peer's API that the doctor asks."""
+
+    async def fleet(_: web.Request) -> web.Response:
+        return web.json_response(render_view(member.view, time.monotonic()))
+
+    app = web.Application()
+    app.add_routes([web.get("/fleet", fleet)])
+    async with TestServer(app) as server:
+        yield Door(f"127.0.0.1:{server.port}")
+
+
+async def test_a_fleet_in_order_is_found_so_and_who_ends_is_named(
+    start_member: StartMember, keyring: Keyring, fast: Timing, tmp_path: Path
+) -> None:
+    write_keyring(tmp_path / "fleet.key", keyring)
+    atlas = await start_member("atlas", timing=fast)
+    borea = await start_member("borea", atlas, timing=fast)
+    await atlas.until_sees(borea, is_named_borea)
+    borea_at, atlas_at = borea.address, atlas.address
+    async with api_of(atlas) as door:
+        inquiry = Inquiry(tmp_path / "fleet.key", tmp_path, (), (door,), has_mdns=False)
+        well = await examine(inquiry)
+        await borea.close()
+        await atlas.until_sees(borea, is_silent)
+        ill = await examine(inquiry)
+
+    reach = [finding.text for finding in well if finding.check == "reach"]
+    assert {finding.level for finding in well} == {"ok"}
+    assert reach[0].startswith(f"this peer at {atlas_at} answers: UDP ")
+    assert reach[1].startswith(f"borea at {borea_at} answers: UDP ")
+    (gone,) = (finding for finding in ill if finding.level != "ok")
+    assert f"borea at {borea_at}" in gone.text
+    assert gone.fix.startswith("start it again")

@@ -19,13 +19,8 @@ from zeroconf.asyncio import AsyncZeroconf
 from cortex.peer.fleet.beacons import SERVICE_TYPE, Beacon
 from cortex.peer.fleet.dialling import MAX_IN_FLIGHT
 from cortex.peer.fleet.interfaces import Interface, Reader
-from cortex.peer.fleet.mdns import (
-    MAX_RESOLVING,
-    MdnsDiscovery,
-    MdnsTiming,
-    MdnsWish,
-    OpenZeroconf,
-)
+from cortex.peer.fleet.mdns import MdnsDiscovery, MdnsWish, OpenZeroconf
+from cortex.peer.fleet.mdns_session import MAX_RESOLVING, MdnsTiming
 from cortex.peer.fleet.sightings import Hearer
 from cortex.peer.gossip.ids import BootId, NodeId
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from cortex.engine.types import ChatRequest, Event, Message, Resume, TextPart, Vector
+from cortex.engine.types import ChatRequest, Event, Resume, TextPart, Vector
+from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.dialling import Dialler
-from cortex.peer.hop.host import HopHost
-from cortex.peer.hop.messages import LeaseAsk, Leased
+from cortex.peer.hop.frames import pack, unpack
+from cortex.peer.hop.host import HOP_PATH, HopHost
+from cortex.peer.hop.messages import Beat, LeaseAsk, Leased, Message
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.node import Node
 from cortex.peer.process import Spawn
@@ -36,7 +40,7 @@ class KnownNode(Node):
         return replace(await super().find(model_id), weights=MODEL)
 
 
-def grant(wish: LeaseAsk) -> Leased:
+async def grant(wish: LeaseAsk) -> Leased:
     return Leased(wish.request_id, wish.candidates[0], ticket=7, ttl_s=30.0)
 
 
@@ -96,16 +100,17 @@ class Hops:
         spawn: Spawn,
         node: NodeId = HOST,
         tick_s: float = TICK_S,
+        context: ssl.SSLContext | None = None,
     ) -> AsyncGenerator[Host]:
         async with KnownNode(config, spawn) as inside:
             hop = HopHost(inside, grant, tick_s)
-            async with self.serving(hop.routes()) as (runner, address):
+            async with self.serving(hop.routes(), context) as (runner, address):
                 fleet.addresses[node] = [address]
                 yield Host(inside, hop, runner)
 
     @asynccontextmanager
     async def serving(
-        self, routes: Sequence[web.RouteDef]
+        self, routes: Sequence[web.RouteDef], context: ssl.SSLContext | None = None
     ) -> AsyncGenerator[tuple[web.AppRunner, Address]]:
         app = web.Application()
         app.add_routes(routes)
@@ -113,13 +118,36 @@ class Hops:
         async with AsyncExitStack() as stack:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
             await site.start()
             yield runner, Address(*runner.addresses[0][:2])
 
+    @asynccontextmanager
+    async def guest(self, fleet: Fleet) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
+        """A bare connection to the host, which says only what the test does."""
+        [address] = fleet.addresses[HOST]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"http://{address.ip}:{address.port}{HOP_PATH}") as socket,
+        ):
+            yield socket
+
+    async def heard(self, socket: aiohttp.ClientWebSocketResponse) -> Message:
+        """The next thing that is no beat."""
+        while isinstance(message := unpack(await socket.receive_bytes()), Beat):
+            pass
+        assert message is not None
+        return message
+
+    async def told(self, fleet: Fleet, message: Message) -> Message:
+        """What the host answers first to a message."""
+        async with self.guest(fleet) as socket:
+            await socket.send_bytes(pack(message))
+            return await self.heard(socket)
+
     def request(self, text: str = "hello", **changes: Any) -> ChatRequest:
         fields: dict[str, Any] = {"seed": 1, "now_s": 0, "max_tokens": 16} | changes
-        return ChatRequest("fake", (Message("user", (TextPart(text),)),), **fields)
+        return ChatRequest("fake", (Turn("user", (TextPart(text),)),), **fields)
 
 
 @pytest.fixture

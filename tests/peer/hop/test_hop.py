@@ -29,7 +29,7 @@ from cortex.peer.deltas import said
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused, RequestCancelled
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
-from cortex.peer.hop.messages import LeaseAsk
+from cortex.peer.hop.messages import Ask, Failed, LeaseAsk
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -148,6 +148,26 @@ async def test_other_weights_under_the_name_are_refused(
             await collect(fleet.hops.ask(hops.node, ModelId(b"another."), hops.request()))
 
 
+@pytest.mark.parametrize(
+    ("num_choices", "token_ids"),
+    [(0, None), (1, ((), ())), (2, (None, None)), (1, ((-1,),)), (1, ((2**40,),))],
+)
+async def test_what_no_ingress_asks_is_refused(
+    hops: Hops,
+    make_config: MakeConfig,
+    memory_children: Children,
+    num_choices: int,
+    token_ids: tuple[tuple[int, ...] | None, ...] | None,
+):
+    children = memory_children()
+    resume = None if token_ids is None else Resume(b"", "", token_ids)
+    request = hops.request(num_choices=num_choices)
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        ask = Ask("a", 1, hops.model, request, resume)
+        refused = await hops.told(fleet, ask)
+        assert isinstance(refused, Failed) and refused.error.code == "invalid_request"
+
+
 async def test_full_host_says_so_and_the_connection_goes_on(
     hops: Hops, make_config: MakeConfig, memory_children: Children
 ):
@@ -236,6 +256,17 @@ async def test_host_that_is_not_there_is_refused_once_for_all_who_wait(
         assert all(type(error) is HostRefused for error in errors)
         assert len({id(error) for error in errors}) == 3
         assert fleet.lost == [hops.node]
+
+
+async def test_one_who_leaves_while_it_is_dialled_holds_up_no_other(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn) as host:
+        leaver, stayer = (asyncio.create_task(collect(fleet.ask(hops.request()))) for _ in "ab")
+        await hops.until(lambda: bool(host.runner.server.connections))
+        leaver.cancel()
+        assert tokens(await stayer)
 
 
 async def test_host_is_found_at_any_of_its_addresses(

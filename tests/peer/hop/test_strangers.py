@@ -49,25 +49,6 @@ async def first(events: AsyncGenerator[Event | Vector], kind: type[Event]) -> An
     raise AssertionError(f"no {kind.__name__}")
 
 
-@asynccontextmanager
-async def guest(fleet: Fleet, hops: Hops) -> AsyncGenerator[ClientSocket]:
-    """A bare connection to the host, which says only what the test does."""
-    [address] = fleet.addresses[hops.node]
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(f"http://{address.ip}:{address.port}{HOP_PATH}") as socket,
-    ):
-        yield socket
-
-
-async def heard(socket: ClientSocket) -> Message:
-    """The next thing that is no beat."""
-    while isinstance(message := unpack(await socket.receive_bytes()), Beat):
-        pass
-    assert message is not None
-    return message
-
-
 async def closing(socket: ClientSocket) -> None:
     while (await socket.receive()).type is aiohttp.WSMsgType.BINARY:
         pass
@@ -144,10 +125,10 @@ async def test_silent_asker_is_given_up_with_its_requests(
     async with (
         hops.fleet() as fleet,
         hops.host(fleet, make_config(), children.spawn) as host,
-        guest(fleet, hops) as socket,
+        hops.guest(fleet) as socket,
     ):
         await socket.send_bytes(pack(Ask("a", 1, hops.model, hops.request(max_tokens=1000))))
-        await heard(socket)
+        await hops.heard(socket)
         await closing(socket)
         assert not list(host.node.live)
 
@@ -161,7 +142,7 @@ async def test_garbage_ends_the_connection_and_not_the_peer(
 ):
     children = memory_children()
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
-        async with guest(fleet, hops) as socket:
+        async with hops.guest(fleet) as socket:
             await socket.send_bytes(garbage)
             await closing(socket)
         async with aclosing(fleet.ask(hops.request())) as events:
@@ -173,13 +154,13 @@ async def test_text_and_oversized_messages_end_the_connection(
 ):
     children = memory_children()
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
-        async with guest(fleet, hops) as socket:
+        async with hops.guest(fleet) as socket:
             await socket.send_str("hello")
             await closing(socket)
-        async with guest(fleet, hops) as socket:
+        async with hops.guest(fleet) as socket:
             await socket.send_bytes(b"a" * 600_000)
             await closing(socket)
-        async with guest(fleet, hops) as socket:
+        async with hops.guest(fleet) as socket:
             await socket.send_bytes(pack(Slice("a", 1, total_bytes=9, offset=3, data=b"abc")))
             await closing(socket)
 
@@ -191,12 +172,12 @@ async def test_messages_of_unknown_kinds_are_passed_over(
     async with (
         hops.fleet() as fleet,
         hops.host(fleet, make_config(), children.spawn),
-        guest(fleet, hops) as socket,
+        hops.guest(fleet) as socket,
     ):
         await socket.send_bytes(msgspec.msgpack.encode({"type": "FromTheFuture", "what": [1]}))
         known = msgspec.msgpack.decode(pack(CountAsk("a", 1, hops.model, hops.request())))
         await socket.send_bytes(msgspec.msgpack.encode(known | {"newer": True}))
-        assert isinstance(await heard(socket), Counted)
+        assert isinstance(await hops.heard(socket), Counted)
 
 
 async def test_attempts_are_told_apart_by_their_epochs(
@@ -207,12 +188,12 @@ async def test_attempts_are_told_apart_by_their_epochs(
     async with (
         hops.fleet() as fleet,
         hops.host(fleet, make_config(), children.spawn) as host,
-        guest(fleet, hops) as socket,
+        hops.guest(fleet) as socket,
     ):
         for epoch in (2, 3, 1):  # the last one is late, and nobody's any more
             await socket.send_bytes(pack(Ask("a", epoch, hops.model, request)))
         await socket.send_bytes(pack(Cancel("a", 2)))  # so is this
-        while not any(isinstance(part.event, Piece) for part in parts(await heard(socket), 3)):
+        while not any(isinstance(part.event, Piece) for part in parts(await hops.heard(socket), 3)):
             await socket.send_bytes(pack(Beat()))
         [live] = host.node.live
         assert live.stage is None
@@ -244,14 +225,14 @@ async def test_one_step_for_many_requests_is_one_message(
     async with (
         hops.fleet(tick_s=60) as fleet,
         hops.host(fleet, make_config(), children.spawn, tick_s=60),
-        guest(fleet, hops) as socket,
+        hops.guest(fleet) as socket,
     ):
         for number in range(8):
             request = hops.request(f"{number}", max_tokens=1000, ignore_eos=True)
             await socket.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
         sizes: list[int] = []
         while len(sizes) < 40:
-            pieces = [p for p in parts(await heard(socket), 1) if isinstance(p.event, Piece)]
+            pieces = [p for p in parts(await hops.heard(socket), 1) if isinstance(p.event, Piece)]
             sizes += [len(pieces)] if pieces else []
         assert max(sizes) == 8 and sizes[20:].count(8) > 15
 
@@ -260,18 +241,18 @@ async def test_asker_that_reads_nothing_costs_a_bounded_amount_and_holds_up_nobo
     hops: Hops, make_config: MakeConfig, memory_children: Children
 ):
     children = memory_children()
-    request = hops.request(max_tokens=30_000)
-    config = make_config(context_limit_tokens=40_000)
+    request = hops.request(max_tokens=2000, ignore_eos=True, top_logprobs=20)
     async with (
         hops.fleet(tick_s=60) as fleet,
-        hops.host(fleet, config, children.spawn, tick_s=60) as host,
-        guest(fleet, hops) as deaf,
+        hops.host(fleet, make_config(), children.spawn, tick_s=60) as host,
+        hops.guest(fleet) as deaf,
     ):
         for number in range(8):
             await deaf.send_bytes(pack(Ask(f"{number}", 1, hops.model, request)))
-        async with aclosing(fleet.ask(hops.request(max_tokens=200))) as events:
-            async for _ in events:
-                pass
+        await hops.until(lambda: len(children.generates) == 8)
+        # Begun later, and as long: when it has ended, the engine has made all of theirs.
+        assert await outcome(fleet.ask(request)) is None
+        # What was made waits where it melts together, and not for the socket.
         assert len(list(host.node.live)) == 8
 
 
@@ -328,21 +309,21 @@ async def test_room_for_long_requests_is_bounded_and_given_back(
     async with (
         hops.fleet() as fleet,
         hops.host(fleet, config, children.spawn),
-        guest(fleet, hops) as one,
-        guest(fleet, hops) as other,
+        hops.guest(fleet) as one,
+        hops.guest(fleet) as other,
     ):
         await one.send_bytes(begun("a"))
         await one.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
-        assert isinstance(await heard(one), Counted)  # so the host has heard the slice
+        assert isinstance(await hops.heard(one), Counted)  # so the host has heard the slice
         await other.send_bytes(begun("c"))
-        refused = await heard(other)
+        refused = await hops.heard(other)
         assert isinstance(refused, Failed) and refused.error.code == "overloaded"
         await one.send_bytes(pack(Cancel("a", 1)))
         await one.send_bytes(pack(CountAsk("d", 1, hops.model, hops.request())))
-        assert isinstance(await heard(one), Counted)
+        assert isinstance(await hops.heard(one), Counted)
         await other.send_bytes(begun("e"))
         await other.send_bytes(pack(CountAsk("f", 1, hops.model, hops.request())))
-        assert isinstance(await heard(other), Counted)
+        assert isinstance(await hops.heard(other), Counted)
 
 
 async def outcome(events: AsyncGenerator[Event | Vector]) -> Exception | None:

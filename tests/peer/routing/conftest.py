@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 from cortex.peer.errors import HostRefused
-from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import (
     FleetView,
     PeerState,
@@ -34,6 +35,10 @@ def node_of(number: int) -> NodeId:
     return NodeId(number.to_bytes(8, "big"))
 
 
+async def _no_pause() -> None:
+    pass
+
+
 @dataclass
 class Fleet:
     """Peers that all have the model on disk. `now_s` is turned by hand.
@@ -48,6 +53,7 @@ class Fleet:
     blind_to: dict[NodeId, NodeId] = field(default_factory=dict[NodeId, NodeId])
     loss: float = 0.0
     model: ModelId = MODEL
+    pause: Callable[[], Awaitable[None]] = _no_pause
     dead: set[NodeId] = field(default_factory=set[NodeId])
     now_s: float = 0.0
     num_questions: int = 0
@@ -122,6 +128,7 @@ class _Eyes:
 
     fleet: Fleet
     node: NodeId
+    counters: GossipCounters = field(default_factory=GossipCounters)
 
     @property
     def view(self) -> FleetView:
@@ -153,7 +160,11 @@ class _Calls:
         self.fleet.num_questions += 1
         if arbiter in self.fleet.dead or self.fleet.rng.random() < self.fleet.loss:
             raise HostRefused("no connection")
-        return await self.fleet.leases[arbiter].answer(wish)
+        await self.fleet.pause()
+        wish = replace(wish, request_id=f"{wish.request_id}.{self.fleet.num_questions}")
+        leased = await self.fleet.leases[arbiter].answer(wish)
+        assert leased.request_id == wish.request_id
+        return leased
 
     async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int:
         raise NotImplementedError

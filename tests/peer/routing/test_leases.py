@@ -4,6 +4,7 @@ fleet, in a time that the test turns by hand.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from cortex.peer.errors import NoPeer
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.routing import leases
 from cortex.peer.routing.placing import arbiters
 
 MODEL = ModelId(b"model-id")
@@ -99,13 +101,13 @@ async def test_holder_that_dies_frees_the_lease_and_one_other_loads(make_fleet: 
 
 async def test_holder_that_never_begins_loses_its_lease(make_fleet: Any):
     fleet = make_fleet(4, random.Random(3))
-    leases = fleet.leases[fleet.nodes[0]]
-    first = await leases.place(MODEL, fleet.nodes)
-    assert await leases.place(MODEL, fleet.nodes) == first
+    own = fleet.leases[fleet.nodes[0]]
+    first = await own.place(MODEL, fleet.nodes)
+    assert await own.place(MODEL, fleet.nodes) == first
     others = [node for node in fleet.nodes if node != first]
-    assert await leases.place(MODEL, others) == first, "it is still expected to"
+    assert await own.place(MODEL, others) == first, "it is still expected to"
     fleet.now_s = 31.0
-    assert await leases.place(MODEL, others) != first
+    assert await own.place(MODEL, others) != first
 
 
 async def test_another_one_beside_the_holders_is_one_for_all_who_ask(make_fleet: Any):
@@ -137,3 +139,24 @@ async def test_question_is_asked_of_a_few_peers_and_then_decided_here(make_fleet
     last = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)[-1]
     await fleet.leases[last].place(MODEL, fleet.nodes)
     assert fleet.num_questions == 3
+
+
+async def test_questions_that_are_all_under_way_at_one_time_get_one_answer(make_fleet: Any):
+    fleet = make_fleet(10, random.Random(8), pause=lambda: asyncio.sleep(0))
+    asked = [
+        fleet.leases[node].place(MODEL, fleet.nodes) for node in fleet.nodes for _ in range(10)
+    ]
+    assert len(set(await asyncio.gather(*asked))) == 1
+
+
+async def test_arbiter_that_says_nothing_holds_nobody_up_for_long(
+    make_fleet: Any, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("_ANSWER_S", "_FORWARD_S"):
+        monkeypatch.setattr(leases, name, 0.02)
+    fleet = make_fleet(3, random.Random(9), pause=lambda: asyncio.sleep(3600))
+    last = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)[-1]
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    await fleet.leases[last].place(MODEL, fleet.nodes)
+    assert loop.time() - began_s < 0.5

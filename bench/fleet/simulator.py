@@ -1,33 +1,43 @@
 """A whole fleet in virtual time: many cores, one queue of events, a network that can be broken.
 
 Every run follows from its seed. Datagrams are packed and unpacked as they would travel, so sizes
-are real; they may be lost, doubled, delayed, and cut off by partitions or one-way links. TCP (the
-probes and synchronisations over HTTP) is lost less often, and never across a partition. A peer
-can be killed, restarted, stalled and left; what it published is written down, so that a test can
-ask whether anybody shows what nobody ever said.
+are real; they may be lost, doubled, delayed, and cut off by size, partitions or one-way links. TCP
+(the probes and synchronisations over HTTP) is lost less often, and never across a partition. A peer
+can be killed, restarted, cloned, stalled and left; what it published is written down, so that a
+test can ask whether anybody shows what nobody ever said.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from cortex.peer.gossip.codec import pack, unpack
 from cortex.peer.gossip.core import Core
-from cortex.peer.gossip.events import Event, MemberChanged, Send, SyncDue, TcpPing
-from cortex.peer.gossip.identity import Identity
-from cortex.peer.gossip.ids import BootId, NodeId
+from cortex.peer.gossip.envelope import MAX_DATAGRAM_BYTES
+from cortex.peer.gossip.events import (
+    Event,
+    IdentityChanged,
+    MemberChanged,
+    Send,
+    SyncDue,
+    TcpPing,
+)
+from cortex.peer.gossip.identity import StoredNode, begun, next_stored
+from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.members import State
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import Address
 from cortex.peer.gossip.timing import Timing
+from cortex.peer.keyring import Keyring
 
-ENVELOPE_BYTES = 42
+from .mail import Mail, OpenMail, SealedMail
+
 IP_UDP_BYTES = 28
 HTTP_BYTES = 700  # of headers and TLS for one synchronisation
+START_S = 1_800_000_000
 
 
 @dataclass
@@ -37,6 +47,7 @@ class Network:
     loss: float = 0.0
     doubling: float = 0.0
     delay_s: tuple[float, float] = (0.0005, 0.004)
+    largest_bytes: int = MAX_DATAGRAM_BYTES  # what is larger does not get through
     group: dict[int, int] = field(default_factory=dict[int, int])  # partition of each peer
     one_way_cut: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
 
@@ -47,10 +58,13 @@ class Network:
 
 @dataclass
 class Peer:
-    """One machine: its core is replaced when it restarts, its stored identity stays."""
+    """One machine: its core is replaced when it restarts, its state directory stays."""
 
     index: int
     core: Core
+    mail: Mail
+    stored: StoredNode
+    clock_s: int = START_S  # what its wall clock said at the beginning
     is_up: bool = True
     stalled_until_s: float = 0.0
     run: int = 0
@@ -72,8 +86,10 @@ class Fleet:
         loss: float = 0.0,
         timing: Timing | None = None,
         is_met: bool = True,
+        ring: Keyring | None = None,
     ) -> None:
         self.rng = random.Random(seed)
+        self.ring = ring
         self.timing = timing or Timing()
         self.network = Network(loss=loss)
         self.now_s = 0.0
@@ -81,14 +97,18 @@ class Fleet:
         self.num_datagrams = 0
         self.largest_bytes = 0
         self.bytes_by_type: Counter[str] = Counter()
-        self.published: dict[tuple[NodeId, int, int, int], bytes] = {}
-        self.recording: list[tuple[int, BootId, bytes]] = []  # what an eavesdropper kept
+        # What was ever said in each section's version: a clone may say something else.
+        self.published: defaultdict[tuple[NodeId, int, int, int], set[bytes]] = defaultdict(set)
+        self.nodes: set[NodeId] = set()  # all that ever were
+        self.recording: list[tuple[int, bytes]] = []  # what an eavesdropper kept
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
-        self.peers = [Peer(index, self._new_core(index, 1)) for index in range(num_peers)]
-        for peer in self.peers:
-            self.publish(peer.index, 1, f"peer {peer.index}".encode())
-            self._arm(peer)
+        self.peers: list[Peer] = []
+        for index in range(num_peers):
+            stored = next_stored(None, "", START_S, self.rng.randbytes)
+            self.peers.append(Peer(index, *self._begun(index, stored), stored))
+            self.publish(index, 1, f"peer {index}".encode())
+            self._arm(self.peers[index])
         if is_met:
             self._introduce_everybody()
 
@@ -113,11 +133,10 @@ class Fleet:
         self._carry_out(peer)
 
     def publish(self, index: int, section: int, content: bytes) -> None:
-        core = self.peers[index].core
-        core.publish(self.now_s, section, content)
-        version = core.own.facts.version_of(section)
-        self.published[core.own.node, core.own.gen, section, version] = content
-        self._carry_out(self.peers[index])
+        peer = self.peers[index]
+        peer.core.publish(self.now_s, section, content)
+        self._write_down(peer)
+        self._carry_out(peer)
 
     def kill(self, index: int) -> None:
         self.peers[index].is_up = False
@@ -125,25 +144,19 @@ class Fleet:
     def restart(self, index: int, *, seed: int | None = None) -> None:
         """A new process of the same node, which remembers one address."""
         peer = self.peers[index]
-        gen = peer.core.own.gen + 1
-        node = peer.core.own.node
-        peer.run += 1
-        peer.is_up, peer.stalled_until_s = True, 0.0
-        peer.core = self._new_core(index, gen, node)
+        clock_s = peer.clock_s + int(self.now_s)
+        peer.stored = next_stored(peer.stored, "", clock_s, self.rng.randbytes)
+        self._start_anew(peer)
         self.publish(index, 1, f"peer {index} again".encode())
         if seed is not None:
             self.seed(index, seed)
-        peer.timer_s = None
-        self._arm(peer)
 
     def clone(self, index: int, source: int) -> None:
         """A machine whose state directory was copied: the same node, another process."""
-        original = self.peers[source].core.own
         peer = self.peers[index]
-        peer.run += 1
-        peer.core = self._new_core(index, original.gen, original.node)
-        peer.timer_s = None
-        self._arm(peer)
+        stored, clock_s = self.peers[source].stored, peer.clock_s + int(self.now_s)
+        peer.stored = next_stored(stored, "", clock_s, self.rng.randbytes)
+        self._start_anew(peer)
 
     def stall(self, index: int, seconds: float) -> None:
         """Nothing of this process runs: a GIL held, a SIGSTOP. What arrives waits in the socket."""
@@ -233,12 +246,26 @@ class Fleet:
             self.run(step_s)
         return self.now_s - started_s
 
-    def _new_core(self, index: int, gen: int, node: NodeId | None = None) -> Core:
-        identity = Identity(
-            node or NodeId(self.rng.randbytes(8)), BootId(self.rng.randbytes(8)), gen
-        )
+    def _begun(self, index: int, stored: StoredNode) -> tuple[Core, Mail]:
+        """A run of that node, and how it writes."""
+        identity = begun(stored, self.rng.randbytes)
         rng = random.Random(self.rng.random())
-        return Core(identity, address_of(index), self.now_s, rng, self.timing, Versions(1, 1))
+        core = Core(identity, address_of(index), self.now_s, rng, self.timing, Versions(1, 1))
+        if self.ring is None:
+            return core, OpenMail(identity.boot)
+        return core, SealedMail(identity.boot, self.ring, self.now_s, rng)
+
+    def _start_anew(self, peer: Peer) -> None:
+        peer.run += 1
+        peer.is_up, peer.stalled_until_s, peer.timer_s = True, 0.0, None
+        peer.core, peer.mail = self._begun(peer.index, peer.stored)
+        self._arm(peer)
+
+    def _write_down(self, peer: Peer) -> None:
+        own = peer.core.own
+        self.nodes.add(own.node)
+        for held in own.facts.since(0):
+            self.published[own.node, own.gen, held.section, held.sver].add(held.content)
 
     def _arm(self, peer: Peer) -> None:
         """Enter the peer's next timer, unless an earlier one is entered already."""
@@ -276,33 +303,34 @@ class Fleet:
         self._arm(peer)
 
     def _transmit(self, peer: Peer, send: Send) -> None:
-        data = pack(send.message)
-        size = len(data) + ENVELOPE_BYTES
+        data = peer.mail.close(send.message)
+        size = len(data)
         self.num_datagrams += 1
         self.num_bytes += size + IP_UDP_BYTES
         self.bytes_by_type[type(send.message).__name__] += size + IP_UDP_BYTES
         self.largest_bytes = max(self.largest_bytes, size)
         if self.num_datagrams % 7 == 0 and len(self.recording) < 1000:
-            self.recording.append((peer.index, peer.core.own.identity.boot, data))
+            self.recording.append((peer.index, data))
         target = send.address.port - 1
         if target >= len(self.peers) or not self.network.carries(peer.index, target):
             return
+        if size > self.network.largest_bytes:
+            return
         copies = 2 if self.rng.random() < self.network.doubling else 1
-        boot = peer.core.own.identity.boot
         for _ in range(copies):
             if self.rng.random() < self.network.loss:
                 continue
             delay_s = self.rng.uniform(*self.network.delay_s)
-            self.at(delay_s, lambda: self.deliver(peer.index, target, boot, data))
+            self.at(delay_s, lambda: self.deliver(peer.index, target, data))
 
-    def deliver(self, source: int, target: int, boot: BootId, data: bytes) -> None:
+    def deliver(self, source: int, target: int, data: bytes) -> None:
         receiver = self.peers[target]
-        message = unpack(data)
         run = receiver.run
 
         def hear() -> None:
-            if receiver.run == run:
-                receiver.core.on_message(self.now_s, address_of(source), boot, message)
+            got = receiver.mail.open(self.now_s, str(source), data) if receiver.run == run else None
+            if got is not None:
+                receiver.core.on_message(self.now_s, address_of(source), *got)
 
         self._awake(receiver, hear)
 
@@ -310,22 +338,30 @@ class Fleet:
         peer.events[type(event).__name__] += 1
         if isinstance(event, MemberChanged):
             peer.changes.append((self.now_s, event))
+        elif isinstance(event, IdentityChanged):
+            peer.stored = replace(peer.stored, node=event.node, gen=event.gen)
+            self._write_down(peer)
         elif isinstance(event, TcpPing):
             ticket, core = event.ticket, peer.core
-            self._over_tcp(peer, event.address, lambda _: core.on_tcp_answer(ticket))
+            self._over_tcp(peer, event, lambda _: core.on_tcp_answer(ticket))
         elif isinstance(event, SyncDue):
             core, digest = peer.core, peer.core.digest()
             self.num_bytes += HTTP_BYTES + 19 * len(digest)
-            self._over_tcp(peer, event.address, lambda other: self._sync(core, other.core))
+            self._over_tcp(peer, event, lambda other: self._sync(core, other.core))
 
     def _sync(self, asker: Core, asked: Core) -> None:
         answer = asked.answer_sync(asker.digest())
         asker.on_rows(self.now_s, asked.own.node, answer.rows)
         asked.on_rows(self.now_s, asker.own.node, asker.wanted_rows(answer.wants))
 
-    def _over_tcp(self, peer: Peer, address: Address, action: Callable[[Peer], None]) -> None:
-        """TCP is not the better network: it fails where a datagram there or back would be lost."""
-        other = self.peers[address.port - 1]
+    def _over_tcp(
+        self, peer: Peer, event: TcpPing | SyncDue, action: Callable[[Peer], None]
+    ) -> None:
+        """TCP is not the better network: it fails where a datagram there or back would be lost.
+
+        Whoever answers must be who was meant, as its certificate would show.
+        """
+        other = self.peers[event.address.port - 1]
         fails = self.rng.random() < 1 - (1 - self.network.loss) ** 2
         both_ways = self.network.carries(peer.index, other.index)
         both_ways = both_ways and self.network.carries(other.index, peer.index)
@@ -335,7 +371,12 @@ class Fleet:
 
         def answered() -> None:
             are_same = (peer.run, other.run) == (run, other_run) and peer.is_up and other.is_up
-            if are_same and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s:
+            is_meant = other.core.own.node == event.node
+            if (
+                are_same
+                and is_meant
+                and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s
+            ):
                 action(other)
                 self._carry_out(peer)
                 self._carry_out(other)

@@ -1,0 +1,65 @@
+"""The membership protocol in virtual time: `python -m bench.fleet [--large] [--out FOLDER]`.
+
+Simulates fleets of 3, 10, 50 and 100 peers, and of 1,000 with `--large`, and writes a file for each
+size: every figure with its seeds, its share of lost packets and its bar. Nothing of it depends on
+the machine, but for the last file: what a forged datagram costs here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.machine import describe_machine
+
+from .figures import Figure
+from .forging import cost_us
+from .plan import LARGE, SIZES, measures_of
+
+_HERE = Path(__file__).resolve().parent
+
+
+def measured(size: int) -> list[Figure]:
+    figures: list[Figure] = []
+    for measure, loss, seeds in measures_of(size):
+        figures += measure(size, loss, seeds)
+    return figures
+
+
+def told(figure: Figure) -> str:
+    verdict = "" if figure.is_met else "   MISSED"
+    return (
+        f"{figure.size:5}  {figure.loss:4.0%}  {figure.name:40}"
+        f"{figure.value:10.2f}  <= {figure.bar:g} {figure.unit}{verdict}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
+    parser.add_argument("--large", action="store_true", help="1,000 peers too: many minutes")
+    parser.add_argument("--out", type=Path, default=_HERE)
+    arguments = parser.parse_args()
+    for size in (*SIZES, *((LARGE,) if arguments.large else ())):
+        begun_s = time.monotonic()
+        figures = measured(size)
+        print(*map(told, figures), sep="\n", flush=True)
+        print(f"       ({time.monotonic() - begun_s:.0f} s)", flush=True)
+        rows = [{**asdict(figure), "is_met": figure.is_met} for figure in figures]
+        write(
+            arguments.out / f"sim-{size}.json",
+            {"command": "python -m bench.fleet", "figures": rows},
+        )
+    cost = {"forged_datagram_us": cost_us(), "bar_us": 5.0, "machine": describe_machine()}
+    print(cost["forged_datagram_us"])
+    write(arguments.out / "forged.json", cost)
+
+
+def write(path: Path, body: object) -> None:
+    path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What this peer tells the fleet of itself: its node, seen from outside.
+
+It watches the node and speaks when something has changed, at most twenty times a second; where
+nothing changes it looks once a second, for numbers that nobody announces, and through the disks
+from time to time. What the fleet makes of it is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from cortex.engine.machine_memory import available_memory_bytes
+
+from ..config import PeerConfig
+from ..node import Node
+from .membership import Membership, OwnState
+from .own_state import own_state
+from .rates import RateMeter, Rates, summed
+from .view import FleetView
+
+_SHORTEST_REST_S = 0.05
+_LOOK_S = 1.0
+_DISKS_S = 10.0
+_MIB = 1 << 20
+# Free memory never stands still; told in steps, an idle peer has nothing to tell.
+_FREE_STEP_MIB = 256
+
+
+def read_free_mib(config: PeerConfig) -> tuple[int, ...]:
+    """What a model could still have of the machine's memory. A GPU's is known to its engine alone,
+    and a gateway loads none: then nothing is told.
+    """
+    if config.device != "cpu" or config.is_gateway:
+        return ()
+    free_bytes = available_memory_bytes()
+    if config.memory_bytes is not None:
+        free_bytes = min(free_bytes, config.memory_bytes)
+    return (free_bytes // _MIB // _FREE_STEP_MIB * _FREE_STEP_MIB,)
+
+
+class Reporter:
+    """`run` it for as long as the peer is a member."""
+
+    def __init__(
+        self,
+        node: Node,
+        membership: Membership,
+        clock: Callable[[], float],
+        free_mib: Callable[[PeerConfig], tuple[int, ...]] = read_free_mib,
+    ) -> None:
+        self._node = node
+        self._membership = membership
+        self._clock = clock
+        self._read_free_mib = free_mib
+        self._free_mib = free_mib(node.config)
+        self._measured_s = clock()
+        self._meter, self._rates = RateMeter(), Rates()
+        self._told: OwnState | None = None
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        unwatch_node = self._node.watch(self._changed.set)
+        unwatch_view = self._membership.watch(self._learn)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._look_at_disks(), name="look at disks")
+                while True:
+                    self._tell()
+                    await asyncio.sleep(_SHORTEST_REST_S)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_S):
+                            await self._changed.wait()
+        finally:
+            unwatch_node()
+            unwatch_view()
+
+    async def _look_at_disks(self) -> None:
+        """A model that was copied in is offered soon after, without anybody's asking."""
+        while True:
+            await self._node.shelf.weigh()
+            self._changed.set()
+            await self._node.history.save()
+            await asyncio.sleep(_DISKS_S)
+
+    def _tell(self) -> None:
+        self._changed.clear()
+        self._measure()
+        node = self._node
+        state = own_state(
+            node.config, node.stored, node.placement, node.health, self._rates, self._free_mib
+        )
+        if state != self._told:
+            self._told = state
+            self._membership.tell(state)
+
+    def _measure(self) -> None:
+        """What nobody announces, once a second."""
+        now_s = self._clock()
+        if now_s < self._measured_s + _LOOK_S:
+            return
+        self._measured_s = now_s
+        tallies = self._node.tally.models.values()
+        self._rates = self._meter.read(
+            summed(tally.first_token.spread for tally in tallies),
+            summed(tally.between_tokens.spread for tally in tallies),
+            summed(tally.load.spread for tally in tallies).num,
+        )
+        self._free_mib = self._read_free_mib(self._node.config)
+
+    def _learn(self, view: FleetView) -> None:
+        self._node.history.see(view, self._clock())

@@ -1,0 +1,147 @@
+"""How long models took to load in this fleet, and so how long the next load will take.
+
+Own loads are measured, those of others seen in the view, from the first word of them to the model
+that is ready. A model that nobody has loaded yet is judged by its size and by how fast the others
+came. The times outlive the peer, in a file that others may keep their own things in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
+
+from cortex.engine.types import Stage
+
+from ..fleet.view import FleetView, PeerView
+from ..gossip.ids import ModelId, NodeId
+from ..private_file import write_private
+
+_MAX_MODELS = 256
+_NUM_LOADS = 8
+# Others' loads are believed where they were seen from near their beginning.
+_BEGINNING_PERCENT = 20
+# Until so much has been read its speed says little.
+_TELLING_SHARE = 0.1
+_KEY = "loads"
+
+
+class _Loads(msgspec.Struct):
+    """Of one model, the newest last."""
+
+    size_bytes: Annotated[int, Meta(ge=0)]
+    seconds: list[Annotated[float, Meta(ge=0)]]
+
+
+class LoadHistory:
+    """Everything but `read` happens on one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._models: dict[ModelId, _Loads] = {}
+        self._sizes_bytes: dict[ModelId, int] = {}
+        self._peers: dict[NodeId, PeerView] = {}
+        # When each load under way was first seen.
+        self._began_s: dict[tuple[NodeId, ModelId], float] = {}
+        self._has_news = False
+
+    def read(self) -> None:
+        """Take up what was kept; what cannot be read is as good as nothing."""
+        try:
+            plain = _read_object(self._path).get(_KEY, {})
+            kept = msgspec.convert(plain, dict[str, _Loads])
+            self._models = {ModelId(bytes.fromhex(name)): each for name, each in kept.items()}
+        except (msgspec.ValidationError, ValueError):
+            pass
+
+    async def save(self) -> None:
+        """Keep what is new on disk."""
+        if self._has_news:
+            self._has_news = False
+            loads = {model.hex(): each for model, each in self._models.items()}
+            await asyncio.to_thread(_write, self._path, msgspec.to_builtins(loads))
+
+    def add(self, model: ModelId, size_bytes: int, seconds: float) -> None:
+        """A load has taken so long."""
+        loads = self._models.pop(model, None) or _Loads(size_bytes, [])
+        self._models[model] = _Loads(size_bytes, [*loads.seconds, seconds][-_NUM_LOADS:])
+        while len(self._models) > _MAX_MODELS:
+            del self._models[next(iter(self._models))]
+        self._has_news = True
+
+    def eta_s(self, model: ModelId, size_bytes: int = 0) -> float | None:
+        """How long a load takes from now; None where nothing can be said."""
+        known = self._models.get(model)
+        if known is not None and known.seconds:
+            return statistics.median(known.seconds)
+        size_bytes = size_bytes or self._sizes_bytes.get(model, 0)
+        per_byte = [
+            statistics.median(each.seconds) / each.size_bytes
+            for each in self._models.values()
+            if each.seconds and each.size_bytes
+        ]
+        return statistics.median(per_byte) * size_bytes if per_byte and size_bytes else None
+
+    def see(self, view: FleetView, now_s: float) -> None:
+        """Learn from what other peers show. A peer that shows nothing new costs nothing."""
+        for peer in view.peers:
+            if self._peers.get(peer.node) is not peer:
+                self._peers[peer.node] = peer
+                self._sizes_bytes |= {each.model: each.size_bytes for each in peer.stored}
+                if not peer.is_self:
+                    self._see_loads(peer, now_s)
+        for node in self._peers.keys() - {peer.node for peer in view.peers}:
+            del self._peers[node]
+            self._forget(node, keeping=set())
+
+    def _see_loads(self, peer: PeerView, now_s: float) -> None:
+        for placed in peer.placed:
+            key = (peer.node, placed.model)
+            if placed.state == "loading" and (placed.percent or 0) <= _BEGINNING_PERCENT:
+                self._began_s.setdefault(key, now_s)
+            elif placed.state == "ready" and key in self._began_s:
+                size_bytes = self._sizes_bytes.get(placed.model, placed.size_bytes)
+                self.add(placed.model, size_bytes, now_s - self._began_s.pop(key))
+        self._forget(peer.node, keeping={placed.model for placed in peer.placed})
+
+    def _forget(self, node: NodeId, keeping: set[ModelId]) -> None:
+        for key in [key for key in self._began_s if key[0] == node and key[1] not in keeping]:
+            del self._began_s[key]
+
+
+def remaining_s(whole_s: float | None, elapsed_s: float, share: float) -> float | None:
+    """What is left of a load that has come so far, in its share of bytes; None where it cannot be
+    told. Past loads say more than this one's bytes do: some work comes before and behind them.
+    """
+    if whole_s is not None and elapsed_s < whole_s:
+        return whole_s - elapsed_s
+    if share >= _TELLING_SHARE:
+        return elapsed_s * (1 - share) / share
+    return None
+
+
+def with_eta(stage: Stage, whole_s: float | None, elapsed_s: float) -> Stage:
+    """A stage of a load, with what is left of it."""
+    share = stage.done / stage.total if stage.name == "loading" and stage.total else 0.0
+    return replace(stage, eta_s=remaining_s(whole_s, elapsed_s, share))
+
+
+def _write(path: Path, loads: Any) -> None:
+    # A disk that takes nothing costs the memory of loads, and no more.
+    with contextlib.suppress(OSError):
+        write_private(path, json.dumps({**_read_object(path), _KEY: loads}))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        plain: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return cast(dict[str, Any], plain) if isinstance(plain, dict) else {}

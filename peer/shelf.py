@@ -1,0 +1,50 @@
+"""The models on this peer's disks, with the names of their weights as far as these are known.
+
+Looking is quick and serves requests; weighing reads the files themselves and is for whoever offers
+the models to others. All reading happens in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .catalogue import Catalogue, scan
+from .config import PeerConfig
+from .types import ModelInfo
+from .weights import WeightsBook
+
+
+class Shelf:
+    """`catalogue` is what there was when somebody last looked."""
+
+    def __init__(self, config: PeerConfig) -> None:
+        self.catalogue = Catalogue(())
+        self._config = config
+        self._weights = WeightsBook(config.locations.state_dir / "weights.json")
+
+    async def look(self) -> Catalogue:
+        self.catalogue = await asyncio.to_thread(self._found)
+        return self.catalogue
+
+    async def weigh(self) -> Catalogue:
+        """Look, and find the names of weights that nobody has looked at yet."""
+        unknown = [model for model in (await self.look()).models if not model.weights]
+        if await asyncio.to_thread(self._weigh, unknown):
+            await self.look()
+        return self.catalogue
+
+    def _found(self) -> Catalogue:
+        return Catalogue(tuple(map(self._with_weights, scan(self._config).models)))
+
+    def _with_weights(self, model: ModelInfo) -> ModelInfo:
+        known = model.dir and self._weights.known(model.dir, self._config.engine)
+        if not known:
+            return model
+        return replace(model, weights=known.model, size_bytes=known.size_bytes)
+
+    def _weigh(self, models: Sequence[ModelInfo]) -> bool:
+        """Whether any could be named."""
+        folders = [model.dir for model in models if model.dir is not None]
+        return any([self._weights.weigh(folder, self._config.engine) for folder in folders])

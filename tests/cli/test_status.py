@@ -1,0 +1,215 @@
+"""`cortex status`: the table at every width, JSON, exit codes, and a peer watched until it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.cli.fleet_table import fleet_table
+from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.onlooker.pictures import (
+    DevicePicture,
+    FleetPicture,
+    LoadPicture,
+    ModelPicture,
+    PeerPicture,
+)
+
+Cortex = Callable[..., Any]
+GIB = 1024**3
+H100 = DevicePicture("NVIDIA H100 80GB", 80 * GIB, 25 * GIB)
+QWEN = ModelPicture("qwen3.6-27b", "ready", None, "fast mode", 51 * GIB, 9, 2)
+ATLAS = PeerPicture(
+    "aa",
+    "atlas",
+    "up",
+    is_asked=True,
+    api="192.168.1.20:13131",
+    address=None,
+    devices=(H100, H100),
+    models=(QWEN,),
+    stored=("qwen3.6-27b",),
+    load=LoadPicture(12, 2, 1904, 210, 0.3),
+    silent_s=0.3,
+    build="0.1.0",
+    roles=(),
+    num_cores=64,
+)
+DELTA = replace(
+    ATLAS, node="bb", name="delta", state="suspect", is_asked=False, silent_s=6.1, api=None
+)
+PICTURE = FleetPicture("3fa2c1d05b9e", (ATLAS, DELTA), ("no multicast on eth0",))
+
+
+def table(width: int | None = None, *, is_wide: bool = False) -> list[str]:
+    return fleet_table(PICTURE, width=width, is_wide=is_wide)
+
+
+def test_the_table_has_a_row_for_each_peer_and_a_sentence_for_the_silent() -> None:
+    assert table() == [
+        "fleet 3fa2c1d0   2 peers   4 devices   1 warm   12 running   2 waiting",
+        "",
+        "PEER     STATE    DEVICE              MEMORY  RUN  WAIT  MODELS       TOK/S  SEEN",
+        "atlas *  up       2x H100 80GB  110.0/160.0G   12     2  qwen3.6-27b  1,904  0.3s",
+        "delta    suspect  2x H100 80GB  110.0/160.0G    ?     ?  qwen3.6-27b      ?  6.1s",
+        "",
+        "delta has not answered for 6.1s; the others are asking it again.",
+        "no multicast on eth0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [
+        (81, ()),
+        (80, ("SEEN",)),
+        (70, ("SEEN", "TOK/S")),
+        (66, ("SEEN", "TOK/S", "WAIT")),
+        (60, ("SEEN", "TOK/S", "WAIT", "RUN")),
+        (55, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
+        (20, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
+    ],
+)
+def test_a_narrow_terminal_loses_the_least_first(width: int, gone: tuple[str, ...]) -> None:
+    all_heads = ["PEER", "STATE", "DEVICE", "MEMORY", "RUN", "WAIT", "MODELS", "TOK/S", "SEEN"]
+    assert table(width)[2].split() == [head for head in all_heads if head not in gone]
+
+
+def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
+    head, atlas, delta = table(is_wide=True)[2:5]
+    assert head.endswith("SEEN  ADDRESS             VERSION  ROLES")
+    assert atlas.endswith("0.3s  192.168.1.20:13131  0.1.0    -")
+    assert delta.endswith("6.1s  -                   0.1.0    -")
+
+
+def test_numbers_of_old_are_not_shown_as_fresh() -> None:
+    stale = replace(ATLAS, load=LoadPicture(12, 2, 1904, 210, 15.1))
+    gone = replace(ATLAS, state="dead", node="cc", silent_s=61)
+    lines = fleet_table(FleetPicture("", (stale, gone), ()), width=None, is_wide=False)
+    assert lines[0] == "no fleet   1 peer   2 devices   1 warm   0 running   0 waiting"
+    assert lines[3].split()[-5:] == ["?", "?", "qwen3.6-27b", "?", "0.3s"]
+    assert lines[4].split()[-5:] == ["-", "-", "qwen3.6-27b", "-", "1m"]
+    assert lines[-1] == "atlas is gone: nobody has heard of it for 1m."
+
+
+@pytest.fixture(scope="module")
+def address(
+    serve_peer: Callable[[PeerConfig], str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    root = tmp_path_factory.mktemp("status")
+    return serve_peer(PeerConfig(_places(root), engine="fake", port=0))
+
+
+def _places(root: Path) -> Locations:
+    return Locations(root / "data", root / "state", root / "run")
+
+
+@pytest.fixture
+def tell() -> Generator[Callable[[dict[str, Any]], str]]:
+    """A server that tells this of its fleet, whatever it is asked; gives its address."""
+    answer: dict[str, Any] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+
+        def told(of: dict[str, Any]) -> str:
+            answer.update(of)
+            return f"127.0.0.1:{server.server_port}"
+
+        yield told
+        server.shutdown()
+        thread.join()
+
+
+def test_a_pipe_gets_the_table_without_anything_else(cortex: Cortex, address: str) -> None:
+    done = cortex("status", address)
+    assert (done.code, done.stderr) == (0, "")
+    heading, empty, head, row = done.stdout.splitlines()
+    assert heading == "no fleet   1 peer   0 warm   0 running   0 waiting"
+    assert (empty, head.split()[0]) == ("", "PEER")
+    assert " *  up " in row and "1 on disk" in row
+    assert "\x1b" not in done.stdout
+
+
+def test_the_peer_may_be_named_in_the_environment(
+    cortex: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_PEER", f"http://{address}/v1")
+    monkeypatch.setenv("CORTEX_CHECK", "1")
+    assert cortex("status").code == 0
+
+
+def test_json_is_one_object_of_a_known_shape(cortex: Cortex, address: str) -> None:
+    told = json.loads(cortex("status", address, "--json").stdout)
+    assert set(told) == {"schema", "fleet", "self", "peers", "notices"}
+    assert told["schema"] == 1
+    [me] = told["peers"]
+    assert set(me) == {
+        *("node", "name", "state", "api", "address", "devices", "models", "stored", "load"),
+        *("silent_s", "build", "system", "roles", "cores", "memory_bytes"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("up", 0), ("loading", 0), ("left", 0), ("draining", 1), ("suspect", 1), ("dead", 1)],
+)
+def test_a_check_fails_where_a_peer_is_not_up(
+    cortex: Cortex, tell: Callable[[dict[str, Any]], str], state: str, code: int
+) -> None:
+    peer = {"node": "a", "name": "atlas", "state": state}
+    address = tell({"fleet": "f", "self": "a", "peers": [peer], "notices": []})
+    done = cortex("status", address, "--check")
+    assert (done.code, done.stderr) == (code, "")
+    assert "atlas *" in done.stdout
+    assert cortex("status", address).code == 0
+
+
+def test_nobody_there_is_exit_3_with_the_next_step(cortex: Cortex) -> None:
+    done = cortex("status")
+    assert (done.code, done.stdout) == (3, "")
+    assert done.stderr.splitlines() == [
+        "error: no peer is running on this machine.",
+        "hint: start one with: cortex peer; or ask another: cortex status HOST:PORT",
+    ]
+    assert cortex("status", "127.0.0.1:1").code == 3
+    assert cortex("status", "127.0.0.1:1", "--watch").code == 3
+    assert cortex("status", "what is this").code == 3
+
+
+def test_a_peer_is_watched_until_ctrl_c(at_terminal: Callable[..., Any], address: str) -> None:
+    terminal = at_terminal("status", address, "--watch", "--refresh", "0.5s")
+    terminal.wait_for("PEER")
+    # Drawn again, from the top.
+    terminal.wait_for("\x1b[H")
+    terminal.wait_for("PEER")
+    terminal.press("\x03")
+    assert terminal.wait_for_end() == 130
+
+
+def test_the_dashboard_opens_shows_the_peer_and_leaves_the_terminal_as_it_was(
+    at_terminal: Callable[..., Any], address: str
+) -> None:
+    terminal = at_terminal("tui", "--peer", address)
+    terminal.wait_for("1 on disk")
+    terminal.press("q")
+    assert terminal.wait_for_end() == 0
+    assert terminal.is_as_found()

@@ -1,0 +1,230 @@
+"""What a peer tells of itself: from a node with the fake engine, and from values made up here."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.fake import FakeConfig
+from cortex.engine.histogram import Histogram
+from cortex.engine.messages import Alive, Loaded, ModelStatus
+from cortex.engine.types import ChatRequest, Event, Message, Piece, Stage, TextPart
+from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.fleet.membership import GossipCounters, OwnState
+from cortex.peer.fleet.own import Reporter
+from cortex.peer.fleet.own_state import UNDER_WAY, WANTED, own_state
+from cortex.peer.fleet.rates import RateMeter, Rates, summed
+from cortex.peer.fleet.view import FleetView
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.messages import LoadAnswer
+from cortex.peer.gossip.sections import LOADING, READY, Claim
+from cortex.peer.health import ChildHealth, NodeHealth, Placement
+from cortex.peer.node import Node
+from cortex.peer.types import ModelInfo
+
+MakeConfig = Callable[..., PeerConfig]
+DEADLINE_S = 30
+
+
+class Ear:
+    """A Membership that hears what is told, and wakes who waits for it."""
+
+    def __init__(self) -> None:
+        self.told: list[OwnState] = []
+        self.view = FleetView("fleet", NodeId(bytes(8)))
+        self.counters = GossipCounters()
+        self._news = asyncio.Event()
+
+    def tell(self, state: OwnState) -> None:
+        self.told.append(state)
+        self._news.set()
+
+    async def until(self, is_so: Callable[[OwnState], bool]) -> OwnState:
+        while True:
+            for state in self.told:
+                if is_so(state):
+                    return state
+            self._news.clear()
+            await self._news.wait()
+
+    def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def ask_loads(
+        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
+    ) -> Mapping[NodeId, LoadAnswer]:
+        raise NotImplementedError
+
+    def doubt(self, node: NodeId) -> None:
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def reported(config: PeerConfig, **options: Any) -> AsyncGenerator[tuple[Node, Ear]]:
+    async with asyncio.timeout(DEADLINE_S), Node(config, **options) as node:
+        ear = Ear()
+        clock = asyncio.get_running_loop().time
+        reporter = Reporter(node, ear, clock, free_mib=lambda _: (512,))
+        telling = asyncio.create_task(reporter.run())
+        try:
+            yield node, ear
+        finally:
+            telling.cancel()
+            await asyncio.wait({telling})
+
+
+def ask(model: str = "fake", max_tokens: int = 4) -> ChatRequest:
+    message = Message("user", (TextPart("hello"),))
+    return ChatRequest(model, (message,), seed=1, now_s=0, max_tokens=max_tokens)
+
+
+async def until(events: AsyncGenerator[Event], kind: type[Event]) -> None:
+    async for event in events:
+        if isinstance(event, kind):
+            return
+
+
+async def test_models_are_offered_when_their_weights_have_a_name(make_config: MakeConfig):
+    async with reported(make_config()) as (node, ear):
+        state = await ear.until(lambda state: bool(state.stored))
+        assert ear.told[0].stored == (), "the peer is there before anything has been read"
+        (stored,) = state.stored
+        assert (stored.id, stored.capabilities) == ("fake", ("text", "vision"))
+        assert stored.model == node.stored[0].weights
+        assert stored.size_bytes > 0
+        assert state.free_mib == (512,)
+
+
+async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
+    make_config: MakeConfig, memory_children: Any
+):
+    slow = memory_children(fake=FakeConfig(token_interval_ms=20))
+    async with reported(make_config(), spawn=slow.spawn) as (node, ear):
+        stored = (await ear.until(lambda state: bool(state.stored))).stored[0]
+        async with aclosing(node.chat(ask(max_tokens=200))) as events:
+            await until(events, Piece)
+            ready = await ear.until(lambda state: any(p.state == READY for p in state.placed))
+            (placed,) = ready.placed
+            assert (placed.model, placed.name, placed.computes_in) == (
+                stored.model,
+                "fake",
+                "hashes",
+            )
+            assert placed.num_slots == node.config.max_live_requests
+            busy = await ear.until(lambda state: any(load.num_inflight for load in state.loads))
+            assert busy.num_inflight == 1
+            assert busy.loads[0].num_slots_free == placed.num_slots - 1
+        ear.told.clear()
+        await ear.until(lambda state: state.num_inflight == 0)
+
+
+async def test_model_that_is_copied_in_is_offered_without_anybodys_asking(
+    make_config: MakeConfig, make_models: Callable[..., Path], monkeypatch: Any
+):
+    monkeypatch.setattr("cortex.peer.fleet.own._DISKS_S", 0.05)
+    root = make_models("one")
+    async with reported(make_config(models_dirs=(root,))) as (_, ear):
+        await ear.until(lambda state: len(state.stored) == 2)
+        shutil.copytree(root / "one", root / "two")
+        state = await ear.until(lambda state: len(state.stored) == 3)
+        assert len({stored.model for stored in state.stored}) == 1, "the same bytes, one name"
+
+
+async def test_draining_is_told(make_config: MakeConfig):
+    async with reported(make_config()) as (node, ear):
+        await ear.until(lambda state: not state.is_draining)
+        node.begin_drain()
+        await ear.until(lambda state: state.is_draining)
+
+
+async def test_nothing_is_said_twice(make_config: MakeConfig):
+    async with reported(make_config()) as (_, ear):
+        await ear.until(lambda state: bool(state.stored))
+        assert all(a != b for a, b in zip(ear.told, ear.told[1:], strict=False))
+
+
+A, B = (
+    ModelInfo(name, None, ("text",), 4096, 0, weights=name.encode() * 8, size_bytes=1 << 21)
+    for name in "ab"
+)
+IDLE = Placement(None, None, None, None, (), 0)
+CONFIG = PeerConfig(Locations(Path("data"), Path("state")), max_live_requests=8)
+
+
+def health(live_requests: int, alive: Alive | None = None) -> NodeHealth:
+    child = ChildHealth("up", 1, alive, 0, None)
+    return NodeHealth(child, child, None, None, None, live_requests, is_draining=False)
+
+
+def told(placement: Placement, live_requests: int, alive: Alive | None = None) -> OwnState:
+    return own_state(CONFIG, (A, B), placement, health(live_requests, alive), Rates(), ())
+
+
+def test_model_that_requests_wait_for_is_claimed_before_its_load_begins():
+    stage = Stage("loading", 3, 4, "bytes")
+    placement = replace(IDLE, loading=A, stage=stage, wanted=(A, B, B))
+    state = told(placement, live_requests=3)
+    assert state.claims == (
+        Claim(ModelId(A.weights), 0, UNDER_WAY, 75),
+        Claim(ModelId(B.weights), 0, WANTED, 0),
+    )
+    assert [placed.state for placed in state.placed] == [LOADING]
+    assert (state.num_inflight, state.num_queued) == (0, 3)
+
+
+def test_what_is_in_the_engine_keeps_the_name_it_was_loaded_under():
+    changed = replace(A, weights=b"c" * 8)
+    state = told(replace(IDLE, resident=changed, loaded=Loaded("1", "a", 1, 1.0)), 0)
+    assert state.placed[0].model == changed.weights
+
+
+def test_more_than_run_in_one_batch_wait_in_the_engine_and_are_told_as_waiting():
+    loaded = Loaded("1", "a", 1, 1.0, num_slots=2)
+    placement = replace(IDLE, resident=A, loaded=loaded, num_granted=3)
+    status = ModelStatus("a", Histogram().spread, 0, 2, 1, num_pages=8, num_used_pages=4)
+    state = told(placement, 3, Alive(1, 1, 0, (status,)))
+    (load,) = state.loads
+    assert (load.num_inflight, load.num_queued, load.num_slots_free) == (2, 1, 0)
+    assert (state.num_inflight, state.num_queued, state.slots) == (2, 1, 8)
+    assert state.kv_percent == 50
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 20), st.lists(st.sampled_from((A, B))))
+def test_requests_are_counted_once_and_no_number_is_below_zero(
+    live: int, granted: int, waiting: int, wanted: list[ModelInfo]
+):
+    status = ModelStatus("a", Histogram().spread, num_waiting=waiting)
+    placement = replace(IDLE, resident=A, num_granted=granted, wanted=tuple(wanted))
+    state = told(placement, live, Alive(1, 0, 0, (status,)))
+    assert state.num_inflight + state.num_queued == live
+    assert min(state.num_inflight, state.num_queued) >= 0
+    assert all(
+        min(load.num_inflight, load.num_queued, load.num_slots_free) >= 0 for load in state.loads
+    )
+
+
+def test_idle_peer_keeps_the_speed_of_its_last_work():
+    meter, first, gaps = RateMeter(), Histogram(), Histogram()
+    first.add(0.25)
+    gaps.add(0.02, times=10)
+    rates = meter.read(summed([first.spread]), summed([gaps.spread]), 0)
+    assert rates == Rates(first_token_ms=250, decode_tokens_per_s=50)
+    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == rates
+    gaps.add(0.1)
+    assert meter.read(summed([first.spread]), summed([gaps.spread]), 0) == Rates(250, 10)
+
+
+def test_first_token_that_waited_for_a_load_is_not_taken_for_the_peers_speed():
+    meter, first, gaps = RateMeter(), Histogram(), summed([])
+    first.add(15.0)
+    assert meter.read(summed([first.spread]), gaps, num_loads=1) == Rates()
+    first.add(0.5)
+    assert meter.read(summed([first.spread]), gaps, num_loads=1) == Rates(first_token_ms=500)
