@@ -31,7 +31,7 @@ from cortex.engine.types import (
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import melted
 from cortex.peer.errors import HostLost, HostRefused
-from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import FleetView, PeerState, PeerView, PlacedModel, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
@@ -101,6 +101,7 @@ class FakeMembership:
         self.mute: set[NodeId] = set()
         self.answers: dict[NodeId, LoadAnswer] = {}
         self.num_probes = 0
+        self.counters = GossipCounters()
         self.show(*peers)
 
     def show(self, *peers: PeerView) -> None:
