@@ -59,12 +59,18 @@ class Harm:
 class Verdict:
     counts: Mapping[str, int]
     errors: tuple[Attempt, ...]
+    excused: tuple[Attempt, ...]
     wrong_answers: tuple[Attempt, ...]
     gaps_s: Mapping[str, float]
 
     @property
     def is_clean(self) -> bool:
-        return not self.errors and not self.wrong_answers
+        return not self.errors and not self.wrong_answers and not self.counts["answered twice"]
+
+    @property
+    def is_unbroken(self) -> bool:
+        """Nor did any client have to ask again."""
+        return self.is_clean and not self.excused
 
 
 def judged(
@@ -86,7 +92,7 @@ def judged(
         "errors": len(errors),
         "wrong answers": len(wrong),
     }
-    return Verdict(counts, tuple(errors), tuple(wrong), _gaps(answered))
+    return Verdict(counts, tuple(errors), tuple(excused), tuple(wrong), _gaps(answered))
 
 
 def _was_ingress_harmed(attempt: Attempt, harms: Sequence[Harm]) -> bool:

@@ -39,6 +39,7 @@ BARS = {
     "gap in a stream after kill -9, s": 1.0,
     "gap in a stream after SIGSTOP, s": 4.0,
     "loaders of 100 first requests on 10 ingresses": 1.0,
+    "refused of 100 first requests on 10 ingresses": 0.0,
     "idle, bytes/s/peer": 1000.0,
     "suspicions during 64 MiB a second for 60 s": 0.0,
     "suspicions during 30 s of busy processors": 0.0,
