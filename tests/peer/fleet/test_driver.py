@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
+import pytest
+
 from cortex.peer.fleet.driver import RETIRED_KEY, Driver
 from cortex.peer.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.gossip.codec import pack
@@ -164,3 +166,18 @@ async def test_with_new_keys_the_newest_seals_and_the_old_one_still_opens():
     other.driver.stop()
     assert {datagram[2:6] for _, datagram in one.sent} == {NEW_KEY.key_id}
     assert {datagram[2:6] for _, datagram in other.sent} == {KEY.key_id}
+
+
+async def test_the_first_datagram_of_a_run_ends_what_sessions_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The receiver knows none of its earlier ones, so recordings of them might come now."""
+    peer = Peer(Wires(), 1, Keyring(KEY))
+    ended: list[BootId] = []
+    monkeypatch.setattr(peer.core, "end_session", ended.append)
+    boot, sealer = BootId(b"its boot"), Sealer(BootId(b"its boot"), RANDOM.randbytes)
+    ping = pack(Ping(node=NodeId(b"somebody"), gen=5, seq=1, challenge=b"a secret"))
+    for _ in range(3):
+        peer.hear(STRANGER, sealer.seal(KEY, ping))
+    peer.driver.stop()
+    assert ended == [boot]
