@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -213,11 +214,20 @@ class FleetThread:
         self._has_ended.set()
         if not self._has_begun.done():
             self._has_begun.set_exception(error or InternalError("the fleet's thread has ended"))
+        elif error is not None and self._view is not None:
+            self._on_view(_alone(self._view))
 
     def _on_view(self, view: FleetView) -> None:
         self._view = view
         for on_view in tuple(self._watchers):
             on_view(view)
+
+
+def _alone(view: FleetView) -> FleetView:
+    """What is left to see when the thread has failed: nobody knows of the others any more."""
+    notice = "this peer has fallen out of the fleet by a fault of its own: start it again"
+    notices = (*view.notices, notice)
+    return replace(view, version=view.version + 1, peers=(view.me,), notices=notices)
 
 
 @asynccontextmanager

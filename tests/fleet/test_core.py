@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,6 @@ from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import MAX_MESSAGE_BYTES
 from cortex.peer.gossip.events import (
-    Event,
     IdentityChanged,
     LoadAnswered,
     LoadAsked,
@@ -26,8 +24,8 @@ from cortex.peer.gossip.events import (
     TcpPing,
 )
 from cortex.peer.gossip.identity import Identity
-from cortex.peer.gossip.ids import BootId, ModelId, NodeId
-from cortex.peer.gossip.members import Standing, State
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.members import State
 from cortex.peer.gossip.messages import (
     RELAYED,
     Ack,
@@ -43,103 +41,33 @@ from cortex.peer.gossip.messages import (
     Versions,
 )
 from cortex.peer.gossip.records import (
-    Address,
     Alive,
-    Contact,
     Dead,
-    Digest,
     Fact,
     Left,
-    LoadRecord,
     ModelLoad,
     Row,
     Rumour,
     Section,
     Suspect,
 )
-
-US, YOU, HIM, HER = (NodeId(bytes([letter]) * 8) for letter in b"uyhe")
-HOME, YOURS, HIS = (Address("10.0.0.1", port) for port in (1, 2, 3))
-CHALLENGE = b"challeng"
-
-
-def boot_of(node: NodeId, run: int = 0) -> BootId:
-    return BootId(bytes([node[0]]) * 7 + bytes([run]))
-
-
-def load_of(node: NodeId, lv: int = 1) -> LoadRecord:
-    return LoadRecord(node, lv, 0, 0, lv, 0, 0, 0, 0, 0)
-
-
-def alive(node: NodeId, gen: int = 1, inc: int = 0) -> Alive:
-    return Alive(node, gen, inc, Contact("10.0.0.9", node[0], 0))
-
-
-def ping(node: NodeId, *rumours: Rumour, to: NodeId | None = US) -> Ping:
-    return Ping(node=node, gen=1, seq=77, challenge=CHALLENGE, to=to, rumours=rumours)
-
-
-def gossip(node: NodeId, *rumours: Rumour) -> Gossip:
-    return Gossip(node=node, gen=1, rumours=rumours)
-
-
-@dataclass
-class Stage:
-    """A core, the time, and what has come out of it."""
-
-    core: Core
-    now_s: float = 0.0
-
-    def hear(self, message: Message, address: Address = YOURS, *, run: int = 0) -> list[Send]:
-        self.core.on_message(self.now_s, address, boot_of(message.node, run), message)
-        return self.poll()[0]
-
-    def poll(self) -> tuple[list[Send], list[Event]]:
-        sends, self.events = self.core.poll()
-        return sends, self.events
-
-    def wait(self, seconds: float) -> list[Send]:
-        """Let time pass, timer by timer, with nobody answering."""
-        until_s = self.now_s + seconds
-        sends: list[Send] = []
-        events: list[Event] = []
-        while (next_s := self.core.next_s) is not None and next_s <= until_s:
-            self.now_s = max(self.now_s, next_s)
-            self.core.on_timer(self.now_s)
-            told, happened = self.poll()
-            sends += told
-            events += happened
-        self.now_s = until_s
-        self.events = events
-        return sends
-
-    def meet(self, node: NodeId, address: Address = YOURS, *, run: int = 0, gen: int = 1) -> None:
-        """Be asked by the core who we are, and answer."""
-        self.core.suggest(self.now_s, address)
-        asked = next(send.message for send in self.poll()[0] if isinstance(send.message, Ping))
-        answer = Ack(
-            node=node,
-            gen=gen,
-            seq=asked.seq,
-            challenge=asked.challenge,
-            load=load_of(node),
-            rumours=(alive(node, gen),),
-        )
-        self.hear(answer, address, run=run)
-
-    def standing(self, node: NodeId) -> Standing | None:
-        member = self.core.members.get(node)
-        return member.standing if member else None
-
-
-@pytest.fixture
-def stage() -> Stage:
-    identity = Identity(US, boot_of(US), 5)
-    return Stage(Core(identity, HOME, 0.0, random.Random(1)))
-
-
-def messages(sends: list[Send], *types: type[Message]) -> list[Message]:
-    return [send.message for send in sends if isinstance(send.message, types)]
+from tests.fleet.stage import (
+    CHALLENGE,
+    HER,
+    HIM,
+    HIS,
+    HOME,
+    US,
+    YOU,
+    YOURS,
+    Stage,
+    alive,
+    boot_of,
+    gossip,
+    load_of,
+    messages,
+    ping,
+)
 
 
 def test_a_stranger_is_answered_and_challenged_but_not_believed(stage: Stage) -> None:
@@ -539,96 +467,3 @@ def test_a_recording_of_a_whole_fleet_changes_nothing_in_an_empty_peer() -> None
         fleet.run(0.05)
     core = fleet.peers[0].core
     assert len(core.members) == 0 and core.size.loads == 1 and core.size.sessions == 0
-
-
-def test_a_boot_whose_datagrams_were_forgotten_must_echo_a_challenge_again(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.core.end_session(boot_of(YOU))
-    assert stage.hear(gossip(YOU, alive(HIM))) == []
-    assert stage.standing(HIM) is None
-    stage.meet(YOU)
-    stage.hear(gossip(YOU, alive(HIM)))
-    assert stage.standing(HIM) == Standing(1, 0, State.ALIVE)
-
-
-def test_a_doubted_peer_is_asked_at_once_and_judged_within_a_second(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.now_s += 0.2
-    stage.core.doubt(stage.now_s, YOU)
-    stage.core.doubt(stage.now_s, YOU)
-    sends, events = stage.poll()
-    assert len(messages(sends, Ping)) == 1
-    assert [type(event) for event in events] == [TcpPing]
-    stage.wait(0.7)
-    assert stage.standing(YOU) == Standing(1, 0, State.SUSPECT)
-
-
-def test_a_doubted_peer_that_answers_over_tcp_stays_alive(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.core.doubt(stage.now_s, YOU)
-    [asked] = [event for event in stage.poll()[1] if isinstance(event, TcpPing)]
-    stage.core.on_tcp_answer(asked.ticket)
-    stage.wait(0.7)
-    assert stage.standing(YOU) == Standing(1, 0, State.ALIVE)
-
-
-def test_nobody_is_doubted_who_is_not_known_or_not_there(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.hear(gossip(YOU, Left(HIM, 1, 0)))
-    for node in (HIM, HER):
-        stage.core.doubt(stage.now_s, node)
-    assert stage.poll() == ([], [])
-
-
-def test_a_peer_that_moves_says_so_above_what_was_said_before(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.core.move(stage.now_s, HIS)
-    told = [rumour for send in stage.wait(1.0) for rumour in rumours_of(send)]
-    assert Alive(US, 5, 1, Contact(HIS.ip, HIS.port, 0)) in told
-
-
-def rumours_of(send: Send) -> tuple[Rumour, ...]:
-    return send.message.rumours if isinstance(send.message, Ping | Ack | Gossip) else ()
-
-
-def test_a_claim_is_passed_on_with_how_much_its_owner_has_written(stage: Stage) -> None:
-    """Whoever hears of a peer from others alone must know what it misses of it."""
-    stage.meet(YOU)
-    claim = Alive(HIM, 1, 0, Contact(HIS.ip, HIS.port, 7))
-    stage.hear(gossip(YOU, claim))
-    assert claim in [rumour for send in stage.wait(1.0) for rumour in rumours_of(send)]
-
-
-def test_who_has_written_more_than_came_here_is_synchronised_with_soon(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.wait(1.5)
-    claim = Alive(HIM, 1, 0, Contact(HIS.ip, HIS.port, 1))
-    stage.hear(gossip(YOU, claim))
-    stage.wait(0.5)
-    assert SyncDue(HIM, HIS) in stage.events
-    section = Section(1, 1, b"facts")
-    row = Row(HIM, 1, 0, 0, 1, (section,), HIS)
-    stage.core.on_rows(stage.now_s, HIM, [row])
-    stage.wait(2.0)
-    assert stage.events.count(SyncDue(HIM, HIS)) <= 1  # the periodic one
-
-
-def test_who_never_gives_its_facts_is_not_asked_for_ever(stage: Stage) -> None:
-    stage.meet(YOU)
-    stage.hear(gossip(YOU, Alive(HIM, 1, 0, Contact(HIS.ip, HIS.port, 1))))
-    stage.wait(3.5)
-    assert stage.events.count(SyncDue(HIM, HIS)) >= 5
-    stage.wait(3.0)
-    assert stage.events.count(SyncDue(HIM, HIS)) <= 1
-
-
-def test_a_synchronised_row_says_what_its_teller_misses_itself() -> None:
-    """It knows of writes of the other that it has not."""
-    fleet = Fleet(2)
-    core = fleet.peers[0].core
-    member = core.members.get(fleet.peers[1].core.own.node)
-    assert member is not None
-    member.announced_ver = member.facts.complete + 3
-    nothing = Digest(member.node, 0, 0, 0, 0)
-    [row] = core.wanted_rows([nothing])
-    assert (row.ver, row.announced_ver) == (member.facts.complete, member.announced_ver)

@@ -116,6 +116,10 @@ class FakeMembership:
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         return lambda: None
 
+    @property
+    def counters(self) -> GossipCounters:
+        return GossipCounters(0, 0)
+
     def tell(self, state: OwnState) -> None: ...
 
     def doubt(self, node: NodeId) -> None: ...
@@ -178,6 +182,7 @@ class FakeHops:
     asked: list[tuple[NodeId, Resume | None]] = field(
         default_factory=list[tuple[NodeId, Resume | None]]
     )
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     num_closed: int = 0
     on_death: Callable[[NodeId], None] = lambda node: None
 
@@ -185,6 +190,7 @@ class FakeHops:
         self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
+        self.was_asked.set()
         if host in self.refusing:
             raise HostRefused("no connection")
         left = self.deaths.pop(0) if self.deaths else None
