@@ -50,7 +50,7 @@ class Peer:
             send=self._send,
             keep=self._keep,
             on_event=self.events.append,
-            tell=self.told.append,
+            tell=lambda text, topic="": self.told.append(text),
         )
         self._wires = wires
         wires.peers[self.address] = self

@@ -101,6 +101,7 @@ class FakeMembership:
         self.mute: set[NodeId] = set()
         self.answers: dict[NodeId, LoadAnswer] = {}
         self.num_probes = 0
+        self.counters = GossipCounters()
         self.show(*peers)
 
     def show(self, *peers: PeerView) -> None:
