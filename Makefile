@@ -8,10 +8,12 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-agents check generated verify eval-nano eval-hand bench-cpu bench-api clean
+.PHONY: help demo demo-fleet test test-agents check generated verify eval-nano eval-hand \
+	chaos bench-cpu bench-api bench-fleet clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
+	@echo "make demo-fleet  two peers on this machine, one of which dies in the middle of an answer"
 	@echo "make test        run the tests, all but the slow ones"
 	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
 	@echo "make check       format, lint, types, import laws, generated files"
@@ -19,6 +21,8 @@ help:
 	@echo "make verify      compare the engine's numbers with the golden folders"
 	@echo "make eval-nano   measure cortex-nano on 400 drawn pictures"
 	@echo "make eval-hand   measure cortex-nano on eight pictures made by other tools"
+	@echo "make chaos       five peers under load, killed, halted and restarted for 2 x 5 minutes"
+	@echo "make bench-fleet measure the fleet in virtual time and on this machine (half an hour)"
 	@echo "make bench-cpu   measure cortex beside other engines on this machine's CPU (an hour or two)"
 	@echo "make bench-api   measure the API beside LiteLLM and plain proxies (seven minutes)"
 	@echo "make clean       remove .venv"
@@ -26,6 +30,9 @@ help:
 demo: $(INSTALLED)
 	@echo '$$ cortex chat --image examples/receipt.png "What is the total?"'
 	@$(BIN)/cortex chat --image examples/receipt.png "What is the total?" < /dev/null
+
+demo-fleet: $(INSTALLED)
+	@$(BIN)/python -m bench.demo_fleet
 
 test: $(INSTALLED)
 	@$(BIN)/pytest -q -m "not slow"
@@ -73,6 +80,15 @@ bench-cpu: $(INSTALLED)
 		$(BIN)/python -m bench.load $(BENCH_MODELS)/qwen3-0_6b-$$dtype --dtype $$dtype \
 			--out bench/results/load-$$dtype.json || exit 1; \
 	done
+
+CHAOS_SECONDS ?= 300
+chaos: $(INSTALLED)
+	@$(BIN)/python -m bench.chaos --seconds $(CHAOS_SECONDS)
+	@$(BIN)/python -m bench.chaos --rolling --engine fake
+
+bench-fleet: $(INSTALLED)
+	@$(BIN)/python -m bench.fleet --large
+	@$(BIN)/python -m bench.fleet_live --out bench/fleet/live.json
 
 # The first run installs LiteLLM below ~/.cache/cortex-bench. A quiet machine of two cores or more.
 bench-api: $(INSTALLED)

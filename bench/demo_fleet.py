@@ -70,7 +70,6 @@ def begun(folder: Path) -> list[PeerProcess]:
     print(f"$ cortex join {key[:14]}…")
     print(cortex(second, "join", "-", said=key).strip())
     second.start()
-    second.wait()
     return [first, second]
 
 
@@ -92,7 +91,7 @@ def killed_midway(ingress: PeerProcess, victim: PeerProcess) -> tuple[str, float
     gap_s, last_s = 0.0, 0.0
     for piece in Stream(ingress).pieces():
         now_s = time.monotonic()
-        if len(pieces) > PIECES_BEFORE_DEATH:
+        if len(pieces) >= PIECES_BEFORE_DEATH:
             gap_s = max(gap_s, now_s - last_s)
         pieces.append(piece)
         last_s = now_s
@@ -115,9 +114,12 @@ def main() -> None:
 
 def show(peers: list[PeerProcess]) -> None:
     names = {peer.name for peer in peers}
-    for what, key in (("see each other", "state"), ("hold the model", "models")):
-        until(lambda k=key: all(sees(peer, names, k) for peer in peers), PATIENCE_S, what)
-        print(f"both {what} {time.monotonic() - peers[1].started_s:.1f} s after the start of bob")
+    ada, bob = peers
+    for what, key, observers in (("seen", "state", [ada]), ("ready everywhere", "models", peers)):
+        if bob in observers:
+            bob.wait()
+        until(lambda k=key, o=observers: all(sees(p, names, k) for p in o), PATIENCE_S, what)
+        print(f"bob is {what} {time.monotonic() - bob.started_s:.1f} s after its start")
     stream = Stream(peers[0])
     undisturbed = "".join(stream.pieces())
     print(f"undisturbed, from {stream.host}: {undisturbed!r}")

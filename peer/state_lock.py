@@ -1,4 +1,4 @@
-"""One peer a state directory: two that took up one identity would be fought over by the whole fleet.
+"""One peer a state directory: two of one identity would be fought over by the whole fleet.
 
 The kernel gives the lock back with the process, however that ends. The number of the process stands
 in the file for whoever comes second.

@@ -57,7 +57,7 @@ def made(peers: Peers, trial: Trial, folder: Path) -> None:
         peers.make(f"p{number}", *common, "--fleet-port", str(port), *joins)
 
 
-async def undergo(trial: Trial, seconds: float, seed: int, folder: Path) -> Verdict:
+async def undergo(trial: Trial, seconds: float | None, seed: int, folder: Path) -> Verdict:
     rng = random.Random(seed)
     with peers_in(folder, new_fleet_key(secrets.token_bytes)) as peers:
         made(peers, trial, folder)
@@ -67,10 +67,9 @@ async def undergo(trial: Trial, seconds: float, seed: int, folder: Path) -> Verd
         fate = Misfortune(peers.all, zero_s, random.Random(rng.random()))
         clients = Clients(trial.wish, fate.up, zero_s, random.Random(rng.random()))
         twins = await clients.twins(peers.all[0])
-        until_s = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
-            group.create_task(clients.run(trial.num_streams, until_s))
-            group.create_task(fate.strike(until_s))
+            group.create_task(clients.run(trial.num_streams, lambda: fate.is_over))
+            group.create_task(fate.befall_all(seconds))
         verdict = judged(clients.attempts, fate.harms, twins, trial.wish.num_kinds)
         write_history(folder / "history.jsonl", clients, fate)
         return verdict
@@ -81,10 +80,13 @@ def write_history(path: Path, clients: Clients, fate: Misfortune) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
-def show(trial: Trial, seconds: float, verdict: Verdict) -> None:
-    print(f"{trial.engine}: {NUM_PEERS} peers, {trial.num_streams} streams, {seconds:g} s")
+def show(trial: Trial, seconds: float | None, verdict: Verdict) -> None:
+    what = "a rolling restart" if seconds is None else f"{seconds:g} s"
+    print(f"{trial.engine}: {NUM_PEERS} peers, {trial.num_streams} streams, {what}")
     for name, count in verdict.counts.items():
         print(f"  {count:7}  {name}")
+    if verdict.excused:
+        print(f"  the first of those lost: {verdict.excused[0].words[:200]}")
     print(f"  longest gap within an answer: {dict(verdict.gaps_s)} s")
     for attempt in (*verdict.errors, *verdict.wrong_answers)[:NUM_SHOWN]:
         when = f"{attempt.begun_s:.1f} to {attempt.ended_s:.1f} s"
@@ -94,23 +96,25 @@ def show(trial: Trial, seconds: float, verdict: Verdict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--rolling", action="store_true", help="each peer leaves once, in turn")
     parser.add_argument("--engine", choices=TRIALS, action="append")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keep", type=Path, help="a folder for logs and histories")
     arguments = parser.parse_args()
     told: dict[str, object] = {}
+    seconds = None if arguments.rolling else arguments.seconds
     is_clean = True
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.engine or TRIALS:
             folder = (arguments.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
-            verdict = asyncio.run(undergo(TRIALS[name], arguments.seconds, arguments.seed, folder))
-            show(TRIALS[name], arguments.seconds, verdict)
-            is_clean = is_clean and verdict.is_clean
+            verdict = asyncio.run(undergo(TRIALS[name], seconds, arguments.seed, folder))
+            show(TRIALS[name], seconds, verdict)
+            is_clean = is_clean and (verdict.is_unbroken if arguments.rolling else verdict.is_clean)
             told[name] = {"counts": verdict.counts, "gaps_s": verdict.gaps_s}
     if arguments.out:
-        body = {"seconds": arguments.seconds, "seed": arguments.seed, "trials": told}
+        body = {"seconds": seconds, "seed": arguments.seed, "trials": told}
         arguments.out.write_text(json.dumps(body | {"machine": describe_machine()}, indent=1))
     sys.exit(0 if is_clean else 1)
 

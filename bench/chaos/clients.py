@@ -124,8 +124,8 @@ class Clients:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     _next_request: int = 0
 
-    async def run(self, num_clients: int, until_s: float) -> None:
-        """So many at once, none beginning anything new after that time."""
+    async def run(self, num_clients: int, is_over: Callable[[], bool]) -> None:
+        """So many at once, none beginning anything new after the end."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with (
@@ -133,7 +133,7 @@ class Clients:
             asyncio.TaskGroup() as group,
         ):
             for _ in range(num_clients):
-                group.create_task(self._live(session, until_s))
+                group.create_task(self._live(session, is_over))
                 await asyncio.sleep(0.005)
 
     async def twins(self, peer: PeerProcess) -> dict[int, Answer]:
@@ -154,8 +154,8 @@ class Clients:
                 group.create_task(make(kind))
         return found
 
-    async def _live(self, session: aiohttp.ClientSession, until_s: float) -> None:
-        while time.monotonic() < until_s:
+    async def _live(self, session: aiohttp.ClientSession, is_over: Callable[[], bool]) -> None:
+        while not is_over():
             request, self._next_request = self._next_request, self._next_request + 1
             while not await self._attempt(session, request):
                 pass

@@ -32,14 +32,20 @@ class Misfortune:
     zero_s: float
     rng: random.Random
     harms: list[Harm] = field(default_factory=list[Harm])
+    is_over: bool = False
     _down: set[str] = field(default_factory=set[str])
 
     def up(self) -> list[PeerProcess]:
         """Those that a client may believe to be there."""
         return [peer for peer in self.peers if peer.name not in self._down]
 
+    async def befall_all(self, seconds: float | None) -> None:
+        """Chance for so long; without a time each leaves once. At the end all are there again."""
+        await (self.roll() if seconds is None else self.strike(time.monotonic() + seconds))
+        self.is_over = True
+
     async def strike(self, until_s: float) -> None:
-        """Again and again; at the end all peers are there again."""
+        """Again and again."""
         async with asyncio.TaskGroup() as group:
             while time.monotonic() < until_s:
                 if len(self._down) < MOST_DOWN:
@@ -49,6 +55,12 @@ class Misfortune:
                         self._befall(peer, self.rng.choice(("kill", "halt", "leave")))
                     )
                 await asyncio.sleep(self.rng.uniform(*_BETWEEN_S))
+
+    async def roll(self) -> None:
+        """Each of them leaves and starts again, one after the other."""
+        for peer in self.peers:
+            self._down.add(peer.name)
+            await self._befall(peer, "leave")
 
     async def _befall(self, peer: PeerProcess, kind: str) -> None:
         begun_s = time.monotonic()

@@ -59,12 +59,21 @@ class Harm:
 class Verdict:
     counts: Mapping[str, int]
     errors: tuple[Attempt, ...]
+    excused: tuple[Attempt, ...]
     wrong_answers: tuple[Attempt, ...]
     gaps_s: Mapping[str, float]
 
     @property
     def is_clean(self) -> bool:
-        return not self.errors and not self.wrong_answers
+        return not self.errors and not self.wrong_answers and not self.counts["answered twice"]
+
+    @property
+    def is_unbroken(self) -> bool:
+        """Nor did any answer that had begun, or might have, come to nothing.
+
+        Whoever comes to a peer that is leaving is told so at once, and asks another one.
+        """
+        return self.is_clean and all(attempt.end == "refused" for attempt in self.excused)
 
 
 def judged(
@@ -82,11 +91,12 @@ def judged(
         "answered": len(answered),
         "answered by another peer than was asked": sum(a.host != a.ingress for a in answered),
         "answered twice": len(answered) - len({a.request for a in answered}),
-        "lost with their ingress": len(excused),
+        "turned away by an ingress that leaves": sum(a.end == "refused" for a in excused),
+        "lost with their ingress": sum(a.end != "refused" for a in excused),
         "errors": len(errors),
         "wrong answers": len(wrong),
     }
-    return Verdict(counts, tuple(errors), tuple(wrong), _gaps(answered))
+    return Verdict(counts, tuple(errors), tuple(excused), tuple(wrong), _gaps(answered))
 
 
 def _was_ingress_harmed(attempt: Attempt, harms: Sequence[Harm]) -> bool:

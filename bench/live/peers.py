@@ -47,12 +47,12 @@ class Peers:
 
     def __init__(self, folder: Path, key: FleetKey) -> None:
         self.all: list[PeerProcess] = []
-        self._folder = folder
+        self.folder = folder
         self._key = key
 
     def make(self, name: str, *options: str, place: Place | None = None) -> PeerProcess:
         """Of the fleet, not started yet."""
-        peer = PeerProcess(name, self._folder / name, options, place or Here())
+        peer = PeerProcess(name, self.folder / name, options, place or Here())
         peer.state_dir.mkdir(parents=True)
         write_keyring(peer.state_dir / "fleet.key", Keyring(self._key))
         self.all.append(peer)
@@ -60,7 +60,7 @@ class Peers:
 
     def clone(self, source: PeerProcess, name: str, place: Place | None = None) -> PeerProcess:
         """One with a copy of another's state directory."""
-        peer = PeerProcess(name, self._folder / name, source.options, place or source.place)
+        peer = PeerProcess(name, self.folder / name, source.options, place or source.place)
         shutil.copytree(source.state_dir, peer.state_dir)
         self.all.append(peer)
         return peer

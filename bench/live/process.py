@@ -138,10 +138,13 @@ class PeerProcess:
 
     def get(self, path: str, limit_s: float = ANSWER_S) -> Any:
         """What it answers, as JSON. Raises OSError and http.client's exceptions."""
+        return json.loads(self.text(path, limit_s))
+
+    def text(self, path: str, limit_s: float = ANSWER_S) -> str:
         return self.place.call(lambda: self._ask("GET", path, None, limit_s))
 
     def post(self, path: str, body: Any, limit_s: float = ANSWER_S) -> Any:
-        return self.place.call(lambda: self._ask("POST", path, body, limit_s))
+        return json.loads(self.place.call(lambda: self._ask("POST", path, body, limit_s)))
 
     def fleet(self) -> dict[str, Any]:
         return self.get("/fleet")
@@ -151,7 +154,7 @@ class PeerProcess:
         told = self.fleet()
         return {p["name"]: p["state"] for p in told["peers"] if p["node"] != told["self"]}
 
-    def _ask(self, method: str, path: str, body: Any, limit_s: float) -> Any:
+    def _ask(self, method: str, path: str, body: Any, limit_s: float) -> str:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=limit_s)
         try:
             data = None if body is None else json.dumps(body)
@@ -160,7 +163,7 @@ class PeerProcess:
             text = reply.read()
             if reply.status != 200:
                 raise OSError(f"{self.name} answers {path} with {reply.status}: {text[:500]!r}")
-            return json.loads(text)
+            return text.decode()
         finally:
             connection.close()
 

@@ -6,6 +6,7 @@ It knows addresses and time limits; what is in the bodies is `wire.py`'s.
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -64,7 +65,7 @@ class PeerClient:
             async with self._session.request(
                 method,
                 URL.build(scheme="https", host=address.ip, port=address.port, path=path),
-                data=body,
+                data=None if body is None else io.BytesIO(body),
                 ssl=self._trust.client_context(),
                 server_hostname=self._trust.host_name(node),
                 timeout=aiohttp.ClientTimeout(total=limit_s),

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from cortex.engine.errors import InvalidRequest
 
-from ..errors import PermissionDenied
+from ..errors import HostLeaving, PermissionDenied
 from ..gossip.codec import MessageError
 from ..gossip.core import Core
 from ..gossip.ids import NodeId
@@ -95,7 +95,10 @@ def routes(trust: Trust, ask_core: AskCore, catalogue: Callable[[], bytes]) -> l
             question = unpacked(SyncQuestion, await _body(request))
         except MessageError as error:
             raise InvalidRequest(error.message, "a peer of another version?") from None
-        reply = await ask_core(lambda core, now_s: answer(core, now_s, teller, question))
+        try:
+            reply = await ask_core(lambda core, now_s: answer(core, now_s, teller, question))
+        except HostLeaving as error:
+            return web.Response(status=503, text=error.message)
         return web.Response(body=packed(reply), content_type=_TYPE)
 
     async def ping(request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from ..gossip.ids import ID_BYTES, ModelId, NodeId
 from ..gossip.messages import SPOKEN, Verdict, Versions
 from ..gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
 from ..gossip.sections import (
+    MAX_FEW,
     Catalog,
     Claims,
     Content,
@@ -134,12 +135,15 @@ def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
 
 def fitting(content: Content) -> bytes:
     """The section, shortened until it leaves room for the others."""
-    data = pack_content(content)
     name = _LISTS.get(type(content))
-    while len(data) > _MAX_BYTES[type(content)] and name and (items := getattr(content, name)):
-        content = msgspec.structs.replace(content, **{name: items[:-1]})
-        data = pack_content(content)
-    return data
+    if name is None:
+        return pack_content(content)
+    items = getattr(content, name)[:MAX_FEW]
+    while True:
+        data = pack_content(msgspec.structs.replace(content, **{name: items}))
+        if not items or len(data) <= _MAX_BYTES[type(content)]:
+            return data
+        items = items[:-1]
 
 
 def _bounded(model: LoadedModel) -> LoadedModel:

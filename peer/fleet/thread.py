@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from aiohttp import web
 from cortex.engine.errors import InternalError
 
 from ..config import FleetConfig, Locations
-from ..errors import CannotKeepIdentity
+from ..errors import CannotKeepIdentity, HostLeaving
 from ..gossip.core import Core
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
@@ -133,14 +134,17 @@ class FleetThread:
         return routes(self.trust, self._ask_core, lambda: self._catalogue)
 
     async def run(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Have it awaited on the fleet's loop."""
+        """Have it awaited on the fleet's loop.
+
+        Raises HostLeaving where that has ended.
+        """
         assert self._loop is not None, "the thread has begun"
         coroutine = work()
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise InternalError("the fleet's thread has ended", "the peer's log says why") from None
+            raise HostLeaving("this peer is no longer in the fleet", "ask another") from None
         return await asyncio.wrap_future(future)
 
     async def begin(self) -> None:
@@ -210,11 +214,20 @@ class FleetThread:
         self._has_ended.set()
         if not self._has_begun.done():
             self._has_begun.set_exception(error or InternalError("the fleet's thread has ended"))
+        elif error is not None and self._view is not None:
+            self._on_view(_alone(self._view))
 
     def _on_view(self, view: FleetView) -> None:
         self._view = view
         for on_view in tuple(self._watchers):
             on_view(view)
+
+
+def _alone(view: FleetView) -> FleetView:
+    """What is left to see when the thread has failed: nobody knows of the others any more."""
+    notice = "this peer has fallen out of the fleet by a fault of its own: start it again"
+    notices = (*view.notices, notice)
+    return replace(view, version=view.version + 1, peers=(view.me,), notices=notices)
 
 
 @asynccontextmanager

@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 from .codec import MessageError
 from .ids import U8, U32, U63, Ip, Model, Port, Word
 
-_FEW = Meta(max_length=64)
+# As long as any list in a section may be.
+MAX_FEW = 64
+_FEW = Meta(max_length=MAX_FEW)
 _Name: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.types import Began, Event, Vector
 
-from ..errors import NoPeer
+from ..errors import AttemptsExhausted, NoPeer
 from ..live import LiveRequest
 from .affinity import text_bytes
 from .candidates import Candidate, Life, Wish
@@ -22,6 +22,8 @@ _TEXT_BYTES_A_TOKEN = 4
 # no longer than it takes to say that it is over.
 _PATIENCE_S = 5.0
 _PATIENCE_IN_ANSWERS_S = 2.5
+# How long it waits for any peer at all: one that was lost may come back.
+_HOPE_S = 2.5
 # A peer that has refused it for being full is not asked again at once.
 _BUSY_S = 0.5
 
@@ -57,6 +59,8 @@ class Asked:
             lost=frozenset(self.tries.lost),
             busy_until_s=self.busy_until_s,
             patience_s=_PATIENCE_IN_ANSWERS_S if has_begun else _PATIENCE_S,
+            # Where all who have it failed over this request, none of them is waited for.
+            hope_s=_HOPE_S if self.tries.lost or self.tries.last_error is None else 0.0,
         )
 
     def heard(self, event: Event | Vector) -> None:
@@ -86,12 +90,14 @@ class Asked:
         fault = fault_of(error)
         if fault == "refused" or fault == "busy":
             return error
-        if fault == "unfit" and not self.transcript.has_begun:
+        if isinstance(error, AttemptsExhausted) or (
+            fault == "unfit" and not self.transcript.has_begun
+        ):
             return error
         where = f"on {self.tries.last_name}" if self.tries.last_name else "in this fleet"
         what = "broke off" if self.transcript.has_begun else "came to nothing"
         return EngineFailed(
             f"the answer of '{self.model.id}' {what} {where}, and no other peer takes it up:"
             f" {error.message}",
-            "send it again",
+            error.hint or "send it again",
         )

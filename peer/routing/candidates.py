@@ -77,7 +77,7 @@ class Wish:
 
     The `lost` may still be there, though the connection to them broke: they come last. Somebody
     who goes on with an answer has to have `context_tokens`, and may compute in no other way. Where
-    all are busy it waits for `patience_s`.
+    all are busy it waits for `patience_s`, and for `hope_s` where nobody is there.
     """
 
     key: bytes
@@ -88,6 +88,7 @@ class Wish:
     lost: frozenset[Life] = frozenset()
     busy_until_s: Mapping[Life, float] = field(default_factory=dict[Life, float])
     patience_s: float = 5.0
+    hope_s: float = 0.0
 
 
 def candidates(

@@ -23,7 +23,8 @@ from ..types import ModelInfo, Warmth, Whereabouts
 _VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)
 _SHIPPED = frozenset(EMBEDDED_IDS.values())
 
-Eta = Callable[[ModelId], float | None]
+# How long a load of these weights, of so many bytes, takes.
+Eta = Callable[[ModelId, int], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,11 @@ def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Wher
         peer = view.peer(holder.node)
         if peer is not None:
             warmth = warmth_at(peer, model.weights)
-            yield Whereabouts(peer.name, warmth, None if warmth == "warm" else eta_s(model.weights))
+            yield Whereabouts(
+                peer.name,
+                warmth,
+                None if warmth == "warm" else eta_s(model.weights, model.size_bytes),
+            )
 
 
 def warmth_at(peer: PeerView, weights: ModelId) -> Warmth:

@@ -39,8 +39,6 @@ from .catalogue import FleetModel
 
 _PROBE_S = 0.03
 _POLL_S = 0.1
-# How long a request waits for a peer where there is none.
-_NOBODY_S = 2.5
 # Before a peer that a connection broke to is tried again, where it is the only one.
 _RECONNECT_S = 0.8
 # A lease is a word from one peer to another.
@@ -98,7 +96,7 @@ class Chooser:
             found = self._found(model, wish)
             is_last_hope = all(one.life in wish.lost for one in found)
             now_s = self._clock()
-            if is_last_hope and now_s - since_s >= _NOBODY_S:
+            if is_last_hope and now_s - since_s >= wish.hope_s:
                 raise _nobody(model)
             if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
                 chosen = await self._choose(model, wish, found)

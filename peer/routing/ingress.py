@@ -57,7 +57,7 @@ class Ingress:
         hops: Hops,
         places: Places,
         *,
-        eta_s: Eta = lambda _: None,
+        eta_s: Eta = lambda model, size_bytes: None,
         rng: random.Random | None = None,
     ) -> None:
         config = local.config
@@ -223,7 +223,7 @@ class Ingress:
         except StopAsyncIteration:
             raise EngineFailed("it ended before its end", "send it again") from None
         except TimeoutError:
-            eta_s = self._eta_s(asked.model.weights)
+            eta_s = self._eta_s(asked.model.weights, asked.model.size_bytes)
             raise Overloaded(
                 f"'{asked.model.id}' is being loaded on {asked.live.host}",
                 "try again when it is, or stream the answer to see how far it is",

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from cortex.engine.errors import InvalidRequest
 from cortex.peer.config import FleetConfig, Locations
+from cortex.peer.errors import PermissionDenied
 from cortex.peer.fleet.telling import About
 from cortex.peer.fleet.thread import FleetThread, gossiping
 from cortex.peer.fleet.udp import FleetSockets, bind_fleet
@@ -87,6 +89,19 @@ class Member:
         return peer
 
 
+@web.middleware
+async def _told(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Errors become replies, as the peer's own app makes them."""
+    try:
+        return await handler(request)
+    except InvalidRequest:
+        return web.Response(status=400)
+    except PermissionDenied:
+        return web.Response(status=403)
+
+
 StartMember = Callable[..., Awaitable[Member]]
 
 
@@ -131,7 +146,7 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
         fleet = await stack.enter_async_context(
             gossiping(fleet_config, places, keyring, sockets, about, timing)
         )
-        app = web.Application()
+        app = web.Application(middlewares=[_told])
         app.add_routes(fleet.routes())
         runner = web.AppRunner(app)
         await runner.setup()

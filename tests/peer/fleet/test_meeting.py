@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Protocol
 
+import pytest
+
+from cortex.peer.errors import HostLeaving
 from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
 from cortex.peer.fleet.udp import FleetSockets
@@ -283,3 +287,24 @@ async def test_peers_of_one_machine_meet_by_mdns(start_member: StartMember):
     second = await start_member("second", has_mdns=True, mdns_interfaces=("127.0.0.1",))
     await first.until_sees(second, lambda peer: peer.state == "up")
     await second.until_sees(first, lambda peer: peer.state == "up")
+
+
+async def test_a_thread_that_fails_leaves_its_peer_alone_and_says_so(
+    start_member: StartMember, fast: Timing
+):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+
+    async def fail() -> None:
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    await first.fleet.run(fail)
+    await first.until(lambda view: len(view.peers) == 1)
+    assert "fallen out of the fleet" in first.view.notices[-1]
+    first.fleet.tell(OwnState())
+    first.fleet.doubt(second.view.self_node)
+    with pytest.raises(HostLeaving):
+        await first.fleet.ask_loads([second.view.self_node], NANO, 1, 0.1)

@@ -1,88 +1,95 @@
-"""What a peer tells of its address, and whom that is of use to."""
+"""What a peer tells of itself: within what a row takes, and an honest word to who asks."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cortex.peer.fleet.notices import OF_KEYS, Notices
-from cortex.peer.fleet.telling import About, ident
-from cortex.peer.fleet.viewing import Viewer
+from cortex.peer.fleet.membership import OwnState
+from cortex.peer.fleet.telling import About, fitting, ident, keys, load_of, sections_of, verdict
+from cortex.peer.fleet_key import FleetKey
+from cortex.peer.gossip.codec import MessageError
 from cortex.peer.gossip.facts import Facts
-from cortex.peer.gossip.ids import NodeId
-from cortex.peer.gossip.members import Standing, State
-from cortex.peer.gossip.records import Address
-from cortex.peer.gossip.sections import Ident, pack_content
-
-OWN, OTHER = NodeId(b"own node"), NodeId(b"the twin")
-
-
-def has_no_load(now_s: float, node: NodeId) -> None:
-    return None
-
-
-@pytest.mark.parametrize(
-    ("listens", "told"),
-    [
-        ("0.0.0.0:31313", "10.0.0.7:31313"),
-        ("[::]:31313", "10.0.0.7:31313"),
-        ("127.0.0.1:13131", "127.0.0.1:13131"),
-        ("192.168.1.20:13131", "192.168.1.20:13131"),
-        ("", ""),
-    ],
+from cortex.peer.gossip.ids import ModelId
+from cortex.peer.gossip.loads import LOAD_BYTES
+from cortex.peer.gossip.packing import trimmed
+from cortex.peer.gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
+from cortex.peer.gossip.sections import (
+    READY,
+    Claim,
+    Device,
+    Hardware,
+    LoadedModel,
+    Models,
+    pack_content,
+    unpack_content,
 )
-def test_an_api_on_every_address_is_told_by_the_one_that_others_reach(
-    listens: str, told: str
-) -> None:
-    assert ident("atlas", Address("10.0.0.7", 13132), About(api=listens)).api == told
-    assert ident("atlas", Address("fd00::7", 13132), About(api="0.0.0.0:1")).api == "[fd00::7]:1"
+from cortex.peer.keyring import Keyring
+
+MODEL = ModelId(b"a model!")
 
 
-@pytest.mark.parametrize(
-    ("ip", "api", "shown"),
-    [
-        ("10.0.0.9", "127.0.0.1:13131", None),
-        ("10.0.0.9", "[::1]:13131", None),
-        ("10.0.0.9", "10.0.0.9:13131", "10.0.0.9:13131"),
-        ("10.0.0.7", "127.0.0.1:13133", "127.0.0.1:13133"),
-        ("127.0.0.1", "127.0.0.1:13133", "127.0.0.1:13133"),
-    ],
-)
-def test_an_api_that_only_its_own_machine_reaches_is_shown_there_alone(
-    ip: str, api: str, shown: str | None
-) -> None:
-    standing = Standing(1, 0, State.ALIVE)
-    own = SimpleNamespace(
-        node=OWN, standing=standing, facts=Facts(), address=Address("10.0.0.7", 13132)
-    )
+@given(st.integers(0, 100), st.integers(0, 300), st.text(max_size=300))
+def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
+    number: int, length: int, name: str
+):
+    placed = (LoadedModel(MODEL, "m" * length, READY, 2**40, 2**40, 1, 1, "c" * length),) * number
+    state = OwnState(placed=placed, claims=(Claim(MODEL, 7, 1, 40),) * number)
+    hardware = Hardware((Device("card" * 16, 2**40, 89, "driver"),) * number, 8, 2**40)
+    about = About("b" * length, "s" * length, "a" * length, ("r" * length,) * number, hardware)
+    keyring = Keyring(FleetKey(bytes(32)), tuple(FleetKey(bytes([n] * 32)) for n in range(1, 8)))
+    address = Address("192.168.1.23", 13132)
+    told = (ident(name, address, about), hardware, keys(keyring))
     facts = Facts()
-    told = ident("twin", Address(ip, 13132), About(api=api))
-    facts.write(Ident.SECTION, pack_content(told))
-    member = SimpleNamespace(
-        node=OTHER,
-        standing=standing,
-        facts=facts,
-        heard_from=Address(ip, 13132),
-        published=Address(ip, 13132),
-        since_s=0.0,
-        heard_s=0.0,
-        gen_since_s=0.0,
+    for content in (*told, *sections_of(state, about, bytes(16))):
+        data = fitting(content)
+        facts.write(content.SECTION, data)
+        try:
+            unpack_content(type(content), data)
+        except MessageError as error:  # its readers would take it for nothing
+            raise AssertionError(f"{content} cannot be read") from error
+
+
+def test_what_fits_is_told_whole_and_else_the_first_of_it():
+    one = LoadedModel(MODEL, "cortex-nano", READY, 90, 4096, 4, 3, "float32")
+    assert fitting(Models((one,) * 3)) == pack_content(Models((one,) * 3))
+    few = unpack_content(Models, fitting(Models((one,) * 100)))
+    assert 10 < len(few.models) < 100
+
+
+def test_a_load_is_within_what_the_wire_takes():
+    state = OwnState(
+        is_draining=True,
+        num_inflight=-1,
+        kv_percent=400,
+        first_token_ms=2**40,
+        loads=(ModelLoad(MODEL, 2**40, 1, -3),) * 100,
     )
-    core: Any = SimpleNamespace(own=own, members=[member], load_of=has_no_load)
-    view = Viewer("fleet", OWN).view(1.0, core, lambda digest: (), ())
-    peer = view.peer(OTHER)
-    assert peer is not None and peer.api == shown
+    load = load_of(state)
+    assert (load.flags, load.num_inflight, load.kv_percent) == (LOAD_DRAINING, 0, 255)
+    assert load.first_token_ms == 2**32 - 1
+    assert load.models[0] == ModelLoad(MODEL, 2**32 - 1, 1, 0)
+    assert isinstance(trimmed(load, LOAD_BYTES), LoadRecord)
 
 
-def test_a_notice_ends_with_what_it_was_of() -> None:
-    notices = Notices()
-    notices.add(0.0, "a foreign fleet", "aa")
-    notices.add(1.0, "a key that does not fit", OF_KEYS)
-    notices.add(2.0, "no multicast")
-    notices.forget({OF_KEYS})
-    assert notices.at(3.0) == ("a foreign fleet", "no multicast")
-    notices.forget({"aa"})
-    assert notices.at(3.0) == ("no multicast",)
-    assert notices.at(4000.0) == ()
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (OwnState(slots=2, num_inflight=1), "accept"),
+        (OwnState(slots=2, num_inflight=2), "busy"),
+        (OwnState(slots=3, num_inflight=1, num_queued=1), "queue"),
+        (OwnState(slots=3, num_inflight=1, num_queued=2), "busy"),
+        (OwnState(slots=3, num_inflight=1, loads=(ModelLoad(MODEL, 1, 0, 0),)), "queue"),
+        (OwnState(slots=3, num_inflight=1, loads=(ModelLoad(MODEL, 1, 0, 1),)), "accept"),
+        (OwnState(slots=3, is_draining=True), "busy"),
+        (OwnState(), "busy"),
+    ],
+)
+def test_the_word_for_one_more_request(state: OwnState, word: str):
+    assert verdict(state, MODEL)[0] == word
+
+
+def test_who_waits_is_told_for_about_how_long():
+    state = OwnState(slots=9, num_inflight=3, num_queued=2, first_token_ms=200)
+    assert verdict(state, MODEL) == ("queue", 600)

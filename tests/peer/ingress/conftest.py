@@ -178,6 +178,7 @@ class FakeHops:
     asked: list[tuple[NodeId, Resume | None]] = field(
         default_factory=list[tuple[NodeId, Resume | None]]
     )
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     num_closed: int = 0
     on_death: Callable[[NodeId], None] = lambda node: None
 
@@ -185,6 +186,7 @@ class FakeHops:
         self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
+        self.was_asked.set()
         if host in self.refusing:
             raise HostRefused("no connection")
         left = self.deaths.pop(0) if self.deaths else None
@@ -260,7 +262,12 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
             membership = FakeMembership(me, *map(peer_view, range(1, num_peers)))
             places = FakePlaces()
             ingress = Ingress(
-                local, membership, hops, places, eta_s=lambda _: eta_s, rng=random.Random(1)
+                local,
+                membership,
+                hops,
+                places,
+                eta_s=lambda model, size_bytes: eta_s,
+                rng=random.Random(1),
             )
             yield SmallFleet(ingress, membership, hops, places, local)
 

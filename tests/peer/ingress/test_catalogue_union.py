@@ -64,7 +64,7 @@ def test_weights_under_two_names_are_held_by_all_who_have_them(view_of: Any) -> 
 
 def test_what_has_no_name_for_its_weights_yet_is_offered_here_alone(view_of: Any) -> None:
     united = unite([own("m", b""), own("new", b"")], view_of(_A))
-    assert [model.id for model in united.models] == ["new", "m"]
+    assert [model.id for model in united.models] == ["m", "new"]
     assert united.find("m", _NAMES).weights == _A
     assert [holder.id for holder in united.find("new", _NAMES).holders] == ["new"]
 
@@ -97,7 +97,7 @@ def test_the_list_says_where_a_model_is_warm_and_when_it_could_be(view_of: Any) 
     cold = replace(view.peers[2], placed=())
     view = replace(view, peers=(*view.peers[:2], cold))
     (model,) = unite([], view).models
-    assert to_info(model, view, lambda _: 7.0).where == (
+    assert to_info(model, view, lambda model, size_bytes: 7.0).where == (
         Whereabouts("peer1", "warm"),
         Whereabouts("peer2", "cold", 7.0),
     )

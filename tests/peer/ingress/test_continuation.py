@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import RawText, Tool
+from cortex.engine.types import RawText, TextDelta, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.live import LiveRequest
@@ -72,6 +72,20 @@ async def test_calls_and_reasoning_go_on_in_the_middle(open_fleet: Any, listen: 
             assert await listen(fleet, request) == undisturbed, num_events
             if len(fleet.hops.asked) == 1:
                 break
+
+
+@pytest.mark.parametrize("max_tokens", [4, None])
+async def test_words_held_back_until_the_end_are_said_once(
+    open_fleet: Any, listen: Any, ask: Any, max_tokens: int | None
+):
+    """The last letter may begin a stop string, and is told with the end."""
+    request = ask(stop=("zz",), max_tokens=max_tokens)
+    async with open_fleet(3, fake=FakeConfig(("abcz",))) as fleet:
+        undisturbed = await listen(fleet, request)
+        assert undisturbed.pieces[0].deltas == (TextDelta("abcz"),)
+        for num_events in range(1, 16):
+            fleet.hops.deaths = [num_events]
+            assert await listen(fleet, request) == undisturbed, num_events
 
 
 async def test_an_answer_survives_more_hosts_than_may_fail_before_it_begins(

@@ -1,0 +1,123 @@
+"""What a peer's death does: how soon nobody asks it any more, and how long a stream waits."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..live.peers import Peers, until
+from ..live.process import PeerProcess
+from .meeting import fleet_of, settle
+
+# A stream's pieces come so often; its death comes after so many.
+TOKEN_MS = 20
+TOKENS_BEFORE = 25
+MAX_TOKENS = 100
+NUM_ROUNDS = 3
+NUM_PEERS = 3
+
+
+def routed_around(peers: Peers) -> Mapping[str, float]:
+    fleet_of(peers, NUM_PEERS, "--model", "fake")
+    killed_s = statistics.median(_killed_s(peers) for _ in range(NUM_ROUNDS))
+    halted_s = statistics.median(_halted_s(peers) for _ in range(NUM_ROUNDS))
+    return {
+        "killed and asked: out of routing, s": killed_s,
+        "halted: out of routing, s": halted_s,
+    }
+
+
+def _killed_s(peers: Peers) -> float:
+    """From the question that found nobody there: several are asked, because not all go there."""
+    victim, *others = peers.all
+    victim.kill()
+    begun_s = time.monotonic()
+    for number in range(8):
+        begun_s = time.monotonic()
+        others[0].post("/v1/chat/completions", _body(f"question {number}", 1, stream=False))
+        if not _is_up(victim, others[:1]):
+            break
+    until(lambda: not _is_up(victim, others[:1]), 30.0, "the dead are avoided")
+    taken_s = time.monotonic() - begun_s
+    settle(peers)
+    return taken_s
+
+
+def _halted_s(peers: Peers) -> float:
+    victim, *others = peers.all
+    victim.signal(signal.SIGSTOP)
+    try:
+        return until(lambda: not _is_up(victim, others), 30.0, "the halted are avoided")
+    finally:
+        victim.signal(signal.SIGCONT)
+        settle(peers)
+
+
+def _is_up(peer: PeerProcess, observers: Sequence[PeerProcess]) -> bool:
+    return any(other.states()[peer.name] == "up" for other in observers)
+
+
+def gaps(peers: Peers) -> Mapping[str, float]:
+    fleet_of(peers, NUM_PEERS, "--model", "fake", "--fake-token-interval-ms", str(TOKEN_MS))
+    until(lambda: all(_holds(peer) for peer in peers.all), 30.0, "all tell of their model")
+    return {
+        f"gap in a stream after {name}, s": statistics.median(
+            _gap_s(peers, f"{name} {number}", harm) for number in range(NUM_ROUNDS)
+        )
+        for name, harm in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP))
+    }
+
+
+def _holds(peer: PeerProcess) -> bool:
+    return all(other["models"] for other in peer.fleet()["peers"])
+
+
+def _gap_s(peers: Peers, question: str, harm: signal.Signals) -> float:
+    host = next(iter(_answer(peers.all[0], question)))[0]
+    victim = next(peer for peer in peers.all if peer.name == host)
+    ingress = next(peer for peer in peers.all if peer is not victim)
+    longest_s, last_s = 0.0, 0.0
+    try:
+        for number, _ in enumerate(_answer(ingress, question)):
+            now_s = time.monotonic()
+            if number >= TOKENS_BEFORE:
+                longest_s = max(longest_s, now_s - last_s)
+            last_s = now_s
+            if number == TOKENS_BEFORE - 1:
+                victim.signal(harm)
+    finally:
+        victim.signal(signal.SIGCONT)
+    if harm == signal.SIGKILL:
+        victim.end()
+    settle(peers)
+    until(lambda: all(_holds(peer) for peer in peers.all), 30.0, "all tell of their model")
+    return longest_s
+
+
+def _answer(peer: PeerProcess, question: str) -> Iterator[tuple[str, str]]:
+    """Its host with each piece."""
+    connection = http.client.HTTPConnection(peer.host, peer.port, timeout=30)
+    body = json.dumps(_body(question, MAX_TOKENS, stream=True))
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+    reply = connection.getresponse()
+    host = reply.headers["x-cortex-peer"]
+    for line in reply:
+        if line.startswith(b"data: {"):
+            event = json.loads(line[6:])
+            if event["choices"] and (text := event["choices"][0]["delta"].get("content")):
+                yield host, text
+    connection.close()
+
+
+def _body(question: str, max_tokens: int, *, stream: bool) -> dict[str, object]:
+    return {
+        "model": "fake",
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": max_tokens,
+        "seed": 1,
+        "stream": stream,
+    }

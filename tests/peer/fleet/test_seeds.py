@@ -1,0 +1,150 @@
+"""Where to join, the addresses that are kept, and the one that others are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from cortex.peer.errors import CannotListen
+from cortex.peer.fleet.book import MAX_ADDRESSES, read_book, with_met, write_book
+from cortex.peer.fleet.client import open_session
+from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
+from cortex.peer.fleet.own_address import improved, own_address
+from cortex.peer.fleet.seeds import InvalidAddress, Seed, follow, look_up, parse_seed
+from cortex.peer.fleet.udp import bind_fleet
+from cortex.peer.gossip.records import Address
+
+
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [
+        ("beast", Seed("beast", 13132)),
+        (" beast.internal:4000 ", Seed("beast.internal", 4000)),
+        ("10.0.0.1:4000", Seed("10.0.0.1", 4000)),
+        ("[fd12::1]:4000", Seed("fd12::1", 4000)),
+        ("[fd12::1]", Seed("fd12::1", 13132)),
+        ("fd12::1", Seed("fd12::1", 13132)),
+        ("http://beast:13131", Seed("beast", 13131, "http://beast:13131")),
+        ("https://beast/", Seed("beast", 443, "https://beast")),
+    ],
+)
+def test_a_place_to_join_is_read(text: str, seed: Seed):
+    assert parse_seed(text) == seed
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":13132", "beast:0", "beast:port", "beast:70000", "a b", "ftp://x", "x/y", "u@h:1"]
+)
+def test_what_is_no_place_to_join_is_refused(text: str):
+    with pytest.raises(InvalidAddress, match="no address to join"):
+        parse_seed(text)
+
+
+@pytest.fixture
+async def session() -> AsyncGenerator[aiohttp.ClientSession]:
+    async with open_session() as opened:
+        yield opened
+
+
+async def found_by(seed: Seed, session: aiohttp.ClientSession) -> Address:
+    found: asyncio.Queue[Address] = asyncio.Queue()
+    following = asyncio.create_task(follow(seed, session, found.put_nowait))
+    try:
+        async with asyncio.timeout(10):
+            return await found.get()
+    finally:
+        following.cancel()
+
+
+async def test_a_name_is_followed_to_its_addresses(session: aiohttp.ClientSession):
+    address = await found_by(parse_seed("localhost:4000"), session)
+    assert address.port == 4000 and address.ip in ("127.0.0.1", "::1")
+
+
+async def test_an_endpoint_is_asked_for_the_port_of_its_fleet_until_it_tells(
+    session: aiohttp.ClientSession,
+):
+    answers: list[Any] = [{"status": "ok", "fleet_port": 4444}, {"fleet_port": "none"}]
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response(answers.pop())
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    assert await found_by(parse_seed(f"http://localhost:{port}"), session) == Address(
+        "127.0.0.1", 4444
+    )
+    await runner.cleanup()
+    assert not answers
+
+
+async def test_a_name_that_nobody_knows_is_an_error_of_the_system():
+    with pytest.raises(OSError):
+        await look_up("a name with blanks", 1)
+
+
+def test_the_book_comes_back_and_forgets_the_longest_unseen(tmp_path: Path):
+    path = tmp_path / "peers.json"
+    assert read_book(path) == ()
+    old = tuple(Address("10.0.0.1", port) for port in range(1, MAX_ADDRESSES + 1))
+    met = (Address("10.0.0.2", 1), old[0])
+    book = with_met(old, met)
+    assert book == (*old[2:], *met)
+    write_book(path, book)
+    assert read_book(path) == book
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"addresses": [["beast", 1]]}', '{"addresses": [["10.0.0.1", 0]]}', "{" * 9999],
+)
+def test_a_book_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str):
+    path = tmp_path / "peers.json"
+    path.write_text(text)
+    assert read_book(path) == ()
+
+
+async def test_the_own_address_is_what_was_said_else_what_is_listened_on():
+    with closing(bind_fleet("127.0.0.1", 0)) as sockets:
+        assert await own_address(None, sockets) == Address("127.0.0.1", sockets.port)
+        assert await own_address("10.1.2.3:99", sockets) == Address("10.1.2.3", 99)
+        assert await own_address("10.1.2.3", sockets) == Address("10.1.2.3", sockets.port)
+        with pytest.raises(InvalidAddress):
+            await own_address("a b", sockets)
+        with pytest.raises(CannotListen, match="nobody knows an address"):
+            await own_address("a..b", sockets)
+    with closing(bind_fleet("0.0.0.0", 0)) as sockets:
+        address = await own_address(None, sockets)
+        assert address.ip not in ("0.0.0.0", "::") and address.port == sockets.port
+
+
+def test_an_address_of_this_machine_alone_gives_way_to_one_that_others_see():
+    own, seen = Address("127.0.0.1", 5), Address("10.0.0.7", 5)
+    assert improved(own, seen) == seen
+    assert improved(own, Address("10.0.0.7", 6)) is None  # a NAT's port
+    assert improved(own, own) is None
+    assert improved(seen, Address("10.0.0.8", 5)) is None
+
+
+def test_notices_are_kept_once_for_a_while_and_are_few():
+    notices = Notices()
+    notices.add(0.0, "first\x1b[31m\n")
+    notices.add(1.0, "second")
+    notices.add(2.0, "first\x1b[31m\n")
+    assert notices.at(3.0) == ("second", "first?[31m?")
+    assert notices.at(KEPT_S + 1.5) == ("first?[31m?",)
+    for number in range(100):
+        notices.add(4.0, f"notice {number}")
+    assert len(notices.at(5.0)) == MAX_NOTICES

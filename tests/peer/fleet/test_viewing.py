@@ -1,0 +1,190 @@
+"""From belief to view: what is shown of whom, and that what did not change is the same object."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from cortex.peer.fleet.telling import About, ident
+from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
+from cortex.peer.fleet.viewing import Viewer
+from cortex.peer.gossip.core import Core
+from cortex.peer.gossip.identity import Identity
+from cortex.peer.gossip.ids import BootId, ModelId, NodeId
+from cortex.peer.gossip.messages import Versions
+from cortex.peer.gossip.records import (
+    ALIVE,
+    DEAD,
+    LEFT,
+    LOAD_DRAINING,
+    Address,
+    LoadRecord,
+    Row,
+    Section,
+)
+from cortex.peer.gossip.sections import (
+    LOADING,
+    READY,
+    Catalog,
+    Claim,
+    Claims,
+    Content,
+    Device,
+    Hardware,
+    Ident,
+    LoadedModel,
+    Models,
+    Policy,
+    pack_content,
+)
+
+US, YOU, HIM = (NodeId(bytes([letter]) * 8) for letter in b"uyh")
+HOME, YOURS = Address("10.0.0.1", 1), Address("10.0.0.2", 2)
+WARM, COLD = ModelId(b"warmwarm"), ModelId(b"coldcold")
+STORED = (StoredModel(COLD, "org/cold", 5000, 4096, ("text",), 1),)
+
+
+def named(name: str) -> Ident:
+    about = About("1.0", "linux", "10.0.0.2:13131", ("gateway",), versions=Versions(1, 2))
+    return ident(name, YOURS, about)
+
+
+@dataclass
+class Stage:
+    core: Core
+    viewer: Viewer
+    now_s: float = 100.0
+    num_writes: int = 0
+
+    def hear(self, node: NodeId, *contents: Content, state: int = ALIVE, inc: int = 0) -> None:
+        """A row of that peer comes by a synchronisation."""
+        sections: list[Section] = []
+        for content in contents:
+            self.num_writes += 1
+            sections.append(Section(content.SECTION, self.num_writes, pack_content(content)))
+        row = Row(node, 1, inc, state, self.num_writes, tuple(sections), YOURS)
+        self.core.on_rows(self.now_s, YOU, [row])
+
+    def look(self) -> FleetView:
+        return self.viewer.view(self.now_s, self.core, lambda _: STORED, ())
+
+    def peer(self, node: NodeId) -> PeerView:
+        peer = self.look().peer(node)
+        assert peer is not None
+        return peer
+
+
+@pytest.fixture
+def stage() -> Stage:
+    core = Core(Identity(US, BootId(US), 1), HOME, 100.0, random.Random(1))
+    core.publish(100.0, Ident.SECTION, pack_content(named("ours")))
+    return Stage(core, Viewer("tag", US))
+
+
+def test_a_peer_alone_sees_itself(stage: Stage):
+    view = stage.look()
+    assert (view.fleet, view.self_node, view.me.name, view.me.is_self) == ("tag", US, "ours", True)
+    assert (view.me.state, view.me.reach, view.me.api) == ("up", HOME, "10.0.0.2:13131")
+
+
+def test_a_view_in_which_nothing_changed_is_the_same_one(stage: Stage):
+    stage.hear(YOU, named("yours"))
+    before = stage.look()
+    stage.now_s += 0.5
+    assert stage.look() is before
+    stage.hear(HIM, named("his"))
+    after = stage.look()
+    assert after.version == before.version + 1
+    assert after.peer(YOU) is before.peer(YOU)
+
+
+def test_what_a_peer_tells_is_shown(stage: Stage):
+    hardware = Hardware((Device("a card\x1b[31m", 1000, 89, "570"),), 8, 2000)
+    stage.hear(YOU, named("yours"), hardware, Policy(False, ("gateway",)))
+    peer = stage.peer(YOU)
+    assert (peer.name, peer.build, peer.versions, peer.roles) == (
+        "yours",
+        "1.0",
+        (1, 2),
+        ("gateway",),
+    )
+    assert (peer.devices[0].name, peer.devices[0].memory_bytes) == ("a card?[31m", 1000)
+    assert (peer.num_cores, peer.memory_bytes, peer.reach) == (8, 2000, YOURS)
+
+
+def test_models_are_shown_with_how_far_their_load_is(stage: Stage):
+    models = Models(
+        (
+            LoadedModel(WARM, "org/warm", READY, 3, 4096, 1, 1, "float32"),
+            LoadedModel(HIM_MODEL, "org/next", LOADING, 2, 4096, 1, 1),
+        )
+    )
+    claims = Claims((Claim(HIM_MODEL, 1, 0, 40), Claim(COLD, 2, 0, 250), Claim(WARM, 3, 0, 9)))
+    stage.hear(YOU, models, claims, Catalog(1, b"digest"))
+    shown = {
+        each.id: (each.state, each.percent, each.size_bytes) for each in stage.peer(YOU).placed
+    }
+    assert shown == {
+        "org/warm": ("ready", None, 3 * 2**20),
+        "org/next": ("loading", 40, 2 * 2**20),
+        "org/cold": ("loading", 100, 5000),
+    }
+    assert stage.peer(YOU).stored == STORED
+
+
+HIM_MODEL = ModelId(b"nextnext")
+
+
+def test_draining_is_seen_by_the_load_as_soon_as_by_the_row(stage: Stage):
+    stage.hear(YOU, Policy(True))
+    assert stage.peer(YOU).state == "draining"
+    stage.core.set_load(stage.now_s, LoadRecord(US, 0, 0, LOAD_DRAINING, 0, 0, 0, 0, 0, 0))
+    assert stage.look().me.state == "draining"
+
+
+def test_a_section_that_is_garbage_is_as_good_as_absent(stage: Stage):
+    stage.hear(YOU, named("yours"))
+    garbage = Row(YOU, 1, 0, 0, 2, (Section(Hardware.SECTION, 2, b"\xc1"),), YOURS)
+    stage.core.on_rows(stage.now_s, YOU, [garbage])
+    assert (stage.peer(YOU).name, stage.peer(YOU).devices) == ("yours", ())
+
+
+def test_peers_of_one_name_are_told_apart_and_those_that_are_gone_make_way(stage: Stage):
+    stage.hear(YOU, named("ours"))
+    assert {peer.name for peer in stage.look().peers} == {"ours-7575", "ours-7979"}
+    stage.hear(HIM, named("his"))
+    stage.hear(HIM, state=LEFT)
+    stage.hear(YOU, named("his"))
+    assert [peer.name for peer in stage.look().peers] == ["ours", "his", "his-6868"]
+
+
+def test_who_has_left_is_shown_for_a_while_and_who_is_dead_for_longer(stage: Stage):
+    stage.hear(YOU, state=LEFT)
+    stage.hear(HIM, state=DEAD)
+    assert {peer.node: peer.state for peer in stage.look().peers[1:]} == {YOU: "left", HIM: "dead"}
+    stage.now_s += 700.0
+    assert stage.look().peer(YOU) is None
+    assert stage.peer(HIM).state == "dead"
+    stage.now_s += 3000.0
+    assert stage.look().peer(HIM) is None
+
+
+def test_a_name_that_is_none_is_the_nodes_number(stage: Stage):
+    stage.hear(YOU, named("\x00\x1b"), state=ALIVE)
+    stage.hear(HIM)
+    assert stage.peer(HIM).name == HIM.hex()[:8]
+    assert stage.peer(YOU).name == "??"
+
+
+def test_silence_is_put_right_only_when_the_view_says_too_much_of_it(stage: Stage):
+    stage.hear(YOU)
+    member = stage.core.members.get(YOU)
+    assert member is not None
+    before = stage.peer(YOU)
+    stage.now_s += 10.0
+    assert stage.peer(YOU) is before  # whoever reads it adds the time since it was made
+    member.heard_s = stage.now_s
+    after = stage.peer(YOU)
+    assert (after.silent_s, after.made_s) == (0.0, stage.now_s)

@@ -1,0 +1,141 @@
+"""Who may be asked, and who of them is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cortex.peer.fleet.view import FleetView, PeerView
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.routing.candidates import (
+    Busyness,
+    Candidate,
+    Wish,
+    candidates,
+    gossiped,
+    in_order,
+    pick,
+    shortlist,
+    warmest,
+)
+from cortex.peer.routing.catalogue import unite
+
+_IDLE = Busyness("accept", 0, 8)
+_WISH = Wish(b"conversn")
+
+
+@pytest.fixture
+def found_in(fleet_values: Any) -> Any:
+    def find(
+        *peers: PeerView, wish: Wish = _WISH, doubted: frozenset[tuple[NodeId, int]] = frozenset()
+    ) -> list[Candidate]:
+        me = replace(fleet_values.peer(0, is_self=True), stored=(), placed=())
+        view = FleetView("tag", me.node, peers=(me, *peers))
+        model = unite([], view).models[0]
+        return candidates(model, view, wish, _IDLE, doubted)
+
+    return find
+
+
+def names(found: list[Candidate]) -> list[str]:
+    return [one.name for one in found]
+
+
+@pytest.fixture
+def four(found_in: Any, fleet_values: Any) -> list[Candidate]:
+    """In the order of the conversation."""
+    return in_order(_WISH, found_in(*(fleet_values.peer(number) for number in (1, 2, 3, 4))))
+
+
+def test_a_suspect_is_asked_where_nobody_else_is_left(found_in: Any, fleet_values: Any) -> None:
+    sound, suspect = fleet_values.peer(1), fleet_values.peer(2, state="suspect")
+    assert names(found_in(sound, suspect)) == ["peer1"]
+    assert names(found_in(suspect)) == ["peer2"]
+    doubted = frozenset({(sound.node, sound.gen)})
+    assert names(found_in(sound, suspect, doubted=doubted)) == ["peer1", "peer2"]
+
+
+@pytest.mark.parametrize("state", ["draining", "left"])
+def test_who_takes_nothing_is_not_asked(found_in: Any, fleet_values: Any, state: Any) -> None:
+    assert names(found_in(fleet_values.peer(1), fleet_values.peer(2, state=state))) == ["peer1"]
+
+
+def test_who_was_lost_comes_last_and_who_failed_not_at_all(
+    found_in: Any, fleet_values: Any
+) -> None:
+    one, two = fleet_values.peer(1), fleet_values.peer(2, state="suspect")
+    lost = replace(_WISH, lost=frozenset({(one.node, 1)}))
+    assert names(found_in(one, two, wish=lost)) == ["peer2"]
+    assert names(found_in(one, wish=lost)) == ["peer1"]
+    assert names(found_in(one, wish=replace(_WISH, excluded=frozenset({(one.node, 1)})))) == []
+
+
+def test_a_peer_that_began_anew_is_another_one(found_in: Any, fleet_values: Any) -> None:
+    wish = replace(_WISH, excluded=frozenset({(fleet_values.node(1), 1)}))
+    assert names(found_in(fleet_values.peer(1, gen=2), wish=wish)) == ["peer1"]
+
+
+def test_who_goes_on_has_the_context_and_computes_alike(found_in: Any, fleet_values: Any) -> None:
+    wish = replace(_WISH, context_tokens=500, computes_in="hashes")
+    peers = (
+        fleet_values.peer(1, context_tokens=499),
+        fleet_values.peer(2, computes_in="bfloat16"),
+        fleet_values.peer(3, warmth="cold", context_tokens=500),
+        fleet_values.peer(4),
+    )
+    assert names(found_in(*peers, wish=wish)) == ["peer3", "peer4"]
+
+
+def test_the_warm_go_before_the_loading_and_those_before_the_cold(
+    found_in: Any, fleet_values: Any
+) -> None:
+    warmths = ("cold", "loading", "warm")
+    peers = [fleet_values.peer(n, warmth=warmth) for n, warmth in enumerate(warmths, start=1)]
+    for left, best in ((3, "warm"), (2, "loading"), (1, "cold")):
+        warmth, those = warmest(found_in(*peers[:left]))
+        assert (warmth, names(those)) == (best, [f"peer{left}"])
+
+
+def test_a_conversation_stays_where_there_is_room(four: list[Candidate]) -> None:
+    answers = {one.node: Busyness("accept", 0, 8) for one in four}
+    answers[four[0].node] = Busyness("accept", 7, 8)
+    assert pick(four[:3], answers)[0] is four[0]
+
+
+def test_a_conversation_stays_where_it_is_hardly_fuller(four: list[Candidate]) -> None:
+    answers = {one.node: Busyness("queue", 8, 8) for one in four}
+    answers[four[0].node] = Busyness("queue", 10, 8)
+    assert pick(four[:3], answers)[0] is four[0]
+    answers[four[0].node] = Busyness("queue", 11, 8)
+    assert pick(four[:3], answers)[0] is four[1]
+
+
+def test_a_full_peer_gives_way_to_one_that_takes_it(four: list[Candidate]) -> None:
+    answers = {four[0].node: Busyness("queue", 8, 8), four[2].node: Busyness("accept", 7, 8)}
+    assert pick(four[:3], answers)[0] is four[2]
+
+
+def test_who_does_not_answer_in_time_is_passed_over(four: list[Candidate]) -> None:
+    assert pick(four[:3], {four[1].node: Busyness("queue", 20, 8)})[0] is four[1]
+
+
+def test_without_answers_it_is_the_better_of_two_by_gossip(four: list[Candidate]) -> None:
+    full = replace(four[0], busyness=Busyness("queue", 20, 8))
+    assert pick([full, *four[1:3]], {})[0] is four[1]
+    assert pick(four[:3], {})[0] is four[0]
+
+
+def test_the_first_is_asked_and_the_best_of_some_others(four: list[Candidate]) -> None:
+    crowded = [replace(one, busyness=Busyness("queue", n + 8, 8)) for n, one in enumerate(four)]
+    asked = shortlist(crowded, random.Random(1))
+    assert asked == crowded[:3]
+    assert shortlist(crowded[:1], random.Random(1)) == crowded[:1]
+
+
+def test_a_peer_that_said_nothing_is_idle_until_it_does(fleet_values: Any) -> None:
+    assert gossiped(None, fleet_values.weights).verdict == "accept"
+    full = fleet_values.load(fleet_values.node(1), num_live=9, num_free=0)
+    assert gossiped(full, fleet_values.weights) == Busyness("queue", 9, 9)

@@ -1,0 +1,90 @@
+"""What a client of a fleet reads in its reply's headers, and its owner in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from cortex.peer.api.app import make_app
+from cortex.peer.config import REQUEST_LOG
+
+_BODY: dict[str, Any] = {
+    "model": "fake",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 4,
+}
+
+
+@asynccontextmanager
+async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
+    app = make_app(fleet.local, fleet.ingress)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def headers_of(client: Any, path: str = "/v1/chat/completions", **changes: Any) -> Any:
+    async with client.post(path, json=_BODY | changes) as response:
+        await response.read()
+        assert response.status == 200
+        return response.headers
+
+
+async def test_a_whole_reply_says_who_made_it_and_what_it_waited_for(open_fleet: Any):
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        headers = await headers_of(client)
+        assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "warm")
+        assert headers["x-cortex-cached-tokens"] == "0"
+        assert int(headers["x-cortex-queue-ms"]) >= 0
+        assert "x-cortex-continuable" not in headers
+
+
+async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        fleet.membership.change(1, placed=())
+        headers = await headers_of(client, stream=True)
+        assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "cold")
+        assert "x-cortex-cached-tokens" not in headers
+
+
+async def test_vectors_say_who_made_them(open_fleet: Any):
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        headers = await headers_of(client, "/v1/embeddings", input="a", dimensions=4)
+        assert headers["x-cortex-peer"] == "peer1"
+
+
+async def test_what_is_too_large_to_be_kept_says_so(open_fleet: Any):
+    async with open_fleet(2, replay_bytes=2) as fleet, client_of(fleet) as client:
+        assert (await headers_of(client))["x-cortex-continuable"] == "no"
+
+
+async def test_no_name_of_a_peer_breaks_a_header_or_a_line(
+    open_fleet: Any, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, REQUEST_LOG)
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        fleet.membership.change(1, name="Köln\r\nx-evil: 1")
+        headers = await headers_of(client)
+        assert headers["x-cortex-peer"] == "K?ln??x-evil: 1"
+    (line,) = (record.getMessage() for record in caplog.records if record.name == REQUEST_LOG)
+    assert " peer=Köln__x-evil__1 status=200 " in line
+
+
+async def test_the_models_of_all_peers_are_listed_with_where_they_are(open_fleet: Any):
+    async with open_fleet(3) as fleet, client_of(fleet) as client:
+        fleet.membership.change(2, placed=())
+        async with client.get("/v1/models") as response:
+            (model,) = (await response.json())["data"]
+        assert (model["id"], model["size_bytes"], model["weights"]) == (
+            "fake",
+            1000,
+            b"weights1".hex(),
+        )
+        assert model["where"] == [
+            {"peer": "peer1", "state": "warm", "eta_s": None},
+            {"peer": "peer2", "state": "cold", "eta_s": None},
+        ]

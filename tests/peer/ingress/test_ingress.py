@@ -1,0 +1,301 @@
+"""Requests that find their peer: retries, queues, cold models, counts and vectors."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    VisionUnsupported,
+)
+from cortex.engine.types import Accepted, ImagePart, Piece, RawText, VectorWish
+from cortex.peer.errors import AttemptsExhausted, HostLost
+from cortex.peer.gossip.messages import LoadAnswer
+from cortex.peer.live import LiveRequest
+
+
+def live_request(*, is_streamed: bool = False, began_s: float | None = None) -> LiveRequest:
+    now_s = asyncio.get_running_loop().time() if began_s is None else began_s
+    live = LiveRequest("id", "chat", "-", now_s)
+    live.is_streamed = is_streamed
+    return live
+
+
+async def test_a_gateway_answers_with_what_others_have(open_fleet: Any, listen: Any, ask: Any):
+    live = live_request()
+    async with open_fleet(2) as fleet:
+        told = await listen(fleet, ask(), live)
+        assert told.num_accepted == 1 and told.ends[0][0] == "length"
+        assert (live.host, live.start, live.model_id) == ("peer1", "warm", "fake")
+        assert live.queue_s is not None and live.completion_tokens == 12
+        assert [model.id for model in await fleet.ingress.models()] == ["fake"]
+
+
+async def test_turns_of_a_conversation_go_to_one_peer(open_fleet: Any, listen: Any, ask: Any):
+    async with open_fleet(5) as fleet:
+        for text in "abcdefgh":
+            fleet.hops.asked.clear()
+            for _ in range(2):
+                await listen(fleet, ask(text))
+            first, second = (host for host, _ in fleet.hops.asked)
+            assert first == second
+
+
+async def test_a_failed_start_is_tried_elsewhere_twice_and_no_more(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(5) as fleet:
+        fleet.hops.refusing = set(list(fleet.hops.nodes)[:2])
+        assert (await listen(fleet, ask())).ends
+        fleet.hops.asked.clear()
+        fleet.hops.refusing = set(fleet.hops.nodes)
+        with pytest.raises(EngineFailed, match="came to nothing on peer"):
+            await listen(fleet, ask())
+        hosts = [host for host, _ in fleet.hops.asked]
+        assert len(hosts) == len(set(hosts)) == 3
+
+
+async def test_a_peer_that_refused_a_connection_is_asked_last(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        fleet.hops.refusing = {first}
+        await listen(fleet, ask())
+        fleet.hops.asked.clear()
+        await listen(fleet, ask())
+        assert [host for host, _ in fleet.hops.asked] != [first]
+
+
+async def test_what_is_wrong_with_the_request_is_tried_nowhere_else(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: InvalidRequest("no")
+        with pytest.raises(InvalidRequest):
+            await listen(fleet, ask())
+        assert len(fleet.hops.asked) == 1
+
+
+async def test_a_prompt_too_long_for_one_peer_goes_to_one_with_more_context(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: ContextLengthExceeded("too long")
+        assert (await listen(fleet, ask())).ends
+        assert len({host for host, _ in fleet.hops.asked}) == 2
+        fleet.hops.deaths = [0, 0]
+        with pytest.raises(ContextLengthExceeded):
+            await listen(fleet, ask())
+
+
+async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(6) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0] * 5, lambda: AttemptsExhausted("three times")
+        with pytest.raises(AttemptsExhausted):
+            await listen(fleet, ask())
+        assert len(fleet.hops.asked) == 2
+
+
+async def test_a_client_that_leaves_ends_the_work_there(open_fleet: Any, ask: Any):
+    async with open_fleet(2) as fleet:
+        events = fleet.ingress.chat(ask(max_tokens=1000), None)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Piece):
+                    break
+        assert fleet.hops.num_closed == 1
+        assert fleet.hops.nodes[b"\0" * 7 + b"\1"].health.live_requests == 0
+        await asyncio.wait_for(fleet.ingress.drained(), 1)
+
+
+async def test_a_full_peer_is_passed_over_and_a_full_fleet_says_when_to_come_back(
+    open_fleet: Any, listen: Any, ask: Any, loop_time: Any
+):
+    async with open_fleet(3) as fleet:
+        for node in fleet.hops.nodes:
+            load = fleet.membership.view.peer(node).load
+            fleet.membership.answers[node] = LoadAnswer(
+                node=node, gen=1, seq=1, load=load, verdict="busy", wait_ms=6500
+            )
+        began_s = loop_time()
+        with pytest.raises(Overloaded, match="peer1, peer2") as caught:
+            await listen(fleet, ask())
+        assert caught.value.retry_after_s == 7
+        assert 4.9 < loop_time() - began_s < 7, "it hopes for a place for a while"
+        asking = asyncio.create_task(listen(fleet, ask()))
+        await asyncio.sleep(0)
+        fleet.membership.answers.clear()
+        assert (await asking).ends
+
+
+async def test_a_host_that_turns_out_full_sends_the_request_on(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: Overloaded("full")
+        assert (await listen(fleet, ask())).ends
+        assert len({host for host, _ in fleet.hops.asked}) == 2
+        assert fleet.local.tally.failovers == {("fake", "retry", "overloaded"): 1}
+
+
+async def test_own_sends_count_until_they_show_in_a_record(
+    open_fleet: Any, ask: Any, fleet_values: Any
+):
+    """Gossip alone: nobody answers probes, and each request keeps its place."""
+    async with open_fleet(3) as fleet:
+        fleet.membership.mute = set(fleet.hops.nodes)
+        for node in fleet.hops.nodes:
+            number = int.from_bytes(node, "big")
+            record = fleet_values.load(node, num_live=1, num_free=0, age_ds=600)
+            fleet.membership.change(number, load=record)
+        started: list[Any] = []
+        for _ in range(12):
+            events = fleet.ingress.chat(ask(max_tokens=5000), None)
+            started.append(events)
+            await anext(events)
+        hosts = [host for host, _ in fleet.hops.asked]
+        for events in started:
+            await events.aclose()
+        assert {hosts.count(node) for node in fleet.hops.nodes} == {6}
+
+
+async def test_a_cold_model_is_loaded_where_the_arbiter_says(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    live = live_request(is_streamed=True)
+    async with open_fleet(4) as fleet:
+        for number in (1, 2, 3):
+            fleet.membership.change(number, placed=())
+        await listen(fleet, ask(), live)
+        (asked,) = fleet.places.asked
+        assert len(asked) == 3
+        assert fleet.hops.asked[0][0] == asked[0]
+        assert live.start == "cold"
+
+
+async def test_a_loading_peer_is_waited_for_and_no_other_begins(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(4) as fleet:
+        for number in (1, 2, 3):
+            fleet.membership.change(number, placed=())
+        loading = fleet_values.peer(2, warmth="loading")
+        fleet.membership.change(2, placed=loading.placed)
+        await listen(fleet, ask())
+        assert fleet.hops.asked[0][0] == fleet_values.node(2)
+        assert fleet.places.asked == []
+
+
+async def test_a_copy_is_placed_on_an_idle_holder_where_the_warm_are_full(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        full = fleet_values.load(fleet_values.node(1), num_live=8, num_free=0)
+        fleet.membership.change(1, load=full)
+        fleet.membership.change(2, placed=())
+        await listen(fleet, ask())
+        assert fleet.places.asked == [(fleet_values.node(2),)]
+        assert fleet.hops.asked[0][0] == fleet_values.node(2)
+
+
+async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(2, cold_wait_s=0.2, eta_s=33.3) as fleet:
+        fleet.membership.change(1, placed=())
+        node = fleet.hops.nodes[b"\0" * 7 + b"\1"]
+        never = asyncio.Event()
+
+        async def load(*_: object) -> None:
+            await never.wait()
+
+        node._residency._load = load  # pyright: ignore
+        with pytest.raises(Overloaded, match="is being loaded on peer1") as caught:
+            await listen(fleet, ask(), live_request())
+        assert caught.value.retry_after_s == 34
+        events = fleet.ingress.chat(ask(), live_request(is_streamed=True))
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Accepted):
+                    break
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    async for event in events:
+                        assert not isinstance(event, Piece)
+        never.set()
+
+
+async def test_counts_come_from_this_peer_or_from_one_that_can(
+    open_fleet: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3, is_gateway=False) as fleet:
+        number = await fleet.ingress.count(ask())
+        assert fleet.hops.asked == []
+        fleet.membership.change(0, state="draining")
+        fleet.hops.refusing = {fleet_values.node(1)}
+        for text in "abcd":
+            assert await fleet.ingress.count(ask(text)) > 0
+        assert await fleet.ingress.count(ask()) == number
+        fleet.hops.refusing.add(fleet_values.node(2))
+        with pytest.raises(HostLost):
+            await fleet.ingress.count(ask())
+
+
+async def test_vectors_are_tried_elsewhere_and_come_in_order(open_fleet: Any, ask: Any):
+    texts = [f"text {number}" for number in range(12)]
+    requests = [
+        structs.replace(ask(), messages=(), raw=RawText(text), vector=VectorWish(4))
+        for text in texts
+    ]
+    async with open_fleet(4) as fleet:
+        async with fleet.ingress.vectors(requests) as vectors:
+            undisturbed = [vector.data for vector in vectors]
+        assert len(set(undisturbed)) == 12
+        fleet.hops.deaths = [0, 2, 3, 1]
+        async with fleet.ingress.vectors(requests) as vectors:
+            assert [vector.data for vector in vectors] == undisturbed
+
+
+async def test_a_model_that_nobody_has_and_a_picture_for_the_blind_are_refused(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(2) as fleet:
+        with pytest.raises(ModelNotFound, match="not in this fleet"):
+            await listen(fleet, ask(model="other"))
+        stored = fleet.membership.view.peers[1].stored[0]
+        blind = replace(stored, id="blind", model=b"blind666", capabilities=("text",))
+        fleet.membership.change(1, stored=(stored, blind))
+        picture = structs.replace(ask().messages[0], content=(ImagePart(b"GIF"),))
+        with pytest.raises(VisionUnsupported, match="'fake' sees pictures"):
+            await listen(fleet, ask(model="blind", messages=(picture,)))
+        assert fleet.hops.asked == []
+
+
+async def test_a_peer_that_goes_takes_nothing_new_and_ends_what_it_has(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(2) as fleet:
+        under_way = asyncio.create_task(listen(fleet, ask()))
+        async with asyncio.timeout(5):
+            await fleet.hops.was_asked.wait()
+        draining = asyncio.create_task(fleet.ingress.drained())
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="going away"):
+            await listen(fleet, ask())
+        assert not draining.done()
+        assert (await under_way).ends
+        await asyncio.wait_for(draining, 1)
