@@ -33,17 +33,22 @@ class FleetWishes:
 
 
 def fleet_config(invocation: Invocation, wishes: FleetWishes) -> FleetConfig:
-    neurons = [neuron.endpoint for neuron in invocation.settings.neurons]
     return FleetConfig(
         name=wishes.name or name_of_host(socket.gethostname()),
         key_file=key_file_of(invocation, wishes.key_file),
         host=wishes.host,
         port=wishes.port,
-        join=tuple(dict.fromkeys((*(wishes.join or ()), *neurons))),
+        join=sought_by(invocation, wishes.join),
         has_mdns=not wishes.no_mdns,
         mdns_interfaces=tuple(wishes.mdns_interfaces) if wishes.mdns_interfaces else None,
         advertise=wishes.advertise,
     )
+
+
+def sought_by(invocation: Invocation, join: Sequence[str] | None) -> tuple[str, ...]:
+    """Whom to join: those that were named, and the neurons of the file."""
+    neurons = (neuron.endpoint for neuron in invocation.settings.neurons)
+    return tuple(dict.fromkeys((*(join or ()), *neurons)))
 
 
 def key_file_of(invocation: Invocation, named: Path | None) -> Path:

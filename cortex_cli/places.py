@@ -11,6 +11,8 @@ from .errors import UsageProblem
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^:\[\]\s/@]+)(?::([0-9]{1,5}))?")
 # As it stands in headers and logs.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Whatever begins so may be a secret: it is neither shown nor looked up.
+_KEY = "cortex1-"
 _ENDPOINT = re.compile(r"https?://([^\s/?#@]+)/?")
 
 
@@ -27,6 +29,11 @@ def parse_seed(text: str) -> str:
 
     Raises UsageProblem.
     """
+    if text.strip().lower().startswith(_KEY):
+        raise UsageProblem(
+            "a fleet key stands where the address of a peer should.",
+            "to join a fleet by its key: cortex join KEY",
+        )
     if endpoint := _ENDPOINT.fullmatch(text.strip()):
         if split_address(endpoint[1]) is not None:
             return text.strip().rstrip("/")

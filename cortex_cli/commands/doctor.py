@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..fleet_options import FleetHost, FleetPort, KeyFile, MdnsInterfaces, NoMdns, key_file_of
+from ..fleet_options import (
+    FleetHost,
+    FleetPort,
+    Join,
+    KeyFile,
+    MdnsInterfaces,
+    NoMdns,
+    key_file_of,
+    sought_by,
+)
 from ..options import (
     Config,
     Json,
@@ -30,6 +39,7 @@ def doctor(
     whose: PeerWord = None,
     peer: Peer = None,
     models: ModelsDirs = None,
+    join: Join = None,
     key_file: KeyFile = None,
     fleet_host: FleetHost = "0.0.0.0",
     fleet_port: FleetPort = None,
@@ -65,6 +75,7 @@ def doctor(
         key_file=key_file_of(invocation, key_file),
         state_dir=invocation.locations.state_dir,
         models_dirs=(*(models or ()), invocation.locations.data_dir / "models"),
+        join=sought_by(invocation, join),
         doors=tuple(find_doors(invocation, asked_peer(context, whose, peer))),
         has_mdns=not no_mdns,
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,

@@ -103,7 +103,7 @@ _FLEET: Mapping[str, Setting] = {
         kinds.several('a list of addresses such as ["beast.internal:13132"]', parse_seed),
         "Fleet ports of peers to try for ever.",
         ("join",),
-        _OF_MEMBERS,
+        _OF_LOOKERS,
     ),
     "key_file": OfOptions(kinds.file(), "Where the fleet's key is kept.", ("key_file",)),
 }

@@ -68,7 +68,7 @@ def _broken(who: str, target: Target, reach: Reach) -> Finding | None:
         return fail("key", f"{who} has another fleet key", _JOIN)
     if reach.tls_problem == "node" and target.state in _GONE:
         return warn("reach", f"{who} is {target.state}, and another peer has its port", _START)
-    if reach.tls_problem == "node":
+    if reach.tls_problem == "node" and target.node is not None:
         text = f"{who}: another peer answers there than {target.node.hex()}"
         return fail("id", text, "give each peer a fleet port of its own, and one --advertise each")
     return None

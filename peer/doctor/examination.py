@@ -18,13 +18,14 @@ from cortex.engine.errors import CortexError
 
 from ..fleet.beacons import Found
 from ..fleet.interfaces import Choice, choose, multicast_on, read_interfaces
+from ..fleet.seeds import look_up, parse_seed
 from ..gossip.ids import ID_BYTES, NodeId
 from ..keyring import Keyring
 from ..onlooker.asking import Asking, Door
 from ..onlooker.pictures import FleetPicture, PeerPicture
 from ..units import counted
 from .company import judge_builds, judge_reach
-from .findings import Finding, ok, warn
+from .findings import Finding, fail, ok, warn
 from .key import judge_node, look_at_key
 from .machine import (
     LITTLE_FOR_MODELS_BYTES,
@@ -56,6 +57,7 @@ class Inquiry:
     state_dir: Path
     models_dirs: tuple[Path, ...]
     doors: tuple[Door, ...] = ()
+    join: tuple[str, ...] = ()
     has_mdns: bool = True
     interfaces: tuple[str, ...] | None = None
     bound_host: str = "0.0.0.0"
@@ -132,6 +134,10 @@ async def _fleet(inquiry: Inquiry, keyring: Keyring | None) -> list[Finding]:
         return found
     own = _node(picture.asked) if picture and picture.asked else None
     targets = _targets(picture, [one for one in neighbours if one.tag in tags])
+    sought, problems = await _sought(inquiry.join)
+    known = {(target.ip, target.port) for target in targets}
+    targets += [target for target in sought if (target.ip, target.port) not in known]
+    found += problems
     if picture and picture.asked:
         builds = {peer.name: peer.build for peer in picture.peers if peer.state == "up"}
         found += judge_builds(picture.asked.build, builds)
@@ -186,6 +192,21 @@ def _targets(picture: FleetPicture | None, neighbours: Sequence[Found]) -> list[
     for one in {one.node: one for one in neighbours if one.node not in known}.values():
         targets += [Target(one.node, one.name, ip, one.fleet_port) for ip in one.addresses[:1]]
     return targets
+
+
+async def _sought(join: Sequence[str]) -> tuple[list[Target], list[Finding]]:
+    """Those that are to be joined by their fleet port, and what is wrong with their names."""
+    targets: list[Target] = []
+    problems: list[Finding] = []
+    for seed in (seed for text in join if not (seed := parse_seed(text)).endpoint):
+        try:
+            address = (await look_up(seed.host, seed.port))[0]
+        except (OSError, IndexError):
+            text = f"nobody knows an address of {seed.host}, which is to be joined"
+            problems.append(fail("join", text, "name another: cortex peer --join HOST:PORT"))
+        else:
+            targets.append(Target(None, seed.host, address.ip, address.port))
+    return targets, problems
 
 
 def _target(peer: PeerPicture) -> Target | None:

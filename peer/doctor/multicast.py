@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..fleet.beacons import SERVICE_TYPE
 from ..fleet.interfaces import Choice, Interface
+from ..units import counted
 from .findings import Finding, fail, ok, warn
 
 GROUP, PORT = "224.0.0.251", 5353
@@ -75,7 +76,7 @@ def judge_multicast(heard: Iterable[Heard], seed: str) -> Iterator[Finding]:
             fix = f"end that program, or do without: cortex peer --join {seed}"
             yield fail("multicast", f"{where} cannot be tried: {each.problem}", fix)
         elif each.own:
-            others = f", {each.num_answers} others answered" if each.num_answers else ""
+            others = f", {counted(each.num_answers, 'other answer')}" if each.num_answers else ""
             yield ok("multicast", f"{where} is heard back{others}")
         else:
             text = f"{where}: sent, and not heard back; a firewall drops UDP port {PORT}"

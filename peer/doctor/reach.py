@@ -44,9 +44,11 @@ TlsProblem: TypeAlias = Literal["refused", "silent", "key", "node", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A peer to try. `is_self` is the one on this machine, whose view was asked."""
+    """A peer to try. `is_self` is the one on this machine, whose view was asked. Of one that is to
+    be joined the `node` is not known yet.
+    """
 
-    node: NodeId
+    node: NodeId | None
     name: str
     ip: str
     port: int
@@ -94,7 +96,7 @@ class Prober:
         except OSError as error:
             return None, error.strerror or str(error)
         sealer = Sealer(boot, secrets.token_bytes)
-        ping = Ping(node=self._node, gen=0, seq=1, challenge=echo.challenge, to=target.node or None)
+        ping = Ping(node=self._node, gen=0, seq=1, challenge=echo.challenge, to=target.node)
         began_s = loop.time()
         try:
             for wait_s in _AGAIN_S:
@@ -115,19 +117,23 @@ class Prober:
         base = f"https://{_host(target.ip)}:{target.port}"
         asking: Any = {
             "ssl": self._trust.client_context(),
-            "server_hostname": host_name(target.node),
+            "server_hostname": host_name(target.node or self._node),
             "allow_redirects": False,
         }
         limit = aiohttp.ClientTimeout(total=LIMIT_S)
+        began_s, began_unix_s = time.monotonic(), time.time()
         try:
             async with aiohttp.ClientSession(timeout=limit) as session:
-                began_s, began_unix_s = time.monotonic(), time.time()
                 async with session.get(base + PING_PATH, **asking) as reply:
                     tls_s = time.monotonic() - began_s
                     ahead_s = _ahead(began_unix_s + tls_s / 2, reply.headers.get("Date"))
                 view = await _view(session, base + FLEET_PATH, asking)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            return None, _problem(error), None, None
+            problem = _problem(error)
+            if problem == "node" and target.node is None:
+                # Its certificate is of this fleet; whose it is was not known.
+                return time.monotonic() - began_s, None, None, None
+            return None, problem, None, None
         return tls_s, None, ahead_s, view
 
 

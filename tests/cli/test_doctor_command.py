@@ -47,6 +47,20 @@ def test_what_is_broken_is_an_exit_code_and_no_secret_is_shown(
     assert KEY.text not in done.stdout + done.stderr
 
 
+def test_whom_to_join_is_named_by_options_and_settings(cortex: Cortex, tmp_path: Path) -> None:
+    write_keyring(tmp_path / "fleet.key", Keyring(KEY))
+    settings = tmp_path / "cortex.toml"
+    settings.write_text('[fleet]\njoin = ["127.0.0.1:1"]\n', encoding="utf-8")
+    here = ("--state-dir", str(tmp_path))
+
+    by_file = cortex("doctor", "--config", str(settings), *here)
+    by_option = cortex("doctor", "--join", "127.0.0.1:1", *here)
+
+    for done in (by_file, by_option):
+        assert done.code == 1
+        assert "FAIL   127.0.0.1 at 127.0.0.1:1: nobody listens there" in done.stdout
+
+
 def test_interfaces_are_those_of_the_settings(
     cortex: Cortex, tmp_path: Path, monkeypatch: Any
 ) -> None:

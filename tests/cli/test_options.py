@@ -235,6 +235,7 @@ def test_how_to_meet_others_may_be_set_in_the_environment(
     [
         (("--name", "a b"), "is no name for a peer"),
         (("--join", "beast:0"), "is no address of a peer"),
+        (("--join", f"cortex1-{'a' * 52}"), "cortex join KEY"),
         (("--join", "ftp://beast"), "is no address of a peer"),
         (("--join", "beast:99999"), "is no address of a peer"),
         (("--advertise", "beast"), "is no HOST:PORT"),

@@ -49,6 +49,16 @@ async def test_a_note_whose_peer_is_gone_is_told(inquiry: Inquiry) -> None:
     assert "127.0.0.1:1" in finding.text
 
 
+async def test_those_that_are_to_be_joined_are_tried_by_address(inquiry: Inquiry) -> None:
+    join = ("127.0.0.1:1", "no-such-host.invalid:13132", "http://127.0.0.1:2")
+    findings = await examine(replace(inquiry, join=join))
+
+    (silent,) = (finding for finding in findings if finding.check == "reach")
+    assert "127.0.0.1 at 127.0.0.1:1: nobody listens there" in silent.text
+    (unknown,) = (finding for finding in findings if finding.check == "join")
+    assert "nobody knows an address of no-such-host.invalid" in unknown.text
+
+
 async def test_a_notice_of_the_peer_is_told_with_what_mends_it() -> None:
     told = FleetPicture("f", (), ("a peer has another key; do this", "no multicast"))
     peer, key, multicast = examination.of_peer(Door("127.0.0.1:1"), told)

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ async def test_another_key_is_told_from_silence(start_member: StartMember) -> No
 
     assert reach.datagram_s is None
     assert reach.tls_problem == "key"
+
+
+async def test_a_peer_of_which_only_the_address_is_known_is_tried_by_it(
+    start_member: StartMember, keyring: Keyring
+) -> None:
+    member = await start_member("first")
+    target = replace(target_of(member), node=None)
+    other = Keyring(new_fleet_key(random.Random(99).randbytes))
+
+    reach = await Prober(keyring).probe(target)
+    foreign = await Prober(other).probe(target)
+
+    assert reach.datagram_s is not None and reach.tls_s is not None
+    assert (foreign.datagram_s, foreign.tls_problem) == (None, "key")
 
 
 async def test_a_retired_key_is_refused_by_name(
