@@ -124,13 +124,11 @@ class Ingress:
             num_lanes = min(len(requests), self._local.config.vector_lanes)
             yield await in_lanes(make, requests, num_lanes)
 
-    def begin_drain(self) -> None:
-        """Take no more requests."""
-        self._admission.close()
-
-    async def drained(self) -> None:
-        """Take no more requests; return when the last one has ended."""
-        await self._admission.drained()
+    async def idle(self) -> None:
+        """Return when nothing is under way. What comes until then is passed on as ever: a peer that
+        ends takes no new connections, and those that it has may each have one more request.
+        """
+        await self._admission.idle()
 
     async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
         async with aclosing(self._serve(request, live)) as events:
