@@ -207,8 +207,11 @@ async def test_a_connection_of_a_peer_that_drains_ends_with_the_answer_under_way
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
         async with connected(server) as (reader, writer), connected(server) as (idle, _):
             writer.write(head % len(body) + body)
+            changed = asyncio.Event()
+            server.node.watch(changed.set)
             while not server.node.health.live_requests:
-                await asyncio.sleep(0.01)
+                changed.clear()
+                await changed.wait()
             draining = asyncio.create_task(server.drain())
             reply = await reader.read()  # to the connection's end
             assert reply.startswith(b"HTTP/1.1 200") and b'"finish_reason":"length"' in reply
