@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from cortex.engine.types import Capability
 
-from ..catalogue import EMBEDDED_IDS, Catalogue
+from ..catalogue import EMBEDDED_IDS, of_fleet
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..names import ModelNames
@@ -80,7 +80,7 @@ class FleetCatalogue:
             return model
         infos = self._infos()
         default = names.for_unknown(infos)
-        return self._listed_as(default or Catalogue(infos, "in this fleet").find(name))
+        return self._listed_as(default or of_fleet(infos).find(name))
 
     def _infos(self) -> tuple[ModelInfo, ...]:
         return tuple(map(_plain, self.models))
