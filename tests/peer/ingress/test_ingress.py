@@ -152,6 +152,15 @@ async def test_a_host_that_turns_out_full_sends_the_request_on(
         assert fleet.local.tally.failovers == {("fake", "retry", "overloaded"): 1}
 
 
+async def test_a_burst_over_what_hosts_take_waits_instead_of_being_refused(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    """Gossip says that there is room for all of them, and each host takes two."""
+    async with open_fleet(3, max_live_requests=2) as fleet:
+        asking = [listen(fleet, ask(f"number {number}")) for number in range(16)]
+        assert all(told.ends for told in await asyncio.gather(*asking))
+
+
 async def test_own_sends_count_until_they_show_in_a_record(
     open_fleet: Any, ask: Any, fleet_values: Any
 ):
