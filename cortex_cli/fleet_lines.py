@@ -66,8 +66,16 @@ def _searched(fleet: FleetConfig, interfaces: Sequence[str], neurons: Sequence[s
 def changes(before: FleetView | None, after: FleetView) -> list[str]:
     """What a person is told of the second view who has seen the first."""
     lines = [line for peer in after.peers if (line := _change(_old(before, peer), peer))]
+    if before is not None and before.me.name != after.me.name:
+        lines.append(f"this peer is shown as {after.me.name}{_why_so(after)}")
     known = () if before is None else before.notices
     return lines + [notice for notice in after.notices if notice not in known]
+
+
+def _why_so(view: FleetView) -> str:
+    own_name = view.me.name.rpartition("-")[0]
+    has_twin = any(peer.name.rpartition("-")[0] == own_name for peer in view.peers[1:])
+    return f": another one is called {own_name} too" if own_name and has_twin else ""
 
 
 def _old(before: FleetView | None, peer: PeerView) -> PeerView | None:

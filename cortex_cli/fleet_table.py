@@ -38,7 +38,8 @@ _COLUMNS = (
     Column("SEEN", wording.seen, leaves=5, is_number=True),
     Column("ADDRESS", lambda peer: peer.api or wording.NOTHING, leaves=6, is_wide=True),
     Column("VERSION", lambda peer: peer.build or wording.NOTHING, leaves=7, is_wide=True),
-    Column("ROLES", lambda peer: ", ".join(peer.roles) or wording.NOTHING, leaves=8, is_wide=True),
+    Column("KEY", lambda peer: peer.key_used or wording.NOTHING, leaves=8, is_wide=True),
+    Column("ROLES", lambda peer: ", ".join(peer.roles) or wording.NOTHING, leaves=9, is_wide=True),
 )
 
 

@@ -14,6 +14,7 @@ from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 from cortex.peer.config import EngineChoice
 
 from .config import Invocation
+from .errors import UsageProblem
 from .sizes import parse_size
 
 
@@ -149,6 +150,27 @@ Peer = Annotated[
         show_default=False,
     ),
 ]
+PeerWord = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PEER]",
+        help="Whose view, as HOST:PORT, like --peer. Otherwise that of a peer of this machine.",
+        show_default=False,
+    ),
+]
+
+
+def asked_peer(context: typer.Context, word: str | None, option: str | None) -> str | None:
+    """The peer of a command that takes it as a word and as an option, whose environment variable
+    yields to the word. Raises UsageProblem where both were typed and are not the same.
+    """
+    source = context.get_parameter_source("peer")
+    was_typed = source is not None and source.name == "COMMANDLINE"
+    if word is not None and was_typed and word != option:
+        raise UsageProblem(f"{word} and --peer {option} are two peers.", "ask one at a time")
+    return word or option
+
+
 StateDir = Annotated[
     Path | None,
     typer.Option(

@@ -21,20 +21,10 @@ from .parsers.family import ReplyFamily, find_family
 from .pooling_files import NoPooling, read_pooling
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget, read_preprocessor
 from .template import ChatTemplate, read_template
+from .text_files import TEXT_FILES
 from .tokenizer import Tokenizer
 from .types import Pooling
 
-_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "modules.json",
-    "1_Pooling/config.json",
-)
 _FilesState = tuple[tuple[str, int, int], ...]
 
 
@@ -104,7 +94,7 @@ class TextModels:
 
 def _files_state(model_dir: Path) -> _FilesState:
     """Name, time and size of each file that is there."""
-    present = [name for name in _FILES if (model_dir / name).exists()]
+    present = [name for name in TEXT_FILES if (model_dir / name).exists()]
     stats = [(name, (model_dir / name).stat()) for name in present]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 

@@ -6,6 +6,13 @@ import ipaddress
 
 from .config import DEFAULT_PORT
 
+# Listening there is listening on every address of the machine.
+WILDCARDS = ("0.0.0.0", "::")
+
+
+def authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
 
 def is_loopback(host: str) -> bool:
     """Whether the address, or the name, means the machine that asks."""

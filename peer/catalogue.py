@@ -42,10 +42,13 @@ _MAX_NAME_CHARS = 128
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What was found, in search order; the first one is the default."""
+    """What was found, in search order; the first one is the default. `brings` is what to do where
+    nothing was.
+    """
 
     models: tuple[ModelInfo, ...]
     place: str = "on this peer"
+    brings: str = "name a folder of models with --models DIR"
 
     def find(self, model_id: str) -> ModelInfo:
         """The model of that id.
@@ -71,7 +74,12 @@ class Catalogue:
             return f"did you mean {' or '.join(near)}?"
         if ids:
             return f"there is: {', '.join(ids[:8])}{' …' if len(ids) > 8 else ''}"
-        return "no model was found at all: name a folder of models with --models DIR"
+        return f"no model was found at all: {self.brings}"
+
+
+def of_fleet(models: tuple[ModelInfo, ...]) -> Catalogue:
+    """What all its peers have."""
+    return Catalogue(models, "in this fleet", "start a peer that has some: cortex peer")
 
 
 def scan(config: PeerConfig) -> Catalogue:

@@ -20,6 +20,7 @@
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
      ├─ CannotKeepIdentity     a state directory that cannot be written
+     ├─ StateInUse             a state directory that another peer runs with
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
@@ -99,6 +100,9 @@ class CannotAnnounce(CortexError): ...
 class CannotKeepIdentity(CortexError): ...
 
 
+class StateInUse(CortexError): ...
+
+
 class NotMeasurable(CortexError): ...
 
 
@@ -128,6 +132,7 @@ _OURS: tuple[type[CortexError], ...] = (
     AttemptsExhausted,
     CannotAnnounce,
     CannotKeepIdentity,
+    StateInUse,
     NotMeasurable,
     InvalidFleetKey,
     FleetKeyNotHeld,

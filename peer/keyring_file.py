@@ -62,6 +62,6 @@ def keyring_changed(path: Path, before: Keyring) -> Keyring | None:
         now = read_keyring(path)
     except (CortexError, OSError):
         return None
-    if now is None or now == before or not set(now.trusted) & set(before.trusted):
+    if now is None or now == before or not {*now.trusted, *now.retired} & set(before.trusted):
         return None
     return now

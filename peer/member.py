@@ -60,7 +60,7 @@ class Member:
 async def member_of(
     config: FleetConfig, node: Node, sockets: FleetSockets, api: str
 ) -> AsyncGenerator[Member]:
-    """A member while the block lasts; `api` is where its public API is.
+    """A member while the block lasts; `api` is where its public API listens.
 
     Raises what the files of keys and identity are refused with.
     """

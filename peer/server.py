@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from aiohttp import web
@@ -20,16 +20,18 @@ from aiohttp import web
 from cortex.engine.heap import give_large_blocks_back
 
 from .access import ApiKey, digest_of, make_key
+from .addresses import authority
 from .announcement import Announcement, announced
 from .api.app import make_app
 from .config import FLEET_PORT, METRICS_PORT, PeerConfig
 from .fleet.udp import FleetSockets, bind_fleet
 from .fleet.view import FleetView
-from .listening import Door, listen, opened
+from .listening import Door, Gate, listen, opened
 from .member import Member, member_of
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
 from .process import Spawn, spawn
+from .state_lock import only_peer_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +49,21 @@ class Server:
     node: Node
     host: str
     port: int
-    gate: asyncio.Server
+    gate: Gate
     metrics_port: int | None = None
     member: Member | None = None
     fleet_port: int | None = None
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
-        ours = () if self.member is None else (self.member.ingress.drained(),)
-        await asyncio.gather(self.node.drained(), *ours)
+        await self.node.drained()
+        if self.member is not None:
+            await self.member.ingress.idle()
 
     async def leave(self) -> None:
         """Have the rest taken up elsewhere, and say goodbye to the fleet."""
@@ -72,10 +75,14 @@ class Server:
 async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Server]:
     """A peer on its port for as long as the block lasts; `spawn` starts its children.
 
-    Raises PortInUse or CannotListen before anything is started.
+    Raises StateInUse, PortInUse or CannotListen before anything is started.
     """
-    listener = listen(config.host, config.port, config.default_port)
-    with listener, listen_for_numbers(config) as numbers, _fleet_sockets(config) as sockets:
+    with (
+        nullcontext() if config.fleet is None else only_peer_of(config.locations.state_dir),
+        listen(config.host, config.port, config.default_port) as listener,
+        listen_for_numbers(config) as numbers,
+        _fleet_sockets(config) as sockets,
+    ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         config, key = _with_local_key(config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
@@ -84,7 +91,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
             member, doors = None, [Door(listener)]
             if config.fleet is not None and sockets is not None:
                 member = await stack.enter_async_context(
-                    member_of(config.fleet, node, sockets, note.address)
+                    member_of(config.fleet, node, sockets, _listens(config, port))
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
             app = _app(node, member)
@@ -113,6 +120,10 @@ def _app(node: Node, member: Member | None) -> web.Application:
     if member is None:
         return make_app(node)
     return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
+
+
+def _listens(config: PeerConfig, port: int) -> str:
+    return authority(config.host or "0.0.0.0", port)
 
 
 def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:

@@ -21,21 +21,12 @@ from typing import Annotated, Any, BinaryIO, cast
 
 import msgspec
 
+from cortex.engine.text_files import TEXT_FILES
+
 from .config import EngineKind
 from .gossip.ids import ID_BYTES, ModelId
 from .private_file import write_private
 
-_TEXT_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "modules.json",
-    "1_Pooling/config.json",
-)
 _INDEX_FILE = "model.safetensors.index.json"
 _WHOLE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 4096
@@ -152,7 +143,7 @@ def _signature(path: Path) -> tuple[int, int]:
 def _named(folder: Path, engine: EngineKind, digest_of: Callable[[Path], bytes]) -> Weighed:
     """Raises _Incomplete where not all files are there and whole."""
     shards = _shards(folder)
-    texts = [name for name in _TEXT_FILES if (folder / name).is_file()]
+    texts = [name for name in TEXT_FILES if (folder / name).is_file()]
     # What the fake engine makes of a folder is not what the real one makes of it.
     named = hashlib.blake2b(engine.encode(), digest_size=ID_BYTES, person=_PERSON)
     for name in (*texts, *(shard.name for shard in shards)):

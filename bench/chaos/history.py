@@ -69,8 +69,11 @@ class Verdict:
 
     @property
     def is_unbroken(self) -> bool:
-        """Nor did any client have to ask again."""
-        return self.is_clean and not self.excused
+        """Nor did any answer that had begun, or might have, come to nothing.
+
+        Whoever comes to a peer that is leaving is told so at once, and asks another one.
+        """
+        return self.is_clean and all(attempt.end == "refused" for attempt in self.excused)
 
 
 def judged(
@@ -88,7 +91,8 @@ def judged(
         "answered": len(answered),
         "answered by another peer than was asked": sum(a.host != a.ingress for a in answered),
         "answered twice": len(answered) - len({a.request for a in answered}),
-        "lost with their ingress": len(excused),
+        "turned away by an ingress that leaves": sum(a.end == "refused" for a in excused),
+        "lost with their ingress": sum(a.end != "refused" for a in excused),
         "errors": len(errors),
         "wrong answers": len(wrong),
     }

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..fleet_options import FleetHost, FleetPort, KeyFile, MdnsInterfaces, NoMdns, key_file_of
-from ..options import Config, Json, ModelsDirs, StateDir, Verbose, invocation_of
+from ..options import (
+    Config,
+    Json,
+    ModelsDirs,
+    Peer,
+    PeerWord,
+    StateDir,
+    Verbose,
+    asked_peer,
+    invocation_of,
+)
 
 if TYPE_CHECKING:
     from cortex.peer.doctor.findings import Finding
@@ -17,15 +27,8 @@ if TYPE_CHECKING:
 
 def doctor(
     context: typer.Context,
-    peer: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PEER]",
-            envvar="CORTEX_PEER",
-            help="Whose fleet, as HOST:PORT. Otherwise that of a peer of this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    whose: PeerWord = None,
+    peer: Peer = None,
     models: ModelsDirs = None,
     key_file: KeyFile = None,
     fleet_host: FleetHost = "0.0.0.0",
@@ -62,7 +65,7 @@ def doctor(
         key_file=key_file_of(invocation, key_file),
         state_dir=invocation.locations.state_dir,
         models_dirs=(*(models or ()), invocation.locations.data_dir / "models"),
-        doors=tuple(find_doors(invocation, peer)),
+        doors=tuple(find_doors(invocation, asked_peer(context, whose, peer))),
         has_mdns=not no_mdns,
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
         bound_host=fleet_host,

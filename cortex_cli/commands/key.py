@@ -13,6 +13,9 @@ from ..options import Config, StateDir, invocation_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cortex.peer.onlooker.pictures import FleetPicture
+
+    from ..config import Invocation
     from ..output import Output
 
 _WITHOUT_WORD = ("show", "new", "list")
@@ -26,6 +29,12 @@ def key(
         str, typer.Argument(metavar="[show|new|add|use|drop|list]", show_default=False)
     ] = "show",
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY|ID]")] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", envvar="CORTEX_YES", help="Use or drop a key though peers are not ready."
+        ),
+    ] = False,
     key_file: KeyFile = None,
     state_dir: StateDir = None,
     config: Config = None,
@@ -41,12 +50,15 @@ def key(
       cortex key drop ID         trust it no longer
 
     A fleet changes its key in that order: new on one peer, add on all others, use on all, drop on
-    all. Peers that run follow within seconds, and none loses the others.
+    all. Peers that run follow within seconds, and none loses the others: a peer that runs here is
+    asked whether all are ready, and where one is not, nothing is changed without --yes.
     """
     from ..output import standard_output
 
     _check(action, words or [])
-    path = key_file_of(invocation_of(context), key_file)
+    invocation = invocation_of(context)
+    path = key_file_of(invocation, key_file)
+    picture = _seen(invocation) if action in ("use", "drop") and not yes else None
     match action:
         case "show":
             _show(path, standard_output())
@@ -55,7 +67,19 @@ def key(
         case "new":
             _new(path, standard_output())
         case _:
-            _change(action, path, words or [], standard_output())
+            _change(action, path, words or [], picture, standard_output())
+
+
+def _seen(invocation: Invocation) -> FleetPicture | None:
+    """The fleet as a peer that runs here sees it, where one does."""
+    from cortex.engine.errors import CortexError
+
+    from ..doors import ask_first, find_doors
+
+    try:
+        return ask_first(find_doors(invocation, None)).picture
+    except CortexError:
+        return None
 
 
 def _check(action: str, words: list[str]) -> None:
@@ -101,10 +125,13 @@ def _new(path: Path, output: Output) -> None:
     output.line(f"then   on every peer: cortex key use {made.key_id.hex()}")
 
 
-def _change(action: str, path: Path, words: list[str], output: Output) -> None:
+def _change(
+    action: str, path: Path, words: list[str], picture: FleetPicture | None, output: Output
+) -> None:
     import sys
 
-    from ..key_file import change, id_in, key_in
+    from ..key_coverage import must_hold, must_not_use
+    from ..key_file import change, id_in, kept_ring, key_in
 
     if action == "add":
         added = key_in(words, sys.stdin and sys.stdin.buffer)
@@ -113,9 +140,11 @@ def _change(action: str, path: Path, words: list[str], output: Output) -> None:
         return
     key_id = id_in(" ".join(words))
     if action == "use":
+        must_hold(picture, kept_ring(path).using(key_id), key_id.hex())
         before = change(path, lambda ring: ring.using(key_id))
         old = ", ".join(held.key_id.hex() for held in before.others)
         output.line(f"using  {key_id.hex()}" + (f"; still trusted: {old}" if old else ""))
         return
+    must_not_use(picture, kept_ring(path).dropping(key_id), key_id.hex())
     change(path, lambda ring: ring.dropping(key_id))
     output.line(f"dropped {key_id.hex()}: who has no other key is told so, and stays outside")

@@ -8,7 +8,7 @@ import typer
 
 from ..durations import parse_duration
 from ..errors import UsageProblem
-from ..options import Json, StateDir, Verbose, invocation_of
+from ..options import Json, Peer, PeerWord, StateDir, Verbose, asked_peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.onlooker.asking import Sight
@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 
 def status(
     context: typer.Context,
-    peer: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PEER]",
-            envvar="CORTEX_PEER",
-            help="Whose view, as HOST:PORT. Otherwise that of a peer of this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    whose: PeerWord = None,
+    peer: Peer = None,
     wide: Annotated[
         bool,
         typer.Option(
@@ -68,6 +61,7 @@ def status(
 
     if watch and check:
         raise UsageProblem("--watch and --check exclude each other.")
+    asked = asked_peer(context, whose, peer)
     invocation = invocation_of(context)
     output = standard_output()
 
@@ -75,8 +69,8 @@ def status(
         _show(output, sight, as_json=as_json, is_wide=wide)
 
     if watch:
-        watch_fleet(invocation, peer, output, show, refresh, can_redraw=not as_json)
-    sight = ask_first(find_doors(invocation, peer))
+        watch_fleet(invocation, asked, output, show, refresh, can_redraw=not as_json)
+    sight = ask_first(find_doors(invocation, asked))
     show(sight)
     if check and any(one.state not in _WELL for one in sight.picture.peers):
         raise typer.Exit(1)

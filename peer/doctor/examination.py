@@ -22,6 +22,7 @@ from ..gossip.ids import ID_BYTES, NodeId
 from ..keyring import Keyring
 from ..onlooker.asking import Asking, Door
 from ..onlooker.pictures import FleetPicture, PeerPicture
+from ..units import counted
 from .company import judge_builds, judge_reach
 from .findings import Finding, ok, warn
 from .key import judge_node, look_at_key
@@ -120,13 +121,13 @@ async def _network(inquiry: Inquiry) -> list[Finding]:
 
 
 async def _fleet(inquiry: Inquiry, keyring: Keyring | None) -> list[Finding]:
-    (picture, of_peer), neighbours = await asyncio.gather(
+    (picture, found), neighbours = await asyncio.gather(
         asyncio.to_thread(_ask_peer, inquiry.doors), _neighbours(inquiry)
     )
     if picture is None:
-        of_peer.append(look_at_port(inquiry.bound_host, inquiry.fleet_port))
+        found.append(look_at_port(inquiry.bound_host, inquiry.fleet_port))
     tags = [key.mdns_tag for key in keyring.trusted] if keyring else []
-    found = [*of_peer, *judge_neighbours(neighbours, tags)]
+    found += judge_neighbours(neighbours, tags)
     if keyring is None:
         return found
     own = _node(picture.asked) if picture and picture.asked else None
@@ -150,16 +151,21 @@ def _ask_peer(doors: Sequence[Door]) -> tuple[FleetPicture | None, list[Finding]
         except CortexError as error:
             problem = warn("peer", error.message, error.hint or "cortex peer")
         else:
-            return picture, _of_peer(door, picture)
+            return picture, of_peer(door, picture)
     return None, [problem]
 
 
-def _of_peer(door: Door, picture: FleetPicture) -> list[Finding]:
+def of_peer(door: Door, picture: FleetPicture) -> list[Finding]:
     others = sum(not peer.is_asked for peer in picture.peers)
     name = picture.asked.name if picture.asked else "a peer"
-    text = f"{name} runs at {door.address} and sees {others} other peers"
-    notices = [warn("notice", notice, "see: cortex status") for notice in picture.notices]
-    return [ok("peer", text), *notices]
+    text = f"{name} runs at {door.address} and sees {counted(others, 'other peer')}"
+    return [ok("peer", text), *map(_of_notice, picture.notices)]
+
+
+def _of_notice(notice: str) -> Finding:
+    """What mends it stands after a semicolon, where it is known."""
+    text, _, fix = notice.partition("; ")
+    return warn("notice", text, fix)
 
 
 async def _neighbours(inquiry: Inquiry) -> tuple[Found, ...]:

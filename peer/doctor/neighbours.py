@@ -60,8 +60,8 @@ def judge_neighbours(found: Iterable[Found], tags: Sequence[bytes]) -> Iterator[
             text = f"{who} speaks versions {oldest} to {newest} of the protocol, and not ours"
             yield fail("version", text, "update cortex on the older of the two")
     foreign = [one for one in told if one.tag not in tags]
-    for tag, one in {one.tag: one for one in foreign}.items():
-        text = f"another fleet is in this network: {tag.hex()}, of {one.name} ({_at(one)})"
+    for one in {one.tag: one for one in foreign}.values():
+        text = f"another fleet is in this network: that of {one.name} ({_at(one)})"
         yield warn("fleets", text, f"to join it: run `cortex key` on {one.name}, and its line here")
 
 

@@ -14,6 +14,7 @@ from ..gossip.records import Address
 from ..keyring import Keyring
 from .beacons import Beacon
 from .mdns import MdnsDiscovery, MdnsWish
+from .notices import Teller
 from .sightings import Hearer
 
 
@@ -64,15 +65,14 @@ class Discovery:
         )
 
 
-def hearer(
-    members: Members, on_address: Callable[[Address], None], note: Callable[[str], None]
-) -> Hearer:
+def hearer(members: Members, on_address: Callable[[Address], None], note: Teller) -> Hearer:
     """What becomes of what mDNS hears: an address is tried once, a foreign fleet is told of."""
 
     def on_foreign(tag: bytes, name: str, address: str) -> None:
         note(
             f"another fleet is in this network: {name} at {address}; to join it run `cortex join` "
-            "with the line that `cortex key` prints there"
+            "with the line that `cortex key` prints there",
+            tag.hex(),
         )
 
     def is_met(node: NodeId) -> bool:

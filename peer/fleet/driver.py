@@ -25,6 +25,7 @@ from ..gossip.messages import Message, Refuse
 from ..gossip.receiving import Cause, DropLog, Dropped, Receiver
 from ..gossip.records import Address
 from ..keyring import Keyring
+from .notices import OF_KEYS, Teller
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,18 @@ T = TypeVar("T")
 
 RETIRED_KEY = "retired key"
 _KEEP_AGAIN_S = 1.0
-# What people want to know of datagrams that were dropped.
+# What people want to know of datagrams that were dropped, and its topic.
 _TOLD = {
-    Cause.KEY: "a peer at {} has a fleet key that is not held here",
-    Cause.VERSION: "a peer at {} speaks another version of the protocol",
-    Cause.RETIRED: "a peer at {} still uses a retired fleet key",
+    Cause.KEY: ("a peer at {} has a fleet key that is not held here", OF_KEYS),
+    Cause.VERSION: (
+        "a peer at {} speaks another version of the protocol; update the older of the two",
+        "",
+    ),
+    Cause.RETIRED: (
+        "a peer at {} still uses a retired fleet key; there: `cortex key add` with what "
+        "`cortex key` shows here, then `cortex key use`",
+        OF_KEYS,
+    ),
 }
 
 
@@ -54,7 +62,7 @@ class Driver:
         send: Callable[[Address, bytes], None],
         keep: Callable[[IdentityChanged], None],
         on_event: Callable[[Event], None],
-        tell: Callable[[str], None],
+        tell: Teller,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         boot = core.own.identity.boot
@@ -171,7 +179,8 @@ class Driver:
         if self._drop_log.is_due(now_s, dropped.cause):
             logger.info("datagram dropped cause=%s source=%s", dropped.cause, address.ip)
             if dropped.cause in _TOLD:
-                self._tell(_TOLD[dropped.cause].format(address.ip))
+                text, topic = _TOLD[dropped.cause]
+                self._tell(text.format(address.ip), topic)
 
     def _arm(self) -> None:
         due_s = self._core.next_s

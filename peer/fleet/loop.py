@@ -29,6 +29,7 @@ from ..gossip.events import (
     SyncDue,
     TcpPing,
 )
+from ..gossip.hearing import WRONG_PROTOCOL
 from ..gossip.identity import Identity, StoredNode
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
@@ -40,11 +41,11 @@ from .book import read_book, with_met, write_book
 from .catalogues import Catalogues
 from .client import PeerClient, open_session
 from .discovering import Discovery, hearer
-from .driver import Driver
+from .driver import RETIRED_KEY, Driver
 from .errands import Errands
 from .looking import Lookout
 from .membership import OwnState
-from .notices import Notices
+from .notices import OF_KEYS, Notices
 from .own_address import improved
 from .publishing import Publisher
 from .seeds import Seed, follow
@@ -59,6 +60,10 @@ logger = logging.getLogger(__name__)
 
 _ROUND_S = 1.0
 _BOOK_ROUNDS = 30
+_MENDED_BY = {
+    WRONG_PROTOCOL: "update the older of the two",
+    RETIRED_KEY: "here: `cortex key add` with what `cortex key` shows there, then `cortex key use`",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class FleetLoop:
         self._questions = LoadQuestions(self.driver)
         self._catalogues = Catalogues()
         self._notices = Notices()
-        self._viewer = Viewer(keyring.primary.mdns_tag.hex(), core.own.node)
+        self._viewer = Viewer(keyring.primary.key_id.hex(), core.own.node)
         self._lookout = Lookout(self._look, on_view)
         self._discovery = Discovery(
             setup.config,
@@ -146,8 +151,8 @@ class FleetLoop:
     def end(self) -> None:
         self._ending.set()
 
-    def note(self, text: str) -> None:
-        self._notices.add(self._loop.time(), text)
+    def note(self, text: str, topic: str = "") -> None:
+        self._notices.add(self._loop.time(), text, topic)
         self._lookout.stir()
 
     def tell(self, state: OwnState, catalogue: bytes) -> None:
@@ -160,6 +165,8 @@ class FleetLoop:
 
     def rekey(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._viewer.rename(keyring.primary.key_id.hex())
+        self._notices.forget({OF_KEYS, *(key.mdns_tag.hex() for key in keyring.trusted)})
         self.driver.use(keyring)
         self._publisher.hold(keyring)
         self._discovery.announce(*self._told_of_us())
@@ -216,7 +223,7 @@ class FleetLoop:
                 self.note(f"this peer took another number in the fleet: {event.reason}")
                 self._discovery.announce(*self._told_of_us())
             case Refused():
-                self.note(_refusal(event))
+                self.note(_refusal(event), OF_KEYS if event.reason == RETIRED_KEY else "")
             case ObservedAs():
                 self._improve(event.address)
             case Resumed():
@@ -273,6 +280,7 @@ class FleetLoop:
 
 def _refusal(event: Refused) -> str:
     where = f"{event.address.ip} port {event.address.port}"
+    mend = f"; {_MENDED_BY[event.reason]}" if event.reason in _MENDED_BY else ""
     if event.by_us:
-        return f"the peer at {where} speaks another version of the protocol: {event.reason}"
-    return f"the peer at {where} refuses us: {event.reason}"
+        return f"the peer at {where} speaks another version of the protocol{mend}"
+    return f"the peer at {where} refuses us: {event.reason}{mend}"

@@ -5,30 +5,45 @@ Whoever finds out tells again while it goes on; what nobody tells any more is fo
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Protocol
+
 MAX_NOTICES = 16
 KEPT_S = 3600.0
 _MAX_CHARS = 300
+
+
+# The topic of what is said of keys that do not fit; that of a foreign fleet is its tag, in hex.
+OF_KEYS = "keys"
+
+
+class Teller(Protocol):
+    """Takes what a person should know. The topic is for whoever finds out that it is over."""
+
+    def __call__(self, text: str, topic: str = "") -> None: ...
 
 
 class Notices:
     """The newest ones, each once. Their words may come from other peers: they are made harmless."""
 
     def __init__(self) -> None:
-        self._said_s: dict[str, float] = {}
+        self._said: dict[str, tuple[float, str]] = {}
 
-    def add(self, now_s: float, text: str) -> None:
+    def add(self, now_s: float, text: str, topic: str = "") -> None:
         text = printable(text, _MAX_CHARS)
-        self._said_s.pop(text, None)
-        self._said_s[text] = now_s
-        if len(self._said_s) > MAX_NOTICES:
-            del self._said_s[next(iter(self._said_s))]
+        self._said.pop(text, None)
+        self._said[text] = now_s, topic
+        if len(self._said) > MAX_NOTICES:
+            del self._said[next(iter(self._said))]
+
+    def forget(self, topics: Collection[str]) -> None:
+        """What was said of these is so no longer."""
+        self._said = {text: said for text, said in self._said.items() if said[1] not in topics}
 
     def at(self, now_s: float) -> tuple[str, ...]:
         """The oldest first."""
-        old = [text for text, said_s in self._said_s.items() if now_s - said_s > KEPT_S]
-        for text in old:
-            del self._said_s[text]
-        return tuple(self._said_s)
+        self._said = {text: said for text, said in self._said.items() if now_s - said[0] <= KEPT_S}
+        return tuple(self._said)
 
 
 def printable(text: str, max_chars: int) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from contextlib import suppress
 
-from ..addresses import is_loopback
+from ..addresses import WILDCARDS, is_loopback
 from ..errors import CannotListen
 from ..gossip.records import Address
 from .seeds import look_up, parse_seed
@@ -14,7 +14,6 @@ from .udp import FleetSockets
 
 # Reserved for documents (RFC 5737, RFC 3849): nothing is sent there, only the route is looked up.
 _ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-_WILDCARDS = ("0.0.0.0", "::")
 _LOOK_UP_S = 5.0
 
 
@@ -26,7 +25,7 @@ async def own_address(advertise: str | None, sockets: FleetSockets) -> Address:
     if advertise is not None:
         return await _advertised(advertise, sockets.port)
     host = sockets.host
-    return Address(host if host not in _WILDCARDS else _default_route(), sockets.port)
+    return Address(host if host not in WILDCARDS else _default_route(), sockets.port)
 
 
 async def _advertised(advertise: str, port: int) -> Address:

@@ -19,9 +19,6 @@ from .telling import About, fitting, ident, keys, load_of, sections_of, verdict
 
 logger = logging.getLogger(__name__)
 
-# The minor versions of the protocol that this program speaks.
-_VERSIONS = (1, 1)
-
 
 class Publisher:
     def __init__(self, driver: Driver, name: str, about: About) -> None:
@@ -38,7 +35,7 @@ class Publisher:
     def introduce(self) -> None:
         """Who and where we are."""
         address = self._driver.act(lambda core, _: core.own.address)
-        self._write(ident(self._name, address, self._about, _VERSIONS))
+        self._write(ident(self._name, address, self._about))
 
     def hold(self, keyring: Keyring) -> None:
         self._write(keys(keyring))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..addresses import authority
 from ..gossip.records import LoadRecord
 from .view import DeviceView, FleetView, PeerView, PlacedModel, StoredModel
 
@@ -52,13 +53,15 @@ def _peer(peer: PeerView, now_s: float) -> dict[str, Any]:
         "name": peer.name,
         "state": _state(peer),
         "api": peer.api,
-        "address": None if peer.reach is None else _address(peer.reach.ip, peer.reach.port),
+        "address": None if peer.reach is None else authority(peer.reach.ip, peer.reach.port),
         "devices": [_device(device) for device in peer.devices],
         "models": [_placed(model, peer.load) for model in peer.placed],
         "stored": [_stored(model) for model in peer.stored],
         "load": None if peer.load is None else _load(peer.load, held_s),
         "silent_s": 0.0 if peer.is_self else round(peer.silent_s + held_s, 1),
         "build": peer.build,
+        "protocol": list(peer.versions),
+        "keys": {"used": peer.key_used, "held": list(peer.keys_held)},
         "system": peer.system,
         "roles": list(peer.roles),
         "cores": peer.num_cores,
@@ -69,10 +72,6 @@ def _peer(peer: PeerView, now_s: float) -> dict[str, Any]:
 def _state(peer: PeerView) -> str:
     is_loading = any(model.state == "loading" for model in peer.placed)
     return "loading" if peer.state == "up" and is_loading else peer.state
-
-
-def _address(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _device(device: DeviceView) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..addresses import authority
 from ..gossip.ids import NodeId
 from ..gossip.records import Address
 from .beacons import Beacon, Found
@@ -80,5 +81,4 @@ class Sightings:
 
 
 def _shown(found: Found) -> str:
-    ip = found.addresses[0]
-    return f"[{ip}]:{found.fleet_port}" if ":" in ip else f"{ip}:{found.fleet_port}"
+    return authority(found.addresses[0], found.fleet_port)

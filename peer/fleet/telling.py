@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..addresses import WILDCARDS, authority, host_of
 from ..gossip.ids import ID_BYTES, ModelId, NodeId
-from ..gossip.messages import Verdict
+from ..gossip.messages import SPOKEN, Verdict, Versions
 from ..gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
 from ..gossip.sections import (
     MAX_FEW,
@@ -60,7 +61,7 @@ _LISTS: dict[type[Content], str] = {
 class About:
     """What is true of this peer for as long as it runs.
 
-    `api` is HOST:PORT of its public API, "" where nobody else reaches it.
+    `api` is HOST:PORT that its public API listens on, "" where there is none.
     """
 
     build: str = ""
@@ -68,18 +69,26 @@ class About:
     api: str = ""
     roles: tuple[str, ...] = ()
     hardware: Hardware = _NO_HARDWARE
+    versions: Versions = SPOKEN
 
 
-def ident(name: str, address: Address, about: About, versions: tuple[int, int]) -> Ident:
+def ident(name: str, address: Address, about: About) -> Ident:
     return Ident(
         name=name[:_MAX_WORD_CHARS],
         addresses=(Reachable(address.ip, address.port, 0),),
-        versions=versions,
+        versions=(about.versions.lowest, about.versions.highest),
         build=about.build[:_MAX_WORD_CHARS],
         capabilities=0,
         system=about.system[:_MAX_WORD_CHARS],
-        api=about.api[:_MAX_NAME_CHARS],
+        api=_api(about.api, address)[:_MAX_NAME_CHARS],
     )
+
+
+def _api(listens: str, address: Address) -> str:
+    """What listens on every address is reached where the fleet's port is."""
+    if host_of(listens) not in WILDCARDS:
+        return listens
+    return authority(address.ip, int(listens.rpartition(":")[2]))
 
 
 def keys(keyring: Keyring) -> Keys:

@@ -259,7 +259,7 @@ async def gossiping(
     )
     fleet = FleetThread(
         setup,
-        lambda now_s: Core(identity, address, now_s, random.SystemRandom(), timing),
+        lambda now_s: Core(identity, address, now_s, random.SystemRandom(), timing, about.versions),
         keyring,
         Trust(keyring, identity.node),
         sockets,

@@ -63,7 +63,9 @@ class PlacedModel:
 class PeerView:
     """One peer. `name` is unique among the peers of the view.
 
-    `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where it has told.
+    `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where that is of use
+    on this machine. `versions` are the oldest and the newest minor version of the protocol that it
+    speaks; `key_used` and `keys_held` are names of fleet keys, in hex.
     `load` is its newest load record, `silent_s` how long ago it was heard of. Both ages were true
     at `made_s`, by the monotonic clock that the peer's loops go by, and about so ever since.
     """
@@ -78,6 +80,8 @@ class PeerView:
     build: str = ""
     system: str = ""
     versions: tuple[int, int] = (1, 1)
+    key_used: str = ""
+    keys_held: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     devices: tuple[DeviceView, ...] = ()
     num_cores: int = 0
@@ -96,7 +100,7 @@ class PeerView:
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """`fleet` is the fleet's public tag, in hex. `version` rises with every change. `peers` has
+    """`fleet` is the name of the key in use, in hex. `version` rises with every change. `peers` has
     this peer first, then the others by name; the dead and those that left stay for a while.
 
     `notices` are what a person should know: a key refused, a foreign fleet in the network, no

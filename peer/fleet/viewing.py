@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
+from ..addresses import host_of, is_loopback
 from ..gossip.codec import MessageError
 from ..gossip.core import Core
 from ..gossip.facts import Facts
@@ -25,6 +26,7 @@ from ..gossip.sections import (
     Content,
     Hardware,
     Ident,
+    Keys,
     LoadedModel,
     Models,
     Policy,
@@ -40,7 +42,7 @@ _SHOWN_S = {State.DEAD: 3600.0, State.LEFT: 600.0}
 _WRONG_S = 3.0
 _MAX_NAME_CHARS = 64
 _MAX_ID_CHARS = 256
-_READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Claims)
+_READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Claims, Keys)
 
 # The models that a digest names, where they are known.
 StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...]]
@@ -49,11 +51,12 @@ C = TypeVar("C", bound=Content)
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """All that the view of one peer is made of."""
+    """All that the view of one peer is made of. `is_here` says that it is on this machine."""
 
     node: NodeId
     standing: Standing
     is_self: bool
+    is_here: bool
     facts: Facts
     reach: Address | None
     load: LoadRecord | None
@@ -71,8 +74,13 @@ class _Shown:
 
 class Viewer:
     def __init__(self, fleet: str, own_node: NodeId) -> None:
+        self._fleet = fleet
         self._newest = FleetView(fleet, own_node)
         self._shown: dict[NodeId, _Shown] = {}
+
+    def rename(self, fleet: str) -> None:
+        """The fleet is called this from now on."""
+        self._fleet = fleet
 
     def view(
         self, now_s: float, core: Core, stored_of: StoredOf, notices: tuple[str, ...]
@@ -83,7 +91,7 @@ class Viewer:
         self._shown = shown
         _name_apart(shown.values())
         peers = tuple(sorted((each.view for each in shown.values()), key=_order))
-        after = replace(before, self_node=core.own.node, peers=peers, notices=notices)
+        after = FleetView(self._fleet, core.own.node, before.version, peers, notices)
         if not _is_same(before, after):
             self._newest = replace(after, version=before.version + 1)
         return self._newest
@@ -94,6 +102,7 @@ class Viewer:
         made_of = (
             seen.standing,
             seen.is_self,
+            seen.is_here,
             tuple(seen.facts.version_of(kind.SECTION) for kind in _READ),
             seen.reach,
             None if seen.load is None else seen.load.lv,
@@ -111,7 +120,7 @@ class Viewer:
 
 def _is_same(before: FleetView, after: FleetView) -> bool:
     return (
-        before.self_node == after.self_node
+        (before.fleet, before.self_node) == (after.fleet, after.self_node)
         and before.notices == after.notices
         and len(before.peers) == len(after.peers)
         and all(a is b for a, b in zip(before.peers, after.peers, strict=True))
@@ -121,16 +130,18 @@ def _is_same(before: FleetView, after: FleetView) -> bool:
 def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     own = core.own
     load = core.load_of(now_s, own.node)
-    yield _Seen(own.node, own.standing, True, own.facts, own.address, load, 0.0)
+    yield _Seen(own.node, own.standing, True, True, own.facts, own.address, load, 0.0)
     for member in core.members:
         shown_s = _SHOWN_S.get(member.standing.state)
         if shown_s is None or now_s - member.since_s < shown_s:
+            reach = tcp_address(member)
             yield _Seen(
                 member.node,
                 member.standing,
                 False,
+                reach is not None and (reach.ip == own.address.ip or is_loopback(reach.ip)),
                 member.facts,
-                tcp_address(member),
+                reach,
                 core.load_of(now_s, member.node),
                 now_s - max(member.heard_s, member.gen_since_s),
             )
@@ -152,7 +163,7 @@ def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
 
 def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
     ident, policy = _read(Ident, seen.facts), _read(Policy, seen.facts)
-    hardware = _read(Hardware, seen.facts)
+    hardware, keys = _read(Hardware, seen.facts), _read(Keys, seen.facts)
     return PeerView(
         node=seen.node,
         gen=seen.standing.gen,
@@ -160,10 +171,12 @@ def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerVie
         state=_state(seen, policy),
         is_self=seen.is_self,
         reach=seen.reach,
-        api=(printable(ident.api, _MAX_ID_CHARS) or None) if ident else None,
+        api=_api(ident, seen) if ident else None,
         build=printable(ident.build, _MAX_NAME_CHARS) if ident else "",
         system=printable(ident.system, _MAX_NAME_CHARS) if ident else "",
         versions=ident.versions if ident else (1, 1),
+        key_used=keys.in_use.hex() if keys else "",
+        keys_held=tuple(key.hex() for key in keys.held) if keys else (),
         roles=tuple(printable(role, _MAX_NAME_CHARS) for role in policy.roles) if policy else (),
         devices=_devices(hardware, seen.load),
         num_cores=hardware.num_cores if hardware else 0,
@@ -178,6 +191,12 @@ def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerVie
 
 def _name(ident: Ident | None, node: NodeId) -> str:
     return (printable(ident.name, _MAX_NAME_CHARS) if ident else "") or node.hex()[:8]
+
+
+def _api(ident: Ident, seen: _Seen) -> str | None:
+    """Where its public API is, unless only its own machine reaches it, and we are on another."""
+    api = printable(ident.api, _MAX_ID_CHARS)
+    return api if api and (seen.is_here or not is_loopback(host_of(api))) else None
 
 
 def _state(seen: _Seen, policy: Policy | None) -> PeerState:

@@ -22,7 +22,7 @@ from .hearing import Hearing
 from .identity import Doubles, Identity, refuted
 from .ids import ID_BYTES, BootId, ModelId, NodeId
 from .members import Member, Members, Standing, State
-from .messages import LoadAnswer, LoadQuestion, Message, Verdict, Versions
+from .messages import SPOKEN, LoadAnswer, LoadQuestion, Message, Verdict, Versions
 from .own import Own
 from .probing import Prober
 from .records import Address, Digest, Fact, LoadRecord, Row
@@ -58,11 +58,9 @@ class Core:
         now_s: float,
         rng: random.Random,
         timing: Timing | None = None,
-        versions: Versions | None = None,
+        versions: Versions = SPOKEN,
     ) -> None:
-        self._desk = Desk(
-            Own(identity, address), rng, timing or Timing(), versions or Versions(1, 1)
-        )
+        self._desk = Desk(Own(identity, address), rng, timing or Timing(), versions)
         self._beliefs = Beliefs(
             self._desk,
             Hooks(

@@ -49,6 +49,10 @@ class Versions(Struct, frozen=True, array_like=True):
     highest: U32
 
 
+# The minor versions that this program speaks.
+SPOKEN = Versions(1, 1)
+
+
 class Target(Struct, frozen=True, array_like=True):
     node: Node
     ip: Ip

@@ -50,7 +50,10 @@ class LoadPicture:
 
 @dataclass(frozen=True, slots=True)
 class PeerPicture:
-    """`stored` are the ids of the models on its disk. `silent_s` is when it was last heard of."""
+    """`stored` are the ids of the models on its disk. `silent_s` is when it was last heard of.
+    `protocol` is the oldest and the newest minor version that it speaks; `key_used` and `keys_held`
+    are names of fleet keys.
+    """
 
     node: str
     name: str
@@ -66,11 +69,14 @@ class PeerPicture:
     build: str
     roles: tuple[str, ...]
     num_cores: int
+    protocol: tuple[int, ...] = ()
+    key_used: str = ""
+    keys_held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FleetPicture:
-    """`fleet` is the fleet's public tag; empty for a peer on its own."""
+    """`fleet` is the name of the fleet's key; empty for a peer on its own."""
 
     fleet: str
     peers: tuple[PeerPicture, ...]
@@ -97,6 +103,7 @@ def read_picture(told: Mapping[str, Any]) -> FleetPicture:
 
 def _peer(told: dict[str, Any], asked: str) -> PeerPicture:
     node, state, load = _text(told["node"]), _text(told["state"]), told.get("load")
+    keys = _dict(told.get("keys", {}))
     return PeerPicture(
         node,
         _text(told["name"]),
@@ -113,6 +120,9 @@ def _peer(told: dict[str, Any], asked: str) -> PeerPicture:
         _text(told.get("build", "")),
         tuple(_text(role) for role in _list(told.get("roles", []))),
         _whole(told.get("cores", 0)),
+        tuple(_whole(version) for version in _list(told.get("protocol", []))),
+        _text(keys.get("used", "")),
+        tuple(_text(key) for key in _list(keys.get("held", []))),
     )
 
 

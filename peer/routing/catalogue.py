@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from cortex.engine.types import Capability
 
-from ..catalogue import EMBEDDED_IDS, Catalogue
+from ..catalogue import EMBEDDED_IDS, of_fleet
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..names import ModelNames
@@ -23,7 +23,8 @@ from ..types import ModelInfo, Warmth, Whereabouts
 _VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)
 _SHIPPED = frozenset(EMBEDDED_IDS.values())
 
-Eta = Callable[[ModelId], float | None]
+# How long a load of these weights, of so many bytes, takes.
+Eta = Callable[[ModelId, int], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class FleetCatalogue:
             return model
         infos = self._infos()
         default = names.for_unknown(infos)
-        return self._listed_as(default or Catalogue(infos, "in this fleet").find(name))
+        return self._listed_as(default or of_fleet(infos).find(name))
 
     def _infos(self) -> tuple[ModelInfo, ...]:
         return tuple(map(_plain, self.models))
@@ -120,7 +121,11 @@ def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Wher
         peer = view.peer(holder.node)
         if peer is not None:
             warmth = warmth_at(peer, model.weights)
-            yield Whereabouts(peer.name, warmth, None if warmth == "warm" else eta_s(model.weights))
+            yield Whereabouts(
+                peer.name,
+                warmth,
+                None if warmth == "warm" else eta_s(model.weights, model.size_bytes),
+            )
 
 
 def warmth_at(peer: PeerView, weights: ModelId) -> Warmth:

@@ -58,3 +58,10 @@ def test_the_death_of_another_peer_than_the_ingress_excuses_nothing() -> None:
 
 def test_a_request_that_is_answered_twice_is_no_clean_history() -> None:
     assert not verdict_of(attempt(0), attempt(0)).is_clean
+
+
+def test_whoever_is_turned_away_by_a_leaving_ingress_lost_nothing() -> None:
+    away = attempt(0, begun_s=8.0, ended_s=10.5, end="refused", answer=None)
+    verdict = verdict_of(away, attempt(0, ingress="bob", begun_s=10.7, ended_s=12.0))
+    assert verdict.is_unbroken
+    assert verdict.counts["turned away by an ingress that leaves"] == 1

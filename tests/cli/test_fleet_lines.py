@@ -76,6 +76,15 @@ def test_it_is_said_where_others_are_looked_for(
     assert told[1] == f"looks  {where}"
 
 
+def test_a_peer_is_told_that_it_is_shown_under_another_name() -> None:
+    shown = replace(ME, name="atlas-6d6d")
+    twin = replace(BOREA, name="atlas-6262")
+    _, line = changes(view_of(), FleetView("ab", ME.node, peers=(shown, twin)))
+    assert line == "this peer is shown as atlas-6d6d: another one is called atlas too"
+    (back,) = changes(FleetView("ab", ME.node, peers=(shown,)), view_of())
+    assert back == "this peer is shown as atlas"
+
+
 def test_a_peer_that_comes_is_told_with_what_it_computes_on_and_its_address() -> None:
     assert changes(view_of(), view_of(BOREA)) == ["borea joined (1x 4090, 192.168.1.21:13131)"]
     two = (*BOREA.devices, *BOREA.devices, DeviceView("NVIDIA A100-SXM4", 1))

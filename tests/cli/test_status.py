@@ -41,6 +41,7 @@ ATLAS = PeerPicture(
     build="0.1.0",
     roles=(),
     num_cores=64,
+    key_used="0a1b2c3d",
 )
 DELTA = replace(
     ATLAS, node="bb", name="delta", state="suspect", is_asked=False, silent_s=6.1, api=None
@@ -84,9 +85,9 @@ def test_a_narrow_terminal_loses_the_least_first(width: int, gone: tuple[str, ..
 
 def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
     head, atlas, delta = table(is_wide=True)[2:5]
-    assert head.endswith("SEEN  ADDRESS             VERSION  ROLES")
-    assert atlas.endswith("0.3s  192.168.1.20:13131  0.1.0    -")
-    assert delta.endswith("6.1s  -                   0.1.0    -")
+    assert head.endswith("SEEN  ADDRESS             VERSION  KEY       ROLES")
+    assert atlas.endswith("0.3s  192.168.1.20:13131  0.1.0    0a1b2c3d  -")
+    assert delta.endswith("6.1s  -                   0.1.0    0a1b2c3d  -")
 
 
 def test_numbers_of_old_are_not_shown_as_fresh() -> None:
@@ -165,7 +166,21 @@ def test_json_is_one_object_of_a_known_shape(cortex: Cortex, address: str) -> No
     assert set(me) == {
         *("node", "name", "state", "api", "address", "devices", "models", "stored", "load"),
         *("silent_s", "build", "system", "roles", "cores", "memory_bytes"),
+        *("protocol", "keys"),
     }
+
+
+def test_the_peer_is_named_by_a_word_or_by_an_option(
+    cortex: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_word = json.loads(cortex("status", address, "--json").stdout)["self"]
+    assert json.loads(cortex("status", "--peer", address, "--json").stdout)["self"] == by_word
+    assert cortex("status", address, "--peer", address).code == 0
+    two = cortex("status", "127.0.0.1:1", "--peer", address)
+    assert two.code == 2 and "two peers" in two.stderr
+    monkeypatch.setenv("CORTEX_PEER", "127.0.0.1:1")
+    assert cortex("status").code == 3
+    assert cortex("status", address).code == 0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def test_a_peer_that_answers_and_sees_us_is_well() -> None:
     (finding,) = judged(WELL)
 
     assert finding.level == "ok"
-    assert finding.text == "borea at 192.168.1.21:13132 answers: UDP 0.4 ms, TLS 3 ms"
+    answers = "borea at 192.168.1.21:13132 answers: UDP 0.4 ms, TLS 3 ms"
+    assert finding.text == f"{answers}; it hears this peer"
+    (unasked,) = judge_reach(BOREA, WELL, None)
+    assert unasked.text == answers
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,10 @@ def test_a_peer_that_answers_and_sees_us_is_well() -> None:
             "--advertise",
         ),
         (
-            {"datagram_s": None, "refusal": "retired key"},
+            {"datagram_s": None, "tls_s": None, "tls_problem": "key", "refusal": "retired key"},
             "key",
             "no longer takes this fleet key",
-            "cortex join",
+            "cortex key add",
         ),
     ],
 )
@@ -112,8 +115,10 @@ def test_a_clock_that_is_off_is_told_by_how_much_and_which_way() -> None:
 def test_a_dead_peer_that_is_silent_is_no_failure_of_this_machine() -> None:
     dead = replace(BOREA, state="dead")
     (finding,) = judged(Reach(tls_problem="silent"), dead)
+    (replaced,) = judged(Reach(tls_problem="node"), dead)
 
-    assert finding.level == "warn"
+    assert finding.level == replaced.level == "warn"
+    assert "another peer has its port" in replaced.text
 
 
 def test_our_own_port_is_asked_for_no_view() -> None:

@@ -16,6 +16,7 @@ from cortex.peer.doctor.findings import Finding
 from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.keyring import Keyring, write_keyring
 from cortex.peer.onlooker.asking import Door
+from cortex.peer.onlooker.pictures import FleetPicture
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ async def test_a_note_whose_peer_is_gone_is_told(inquiry: Inquiry) -> None:
     (finding,) = (finding for finding in findings if finding.check == "peer")
     assert finding.level == "warn"
     assert "127.0.0.1:1" in finding.text
+
+
+async def test_a_notice_of_the_peer_is_told_with_what_mends_it() -> None:
+    told = FleetPicture("f", (), ("a peer has another key; do this", "no multicast"))
+    peer, key, multicast = examination.of_peer(Door("127.0.0.1:1"), told)
+
+    assert peer.text == "a peer runs at 127.0.0.1:1 and sees 0 other peers"
+    assert (key.level, key.text, key.fix) == ("warn", "a peer has another key", "do this")
+    assert multicast.text == "no multicast"
 
 
 async def test_a_check_that_hangs_or_breaks_is_told_and_holds_nothing_up(

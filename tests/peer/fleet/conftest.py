@@ -21,6 +21,7 @@ from cortex.peer.fleet.thread import FleetThread, gossiping
 from cortex.peer.fleet.udp import FleetSockets, bind_fleet
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.gossip.messages import SPOKEN, Versions
 from cortex.peer.gossip.sections import Device, Hardware
 from cortex.peer.gossip.timing import Timing
 from cortex.peer.keyring import Keyring
@@ -117,6 +118,7 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
         port: int = 0,
         state: str | None = None,
         has_mdns: bool = False,
+        versions: Versions = SPOKEN,
         **config: Any,
     ) -> Member:
         folder = tmp_path / (state or name)
@@ -139,6 +141,7 @@ async def start_member(tmp_path: Path) -> AsyncGenerator[StartMember]:
             system="linux",
             api="127.0.0.1:13131",
             hardware=Hardware((Device("a card", 2**34, 89, "570"),), 8, 2**35),
+            versions=versions,
         )
         fleet = await stack.enter_async_context(
             gossiping(fleet_config, places, keyring, sockets, about, timing)

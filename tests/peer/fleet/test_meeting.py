@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from cortex.peer.fleet.udp import FleetSockets
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import ModelLoad
 from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
 from cortex.peer.gossip.timing import Timing
@@ -216,6 +218,11 @@ async def test_a_key_is_changed_while_the_fleet_runs(
         second.fleet.tell(OwnState(stored=models))
         await first.until_sees(second, has_stored(models))
     assert set(states) == {"up"}
+    new_id = new.key_id.hex()
+    assert first.view.fleet == second.view.fleet == new_id
+    seen = first.sees(second)
+    assert seen is not None and (seen.key_used, seen.keys_held) == (new_id, (new_id,))
+    assert not first.view.notices
 
 
 async def test_who_missed_the_change_of_keys_is_told_so(
@@ -228,6 +235,41 @@ async def test_who_missed_the_change_of_keys_is_told_so(
     await late.until(lambda view: any("retired key" in notice for notice in view.notices))
     await first.until(lambda view: any("retired fleet key" in notice for notice in view.notices))
     assert len(first.view.peers) == 1
+    late.fleet.rekey(keyring.adding(new).using(new.key_id))
+    await late.until_sees(first, lambda peer: peer.state == "up")
+    assert not late.view.notices, "what was said of keys is over"
+
+
+async def test_a_newer_minor_version_that_speaks_ours_is_served(start_member: StartMember):
+    ours = await start_member("ours")
+    newer = await start_member("newer", ours, versions=Versions(1, 9))
+    newer.fleet.tell(OwnState(stored=(stored(1),)))
+    peer = await ours.until_sees(newer, has_stored((stored(1),)))
+    assert (peer.state, peer.versions) == ("up", (1, 9))
+    await newer.until_sees(ours, lambda peer: peer.versions == (1, 1))
+
+
+async def test_a_newer_major_version_is_refused_and_both_sides_show_it(
+    start_member: StartMember, fast: Timing
+):
+    ours = await start_member("ours", timing=fast)
+    newer = await start_member("newer", ours, versions=Versions(2, 3), timing=fast)
+    for one, other in ((ours, newer), (newer, ours)):
+        where = f"127.0.0.1 port {other.sockets.port}"
+        await one.until(
+            lambda view, where=where: any(
+                where in notice and "update the older of the two" in notice
+                for notice in view.notices
+            )
+        )
+        assert len(one.view.peers) == 1
+
+
+async def test_a_datagram_of_another_wire_is_told(start_member: StartMember):
+    ours = await start_member("ours")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(bytes((0xC7, 0x21)) + bytes(60), ("127.0.0.1", ours.sockets.port))
+    await ours.until(lambda view: any("another version" in notice for notice in view.notices))
 
 
 async def test_two_peers_of_one_name_are_told_apart(start_member: StartMember):

@@ -13,6 +13,7 @@ from cortex.peer.fleet.viewing import Viewer
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.identity import Identity
 from cortex.peer.gossip.ids import BootId, ModelId, NodeId
+from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import (
     ALIVE,
     DEAD,
@@ -46,7 +47,8 @@ STORED = (StoredModel(COLD, "org/cold", 5000, 4096, ("text",), 1),)
 
 
 def named(name: str) -> Ident:
-    return ident(name, YOURS, About("1.0", "linux", "10.0.0.2:13131", ("gateway",)), (1, 2))
+    about = About("1.0", "linux", "10.0.0.2:13131", ("gateway",), versions=Versions(1, 2))
+    return ident(name, YOURS, about)
 
 
 @dataclass

@@ -116,10 +116,6 @@ class FakeMembership:
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         return lambda: None
 
-    @property
-    def counters(self) -> GossipCounters:
-        return GossipCounters(0, 0)
-
     def tell(self, state: OwnState) -> None: ...
 
     def doubt(self, node: NodeId) -> None: ...
@@ -266,7 +262,12 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
             membership = FakeMembership(me, *map(peer_view, range(1, num_peers)))
             places = FakePlaces()
             ingress = Ingress(
-                local, membership, hops, places, eta_s=lambda _: eta_s, rng=random.Random(1)
+                local,
+                membership,
+                hops,
+                places,
+                eta_s=lambda model, size_bytes: eta_s,
+                rng=random.Random(1),
             )
             yield SmallFleet(ingress, membership, hops, places, local)
 

@@ -97,7 +97,7 @@ def test_the_list_says_where_a_model_is_warm_and_when_it_could_be(view_of: Any) 
     cold = replace(view.peers[2], placed=())
     view = replace(view, peers=(*view.peers[:2], cold))
     (model,) = unite([], view).models
-    assert to_info(model, view, lambda _: 7.0).where == (
+    assert to_info(model, view, lambda model, size_bytes: 7.0).where == (
         Whereabouts("peer1", "warm"),
         Whereabouts("peer2", "cold", 7.0),
     )
