@@ -24,7 +24,7 @@ from ..errors import AttemptsExhausted, CannotContinue, HostLost
 from .candidates import Candidate, Life
 
 # "busy": it would have, later. "unfit": it cannot, and another may. "broken": its copy of the model
-# is, and another's may be whole. "failed": it broke over it. "lost": nobody knows. "refused": nobody
+# is, another's may be whole. "failed": it broke over it. "lost": nobody knows. "refused": nobody
 # else would do better.
 Fault = Literal["busy", "unfit", "broken", "failed", "lost", "refused"]
 
