@@ -96,7 +96,7 @@ class Asked:
         if fault == "refused" or fault == "busy":
             return error
         if isinstance(error, AttemptsExhausted) or (
-            fault == "unfit" and not self.transcript.has_begun
+            fault in ("unfit", "broken") and not self.transcript.has_begun
         ):
             return error
         where = f"on {self.tries.last_name}" if self.tries.last_name else "in this fleet"

@@ -244,7 +244,7 @@ class Ingress:
         try:
             yield judge
         except CortexError as error:
-            if fault_of(error) in ("lost", "failed"):
+            if fault_of(error) in ("broken", "lost", "failed"):
                 is_good = True
                 breakers.failed(*who, self._clock())
             raise

@@ -14,6 +14,7 @@ from cortex.engine.errors import (
     ContextLengthExceeded,
     EngineFailed,
     InvalidRequest,
+    ModelInvalid,
     ModelNotFound,
     Overloaded,
     VisionUnsupported,
@@ -98,6 +99,20 @@ async def test_a_prompt_too_long_for_one_peer_goes_to_one_with_more_context(
         fleet.hops.deaths = [0, 0]
         with pytest.raises(ContextLengthExceeded):
             await listen(fleet, ask())
+
+
+async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(6) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: ModelInvalid("cut off")
+        assert (await listen(fleet, ask())).ends
+        assert len({host for host, _ in fleet.hops.asked}) == 2
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [0] * 5
+        with pytest.raises(ModelInvalid, match="cut off"):
+            await listen(fleet, ask())
+        assert len({host for host, _ in fleet.hops.asked}) == 3
 
 
 async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(
