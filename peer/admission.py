@@ -37,6 +37,10 @@ class Admission:
     async def drained(self) -> None:
         """Admit nobody more; return when the last one has ended."""
         self.close()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Return when nothing is under way."""
         await self._idle.wait()
 
     @contextmanager

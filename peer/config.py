@@ -107,7 +107,8 @@ class PeerConfig:
     metrics_host: str | None = None
     metrics_port: int | None = None
     context_limit_tokens: int = 32_768
-    max_live_requests: int = 64
+    # What an engine computes at one time is bounded by its memory: the others wait in its queue.
+    max_live_requests: int = 256
     # Questions for the length of a prompt: short work, of which one client asks much at once.
     max_live_counts: int = 256
     # So many texts of one call for vectors are under way at a time, each as a request.

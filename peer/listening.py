@@ -32,31 +32,45 @@ class Door:
     trust: ssl.SSLContext | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A door that is open."""
+
+    server: asyncio.Server
+    lobby: Lobby
+
+    def close(self) -> None:
+        """Let nobody more in. Who is being answered is answered, and asks again elsewhere."""
+        self.server.close()
+        self.lobby.close()
+
+
 @asynccontextmanager
 async def opened(
     app: web.Application, limits: ConnectionLimits, *doors: Door
-) -> AsyncGenerator[tuple[asyncio.Server, ...]]:
+) -> AsyncGenerator[tuple[Gate, ...]]:
     """The app behind the sockets while the block lasts; each has its own places."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_FAREWELL_S)
     await runner.setup()
-    gates: list[asyncio.Server] = []
+    gates: list[Gate] = []
     try:
         for door in doors:
             gates.append(await _open_gate(runner, door, limits))
         yield tuple(gates)
     finally:
         for gate in gates:
-            gate.close()
+            gate.server.close()
         await runner.cleanup()
 
 
-async def _open_gate(runner: web.AppRunner, door: Door, limits: ConnectionLimits) -> asyncio.Server:
+async def _open_gate(runner: web.AppRunner, door: Door, limits: ConnectionLimits) -> Gate:
     """Let connections in. Their kind is ours, so no aiohttp site does it."""
     assert runner.server is not None, "the runner has been set up"
     loop = asyncio.get_running_loop()
     lobby = Lobby(limits.max_connections)
     connect = functools.partial(Connection, runner.server, loop, limits, lobby)
-    return await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG, ssl=door.trust)
+    server = await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG, ssl=door.trust)
+    return Gate(server, lobby)
 
 
 def listen(

@@ -26,7 +26,7 @@ from .api.app import make_app
 from .config import FLEET_PORT, METRICS_PORT, PeerConfig
 from .fleet.udp import FleetSockets, bind_fleet
 from .fleet.view import FleetView
-from .listening import Door, listen, opened
+from .listening import Door, Gate, listen, opened
 from .member import Member, member_of
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
@@ -49,7 +49,7 @@ class Server:
     node: Node
     host: str
     port: int
-    gate: asyncio.Server
+    gate: Gate
     metrics_port: int | None = None
     member: Member | None = None
     fleet_port: int | None = None
@@ -61,8 +61,9 @@ class Server:
     async def drain(self) -> None:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
-        ours = () if self.member is None else (self.member.ingress.drained(),)
-        await asyncio.gather(self.node.drained(), *ours)
+        await self.node.drained()
+        if self.member is not None:
+            await self.member.ingress.idle()
 
     async def leave(self) -> None:
         """Have the rest taken up elsewhere, and say goodbye to the fleet."""

@@ -76,6 +76,12 @@ class Connection(web.RequestHandler):
     def leave(self) -> None:
         self.force_close()
 
+    def finish(self) -> None:
+        if self.has_work:
+            self.close()
+        else:
+            self.force_close()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._lobby.enter(self):

@@ -18,18 +18,25 @@ class Guest(Protocol):
 
     def leave(self) -> None: ...
 
+    def finish(self) -> None:
+        """Go when the request that is being answered has been, at once where there is none."""
+        ...
+
 
 class Lobby:
     def __init__(self, max_guests: int) -> None:
         self._max_guests = max_guests
         # A dictionary for its order: who came first stands first.
         self._guests: dict[Guest, None] = {}
+        self._is_closing = False
 
     def __len__(self) -> int:
         return len(self._guests)
 
     def enter(self, guest: Guest) -> bool:
         """Let one in; where it is full, for the oldest that has no work. False: all have some."""
+        if self._is_closing:
+            return False
         if len(self._guests) >= self._max_guests:
             idle = next((one for one in self._guests if not one.has_work), None)
             if idle is None:
@@ -38,6 +45,12 @@ class Lobby:
             idle.leave()
         self._guests[guest] = None
         return True
+
+    def close(self) -> None:
+        """Let nobody more in; those that are in ask once more at the most."""
+        self._is_closing = True
+        for guest in tuple(self._guests):
+            guest.finish()
 
     def forget(self, guest: Guest) -> None:
         """It has gone."""

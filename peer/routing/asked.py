@@ -46,6 +46,11 @@ class Asked:
     tries: Tries = field(default_factory=Tries)
     busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
 
+    @property
+    def patience_s(self) -> float:
+        """How long it waits for a place where all are busy."""
+        return _PATIENCE_IN_ANSWERS_S if self.transcript.has_begun else _PATIENCE_S
+
     def wish(self) -> Wish:
         """What the next host has to be."""
         has_begun = self.transcript.has_begun
@@ -58,7 +63,7 @@ class Asked:
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
             busy_until_s=self.busy_until_s,
-            patience_s=_PATIENCE_IN_ANSWERS_S if has_begun else _PATIENCE_S,
+            patience_s=self.patience_s,
             # Where all who have it failed over this request, none of them is waited for.
             hope_s=_HOPE_S if self.tries.lost or self.tries.last_error is None else 0.0,
         )
@@ -91,7 +96,7 @@ class Asked:
         if fault == "refused" or fault == "busy":
             return error
         if isinstance(error, AttemptsExhausted) or (
-            fault == "unfit" and not self.transcript.has_begun
+            fault in ("unfit", "broken") and not self.transcript.has_begun
         ):
             return error
         where = f"on {self.tries.last_name}" if self.tries.last_name else "in this fleet"

@@ -41,10 +41,11 @@ from .tries import fault_of
 # Before another host is asked, so that those who lost one do not come to the next all at once.
 _JITTER_S = 0.05
 _MAX_COUNT_TRIES = 3
-# Of the requests under way so many may be asked again because a host was full: more would make
-# full peers fuller.
+# Of the requests under way so many may be asked again at a time because a host was full: more would
+# make full peers fuller. The others wait.
 _HELD_SHARE = 0.2
 _MIN_HELD = 3
+_HOLD_POLL_S = 0.1
 
 
 class Ingress:
@@ -124,13 +125,11 @@ class Ingress:
             num_lanes = min(len(requests), self._local.config.vector_lanes)
             yield await in_lanes(make, requests, num_lanes)
 
-    def begin_drain(self) -> None:
-        """Take no more requests."""
-        self._admission.close()
-
-    async def drained(self) -> None:
-        """Take no more requests; return when the last one has ended."""
-        await self._admission.drained()
+    async def idle(self) -> None:
+        """Return when nothing is under way. What comes until then is passed on as ever: a peer that
+        ends takes no new connections, and those that it has may each have one more request.
+        """
+        await self._admission.idle()
 
     async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
         async with aclosing(self._serve(request, live)) as events:
@@ -158,10 +157,10 @@ class Ingress:
                                 yield event
                         return
                     except CortexError as error:
-                        self._failed(asked, host, error)
+                        await self._failed(asked, host, error)
                     await asyncio.sleep(self._rng.uniform(0, _JITTER_S))
             finally:
-                self._num_held -= asked.is_held
+                self._release(asked)
 
     async def _asked(self, request: ChatRequest, live: LiveRequest) -> Asked:
         model = await self._find(request.model)
@@ -197,6 +196,7 @@ class Ingress:
                 while not transcript.is_whole:
                     event = await self._next(events, asked)
                     asked.heard(event)
+                    self._release(asked)
                     if isinstance(event, Began | Vector):
                         judge()
                     for told in transcript.hear(event):
@@ -244,7 +244,7 @@ class Ingress:
         try:
             yield judge
         except CortexError as error:
-            if fault_of(error) in ("lost", "failed"):
+            if fault_of(error) in ("broken", "lost", "failed"):
                 is_good = True
                 breakers.failed(*who, self._clock())
             raise
@@ -252,22 +252,33 @@ class Ingress:
             if not is_good:
                 breakers.untried(*who)
 
-    def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
+    async def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
         """Raises what the client is told, where nobody else is to be asked."""
         fault = fault_of(error)
         if fault == "lost":
             self._chooser.doubt(host.life)
         asked.failed(host, error, self._clock())
-        if fault == "busy" and not asked.is_held:
-            self._hold(asked, error)
+        if fault == "busy":
+            await self._hold(asked, error)
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
         self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
 
-    def _hold(self, asked: Asked, error: CortexError) -> None:
-        if self._num_held >= max(_MIN_HELD, _HELD_SHARE * self._admission.live_requests):
-            raise error
-        asked.is_held = True
-        self._num_held += 1
+    async def _hold(self, asked: Asked, error: CortexError) -> None:
+        """Wait for leave to ask again. Raises the error where that takes too long."""
+        while not asked.is_held:
+            most = max(_MIN_HELD, _HELD_SHARE * self._admission.live_requests)
+            if self._num_held < most:
+                self._num_held += 1
+                asked.is_held = True
+            elif self._clock() - asked.since_s >= asked.patience_s:
+                raise error
+            else:
+                await asyncio.sleep(_HOLD_POLL_S)
+
+    def _release(self, asked: Asked) -> None:
+        """A host works on it, or it has ended: another may ask again."""
+        self._num_held -= asked.is_held
+        asked.is_held = False
 
     async def _count_at(self, host: Candidate, model: FleetModel, request: ChatRequest) -> int:
         own = replace(request, model=host.holder.id)

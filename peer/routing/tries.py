@@ -15,6 +15,7 @@ from cortex.engine.errors import (
     EngineFailed,
     InsufficientVram,
     InternalError,
+    ModelInvalid,
     ModelNotFound,
     Overloaded,
 )
@@ -22,9 +23,10 @@ from cortex.engine.errors import (
 from ..errors import AttemptsExhausted, CannotContinue, HostLost
 from .candidates import Candidate, Life
 
-# "busy": it would have, later. "unfit": it cannot, and another may. "failed": it broke over it.
-# "lost": nobody knows. "refused": nobody else would do better.
-Fault = Literal["busy", "unfit", "failed", "lost", "refused"]
+# "busy": it would have, later. "unfit": it cannot, and another may. "broken": its copy of the model
+# is, another's may be whole. "failed": it broke over it. "lost": nobody knows. "refused": nobody
+# else would do better.
+Fault = Literal["busy", "unfit", "broken", "failed", "lost", "refused"]
 
 _MAX_RETRIES = 2
 # Hosts in a row that were asked to go on and brought not one token.
@@ -38,6 +40,7 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
     (DevicePoisoned, "failed"),
     (AttemptsExhausted, "failed"),
     (InternalError, "failed"),
+    (ModelInvalid, "broken"),
     (ModelNotFound, "unfit"),
     (InsufficientVram, "unfit"),
     (CannotContinue, "unfit"),
@@ -77,7 +80,7 @@ class Tries:
             self.lost.add(host.life)
         elif fault != "busy":
             self.excluded.add(host.life)
-        if fault in ("lost", "failed"):
+        if fault in ("broken", "lost", "failed"):
             return self._may_retry(error, has_begun, num_tokens)
         return True
 

@@ -30,6 +30,9 @@ class Guest:
     def leave(self) -> None:
         self.has_left = True
 
+    def finish(self) -> None:
+        self.has_left = not self.has_work
+
 
 def test_a_full_lobby_sends_the_oldest_idle_one_away() -> None:
     lobby = Lobby(3)
@@ -45,6 +48,15 @@ def test_a_lobby_full_of_work_lets_nobody_in() -> None:
     assert not lobby.enter(Guest())
     lobby.forget(busy)
     assert lobby.enter(Guest())
+
+
+def test_a_lobby_that_closes_lets_work_be_done_and_nobody_in() -> None:
+    lobby = Lobby(3)
+    busy, idle = Guest(has_work=True), Guest()
+    assert lobby.enter(busy) and lobby.enter(idle)
+    lobby.close()
+    assert (busy.has_left, idle.has_left) == (False, True)
+    assert not lobby.enter(Guest())
 
 
 @given(st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
@@ -185,3 +197,23 @@ async def test_a_connection_too_many_is_told_so_while_all_others_have_work(
         assert told.endswith(b'"code":"overloaded"}}')
         first[1].write(b"null")
         assert (await first[0].readline()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_connection_of_a_peer_that_drains_ends_with_the_answer_under_way(
+    make_config: MakeConfig,
+):
+    async with serving(make_config(fake_token_interval_ms=20)) as server:
+        body = b'{"model":"fake","messages":[{"role":"user","content":"a"}],"max_tokens":20}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+        async with connected(server) as (reader, writer), connected(server) as (idle, _):
+            writer.write(head % len(body) + body)
+            changed = asyncio.Event()
+            server.node.watch(changed.set)
+            while not server.node.health.live_requests:
+                changed.clear()
+                await changed.wait()
+            draining = asyncio.create_task(server.drain())
+            reply = await reader.read()  # to the connection's end
+            assert reply.startswith(b"HTTP/1.1 200") and b'"finish_reason":"length"' in reply
+            assert await idle.read() == b""
+            await draining

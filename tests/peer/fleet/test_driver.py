@@ -139,7 +139,8 @@ async def test_a_retired_key_is_refused_under_itself_and_seldom():
     assert refused.reason == RETIRED_KEY and not refused.by_us
     assert len(peer.sent) == 1
     assert peer.driver.dropped[Cause.RETIRED] == 5
-    assert peer.told == ["a peer at 127.0.0.1 still uses a retired fleet key"]
+    [told] = peer.told
+    assert told.startswith("a peer at 127.0.0.1 still uses a retired fleet key; there: ")
     assert not peer.knows(late)
 
 

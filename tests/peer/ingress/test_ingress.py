@@ -14,6 +14,7 @@ from cortex.engine.errors import (
     ContextLengthExceeded,
     EngineFailed,
     InvalidRequest,
+    ModelInvalid,
     ModelNotFound,
     Overloaded,
     VisionUnsupported,
@@ -100,6 +101,20 @@ async def test_a_prompt_too_long_for_one_peer_goes_to_one_with_more_context(
             await listen(fleet, ask())
 
 
+async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(6) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: ModelInvalid("cut off")
+        assert (await listen(fleet, ask())).ends
+        assert len({host for host, _ in fleet.hops.asked}) == 2
+        fleet.hops.asked.clear()
+        fleet.hops.deaths = [0] * 5
+        with pytest.raises(ModelInvalid, match="cut off"):
+            await listen(fleet, ask())
+        assert len({host for host, _ in fleet.hops.asked}) == 3
+
+
 async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(
     open_fleet: Any, listen: Any, ask: Any
 ):
@@ -119,7 +134,7 @@ async def test_a_client_that_leaves_ends_the_work_there(open_fleet: Any, ask: An
                     break
         assert fleet.hops.num_closed == 1
         assert fleet.hops.nodes[b"\0" * 7 + b"\1"].health.live_requests == 0
-        await asyncio.wait_for(fleet.ingress.drained(), 1)
+        await asyncio.wait_for(fleet.ingress.idle(), 1)
 
 
 async def test_a_full_peer_is_passed_over_and_a_full_fleet_says_when_to_come_back(
@@ -150,6 +165,15 @@ async def test_a_host_that_turns_out_full_sends_the_request_on(
         assert (await listen(fleet, ask())).ends
         assert len({host for host, _ in fleet.hops.asked}) == 2
         assert fleet.local.tally.failovers == {("fake", "retry", "overloaded"): 1}
+
+
+async def test_a_burst_over_what_hosts_take_waits_instead_of_being_refused(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    """Gossip says that there is room for all of them, and each host takes two."""
+    async with open_fleet(3, max_live_requests=2) as fleet:
+        asking = [listen(fleet, ask(f"number {number}")) for number in range(16)]
+        assert all(told.ends for told in await asyncio.gather(*asking))
 
 
 async def test_own_sends_count_until_they_show_in_a_record(
@@ -285,17 +309,15 @@ async def test_a_model_that_nobody_has_and_a_picture_for_the_blind_are_refused(
         assert fleet.hops.asked == []
 
 
-async def test_a_peer_that_goes_takes_nothing_new_and_ends_what_it_has(
+async def test_a_peer_that_goes_is_idle_when_the_last_request_has_ended(
     open_fleet: Any, listen: Any, ask: Any
 ):
     async with open_fleet(2) as fleet:
         under_way = asyncio.create_task(listen(fleet, ask()))
         async with asyncio.timeout(5):
             await fleet.hops.was_asked.wait()
-        draining = asyncio.create_task(fleet.ingress.drained())
+        idle = asyncio.create_task(fleet.ingress.idle())
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="going away"):
-            await listen(fleet, ask())
-        assert not draining.done()
+        assert (await listen(fleet, ask())).ends  # asked on a connection that was still there
         assert (await under_way).ends
-        await asyncio.wait_for(draining, 1)
+        await asyncio.wait_for(idle, 1)
