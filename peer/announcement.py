@@ -42,12 +42,13 @@ class Announcement:
 
 @contextmanager
 def announced(folder: Path, announcement: Announcement) -> Generator[None]:
-    """Leave the note for as long as the block lasts.
+    """Leave the note for as long as the block lasts, and clear away those of killed peers.
 
     Raises CannotAnnounce where the folder is not ours to write in.
     """
     path = folder / f"{announcement.node}.json"
     try:
+        _clear_away(folder)
         write_private(path, json.dumps(asdict(announcement)))
     except OSError as error:
         raise CannotAnnounce(
@@ -73,6 +74,14 @@ def read_announcements(folder: Path) -> tuple[Announcement, ...]:
     found = (_read(path) for path in paths)
     living = [note for note in found if note is not None and _is_alive(note.pid)]
     return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
+
+
+def _clear_away(folder: Path) -> None:
+    """Raises OSError."""
+    for path in folder.glob("*.json"):
+        note = _read(path)
+        if note is not None and not _is_alive(note.pid):
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Announcement | None:

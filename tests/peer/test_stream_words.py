@@ -147,7 +147,11 @@ def test_other_files_among_the_notes_are_skipped(tmp_path: Path, text: str):
 def test_note_of_a_dead_process_is_skipped(tmp_path: Path, pid: int):
     note = {"node": "a", "pid": pid, "host": "127.0.0.1", "port": 1, "started_s": 1}
     (tmp_path / "a.json").write_text(json.dumps(note))
+    (tmp_path / "node.json").write_text("{}")
     assert read_announcements(tmp_path) == ()
+    with announced(tmp_path, Announcement("b", os.getpid(), "127.0.0.1", 1, 2)):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["node.json"]
 
 
 def test_folder_that_may_not_be_read_holds_no_notes(
