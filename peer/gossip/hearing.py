@@ -131,7 +131,8 @@ class Hearing:
         match message:
             case Ping():
                 load = self._gossiper.own_load(now_s)
-                desk.speaker.ack(address, message, load, self._news_for(now_s, message.node))
+                first = (*self._news_for(now_s, message.node), *self._put_right(message))
+                desk.speaker.ack(address, message, load, first)
                 return
             case Ack():
                 self._note_observed(message)
@@ -161,6 +162,17 @@ class Hearing:
             return ()
         member.accused_s = now_s
         return (self._beliefs.verdict(member),)
+
+    def _put_right(self, ping: Ping) -> tuple[Rumour, ...]:
+        """What an asker must hear who thinks us doubted or dead: the refutation may be long ago,
+        and nobody else may be telling of it any more.
+        """
+        own = self._desk.own
+        accuses = any(
+            rumour.node == own.node and isinstance(rumour, Suspect | Dead)
+            for rumour in ping.rumours
+        )
+        return (own.claim(),) if accuses else ()
 
     def _relay(self, now_s: float, address: Address, seq: int, target: Target) -> None:
         """Ask the target for somebody who had no answer, and tell him how it went."""

@@ -17,11 +17,13 @@ from cortex.peer.gossip.messages import (
 from cortex.peer.gossip.records import (
     Alive,
     Contact,
+    Dead,
     Digest,
     Left,
     Row,
     Rumour,
     Section,
+    Suspect,
 )
 from tests.fleet.stage import (
     HER,
@@ -34,6 +36,7 @@ from tests.fleet.stage import (
     boot_of,
     gossip,
     messages,
+    ping,
 )
 
 
@@ -128,3 +131,16 @@ def test_a_synchronised_row_says_what_its_teller_misses_itself() -> None:
     nothing = Digest(member.node, 0, 0, 0, 0)
     [row] = core.wanted_rows([nothing])
     assert (row.ver, row.announced_ver) == (member.facts.complete, member.announced_ver)
+
+
+def test_who_asks_with_an_old_accusation_hears_in_the_answer_that_it_was_refuted(
+    stage: Stage,
+) -> None:
+    """It missed the refutation, which nobody tells any more: else it would be told for ever."""
+    stage.meet(YOU)
+    stage.hear(gossip(YOU, Suspect(US, 5, 0, YOU)))
+    stage.wait(20.0)
+    [ack] = messages(stage.hear(ping(YOU, Dead(US, 5, 0, HIM))), Ack)
+    assert isinstance(ack, Ack)
+    assert [rumour for rumour in ack.rumours if rumour.node == US] == [stage.core.own.claim()]
+    assert stage.core.own.standing == (5, 1, State.ALIVE)
