@@ -50,9 +50,11 @@ class Peers:
         self.folder = folder
         self._key = key
 
-    def make(self, name: str, *options: str, place: Place | None = None) -> PeerProcess:
+    def make(
+        self, name: str, *options: str, place: Place | None = None, command: str = "peer"
+    ) -> PeerProcess:
         """Of the fleet, not started yet."""
-        peer = PeerProcess(name, self.folder / name, options, place or Here())
+        peer = PeerProcess(name, self.folder / name, options, place or Here(), command)
         peer.state_dir.mkdir(parents=True)
         write_keyring(peer.state_dir / "fleet.key", Keyring(self._key))
         self.all.append(peer)

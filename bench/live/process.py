@@ -54,12 +54,13 @@ class NotReady(Exception):
 
 @dataclass
 class PeerProcess:
-    """`options` are those of `cortex peer`, but for the state directory."""
+    """`options` are those of `cortex peer`, or of its `command`, but for the state directory."""
 
     name: str
     folder: Path
     options: Sequence[str]
     place: Place = field(default_factory=Here)
+    command: str = "peer"
     host: str = ""
     port: int = 0
     started_s: float = 0.0
@@ -89,7 +90,7 @@ class PeerProcess:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._is_ready.clear()
         self._lines.clear()
-        command = [*self.place.prefix, sys.executable, "-m", "cortex.cli", "peer"]
+        command = [*self.place.prefix, sys.executable, "-m", "cortex.cli", self.command]
         command += ["--name", self.name, "--state-dir", str(self.state_dir), *self.options]
         self.started_s = time.monotonic()
         with self.log.open("a") as log:

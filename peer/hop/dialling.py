@@ -6,6 +6,7 @@ It knows where peers are and how they prove who they are; nothing of what is sai
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -106,7 +107,7 @@ class Dialler:
         except TimeoutError:
             raise self._refused(node, f"no answer within {_DIAL_S:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._refused(node, str(error)) from None
+            raise self._refused(node, _why(error)) from None
 
     def _refused(self, node: NodeId, why: str) -> HostRefused:
         tried = ", ".join(f"{a.ip} port {a.port}" for a in self._address_of(node)) or "no address"
@@ -114,3 +115,12 @@ class Dialler:
             f"peer {node.hex()} cannot be reached at {tried}: {why}",
             "cortex doctor tells what is in the way",
         )
+
+
+def _why(error: aiohttp.ClientError | OSError) -> str:
+    """aiohttp's own words tell of objects of this process too."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

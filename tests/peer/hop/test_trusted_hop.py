@@ -19,6 +19,7 @@ from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.dialling import Dialler
+from cortex.peer.hop.messages import LeaseAsk
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.keyring import Keyring
 
@@ -88,3 +89,9 @@ async def test_who_is_no_member_any_more_loses_its_connections(
                         end.recheck(Trust(other, hops.node).node_of)
                         async for _ in events:
                             pass
+
+
+async def test_a_host_that_is_gone_is_told_of_in_plain_words(unused_tcp_port: int):
+    async with pool(Address("127.0.0.1", unused_tcp_port), trust(ASKER).client_context) as member:
+        with pytest.raises(HostRefused, match=r"port \d+: Connection refused$"):
+            await member.lease(STRANGER, LeaseAsk("id", MODEL, (STRANGER,)))
