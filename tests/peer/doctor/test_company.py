@@ -13,7 +13,8 @@ from cortex.peer.doctor.reach import Reach, Target
 from cortex.peer.gossip.ids import NodeId
 
 OWN = NodeId(b"atlasatl")
-BOREA = Target(NodeId(b"boreabor"), "borea", "192.168.1.21", 13132)
+BOREA_NODE = NodeId(b"boreabor")
+BOREA = Target(BOREA_NODE, "borea", "192.168.1.21", 13132)
 
 
 def view_of_us(state: str) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_a_peer_that_answers_and_sees_us_is_well() -> None:
         (
             {"datagram_s": None, "tls_s": None, "tls_problem": "node"},
             "id",
-            f"another peer answers there than {BOREA.node.hex()}",
+            f"another peer answers there than {BOREA_NODE.hex()}",
             "--advertise",
         ),
         (
