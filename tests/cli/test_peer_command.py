@@ -126,10 +126,10 @@ def test_a_picture_goes_to_the_running_peer(
     assert done.stderr == "image   square_96.png  256x256 -> 64 tokens\n"
 
 
-def test_a_taken_port_is_said_with_its_number(cortex: Cortex) -> None:
+def test_a_taken_port_is_said_with_its_number(cortex: Cortex, tmp_path: Path) -> None:
     with running("--engine", "fake") as (_, address):
-        port = address.rpartition(":")[2]
-        done = cortex("peer", "--engine", "fake", "--port", port)
+        port, elsewhere = address.rpartition(":")[2], str(tmp_path / "elsewhere")
+        done = cortex("peer", "--engine", "fake", "--port", port, "--state-dir", elsewhere)
     assert done.code == 1
     assert f"error: port {port} on 127.0.0.1 is in use." in done.stderr
 
