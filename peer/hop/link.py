@@ -94,9 +94,11 @@ class HopLink:
             self._ear.end(self._ended.result())
             for loop in loops:
                 loop.cancel()
-            await asyncio.wait(loops)
-            self._assembler.close()
-            await self._close_socket()
+            try:
+                await asyncio.wait(loops)
+            finally:  # a pool that ends does not wait for farewells
+                self._assembler.close()
+                await self._close_socket()
 
     def post(self, message: Message) -> None:
         """Send, without waiting. After the end it says nothing."""

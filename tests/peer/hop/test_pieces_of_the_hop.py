@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from cortex.peer import errors as peer_errors
 from cortex.peer.errors import RateLimitExceeded, RequestTooLarge, from_info, to_info
 from cortex.peer.hop.calls import AnswerCall
 from cortex.peer.hop.frames import pack, unpack
+from cortex.peer.hop.link import HopLink
 from cortex.peer.hop.messages import Beat, Cancel, Failed, Message, Part, Parts, Slice
 from cortex.peer.hop.outbox import SLICE_BYTES, Outbox
 from cortex.peer.hop.slices import Assembler
@@ -130,6 +132,34 @@ def test_no_bytes_raise_anything_but_a_frame_error(data: bytes):
     except FrameError:
         return
     assert message is None or isinstance(message, get_args(Message))
+
+
+class MuteSocket:
+    """Nothing comes over it."""
+
+    is_closed = False
+
+    async def receive(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_link_that_is_cancelled_in_its_farewell_closes_its_socket():
+    class Leaver:
+        def end(self, why: str) -> None:
+            asyncio.get_running_loop().call_soon(running.cancel)
+
+    socket: Any = MuteSocket()
+    ear: Any = Leaver()
+    link = HopLink(socket, ear, Assembler(1, lambda _: nullcontext()))
+    running = asyncio.create_task(link.run())
+    await asyncio.sleep(0)
+    link.close("it was over")
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert socket.is_closed
 
 
 async def test_slow_reader_gets_pieces_melted_and_its_error_behind_them():
