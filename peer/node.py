@@ -34,6 +34,7 @@ from cortex.engine.types import (
 
 from .admission import Admission
 from .answering import Answering, num_missing
+from .catalogue import Catalogue
 from .children import ChildEnd
 from .commands import engine_spec, text_spec
 from .config import PeerConfig
@@ -156,6 +157,10 @@ class Node:
         """
         catalogue = await self.shelf.look()
         return tuple(self.config.names.listed(catalogue.models))
+
+    async def model(self, name: str) -> ModelInfo:
+        """One of `models`, by its id or alias. Raises ModelNotFound."""
+        return Catalogue(await self.models()).find(name)
 
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.

@@ -106,7 +106,11 @@ class PeerProcess:
 
     def wait(self, limit_s: float = READY_S) -> None:
         """Raises NotReady."""
-        if not self._is_ready.wait(limit_s) or not self.is_running:
+        is_ready = self._is_ready.wait(limit_s)
+        if not self.is_running:
+            code = None if self._process is None else self._process.returncode
+            raise NotReady(f"{self.name} ended with code {code}:\n{self.tail()}")
+        if not is_ready:
             raise NotReady(f"{self.name} is not ready after {limit_s:g} s:\n{self.tail()}")
 
     def tail(self) -> str:

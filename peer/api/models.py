@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..catalogue import Catalogue
 from ..types import ModelInfo, Whereabouts
 from .capabilities import render_capabilities
 from .context import ABOUT, SOURCE, speaks_messages
@@ -30,10 +29,10 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def show_model(request: web.Request) -> web.Response:
-    catalogue = Catalogue(await request.app[SOURCE].models())
     model_id = request.match_info["id"]
     request[ABOUT] = About(model_id)
-    return json_response(render_model(catalogue.find(model_id), speaks_messages(request)))
+    model = await request.app[SOURCE].model(model_id)
+    return json_response(render_model(model, speaks_messages(request)))
 
 
 def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ is lost in the middle. This peer's own engine is a host like the others, and fai
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ from cortex.engine.errors import CortexError, EngineFailed, Overloaded
 from cortex.engine.types import Began, ChatRequest, Event, ImagePart, Resume, Vector
 
 from ..admission import Admission
+from ..catalogue import of_fleet
 from ..errors import NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
@@ -81,6 +83,17 @@ class Ingress:
         view = self._membership.view
         models = [to_info(model, view, self._eta_s) for model in self._catalogue().models]
         return tuple(self._local.config.names.listed(models))
+
+    async def model(self, name: str) -> ModelInfo:
+        """One of `models`, or a variant by its full name. Raises ModelNotFound."""
+        models = await self.models()
+        listed = next((model for model in models if model.id == name), None)
+        if listed is not None:
+            return listed
+        variant = self._catalogue().known(name, self._local.config.names)
+        if variant is None:
+            return of_fleet(models).find(name)
+        return dataclasses.replace(to_info(variant, self._membership.view, self._eta_s), id=name)
 
     def suggestion(self) -> str | None:
         """The id of a model that sees pictures."""
