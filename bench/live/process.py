@@ -190,4 +190,5 @@ def environment(folder: Path) -> dict[str, str]:
     own = {name: text for name, text in os.environ.items() if not name.startswith(_HIDDEN_PREFIXES)}
     for name in ("DATA", "STATE", "CONFIG", "RUNTIME"):
         own[f"XDG_{name}_{'DIR' if name == 'RUNTIME' else 'HOME'}"] = str(folder / name.lower())
-    return {**own, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    # A crash of the interpreter itself says where it was.
+    return {**own, "HOME": str(folder), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}

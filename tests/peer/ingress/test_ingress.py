@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -321,3 +322,13 @@ async def test_a_peer_that_goes_is_idle_when_the_last_request_has_ended(
         assert (await listen(fleet, ask())).ends  # asked on a connection that was still there
         assert (await under_way).ends
         await asyncio.wait_for(idle, 1)
+
+
+async def test_a_model_is_shown_by_every_name_that_it_can_be_asked_by(open_fleet: Any):
+    async with open_fleet(2) as fleet:
+        [listed] = await fleet.ingress.models()
+        variant = f"{listed.id}@{listed.weights.hex()[:8]}"
+        assert await fleet.ingress.model(listed.id) == listed
+        assert await fleet.ingress.model(variant) == dataclasses.replace(listed, id=variant)
+        with pytest.raises(ModelNotFound, match="in this fleet"):
+            await fleet.ingress.model("nothing of the kind")
