@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..live.peers import UNREACHABLE, up_everywhere
-from ..live.process import PeerProcess
+from ..live.process import NotReady, PeerProcess
 from .history import Harm
 
 MOST_DOWN = 2
@@ -71,12 +72,25 @@ class Misfortune:
         else:
             await asyncio.to_thread(peer.kill if kind == "kill" else peer.leave)
             await asyncio.sleep(self.rng.uniform(*_AWAY_S))
-            peer.start()
-            await asyncio.to_thread(peer.wait)
+            if not await self._started(peer):
+                kind = f"{kind}, and a start that failed"
+                await asyncio.to_thread(peer.kill)
+                peer.start()
+                await asyncio.to_thread(peer.wait)
         await self._is_seen(peer)
         ended_s = time.monotonic() + _AFTER_S
         self.harms.append(Harm(peer.name, kind, begun_s - self.zero_s, ended_s - self.zero_s))
         self._down.discard(peer.name)
+
+    async def _started(self, peer: PeerProcess) -> bool:
+        """What is asked here is what becomes of requests: a start that fails is told and counted."""
+        peer.start()
+        try:
+            await asyncio.to_thread(peer.wait)
+        except NotReady as error:
+            print(error, file=sys.stderr)
+            return False
+        return True
 
     async def _is_seen(self, peer: PeerProcess) -> None:
         """By all that are there; the rest of the trial goes on where it takes too long."""
