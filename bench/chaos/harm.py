@@ -83,7 +83,7 @@ class Misfortune:
         self._down.discard(peer.name)
 
     async def _started(self, peer: PeerProcess) -> bool:
-        """What is asked here is what becomes of requests: a start that fails is told and counted."""
+        """The trial asks what becomes of requests: a start that fails is told and counted."""
         peer.start()
         try:
             await asyncio.to_thread(peer.wait)
