@@ -83,10 +83,6 @@ class Prober:
         self._doubted: set[NodeId] = set()
         self.lenient_until_s = float("-inf")  # we slept: nobody is accused until then
 
-    @property
-    def num_open(self) -> int:
-        return len(self._by_ticket)
-
     def round(self, now_s: float) -> None:
         """Ask the suspects and the next peer in turn, and enter the next round."""
         timing = self._timing

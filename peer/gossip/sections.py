@@ -86,17 +86,12 @@ class Catalog(Struct, frozen=True, array_like=True):
     digest: Annotated[bytes, Meta(max_length=32)] = b""
 
 
-# What a peer is beside a peer, in Policy.roles.
-GATEWAY = "gateway"
-
-
 class Policy(Struct, frozen=True, array_like=True):
     SECTION: ClassVar[int] = 5
 
     is_draining: bool
     roles: Annotated[tuple[Word, ...], _FEW] = ()
     labels: Annotated[tuple[tuple[Word, Word], ...], _FEW] = ()
-    max_context_tokens: U32 = 0
 
 
 class Claim(Struct, frozen=True, array_like=True):
