@@ -88,7 +88,7 @@ def gateway(
 
     from cortex.peer.config import GATEWAY_PORT, REQUEST_LOG
 
-    from ..devices import Device
+    from ..devices import Devices
     from ..diagnostics import show_logs
     from ..serving import serve
 
@@ -102,9 +102,9 @@ def gateway(
         host=host,
         port=port,
         default_port=GATEWAY_PORT,
-        device="none",
+        devices=(),
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         fleet=fleet_config(invocation, membership),
     )
-    serve(gateway_config, Device("none"), state_dir, invocation)
+    serve(gateway_config, Devices(), state_dir, invocation)

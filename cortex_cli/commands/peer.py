@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,6 +36,9 @@ from ..options import (
     invocation_of,
 )
 
+if TYPE_CHECKING:
+    from ..devices import Devices
+
 
 def peer(
     context: typer.Context,
@@ -43,10 +46,10 @@ def peer(
         str,
         typer.Option(
             "--gpu",
-            metavar="all|none|cpu|N",
+            metavar="all|none|cpu|N,N",
             envvar="CORTEX_GPU",
             help="What computes: the NVIDIA devices, else the CPU; nothing here, only other peers;"
-            " the CPU; device N.",
+            " the CPU; these devices.",
         ),
     ] = "all",
     model: Annotated[
@@ -110,7 +113,7 @@ def peer(
 
     \b
       cortex peer
-      cortex peer --gpu 0 --model ID --models /data/models
+      cortex peer --gpu 0,1 --model ID --models /data/models
       cortex peer --host 0.0.0.0 --port 8000
       cortex peer --join beast.internal:13132 --name borea
 
@@ -125,7 +128,7 @@ def peer(
 
     from cortex.peer.config import REQUEST_LOG
 
-    from ..devices import Device, choose_device, count_gpus, require_engine, torch_is_for_cpus
+    from ..devices import require_engine, torch_is_for_cpus
     from ..diagnostics import show_logs
     from ..serving import serve
 
@@ -136,11 +139,7 @@ def peer(
     uses_our_torch = computes and engine == "torch" and python == sys.executable
     if uses_our_torch:
         require_engine(engine)
-    device = (
-        choose_device(gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
-        if computes
-        else Device("none")
-    )
+    devices = _devices(gpu, engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
     wishes = EngineWishes(
         models,
         engine if computes else "none",
@@ -159,9 +158,19 @@ def peer(
         peer_config(invocation, wishes),
         preload=() if model is None else (model,),
         python=python,
-        device=device.name,
+        devices=devices.names,
         host=host,
         port=port,
         fleet=fleet_config(invocation, membership),
     )
-    serve(peers_config, device, state_dir, invocation)
+    serve(peers_config, devices, state_dir, invocation)
+
+
+def _devices(gpu: str, engine: str, *, torch_is_for_cpus: bool) -> Devices:
+    from ..devices import Devices, choose_devices, count_gpus, fake_devices
+
+    if gpu == "none":
+        return Devices()
+    if engine == "fake":
+        return fake_devices(gpu)
+    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus)
