@@ -141,13 +141,9 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
 
 def test_buckets_count_all_that_is_below_their_bound() -> None:
     found = samples(exposed())
-    assert [
-        found["cortex_step_seconds_bucket", "cuda:0", le, "m"] for le in ("0.01", "0.1", "+Inf")
-    ] == [
-        3,
-        3,
-        5,
-    ]
+    bounds = ("0.01", "0.1", "+Inf")
+    counts = [found["cortex_step_seconds_bucket", "cuda:0", le, "m"] for le in bounds]
+    assert counts == [3, 3, 5]
     assert found["cortex_step_seconds_count", "cuda:0", "m"] == 5
     # Beyond the last bound there is still the bucket of all.
     assert found["cortex_load_seconds_bucket", "500.0", "m"] == 0
