@@ -155,9 +155,11 @@ def peer(
     membership = FleetWishes(
         name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
     )
+    plain = peer_config(invocation, wishes)
+    preload = (model, *(one.id for one in plain.models if one.is_preloaded))
     peers_config = replace(
-        peer_config(invocation, wishes),
-        preload=() if model is None else (model,),
+        plain,
+        preload=tuple(dict.fromkeys(one for one in preload if one is not None)),
         python=python,
         device=device.name,
         host=host,
