@@ -31,6 +31,8 @@ T = TypeVar("T")
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
 REQUEST_LOG = "cortex.peer.api.request_log"
+# That of settings that have changed, which is shown as well.
+RELOAD_LOG = "cortex.peer.reloading"
 # A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
 # fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32

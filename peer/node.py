@@ -67,7 +67,7 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        self.shelf = Shelf(config)
+        self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
@@ -132,6 +132,22 @@ class Node:
             wanted=tuple(residency.wanted),
             num_granted=residency.num_granted,
         )
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """From now on this is the config: of what requests and loads are judged by, and of where
+        models lie. What the children were started with stays as it is.
+        """
+        self.config = config
+        await self.shelf.look()
+        self._changed()
+
+    @property
+    def num_places(self) -> int:
+        """How many requests are answered at one time: by what is loaded, as far as that is bounded,
+        else by this peer at all.
+        """
+        loaded = self._engine.loaded
+        return (loaded.num_slots if loaded else 0) or self.config.max_live_requests
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever `health` or `placement` has changed; what is returned ends that."""

@@ -20,7 +20,7 @@ from .sections import SECTIONS, OfConfig, OfOptions, Sections
 from .toml_file import TomlFile, read_toml
 
 _NAME = "cortex.toml"
-_MODELS_NAME = "models.toml"
+MODELS_NAME = "models.toml"
 
 
 def _nothing() -> Mapping[tuple[str, str], Any]:
@@ -49,6 +49,14 @@ class Settings:
                 parts = value if len(setting.options) > 1 else (value,)
                 options.update(zip(setting.options, parts, strict=True))
         return {name: value for name, value in options.items() if value is not None}
+
+    @property
+    def models_dirs(self) -> tuple[Path, ...]:
+        return tuple(map(Path, self.values.get(("peer", "models"), ())))
+
+    @property
+    def join(self) -> tuple[str, ...]:
+        return tuple(self.values.get(("fleet", "join"), ()))
 
     def fields(self, sections: Sections = SECTIONS) -> dict[str, object]:
         """What PeerConfig's fields are, by FIELD or GROUP.FIELD."""
@@ -101,7 +109,7 @@ def examine(
                 values[table.section, key] = value
                 places[table.section, key] = table.place_of(key)
         neurons = read_neurons(file, problems)
-    beside = path.parent / _MODELS_NAME
+    beside = path.parent / MODELS_NAME
     models_file = _opened(beside, problems) if beside.is_file() else None
     models = read_models(models_file, problems) if models_file is not None else ()
     settings = Settings(
