@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, Wishes
+from cortex.engine.wishes import DtypeWish, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -134,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = 40_000_000
+    max_image_pixels: int = PixelWishes().max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +228,11 @@ class PeerConfig:
             min_pixels=_first(said.min_pixels, self.vision.min_pixels),
             max_pixels=_first(said.max_pixels, self.vision.max_pixels),
         )
+
+    def pixels_for(self, model_id: str) -> PixelWishes:
+        """How large pictures are made for this model."""
+        model = self.model(model_id)
+        return PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
 
     @property
     def is_gateway(self) -> bool:

@@ -49,6 +49,8 @@ class OfConfig:
 Setting = OfOptions | OfConfig
 Sections = Mapping[str, Mapping[str, Setting]]
 
+# Pillow warns of larger ones.
+_MOST_PIXELS = 89_478_485
 # The commands that serve, and go by these options: `serve` is another name for `gateway`.
 _OF_PEERS = ("peer",)
 _OF_GATEWAYS = ("gateway", "serve")
@@ -165,7 +167,7 @@ _VISION: Mapping[str, Setting] = {
         kinds.whole(1), "Pictures are scaled down to this area.", "vision.max_pixels", True
     ),
     "max_image_pixels": OfConfig(
-        kinds.whole(1),
+        kinds.whole(1, _MOST_PIXELS),
         "The area of the largest picture that is opened.",
         "vision.max_image_pixels",
         True,
