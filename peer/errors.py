@@ -11,12 +11,15 @@
      ├─ RequestNotFound        no request of that id is under way
      ├─ RequestCancelled       ended by whoever runs the peer
      ├─ NoPeer                 nobody answers at an address
+     ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
      │   ├─ HostRefused        no connection to it comes about
+     │   ├─ HostSilent         it says nothing any more
      │   └─ HostLeaving        it says itself that it ends
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
      ├─ CannotContinue         an answer that this peer would go on with differently
+     ├─ EngineReplaced         an engine that ended under an answer which goes on elsewhere
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
      ├─ CannotKeepIdentity     a state directory that cannot be written
@@ -73,10 +76,16 @@ class RequestCancelled(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+class ModelAway(CortexError): ...
+
+
 class HostLost(CortexError): ...
 
 
 class HostRefused(HostLost): ...
+
+
+class HostSilent(HostLost): ...
 
 
 class HostLeaving(HostLost): ...
@@ -89,6 +98,9 @@ class CannotListen(CortexError): ...
 
 
 class CannotContinue(CortexError): ...
+
+
+class EngineReplaced(CortexError): ...
 
 
 class AttemptsExhausted(CortexError): ...
@@ -123,12 +135,15 @@ _OURS: tuple[type[CortexError], ...] = (
     RequestNotFound,
     RequestCancelled,
     NoPeer,
+    ModelAway,
     HostLost,
     HostRefused,
+    HostSilent,
     HostLeaving,
     PortInUse,
     CannotListen,
     CannotContinue,
+    EngineReplaced,
     AttemptsExhausted,
     CannotAnnounce,
     CannotKeepIdentity,

@@ -205,11 +205,15 @@ class Node:
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        """`chat`, of a request that may be one for a vector: then that is the last event."""
+        """`chat`, of a request that may be one for a vector: then that is the last event.
+
+        So many engines have ended under it, at other peers or here.
+        """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        return self._serve(request, live, admission, resume)
+        return self._serve(request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -266,6 +270,7 @@ class Node:
         live: LiveRequest | None,
         admission: AbstractContextManager[None],
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
@@ -298,7 +303,7 @@ class Node:
                         )
                     )
                     answering = self._answering(
-                        request_id, model, request, prepared.prompt, meter, resume
+                        request_id, model, request, prepared.prompt, meter, resume, num_losses
                     )
                     del prepared
                     with answering:
@@ -313,6 +318,7 @@ class Node:
         prompt: bytes,
         meter: RequestMeter,
         resume: Resume | None,
+        num_losses: int,
     ) -> Answering:
         return Answering(
             self._engine,
@@ -324,6 +330,7 @@ class Node:
             num_choices=request.num_choices,
             priority=request.priority,
             resume=resume,
+            num_losses=num_losses,
         )
 
     async def find(self, model_id: str) -> ModelInfo:

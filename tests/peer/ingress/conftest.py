@@ -183,7 +183,12 @@ class FakeHops:
     on_death: Callable[[NodeId], None] = lambda node: None
 
     async def ask(
-        self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
         self.was_asked.set()
@@ -191,7 +196,9 @@ class FakeHops:
             raise HostRefused("no connection")
         left = self.deaths.pop(0) if self.deaths else None
         try:
-            async with aclosing(self.nodes[host].serve(request, None, resume)) as events:
+            async with aclosing(
+                self.nodes[host].serve(request, None, resume, num_losses)
+            ) as events:
                 if left == 0:
                     self._die(host)
                 async for event in events:
