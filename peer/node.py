@@ -48,7 +48,7 @@ from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .routing.load_history import LoadHistory, with_eta
 from .shelf import Shelf
-from .tally import PeerTally, RequestMeter
+from .tally import PeerTally, RequestMeter, wait_s
 from .text_side import TextSide
 from .types import ModelInfo
 
@@ -71,7 +71,7 @@ class Node:
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
-            config.max_live_requests, config.max_prepared_bytes, self._changed
+            config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
 
@@ -372,6 +372,10 @@ class Node:
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
+
+    def _wait_s(self) -> float:
+        """When one more request may be taken, where no more are."""
+        return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)
