@@ -38,7 +38,8 @@ _STARTING = ("starting", "loading")
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
     a model to be loaded. `is_kept` says whether it may go on elsewhere once it has begun.
-    `num_losses` engines have ended under it, at whichever hosts.
+    `num_losses` engines have ended under it, at whichever hosts. `silent_since_s` is when its
+    client was last told that it waits, or had no need to be.
     """
 
     model: FleetModel
@@ -48,6 +49,7 @@ class Asked:
     since_s: float
     is_kept: bool
     cold_until_s: float | None = None
+    silent_since_s: float = 0.0
     is_worked_on: bool = False
     has_engine: bool = False
     num_losses: int = 0
@@ -105,7 +107,8 @@ class Asked:
     def failed(self, host: Candidate, error: CortexError, now_s: float) -> None:
         """Raises what the client is told, where nobody else is to be asked."""
         if self.is_worked_on:
-            self.since_s, self.is_worked_on = now_s, False
+            self.since_s = self.silent_since_s = now_s
+            self.is_worked_on = False
         if self.has_engine and isinstance(error, AttemptsExhausted):
             self._lose_engine()
         self.has_engine = False

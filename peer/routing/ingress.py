@@ -170,12 +170,14 @@ class Ingress:
         model = await self._offers.find(request.model)
         live.model_id = model.id
         self._offers.check_vision(model, request)
+        now_s = self._clock()
         return Asked(
             model,
             conversation_key(model.weights, request),
             Transcript(request),
             live,
-            since_s=self._clock(),
+            since_s=now_s,
+            silent_since_s=now_s,
             is_kept=live.is_continuable,
         )
 
@@ -185,7 +187,8 @@ class Ingress:
         """What is told until it is known who is asked next. The finding ends with this."""
         live = asked.live
         try:
-            while not (await asyncio.wait({finding}, timeout=_SAY_S))[0]:
+            while not await self._is_done(finding, asked.silent_since_s + _SAY_S):
+                asked.silent_since_s = self._clock()
                 if not asked.transcript.has_begun:
                     live.host, live.start = "", ""  # those of one that did not take it
                 stage = Stage("queued")
@@ -194,6 +197,10 @@ class Ingress:
         finally:
             finding.cancel()
             await asyncio.gather(finding, return_exceptions=True)
+
+    async def _is_done(self, finding: asyncio.Task[Candidate], until_s: float) -> bool:
+        done, _ = await asyncio.wait({finding}, timeout=max(0.0, until_s - self._clock()))
+        return bool(done)
 
     async def _host_for(self, asked: Asked, failure: CortexError | None) -> Candidate:
         """Who is asked next, after the last one's failure."""

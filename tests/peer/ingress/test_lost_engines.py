@@ -21,7 +21,7 @@ async def test_an_answer_whose_engine_ends_goes_on_where_the_model_is_warm(
     async with open_fleet(3) as fleet:
         undisturbed = await listen(fleet, request)
     async with open_fleet(3, others_lives=[_LIFE]) as fleet:
-        # That engine ends as well, later: then it comes back to the first peer, which has a new one.
+        # That engine ends as well, later: then the first peer, which has a new one, goes on.
         assert await listen(fleet, request) == undisturbed
         (first, begun), (second, resumed), *_ = fleet.hops.asked
         assert first != second and begun is None and resumed is not None
