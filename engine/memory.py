@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .chunks import GRID_TOKENS
+from .costs import MemoryPart, ModelCosts
 from .errors import InsufficientVram, MemoryShortage
-from .messages import MemoryPart
 
 PAGE_TOKENS = 64
 # Parts of the memory whose use changes while a model serves, and the sum of all parts.
@@ -21,36 +20,6 @@ RECURRENT_STATES = "recurrent states"
 ENCODED_PICTURES = "encoded pictures"
 REMEMBERED_PREFIXES = "remembered prefixes"
 TOTAL = "total"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCosts:
-    """What a model costs in bytes, beside the numbers of tokens it was measured for.
-
-    `kv_bytes_per_token` counts layers with full attention alone; `state_bytes` is what the others
-    keep of one sequence, however long. `vision_peak_bytes` is the work of encoding a picture of
-    `max_image_tokens`, `workspace_bytes` that of the largest step.
-    """
-
-    weights_bytes: int
-    workspace_bytes: int
-    kv_bytes_per_token: int
-    context_tokens: int
-    state_bytes: int = 0
-    vision_peak_bytes: int = 0
-    image_bytes_per_token: int = 0
-    max_image_tokens: int = 0
-
-    @property
-    def fixed_bytes(self) -> int:
-        return self.weights_bytes + self.workspace_bytes + self.vision_peak_bytes
-
-    @property
-    def chunk_images_bytes(self) -> int:
-        """The pictures of one chunk: two that reach beyond its ends, the others between them."""
-        return self.image_bytes_per_token * (
-            2 * self.max_image_tokens + GRID_TOKENS if self.max_image_tokens else 0
-        )
 
 
 @dataclass(frozen=True, slots=True)

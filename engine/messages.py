@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .costs import MemoryPart, ModelCosts
 from .errors import ErrorInfo
 from .histogram import Spread
 from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
@@ -66,10 +67,25 @@ class PrepareFailed(msgspec.Struct, frozen=True, tag=True):
 # peer -> engine process
 
 
+class Estimate(msgspec.Struct, frozen=True, tag=True):
+    """What would this model cost? Answered beside whatever the device does."""
+
+    job_id: str
+    model_dir: str
+
+
 class Load(msgspec.Struct, frozen=True, tag=True):
+    """`memory_bytes` is all that the model may use: its weights, its work, and what it keeps of
+    requests; None is what the device has. `context_tokens` and `max_sequences` None are what the
+    model and the engine can do.
+    """
+
     job_id: str
     model_id: str
     model_dir: str
+    memory_bytes: int | None = None
+    context_tokens: int | None = None
+    max_sequences: int | None = None
 
 
 class Unload(msgspec.Struct, frozen=True, tag=True):
@@ -106,14 +122,6 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     stage: Stage
 
 
-class MemoryPart(msgspec.Struct, frozen=True):
-    """What one use of the device's memory was given, in a person's words."""
-
-    name: str
-    num_bytes: int
-    note: str = ""
-
-
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """`computes_in` says in words how it computes; `memory` how the bytes were shared out, empty
     where an engine has none to share. `num_slots` is how many sequences run at once, 0 where
@@ -127,6 +135,16 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     computes_in: str = ""
     memory: tuple[MemoryPart, ...] = ()
     num_slots: int = 0
+
+
+class Estimated(msgspec.Struct, frozen=True, tag=True):
+    """`costs` in the dtype and on the device of this engine, and for as many sequences at once as
+    `max_sequences`.
+    """
+
+    job_id: str
+    costs: ModelCosts
+    max_sequences: int
 
 
 class Unloaded(msgspec.Struct, frozen=True, tag=True):
@@ -226,12 +244,14 @@ Message = (
     | Prepared
     | Counted
     | PrepareFailed
+    | Estimate
     | Load
     | Unload
     | Generate
     | Cancel
     | Progress
     | Loaded
+    | Estimated
     | Unloaded
     | JobFailed
     | Waiting

@@ -14,11 +14,11 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .costs import MemoryPart, ModelCosts
 from .guiding import Guiding
 from .kernels.linear import can_pack
 from .kernels.native import NativeOperations
-from .memory import PAGE_TOKENS, ModelCosts, plan_memory
-from .messages import MemoryPart
+from .memory import PAGE_TOKENS, plan_memory
 from .models.base import ModelShape, ServableModel
 from .models.registry import LoadedModel, load_model
 from .precision import Stored, choose_precision

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from .costs import MemoryPart
 from .histogram import Histogram
 from .memory import ENCODED_PICTURES, KEYS_AND_VALUES, RECURRENT_STATES, REMEMBERED_PREFIXES
-from .messages import MemoryPart, ModelStatus
+from .messages import ModelStatus
 from .recall import Recall
 from .runner import Runner
 from .scheduler import Scheduler

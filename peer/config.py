@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cortex.engine.wishes import Wishes
+from cortex.engine.wishes import DtypeWish, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # "none" is a peer that makes no tokens of its own: a gateway; that is no engine to choose.
 EngineChoice = Literal["torch", "fake"]
 EngineKind = Literal["torch", "fake", "none"]
+# Under "lru" the longest idle goes first; under "priority" only models of the same class or a lower
+# one go at all.
+Strategy = Literal["lru", "priority"]
 
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
@@ -70,6 +73,52 @@ class FleetConfig:
     has_mdns: bool = True
     mdns_interfaces: tuple[str, ...] | None = None
     advertise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionConfig:
+    """When a model goes. `idle_ttl_s` None keeps idle models until their place is wanted; after
+    `defrag_after_cycles` loads and unloads of a device its engine process is started anew.
+    """
+
+    strategy: Strategy = "lru"
+    idle_ttl_s: float | None = 600.0
+    min_residency_s: float = 30.0
+    defrag_after_cycles: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What the operator says of one model; what is None or empty is left to the peer.
+
+    `pinned` and `home` are True, or names of the peers where they hold. `source` is a folder.
+    """
+
+    id: str
+    source: Path | None = None
+    aliases: tuple[str, ...] = ()
+    priority: int = 0
+    pinned: bool | tuple[str, ...] = False
+    home: bool | tuple[str, ...] = False
+    devices: tuple[int, ...] = ()
+    dtype: DtypeWish | None = None
+    context_tokens: int | None = None
+    max_slots: int | None = None
+    idle_ttl_s: float | None = None
+    is_preloaded: bool = False
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """The budget of pixels of a picture, which is scaled to fit; larger ones than
+    `max_image_pixels` are refused.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    max_image_pixels: int = 40_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +193,9 @@ class PeerConfig:
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     cors_origins: tuple[str, ...] = ()
     fleet: FleetConfig | None = None
+    eviction: EvictionConfig = field(default_factory=EvictionConfig)
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    models: tuple[ModelConfig, ...] = ()
     replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cortex.engine.costs import ModelCosts
 from cortex.engine.types import Capability
 
 from ..gossip.ids import ModelId, NodeId
@@ -31,7 +32,7 @@ class DeviceView:
 @dataclass(frozen=True, slots=True)
 class StoredModel:
     """A model on a peer's disk. `model` names its weights: the same bytes, the same name, wherever
-    they lie and whatever they are called.
+    they lie and whatever they are called. `costs` is what it would take there, once that is known.
     """
 
     model: ModelId
@@ -40,6 +41,7 @@ class StoredModel:
     context_tokens: int
     capabilities: tuple[Capability, ...]
     created_s: int
+    costs: ModelCosts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class PlacedModel:
     """A model in a peer's engine, or on its way there.
 
     `computes_in` is the engine's word for how it computes, "" while it loads; `percent` is how far
-    a load has come.
+    a load has come. `device` is an index of the peer's devices, and `reserved_bytes` all that the
+    model may fill there.
     """
 
     model: ModelId
@@ -57,6 +60,11 @@ class PlacedModel:
     context_tokens: int
     computes_in: str = ""
     percent: int | None = None
+    device: int = 0
+    reserved_bytes: int = 0
+    num_slots: int = 0
+    is_pinned: bool = False
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,11 @@ def _placed_model(model: LoadedModel, percent: int | None) -> PlacedModel:
         context_tokens=model.context_tokens,
         computes_in=model.computes_in,
         percent=percent if is_loading else None,
+        device=model.device,
+        reserved_bytes=model.reserved_mib * MIB,
+        num_slots=model.num_slots,
+        is_pinned=model.is_pinned,
+        priority=model.priority,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from cortex.engine.costs import ModelCosts
 from cortex.engine.types import Capability
 
 from ..gossip.codec import MessageError, packed_bytes
@@ -62,6 +63,7 @@ class Entry(Struct, frozen=True, array_like=True):
     context_tokens: U32
     capabilities: Annotated[tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=16)]
     created_s: U63
+    costs: ModelCosts | None = None
 
 
 class Catalogue(Struct, frozen=True):
@@ -134,6 +136,7 @@ def _entry(model: StoredModel) -> Entry:
         context_tokens=model.context_tokens,
         capabilities=tuple(model.capabilities),
         created_s=max(0, model.created_s),
+        costs=model.costs,
     )
 
 
@@ -147,4 +150,5 @@ def _stored(entry: Entry) -> StoredModel:
         context_tokens=entry.context_tokens,
         capabilities=known,
         created_s=entry.created_s,
+        costs=entry.costs,
     )

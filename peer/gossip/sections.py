@@ -61,6 +61,8 @@ LOADING, READY, UNLOADING = range(3)
 
 
 class LoadedModel(Struct, frozen=True, array_like=True):
+    """`device` counts the peer's hardware; `reserved_mib` is all that the model may fill there."""
+
     model: Model
     name: _Name
     state: U8
@@ -69,6 +71,10 @@ class LoadedModel(Struct, frozen=True, array_like=True):
     num_slots: U32
     capabilities: U32
     computes_in: _Name = ""
+    device: U8 = 0
+    reserved_mib: U32 = 0
+    is_pinned: bool = False
+    priority: int = 0
 
 
 class Models(Struct, frozen=True, array_like=True):
@@ -95,11 +101,9 @@ class Policy(Struct, frozen=True, array_like=True):
 
 
 class Claim(Struct, frozen=True, array_like=True):
-    """This peer loads that model, under the ticket that the arbiter gave."""
+    """This peer loads that model, or has requests that wait for it to."""
 
     model: Model
-    ticket: U63
-    phase: U8
     percent: U8
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cortex.engine.costs import MemoryPart
 from cortex.engine.histogram import Spread
-from cortex.engine.messages import Alive, Loaded, MemoryPart, ModelStatus
+from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId

@@ -95,7 +95,7 @@ def test_the_same_models_have_the_same_hash_whatever_their_order():
 
 
 def test_what_a_model_can_do_that_is_not_known_here_is_passed_over():
-    entry = [b"modelmod", "org/x\n", 1, 2, ["smell", "text"], 3, "more"]
+    entry = [b"modelmod", "org/x\n", 1, 2, ["smell", "text"], 3, None, "more"]
     body = b"\x00" + msgspec.msgpack.encode({"models": [entry]})
     assert read_catalogue(body) == (
         StoredModel(ModelId(b"modelmod"), "org/x?", 1, 2, ("text",), 3),

@@ -1,0 +1,87 @@
+"""What is on a device, what that leaves, and by which rules something may go: the values that
+plans are made of. Whose they are, a peer's own or another's as the fleet tells it, is not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config import Strategy
+from ..gossip.ids import ModelId
+
+ResidentState = Literal["loading", "ready", "unloading"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model on a device, as it is judged when another one wants its place.
+
+    `num_inflight` are requests that it has been granted to: with any it is never a victim.
+    `idle_s` is how long nobody has used it, `age_s` how long it has been ready, `reload_s` how long
+    it would take to bring back, None where nothing is known. The higher `priority` outlasts.
+    """
+
+    model: ModelId
+    id: str
+    state: ResidentState
+    reserved_bytes: int
+    num_inflight: int = 0
+    idle_s: float = 0.0
+    age_s: float = 0.0
+    reload_s: float | None = None
+    is_pinned: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBooks:
+    """`budget_bytes` is what the engine may use in all, `foreign_bytes` what other programs have
+    taken of that. Models that are on their way are in the books with all that they will have.
+    """
+
+    index: int
+    name: str
+    budget_bytes: int
+    foreign_bytes: int = 0
+    residents: tuple[Resident, ...] = ()
+
+    @property
+    def reserved_bytes(self) -> int:
+        return sum(resident.reserved_bytes for resident in self.residents)
+
+    @property
+    def free_bytes(self) -> int:
+        """What one more model could have; negative where others have taken what was promised."""
+        return self.budget_bytes - self.foreign_bytes - self.reserved_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`min_residency_s` is how long a model that was loaded stays, unless it has been idle for as
+    long as loading it took.
+    """
+
+    strategy: Strategy = "lru"
+    min_residency_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One way to load a model, and what it would reserve in all."""
+
+    context_tokens: int
+    num_slots: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A model that wants a place. `sizes` has the most welcome one first and the smallest that
+    would do last.
+    """
+
+    model: ModelId
+    id: str
+    sizes: tuple[Size, ...]
+    priority: int = 0

@@ -1,0 +1,69 @@
+"""What a load would do, before it is done: a plan, or for every place the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cortex.engine.costs import MemoryPart
+
+from ..gossip.ids import ModelId, NodeId
+from .books import Resident, Size
+
+# "too large" for the device even if it were empty; "pinned", "class" or "busy" where what would
+# have to go may not, by its pin, its class, or its work; "new" where it has been loaded just now;
+# "foreign" where other programs have the memory; "absent" where the model is not on that peer's
+# disk; "unknown" where its size is not; "away" where the peer takes no requests.
+Reason = Literal[
+    "too large", "pinned", "class", "busy", "new", "foreign", "absent", "unknown", "away"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWish:
+    """What somebody wants loaded. `peer` None is any; `context_tokens` and `num_slots` None are
+    chosen from what is free.
+    """
+
+    model: ModelId
+    peer: NodeId | None = None
+    context_tokens: int | None = None
+    num_slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`parts` is the sum behind `size.num_bytes`; `victims` go first. `seconds` is how long all of
+    it takes, None where nothing is known. `is_there` is a model that needs no load.
+    """
+
+    peer: NodeId
+    device: int
+    model: ModelId
+    size: Size
+    parts: tuple[MemoryPart, ...] = ()
+    victims: tuple[Resident, ...] = ()
+    seconds: float | None = None
+    is_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not there. `short_bytes` is what is missing, 0 where it is not about bytes; `wait_s` is
+    when it may be otherwise by itself, None where that is not known.
+    """
+
+    peer: NodeId
+    device: int | None
+    reason: Reason
+    words: str
+    short_bytes: int = 0
+    wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """`plan` is None where no peer could; `refusals` are of all places but the plan's."""
+
+    plan: Plan | None
+    refusals: tuple[Refusal, ...] = ()
