@@ -91,12 +91,10 @@ class Counted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Leased(msgspec.Struct, frozen=True, tag=True):
-    """The answer to a LeaseAsk: this peer is to load it. `ticket` rises with every lease."""
+    """The answer to a LeaseAsk: this peer is to load it."""
 
     request_id: Word
     holder: Node
-    ticket: int
-    ttl_s: float
 
 
 # both ways

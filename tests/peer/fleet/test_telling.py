@@ -35,7 +35,7 @@ def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
     number: int, length: int, name: str
 ):
     placed = (LoadedModel(MODEL, "m" * length, READY, 2**40, 2**40, 1, 1, "c" * length),) * number
-    state = OwnState(placed=placed, claims=(Claim(MODEL, 7, 1, 40),) * number)
+    state = OwnState(placed=placed, claims=(Claim(MODEL, 40),) * number)
     hardware = Hardware((Device("card" * 16, 2**40, 89, "driver"),) * number, 8, 2**40)
     about = About("b" * length, "s" * length, "a" * length, ("r" * length,) * number, hardware)
     keyring = Keyring(FleetKey(bytes(32)), tuple(FleetKey(bytes([n] * 32)) for n in range(1, 8)))

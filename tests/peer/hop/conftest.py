@@ -41,7 +41,7 @@ class KnownNode(Node):
 
 
 async def grant(wish: LeaseAsk) -> Leased:
-    return Leased(wish.request_id, wish.candidates[0], ticket=7, ttl_s=30.0)
+    return Leased(wish.request_id, wish.candidates[0])
 
 
 @dataclass(slots=True)
