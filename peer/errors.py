@@ -10,6 +10,9 @@
      ├─ RateLimitExceeded      a key over its own limits
      ├─ RequestNotFound        no request of that id is under way
      ├─ RequestCancelled       ended by whoever runs the peer
+     ├─ JobNotFound            no job of that id is known
+     ├─ JobCancelled           a job that somebody waited for was ended by another
+     ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
      ├─ HostLost               the peer that made an answer is gone, or silent
      │   ├─ HostRefused        no connection to it comes about
@@ -70,6 +73,15 @@ class RequestNotFound(CortexError): ...
 class RequestCancelled(CortexError): ...
 
 
+class JobNotFound(CortexError): ...
+
+
+class JobCancelled(CortexError): ...
+
+
+class PeerNotFound(CortexError): ...
+
+
 class NoPeer(CortexError): ...
 
 
@@ -122,6 +134,9 @@ _OURS: tuple[type[CortexError], ...] = (
     RateLimitExceeded,
     RequestNotFound,
     RequestCancelled,
+    JobNotFound,
+    JobCancelled,
+    PeerNotFound,
     NoPeer,
     HostLost,
     HostRefused,
