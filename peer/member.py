@@ -44,8 +44,8 @@ _KEYS_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`ingress` answers for the whole fleet, and `control` passes on what its peers are ordered; the
-    fleet's port serves `routes` beside the API's.
+    """`ingress` answers for the whole fleet, and `control` passes on what its peers are ordered.
+    The fleet's port serves `routes` beside the API's.
     """
 
     fleet: FleetThread

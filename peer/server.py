@@ -124,9 +124,7 @@ async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.
     if member is None:
         jobs = await stack.enter_async_context(Jobs(NOBODY, asyncio.get_running_loop().time))
         return make_app(node, Control(node, OrderDesk(node, node.steering, jobs)))
-    return make_app(
-        node, member.control, member.ingress, member.fleet, for_peers=member.routes()
-    )
+    return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 
 def _listens(config: PeerConfig, port: int) -> str:

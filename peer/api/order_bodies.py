@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from ..dialects.decoding import ModelName
-from ..gossip.ids import U32
 
 PeerName = Annotated[str, Meta(min_length=1, max_length=256)]
-_Count = Annotated[U32, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=1, le=0xFFFF_FFFF)]
 
 
 class LoadBody(msgspec.Struct, kw_only=True):
