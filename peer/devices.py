@@ -9,6 +9,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 
+from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import CortexError
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
@@ -83,6 +84,10 @@ class Devices:
         num_bytes = min(device.budget_bytes for device in self._devices)
         size = Size(extent.context_tokens or model.context_length, extent.num_slots, num_bytes)
         return Need(ModelId(model.weights), model.id, (size,), self._habits.priority(model.id))
+
+    def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
+        """The sum behind a size."""
+        return (MemoryPart("all of the device", size.num_bytes),)
 
     async def learn(self, model: ModelInfo) -> None:
         raise AssertionError("what a model takes is known")

@@ -52,6 +52,7 @@ class Placed:
     stage: Stage | None = None
     num_granted: int = 0
     idle_s: float = 0.0
+    age_s: float = 0.0
     is_pinned: bool = False
     priority: int = 0
 

@@ -18,8 +18,6 @@ class Losses:
         self._max_replays = max_replays
         # Engines that died in a row of a model's load.
         self._num_failed_loads: dict[str, int] = {}
-        # While it is 0, nobody has lost anything yet.
-        self.num_deaths = 0
 
     def load_lost(self, model_id: str) -> int:
         """An engine died of this load; how many in a row by now."""

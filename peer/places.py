@@ -40,8 +40,8 @@ class Ticket:
     """One wish for one model, from its asking until it is given back or fails.
 
     `on_granted` is called for every place that the wish is granted, one after the other, and
-    `on_failed` once, for good. `num_losses` counts the engines that died under it. `asked_s` is
-    when it was asked.
+    `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
+    came from. `asked_s` is when it was asked.
     """
 
     model: ModelInfo
@@ -57,7 +57,8 @@ class Ticket:
 class Place:
     """A model on a device, from the beginning of its load until it has gone.
 
-    `extent` is what was wished for, `size` what it was given; `victims` went for it. Nothing else
+    `extent` is what was wished for, `size` what it was given, of a device that had `free_bytes`;
+    `victims` went for it. Nothing else
     is done beside a load that `is_quiet`, and one that `is_home` is wanted without anybody's
     asking. `stage` is how far the load has come; `loaded` is what the engine said at its end. One
     that `leaves` takes no new work, and goes when it is idle; `gone` is set when it has.
@@ -69,6 +70,7 @@ class Place:
     need: Need
     extent: Extent = Extent()
     victims: tuple[Resident, ...] = ()
+    free_bytes: int = 0
     is_quiet: bool = False
     is_home: bool = False
     state: ResidentState = "loading"
@@ -84,10 +86,10 @@ class Place:
     def computes_in(self) -> str:
         return "" if self.loaded is None else self.loaded.computes_in
 
-    def serves(self, ticket: Ticket) -> bool:
+    def serves(self, model: ModelInfo, extent: Extent) -> bool:
         """Whether it is what was wished for, once it is ready."""
         given = self.extent.joined(Extent(self.size.context_tokens, self.size.num_slots))
-        return is_same(ticket.model, self.model) and given.covers(ticket.extent)
+        return is_same(model, self.model) and given.covers(extent)
 
     def resident(self, now_s: float, *, is_pinned: bool) -> Resident:
         is_ready = self.state == "ready"

@@ -25,7 +25,7 @@ from .children import ChildEnd
 from .failures import RecentFailures
 from .losses import Losses
 from .moving import Engines, Mover
-from .placement.books import DeviceBooks
+from .placement.books import DeviceBooks, Need
 from .placement.habits import Habits
 from .placement.leaving import LeaveReason, leavers, next_expiry_s
 from .placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
@@ -94,6 +94,10 @@ class Residency:
         """What is on the devices now."""
         return self.places.books(self._engines.devices, self.pinned, self._clock())
 
+    def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
+        """None where nobody has looked yet."""
+        return self._engines.need_of(model, extent)
+
     def ask(self, ticket: Ticket) -> None:
         """Queue a wish; it may be granted, or have failed, before this returns."""
         ticket.asked_s = self._clock()
@@ -151,13 +155,18 @@ class Residency:
             self.look()
         return place
 
+    def reform(self, habits: Habits) -> None:
+        """From now on these hold. What was pinned or unpinned by hand stays so."""
+        self.pinned = (self.pinned - self.habits.pinned) | habits.pinned
+        self.habits = habits
+        self.look()
+
     def pin(self, model_id: str, *, is_pinned: bool) -> None:
         (self.pinned.add if is_pinned else self.pinned.discard)(model_id)
         self.look()
 
     def lose(self, device: int, end: ChildEnd) -> None:
         """The engine process is gone, and what it held with it: begin again for all it had."""
-        self._losses.num_deaths += 1
         lost, holders = self.places.on(device), self.places.holders_on(device)
         for place in lost:
             self.places.forget(place)
@@ -224,7 +233,7 @@ class Residency:
                 kept |= self._claimed(ticket.model.id)
             elif place.state != "ready" or place.leaves is not None or place in kept:
                 continue
-            elif not place.serves(ticket):
+            elif not place.serves(ticket.model, ticket.extent):
                 place.leaves = "changed"
                 self._is_stale = True
             elif self._may_join(ticket, place):
@@ -243,8 +252,6 @@ class Residency:
 
     def _may_join(self, ticket: Ticket, place: Place) -> bool:
         """Whether the wish may be granted beside those that are."""
-        if self._losses.num_deaths == 0:
-            return True  # nobody has lost anything yet
         there, holders = self.places.on(place.device), self.places.holders_on(place.device)
         if self._losses.is_last_try(ticket.num_losses):
             return not holders and all(each.state == "ready" for each in there)
@@ -307,8 +314,9 @@ class Residency:
     def _begin(self, model: ModelInfo, extent: Extent, wanted: Wanted, begin: Begin) -> None:
         fit = begin.fit
         place = Place(
-            model, begin.device, fit.size, wanted.need, extent, fit.victims, wanted.needs_quiet
-        )
+            model, begin.device, fit.size, wanted.need, extent, fit.victims,
+            self.books[begin.device].free_bytes, wanted.needs_quiet,
+        )  # fmt: skip
         victims = [each for one in fit.victims if (each := self.places.of(one.id)) is not None]
         self.places.add(place)
         for victim in victims:

@@ -64,7 +64,11 @@ class WishQueue:
 
     def _tell(self, ticket: Ticket, number: int) -> None:
         place = self._places.of(ticket.model.id)
-        if place is None or place.state != "loading" or not place.serves(ticket):
+        if (
+            place is None
+            or place.state != "loading"
+            or not place.serves(ticket.model, ticket.extent)
+        ):
             ticket.on_stage(Stage("queued", number + 1, len(self._tickets), "place"))
         elif place.stage is not None:
             ticket.on_stage(place.stage)

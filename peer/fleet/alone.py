@@ -9,7 +9,8 @@ from ..health import NodeHealth, Placed, Placement
 from ..types import ModelInfo
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
-_NOBODY = NodeId(bytes(ID_BYTES))
+# Who a peer is that is in no fleet.
+NOBODY = NodeId(bytes(ID_BYTES))
 _NO_WEIGHTS = ModelId(bytes(ID_BYTES))
 
 
@@ -22,7 +23,7 @@ def view_alone(
 ) -> FleetView:
     state: PeerState = "draining" if health.is_draining else "up"
     me = PeerView(
-        _NOBODY,
+        NOBODY,
         gen=0,
         name=name,
         state=state,
@@ -36,7 +37,7 @@ def view_alone(
         stored=tuple(_stored(model) for model in models),
         placed=tuple(_placed(each) for each in placement.placed),
     )
-    return FleetView(fleet="", self_node=_NOBODY, peers=(me,))
+    return FleetView(fleet="", self_node=NOBODY, peers=(me,))
 
 
 def _placed(placed: Placed) -> PlacedModel:

@@ -13,6 +13,7 @@ from ..gossip.ids import ModelId
 from ..gossip.records import ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
 from ..health import NodeHealth, Placed, Placement
+from ..placement.ages import told_age
 from ..placement.books import DeviceBooks, ResidentState
 from ..types import ModelInfo
 from .membership import OwnState
@@ -23,8 +24,6 @@ _MIB = 1 << 20
 # Free memory never stands still; told in steps, an idle peer has nothing to tell.
 _FREE_STEP_MIB = 256
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
-# The phases of a Claim: requests wait for the model, or it is being loaded.
-WANTED, UNDER_WAY = range(2)
 
 
 def own_state(
@@ -54,6 +53,7 @@ def own_state(
         slots=0 if config.is_gateway else config.max_live_requests,
         kv_percent=max((each.kv_percent for each in running), default=0),
         first_token_ms=rates.first_token_ms,
+        answer_ms=rates.answer_ms,
         decode_tokens_per_s=rates.decode_tokens_per_s,
         free_mib=tuple(_free_mib(device) for device in placement.devices),
     )
@@ -97,19 +97,17 @@ def _placed(
 
 
 def _claims(placement: Placement, named: dict[str, ModelId]) -> Iterator[Claim]:
-    """A model that requests wait for is claimed before its load begins: it is on its way. No
-    ticket is told: whoever asks an arbiter in time finds the lease itself.
-    """
+    """A model that requests wait for is claimed before its load begins: it is on its way."""
     spoken_of: set[ModelId | None] = {None}
     for placed in placement.placed:
         weights = _name(placed.model, named)
         if weights is not None and placed.state == "loading":
-            yield Claim(weights, 0, UNDER_WAY, _percent(placed.stage))
+            yield Claim(weights, _percent(placed.stage))
         if placed.state != "unloading":
             spoken_of.add(weights)
     for model in dict.fromkeys(_name(wanted, named) for wanted in placement.wanted):
         if model is not None and model not in spoken_of:
-            yield Claim(model, 0, WANTED, 0)
+            yield Claim(model, 0)
 
 
 def _loads(
@@ -120,7 +118,14 @@ def _loads(
         weights = _name(each.model, named)
         if weights is not None:
             num_queued = num_wanted[weights] + each.num_waiting
-            yield ModelLoad(weights, each.num_running, num_queued, each.num_slots_free)
+            yield ModelLoad(
+                weights,
+                each.num_running,
+                num_queued,
+                each.num_slots_free,
+                told_age(each.idle_s),
+                told_age(each.age_s),
+            )
     for placed in placement.placed:
         weights = _name(placed.model, named)
         if weights is not None and placed.state == "loading":
@@ -138,6 +143,8 @@ class _Running:
     num_waiting: int
     num_slots_free: int
     kv_percent: int
+    idle_s: float
+    age_s: float
 
 
 def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running:
@@ -154,6 +161,8 @@ def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running
         num_waiting=num_waiting,
         num_slots_free=max(_num_slots(config, placed) - placed.num_granted, 0),
         kv_percent=percent,
+        idle_s=placed.idle_s,
+        age_s=placed.age_s,
     )
 
 

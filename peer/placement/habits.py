@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..config import ModelConfig, PeerConfig
+from ..config import PeerConfig
 from .books import Rules
 
 
@@ -12,40 +12,35 @@ class Habits:
     """Read from one config; a model that it does not name has those of all."""
 
     def __init__(self, config: PeerConfig) -> None:
-        self._models = {model.id: model for model in config.models}
+        self._config = config
         self._name = "" if config.fleet is None else config.fleet.name
-        self._eviction = config.eviction
 
     @property
     def rules(self) -> Rules:
-        return Rules(self._eviction.strategy, self._eviction.min_residency_s)
+        eviction = self._config.eviction
+        return Rules(eviction.strategy, eviction.min_residency_s)
 
     @property
     def pinned(self) -> frozenset[str]:
-        return frozenset(m.id for m in self._models.values() if self._is_here(m.pinned))
+        return frozenset(m.id for m in self._config.models if self._is_here(m.pinned))
 
     @property
     def at_home(self) -> tuple[str, ...]:
         """The models that live here, the most important one first."""
-        homes = [m for m in self._models.values() if self._is_here(m.home)]
+        homes = [m for m in self._config.models if self._is_here(m.home)]
         return tuple(m.id for m in sorted(homes, key=lambda m: -m.priority))
 
     def priority(self, model_id: str) -> int:
-        return self._of(model_id).priority
+        return self._config.model(model_id).priority
 
     def idle_ttl_s(self, model_id: str) -> float | None:
         """How long it may be idle; None is for ever, as for what lives here."""
-        model = self._of(model_id)
-        if self._is_here(model.home):
-            return None
-        return self._eviction.idle_ttl_s if model.idle_ttl_s is None else model.idle_ttl_s
+        model = self._config.model(model_id)
+        return None if self._is_here(model.home) else model.idle_ttl_s
 
     def devices(self, model_id: str, num_devices: int) -> Collection[int]:
         """Where it may be."""
-        return self._of(model_id).devices or range(num_devices)
-
-    def _of(self, model_id: str) -> ModelConfig:
-        return self._models.get(model_id) or ModelConfig(model_id)
+        return self._config.model(model_id).devices or range(num_devices)
 
     def _is_here(self, where: bool | tuple[str, ...]) -> bool:
         return where if isinstance(where, bool) else self._name in where
