@@ -29,6 +29,7 @@ from .commands.launch import launch
 from .commands.leave import leave
 from .commands.models import models
 from .commands.peer import peer
+from .commands.plan import plan
 from .commands.status import status
 from .commands.tui import tui
 from .commands.verify import verify
@@ -67,6 +68,7 @@ app.command()(status)
 app.command()(tui)
 app.command()(doctor)
 app.command()(models)
+app.command()(plan)
 app.command()(launch)
 app.command()(bench)
 app.command()(verify)

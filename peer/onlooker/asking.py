@@ -1,4 +1,4 @@
-"""A peer asked about its fleet, by a program that must start quickly: plain HTTP, no event loop.
+"""A peer asked about its fleet, or ordered something, by a program that must start quickly: plain HTTP, no event loop.
 
 Whoever reads is blocked meanwhile; another thread may close the connection under it.
 """
@@ -16,6 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import InvalidApiKey, NoPeer
+from ..told_errors import error_of
 from .folding import fold
 from .pictures import FleetPicture, read_picture
 
@@ -54,12 +55,22 @@ class Asking:
 
     def fleet(self, door: Door) -> Sight:
         with self._reply(door, "/fleet") as reply:
+            _check(reply.status, door)
             return _see(_object(reply.read(_MAX_LINE_BYTES)))
+
+    def order(self, door: Door, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What a peer answers to one of the routes that steer it. Raises what it refuses with."""
+        with self._reply(door, path, method, json.dumps(body)) as reply:
+            answer = reply.read(_MAX_LINE_BYTES)
+            if reply.status >= 400:
+                raise error_of(answer, reply.status)
+            return _object(answer)
 
     def events(self, door: Door) -> Generator[Sight]:
         """What is told at first and after each change, until the peer is gone: then NoPeer."""
         told: dict[str, Any] = {}
         with self._reply(door, "/fleet/events") as reply:
+            _check(reply.status, door)
             for name, news in _events(reply):
                 told = fold(told, name, news)
                 yield _see(told)
@@ -72,16 +83,19 @@ class Asking:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
-    def _reply(self, door: Door, path: str) -> Generator[http.client.HTTPResponse]:
+    def _reply(
+        self, door: Door, path: str, method: str = "GET", body: str | None = None
+    ) -> Generator[http.client.HTTPResponse]:
         try:
             connection = _connection(door.address, self._silence_s)
             with contextlib.closing(connection):
                 connection.connect()
                 self._socket = connection.sock
                 headers = {} if door.key is None else {"authorization": f"Bearer {door.key}"}
-                connection.request("GET", path, headers=headers)
+                if body is not None:
+                    headers["content-type"] = "application/json"
+                connection.request(method, path, body, headers)
                 with connection.getresponse() as reply:
-                    _check(reply.status, door)
                     yield reply
         except TimeoutError as error:
             words = f"the peer at {door.address} has been silent for {self._silence_s:g} s"
