@@ -1,4 +1,5 @@
-"""A peer asked about its fleet, or ordered something, by a program that must start quickly: plain HTTP, no event loop.
+"""A peer asked about its fleet, or ordered something, by a program that must start quickly: plain
+HTTP, no event loop.
 
 Whoever reads is blocked meanwhile; another thread may close the connection under it.
 """

@@ -23,18 +23,17 @@ def sizes(
     """The most welcome one first, the smallest that would do last. What is wished for is not
     lowered; beyond one whole context no more than a quarter of the device is asked for.
     """
-    limit_tokens = min(costs.context_tokens, context_limit_tokens)
-    contexts = (
-        [wanted_context] if wanted_context else [limit_tokens, min(limit_tokens, _USUAL_TOKENS)]
-    )
+    most_tokens = min(costs.context_tokens, context_limit_tokens)
+    contexts = [most_tokens, min(most_tokens, _USUAL_TOKENS)]
     slots = [wanted_slots] if wanted_slots else [_USUAL_SLOTS, _USUAL_SLOTS // 2, 1]
-    found = [_size(costs, tokens, number) for tokens in contexts for number in slots]
-    least_bytes = found[-1].num_bytes
-    welcome_bytes = least_bytes + device_budget_bytes // 4
-    kept = {
-        size for size in found if size.num_slots == slots[-1] or size.num_bytes <= welcome_bytes
-    }
-    return tuple(sorted(kept, key=lambda size: -size.num_bytes))
+    found = [
+        _size(costs, tokens, number)
+        for tokens in ([wanted_context] if wanted_context else contexts)
+        for number in slots
+    ]
+    most_bytes = found[-1].num_bytes + device_budget_bytes // 4
+    kept = [one for one in found if one.num_slots == slots[-1] or one.num_bytes <= most_bytes]
+    return tuple(sorted(dict.fromkeys(kept), key=lambda size: -size.num_bytes))
 
 
 def parts(costs: ModelCosts, size: Size) -> tuple[MemoryPart, ...]:
