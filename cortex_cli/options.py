@@ -150,6 +150,19 @@ Peer = Annotated[
         show_default=False,
     ),
 ]
+ModelWord = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Which one, as `cortex models` lists it.")
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="PEER",
+        help="On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
+        " asked, or where it must be.",
+        show_default=False,
+    ),
+]
 PeerWord = Annotated[
     str | None,
     typer.Argument(
