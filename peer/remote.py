@@ -11,7 +11,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
@@ -37,7 +37,7 @@ from cortex.engine.types import (
 from .chunks import ChunkReader
 from .errors import NoPeer, UnsupportedParameter
 from .progress import from_comment
-from .told_errors import error_of, load_object
+from .told_errors import error_of
 from .types import ModelInfo
 
 _CONNECT_S = 5.0
@@ -86,8 +86,8 @@ class RemotePeer:
             ) as response:
                 body = await response.read()
                 if response.status != 200:
-                    raise error_of(body, response.status)
-            return tuple(_read_model(model) for model in load_object(body).get("data", ()))
+                    raise error_of(_load_object(body), response.status)
+            return tuple(_read_model(model) for model in _load_object(body).get("data", ()))
         except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
             raise self._gone(error) from error
 
@@ -101,7 +101,7 @@ class RemotePeer:
                 read_bufsize=_MAX_LINE_BYTES,
             ) as response:
                 if response.status != 200:
-                    raise error_of(await response.read(), response.status)
+                    raise error_of(_load_object(await response.read()), response.status)
                 reader = StreamReader()
                 while line := await self._read_line(response.content):
                     for event in reader.read_line(line):
@@ -135,7 +135,7 @@ class StreamReader:
             return [] if event is None else [event]
         if not text.startswith("data:") or text[5:].strip() == "[DONE]":
             return []
-        return self._read_chunk(load_object(text[5:].encode()))
+        return self._read_chunk(_load_object(text[5:].encode()))
 
     def check_end(self) -> None:
         if not self._is_finished:
@@ -143,7 +143,7 @@ class StreamReader:
 
     def _read_chunk(self, chunk: dict[str, Any]) -> list[Event]:
         if "error" in chunk:
-            raise error_of(json.dumps(chunk).encode(), 0)
+            raise error_of(chunk, 0)
         events: list[Event] = []
         for choice in chunk.get("choices", ()):
             index = int(choice.get("index", 0))
@@ -305,3 +305,11 @@ def _read_usage(plain: dict[str, Any]) -> Usage:
         int(prompt.get("cached_tokens", 0)),
         int(completion.get("reasoning_tokens", 0)),
     )
+
+
+def _load_object(body: bytes) -> dict[str, Any]:
+    try:
+        value: Any = json.loads(body)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -1,8 +1,7 @@
-"""Errors as a peer's API tells them, read back into ours. Pure."""
+"""A peer's refusal over HTTP, as the error that it was there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,9 +11,9 @@ from .errors import InvalidApiKey, NoPeer, from_info
 from .progress import split_hint
 
 
-def error_of(body: bytes, status: int) -> CortexError:
-    """The error that a reply of the OpenAI dialects tells of; NoPeer where it is no peer's."""
-    told: Any = load_object(body).get("error")
+def error_of(reply: Mapping[str, Any], status: int) -> CortexError:
+    """The error that a reply's JSON tells of."""
+    told: Any = reply.get("error")
     if not isinstance(told, dict):
         return NoPeer(f"what answers is no cortex peer (status {status})", "check the address")
     fields = cast(dict[str, Any], told)
@@ -41,12 +40,3 @@ def _shortage_of(fields: Mapping[str, Any]) -> MemoryShortage | None:
         return None
     is_final = fields.get("type") == "invalid_request_error"
     return MemoryShortage(required, available, is_final=is_final)
-
-
-def load_object(body: bytes) -> dict[str, Any]:
-    """Empty for what is none."""
-    try:
-        value: Any = json.loads(body)
-    except ValueError:
-        return {}
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -73,26 +73,24 @@ async def _pinned(request: web.Request, *, is_pinned: bool) -> web.Response:
 async def _carried_out(
     request: web.Request, jobs: AsyncGenerator[Job], *, waits: bool
 ) -> web.Response:
-    """What was done, or with `waits` false the job while it is under way.
-
-    Raises what it failed with.
-    """
+    """What was done, or with `waits` false the job. Raises what it failed with."""
     async with aclosing(jobs):
         job = await anext(jobs)  # there is one at once
         while waits and not job.is_over:
             job = await anext(jobs)
     view = await request.app[CONTROL].view()
-    if not job.is_over:
-        return json_response({"job": render_job(job, view)}, status=202)
-    return json_response(_outcome(job) | render_placement(job, view))
+    _check(job)
+    if not waits:
+        return json_response(render_job(job, view), status=200 if job.is_over else 202)
+    status = "loaded" if job.kind == "load" else "unloaded"
+    return json_response({"status": status, **render_placement(job, view)})
 
 
-def _outcome(job: Job) -> dict[str, Any]:
-    """Raises where there is none."""
+def _check(job: Job) -> None:
+    """Raises what it failed with."""
     if job.error is not None:
         raise from_info(job.error)
     if job.state == "cancelled":
         raise JobCancelled(
             f"the {job.kind} of '{job.model}' was cancelled by somebody else", "order it again"
         )
-    return {"status": "loaded" if job.kind == "load" else "unloaded"}
