@@ -105,7 +105,7 @@ async def member_of(
                 asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
             }
             for task in tasks:
-                task.add_done_callback(_say_why)
+                task.add_done_callback(say_why)
             try:
                 yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
             finally:
@@ -114,7 +114,7 @@ async def member_of(
                 await asyncio.wait(tasks)
 
 
-def _say_why(task: asyncio.Task[None]) -> None:
+def say_why(task: asyncio.Task[None]) -> None:
     """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("task ended name=%s", task.get_name(), exc_info=error)

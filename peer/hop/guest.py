@@ -165,7 +165,7 @@ class Guest:
         _check_resume(ask)
         now_s = asyncio.get_running_loop().time()
         live = LiveRequest(f"hop_{secrets.token_hex(12)}", "hop", "fleet", now_s)
-        events = self._node.serve(ask.request, live, ask.resume)
+        events = self._node.serve(ask.request, live, ask.resume, ask.num_losses)
         with self._node.live.entered(live):
             async with live.cancellable(), aclosing(events):
                 async for event in events:

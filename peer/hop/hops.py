@@ -27,6 +27,7 @@ class Hops(Protocol):
         model: ModelId,
         request: ChatRequest,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]: ...
 
     async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int: ...

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
-from ..errors import HostLeaving, HostLost, from_info
+from ..errors import HostLeaving, HostLost, HostSilent, from_info
 from ..gossip.ids import NodeId
 from .calls import AnswerCall, Call, OrderCall, Question
-from .link import CLOSED_HERE, HopLink, Socket
+from .link import CLOSED_HERE, SILENT, HopLink, Socket
 from .messages import (
     Cancel,
     Counted,
@@ -130,7 +130,8 @@ class Line:
         host = self.host.hex()
         if self._has_left:
             return HostLeaving(f"peer {host} is going away", "ask another peer")
-        return HostLost(f"the connection to peer {host} ended: it {why}", "send the request again")
+        kind = HostSilent if why.startswith(SILENT) else HostLost
+        return kind(f"the connection to peer {host} ended: it {why}", "send the request again")
 
 
 def _unbounded(_: int) -> nullcontext[None]:

@@ -13,7 +13,7 @@ import msgspec
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
 
-from ..gossip.ids import U63, Model, Node, Word
+from ..gossip.ids import U8, U63, Model, Node, Word
 from ..orders.values import Report
 
 # The one attempt at a question who loads.
@@ -25,7 +25,7 @@ LEASE_EPOCH = 0
 class Ask(msgspec.Struct, frozen=True, tag=True):
     """`request.model` is the host's own id of the weights that `model` names; a host that has
     others under it refuses. With a `resume` only the rest of an answer is wanted. A host answers
-    itself: nothing is passed on to a third peer.
+    itself: nothing is passed on to a third peer. `num_losses` engines have ended under it so far.
     """
 
     request_id: Word
@@ -33,6 +33,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     model: Model
     request: ChatRequest
     resume: Resume | None = None
+    num_losses: U8 = 0
 
 
 class CountAsk(msgspec.Struct, frozen=True, tag=True):

@@ -80,9 +80,10 @@ class HopPool:
         model: ModelId,
         request: ChatRequest,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """`Hops.ask`. A generator that was begun is to be closed by its reader."""
-        ask = Ask(_new_id(), next(self._epochs), model, request, resume)
+        ask = Ask(_new_id(), next(self._epochs), model, request, resume, num_losses)
         call = AnswerCall(num_missing(request, resume))
         frame = await _packed(ask)
         line = await self._line(host)
