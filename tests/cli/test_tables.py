@@ -67,20 +67,13 @@ def test_a_model_that_is_on_its_way_says_so() -> None:
 
 
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
-    waiting = REQUEST | {
-        "id": "req_1",
-        "peer": "atlas",
-        "model": None,
-        "stage": "queued",
-        "done": 2,
-    }
+    queued = REQUEST | {"id": "req_1", "peer": "atlas", "model": None, "stage": "queued"}
     decoding = {name: value for name, value in REQUEST.items() if name not in ("done", "total")}
-    assert request_table(
-        [REQUEST, REQUEST | queued, decoding | {"stage": "decode"}], width=None
-    ) == [
+    requests = [REQUEST, queued, decoding | {"stage": "decode"}]
+    assert request_table(requests, width=None) == [
         "ID        MODEL        PEER           STAGE            IN  OUT   AGE",
         "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0  6.8s",
-        "req_1     -            atlas          waiting #2   98,104    0  6.8s",
+        "req_1     -            atlas          waiting #41 98,104    0  6.8s",
         "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104    0  6.8s",
     ]
 
