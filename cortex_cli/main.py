@@ -31,6 +31,7 @@ from .commands.leave import leave
 from .commands.load import load
 from .commands.models import models
 from .commands.peer import peer
+from .commands.plan import plan
 from .commands.ps import cancel, ps
 from .commands.status import status
 from .commands.tui import tui
@@ -71,6 +72,7 @@ app.command()(status)
 app.command()(tui)
 app.command()(doctor)
 app.command()(models)
+app.command()(plan)
 app.command()(load)
 app.command()(unload)
 app.command()(pin)

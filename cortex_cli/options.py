@@ -171,6 +171,28 @@ On = Annotated[
         show_default=False,
     ),
 ]
+ContextTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        envvar="CORTEX_CONTEXT",
+        min=1,
+        help="How long one conversation may be. Otherwise what fits.",
+        show_default=False,
+    ),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--slots",
+        metavar="N",
+        envvar="CORTEX_SLOTS",
+        min=1,
+        help="How many requests run at a time. Otherwise what fits.",
+        show_default=False,
+    ),
+]
 PeerWord = Annotated[
     str | None,
     typer.Argument(

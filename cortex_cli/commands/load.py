@@ -6,35 +6,25 @@ from typing import Annotated
 
 import typer
 
-from ..options import Json, ModelWord, On, Peer, StateDir, Verbose, invocation_of
+from ..options import (
+    ContextTokens,
+    Json,
+    ModelWord,
+    On,
+    Peer,
+    Slots,
+    StateDir,
+    Verbose,
+    invocation_of,
+)
 
 
 def load(
     context: typer.Context,
     model: ModelWord,
     on: On = None,
-    tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            metavar="TOKENS",
-            envvar="CORTEX_CONTEXT",
-            min=1,
-            help="How long one conversation may be. Otherwise what fits.",
-            show_default=False,
-        ),
-    ] = None,
-    slots: Annotated[
-        int | None,
-        typer.Option(
-            "--slots",
-            metavar="N",
-            envvar="CORTEX_SLOTS",
-            min=1,
-            help="How many requests run at a time. Otherwise what fits.",
-            show_default=False,
-        ),
-    ] = None,
+    tokens: ContextTokens = None,
+    slots: Slots = None,
     no_wait: Annotated[
         bool,
         typer.Option(

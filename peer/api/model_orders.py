@@ -1,4 +1,4 @@
-"""POST /models/load, unload, pin and unpin: on whichever peer, asked of any."""
+"""POST /models/load, plan, unload, pin and unpin: on whichever peer, asked of any."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from aiohttp import web
 from ..dialects.decoding import read_body
 from ..errors import JobCancelled, from_info
 from ..orders.values import Job
+from ..placement.rendering import render_planned
 from .asking import room_for
 from .context import ABOUT, CONTROL
 from .errors import About
 from .job_rendering import render_job, render_placement
-from .order_bodies import LoadBody, PinBody, UnloadBody
+from .order_bodies import LoadBody, PinBody, PlanBody, UnloadBody
+from .queries import is_asked
 from .replies import json_response
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -26,8 +28,19 @@ async def load(request: web.Request) -> web.Response:
     body = await body_of(request, LoadBody)
     request[ABOUT] = About(body.model)
     control = request.app[CONTROL]
+    if is_asked(request, "dry_run"):
+        told = await control.plan(body.model, body.peer, body.context, body.slots, as_load=True)
+        return json_response(render_planned(*told))
     jobs = control.load(body.model, body.peer, body.context, body.slots)
     return await _carried_out(request, jobs, waits=body.wait is not False)
+
+
+async def plan(request: web.Request) -> web.Response:
+    """A plan is an answer too where there is none: then it says why."""
+    body = await body_of(request, PlanBody)
+    request[ABOUT] = About(body.model)
+    told = await request.app[CONTROL].plan(body.model, body.peer, body.context, body.slots)
+    return json_response(render_planned(*told))
 
 
 async def unload(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from ..errors import RequestNotFound
 from ..jobs import Jobs, Progress
 from ..live import LiveRequest
 from ..node import Node
-from ..placement.plan import LoadWish, Plan
+from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
 from .values import (
     CancelJob,
@@ -42,6 +42,9 @@ class OrderDesk:
         self._node = node
         self._steering = steering
         self._jobs = jobs
+
+    def plan(self, wish: LoadWish) -> Planned:
+        return self._steering.plan(wish)
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.
