@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import Any, cast
+from typing import Any
 
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Stage
@@ -65,5 +65,5 @@ def _say_it_goes_on(to: Diagnostics, job: dict[str, Any]) -> None:
 
 
 def _stage(job: dict[str, Any]) -> Stage:
-    name = cast(Any, job["stage"])
+    name: Any = job["stage"]
     return Stage(name, job["done"], job["total"], job["unit"], job["eta_s"])

@@ -11,7 +11,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import aiohttp
 
@@ -38,7 +38,7 @@ from .chunks import ChunkReader
 from .errors import NoPeer, UnsupportedParameter
 from .progress import from_comment
 from .told_errors import error_of
-from .types import ModelInfo
+from .types import ModelInfo, Warmth, Whereabouts
 
 _CONNECT_S = 5.0
 _MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -282,6 +282,19 @@ def _read_model(plain: dict[str, Any]) -> ModelInfo:
         capabilities=capabilities,
         context_length=int(plain.get("context_length", 0)),
         created_s=int(plain.get("created", 0)),
+        size_bytes=int(plain.get("size_bytes", 0)),
+        where=tuple(map(_read_whereabouts, plain.get("where", ()))),
+    )
+
+
+def _read_whereabouts(plain: dict[str, Any]) -> Whereabouts:
+    eta_s, state = plain.get("eta_s"), str(plain["state"])
+    return Whereabouts(
+        str(plain["peer"]),
+        # A newer peer may know more words: what is neither here nor coming has to be loaded.
+        cast(Warmth, state) if state in get_args(Warmth) else "cold",
+        None if eta_s is None else float(eta_s),
+        plain.get("pinned") is True,
     )
 
 

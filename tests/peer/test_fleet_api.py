@@ -113,6 +113,11 @@ def test_a_view_is_told_with_every_number_in_its_unit() -> None:
             "percent": None,
             "size_bytes": 51 * GIB,
             "context_tokens": 262144,
+            "device": 0,
+            "reserved_bytes": 0,
+            "slots": 0,
+            "pinned": False,
+            "priority": 0,
             "running": 2,
             "waiting": 1,
         }
