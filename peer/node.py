@@ -48,7 +48,7 @@ from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .routing.load_history import LoadHistory, with_eta
 from .shelf import Shelf
-from .tally import PeerTally, RequestMeter
+from .tally import PeerTally, RequestMeter, wait_s
 from .text_side import TextSide
 from .types import ModelInfo
 
@@ -67,11 +67,11 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        self.shelf = Shelf(config)
+        self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
-            config.max_live_requests, config.max_prepared_bytes, self._changed
+            config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
 
@@ -132,6 +132,22 @@ class Node:
             wanted=tuple(residency.wanted),
             num_granted=residency.num_granted,
         )
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """From now on this is the config: of what requests and loads are judged by, and of where
+        models lie. What the children were started with stays as it is.
+        """
+        self.config = config
+        await self.shelf.look()
+        self._changed()
+
+    @property
+    def num_places(self) -> int:
+        """How many requests are answered at one time: by what is loaded, as far as that is bounded,
+        else by this peer at all.
+        """
+        loaded = self._engine.loaded
+        return (loaded.num_slots if loaded else 0) or self.config.max_live_requests
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever `health` or `placement` has changed; what is returned ends that."""
@@ -205,11 +221,15 @@ class Node:
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        """`chat`, of a request that may be one for a vector: then that is the last event."""
+        """`chat`, of a request that may be one for a vector: then that is the last event.
+
+        So many engines have ended under it, at other peers or here.
+        """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        return self._serve(request, live, admission, resume)
+        return self._serve(request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -217,12 +237,15 @@ class Node:
         It needs no weights and waits for no engine, and is never refused because requests fill
         this peer. Raises as `chat` does before it accepts, but not for the length.
         """
+        config = self.config
         with self._counting.admitted(1):
             model = await self.find(request.model)
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
-            return await self._text.count(secrets.token_hex(8), model, request)
+            return await self._text.count(
+                secrets.token_hex(8), model, request, config.pixels_for(model.id)
+            )
 
     @asynccontextmanager
     async def vectors(
@@ -266,10 +289,12 @@ class Node:
         live: LiveRequest | None,
         admission: AbstractContextManager[None],
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
+        config = self.config  # as it is now, whatever becomes of it meanwhile
         live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
         with admission:
             model = await self.find(request.model)
@@ -282,7 +307,9 @@ class Node:
                 yield told(Stage("preparing"))
                 # A cold engine takes seconds to start: let it do so while the prompt is made.
                 self.wake()
-                prepared = await self._text.prepare(request_id, model, request)
+                prepared = await self._text.prepare(
+                    request_id, model, request, config.pixels_for(model.id)
+                )
                 if resume is not None and resume.prompt_hash != prepared.prompt_hash:
                     raise CannotContinue(
                         f"another prompt is made here for '{model.id}' than where the answer began",
@@ -298,7 +325,7 @@ class Node:
                         )
                     )
                     answering = self._answering(
-                        request_id, model, request, prepared.prompt, meter, resume
+                        request_id, model, request, prepared.prompt, meter, resume, num_losses
                     )
                     del prepared
                     with answering:
@@ -313,6 +340,7 @@ class Node:
         prompt: bytes,
         meter: RequestMeter,
         resume: Resume | None,
+        num_losses: int,
     ) -> Answering:
         return Answering(
             self._engine,
@@ -324,6 +352,7 @@ class Node:
             num_choices=request.num_choices,
             priority=request.priority,
             resume=resume,
+            num_losses=num_losses,
         )
 
     async def find(self, model_id: str) -> ModelInfo:
@@ -365,6 +394,10 @@ class Node:
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
+
+    def _wait_s(self) -> float:
+        """When one more request may be taken, where no more are."""
+        return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)

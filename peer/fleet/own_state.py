@@ -18,8 +18,6 @@ from .rates import Rates
 from .view import StoredModel
 
 _MIB = 1 << 20
-# The phases of a Claim: requests wait for the model, or it is being loaded.
-WANTED, UNDER_WAY = range(2)
 
 
 def own_state(
@@ -49,6 +47,7 @@ def own_state(
         slots=0 if config.is_gateway else config.max_live_requests,
         kv_percent=kv_percent,
         first_token_ms=rates.first_token_ms,
+        answer_ms=rates.answer_ms,
         decode_tokens_per_s=rates.decode_tokens_per_s,
         free_mib=free_mib,
     )
@@ -84,16 +83,14 @@ def _placed(
 
 
 def _claims(placement: Placement, named: dict[str, ModelId]) -> Iterator[Claim]:
-    """A model that requests wait for is claimed before its load begins: it is on its way. No
-    ticket is told: whoever asks an arbiter in time finds the lease itself.
-    """
+    """A model that requests wait for is claimed before its load begins: it is on its way."""
     loading = _name(placement.loading, named)
     if loading is not None:
-        yield Claim(loading, 0, UNDER_WAY, _percent(placement.stage))
+        yield Claim(loading, _percent(placement.stage))
     spoken_of = {loading, _name(placement.resident, named), None}
     for model in dict.fromkeys(_name(wanted, named) for wanted in placement.wanted):
         if model is not None and model not in spoken_of:
-            yield Claim(model, 0, WANTED, 0)
+            yield Claim(model, 0)
 
 
 def _loads(

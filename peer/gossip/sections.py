@@ -101,11 +101,9 @@ class Policy(Struct, frozen=True, array_like=True):
 
 
 class Claim(Struct, frozen=True, array_like=True):
-    """This peer loads that model, under the ticket that the arbiter gave."""
+    """This peer loads that model, or has requests that wait for it to."""
 
     model: Model
-    ticket: U63
-    phase: U8
     percent: U8
 
 

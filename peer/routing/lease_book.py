@@ -7,7 +7,6 @@ own view who is loading, and begins its book with them.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from ..fleet.view import FleetView, PeerView
@@ -15,7 +14,7 @@ from ..gossip.ids import ModelId, NodeId
 from ..hop.messages import LeaseAsk, Leased
 
 # So long is waited for a holder to begin: a request must reach it, and its word come back.
-TTL_S = 30.0
+_TTL_S = 30.0
 _MAX_MODELS = 1024
 
 
@@ -24,7 +23,6 @@ class _Lease:
     """`is_seen` once the holder has been seen to load."""
 
     holder: NodeId
-    ticket: int
     expires_s: float
     is_seen: bool = False
 
@@ -32,7 +30,6 @@ class _Lease:
 class LeaseBook:
     def __init__(self) -> None:
         self._leases: dict[ModelId, list[_Lease]] = {}
-        self._tickets = itertools.count(1)
 
     def __len__(self) -> int:
         """How many models are spoken of."""
@@ -52,9 +49,9 @@ class LeaseBook:
             holder = _first(wish.candidates, passed_over, view)
             if holder is None:
                 return None
-            lease = self._new(holder, now_s)
+            lease = _Lease(holder, now_s + _TTL_S)
             leases.append(lease)
-        return Leased(wish.request_id, lease.holder, lease.ticket, lease.expires_s - now_s)
+        return Leased(wish.request_id, lease.holder)
 
     def _reviewed(self, wish: LeaseAsk, view: FleetView, now_s: float) -> list[_Lease]:
         """The leases of the model that still hold, and one for everybody seen to load it."""
@@ -62,16 +59,14 @@ class LeaseBook:
         kept = self._leases.pop(wish.model, [])
         for lease in kept:
             if lease.holder in loading:
-                lease.is_seen, lease.expires_s = True, now_s + TTL_S
+                lease.is_seen, lease.expires_s = True, now_s + _TTL_S
         leases = [lease for lease in kept if _holds(lease, wish, view, loading, now_s)]
         known = {lease.holder for lease in leases}
-        leases += [self._new(node, now_s, is_seen=True) for node in sorted(loading - known)]
+        expires_s = now_s + _TTL_S
+        leases += [_Lease(node, expires_s, is_seen=True) for node in sorted(loading - known)]
         self._forget_expired(now_s)
         self._leases[wish.model] = leases
         return leases
-
-    def _new(self, holder: NodeId, now_s: float, *, is_seen: bool = False) -> _Lease:
-        return _Lease(holder, next(self._tickets), now_s + TTL_S, is_seen)
 
     def _forget_expired(self, now_s: float) -> None:
         """Models that nobody has asked about for a while: what is true of them is in the view."""

@@ -87,7 +87,7 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
     state = OwnState(
         stored=tuple(stored(number) for number in range(3)),
         placed=(ready, loading),
-        claims=(Claim(LARGE, 7, 1, 40),),
+        claims=(Claim(LARGE, 40),),
         loads=(ModelLoad(NANO, 2, 1, 0),),
         num_inflight=2,
         num_queued=1,

@@ -20,7 +20,7 @@ from cortex.engine.types import ChatRequest, Event, Message, Piece, Stage, TextP
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter
-from cortex.peer.fleet.own_state import UNDER_WAY, WANTED, own_state
+from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import RateMeter, Rates, summed
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId, NodeId
@@ -173,8 +173,8 @@ def test_model_that_requests_wait_for_is_claimed_before_its_load_begins():
     placement = replace(IDLE, loading=A, stage=stage, wanted=(A, B, B))
     state = told(placement, live_requests=3)
     assert state.claims == (
-        Claim(ModelId(A.weights), 0, UNDER_WAY, 75),
-        Claim(ModelId(B.weights), 0, WANTED, 0),
+        Claim(ModelId(A.weights), 75),
+        Claim(ModelId(B.weights), 0),
     )
     assert [placed.state for placed in state.placed] == [LOADING]
     assert (state.num_inflight, state.num_queued) == (0, 3)

@@ -35,7 +35,7 @@ def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
     number: int, length: int, name: str
 ):
     placed = (LoadedModel(MODEL, "m" * length, READY, 2**40, 2**40, 1, 1, "c" * length),) * number
-    state = OwnState(placed=placed, claims=(Claim(MODEL, 7, 1, 40),) * number)
+    state = OwnState(placed=placed, claims=(Claim(MODEL, 40),) * number)
     hardware = Hardware((Device("card" * 16, 2**40, 89, "driver"),) * number, 8, 2**40)
     about = About("b" * length, "s" * length, "a" * length, ("r" * length,) * number, hardware)
     keyring = Keyring(FleetKey(bytes(32)), tuple(FleetKey(bytes([n] * 32)) for n in range(1, 8)))
@@ -91,5 +91,13 @@ def test_the_word_for_one_more_request(state: OwnState, word: str):
 
 
 def test_who_waits_is_told_for_about_how_long():
-    state = OwnState(slots=9, num_inflight=3, num_queued=2, first_token_ms=200)
+    state = OwnState(slots=9, num_inflight=3, num_queued=2, answer_ms=1000)
     assert verdict(state, MODEL) == ("queue", 600)
+
+
+def test_who_is_refused_is_told_when_a_place_may_be_free():
+    state = OwnState(slots=8, num_inflight=8, answer_ms=20_000)
+    assert verdict(state, MODEL) == ("busy", 2500)
+    waiting = OwnState(slots=8, num_inflight=2, num_queued=6, answer_ms=20_000)
+    assert verdict(waiting, MODEL) == ("busy", 17_500)
+    assert verdict(OwnState(slots=1, num_inflight=1), MODEL) == ("busy", 0), "none has ended yet"

@@ -121,7 +121,7 @@ def test_models_are_shown_with_how_far_their_load_is(stage: Stage):
             LoadedModel(HIM_MODEL, "org/next", LOADING, 2, 4096, 1, 1),
         )
     )
-    claims = Claims((Claim(HIM_MODEL, 1, 0, 40), Claim(COLD, 2, 0, 250), Claim(WARM, 3, 0, 9)))
+    claims = Claims((Claim(HIM_MODEL, 40), Claim(COLD, 250), Claim(WARM, 9)))
     stage.hear(YOU, models, claims, Catalog(1, b"digest"))
     shown = {
         each.id: (each.state, each.percent, each.size_bytes) for each in stage.peer(YOU).placed
