@@ -33,7 +33,8 @@ def plan(peer: str, **fields: Any) -> dict[str, Any]:
 
 
 def refusal(peer: str, words: str, **fields: Any) -> dict[str, Any]:
-    return place(peer, reason="pinned", words=words, wait_s=None, **fields)
+    told = {"reason": "pinned", "words": words, "wait_s": None}
+    return place(peer, **(told | fields))
 
 
 def lines(**fields: Any) -> list[str]:
@@ -82,3 +83,9 @@ def test_peer_as_a_whole_is_named_without_a_device() -> None:
         "ELSEWHERE",
         "attic      it is draining",
     ]
+
+
+def test_peers_without_the_model_are_one_line() -> None:
+    without = [refusal(f"p{n}", "not on its disk", reason="absent") for n in range(5)]
+    assert lines(refusals=without)[-1] == "p0, p1, p2, 2 more  not on its disk"
+    assert lines(refusals=without[:1])[-1] == "p0         not on its disk"
