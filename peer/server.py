@@ -133,7 +133,7 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
 async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
     if member is None:
         jobs = await stack.enter_async_context(Jobs(NOBODY, asyncio.get_running_loop().time))
-        return make_app(node, Control(node, OrderDesk(node, node.steering, jobs)))
+        return make_app(node, Control(node, OrderDesk(node, None, jobs)))
     return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 
