@@ -135,8 +135,12 @@ class Control:
         return host
 
     async def drain(self, peer: str | None) -> Job:
+        """The job, with how much is under way."""
         async with aclosing(self._jobs(await self.peer(peer), DrainOrder())) as jobs:
-            return await anext(jobs)
+            job = await anext(jobs)
+            while not (job.stage or job.is_over):
+                job = await anext(jobs)
+            return job
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
@@ -169,6 +173,11 @@ class Control:
                 "GET /requests?fleet=1 lists those that are",
             )
         return found
+
+    async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
+        """What this peer says to it, as `everywhere` tells it."""
+        me = await self.peer(None)
+        return [(me, await self.first(me, order))]
 
     async def everywhere(
         self, order: Order, *, but_here: bool = False
