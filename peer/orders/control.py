@@ -18,7 +18,7 @@ from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import NodeId
 from ..hop.hops import OrderHops
-from ..jobs import home_of
+from ..jobs import Jobs, home_of
 from ..node import Node
 from ..placement.knowing import known_by
 from ..placement.plan import LoadWish, Planned
@@ -260,3 +260,8 @@ class Control:
                 "look at what has become of it: cortex status",
             )
         return peer
+
+
+def control_alone(node: Node, jobs: Jobs) -> Control:
+    """That of a peer that is in no fleet."""
+    return Control(node, OrderDesk(node, None, jobs))
