@@ -86,6 +86,10 @@ async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Cli
         yield client
 
 
+def app_of(node: Node, membership: Any) -> web.Application:
+    return make_app(node, control_alone(node, Jobs(NOBODY)), None, membership)
+
+
 async def events_of(reply: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
     name = ""
     async for line in reply.content:
