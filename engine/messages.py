@@ -13,7 +13,7 @@ from .costs import MemoryPart, ModelCosts
 from .errors import ErrorInfo
 from .histogram import Spread
 from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
-from .wishes import PixelWishes
+from .wishes import USUAL_PIXELS, PixelWishes
 
 # peer -> text process
 
@@ -23,7 +23,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     model_dir: str
     request: ChatRequest
     context_tokens: int
-    pixels: PixelWishes = PixelWishes()
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class Count(msgspec.Struct, frozen=True, tag=True):
@@ -32,7 +32,7 @@ class Count(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     model_dir: str
     request: ChatRequest
-    pixels: PixelWishes = PixelWishes()
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class CancelPrepare(msgspec.Struct, frozen=True, tag=True):

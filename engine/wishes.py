@@ -28,3 +28,7 @@ class PixelWishes:
     min_pixels: int | None = None
     max_pixels: int | None = None
     max_image_pixels: int = 40_000_000
+
+
+# Of whom nobody has asked for anything else.
+USUAL_PIXELS = PixelWishes()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, PixelWishes, Wishes
+from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -134,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = PixelWishes().max_image_pixels
+    max_image_pixels: int = USUAL_PIXELS.max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
