@@ -73,7 +73,7 @@ def _of_options(setting: OfOptions, options: Options, command: str, place: str) 
     taken = [options[whose][name] for name in setting.options]
     values = tuple(option.value for option in taken)
     places = dict.fromkeys(_place_of(option, place) for option in taken)
-    return _spelt(setting, values if len(values) > 1 else values[0]), ", ".join(places)
+    return _spelt(setting, values[0] if len(values) == 1 else values), ", ".join(places)
 
 
 def _place_of(option: Option, place: str) -> str:
