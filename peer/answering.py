@@ -22,7 +22,8 @@ from .types import ModelInfo
 
 class Answering:
     """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
-    where this one dies. With `resume` only what is missing of the answer is made.
+    where this one dies. With `resume` only what is missing of the answer is made. So many engines
+    have died under it before it came here.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Answering:
         num_choices: int,
         priority: int,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> None:
         self._engine = engine
         self._residency = residency
@@ -52,7 +54,9 @@ class Answering:
         self._running = set(self._attempt_ids.values())
         # Choices whose end has not been told.
         self.num_unfinished = len(missing)
-        self._ticket = Ticket(model, self._mailbox.put_stage, self._begin, self._mailbox.end)
+        self._ticket = Ticket(
+            model, self._mailbox.put_stage, self._begin, self._mailbox.end, num_losses
+        )
 
     def __enter__(self) -> Self:
         self._residency.ask(self._ticket)

@@ -48,7 +48,7 @@ from .process import Spawn, spawn
 from .residency import Residency, Ticket
 from .routing.load_history import LoadHistory, with_eta
 from .shelf import Shelf
-from .tally import PeerTally, RequestMeter
+from .tally import PeerTally, RequestMeter, wait_s
 from .text_side import TextSide
 from .types import ModelInfo
 
@@ -71,7 +71,7 @@ class Node:
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
-            config.max_live_requests, config.max_prepared_bytes, self._changed
+            config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
 
@@ -221,11 +221,15 @@ class Node:
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        """`chat`, of a request that may be one for a vector: then that is the last event."""
+        """`chat`, of a request that may be one for a vector: then that is the last event.
+
+        So many engines have ended under it, at other peers or here.
+        """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        return self._serve(request, live, admission, resume)
+        return self._serve(request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -285,6 +289,7 @@ class Node:
         live: LiveRequest | None,
         admission: AbstractContextManager[None],
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
@@ -320,7 +325,7 @@ class Node:
                         )
                     )
                     answering = self._answering(
-                        request_id, model, request, prepared.prompt, meter, resume
+                        request_id, model, request, prepared.prompt, meter, resume, num_losses
                     )
                     del prepared
                     with answering:
@@ -335,6 +340,7 @@ class Node:
         prompt: bytes,
         meter: RequestMeter,
         resume: Resume | None,
+        num_losses: int,
     ) -> Answering:
         return Answering(
             self._engine,
@@ -346,6 +352,7 @@ class Node:
             num_choices=request.num_choices,
             priority=request.priority,
             resume=resume,
+            num_losses=num_losses,
         )
 
     async def find(self, model_id: str) -> ModelInfo:
@@ -387,6 +394,10 @@ class Node:
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
+
+    def _wait_s(self) -> float:
+        """When one more request may be taken, where no more are."""
+        return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
 
     def _lose_engine(self, end: ChildEnd) -> None:
         self._residency.lose(end)

@@ -42,7 +42,8 @@ class Ticket:
     """One wish for one model, from its asking until it is given back or fails.
 
     `on_granted` is called for every engine that the wish is granted, one after the other, and
-    `on_failed` once, for good. `num_losses` counts the engines that died under it.
+    `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
+    came from.
     """
 
     model: ModelInfo
@@ -195,8 +196,8 @@ class Residency:
 
     def _may_join(self, ticket: Ticket) -> bool:
         """Whether the wish may be granted beside those that are."""
-        if not self._holders or self._num_deaths == 0:
-            return True  # nobody has lost anything yet
+        if not self._holders:
+            return True
         return not any(map(self._is_last_try, (ticket, *self._holders)))
 
     def _is_last_try(self, ticket: Ticket) -> bool:

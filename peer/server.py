@@ -24,12 +24,16 @@ from .addresses import authority
 from .announcement import Announcement, announced
 from .api.app import make_app
 from .config import FLEET_PORT, METRICS_PORT, PeerConfig
+from .fleet.alone import NOBODY
 from .fleet.udp import FleetSockets, bind_fleet
 from .fleet.view import FleetView
+from .jobs import Jobs
 from .listening import Door, Gate, listen, opened
 from .member import Member, member_of, say_why
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
+from .orders.control import Control
+from .orders.desk import OrderDesk
 from .process import Spawn, spawn
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
@@ -104,7 +108,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
                     member_of(config.fleet, node, sockets, _listens(config, port))
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
-            app = _app(node, member)
+            app = await _app(node, member, stack)
             metrics_port = await stack.enter_async_context(
                 telling_numbers(app, numbers, config.connections)
             )
@@ -126,10 +130,11 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
         sockets.close()
 
 
-def _app(node: Node, member: Member | None) -> web.Application:
+async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
     if member is None:
-        return make_app(node)
-    return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
+        jobs = await stack.enter_async_context(Jobs(NOBODY, asyncio.get_running_loop().time))
+        return make_app(node, Control(node, OrderDesk(node, node.steering, jobs)))
+    return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 
 def _listens(config: PeerConfig, port: int) -> str:

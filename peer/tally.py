@@ -66,6 +66,21 @@ class PeerTally:
             tally = self._models[model_id] = ModelTally()
         return tally
 
+    @property
+    def answer_s(self) -> float:
+        """How long an answer takes, in the mean of all that have ended; 0 where none has."""
+        spreads = [tally.answer.spread for tally in self._models.values()]
+        num = sum(sum(spread.counts) for spread in spreads)
+        return sum(spread.sum_s for spread in spreads) / num if num else 0.0
+
+
+def wait_s(answer_s: float, num_live: int, num_waiting: int) -> float:
+    """How long one more request waits for its turn, behind those of the live ones that wait.
+
+    One of them ends every `answer_s / num_live`, for an answer's time is counted from its coming.
+    """
+    return answer_s * (num_waiting + 1) / max(num_live, 1)
+
 
 class RequestMeter:
     """One request on its way into a tally; what it leaves unfinished is counted when it is left.

@@ -19,9 +19,11 @@ from ..allowance import Allowances
 from ..answer_source import AnswerSource
 from ..fleet.membership import Membership
 from ..node import Node
+from ..orders.control import Control
 from . import cors, documents, fleet, health, metrics
 from .access import OPENINGS, Opening, authorized
 from .context import (
+    CONTROL,
     FINGERPRINT,
     INTAKE,
     LIVE,
@@ -49,6 +51,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(
     node: Node,
+    control: Control,
     source: AnswerSource | None = None,
     membership: Membership | None = None,
     *,
@@ -70,6 +73,7 @@ def make_app(
         ],
     )
     app[NODE] = node
+    app[CONTROL] = control
     app[SOURCE] = source or node
     app[MEMBERSHIP] = membership
     release = version(_DISTRIBUTION)

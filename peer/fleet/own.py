@@ -107,6 +107,7 @@ class Reporter:
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
             summed(tally.load.spread for tally in tallies).num,
+            self._node.tally.answer_s,
         )
         self._free_mib = self._read_free_mib(self._node.config)
 

@@ -47,6 +47,7 @@ def own_state(
         slots=0 if config.is_gateway else config.max_live_requests,
         kv_percent=kv_percent,
         first_token_ms=rates.first_token_ms,
+        answer_ms=rates.answer_ms,
         decode_tokens_per_s=rates.decode_tokens_per_s,
         free_mib=free_mib,
     )

@@ -20,7 +20,7 @@ from cortex.engine.errors import (
     Overloaded,
     VisionUnsupported,
 )
-from cortex.engine.types import Accepted, ImagePart, Piece, RawText, VectorWish
+from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.live import LiveRequest
@@ -156,6 +156,24 @@ async def test_a_full_peer_is_passed_over_and_a_full_fleet_says_when_to_come_bac
         await asyncio.sleep(0)
         fleet.membership.answers.clear()
         assert (await asking).ends
+
+
+async def test_who_waits_for_a_place_hears_so_within_a_second(
+    open_fleet: Any, ask: Any, loop_time: Any
+):
+    live = live_request(is_streamed=True)
+    async with open_fleet(2) as fleet:
+        (host,) = fleet.hops.full = set(fleet.hops.nodes)
+        began_s = loop_time()
+        async with aclosing(fleet.ingress.chat(ask(), live)) as events:
+            for _ in range(3):
+                assert await anext(events) == Stage("queued")
+                assert loop_time() - began_s < 1
+                began_s = loop_time()
+            assert live.host == "", "nobody has taken it"
+            fleet.hops.full.remove(host)
+            assert any([isinstance(event, Accepted) async for event in events])
+            assert live.host == "peer1"
 
 
 async def test_a_host_that_turns_out_full_sends_the_request_on(
