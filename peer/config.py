@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, PixelWishes, Wishes
+from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -228,6 +228,10 @@ class PeerConfig:
             min_pixels=_first(said.min_pixels, self.vision.min_pixels),
             max_pixels=_first(said.max_pixels, self.vision.max_pixels),
         )
+
+    def wishes_for(self, model_id: str) -> ModelWishes:
+        """How this model is computed, where not as all are."""
+        return ModelWishes(self.model(model_id).dtype, self.pixels_for(model_id))
 
     def pixels_for(self, model_id: str) -> PixelWishes:
         """How large pictures are made for this model."""
