@@ -230,13 +230,10 @@ class PeerConfig:
         )
 
     def wishes_for(self, model_id: str) -> ModelWishes:
-        """How this model is computed, where not as all are."""
-        return ModelWishes(self.model(model_id).dtype, self.pixels_for(model_id))
-
-    def pixels_for(self, model_id: str) -> PixelWishes:
-        """How large pictures are made for this model."""
+        """How this model is computed, where not as all are, and how large its pictures are made."""
         model = self.model(model_id)
-        return PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        pixels = PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        return ModelWishes(model.dtype, pixels)
 
     @property
     def is_gateway(self) -> bool:

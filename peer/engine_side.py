@@ -99,7 +99,9 @@ class EngineSide:
         await self.slot.ready()
         job_id = self._new_job_id()
         on_stage(Stage("loading"))
-        await self._run_job(job_id, Load(job_id, model.id, str(model.dir)), on_stage)
+        await self._run_job(
+            job_id, Load(job_id, model.id, str(model.dir), wishes=model.wishes), on_stage
+        )
 
     async def unload(self, model_id: str) -> None:
         await self.slot.ready()
