@@ -32,6 +32,7 @@ from .keyring_file import first_keyring, keyring_changed
 from .node import Node
 from .orders.control import Control
 from .orders.desk import OrderDesk
+from .placement.knowing import known_by
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
@@ -88,11 +89,12 @@ async def member_of(
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
         async with (
             HopPool(dialler, fleet.doubt) as hops,
-            Jobs(fleet.view.self_node, clock) as jobs,
+            Jobs(fleet.view.self_node) as jobs,
         ):
-            leases = Leases(fleet, hops, clock)
+            history = node.history
+            leases = Leases(fleet, hops, lambda: known_by(node.config, history.eta_s), clock)
             ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
-            desk = OrderDesk(node, node.steering, jobs)
+            desk = OrderDesk(node, None, jobs)
             host = HopHost(node, leases.answer, desk.carry_out)
 
             def rekey(changed: Keyring) -> None:

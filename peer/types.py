@@ -20,6 +20,7 @@ class Whereabouts:
     peer: str
     state: Warmth
     eta_s: float | None = None
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

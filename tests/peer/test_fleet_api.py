@@ -12,7 +12,6 @@ from typing import Any
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.rendering import news, render_view
@@ -78,7 +77,7 @@ async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Cli
     async with (
         asyncio.timeout(DEADLINE_S),
         Node(config) as node,
-        TestClient(TestServer(make_app(node, None, membership))) as client,
+        TestClient(TestServer(app_of(node, membership))) as client,
     ):
         yield client
 
@@ -113,6 +112,11 @@ def test_a_view_is_told_with_every_number_in_its_unit() -> None:
             "percent": None,
             "size_bytes": 51 * GIB,
             "context_tokens": 262144,
+            "device": 0,
+            "reserved_bytes": 0,
+            "slots": 0,
+            "pinned": False,
+            "priority": 0,
             "running": 2,
             "waiting": 1,
         }
@@ -194,7 +198,7 @@ async def test_a_reader_that_looked_away_is_told_what_is_true_now(make_config: M
 async def test_a_stream_ends_with_its_peer(make_config: MakeConfig) -> None:
     membership: Any = FakeMembership()
     async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
-        server = TestServer(make_app(node, None, membership))
+        server = TestServer(app_of(node, membership))
         async with TestClient(server) as client, client.get("/fleet/events") as reply:
             events = events_of(reply)
             await anext(events)

@@ -118,10 +118,10 @@ async def test_a_request_under_way_is_judged_by_what_held_when_it_came(
     make_config: MakeConfig, memory_children: Children
 ):
     async with asked(make_config(), memory_children) as peer:
-        live = peer.server.node.live
+        begun = asyncio.Event()
+        peer.server.node.watch(begun.set)
         asking = asyncio.create_task(peer.chat(max_tokens=200))
-        while not live.requests:
-            await asyncio.sleep(0)
+        await begun.wait()
         await peer.change(keys=KEYS, limits=Limits(max_messages=0))
         assert (await asking)[0] == 200
         assert (await peer.chat())[0] == 401

@@ -85,10 +85,9 @@ async def test_a_load_that_nobody_waits_for_is_a_job_that_any_peer_tells_of(
         steering = both.borea if peer == "borea" else both.atlas
         steering.goes.clear()
         body = {"model": "fake", "peer": peer, "wait": False}
-        status, told = await post(both.client, "/models/load", body)
-        job = told["job"]
+        status, job = await post(both.client, "/models/load", body)
         assert (status, job["kind"], job["peer"]) == (202, "load", peer)
-        assert (await post(both.client, "/models/load", body))[1]["job"]["id"] == job["id"]
+        assert (await post(both.client, "/models/load", body))[1]["id"] == job["id"]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream:
             told = events(stream)
             while (news := await anext(told))[1]["stage"] is None:
@@ -109,7 +108,7 @@ async def test_a_job_says_something_each_second_while_nothing_changes(pair: Open
     async with pair() as both:
         both.borea.goes.clear()
         body = {"model": "fake", "peer": "borea", "wait": False}
-        job = (await post(both.client, "/models/load", body))[1]["job"]
+        job = (await post(both.client, "/models/load", body))[1]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream, asyncio.timeout(6):
             told = events(stream)
             seconds = [(await anext(told))[1]["seconds"] for _ in range(4)]
@@ -261,7 +260,7 @@ async def test_a_stream_of_a_job_whose_peer_dies_ends_with_an_error(pair: OpenPa
     async with pair() as both:
         both.borea.goes.clear()
         body = {"model": "fake", "peer": "borea", "wait": False}
-        job = (await post(both.client, "/models/load", body))[1]["job"]
+        job = (await post(both.client, "/models/load", body))[1]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream:
             told = events(stream)
             await anext(told)

@@ -31,7 +31,6 @@ from cortex.peer.routing.leases import Leases
 MODEL = ModelId(b"model-id")
 LOAD_S = 30.0
 # No peer of these tells of its memory: nothing is weighed.
-_KNOWN = Known(lambda *_: (), lambda *_: ())
 
 
 def _nothing(*_: object) -> tuple[()]:
