@@ -44,6 +44,14 @@ def _read_settings(context: typer.Context, named: Path | None) -> Path | None:
     return named
 
 
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether an option's value was typed or stands in the environment, and so goes before the
+    file's.
+    """
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 # Which options say what a node of this command's own computes with; a running peer has its own.
 _OF_OWN_NODE = (
     "models",

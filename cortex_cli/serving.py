@@ -24,26 +24,46 @@ if TYPE_CHECKING:
     from .config import Invocation
     from .devices import Device
     from .output import Output
+    from .settings.reading import Settings
 
 
 def serve(
-    config: PeerConfig, device: Device, state_dir: Path | None, invocation: Invocation
+    made_of: Callable[[Settings], PeerConfig],
+    device: Device,
+    state_dir: Path | None,
+    invocation: Invocation,
+    named: Path | None,
 ) -> None:
-    """Be the peer until told to stop. `state_dir` is the one that was named."""
+    """Be the peer until told to stop.
+
+    `made_of` makes its config, of the settings as they are at the start and whenever their file
+    changes. `state_dir` and `named`, a file of settings, are those that were named.
+    """
     import asyncio
     import signal
     import time
 
     from cortex.peer.catalogue import scan
+    from cortex.peer.config import RELOAD_LOG, REQUEST_LOG
     from cortex.peer.server import run_peer
 
-    from .diagnostics import INTERRUPTED, standard_error
+    from .diagnostics import INTERRUPTED, show_logs, standard_error
     from .output import standard_output
+    from .settings.following import FollowedFiles
 
     output = standard_output()
     if invocation.settings.file is not None:
         output.line(f"config {invocation.settings.file}")
-    config = _guarded(config, output)
+
+    def build(settings: Settings) -> PeerConfig:
+        config = _guarded(made_of(settings), output)
+        show_logs(
+            verbose=invocation.verbose, level=config.log_level, also=(REQUEST_LOG, RELOAD_LOG)
+        )
+        return config
+
+    config = build(invocation.settings)
+    files = FollowedFiles(invocation.settings, lambda: invocation.find_settings(named), build)
     began_s = time.monotonic()
     for line in describe_start(config, device, [found.id for found in scan(config).models]):
         output.line(line)
@@ -60,6 +80,7 @@ def serve(
             on_ready=ready,
             on_notice=standard_error(can_redraw=invocation.can_redraw).line,
             on_view=view_teller(output.line, lambda: time.strftime("%H:%M:%S")),
+            files=files,
         )
     )
     if ended_by == signal.SIGINT:

@@ -17,3 +17,14 @@ class Wishes:
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
     kernels: KernelsWish = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelWishes:
+    """How large pictures are made for a model, as areas in pixels; None is left to the checkpoint.
+    Larger ones than `max_image_pixels` are not opened at all.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    max_image_pixels: int = 40_000_000

@@ -6,11 +6,11 @@ Directories arrive as fields: the command line alone reads the environment.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, Wishes
+from cortex.engine.wishes import DtypeWish, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -24,10 +24,15 @@ EngineKind = Literal["torch", "fake", "none"]
 # Under "lru" the longest idle goes first; under "priority" only models of the same class or a lower
 # one go at all.
 Strategy = Literal["lru", "priority"]
+LogLevel = Literal["warning", "info", "debug"]
+
+T = TypeVar("T")
 
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
 REQUEST_LOG = "cortex.peer.api.request_log"
+# That of settings that have changed, which is shown as well.
+RELOAD_LOG = "cortex.peer.reloading"
 # A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
 # fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32
@@ -92,6 +97,7 @@ class ModelConfig:
     """What the operator says of one model; what is None or empty is left to the peer.
 
     `pinned` and `home` are True, or names of the peers where they hold. `source` is a folder.
+    `idle_ttl_s` is infinite for one that stays.
     """
 
     id: str
@@ -109,6 +115,16 @@ class ModelConfig:
     min_pixels: int | None = None
     max_pixels: int | None = None
 
+    def is_pinned_on(self, peer_name: str) -> bool:
+        return _holds(self.pinned, peer_name)
+
+    def is_at_home_on(self, peer_name: str) -> bool:
+        return _holds(self.home, peer_name)
+
+
+def _holds(where: bool | tuple[str, ...], peer_name: str) -> bool:
+    return where if isinstance(where, bool) else peer_name in where
+
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
@@ -118,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = 40_000_000
+    max_image_pixels: int = PixelWishes().max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +151,8 @@ class PeerConfig:
     Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
     model that is being loaded.
-    `max_concurrent` and `tokens_per_minute` bound each key that has no bounds of its own.
+    `max_concurrent`, `requests_per_minute` and `tokens_per_minute` bound each key that has no
+    bounds of its own; `lets_anonymous_in` is whether others than those with keys may ask too.
     """
 
     locations: Locations
@@ -187,7 +204,9 @@ class PeerConfig:
     names: ModelNames = field(default_factory=ModelNames)
     keys: tuple[ApiKey, ...] = ()
     admin_keys: tuple[ApiKey, ...] = ()
+    lets_anonymous_in: bool = False
     max_concurrent: int | None = None
+    requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     limits: Limits = field(default_factory=Limits)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -198,8 +217,28 @@ class PeerConfig:
     models: tuple[ModelConfig, ...] = ()
     replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
+    log_level: LogLevel = "warning"
+
+    def model(self, model_id: str) -> ModelConfig:
+        """What holds of a model, with what the operator says of all where nothing is said of it."""
+        said = next((one for one in self.models if one.id == model_id), ModelConfig(model_id))
+        return replace(
+            said,
+            idle_ttl_s=_first(said.idle_ttl_s, self.eviction.idle_ttl_s),
+            min_pixels=_first(said.min_pixels, self.vision.min_pixels),
+            max_pixels=_first(said.max_pixels, self.vision.max_pixels),
+        )
+
+    def pixels_for(self, model_id: str) -> PixelWishes:
+        """How large pictures are made for this model."""
+        model = self.model(model_id)
+        return PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
 
     @property
     def is_gateway(self) -> bool:
         """Whether it only passes requests on: it has no engine, no models and no children."""
         return self.engine == "none"
+
+
+def _first(one: T | None, other: T | None) -> T | None:
+    return other if one is None else one

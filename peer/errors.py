@@ -10,6 +10,9 @@
      ├─ RateLimitExceeded      a key over its own limits
      ├─ RequestNotFound        no request of that id is under way
      ├─ RequestCancelled       ended by whoever runs the peer
+     ├─ JobNotFound            no job of that id is known
+     ├─ JobCancelled           a job that somebody waited for was ended by another
+     ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
      ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
@@ -73,6 +76,15 @@ class RequestNotFound(CortexError): ...
 class RequestCancelled(CortexError): ...
 
 
+class JobNotFound(CortexError): ...
+
+
+class JobCancelled(CortexError): ...
+
+
+class PeerNotFound(CortexError): ...
+
+
 class NoPeer(CortexError): ...
 
 
@@ -134,6 +146,9 @@ _OURS: tuple[type[CortexError], ...] = (
     RateLimitExceeded,
     RequestNotFound,
     RequestCancelled,
+    JobNotFound,
+    JobCancelled,
+    PeerNotFound,
     NoPeer,
     ModelAway,
     HostLost,

@@ -67,7 +67,7 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        self.shelf = Shelf(config)
+        self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
@@ -132,6 +132,22 @@ class Node:
             wanted=tuple(residency.wanted),
             num_granted=residency.num_granted,
         )
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """From now on this is the config: of what requests and loads are judged by, and of where
+        models lie. What the children were started with stays as it is.
+        """
+        self.config = config
+        await self.shelf.look()
+        self._changed()
+
+    @property
+    def num_places(self) -> int:
+        """How many requests are answered at one time: by what is loaded, as far as that is bounded,
+        else by this peer at all.
+        """
+        loaded = self._engine.loaded
+        return (loaded.num_slots if loaded else 0) or self.config.max_live_requests
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever `health` or `placement` has changed; what is returned ends that."""
@@ -221,12 +237,15 @@ class Node:
         It needs no weights and waits for no engine, and is never refused because requests fill
         this peer. Raises as `chat` does before it accepts, but not for the length.
         """
+        config = self.config
         with self._counting.admitted(1):
             model = await self.find(request.model)
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
-            return await self._text.count(secrets.token_hex(8), model, request)
+            return await self._text.count(
+                secrets.token_hex(8), model, request, config.pixels_for(model.id)
+            )
 
     @asynccontextmanager
     async def vectors(
@@ -275,6 +294,7 @@ class Node:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
+        config = self.config  # as it is now, whatever becomes of it meanwhile
         live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
         with admission:
             model = await self.find(request.model)
@@ -287,7 +307,9 @@ class Node:
                 yield told(Stage("preparing"))
                 # A cold engine takes seconds to start: let it do so while the prompt is made.
                 self.wake()
-                prepared = await self._text.prepare(request_id, model, request)
+                prepared = await self._text.prepare(
+                    request_id, model, request, config.pixels_for(model.id)
+                )
                 if resume is not None and resume.prompt_hash != prepared.prompt_hash:
                     raise CannotContinue(
                         f"another prompt is made here for '{model.id}' than where the answer began",

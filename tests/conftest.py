@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -47,6 +48,14 @@ def scrubbed_environment(
     monkeypatch.setenv("CORTEX_NO_MDNS", "1")
     monkeypatch.setenv("CORTEX_FLEET_HOST", "127.0.0.1")
     monkeypatch.setenv("CORTEX_FLEET_PORT", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_interrupts() -> None:
+    """A shell has what it runs in the background ignore ctrl-c, and children inherit that: tests
+    that send it would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,7 @@ class CortexApp(App[None]):
             self._draw()
 
     def _draw(self) -> None:
-        if self._fleet.is_mounted:
-            self._fleet.draw(self._now())
+        self._fleet.draw(self._now())
 
     def action_keys(self) -> None:
         if self.screen.query(HelpPanel):

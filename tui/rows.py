@@ -38,8 +38,10 @@ def _plain(words: Callable[[PeerPicture], str]) -> Callable[[PeerPicture, Look, 
     return lambda peer, look, num_cells: Cell(fit(words(peer), num_cells, look))
 
 
-def _name(peer: PeerPicture) -> str:
-    return f"{peer.name} *" if peer.is_asked else peer.name
+def _name(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
+    """Whatever of a name is cut, the mark of the peer that is asked stays."""
+    mark = " *" if peer.is_asked else ""
+    return Cell(fit(peer.name, num_cells - len(mark), look) + mark)
 
 
 def _state(peer: PeerPicture, look: Look, _: int) -> Cell:
@@ -67,7 +69,7 @@ def _busy(peer: PeerPicture) -> str:
 
 
 COLUMNS = (
-    Column("PEER", (9, 14), _plain(_name), lambda peer: peer.name),
+    Column("PEER", (9, 14), _name, lambda peer: peer.name),
     Column("STATE", (10, 10), _state, lambda peer: peer.state),
     Column("DEVICE", (12, 20), _plain(wording.devices), lambda peer: wording.devices(peer)),
     Column("MEMORY", (10, 23), _memory, lambda peer: -_share(peer)),

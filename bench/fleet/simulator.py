@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cortex.peer.gossip.core import Core
@@ -27,7 +27,7 @@ from cortex.peer.gossip.events import (
 )
 from cortex.peer.gossip.identity import StoredNode, begun, next_stored
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.gossip.members import State
+from cortex.peer.gossip.members import Standing, State
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import Address
 from cortex.peer.gossip.timing import Timing
@@ -189,14 +189,12 @@ class Fleet:
 
     def all_see_all(self) -> bool:
         """Every live peer holds every other live peer alive, in its present generation."""
-        live = self.live()
-        for peer in live:
-            for other in live:
-                if other is not peer:
-                    member = peer.core.members.get(other.core.own.node)
-                    if member is None or member.standing != other.core.own.standing:
-                        return False
-        return True
+        standings = {peer.core.own.node: peer.core.own.standing for peer in self.live()}
+        return all(
+            # Whoever knows too few does not know them all, which is told at once.
+            peer.core.members.num_reachable >= len(standings) - 1 and _holds(peer.core, standings)
+            for peer in self.live()
+        )
 
     def views_agree(self) -> bool:
         """All live peers hold the same of everybody, facts included."""
@@ -382,6 +380,15 @@ class Fleet:
                 self._carry_out(other)
 
         self.at(2 * self.rng.uniform(*self.network.delay_s), answered)
+
+
+def _holds(core: Core, standings: Mapping[NodeId, Standing]) -> bool:
+    for node, standing in standings.items():
+        if node != core.own.node:
+            member = core.members.get(node)
+            if member is None or member.standing != standing:
+                return False
+    return True
 
 
 def address_of(index: int) -> Address:

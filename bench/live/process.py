@@ -88,8 +88,8 @@ class PeerProcess:
     def start(self) -> None:
         """Begin; `wait` waits until it answers."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._is_ready.clear()
-        self._lines.clear()
+        # Its own: the reader of the last one may still be at work, until that one's children end.
+        self._is_ready, self._lines = threading.Event(), []
         command = [*self.place.prefix, sys.executable, "-m", "cortex.cli", self.command]
         command += ["--name", self.name, "--state-dir", str(self.state_dir), *self.options]
         self.started_s = time.monotonic()
@@ -102,7 +102,8 @@ class PeerProcess:
                 text=True,
                 env=environment(self.folder),
             )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        said = (self._process, self._lines, self._is_ready)
+        threading.Thread(target=self._read, args=said, daemon=True).start()
 
     def wait(self, limit_s: float = READY_S) -> None:
         """Raises NotReady."""
@@ -172,17 +173,19 @@ class PeerProcess:
         finally:
             connection.close()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(
+        self, process: subprocess.Popen[str], lines: list[str], is_ready: threading.Event
+    ) -> None:
         """Its lines, until it ends."""
         assert process.stdout is not None
         with process.stdout, suppress(ValueError):
             for line in process.stdout:
-                self._lines.append(line)
+                lines.append(line)
                 if found := _ADDRESS.search(line):
                     self.host, self.port = found[1].strip("[]"), int(found[2])
                 if line.startswith("ready in "):
-                    self._is_ready.set()
-        self._is_ready.set()  # whoever waits need not wait for a peer that has ended
+                    is_ready.set()
+        is_ready.set()  # whoever waits need not wait for a peer that has ended
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +34,13 @@ from ..options import (
     Threads,
     Verbose,
     invocation_of,
+    typed,
 )
+
+if TYPE_CHECKING:
+    from cortex.peer.config import PeerConfig
+
+    from ..settings.reading import Settings
 
 
 def peer(
@@ -123,14 +129,10 @@ def peer(
     """
     from dataclasses import replace
 
-    from cortex.peer.config import REQUEST_LOG
-
     from ..devices import Device, choose_device, count_gpus, require_engine, torch_is_for_cpus
-    from ..diagnostics import show_logs
     from ..serving import serve
 
     invocation = invocation_of(context)
-    show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
     computes = gpu != "none"
     # What another Python has installed is not known here.
     uses_our_torch = computes and engine == "torch" and python == sys.executable
@@ -155,13 +157,21 @@ def peer(
     membership = FleetWishes(
         name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
     )
-    peers_config = replace(
-        peer_config(invocation, wishes),
-        preload=() if model is None else (model,),
-        python=python,
-        device=device.name,
-        host=host,
-        port=port,
-        fleet=fleet_config(invocation, membership),
-    )
-    serve(peers_config, device, state_dir, invocation)
+
+    def made_of(settings: Settings) -> PeerConfig:
+        now = replace(invocation, settings=settings)
+        folders = models if typed(context, "models") else settings.models_dirs
+        seeds = join if typed(context, "join") else settings.join
+        plain = peer_config(now, replace(wishes, models_dirs=folders))
+        preload = (model, *(one.id for one in plain.models if one.is_preloaded))
+        return replace(
+            plain,
+            preload=tuple(dict.fromkeys(one for one in preload if one is not None)),
+            python=python,
+            device=device.name,
+            host=host,
+            port=port,
+            fleet=fleet_config(now, replace(membership, join=seeds)),
+        )
+
+    serve(made_of, device, state_dir, invocation, config)

@@ -13,7 +13,7 @@ from cortex.peer.access import ApiKey, read_hash, spell_hash
 
 from .kinds import BadValue, Kind
 
-_FIELDS = ("name", "hash", "max_concurrent", "tokens_per_minute")
+_FIELDS = ("name", "hash", "max_concurrent", "requests_per_minute", "tokens_per_minute")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EXPECTED = 'a list of hashes such as ["sha256:…"], or of tables {name = "…", hash = "sha256:…"}'
 _MAKE_ONE = "make a key and the line to write here with: cortex config new-key"
@@ -57,6 +57,7 @@ def _read_key(entry: object, number: int, is_admin: bool) -> ApiKey:
         is_admin,
         _read_limit(plain, "max_concurrent", number),
         _read_limit(plain, "tokens_per_minute", number),
+        _read_limit(plain, "requests_per_minute", number),
     )
 
 

@@ -23,10 +23,13 @@ from ..errors import (
     HostRefused,
     HostSilent,
     InvalidApiKey,
+    JobCancelled,
+    JobNotFound,
     MethodNotAllowed,
     ModelAway,
     NoPeer,
     NotFound,
+    PeerNotFound,
     PermissionDenied,
     RateLimitExceeded,
     RequestCancelled,
@@ -64,6 +67,9 @@ _KINDS: dict[type[CortexError], _Kind] = {
     RequestNotFound: _Kind(404),
     # Whoever runs the peer ended it on purpose: a client that tries it again undoes that.
     RequestCancelled: _Kind(400),
+    JobNotFound: _Kind(404),
+    JobCancelled: _Kind(400),
+    PeerNotFound: _Kind(404, param="peer"),
     InvalidApiKey: _Kind(401, "authentication_error"),
     PermissionDenied: _Kind(403, "permission_error"),
     RateLimitExceeded: _Kind(429, "rate_limit_error"),
@@ -85,6 +91,8 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.ModelInvalid: _Kind(400, param="model"),
     engine_errors.ModelNotSupported: _Kind(400, param="model"),
 }
+# They may know when it will be otherwise.
+_WAITS = (RateLimitExceeded, engine_errors.Overloaded, engine_errors.InsufficientVram)
 # The same for what would never fit: an empty device has no more room.
 _NEVER_FITS = _Kind(400)
 _BUG = _Kind(500, "server_error")
@@ -102,10 +110,9 @@ def tell(error: CortexError, about: About) -> ToldError:
     """The error as clients are told it."""
     kind, shortage = _kind_of(error), _shortage_of(error)
     retry_after_s = None
-    if isinstance(error, RateLimitExceeded | engine_errors.Overloaded):
-        retry_after_s = _bounded(error.retry_after_s or _RETRY_AFTER_S)
-    elif kind.status == 503:
-        retry_after_s = _RETRY_AFTER_S
+    if isinstance(error, RateLimitExceeded) or kind.status == 503:
+        told_s = error.retry_after_s if isinstance(error, _WAITS) else None
+        retry_after_s = _bounded(told_s or _RETRY_AFTER_S)
     return ToldError(
         status=kind.status,
         type=kind.type,

@@ -9,7 +9,8 @@ from ..health import NodeHealth
 from ..types import ModelInfo
 from .view import FleetView, PeerState, PeerView, PlacedModel, PlacementState, StoredModel
 
-_NOBODY = NodeId(bytes(ID_BYTES))
+# Who a peer is that is in no fleet.
+NOBODY = NodeId(bytes(ID_BYTES))
 _NO_WEIGHTS = ModelId(bytes(ID_BYTES))
 
 
@@ -19,7 +20,7 @@ def view_alone(
     by_id = {model.id: model for model in models}
     state: PeerState = "draining" if health.is_draining else "up"
     me = PeerView(
-        _NOBODY,
+        NOBODY,
         gen=0,
         name=name,
         state=state,
@@ -29,7 +30,7 @@ def view_alone(
         stored=tuple(_stored(model) for model in models),
         placed=_placed(health, by_id),
     )
-    return FleetView(fleet="", self_node=_NOBODY, peers=(me,))
+    return FleetView(fleet="", self_node=NOBODY, peers=(me,))
 
 
 def _placed(health: NodeHealth, by_id: dict[str, ModelInfo]) -> tuple[PlacedModel, ...]:

@@ -163,8 +163,11 @@ def _bounded(model: LoadedModel) -> LoadedModel:
 
 
 def _bounded_load(load: ModelLoad) -> ModelLoad:
-    return ModelLoad(
-        load.model, _count(load.num_inflight), _count(load.num_queued), _count(load.num_slots_free)
+    return msgspec.structs.replace(
+        load,
+        num_inflight=_count(load.num_inflight),
+        num_queued=_count(load.num_queued),
+        num_slots_free=_count(load.num_slots_free),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .desk import Desk
 from .events import FactsChanged, MemberChanged, MemberForgotten
 from .ids import NodeId
-from .members import Member, Standing, State, expired, take_address
+from .members import Member, Standing, State, expired
 from .records import Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
 from .suspicion import Suspicion
 
@@ -84,7 +84,7 @@ class Beliefs:
             self.claim(now_s, node, standing._replace(state=State.SUSPECT), accuser=accuser)
             self.accuse_to_its_face(now_s, member)
             return
-        moved_in = contact is not None and take_address(member, standing[:2], contact)
+        moved_in = contact is not None and self._members.take_address(member, standing[:2], contact)
         is_news = before is None or self._members.raise_to(member, standing, now_s)
         if contact is not None and member.standing.gen == standing.gen:
             self._hear_version(now_s, member, contact.ver)

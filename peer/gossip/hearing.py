@@ -106,8 +106,7 @@ class Hearing:
                 self._beliefs.hear(now_s, rumour)
         member = self._desk.members.get(message.node)
         if member is not None and member.standing.gen == message.gen:
-            member.heard_s = now_s
-            member.heard_from = address
+            self._desk.members.note_heard(member, address, now_s)
             self._take_own_load(now_s, message)
         for record in message.loads if isinstance(message, Ping | Ack | Gossip) else ():
             self._take_load(now_s, record)

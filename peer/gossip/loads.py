@@ -36,6 +36,8 @@ class LoadTable:
 
     def __init__(self) -> None:
         self._held: dict[NodeId, _Held] = {}
+        # Those of them that are still passed on.
+        self._waiting: dict[NodeId, _Held] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -47,11 +49,13 @@ class LoadTable:
             return False
         changed = held is None or differs(held.record, record)
         copies = CHANGED_COPIES if changed else UNCHANGED_COPIES
-        self._held[record.node] = _Held(record, now_s - record.age_ds / 10, changed, copies)
+        news = _Held(record, now_s - record.age_ds / 10, changed, copies)
+        self._held[record.node] = self._waiting[record.node] = news
         return True
 
     def forget(self, node: NodeId) -> None:
         self._held.pop(node, None)
+        self._waiting.pop(node, None)
 
     def of(self, node: NodeId, now_s: float) -> LoadRecord | None:
         """The record of one peer, with its age by now."""
@@ -61,15 +65,16 @@ class LoadTable:
     @property
     def has_changes(self) -> bool:
         """True where something waits that a router would act on."""
-        return any(held.is_change and held.copies_left > 0 for held in self._held.values())
+        return any(held.is_change for held in self._waiting.values())
 
     def take_youngest(self, limit: int, copies: int, now_s: float) -> tuple[LoadRecord, ...]:
         """What to pass on now to so many peers: the youngest of what is not yet worn out."""
-        waiting = [held for held in self._held.values() if held.copies_left > 0]
-        waiting.sort(key=lambda held: -held.written_s)
-        for held in waiting[:limit]:
+        youngest = sorted(self._waiting.values(), key=lambda held: -held.written_s)[:limit]
+        for held in youngest:
             held.copies_left -= copies
-        return tuple(_aged(held, now_s) for held in waiting[:limit])
+            if held.copies_left <= 0:
+                del self._waiting[held.record.node]
+        return tuple(_aged(held, now_s) for held in youngest)
 
 
 def differs(before: LoadRecord, after: LoadRecord) -> bool:

@@ -8,7 +8,7 @@ peer ends with the same belief. This file knows no clock but the one it is told,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -75,10 +75,13 @@ class Member:
 
 
 class Members:
-    """The table of all peers but oneself, tombstones included."""
+    """The table of all peers but oneself, tombstones included. Standings and addresses are changed
+    by its methods alone: it keeps the list of those who can be asked, which is wanted all the time.
+    """
 
     def __init__(self) -> None:
         self._members: dict[NodeId, Member] = {}
+        self._reachable: list[Member] | None = None
         self.num_reachable = 0
 
     def __len__(self) -> int:
@@ -94,10 +97,12 @@ class Members:
         assert node not in self._members
         member = Member(node, standing, since_s=now_s, gen_since_s=now_s)
         self._members[node] = member
+        self._reachable = None
         self.num_reachable += standing.is_reachable
         return member
 
     def remove(self, node: NodeId) -> None:
+        self._reachable = None
         self.num_reachable -= self._members.pop(node).standing.is_reachable
 
     def raise_to(self, member: Member, standing: Standing, now_s: float) -> bool:
@@ -105,6 +110,8 @@ class Members:
         held = member.standing
         if standing <= held:
             return False
+        if standing.gen > held.gen or standing.is_reachable != held.is_reachable:
+            self._reachable = None
         self.num_reachable += standing.is_reachable - held.is_reachable
         member.standing = standing
         if standing.state is not held.state:
@@ -117,16 +124,26 @@ class Members:
             member.heard_s = float("-inf")
         return True
 
-    def reachable(self) -> list[Member]:
-        return [member for member in self._members.values() if member.can_be_asked]
+    def reachable(self) -> Sequence[Member]:
+        """Those who can be asked."""
+        if self._reachable is None:
+            self._reachable = [each for each in self._members.values() if each.can_be_asked]
+        return self._reachable
 
+    def note_heard(self, member: Member, address: Address, now_s: float) -> None:
+        """It has just spoken, from there."""
+        if member.reach is None:
+            self._reachable = None
+        member.heard_from, member.heard_s = address, now_s
 
-def take_address(member: Member, at: tuple[int, int], contact: Contact) -> bool:
-    """Take the newest address that the peer itself published, in whatever order they are heard."""
-    if at <= member.published_at:
-        return False
-    member.published, member.published_at = Address(contact.ip, contact.port), at
-    return True
+    def take_address(self, member: Member, at: tuple[int, int], contact: Contact) -> bool:
+        """Take the newest address that the peer itself published, in whatever order they come."""
+        if at <= member.published_at:
+            return False
+        if member.reach is None:
+            self._reachable = None
+        member.published, member.published_at = Address(contact.ip, contact.port), at
+        return True
 
 
 def expired(

@@ -6,6 +6,7 @@ place. What has been sent least goes first. Whether a rumour is true is not know
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +15,12 @@ from .ids import NodeId
 from .records import Fact, Rumour
 
 Subject: TypeAlias = tuple[NodeId, int | None]
+_Urgency: TypeAlias = tuple[int, bool, int]
+
+# A datagram that has no room for so many, one after the other, is full.
+_MAX_PASSED_OVER = 8
+# So many that were replaced or dropped are not worth clearing away.
+_FEW = 64
 
 
 @dataclass(slots=True)
@@ -23,6 +30,13 @@ class _Waiting:
     order: int
     sent: int = 0
 
+    @property
+    def urgency(self) -> _Urgency:
+        """The least told goes first; at equal counts a peer's standing goes before its facts, which
+        mean nothing without it, and then the newest. No two have the same.
+        """
+        return self.sent, isinstance(self.rumour, Fact), -self.order
+
 
 class RumourQueue:
     """The rumours that are not yet worn out, one for each subject."""
@@ -30,6 +44,8 @@ class RumourQueue:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._waiting: dict[Subject, _Waiting] = {}
+        # A heap of them all, and of some that wait no longer.
+        self._queue: list[tuple[_Urgency, _Waiting]] = []
         self._told = 0
 
     def __len__(self) -> int:
@@ -45,6 +61,7 @@ class RumourQueue:
         self._waiting.pop(subject_of(rumour), None)
         if waiting.num_bytes <= self._max_bytes:
             self._waiting[subject_of(rumour)] = waiting
+            self._enqueue(waiting)
 
     def drop(self, node: NodeId) -> None:
         """Nothing of this peer needs telling any more."""
@@ -52,26 +69,37 @@ class RumourQueue:
             del self._waiting[subject]
 
     def take(self, budget_bytes: int, max_copies: int) -> tuple[Rumour, ...]:
-        """The least told rumours that fit together; each of them counts as sent once more.
-
-        At equal counts a peer's standing goes before its facts, which mean nothing without it.
-        """
-        taken: list[Rumour] = []
-        for waiting in sorted(self._waiting.values(), key=_urgency):
+        """The least told rumours that fit together; each of them counts as sent once more."""
+        taken: list[_Waiting] = []
+        passed_over: list[_Waiting] = []
+        while self._queue and len(passed_over) < _MAX_PASSED_OVER:
+            _, waiting = heapq.heappop(self._queue)
+            if not self._is_current(waiting):
+                continue
             if waiting.num_bytes > budget_bytes:
+                passed_over.append(waiting)
                 continue
             budget_bytes -= waiting.num_bytes
-            taken.append(waiting.rumour)
+            taken.append(waiting)
+        for waiting in taken:
             waiting.sent += 1
             if waiting.sent >= max_copies:
                 del self._waiting[subject_of(waiting.rumour)]
-        return tuple(taken)
+        for waiting in (*taken, *passed_over):
+            if self._is_current(waiting):
+                heapq.heappush(self._queue, (waiting.urgency, waiting))
+        return tuple(waiting.rumour for waiting in taken)
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        heapq.heappush(self._queue, (waiting.urgency, waiting))
+        if len(self._queue) > _FEW + 2 * len(self._waiting):
+            self._queue = [(each.urgency, each) for each in self._waiting.values()]
+            heapq.heapify(self._queue)
+
+    def _is_current(self, waiting: _Waiting) -> bool:
+        return self._waiting.get(subject_of(waiting.rumour)) is waiting
 
 
 def subject_of(rumour: Rumour) -> Subject:
     """A peer's standing is one subject, each of its sections another."""
     return rumour.node, rumour.section if isinstance(rumour, Fact) else None
-
-
-def _urgency(waiting: _Waiting) -> tuple[int, bool, int]:
-    return waiting.sent, isinstance(waiting.rumour, Fact), -waiting.order

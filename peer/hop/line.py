@@ -10,9 +10,20 @@ from cortex.engine.errors import CortexError
 
 from ..errors import HostLeaving, HostLost, HostSilent, from_info
 from ..gossip.ids import NodeId
-from .calls import AnswerCall, Call, Question
+from .calls import AnswerCall, Call, OrderCall, Question
 from .link import CLOSED_HERE, SILENT, HopLink, Socket
-from .messages import Cancel, Counted, Failed, Goodbye, Leased, Message, Part, Parts, Slice
+from .messages import (
+    Cancel,
+    Counted,
+    Failed,
+    Goodbye,
+    Leased,
+    Message,
+    Part,
+    Parts,
+    Reported,
+    Slice,
+)
 from .slices import Assembler
 
 # The log probabilities of a long prompt that is echoed take megabytes.
@@ -82,6 +93,10 @@ class Line:
                 asked = self._asked.get(message.request_id)
                 if asked is not None and isinstance(asked.call, Question):
                     asked.call.hear(message)
+            case Reported():
+                asked = self._asked.get(message.request_id)
+                if asked is not None and isinstance(asked.call, OrderCall):
+                    asked.call.hear(message.report)
             case Goodbye():
                 self._has_left = True
                 self._on_end(False)

@@ -14,6 +14,7 @@ from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
 
 from ..gossip.ids import U8, U63, Model, Node, Word
+from ..orders.values import Report
 
 # The one attempt at a question who loads.
 LEASE_EPOCH = 0
@@ -64,6 +65,14 @@ class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
     lost: tuple[Node, ...] = ()
 
 
+class OrderAsk(msgspec.Struct, frozen=True, tag=True):
+    """Do this. `order` is packed on its own, so that a peer that does not know it says so."""
+
+    request_id: Word
+    epoch: int
+    order: bytes
+
+
 # host -> ingress
 
 
@@ -98,6 +107,16 @@ class Leased(msgspec.Struct, frozen=True, tag=True):
     holder: Node
 
 
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """What an order has come to so far; without a report it is over. The first one comes at once:
+    a peer that says nothing knows no orders.
+    """
+
+    request_id: Word
+    epoch: int
+    report: Report | None
+
+
 # both ways
 
 
@@ -123,5 +142,17 @@ class Goodbye(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Ask | CountAsk | Cancel | LeaseAsk | Parts | Failed | Counted | Leased | Slice | Beat | Goodbye
+    Ask
+    | CountAsk
+    | Cancel
+    | LeaseAsk
+    | OrderAsk
+    | Parts
+    | Failed
+    | Counted
+    | Leased
+    | Reported
+    | Slice
+    | Beat
+    | Goodbye
 )

@@ -19,6 +19,7 @@ from cortex.engine.child import serve
 from cortex.engine.errors import DevicePoisoned, EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
 from cortex.engine.loop import DeviceLoop
+from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import (
     Alive,
     Cancel,
@@ -38,7 +39,6 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.runner import Runner
-from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import Wishes
@@ -356,16 +356,16 @@ async def test_requests_beyond_the_running_ones_are_told_their_place(
 ) -> None:
     await engine.load(golden / "qwen3_5")
     endless = pack_value(replace(case[1], max_tokens=100_000))
-    for n in range(MAX_RUNNING + 2):
+    for n in range(MAX_SEQUENCES + 2):
         engine.say(Generate(f"r{n}", 1, "m", endless))
     places: dict[str, int] = {}
     while len(places) < 2:
         message = await engine.hear()
         if isinstance(message, Waiting) and message.stage.name == "queued":
             places[message.request_id] = message.stage.done
-    assert places == {f"r{MAX_RUNNING}": 1, f"r{MAX_RUNNING + 1}": 2}
+    assert places == {f"r{MAX_SEQUENCES}": 1, f"r{MAX_SEQUENCES + 1}": 2}
 
-    for n in range(MAX_RUNNING + 2):
+    for n in range(MAX_SEQUENCES + 2):
         engine.say(Cancel(f"r{n}", 1))
     assert {part.request_id for part in await engine.generate(case[1])} >= {"r"}
 

@@ -14,7 +14,8 @@ import openai
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]

@@ -18,7 +18,8 @@ from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.client import Backend, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import InvalidApiKey
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30

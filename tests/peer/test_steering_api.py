@@ -15,7 +15,8 @@ import pytest
 from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.config import REQUEST_LOG, PeerConfig
 from cortex.peer.names import ModelNames
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,14 @@ async def test_a_model_with_a_long_name_is_cut_where_there_is_no_room(
         feed.say(told.fleet([told.peer("atlas", models=[told.model(long)])]))
         await until(pilot, lambda: "a-very-long-n…" in screen(pilot))
         assert long in shown(pilot, "#detail")
+
+
+async def test_a_long_name_is_cut_and_the_mark_of_the_asked_peer_is_not(
+    make_app: MakeApp, feed: Any, told: Any
+) -> None:
+    async with make_app().run_test() as pilot:
+        feed.say(told.fleet([told.peer("workstation-7"), told.peer("my-other-peer")]))
+        await until(pilot, lambda: rows(pilot) == ["workst… *", "my-other…"])
 
 
 async def test_an_ascii_terminal_gets_nothing_else(make_app: MakeApp, feed: Any, told: Any) -> None:
@@ -248,3 +257,24 @@ async def test_quitting_closes_the_feed(make_app: MakeApp, feed: Any) -> None:
         await pilot.press("q")
     assert feed.is_closed
     assert app.return_code == 0
+
+
+async def test_nothing_is_drawn_while_the_screen_goes(
+    make_app: MakeApp, feed: Any, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(refresh_s=0.01)
+    has_gone = asyncio.Event()
+
+    async def leave_last(_: PeersTable) -> None:
+        """Beats and news go on until the slowest widget has gone."""
+        assert not app.screen.query("#title")
+        feed.say(told.fleet([told.peer("borea")]))
+        for _beat in range(10):
+            await asyncio.sleep(0.01)
+        has_gone.set()
+
+    monkeypatch.setattr(PeersTable, "on_unmount", leave_last, raising=False)
+    async with app.run_test() as pilot:
+        feed.say(told.fleet([told.peer("atlas")]))
+        await until(pilot, lambda: rows(pilot) == ["atlas *"])
+    assert has_gone.is_set()

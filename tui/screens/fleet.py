@@ -85,6 +85,10 @@ class FleetScreen(Screen[None]):
         self.query_one(PeersTable).focus()
 
     def draw(self, now: datetime) -> None:
+        # The beat and the news outlive the screen. It stops running before its first widget goes,
+        # and nothing is awaited below.
+        if not (self.is_mounted and self.is_running):
+            return
         picture = self._watched.picture
         self._draw_title(picture, now)
         if self._paused is not None:
