@@ -17,13 +17,12 @@ from ..gossip.core import Core
 from ..gossip.events import SyncDue, TcpPing
 from ..gossip.ids import NodeId
 from ..gossip.members import Member
-from ..gossip.records import Address
 from ..gossip.sections import Catalog, unpack_content
 from .catalogues import Catalogues
 from .client import PeerClient
 from .driver import Driver
 from .sync import synchronise
-from .viewing import tcp_address
+from .viewing import told_addresses
 
 logger = logging.getLogger(__name__)
 
@@ -50,17 +49,14 @@ class Errands:
 
     def ping(self, due: TcpPing) -> None:
         async def ping() -> None:
-            await self._client.ping(due.node, self._address_of(due.node, due.address))
+            await self._client.ping(due.node)
             self._driver.act(lambda core, _: core.on_tcp_answer(due.ticket))
 
         self._start("ping", ping)
+        self._driver.act(lambda core, now_s: _ask_elsewhere(core, now_s, due))
 
     def sync(self, due: SyncDue) -> None:
-        async def sync() -> None:
-            address = self._address_of(due.node, due.address)
-            await synchronise(self._driver, self._client, due.node, address)
-
-        self._start("sync", sync)
+        self._start("sync", partial(synchronise, self._driver, self._client, due.node))
 
     def fetch_catalogues(self, now_s: float, core: Core) -> None:
         """Ask for the lists of models that peers tell of and that are not known here."""
@@ -69,29 +65,19 @@ class Errands:
             digest: after_s for digest, after_s in self._fetch_after_s.items() if digest in named
         }
         for digest, member in named.items():
-            address = tcp_address(member)
             is_due = now_s >= self._fetch_after_s.get(digest, 0.0)
-            if address is None or not is_due or self._catalogues.is_known(digest):
+            if not is_due or self._catalogues.is_known(digest):
                 continue
-            fetching = partial(self._fetch, digest, member.node, address, tuple(named))
+            fetching = partial(self._fetch, digest, member.node, tuple(named))
             if self._start("fetch", fetching):
                 self._fetch_after_s[digest] = now_s + _FETCH_AGAIN_S
 
-    async def _fetch(
-        self, digest: bytes, node: NodeId, address: Address, in_use: tuple[bytes, ...]
-    ) -> None:
-        body = await self._client.catalogue(node, address)
+    async def _fetch(self, digest: bytes, node: NodeId, in_use: tuple[bytes, ...]) -> None:
+        body = await self._client.catalogue(node)
         try:
             self._catalogues.keep(digest, body, in_use)
         except MessageError as error:
             raise HostLost(f"{node.hex()} gave {error.message}") from error
-
-    def _address_of(self, node: NodeId, heard: Address) -> Address:
-        def found(core: Core, _: float) -> Address:
-            member = core.members.get(node)
-            return (tcp_address(member) if member else None) or heard
-
-        return self._driver.act(found)
 
     def _start(self, kind: Kind, errand: Errand) -> bool:
         if self._num_open[kind] >= _AT_ONCE[kind]:
@@ -107,6 +93,14 @@ class Errands:
             logger.debug("errand failed kind=%s error=%s", kind, error)
         finally:
             self._num_open[kind] -= 1
+
+
+def _ask_elsewhere(core: Core, now_s: float, due: TcpPing) -> None:
+    """Who is silent where it was heard last may be reached at another of its addresses."""
+    member = core.members.get(due.node)
+    for address in told_addresses(member.facts) if member else ():
+        if address != due.address:
+            core.suggest(now_s, address)
 
 
 def _named(members: Iterable[Member]) -> Iterable[tuple[bytes, Member]]:

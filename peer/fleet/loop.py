@@ -39,7 +39,7 @@ from ..keyring import Keyring
 from .asking import LoadQuestions
 from .book import read_book, with_met, write_book
 from .catalogues import Catalogues
-from .client import PeerClient, open_session
+from .client import PeerClient, open_peer_session
 from .discovering import Discovery, hearer
 from .driver import RETIRED_KEY, Driver
 from .errands import Errands
@@ -48,12 +48,12 @@ from .membership import OwnState
 from .notices import OF_KEYS, Notices
 from .own_address import improved
 from .publishing import Publisher
-from .seeds import Seed, follow
+from .seeds import Seed, follow, open_session
 from .telling import About
 from .trust import Trust
 from .udp import Datagrams, FleetSockets
 from .view import FleetView
-from .viewing import Viewer
+from .viewing import Viewer, tcp_addresses
 from .wire import digest_of
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,9 @@ _MENDED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a peer's fleet loop is made with. `machine` is a hash of the machine's id."""
+    """What a peer's fleet loop is made with. `machine` is a hash of the machine's id, `addresses`
+    are where others may reach us.
+    """
 
     config: FleetConfig
     about: About
@@ -76,6 +78,7 @@ class Setup:
     book_path: Path
     machine: str
     seeds: tuple[Seed, ...]
+    addresses: tuple[Address, ...]
     random_bytes: RandomBytes
 
 
@@ -111,7 +114,7 @@ class FleetLoop:
             on_event=self._on_event,
             tell=self.note,
         )
-        self._publisher = Publisher(self.driver, setup.config.name, setup.about)
+        self._publisher = Publisher(self.driver, setup.config.name, setup.addresses, setup.about)
         self._questions = LoadQuestions(self.driver)
         self._catalogues = Catalogues()
         self._notices = Notices()
@@ -131,8 +134,12 @@ class FleetLoop:
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Be a member until `end`."""
         try:
-            async with open_session() as session, asyncio.TaskGroup() as tasks:
-                client = PeerClient(self._trust, session)
+            async with (
+                open_session() as session,
+                open_peer_session(self._addresses_of) as peer_session,
+                asyncio.TaskGroup() as tasks,
+            ):
+                client = PeerClient(self._trust, peer_session)
                 self._errands = Errands(self.driver, client, self._catalogues, tasks)
                 self._begin(tasks, session)
                 on_ready()
@@ -200,6 +207,10 @@ class FleetLoop:
         tasks.create_task(self._rounds())
         self.driver.start()
         self._lookout.look_now()
+
+    def _addresses_of(self, node: NodeId) -> Sequence[Address]:
+        member = self._core.members.get(node)
+        return () if member is None else tcp_addresses(member)
 
     def _add_seed(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.add_seed(now_s, address))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -11,7 +12,7 @@ import socket
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
 from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.gossip.records import Address
 from cortex.peer.link import open_link
 from cortex.peer.process import ChildProcess
 
@@ -65,6 +67,21 @@ def write_harm(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def black_hole() -> Iterator[Address]:
+    """An address where connections neither come about nor fail: its queue of them is full."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        place = Address(*listening.getsockname())
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((place.ip, place.port))
+        yield place
 
 
 @pytest.fixture
