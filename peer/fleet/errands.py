@@ -23,6 +23,7 @@ from .client import PeerClient
 from .driver import Driver
 from .sync import synchronise
 from .viewing import told_addresses
+from .ways import Ways
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +39,13 @@ class Errands:
         driver: Driver,
         client: PeerClient,
         catalogues: Catalogues,
+        ways: Ways,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._driver = driver
         self._client = client
         self._catalogues = catalogues
+        self._ways = ways
         self._tasks = tasks
         self._num_open: Counter[Kind] = Counter()
         self._fetch_after_s: dict[bytes, float] = {}
@@ -51,12 +54,14 @@ class Errands:
         async def ping() -> None:
             await self._client.ping(due.node)
             self._driver.act(lambda core, _: core.on_tcp_answer(due.ticket))
+            self._driver.act(lambda _, now_s: self._ways.had_only_connection(now_s, due.node))
 
-        self._start("ping", ping)
+        self._start("ping", due.node, ping)
         self._driver.act(lambda core, now_s: _ask_elsewhere(core, now_s, due))
 
     def sync(self, due: SyncDue) -> None:
-        self._start("sync", partial(synchronise, self._driver, self._client, due.node))
+        errand = partial(synchronise, self._driver, self._client, due.node)
+        self._start("sync", due.node, errand)
 
     def fetch_catalogues(self, now_s: float, core: Core) -> None:
         """Ask for the lists of models that peers tell of and that are not known here."""
@@ -69,7 +74,7 @@ class Errands:
             if not is_due or self._catalogues.is_known(digest):
                 continue
             fetching = partial(self._fetch, digest, member.node, tuple(named))
-            if self._start("fetch", fetching):
+            if self._start("fetch", member.node, fetching):
                 self._fetch_after_s[digest] = now_s + _FETCH_AGAIN_S
 
     async def _fetch(self, digest: bytes, node: NodeId, in_use: tuple[bytes, ...]) -> None:
@@ -79,18 +84,20 @@ class Errands:
         except MessageError as error:
             raise HostLost(f"{node.hex()} gave {error.message}") from error
 
-    def _start(self, kind: Kind, errand: Errand) -> bool:
+    def _start(self, kind: Kind, node: NodeId, errand: Errand) -> bool:
         if self._num_open[kind] >= _AT_ONCE[kind]:
             return False
         self._num_open[kind] += 1
-        self._tasks.create_task(self._run(kind, errand))
+        self._tasks.create_task(self._run(kind, node, errand))
         return True
 
-    async def _run(self, kind: Kind, errand: Errand) -> None:
+    async def _run(self, kind: Kind, node: NodeId, errand: Errand) -> None:
         try:
             await errand()
+            self._ways.had_connection(node)
         except HostLost as error:
             logger.debug("errand failed kind=%s error=%s", kind, error)
+            self._driver.act(lambda _, now_s: self._ways.had_no_connection(now_s, node))
         finally:
             self._num_open[kind] -= 1
 

@@ -54,6 +54,7 @@ from .trust import Trust
 from .udp import Datagrams, FleetSockets
 from .view import FleetView
 from .viewing import Viewer, tcp_addresses
+from .ways import Ways
 from .wire import digest_of
 
 logger = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class FleetLoop:
         self._catalogues = Catalogues()
         self._notices = Notices()
         self._viewer = Viewer(keyring.primary.key_id.hex(), core.own.node)
+        self._ways = Ways(core.members, self._notices, self._viewer.name_of)
         self._lookout = Lookout(self._look, on_view)
         self._discovery = Discovery(
             setup.config,
@@ -140,7 +142,7 @@ class FleetLoop:
                 asyncio.TaskGroup() as tasks,
             ):
                 client = PeerClient(self._trust, peer_session)
-                self._errands = Errands(self.driver, client, self._catalogues, tasks)
+                self._errands = Errands(self.driver, client, self._catalogues, self._ways, tasks)
                 self._begin(tasks, session)
                 on_ready()
                 async with self._discovery.going_on(tasks, *self._told_of_us()):
@@ -272,6 +274,7 @@ class FleetLoop:
             rounds += 1
             if self._errands is not None:
                 self._errands.fetch_catalogues(self._loop.time(), self._core)
+            self._ways.look()
             if rounds % _BOOK_ROUNDS == 0:
                 self._save_book()
             self._lookout.stir()

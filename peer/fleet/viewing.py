@@ -83,6 +83,11 @@ class Viewer:
         """The fleet is called this from now on."""
         self._fleet = fleet
 
+    def name_of(self, node: NodeId) -> str:
+        """What it was called in the newest view."""
+        shown = self._shown.get(node)
+        return shown.view.name if shown else node.hex()[:8]
+
     def view(
         self, now_s: float, core: Core, stored_of: StoredOf, notices: tuple[str, ...]
     ) -> FleetView:

@@ -13,9 +13,11 @@ import pytest
 
 from cortex.peer.fleet.catalogues import Catalogues
 from cortex.peer.fleet.errands import Errands
+from cortex.peer.fleet.notices import Notices
 from cortex.peer.fleet.telling import About, ident
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet.viewing import Viewer
+from cortex.peer.fleet.ways import Ways
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.events import TcpPing
 from cortex.peer.gossip.identity import Identity
@@ -148,7 +150,8 @@ async def test_who_is_silent_at_one_address_is_asked_at_the_others(stage: Stage)
     driver: Any = SimpleNamespace(act=act)
     client: Any = SimpleNamespace(ping=ping)
     async with asyncio.TaskGroup() as tasks:
-        Errands(driver, client, Catalogues(), tasks).ping(TcpPing(YOU, YOURS, 7))
+        ways = Ways(stage.core.members, Notices(), stage.viewer.name_of)
+        Errands(driver, client, Catalogues(), ways, tasks).ping(TcpPing(YOU, YOURS, 7))
     assert asked == [YOU]
     assert {send.address for send in stage.core.poll()[0]} == set(wires)
 
