@@ -16,6 +16,7 @@ from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
+from .heap import give_freed_memory_back
 from .kernels.native import NativeOperations
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
@@ -71,6 +72,8 @@ def load_service(
         model_dir, precision.dtype, device, on_progress,
         exact=precision.is_exact, kernels=wishes.kernels,
     )  # fmt: skip
+    # Pools that lie where weights were made ready would have pages before anybody uses them.
+    give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     model = loaded.model
     costs = costs_of(
