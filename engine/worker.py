@@ -102,7 +102,7 @@ class Worker:
         while True:
             job = await self._estimates.get()
             try:
-                costs = await asyncio.to_thread(self._estimate, Path(job.model_dir))
+                costs = await asyncio.to_thread(self._estimate, job)
             except Exception as error:
                 if not isinstance(error, CortexError):
                     log_unexpected(logger, "estimate failed", error)
@@ -110,8 +110,9 @@ class Worker:
             else:
                 self._send(Estimated(job.job_id, costs, MAX_SEQUENCES))
 
-    def _estimate(self, model_dir: Path) -> ModelCosts:
-        costs = estimate(model_dir, self._device, self._wishes)
+    def _estimate(self, job: Estimate) -> ModelCosts:
+        wishes = self._wishes.of(job.wishes)
+        costs = estimate(Path(job.model_dir), self._device, wishes, job.wishes.pixels)
         give_freed_memory_back()
         return costs
 
