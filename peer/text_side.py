@@ -47,7 +47,7 @@ class TextSide:
     async def prepare(
         self, request_id: str, model: ModelInfo, request: ChatRequest, pixels: PixelWishes
     ) -> Prepared:
-        """The request as a prompt, its pictures as large as is wished. Leaving the wait cancels the work.
+        """The request as a prompt, its pictures as large as is wished. Leaving cancels the work.
 
         Raises what the text process refuses it with, EngineFailed where that process cannot start,
         or AttemptsExhausted where it dies of the request.

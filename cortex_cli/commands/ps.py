@@ -113,7 +113,7 @@ def _show(output: Output, to: Diagnostics, told: dict[str, Any], *, as_json: boo
     if as_json:
         output.json({"schema": 1, **told})
         return
-    for missing in told["missing"]:
+    for missing in told.get("missing", ()):
         to.line(f"{missing['peer']} does not say: {missing['error']['message']}")
     if not told["requests"]:
         to.line("nothing is under way")

@@ -18,7 +18,7 @@ from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import NodeId
 from ..hop.hops import OrderHops
-from ..jobs import home_of
+from ..jobs import Jobs, home_of
 from ..node import Node
 from ..placement.knowing import known_by
 from ..placement.plan import LoadWish, Planned
@@ -136,8 +136,12 @@ class Control:
         return host
 
     async def drain(self, peer: str | None) -> Job:
+        """The job, with how much is under way."""
         async with aclosing(self._jobs(await self.peer(peer), DrainOrder())) as jobs:
-            return await anext(jobs)
+            job = await anext(jobs)
+            while not (job.stage or job.is_over):
+                job = await anext(jobs)
+            return job
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
@@ -170,6 +174,11 @@ class Control:
                 "GET /requests?fleet=1 lists those that are",
             )
         return found
+
+    async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
+        """What this peer says to it, as `everywhere` tells it."""
+        me = await self.peer(None)
+        return [(me, await self.first(me, order))]
 
     async def everywhere(
         self, order: Order, *, but_here: bool = False
@@ -252,3 +261,8 @@ class Control:
                 "look at what has become of it: cortex status",
             )
         return peer
+
+
+def control_alone(node: Node, jobs: Jobs) -> Control:
+    """That of a peer that is in no fleet."""
+    return Control(node, OrderDesk(node, node.steering, jobs))

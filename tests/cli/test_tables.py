@@ -73,7 +73,7 @@ def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
     assert request_table(requests, width=None) == [
         "ID        MODEL        PEER           STAGE            IN  OUT   AGE",
         "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0  6.8s",
-        "req_1     -            atlas          waiting #41 98,104    0  6.8s",
+        "req_1     -            atlas          waiting #41  98,104    0  6.8s",
         "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104    0  6.8s",
     ]
 

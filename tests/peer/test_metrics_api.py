@@ -15,7 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from cortex.engine.fake import FakeConfig
 from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -30,7 +33,7 @@ async def peer(config: PeerConfig, children: Children) -> AsyncGenerator[Client]
     async with (
         asyncio.timeout(DEADLINE_S),
         Node(config, children.spawn) as node,
-        TestClient(TestServer(make_app(node))) as client,
+        TestClient(TestServer(make_app(node, control_alone(node, Jobs(NOBODY))))) as client,
     ):
         yield client
 
