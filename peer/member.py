@@ -90,7 +90,7 @@ async def member_of(
 
         def addresses_of(peer: NodeId) -> Sequence[Address]:
             seen = fleet.view.peer(peer)
-            return () if seen is None or seen.reach is None else (seen.reach,)
+            return () if seen is None else seen.addresses
 
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
         async with (

@@ -45,7 +45,7 @@ from cortex.engine.messages import (
 from cortex.engine.runner import Runner
 from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
-from cortex.engine.wishes import Wishes
+from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
 from cortex.engine.worker import Worker
 
 TIMEOUT_S = 60.0
@@ -72,8 +72,8 @@ class Engine:
             if not isinstance(message, Alive):
                 return message
 
-    async def load(self, folder: Path) -> Message:
-        self.say(Load("job", "m", str(folder)))
+    async def load(self, folder: Path, wishes: ModelWishes = AS_ALL) -> Message:
+        self.say(Load("job", "m", str(folder), wishes=wishes))
         while isinstance(message := await self.hear(), Progress):
             assert 0 < message.stage.done <= message.stage.total
         return message
@@ -419,6 +419,26 @@ async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_b
     assert not any(isinstance(m, GenerateFailed) for m in heard), "they can go on elsewhere"
     with pytest.raises(DevicePoisoned):
         await engine.ended()
+
+
+async def test_a_model_is_loaded_as_is_wished_of_it_alone(engine: Engine, golden: Path) -> None:
+    small = ModelWishes("bfloat16", PixelWishes(max_pixels=4096))
+    own = await engine.load(golden / "qwen3_5", small)
+    engine.say(Unload("job", "m"))
+    assert isinstance(await engine.hear(), Unloaded)
+    usual = await engine.load(golden / "qwen3_5")
+    assert isinstance(own, Loaded) and isinstance(usual, Loaded)
+    assert "bfloat16" in own.computes_in and "float32" in usual.computes_in
+    sizes = [{part.name: part.num_bytes for part in each.memory} for each in (own, usual)]
+    assert sizes[0]["work of the largest picture"] < sizes[1]["work of the largest picture"]
+
+
+async def test_an_estimate_is_of_the_model_as_is_wished(engine: Engine, golden: Path) -> None:
+    wishes = ModelWishes(pixels=PixelWishes(max_pixels=4096))
+    engine.say(Estimate("job", str(golden / "qwen3_5"), wishes))
+    estimated = await engine.hear()
+    assert isinstance(estimated, Estimated)
+    assert estimated.costs.max_image_tokens == 4
 
 
 async def test_a_folder_that_is_no_model_fails_the_load_by_name(
