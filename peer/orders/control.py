@@ -265,4 +265,4 @@ class Control:
 
 def control_alone(node: Node, jobs: Jobs) -> Control:
     """That of a peer that is in no fleet."""
-    return Control(node, OrderDesk(node, None, jobs))
+    return Control(node, OrderDesk(node, node.steering, jobs))
