@@ -20,6 +20,7 @@ from cortex.engine.errors import (
     Overloaded,
     VisionUnsupported,
 )
+from cortex.engine.messages import Loaded
 from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
@@ -263,10 +264,11 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
         node = fleet.hops.nodes[b"\0" * 7 + b"\1"]
         never = asyncio.Event()
 
-        async def load(*_: object) -> None:
+        async def load(*_: object) -> Loaded:
             await never.wait()
+            return Loaded("job", "fake", 0, 0.0)
 
-        node._residency._load = load  # pyright: ignore
+        node._devices.load = load  # pyright: ignore
         with pytest.raises(Overloaded, match="is being loaded on peer1") as caught:
             await listen(fleet, ask(), live_request())
         assert caught.value.retry_after_s == 34
