@@ -94,7 +94,7 @@ async def member_of(
             history = node.history
             leases = Leases(fleet, hops, lambda: known_by(node.config, history.eta_s), clock)
             ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
-            desk = OrderDesk(node, None, jobs)
+            desk = OrderDesk(node, node.steering, jobs)
             host = HopHost(node, leases.answer, desk.carry_out)
 
             def rekey(changed: Keyring) -> None:
