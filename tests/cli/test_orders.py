@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from cortex.peer.fleet_key import new_fleet_key
 Cortex = Callable[..., Any]
 PATIENCE_S = 60.0
 HERE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1")
-SLOW = {"model": "fake", "prompt": "Once", "max_tokens": 4000, "stream": True}
+SLOW = {"model": "fake", "prompt": "Once", "max_tokens": 4000}
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +85,28 @@ def test_a_request_on_another_peer_is_listed_and_ended(
     peers: Peers, steer: Callable[..., Any]
 ) -> None:
     borea = peers.all[1]
-    asking = threading.Thread(target=lambda: borea.post("/v1/completions", SLOW, PATIENCE_S))
-    asking.start()
 
     def listed() -> list[Any]:
         return json.loads(steer("ps", "--fleet", "--json").stdout)["requests"]
 
-    until(lambda: [one["stage"] for one in listed()] == ["decode"], PATIENCE_S, "an answer")
-    [one] = listed()
-    assert (one["peer"], one["model"]) == ("borea", "fake")
-    assert steer("ps").stdout == "" and "nothing is under way" in steer("ps").stderr
-    assert steer("cancel", one["id"]).stdout == f"{one['id']} on borea: cancelled\n"
-    asking.join(PATIENCE_S)
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(borea.post, "/v1/completions", SLOW, PATIENCE_S)
+        until(lambda: [one["stage"] for one in listed()] == ["decode"], PATIENCE_S, "an answer")
+        [one] = listed()
+        assert (one["peer"], one["model"]) == ("borea", "fake")
+        assert steer("cancel", one["id"]).stdout == f"{one['id']} on borea: cancelled\n"
+        assert "request_cancelled" in str(asked.exception(PATIENCE_S))
     until(lambda: not listed(), PATIENCE_S, "the answer's end")
+
+
+@pytest.mark.parametrize("peer", ["atlas", "borea"])
+def test_a_plan_and_a_load_agree(steer: Callable[..., Any], peer: str) -> None:
+    planned = json.loads(steer("plan", "fake", "--json", "--on", peer).stdout)["plan"]
+    loaded = json.loads(steer("load", "fake", "--on", peer, "--json").stdout)["placement"]
+    assert (planned["peer"], planned["device"]) == (peer, loaded["device"])
+    if peer == "atlas":  # of itself a peer knows all that a load takes
+        assert planned["bytes"] == loaded["reserved_bytes"]
+    assert steer("unload", "fake", "--on", peer).code == 0
 
 
 @pytest.mark.parametrize(
