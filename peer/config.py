@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, PixelWishes, Wishes
+from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -134,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = PixelWishes().max_image_pixels
+    max_image_pixels: int = USUAL_PIXELS.max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +230,11 @@ class PeerConfig:
             max_pixels=_first(said.max_pixels, self.vision.max_pixels),
         )
 
-    def pixels_for(self, model_id: str) -> PixelWishes:
-        """How large pictures are made for this model."""
+    def wishes_for(self, model_id: str) -> ModelWishes:
+        """How this model is computed, where not as all are, and how large its pictures are made."""
         model = self.model(model_id)
-        return PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        pixels = PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        return ModelWishes(model.dtype, pixels)
 
     @property
     def is_gateway(self) -> bool:

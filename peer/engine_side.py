@@ -106,6 +106,7 @@ class EngineSide:
             memory_bytes=size.num_bytes,
             context_tokens=size.context_tokens,
             max_sequences=size.num_slots or None,
+            wishes=model.wishes,
         )
         loaded = await self._run_job(job_id, message, on_stage)
         assert isinstance(loaded, Loaded), "a load is answered by its model"

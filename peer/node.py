@@ -251,15 +251,12 @@ class Node:
         It needs no weights and waits for no engine, and is never refused because requests fill
         this peer. Raises as `chat` does before it accepts, but not for the length.
         """
-        config = self.config
         with self._counting.admitted(1):
             model = await self.find(request.model)
             if live is not None:
                 live.model_id = model.id
             self._check_vision(model, request)
-            return await self._text.count(
-                secrets.token_hex(8), model, request, config.pixels_for(model.id)
-            )
+            return await self._text.count(secrets.token_hex(8), model, request)
 
     @asynccontextmanager
     async def vectors(
@@ -308,7 +305,6 @@ class Node:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
         began_s = clock()
-        config = self.config  # as it is now, whatever becomes of it meanwhile
         live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
         with admission:
             model = await self.find(request.model)
@@ -321,9 +317,7 @@ class Node:
                 yield told(Stage("preparing"))
                 # A cold engine takes seconds to start: let it do so while the prompt is made.
                 self.wake()
-                prepared = await self._text.prepare(
-                    request_id, model, request, config.pixels_for(model.id)
-                )
+                prepared = await self._text.prepare(request_id, model, request)
                 if resume is not None and resume.prompt_hash != prepared.prompt_hash:
                     raise CannotContinue(
                         f"another prompt is made here for '{model.id}' than where the answer began",

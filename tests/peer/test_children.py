@@ -124,6 +124,16 @@ async def test_child_that_never_came_up_may_not_return(child: HandChild):
         assert ([end.may_return for end in place.ends], place.slot.state) == ([False], "failed")
 
 
+async def test_child_that_was_killed_before_it_was_up_may_return(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.ended.set_result(-9)
+        child.hang_up()
+        with pytest.raises(EngineFailed, match="SIGKILL, before it was ready"):
+            await place.slot.ready()
+        assert [end.may_return for end in place.ends] == [True]
+
+
 @pytest.mark.parametrize("moves", [True, False])
 async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool):
     errors: list[CortexError] = []
