@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
+from cortex.peer.fleet.alone import NOBODY
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.rendering import news, render_view
 from cortex.peer.fleet.view import (
@@ -24,7 +26,9 @@ from cortex.peer.fleet.view import (
 )
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address, LoadRecord, ModelLoad
+from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
 
 MakeConfig = Callable[..., PeerConfig]
 Client = TestClient[Any, Any]
@@ -80,6 +84,10 @@ async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Cli
         TestClient(TestServer(app_of(node, membership))) as client,
     ):
         yield client
+
+
+def app_of(node: Node, membership: Any) -> web.Application:
+    return make_app(node, control_alone(node, Jobs(NOBODY)), None, membership)
 
 
 async def events_of(reply: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
