@@ -12,6 +12,8 @@ from cortex.peer.units import age, memory
 
 from .output import align
 
+_MAX_NAMED = 3
+
 
 def plan_lines(told: dict[str, Any]) -> Iterator[str]:
     plan = told["plan"]
@@ -65,7 +67,14 @@ def _others(plans: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def _refusals(refusals: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Those who have not got the model are most of a large fleet, and one line."""
+    absent = [refusal for refusal in refusals if refusal["reason"] == "absent"]
     for refusal in refusals:
-        wait_s = refusal["wait_s"]
-        again = "" if wait_s is None else f"; ask again in {age(wait_s)}"
-        yield _where(refusal), f"{refusal['words']}{again}"
+        if refusal not in absent:
+            wait_s = refusal["wait_s"]
+            again = "" if wait_s is None else f"; ask again in {age(wait_s)}"
+            yield _where(refusal), f"{refusal['words']}{again}"
+    if absent:
+        names = [refusal["peer"] for refusal in absent[:_MAX_NAMED]]
+        more = [] if len(absent) <= len(names) else [f"{len(absent) - len(names)} more"]
+        yield ", ".join([*names, *more]), absent[0]["words"]

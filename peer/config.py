@@ -145,8 +145,9 @@ class PeerConfig:
     With a `metrics_host` numbers and health are told on a port of their own too, without keys;
     `metrics_port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
-    None what the engine finds free, less a reserve. `wishes` say how models are computed.
+    at the start. `python` runs the children, of which one computes on each of the `devices`, by
+    torch's names. `cpu_threads` None is one a core, and `memory_bytes`, of each device, None what
+    is free, less a reserve. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
@@ -163,7 +164,7 @@ class PeerConfig:
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     python: str = sys.executable
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
     cpu_threads: int | None = None
     memory_bytes: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -239,6 +240,11 @@ class PeerConfig:
     def is_gateway(self) -> bool:
         """Whether it only passes requests on: it has no engine, no models and no children."""
         return self.engine == "none"
+
+    @property
+    def engine_devices(self) -> tuple[str, ...]:
+        """Those that an engine computes on, each with a process of its own."""
+        return () if self.is_gateway else self.devices
 
 
 def _first(one: T | None, other: T | None) -> T | None:

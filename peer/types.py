@@ -45,3 +45,10 @@ class ModelInfo:
     @property
     def sees_images(self) -> bool:
         return "vision" in self.capabilities
+
+
+def is_same(wanted: ModelInfo, other: ModelInfo) -> bool:
+    """Whether two are the same weights, as far as these are known: files may change in between."""
+    if wanted.id != other.id:
+        return False
+    return not (wanted.weights and other.weights) or wanted.weights == other.weights

@@ -65,7 +65,8 @@ class Control:
         if self._membership is not None:
             return self._membership.view
         models = await self._node.models()
-        return view_alone(socket.gethostname(), None, self._node.health, models)
+        node = self._node
+        return view_alone(socket.gethostname(), None, node.health, node.placement, models)
 
     async def peer(self, word: str | None) -> PeerView:
         """The one of that name; this one without. Raises PeerNotFound."""
