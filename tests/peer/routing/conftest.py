@@ -180,7 +180,12 @@ class _Calls:
         raise NotImplementedError
 
     def ask(
-        self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         raise NotImplementedError
 
