@@ -41,7 +41,7 @@ class Devices:
         history: LoadHistory,
         tally: PeerTally,
     ) -> None:
-        self._habits = Habits(config)
+        self.habits = Habits(config)
         self._history = history
         self._tally = tally
         self._engines = [
@@ -83,7 +83,7 @@ class Devices:
         """All of a device: what a model takes is not known."""
         num_bytes = min(device.budget_bytes for device in self._devices)
         size = Size(extent.context_tokens or model.context_length, extent.num_slots, num_bytes)
-        return Need(ModelId(model.weights), model.id, (size,), self._habits.priority(model.id))
+        return Need(ModelId(model.weights), model.id, (size,), self.habits.priority(model.id))
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""

@@ -108,9 +108,8 @@ class CostsBook:
         """By the best of knowledge, what was learned included; None where nobody has asked yet."""
         if not model.weights:
             return self._unnamed.get(_place(model))
-        weights = ModelId(model.weights)
-        costs = self._costs.get(self._key(weights)) or self._unnamed.get(_place(model))
-        return None if costs is None else self._corrected(weights, costs)
+        costs = self._costs.get(self._key(model)) or self._unnamed.get(_place(model))
+        return None if costs is None else self._corrected(model, costs)
 
     async def find(self, model: ModelInfo) -> ModelCosts:
         """`known`, asked of the engine where it is not. Raises what that raises."""
@@ -120,7 +119,7 @@ class CostsBook:
                 return known
             costs = await self._ask(model)
             if model.weights:
-                _put(self._costs, self._key(ModelId(model.weights)), costs)
+                _put(self._costs, self._key(model), costs)
                 self._has_new_costs = True
             else:
                 _put(self._unnamed, _place(model), costs)
@@ -132,7 +131,7 @@ class CostsBook:
             return
         ratio = loaded.measured_bytes / loaded.estimated_bytes
         if _LEAST_RATIO <= ratio <= _MOST_RATIO:
-            key = self._key(ModelId(model.weights))
+            key = self._key(model)
             _put(self._ratios, key, [*self._ratios.get(key, ()), ratio][-_NUM_LOADS:])
             self._has_new_ratios = True
 
@@ -151,12 +150,12 @@ class CostsBook:
         for node in self._peers.keys() - {peer.node for peer in view.peers}:
             del self._peers[node]
 
-    def _corrected(self, model: ModelId, costs: ModelCosts) -> ModelCosts:
+    def _corrected(self, model: ModelInfo, costs: ModelCosts) -> ModelCosts:
         ratios = self._ratios.get(self._key(model))
         if ratios:
             more_bytes = round(costs.loaded_bytes * (statistics.median(ratios) - 1))
             return replace(costs, learned_bytes=more_bytes, num_learned=len(ratios))
-        other = self._others.get(model)
+        other = self._others.get(ModelId(model.weights))
         # In another dtype the weights take something else.
         if other is None or other.weights_bytes != costs.weights_bytes:
             return costs
@@ -165,12 +164,16 @@ class CostsBook:
         more_bytes = max(least_bytes, min(other.learned_bytes, most_bytes))
         return replace(costs, learned_bytes=more_bytes, num_learned=other.num_learned)
 
-    def _key(self, model: ModelId) -> str:
-        return f"{model.hex()} {self._setting}"
+    def _key(self, model: ModelInfo) -> str:
+        """What is wished of the model alone changes what it takes."""
+        wishes, pixels = model.wishes, model.wishes.pixels
+        own = (wishes.dtype, pixels.min_pixels, pixels.max_pixels)
+        spelt = "".join(f" {each or '-'}" for each in own) if any(own) else ""
+        return f"{model.weights.hex()} {self._setting}{spelt}"
 
 
 def _place(model: ModelInfo) -> Hashable:
-    return model.id, model.dir, model.created_s
+    return model.id, model.dir, model.created_s, model.wishes
 
 
 def _put(kept: dict[K, V], key: K, value: V) -> None:
