@@ -106,8 +106,9 @@ class StampingNode(Node):
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        async with aclosing(super().serve(request, live, resume)) as events:
+        async with aclosing(super().serve(request, live, resume, num_losses)) as events:
             async for event in stamped(events, self.stamps.setdefault(request.routing_key, [])):
                 yield event
 

@@ -158,6 +158,41 @@ Peer = Annotated[
         show_default=False,
     ),
 ]
+ModelWord = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Which one, as `cortex models` lists it.")
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="PEER",
+        help="On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
+        " asked, or where it must be.",
+        show_default=False,
+    ),
+]
+ContextTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        envvar="CORTEX_CONTEXT",
+        min=1,
+        help="How long one conversation may be. Otherwise what fits.",
+        show_default=False,
+    ),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--slots",
+        metavar="N",
+        envvar="CORTEX_SLOTS",
+        min=1,
+        help="How many requests run at a time. Otherwise what fits.",
+        show_default=False,
+    ),
+]
 PeerWord = Annotated[
     str | None,
     typer.Argument(

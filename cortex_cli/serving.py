@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from cortex.peer.server import Server
 
     from .config import Invocation
-    from .devices import Device
+    from .devices import Devices
     from .output import Output
     from .settings.reading import Settings
 
 
 def serve(
     made_of: Callable[[Settings], PeerConfig],
-    device: Device,
+    devices: Devices,
     state_dir: Path | None,
     invocation: Invocation,
     named: Path | None,
@@ -65,7 +65,7 @@ def serve(
     config = build(invocation.settings)
     files = FollowedFiles(invocation.settings, lambda: invocation.find_settings(named), build)
     began_s = time.monotonic()
-    for line in describe_start(config, device, [found.id for found in scan(config).models]):
+    for line in describe_start(config, devices, [found.id for found in scan(config).models]):
         output.line(line)
     _take_up_fleet(config.fleet, invocation, state_dir, output)
 
@@ -152,14 +152,15 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
         ) from None
 
 
-def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> list[str]:
+def describe_start(config: PeerConfig, devices: Devices, model_ids: list[str]) -> list[str]:
     from importlib.metadata import version
 
     first = f"cortex {version('cortex-fleet')}"
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
-    computes = "nothing: the engine is fake" if config.engine == "fake" else device.name
-    note = f"   ({device.note})" if device.note and config.engine != "fake" else ""
+    is_fake = config.engine == "fake"
+    computes = "nothing: the engine is fake" if is_fake else ", ".join(devices.names)
+    note = f"   ({devices.note})" if devices.note else ""
     found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
     return [first, f"device {computes}{note}", f"models {found}"]
 

@@ -16,15 +16,14 @@ from .kernels.linear import can_pack
 from .models.base import ModelShape
 from .models.registry import build_model, make_packer, weights_bytes
 from .precision import Precision, Stored, choose_precision
+from .preprocessor import pixel_budget, read_preprocessor
 from .weights import check_weights, stored_dtype
-from .wishes import Wishes
+from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
 # Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
 _GRID_TOKENS = {"cpu": 256, "cuda": 2048}
 # Where a config does not say.
 _CONTEXT_TOKENS = 32_768
-# The largest picture that the operator's budget lets through (docs/decisions/0001).
-_MAX_IMAGE_TOKENS = 1024
 # Float32 values that a step holds at once for each token and each hidden value, with room to spare:
 # projections, heads, the two halves of the feed-forward block, and the chunks of the delta rule.
 _WORK_VALUES = 64
@@ -37,8 +36,12 @@ _SCORE_COPIES = 4
 _BYTES_PER_TOKEN, _TOKENIZER_COPIES = 200, 3
 
 
-def estimate(model_dir: Path, device: torch.device, wishes: Wishes) -> ModelCosts:
-    """Raises ModelInvalid for what cannot be served exactly, and for files that are not whole."""
+def estimate(
+    model_dir: Path, device: torch.device, wishes: Wishes, pixels: PixelWishes = USUAL_PIXELS
+) -> ModelCosts:
+    """`pixels` is how large pictures are made. Raises ModelInvalid for what cannot be served
+    exactly, and for files that are not whole.
+    """
     precision = precision_of(model_dir, device, wishes)
     built = build_model(model_dir)
     check_weights(built.model, model_dir, built.names)
@@ -46,7 +49,9 @@ def estimate(model_dir: Path, device: torch.device, wishes: Wishes) -> ModelCost
     packer = make_packer(precision.dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, precision.dtype, packer)
     shape = built.model.shape
-    return costs_of(model_dir, shape, precision.dtype, device, num_bytes, built.context_tokens)
+    return costs_of(
+        model_dir, shape, precision.dtype, device, num_bytes, built.context_tokens, pixels
+    )
 
 
 def precision_of(model_dir: Path, device: torch.device, wishes: Wishes) -> Precision:
@@ -71,16 +76,15 @@ def costs_of(
     device: torch.device,
     num_bytes: int,
     context_tokens: int | None,
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> ModelCosts:
     """`num_bytes` is what the weights take; `context_tokens` None where the config says nothing."""
     row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
     # A chunk attends to a copy of one head's keys and values at a time.
     head_dims = [each.head_dim for each in shape.memory.attention.values()]
     is_cpu = device.type == "cpu"
-    image_tokens, patches = 0, 0
-    if shape.vision is not None:
-        image_tokens = _MAX_IMAGE_TOKENS
-        patches = image_tokens * shape.vision.merge_size**2
+    image_tokens = 0 if shape.vision is None else _largest_picture(model_dir, pixels)
+    patches = image_tokens * shape.vision.merge_size**2 if shape.vision is not None else 0
     return ModelCosts(
         weights_bytes=num_bytes,
         workspace_bytes=grid_tokens(device) * row_bytes,
@@ -94,6 +98,15 @@ def costs_of(
         max_image_tokens=image_tokens,
         tokenizer_bytes=_tokenizer_bytes(model_dir, shape.vocab_size) if is_cpu else 0,
     )
+
+
+def _largest_picture(model_dir: Path, pixels: PixelWishes) -> int:
+    """Its tokens, in the budget that the text process keeps to; 0 where none are taken."""
+    preprocessor = read_preprocessor(model_dir)
+    if preprocessor is None:
+        return 0
+    budget = pixel_budget(preprocessor, pixels)
+    return budget.max_pixels // preprocessor.factor**2
 
 
 def _tokenizer_bytes(model_dir: Path, vocab_size: int) -> int:

@@ -17,10 +17,10 @@ from PIL import Image, ImageChops
 from .errors import InvalidImage
 from .preprocessor import PixelBudget, Preprocessor
 from .types import ImageTokens, PreparedImage
-from .wishes import PixelWishes
+from .wishes import USUAL_PIXELS
 
 MAX_ASPECT_RATIO = 200
-_MAX_IMAGE_PIXELS = PixelWishes().max_image_pixels
+_MAX_IMAGE_PIXELS = USUAL_PIXELS.max_image_pixels
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT_BY = {

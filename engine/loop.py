@@ -172,8 +172,8 @@ class DeviceLoop:
         gauge = LoadGauge(self._device)
         try:
             loaded = load_service(
-                Path(job.model_dir), self._device, self._store, self._share(job), self._wishes,
-                on_progress,
+                Path(job.model_dir), self._device, self._store, self._share(job),
+                self._wishes.of(job.wishes), on_progress, job.wishes.pixels,
             )  # fmt: skip
         except Exception as error:
             self._emit(JobFailed(job.job_id, described("load failed", error)))

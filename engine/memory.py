@@ -216,7 +216,7 @@ def format_bytes(num_bytes: int) -> str:
 def _beside_weights(costs: ModelCosts) -> Iterator[MemoryPart]:
     if costs.tokenizer_bytes:
         yield MemoryPart("tokenizer", costs.tokenizer_bytes)
-    if costs.num_learned:
+    if costs.num_learned or costs.learned_bytes:
         loads = "1 load" if costs.num_learned == 1 else f"{costs.num_learned} loads"
         percent = 100 * costs.learned_bytes / max(1, costs.loaded_bytes - costs.learned_bytes)
         yield MemoryPart("learned", costs.learned_bytes, f"from {loads}: {percent:+.1f} %")

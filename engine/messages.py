@@ -13,7 +13,7 @@ from .costs import MemoryPart, ModelCosts
 from .errors import ErrorInfo
 from .histogram import Spread
 from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
-from .wishes import PixelWishes
+from .wishes import AS_ALL, USUAL_PIXELS, ModelWishes, PixelWishes
 
 # peer -> text process
 
@@ -23,7 +23,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     model_dir: str
     request: ChatRequest
     context_tokens: int
-    pixels: PixelWishes = PixelWishes()
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class Count(msgspec.Struct, frozen=True, tag=True):
@@ -32,7 +32,7 @@ class Count(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     model_dir: str
     request: ChatRequest
-    pixels: PixelWishes = PixelWishes()
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class CancelPrepare(msgspec.Struct, frozen=True, tag=True):
@@ -75,6 +75,7 @@ class Estimate(msgspec.Struct, frozen=True, tag=True):
 
     job_id: str
     model_dir: str
+    wishes: ModelWishes = AS_ALL
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -91,6 +92,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     context_tokens: int | None = None
     max_sequences: int | None = None
     learned: tuple[int, int] = (0, 0)
+    wishes: ModelWishes = AS_ALL
 
 
 class Unload(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from .errors import ModelInvalid
 from .model_files import read_json_object
-from .wishes import PixelWishes
+from .wishes import USUAL_PIXELS, PixelWishes
 
 # 1024 x 1024: what a document needs to be read; more costs prefill time without telling more.
 _BUDGET_MAX_PIXELS = 1024 * 1024
@@ -69,7 +69,7 @@ def read_preprocessor(model_dir: Path) -> Preprocessor | None:
     return None
 
 
-def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = PixelWishes()) -> PixelBudget:
+def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = USUAL_PIXELS) -> PixelBudget:
     """What the operator wishes, else a maximum of our own, within the checkpoint's limits; these
     alone where that leaves nothing.
     """
@@ -77,7 +77,7 @@ def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = PixelWishes()
     max_pixels = min(preprocessor.max_pixels, wishes.max_pixels or _BUDGET_MAX_PIXELS)
     if min_pixels <= max_pixels:
         return PixelBudget(min_pixels, max_pixels)
-    if wishes != PixelWishes():
+    if wishes is not USUAL_PIXELS:
         return pixel_budget(preprocessor)
     return PixelBudget(preprocessor.min_pixels, preprocessor.max_pixels)
 

@@ -40,7 +40,7 @@ from .types import (
     ReplyFormat,
     Sampling,
 )
-from .wishes import PixelWishes
+from .wishes import USUAL_PIXELS, PixelWishes
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
 _MAX_PIXEL_BYTES = 256 * 1024 * 1024
@@ -69,13 +69,13 @@ def build_prompt(
     context_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
     why_not: Refusal = lambda grammar: None,
-    pixels: PixelWishes = PixelWishes(),
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> BuiltPrompt:
     """Render, encode, and open the pictures.
 
     `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
-    whether a grammar can be used, and `pixels` how large pictures are made. Raises InvalidRequest, VisionUnsupported, InvalidImage or
-    ContextLengthExceeded.
+    whether a grammar can be used, and `pixels` how large pictures are made. Raises
+    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
@@ -109,7 +109,7 @@ def count_tokens(
     model: TextModel,
     request: ChatRequest,
     check_wanted: Callable[[], None] = lambda: None,
-    pixels: PixelWishes = PixelWishes(),
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> int:
     """How long the request's prompt is, whether or not there is room for it.
 

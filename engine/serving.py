@@ -27,7 +27,7 @@ from .scheduler import Scheduler
 from .service import ModelService
 from .tokenizer import Tokenizer
 from .weights import OnProgress, weight_files
-from .wishes import Wishes
+from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
 _STEP_TOKENS = 512
 
@@ -74,8 +74,10 @@ def load_service(
     share: Share,
     wishes: Wishes,
     on_progress: OnProgress = lambda done, total: None,
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> LoadedService:
-    """Load a model folder and share out among its needs what it is given of the device.
+    """Load a model folder and share out among its needs what it is given of the device. `pixels`
+    is how large pictures are made.
 
     What `store` remembers of the same files is of use again. Raises ModelInvalid for what cannot
     be served exactly, InsufficientVram for what cannot run with that.
@@ -88,8 +90,9 @@ def load_service(
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     model = loaded.model
     costs = costs_of(
-        model_dir, model.shape, model.dtype, device, loaded.weight_bytes, loaded.context_tokens
-    )
+        model_dir, model.shape, model.dtype, device, loaded.weight_bytes, loaded.context_tokens,
+        pixels,
+    )  # fmt: skip
     budget = _budget(costs, share, store.stats.budget_bytes)
     capacity = Capacity(
         budget.num_pages, budget.num_sequences, grid_tokens(device), budget.encoder_bytes

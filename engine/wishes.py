@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ModeWish = Literal["auto", "exact", "fast"]
@@ -18,6 +18,10 @@ class Wishes:
     dtype: DtypeWish = "auto"
     kernels: KernelsWish = "auto"
 
+    def of(self, model: ModelWishes) -> Wishes:
+        """What holds for one model."""
+        return self if model.dtype is None else replace(self, dtype=model.dtype)
+
 
 @dataclass(frozen=True, slots=True)
 class PixelWishes:
@@ -28,3 +32,19 @@ class PixelWishes:
     min_pixels: int | None = None
     max_pixels: int | None = None
     max_image_pixels: int = 40_000_000
+
+
+# Of whom nobody has asked for anything else.
+USUAL_PIXELS = PixelWishes()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWishes:
+    """What is wished of one model; `dtype` None is what is wished of all."""
+
+    dtype: DtypeWish | None = None
+    pixels: PixelWishes = USUAL_PIXELS
+
+
+# Of whom nothing is said.
+AS_ALL = ModelWishes()

@@ -102,7 +102,9 @@ class Worker:
             job = await self._estimates.get()
             try:
                 costs = await asyncio.to_thread(
-                    estimate, Path(job.model_dir), self._device, self._wishes
+                    estimate,
+                    *(Path(job.model_dir), self._device),
+                    *(self._wishes.of(job.wishes), job.wishes.pixels),
                 )
             except Exception as error:
                 if not isinstance(error, CortexError):

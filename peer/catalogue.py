@@ -127,6 +127,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
             config.model(model_id).context_tokens or config.context_limit_tokens,
         ),
         created_s=int(config_file.stat().st_mtime),
+        wishes=config.wishes_for(model_id),
     )
 
 

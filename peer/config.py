@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, PixelWishes, Wishes
+from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -134,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = PixelWishes().max_image_pixels
+    max_image_pixels: int = USUAL_PIXELS.max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,9 @@ class PeerConfig:
     With a `metrics_host` numbers and health are told on a port of their own too, without keys;
     `metrics_port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
-    None what the engine finds free, less a reserve. `wishes` say how models are computed.
+    at the start. `python` runs the children, of which one computes on each of the `devices`, by
+    torch's names. `cpu_threads` None is one a core, and `memory_bytes`, of each device, None what
+    is free, less a reserve. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
@@ -163,7 +164,7 @@ class PeerConfig:
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     python: str = sys.executable
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
     cpu_threads: int | None = None
     memory_bytes: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -229,15 +230,21 @@ class PeerConfig:
             max_pixels=_first(said.max_pixels, self.vision.max_pixels),
         )
 
-    def pixels_for(self, model_id: str) -> PixelWishes:
-        """How large pictures are made for this model."""
+    def wishes_for(self, model_id: str) -> ModelWishes:
+        """How this model is computed, where not as all are, and how large its pictures are made."""
         model = self.model(model_id)
-        return PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        pixels = PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        return ModelWishes(model.dtype, pixels)
 
     @property
     def is_gateway(self) -> bool:
         """Whether it only passes requests on: it has no engine, no models and no children."""
         return self.engine == "none"
+
+    @property
+    def engine_devices(self) -> tuple[str, ...]:
+        """Those that an engine computes on, each with a process of its own."""
+        return () if self.is_gateway else self.devices
 
 
 def _first(one: T | None, other: T | None) -> T | None:

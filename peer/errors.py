@@ -14,6 +14,7 @@
      ├─ JobCancelled           a job that somebody waited for was ended by another
      ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
+     ├─ ModelPinned            a model that is to stay
      ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
      │   ├─ HostRefused        no connection to it comes about
@@ -88,6 +89,9 @@ class PeerNotFound(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+class ModelPinned(CortexError): ...
+
+
 class ModelAway(CortexError): ...
 
 
@@ -150,6 +154,7 @@ _OURS: tuple[type[CortexError], ...] = (
     JobCancelled,
     PeerNotFound,
     NoPeer,
+    ModelPinned,
     ModelAway,
     HostLost,
     HostRefused,

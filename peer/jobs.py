@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -72,9 +73,9 @@ class _Entry:
 
 
 class Jobs:
-    """Use as `async with Jobs(node, clock) as jobs`: what is under way at its end is cancelled."""
+    """Use as `async with Jobs(node) as jobs`: what is under way at its end is cancelled."""
 
-    def __init__(self, node: NodeId, clock: Callable[[], float]) -> None:
+    def __init__(self, node: NodeId, clock: Callable[[], float] = time.monotonic) -> None:
         self._node = node
         self._clock = clock
         self._entries: dict[str, _Entry] = {}

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from cortex.engine.errors import InsufficientVram
+
 from .config import FleetConfig
 from .fleet.own import Reporter
 from .fleet.telling import About
@@ -32,6 +34,11 @@ from .keyring_file import first_keyring, keyring_changed
 from .node import Node
 from .orders.control import Control
 from .orders.desk import OrderDesk
+from .placement.knowing import known_by
+from .placement.plan import LoadWish
+from .placement.planning import Known
+from .placement.words import no_place_anywhere
+from .routing.catalogue import FleetModel
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
@@ -83,15 +90,23 @@ async def member_of(
 
         def addresses_of(peer: NodeId) -> Sequence[Address]:
             seen = fleet.view.peer(peer)
-            return () if seen is None or seen.reach is None else (seen.reach,)
+            return () if seen is None else seen.addresses
 
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
         async with (
             HopPool(dialler, fleet.doubt) as hops,
-            Jobs(fleet.view.self_node, clock) as jobs,
+            Jobs(fleet.view.self_node) as jobs,
         ):
-            leases = Leases(fleet, hops, clock)
-            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
+
+            def known() -> Known:
+                return known_by(node.config, node.history.eta_s)
+
+            def of_all(model: FleetModel, error: InsufficientVram) -> InsufficientVram:
+                wish = LoadWish(model.weights)
+                return no_place_anywhere(fleet.view, model.id, wish, known(), error)
+
+            leases = Leases(fleet, hops, known, clock)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s, of_all=of_all)
             desk = OrderDesk(node, node.steering, jobs)
             host = HopHost(node, leases.answer, desk.carry_out)
 

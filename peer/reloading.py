@@ -80,9 +80,9 @@ class Follower:
                     await self._hung_up.wait()
             is_forced = self._hung_up.is_set()
             self._hung_up.clear()
-            await self._look(is_forced=is_forced)
+            await self.look(is_forced=is_forced)
 
-    async def _look(self, *, is_forced: bool) -> None:
+    async def look(self, *, is_forced: bool) -> None:
         reading = await asyncio.to_thread(self._files.look, is_forced=is_forced)
         if reading is None:
             self._remind()

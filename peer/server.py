@@ -32,8 +32,7 @@ from .listening import Door, Gate, listen, opened
 from .member import Member, member_of, say_why
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
-from .orders.control import Control
-from .orders.desk import OrderDesk
+from .orders.control import control_alone
 from .process import Spawn, spawn
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
@@ -132,8 +131,8 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
 
 async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
     if member is None:
-        jobs = await stack.enter_async_context(Jobs(NOBODY, asyncio.get_running_loop().time))
-        return make_app(node, Control(node, OrderDesk(node, node.steering, jobs)))
+        jobs = await stack.enter_async_context(Jobs(NOBODY))
+        return make_app(node, control_alone(node, jobs))
     return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 

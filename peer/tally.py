@@ -17,6 +17,7 @@ from cortex.engine.histogram import Histogram
 from cortex.engine.types import Accepted, Event, Finished, FinishReason, Usage, Vector
 
 from .dialects.usage import UsageTally
+from .placement.leaving import LeaveReason
 
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
@@ -49,11 +50,13 @@ class ModelTally:
 
 class PeerTally:
     """All models of a peer. `failovers` counts requests taken from one host to another, by model,
-    by what that was, and by the code of the error that was the cause.
+    by what that was, and by the code of the error that was the cause; `evictions` models that went,
+    by why.
     """
 
     def __init__(self) -> None:
         self.failovers: Counter[tuple[str, Failover, str]] = Counter()
+        self.evictions: Counter[tuple[str, LeaveReason]] = Counter()
         self._models: dict[str, ModelTally] = {}
 
     @property

@@ -23,7 +23,6 @@ from cortex.engine.messages import (
     PrepareFailed,
 )
 from cortex.engine.types import ChatRequest, ImagePart, RawText, RawTokens
-from cortex.engine.wishes import PixelWishes
 
 from .children import ChildEnd, ChildSlot, ChildSpec
 from .errors import AttemptsExhausted, from_info
@@ -44,27 +43,25 @@ class TextSide:
         self._room = Room()
         self._asked: dict[str, asyncio.Future[_Outcome]] = {}
 
-    async def prepare(
-        self, request_id: str, model: ModelInfo, request: ChatRequest, pixels: PixelWishes
-    ) -> Prepared:
-        """The request as a prompt, its pictures as large as is wished. Leaving the wait cancels the work.
+    async def prepare(self, request_id: str, model: ModelInfo, request: ChatRequest) -> Prepared:
+        """The request as a prompt. Leaving the wait cancels the work.
 
         Raises what the text process refuses it with, EngineFailed where that process cannot start,
         or AttemptsExhausted where it dies of the request.
         """
+        pixels = model.wishes.pixels
         message = Prepare(request_id, str(model.dir), request, model.context_length, pixels)
         prepared = await self._answer(message)
         assert isinstance(prepared, Prepared)
         return prepared
 
-    async def count(
-        self, request_id: str, model: ModelInfo, request: ChatRequest, pixels: PixelWishes
-    ) -> int:
+    async def count(self, request_id: str, model: ModelInfo, request: ChatRequest) -> int:
         """How many tokens the request's prompt has. Leaving the wait cancels the work.
 
         Raises as `prepare` does, but for what only the model's context or open pictures show.
         """
-        counted = await self._answer(Count(request_id, str(model.dir), request, pixels))
+        message = Count(request_id, str(model.dir), request, model.wishes.pixels)
+        counted = await self._answer(message)
         assert isinstance(counted, Counted)
         return counted.prompt_tokens
 

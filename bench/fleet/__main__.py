@@ -15,17 +15,21 @@ from pathlib import Path
 
 from bench.machine import describe_machine
 
-from .figures import Figure
+from .figures import Figure, met
 from .forging import cost_us
+from .large import measured_apart
 from .plan import LARGE, SIZES, measures_of
 
 _HERE = Path(__file__).resolve().parent
 
 
 def measured(size: int) -> list[Figure]:
+    if size == LARGE:
+        plan = [(measure, loss) for measure, loss, _ in measures_of(size)]
+        return measured_apart(size, 1, plan)
     figures: list[Figure] = []
     for measure, loss, seeds in measures_of(size):
-        figures += measure(size, loss, seeds)
+        figures += measure(size, loss, seeds, met)
     return figures
 
 

@@ -12,6 +12,7 @@ import statistics
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -41,15 +42,22 @@ class Figure:
         return self.value <= self.bar
 
 
-Measure = Callable[[int, float, Sequence[int]], list[Figure]]
+# A fleet that has met, from its size, its seed and the share of packets that get lost.
+Meet: TypeAlias = Callable[[int, int, float], Fleet]
+Measure: TypeAlias = Callable[[int, float, Sequence[int], Meet], list[Figure]]
 
 
-def deaths(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def met(size: int, seed: int, loss: float) -> Fleet:
+    """They meet now. While they do, nothing is lost."""
+    return Fleet(size, seed, loss=loss)
+
+
+def deaths(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """One peer is killed: who doubts it first, and when all know."""
     suspected_s: list[float] = []
     known_s: list[float] = []
     for seed in seeds:
-        suspected_after_s, known_after_s = _death_times_s(Fleet(size, seed, loss=loss))
+        suspected_after_s, known_after_s = _death_times_s(meet(size, seed, loss))
         suspected_s.append(suspected_after_s)
         known_s.append(known_after_s)
 
@@ -63,11 +71,11 @@ def deaths(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
     ]
 
 
-def false_deaths(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def false_deaths(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """Ten node-hours for each seed in which nobody dies."""
     verdicts = 0
     for seed in seeds:
-        fleet = Fleet(size, seed, loss=loss)
+        fleet = meet(size, seed, loss)
         fleet.run(10 * 3600.0 / size)
         verdicts += fleet.deaths_of_the_living()
     per_hour = verdicts / 10 / len(seeds)
@@ -75,12 +83,12 @@ def false_deaths(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
     return [Figure("false deaths", "per node-hour", size, loss, tuple(seeds), per_hour, bar)]
 
 
-def news(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def news(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """One peer publishes: when 99 % know, and when all do."""
     most_s: list[float] = []
     all_s: list[float] = []
     for seed in seeds:
-        fleet = Fleet(size, seed, loss=loss)
+        fleet = meet(size, seed, loss)
         fleet.publish(0, 3, b"loaded")
         most_s.append(_time_until_known_s(fleet, math.floor(0.99 * (size - 1))))
         all_s.append(most_s[-1] + _time_until_known_s(fleet, size - 1))
@@ -106,32 +114,43 @@ def news(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
     ]
 
 
-def restarts(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
-    """A peer that was dead starts again, and one that was killed just now: with one seed."""
-    times_s: dict[str, list[float]] = {"a newcomer sees all and is seen": []}
-    times_s["a restart's generation is everywhere"] = []
-    for seed in seeds:
-        for name, gone_s in zip(times_s, (30.0, 1.0), strict=True):
-            fleet = Fleet(size, seed, loss=loss)
-            fleet.kill(size - 1)
-            fleet.run(gone_s)
-            fleet.restart(size - 1, seed=0)
-            times_s[name].append(fleet.run_until(fleet.all_see_all, 30.0))
-    figures: list[Figure] = []
-    for name, values_s in times_s.items():
-        bars = {"median": (statistics.median(values_s), 2.0)}
-        bars["worst"] = (max(values_s), 2 * _sync_period_s(size))
-        for kind, (value_s, bar_s) in bars.items():
-            figures.append(Figure(f"{name}, {kind}", "s", size, loss, tuple(seeds), value_s, bar_s))
-    return figures
+def newcomers(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
+    """A peer that was dead starts again, with one seed."""
+    times_s = [_back_after_s(meet(size, seed, loss), 30.0) for seed in seeds]
+    return _of_returns("a newcomer sees all and is seen", size, loss, seeds, times_s)
 
 
-def healing(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def restarts(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
+    """A peer that was killed just now starts again, with one seed."""
+    times_s = [_back_after_s(meet(size, seed, loss), 1.0) for seed in seeds]
+    return _of_returns("a restart's generation is everywhere", size, loss, seeds, times_s)
+
+
+def _back_after_s(fleet: Fleet, gone_s: float) -> float:
+    last = len(fleet.peers) - 1
+    fleet.kill(last)
+    fleet.run(gone_s)
+    fleet.restart(last, seed=0)
+    return fleet.run_until(fleet.all_see_all, 30.0)
+
+
+def _of_returns(
+    name: str, size: int, loss: float, seeds: Sequence[int], times_s: Sequence[float]
+) -> list[Figure]:
+    bars = {"median": (statistics.median(times_s), 2.0)}
+    bars["worst"] = (max(times_s), 2 * _sync_period_s(size))
+    return [
+        Figure(f"{name}, {kind}", "s", size, loss, tuple(seeds), value_s, bar_s)
+        for kind, (value_s, bar_s) in bars.items()
+    ]
+
+
+def healing(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """Two halves that do not see each other for a minute, and then do."""
     healed_s: list[float] = []
     bursts: list[float] = []
     for seed in seeds:
-        fleet = Fleet(size, seed, loss=loss)
+        fleet = meet(size, seed, loss)
         fleet.split(set(range(size // 2)))
         fleet.run(60.0)
         assert not _nobody_is_held_dead(fleet)
@@ -161,13 +180,13 @@ def healing(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
     ]
 
 
-def talk(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def talk(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """What an idle fleet says, and one whose loads change all the time."""
     idle: list[float] = []
     busy: list[float] = []
     ages_s: list[float] = []
     for seed in seeds:
-        fleet = Fleet(size, seed, loss=loss)
+        fleet = meet(size, seed, loss)
         idle.append(_said_in(fleet, 60.0))
         _work(fleet)
         fleet.run(5.0)
@@ -184,7 +203,7 @@ def talk(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
     ]
 
 
-def memory(size: int, loss: float, seeds: Sequence[int]) -> list[Figure]:
+def memory(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list[Figure]:
     """What one peer's table takes for each of the others, whose rows are as large as usual."""
     taken: list[float] = []
     for seed in seeds:

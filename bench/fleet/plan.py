@@ -10,6 +10,7 @@ from .figures import (
     false_deaths,
     healing,
     memory,
+    newcomers,
     news,
     restarts,
     talk,
@@ -29,6 +30,7 @@ def measures_of(size: int) -> Iterator[tuple[Measure, float, Sequence[int]]]:
         yield false_deaths, 0.3, few[:1]
     yield news, 0.0, few
     yield news, 0.3, few
+    yield newcomers, 0.0, few
     yield restarts, 0.0, few
     if size <= 100:  # what a split of a thousand costs to simulate is out of all proportion
         yield healing, 0.0, few[: 3 if size <= 50 else 1]

@@ -93,7 +93,7 @@ def gateway(
 
     from cortex.peer.config import GATEWAY_PORT
 
-    from ..devices import Device
+    from ..devices import Devices
     from ..serving import serve
 
     invocation = invocation_of(context)
@@ -109,10 +109,10 @@ def gateway(
             host=host,
             port=port,
             default_port=GATEWAY_PORT,
-            device="none",
+            devices=(),
             metrics_host=metrics_host,
             metrics_port=metrics_port,
             fleet=fleet_config(now, replace(membership, join=seeds)),
         )
 
-    serve(made_of, Device("none"), state_dir, invocation, config)
+    serve(made_of, Devices(), state_dir, invocation, config)

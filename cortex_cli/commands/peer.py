@@ -40,6 +40,7 @@ from ..options import (
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
 
+    from ..devices import Devices
     from ..settings.reading import Settings
 
 
@@ -49,10 +50,10 @@ def peer(
         str,
         typer.Option(
             "--gpu",
-            metavar="all|none|cpu|N",
+            metavar="all|none|cpu|N,N",
             envvar="CORTEX_GPU",
             help="What computes: the NVIDIA devices, else the CPU; nothing here, only other peers;"
-            " the CPU; device N.",
+            " the CPU; these devices.",
         ),
     ] = "all",
     model: Annotated[
@@ -116,7 +117,7 @@ def peer(
 
     \b
       cortex peer
-      cortex peer --gpu 0 --model ID --models /data/models
+      cortex peer --gpu 0,1 --model ID --models /data/models
       cortex peer --host 0.0.0.0 --port 8000
       cortex peer --join beast.internal:13132 --name borea
 
@@ -129,7 +130,7 @@ def peer(
     """
     from dataclasses import replace
 
-    from ..devices import Device, choose_device, count_gpus, require_engine, torch_is_for_cpus
+    from ..devices import require_engine, torch_is_for_cpus
     from ..serving import serve
 
     invocation = invocation_of(context)
@@ -138,11 +139,7 @@ def peer(
     uses_our_torch = computes and engine == "torch" and python == sys.executable
     if uses_our_torch:
         require_engine(engine)
-    device = (
-        choose_device(gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
-        if computes
-        else Device("none")
-    )
+    devices = _devices(gpu, engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
     wishes = EngineWishes(
         models,
         engine if computes else "none",
@@ -168,10 +165,20 @@ def peer(
             plain,
             preload=tuple(dict.fromkeys(one for one in preload if one is not None)),
             python=python,
-            device=device.name,
+            devices=devices.names,
             host=host,
             port=port,
             fleet=fleet_config(now, replace(membership, join=seeds)),
         )
 
-    serve(made_of, device, state_dir, invocation, config)
+    serve(made_of, devices, state_dir, invocation, config)
+
+
+def _devices(gpu: str, engine: str, *, torch_is_for_cpus: bool) -> Devices:
+    from ..devices import Devices, choose_devices, count_gpus, fake_devices
+
+    if gpu == "none":
+        return Devices()
+    if engine == "fake":
+        return fake_devices(gpu)
+    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus)

@@ -5,6 +5,7 @@ A key itself never stands there: whoever reads the file, or a backup of it, coul
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import cast
@@ -29,7 +30,7 @@ def api_keys(*, is_admin: bool) -> Kind:
             raise BadValue("each key once; the same hash stands there twice", is_secret=True)
         return tuple(keys)
 
-    return Kind(_EXPECTED, read)
+    return Kind(_EXPECTED, read, lambda keys: json.dumps([key.name for key in keys]))
 
 
 def is_name(text: str) -> bool:

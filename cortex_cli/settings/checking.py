@@ -20,6 +20,16 @@ _FLEET_KEY = "cortex1-"
 _SECRETS = ("key", "token", "secret", "pass")
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A value of an entry, as it could stand in a file, and where it does."""
+
+    section: str
+    key: str
+    text: str
+    place: str
+
+
 class HasKind(Protocol):
     @property
     def kind(self) -> Kind: ...
@@ -117,3 +127,14 @@ def _shown(value: object) -> str:
     if _FLEET_KEY in text.lower():
         return "a fleet key"
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…"
+
+
+def say(
+    table: Table, name: str, fields: Mapping[str, Any], settings: Mapping[str, HasKind]
+) -> list[Said]:
+    """What an entry says, under a name that tells it from the others."""
+    section = f"{table.section}.{name}"
+    return [
+        Said(section, key, settings[key].kind.show(value), table.place_of(key))
+        for key, value in fields.items()
+    ]

@@ -33,16 +33,21 @@ class BadValue(Exception):
         self.is_secret = is_secret
 
 
+def _show(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read` takes what TOML holds and the file's folder, and raises BadValue.
 
-    `show` is the other way: a value as it could stand in the file.
+    `show` is the other way: a value as it could stand in the file; `none` is how None does.
     """
 
     words: str
     read: Callable[[object, Path], Any]
-    show: Callable[[Any], str] = json.dumps
+    show: Callable[[Any], str] = _show
+    none: str = ""
 
 
 def text(words: str = "a text") -> Kind:
@@ -89,7 +94,13 @@ def duration_or_never(low_s: float, *, never: float | None) -> Kind:
         except BadValue:
             raise BadValue(words) from None
 
-    return Kind(words, read, lambda value: '"never"' if value == never else timed.show(value))
+    spelt = '"never"'
+    return Kind(
+        words,
+        read,
+        lambda value: spelt if value == never else timed.show(value),
+        spelt if never is None else "",
+    )
 
 
 def size() -> Kind:
@@ -142,7 +153,7 @@ def opposite() -> Kind:
     def read(value: object, folder: Path) -> bool:
         return not straight.read(value, folder)
 
-    return Kind(straight.words, read)
+    return Kind(straight.words, read, lambda value: straight.show(not value))
 
 
 def where(parse: Callable[[str], str]) -> Kind:
@@ -250,7 +261,7 @@ def address() -> Kind:
             raise BadValue(expected)
         return found
 
-    return Kind(expected, read)
+    return Kind(expected, read, _show_address)
 
 
 def origins() -> Kind:
@@ -264,6 +275,12 @@ def origins() -> Kind:
         return tuple(found)
 
     return Kind(expected, read)
+
+
+def _show_address(address: tuple[str, int | None]) -> str:
+    host, port = address
+    shown = f"[{host}]" if ":" in host else host
+    return json.dumps(shown if port is None else f"{shown}:{port}")
 
 
 def _show_size(num_bytes: int) -> str:

@@ -14,7 +14,7 @@ from cortex.peer.config import ModelConfig
 from ..errors import ConfigProblem, UsageProblem
 from ..places import parse_name
 from . import kinds
-from .checking import Table, nearest, read_entries
+from .checking import Said, Table, nearest, read_entries, say
 from .kinds import Kind
 from .toml_file import TomlFile
 
@@ -73,7 +73,9 @@ _NOT_BUILT = {
 }
 
 
-def read_models(file: TomlFile, problems: list[ConfigProblem]) -> tuple[ModelConfig, ...]:
+def read_models(
+    file: TomlFile, problems: list[ConfigProblem], said: list[Said]
+) -> tuple[ModelConfig, ...]:
     for name in file.values:
         if name != MODELS:
             what = f"{file.place_of(name)}: '{name}' means nothing here"
@@ -86,6 +88,7 @@ def read_models(file: TomlFile, problems: list[ConfigProblem]) -> tuple[ModelCon
         if model.id:
             whose |= dict.fromkeys((f"id {model.id}", *model.aliases), model.id)
             found.append(model)
+            said += say(table, model.id, fields, _KNOWN)
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import ConfigProblem
 from ..places import parse_seed
 from . import kinds
-from .checking import read_entries
+from .checking import Said, read_entries, say
 from .kinds import Kind
 from .toml_file import TomlFile
 
@@ -36,11 +36,15 @@ class Neuron:
     endpoint: str
 
 
-def read_neurons(file: TomlFile, problems: list[ConfigProblem]) -> tuple[Neuron, ...]:
+def read_neurons(
+    file: TomlFile, problems: list[ConfigProblem], said: list[Said]
+) -> tuple[Neuron, ...]:
     neurons: list[Neuron] = []
     for table, fields in read_entries(file, NEURONS, NEURON_SETTINGS, problems):
         if "endpoint" in fields:
-            neurons.append(Neuron(fields.get("name") or fields["endpoint"], fields["endpoint"]))
+            neuron = Neuron(fields.get("name") or fields["endpoint"], fields["endpoint"])
+            neurons.append(neuron)
+            said += say(table, neuron.name, fields, NEURON_SETTINGS)
         elif "endpoint" not in table.entries:
             problems.append(
                 ConfigProblem(

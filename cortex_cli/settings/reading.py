@@ -13,13 +13,13 @@ from typing import Any, cast
 from cortex.peer.config import ModelConfig
 
 from ..errors import ConfigProblem
-from .checking import Table, nearest, read_table
+from .checking import Said, Table, nearest, read_table
 from .models_file import read_models, too_narrow
 from .neurons import NEURONS, Neuron, read_neurons
 from .sections import SECTIONS, OfConfig, OfOptions, Sections
 from .toml_file import TomlFile, read_toml
 
-_NAME = "cortex.toml"
+NAME = "cortex.toml"
 MODELS_NAME = "models.toml"
 
 
@@ -29,7 +29,9 @@ def _nothing() -> Mapping[tuple[str, str], Any]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the files say: values by section and key, with their places, static members, models."""
+    """What the files say: values by section and key, with their places, static members, models,
+    and what is said of these one by one.
+    """
 
     file: Path | None = None
     values: Mapping[tuple[str, str], Any] = field(default_factory=_nothing)
@@ -37,6 +39,7 @@ class Settings:
     neurons: tuple[Neuron, ...] = ()
     models_file: Path | None = None
     models: tuple[ModelConfig, ...] = ()
+    said: tuple[Said, ...] = ()
 
     def options_of(self, command: str, sections: Sections = SECTIONS) -> dict[str, object]:
         """What a command's options are where neither it nor the environment says more."""
@@ -77,7 +80,7 @@ def find_file(named: Path | None, folders: Iterable[Path]) -> Path | None:
     """The file that was named, else the first that lies in one of the folders."""
     if named is not None:
         return named
-    return next((path for folder in folders if (path := folder / _NAME).is_file()), None)
+    return next((path for folder in folders if (path := folder / NAME).is_file()), None)
 
 
 def read_settings(path: Path | None, sections: Sections = SECTIONS) -> Settings:
@@ -94,26 +97,37 @@ def read_settings(path: Path | None, sections: Sections = SECTIONS) -> Settings:
 def examine(
     path: Path | None, sections: Sections = SECTIONS
 ) -> tuple[Settings, tuple[ConfigProblem, ...]]:
-    """What can be taken of the files, and all that is wrong with the rest."""
+    """What can be taken of the files, and all that is wrong with the rest. A file of models may
+    stand alone.
+    """
     if path is None:
         return Settings(), ()
     problems: list[ConfigProblem] = []
     values: dict[tuple[str, str], Any] = {}
     places: dict[tuple[str, str], str] = {}
     neurons: tuple[Neuron, ...] = ()
-    if (file := _opened(path, problems)) is not None:
+    said: list[Said] = []
+    is_of_models = path.name == MODELS_NAME
+    if not is_of_models and (file := _opened(path, problems)) is not None:
         for table in _tables_of(file, sections, problems):
             found = read_table(table, sections[table.section], problems, sections)
             problems += too_narrow(table, found)
             for key, value in found.items():
                 values[table.section, key] = value
                 places[table.section, key] = table.place_of(key)
-        neurons = read_neurons(file, problems)
+        neurons = read_neurons(file, problems, said)
     beside = path.parent / MODELS_NAME
-    models_file = _opened(beside, problems) if beside.is_file() else None
-    models = read_models(models_file, problems) if models_file is not None else ()
+    is_there = is_of_models or beside.is_file()
+    models_file = _opened(beside, problems) if is_there else None
+    models = read_models(models_file, problems, said) if models_file is not None else ()
     settings = Settings(
-        path, values, places, neurons, models_file.path if models_file else None, models
+        file=None if is_of_models else path,
+        values=values,
+        places=places,
+        neurons=neurons,
+        models_file=None if models_file is None else models_file.path,
+        models=models,
+        said=tuple(said),
     )
     return settings, tuple(problems)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cortex.engine.errors import CortexError
-
 from ..orders.values import ListRequests, RequestList
 from .context import CONTROL
-from .job_rendering import render_job, render_missing, render_request
+from .job_rendering import missing, render_job, render_request
 from .model_orders import body_of
 from .order_bodies import DrainBody
 from .queries import is_asked
@@ -22,20 +20,15 @@ async def list_requests(request: web.Request) -> web.Response:
     """Those of this peer, whoever asked; of the fleet what clients asked, each where it came to."""
     control = request.app[CONTROL]
     is_whole_fleet = is_asked(request, "fleet")
-    if is_whole_fleet:
-        answers = await control.everywhere(ListRequests())
-    else:
-        me = await control.peer(None)
-        answers = [(me, await control.first(me, ListRequests()))]
-    requests = [
-        render_request(report, peer)
-        for peer, told in answers
-        if isinstance(told, RequestList)
-        for report in told.requests
-        if not (is_whole_fleet and report.dialect == _FROM_OTHERS)
+    answers = await (control.everywhere if is_whole_fleet else control.here)(ListRequests())
+    told = [
+        render_request(one, peer)
+        for peer, answer in answers
+        if isinstance(answer, RequestList)
+        for one in answer.requests
+        if not (is_whole_fleet and one.dialect == _FROM_OTHERS)
     ]
-    missing = [render_missing(who, told) for who, told in answers if isinstance(told, CortexError)]
-    return json_response({"requests": requests, "missing": missing})
+    return json_response({"requests": told} | (missing(answers) if is_whole_fleet else {}))
 
 
 async def cancel_request(request: web.Request) -> web.Response:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cortex.engine.errors import CortexError, ErrorInfo
 
 from ..errors import to_info
 from ..fleet.view import FleetView, PeerView
-from ..orders.values import Job, RequestReport
+from ..orders.values import Job, Report, RequestReport
 
 
 def render_job(job: Job, view: FleetView) -> dict[str, Any]:
@@ -51,9 +52,14 @@ def render_error(error: ErrorInfo) -> dict[str, Any]:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def render_missing(peer: PeerView, error: CortexError) -> dict[str, Any]:
-    """A peer that did not say."""
-    return {"peer": peer.name, "error": render_error(to_info(error))}
+def missing(answers: Sequence[tuple[PeerView, Report | CortexError]]) -> dict[str, Any]:
+    """The peers that did not say."""
+    told = [
+        {"peer": peer.name, "error": render_error(to_info(answer))}
+        for peer, answer in answers
+        if isinstance(answer, CortexError)
+    ]
+    return {"missing": told}
 
 
 def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:

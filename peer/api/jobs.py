@@ -12,7 +12,7 @@ from ..dialects import events as sse
 from ..errors import to_info
 from ..orders.values import Job, JobList, ListJobs
 from .context import CONTROL
-from .job_rendering import render_error, render_job, render_missing
+from .job_rendering import missing, render_error, render_job
 from .queries import is_asked
 from .replies import json_response
 from .streaming import HEADERS
@@ -20,15 +20,12 @@ from .streaming import HEADERS
 
 async def list_jobs(request: web.Request) -> web.Response:
     control = request.app[CONTROL]
-    if is_asked(request, "fleet"):
-        answers = await control.everywhere(ListJobs())
-    else:
-        me = await control.peer(None)
-        answers = [(me, await control.first(me, ListJobs()))]
+    is_whole_fleet = is_asked(request, "fleet")
+    answers = await (control.everywhere if is_whole_fleet else control.here)(ListJobs())
     view = await control.view()
-    jobs = [job for _, told in answers if isinstance(told, JobList) for job in told.jobs]
-    missing = [render_missing(who, told) for who, told in answers if isinstance(told, CortexError)]
-    return json_response({"jobs": [render_job(job, view) for job in jobs], "missing": missing})
+    jobs = [job for _, answer in answers if isinstance(answer, JobList) for job in answer.jobs]
+    told = {"jobs": [render_job(job, view) for job in jobs]}
+    return json_response(told | (missing(answers) if is_whole_fleet else {}))
 
 
 async def show_job(request: web.Request) -> web.Response:

@@ -26,6 +26,15 @@ class LoadBody(msgspec.Struct, kw_only=True):
     wait: bool | None = None
 
 
+class PlanBody(msgspec.Struct, kw_only=True):
+    """What a load of the same words would do. Without a `peer` it is planned for the best one."""
+
+    model: ModelName
+    peer: PeerName | None = None
+    context: _Count | None = None
+    slots: _Count | None = None
+
+
 class UnloadBody(msgspec.Struct, kw_only=True):
     """`force` ends what the model is answering, and unloads one that is pinned."""
 

@@ -35,7 +35,7 @@ from . import (
 )
 from .access import Opening
 from .asking import answering
-from .order_bodies import DrainBody, LoadBody, PinBody, UnloadBody
+from .order_bodies import DrainBody, LoadBody, PinBody, PlanBody, UnloadBody
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -149,6 +149,14 @@ ROUTES = (
         model_orders.load,
         "Have a model loaded, here or on another peer.",
         LoadBody,
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/plan",
+        model_orders.plan,
+        "What a load would do, and why not elsewhere; nothing is done.",
+        PlanBody,
         opens_to="admins",
     ),
     Route(

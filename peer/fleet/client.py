@@ -1,7 +1,7 @@
 """What a peer asks others over HTTP, on the fleet's port: whether they are there, for a
 synchronisation, for their list of models.
 
-It knows addresses and time limits; what is in the bodies is `wire.py`'s.
+Where a peer is its session knows; what is in the bodies is `wire.py`'s.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from yarl import URL
 from ..errors import HostLost, HostRefused
 from ..gossip.codec import MessageError
 from ..gossip.ids import NodeId
-from ..gossip.records import Address
-from .seeds import Resolver
+from ..resolving import AddressesOf, peer_connector
 from .trust import Trust
 from .wire import MAX_BODY_BYTES, SyncQuestion, SyncReply, packed, unpacked
 
@@ -31,24 +30,26 @@ _MAX_CONNECTIONS = 64
 
 
 class PeerClient:
+    """Asks in a session that finds peers by name: that of `open_peer_session`."""
+
     def __init__(self, trust: Trust, session: aiohttp.ClientSession) -> None:
         self._trust = trust
         self._session = session
 
-    async def ping(self, node: NodeId, address: Address) -> None:
+    async def ping(self, node: NodeId) -> None:
         """Raises HostLost where that peer does not answer."""
-        async with self._asking("GET", node, address, PING_PATH, _PING_S) as reply:
+        async with self._asking("GET", node, PING_PATH, _PING_S) as reply:
             await _body(reply)
 
-    async def sync(self, node: NodeId, address: Address, question: SyncQuestion) -> SyncReply:
+    async def sync(self, node: NodeId, question: SyncQuestion) -> SyncReply:
         """Raises HostLost."""
         body = packed(question)
-        async with self._asking("POST", node, address, SYNC_PATH, _EXCHANGE_S, body) as reply:
+        async with self._asking("POST", node, SYNC_PATH, _EXCHANGE_S, body) as reply:
             return unpacked(SyncReply, await _body(reply))
 
-    async def catalogue(self, node: NodeId, address: Address) -> bytes:
+    async def catalogue(self, node: NodeId) -> bytes:
         """Raises HostLost."""
-        async with self._asking("GET", node, address, CATALOGUE_PATH, _EXCHANGE_S) as reply:
+        async with self._asking("GET", node, CATALOGUE_PATH, _EXCHANGE_S) as reply:
             return await _body(reply)
 
     @asynccontextmanager
@@ -56,7 +57,6 @@ class PeerClient:
         self,
         method: str,
         node: NodeId,
-        address: Address,
         path: str,
         limit_s: float,
         body: bytes | None = None,
@@ -64,20 +64,19 @@ class PeerClient:
         try:
             async with self._session.request(
                 method,
-                URL.build(scheme="https", host=address.ip, port=address.port, path=path),
+                URL.build(scheme="https", host=self._trust.host_name(node), path=path),
                 data=None if body is None else io.BytesIO(body),
                 ssl=self._trust.client_context(),
-                server_hostname=self._trust.host_name(node),
                 timeout=aiohttp.ClientTimeout(total=limit_s),
                 allow_redirects=False,
             ) as reply:
                 if reply.status != 200:
-                    raise HostLost(f"{address.ip} answers {path} with status {reply.status}")
+                    raise HostLost(f"peer {node.hex()} answers {path} with status {reply.status}")
                 yield reply
         except aiohttp.ClientConnectorError as error:
-            raise HostRefused(f"no connection to {address.ip} port {address.port}") from error
+            raise HostRefused(f"no connection to peer {node.hex()}: {error}") from error
         except (TimeoutError, aiohttp.ClientError, OSError, MessageError) as error:
-            raise HostLost(f"no use of {path} at {address.ip}: {error}") from error
+            raise HostLost(f"no use of {path} at peer {node.hex()}: {error}") from error
 
 
 async def _body(reply: aiohttp.ClientResponse) -> bytes:
@@ -90,11 +89,9 @@ async def _body(reply: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def open_session() -> aiohttp.ClientSession:
+def open_peer_session(addresses_of: AddressesOf) -> aiohttp.ClientSession:
     """For the loop that runs; its cookies and its proxies are nobody's."""
-    connector = aiohttp.TCPConnector(
-        limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_S, resolver=Resolver()
-    )
+    connector = peer_connector(addresses_of, limit=_MAX_CONNECTIONS, keepalive_s=_KEEP_ALIVE_S)
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     )

@@ -17,13 +17,13 @@ from ..gossip.core import Core
 from ..gossip.events import SyncDue, TcpPing
 from ..gossip.ids import NodeId
 from ..gossip.members import Member
-from ..gossip.records import Address
 from ..gossip.sections import Catalog, unpack_content
 from .catalogues import Catalogues
 from .client import PeerClient
 from .driver import Driver
 from .sync import synchronise
-from .viewing import tcp_address
+from .viewing import told_addresses
+from .ways import Ways
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +39,29 @@ class Errands:
         driver: Driver,
         client: PeerClient,
         catalogues: Catalogues,
+        ways: Ways,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._driver = driver
         self._client = client
         self._catalogues = catalogues
+        self._ways = ways
         self._tasks = tasks
         self._num_open: Counter[Kind] = Counter()
         self._fetch_after_s: dict[bytes, float] = {}
 
     def ping(self, due: TcpPing) -> None:
         async def ping() -> None:
-            await self._client.ping(due.node, self._address_of(due.node, due.address))
+            await self._client.ping(due.node)
             self._driver.act(lambda core, _: core.on_tcp_answer(due.ticket))
+            self._driver.act(lambda _, now_s: self._ways.had_only_connection(now_s, due.node))
 
-        self._start("ping", ping)
+        self._start("ping", due.node, ping)
+        self._driver.act(lambda core, now_s: _ask_elsewhere(core, now_s, due))
 
     def sync(self, due: SyncDue) -> None:
-        async def sync() -> None:
-            address = self._address_of(due.node, due.address)
-            await synchronise(self._driver, self._client, due.node, address)
-
-        self._start("sync", sync)
+        errand = partial(synchronise, self._driver, self._client, due.node)
+        self._start("sync", due.node, errand)
 
     def fetch_catalogues(self, now_s: float, core: Core) -> None:
         """Ask for the lists of models that peers tell of and that are not known here."""
@@ -69,44 +70,44 @@ class Errands:
             digest: after_s for digest, after_s in self._fetch_after_s.items() if digest in named
         }
         for digest, member in named.items():
-            address = tcp_address(member)
             is_due = now_s >= self._fetch_after_s.get(digest, 0.0)
-            if address is None or not is_due or self._catalogues.is_known(digest):
+            if not is_due or self._catalogues.is_known(digest):
                 continue
-            fetching = partial(self._fetch, digest, member.node, address, tuple(named))
-            if self._start("fetch", fetching):
+            fetching = partial(self._fetch, digest, member.node, tuple(named))
+            if self._start("fetch", member.node, fetching):
                 self._fetch_after_s[digest] = now_s + _FETCH_AGAIN_S
 
-    async def _fetch(
-        self, digest: bytes, node: NodeId, address: Address, in_use: tuple[bytes, ...]
-    ) -> None:
-        body = await self._client.catalogue(node, address)
+    async def _fetch(self, digest: bytes, node: NodeId, in_use: tuple[bytes, ...]) -> None:
+        body = await self._client.catalogue(node)
         try:
             self._catalogues.keep(digest, body, in_use)
         except MessageError as error:
             raise HostLost(f"{node.hex()} gave {error.message}") from error
 
-    def _address_of(self, node: NodeId, heard: Address) -> Address:
-        def found(core: Core, _: float) -> Address:
-            member = core.members.get(node)
-            return (tcp_address(member) if member else None) or heard
-
-        return self._driver.act(found)
-
-    def _start(self, kind: Kind, errand: Errand) -> bool:
+    def _start(self, kind: Kind, node: NodeId, errand: Errand) -> bool:
         if self._num_open[kind] >= _AT_ONCE[kind]:
             return False
         self._num_open[kind] += 1
-        self._tasks.create_task(self._run(kind, errand))
+        self._tasks.create_task(self._run(kind, node, errand))
         return True
 
-    async def _run(self, kind: Kind, errand: Errand) -> None:
+    async def _run(self, kind: Kind, node: NodeId, errand: Errand) -> None:
         try:
             await errand()
+            self._ways.had_connection(node)
         except HostLost as error:
             logger.debug("errand failed kind=%s error=%s", kind, error)
+            self._driver.act(lambda _, now_s: self._ways.had_no_connection(now_s, node))
         finally:
             self._num_open[kind] -= 1
+
+
+def _ask_elsewhere(core: Core, now_s: float, due: TcpPing) -> None:
+    """Who is silent where it was heard last may be reached at another of its addresses."""
+    member = core.members.get(due.node)
+    for address in told_addresses(member.facts) if member else ():
+        if address != due.address:
+            core.suggest(now_s, address)
 
 
 def _named(members: Iterable[Member]) -> Iterable[tuple[bytes, Member]]:

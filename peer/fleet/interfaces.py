@@ -157,6 +157,19 @@ def addresses_to_tell(choice: Choice, bound_host: str) -> tuple[str, ...]:
     return elsewhere or tuple(ip for ip in told if ip.startswith("127."))[:1]
 
 
+def addresses_to_dial(interfaces: Iterable[Interface], bound_host: str) -> tuple[str, ...]:
+    """Where others may try the fleet port without having heard any multicast: tunnels are ways too.
+    Addresses that mean something on one link alone, or on every machine, are none.
+    """
+    if bound_host not in _EVERY_ADDRESS:
+        return (bound_host,)
+    told: list[str] = []
+    for interface in sorted(interfaces, key=lambda each: bool(_TUNNEL.match(each.name))):
+        if interface.is_up and not interface.is_loopback and not _VIRTUAL.match(interface.name):
+            told += interface.ipv4 if bound_host == _EVERY_IPV4 else interface.addresses
+    return tuple(ip for ip in told if "%" not in ip and not ipaddress.ip_address(ip).is_link_local)
+
+
 class Damper:
     """A change counts when it was seen twice running: an interface that comes up passes through
     states that nobody should act on.

@@ -39,7 +39,7 @@ from ..keyring import Keyring
 from .asking import LoadQuestions
 from .book import read_book, with_met, write_book
 from .catalogues import Catalogues
-from .client import PeerClient, open_session
+from .client import PeerClient, open_peer_session
 from .discovering import Discovery, hearer
 from .driver import RETIRED_KEY, Driver
 from .errands import Errands
@@ -48,12 +48,13 @@ from .membership import OwnState
 from .notices import OF_KEYS, Notices
 from .own_address import improved
 from .publishing import Publisher
-from .seeds import Seed, Seeking
+from .seeds import Seed, Seeking, open_session
 from .telling import About
 from .trust import Trust
 from .udp import Datagrams, FleetSockets
 from .view import FleetView
-from .viewing import Viewer
+from .viewing import Viewer, tcp_addresses
+from .ways import Ways
 from .wire import digest_of
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ _MENDED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a peer's fleet loop is made with. `machine` is a hash of the machine's id."""
+    """What a peer's fleet loop is made with. `machine` is a hash of the machine's id, `addresses`
+    are where others may reach us.
+    """
 
     config: FleetConfig
     about: About
@@ -76,6 +79,7 @@ class Setup:
     book_path: Path
     machine: str
     seeds: tuple[Seed, ...]
+    addresses: tuple[Address, ...]
     random_bytes: RandomBytes
 
 
@@ -111,11 +115,12 @@ class FleetLoop:
             on_event=self._on_event,
             tell=self.note,
         )
-        self._publisher = Publisher(self.driver, setup.config.name, setup.about)
+        self._publisher = Publisher(self.driver, setup.config.name, setup.addresses, setup.about)
         self._questions = LoadQuestions(self.driver)
         self._catalogues = Catalogues()
         self._notices = Notices()
         self._viewer = Viewer(keyring.primary.key_id.hex(), core.own.node)
+        self._ways = Ways(core.members, self._notices, self._viewer.name_of)
         self._lookout = Lookout(self._look, on_view)
         self._discovery = Discovery(
             setup.config,
@@ -132,9 +137,13 @@ class FleetLoop:
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Be a member until `end`."""
         try:
-            async with open_session() as session, asyncio.TaskGroup() as tasks:
-                client = PeerClient(self._trust, session)
-                self._errands = Errands(self.driver, client, self._catalogues, tasks)
+            async with (
+                open_session() as session,
+                open_peer_session(self._addresses_of) as peer_session,
+                asyncio.TaskGroup() as tasks,
+            ):
+                client = PeerClient(self._trust, peer_session)
+                self._errands = Errands(self.driver, client, self._catalogues, self._ways, tasks)
                 self._begin(tasks, session)
                 on_ready()
                 async with self._discovery.going_on(tasks, *self._told_of_us()):
@@ -210,6 +219,10 @@ class FleetLoop:
         self.driver.start()
         self._lookout.look_now()
 
+    def _addresses_of(self, node: NodeId) -> Sequence[Address]:
+        member = self._core.members.get(node)
+        return () if member is None else tcp_addresses(member)
+
     def _add_seed(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.add_seed(now_s, address))
 
@@ -270,6 +283,7 @@ class FleetLoop:
             rounds += 1
             if self._errands is not None:
                 self._errands.fetch_catalogues(self._loop.time(), self._core)
+            self._ways.look()
             if rounds % _BOOK_ROUNDS == 0:
                 self._save_book()
             self._lookout.stir()

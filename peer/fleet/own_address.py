@@ -9,6 +9,8 @@ from contextlib import suppress
 from ..addresses import WILDCARDS, is_loopback
 from ..errors import CannotListen
 from ..gossip.records import Address
+from ..resolving import MAX_ADDRESSES
+from .interfaces import Reader, addresses_to_dial, read_interfaces
 from .seeds import look_up, parse_seed
 from .udp import FleetSockets
 
@@ -17,35 +19,41 @@ _ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 _LOOK_UP_S = 5.0
 
 
-async def own_address(advertise: str | None, sockets: FleetSockets) -> Address:
-    """The one that a person named; else the one that we listen on; else that of the default route.
+async def own_addresses(
+    advertise: str | None, sockets: FleetSockets, read: Reader = read_interfaces
+) -> tuple[Address, ...]:
+    """What a person named; else what we listen on; else the address of the default route, and after
+    it those of the other interfaces. The loopback address only where there is no other.
 
     Raises CannotListen for a name that nobody knows, and InvalidAddress for what is no address.
     """
     if advertise is not None:
-        return await _advertised(advertise, sockets.port)
-    host = sockets.host
-    return Address(host if host not in WILDCARDS else _default_route(), sockets.port)
+        return (await _advertised(advertise, sockets.port))[:MAX_ADDRESSES]
+    if sockets.host not in WILDCARDS:
+        return (Address(sockets.host, sockets.port),)
+    found = addresses_to_dial(await asyncio.to_thread(read), sockets.host)
+    ips = dict.fromkeys((*filter(None, (_default_route(),)), *found)) or ("127.0.0.1",)
+    return tuple(Address(ip, sockets.port) for ip in ips)[:MAX_ADDRESSES]
 
 
-async def _advertised(advertise: str, port: int) -> Address:
+async def _advertised(advertise: str, port: int) -> tuple[Address, ...]:
     seed = parse_seed(advertise, port)
     try:
         async with asyncio.timeout(_LOOK_UP_S):
-            return (await look_up(seed.host, seed.port))[0]
-    except (OSError, IndexError):  # a time limit is an OSError too
+            return await look_up(seed.host, seed.port)
+    except OSError:  # a time limit is one too
         raise CannotListen(
             f"nobody knows an address of {seed.host!r}, which others are to be told",
             "name another with --advertise, or leave it out",
         ) from None
 
 
-def _default_route() -> str:
+def _default_route() -> str | None:
     for family, elsewhere in _ELSEWHERE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, 9))
             return probe.getsockname()[0]
-    return "127.0.0.1"
+    return None
 
 
 def improved(own: Address, seen: Address) -> Address | None:

@@ -5,14 +5,18 @@ written, so that only that is told.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+from ..addresses import is_loopback
 from ..gossip.core import Core
 from ..gossip.events import LoadAsked
 from ..gossip.facts import FactsTooLarge
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer, Verdict
+from ..gossip.records import Address
 from ..gossip.sections import Content, pack_content
 from ..keyring import Keyring
+from ..resolving import MAX_ADDRESSES
 from .driver import Driver
 from .membership import OwnState
 from .telling import About, fitting, ident, keys, load_of, sections_of, verdict
@@ -21,9 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 class Publisher:
-    def __init__(self, driver: Driver, name: str, about: About) -> None:
+    """`addresses` are those that we may be reached at, the best one first."""
+
+    def __init__(
+        self, driver: Driver, name: str, addresses: Sequence[Address], about: About
+    ) -> None:
         self._driver = driver
         self._name = name
+        self._addresses = addresses
         self._about = about
         self._state = OwnState()
 
@@ -33,9 +42,11 @@ class Publisher:
         self.hold(keyring)
 
     def introduce(self) -> None:
-        """Who and where we are."""
-        address = self._driver.act(lambda core, _: core.own.address)
-        self._write(ident(self._name, address, self._about))
+        """Who and where we are: first where the core says that we are reached."""
+        first = self._driver.act(lambda core, _: core.own.address)
+        rest = (each for each in self._addresses if not is_loopback(each.ip))
+        addresses = tuple(dict.fromkeys((first, *rest)))[:MAX_ADDRESSES]
+        self._write(ident(self._name, addresses, self._about))
 
     def hold(self, keyring: Keyring) -> None:
         self._write(keys(keyring))

@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,6 +23,7 @@ from cortex.engine.errors import CortexError
 from ..config import FLEET_PORT
 from ..gossip.ids import Port
 from ..gossip.records import Address
+from ..resolving import resolved
 from .udp import address_of
 
 logger = logging.getLogger(__name__)
@@ -164,25 +164,18 @@ async def look_up(host: str, port: int) -> tuple[Address, ...]:
     return await found
 
 
-class Resolver(AbstractResolver):
-    """The same look-up, for HTTP."""
+def open_session() -> aiohttp.ClientSession:
+    """To ask endpoints which port their fleet has; looked up as seeds are."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=_Resolver()), cookie_jar=aiohttp.DummyCookieJar()
+    )
 
+
+class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        return [_resolved(host, address) for address in await look_up(host, port)]
+        return [resolved(host, address) for address in await look_up(host, port)]
 
     async def close(self) -> None:
         return
-
-
-def _resolved(host: str, address: Address) -> ResolveResult:
-    family: Any = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
-    return ResolveResult(
-        hostname=host,
-        host=address.ip,
-        port=address.port,
-        family=family,
-        proto=0,
-        flags=socket.AI_NUMERICHOST,
-    )

@@ -17,7 +17,6 @@ from ..errors import HostLeaving, PermissionDenied
 from ..gossip.codec import MessageError
 from ..gossip.core import Core
 from ..gossip.ids import NodeId
-from ..gossip.records import Address
 from .client import CATALOGUE_PATH, PING_PATH, SYNC_PATH, PeerClient
 from .driver import Driver
 from .trust import Trust
@@ -34,16 +33,16 @@ _MAX_PAGES = 8
 _TYPE = "application/msgpack"
 
 
-async def synchronise(driver: Driver, client: PeerClient, node: NodeId, address: Address) -> None:
+async def synchronise(driver: Driver, client: PeerClient, node: NodeId) -> None:
     """Take from a peer what we lack, and bring it what it lacks.
 
     Raises HostLost.
     """
     for _ in range(_MAX_PAGES):
         question = SyncQuestion(digest=driver.act(lambda core, _: core.digest()))
-        reply = await client.sync(node, address, question)
+        reply = await client.sync(node, question)
         _take(driver, node, reply)
-        await _bring(driver, client, node, address, reply)
+        await _bring(driver, client, node, reply)
         if not reply.has_more:
             return
 
@@ -52,15 +51,13 @@ def _take(driver: Driver, node: NodeId, reply: SyncReply) -> None:
     driver.act(lambda core, now_s: core.on_rows(now_s, node, reply.rows))
 
 
-async def _bring(
-    driver: Driver, client: PeerClient, node: NodeId, address: Address, reply: SyncReply
-) -> None:
+async def _bring(driver: Driver, client: PeerClient, node: NodeId, reply: SyncReply) -> None:
     rows = driver.act(lambda core, _: core.wanted_rows(reply.wants)) if reply.wants else ()
     for _ in range(_MAX_PAGES):
         if not rows:
             return
         part = page(rows)
-        await client.sync(node, address, SyncQuestion(rows=part))
+        await client.sync(node, SyncQuestion(rows=part))
         rows = rows[len(part) :]
 
 

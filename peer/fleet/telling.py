@@ -6,6 +6,7 @@ within what the wire takes, whatever they were.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -73,15 +74,18 @@ class About:
     versions: Versions = SPOKEN
 
 
-def ident(name: str, address: Address, about: About) -> Ident:
+def ident(name: str, addresses: Sequence[Address], about: About) -> Ident:
+    """`addresses` has the best one first."""
     return Ident(
         name=name[:_MAX_WORD_CHARS],
-        addresses=(Reachable(address.ip, address.port, 0),),
+        addresses=tuple(
+            Reachable(address.ip, address.port, number) for number, address in enumerate(addresses)
+        ),
         versions=(about.versions.lowest, about.versions.highest),
         build=about.build[:_MAX_WORD_CHARS],
         capabilities=0,
         system=about.system[:_MAX_WORD_CHARS],
-        api=_api(about.api, address)[:_MAX_NAME_CHARS],
+        api=_api(about.api, addresses[0])[:_MAX_NAME_CHARS],
     )
 
 

@@ -33,7 +33,7 @@ from ..gossip.timing import Timing
 from ..keyring import Keyring
 from .loop import FleetLoop, Setup
 from .membership import GossipCounters, OwnState
-from .own_address import own_address
+from .own_address import own_addresses
 from .seeds import parse_seed
 from .sync import Deed, routes
 from .telling import About
@@ -258,7 +258,7 @@ async def gossiping(
     Raises CannotKeepIdentity, CannotListen and InvalidAddress.
     """
     seeds = tuple(parse_seed(text) for text in config.join)
-    address = await own_address(config.advertise, sockets)
+    addresses = await own_addresses(config.advertise, sockets)
     node_path, machine = locations.state_dir / "node.json", machine_hash()
     try:
         identity = take_up(node_path, machine, int(time.time()), os.urandom)
@@ -268,11 +268,23 @@ async def gossiping(
             "name a folder of your own with --state-dir",
         ) from None
     setup = Setup(
-        config, about, node_path, locations.state_dir / "peers.json", machine, seeds, os.urandom
+        config,
+        about,
+        node_path,
+        locations.state_dir / "peers.json",
+        machine,
+        seeds,
+        addresses,
+        os.urandom,
     )
+
+    def core_on(now_s: float) -> Core:
+        rng = random.SystemRandom()
+        return Core(identity, addresses[0], now_s, rng, timing, about.versions)
+
     fleet = FleetThread(
         setup,
-        lambda now_s: Core(identity, address, now_s, random.SystemRandom(), timing, about.versions),
+        core_on,
         keyring,
         Trust(keyring, identity.node),
         sockets,

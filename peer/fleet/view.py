@@ -71,9 +71,10 @@ class PlacedModel:
 class PeerView:
     """One peer. `name` is unique among the peers of the view.
 
-    `reach` is where its fleet port is; `api` is HOST:PORT of its public API, where that is of use
-    on this machine. `versions` are the oldest and the newest minor version of the protocol that it
-    speaks; `key_used` and `keys_held` are names of fleet keys, in hex.
+    `addresses` are where its fleet port may be, the likeliest first; `api` is HOST:PORT of its
+    public API, where that is of use on this machine. `versions` are the oldest and the newest minor
+    version of the protocol that it speaks; `key_used` and `keys_held` are names of fleet keys, in
+    hex.
     `load` is its newest load record, `silent_s` how long ago it was heard of. Both ages were true
     at `made_s`, by the monotonic clock that the peer's loops go by, and about so ever since.
     """
@@ -83,7 +84,7 @@ class PeerView:
     name: str
     state: PeerState
     is_self: bool
-    reach: Address | None = None
+    addresses: tuple[Address, ...] = ()
     api: str | None = None
     build: str = ""
     system: str = ""
@@ -99,6 +100,11 @@ class PeerView:
     load: LoadRecord | None = None
     silent_s: float = 0.0
     made_s: float | None = None
+
+    @property
+    def reach(self) -> Address | None:
+        """Where it was heard last, or else the first address that it tells."""
+        return self.addresses[0] if self.addresses else None
 
     @property
     def takes_requests(self) -> bool:

@@ -32,6 +32,7 @@ from ..gossip.sections import (
     Policy,
     unpack_content,
 )
+from ..resolving import MAX_ADDRESSES
 from .notices import printable
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
@@ -58,7 +59,7 @@ class _Seen:
     is_self: bool
     is_here: bool
     facts: Facts
-    reach: Address | None
+    addresses: tuple[Address, ...]
     load: LoadRecord | None
     silent_s: float
 
@@ -82,6 +83,11 @@ class Viewer:
         """The fleet is called this from now on."""
         self._fleet = fleet
 
+    def name_of(self, node: NodeId) -> str:
+        """What it was called in the newest view."""
+        shown = self._shown.get(node)
+        return shown.view.name if shown else node.hex()[:8]
+
     def view(
         self, now_s: float, core: Core, stored_of: StoredOf, notices: tuple[str, ...]
     ) -> FleetView:
@@ -104,7 +110,7 @@ class Viewer:
             seen.is_self,
             seen.is_here,
             tuple(seen.facts.version_of(kind.SECTION) for kind in _READ),
-            seen.reach,
+            seen.addresses,
             None if seen.load is None else seen.load.lv,
             stored,
         )
@@ -130,29 +136,42 @@ def _is_same(before: FleetView, after: FleetView) -> bool:
 def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     own = core.own
     load = core.load_of(now_s, own.node)
-    yield _Seen(own.node, own.standing, True, True, own.facts, own.address, load, 0.0)
+    ours = tuple(dict.fromkeys((own.address, *told_addresses(own.facts))))
+    own_ips = {address.ip for address in ours}
+    yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0)
     for member in core.members:
         shown_s = _SHOWN_S.get(member.standing.state)
         if shown_s is None or now_s - member.since_s < shown_s:
-            reach = tcp_address(member)
+            addresses = tcp_addresses(member)
+            reach_ip = addresses[0].ip if addresses else ""
             yield _Seen(
                 member.node,
                 member.standing,
                 False,
-                reach is not None and (reach.ip == own.address.ip or is_loopback(reach.ip)),
+                reach_ip in own_ips or is_loopback(reach_ip),
                 member.facts,
-                reach,
+                addresses,
                 core.load_of(now_s, member.node),
                 now_s - max(member.heard_s, member.gen_since_s),
             )
 
 
-def tcp_address(member: Member) -> Address | None:
-    """Where its fleet port answers: seen beats said, but for a port that only a NAT knows."""
+def tcp_addresses(member: Member) -> tuple[Address, ...]:
+    """Where its fleet port may answer, the likeliest first: seen beats said, but for a port that
+    only a NAT knows.
+    """
     seen, said = member.heard_from, member.published
     if seen is not None and said is not None and seen.port != said.port:
-        return said
-    return seen or said
+        seen = None
+    known = (seen, said, *told_addresses(member.facts))
+    return tuple(dict.fromkeys(each for each in known if each is not None))[:MAX_ADDRESSES]
+
+
+def told_addresses(facts: Facts) -> tuple[Address, ...]:
+    """Those that a peer tells of itself, in its order."""
+    ident = _read(Ident, facts)
+    told = sorted(ident.addresses, key=lambda each: each.preference) if ident else ()
+    return tuple(Address(each.ip, each.port) for each in told)[:MAX_ADDRESSES]
 
 
 def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
@@ -170,7 +189,7 @@ def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerVie
         name=_name(ident, seen.node),
         state=_state(seen, policy),
         is_self=seen.is_self,
-        reach=seen.reach,
+        addresses=seen.addresses,
         api=_api(ident, seen) if ident else None,
         build=printable(ident.build, _MAX_NAME_CHARS) if ident else "",
         system=printable(ident.system, _MAX_NAME_CHARS) if ident else "",

@@ -54,6 +54,8 @@ class Beliefs:
         elif isinstance(rumour, Fact):
             self._hear_fact(rumour)
         elif isinstance(rumour, Alive):
+            if self._is_old(rumour):
+                return
             standing = Standing(rumour.gen, rumour.inc, State.ALIVE)
             self.claim(now_s, rumour.node, standing, contact=rumour.contact)
         elif isinstance(rumour, Left):
@@ -211,6 +213,16 @@ class Beliefs:
                 self._hooks.last_chance(now_s, member)
 
         self._agenda.at(suspicion.expires_s, expire)
+
+    def _is_old(self, rumour: Alive) -> bool:
+        """Whether this was heard before: most of what is heard was, and changes nothing."""
+        member = self._members.get(rumour.node)
+        return (
+            member is not None
+            and (rumour.gen, rumour.inc) <= member.published_at
+            and rumour.contact.ver <= member.announced_ver
+            and not member.misses_facts
+        )
 
     def _hear_of_ourselves(self, now_s: float, rumour: Rumour) -> None:
         own = self._own

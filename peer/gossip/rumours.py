@@ -25,10 +25,13 @@ _FEW = 64
 
 @dataclass(slots=True)
 class _Waiting:
+    """`is_over` where it was replaced, dropped or told often enough."""
+
     rumour: Rumour
     num_bytes: int
     order: int
     sent: int = 0
+    is_over: bool = False
 
     @property
     def urgency(self) -> _Urgency:
@@ -58,15 +61,16 @@ class RumourQueue:
         """
         self._told += 1
         waiting = _Waiting(rumour, packed_bytes(rumour), self._told)
-        self._waiting.pop(subject_of(rumour), None)
+        subject = subject_of(rumour)
+        self._end(subject)
         if waiting.num_bytes <= self._max_bytes:
-            self._waiting[subject_of(rumour)] = waiting
+            self._waiting[subject] = waiting
             self._enqueue(waiting)
 
     def drop(self, node: NodeId) -> None:
         """Nothing of this peer needs telling any more."""
         for subject in [subject for subject in self._waiting if subject[0] == node]:
-            del self._waiting[subject]
+            self._end(subject)
 
     def take(self, budget_bytes: int, max_copies: int) -> tuple[Rumour, ...]:
         """The least told rumours that fit together; each of them counts as sent once more."""
@@ -74,7 +78,7 @@ class RumourQueue:
         passed_over: list[_Waiting] = []
         while self._queue and len(passed_over) < _MAX_PASSED_OVER:
             _, waiting = heapq.heappop(self._queue)
-            if not self._is_current(waiting):
+            if waiting.is_over:
                 continue
             if waiting.num_bytes > budget_bytes:
                 passed_over.append(waiting)
@@ -84,9 +88,9 @@ class RumourQueue:
         for waiting in taken:
             waiting.sent += 1
             if waiting.sent >= max_copies:
-                del self._waiting[subject_of(waiting.rumour)]
+                self._end(subject_of(waiting.rumour))
         for waiting in (*taken, *passed_over):
-            if self._is_current(waiting):
+            if not waiting.is_over:
                 heapq.heappush(self._queue, (waiting.urgency, waiting))
         return tuple(waiting.rumour for waiting in taken)
 
@@ -96,8 +100,10 @@ class RumourQueue:
             self._queue = [(each.urgency, each) for each in self._waiting.values()]
             heapq.heapify(self._queue)
 
-    def _is_current(self, waiting: _Waiting) -> bool:
-        return self._waiting.get(subject_of(waiting.rumour)) is waiting
+    def _end(self, subject: Subject) -> None:
+        waiting = self._waiting.pop(subject, None)
+        if waiting is not None:
+            waiting.is_over = True
 
 
 def subject_of(rumour: Rumour) -> Subject:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..errors import HostRefused
 from ..gossip.ids import NodeId
-from ..gossip.records import Address
+from ..resolving import AddressesOf, peer_connector
 from .host import HOP_PATH
 from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES
 
@@ -27,56 +25,26 @@ _DIAL_S = 1.0
 # Its fields are invisible to type checkers.
 _FAREWELL: aiohttp.ClientWSTimeout = cast(Any, aiohttp.ClientWSTimeout)(ws_close=FAREWELL_S)
 
-AddressOf = Callable[[NodeId], Sequence[Address]]
-
-
-class _Resolver(AbstractResolver):
-    """A peer's addresses, the likeliest first: aiohttp tries them one shortly after the other.
-
-    The first label of a peer's name is its node, in hex.
-    """
-
-    def __init__(self, address_of: AddressOf) -> None:
-        self._address_of = address_of
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        node = NodeId(bytes.fromhex(host.partition(".")[0]))
-        return [_resolved(host, address) for address in self._address_of(node)]
-
-    async def close(self) -> None:
-        pass
-
-
-def _resolved(host: str, address: Address) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address.ip, port=address.port, family=family, proto=0, flags=0
-    )
-
 
 class Dialler:
-    """`context_of` gives what a host proves itself with, and `name_of` the name that its
-    certificate bears; without a context nothing is encrypted.
+    """`addresses_of` is where a peer may be, the likeliest first. `context_of` gives what a host
+    proves itself with, and `name_of` the name that its certificate bears; without a context nothing
+    is encrypted.
     """
 
     def __init__(
         self,
-        address_of: AddressOf,
+        addresses_of: AddressesOf,
         context_of: Callable[[], ssl.SSLContext | None],
         name_of: Callable[[NodeId], str],
     ) -> None:
-        self._address_of = address_of
+        self._addresses_of = addresses_of
         self._context_of = context_of
         self._name_of = name_of
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self._address_of), use_dns_cache=False, limit=0
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=peer_connector(self._addresses_of),
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -110,7 +78,7 @@ class Dialler:
             raise self._refused(node, _why(error)) from None
 
     def _refused(self, node: NodeId, why: str) -> HostRefused:
-        tried = ", ".join(f"{a.ip} port {a.port}" for a in self._address_of(node)) or "no address"
+        tried = ", ".join(f"{a.ip} port {a.port}" for a in self._addresses_of(node)) or "no address"
         return HostRefused(
             f"peer {node.hex()} cannot be reached at {tried}: {why}",
             "cortex doctor tells what is in the way",

@@ -18,8 +18,11 @@ from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import NodeId
 from ..hop.hops import OrderHops
-from ..jobs import home_of
+from ..jobs import Jobs, home_of
 from ..node import Node
+from ..placement.knowing import known_by
+from ..placement.plan import LoadWish, Planned
+from ..placement.planning import Known, plan_load
 from ..routing.catalogue import FleetModel, unite
 from .desk import OrderDesk
 from .finding import own_id, peer_named, peer_to_load, peer_to_steer
@@ -62,7 +65,8 @@ class Control:
         if self._membership is not None:
             return self._membership.view
         models = await self._node.models()
-        return view_alone(socket.gethostname(), None, self._node.health, models)
+        node = self._node
+        return view_alone(socket.gethostname(), None, node.health, node.placement, models)
 
     async def peer(self, word: str | None) -> PeerView:
         """The one of that name; this one without. Raises PeerNotFound."""
@@ -88,12 +92,32 @@ class Control:
             raise ModelInvalid(f"weights of '{model.id}' cannot be read", "look into its folder")
         return model
 
+    async def plan(
+        self,
+        name: str,
+        peer: str | None,
+        context_tokens: int | None,
+        num_slots: int | None,
+        *,
+        as_load: bool = False,
+    ) -> tuple[str, Planned, FleetView]:
+        """What a load would do now, on the best peer where none is named, or `as_load` on the one
+        that `load` would choose; with the model's id, and the view that it is planned in.
+        """
+        model, view = await self.model(name), await self.view()
+        named = None if peer is None else peer_named(view, peer)
+        host = peer_to_load(view, model, named, self._known()) if as_load else named
+        wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
+        own = self._desk.plan(wish) if host is None or host.is_self else None
+        return model.id, plan_load(view, wish, self._known(), own), view
+
     async def load(
         self, name: str, peer: str | None, context_tokens: int | None, num_slots: int | None
     ) -> AsyncGenerator[Job]:
         """How far it is, until it is over. Raises what it cannot begin for."""
         model, view = await self.model(name), await self.view()
-        host = peer_to_load(view, model, None if peer is None else peer_named(view, peer))
+        named = None if peer is None else peer_named(view, peer)
+        host = peer_to_load(view, model, named, self._known())
         order = LoadOrder(model.weights, context_tokens, num_slots)
         async with aclosing(self._jobs(host, order)) as jobs:
             async for job in jobs:
@@ -112,8 +136,12 @@ class Control:
         return host
 
     async def drain(self, peer: str | None) -> Job:
+        """The job, with how much is under way."""
         async with aclosing(self._jobs(await self.peer(peer), DrainOrder())) as jobs:
-            return await anext(jobs)
+            job = await anext(jobs)
+            while not (job.stage or job.is_over):
+                job = await anext(jobs)
+            return job
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
@@ -146,6 +174,11 @@ class Control:
                 "GET /requests?fleet=1 lists those that are",
             )
         return found
+
+    async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
+        """What this peer says to it, as `everywhere` tells it."""
+        me = await self.peer(None)
+        return [(me, await self.first(me, order))]
 
     async def everywhere(
         self, order: Order, *, but_here: bool = False
@@ -205,10 +238,15 @@ class Control:
                     "look at what has become of it: cortex status",
                 ) from error
 
+    def _known(self) -> Known:
+        return known_by(self._node.config, self._node.history.eta_s)
+
     async def _whose(self, name: str, peer: str | None) -> tuple[PeerView, str]:
         """Which peer is meant, and what it calls the model."""
         model, view = await self.model(name), await self.view()
-        host = peer_to_steer(view, model, None if peer is None else peer_named(view, peer))
+        host = peer_to_steer(
+            view, model, None if peer is None else peer_named(view, peer), self._known()
+        )
         return host, own_id(view, model, host)
 
     async def _home(self, job_id: str) -> PeerView:
@@ -223,3 +261,8 @@ class Control:
                 "look at what has become of it: cortex status",
             )
         return peer
+
+
+def control_alone(node: Node, jobs: Jobs) -> Control:
+    """That of a peer that is in no fleet."""
+    return Control(node, OrderDesk(node, None, jobs))

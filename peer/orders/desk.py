@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Callable
 
 from cortex.engine.types import Stage
 
-from ..errors import RequestNotFound
+from ..errors import RequestNotFound, UnsupportedParameter
 from ..jobs import Jobs, Progress
 from ..live import LiveRequest
 from ..node import Node
-from ..placement.plan import LoadWish, Plan
+from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
 from .values import (
     CancelJob,
@@ -36,12 +36,21 @@ from .values import (
 
 
 class OrderDesk:
-    """`steering` is the node's own."""
+    """`steering` is the node's own, where its engine can be steered."""
 
-    def __init__(self, node: Node, steering: Steering, jobs: Jobs) -> None:
+    def __init__(self, node: Node, steering: Steering | None, jobs: Jobs) -> None:
         self._node = node
-        self._steering = steering
+        self._steered = steering
         self._jobs = jobs
+
+    @property
+    def _steering(self) -> Steering:
+        if self._steered is None:
+            raise UnsupportedParameter("models are loaded by requests alone on this peer")
+        return self._steered
+
+    def plan(self, wish: LoadWish) -> Planned | None:
+        return None if self._steered is None else self._steered.plan(wish)
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.

@@ -8,6 +8,7 @@ from cortex.engine.errors import InvalidRequest, ModelNotFound
 
 from ..errors import PeerNotFound
 from ..fleet.view import FleetView, PeerView
+from ..placement.planning import Known
 from ..routing.catalogue import FleetModel, Holder
 from ..routing.placing import ranked
 
@@ -32,7 +33,9 @@ def peer_named(view: FleetView, word: str) -> PeerView:
     return found
 
 
-def peer_to_load(view: FleetView, model: FleetModel, peer: PeerView | None) -> PeerView:
+def peer_to_load(
+    view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
+) -> PeerView:
     """The peer that was named, else this one, else where the model is best loaded; who has no
     copy of it on disk cannot load it.
 
@@ -51,12 +54,14 @@ def peer_to_load(view: FleetView, model: FleetModel, peer: PeerView | None) -> P
             "GET /models tells where each is",
             param="model",
         )
-    best = view.peer(ranked(view, model.weights, able)[0])
+    best = view.peer(ranked(view, model.weights, able, known)[0])
     assert best is not None, "one of the view's"
     return best
 
 
-def peer_to_steer(view: FleetView, model: FleetModel, peer: PeerView | None) -> PeerView:
+def peer_to_steer(
+    view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
+) -> PeerView:
     """The peer that was named, else the one that has the model in an engine; this one where nobody
     has.
 
@@ -68,7 +73,7 @@ def peer_to_steer(view: FleetView, model: FleetModel, peer: PeerView | None) -> 
     if len(placed) == 1:
         return placed[0]
     if not placed:
-        return peer_to_load(view, model, None)
+        return peer_to_load(view, model, None, known)
     if placed[0].is_self:
         return placed[0]
     names = " and ".join(one.name for one in placed)

@@ -8,10 +8,24 @@ from collections.abc import Callable, Sequence
 from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
 
 from ..errors import NoPeer
+from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
-from .plan import Refusal
+from .plan import LoadWish, Refusal
+from .planning import Known, plan_load
 
 _MAX_NAMED = 8
+
+
+def no_place_anywhere(
+    view: FleetView, model_id: str, wish: LoadWish, known: Known, last: InsufficientVram
+) -> InsufficientVram:
+    """For a model that no peer had room for, as each said when it was asked: why not, of all of
+    them, or the `last` one's word where the view does not say so.
+    """
+    planned = plan_load(view, wish, known)
+    names = {peer.node: peer.name for peer in view.peers}
+    error = last if planned.plan else no_place(model_id, planned.refusals, names.__getitem__)
+    return error if isinstance(error, InsufficientVram) else last
 
 
 def no_place(

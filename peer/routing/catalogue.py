@@ -129,6 +129,7 @@ def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Wher
                 peer.name,
                 warmth,
                 None if warmth == "warm" else eta_s(model.weights, model.size_bytes),
+                any(one.is_pinned for one in peer.placed if one.model == model.weights),
             )
 
 

@@ -167,7 +167,9 @@ def held_bytes(model: nn.Module) -> int:
     parts = [value for module in model.modules() for value in vars(module).values()]
     tensors = [*model.parameters(), *(each for each in parts if isinstance(each, torch.Tensor))]
     held = {each.data_ptr(): each.nbytes for each in tensors if each.numel()}
-    frequencies = sum(t.nbytes for m in model.modules() for n, t in vars(m).items() if n == "_inv_freq")
+    frequencies = sum(
+        t.nbytes for m in model.modules() for n, t in vars(m).items() if n == "_inv_freq"
+    )
     return sum(held.values()) - frequencies
 
 

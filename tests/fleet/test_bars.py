@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.fleet.figures import Measure, false_deaths
+from bench.fleet.__main__ import measured
+from bench.fleet.figures import Measure, false_deaths, met, newcomers, restarts
+from bench.fleet.large import measured_apart
 from bench.fleet.plan import LARGE, SIZES, measures_of
 from bench.fleet.simulator import Fleet
 from cortex.peer.gossip.members import State
@@ -20,7 +22,7 @@ QUICK_SIZES = (3, 10)
 
 
 def planned() -> Iterator[Any]:
-    for size in (*SIZES, LARGE):
+    for size in SIZES:
         for measure, loss, seeds in measures_of(size):
             is_quick = size in QUICK_SIZES and (measure is not false_deaths or loss <= 0.2)
             marks = () if is_quick else (pytest.mark.slow,)
@@ -32,9 +34,19 @@ def planned() -> Iterator[Any]:
 def test_a_fleet_is_as_fast_and_as_quiet_as_it_must_be(
     measure: Measure, size: int, loss: float, seeds: Sequence[int]
 ) -> None:
-    figures = measure(size, loss, seeds)
+    figures = measure(size, loss, seeds, met)
     assert figures
     assert [figure for figure in figures if not figure.is_met] == []
+
+
+def test_each_measure_of_a_large_fleet_begins_where_the_fleet_had_met() -> None:
+    taken = measured_apart(6, 1, [(restarts, 0.0), (newcomers, 0.0), (restarts, 0.0)])
+    assert taken[:2] == taken[4:] == restarts(6, 0.0, (1,))
+
+
+@pytest.mark.slow
+def test_a_thousand_are_as_fast_and_as_quiet_as_they_must_be() -> None:
+    assert [figure for figure in measured(LARGE) if not figure.is_met] == []
 
 
 def test_a_peer_that_stalls_is_believed_dead_and_returns_accusing_nobody() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
+import socket
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.gossip.records import Address
 from tests.peer.in_memory import MemoryChildren
 
 MakeConfig = Callable[..., PeerConfig]
@@ -54,6 +57,21 @@ def write_harm(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def black_hole() -> Iterator[Address]:
+    """An address where connections neither come about nor fail: its queue of them is full."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        place = Address(*listening.getsockname())
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((place.ip, place.port))
+        yield place
 
 
 @pytest.fixture

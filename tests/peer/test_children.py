@@ -15,6 +15,7 @@ from cortex.engine.types import Stage
 from cortex.peer.children import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.engine_side import EngineSide
 from cortex.peer.link import open_link
+from cortex.peer.placement.books import Size
 from cortex.peer.process import ChildProcess
 from cortex.peer.types import ModelInfo
 
@@ -139,7 +140,7 @@ async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool
 
     async def load(engine: EngineSide) -> None:
         try:
-            await engine.load(MODEL, lambda _: None)
+            await engine.load(MODEL, Size(8, 1, 100), lambda _: None)
         except CortexError as error:
             errors.append(error)
 

@@ -63,7 +63,7 @@ async def refusal(session: aiohttp.ClientSession, path: str, **fields: Any) -> t
 
 def num_queued(server: Server) -> int:
     """What the engine said last of how many answers it has in work."""
-    alive = server.node.health.engine.last_alive
+    alive = server.node.health.engines[0].last_alive
     return 0 if alive is None else alive.queued
 
 

@@ -225,5 +225,5 @@ async def vectors(node: Node, requests: list[ChatRequest]) -> list[Vector] | Cor
 
 def queued(server: Server) -> int:
     """What the engine said last of how much it has in work."""
-    alive = server.node.health.engine.last_alive
+    alive = server.node.health.engines[0].last_alive
     return 0 if alive is None else alive.queued

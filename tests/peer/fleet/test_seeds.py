@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from cortex.peer.addresses import is_loopback
 from cortex.peer.errors import CannotListen
 from cortex.peer.fleet.book import MAX_ADDRESSES, read_book, with_met, write_book
-from cortex.peer.fleet.client import open_session
+from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
-from cortex.peer.fleet.own_address import improved, own_address
-from cortex.peer.fleet.seeds import InvalidAddress, Seed, follow, look_up, parse_seed
+from cortex.peer.fleet.own_address import improved, own_addresses
+from cortex.peer.fleet.seeds import InvalidAddress, Seed, follow, look_up, open_session, parse_seed
 from cortex.peer.fleet.udp import bind_fleet
 from cortex.peer.gossip.records import Address
 
@@ -118,16 +119,31 @@ def test_a_book_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str
 
 async def test_the_own_address_is_what_was_said_else_what_is_listened_on():
     with closing(bind_fleet("127.0.0.1", 0)) as sockets:
-        assert await own_address(None, sockets) == Address("127.0.0.1", sockets.port)
-        assert await own_address("10.1.2.3:99", sockets) == Address("10.1.2.3", 99)
-        assert await own_address("10.1.2.3", sockets) == Address("10.1.2.3", sockets.port)
+        port = sockets.port
+        assert await own_addresses(None, sockets) == (Address("127.0.0.1", port),)
+        assert await own_addresses("10.1.2.3:99", sockets) == (Address("10.1.2.3", 99),)
+        assert await own_addresses("10.1.2.3", sockets) == (Address("10.1.2.3", port),)
         with pytest.raises(InvalidAddress):
-            await own_address("a b", sockets)
+            await own_addresses("a b", sockets)
         with pytest.raises(CannotListen, match="nobody knows an address"):
-            await own_address("a..b", sockets)
+            await own_addresses("a..b", sockets)
+
+
+async def test_who_listens_everywhere_tells_the_addresses_of_all_interfaces_that_are_of_use():
+    wires = (
+        Interface("lo", ipv4=("127.0.0.1",), ipv6=("::1",)),
+        Interface("tailscale0", ipv4=("100.64.0.9",), has_multicast=False),
+        Interface("eth1", ipv4=("10.9.9.9",), ipv6=("fe80::1%3", "2001:db8::9")),
+        Interface("eth2", ipv4=("10.8.8.8",), is_up=False),
+        Interface("wlan0", ipv4=("169.254.1.1", "10.7.7.7")),
+        Interface("docker0", ipv4=("172.17.0.1",)),
+    )
     with closing(bind_fleet("0.0.0.0", 0)) as sockets:
-        address = await own_address(None, sockets)
-        assert address.ip not in ("0.0.0.0", "::") and address.port == sockets.port
+        assert addresses_to_dial(wires, "0.0.0.0") == ("10.9.9.9", "10.7.7.7", "100.64.0.9")
+        assert addresses_to_dial(wires, "::")[:2] == ("10.9.9.9", "2001:db8::9")
+        addresses = await own_addresses(None, sockets, lambda: wires)
+        assert {Address(ip, sockets.port) for ip in ("10.9.9.9", "10.7.7.7")} < {*addresses}
+        assert len(addresses) <= 4 and not any(is_loopback(each.ip) for each in addresses)
 
 
 def test_an_address_of_this_machine_alone_gives_way_to_one_that_others_see():

@@ -40,7 +40,7 @@ def test_however_much_there_is_to_tell_it_fits_a_row_and_can_be_read(
     about = About("b" * length, "s" * length, "a" * length, ("r" * length,) * number, hardware)
     keyring = Keyring(FleetKey(bytes(32)), tuple(FleetKey(bytes([n] * 32)) for n in range(1, 8)))
     address = Address("192.168.1.23", 13132)
-    told = (ident(name, address, about), hardware, keys(keyring))
+    told = (ident(name, [address] * 4, about), hardware, keys(keyring))
     facts = Facts()
     for content in (*told, *sections_of(state, about, bytes(16))):
         data = fitting(content)

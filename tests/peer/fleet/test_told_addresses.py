@@ -36,8 +36,8 @@ def has_no_load(now_s: float, node: NodeId) -> None:
 def test_an_api_on_every_address_is_told_by_the_one_that_others_reach(
     listens: str, told: str
 ) -> None:
-    assert ident("atlas", Address("10.0.0.7", 13132), About(api=listens)).api == told
-    assert ident("atlas", Address("fd00::7", 13132), About(api="0.0.0.0:1")).api == "[fd00::7]:1"
+    assert ident("atlas", [Address("10.0.0.7", 13132)], About(api=listens)).api == told
+    assert ident("atlas", [Address("fd00::7", 1)], About(api="0.0.0.0:1")).api == "[fd00::7]:1"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_api_that_only_its_own_machine_reaches_is_shown_there_alone(
         node=OWN, standing=standing, facts=Facts(), address=Address("10.0.0.7", 13132)
     )
     facts = Facts()
-    told = ident("twin", Address(ip, 13132), About(api=api))
+    told = ident("twin", [Address(ip, 13132)], About(api=api))
     facts.write(Ident.SECTION, pack_content(told))
     member = SimpleNamespace(
         node=OTHER,

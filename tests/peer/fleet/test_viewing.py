@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from cortex.peer.fleet.catalogues import Catalogues
+from cortex.peer.fleet.errands import Errands
+from cortex.peer.fleet.notices import Notices
 from cortex.peer.fleet.telling import About, ident
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet.viewing import Viewer
+from cortex.peer.fleet.ways import Ways
 from cortex.peer.gossip.core import Core
+from cortex.peer.gossip.events import TcpPing
 from cortex.peer.gossip.identity import Identity
 from cortex.peer.gossip.ids import BootId, ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
@@ -46,9 +55,9 @@ WARM, COLD = ModelId(b"warmwarm"), ModelId(b"coldcold")
 STORED = (StoredModel(COLD, "org/cold", 5000, 4096, ("text",), 1),)
 
 
-def named(name: str) -> Ident:
+def named(name: str, *addresses: Address) -> Ident:
     about = About("1.0", "linux", "10.0.0.2:13131", ("gateway",), versions=Versions(1, 2))
-    return ident(name, YOURS, about)
+    return ident(name, addresses or [YOURS], about)
 
 
 @dataclass
@@ -112,6 +121,39 @@ def test_what_a_peer_tells_is_shown(stage: Stage):
     )
     assert (peer.devices[0].name, peer.devices[0].memory_bytes) == ("a card?[31m", 1000)
     assert (peer.num_cores, peer.memory_bytes, peer.reach) == (8, 2000, YOURS)
+
+
+def test_of_a_peer_with_many_addresses_the_one_it_speaks_from_comes_first(stage: Stage):
+    wires = tuple(Address(f"10.1.{number}.2", 2) for number in range(5))
+    stage.hear(YOU, named("yours", *wires))
+    assert stage.peer(YOU).addresses == (YOURS, *wires[:3])
+    member = stage.core.members.get(YOU)
+    assert member is not None
+    stage.core.members.note_heard(member, wires[2], 101.0)
+    assert stage.peer(YOU).addresses == (wires[2], YOURS, *wires[:2])
+    stage.core.members.note_heard(member, Address("192.0.2.1", 999), 102.0)  # what a NAT made of it
+    assert stage.peer(YOU).addresses == (YOURS, *wires[:3])
+
+
+async def test_who_is_silent_at_one_address_is_asked_at_the_others(stage: Stage):
+    wires = tuple(Address(f"10.1.{number}.2", 2) for number in range(2))
+    stage.hear(YOU, named("yours", YOURS, *wires))
+    stage.core.poll()
+    asked: list[NodeId] = []
+
+    async def ping(node: NodeId) -> None:
+        asked.append(node)
+
+    def act(deed: Callable[[Core, float], Any]) -> Any:
+        return deed(stage.core, stage.now_s)
+
+    driver: Any = SimpleNamespace(act=act)
+    client: Any = SimpleNamespace(ping=ping)
+    async with asyncio.TaskGroup() as tasks:
+        ways = Ways(stage.core.members, Notices(), stage.viewer.name_of)
+        Errands(driver, client, Catalogues(), ways, tasks).ping(TcpPing(YOU, YOURS, 7))
+    assert asked == [YOU]
+    assert {send.address for send in stage.core.poll()[0]} == set(wires)
 
 
 def test_models_are_shown_with_how_far_their_load_is(stage: Stage):

@@ -95,3 +95,25 @@ async def test_a_host_that_is_gone_is_told_of_in_plain_words(unused_tcp_port: in
     async with pool(Address("127.0.0.1", unused_tcp_port), trust(ASKER).client_context) as member:
         with pytest.raises(HostRefused, match=r"port \d+: Connection refused$"):
             await member.lease(STRANGER, LeaseAsk("id", MODEL, (STRANGER,)))
+
+
+async def test_a_host_is_asked_at_all_its_addresses_and_nobody_waits_for_a_dead_one(
+    hops: Hops, make_config: MakeConfig, memory_children: Children, black_hole: Address
+):
+    children = memory_children()
+    async with (
+        asyncio.timeout(30),
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn, context=trust(hops.node).server_context()),
+    ):
+        places = (black_hole, *fleet.addresses[hops.node])
+        dialler = Dialler(lambda _: places, trust(ASKER).client_context, host_name)
+        async with HopPool(dialler, lambda _: None) as member:
+            assert await member.count(hops.node, MODEL, hops.request()) > 0
+
+
+async def test_a_host_without_an_address_is_told_of_in_plain_words():
+    dialler = Dialler(lambda _: (), trust(ASKER).client_context, host_name)
+    async with HopPool(dialler, lambda _: None) as member:
+        with pytest.raises(HostRefused, match=r"at no address: .*No route to host"):
+            await member.lease(STRANGER, LeaseAsk("id", MODEL, (STRANGER,)))

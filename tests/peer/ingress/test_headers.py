@@ -13,6 +13,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
 from cortex.peer.config import REQUEST_LOG
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.jobs import Jobs
+from cortex.peer.orders.control import control_alone
 
 _BODY: dict[str, Any] = {
     "model": "fake",
@@ -23,7 +26,7 @@ _BODY: dict[str, Any] = {
 
 @asynccontextmanager
 async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
-    app = make_app(fleet.local, fleet.ingress)
+    app = make_app(fleet.local, control_alone(fleet.local, Jobs(NOBODY)), fleet.ingress)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -111,6 +114,6 @@ async def test_the_models_of_all_peers_are_listed_with_where_they_are(open_fleet
             b"weights1".hex(),
         )
         assert model["where"] == [
-            {"peer": "peer1", "state": "warm", "eta_s": None},
-            {"peer": "peer2", "state": "cold", "eta_s": None},
+            {"peer": "peer1", "state": "warm", "eta_s": None, "pinned": False},
+            {"peer": "peer2", "state": "cold", "eta_s": None, "pinned": False},
         ]

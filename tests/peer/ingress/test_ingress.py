@@ -14,16 +14,19 @@ from msgspec import structs
 from cortex.engine.errors import (
     ContextLengthExceeded,
     EngineFailed,
+    InsufficientVram,
     InvalidRequest,
     ModelInvalid,
     ModelNotFound,
     Overloaded,
     VisionUnsupported,
 )
+from cortex.engine.messages import Loaded
 from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.live import LiveRequest
+from cortex.peer.routing.catalogue import FleetModel
 
 
 def live_request(*, is_streamed: bool = False, began_s: float | None = None) -> LiveRequest:
@@ -114,6 +117,19 @@ async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(
         with pytest.raises(ModelInvalid, match="cut off"):
             await listen(fleet, ask())
         assert len({host for host, _ in fleet.hops.asked}) == 3
+
+
+async def test_where_no_peer_has_room_the_client_hears_why_of_all_of_them(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    def of_all(model: FleetModel, last: InsufficientVram) -> InsufficientVram:
+        return InsufficientVram(f"'{model.id}' has no place: {last.message} here and there")
+
+    async with open_fleet(3, of_all=of_all) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0, 0], lambda: InsufficientVram("no room")
+        with pytest.raises(InsufficientVram, match="'fake' has no place: no room here and there"):
+            await listen(fleet, ask())
+        assert len(fleet.hops.asked) == 2
 
 
 async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(
@@ -276,10 +292,11 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
         node = fleet.hops.nodes[b"\0" * 7 + b"\1"]
         never = asyncio.Event()
 
-        async def load(*_: object) -> None:
+        async def load(*_: object) -> Loaded:
             await never.wait()
+            return Loaded("job", "fake", 0, 0.0)
 
-        node._residency._load = load  # pyright: ignore
+        node._devices.load = load  # pyright: ignore
         with pytest.raises(Overloaded, match="is being loaded on peer1") as caught:
             await listen(fleet, ask(), live_request())
         assert caught.value.retry_after_s == 34

@@ -132,7 +132,7 @@ class Pair:
 
 
 async def _grant(wish: LeaseAsk) -> Leased:
-    return Leased(wish.request_id, wish.candidates[0], ticket=7, ttl_s=30.0)
+    return Leased(wish.request_id, wish.candidates[0])
 
 
 async def _silent(_: Order) -> AsyncGenerator[Report]:

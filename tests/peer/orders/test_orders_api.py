@@ -13,6 +13,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from cortex.engine.errors import InsufficientVram
+from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.live import LiveRequest
 from cortex.peer.placement.plan import LoadWish
@@ -85,10 +86,9 @@ async def test_a_load_that_nobody_waits_for_is_a_job_that_any_peer_tells_of(
         steering = both.borea if peer == "borea" else both.atlas
         steering.goes.clear()
         body = {"model": "fake", "peer": peer, "wait": False}
-        status, told = await post(both.client, "/models/load", body)
-        job = told["job"]
+        status, job = await post(both.client, "/models/load", body)
         assert (status, job["kind"], job["peer"]) == (202, "load", peer)
-        assert (await post(both.client, "/models/load", body))[1]["job"]["id"] == job["id"]
+        assert (await post(both.client, "/models/load", body))[1]["id"] == job["id"]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream:
             told = events(stream)
             while (news := await anext(told))[1]["stage"] is None:
@@ -109,7 +109,7 @@ async def test_a_job_says_something_each_second_while_nothing_changes(pair: Open
     async with pair() as both:
         both.borea.goes.clear()
         body = {"model": "fake", "peer": "borea", "wait": False}
-        job = (await post(both.client, "/models/load", body))[1]["job"]
+        job = (await post(both.client, "/models/load", body))[1]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream, asyncio.timeout(6):
             told = events(stream)
             seconds = [(await anext(told))[1]["seconds"] for _ in range(4)]
@@ -261,7 +261,7 @@ async def test_a_stream_of_a_job_whose_peer_dies_ends_with_an_error(pair: OpenPa
     async with pair() as both:
         both.borea.goes.clear()
         body = {"model": "fake", "peer": "borea", "wait": False}
-        job = (await post(both.client, "/models/load", body))[1]["job"]
+        job = (await post(both.client, "/models/load", body))[1]
         async with both.client.get(f"/jobs/{job['id']}/events") as stream:
             told = events(stream)
             await anext(told)
@@ -390,3 +390,55 @@ async def test_a_word_that_is_neither_yes_nor_no_is_refused(pair: OpenPair):
     async with pair() as both:
         status, told = await get(both.client, "/requests?fleet=perhaps")
     assert (status, told["error"]["param"]) == (400, "fleet")
+
+
+async def test_a_plan_tells_what_a_load_would_do_and_does_nothing(pair: OpenPair):
+    async with pair() as both:
+        body = {"model": "fake", "peer": "atlas", "context": 8192, "slots": 2}
+        status, told = await post(both.client, "/models/plan", body)
+        assert both.atlas.wishes == [] and both.borea.wishes == []
+    assert (status, told["model"], told["refusals"]) == (200, "fake", [])
+    plan = told["plan"]
+    assert (plan["peer"], plan["device"], plan["context_tokens"]) == ("atlas", 1, 8192)
+    assert [victim["id"] for victim in plan["victims"]] == ["guest"]
+    assert (plan["bytes"], plan["seconds"], plan["is_there"]) == (3 * GIB, 2.0, False)
+
+
+async def test_a_plan_of_the_fleet_says_of_every_peer_why_not(pair: OpenPair):
+    async with pair() as both:
+        both.membership.change(B, stored=())
+        _, told = await post(both.client, "/models/plan", {"model": "fake"})
+        assert told["plan"]["peer"] == "atlas"
+        assert [(one["peer"], one["reason"]) for one in told["refusals"]] == [("borea", "absent")]
+        _, told = await post(both.client, "/models/plan", {"model": "fake", "peer": "borea"})
+        assert told["plan"] is None
+
+
+async def test_a_dry_run_of_a_load_is_its_plan(pair: OpenPair):
+    async with pair() as both:
+        small = DeviceView("cpu", 40 * GIB, 40 * GIB)
+        both.membership.change(B, devices=(small,))
+        path = "/models/load?dry_run=1"
+        status, told = await post(both.client, path, {"model": "fake"})
+        # A load that names no peer is this one's, however much room another has.
+        assert (status, told["plan"]["peer"], told["others"]) == (200, "atlas", [])
+        _, told = await post(both.client, path, {"model": "fake", "peer": "borea"})
+        assert told["plan"]["peer"] == "borea"
+        assert both.atlas.wishes == [] and both.borea.wishes == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"model": "fake", "peer": "boreal"}, 404, "did you mean borea?"),
+        ({"model": "fakir"}, 404, "fakir"),
+        ({"model": "fake", "slots": 0}, 400, "slots"),
+        ({"model": "fake", "context": "much"}, 400, "context"),
+    ],
+)
+async def test_a_plan_for_what_is_not_there_is_refused(
+    pair: OpenPair, body: Any, status: int, words: str
+):
+    async with pair() as both:
+        told = await post(both.client, "/models/plan", body)
+    assert told[0] == status and words in told[1]["error"]["message"]

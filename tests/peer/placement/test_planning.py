@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from cortex.engine.costs import MemoryPart, ModelCosts
 from cortex.engine.errors import InsufficientVram
+from cortex.peer import errors
+from cortex.peer.api.errors import About, tell
 from cortex.peer.errors import NoPeer
 from cortex.peer.fleet.view import DeviceView, FleetView, PeerView, PlacedModel, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
@@ -22,7 +24,7 @@ from cortex.peer.placement.books import Rules, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
 from cortex.peer.placement.planning import Known, plan_load
 from cortex.peer.placement.rendering import render_planned
-from cortex.peer.placement.words import no_place
+from cortex.peer.placement.words import no_place, no_place_anywhere
 from cortex.peer.routing.placing import ranked
 
 GIB = 1 << 30
@@ -301,6 +303,23 @@ def test_error_says_when_it_is_worth_asking_again() -> None:
     new = load_of(ModelLoad(OTHER, 0, 0, 4, 1, told_age(20.0)))
     error = error_of(make_peer("a", other(14), load=new))
     assert (error.retry_after_s, error.hint) == (15, "try again in a moment")
+
+
+def test_wait_is_told_to_other_peers_and_to_clients() -> None:
+    error = errors.from_info(errors.to_info(InsufficientVram("full", retry_after_s=15)))
+    told = tell(error, About())
+    assert (told.status, told.retry_after_s) == (503, 15)
+
+
+def test_last_word_counts_where_the_view_knows_of_a_place() -> None:
+    last = InsufficientVram("no room after all")
+    pinned = make_peer("a", other(14, is_pinned=True))
+    wish = LoadWish(MODEL)
+    told = no_place_anywhere(fleet(pinned), "qwen", wish, KNOWN, last)
+    assert told.message == "'qwen' has no place now: a: 3.0 GiB short: 'gemma' is pinned"
+    assert no_place_anywhere(fleet(make_peer("b"), pinned), "qwen", wish, KNOWN, last) is last
+    away = make_peer("c", state="draining")
+    assert no_place_anywhere(fleet(away), "qwen", wish, KNOWN, last) is last
 
 
 def test_what_fits_nowhere_even_into_empty_devices_is_final() -> None:

@@ -31,7 +31,6 @@ from cortex.peer.routing.leases import Leases
 MODEL = ModelId(b"model-id")
 LOAD_S = 30.0
 # No peer of these tells of its memory: nothing is weighed.
-_KNOWN = Known(lambda *_: (), lambda *_: ())
 
 
 def _nothing(*_: object) -> tuple[()]:
@@ -181,7 +180,12 @@ class _Calls:
         raise NotImplementedError
 
     def ask(
-        self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         raise NotImplementedError
 

@@ -1,0 +1,69 @@
+"""Peers by name, for HTTP: a peer's name leads to all the addresses that it may have.
+
+The likeliest is tried first and the next one a quarter of a second later, while the first is still
+trying; whoever connects first is taken (RFC 8305). Who a peer is its certificate proves; where it
+may be is known elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from .gossip.ids import NodeId
+from .gossip.records import Address
+
+MAX_ADDRESSES = 4
+HEAD_START_S = 0.25
+
+AddressesOf: TypeAlias = Callable[[NodeId], Sequence[Address]]
+
+
+def peer_connector(
+    addresses_of: AddressesOf, *, limit: int = 0, keepalive_s: float = 15.0
+) -> aiohttp.TCPConnector:
+    """Opens at most so many connections, where a limit is given."""
+    return aiohttp.TCPConnector(
+        resolver=_Resolver(addresses_of),
+        use_dns_cache=False,
+        limit=limit,
+        keepalive_timeout=keepalive_s,
+        happy_eyeballs_delay=HEAD_START_S,
+    )
+
+
+class _Resolver(AbstractResolver):
+    """The first label of a peer's name is its node, in hex."""
+
+    def __init__(self, addresses_of: AddressesOf) -> None:
+        self._addresses_of = addresses_of
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        addresses = self._addresses_of(NodeId(bytes.fromhex(host.partition(".")[0])))
+        if not addresses:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        return [resolved(host, address) for address in addresses[:MAX_ADDRESSES]]
+
+    async def close(self) -> None:
+        pass
+
+
+def resolved(host: str, address: Address) -> ResolveResult:
+    """An address, in the words of aiohttp."""
+    family: Any = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+    return ResolveResult(
+        hostname=host,
+        host=address.ip,
+        port=address.port,
+        family=family,
+        proto=0,
+        flags=socket.AI_NUMERICHOST,
+    )
