@@ -18,6 +18,7 @@ from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.gossip.receiving import Cause
 from cortex.peer.health import ChildHealth, NodeHealth
 from cortex.peer.metrics import PeerCollector
 from cortex.peer.tally import ModelTally
@@ -43,7 +44,7 @@ LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
 HEALTH = NodeHealth(UP, STOPPED, "m", LOADED, None, live_requests=9, is_draining=False)
 ME = PeerView(NodeId(bytes(8)), gen=1, name="me", state="suspect", is_self=True)
 FLEET = SimpleNamespace(
-    view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12)
+    view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12, {Cause.KEY: 13})
 )
 
 
@@ -121,6 +122,8 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_peers", "left"): 0,
         ("cortex_gossip_bytes_total", "sent"): 11,
         ("cortex_gossip_bytes_total", "received"): 12,
+        **{("cortex_gossip_dropped_total", cause): 0 for cause in Cause},
+        ("cortex_gossip_dropped_total", "key"): 13,
     }
     without_buckets = {
         key: value for key, value in found.items() if not key[0].endswith(("_bucket", "_count"))
