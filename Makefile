@@ -34,8 +34,9 @@ demo: $(INSTALLED)
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet
 
+# Two workers, each of which does whole files: what a file's tests share is made once.
 test: $(INSTALLED)
-	@$(BIN)/pytest -q -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 # Large, and others' work: they lie beside the checkout, at the versions of tests/agents.
 AGENTS := $(HOME)/.cache/cortex-agents

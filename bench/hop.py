@@ -48,6 +48,7 @@ from cortex.peer.hop.pool import HopPool
 from cortex.peer.keyring import Keyring
 from cortex.peer.live import LiveRequest
 from cortex.peer.node import Node
+from cortex.peer.orders.values import Order, Report
 from cortex.peer.types import ModelInfo
 
 HOST, ASKER = NodeId(b"the-host"), NodeId(b"an-asker")
@@ -105,8 +106,9 @@ class StampingNode(Node):
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        async with aclosing(super().serve(request, live, resume)) as events:
+        async with aclosing(super().serve(request, live, resume, num_losses)) as events:
             async for event in stamped(events, self.stamps.setdefault(request.routing_key, [])):
                 yield event
 
@@ -152,7 +154,7 @@ async def be_host(streams: Sequence[int]) -> None:
         async with AsyncExitStack() as stack:
             node = await stack.enter_async_context(StampingNode(config))
             await node.preload("fake")
-            runner = await _serving(HopHost(node, _refuse_lease))
+            runner = await _serving(HopHost(node, _refuse_lease, _refuse_order))
             stack.push_async_callback(runner.cleanup)
             print(runner.addresses[0][1], flush=True)
             for num_streams in streams:
@@ -168,6 +170,11 @@ async def _serving(host: HopHost) -> web.AppRunner:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=trust(HOST).server_context()).start()
     return runner
+
+
+async def _refuse_order(_: Order) -> AsyncGenerator[Report]:
+    raise NoPeer("this bench is not steered")
+    yield  # a generator, though it never gets here
 
 
 async def _refuse_lease(_: LeaseAsk) -> Leased:

@@ -58,7 +58,10 @@ class Invocation:
 
         Raises ConfigProblem.
         """
-        self.settings = read_settings(find_file(named, self.settings_dirs))
+        self.settings = read_settings(self.find_settings(named))
+
+    def find_settings(self, named: Path | None) -> Path | None:
+        return find_file(named, self.settings_dirs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What can compute on this machine: the device that `--gpu` means, and whether torch is there.
+"""What can compute on this machine: the devices that `--gpu` means, and whether torch is there.
 
 The NVIDIA driver lists its devices in a folder, and torch writes down what it was built for:
 neither needs torch to be loaded.
@@ -20,10 +20,10 @@ _CPU_TORCH = "the torch here was built without CUDA"
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """`name` is what torch calls it; `note` says what the wish did not get."""
+class Devices:
+    """`names` are what torch calls them; `note` says what the wish did not get."""
 
-    name: str
+    names: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -45,23 +45,20 @@ def torch_is_for_cpus(folder: Path | None = None) -> bool:
     return re.search(r"^cuda\b[^=]*= *None *$", built_for, re.MULTILINE) is not None
 
 
-def choose_device(wish: str, num_gpus: int, *, torch_is_for_cpus: bool = False) -> Device:
-    """The device that computes.
+def choose_devices(wish: str, num_gpus: int, *, torch_is_for_cpus: bool = False) -> Devices:
+    """The devices that compute.
 
-    Raises UsageProblem for a device that is not there or that this torch cannot use, or a wish
-    for more than one.
+    Raises UsageProblem for one that is not there or that this torch cannot use.
     """
     if wish == "cpu":
-        return Device("cpu")
+        return Devices(("cpu",))
     if wish == "all":
         if num_gpus == 0:
-            return Device("cpu", "no NVIDIA device is seen")
+            return Devices(("cpu",), "no NVIDIA device is seen")
         if torch_is_for_cpus:
-            return Device("cpu", f"{_CPU_TORCH}, and the NVIDIA device stays idle")
-        return Device("cuda:0", f"{num_gpus - 1} more stay idle" if num_gpus > 1 else "")
-    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", wish):
-        raise UsageProblem(f"--gpu takes all, cpu or a number, not {wish!r}.")
-    wanted = [int(index) for index in wish.split(",")]
+            return Devices(("cpu",), f"{_CPU_TORCH}, and the NVIDIA device stays idle")
+        return Devices(tuple(f"cuda:{index}" for index in range(num_gpus)))
+    wanted = _numbers(wish)
     if missing := [index for index in wanted if index >= num_gpus]:
         here = ",".join(map(str, range(num_gpus))) or "none"
         raise UsageProblem(
@@ -73,12 +70,20 @@ def choose_device(wish: str, num_gpus: int, *, torch_is_for_cpus: bool = False) 
             f"gpu {wanted[0]} asked for, but {_CPU_TORCH}.",
             "install a torch built with CUDA, or compute without it: --gpu cpu",
         )
-    if len(wanted) > 1:
-        raise UsageProblem(
-            f"--gpu {wish}: a peer computes on one device so far.",
-            "start one peer for each: --gpu 0, --gpu 1, each with its own --port.",
-        )
-    return Device(f"cuda:{wanted[0]}")
+    return Devices(tuple(f"cuda:{index}" for index in wanted))
+
+
+def fake_devices(wish: str) -> Devices:
+    """Those of an engine that computes nothing: as many as are asked for."""
+    if wish in ("all", "cpu"):
+        return Devices(("cpu",))
+    return Devices(tuple(f"fake:{index}" for index in _numbers(wish)))
+
+
+def _numbers(wish: str) -> list[int]:
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", wish):
+        raise UsageProblem(f"--gpu takes all, none, cpu or numbers such as 0,1, not {wish!r}.")
+    return list(dict.fromkeys(int(index) for index in wish.split(",")))
 
 
 def require_engine(engine: EngineKind = "torch") -> None:

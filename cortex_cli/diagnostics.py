@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +23,7 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
+from cortex.peer.config import LogLevel
 from cortex.peer.errors import (
     FleetKeyNotHeld,
     InvalidApiKey,
@@ -115,19 +117,21 @@ def report_unexpected(to: Diagnostics, error: Exception, log_file: Path, *, verb
     to.error(f"unexpected {type(error).__name__}; this is a bug in cortex", f"{place}.")
 
 
-def show_logs(*, verbose: bool, also: str | None = None) -> None:
-    """Send the log of every room to standard error: warnings, or with -v everything.
+def show_logs(*, verbose: bool, level: LogLevel = "warning", also: Sequence[str] = ()) -> None:
+    """Send the log of every room to standard error: from that level on, with -v at least `info`.
 
-    All that the logger `also` has to say is shown in any case.
+    What the loggers `also` have to say for information is shown in any case.
     """
+    least = logging.getLevelNamesMapping()[level.upper()]
+    least = min(least, logging.INFO) if verbose else least
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.INFO if verbose else logging.WARNING,
+        level=least,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
-    if also is not None:
-        logging.getLogger(also).setLevel(logging.INFO)
+    for name in also:
+        logging.getLogger(name).setLevel(min(least, logging.INFO))
 
 
 def _without_keys(text: str) -> str:

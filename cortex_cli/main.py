@@ -22,15 +22,20 @@ from .commands.chat import chat
 from .commands.completion import completion
 from .commands.config import config
 from .commands.doctor import doctor
+from .commands.drain import drain
 from .commands.gateway import gateway
 from .commands.join import join
 from .commands.key import key
 from .commands.launch import launch
 from .commands.leave import leave
+from .commands.load import load
 from .commands.models import models
 from .commands.peer import peer
+from .commands.plan import plan
+from .commands.ps import cancel, ps
 from .commands.status import status
 from .commands.tui import tui
+from .commands.unload import pin, unload, unpin
 from .commands.verify import verify
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
@@ -67,6 +72,14 @@ app.command()(status)
 app.command()(tui)
 app.command()(doctor)
 app.command()(models)
+app.command()(plan)
+app.command()(load)
+app.command()(unload)
+app.command()(pin)
+app.command()(unpin)
+app.command()(ps)
+app.command()(cancel)
+app.command()(drain)
 app.command()(launch)
 app.command()(bench)
 app.command()(verify)

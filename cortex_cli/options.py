@@ -45,6 +45,14 @@ def _read_settings(context: typer.Context, named: Path | None) -> Path | None:
     return named
 
 
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether an option's value was typed or stands in the environment, and so goes before the
+    file's.
+    """
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 # Which options say what a node of this command's own computes with; a running peer has its own.
 _OF_OWN_NODE = (
     "models",
@@ -165,6 +173,41 @@ Peer = Annotated[
         metavar="HOST:PORT",
         envvar="CORTEX_PEER",
         help="Ask this peer, and no other.",
+        show_default=False,
+    ),
+]
+ModelWord = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Which one, as `cortex models` lists it.")
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="PEER",
+        help="On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
+        " asked, or where it must be.",
+        show_default=False,
+    ),
+]
+ContextTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        envvar="CORTEX_CONTEXT",
+        min=1,
+        help="How long one conversation may be. Otherwise what fits.",
+        show_default=False,
+    ),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option(
+        "--slots",
+        metavar="N",
+        envvar="CORTEX_SLOTS",
+        min=1,
+        help="How many requests run at a time. Otherwise what fits.",
         show_default=False,
     ),
 ]

@@ -29,7 +29,7 @@ _WORDS = {
 
 def describe(stage: Stage, per_s: float | None) -> str:
     """The stage in words; `per_s` is its rate in its own unit, where it is known."""
-    words = _WORDS[stage.name]
+    words = _WORDS.get(stage.name, stage.name)
     if stage.unit == "place":
         return f"{words}   place {stage.done}" if stage.done else words
     parts, left_s = [words], stage.eta_s

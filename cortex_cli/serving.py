@@ -22,30 +22,50 @@ if TYPE_CHECKING:
     from cortex.peer.server import Server
 
     from .config import Invocation
-    from .devices import Device
+    from .devices import Devices
     from .output import Output
+    from .settings.reading import Settings
 
 
 def serve(
-    config: PeerConfig, device: Device, state_dir: Path | None, invocation: Invocation
+    made_of: Callable[[Settings], PeerConfig],
+    devices: Devices,
+    state_dir: Path | None,
+    invocation: Invocation,
+    named: Path | None,
 ) -> None:
-    """Be the peer until told to stop. `state_dir` is the one that was named."""
+    """Be the peer until told to stop.
+
+    `made_of` makes its config, of the settings as they are at the start and whenever their file
+    changes. `state_dir` and `named`, a file of settings, are those that were named.
+    """
     import asyncio
     import signal
     import time
 
     from cortex.peer.catalogue import scan
+    from cortex.peer.config import RELOAD_LOG, REQUEST_LOG
     from cortex.peer.server import run_peer
 
-    from .diagnostics import INTERRUPTED, standard_error
+    from .diagnostics import INTERRUPTED, show_logs, standard_error
     from .output import standard_output
+    from .settings.following import FollowedFiles
 
     output = standard_output()
     if invocation.settings.file is not None:
         output.line(f"config {invocation.settings.file}")
-    config = _guarded(config, output)
+
+    def build(settings: Settings) -> PeerConfig:
+        config = _guarded(made_of(settings), output)
+        show_logs(
+            verbose=invocation.verbose, level=config.log_level, also=(REQUEST_LOG, RELOAD_LOG)
+        )
+        return config
+
+    config = build(invocation.settings)
+    files = FollowedFiles(invocation.settings, lambda: invocation.find_settings(named), build)
     began_s = time.monotonic()
-    for line in describe_start(config, device, [found.id for found in scan(config).models]):
+    for line in describe_start(config, devices, [found.id for found in scan(config).models]):
         output.line(line)
     _take_up_fleet(config.fleet, invocation, state_dir, output)
 
@@ -60,6 +80,7 @@ def serve(
             on_ready=ready,
             on_notice=standard_error(can_redraw=invocation.can_redraw).line,
             on_view=view_teller(output.line, lambda: time.strftime("%H:%M:%S")),
+            files=files,
         )
     )
     if ended_by == signal.SIGINT:
@@ -131,14 +152,15 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
         ) from None
 
 
-def describe_start(config: PeerConfig, device: Device, model_ids: list[str]) -> list[str]:
+def describe_start(config: PeerConfig, devices: Devices, model_ids: list[str]) -> list[str]:
     from importlib.metadata import version
 
     first = f"cortex {version('cortex-fleet')}"
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
-    computes = "nothing: the engine is fake" if config.engine == "fake" else device.name
-    note = f"   ({device.note})" if device.note and config.engine != "fake" else ""
+    is_fake = config.engine == "fake"
+    computes = "nothing: the engine is fake" if is_fake else ", ".join(devices.names)
+    note = f"   ({devices.note})" if devices.note else ""
     found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
     return [first, f"device {computes}{note}", f"models {found}"]
 

@@ -79,7 +79,9 @@ class MemoryShortage:
 
 
 class InsufficientVram(CortexError):
-    """`shortage` holds the numbers that the message words."""
+    """`shortage` holds the numbers that the message words, `retry_after_s` is when there may be
+    room, where that is known.
+    """
 
     def __init__(
         self,
@@ -88,9 +90,11 @@ class InsufficientVram(CortexError):
         *,
         param: str | None = None,
         shortage: MemoryShortage | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message, hint, param=param)
         self.shortage = shortage
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(CortexError):
@@ -139,7 +143,8 @@ def to_info(error: BaseException) -> ErrorInfo:
     """
     if isinstance(error, CortexError):
         shortage = error.shortage if isinstance(error, InsufficientVram) else None
-        wait_s = error.retry_after_s if isinstance(error, Overloaded) else None
+        waits = isinstance(error, Overloaded | InsufficientVram)
+        wait_s = error.retry_after_s if waits else None
         return ErrorInfo(error.code(), error.message, error.hint, error.param, shortage, wait_s)
     return ErrorInfo(InternalError.code(), f"unexpected {type(error).__name__} in the engine")
 
@@ -150,6 +155,6 @@ def from_info(info: ErrorInfo) -> CortexError:
     error = cls(info.message, info.hint, param=info.param)
     if isinstance(error, InsufficientVram):
         error.shortage = info.shortage
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | InsufficientVram):
         error.retry_after_s = info.retry_after_s
     return error

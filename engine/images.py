@@ -17,9 +17,10 @@ from PIL import Image, ImageChops
 from .errors import InvalidImage
 from .preprocessor import PixelBudget, Preprocessor
 from .types import ImageTokens, PreparedImage
+from .wishes import USUAL_PIXELS
 
-MAX_IMAGE_PIXELS = 40_000_000
 MAX_ASPECT_RATIO = 200
+_MAX_IMAGE_PIXELS = USUAL_PIXELS.max_image_pixels
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT_BY = {
@@ -59,7 +60,7 @@ def measure_image(
     data: bytes,
     preprocessor: Preprocessor,
     budget: PixelBudget,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    max_image_pixels: int = _MAX_IMAGE_PIXELS,
 ) -> int:
     """How many prompt tokens a picture costs, judged by its header alone.
 
@@ -70,7 +71,7 @@ def measure_image(
         return _image_tokens(image.height, image.width, preprocessor, budget)
 
 
-def open_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
+def open_image(data: bytes, max_image_pixels: int = _MAX_IMAGE_PIXELS) -> Image.Image:
     """The picture in RGB, upright, over white where it is transparent; the first frame of many.
 
     The bytes decide what it is, not its name. Raises InvalidImage for anything but a whole PNG,
@@ -88,12 +89,17 @@ def open_image(data: bytes, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Image.I
             ) from error
 
 
-def prepare_image(data: bytes, preprocessor: Preprocessor, budget: PixelBudget) -> PreparedImage:
+def prepare_image(
+    data: bytes,
+    preprocessor: Preprocessor,
+    budget: PixelBudget,
+    max_image_pixels: int = _MAX_IMAGE_PIXELS,
+) -> PreparedImage:
     """Open a picture and bring it to the size that the checkpoint takes.
 
     Raises InvalidImage.
     """
-    picture = open_image(data)
+    picture = open_image(data, max_image_pixels)
     height, width = smart_resize(
         picture.height, picture.width, preprocessor.factor, budget.min_pixels, budget.max_pixels
     )

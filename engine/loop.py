@@ -7,6 +7,7 @@ sleeps.
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
@@ -19,12 +20,14 @@ from msgspec.structs import replace
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
-from .errors import EngineFailed
+from .errors import EngineFailed, InsufficientVram, MemoryShortage
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
+from .gauge import LoadGauge
 from .generation import choice_sampling
 from .heap import give_freed_memory_back
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
+from .memory import MemoryBudget, format_bytes, remembered_bytes
 from .messages import (
     Cancel,
     Generate,
@@ -40,7 +43,7 @@ from .messages import (
 from .poison import poison_of
 from .recall import HostStore
 from .service import ModelService, described
-from .serving import load_service
+from .serving import Share, load_service
 from .status import ModelCounts
 from .types import Prompt, Stage
 from .wishes import Wishes
@@ -80,11 +83,11 @@ class DeviceLoop:
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
         self.models: tuple[ModelStatus, ...] = ()
-        self._weight_bytes: dict[str, int] = {}
+        self._budgets: dict[str, MemoryBudget] = {}
 
     @property
     def weight_bytes(self) -> int:
-        return sum(self._weight_bytes.copy().values())
+        return sum(budget.costs.weights_bytes for budget in self._budgets.copy().values())
 
     def submit(self, job: Job) -> None:
         self._jobs.put(job)
@@ -166,42 +169,71 @@ class DeviceLoop:
                 self._emit(Progress(job.job_id, stage))
                 self._flush()
 
+        gauge = LoadGauge(self._device)
         try:
             loaded = load_service(
-                Path(job.model_dir), self._device, self._store, self._free_bytes(), self._wishes,
-                on_progress,
+                Path(job.model_dir), self._device, self._store, self._share(job),
+                self._wishes.of(job.wishes), on_progress, job.wishes.pixels,
             )  # fmt: skip
         except Exception as error:
             self._emit(JobFailed(job.job_id, described("load failed", error)))
+            self._give_back()
             return
         self._services[job.model_id] = loaded.service
         self._counts.setdefault(job.model_id, ModelCounts())
-        self._weight_bytes[job.model_id] = loaded.weight_bytes
+        self._budgets[job.model_id] = budget = loaded.budget
         seconds = time.monotonic() - started_s
+        measured_bytes = gauge.taken_bytes()
         ready = Loaded(
-            job.job_id, job.model_id, loaded.weight_bytes, seconds, loaded.computes_in,
-            loaded.memory, loaded.num_slots,
+            job.job_id, job.model_id, budget.costs.weights_bytes, seconds, loaded.computes_in,
+            budget.parts(), budget.num_sequences, measured_bytes,
+            gauge.expected_bytes(budget) if measured_bytes else 0,
         )  # fmt: skip
         self._emit(ModelLoaded(ready, loaded.tokenizer))
 
+    def _share(self, job: Load) -> Share:
+        """What a model is given. Raises InsufficientVram where others have what was promised it."""
+        free_bytes = self._free_bytes()
+        num_bytes = free_bytes if job.memory_bytes is None else job.memory_bytes
+        is_bounded = self._device.type == "cuda" or self._memory_bytes is not None
+        if is_bounded and num_bytes > free_bytes:
+            raise InsufficientVram(
+                f"{format_bytes(num_bytes)} were promised to {job.model_id}, and"
+                f" {format_bytes(free_bytes)} of the device are free",
+                "unload another model, or close what else uses the device",
+                shortage=MemoryShortage(num_bytes, free_bytes, is_final=False),
+            )
+        return Share(num_bytes, job.context_tokens, job.max_sequences, job.learned)
+
     def _free_bytes(self) -> int:
         """What a model may use of the device, beside those that are there."""
+        reserved_bytes = sum(budget.used_bytes for budget in self._budgets.values())
         if self._device.type == "cuda":
             free_bytes, _ = torch.cuda.mem_get_info(self._device)
             most = int(free_bytes * _CUDA_SHARE)
-            return most if self._memory_bytes is None else min(most, self._memory_bytes)
-        all_bytes = self._memory_bytes or cpu_budget_bytes(available_memory_bytes())
-        return all_bytes - self._store.stats.budget_bytes
+            if self._memory_bytes is None:
+                return most
+            return min(most, self._memory_bytes - reserved_bytes)
+        all_bytes = self._memory_bytes
+        if all_bytes is None:
+            held_bytes = sum(budget.costs.loaded_bytes for budget in self._budgets.values())
+            all_bytes = cpu_budget_bytes(available_memory_bytes() + held_bytes)
+        return all_bytes - self._store.stats.budget_bytes - reserved_bytes
 
     def _unload(self, job: Unload) -> None:
         service = self._services.pop(job.model_id, None)
         if service is not None:
             self._emit(*service.fail_all(EngineFailed(f"model {job.model_id} was unloaded.")))
-            del self._weight_bytes[job.model_id], service
+            del self._budgets[job.model_id], service
+        self._give_back()
+        self._emit(Unloaded(job.job_id, job.model_id))
+
+    def _give_back(self) -> None:
+        """To the system, what nobody holds any more."""
+        gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         give_freed_memory_back()
-        self._emit(Unloaded(job.job_id, job.model_id))
 
     def _start(self, job: Generate) -> None:
         service = self._services.get(job.model_id)
@@ -230,5 +262,5 @@ class DeviceLoop:
 def _remembered_bytes(device: torch.device, memory_bytes: int | None) -> int:
     """A quarter of the host memory that there is for us is for what was read before."""
     if device.type == "cpu" and memory_bytes is not None:
-        return memory_bytes // 4
-    return cpu_budget_bytes(available_memory_bytes()) // 4
+        return remembered_bytes(memory_bytes)
+    return remembered_bytes(cpu_budget_bytes(available_memory_bytes()))

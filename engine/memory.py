@@ -7,13 +7,15 @@ prompts (in host memory, which on a CPU is the same memory). Measures nothing, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .costs import MemoryPart, ModelCosts
 from .errors import InsufficientVram, MemoryShortage
 
 PAGE_TOKENS = 64
+# As many as one model works on at once: the others wait in its queue.
+MAX_SEQUENCES = 64
 # Parts of the memory whose use changes while a model serves, and the sum of all parts.
 KEYS_AND_VALUES = "keys and values"
 RECURRENT_STATES = "recurrent states"
@@ -48,9 +50,20 @@ class MemoryBudget:
         return self.num_sequences * self.costs.state_bytes
 
     @property
+    def step_bytes(self) -> int:
+        return self.costs.step_bytes + self.num_sequences * self.costs.workspace_bytes_per_sequence
+
+    @property
+    def used_bytes(self) -> int:
+        """What the model may fill: all but what is unused."""
+        costs = self.costs
+        fixed_bytes = costs.loaded_bytes + self.step_bytes + costs.vision_peak_bytes
+        kept_bytes = self.kv_bytes + self.states_bytes + self.encoder_bytes
+        return fixed_bytes + kept_bytes + (0 if self.prefix_is_apart else self.prefix_bytes)
+
+    @property
     def unused_bytes(self) -> int:
-        used = self.costs.fixed_bytes + self.kv_bytes + self.states_bytes + self.encoder_bytes
-        return self.total_bytes - used - (0 if self.prefix_is_apart else self.prefix_bytes)
+        return self.total_bytes - self.used_bytes
 
     @property
     def max_sequence_tokens(self) -> int:
@@ -65,7 +78,8 @@ class MemoryBudget:
         apart = "in host memory, beside the total" if self.prefix_is_apart else ""
         return (
             MemoryPart("weights", self.costs.weights_bytes),
-            MemoryPart("work of a step", self.costs.workspace_bytes),
+            *_beside_weights(self.costs),
+            MemoryPart("work of a step", self.step_bytes),
             MemoryPart("work of the largest picture", self.costs.vision_peak_bytes),
             MemoryPart(KEYS_AND_VALUES, self.kv_bytes, pages),
             MemoryPart(RECURRENT_STATES, self.states_bytes, f"{self.num_sequences} sequences"),
@@ -104,17 +118,20 @@ def plan_memory(
     *,
     host_bytes: int | None = None,
     page_tokens: int = PAGE_TOKENS,
+    are_promised: bool = False,
 ) -> MemoryBudget:
     """Share out a device's bytes for one model.
 
-    `host_bytes` is what may be remembered in host memory where that is not the device's own.
-    What is fixed comes first, then what the smallest request needs; of the rest a quarter goes
-    to states, a sixteenth to pictures, a quarter of what remains is for remembering, and pages
-    take the others as far as `max_sequences` could fill them; more than that is left to others.
+    `host_bytes` is what may be remembered in host memory where that is not among these bytes.
+    What is fixed comes first, then what the smallest request needs; of the rest a quarter goes to
+    more sequences (where they `are_promised`, as much as leaves a page to each), a sixteenth to
+    pictures, a quarter of what remains is for remembering, and pages take the others as far as
+    `max_sequences` could fill them; more than that is left to others.
     Raises InsufficientVram where not even one request would run.
     """
     page_bytes = page_tokens * costs.kv_bytes_per_token
-    required_bytes = costs.fixed_bytes + page_bytes + costs.state_bytes + costs.chunk_images_bytes
+    sequence_bytes = costs.sequence_bytes
+    required_bytes = costs.fixed_bytes + page_bytes + sequence_bytes + costs.chunk_images_bytes
     if required_bytes > total_bytes:
         raise _never_fits(
             "the model with the smallest request",
@@ -123,27 +140,56 @@ def plan_memory(
             "give it more memory, or choose a smaller model or dtype",
         )
     spare = total_bytes - required_bytes
-    encoder_bytes = costs.chunk_images_bytes + min(
-        spare // 16, (max_sequences - 1) * costs.chunk_images_bytes
-    )
-    spare_states = max_sequences - 1
-    if costs.state_bytes:
-        spare_states = min(spare_states, spare // 4 // costs.state_bytes)
-    left = total_bytes - costs.fixed_bytes - encoder_bytes - (1 + spare_states) * costs.state_bytes
+    if are_promised:
+        more_sequences = _at_most(max_sequences - 1, spare, sequence_bytes + page_bytes)
+        for_pictures = (spare - more_sequences * sequence_bytes) // 16
+    else:
+        more_sequences = _at_most(max_sequences - 1, spare // 4, sequence_bytes)
+        for_pictures = spare // 16
+    more_pictures = min(for_pictures, (max_sequences - 1) * costs.chunk_images_bytes)
+    encoder_bytes = costs.chunk_images_bytes + more_pictures
+    left = total_bytes - costs.fixed_bytes - encoder_bytes - (1 + more_sequences) * sequence_bytes
     prefix_bytes = min(left // 4, left - page_bytes) if host_bytes is None else host_bytes
-    pages_of_all = max_sequences * -(-costs.context_tokens // page_tokens)
     for_pages = left - (prefix_bytes if host_bytes is None else 0)
-    num_pages = min(for_pages // page_bytes, pages_of_all)
+    pages_of_all = max_sequences * -(-costs.context_tokens // page_tokens)
+    num_pages = _at_most(pages_of_all, for_pages, page_bytes)
     return MemoryBudget(
         costs=costs,
         total_bytes=total_bytes,
         page_tokens=page_tokens,
         num_pages=num_pages,
-        num_sequences=1 + spare_states,
+        num_sequences=1 + more_sequences,
         encoder_bytes=encoder_bytes,
         prefix_bytes=prefix_bytes,
         prefix_is_apart=host_bytes is not None,
     )
+
+
+def needed_bytes(costs: ModelCosts, num_tokens: int, num_sequences: int) -> int:
+    """What lets `plan_memory` promise so many sequences, and pages for so many tokens of theirs,
+    a page each at least, where it has nothing to remember.
+    """
+    page_bytes = PAGE_TOKENS * costs.kv_bytes_per_token
+    num_pages = max(-(-num_tokens // PAGE_TOKENS), num_sequences)
+    # Of what the first request does not need, a sixteenth goes to pictures.
+    more_pages_bytes = (num_pages - 1) * page_bytes
+    more_pictures_bytes = min(
+        -(-more_pages_bytes // 15), (num_sequences - 1) * costs.chunk_images_bytes
+    )
+    return (
+        costs.fixed_bytes
+        + num_sequences * costs.sequence_bytes
+        + num_pages * page_bytes
+        + costs.chunk_images_bytes
+        + more_pictures_bytes
+    )
+
+
+def remembered_bytes(device_bytes: int) -> int:
+    """What of a machine's memory that models may have is for remembering what they have read: for
+    all of them together, beside what each has for itself.
+    """
+    return device_bytes // 4
 
 
 def attention_bytes_per_token(
@@ -165,6 +211,19 @@ def format_bytes(num_bytes: int) -> str:
         if abs(num_bytes) >= size:
             return f"{num_bytes / size:.1f} {unit}"
     return f"{num_bytes} B"
+
+
+def _beside_weights(costs: ModelCosts) -> Iterator[MemoryPart]:
+    if costs.tokenizer_bytes:
+        yield MemoryPart("tokenizer", costs.tokenizer_bytes)
+    if costs.num_learned or costs.learned_bytes:
+        loads = "1 load" if costs.num_learned == 1 else f"{costs.num_learned} loads"
+        percent = 100 * costs.learned_bytes / max(1, costs.loaded_bytes - costs.learned_bytes)
+        yield MemoryPart("learned", costs.learned_bytes, f"from {loads}: {percent:+.1f} %")
+
+
+def _at_most(most: int, num_bytes: int, each_bytes: int) -> int:
+    return min(most, num_bytes // each_bytes) if each_bytes else most
 
 
 def _never_fits(

@@ -13,6 +13,7 @@ from .costs import MemoryPart, ModelCosts
 from .errors import ErrorInfo
 from .histogram import Spread
 from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
+from .wishes import AS_ALL, USUAL_PIXELS, ModelWishes, PixelWishes
 
 # peer -> text process
 
@@ -22,6 +23,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     model_dir: str
     request: ChatRequest
     context_tokens: int
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class Count(msgspec.Struct, frozen=True, tag=True):
@@ -30,6 +32,7 @@ class Count(msgspec.Struct, frozen=True, tag=True):
     request_id: str
     model_dir: str
     request: ChatRequest
+    pixels: PixelWishes = USUAL_PIXELS
 
 
 class CancelPrepare(msgspec.Struct, frozen=True, tag=True):
@@ -72,12 +75,14 @@ class Estimate(msgspec.Struct, frozen=True, tag=True):
 
     job_id: str
     model_dir: str
+    wishes: ModelWishes = AS_ALL
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
     """`memory_bytes` is all that the model may use: its weights, its work, and what it keeps of
     requests; None is what the device has. `context_tokens` and `max_sequences` None are what the
-    model and the engine can do.
+    model and the engine can do; of sequences that are named, so many are to run. `learned` is what
+    earlier loads were larger by, in bytes, and how many these were.
     """
 
     job_id: str
@@ -86,6 +91,8 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     memory_bytes: int | None = None
     context_tokens: int | None = None
     max_sequences: int | None = None
+    learned: tuple[int, int] = (0, 0)
+    wishes: ModelWishes = AS_ALL
 
 
 class Unload(msgspec.Struct, frozen=True, tag=True):
@@ -125,7 +132,8 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """`computes_in` says in words how it computes; `memory` how the bytes were shared out, empty
     where an engine has none to share. `num_slots` is how many sequences run at once, 0 where
-    nothing bounds them.
+    nothing bounds them. The load took `measured_bytes` where it was estimated, without what was
+    learned, to take `estimated_bytes`; both 0 where nobody measures.
     """
 
     job_id: str
@@ -135,6 +143,8 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     computes_in: str = ""
     memory: tuple[MemoryPart, ...] = ()
     num_slots: int = 0
+    measured_bytes: int = 0
+    estimated_bytes: int = 0
 
 
 class Estimated(msgspec.Struct, frozen=True, tag=True):

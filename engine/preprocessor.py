@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from .errors import ModelInvalid
 from .model_files import read_json_object
+from .wishes import USUAL_PIXELS, PixelWishes
 
 # 1024 x 1024: what a document needs to be read; more costs prefill time without telling more.
 _BUDGET_MAX_PIXELS = 1024 * 1024
@@ -68,12 +69,17 @@ def read_preprocessor(model_dir: Path) -> Preprocessor | None:
     return None
 
 
-def pixel_budget(preprocessor: Preprocessor) -> PixelBudget:
-    """The checkpoint's limits, with a lower maximum where that leaves room above its minimum."""
-    max_pixels = min(preprocessor.max_pixels, _BUDGET_MAX_PIXELS)
-    if max_pixels < preprocessor.min_pixels:
-        max_pixels = preprocessor.max_pixels
-    return PixelBudget(preprocessor.min_pixels, max_pixels)
+def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = USUAL_PIXELS) -> PixelBudget:
+    """What the operator wishes, else a maximum of our own, within the checkpoint's limits; these
+    alone where that leaves nothing.
+    """
+    min_pixels = max(preprocessor.min_pixels, wishes.min_pixels or 0)
+    max_pixels = min(preprocessor.max_pixels, wishes.max_pixels or _BUDGET_MAX_PIXELS)
+    if min_pixels <= max_pixels:
+        return PixelBudget(min_pixels, max_pixels)
+    if wishes is not USUAL_PIXELS:
+        return pixel_budget(preprocessor)
+    return PixelBudget(preprocessor.min_pixels, preprocessor.max_pixels)
 
 
 def _parse(path: Path, fields: Mapping[str, Any]) -> Preprocessor:

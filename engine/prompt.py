@@ -24,6 +24,7 @@ from .grammars.calls import Refusal
 from .images import image_tokens, measure_image, prepare_image
 from .long_text import encode_text, too_long
 from .parsers.family import reply_format
+from .preprocessor import pixel_budget
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
@@ -39,6 +40,7 @@ from .types import (
     ReplyFormat,
     Sampling,
 )
+from .wishes import USUAL_PIXELS, PixelWishes
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
 _MAX_PIXEL_BYTES = 256 * 1024 * 1024
@@ -67,22 +69,23 @@ def build_prompt(
     context_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
     why_not: Refusal = lambda grammar: None,
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> BuiltPrompt:
     """Render, encode, and open the pictures.
 
     `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
-    whether a grammar can be used. Raises InvalidRequest, VisionUnsupported, InvalidImage or
-    ContextLengthExceeded.
+    whether a grammar can be used, and `pixels` how large pictures are made. Raises
+    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
     top_logprobs = _checked_top_logprobs(request.top_logprobs)
-    encoded = _encode(model, request, context_tokens, check_wanted)
+    encoded = _encode(model, request, context_tokens, check_wanted, pixels)
     token_ids = encoded.token_ids
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
     bound = bind_answer(request, encoded.reply, why_not)
     check_wanted()
-    images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted)
+    images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted, pixels)
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=turn_boundaries(token_ids, model.tokenizer),
@@ -103,13 +106,16 @@ def build_prompt(
 
 
 def count_tokens(
-    model: TextModel, request: ChatRequest, check_wanted: Callable[[], None] = lambda: None
+    model: TextModel,
+    request: ChatRequest,
+    check_wanted: Callable[[], None] = lambda: None,
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> int:
     """How long the request's prompt is, whether or not there is room for it.
 
     Pictures are measured by their headers. Raises as `build_prompt` does.
     """
-    return len(_encode(model, request, None, check_wanted).token_ids)
+    return len(_encode(model, request, None, check_wanted, pixels).token_ids)
 
 
 def _encode(
@@ -117,6 +123,7 @@ def _encode(
     request: ChatRequest,
     context_tokens: int | None,
     check_wanted: Callable[[], None],
+    pixels: PixelWishes,
 ) -> _Encoded:
     """With `context_tokens` what is far longer is refused early; None is for counting alone."""
     if request.raw is not None:
@@ -142,7 +149,7 @@ def _encode(
         begun=rendered.begun,
     )
     if model.vision is not None:
-        token_ids = _multiply_pads(token_ids, model.vision, rendered.pictures)
+        token_ids = _multiply_pads(token_ids, model.vision, rendered.pictures, pixels)
     return _Encoded(token_ids, rendered.pictures, reply)
 
 
@@ -225,7 +232,9 @@ def _check_token_id(model: TextModel, token_id: int, param: str) -> None:
         )
 
 
-def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[bytes]) -> list[int]:
+def _multiply_pads(
+    token_ids: list[int], vision: Vision, pictures: Sequence[bytes], pixels: PixelWishes
+) -> list[int]:
     """Each picture's pad as many times as the picture has cells, by its header alone."""
     pads = token_ids.count(vision.pad_id)
     if pads != len(pictures):
@@ -234,7 +243,8 @@ def _multiply_pads(token_ids: list[int], vision: Vision, pictures: Sequence[byte
             "send pictures in user messages",
             param="messages",
         )
-    costs = iter([measure_image(data, vision.preprocessor, vision.budget) for data in pictures])
+    budget, most = pixel_budget(vision.preprocessor, pixels), pixels.max_image_pixels
+    costs = iter([measure_image(data, vision.preprocessor, budget, most) for data in pictures])
     multiplied: list[int] = []
     pixel_tokens = 0
     for token_id in token_ids:
@@ -269,14 +279,18 @@ def _room(
 
 
 def _open_pictures(
-    pictures: Sequence[bytes], vision: Vision | None, check_wanted: Callable[[], None]
+    pictures: Sequence[bytes],
+    vision: Vision | None,
+    check_wanted: Callable[[], None],
+    pixels: PixelWishes,
 ) -> tuple[tuple[PreparedImage, ...], tuple[ImageTokens, ...]]:
     images: list[PreparedImage] = []
     if vision is None:
         return (), ()
+    budget, most = pixel_budget(vision.preprocessor, pixels), pixels.max_image_pixels
     for data in pictures:
         check_wanted()
-        images.append(prepare_image(data, vision.preprocessor, vision.budget))
+        images.append(prepare_image(data, vision.preprocessor, budget, most))
     sizes = tuple(image_tokens(image, vision.preprocessor) for image in images)
     return tuple(images), sizes
 

@@ -6,7 +6,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,37 +14,35 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
-from .costs import MemoryPart, ModelCosts
+from .costs import ModelCosts
+from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
-from .kernels.linear import can_pack
 from .kernels.native import NativeOperations
-from .memory import PAGE_TOKENS, plan_memory
+from .memory import MAX_SEQUENCES, PAGE_TOKENS, MemoryBudget, plan_memory
 from .models.base import ModelShape, ServableModel
-from .models.registry import LoadedModel, load_model
-from .precision import Stored, choose_precision
+from .models.registry import load_model
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
 from .service import ModelService
 from .tokenizer import Tokenizer
-from .weights import OnProgress, stored_dtype, weight_files
-from .wishes import Wishes
+from .weights import OnProgress, weight_files
+from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
-# Grid of a prompt's chunks: a long chunk holds everyone else's next token up, on a CPU for long.
-_GRID_TOKENS = {"cpu": 256, "cuda": 2048}
 _STEP_TOKENS = 512
-MAX_RUNNING = 64
-# Where a config does not say.
-_CONTEXT_TOKENS = 32_768
-# The largest picture that the operator's budget lets through (docs/decisions/0001).
-_MAX_IMAGE_TOKENS = 1024
-# Float32 values that a step holds at once for each token and each hidden value, with room to spare:
-# projections, heads, the two halves of the feed-forward block, and the chunks of the delta rule.
-_WORK_VALUES = 64
-# Keys and values, with room for the sums of their parts.
-_HEAD_COPIES = 3
-# Copies of the scores that sampling makes of a row.
-_SCORE_COPIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a model is given of its device. `context_tokens` and `num_sequences` None are what the
+    model and the engine can do; `learned` are the bytes that earlier loads were larger by than
+    estimated, and how many these were.
+    """
+
+    num_bytes: int
+    context_tokens: int | None = None
+    num_sequences: int | None = None
+    learned: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,7 @@ class LoadedService:
     service: ModelService
     tokenizer: Tokenizer
     computes_in: str
-    weight_bytes: int
-    memory: tuple[MemoryPart, ...]
-    num_slots: int
+    budget: MemoryBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,67 +71,55 @@ def load_service(
     model_dir: Path,
     device: torch.device,
     store: HostStore,
-    memory_bytes: int,
+    share: Share,
     wishes: Wishes,
     on_progress: OnProgress = lambda done, total: None,
+    pixels: PixelWishes = USUAL_PIXELS,
 ) -> LoadedService:
-    """Load a model folder and share out `memory_bytes` of the device among its needs.
+    """Load a model folder and share out among its needs what it is given of the device. `pixels`
+    is how large pictures are made.
 
     What `store` remembers of the same files is of use again. Raises ModelInvalid for what cannot
-    be served exactly, InsufficientVram for what cannot run in that memory.
+    be served exactly, InsufficientVram for what cannot run with that.
     """
-    stored = Stored(*stored_dtype(model_dir))
-    precision = choose_precision(wishes, stored, device.type, has_bfloat16(device))
+    precision = precision_of(model_dir, device, wishes)
     loaded = load_model(
         model_dir, precision.dtype, device, on_progress,
         exact=precision.is_exact, kernels=wishes.kernels,
     )  # fmt: skip
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    grid_tokens = _GRID_TOKENS[device.type]
-    budget = plan_memory(
-        _costs(loaded, grid_tokens), memory_bytes, MAX_RUNNING,
-        host_bytes=store.stats.budget_bytes,
+    model = loaded.model
+    costs = costs_of(
+        model_dir, model.shape, model.dtype, device, loaded.weight_bytes, loaded.context_tokens,
+        pixels,
     )  # fmt: skip
-    capacity = Capacity(budget.num_pages, budget.num_sequences, grid_tokens, budget.encoder_bytes)
+    budget = _budget(costs, share, store.stats.budget_bytes)
+    capacity = Capacity(
+        budget.num_pages, budget.num_sequences, grid_tokens(device), budget.encoder_bytes
+    )
     identity = (_files(model_dir), str(precision.dtype))
     service = make_service(
-        loaded.model, tokenizer.vocab_size, device, capacity, store, identity,
+        model, tokenizer.vocab_size, device, capacity, store, identity,
         is_exact=precision.is_exact, guiding=Guiding(tokenizer),
     )  # fmt: skip
-    whose = "own" if isinstance(loaded.model.operations, NativeOperations) else "torch's"
+    whose = "own" if isinstance(model.operations, NativeOperations) else "torch's"
     computes_in = f"{precision}, {whose} kernels"
-    return LoadedService(
-        service, tokenizer, computes_in, loaded.weight_bytes, budget.parts(), budget.num_sequences
+    return LoadedService(service, tokenizer, computes_in, budget)
+
+
+def _budget(costs: ModelCosts, share: Share, host_bytes: int) -> MemoryBudget:
+    learned_bytes, num_learned = share.learned
+    given = replace(
+        costs,
+        context_tokens=min(costs.context_tokens, share.context_tokens or costs.context_tokens),
+        learned_bytes=learned_bytes,
+        num_learned=num_learned,
     )
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 by itself."""
-    return can_pack(torch.bfloat16) if device.type == "cpu" else True
-
-
-def _costs(loaded: LoadedModel, grid_tokens: int) -> ModelCosts:
-    shape, dtype = loaded.model.shape, loaded.model.dtype
-    row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
-    scores_bytes = _SCORE_COPIES * MAX_RUNNING * shape.vocab_size * torch.float32.itemsize
-    # A chunk attends to a copy of one head's keys and values at a time.
-    head_dims = [each.head_dim for each in shape.memory.attention.values()]
-    head_bytes = _HEAD_COPIES * max(head_dims, default=0) * dtype.itemsize
-    context_tokens = loaded.context_tokens or _CONTEXT_TOKENS
-    image_tokens, patches = 0, 0
-    if shape.vision is not None:
-        image_tokens = _MAX_IMAGE_TOKENS
-        patches = image_tokens * shape.vision.merge_size**2
-    return ModelCosts(
-        weights_bytes=loaded.weight_bytes,
-        workspace_bytes=grid_tokens * row_bytes + scores_bytes + context_tokens * head_bytes,
-        kv_bytes_per_token=shape.memory.token_bytes(dtype),
-        context_tokens=context_tokens,
-        state_bytes=shape.memory.state_bytes(dtype),
-        vision_peak_bytes=patches * row_bytes // 4,
-        image_bytes_per_token=shape.hidden_size * dtype.itemsize if image_tokens else 0,
-        max_image_tokens=image_tokens,
-    )
+    num_sequences = min(MAX_SEQUENCES, share.num_sequences or MAX_SEQUENCES)
+    return plan_memory(
+        given, share.num_bytes, num_sequences,
+        host_bytes=host_bytes, are_promised=share.num_sequences is not None,
+    )  # fmt: skip
 
 
 def make_service(

@@ -88,7 +88,7 @@ class TextService:
             check_wanted()
             model = self._models.get(Path(message.model_dir))
             if isinstance(message, Count):
-                num_tokens = count_tokens(model, message.request, check_wanted)
+                num_tokens = count_tokens(model, message.request, check_wanted, message.pixels)
                 self._send(Counted(message.request_id, num_tokens))
             else:
                 self._send(_prepared(model, message, check_wanted, self._trial.why_not))
@@ -111,7 +111,7 @@ def _prepared(
     if request.vector is not None:
         built = build_vector_prompt(model, request, request.vector, context_tokens)
     else:
-        built = build_prompt(model, request, context_tokens, check_wanted, why_not)
+        built = build_prompt(model, request, context_tokens, check_wanted, why_not, message.pixels)
     return Prepared(
         request_id=message.request_id,
         prompt=pack_value(built.prompt),

@@ -19,7 +19,7 @@ from .generation import GenerationDefaults, read_generation_defaults
 from .model_files import read_json_object
 from .parsers.family import ReplyFamily, find_family
 from .pooling_files import NoPooling, read_pooling
-from .preprocessor import PixelBudget, Preprocessor, pixel_budget, read_preprocessor
+from .preprocessor import Preprocessor, read_preprocessor
 from .template import ChatTemplate, read_template
 from .text_files import TEXT_FILES
 from .tokenizer import Tokenizer
@@ -34,7 +34,6 @@ class Vision:
 
     pad_id: int
     preprocessor: Preprocessor
-    budget: PixelBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +120,4 @@ def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenize
         raise ModelInvalid(
             f"{model_dir}: image_token_id = {pad_id!r} is not a special token of tokenizer.json"
         )
-    return Vision(pad_id, preprocessor, pixel_budget(preprocessor))
+    return Vision(pad_id, preprocessor)

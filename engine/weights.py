@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -37,6 +37,10 @@ class WeightNames:
 
     parameter: Callable[[str], str | None]
     keep_float32: tuple[str, ...]
+
+    def dtype(self, parameter: str, dtype: torch.dtype) -> torch.dtype:
+        """Of one parameter of a model in `dtype`."""
+        return torch.float32 if parameter.endswith(self.keep_float32) else dtype
 
 
 def weight_files(model_dir: Path) -> list[Path]:
@@ -68,40 +72,52 @@ def load_weights(
     dtype: torch.dtype,
     device: torch.device,
     on_progress: OnProgress = lambda done, total: None,
-) -> int:
-    """Fill a model built on the meta device; the bytes its weights take on `device`.
+) -> Mapping[str, int]:
+    """Fill a model built on the meta device; the parameters that lie in the files, and where.
 
     Raises ModelInvalid for a tensor nobody knows, a parameter nobody filled, or a wrong shape.
     """
     files = weight_files(model_dir)
     total_bytes = sum(f.stat().st_size for f in files)
-    missing = dict(model.named_parameters())
+    places = _Places(model, model_dir, names)
+    mapped: dict[str, int] = {}
     done_bytes = 0
     for name, tensor in _tensors(files):
         done_bytes += tensor.nbytes
-        target = names.parameter(name)
+        target = places.take(name, tuple(tensor.shape))
         if target is None:
             continue
-        expected = missing.pop(target, None)
-        if expected is None:
-            raise ModelInvalid(
-                f"{model_dir.name}: tensor {name} has no place in this architecture.",
-                "the files do not belong to the config.json beside them, or the model is newer.",
-            )
-        if expected.shape != tensor.shape:
-            raise ModelInvalid(
-                f"{model_dir.name}: tensor {name} is {list(tensor.shape)}, "
-                f"config.json makes it {list(expected.shape)}."
-            )
-        kept = torch.float32 if target.endswith(names.keep_float32) else dtype
-        _assign(model, target, tensor.to(device=device, dtype=kept))
+        placed = tensor.to(device=device, dtype=names.dtype(target, dtype))
+        if placed is tensor:
+            mapped[target] = tensor.data_ptr()
+        _assign(model, target, placed)
         on_progress(min(done_bytes, total_bytes), total_bytes)
-    if missing:
-        raise ModelInvalid(
-            f"{model_dir.name}: no tensor for {len(missing)} parameters, among them "
-            f"{next(iter(missing))}."
-        )
-    return sum(p.nbytes for p in model.parameters())
+    places.check_filled()
+    return mapped
+
+
+def hold_weights(model: nn.Module, mapped: Mapping[str, int]) -> None:
+    """Copy what still lies in the files, which may change or go while the model is served."""
+    for name, parameter in list(model.named_parameters()):
+        if mapped.get(name) == parameter.data_ptr():
+            _assign(model, name, parameter.detach().clone())
+
+
+def check_weights(model: nn.Module, model_dir: Path, names: WeightNames) -> None:
+    """Whether `load_weights` would fill the model, by the headers of the files alone.
+
+    Raises ModelInvalid as that does.
+    """
+    places = _Places(model, model_dir, names)
+    for name, header in _headers(weight_files(model_dir)):
+        places.take(name, header.shape)
+    places.check_filled()
+
+
+def filled_bytes(model: nn.Module, names: WeightNames, dtype: torch.dtype) -> int:
+    """What the parameters of a model on the meta device take once they are filled."""
+    parameters = model.named_parameters()
+    return sum(p.numel() * names.dtype(name, dtype).itemsize for name, p in parameters)
 
 
 def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
@@ -111,11 +127,8 @@ def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
     """
     sizes: Counter[str] = Counter()
     files = weight_files(model_dir)
-    for file in files:
-        with _opened(file) as opened:
-            for name in cast("list[str]", opened.keys()):
-                tensor = opened.get_slice(name)
-                sizes[tensor.get_dtype()] += prod(tensor.get_shape())
+    for _, header in _headers(files):
+        sizes[header.dtype] += prod(header.shape)
     name, _ = sizes.most_common(1)[0] if sizes else ("", 0)
     return _DTYPES.get(name), sum(file.stat().st_size for file in files)
 
@@ -123,6 +136,55 @@ def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     """All tensors of one safetensors file. Raises ModelInvalid where it is not one."""
     return dict(_tensors([file]))
+
+
+class _Places:
+    """The parameters of a model, each to be filled by one tensor. Raises ModelInvalid."""
+
+    def __init__(self, model: nn.Module, model_dir: Path, names: WeightNames) -> None:
+        self._missing = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        self._folder, self._names = model_dir.name, names
+
+    def take(self, name: str, shape: tuple[int, ...]) -> str | None:
+        """The parameter that a tensor fills; None for a known extra."""
+        target = self._names.parameter(name)
+        if target is None:
+            return None
+        expected = self._missing.pop(target, None)
+        if expected is None:
+            raise ModelInvalid(
+                f"{self._folder}: tensor {name} has no place in this architecture.",
+                "the files do not belong to the config.json beside them, or the model is newer.",
+            )
+        if expected != shape:
+            raise ModelInvalid(
+                f"{self._folder}: tensor {name} is {list(shape)}, "
+                f"config.json makes it {list(expected)}."
+            )
+        return target
+
+    def check_filled(self) -> None:
+        if self._missing:
+            raise ModelInvalid(
+                f"{self._folder}: no tensor for {len(self._missing)} parameters, among them "
+                f"{next(iter(self._missing))}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a file says of a tensor, the dtype in safetensors' word."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _headers(files: list[Path]) -> Iterator[tuple[str, _Header]]:
+    for file in files:
+        with _opened(file) as opened:
+            for name in cast("list[str]", opened.keys()):
+                tensor = opened.get_slice(name)
+                yield name, _Header(tensor.get_dtype(), tuple(tensor.get_shape()))
 
 
 def _tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:

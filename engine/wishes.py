@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ModeWish = Literal["auto", "exact", "fast"]
@@ -17,3 +17,34 @@ class Wishes:
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
     kernels: KernelsWish = "auto"
+
+    def of(self, model: ModelWishes) -> Wishes:
+        """What holds for one model."""
+        return self if model.dtype is None else replace(self, dtype=model.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelWishes:
+    """How large pictures are made for a model, as areas in pixels; None is left to the checkpoint.
+    Larger ones than `max_image_pixels` are not opened at all.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    max_image_pixels: int = 40_000_000
+
+
+# Of whom nobody has asked for anything else.
+USUAL_PIXELS = PixelWishes()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWishes:
+    """What is wished of one model; `dtype` None is what is wished of all."""
+
+    dtype: DtypeWish | None = None
+    pixels: PixelWishes = USUAL_PIXELS
+
+
+# Of whom nothing is said.
+AS_ALL = ModelWishes()

@@ -10,26 +10,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import torch
 from msgspec.structs import replace
 
 from .answer import AnswerText
-from .child import Send, run_child
+from .child import Send, log_unexpected, run_child
 from .cores import usable_cores
-from .errors import CortexError, DevicePoisoned, EngineFailed
+from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
+from .estimating import estimate
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
 from .heap import keep_freed_memory
 from .loop import DeviceLoop
+from .memory import MAX_SEQUENCES
 from .messages import (
     Alive,
     Cancel,
+    Estimate,
+    Estimated,
     Generate,
     GenerateFailed,
+    JobFailed,
     Load,
     Message,
     Step,
@@ -40,6 +47,8 @@ from .messages import (
 from .tokenizer import Tokenizer
 from .types import Delta, TokenLogprob
 from .wishes import DtypeWish, KernelsWish, ModeWish, Wishes
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -53,6 +62,8 @@ class Worker:
         memory_bytes: int | None = None,
     ) -> None:
         self._send = send
+        self._device, self._wishes = device, wishes
+        self._estimates: asyncio.Queue[Estimate] = asyncio.Queue()
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
@@ -66,6 +77,8 @@ class Worker:
         match message:
             case Load() | Unload() | Generate() | Cancel():
                 self._device_loop.submit(message)
+            case Estimate():
+                self._estimates.put_nowait(message)
             case _:
                 pass  # a newer peer's message: not for us
 
@@ -77,7 +90,28 @@ class Worker:
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""
-        raise await self._device_ended
+        estimating = asyncio.create_task(self._answer_estimates(), name="estimate")
+        try:
+            raise await self._device_ended
+        finally:
+            estimating.cancel()
+
+    async def _answer_estimates(self) -> None:
+        """One after the other, beside the device and the heartbeat: headers may be slow to read."""
+        while True:
+            job = await self._estimates.get()
+            try:
+                costs = await asyncio.to_thread(
+                    estimate,
+                    *(Path(job.model_dir), self._device),
+                    *(self._wishes.of(job.wishes), job.wishes.pixels),
+                )
+            except Exception as error:
+                if not isinstance(error, CortexError):
+                    log_unexpected(logger, "estimate failed", error)
+                self._send(JobFailed(job.job_id, to_info(error)))
+            else:
+                self._send(Estimated(job.job_id, costs, MAX_SEQUENCES))
 
     async def close(self) -> None:
         self._device_loop.close()

@@ -30,6 +30,7 @@ class ApiKey:
     is_admin: bool = False
     max_concurrent: int | None = None
     tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
 
 
 class Keyring:

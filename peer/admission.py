@@ -6,6 +6,7 @@ What would be too much is turned away at once. All of it happens on one event lo
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -14,17 +15,23 @@ from cortex.engine.errors import Overloaded
 
 class Admission:
     """`max_bytes` bounds prompts and vectors together. `on_change` is called when the number of
-    requests has changed, and when no more are taken.
+    requests has changed, and when no more are taken. `wait_s` is when there may be room for
+    one more, 0 where nothing is known of that.
     """
 
     def __init__(
-        self, max_requests: int, max_bytes: int, on_change: Callable[[], None] = lambda: None
+        self,
+        max_requests: int,
+        max_bytes: int,
+        on_change: Callable[[], None] = lambda: None,
+        wait_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.live_requests = 0
         self.is_draining = False
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._on_change = on_change
+        self._wait_s = wait_s
         self._held_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,6 +62,7 @@ class Admission:
             raise Overloaded(
                 f"{self.live_requests} requests are under way, which is the most this peer takes",
                 "try again in a moment",
+                retry_after_s=math.ceil(self._wait_s()) or None,
             )
         self.live_requests += num_requests
         self._idle.clear()

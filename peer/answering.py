@@ -12,22 +12,25 @@ from typing import Self
 
 from cortex.engine.types import Began, ChatRequest, Event, Finished, Resume, Vector
 
+from .devices import Devices
 from .engine_side import Attempt, EngineSide
 from .errors import CannotContinue
 from .mailbox import Mailbox
-from .residency import Residency, Ticket
+from .places import Place, Ticket
+from .residency import Residency
 from .tally import RequestMeter
 from .types import ModelInfo
 
 
 class Answering:
     """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
-    where this one dies. With `resume` only what is missing of the answer is made.
+    where this one dies. With `resume` only what is missing of the answer is made. So many engines
+    have died under it before it came here.
     """
 
     def __init__(
         self,
-        engine: EngineSide,
+        devices: Devices,
         residency: Residency,
         meter: RequestMeter,
         request_id: str,
@@ -37,8 +40,11 @@ class Answering:
         num_choices: int,
         priority: int,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> None:
-        self._engine = engine
+        self._devices = devices
+        # Of the place that it has been granted last.
+        self._engine: EngineSide | None = None
         self._residency = residency
         self._meter = meter
         self._prompt = prompt
@@ -52,7 +58,13 @@ class Answering:
         self._running = set(self._attempt_ids.values())
         # Choices whose end has not been told.
         self.num_unfinished = len(missing)
-        self._ticket = Ticket(model, self._mailbox.put_stage, self._begin, self._mailbox.end)
+        self._ticket = Ticket(
+            model,
+            self._mailbox.put_stage,
+            self._begin,
+            self._mailbox.end,
+            num_losses=num_losses,
+        )
 
     def __enter__(self) -> Self:
         self._residency.ask(self._ticket)
@@ -64,8 +76,9 @@ class Answering:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for attempt_id in self._attempt_ids.values():
-            self._engine.cancel(attempt_id)
+        if self._engine is not None:
+            for attempt_id in self._attempt_ids.values():
+                self._engine.cancel(attempt_id)
         self._residency.give_back(self._ticket)
         # The ticket's functions hold this, and this held the ticket: a prompt may weigh much, and
         # must not wait for the collector of such circles.
@@ -77,10 +90,10 @@ class Answering:
         self.num_unfinished -= isinstance(event, Finished | Vector)
         return event
 
-    def _begin(self) -> None:
+    def _begin(self, place: Place) -> None:
         """An engine is there: let it begin what has not ended, or go on with it."""
-        loaded = self._engine.loaded
-        computes_in = "" if loaded is None else loaded.computes_in
+        self._engine = engine = self._devices.engine(place.device)
+        computes_in = place.computes_in
         if self._resume is not None and self._resume.computes_in not in ("", computes_in):
             self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._resume))
             return
@@ -96,7 +109,7 @@ class Answering:
                     choice=choice,
                     priority=self._priority,
                 )
-                self._engine.start(attempt, self._ticket.model.id, self._prompt)
+                engine.start(attempt, self._ticket.model.id, self._prompt)
                 self._meter.began(self._ticket.num_losses)
 
     def _end(self, attempt_id: str) -> None:

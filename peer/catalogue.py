@@ -87,8 +87,10 @@ def scan(config: PeerConfig) -> Catalogue:
     if config.is_gateway:
         return Catalogue(())
     models: dict[str, ModelInfo] = {}
+    named = {one.source.resolve(): one.id for one in config.models if one.source is not None}
     for model_id, folder in _candidates(config):
-        if model_id in models:
+        # A folder that has been given an id goes by that alone.
+        if model_id in models or named.get(folder.resolve(), model_id) != model_id:
             continue
         try:
             model = read_model(model_id, folder, config)
@@ -119,12 +121,20 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
         id=model_id,
         dir=folder,
         capabilities=_capabilities(described, folder),
-        context_length=min(_context_tokens(described), config.context_limit_tokens),
+        context_length=min(
+            _context_tokens(described),
+            config.context_limit_tokens,
+            config.model(model_id).context_tokens or config.context_limit_tokens,
+        ),
         created_s=int(config_file.stat().st_mtime),
+        wishes=config.wishes_for(model_id),
     )
 
 
 def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
+    for model in config.models:
+        if model.source is not None:
+            yield model.id, model.source
     for root in (*config.models_dirs, config.locations.data_dir / "models"):
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:

@@ -22,7 +22,7 @@ from cortex.engine.messages import Alive, Ending, Message
 
 from .backoff import rest_s
 from .link import FrameLink
-from .process import ChildProcess, Spawn, bury
+from .process import BY_SIGNAL, ChildProcess, Spawn, bury
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child ended. `may_return` is False where starting another one is no use."""
+    """How a child ended. `may_return` is False where starting another one is no use: this one ended
+    by itself, and none was ever up.
+    """
 
     error: EngineFailed
     may_return: bool
@@ -175,9 +177,12 @@ class ChildSlot:
         was_up = self.state == "up"
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
+        was_killed = False
         if self._child is not None:
             is_polite = is_wanted or ending == "ended" or ending.startswith(_GAVE_UP)
-            ending += await bury(self._child, _FAREWELL_S if is_polite else 0)
+            exit_words = await bury(self._child, _FAREWELL_S if is_polite else 0)
+            was_killed = exit_words.startswith(BY_SIGNAL)
+            ending += exit_words
         self._child, self._life, self.last_alive = None, None, None
         if not is_wanted:
             self.last_end = ending
@@ -187,7 +192,8 @@ class ChildSlot:
             started.set_result(error)
         level = logging.INFO if is_wanted else logging.WARNING
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
-        self._on_end(ChildEnd(error, may_return=self._has_been_up and not self._is_closed))
+        is_of_use = self._has_been_up or was_killed
+        self._on_end(ChildEnd(error, may_return=is_of_use and not self._is_closed))
 
     async def _hear_out(self, link: FrameLink, started: asyncio.Future[CortexError | None]) -> str:
         """Pass on what the child says until it ends; returns how it ended, in words."""

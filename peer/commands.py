@@ -11,8 +11,9 @@ def text_spec(config: PeerConfig) -> ChildSpec:
     return _spec(config, "text", command, config.longest_text_rest_s)
 
 
-def engine_spec(config: PeerConfig) -> ChildSpec:
-    return _spec(config, "engine", _engine_command(config), config.longest_engine_rest_s)
+def engine_spec(config: PeerConfig, device: str) -> ChildSpec:
+    name = "engine" if len(config.engine_devices) < 2 else f"engine {device}"
+    return _spec(config, name, _engine_command(config, device), config.longest_engine_rest_s)
 
 
 def _spec(
@@ -21,9 +22,9 @@ def _spec(
     return ChildSpec(name, command, config.child_start_s, config.child_silence_s, longest_rest_s)
 
 
-def _engine_command(config: PeerConfig) -> tuple[str, ...]:
+def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     if config.engine == "torch":
-        command = [config.python, "-m", "cortex.engine.worker", "--device", config.device]
+        command = [config.python, "-m", "cortex.engine.worker", "--device", device]
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         command += ["--kernels", config.wishes.kernels]
         if config.cpu_threads is not None:

@@ -6,11 +6,11 @@ Directories arrive as fields: the command line alone reads the environment.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import DtypeWish, Wishes
+from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
 
 from .limits import ConnectionLimits, Limits
 from .names import ModelNames
@@ -24,10 +24,15 @@ EngineKind = Literal["torch", "fake", "none"]
 # Under "lru" the longest idle goes first; under "priority" only models of the same class or a lower
 # one go at all.
 Strategy = Literal["lru", "priority"]
+LogLevel = Literal["warning", "info", "debug"]
+
+T = TypeVar("T")
 
 DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
 REQUEST_LOG = "cortex.peer.api.request_log"
+# That of settings that have changed, which is shown as well.
+RELOAD_LOG = "cortex.peer.reloading"
 # A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
 # fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32
@@ -92,6 +97,7 @@ class ModelConfig:
     """What the operator says of one model; what is None or empty is left to the peer.
 
     `pinned` and `home` are True, or names of the peers where they hold. `source` is a folder.
+    `idle_ttl_s` is infinite for one that stays.
     """
 
     id: str
@@ -109,6 +115,16 @@ class ModelConfig:
     min_pixels: int | None = None
     max_pixels: int | None = None
 
+    def is_pinned_on(self, peer_name: str) -> bool:
+        return _holds(self.pinned, peer_name)
+
+    def is_at_home_on(self, peer_name: str) -> bool:
+        return _holds(self.home, peer_name)
+
+
+def _holds(where: bool | tuple[str, ...], peer_name: str) -> bool:
+    return where if isinstance(where, bool) else peer_name in where
+
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
@@ -118,7 +134,7 @@ class VisionConfig:
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    max_image_pixels: int = 40_000_000
+    max_image_pixels: int = USUAL_PIXELS.max_image_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +145,15 @@ class PeerConfig:
     With a `metrics_host` numbers and health are told on a port of their own too, without keys;
     `metrics_port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children. `cpu_threads` None is one a core, and `memory_bytes`
-    None what the engine finds free, less a reserve. `wishes` say how models are computed.
+    at the start. `python` runs the children, of which one computes on each of the `devices`, by
+    torch's names. `cpu_threads` None is one a core, and `memory_bytes`, of each device, None what
+    is free, less a reserve. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
     model that is being loaded.
-    `max_concurrent` and `tokens_per_minute` bound each key that has no bounds of its own.
+    `max_concurrent`, `requests_per_minute` and `tokens_per_minute` bound each key that has no
+    bounds of its own; `lets_anonymous_in` is whether others than those with keys may ask too.
     """
 
     locations: Locations
@@ -146,7 +164,7 @@ class PeerConfig:
     fake_script: Path | None = None
     fake_token_interval_ms: int = 0
     python: str = sys.executable
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)
     cpu_threads: int | None = None
     memory_bytes: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -187,7 +205,9 @@ class PeerConfig:
     names: ModelNames = field(default_factory=ModelNames)
     keys: tuple[ApiKey, ...] = ()
     admin_keys: tuple[ApiKey, ...] = ()
+    lets_anonymous_in: bool = False
     max_concurrent: int | None = None
+    requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     limits: Limits = field(default_factory=Limits)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
@@ -198,8 +218,34 @@ class PeerConfig:
     models: tuple[ModelConfig, ...] = ()
     replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
+    log_level: LogLevel = "warning"
+
+    def model(self, model_id: str) -> ModelConfig:
+        """What holds of a model, with what the operator says of all where nothing is said of it."""
+        said = next((one for one in self.models if one.id == model_id), ModelConfig(model_id))
+        return replace(
+            said,
+            idle_ttl_s=_first(said.idle_ttl_s, self.eviction.idle_ttl_s),
+            min_pixels=_first(said.min_pixels, self.vision.min_pixels),
+            max_pixels=_first(said.max_pixels, self.vision.max_pixels),
+        )
+
+    def wishes_for(self, model_id: str) -> ModelWishes:
+        """How this model is computed, where not as all are, and how large its pictures are made."""
+        model = self.model(model_id)
+        pixels = PixelWishes(model.min_pixels, model.max_pixels, self.vision.max_image_pixels)
+        return ModelWishes(model.dtype, pixels)
 
     @property
     def is_gateway(self) -> bool:
         """Whether it only passes requests on: it has no engine, no models and no children."""
         return self.engine == "none"
+
+    @property
+    def engine_devices(self) -> tuple[str, ...]:
+        """Those that an engine computes on, each with a process of its own."""
+        return () if self.is_gateway else self.devices
+
+
+def _first(one: T | None, other: T | None) -> T | None:
+    return other if one is None else one

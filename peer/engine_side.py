@@ -37,6 +37,7 @@ from cortex.engine.types import Finished, Piece, Stage, Usage, Vector
 from .children import ChildEnd, ChildSlot, ChildSpec
 from .errors import from_info
 from .mailbox import Mailbox
+from .placement.books import Size
 from .process import Spawn
 from .stall import StallWatch
 from .types import ModelInfo
@@ -44,7 +45,7 @@ from .types import ModelInfo
 
 @dataclass(slots=True)
 class _Job:
-    outcome: asyncio.Future[CortexError | None]
+    outcome: asyncio.Future[Loaded | Unloaded | CortexError]
     on_stage: Callable[[Stage], None]
 
 
@@ -81,7 +82,6 @@ class EngineSide:
         spawn: Spawn,
     ) -> None:
         self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
-        self.loaded: Loaded | None = None  # what was said of the model that is loaded
         self._stall = StallWatch(step_deadline_s)
         self._step_deadline_s = step_deadline_s
         self._on_death = on_death
@@ -89,8 +89,8 @@ class EngineSide:
         self._attempts: dict[str, Attempt] = {}
         self._job_numbers = itertools.count(1)
 
-    async def load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
-        """Make a model ready; returns when it is.
+    async def load(self, model: ModelInfo, size: Size, on_stage: Callable[[Stage], None]) -> Loaded:
+        """Make a model ready, in that size; returns when it is.
 
         Raises the engine's error, or EngineFailed where the process dies.
         """
@@ -99,7 +99,18 @@ class EngineSide:
         await self.slot.ready()
         job_id = self._new_job_id()
         on_stage(Stage("loading"))
-        await self._run_job(job_id, Load(job_id, model.id, str(model.dir)), on_stage)
+        message = Load(
+            job_id,
+            model.id,
+            str(model.dir),
+            memory_bytes=size.num_bytes,
+            context_tokens=size.context_tokens,
+            max_sequences=size.num_slots or None,
+            wishes=model.wishes,
+        )
+        loaded = await self._run_job(job_id, message, on_stage)
+        assert isinstance(loaded, Loaded), "a load is answered by its model"
+        return loaded
 
     async def unload(self, model_id: str) -> None:
         await self.slot.ready()
@@ -125,16 +136,17 @@ class EngineSide:
 
     async def _run_job(
         self, job_id: str, message: Load | Unload, on_stage: Callable[[Stage], None]
-    ) -> None:
+    ) -> Loaded | Unloaded:
         job = _Job(asyncio.get_running_loop().create_future(), on_stage)
         self._jobs[job_id] = job
         self.slot.post(message)
         try:
-            error = await job.outcome
+            outcome = await job.outcome
         finally:
             del self._jobs[job_id]
-        if error is not None:
-            raise error
+        if isinstance(outcome, CortexError):
+            raise outcome
+        return outcome
 
     def _hear(self, message: Message) -> None:
         match message:
@@ -162,15 +174,13 @@ class EngineSide:
                 if message.job_id in self._jobs:
                     self._jobs[message.job_id].on_stage(message.stage)
             case Loaded():
-                self.loaded = message
                 logger.info(
                     "%s: %s; memory\n%s",
                     *(message.model_id, message.computes_in, describe(message.memory)),
                 )
-                self._settle(message.job_id, None)
+                self._settle(message.job_id, message)
             case Unloaded():
-                self.loaded = None
-                self._settle(message.job_id, None)
+                self._settle(message.job_id, message)
             case JobFailed():
                 self._settle(message.job_id, from_info(message.error))
             case _:
@@ -206,16 +216,15 @@ class EngineSide:
         del self._attempts[attempt.request_id]
         attempt.on_end()
 
-    def _settle(self, job_id: str, error: CortexError | None) -> None:
+    def _settle(self, job_id: str, outcome: Loaded | Unloaded | CortexError) -> None:
         job = self._jobs.get(job_id)
         if job is not None and not job.outcome.done():
             self._stall.moved()
-            job.outcome.set_result(error)
+            job.outcome.set_result(outcome)
 
     def _lose_all(self, end: ChildEnd) -> None:
         self._attempts.clear()
         for job_id in self._jobs:
             self._settle(job_id, end.error)
-        self.loaded = None
         self._stall = StallWatch(self._step_deadline_s)
         self._on_death(end)

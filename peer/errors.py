@@ -10,13 +10,20 @@
      ├─ RateLimitExceeded      a key over its own limits
      ├─ RequestNotFound        no request of that id is under way
      ├─ RequestCancelled       ended by whoever runs the peer
+     ├─ JobNotFound            no job of that id is known
+     ├─ JobCancelled           a job that somebody waited for was ended by another
+     ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
+     ├─ ModelPinned            a model that is to stay
+     ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
      │   ├─ HostRefused        no connection to it comes about
+     │   ├─ HostSilent         it says nothing any more
      │   └─ HostLeaving        it says itself that it ends
      ├─ PortInUse              an asked-for port is taken
      ├─ CannotListen           an address that is not ours to listen on
      ├─ CannotContinue         an answer that this peer would go on with differently
+     ├─ EngineReplaced         an engine that ended under an answer which goes on elsewhere
      ├─ AttemptsExhausted      a child process ended again and again over one request
      ├─ CannotAnnounce         no place for the note that local commands look for
      ├─ CannotKeepIdentity     a state directory that cannot be written
@@ -70,13 +77,31 @@ class RequestNotFound(CortexError): ...
 class RequestCancelled(CortexError): ...
 
 
+class JobNotFound(CortexError): ...
+
+
+class JobCancelled(CortexError): ...
+
+
+class PeerNotFound(CortexError): ...
+
+
 class NoPeer(CortexError): ...
+
+
+class ModelPinned(CortexError): ...
+
+
+class ModelAway(CortexError): ...
 
 
 class HostLost(CortexError): ...
 
 
 class HostRefused(HostLost): ...
+
+
+class HostSilent(HostLost): ...
 
 
 class HostLeaving(HostLost): ...
@@ -89,6 +114,9 @@ class CannotListen(CortexError): ...
 
 
 class CannotContinue(CortexError): ...
+
+
+class EngineReplaced(CortexError): ...
 
 
 class AttemptsExhausted(CortexError): ...
@@ -122,13 +150,20 @@ _OURS: tuple[type[CortexError], ...] = (
     RateLimitExceeded,
     RequestNotFound,
     RequestCancelled,
+    JobNotFound,
+    JobCancelled,
+    PeerNotFound,
     NoPeer,
+    ModelPinned,
+    ModelAway,
     HostLost,
     HostRefused,
+    HostSilent,
     HostLeaving,
     PortInUse,
     CannotListen,
     CannotContinue,
+    EngineReplaced,
     AttemptsExhausted,
     CannotAnnounce,
     CannotKeepIdentity,

@@ -16,18 +16,20 @@ _MODEL = "Model:"
 def read_hardware(config: PeerConfig, driver: Path = _DRIVER) -> Hardware:
     """A gateway has no device. On a CPU the device's memory is what the operator gives of it."""
     memory_bytes = _memory_bytes()
-    devices = () if config.is_gateway else (_device(config, memory_bytes, driver),)
-    return Hardware(devices, os.cpu_count() or 1, memory_bytes)
+    devices = (_device(config, name, memory_bytes, driver) for name in config.engine_devices)
+    return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
 
 
 def read_system() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def _device(config: PeerConfig, memory_bytes: int, driver: Path) -> Device:
-    if config.device == "cpu":
-        return Device(f"{os.cpu_count() or 1} cores", config.memory_bytes or memory_bytes, 0, "")
-    index = int(config.device.rpartition(":")[2])
+def _device(config: PeerConfig, name: str, memory_bytes: int, driver: Path) -> Device:
+    kind, _, number = name.rpartition(":")
+    if kind != "cuda":
+        words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
+        return Device(words, config.memory_bytes or memory_bytes, 0, "")
+    index = int(number)
     # What an engine may use of a GPU is known once it runs: the load records say it.
     return Device(_gpu_name(driver, index), 0, 0, _driver_version(driver))
 

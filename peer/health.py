@@ -8,6 +8,7 @@ from cortex.engine.messages import Alive, Loaded
 from cortex.engine.types import Stage
 
 from .children import ChildSlot, SlotState
+from .placement.books import DeviceBooks, ResidentState, Size
 from .types import ModelInfo
 
 
@@ -27,31 +28,51 @@ class ChildHealth:
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """`loaded` is what the engine said when it had loaded its model."""
+    """`engines` are in the order of the peer's devices."""
 
-    engine: ChildHealth
+    engines: tuple[ChildHealth, ...]
     text: ChildHealth
-    model: str | None
-    loaded: Loaded | None
-    loading: str | None
     live_requests: int
     is_draining: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """What is in the engine, and what is to come there.
+class Placed:
+    """A model on a device, or on its way there or away.
 
-    `loaded` is what the engine said of the `resident` model. `stage` is how far the load of
-    `loading` has come. `wanted` are the models of requests that wait for one, a request each.
+    `loaded` is what the engine said of it, once it was ready; `stage` is how far its load has come.
+    `num_granted` requests have it.
     """
 
-    resident: ModelInfo | None
-    loaded: Loaded | None
-    loading: ModelInfo | None
-    stage: Stage | None
-    wanted: tuple[ModelInfo, ...]
-    num_granted: int
+    model: ModelInfo
+    device: int
+    state: ResidentState
+    size: Size
+    loaded: Loaded | None = None
+    stage: Stage | None = None
+    num_granted: int = 0
+    idle_s: float = 0.0
+    age_s: float = 0.0
+    is_pinned: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What is on the `devices`, and what is to come there. `wanted` are the models of requests that
+    wait for one, a request each.
+    """
+
+    devices: tuple[DeviceBooks, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    wanted: tuple[ModelInfo, ...] = ()
+
+    def of(self, model_id: str) -> Placed | None:
+        return next((each for each in self.placed if each.model.id == model_id), None)
+
+    @property
+    def ready(self) -> tuple[Placed, ...]:
+        return tuple(each for each in self.placed if each.state == "ready")
 
 
 def child_health(slot: ChildSlot) -> ChildHealth:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from cortex.engine.errors import InsufficientVram
+
 from .config import FleetConfig
 from .fleet.own import Reporter
 from .fleet.telling import About
@@ -26,9 +28,17 @@ from .hardware import read_hardware, read_system
 from .hop.dialling import Dialler
 from .hop.host import HopHost
 from .hop.pool import HopPool
+from .jobs import Jobs
 from .keyring import Keyring
 from .keyring_file import first_keyring, keyring_changed
 from .node import Node
+from .orders.control import Control
+from .orders.desk import OrderDesk
+from .placement.knowing import known_by
+from .placement.plan import LoadWish
+from .placement.planning import Known
+from .placement.words import no_place_anywhere
+from .routing.catalogue import FleetModel
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
@@ -41,11 +51,14 @@ _KEYS_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`ingress` answers for the whole fleet; the fleet's port serves `routes` beside the API's."""
+    """`ingress` answers for the whole fleet, and `control` passes on what its peers are ordered.
+    The fleet's port serves `routes` beside the API's.
+    """
 
     fleet: FleetThread
     ingress: Ingress
     host: HopHost
+    control: Control
 
     def routes(self) -> Sequence[web.RouteDef]:
         return (*self.fleet.routes(), *self.host.routes())
@@ -80,10 +93,22 @@ async def member_of(
             return () if seen is None else seen.addresses
 
         dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
-        async with HopPool(dialler, fleet.doubt) as hops:
-            leases = Leases(fleet, hops, clock)
-            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
-            host = HopHost(node, leases.answer)
+        async with (
+            HopPool(dialler, fleet.doubt) as hops,
+            Jobs(fleet.view.self_node) as jobs,
+        ):
+
+            def known() -> Known:
+                return known_by(node.config, node.history.eta_s)
+
+            def of_all(model: FleetModel, error: InsufficientVram) -> InsufficientVram:
+                wish = LoadWish(model.weights)
+                return no_place_anywhere(fleet.view, model.id, wish, known(), error)
+
+            leases = Leases(fleet, hops, known, clock)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s, of_all=of_all)
+            desk = OrderDesk(node, node.steering, jobs)
+            host = HopHost(node, leases.answer, desk.carry_out)
 
             def rekey(changed: Keyring) -> None:
                 fleet.rekey(changed)
@@ -95,16 +120,16 @@ async def member_of(
                 asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
             }
             for task in tasks:
-                task.add_done_callback(_say_why)
+                task.add_done_callback(say_why)
             try:
-                yield Member(fleet, ingress, host)
+                yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
 
 
-def _say_why(task: asyncio.Task[None]) -> None:
+def say_why(task: asyncio.Task[None]) -> None:
     """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("task ended name=%s", task.get_name(), exc_info=error)

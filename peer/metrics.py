@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import Metric
@@ -24,59 +24,65 @@ from cortex.engine.messages import ModelStatus
 from .fleet.membership import Membership
 from .fleet.view import PeerState
 from .gossip.receiving import Cause
-from .health import ChildHealth, NodeHealth
+from .health import ChildHealth, NodeHealth, Placement
 from .tally import ModelTally, PeerTally
 
 # Label values and the number that belongs to them.
 _Rows = Iterable[tuple[tuple[str, ...], float]]
+# What the engines said last, each with its device's name.
+_Told = Sequence[tuple[str, ModelStatus]]
 # The dialect and the status of replies, and how many there were.
 ReplyCounts = Mapping[tuple[str, int], int]
 
 
 class PeerCollector(Collector):
-    """All families of one peer. `device` is what its engine computes on.
-
-    A peer without a fleet has no numbers of one.
-    """
+    """All families of one peer. A peer without a fleet has no numbers of one."""
 
     def __init__(
         self,
-        device: str,
         health: Callable[[], NodeHealth],
+        placement: Callable[[], Placement],
         tally: PeerTally,
         replies: ReplyCounts,
         membership: Membership | None = None,
     ) -> None:
-        self._device = device
         self._health = health
+        self._placement = placement
         self._tally = tally
         self._replies = replies
         self._membership = membership
 
     def collect(self) -> Iterator[Metric]:
-        health = self._health()
-        yield from _of_processes(health)
-        yield from _of_memory(self._device, health)
-        yield from _of_engine(() if (a := health.engine.last_alive) is None else a.models)
+        health, placement = self._health(), self._placement()
+        names = [device.name for device in placement.devices]
+        told = [
+            (name, status)
+            for name, engine in zip(names, health.engines, strict=True)
+            for status in (engine.last_alive.models if engine.last_alive else ())
+        ]
+        yield from _of_processes(health, names)
+        yield from _of_memory(placement, told)
+        yield from _of_engines(told)
         yield from _of_replies(self._replies)
         yield from _of_requests(self._tally)
         if self._membership is not None:
             yield from _of_fleet(self._membership)
 
 
-def _of_processes(health: NodeHealth) -> Iterator[Metric]:
-    children = {"engine": health.engine, "text": health.text}
+def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[Metric]:
+    engines = zip(names, health.engines, strict=True)
+    children = {**{("engine", name): each for name, each in engines}, ("text", ""): health.text}
     yield _gauge(
         "cortex_process_up",
         "1 where a child process runs. One that is not needed is not started.",
-        ["process"],
-        (((name,), _is_up(child)) for name, child in children.items()),
+        ["process", "device"],
+        ((labels, _is_up(child)) for labels, child in children.items()),
     )
     yield _counter(
         "cortex_restarts_total",
         "Child processes that ended and were replaced.",
-        ["process"],
-        (((name,), child.num_restarts) for name, child in children.items()),
+        ["process", "device"],
+        ((labels, child.num_restarts) for labels, child in children.items()),
     )
     yield _gauge(
         "cortex_live_requests",
@@ -90,34 +96,32 @@ def _is_up(child: ChildHealth) -> int:
     return int(child.state == "up")
 
 
-def _of_memory(device: str, health: NodeHealth) -> Iterator[Metric]:
-    """Nothing is shared out where no model is loaded."""
-    model = health.model or ""
-    parts = health.loaded.memory if health.loaded and health.model else ()
+def _of_memory(placement: Placement, told: _Told) -> Iterator[Metric]:
     yield _gauge(
         "cortex_device_memory_budget_bytes",
-        "What an engine may use for its model.",
-        ["device", "model"],
-        (((device, model), part.num_bytes) for part in parts if part.name == TOTAL),
+        "What the models on a device may use together.",
+        ["device"],
+        (((device.name,), device.budget_bytes) for device in placement.devices),
     )
     yield _gauge(
         "cortex_device_memory_bytes",
-        "How that is shared out.",
+        "How a model's share of that is shared out.",
         ["device", "model", "kind"],
         (
-            ((device, model, _kind(part.name)), part.num_bytes)
-            for part in parts
+            ((placement.devices[each.device].name, each.model.id, _kind(part.name)), part.num_bytes)
+            for each in placement.placed
+            if each.loaded is not None
+            for part in each.loaded.memory
             if part.name != TOTAL
         ),
     )
-    alive = health.engine.last_alive
     yield _gauge(
         "cortex_device_memory_used_bytes",
         "What of a share holds something now, for shares whose use changes.",
         ["device", "model", "kind"],
         (
             ((device, status.model_id, _kind(part.name)), part.num_bytes)
-            for status in (alive.models if alive else ())
+            for device, status in told
             for part in status.used
         ),
     )
@@ -127,26 +131,26 @@ def _kind(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def _of_engine(models: tuple[ModelStatus, ...]) -> Iterator[Metric]:
+def _of_engines(told: _Told) -> Iterator[Metric]:
     yield _gauge(
         "cortex_running_requests",
         "Answers that the engine is computing.",
-        ["model"],
-        (((m.model_id,), m.num_running) for m in models),
+        ["model", "device"],
+        (((m.model_id, device), m.num_running) for device, m in told),
     )
     yield _gauge(
         "cortex_queue_depth",
         "Answers that wait in the engine for memory or a place.",
-        ["model"],
-        (((m.model_id,), m.num_waiting) for m in models),
+        ["model", "device"],
+        (((m.model_id, device), m.num_waiting) for device, m in told),
     )
     yield _gauge(
         "cortex_kv_pages",
         "Pages of keys and values.",
-        ["model", "state"],
+        ["model", "state", "device"],
         (
-            ((m.model_id, state), number)
-            for m in models
+            ((m.model_id, state, device), number)
+            for device, m in told
             for state, number in (
                 ("used", m.num_used_pages),
                 ("free", m.num_pages - m.num_used_pages),
@@ -156,13 +160,14 @@ def _of_engine(models: tuple[ModelStatus, ...]) -> Iterator[Metric]:
     yield _counter(
         "cortex_preemptions_total",
         "Times that an answer gave its place up for want of memory, to go on later.",
-        ["model"],
-        (((m.model_id,), m.num_preemptions) for m in models),
+        ["model", "device"],
+        (((m.model_id, device), m.num_preemptions) for device, m in told),
     )
     yield _histogram(
         "cortex_step_seconds",
         "How long the engine took for a step of all that it computes.",
-        ((m.model_id, m.steps) for m in models),
+        ["model", "device"],
+        (((m.model_id, device), m.steps) for device, m in told),
     )
 
 
@@ -191,6 +196,12 @@ def _of_requests(tally: PeerTally) -> Iterator[Metric]:
         rows = (((model,), number_of(tally)) for model, tally in tallies.items())
         yield _counter(name, words, ["model"], rows)
     yield _counter(
+        "cortex_evictions_total",
+        "Models that went from a device, by why.",
+        ["model", "reason"],
+        tally.evictions.items(),
+    )
+    yield _counter(
         "cortex_failovers_total",
         "Answers that were taken up again after what computed them was gone: by a new engine, or"
         " by another peer, before the first token or after it; and requests taken elsewhere from a"
@@ -202,7 +213,8 @@ def _of_requests(tally: PeerTally) -> Iterator[Metric]:
         ),
     )
     for name, words, spread_of in _TIMES:
-        yield _histogram(name, words, ((m, spread_of(tally)) for m, tally in tallies.items()))
+        rows = (((model,), spread_of(tally)) for model, tally in tallies.items())
+        yield _histogram(name, words, ["model"], rows)
 
 
 def _of_fleet(membership: Membership) -> Iterator[Metric]:
@@ -288,11 +300,13 @@ def _counter(name: str, words: str, labels: list[str], rows: _Rows) -> Metric:
     return family
 
 
-def _histogram(name: str, words: str, spreads: Iterable[tuple[str, Spread]]) -> Metric:
-    family = HistogramMetricFamily(name, words, labels=["model"])
-    for model, spread in spreads:
+def _histogram(
+    name: str, words: str, labels: list[str], spreads: Iterable[tuple[tuple[str, ...], Spread]]
+) -> Metric:
+    family = HistogramMetricFamily(name, words, labels=labels)
+    for values, spread in spreads:
         bounds = [*map(str, spread.bounds_s), "+Inf"]
         # A bucket counts all that is below its bound.
         buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
-        family.add_metric([model], buckets, spread.sum_s)
+        family.add_metric(values, buckets, spread.sum_s)
     return family

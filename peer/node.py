@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import (
@@ -21,7 +22,7 @@ from contextlib import (
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from cortex.engine.errors import CortexError, EngineFailed, VisionUnsupported
+from cortex.engine.errors import EngineFailed, VisionUnsupported
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
@@ -36,21 +37,27 @@ from .admission import Admission
 from .answering import Answering, num_missing
 from .catalogue import Catalogue
 from .children import ChildEnd
-from .commands import engine_spec, text_spec
+from .commands import text_spec
 from .config import PeerConfig
-from .engine_side import EngineSide
+from .device_memory import read_budgets
+from .devices import Devices
 from .errors import CannotContinue
-from .gossip.ids import ModelId
-from .health import NodeHealth, Placement, child_health
+from .health import NodeHealth, Placed, Placement, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
+from .placement.habits import Habits
+from .placement.leaving import LeaveReason
+from .places import Place
 from .process import Spawn, spawn
-from .residency import Residency, Ticket
-from .routing.load_history import LoadHistory, with_eta
+from .residency import Residency
+from .routing.load_history import LoadHistory
 from .shelf import Shelf
-from .tally import PeerTally, RequestMeter
+from .steering import NodeSteering
+from .tally import PeerTally, RequestMeter, wait_s
 from .text_side import TextSide
 from .types import ModelInfo
+
+logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Event | Vector)
 
@@ -67,11 +74,13 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        self.shelf = Shelf(config)
+        self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
-            config.max_live_requests, config.max_prepared_bytes, self._changed
+            config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
 
@@ -80,19 +89,29 @@ class Node:
         await asyncio.to_thread(self.history.read)
         await self._tasks.__aenter__()
         self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
-        self._engine = EngineSide(
-            engine_spec(self.config),
+        self._devices = Devices(
+            self.config,
+            await asyncio.to_thread(read_budgets, self.config),
             self._tasks,
-            self.config.step_deadline_s,
             self._lose_engine,
             self._spawn,
+            self.history,
+            self.tally,
         )
-        self._residency = Residency(
-            self._load,
-            self._engine.unload,
+        self.residency = Residency(
+            self._devices,
+            Habits(self.config),
             self._tasks,
             self.config.max_replays,
             on_change=self._changed,
+            on_leave=self._note_leaving,
+            wake_after=self._wake_after,
+        )
+        self.steering = NodeSteering(
+            self.residency,
+            lambda: self.shelf.catalogue,
+            self.history.eta_s,
+            self._devices.parts_of,
         )
         return self
 
@@ -102,36 +121,60 @@ class Node:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await asyncio.gather(
-            self._text.slot.close(), self._engine.slot.close(), self.history.save()
-        )
+        self._is_closed = True
+        self._wake_after(None)
+        await asyncio.gather(self._text.slot.close(), self._devices.close(), self.history.save())
         # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
 
     @property
     def health(self) -> NodeHealth:
         return NodeHealth(
-            engine=child_health(self._engine.slot),
+            engines=tuple(child_health(engine.slot) for engine in self._devices.engines),
             text=child_health(self._text.slot),
-            model=self._residency.resident_id,
-            loaded=self._engine.loaded,
-            loading=self._residency.loading_id,
             live_requests=self._admission.live_requests,
             is_draining=self._admission.is_draining,
         )
 
     @property
     def placement(self) -> Placement:
-        """What is in the engine, on its way there, and waited for."""
-        residency, loaded = self._residency, self._engine.loaded
-        return Placement(
-            resident=residency.resident,
-            loaded=loaded if residency.resident is not None else None,
-            loading=residency.loading,
-            stage=residency.last_stage if residency.loading is not None else None,
-            wanted=tuple(residency.wanted),
-            num_granted=residency.num_granted,
+        """What is on the devices, on its way there, and waited for."""
+        books = self.residency.books
+        residents = {resident.id: resident for each in books for resident in each.residents}
+        placed = (
+            Placed(
+                place.model,
+                place.device,
+                place.state,
+                place.size,
+                place.loaded,
+                place.stage if place.state == "loading" else None,
+                len(place.holders),
+                residents[place.model.id].idle_s,
+                residents[place.model.id].age_s,
+                residents[place.model.id].is_pinned,
+                place.need.priority,
+            )
+            for place in self.residency.places
         )
+        return Placement(tuple(books), tuple(placed), tuple(self.residency.wanted))
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """From now on this is the config: of what requests and loads are judged by, and of where
+        models lie. What the children were started with stays as it is.
+        """
+        self.config = config
+        await self.shelf.look()
+        self.residency.reform(Habits(config))
+
+    @property
+    def num_places(self) -> int:
+        """How many requests are answered at one time: by what is loaded, as far as that is bounded,
+        else by this peer at all.
+        """
+        ready = [place.loaded for place in self.residency.places if place.loaded is not None]
+        bounded = [loaded.num_slots for loaded in ready]
+        return sum(bounded) if bounded and all(bounded) else self.config.max_live_requests
 
     def watch(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever `health` or `placement` has changed; what is returned ends that."""
@@ -148,7 +191,7 @@ class Node:
         if self.config.is_gateway:
             return
         self._text.slot.wake()
-        self._engine.slot.wake()
+        self._devices.wake()
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """What can be served now, looked up afresh; the first one is the default.
@@ -169,20 +212,7 @@ class Node:
         """
         model = await self.find(model_id)
         self.wake()
-        outcome: asyncio.Future[CortexError | None] = asyncio.get_running_loop().create_future()
-
-        def settle(error: CortexError | None = None) -> None:
-            if not outcome.done():  # granted, and granted again before anybody looked
-                outcome.set_result(error)
-
-        ticket = Ticket(model, lambda _: None, settle, settle)
-        self._residency.ask(ticket)
-        try:
-            error = await outcome
-        finally:
-            self._residency.give_back(ticket)
-        if error is not None:
-            raise error
+        await self.residency.summon(model, lambda _: None)
 
     def chat(
         self,
@@ -205,11 +235,15 @@ class Node:
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
-        """`chat`, of a request that may be one for a vector: then that is the last event."""
+        """`chat`, of a request that may be one for a vector: then that is the last event.
+
+        So many engines have ended under it, at other peers or here.
+        """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        return self._serve(request, live, admission, resume)
+        return self._serve(request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -266,6 +300,7 @@ class Node:
         live: LiveRequest | None,
         admission: AbstractContextManager[None],
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """The events of a request, counted on their way: one generator, for all pass through it."""
         clock = asyncio.get_running_loop().time
@@ -298,7 +333,7 @@ class Node:
                         )
                     )
                     answering = self._answering(
-                        request_id, model, request, prepared.prompt, meter, resume
+                        request_id, model, request, prepared.prompt, meter, resume, num_losses
                     )
                     del prepared
                     with answering:
@@ -313,10 +348,11 @@ class Node:
         prompt: bytes,
         meter: RequestMeter,
         resume: Resume | None,
+        num_losses: int,
     ) -> Answering:
         return Answering(
-            self._engine,
-            self._residency,
+            self._devices,
+            self.residency,
             meter,
             request_id,
             model,
@@ -324,6 +360,7 @@ class Node:
             num_choices=request.num_choices,
             priority=request.priority,
             resume=resume,
+            num_losses=num_losses,
         )
 
     async def find(self, model_id: str) -> ModelInfo:
@@ -347,27 +384,33 @@ class Node:
         model = self.shelf.catalogue.first_with_vision()
         return None if model is None else model.id
 
-    async def _load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
-        tally, clock = self.tally.of(model.id), asyncio.get_running_loop().time
-        weights, began_s = ModelId(model.weights), clock()
-        whole_s = self.history.eta_s(weights, model.size_bytes)
-        try:
-            await self._engine.load(
-                model, lambda stage: on_stage(with_eta(stage, whole_s, clock() - began_s))
-            )
-        except CortexError:
-            tally.num_failed_loads += 1
-            raise
-        tally.load.add(clock() - began_s)
-        if weights:
-            self.history.add(weights, model.size_bytes, clock() - began_s)
+    def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
+        self.tally.evictions[place.model.id, reason] += 1
+        logger.info(
+            "model leaves model=%s reason=%s for=%s device=%s bytes=%d",
+            *(place.model.id, reason, wanted or "-", self.config.engine_devices[place.device]),
+            place.size.num_bytes,
+        )
+
+    def _wake_after(self, seconds: float | None) -> None:
+        """Look at the devices then, and not before."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if seconds is not None and not self._is_closed:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(seconds, self.residency.look)
 
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
 
-    def _lose_engine(self, end: ChildEnd) -> None:
-        self._residency.lose(end)
+    def _wait_s(self) -> float:
+        """When one more request may be taken, where no more are."""
+        return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
+
+    def _lose_engine(self, device: int, end: ChildEnd) -> None:
+        self.residency.lose(device, end)
 
 
 def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:

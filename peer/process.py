@@ -60,6 +60,10 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
     return ChildProcess(process, link)
 
 
+# How the exit of a child is told that somebody else has ended.
+BY_SIGNAL = ", signal"
+
+
 async def bury(child: ChildProcess, farewell_s: float) -> str:
     """Close the socket, wait for the process, kill it if it lingers; returns how it exited."""
     child.link.close()
@@ -68,7 +72,7 @@ async def bury(child: ChildProcess, farewell_s: float) -> str:
         code = await _wait(child.process, _KILL_S)
         return ", killed" if code is not None else f", killed, and not gone after {_KILL_S:g} s"
     if code < 0:
-        return f", signal {signal.Signals(-code).name}"
+        return f"{BY_SIGNAL} {signal.Signals(-code).name}"
     return f", exit code {code}" if code else ""
 
 

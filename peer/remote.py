@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import aiohttp
 
-from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, MemoryShortage
+from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.types import (
     Capability,
     ChatRequest,
@@ -35,9 +35,10 @@ from cortex.engine.types import (
 )
 
 from .chunks import ChunkReader
-from .errors import InvalidApiKey, NoPeer, UnsupportedParameter, from_info
-from .progress import from_comment, split_hint
-from .types import ModelInfo
+from .errors import NoPeer, UnsupportedParameter
+from .progress import from_comment
+from .told_errors import error_of
+from .types import ModelInfo, Warmth, Whereabouts
 
 _CONNECT_S = 5.0
 _MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -85,7 +86,7 @@ class RemotePeer:
             ) as response:
                 body = await response.read()
                 if response.status != 200:
-                    raise _error_of(body, response.status)
+                    raise error_of(_load_object(body), response.status)
             return tuple(_read_model(model) for model in _load_object(body).get("data", ()))
         except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
             raise self._gone(error) from error
@@ -100,7 +101,7 @@ class RemotePeer:
                 read_bufsize=_MAX_LINE_BYTES,
             ) as response:
                 if response.status != 200:
-                    raise _error_of(await response.read(), response.status)
+                    raise error_of(_load_object(await response.read()), response.status)
                 reader = StreamReader()
                 while line := await self._read_line(response.content):
                     for event in reader.read_line(line):
@@ -142,7 +143,7 @@ class StreamReader:
 
     def _read_chunk(self, chunk: dict[str, Any]) -> list[Event]:
         if "error" in chunk:
-            raise _error_of(json.dumps(chunk).encode(), 0)
+            raise error_of(chunk, 0)
         events: list[Event] = []
         for choice in chunk.get("choices", ()):
             index = int(choice.get("index", 0))
@@ -281,6 +282,19 @@ def _read_model(plain: dict[str, Any]) -> ModelInfo:
         capabilities=capabilities,
         context_length=int(plain.get("context_length", 0)),
         created_s=int(plain.get("created", 0)),
+        size_bytes=int(plain.get("size_bytes", 0)),
+        where=tuple(map(_read_whereabouts, plain.get("where", ()))),
+    )
+
+
+def _read_whereabouts(plain: dict[str, Any]) -> Whereabouts:
+    eta_s, state = plain.get("eta_s"), str(plain["state"])
+    return Whereabouts(
+        str(plain["peer"]),
+        # A newer peer may know more words: what is neither here nor coming has to be loaded.
+        cast(Warmth, state) if state in get_args(Warmth) else "cold",
+        None if eta_s is None else float(eta_s),
+        plain.get("pinned") is True,
     )
 
 
@@ -304,36 +318,6 @@ def _read_usage(plain: dict[str, Any]) -> Usage:
         int(prompt.get("cached_tokens", 0)),
         int(completion.get("reasoning_tokens", 0)),
     )
-
-
-def _error_of(body: bytes, status: int) -> CortexError:
-    told: Any = _load_object(body).get("error")
-    if not isinstance(told, dict):
-        return NoPeer(f"what answers is no cortex peer (status {status})", "check the address")
-    fields = cast(dict[str, Any], told)
-    param = fields.get("param")
-    hint = str(fields.get("hint") or "")
-    error = from_info(
-        ErrorInfo(
-            str(fields.get("code") or ""),
-            split_hint(str(fields.get("message") or f"the peer answered {status}"), hint),
-            hint,
-            param if isinstance(param, str) else None,
-            _shortage_of(fields),
-        )
-    )
-    # A peer's own hint is for programs that send headers.
-    if isinstance(error, InvalidApiKey):
-        return InvalidApiKey(error.message, "set CORTEX_API_KEY to a key of that peer")
-    return error
-
-
-def _shortage_of(fields: Mapping[str, Any]) -> MemoryShortage | None:
-    required, available = fields.get("required_bytes"), fields.get("available_bytes")
-    if not isinstance(required, int) or not isinstance(available, int):
-        return None
-    is_final = fields.get("type") == "invalid_request_error"
-    return MemoryShortage(required, available, is_final=is_final)
 
 
 def _load_object(body: bytes) -> dict[str, Any]:

@@ -24,13 +24,17 @@ from .addresses import authority
 from .announcement import Announcement, announced
 from .api.app import make_app
 from .config import FLEET_PORT, METRICS_PORT, PeerConfig
+from .fleet.alone import NOBODY
 from .fleet.udp import FleetSockets, bind_fleet
 from .fleet.view import FleetView
+from .jobs import Jobs
 from .listening import Door, Gate, listen, opened
-from .member import Member, member_of
+from .member import Member, member_of, say_why
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .node import Node
+from .orders.control import control_alone
 from .process import Spawn, spawn
+from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
 
 logger = logging.getLogger(__name__)
@@ -43,7 +47,7 @@ class Server:
     """A peer that answers. `address` is HOST:PORT as a local client writes it.
 
     `metrics_port` is the port where its numbers alone are told, if there is one. Without a
-    `member` it is in no fleet.
+    `member` it is in no fleet. `local_key` is that of commands on this machine.
     """
 
     node: Node
@@ -53,6 +57,7 @@ class Server:
     metrics_port: int | None = None
     member: Member | None = None
     fleet_port: int | None = None
+    local_key: ApiKey | None = None
 
     @property
     def address(self) -> str:
@@ -64,6 +69,12 @@ class Server:
         await self.node.drained()
         if self.member is not None:
             await self.member.ingress.idle()
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """What holds from now on; where it listens is not asked again."""
+        await self.node.reconfigure(_with(self.local_key, config))
+        if self.member is not None and config.fleet is not None:
+            self.member.fleet.seek(config.fleet.join)
 
     async def leave(self) -> None:
         """Have the rest taken up elsewhere, and say goodbye to the fleet."""
@@ -84,7 +95,9 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
         _fleet_sockets(config) as sockets,
     ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
-        config, key = _with_local_key(config)
+        key = make_key(secrets.token_bytes(32))
+        local = ApiKey("local", digest_of(key), is_admin=True)
+        config = _with(local, config)
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
         async with Node(config, spawn) as node, AsyncExitStack() as stack:
             node.wake()
@@ -94,14 +107,14 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
                     member_of(config.fleet, node, sockets, _listens(config, port))
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
-            app = _app(node, member)
+            app = await _app(node, member, stack)
             metrics_port = await stack.enter_async_context(
                 telling_numbers(app, numbers, config.connections)
             )
             gates = await stack.enter_async_context(opened(app, config.connections, *doors))
             stack.enter_context(announced(config.locations.announcements_dir, note))
             fleet_port = None if sockets is None else sockets.port
-            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port)
+            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port, local)
 
 
 @contextmanager
@@ -116,23 +129,24 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
         sockets.close()
 
 
-def _app(node: Node, member: Member | None) -> web.Application:
+async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
     if member is None:
-        return make_app(node)
-    return make_app(node, member.ingress, member.fleet, for_peers=member.routes())
+        jobs = await stack.enter_async_context(Jobs(NOBODY))
+        return make_app(node, control_alone(node, jobs))
+    return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 
 def _listens(config: PeerConfig, port: int) -> str:
     return authority(config.host or "0.0.0.0", port)
 
 
-def _with_local_key(config: PeerConfig) -> tuple[PeerConfig, str | None]:
-    """Where keys are wanted, one more for whoever may read this peer's note: its own machine."""
-    if not config.keys:
-        return config, None
-    text = make_key(secrets.token_bytes(32))
-    local = ApiKey("local", digest_of(text), is_admin=True)
-    return replace(config, admin_keys=(*config.admin_keys, local)), text
+def _with(local: ApiKey | None, config: PeerConfig) -> PeerConfig:
+    """The key of whoever may read this peer's note, its own machine, beside the config's own.
+
+    It locks nobody out: without others the peer stays open. One is always there, for keys may come
+    later.
+    """
+    return config if local is None else replace(config, admin_keys=(*config.admin_keys, local))
 
 
 async def run_peer(
@@ -141,10 +155,11 @@ async def run_peer(
     on_ready: Callable[[Server], None],
     on_notice: Callable[[str], None],
     on_view: Callable[[FleetView], None],
+    files: SettingsFiles | None = None,
 ) -> signal.Signals:
     """Be a peer until a signal says otherwise; returns the signal that began the end.
 
-    `on_view` is told of each change of the fleet.
+    `on_view` is told of each change of the fleet. What changes in the `files` is taken up.
     """
     give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -160,9 +175,10 @@ async def run_peer(
             if server.member is not None:
                 on_view(server.member.fleet.view)
                 server.member.fleet.watch(on_view)
-            if await _preload(server.node, ending):
-                on_ready(server)
-            first = await ending
+            async with _following(server, files, signals):
+                if await _preload(server.node, ending):
+                    on_ready(server)
+                first = await ending
             await _drain(server, signals, on_notice)
             await server.leave()
             return first
@@ -170,6 +186,47 @@ async def run_peer(
         ending.cancel()
         for number in caught:
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _following(
+    server: Server, files: SettingsFiles | None, signals: asyncio.Queue[signal.Signals]
+) -> AsyncGenerator[None]:
+    """Take up what changes in the files while the block lasts, and at once at SIGHUP, unless that
+    says that the terminal has gone.
+    """
+    if files is None:
+        yield
+        return
+    fleet = None if server.member is None else server.member.fleet
+    follower = Follower(files, server.reconfigure, fleet)
+    had_terminal = _has_terminal()
+
+    def hear() -> None:
+        if had_terminal and not _has_terminal():
+            signals.put_nowait(signal.SIGHUP)
+        else:
+            follower.hang_up()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hear)
+    following = asyncio.create_task(follower.run(), name="settings")
+    following.add_done_callback(say_why)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        following.cancel()
+        await asyncio.wait({following})
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:

@@ -7,7 +7,7 @@ the models to others. All reading happens in threads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .catalogue import Catalogue, scan
@@ -17,12 +17,12 @@ from .weights import WeightsBook
 
 
 class Shelf:
-    """`catalogue` is what there was when somebody last looked."""
+    """`catalogue` is what there was when somebody last looked. The config may change."""
 
-    def __init__(self, config: PeerConfig) -> None:
+    def __init__(self, config_now: Callable[[], PeerConfig]) -> None:
         self.catalogue = Catalogue(())
-        self._config = config
-        self._weights = WeightsBook(config.locations.state_dir / "weights.json")
+        self._config_now = config_now
+        self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
 
     async def look(self) -> Catalogue:
         self.catalogue = await asyncio.to_thread(self._found)
@@ -36,10 +36,10 @@ class Shelf:
         return self.catalogue
 
     def _found(self) -> Catalogue:
-        return Catalogue(tuple(map(self._with_weights, scan(self._config).models)))
+        return Catalogue(tuple(map(self._with_weights, scan(self._config_now()).models)))
 
     def _with_weights(self, model: ModelInfo) -> ModelInfo:
-        known = model.dir and self._weights.known(model.dir, self._config.engine)
+        known = model.dir and self._weights.known(model.dir, self._config_now().engine)
         if not known:
             return model
         return replace(model, weights=known.model, size_bytes=known.size_bytes)
@@ -47,4 +47,4 @@ class Shelf:
     def _weigh(self, models: Sequence[ModelInfo]) -> bool:
         """Whether any could be named."""
         folders = [model.dir for model in models if model.dir is not None]
-        return any([self._weights.weigh(folder, self._config.engine) for folder in folders])
+        return any([self._weights.weigh(folder, self._config_now().engine) for folder in folders])

@@ -17,6 +17,7 @@ from cortex.engine.histogram import Histogram
 from cortex.engine.types import Accepted, Event, Finished, FinishReason, Usage, Vector
 
 from .dialects.usage import UsageTally
+from .placement.leaving import LeaveReason
 
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
@@ -49,11 +50,13 @@ class ModelTally:
 
 class PeerTally:
     """All models of a peer. `failovers` counts requests taken from one host to another, by model,
-    by what that was, and by the code of the error that was the cause.
+    by what that was, and by the code of the error that was the cause; `evictions` models that went,
+    by why.
     """
 
     def __init__(self) -> None:
         self.failovers: Counter[tuple[str, Failover, str]] = Counter()
+        self.evictions: Counter[tuple[str, LeaveReason]] = Counter()
         self._models: dict[str, ModelTally] = {}
 
     @property
@@ -65,6 +68,21 @@ class PeerTally:
         if tally is None:
             tally = self._models[model_id] = ModelTally()
         return tally
+
+    @property
+    def answer_s(self) -> float:
+        """How long an answer takes, in the mean of all that have ended; 0 where none has."""
+        spreads = [tally.answer.spread for tally in self._models.values()]
+        num = sum(sum(spread.counts) for spread in spreads)
+        return sum(spread.sum_s for spread in spreads) / num if num else 0.0
+
+
+def wait_s(answer_s: float, num_live: int, num_waiting: int) -> float:
+    """How long one more request waits for its turn, behind those of the live ones that wait.
+
+    One of them ends every `answer_s / num_live`, for an answer's time is counted from its coming.
+    """
+    return answer_s * (num_waiting + 1) / max(num_live, 1)
 
 
 class RequestMeter:

@@ -49,7 +49,8 @@ class TextSide:
         Raises what the text process refuses it with, EngineFailed where that process cannot start,
         or AttemptsExhausted where it dies of the request.
         """
-        message = Prepare(request_id, str(model.dir), request, model.context_length)
+        pixels = model.wishes.pixels
+        message = Prepare(request_id, str(model.dir), request, model.context_length, pixels)
         prepared = await self._answer(message)
         assert isinstance(prepared, Prepared)
         return prepared
@@ -59,7 +60,8 @@ class TextSide:
 
         Raises as `prepare` does, but for what only the model's context or open pictures show.
         """
-        counted = await self._answer(Count(request_id, str(model.dir), request))
+        message = Count(request_id, str(model.dir), request, model.wishes.pixels)
+        counted = await self._answer(message)
         assert isinstance(counted, Counted)
         return counted.prompt_tokens
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cortex.engine.types import Capability
+from cortex.engine.wishes import AS_ALL, ModelWishes
 
 # Of a model on a peer's disk: whether it is in the engine, on its way there, or has to be loaded.
 Warmth = Literal["warm", "loading", "cold"]
@@ -19,6 +20,7 @@ class Whereabouts:
     peer: str
     state: Warmth
     eta_s: float | None = None
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class ModelInfo:
 
     `weights` names the bytes of its weights, and of all else that its answers depend on; empty
     where nobody has looked yet. `context_length` is in tokens and already lowered to the operator's
-    limit. `where` is told by a fleet only.
+    limit. `where` is told by a fleet only; `wishes` is how it is loaded and asked on this peer.
     """
 
     id: str
@@ -38,7 +40,15 @@ class ModelInfo:
     weights: bytes = b""
     size_bytes: int = 0
     where: tuple[Whereabouts, ...] = ()
+    wishes: ModelWishes = AS_ALL
 
     @property
     def sees_images(self) -> bool:
         return "vision" in self.capabilities
+
+
+def is_same(wanted: ModelInfo, other: ModelInfo) -> bool:
+    """Whether two are the same weights, as far as these are known: files may change in between."""
+    if wanted.id != other.id:
+        return False
+    return not (wanted.weights and other.weights) or wanted.weights == other.weights

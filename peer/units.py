@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from cortex.engine.memory import format_bytes
+
 _GIB = 1024**3
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def gib(num_bytes: int) -> str:
     return f"{num_bytes / _GIB:.1f}"
+
+
+def memory(num_bytes: int) -> str:
+    """4.0 GiB, 120.0 MiB."""
+    return format_bytes(num_bytes)
 
 
 def age(age_s: float) -> str:

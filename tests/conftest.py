@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -25,8 +26,11 @@ _HIDDEN_PREFIXES = ("CORTEX_", "HF_", "XDG_", "_CORTEX_", "OPENAI_")
 
 @pytest.fixture(scope="session")
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all tests, so that kernels are compiled once."""
-    return tmp_path_factory.mktemp("cache")
+    """One for all tests of all workers, so that kernels are compiled once."""
+    root = tmp_path_factory.getbasetemp()
+    cache = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "cache"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    return cache
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,14 @@ def scrubbed_environment(
     monkeypatch.setenv("CORTEX_NO_MDNS", "1")
     monkeypatch.setenv("CORTEX_FLEET_HOST", "127.0.0.1")
     monkeypatch.setenv("CORTEX_FLEET_PORT", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_interrupts() -> None:
+    """A shell has what it runs in the background ignore ctrl-c, and children inherit that: tests
+    that send it would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

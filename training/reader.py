@@ -14,7 +14,7 @@ from cortex.engine.errors import EngineFailed
 from cortex.engine.events import NewToken
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.prompt import build_prompt
-from cortex.engine.serving import load_service
+from cortex.engine.serving import Share, load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.engine.wishes import Wishes
@@ -30,7 +30,7 @@ class Reader:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
         self._service = load_service(
-            folder, torch.device(device), PrefixStore(0), _MEMORY_BYTES, Wishes()
+            folder, torch.device(device), PrefixStore(0), Share(_MEMORY_BYTES), Wishes()
         ).service
 
     def answer(self, png: bytes | None, question: str) -> str:

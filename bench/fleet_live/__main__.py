@@ -17,7 +17,7 @@ from cortex.peer.fleet_key import new_fleet_key
 
 from ..live.peers import Peers, peers_in
 from ..machine import describe_machine, load_average
-from .deaths import gaps, routed_around
+from .deaths import errors, gaps, routed_around
 from .meeting import joins
 from .rest import cold_burst, idle_bytes_per_s, suspicions_under_load
 
@@ -27,6 +27,7 @@ MEASURES: Mapping[str, Measure] = {
     "joins": joins,
     "routing": routed_around,
     "gaps": gaps,
+    "errors": errors,
     "cold": cold_burst,
     "idle": idle_bytes_per_s,
     "load": suspicions_under_load,
@@ -38,6 +39,9 @@ BARS = {
     "halted: out of routing, s": 5.0,
     "gap in a stream after kill -9, s": 1.0,
     "gap in a stream after SIGSTOP, s": 4.0,
+    "gap in a stream after kill -9 of its engine, s": 1.0,
+    "error without another holder after kill -9, s": 3.0,
+    "error without another holder after SIGSTOP, s": 3.0,
     "loaders of 100 first requests on 10 ingresses": 1.0,
     "refused of 100 first requests on 10 ingresses": 0.0,
     "idle, bytes/s/peer": 1000.0,

@@ -1,15 +1,18 @@
-"""What a peer's death does: how soon nobody asks it any more, and how long a stream waits."""
+"""What a death does: how soon nobody asks a peer any more, and how long a stream waits, for its
+next word or for the word that there is none.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..live.peers import Peers, until
+from ..live.peers import Peers, free_ports, until
 from ..live.process import PeerProcess
 from .meeting import fleet_of, settle
 
@@ -19,6 +22,11 @@ TOKENS_BEFORE = 25
 MAX_TOKENS = 100
 NUM_ROUNDS = 3
 NUM_PEERS = 3
+Harm = Callable[[PeerProcess], None]
+HARMS: Mapping[str, Harm] = {
+    "kill -9": PeerProcess.kill,
+    "SIGSTOP": lambda victim: victim.signal(signal.SIGSTOP),
+}
 
 
 def routed_around(peers: Peers) -> Mapping[str, float]:
@@ -68,15 +76,50 @@ def gaps(peers: Peers) -> Mapping[str, float]:
         f"gap in a stream after {name}, s": statistics.median(
             _gap_s(peers, f"{name} {number}", harm) for number in range(NUM_ROUNDS)
         )
-        for name, harm in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP))
+        for name, harm in (*HARMS.items(), ("kill -9 of its engine", _kill_engine))
     }
+
+
+def errors(peers: Peers) -> Mapping[str, float]:
+    """Where nobody else has the model: until the client is told so."""
+    port, gateway_port = free_ports(2)
+    alone = ("--no-mdns", "--fleet-host", "127.0.0.1", "--join", f"127.0.0.1:{port}")
+    engine = ("--engine", "fake", "--model", "fake", "--fake-token-interval-ms", str(TOKEN_MS))
+    holder = peers.make("holder", *alone, *engine, "--port", "0", "--fleet-port", str(port))
+    here = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0")
+    gateway = peers.make(
+        "gateway", *alone, *here, "--fleet-port", str(gateway_port), command="gateway"
+    )
+    return {
+        f"error without another holder after {name}, s": statistics.median(
+            _error_s(peers, gateway, holder, harm) for _ in range(NUM_ROUNDS)
+        )
+        for name, harm in HARMS.items()
+    }
+
+
+def _error_s(peers: Peers, gateway: PeerProcess, holder: PeerProcess, harm: Harm) -> float:
+    settle(peers)
+    until(lambda: len(gateway.get("/v1/models")["data"]) > 0, 30.0, "the model is known")
+    harmed_s = 0.0
+    for number, _ in enumerate(_answer(gateway, "a question")):
+        if number == TOKENS_BEFORE:
+            harm(holder)
+            harmed_s = time.monotonic()
+    error_s = time.monotonic() - harmed_s
+    holder.signal(signal.SIGCONT)
+    return error_s
+
+
+def _kill_engine(victim: PeerProcess) -> None:
+    os.kill(victim.get("/healthz")["engine"]["pid"], signal.SIGKILL)
 
 
 def _holds(peer: PeerProcess) -> bool:
     return all(other["models"] for other in peer.fleet()["peers"])
 
 
-def _gap_s(peers: Peers, question: str, harm: signal.Signals) -> float:
+def _gap_s(peers: Peers, question: str, harm: Harm) -> float:
     host = next(iter(_answer(peers.all[0], question)))[0]
     victim = next(peer for peer in peers.all if peer.name == host)
     ingress = next(peer for peer in peers.all if peer is not victim)
@@ -88,11 +131,9 @@ def _gap_s(peers: Peers, question: str, harm: signal.Signals) -> float:
                 longest_s = max(longest_s, now_s - last_s)
             last_s = now_s
             if number == TOKENS_BEFORE - 1:
-                victim.signal(harm)
+                harm(victim)
     finally:
         victim.signal(signal.SIGCONT)
-    if harm == signal.SIGKILL:
-        victim.end()
     settle(peers)
     until(lambda: all(_holds(peer) for peer in peers.all), 30.0, "all tell of their model")
     return longest_s
@@ -108,7 +149,8 @@ def _answer(peer: PeerProcess, question: str) -> Iterator[tuple[str, str]]:
     for line in reply:
         if line.startswith(b"data: {"):
             event = json.loads(line[6:])
-            if event["choices"] and (text := event["choices"][0]["delta"].get("content")):
+            choices = event.get("choices")  # none in an error, nor in the last words
+            if choices and (text := choices[0]["delta"].get("content")):
                 yield host, text
     connection.close()
 

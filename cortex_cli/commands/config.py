@@ -2,23 +2,128 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageProblem
-from ..options import Json
+from ..options import Json, invocation_of
 
+File = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE]",
+        envvar="CORTEX_CONFIG",
+        help="The file. Otherwise the first that is found.",
+        show_default=False,
+    ),
+]
 config = typer.Typer(rich_markup_mode=None)
 
 
 @config.callback(invoke_without_command=True)
 def about_settings(context: typer.Context) -> None:
-    """Make what belongs into cortex.toml."""
+    """Show and check what cortex.toml and models.toml say, and make what belongs there."""
     from ..output import standard_output
 
     if context.invoked_subcommand is None:
         standard_output().line(context.get_help())
+
+
+@config.command("show", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def show(
+    context: typer.Context,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="As `cortex gateway` would have it, not a peer.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every setting as a peer would have it, and where its value came from.
+
+    Options of `cortex peer` may follow, as they would be typed there.
+
+    \b
+      cortex config show
+      cortex config show --config other.toml --port 8000
+    """
+    from ..output import standard_output
+    from ..settings.origins import origins
+    from ..taken_options import taken_options
+
+    command, other = ("gateway", "peer") if gateway else ("peer", "gateway")
+    taken = taken_options(context, command, context.args)
+    settings = invocation_of(context).settings
+    file_words = [] if settings.file is None else ["--config", str(settings.file)]
+    options = {command: taken, other: taken_options(context, other, file_words)}
+    found = list(origins(settings, options, command))
+    output = standard_output()
+    if as_json:
+        told = [
+            {"section": one.section, "key": one.key, "value": one.value, "origin": one.place}
+            for one in found
+        ]
+        file = None if settings.file is None else str(settings.file)
+        output.json({"schema": 1, "file": file, "settings": told})
+        return
+    rows = [(f"[{one.section}]", one.key, one.text or "-", one.place) for one in found]
+    output.table(("SECTION", "SETTING", "VALUE", "FROM"), rows)
+
+
+@config.command("path")
+def path(context: typer.Context, named: File = None, as_json: Json = False) -> None:
+    """Show which files are looked for, and which are read."""
+    from ..output import standard_output
+    from ..settings.reading import MODELS_NAME, NAME
+
+    invocation = invocation_of(context)
+    read = invocation.find_settings(named)
+    searched = tuple(folder / NAME for folder in invocation.settings_dirs)
+    looked_for = searched if named is None else (named,)
+    models = None if read is None else read.parent / MODELS_NAME
+    is_there = models is not None and models.is_file()
+    output = standard_output()
+    if as_json:
+        output.json(
+            {
+                "schema": 1,
+                "looked_for": [str(one) for one in looked_for],
+                "read": None if read is None else str(read),
+                "models": str(models) if is_there else None,
+            }
+        )
+        return
+    for one in looked_for:
+        output.line(f"{'read' if one == read else '-':<5} {one}")
+    if models is not None:
+        output.line(f"{'read' if is_there else '-':<5} {models}")
+
+
+@config.command("validate")
+def validate(context: typer.Context, named: File = None, as_json: Json = False) -> None:
+    """Say all that is wrong with the files of settings; exit 2 where anything is.
+
+    FILE is a cortex.toml, with the models.toml beside it, or a models.toml.
+    """
+    from ..diagnostics import USAGE, standard_error
+    from ..output import standard_output
+    from ..settings.reading import examine
+
+    invocation = invocation_of(context)
+    file = invocation.find_settings(named)
+    settings, problems = examine(file)
+    files = [str(one) for one in (settings.file, settings.models_file) if one is not None]
+    if as_json:
+        told = [{"message": one.message, "hint": one.hint} for one in problems]
+        standard_output().json({"schema": 1, "files": files, "problems": told})
+    else:
+        to = standard_error(can_redraw=False)
+        for problem in problems:
+            to.error(problem.message, problem.hint)
+        if not problems:
+            standard_output().line(f"nothing is wrong with {' and '.join(files) or 'no file'}")
+    if problems:
+        raise typer.Exit(USAGE)
 
 
 @config.command("new-key")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,12 @@ from ..fleet_options import (
     NoMdns,
     fleet_config,
 )
-from ..options import Config, Host, StateDir, Verbose, invocation_of, port_option
+from ..options import Config, Host, StateDir, Verbose, invocation_of, port_option, typed
+
+if TYPE_CHECKING:
+    from cortex.peer.config import PeerConfig
+
+    from ..settings.reading import Settings
 
 
 def gateway(
@@ -74,25 +79,26 @@ def gateway(
     """
     from dataclasses import replace
 
-    from cortex.peer.config import REQUEST_LOG
-
-    from ..devices import Device
-    from ..diagnostics import show_logs
+    from ..devices import Devices
     from ..serving import serve
 
     invocation = invocation_of(context)
-    show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
     membership = FleetWishes(
         name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
     )
-    gateway_config = replace(
-        peer_config(invocation, EngineWishes(engine="none")),
-        host=host,
-        port=port,
-        default_port=GATEWAY_PORT,
-        device="none",
-        metrics_host=metrics_host,
-        metrics_port=metrics_port,
-        fleet=fleet_config(invocation, membership),
-    )
-    serve(gateway_config, Device("none"), state_dir, invocation)
+
+    def made_of(settings: Settings) -> PeerConfig:
+        now = replace(invocation, settings=settings)
+        seeds = join if typed(context, "join") else settings.join
+        return replace(
+            peer_config(now, EngineWishes(engine="none")),
+            host=host,
+            port=port,
+            default_port=GATEWAY_PORT,
+            devices=(),
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            fleet=fleet_config(now, replace(membership, join=seeds)),
+        )
+
+    serve(made_of, Devices(), state_dir, invocation, config)

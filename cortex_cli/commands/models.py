@@ -33,13 +33,20 @@ def models(
     config: Config = None,
     verbose: Verbose = False,
 ) -> None:
-    """List the models that can be asked.
+    """List the models that can be asked, and where in the fleet they are.
 
-    The first one is asked where none is named; with a picture, the first that sees pictures.
+    \b
+      cortex models
+      cortex models --json | jq -r '.models[].id'
+
+    A running peer tells what its fleet has: warm is in an engine, cold on a disk, with how long a
+    load takes; with no peer running this machine's disks are read. The first model is asked where
+    none is named; with a picture, the first that sees pictures.
     """
     from ..backends import choose_backend
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
+    from ..model_table import model_table
     from ..output import standard_output
 
     invocation = invocation_of(context)
@@ -59,7 +66,8 @@ def models(
     if as_json:
         output.json({"schema": 1, "peer": peer_name, "models": [_as_json(m) for m in found]})
     elif found:
-        output.table(("MODEL", "CONTEXT", "IMAGES"), [_row(model) for model in found])
+        for line in model_table(found):
+            output.line(line)
     else:
         diagnostics.line("no models here; name a folder that holds some: --models DIR")
 
@@ -69,8 +77,9 @@ def _as_json(model: ModelInfo) -> dict[str, Any]:
         "id": model.id,
         "capabilities": list(model.capabilities),
         "context_tokens": model.context_length,
+        "size_bytes": model.size_bytes or None,
+        "where": [
+            {"peer": one.peer, "state": one.state, "eta_s": one.eta_s, "pinned": one.is_pinned}
+            for one in model.where
+        ],
     }
-
-
-def _row(model: ModelInfo) -> tuple[str, str, str]:
-    return model.id, f"{model.context_length:,}", "yes" if model.sees_images else "no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,7 +38,14 @@ from ..options import (
     Verbose,
     invocation_of,
     port_option,
+    typed,
 )
+
+if TYPE_CHECKING:
+    from cortex.peer.config import PeerConfig
+
+    from ..devices import Devices
+    from ..settings.reading import Settings
 
 
 def peer(
@@ -47,10 +54,10 @@ def peer(
         str,
         typer.Option(
             "--gpu",
-            metavar="all|none|cpu|N",
+            metavar="all|none|cpu|N,N",
             envvar="CORTEX_GPU",
             help="What computes: the NVIDIA devices, else the CPU; nothing here, only other peers;"
-            " the CPU; device N.",
+            " the CPU; these devices.",
         ),
     ] = "all",
     model: Annotated[
@@ -100,7 +107,7 @@ def peer(
 
     \b
       cortex peer
-      cortex peer --gpu 0 --model ID --models /data/models
+      cortex peer --gpu 0,1 --model ID --models /data/models
       cortex peer --host 0.0.0.0 --port 8000
       cortex peer --join beast.internal:13132 --name borea
 
@@ -113,24 +120,16 @@ def peer(
     """
     from dataclasses import replace
 
-    from cortex.peer.config import REQUEST_LOG
-
-    from ..devices import Device, choose_device, count_gpus, require_engine, torch_is_for_cpus
-    from ..diagnostics import show_logs
+    from ..devices import require_engine, torch_is_for_cpus
     from ..serving import serve
 
     invocation = invocation_of(context)
-    show_logs(verbose=invocation.verbose, also=REQUEST_LOG)
     computes = gpu != "none"
     # What another Python has installed is not known here.
     uses_our_torch = computes and engine == "torch" and python == sys.executable
     if uses_our_torch:
         require_engine(engine)
-    device = (
-        choose_device(gpu, count_gpus(), torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
-        if computes
-        else Device("none")
-    )
+    devices = _devices(gpu, engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
     wishes = EngineWishes(
         models,
         engine if computes else "none",
@@ -145,13 +144,31 @@ def peer(
     membership = FleetWishes(
         name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
     )
-    peers_config = replace(
-        peer_config(invocation, wishes),
-        preload=() if model is None else (model,),
-        python=python,
-        device=device.name,
-        host=host,
-        port=port,
-        fleet=fleet_config(invocation, membership),
-    )
-    serve(peers_config, device, state_dir, invocation)
+
+    def made_of(settings: Settings) -> PeerConfig:
+        now = replace(invocation, settings=settings)
+        folders = models if typed(context, "models") else settings.models_dirs
+        seeds = join if typed(context, "join") else settings.join
+        plain = peer_config(now, replace(wishes, models_dirs=folders))
+        preload = (model, *(one.id for one in plain.models if one.is_preloaded))
+        return replace(
+            plain,
+            preload=tuple(dict.fromkeys(one for one in preload if one is not None)),
+            python=python,
+            devices=devices.names,
+            host=host,
+            port=port,
+            fleet=fleet_config(now, replace(membership, join=seeds)),
+        )
+
+    serve(made_of, devices, state_dir, invocation, config)
+
+
+def _devices(gpu: str, engine: str, *, torch_is_for_cpus: bool) -> Devices:
+    from ..devices import Devices, choose_devices, count_gpus, fake_devices
+
+    if gpu == "none":
+        return Devices()
+    if engine == "fake":
+        return fake_devices(gpu)
+    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus)

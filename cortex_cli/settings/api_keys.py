@@ -5,6 +5,7 @@ A key itself never stands there: whoever reads the file, or a backup of it, coul
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import cast
@@ -13,7 +14,7 @@ from cortex.peer.access import ApiKey, read_hash, spell_hash
 
 from .kinds import BadValue, Kind
 
-_FIELDS = ("name", "hash", "max_concurrent", "tokens_per_minute")
+_FIELDS = ("name", "hash", "max_concurrent", "requests_per_minute", "tokens_per_minute")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EXPECTED = 'a list of hashes such as ["sha256:…"], or of tables {name = "…", hash = "sha256:…"}'
 _MAKE_ONE = "make a key and the line to write here with: cortex config new-key"
@@ -29,7 +30,7 @@ def api_keys(*, is_admin: bool) -> Kind:
             raise BadValue("each key once; the same hash stands there twice", is_secret=True)
         return tuple(keys)
 
-    return Kind(_EXPECTED, read)
+    return Kind(_EXPECTED, read, lambda keys: json.dumps([key.name for key in keys]))
 
 
 def is_name(text: str) -> bool:
@@ -57,6 +58,7 @@ def _read_key(entry: object, number: int, is_admin: bool) -> ApiKey:
         is_admin,
         _read_limit(plain, "max_concurrent", number),
         _read_limit(plain, "tokens_per_minute", number),
+        _read_limit(plain, "requests_per_minute", number),
     )
 
 

@@ -33,16 +33,21 @@ class BadValue(Exception):
         self.is_secret = is_secret
 
 
+def _show(value: object) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`read` takes what TOML holds and the file's folder, and raises BadValue.
 
-    `show` is the other way: a value as it could stand in the file.
+    `show` is the other way: a value as it could stand in the file; `none` is how None does.
     """
 
     words: str
     read: Callable[[object, Path], Any]
-    show: Callable[[Any], str] = json.dumps
+    show: Callable[[Any], str] = _show
+    none: str = ""
 
 
 def text(words: str = "a text") -> Kind:
@@ -74,6 +79,28 @@ def duration(low_s: float, high_s: float = 24 * 3600.0) -> Kind:
         return seconds
 
     return Kind(words, read, lambda seconds: f'"{seconds:g}s"')
+
+
+def duration_or_never(low_s: float, *, never: float | None) -> Kind:
+    """A duration, or "never", which is read as that value."""
+    timed = duration(low_s, 365 * 24 * 3600.0)
+    words = 'a time such as "10m", or "never"'
+
+    def read(value: object, folder: Path) -> float | None:
+        if value == "never":
+            return never
+        try:
+            return timed.read(value, folder)
+        except BadValue:
+            raise BadValue(words) from None
+
+    spelt = '"never"'
+    return Kind(
+        words,
+        read,
+        lambda value: spelt if value == never else timed.show(value),
+        spelt if never is None else "",
+    )
 
 
 def size() -> Kind:
@@ -108,14 +135,47 @@ def several(words: str, parse: Callable[[str], str]) -> Kind:
     return Kind(words, read)
 
 
-def opposite() -> Kind:
-    """A switch whose option turns it off."""
+def switch() -> Kind:
     words = "true or false"
 
     def read(value: object, _: Path) -> bool:
         if not isinstance(value, bool):
             raise BadValue(words)
-        return not value
+        return value
+
+    return Kind(words, read)
+
+
+def opposite() -> Kind:
+    """A switch whose option turns it off."""
+    straight = switch()
+
+    def read(value: object, folder: Path) -> bool:
+        return not straight.read(value, folder)
+
+    return Kind(straight.words, read, lambda value: straight.show(not value))
+
+
+def where(parse: Callable[[str], str]) -> Kind:
+    """True for every peer, or the names of some."""
+    words = 'true, false, or a list of names of peers such as ["beast"]'
+
+    def read(value: object, _: Path) -> bool | tuple[str, ...]:
+        if isinstance(value, bool):
+            return value
+        return tuple(_parsed(one, words, parse) for one in _texts(value, words))
+
+    return Kind(words, read)
+
+
+def numbers() -> Kind:
+    """The numbers of devices."""
+    words = "a list of numbers of devices such as [0, 1]"
+
+    def read(value: object, _: Path) -> tuple[int, ...]:
+        if not isinstance(value, list):
+            raise BadValue(words)
+        return tuple(_number(one, words) for one in cast(list[object], value))
 
     return Kind(words, read)
 
@@ -157,6 +217,19 @@ def folders() -> Kind:
     return Kind(expected, read)
 
 
+def folder() -> Kind:
+    """An existing folder; a relative one lies below the file's."""
+    expected = "a folder that exists"
+
+    def read(value: object, folder: Path) -> Path:
+        path = folder / Path(_nonempty(value, expected)).expanduser()
+        if not path.is_dir():
+            raise BadValue(expected, f"there is no folder {path}")
+        return path
+
+    return Kind(expected, read)
+
+
 def file() -> Kind:
     """A file, which need not be there yet; a relative one lies below the file of settings'."""
     expected = "the path of a file"
@@ -188,7 +261,7 @@ def address() -> Kind:
             raise BadValue(expected)
         return found
 
-    return Kind(expected, read)
+    return Kind(expected, read, _show_address)
 
 
 def origins() -> Kind:
@@ -202,6 +275,12 @@ def origins() -> Kind:
         return tuple(found)
 
     return Kind(expected, read)
+
+
+def _show_address(address: tuple[str, int | None]) -> str:
+    host, port = address
+    shown = f"[{host}]" if ":" in host else host
+    return json.dumps(shown if port is None else f"{shown}:{port}")
 
 
 def _show_size(num_bytes: int) -> str:
@@ -226,6 +305,12 @@ def _texts(value: object, expected: str) -> list[str]:
     if not isinstance(value, list):
         raise BadValue(expected)
     return [_nonempty(one, expected) for one in cast(list[object], value)]
+
+
+def _number(value: object, expected: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1024:
+        raise BadValue(expected)
+    return value
 
 
 def _seconds(value: object) -> float | None:

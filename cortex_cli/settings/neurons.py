@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from ..errors import ConfigProblem, UsageProblem
+from ..errors import ConfigProblem
 from ..places import parse_seed
+from . import kinds
+from .checking import Said, read_entries, say
+from .kinds import Kind
 from .toml_file import TomlFile
 
 NEURONS = "neurons"
-_FIELDS = ("name", "endpoint")
-_EXAMPLE = '[[neurons]] with name = "NAME" and endpoint = "HOST:13132"'
+
+
+@dataclass(frozen=True, slots=True)
+class OfNeuron:
+    kind: Kind
+    says: str
+
+
+NEURON_SETTINGS: Mapping[str, OfNeuron] = {
+    "name": OfNeuron(kinds.text(), "What its owner calls it."),
+    "endpoint": OfNeuron(
+        kinds.parsed('an address such as "beast.internal:13132", or a URL', parse_seed),
+        "The address of its fleet port, or the URL of its API.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Neuron:
-    """`name` is what its owner calls it; `endpoint` is a fleet port's address, or an API's URL."""
-
     name: str
     endpoint: str
 
 
-def read_neurons(file: TomlFile) -> tuple[Neuron, ...]:
-    """Raises ConfigProblem."""
-    entries = file.values.get(NEURONS, [])
-    if not isinstance(entries, list):
-        raise _problem(file, "neurons takes a list of tables")
-    return tuple(_read(file, entry) for entry in cast(list[object], entries))
-
-
-def _read(file: TomlFile, entry: object) -> Neuron:
-    if not isinstance(entry, dict):
-        raise _problem(file, "neurons takes a list of tables")
-    fields = cast(dict[str, object], entry)
-    for field in fields:
-        if field not in _FIELDS:
-            raise _problem(file, f"a neuron has no setting '{field}'", field)
-    endpoint, name = fields.get("endpoint"), fields.get("name", "")
-    if not isinstance(name, str):
-        raise _problem(file, f"name takes a text, not {name!r:.60}", "name")
-    if not isinstance(endpoint, str):
-        raise _problem(file, f"endpoint takes an address, not {endpoint!r:.60}", "endpoint")
-    try:
-        address = parse_seed(endpoint)
-    except UsageProblem as error:
-        raise _problem(file, error.message.rstrip("."), "endpoint") from None
-    return Neuron(name or address, address)
-
-
-def _problem(file: TomlFile, what: str, key: str | None = None) -> ConfigProblem:
-    return ConfigProblem(f"{file.place_of(NEURONS, key)}: {what}", f"write {_EXAMPLE}")
+def read_neurons(
+    file: TomlFile, problems: list[ConfigProblem], said: list[Said]
+) -> tuple[Neuron, ...]:
+    neurons: list[Neuron] = []
+    for table, fields in read_entries(file, NEURONS, NEURON_SETTINGS, problems):
+        if "endpoint" in fields:
+            neuron = Neuron(fields.get("name") or fields["endpoint"], fields["endpoint"])
+            neurons.append(neuron)
+            said += say(table, neuron.name, fields, NEURON_SETTINGS)
+        elif "endpoint" not in table.entries:
+            problems.append(
+                ConfigProblem(
+                    f"{table.place_of()}: a neuron needs an endpoint",
+                    'write endpoint = "HOST:13132" below [[neurons]]',
+                )
+            )
+    return tuple(neurons)

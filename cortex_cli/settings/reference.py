@@ -8,7 +8,8 @@ from typing import Any
 
 from cortex.peer.config import Locations, PeerConfig
 
-from .sections import SECTIONS, OfConfig, OfOptions, Setting
+from .origins import field_of
+from .sections import SECTIONS, OfOptions, Setting
 
 _HEAD = """\
 # Settings
@@ -84,7 +85,7 @@ def _row(key: str, setting: Setting, options: Options) -> str:
 def _default(setting: Setting, options: Options) -> str:
     if isinstance(setting, OfOptions):
         return ", ".join(_names(setting, options))
-    default = _field(PeerConfig(Locations(Path(), Path())), setting)
+    default = field_of(PeerConfig(Locations(Path(), Path())), setting)
     return "none" if default in (None, ()) else f"`{setting.kind.show(default)}`"
 
 
@@ -93,8 +94,3 @@ def _names(setting: OfOptions, options: Options) -> Iterator[str]:
         option = options[(setting.commands or ("peer",))[0]][name]
         long = next(one for one in option.opts if one.startswith("--"))
         yield f"that of `{long}` (`{option.envvar}`)"
-
-
-def _field(config: PeerConfig, setting: OfConfig) -> Any:
-    group, _, name = setting.field.rpartition(".")
-    return getattr(getattr(config, group) if group else config, name)

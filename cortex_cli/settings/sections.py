@@ -1,7 +1,8 @@
 """Every setting that cortex.toml may hold: one line each, and a section more is one table more.
 
 A setting is either one that a command's option has too, which goes before it, or a field of
-PeerConfig. Its default is the option's or the field's and is not written here.
+PeerConfig. Its default is the option's or the field's and is not written here. One that is live is
+taken up by a running peer when the file has changed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import get_args
 
 from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
+from cortex.peer.config import LogLevel, Strategy
 
 from ..places import parse_name, parse_reach, parse_seed
 from . import kinds
@@ -31,6 +33,7 @@ class OfOptions:
     says: str
     options: tuple[str, ...]
     commands: tuple[str, ...] = ()
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,14 @@ class OfConfig:
     kind: Kind
     says: str
     field: str
+    is_live: bool = False
 
 
 Setting = OfOptions | OfConfig
 Sections = Mapping[str, Mapping[str, Setting]]
 
+# Pillow warns of larger ones.
+_MOST_PIXELS = 89_478_485
 # The commands that serve, and go by these options: `serve` is another name for `gateway`.
 _OF_PEERS = ("peer",)
 _OF_GATEWAYS = ("gateway", "serve")
@@ -72,10 +78,15 @@ _PEER: Mapping[str, Setting] = {
         _OF_MEMBERS,
     ),
     "gpus": OfOptions(kinds.gpus(), "What computes.", ("gpu",)),
-    "models": OfOptions(kinds.folders(), "Folders that are searched for models.", ("models",)),
+    "models": OfOptions(
+        kinds.folders(), "Folders that are searched for models.", ("models",), is_live=True
+    ),
     "model": OfOptions(kinds.text(), "Load this model at the start.", ("model",), _OF_PEERS),
     "drain": OfConfig(
-        kinds.duration(0), "How long running answers may take to end at the end.", "drain_s"
+        kinds.duration(0), "How long running answers may take to end at the end.", "drain_s", True
+    ),
+    "log_level": OfConfig(
+        kinds.choice(*get_args(LogLevel)), "From where on it is logged.", "log_level", True
     ),
 }
 _GATEWAY: Mapping[str, Setting] = {
@@ -104,6 +115,7 @@ _FLEET: Mapping[str, Setting] = {
         "Fleet ports of peers to try for ever.",
         ("join",),
         _OF_LOOKERS,
+        is_live=True,
     ),
     "key_file": OfOptions(kinds.file(), "Where the fleet's key is kept.", ("key_file",)),
 }
@@ -121,41 +133,95 @@ _ENGINE: Mapping[str, Setting] = {
         kinds.whole(1, 65536), "Answers under way at one time.", "max_live_requests"
     ),
 }
+_EVICTION: Mapping[str, Setting] = {
+    "strategy": OfConfig(
+        kinds.choice(*get_args(Strategy)),
+        "Whether the longest idle goes first, or only those of a lower priority or the same.",
+        "eviction.strategy",
+        True,
+    ),
+    "idle_ttl": OfConfig(
+        kinds.duration_or_never(1, never=None),
+        "How long a model stays when nobody asks it.",
+        "eviction.idle_ttl_s",
+        True,
+    ),
+    "min_residency": OfConfig(
+        kinds.duration(0),
+        "How long a model that was loaded stays at least.",
+        "eviction.min_residency_s",
+        True,
+    ),
+    "defrag_after_cycles": OfConfig(
+        kinds.whole(1),
+        "An engine is started anew after so many loads and unloads.",
+        "eviction.defrag_after_cycles",
+        True,
+    ),
+}
+_VISION: Mapping[str, Setting] = {
+    "min_pixels": OfConfig(
+        kinds.whole(1), "Pictures are scaled up to this area.", "vision.min_pixels", True
+    ),
+    "max_pixels": OfConfig(
+        kinds.whole(1), "Pictures are scaled down to this area.", "vision.max_pixels", True
+    ),
+    "max_image_pixels": OfConfig(
+        kinds.whole(1, _MOST_PIXELS),
+        "The area of the largest picture that is opened.",
+        "vision.max_image_pixels",
+        True,
+    ),
+}
 _API: Mapping[str, Setting] = {
-    "keys": OfConfig(api_keys(is_admin=False), "Who may ask.", "keys"),
-    "admin_keys": OfConfig(api_keys(is_admin=True), "Who may steer the peer.", "admin_keys"),
+    "keys": OfConfig(api_keys(is_admin=False), "Who may ask.", "keys", True),
+    "admin_keys": OfConfig(api_keys(is_admin=True), "Who may steer the peer.", "admin_keys", True),
+    "anonymous": OfConfig(
+        kinds.switch(),
+        "Whether, beside those with keys, others may ask too: with what these leave.",
+        "lets_anonymous_in",
+        True,
+    ),
     "max_concurrent": OfConfig(
-        kinds.whole(1), "Requests that a key may have under way.", "max_concurrent"
+        kinds.whole(1), "Requests that a key may have under way.", "max_concurrent", True
+    ),
+    "requests_per_minute": OfConfig(
+        kinds.whole(1), "Requests of each key.", "requests_per_minute", True
     ),
     "tokens_per_minute": OfConfig(
-        kinds.whole(1), "Tokens of prompts and answers for each key.", "tokens_per_minute"
+        kinds.whole(1), "Tokens of prompts and answers for each key.", "tokens_per_minute", True
     ),
     "default_model": OfConfig(
-        kinds.text(), "The model that answers for names nobody knows.", "names.default"
+        kinds.text(), "The model that answers for names nobody knows.", "names.default", True
     ),
-    "cors_origins": OfConfig(kinds.origins(), "Pages that may ask from a browser.", "cors_origins"),
+    "cors_origins": OfConfig(
+        kinds.origins(), "Pages that may ask from a browser.", "cors_origins", True
+    ),
     "cold_wait": OfConfig(
-        kinds.duration(0), "How long an answer waits for a model that loads.", "cold_wait_s"
+        kinds.duration(0), "How long an answer waits for a model that loads.", "cold_wait_s", True
     ),
     "replay_bytes": OfConfig(
         kinds.size(), "Requests kept to go on with their answers elsewhere.", "replay_bytes"
     ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
-    "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages"),
-    "max_images": OfConfig(kinds.whole(0), "Pictures in a request.", "limits.max_images"),
-    "max_image": OfConfig(kinds.size(), "The largest picture.", "limits.max_image_bytes"),
+    "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages", True),
+    "max_images": OfConfig(kinds.whole(0), "Pictures in a request.", "limits.max_images", True),
+    "max_image": OfConfig(kinds.size(), "The largest picture.", "limits.max_image_bytes", True),
     "max_parts": OfConfig(
-        kinds.whole(1), "Parts of a message, and calls in it.", "limits.max_parts"
+        kinds.whole(1), "Parts of a message, and calls in it.", "limits.max_parts", True
     ),
     "max_choices": OfConfig(
-        kinds.whole(1, 1024), "Answers of a request (n, or prompts).", "limits.max_choices"
+        kinds.whole(1, 1024), "Answers of a request (n, or prompts).", "limits.max_choices", True
     ),
-    "max_tools": OfConfig(kinds.whole(0), "Tools in a request.", "limits.max_tools"),
+    "max_tools": OfConfig(kinds.whole(0), "Tools in a request.", "limits.max_tools", True),
     "max_stops": OfConfig(
-        kinds.whole(0, MAX_STOPS), "Stop strings in a request.", "limits.max_stops"
+        kinds.whole(0, MAX_STOPS), "Stop strings in a request.", "limits.max_stops", True
     ),
     "max_stop_length": OfConfig(
-        kinds.whole(1, MAX_STOP_CHARS), "Characters in a stop string.", "limits.max_stop_chars"
+        kinds.whole(1, MAX_STOP_CHARS),
+        "Characters in a stop string.",
+        "limits.max_stop_chars",
+        True,
     ),
     "header_timeout": OfConfig(
         kinds.duration(0.1, 3600), "What a client has for its headers.", "connections.header_s"
@@ -181,5 +247,7 @@ SECTIONS: Sections = {
     "gateway": _GATEWAY,
     "fleet": _FLEET,
     "engine": _ENGINE,
+    "eviction": _EVICTION,
+    "vision": _VISION,
     "api": _API,
 }

@@ -24,9 +24,12 @@ class TomlFile:
     text: str
     values: dict[str, object]
 
-    def place_of(self, section: str, key: str | None = None) -> str:
-        """FILE, or FILE line N: the key's, else the section's."""
-        number = _line_of(self.text, section, key) or _line_of(self.text, section, None)
+    def place_of(self, section: str, key: str | None = None, index: int = 0) -> str:
+        """FILE, or FILE line N: the key's, else the section's. `index` counts sections of that
+        name.
+        """
+        number = _line_of(self.text, section, key, index)
+        number = number or _line_of(self.text, section, None, index)
         return f"{self.path}" if number is None else f"{self.path} line {number}"
 
 
@@ -51,16 +54,19 @@ def read_toml(path: Path) -> TomlFile:
         raise ConfigProblem(f"{path} is not TOML: {_lowered(what)}") from None
 
 
-def _line_of(text: str, section: str, key: str | None) -> int | None:
+def _line_of(text: str, section: str, key: str | None, index: int) -> int | None:
     """Where the key of a section stands, or the section itself, as a table or as `section = …`."""
-    within = ""
+    within, left = "", index + 1
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             within = header[1]
-            if key is None and within == section:
+            left -= within == section
+            if key is None and within == section and not left:
                 return number
-        elif (name := _NAME.match(line)) and (within, name[1]) == _wanted(section, key):
-            return number
+        elif name := _NAME.match(line):
+            is_there = (within, name[1]) == _wanted(section, key)
+            if is_there and (key is None or not left):
+                return number
     return None
 
 

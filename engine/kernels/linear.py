@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from .library import Library
-from .panels import PanelLinear
+from .panels import PanelLinear, panels_bytes
 from .row_rule import Product, RowRule, exact_rule
 
 # What the packing is told to expect. One made for 8 was good from 1 row to 512.
@@ -27,19 +27,13 @@ _LEAST_PACKED_ROWS = 4
 
 
 class CpuLinear(nn.Module):
-    """x @ weight.T + bias as nn.Linear has it: a product of torch's, and the rule of its rows.
+    """x @ weight.T + bias as nn.Linear has it: a product of torch's, and the rule of its rows."""
 
-    `packed_bytes` is what the product's own copy of the weight takes, 0 where it has none.
-    """
-
-    def __init__(
-        self, product: Product, rule: RowRule, shape: torch.Size, packed_bytes: int
-    ) -> None:
+    def __init__(self, product: Product, rule: RowRule, shape: torch.Size) -> None:
         super().__init__()
         self._product = product
         self._out_features, self._in_features = shape
         self.rule = rule
-        self.packed_bytes = packed_bytes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in features] to [..., out features]."""
@@ -83,18 +77,33 @@ class LinearPacker:
         """The layer of weight [out, in]; None where nothing is to be gained by having one."""
         weight = weight.detach()
         bias = None if bias is None else bias.detach()
-        if self.library is not None and _fits(weight, self.library):
+        if self.library is not None and self.has_panels(weight.shape, weight.dtype):
             return PanelLinear(self.library, weight, bias)
-        if weight.dtype not in self._can_pack:
-            self._can_pack[weight.dtype] = can_pack(weight.dtype)
-        if self._can_pack[weight.dtype]:
+        if self._packs(weight.dtype):
             product = packed_product(weight, bias)
             rule = self._rule(product, weight, _LEAST_PACKED_ROWS)
-            return CpuLinear(product, rule, weight.shape, weight.nbytes)
+            return CpuLinear(product, rule, weight.shape)
         if self.exact:
             product = plain_product(weight, bias)
-            return CpuLinear(product, self._rule(product, weight, 1), weight.shape, 0)
+            return CpuLinear(product, self._rule(product, weight, 1), weight.shape)
         return None
+
+    def copy_bytes(self, shape: torch.Size, dtype: torch.dtype) -> int | None:
+        """What the layer of a weight [out, in] holds of its own; None where it holds the weight."""
+        if self.library is not None and self.has_panels(shape, dtype):
+            return panels_bytes(self.library, shape, dtype)
+        return shape.numel() * dtype.itemsize if self._packs(dtype) else None
+
+    def has_panels(self, shape: torch.Size, dtype: torch.dtype) -> bool:
+        library = self.library
+        if library is None or library.step == 0:
+            return False
+        return dtype == library.dtype and shape[1] % library.step == 0
+
+    def _packs(self, dtype: torch.dtype) -> bool:
+        if dtype not in self._can_pack:
+            self._can_pack[dtype] = can_pack(dtype)
+        return self._can_pack[dtype]
 
     def _rule(self, product: Product, weight: torch.Tensor, least_rows: int) -> RowRule:
         if not self.exact:
@@ -103,11 +112,6 @@ class LinearPacker:
         if key not in self._rules:
             self._rules[key] = exact_rule(product, weight.shape[1], weight.dtype, least_rows)
         return self._rules[key]
-
-
-def _fits(weight: torch.Tensor, library: Library) -> bool:
-    step = library.step
-    return weight.dtype == library.dtype and step > 0 and weight.shape[1] % step == 0
 
 
 def plain_product(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:

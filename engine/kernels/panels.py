@@ -11,6 +11,12 @@ from torch import nn
 from .library import Library
 
 
+def panels_bytes(library: Library, shape: torch.Size, dtype: torch.dtype) -> int:
+    """What the panels of a weight [out, in] take: the last one is full too."""
+    num_panels = -(-shape[0] // library.panel_rows)
+    return num_panels * library.panel_rows * shape[1] * dtype.itemsize
+
+
 class PanelLinear(nn.Module):
     """x @ weight.T + bias, as nn.Linear has it; without grad. Keeps the panels, not the weight."""
 

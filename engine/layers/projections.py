@@ -33,9 +33,13 @@ class SideBySide(nn.Module):
         joined = cast(torch.Tensor, self._joined(x))
         return cast("tuple[torch.Tensor, ...]", joined.split(self._sizes, dim=-1))
 
+    def maps(self) -> list[nn.Linear]:
+        """The linear maps, as long as they are not joined."""
+        return [cast(nn.Linear, getattr(self, name)) for name in self.names]
+
     def join(self, make_product: MakeProduct) -> None:
         """Put one product in the place of the maps, if there is one."""
-        maps = [cast(nn.Linear, getattr(self, name)) for name in self.names]
+        maps = self.maps()
         weights: list[torch.Tensor] = [each.weight for each in maps]
         biases = [cast("torch.Tensor | None", each.bias) for each in maps]
         given = [bias for bias in biases if bias is not None]

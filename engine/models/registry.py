@@ -16,14 +16,14 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
-from ..kernels.linear import CpuLinear, LinearPacker
+from ..kernels.linear import LinearPacker
 from ..kernels.native import NativeOperations
 from ..kernels.own import own_kernels
 from ..kernels.panels import PanelEmbedding, PanelLinear
 from ..layers.operations import use_operations
 from ..layers.projections import SideBySide
 from ..model_files import read_json_object
-from ..weights import OnProgress, load_weights
+from ..weights import OnProgress, WeightNames, filled_bytes, hold_weights, load_weights
 from ..wishes import KernelsWish
 from .base import Architecture, ServableModel
 from .llama import LLAMA
@@ -42,12 +42,74 @@ ARCHITECTURES: Mapping[str, Architecture[Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model on the meta device, and where its weights come from.
+
+    `context_tokens` is None where the config does not say how long a context may be.
+    """
+
+    model: ServableModel
+    names: WeightNames
+    context_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """`context_tokens` is None where the config does not say how long a context may be."""
+    """`context_tokens` as in BuiltModel."""
 
     model: ServableModel
     weight_bytes: int
     context_tokens: int | None
+
+
+def build_model(model_dir: Path) -> BuiltModel:
+    """The model of a folder without its weights. Raises ModelInvalid for its config."""
+    path = model_dir / "config.json"
+    raw = read_json_object(path)
+    architecture = _architecture(raw.get("model_type"), path)
+    config = architecture.parse_config(raw, str(path))
+    with torch.device("meta"), _Unfilled():
+        model = architecture.build(config)
+    return BuiltModel(model, architecture.weight_names(config), _context_tokens(raw))
+
+
+def make_packer(
+    dtype: torch.dtype, device: torch.device, *, exact: bool, kernels: KernelsWish
+) -> LinearPacker | None:
+    """What packs the linear layers; None where they stay as they are."""
+    if device.type != "cpu":
+        return None
+    return LinearPacker(exact, own_kernels(dtype) if kernels == "auto" else None)
+
+
+def weights_bytes(built: BuiltModel, dtype: torch.dtype, packer: LinearPacker | None) -> int:
+    """What the weights take once they are loaded, and packed if they are to be."""
+    num_bytes = filled_bytes(built.model, built.names, dtype)
+    if packer is None:
+        return num_bytes
+    for shape in _product_shapes(built.model):
+        copy_bytes = packer.copy_bytes(shape, dtype)
+        if copy_bytes is not None:
+            num_bytes += copy_bytes - shape.numel() * dtype.itemsize
+    if built.model.lm_head is None:
+        (table,) = built.model.embedding.parameters()
+        copy_bytes = packer.copy_bytes(table.shape, dtype) or 0
+        is_shared = packer.has_panels(table.shape, dtype)
+        num_bytes += copy_bytes - (table.numel() * dtype.itemsize if is_shared else 0)
+    return num_bytes
+
+
+def _product_shapes(model: ServableModel) -> Iterator[torch.Size]:
+    """[out, in] of each product that `_pack` makes, but for that of a tied head."""
+    joined: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, SideBySide):
+            maps = module.maps()
+            joined.update(maps)
+            yield torch.Size([sum(each.out_features for each in maps), maps[0].in_features])
+    for module in model.modules():
+        if type(module) is nn.Linear and module not in joined:
+            yield module.weight.shape
 
 
 def load_model(
@@ -65,21 +127,18 @@ def load_model(
     computes there.
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
-    path = model_dir / "config.json"
-    raw = read_json_object(path)
-    architecture = _architecture(raw.get("model_type"), path)
-    config = architecture.parse_config(raw, str(path))
-    with torch.device("meta"), _Unfilled():
-        model = architecture.build(config)
-    names = architecture.weight_names(config)
-    weight_bytes = load_weights(model, model_dir, names, dtype, device, on_progress)
+    built = build_model(model_dir)
+    model = built.model
+    packer = make_packer(dtype, device, exact=exact, kernels=kernels)
+    num_bytes = weights_bytes(built, dtype, packer)
+    mapped = load_weights(model, model_dir, built.names, dtype, device, on_progress)
     model.eval()
-    if device.type == "cpu":
-        library = own_kernels(dtype) if kernels == "auto" else None
-        weight_bytes += _pack(model, LinearPacker(exact, library))
-        if library is not None:
-            use_operations(model, NativeOperations(library))
-    return LoadedModel(model, weight_bytes, _context_tokens(raw))
+    if packer is not None:
+        _pack(model, packer)
+        if packer.library is not None:
+            use_operations(model, NativeOperations(packer.library))
+    hold_weights(model, mapped)
+    return LoadedModel(model, num_bytes, built.context_tokens)
 
 
 def _context_tokens(raw: Mapping[str, Any]) -> int | None:
@@ -107,8 +166,8 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **named)
 
 
-def _pack(model: ServableModel, packer: LinearPacker) -> int:
-    """Linear layers as the CPU likes them; the bytes this adds.
+def _pack(model: ServableModel, packer: LinearPacker) -> None:
+    """Linear layers as the CPU likes them.
 
     A tied head is read whole for every token, and packed it is read at twice the speed. In panels
     the embedding's rows can be looked up; oneDNN's order is its own, and the head a second copy.
@@ -118,7 +177,7 @@ def _pack(model: ServableModel, packer: LinearPacker) -> int:
             module.join(packer.packed)
     packer.replace_linears(model)
     if model.lm_head is not None:
-        return 0
+        return
     embedding = model.embedding
     (table,) = embedding.parameters()
     head = packer.packed(table, None)
@@ -127,7 +186,6 @@ def _pack(model: ServableModel, packer: LinearPacker) -> int:
         modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
         name = next(name for name, module in modules if module is embedding)
         model.set_submodule(name, PanelEmbedding(head))
-    return head.packed_bytes if isinstance(head, CpuLinear) else 0
 
 
 def _architecture(model_type: object, path: Path) -> Architecture[Any]:

@@ -12,15 +12,15 @@ from typing import Literal
 
 from aiohttp import web
 
-from ..access import ApiKey, Keyring, presented_keys
+from ..access import ApiKey, presented_keys
 from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
+from .terms import TERMS
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
 Opening = Literal["everybody", "askers", "admins"]
 
 OPENINGS = web.AppKey("openings", dict[str, Opening])
-KEYRING = web.AppKey("keyring", Keyring)
 # The key that a request came with, where it is one of ours.
 API_KEY = web.RequestKey("api_key", ApiKey)
 
@@ -38,7 +38,8 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     if request.path.startswith(FLEET_PREFIX):
         raise NotFound("this route is for peers, on the fleet's port", "see /docs for the others")
-    keyring = request.app[KEYRING]
+    terms = request[TERMS]
+    keyring = terms.keyring
     headers = request.headers
     key = keyring.find(presented_keys(headers.get("authorization"), headers.get("x-api-key")))
     if key is not None:
@@ -46,7 +47,7 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
     opening = _opening(request)
     if opening == "admins":
         check_steering(key, comes_from_here=_comes_from_here(request))
-    elif opening == "askers" and key is None and not keyring.is_open:
+    elif opening == "askers" and key is None and not (keyring.is_open or terms.lets_anonymous_in):
         raise InvalidApiKey(
             "this peer wants an API key, and this request came with none that it knows",
             "send one of its keys, as Authorization: Bearer KEY or as x-api-key: KEY",

@@ -15,14 +15,15 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError
 
-from ..access import Keyring
 from ..allowance import Allowances
 from ..answer_source import AnswerSource
 from ..fleet.membership import Membership
 from ..node import Node
+from ..orders.control import Control
 from . import cors, documents, fleet, health, metrics
-from .access import KEYRING, OPENINGS, Opening, authorized
+from .access import OPENINGS, Opening, authorized
 from .context import (
+    CONTROL,
     FINGERPRINT,
     INTAKE,
     LIVE,
@@ -39,6 +40,7 @@ from .intake import Intake
 from .openapi import openapi
 from .request_log import ALLOWANCES, bounded, logged
 from .routes import ROUTES
+from .terms import TERMS, TERMS_NOW, TermsNow
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(
     node: Node,
+    control: Control,
     source: AnswerSource | None = None,
     membership: Membership | None = None,
     *,
@@ -70,6 +73,7 @@ def make_app(
         ],
     )
     app[NODE] = node
+    app[CONTROL] = control
     app[SOURCE] = source or node
     app[MEMBERSHIP] = membership
     release = version(_DISTRIBUTION)
@@ -77,11 +81,10 @@ def make_app(
     app[INTAKE] = Intake(
         config.max_body_bytes, config.max_intake_bytes, stall_s=config.body_stall_s
     )
-    app[KEYRING] = Keyring((*config.keys, *config.admin_keys))
+    app[TERMS_NOW] = TermsNow(lambda: node.config)
     openings: dict[str, Opening] = {route.template: route.opens_to for route in ROUTES}
     app[OPENINGS] = openings
-    app[ALLOWANCES] = Allowances(config.max_concurrent, config.tokens_per_minute, time.monotonic)
-    app[cors.ORIGINS] = frozenset(config.cors_origins)
+    app[ALLOWANCES] = Allowances(lambda: node.config, time.monotonic, lambda: node.num_places)
     metrics.set_up(app, node, membership)
     fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
@@ -104,6 +107,7 @@ def make_metrics_app(app: web.Application) -> web.Application:
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[REQUEST_ID] = new_request_id()
+    request[TERMS] = request.app[TERMS_NOW].take()
     return await handler(request)
 
 

@@ -9,28 +9,34 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from typing import TypeVar
 
 from aiohttp import web
+from msgspec.structs import replace
 
-from cortex.engine.types import Event
+from cortex.engine.types import ChatRequest, Event
 
 from ..dialects.asked import Arrival, Asked, Dialect
 from ..dialects.routing import header_key
 from ..heavy import off_loop
 from ..request_size import check_size
+from .access import API_KEY, is_member
 from .answered_by import headers_of
 from .answers import gather
-from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, NODE, SOURCE
+from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, SOURCE
 from .errors import About
 from .intake import Room
 from .merging import merged
 from .replies import json_text_response
 from .streaming import stream_reply
+from .terms import TERMS
 
 T = TypeVar("T")
+# Behind whoever comes in the five minutes after it: a request's priority falls while it waits.
+_LAST_PRIORITY = 10
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,7 +49,7 @@ def answering(dialect: Dialect) -> Handler:
             model = asked.requests[0].model
             request[ABOUT] = About(model)
             for one in asked.requests:
-                check_size(one, request.app[NODE].config.limits)
+                check_size(one, request[TERMS].limits)
             request[LIVE].is_streamed = asked.is_streamed
             async with aclosing(_events(request, asked)) as events:
                 if asked.is_streamed:
@@ -78,7 +84,7 @@ def _arrival_of(request: web.Request) -> Arrival:
         secrets.randbits(63),
         secrets.token_hex(12),
         header_key(request.headers),
-        request.app[NODE].config.limits,
+        request[TERMS].limits,
         request.app[FINGERPRINT],
     )
 
@@ -86,10 +92,19 @@ def _arrival_of(request: web.Request) -> Arrival:
 def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:
     source = request.app[SOURCE]
     live = request[LIVE]
-    if len(asked.requests) == 1:
-        return source.chat(asked.requests[0], live)
-    sources = [source.chat(one, live) for one in asked.requests]
+    requests = in_turn(request, asked.requests)
+    if len(requests) == 1:
+        return source.chat(requests[0], live)
+    sources = [source.chat(one, live) for one in requests]
     return merged(sources, asked.requests[0].num_choices)
+
+
+def in_turn(request: web.Request, asked: Sequence[ChatRequest]) -> Sequence[ChatRequest]:
+    """Where there are keys, whoever has none goes behind those who have one."""
+    is_known = request.get(API_KEY) is not None or is_member(request)
+    if is_known or request[TERMS].keyring.is_open:
+        return asked
+    return [replace(one, priority=max(one.priority, _LAST_PRIORITY)) for one in asked]
 
 
 def _num_answers(asked: Asked) -> int:

@@ -13,6 +13,7 @@ from ..dialects.errors import ToldError
 from ..fleet.membership import Membership
 from ..live import LiveRequest
 from ..node import Node
+from ..orders.control import Control
 from .errors import About, error_response, tell
 from .intake import Intake
 
@@ -21,6 +22,8 @@ NODE = web.AppKey("node", Node)
 SOURCE: web.AppKey[AnswerSource] = web.AppKey("answer_source")
 # What knows of the other peers; None where there is no fleet.
 MEMBERSHIP: web.AppKey[Membership | None] = web.AppKey("membership")
+# Who passes on what peers are ordered.
+CONTROL = web.AppKey("control", Control)
 INTAKE = web.AppKey("intake", Intake)
 # Which program answers: the same name, the same answers for the same seed.
 FINGERPRINT = web.AppKey("fingerprint", str)

@@ -1,61 +1,50 @@
-"""Routes that look at what a peer is doing, and steer it. Who may is decided before."""
+"""Routes that look at what peers are doing, and end it. Who may is decided before."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from aiohttp import web
 
-from ..errors import RequestNotFound
-from ..live import LiveRequest
-from .context import NODE
+from ..orders.values import ListRequests, RequestList
+from .context import CONTROL
+from .job_rendering import missing, render_job, render_request
+from .model_orders import body_of
+from .order_bodies import DrainBody
+from .queries import is_asked
 from .replies import json_response
+
+# How a peer that answers calls what came to it from another one, which calls it by its own name.
+_FROM_OTHERS = "hop"
 
 
 async def list_requests(request: web.Request) -> web.Response:
-    now_s = asyncio.get_running_loop().time()
-    live = [_render(one, now_s) for one in request.app[NODE].live]
-    return json_response({"requests": live})
+    """Those of this peer, whoever asked; of the fleet what clients asked, each where it came to."""
+    control = request.app[CONTROL]
+    is_whole_fleet = is_asked(request, "fleet")
+    answers = await (control.everywhere if is_whole_fleet else control.here)(ListRequests())
+    told = [
+        render_request(one, peer)
+        for peer, answer in answers
+        if isinstance(answer, RequestList)
+        for one in answer.requests
+        if not (is_whole_fleet and one.dialect == _FROM_OTHERS)
+    ]
+    return json_response({"requests": told} | (missing(answers) if is_whole_fleet else {}))
 
 
 async def cancel_request(request: web.Request) -> web.Response:
     """Answers when the request has been told; it ends a moment later."""
     request_id = request.match_info["id"]
-    live = request.app[NODE].live.get(request_id)
-    if live is None:
-        raise RequestNotFound(
-            f"no request '{request_id[:80]}' is under way", "GET /requests lists those that are"
-        )
-    live.cancel()
-    return json_response({"id": live.id, "status": "cancelled"})
+    control = request.app[CONTROL]
+    peer = await control.cancel_request(request_id, request.query.get("peer"))
+    return json_response({"id": request_id, "peer": peer.name, "status": "cancelled"})
 
 
 async def drain(request: web.Request) -> web.Response:
     """Take nothing new from now on; what is under way goes on. Only a restart undoes it."""
-    node = request.app[NODE]
-    node.begin_drain()
-    answer = {"status": "draining", "live_requests": node.health.live_requests}
+    body = await body_of(request, DrainBody) if request.body_exists else DrainBody()
+    control = request.app[CONTROL]
+    job = await control.drain(body.peer)
+    told = render_job(job, await control.view())
+    num_live = job.total - job.done
+    answer = {"status": "draining", "peer": told["peer"], "live_requests": num_live, "job": told}
     return json_response(answer, status=202)
-
-
-def _render(live: LiveRequest, now_s: float) -> dict[str, Any]:
-    return {
-        "id": live.id,
-        "model": live.model_id,
-        "dialect": live.dialect,
-        "key": live.key_name,
-        **_stage_of(live),
-        "prompt_tokens": live.prompt_tokens,
-        "completion_tokens": live.completion_tokens,
-        "seconds": round(now_s - live.began_s, 3),
-    }
-
-
-def _stage_of(live: LiveRequest) -> dict[str, Any]:
-    if live.stage is None:
-        return {"stage": "decode" if live.first_token_s is not None else "reading"}
-    told: dict[str, Any] = {"stage": live.stage.name}
-    if live.stage.total or live.stage.done:
-        told |= {"done": live.stage.done, "total": live.stage.total, "unit": live.stage.unit}
-    return told

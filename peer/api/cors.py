@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from .terms import TERMS, TERMS_NOW
 
-ORIGINS = web.AppKey("origins", frozenset[str])
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _EXPOSED = "x-request-id, request-id, retry-after, x-should-retry"
@@ -46,7 +46,9 @@ def allow(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _allowed_origin(request: web.Request) -> str | None:
-    origin, allowed = request.headers.get("origin"), request.app[ORIGINS]
+    # aiohttp refuses some requests itself, before any middleware.
+    terms = request.get(TERMS) or request.app[TERMS_NOW].take()
+    origin, allowed = request.headers.get("origin"), terms.origins
     if origin is None or not allowed:
         return None
     return origin if origin in allowed else "*" if "*" in allowed else None

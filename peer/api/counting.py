@@ -11,14 +11,15 @@ from ..dialects.messages.parse import parse_count
 from ..dialects.messages.shapes import TokenCount
 from ..request_size import check_size
 from .asking import read_asked, room_for
-from .context import ABOUT, LIVE, NODE, SOURCE
+from .context import ABOUT, LIVE, SOURCE
 from .errors import About
 from .replies import json_response
+from .terms import TERMS
 
 
 async def count_tokens(request: web.Request) -> web.Response:
     with room_for(request) as room:
         asked = await read_asked(request, room, parse_count)
         request[ABOUT] = About(asked.model)
-        check_size(asked, request.app[NODE].config.limits)
+        check_size(asked, request[TERMS].limits)
         return json_response(TokenCount(await request.app[SOURCE].count(asked, request[LIVE])))

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..dialects.embeddings.parse import parse_embeddings, reply_pieces
 from .answered_by import headers_of
-from .asking import read_asked, room_for
+from .asking import in_turn, read_asked, room_for
 from .context import ABOUT, LIVE, SOURCE
 from .errors import About
 
@@ -24,7 +24,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         model = asked.requests[0].model
         request[ABOUT] = About(model)
         live = request[LIVE]
-        async with source.vectors(asked.requests, live) as vectors:
+        async with source.vectors(in_turn(request, asked.requests), live) as vectors:
             with live.shielded():
                 return await _send(request, reply_pieces(model, vectors, is_base64=asked.is_base64))
 

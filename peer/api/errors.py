@@ -17,13 +17,20 @@ from ..dialects.errors import ToldError, messages_envelope, messages_status, ope
 from ..errors import (
     AttemptsExhausted,
     CannotContinue,
+    EngineReplaced,
     HostLeaving,
     HostLost,
     HostRefused,
+    HostSilent,
     InvalidApiKey,
+    JobCancelled,
+    JobNotFound,
     MethodNotAllowed,
+    ModelAway,
+    ModelPinned,
     NoPeer,
     NotFound,
+    PeerNotFound,
     PermissionDenied,
     RateLimitExceeded,
     RequestCancelled,
@@ -61,16 +68,23 @@ _KINDS: dict[type[CortexError], _Kind] = {
     RequestNotFound: _Kind(404),
     # Whoever runs the peer ended it on purpose: a client that tries it again undoes that.
     RequestCancelled: _Kind(400),
+    JobNotFound: _Kind(404),
+    JobCancelled: _Kind(400),
+    PeerNotFound: _Kind(404, param="peer"),
     InvalidApiKey: _Kind(401, "authentication_error"),
     PermissionDenied: _Kind(403, "permission_error"),
     RateLimitExceeded: _Kind(429, "rate_limit_error"),
     engine_errors.Overloaded: _Kind(503, "server_error"),
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
+    ModelPinned: _Kind(400, param="model"),
+    ModelAway: _Kind(503, "server_error", param="model"),
     NoPeer: _Kind(502, "server_error"),
     HostLost: _Kind(502, "server_error"),
     HostRefused: _Kind(502, "server_error"),
+    HostSilent: _Kind(502, "server_error"),
     HostLeaving: _Kind(502, "server_error"),
     CannotContinue: _Kind(502, "server_error"),
+    EngineReplaced: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
     engine_errors.DevicePoisoned: _Kind(502, "server_error"),
     # It has been tried often enough here: a client that tries it again kills more engines.
@@ -79,6 +93,8 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.ModelInvalid: _Kind(400, param="model"),
     engine_errors.ModelNotSupported: _Kind(400, param="model"),
 }
+# They may know when it will be otherwise.
+_WAITS = (RateLimitExceeded, engine_errors.Overloaded, engine_errors.InsufficientVram)
 # The same for what would never fit: an empty device has no more room.
 _NEVER_FITS = _Kind(400)
 _BUG = _Kind(500, "server_error")
@@ -96,10 +112,9 @@ def tell(error: CortexError, about: About) -> ToldError:
     """The error as clients are told it."""
     kind, shortage = _kind_of(error), _shortage_of(error)
     retry_after_s = None
-    if isinstance(error, RateLimitExceeded | engine_errors.Overloaded):
-        retry_after_s = _bounded(error.retry_after_s or _RETRY_AFTER_S)
-    elif kind.status == 503:
-        retry_after_s = _RETRY_AFTER_S
+    if isinstance(error, RateLimitExceeded) or kind.status == 503:
+        told_s = error.retry_after_s if isinstance(error, _WAITS) else None
+        retry_after_s = _bounded(told_s or _RETRY_AFTER_S)
     return ToldError(
         status=kind.status,
         type=kind.type,

@@ -110,4 +110,5 @@ async def _seen(request: web.Request) -> Callable[[], FleetView]:
         return lambda: membership.view
     node = request.app[NODE]
     models = await node.models()
-    return lambda: view_alone(socket.gethostname(), request.host, node.health, models)
+    name, api = socket.gethostname(), request.host
+    return lambda: view_alone(name, api, node.health, node.placement, models)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
-from ..health import ChildHealth, NodeHealth
+from ..health import ChildHealth, NodeHealth, Placed
+from ..placement.books import DeviceBooks
 from .context import MEMBERSHIP, NODE
 from .replies import json_response
 
 
 async def healthz(request: web.Request) -> web.Response:
-    health = request.app[NODE].health
-    word, loaded = describe(health), health.loaded
+    node = request.app[NODE]
+    health, placement = node.health, node.placement
+    word = describe(health)
     return json_response(
         {
             "status": word,
-            "engine": _child(health.engine),
+            "engines": [
+                {"device": device.name, "budget_bytes": device.budget_bytes, **_child(engine)}
+                for device, engine in zip(placement.devices, health.engines, strict=True)
+            ],
             "text": _child(health.text),
-            "model": health.model,
-            "computes_in": loaded.computes_in if loaded else None,
-            "memory": {part.name: part.num_bytes for part in loaded.memory} if loaded else {},
-            "loading": health.loading,
+            "models": [_placed(each, placement.devices) for each in placement.placed],
             "live_requests": health.live_requests,
             "fleet_port": _fleet_port(request),
         },
@@ -46,12 +50,24 @@ def describe(health: NodeHealth) -> str:
 
     One that could not run at all, or keeps dying, is not.
     """
-    states = (health.engine.state, health.text.state)
+    states = {child.state for child in (*health.engines, health.text)}
     if health.is_draining:
         return "draining"
     if "failed" in states or "resting" in states:
         return "failing"
     return "starting" if "starting" in states else "ok"
+
+
+def _placed(placed: Placed, devices: Sequence[DeviceBooks]) -> dict[str, object]:
+    loaded = placed.loaded
+    return {
+        "id": placed.model.id,
+        "device": devices[placed.device].name,
+        "state": placed.state,
+        "reserved_bytes": placed.size.num_bytes,
+        "computes_in": loaded.computes_in if loaded else None,
+        "memory": {part.name: part.num_bytes for part in loaded.memory} if loaded else {},
+    }
 
 
 def _child(child: ChildHealth) -> dict[str, object]:

@@ -21,7 +21,7 @@ def set_up(app: web.Application, node: Node, membership: Membership | None) -> N
     replies: Counter[tuple[str, int]] = Counter()
     registry = CollectorRegistry()
     registry.register(
-        PeerCollector(node.config.device, lambda: node.health, node.tally, replies, membership)
+        PeerCollector(lambda: node.health, lambda: node.placement, node.tally, replies, membership)
     )
     app[REPLIES], app[REGISTRY] = replies, registry
 

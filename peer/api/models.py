@@ -58,4 +58,4 @@ def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
 
 def _render_whereabouts(one: Whereabouts) -> dict[str, Any]:
     eta_s = None if one.eta_s is None else round(one.eta_s, 1)
-    return {"peer": one.peer, "state": one.state, "eta_s": eta_s}
+    return {"peer": one.peer, "state": one.state, "eta_s": eta_s, "pinned": one.is_pinned}

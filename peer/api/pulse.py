@@ -15,7 +15,8 @@ from aiohttp import web
 
 
 class Pulse:
-    """Write through it, inside its block. `quiet_s` is the longest silence; it may be changed."""
+    """Write through it, inside its block. `quiet_s` is the longest silence, and `keep_alive` makes
+    what fills it; both may be changed."""
 
     def __init__(
         self,
@@ -24,8 +25,8 @@ class Pulse:
         quiet_s: float,
     ) -> None:
         self.quiet_s = quiet_s
+        self.keep_alive = keep_alive
         self._response = response
-        self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._spoke_s = self._loop.time()
         # For a slow reader: then more would only wait as well.
@@ -79,4 +80,4 @@ class Pulse:
 
     async def _speak(self) -> None:
         with contextlib.suppress(ConnectionError):  # the stream's own next write hears of it
-            await self.write(self._keep_alive())
+            await self.write(self.keep_alive())

@@ -18,7 +18,7 @@ from aiohttp import web
 from ..allowance import Allowances
 from ..config import REQUEST_LOG
 from ..live import LiveRequest
-from .access import API_KEY, key_name
+from .access import API_KEY, is_member, key_name
 from .context import LIVE, NODE, REQUEST_ID
 from .metrics import REPLIES, dialect_of
 
@@ -75,8 +75,8 @@ def _within_allowance(request: web.Request, live: LiveRequest) -> Generator[None
     if request.path.endswith("/count_tokens"):
         yield
         return
-    allowance = request.app[ALLOWANCES].of(request.get(API_KEY))
-    with allowance.request():
+    key = request.get(API_KEY)
+    with request.app[ALLOWANCES].request(key, is_member=is_member(request)) as allowance:
         try:
             yield
         finally:

@@ -27,11 +27,15 @@ from . import (
     expectation,
     fleet,
     health,
+    jobs,
     metrics,
+    model_orders,
+    model_table,
     models,
 )
 from .access import Opening
 from .asking import answering
+from .order_bodies import DrainBody, LoadBody, PinBody, PlanBody, UnloadBody
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -132,7 +136,83 @@ ROUTES = (
         "How many tokens such a chat has, without an answer.",
         PromptBody,
     ),
-    Route("GET", "/requests", control.list_requests, opens_to="admins"),
-    Route("DELETE", "/requests/{id}", control.cancel_request, opens_to="admins"),
-    Route("POST", "/drain", control.drain, opens_to="admins"),
+    Route(
+        "GET",
+        "/models",
+        model_table.list_models,
+        "Every model of the fleet: where it is in an engine, and where on a disk.",
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/load",
+        model_orders.load,
+        "Have a model loaded, here or on another peer.",
+        LoadBody,
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/plan",
+        model_orders.plan,
+        "What a load would do, and why not elsewhere; nothing is done.",
+        PlanBody,
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/unload",
+        model_orders.unload,
+        "Have a model unloaded, once it has answered what it is answering.",
+        UnloadBody,
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/pin",
+        model_orders.pin,
+        "Keep a model where it is: it makes no room, and does not go when idle.",
+        PinBody,
+        opens_to="admins",
+    ),
+    Route("POST", "/models/unpin", model_orders.unpin, "Undo that.", PinBody, opens_to="admins"),
+    Route(
+        "GET",
+        "/jobs",
+        jobs.list_jobs,
+        "The jobs of this peer, or with ?fleet=1 of all.",
+        opens_to="admins",
+    ),
+    Route("GET", "/jobs/{id}", jobs.show_job, "One job, whichever peer has it.", opens_to="admins"),
+    Route(
+        "GET",
+        "/jobs/{id}/events",
+        jobs.job_events,
+        "The same, again whenever it has changed, until it is over.",
+        media_type="text/event-stream",
+        opens_to="admins",
+    ),
+    Route("DELETE", "/jobs/{id}", jobs.cancel_job, "Cancel a job.", opens_to="admins"),
+    Route(
+        "GET",
+        "/requests",
+        control.list_requests,
+        "The requests under way here, or with ?fleet=1 on all peers.",
+        opens_to="admins",
+    ),
+    Route(
+        "DELETE",
+        "/requests/{id}",
+        control.cancel_request,
+        "End a request, here, on ?peer=NAME, or wherever it is.",
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/drain",
+        control.drain,
+        "Have a peer take nothing new; what is under way goes on.",
+        DrainBody,
+        opens_to="admins",
+    ),
 )

@@ -1,6 +1,7 @@
 """A stream of events as a streamed reply: accepted first, never silent for long, errors told.
 
-It knows no dialect: a teller says what an event looks like.
+Where nobody takes the request for a while the reply begins before that: what it is refused with
+then is told in the stream. It knows no dialect: a teller says what an event looks like.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ async def stream_reply(
     request: web.Request, events: AsyncGenerator[Event], teller: Teller, *, tells_tokens: bool
 ) -> web.StreamResponse:
     """With `tells_tokens` pieces that say nothing are told of too: else they break no silence."""
-    accepted = await _until_accepted(events)
+    first = await _until_begun(events)
     live = request[LIVE]
     with live.shielded():
         response = web.StreamResponse(headers=HEADERS | headers_of(live, is_whole=False))
         await response.prepare(request)
-        with Pulse(response, teller.keep_alive, _QUIET_BEFORE_TEXT_S) as pulse:
-            await pulse.write(sse.comment(to_comment(accepted)) + teller.open(accepted))
+        with Pulse(response, lambda: sse.KEEP_ALIVE, _QUIET_BEFORE_TEXT_S) as pulse:
             try:
                 async with live.cancellable():
-                    await _tell_all(events, teller, pulse, tells_tokens=tells_tokens)
+                    await _tell(first, teller, pulse, tells_tokens=tells_tokens)
+                    async for event in events:
+                        await _tell(event, teller, pulse, tells_tokens=tells_tokens)
                 ending = teller.close()
             except CortexError as error:
                 live.ending = error.code()
@@ -52,25 +54,31 @@ async def stream_reply(
     return response
 
 
-async def _tell_all(
-    events: AsyncGenerator[Event], teller: Teller, pulse: Pulse, *, tells_tokens: bool
-) -> None:
-    async for event in events:
-        match event:
-            case Piece():
-                if event.deltas or tells_tokens:
-                    pulse.quiet_s = _QUIET_AFTER_TEXT_S
-                    await pulse.write(teller.tell(event))
-            case Finished():
+async def _tell(event: Event, teller: Teller, pulse: Pulse, *, tells_tokens: bool) -> None:
+    match event:
+        case Accepted():
+            pulse.keep_alive = teller.keep_alive
+            await pulse.write(sse.comment(to_comment(event)) + teller.open(event))
+        case Piece():
+            if event.deltas or tells_tokens:
+                pulse.quiet_s = _QUIET_AFTER_TEXT_S
                 await pulse.write(teller.tell(event))
-            case Stage():
-                await pulse.remark(sse.comment(to_comment(event)))
-            case Accepted() | Began():
-                pass
+        case Finished():
+            await pulse.write(teller.tell(event))
+        case Stage():
+            await pulse.remark(sse.comment(to_comment(event)))
+        case Began():
+            pass
 
 
-async def _until_accepted(events: AsyncGenerator[Event]) -> Accepted:
+async def _until_begun(events: AsyncGenerator[Event]) -> Accepted | Stage:
+    """What the reply begins with: the accepted prompt, or the word that nobody has taken it yet."""
     async for event in events:
-        if isinstance(event, Accepted):
+        if isinstance(event, Accepted) or (isinstance(event, Stage) and _has_no_host(event)):
             return event
     raise EngineFailed("the request ended before it was accepted", "send it again")
+
+
+def _has_no_host(stage: Stage) -> bool:
+    """A host that has taken it says at which place it waits."""
+    return stage.name == "queued" and not stage.total

@@ -5,51 +5,55 @@ from __future__ import annotations
 import os
 
 from ..gossip.ids import ID_BYTES, ModelId, NodeId
-from ..health import NodeHealth
+from ..health import NodeHealth, Placed, Placement
 from ..types import ModelInfo
-from .view import FleetView, PeerState, PeerView, PlacedModel, PlacementState, StoredModel
+from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
-_NOBODY = NodeId(bytes(ID_BYTES))
+# Who a peer is that is in no fleet.
+NOBODY = NodeId(bytes(ID_BYTES))
 _NO_WEIGHTS = ModelId(bytes(ID_BYTES))
 
 
 def view_alone(
-    name: str, api: str | None, health: NodeHealth, models: tuple[ModelInfo, ...]
+    name: str,
+    api: str | None,
+    health: NodeHealth,
+    placement: Placement,
+    models: tuple[ModelInfo, ...],
 ) -> FleetView:
-    by_id = {model.id: model for model in models}
     state: PeerState = "draining" if health.is_draining else "up"
     me = PeerView(
-        _NOBODY,
+        NOBODY,
         gen=0,
         name=name,
         state=state,
         is_self=True,
         api=api,
         num_cores=os.cpu_count() or 0,
+        devices=tuple(
+            DeviceView(device.name, device.budget_bytes, max(device.free_bytes, 0))
+            for device in placement.devices
+        ),
         stored=tuple(_stored(model) for model in models),
-        placed=_placed(health, by_id),
+        placed=tuple(_placed(each) for each in placement.placed),
     )
-    return FleetView(fleet="", self_node=_NOBODY, peers=(me,))
+    return FleetView(fleet="", self_node=NOBODY, peers=(me,))
 
 
-def _placed(health: NodeHealth, by_id: dict[str, ModelInfo]) -> tuple[PlacedModel, ...]:
-    placed: list[PlacedModel] = []
-    if (model := by_id.get(health.model or "")) is not None:
-        placed.append(_place(model, "ready", health.loaded.computes_in if health.loaded else ""))
-    if (model := by_id.get(health.loading or "")) is not None:
-        placed.append(_place(model, "loading", ""))
-    return tuple(placed)
-
-
-def _place(model: ModelInfo, state: PlacementState, computes_in: str) -> PlacedModel:
-    stored = _stored(model)
+def _placed(placed: Placed) -> PlacedModel:
+    stored, loaded = _stored(placed.model), placed.loaded
     return PlacedModel(
         stored.model,
         stored.id,
-        state,
+        placed.state,
         stored.size_bytes,
-        stored.context_tokens,
-        computes_in,
+        placed.size.context_tokens,
+        "" if loaded is None else loaded.computes_in,
+        device=placed.device,
+        reserved_bytes=placed.size.num_bytes,
+        num_slots=0 if loaded is None else loaded.num_slots,
+        is_pinned=placed.is_pinned,
+        priority=placed.priority,
     )
 
 

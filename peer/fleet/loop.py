@@ -48,7 +48,7 @@ from .membership import OwnState
 from .notices import OF_KEYS, Notices
 from .own_address import improved
 from .publishing import Publisher
-from .seeds import Seed, follow, open_session
+from .seeds import Seed, Seeking, open_session
 from .telling import About
 from .trust import Trust
 from .udp import Datagrams, FleetSockets
@@ -129,6 +129,7 @@ class FleetLoop:
             hearer(core.members, self.suggest, self.note),
         )
         self._errands: Errands | None = None
+        self._seeking: Seeking | None = None
         self._ending = asyncio.Event()
         self._book = read_book(setup.book_path)
         self._written = self._book
@@ -151,7 +152,7 @@ class FleetLoop:
         except* _Ended:
             pass
         finally:
-            self._errands = None
+            self._errands = self._seeking = None
             self._lookout.stop()
             self.driver.stop()
             self._datagrams.close()
@@ -163,6 +164,14 @@ class FleetLoop:
     def note(self, text: str, topic: str = "") -> None:
         self._notices.add(self._loop.time(), text, topic)
         self._lookout.stir()
+
+    def forget(self, topic: str) -> None:
+        self._notices.forget({topic})
+        self._lookout.stir()
+
+    def seek(self, seeds: tuple[Seed, ...]) -> None:
+        if self._seeking is not None:
+            self._seeking.seek(seeds)
 
     def tell(self, state: OwnState, catalogue: bytes) -> None:
         """`catalogue` is the list of the stored models, packed."""
@@ -204,8 +213,8 @@ class FleetLoop:
         self._publisher.begin(self._keyring)
         for address in self._book:
             self._add_seed(address)
-        for seed in self._setup.seeds:
-            tasks.create_task(follow(seed, session, self._add_seed))
+        self._seeking = Seeking(tasks, session, self._add_seed)
+        self._seeking.seek(self._setup.seeds)
         tasks.create_task(self._rounds())
         self.driver.start()
         self._lookout.look_now()

@@ -21,7 +21,8 @@ class OwnState:
     """What this peer tells the fleet of itself: changed as a whole, told in the sections and load
     records that it touches.
 
-    `slots` is how many requests it takes at one time, waiting ones included.
+    `slots` is how many requests it takes at one time, waiting ones included. `answer_ms` is how
+    long an answer takes, 0 where none has ended yet.
     """
 
     stored: tuple[StoredModel, ...] = ()
@@ -34,6 +35,7 @@ class OwnState:
     slots: int = 0
     kv_percent: int = 0
     first_token_ms: int = 0
+    answer_ms: int = 0
     decode_tokens_per_s: int = 0
     free_mib: tuple[int, ...] = field(default=())
 

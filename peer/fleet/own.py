@@ -11,9 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from cortex.engine.machine_memory import available_memory_bytes
-
-from ..config import PeerConfig
 from ..node import Node
 from .membership import Membership, OwnState
 from .own_state import own_state
@@ -23,21 +20,6 @@ from .view import FleetView
 _SHORTEST_REST_S = 0.05
 _LOOK_S = 1.0
 _DISKS_S = 10.0
-_MIB = 1 << 20
-# Free memory never stands still; told in steps, an idle peer has nothing to tell.
-_FREE_STEP_MIB = 256
-
-
-def read_free_mib(config: PeerConfig) -> tuple[int, ...]:
-    """What a model could still have of the machine's memory. A GPU's is known to its engine alone,
-    and a gateway loads none: then nothing is told.
-    """
-    if config.device != "cpu" or config.is_gateway:
-        return ()
-    free_bytes = available_memory_bytes()
-    if config.memory_bytes is not None:
-        free_bytes = min(free_bytes, config.memory_bytes)
-    return (free_bytes // _MIB // _FREE_STEP_MIB * _FREE_STEP_MIB,)
 
 
 class Reporter:
@@ -48,13 +30,10 @@ class Reporter:
         node: Node,
         membership: Membership,
         clock: Callable[[], float],
-        free_mib: Callable[[PeerConfig], tuple[int, ...]] = read_free_mib,
     ) -> None:
         self._node = node
         self._membership = membership
         self._clock = clock
-        self._read_free_mib = free_mib
-        self._free_mib = free_mib(node.config)
         self._measured_s = clock()
         self._meter, self._rates = RateMeter(), Rates()
         self._told: OwnState | None = None
@@ -89,9 +68,7 @@ class Reporter:
         self._changed.clear()
         self._measure()
         node = self._node
-        state = own_state(
-            node.config, node.stored, node.placement, node.health, self._rates, self._free_mib
-        )
+        state = own_state(node.config, node.stored, node.placement, node.health, self._rates)
         if state != self._told:
             self._told = state
             self._membership.tell(state)
@@ -107,8 +84,8 @@ class Reporter:
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
             summed(tally.load.spread for tally in tallies).num,
+            self._node.tally.answer_s,
         )
-        self._free_mib = self._read_free_mib(self._node.config)
 
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())

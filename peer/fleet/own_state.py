@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from cortex.engine.types import Stage
 
 from ..config import PeerConfig
 from ..gossip.ids import ModelId
 from ..gossip.records import ModelLoad
-from ..gossip.sections import LOADING, READY, Claim, LoadedModel
-from ..health import NodeHealth, Placement
+from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
+from ..health import NodeHealth, Placed, Placement
+from ..placement.ages import told_age
+from ..placement.books import DeviceBooks, ResidentState
 from ..types import ModelInfo
 from .membership import OwnState
 from .rates import Rates
 from .view import StoredModel
 
 _MIB = 1 << 20
+# Free memory never stands still; told in steps, an idle peer has nothing to tell.
+_FREE_STEP_MIB = 256
+_STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
 def own_state(
@@ -26,7 +32,6 @@ def own_state(
     placement: Placement,
     health: NodeHealth,
     rates: Rates,
-    free_mib: tuple[int, ...],
 ) -> OwnState:
     """What is told of a node that is like this.
 
@@ -34,22 +39,28 @@ def own_state(
     batch is told model by model: more than that wait, and are not refused.
     """
     named = {model.id: ModelId(model.weights) for model in stored if model.weights}
-    num_waiting, kv_percent = _in_engine(health, placement)
-    num_queued = min(len(placement.wanted) + num_waiting, health.live_requests)
+    running = tuple(_running(config, health, placed) for placed in placement.ready)
+    num_queued = len(placement.wanted) + sum(each.num_waiting for each in running)
+    num_queued = min(num_queued, health.live_requests)
     return OwnState(
         stored=tuple(_stored(model) for model in stored if model.weights),
         placed=tuple(_placed(config, placement, named)),
         claims=tuple(_claims(placement, named)),
-        loads=tuple(_loads(config, placement, named, num_waiting)),
+        loads=tuple(_loads(placement, running, named)),
         is_draining=health.is_draining,
         num_inflight=health.live_requests - num_queued,
         num_queued=num_queued,
         slots=0 if config.is_gateway else config.max_live_requests,
-        kv_percent=kv_percent,
+        kv_percent=max((each.kv_percent for each in running), default=0),
         first_token_ms=rates.first_token_ms,
+        answer_ms=rates.answer_ms,
         decode_tokens_per_s=rates.decode_tokens_per_s,
-        free_mib=free_mib,
+        free_mib=tuple(_free_mib(device) for device in placement.devices),
     )
+
+
+def _free_mib(device: DeviceBooks) -> int:
+    return max(device.free_bytes, 0) // _MIB // _FREE_STEP_MIB * _FREE_STEP_MIB
 
 
 def _stored(model: ModelInfo) -> StoredModel:
@@ -66,43 +77,93 @@ def _stored(model: ModelInfo) -> StoredModel:
 def _placed(
     config: PeerConfig, placement: Placement, named: dict[str, ModelId]
 ) -> Iterator[LoadedModel]:
-    for model, state in ((placement.resident, READY), (placement.loading, LOADING)):
-        weights = _name(model, named)
-        if model is not None and weights is not None:
+    for placed in placement.placed:
+        weights = _name(placed.model, named)
+        if weights is not None:
             yield LoadedModel(
                 model=weights,
-                name=model.id,
-                state=state,
-                size_mib=model.size_bytes // _MIB,
-                context_tokens=model.context_length,
-                num_slots=_num_slots(config, placement),
+                name=placed.model.id,
+                state=_STATES[placed.state],
+                size_mib=placed.model.size_bytes // _MIB,
+                context_tokens=placed.size.context_tokens,
+                num_slots=_num_slots(config, placed),
                 capabilities=0,
-                computes_in=_computes_in(placement) if state == READY else "",
+                computes_in=placed.loaded.computes_in if placed.loaded else "",
+                device=placed.device,
+                reserved_mib=placed.size.num_bytes // _MIB,
+                is_pinned=placed.is_pinned,
+                priority=placed.priority,
             )
 
 
 def _claims(placement: Placement, named: dict[str, ModelId]) -> Iterator[Claim]:
     """A model that requests wait for is claimed before its load begins: it is on its way."""
-    loading = _name(placement.loading, named)
-    if loading is not None:
-        yield Claim(loading, _percent(placement.stage))
-    spoken_of = {loading, _name(placement.resident, named), None}
+    spoken_of: set[ModelId | None] = {None}
+    for placed in placement.placed:
+        weights = _name(placed.model, named)
+        if weights is not None and placed.state == "loading":
+            yield Claim(weights, _percent(placed.stage))
+        if placed.state != "unloading":
+            spoken_of.add(weights)
     for model in dict.fromkeys(_name(wanted, named) for wanted in placement.wanted):
         if model is not None and model not in spoken_of:
             yield Claim(model, 0)
 
 
 def _loads(
-    config: PeerConfig, placement: Placement, named: dict[str, ModelId], num_waiting: int
+    placement: Placement, running: Iterable[_Running], named: dict[str, ModelId]
 ) -> Iterator[ModelLoad]:
     num_wanted = Counter(_name(wanted, named) for wanted in placement.wanted)
-    resident, loading = _name(placement.resident, named), _name(placement.loading, named)
-    if resident is not None:
-        num_free = max(_num_slots(config, placement) - placement.num_granted, 0)
-        num_running = max(placement.num_granted - num_waiting, 0)
-        yield ModelLoad(resident, num_running, num_wanted[resident] + num_waiting, num_free)
-    if loading is not None:
-        yield ModelLoad(loading, 0, num_wanted[loading], 0)
+    for each in running:
+        weights = _name(each.model, named)
+        if weights is not None:
+            num_queued = num_wanted[weights] + each.num_waiting
+            yield ModelLoad(
+                weights,
+                each.num_running,
+                num_queued,
+                each.num_slots_free,
+                told_age(each.idle_s),
+                told_age(each.age_s),
+            )
+    for placed in placement.placed:
+        weights = _name(placed.model, named)
+        if weights is not None and placed.state == "loading":
+            yield ModelLoad(weights, 0, num_wanted[weights], 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A model that answers: `num_waiting` requests wait inside its engine, whose pages are full to
+    `kv_percent`, as it said last.
+    """
+
+    model: ModelInfo
+    num_running: int
+    num_waiting: int
+    num_slots_free: int
+    kv_percent: int
+    idle_s: float
+    age_s: float
+
+
+def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running:
+    alive = health.engines[placed.device].last_alive
+    models = () if alive is None else alive.models
+    status = next((each for each in models if each.model_id == placed.model.id), None)
+    num_waiting = 0 if status is None else min(status.num_waiting, placed.num_granted)
+    percent = 0
+    if status is not None and status.num_pages:
+        percent = 100 * status.num_used_pages // status.num_pages
+    return _Running(
+        placed.model,
+        num_running=placed.num_granted - num_waiting,
+        num_waiting=num_waiting,
+        num_slots_free=max(_num_slots(config, placed) - placed.num_granted, 0),
+        kv_percent=percent,
+        idle_s=placed.idle_s,
+        age_s=placed.age_s,
+    )
 
 
 def _name(model: ModelInfo | None, named: dict[str, ModelId]) -> ModelId | None:
@@ -112,29 +173,13 @@ def _name(model: ModelInfo | None, named: dict[str, ModelId]) -> ModelId | None:
     return ModelId(model.weights) if model.weights else named.get(model.id)
 
 
-def _num_slots(config: PeerConfig, placement: Placement) -> int:
+def _num_slots(config: PeerConfig, placed: Placed) -> int:
     """How many requests run in one batch."""
-    told = placement.loaded.num_slots if placement.loaded is not None else 0
+    told = placed.loaded.num_slots if placed.loaded is not None else 0
     return min(told, config.max_live_requests) if told else config.max_live_requests
-
-
-def _computes_in(placement: Placement) -> str:
-    return placement.loaded.computes_in if placement.loaded is not None else ""
 
 
 def _percent(stage: Stage | None) -> int:
     if stage is None or stage.name != "loading" or not stage.total:
         return 0
     return min(100 * stage.done // stage.total, 100)
-
-
-def _in_engine(health: NodeHealth, placement: Placement) -> tuple[int, int]:
-    """Requests that wait inside the engine, and how full its pages are, as it said last."""
-    alive, resident = health.engine.last_alive, placement.resident
-    if alive is None or resident is None:
-        return 0, 0
-    status = next((each for each in alive.models if each.model_id == resident.id), None)
-    if status is None:
-        return 0, 0
-    percent = 100 * status.num_used_pages // status.num_pages if status.num_pages else 0
-    return min(status.num_waiting, placement.num_granted), percent

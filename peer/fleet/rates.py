@@ -10,10 +10,13 @@ from cortex.engine.histogram import Spread
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the last requests came to; 0 is not known yet."""
+    """What the last requests came to; 0 is not known yet. `answer_ms` is a mean over all of them:
+    answers are long and few.
+    """
 
     first_token_ms: int = 0
     decode_tokens_per_s: int = 0
+    answer_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,16 @@ class RateMeter:
         self._rates = Rates()
         self._first_tokens, self._gaps, self._num_loads = Durations(), Durations(), 0
 
-    def read(self, first_tokens: Durations, gaps: Durations, num_loads: int) -> Rates:
+    def read(
+        self, first_tokens: Durations, gaps: Durations, num_loads: int, answer_s: float = 0.0
+    ) -> Rates:
         """An idle peer keeps the rates of its last work: they say how fast it is."""
         first_s, gap_s = _mean_s(self._first_tokens, first_tokens), _mean_s(self._gaps, gaps)
         if first_s is not None and num_loads == self._num_loads:
             self._rates = replace(self._rates, first_token_ms=round(first_s * 1000))
         if gap_s:
             self._rates = replace(self._rates, decode_tokens_per_s=round(1 / gap_s))
+        self._rates = replace(self._rates, answer_ms=round(answer_s * 1000))
         self._first_tokens, self._gaps, self._num_loads = first_tokens, gaps, num_loads
         return self._rates
 

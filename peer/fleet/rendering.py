@@ -92,6 +92,11 @@ def _placed(model: PlacedModel, load: LoadRecord | None) -> dict[str, Any]:
         "percent": model.percent,
         "size_bytes": model.size_bytes,
         "context_tokens": model.context_tokens,
+        "device": model.device,
+        "reserved_bytes": model.reserved_bytes,
+        "slots": model.num_slots,
+        "pinned": model.is_pinned,
+        "priority": model.priority,
         "running": None if busy is None else busy.num_inflight,
         "waiting": None if busy is None else busy.num_queued,
     }

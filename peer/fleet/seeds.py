@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -79,6 +79,29 @@ def _unclear(text: str) -> InvalidAddress:
     return InvalidAddress(
         f"{text!r} is no address to join", "write HOST:PORT, such as beast.internal:13132"
     )
+
+
+class Seeking:
+    """The seeds that are being tried, each in a task of its own."""
+
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        session: aiohttp.ClientSession,
+        on_address: Callable[[Address], None],
+    ) -> None:
+        self._tasks = tasks
+        self._session = session
+        self._on_address = on_address
+        self._sought: dict[Seed, asyncio.Task[None]] = {}
+
+    def seek(self, seeds: Collection[Seed]) -> None:
+        """Try these from now on, and no others."""
+        for seed in self._sought.keys() - set(seeds):
+            self._sought.pop(seed).cancel()
+        for seed in set(seeds) - self._sought.keys():
+            following = follow(seed, self._session, self._on_address)
+            self._sought[seed] = self._tasks.create_task(following)
 
 
 async def follow(

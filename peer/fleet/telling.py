@@ -30,6 +30,7 @@ from ..gossip.sections import (
     pack_content,
 )
 from ..keyring import Keyring
+from ..tally import wait_s
 from .membership import OwnState
 
 _MAX_WORD_CHARS = 64
@@ -128,11 +129,15 @@ def load_of(state: OwnState) -> LoadRecord:
 
 def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
     """What would become of one more request for that model, and for how long it would wait."""
-    if state.is_draining or state.num_inflight + state.num_queued >= state.slots:
+    if state.is_draining:
         return "busy", 0
+    num_live = state.num_inflight + state.num_queued
+    wait_ms = min(round(wait_s(state.answer_ms, num_live, state.num_queued)), _MAX_WAIT_MS)
+    if num_live >= state.slots:
+        return "busy", wait_ms
     slots_free = {load.model: load.num_slots_free for load in state.loads}
     if state.num_queued or slots_free.get(model) == 0:
-        return "queue", min((state.num_queued + 1) * state.first_token_ms, _MAX_WAIT_MS)
+        return "queue", wait_ms
     return "accept", 0
 
 
@@ -161,8 +166,11 @@ def _bounded(model: LoadedModel) -> LoadedModel:
 
 
 def _bounded_load(load: ModelLoad) -> ModelLoad:
-    return ModelLoad(
-        load.model, _count(load.num_inflight), _count(load.num_queued), _count(load.num_slots_free)
+    return msgspec.structs.replace(
+        load,
+        num_inflight=_count(load.num_inflight),
+        num_queued=_count(load.num_queued),
+        num_slots_free=_count(load.num_slots_free),
     )
 
 

@@ -115,9 +115,21 @@ class FleetThread:
         """Somebody may be at this address: ask once."""
         self._post(self._running.suggest, address)
 
-    def note(self, text: str) -> None:
-        """A person should know this: it stands in the view for a while."""
-        self._post(self._running.note, text)
+    def seek(self, join: Sequence[str]) -> None:
+        """Try to meet peers there for ever, and nowhere else.
+
+        Raises InvalidAddress.
+        """
+        self._post(self._running.seek, tuple(map(parse_seed, join)))
+
+    def note(self, text: str, topic: str = "") -> None:
+        """A person should know this: it stands in the view for a while, or until it is forgotten by
+        its topic.
+        """
+        self._post(self._running.note, text, topic)
+
+    def forget(self, topic: str) -> None:
+        self._post(self._running.forget, topic)
 
     def rekey(self, keyring: Keyring) -> None:
         """Trust the keys of this ring from now on, and use its first."""
@@ -125,9 +137,10 @@ class FleetThread:
         self._post(self._running.rekey, keyring)
 
     async def leave(self) -> None:
-        """Say goodbye, and give the word time to get round."""
+        """Say goodbye, and give the word time to get round, if there is anybody to hear it."""
         self._post(self._running.leave)
-        await asyncio.sleep(_GOODBYE_S)
+        if any(not peer.is_self for peer in self.view.peers):
+            await asyncio.sleep(_GOODBYE_S)
 
     def routes(self) -> list[web.RouteDef]:
         """What peers ask of each other on the fleet's port."""

@@ -79,10 +79,16 @@ RUMOUR_KINDS = range(1, 6)
 
 
 class ModelLoad(Struct, frozen=True, array_like=True):
+    """`idle_step` is how long nobody has used it, `age_step` how long it has been ready, both in
+    steps that double; 0 where it is not told.
+    """
+
     model: Model
     num_inflight: U32
     num_queued: U32
     num_slots_free: U32
+    idle_step: U8 = 0
+    age_step: U8 = 0
 
 
 class LoadRecord(Struct, frozen=True, array_like=True):

@@ -9,6 +9,7 @@ from cortex.engine.errors import CortexError
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
 from ..mailbox import Mailbox
+from ..orders.values import Report
 from .messages import Counted, Leased
 
 T = TypeVar("T", Counted, Leased)
@@ -60,6 +61,35 @@ class AnswerCall:
         event = await self._mailbox.get()
         self.num_unfinished -= isinstance(event, Finished | Vector)
         return event
+
+
+class OrderCall:
+    """An order whose reports come one by one. A slow reader gets the newest."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._report: Report | None = None
+        self._error: CortexError | None = None
+        self._filled = asyncio.Event()
+
+    def hear(self, report: Report | None) -> None:
+        self.is_over = report is None
+        self._report = report or self._report
+        self._filled.set()
+
+    def end(self, error: CortexError) -> None:
+        self.is_over, self._error = True, error
+        self._filled.set()
+
+    async def next(self) -> Report | None:
+        """None at the end. Raises what the order ended with."""
+        await self._filled.wait()
+        report, self._report = self._report, None
+        if report is None and self._error is not None:
+            raise self._error
+        if not self.is_over:
+            self._filled.clear()
+        return report
 
 
 class Question(Generic[T]):

@@ -10,7 +10,7 @@ import functools
 import logging
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from ..errors import to_info
 from ..gossip.ids import ModelId
 from ..live import LiveRequest
 from ..node import Node
+from ..orders.values import Order, Report, unpack_order
 from .link import HopLink, Socket
 from .messages import (
     LEASE_EPOCH,
@@ -34,7 +35,9 @@ from .messages import (
     LeaseAsk,
     Leased,
     Message,
+    OrderAsk,
     Part,
+    Reported,
     Slice,
 )
 from .slices import Assembler
@@ -45,6 +48,7 @@ logger = logging.getLogger(__name__)
 _MOST_TOKENS = 2**31
 
 Grant = Callable[[LeaseAsk], Awaitable[Leased]]
+CarryOut = Callable[[Order], AsyncGenerator[Report]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Guest:
         self,
         node: Node,
         grant: Grant,
+        carry_out: CarryOut,
         intake: Admission,
         max_bytes: int,
         socket: Socket,
@@ -67,6 +72,7 @@ class Guest:
     ) -> None:
         self._node = node
         self._grant = grant
+        self._carry_out = carry_out
         self._intake = intake
         self.link = HopLink(socket, self, Assembler(max_bytes, intake.holding), tick_s)
         self._works: dict[str, _Work] = {}
@@ -97,6 +103,9 @@ class Guest:
             case LeaseAsk():
                 work = functools.partial(self._lease, message)
                 self._begin(message.request_id, LEASE_EPOCH, size_bytes, work)
+            case OrderAsk():
+                work = functools.partial(self._obey, message)
+                self._begin(message.request_id, message.epoch, size_bytes, work)
             case Cancel():
                 known = self._works.get(message.request_id)
                 if known is not None and known.epoch == message.epoch:
@@ -156,7 +165,7 @@ class Guest:
         _check_resume(ask)
         now_s = asyncio.get_running_loop().time()
         live = LiveRequest(f"hop_{secrets.token_hex(12)}", "hop", "fleet", now_s)
-        events = self._node.serve(ask.request, live, ask.resume)
+        events = self._node.serve(ask.request, live, ask.resume, ask.num_losses)
         with self._node.live.entered(live):
             async with live.cancellable(), aclosing(events):
                 async for event in events:
@@ -169,6 +178,13 @@ class Guest:
 
     async def _lease(self, wish: LeaseAsk) -> None:
         self.link.post(await self._grant(wish))
+
+    async def _obey(self, asked: OrderAsk) -> None:
+        """What was ordered goes on when whoever ordered it has left."""
+        async with aclosing(self._carry_out(unpack_order(asked.order))) as reports:
+            async for report in reports:
+                self.link.post(Reported(asked.request_id, asked.epoch, report))
+        self.link.post(Reported(asked.request_id, asked.epoch, None))
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""

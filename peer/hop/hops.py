@@ -8,6 +8,7 @@ from typing import Protocol
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 
 from ..gossip.ids import ModelId, NodeId
+from ..orders.values import Order, Report
 from .messages import LeaseAsk, Leased
 
 
@@ -26,8 +27,19 @@ class Hops(Protocol):
         model: ModelId,
         request: ChatRequest,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]: ...
 
     async def count(self, host: NodeId, model: ModelId, request: ChatRequest) -> int: ...
 
     async def lease(self, arbiter: NodeId, wish: LeaseAsk) -> Leased: ...
+
+
+class OrderHops(Protocol):
+    """The same connections, as whoever steers peers sees them."""
+
+    def order(self, host: NodeId, order: Order) -> AsyncGenerator[Report]:
+        """What it reports, until it is over. Raises as all of `Hops` do; leaving ends the telling,
+        and not what was ordered.
+        """
+        ...

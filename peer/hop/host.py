@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ..admission import Admission
 from ..node import Node
-from .guest import Grant, Guest
+from .guest import CarryOut, Grant, Guest
 from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S, NodeOf
 
 HOP_PATH = "/fleet/v1/hop"
@@ -23,13 +23,16 @@ _MORE_REQUESTS = 256
 class HopHost:
     """Belongs to the fleet port, which lets in only holders of the fleet key.
 
-    `grant` answers for this peer as the arbiter of loads.
+    `grant` answers for this peer as the arbiter of loads, and `carry_out` does what it is ordered.
     """
 
-    def __init__(self, node: Node, grant: Grant, tick_s: float = TICK_S) -> None:
+    def __init__(
+        self, node: Node, grant: Grant, carry_out: CarryOut, tick_s: float = TICK_S
+    ) -> None:
         config = node.config
         self._node = node
         self._grant = grant
+        self._carry_out = carry_out
         self._tick_s = tick_s
         self._max_bytes = _BYTES_OF_A_BODY * config.max_body_bytes + _MORE_BYTES
         most = config.max_live_requests + config.max_live_counts + _MORE_REQUESTS
@@ -63,7 +66,15 @@ class HopHost:
             timeout=FAREWELL_S, compress=False, max_msg_size=MAX_SOCKET_MESSAGE_BYTES
         )
         await socket.prepare(request)
-        guest = Guest(self._node, self._grant, self._intake, self._max_bytes, socket, self._tick_s)
+        guest = Guest(
+            self._node,
+            self._grant,
+            self._carry_out,
+            self._intake,
+            self._max_bytes,
+            socket,
+            self._tick_s,
+        )
         self._guests.add(guest)
         try:
             await guest.run()

@@ -8,11 +8,22 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
-from ..errors import HostLeaving, HostLost, from_info
+from ..errors import HostLeaving, HostLost, HostSilent, from_info
 from ..gossip.ids import NodeId
-from .calls import AnswerCall, Call, Question
-from .link import CLOSED_HERE, HopLink, Socket
-from .messages import Cancel, Counted, Failed, Goodbye, Leased, Message, Part, Parts, Slice
+from .calls import AnswerCall, Call, OrderCall, Question
+from .link import CLOSED_HERE, SILENT, HopLink, Socket
+from .messages import (
+    Cancel,
+    Counted,
+    Failed,
+    Goodbye,
+    Leased,
+    Message,
+    Part,
+    Parts,
+    Reported,
+    Slice,
+)
 from .slices import Assembler
 
 # The log probabilities of a long prompt that is echoed take megabytes.
@@ -82,6 +93,10 @@ class Line:
                 asked = self._asked.get(message.request_id)
                 if asked is not None and isinstance(asked.call, Question):
                     asked.call.hear(message)
+            case Reported():
+                asked = self._asked.get(message.request_id)
+                if asked is not None and isinstance(asked.call, OrderCall):
+                    asked.call.hear(message.report)
             case Goodbye():
                 self._has_left = True
                 self._on_end(False)
@@ -115,7 +130,8 @@ class Line:
         host = self.host.hex()
         if self._has_left:
             return HostLeaving(f"peer {host} is going away", "ask another peer")
-        return HostLost(f"the connection to peer {host} ended: it {why}", "send the request again")
+        kind = HostSilent if why.startswith(SILENT) else HostLost
+        return kind(f"the connection to peer {host} ended: it {why}", "send the request again")
 
 
 def _unbounded(_: int) -> nullcontext[None]:

@@ -37,6 +37,7 @@ MAX_SOCKET_MESSAGE_BYTES = 2 * SLICE_BYTES
 # One that lets so many messages wait does not read.
 _MOST_WAITING = 4096
 CLOSED_HERE = "was closed here"
+SILENT = "said nothing"
 # What a farewell may take, of a socket or of the other side.
 FAREWELL_S = 0.5
 
@@ -209,7 +210,7 @@ class HopLink:
                 self.post(Beat())
             num_heard, num_sent = self._num_heard, self._num_sent
             self._ear.tick()
-        return f"said nothing for {_SILENT_TICKS * self._tick_s:g} s"
+        return f"{SILENT} for {_SILENT_TICKS * self._tick_s:g} s"
 
     async def _close_socket(self) -> None:
         try:

@@ -13,7 +13,8 @@ import msgspec
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
 
-from ..gossip.ids import U63, Model, Node, Word
+from ..gossip.ids import U8, U63, Model, Node, Word
+from ..orders.values import Report
 
 # The one attempt at a question who loads.
 LEASE_EPOCH = 0
@@ -24,7 +25,7 @@ LEASE_EPOCH = 0
 class Ask(msgspec.Struct, frozen=True, tag=True):
     """`request.model` is the host's own id of the weights that `model` names; a host that has
     others under it refuses. With a `resume` only the rest of an answer is wanted. A host answers
-    itself: nothing is passed on to a third peer.
+    itself: nothing is passed on to a third peer. `num_losses` engines have ended under it so far.
     """
 
     request_id: Word
@@ -32,6 +33,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     model: Model
     request: ChatRequest
     resume: Resume | None = None
+    num_losses: U8 = 0
 
 
 class CountAsk(msgspec.Struct, frozen=True, tag=True):
@@ -61,6 +63,14 @@ class LeaseAsk(msgspec.Struct, frozen=True, tag=True):
     candidates: tuple[Node, ...]
     holders: tuple[Node, ...] = ()
     lost: tuple[Node, ...] = ()
+
+
+class OrderAsk(msgspec.Struct, frozen=True, tag=True):
+    """Do this. `order` is packed on its own, so that a peer that does not know it says so."""
+
+    request_id: Word
+    epoch: int
+    order: bytes
 
 
 # host -> ingress
@@ -97,6 +107,16 @@ class Leased(msgspec.Struct, frozen=True, tag=True):
     holder: Node
 
 
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """What an order has come to so far; without a report it is over. The first one comes at once:
+    a peer that says nothing knows no orders.
+    """
+
+    request_id: Word
+    epoch: int
+    report: Report | None
+
+
 # both ways
 
 
@@ -122,5 +142,17 @@ class Goodbye(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Ask | CountAsk | Cancel | LeaseAsk | Parts | Failed | Counted | Leased | Slice | Beat | Goodbye
+    Ask
+    | CountAsk
+    | Cancel
+    | LeaseAsk
+    | OrderAsk
+    | Parts
+    | Failed
+    | Counted
+    | Leased
+    | Reported
+    | Slice
+    | Beat
+    | Goodbye
 )

@@ -22,13 +22,14 @@ from ..answering import num_missing
 from ..errors import HostRefused
 from ..gossip.ids import ModelId, NodeId
 from ..heavy import off_loop
+from ..orders.values import Order, Report, pack_order
 from ..text_side import size_bytes
-from .calls import AnswerCall, Question
+from .calls import AnswerCall, OrderCall, Question
 from .dialling import Dialler
 from .frames import pack
 from .line import Line
 from .link import TICK_S, NodeOf
-from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased
+from .messages import LEASE_EPOCH, Ask, CountAsk, Counted, LeaseAsk, Leased, OrderAsk
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _IDLE_TICKS = 600
 
 
 class HopPool:
-    """Use as `async with HopPool(...) as hops`. It implements `Hops`.
+    """Use as `async with HopPool(...) as hops`. It implements `Hops` and `OrderHops`.
 
     `on_lost` is called where a host refuses a connection, or one that was there is lost.
     """
@@ -79,9 +80,10 @@ class HopPool:
         model: ModelId,
         request: ChatRequest,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         """`Hops.ask`. A generator that was begun is to be closed by its reader."""
-        ask = Ask(_new_id(), next(self._epochs), model, request, resume)
+        ask = Ask(_new_id(), next(self._epochs), model, request, resume, num_losses)
         call = AnswerCall(num_missing(request, resume))
         frame = await _packed(ask)
         line = await self._line(host)
@@ -108,6 +110,16 @@ class HopPool:
         with line.calling(wish.request_id, LEASE_EPOCH, question):
             line.link.post(wish)
             return await question.answer()
+
+    async def order(self, host: NodeId, order: Order) -> AsyncGenerator[Report]:
+        """`OrderHops.order`. A generator that was begun is to be closed by its reader."""
+        ask = OrderAsk(_new_id(), next(self._epochs), pack_order(order))
+        call = OrderCall()
+        line = await self._line(host)
+        with line.calling(ask.request_id, ask.epoch, call):
+            line.link.post(ask)
+            while (report := await call.next()) is not None:
+                yield report
 
     def recheck(self, node_of: NodeOf) -> None:
         """The keys have changed: who is no member any more is asked no longer."""

@@ -9,7 +9,7 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -21,7 +21,7 @@ from .pictures import FleetPicture, read_picture
 
 # A stream speaks every second.
 SILENCE_S = 4.0
-_MAX_LINE_BYTES = 16 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
 # What reading the JSON of some other program can raise.
 _NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -53,14 +53,16 @@ class Asking:
         self._socket: socket.socket | None = None
 
     def fleet(self, door: Door) -> Sight:
-        with self._reply(door, "/fleet") as reply:
-            return _see(_object(reply.read(_MAX_LINE_BYTES)))
+        with self.reply(door, "GET", "/fleet") as reply:
+            _check(reply.status, door)
+            return _see(object_of(reply.read(MAX_LINE_BYTES)))
 
     def events(self, door: Door) -> Generator[Sight]:
         """What is told at first and after each change, until the peer is gone: then NoPeer."""
         told: dict[str, Any] = {}
-        with self._reply(door, "/fleet/events") as reply:
-            for name, news in _events(reply):
+        with self.reply(door, "GET", "/fleet/events") as reply:
+            _check(reply.status, door)
+            for name, news in events_of(reply):
                 told = fold(told, name, news)
                 yield _see(told)
             raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
@@ -72,16 +74,18 @@ class Asking:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
-    def _reply(self, door: Door, path: str) -> Generator[http.client.HTTPResponse]:
+    def reply(
+        self, door: Door, method: str, path: str, body: bytes | None = None
+    ) -> Generator[http.client.HTTPResponse]:
+        """Whatever is answered, with any status; reading what is no peer's raises NoPeer too."""
         try:
             connection = _connection(door.address, self._silence_s)
             with contextlib.closing(connection):
                 connection.connect()
                 self._socket = connection.sock
                 headers = {} if door.key is None else {"authorization": f"Bearer {door.key}"}
-                connection.request("GET", path, headers=headers)
+                connection.request(method, path, body, headers)
                 with connection.getresponse() as reply:
-                    _check(reply.status, door)
                     yield reply
         except TimeoutError as error:
             words = f"the peer at {door.address} has been silent for {self._silence_s:g} s"
@@ -110,21 +114,21 @@ def _check(status: int, door: Door) -> None:
         raise NoPeer(f"what answers at {door.address} shows no fleet (status {status})")
 
 
-def _events(reply: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
+def events_of(reply: http.client.HTTPResponse) -> Generator[tuple[str, dict[str, Any]]]:
     name = ""
-    while line := reply.readline(_MAX_LINE_BYTES):
+    while line := reply.readline(MAX_LINE_BYTES):
         kind, _, value = line.rstrip(b"\r\n").partition(b": ")
         if kind == b"event":
             name = value.decode()
         elif kind == b"data":
-            yield name, _object(value)
+            yield name, object_of(value)
 
 
 def _see(told: dict[str, Any]) -> Sight:
     return Sight(told, read_picture(told))
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def object_of(text: bytes) -> dict[str, Any]:
     value: Any = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError("no object")

@@ -34,9 +34,12 @@ def _of(before: PeerPicture | None, after: PeerPicture) -> Iterator[str]:
             yield _BECAME[after.state]
         elif before.state in _BECAME:
             yield "is back"
-    was = {model.id: model.state for model in before.models}
+    was = {model.id: model for model in before.models}
     for model in after.models:
-        if was.pop(model.id, None) != model.state:
+        known = was.pop(model.id, None)
+        if known is None or known.state != model.state:
             is_ready = model.state == "ready"
             yield f"has {model.id} ready" if is_ready else f"is {model.state} {model.id}"
+        if model.is_pinned != (known is not None and known.is_pinned):
+            yield f"{'keeps' if model.is_pinned else 'may let go of'} {model.id}"
     yield from (f"has unloaded {id}" for id in was)

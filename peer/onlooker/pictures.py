@@ -37,6 +37,7 @@ class ModelPicture:
     size_bytes: int
     running: int | None
     waiting: int | None
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ def _model(told: dict[str, Any]) -> ModelPicture:
         _whole(told.get("size_bytes", 0)),
         _optional(told.get("running"), _whole),
         _optional(told.get("waiting"), _whole),
+        told.get("pinned") is True,
     )
 
 

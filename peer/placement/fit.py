@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import fsum
 
-from cortex.engine.memory import format_bytes
-
-from ..units import age, counted
+from ..units import age, counted, memory
 from .books import DeviceBooks, Need, Resident, Rules, Size
 from .plan import Reason
 
@@ -152,8 +150,8 @@ def _no_fit(books: DeviceBooks, need: Need, rules: Rules) -> NoFit:
     """
     least_bytes = need.sizes[-1].num_bytes
     if least_bytes > books.budget_bytes:
-        most = f"{books.name} has {format_bytes(books.budget_bytes)}"
-        words = f"needs {format_bytes(least_bytes)}, and {most}"
+        most = f"{books.name} has {memory(books.budget_bytes)}"
+        words = f"needs {memory(least_bytes)}, and {most}"
         return NoFit("too large", words, least_bytes - books.budget_bytes)
     kept = [(one, _is_in_the_way(one, need, rules)) for one in books.residents]
     held_bytes = sum(one.reserved_bytes for one, reason in kept if reason is not None)
@@ -166,7 +164,7 @@ def _no_fit(books: DeviceBooks, need: Need, rules: Rules) -> NoFit:
         if held >= missing:
             words = _foreign_words(books) if is_foreign else _words(reason, those, missing, rules)
             when_s = _soonest_s(those, missing, rules) if reason == "new" else None
-            return NoFit(reason, f"{format_bytes(short_bytes)} short: {words}", short_bytes, when_s)
+            return NoFit(reason, f"{memory(short_bytes)} short: {words}", short_bytes, when_s)
         missing -= held
     raise AssertionError("what is neither free, nor others', nor of one that may go is in the way")
 
@@ -181,7 +179,7 @@ def _soonest_s(new: Sequence[Resident], missing: int, rules: Rules) -> float:
 
 
 def _foreign_words(books: DeviceBooks) -> str:
-    return f"other programs hold {format_bytes(books.foreign_bytes)}"
+    return f"other programs hold {memory(books.foreign_bytes)}"
 
 
 def _words(reason: Reason, those: Sequence[Resident], missing: int, rules: Rules) -> str:

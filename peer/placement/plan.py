@@ -33,8 +33,9 @@ class LoadWish:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`parts` is the sum behind `size.num_bytes`; `victims` go first. `seconds` is how long all of
-    it takes, None where nothing is known. `is_there` is a model that needs no load.
+    """`parts` is the sum behind `size.num_bytes`; `victims` go first, and `free_bytes` is what the
+    device had free before. `seconds` is how long all of it takes, with what its victims' going
+    costs on average, None where nothing is known. `is_there` is a model that needs no load.
     """
 
     peer: NodeId
@@ -45,12 +46,18 @@ class Plan:
     victims: tuple[Resident, ...] = ()
     seconds: float | None = None
     is_there: bool = False
+    free_bytes: int = 0
+
+    @property
+    def free_after_bytes(self) -> int:
+        freed_bytes = sum(victim.reserved_bytes for victim in self.victims)
+        return self.free_bytes + freed_bytes - (0 if self.is_there else self.size.num_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not there. `short_bytes` is what is missing, 0 where it is not about bytes; `wait_s` is
-    when it may be otherwise by itself, None where that is not known.
+    """Why not there. `short_bytes` of the `needed_bytes` are missing, 0 where it is not about
+    bytes; `wait_s` is when it may be otherwise by itself, None where that is not known.
     """
 
     peer: NodeId
@@ -58,12 +65,16 @@ class Refusal:
     reason: Reason
     words: str
     short_bytes: int = 0
+    needed_bytes: int = 0
     wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """`plan` is None where no peer could; `refusals` are of all places but the plan's."""
+    """`plan` is None where no peer could; `refusals` are of all places that could not, and `others`
+    what would do as well, but not as soon, the best one first.
+    """
 
     plan: Plan | None
     refusals: tuple[Refusal, ...] = ()
+    others: tuple[Plan, ...] = ()

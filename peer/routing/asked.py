@@ -7,31 +7,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Began, Event, Vector
+from cortex.engine.types import Began, Event, Stage, Vector
 
-from ..errors import AttemptsExhausted, NoPeer
+from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..live import LiveRequest
 from .affinity import text_bytes
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
 from .transcript import Transcript
-from .tries import Tries, fault_of
+from .tries import Fault, Tries, fault_of
 
 _TEXT_BYTES_A_TOKEN = 4
 # How long a request waits for a place where all are busy. An answer that has begun may stand still
 # no longer than it takes to say that it is over.
 _PATIENCE_S = 5.0
 _PATIENCE_IN_ANSWERS_S = 2.5
-# How long it waits for any peer at all: one that was lost may come back.
+# How long it waits for any peer at all: one whose connection broke may come back. One that fell
+# silent has been waited for.
 _HOPE_S = 2.5
-# A peer that has refused it for being full is not asked again at once.
-_BUSY_S = 0.5
+# A peer that has refused it for being full is not asked again at once, nor one that has to start an
+# engine: but for the case that nobody else takes it in time.
+_RESTS_S: dict[Fault, float] = {"busy": 0.5, "moved": 1.0}
+# So many engines may end under it in the whole fleet, as at one host: then it is what ends them.
+_MAX_LOSSES = 2
+# Told of an engine that is not there; of an answer that had one, that it has ended.
+_STARTING = ("starting", "loading")
 
 
 @dataclass(slots=True)
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
     a model to be loaded. `is_kept` says whether it may go on elsewhere once it has begun.
+    `num_losses` engines have ended under it, at whichever hosts. `silent_since_s` is when its
+    client was last told that it waits, or had no need to be.
     """
 
     model: FleetModel
@@ -41,7 +49,10 @@ class Asked:
     since_s: float
     is_kept: bool
     cold_until_s: float | None = None
+    silent_since_s: float = 0.0
     is_worked_on: bool = False
+    has_engine: bool = False
+    num_losses: int = 0
     is_held: bool = False
     tries: Tries = field(default_factory=Tries)
     busy_until_s: dict[Life, float] = field(default_factory=dict[Life, float])
@@ -64,28 +75,54 @@ class Asked:
             lost=frozenset(self.tries.lost),
             busy_until_s=self.busy_until_s,
             patience_s=self.patience_s,
-            # Where all who have it failed over this request, none of them is waited for.
-            hope_s=_HOPE_S if self.tries.lost or self.tries.last_error is None else 0.0,
+            hope_s=self._hope_s(),
         )
 
-    def heard(self, event: Event | Vector) -> None:
+    def _hope_s(self) -> float:
+        last_error = self.tries.last_error
+        if isinstance(last_error, HostSilent):
+            return 0.0
+        # Where all who have it failed over this request, none of them is waited for.
+        return _HOPE_S if self.tries.lost or last_error is None else 0.0
+
+    @property
+    def may_move(self) -> bool:
+        """Whether another host could take it up where it is now."""
+        return self.is_kept or not self.transcript.has_begun
+
+    def heard(self, event: Event | Vector) -> bool:
+        """Whether it has just lost its engine, which its host will replace."""
         self.is_worked_on = True
         if isinstance(event, Began):
-            self.cold_until_s = None
+            self.cold_until_s, self.has_engine = None, True
+        elif self.has_engine and isinstance(event, Stage) and event.name in _STARTING:
+            self._lose_engine()
+            return True
+        return False
+
+    def _lose_engine(self) -> None:
+        self.num_losses += 1
+        self.has_engine = False
 
     def failed(self, host: Candidate, error: CortexError, now_s: float) -> None:
         """Raises what the client is told, where nobody else is to be asked."""
         if self.is_worked_on:
-            self.since_s, self.is_worked_on = now_s, False
+            self.since_s = self.silent_since_s = now_s
+            self.is_worked_on = False
+        if self.has_engine and isinstance(error, AttemptsExhausted):
+            self._lose_engine()
+        self.has_engine = False
         is_over = self.cold_until_s is not None and now_s >= self.cold_until_s
         transcript = self.transcript
         may_go_on = self.tries.failed(
             host, error, has_begun=transcript.has_begun, num_tokens=transcript.num_tokens
         )
-        if is_over or not may_go_on or (transcript.has_begun and not self.is_kept):
+        may_go_on = may_go_on and self.may_move and self.num_losses <= _MAX_LOSSES
+        if is_over or not may_go_on:
             raise self.ending(error) from error
-        if fault_of(error) == "busy":
-            self.busy_until_s[host.life] = now_s + _BUSY_S
+        rest_s = _RESTS_S.get(fault_of(error))
+        if rest_s is not None:
+            self.busy_until_s[host.life] = now_s + rest_s
 
     def ending(self, error: CortexError) -> CortexError:
         """What the client is told: what a host refused for good, or what became of the last one."""

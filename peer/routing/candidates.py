@@ -32,15 +32,11 @@ Life = tuple[NodeId, int]
 
 @dataclass(frozen=True, slots=True)
 class Busyness:
-    """`num_live` counts what waits too; 0 slots is a peer that has not said how many it has.
-
-    `wait_s` is how long one more request would wait, where that is known.
-    """
+    """`num_live` counts what waits too; 0 slots is a peer that has not said how many it has."""
 
     verdict: Verdict
     num_live: int
     num_slots: int = 0
-    wait_s: float | None = None
 
     @property
     def share(self) -> float:

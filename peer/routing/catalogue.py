@@ -82,6 +82,10 @@ class FleetCatalogue:
         default = names.for_unknown(infos)
         return self._listed_as(default or of_fleet(infos).find(name))
 
+    def named(self, name: str, names: ModelNames) -> FleetModel:
+        """The model that a name means. Raises ModelNotFound, with the nearest ids as the hint."""
+        return self.known(name, names) or self._listed_as(of_fleet(self._infos()).find(name))
+
     def _infos(self) -> tuple[ModelInfo, ...]:
         return tuple(map(_plain, self.models))
 
@@ -125,6 +129,7 @@ def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Wher
                 peer.name,
                 warmth,
                 None if warmth == "warm" else eta_s(model.weights, model.size_bytes),
+                any(one.is_pinned for one in peer.placed if one.model == model.weights),
             )
 
 

@@ -47,6 +47,8 @@ _LEASE_S = 3.0
 _DOUBT_S = 3.0
 _MAX_SENDS = 1024
 _LONGEST_WAIT_S = 60
+# Of those that are busy.
+_MOST_NAMED = 8
 
 
 class Places(Protocol):
@@ -100,13 +102,35 @@ class Chooser:
                 raise _nobody(model)
             if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
                 chosen = await self._choose(model, wish, found)
-                if isinstance(chosen, Candidate):
+                if chosen is not None:
                     self._sends[chosen.node].append(self._clock())
-                    self.breakers.tried(chosen.node, model.weights)
                     return chosen
                 if self._clock() - since_s >= wish.patience_s:
-                    raise _overloaded(model, found, chosen.wait_s)
+                    raise await self.overloaded(model, wish)
             await asyncio.sleep(_POLL_S)
+
+    async def overloaded(self, model: FleetModel, wish: Wish) -> Overloaded:
+        """What a request is told that has waited long enough: when there may be room, as those say
+        who are full.
+        """
+        found = self._found(model, wish)
+        nodes = [one.node for one in found[:_MOST_NAMED]]
+        answers = await self._membership.ask_loads(nodes, model.weights, wish.cost_tokens, _PROBE_S)
+        waits_s = [answer.wait_ms / 1000 for answer in answers.values() if answer.wait_ms]
+        return Overloaded(
+            f"every peer that holds '{model.id}' is busy:"
+            f" {', '.join(one.name for one in found[:_MOST_NAMED])}",
+            "try again in a moment",
+            retry_after_s=shown_wait_s(min(waits_s)) if waits_s else None,
+        )
+
+    def is_elsewhere(self, model: FleetModel, wish: Wish, host: Life) -> bool:
+        """Whether another peer has the model in its engine, and room, as far as is known."""
+        return any(
+            one.warmth == "warm" and one.busyness.verdict == "accept" and not one.is_doubtful
+            for one in self._found(model, wish)
+            if one.life != host
+        )
 
     def holders(self, model: FleetModel, wish: Wish) -> list[Candidate]:
         """All who may be asked for what needs no engine, this peer first."""
@@ -141,9 +165,11 @@ class Chooser:
 
     async def _choose(
         self, model: FleetModel, wish: Wish, found: list[Candidate]
-    ) -> Candidate | Busyness:
-        """How busy the best is, where nobody takes it now."""
-        warmth, those = warmest(found)
+    ) -> Candidate | None:
+        """None where nobody takes it now."""
+        # Where all who have it are busy, one that is getting it may be not.
+        free = [one for one in found if one.busyness.verdict != "busy" and one.warmth != "cold"]
+        warmth, those = warmest(free or found)
         if warmth == "cold":
             return await self._placed(model, wish, found, ())
         best, busyness = await self._best(model, wish, those)
@@ -152,7 +178,7 @@ class Chooser:
         idle = [one for one in found if one.warmth == "cold" and one.busyness.num_live == 0]
         if warmth == "warm" and idle:
             return await self._placed(model, wish, idle, [one.node for one in those])
-        return best if busyness.verdict == "queue" else busyness
+        return best if busyness.verdict == "queue" else None
 
     async def _best(
         self, model: FleetModel, wish: Wish, those: Sequence[Candidate]
@@ -164,9 +190,7 @@ class Chooser:
             return first, first.busyness
         asked = shortlist(order, self._rng)
         answers = await self._fresh(model.weights, wish.cost_tokens, asked)
-        best, busyness = pick(asked, answers)
-        waits = [answer.wait_s for answer in answers.values() if answer.wait_s is not None]
-        return best, replace(busyness, wait_s=min(waits, default=None))
+        return pick(asked, answers)
 
     async def _fresh(
         self, weights: ModelId, cost_tokens: int, asked: Sequence[Candidate]
@@ -213,20 +237,11 @@ class Chooser:
 
 
 def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:
-    by_record = gossiped(answer.load, weights)
-    return replace(by_record, verdict=answer.verdict, wait_s=answer.wait_ms / 1000 or None)
+    return replace(gossiped(answer.load, weights), verdict=answer.verdict)
 
 
 def _nobody(model: FleetModel) -> NoPeer:
     return NoPeer(f"no peer that holds '{model.id}' can be asked now", "try again in a moment")
-
-
-def _overloaded(model: FleetModel, found: Sequence[Candidate], wait_s: float | None) -> Overloaded:
-    return Overloaded(
-        f"every peer that holds '{model.id}' is busy: {', '.join(one.name for one in found[:8])}",
-        "try again in a moment",
-        retry_after_s=None if wait_s is None else shown_wait_s(wait_s),
-    )
 
 
 def shown_wait_s(wait_s: float) -> int:

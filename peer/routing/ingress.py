@@ -8,7 +8,6 @@ is lost in the middle. This peer's own engine is a host like the others, and fai
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -16,26 +15,25 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from cortex.engine.errors import CortexError, EngineFailed, Overloaded
-from cortex.engine.types import Began, ChatRequest, Event, ImagePart, Resume, Vector
+from cortex.engine.errors import CortexError, EngineFailed, InsufficientVram, Overloaded
+from cortex.engine.types import Began, ChatRequest, Event, Stage, Vector
 
 from ..admission import Admission
-from ..catalogue import of_fleet
-from ..errors import NoPeer
+from ..errors import EngineReplaced, NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
 from ..hop.hops import Hops
 from ..lanes import in_lanes
 from ..live import LiveRequest
-from ..node import no_eyes
 from ..tally import Failover
 from ..types import ModelInfo
 from .affinity import conversation_key
 from .asked import Asked
 from .candidates import Busyness, Candidate, Wish, gossiped
-from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
+from .catalogue import Eta, FleetModel
 from .choosing import Chooser, Places, shown_wait_s
 from .local import LocalHost
+from .offers import Offers
 from .replay import ReplayBudget
 from .transcript import Transcript
 from .tries import fault_of
@@ -48,6 +46,12 @@ _MAX_COUNT_TRIES = 3
 _HELD_SHARE = 0.2
 _MIN_HELD = 3
 _HOLD_POLL_S = 0.1
+# A client that waits for a host hears so before a second is over.
+_SAY_S = 0.7
+
+
+# Why no peer has room for a model, where each of them could say it of itself alone.
+OfAll = Callable[[FleetModel, InsufficientVram], InsufficientVram]
 
 
 class Ingress:
@@ -61,6 +65,7 @@ class Ingress:
         places: Places,
         *,
         eta_s: Eta = lambda model, size_bytes: None,
+        of_all: OfAll = lambda model, error: error,
         rng: random.Random | None = None,
     ) -> None:
         config = local.config
@@ -68,6 +73,7 @@ class Ingress:
         self._membership = membership
         self._hops = hops
         self._eta_s = eta_s
+        self._of_all = of_all
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         # One connection has one request; what is kept here is the vectors of a call.
@@ -75,30 +81,16 @@ class Ingress:
         self._replay = ReplayBudget(config.replay_bytes)
         self._num_held = 0
         self._chooser = Chooser(membership, places, self._own_busyness, self._rng, self._clock)
-        self._united: tuple[object, object, FleetCatalogue] | None = None
+        self._offers = Offers(local, membership, eta_s, self._clock)
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        """What the fleet can serve now; aliases stand behind the models."""
-        await self._local.models()
-        view = self._membership.view
-        models = [to_info(model, view, self._eta_s) for model in self._catalogue().models]
-        return tuple(self._local.config.names.listed(models))
+        return await self._offers.models()
 
     async def model(self, name: str) -> ModelInfo:
-        """One of `models`, or a variant by its full name. Raises ModelNotFound."""
-        models = await self.models()
-        listed = next((model for model in models if model.id == name), None)
-        if listed is not None:
-            return listed
-        variant = self._catalogue().known(name, self._local.config.names)
-        if variant is None:
-            return of_fleet(models).find(name)
-        return dataclasses.replace(to_info(variant, self._membership.view, self._eta_s), id=name)
+        return await self._offers.model(name)
 
     def suggestion(self) -> str | None:
-        """The id of a model that sees pictures."""
-        models = self._catalogue().models
-        return next((model.id for model in models if model.sees_images), None)
+        return self._offers.suggestion()
 
     def chat(self, request: ChatRequest, live: LiveRequest | None = None) -> AsyncGenerator[Event]:
         """As `Node.chat`, by whichever peer."""
@@ -108,10 +100,10 @@ class Ingress:
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """As `Node.count`: here where the model is on disk, else by a peer that has it."""
         with self._admission.admitted(1):
-            model = await self._find(request.model)
+            model = await self._offers.find(request.model)
             if live is not None:
                 live.model_id = model.id
-            self._check_vision(model, request)
+            self._offers.check_vision(model, request)
             error: CortexError = NoPeer(f"no peer that holds '{model.id}' can be asked now")
             wish = Wish(conversation_key(model.weights, request))
             for host in self._chooser.holders(model, wish)[:_MAX_COUNT_TRIES]:
@@ -161,38 +153,74 @@ class Ingress:
         with self._admission.admitted(1), self._replay.kept(request) as is_kept:
             live.is_continuable = is_kept
             asked = await self._asked(request, live)
+            failure: CortexError | None = None
             try:
                 while True:
-                    host = await self._host_for(asked)
+                    finding = asyncio.create_task(self._host_for(asked, failure), name="find host")
+                    async with aclosing(self._meanwhile(asked, finding)) as stages:
+                        async for stage in stages:
+                            yield stage
+                    host = finding.result()
                     try:
                         async with aclosing(self._attempt(asked, host)) as events:
                             async for event in events:
                                 yield event
                         return
                     except CortexError as error:
-                        await self._failed(asked, host, error)
-                    await asyncio.sleep(self._rng.uniform(0, _JITTER_S))
+                        self._failed(asked, host, error)
+                        failure = error
             finally:
                 self._release(asked)
 
     async def _asked(self, request: ChatRequest, live: LiveRequest) -> Asked:
-        model = await self._find(request.model)
+        model = await self._offers.find(request.model)
         live.model_id = model.id
-        self._check_vision(model, request)
+        self._offers.check_vision(model, request)
+        now_s = self._clock()
         return Asked(
             model,
             conversation_key(model.weights, request),
             Transcript(request),
             live,
-            since_s=self._clock(),
+            since_s=now_s,
+            silent_since_s=now_s,
             is_kept=live.is_continuable,
         )
 
-    async def _host_for(self, asked: Asked) -> Candidate:
+    async def _meanwhile(
+        self, asked: Asked, finding: asyncio.Task[Candidate]
+    ) -> AsyncGenerator[Stage]:
+        """What is told until it is known who is asked next. The finding ends with this."""
+        live = asked.live
+        try:
+            while not await self._is_done(finding, asked.silent_since_s + _SAY_S):
+                asked.silent_since_s = self._clock()
+                if not asked.transcript.has_begun:
+                    live.host, live.start = "", ""  # those of one that did not take it
+                stage = Stage("queued")
+                live.note(stage, self._clock)
+                yield stage
+        finally:
+            finding.cancel()
+            await asyncio.gather(finding, return_exceptions=True)
+
+    async def _is_done(self, finding: asyncio.Task[Candidate], until_s: float) -> bool:
+        done, _ = await asyncio.wait({finding}, timeout=max(0.0, until_s - self._clock()))
+        return bool(done)
+
+    async def _host_for(self, asked: Asked, failure: CortexError | None) -> Candidate:
+        """Who is asked next, after the last one's failure."""
+        if failure is not None:
+            if fault_of(failure) == "busy":
+                await self._hold(asked)
+            await asyncio.sleep(self._rng.uniform(0, _JITTER_S))
         try:
             host = await self._chooser.choose(asked.model, asked.wish(), asked.since_s)
         except NoPeer as error:
-            raise asked.ending(error) from error
+            ending = asked.ending(error)
+            if isinstance(ending, InsufficientVram):
+                ending = self._of_all(asked.model, ending)
+            raise ending from error
         live = asked.live
         live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
         if host.warmth != "warm" and not live.is_streamed:
@@ -202,13 +230,12 @@ class Ingress:
     async def _attempt(self, asked: Asked, host: Candidate) -> AsyncGenerator[Event | Vector]:
         """What one host brings: the rest of the answer, or an error."""
         transcript = asked.transcript
-        resume = transcript.resume()
-        request = replace(transcript.request, model=host.holder.id)
         with self._judged(host, asked.model) as judge:
-            async with aclosing(self._open(host, asked.model, request, resume)) as events:
+            async with aclosing(self._open(host, asked)) as events:
                 while not transcript.is_whole:
                     event = await self._next(events, asked)
-                    asked.heard(event)
+                    if asked.heard(event):
+                        self._move_on(asked, host)
                     self._release(asked)
                     if isinstance(event, Began | Vector):
                         judge()
@@ -218,12 +245,20 @@ class Ingress:
                     if isinstance(event, Vector):
                         return
 
-    def _open(
-        self, host: Candidate, model: FleetModel, request: ChatRequest, resume: Resume | None
-    ) -> AsyncGenerator[Event | Vector]:
+    def _open(self, host: Candidate, asked: Asked) -> AsyncGenerator[Event | Vector]:
+        resume, num_losses = asked.transcript.resume(), asked.num_losses
+        request = replace(asked.transcript.request, model=host.holder.id)
         if host.is_self:
-            return self._local.serve(request, None, resume)
-        return self._hops.ask(host.node, model.weights, request, resume)
+            return self._local.serve(request, None, resume, num_losses)
+        return self._hops.ask(host.node, asked.model.weights, request, resume, num_losses)
+
+    def _move_on(self, asked: Asked, host: Candidate) -> None:
+        """Its host has lost the engine, and will go on with the next one.
+
+        Raises EngineReplaced where that would take longer than another peer's going on.
+        """
+        if asked.may_move and self._chooser.is_elsewhere(asked.model, asked.wish(), host.life):
+            raise EngineReplaced(f"the engine of {host.name} has ended", "send the request again")
 
     async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
         """The host's next event; whoever sees no stages waits for a load no longer than is due.
@@ -248,6 +283,7 @@ class Ingress:
         """The breaker's part: what is given says that the host does its work."""
         breakers, who = self._chooser.breakers, (host.node, model.weights)
         is_good = False
+        breakers.tried(*who)
 
         def judge() -> None:
             nonlocal is_good
@@ -257,7 +293,7 @@ class Ingress:
         try:
             yield judge
         except CortexError as error:
-            if fault_of(error) in ("broken", "lost", "failed"):
+            if fault_of(error) in ("broken", "lost", "failed", "moved"):
                 is_good = True
                 breakers.failed(*who, self._clock())
             raise
@@ -265,26 +301,24 @@ class Ingress:
             if not is_good:
                 breakers.untried(*who)
 
-    async def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
+    def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
         """Raises what the client is told, where nobody else is to be asked."""
         fault = fault_of(error)
         if fault == "lost":
             self._chooser.doubt(host.life)
         asked.failed(host, error, self._clock())
-        if fault == "busy":
-            await self._hold(asked, error)
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
         self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
 
-    async def _hold(self, asked: Asked, error: CortexError) -> None:
-        """Wait for leave to ask again. Raises the error where that takes too long."""
+    async def _hold(self, asked: Asked) -> None:
+        """Wait for leave to ask again. Raises Overloaded where that takes too long."""
         while not asked.is_held:
             most = max(_MIN_HELD, _HELD_SHARE * self._admission.live_requests)
             if self._num_held < most:
                 self._num_held += 1
                 asked.is_held = True
             elif self._clock() - asked.since_s >= asked.patience_s:
-                raise error
+                raise await self._chooser.overloaded(asked.model, asked.wish())
             else:
                 await asyncio.sleep(_HOLD_POLL_S)
 
@@ -298,27 +332,6 @@ class Ingress:
         if host.is_self:
             return await self._local.count(own)
         return await self._hops.count(host.node, model.weights, own)
-
-    async def _find(self, name: str) -> FleetModel:
-        names = self._local.config.names
-        model = self._catalogue().known(name, names)
-        if model is None:
-            await self._local.models()  # it may have been put there since
-            model = self._catalogue().find(name, names)
-        return model
-
-    def _catalogue(self) -> FleetCatalogue:
-        view, own = self._membership.view, self._local.stored
-        if self._united is None or self._united[0] is not view or self._united[1] is not own:
-            self._united = (view, own, unite(own, view))
-        return self._united[2]
-
-    def _check_vision(self, model: FleetModel, request: ChatRequest) -> None:
-        has_images = any(
-            isinstance(part, ImagePart) for turn in request.messages for part in turn.content
-        )
-        if has_images and not model.sees_images:
-            raise no_eyes(model.id, self.suggestion())
 
     def _own_busyness(self) -> Busyness:
         """This peer's load, known at once; how much it takes is what it tells others."""

@@ -14,7 +14,7 @@ from ..gossip.ids import ModelId, NodeId
 from ..hop.messages import LeaseAsk, Leased
 
 # So long is waited for a holder to begin: a request must reach it, and its word come back.
-TTL_S = 30.0
+_TTL_S = 30.0
 _MAX_MODELS = 1024
 
 
@@ -49,7 +49,7 @@ class LeaseBook:
             holder = _first(wish.candidates, passed_over, view)
             if holder is None:
                 return None
-            lease = _Lease(holder, now_s + TTL_S)
+            lease = _Lease(holder, now_s + _TTL_S)
             leases.append(lease)
         return Leased(wish.request_id, lease.holder)
 
@@ -59,10 +59,10 @@ class LeaseBook:
         kept = self._leases.pop(wish.model, [])
         for lease in kept:
             if lease.holder in loading:
-                lease.is_seen, lease.expires_s = True, now_s + TTL_S
+                lease.is_seen, lease.expires_s = True, now_s + _TTL_S
         leases = [lease for lease in kept if _holds(lease, wish, view, loading, now_s)]
         known = {lease.holder for lease in leases}
-        expires_s = now_s + TTL_S
+        expires_s = now_s + _TTL_S
         leases += [_Lease(node, expires_s, is_seen=True) for node in sorted(loading - known)]
         self._forget_expired(now_s)
         self._leases[wish.model] = leases

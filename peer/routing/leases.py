@@ -21,6 +21,7 @@ from ..fleet.membership import Membership
 from ..gossip.ids import ModelId, NodeId
 from ..hop.hops import Hops
 from ..hop.messages import LeaseAsk, Leased
+from ..placement.planning import Known
 from .lease_book import LeaseBook
 from .placing import arbiters, ranked
 
@@ -33,9 +34,16 @@ _MAX_TRIES = 3
 class Leases:
     """Both sides of it: `place` for requests of this peer, `answer` for other peers'."""
 
-    def __init__(self, membership: Membership, hops: Hops, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        hops: Hops,
+        known: Callable[[], Known],
+        clock: Callable[[], float],
+    ) -> None:
         self._membership = membership
         self._hops = hops
+        self._known = known
         self._clock = clock
         self._book = LeaseBook()
 
@@ -82,7 +90,7 @@ class Leases:
                 continue  # nor is its word final that nobody can: it sees other peers than we do
         view = self._membership.view
         # By our own view, not by the asker's order: one that sees others would choose another.
-        order = ranked(view, wish.model, wish.candidates)
+        order = ranked(view, wish.model, wish.candidates, self._known())
         leased = self._book.grant(replace(wish, candidates=order), view, self._clock())
         if leased is None:
             raise _no_peer(wish.model)

@@ -8,11 +8,9 @@ came. The times outlive the peer, in a file that others may keep their own thing
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import statistics
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +20,7 @@ from cortex.engine.types import Stage
 
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
-from ..private_file import write_private
+from ..learned_file import read_part, write_part
 
 _MAX_MODELS = 256
 _NUM_LOADS = 8
@@ -55,8 +53,7 @@ class LoadHistory:
     def read(self) -> None:
         """Take up what was kept; what cannot be read is as good as nothing."""
         try:
-            plain = _read_object(self._path).get(_KEY, {})
-            kept = msgspec.convert(plain, dict[str, _Loads])
+            kept = msgspec.convert(read_part(self._path, _KEY), dict[str, _Loads])
             self._models = {ModelId(bytes.fromhex(name)): each for name, each in kept.items()}
         except (msgspec.ValidationError, ValueError):
             pass
@@ -66,7 +63,7 @@ class LoadHistory:
         if self._has_news:
             self._has_news = False
             loads = {model.hex(): each for model, each in self._models.items()}
-            await asyncio.to_thread(_write, self._path, msgspec.to_builtins(loads))
+            await asyncio.to_thread(write_part, self._path, _KEY, msgspec.to_builtins(loads))
 
     def add(self, model: ModelId, size_bytes: int, seconds: float) -> None:
         """A load has taken so long."""
@@ -131,17 +128,3 @@ def with_eta(stage: Stage, whole_s: float | None, elapsed_s: float) -> Stage:
     """A stage of a load, with what is left of it."""
     share = stage.done / stage.total if stage.name == "loading" and stage.total else 0.0
     return replace(stage, eta_s=remaining_s(whole_s, elapsed_s, share))
-
-
-def _write(path: Path, loads: Any) -> None:
-    # A disk that takes nothing costs the memory of loads, and no more.
-    with contextlib.suppress(OSError):
-        write_private(path, json.dumps({**_read_object(path), _KEY: loads}))
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        plain: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return cast(dict[str, Any], plain) if isinstance(plain, dict) else {}

@@ -34,6 +34,7 @@ class LocalHost(Protocol):
         request: ChatRequest,
         live: LiveRequest | None = None,
         resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]: ...
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int: ...

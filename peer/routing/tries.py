@@ -20,13 +20,13 @@ from cortex.engine.errors import (
     Overloaded,
 )
 
-from ..errors import AttemptsExhausted, CannotContinue, HostLost
+from ..errors import AttemptsExhausted, CannotContinue, EngineReplaced, HostLost
 from .candidates import Candidate, Life
 
 # "busy": it would have, later. "unfit": it cannot, and another may. "broken": its copy of the model
-# is, another's may be whole. "failed": it broke over it. "lost": nobody knows. "refused": nobody
-# else would do better.
-Fault = Literal["busy", "unfit", "broken", "failed", "lost", "refused"]
+# is, another's may be whole. "failed": it broke over it. "moved": it would go on, another sooner.
+# "lost": nobody knows. "refused": nobody else would do better.
+Fault = Literal["busy", "unfit", "broken", "failed", "moved", "lost", "refused"]
 
 _MAX_RETRIES = 2
 # Hosts in a row that were asked to go on and brought not one token.
@@ -35,6 +35,7 @@ _MAX_FUTILE = 5
 _MAX_EXHAUSTED = 2
 _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
     (Overloaded, "busy"),
+    (EngineReplaced, "moved"),
     (HostLost, "lost"),
     (EngineFailed, "failed"),
     (DevicePoisoned, "failed"),
@@ -78,7 +79,7 @@ class Tries:
         self.last_error, self.last_name = error, host.name
         if fault == "lost" and host.life not in self.lost:
             self.lost.add(host.life)
-        elif fault != "busy":
+        elif fault not in ("busy", "moved"):
             self.excluded.add(host.life)
         if fault in ("broken", "lost", "failed"):
             return self._may_retry(error, has_begun, num_tokens)

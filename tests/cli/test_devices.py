@@ -6,23 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from cortex.cli.devices import Device, choose_device, count_gpus, torch_is_for_cpus
+from cortex.cli.devices import (
+    Devices,
+    choose_devices,
+    count_gpus,
+    fake_devices,
+    torch_is_for_cpus,
+)
 from cortex.cli.errors import UsageProblem
 
 
 @pytest.mark.parametrize(
-    ("wish", "num_gpus", "device"),
+    ("wish", "num_gpus", "devices"),
     [
-        ("all", 0, Device("cpu", "no NVIDIA device is seen")),
-        ("all", 1, Device("cuda:0")),
-        ("all", 2, Device("cuda:0", "1 more stay idle")),
-        ("all", 8, Device("cuda:0", "7 more stay idle")),
-        ("cpu", 8, Device("cpu")),
-        ("3", 8, Device("cuda:3")),
+        ("all", 0, Devices(("cpu",), "no NVIDIA device is seen")),
+        ("all", 1, Devices(("cuda:0",))),
+        ("all", 2, Devices(("cuda:0", "cuda:1"))),
+        ("cpu", 8, Devices(("cpu",))),
+        ("3", 8, Devices(("cuda:3",))),
+        ("5,3,5", 8, Devices(("cuda:5", "cuda:3"))),
     ],
 )
-def test_a_wish_becomes_a_device(wish: str, num_gpus: int, device: Device) -> None:
-    assert choose_device(wish, num_gpus) == device
+def test_a_wish_becomes_devices(wish: str, num_gpus: int, devices: Devices) -> None:
+    assert choose_devices(wish, num_gpus) == devices
 
 
 @pytest.mark.parametrize(
@@ -31,27 +37,26 @@ def test_a_wish_becomes_a_device(wish: str, num_gpus: int, device: Device) -> No
         ("3", 2, "gpu 3 asked for, but this machine has 0,1."),
         ("0", 0, "gpu 0 asked for, but this machine has none."),
         ("0,5", 2, "gpu 5 asked for, but this machine has 0,1."),
-        ("0,1", 2, "--gpu 0,1: a peer computes on one device so far."),
-        ("none", 2, "--gpu takes all, cpu or a number, not 'none'."),
-        ("-1", 2, "--gpu takes all, cpu or a number, not '-1'."),
-        ("", 2, "--gpu takes all, cpu or a number, not ''."),
+        ("none", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not 'none'."),
+        ("-1", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not '-1'."),
+        ("", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not ''."),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused(wish: str, num_gpus: int, message: str) -> None:
     with pytest.raises(UsageProblem) as caught:
-        choose_device(wish, num_gpus)
+        choose_devices(wish, num_gpus)
     assert caught.value.message == message
 
 
 def test_a_torch_without_cuda_computes_on_the_cpu_and_says_so() -> None:
-    device = choose_device("all", 1, torch_is_for_cpus=True)
-    assert device.name == "cpu"
+    device = choose_devices("all", 1, torch_is_for_cpus=True)
+    assert device.names == ("cpu",)
     assert "built without CUDA" in device.note
 
 
 def test_a_gpu_that_was_asked_for_and_that_torch_cannot_use_is_refused() -> None:
     with pytest.raises(UsageProblem) as caught:
-        choose_device("0", 1, torch_is_for_cpus=True)
+        choose_devices("0", 1, torch_is_for_cpus=True)
     assert caught.value.message == "gpu 0 asked for, but the torch here was built without CUDA."
     assert "--gpu cpu" in caught.value.hint
 
@@ -79,3 +84,12 @@ def test_gpus_are_counted_as_the_driver_lists_them(tmp_path: Path) -> None:
     for address in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / address).mkdir()
     assert count_gpus(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("wish", "names"), [("all", ("cpu",)), ("cpu", ("cpu",)), ("0,1", ("fake:0", "fake:1"))]
+)
+def test_an_engine_that_computes_nothing_has_as_many_devices_as_are_asked_for(
+    wish: str, names: tuple[str, ...]
+) -> None:
+    assert fake_devices(wish).names == names

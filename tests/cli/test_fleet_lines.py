@@ -20,14 +20,14 @@ from cortex.peer.keyring import Keyring
 RING = Keyring(new_fleet_key(random.Random(1).randbytes))
 ID = RING.primary.key_id.hex()
 
-ME = PeerView(NodeId(b"m" * 8), 1, "atlas", "up", True, Address("10.0.0.1", 13132), build="0.1")
+ME = PeerView(NodeId(b"m" * 8), 1, "atlas", "up", True, (Address("10.0.0.1", 13132),), build="0.1")
 BOREA = PeerView(
     NodeId(b"b" * 8),
     1,
     "borea",
     "up",
     False,
-    Address("192.168.1.21", 13132),
+    (Address("192.168.1.21", 13132),),
     api="192.168.1.21:13131",
     build="0.1",
     devices=(DeviceView("NVIDIA GeForce RTX 4090", 24 << 30),),

@@ -144,25 +144,24 @@ def test_a_shell_that_evaluates_the_lines_has_the_agent_s_environment(name: Agen
     assert not environment.keys() & set(setup.hidden)
 
 
-@pytest.mark.parametrize("name", AGENTS)
 def test_every_agent_is_started_against_the_running_peer(
-    name: AgentName,
     address: str,
     cortex: Cortex,
     put_on_path: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put_on_path(AGENTS[name].program)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "theirs")
     monkeypatch.setenv("KEPT", "as it was")
-    done = cortex("launch", name, "--", "-p", "--model", "own")
-    assert done.code == 7, done.stderr
-    arguments, environment = json.loads(done.stdout)
-    told = json.dumps([arguments, environment])
-    assert f"http://{address}" in told and "fake" in told
-    assert arguments[-3:] == ["-p", "--model", "own"]
-    assert environment["KEPT"] == "as it was"
-    assert name != "claude" or "ANTHROPIC_API_KEY" not in environment
+    for name, agent in AGENTS.items():
+        put_on_path(agent.program)
+        done = cortex("launch", name, "--", "-p", "--model", "own")
+        assert done.code == 7, done.stderr
+        arguments, environment = json.loads(done.stdout)
+        told = json.dumps([arguments, environment])
+        assert f"http://{address}" in told and "fake" in told
+        assert arguments[-3:] == ["-p", "--model", "own"]
+        assert environment["KEPT"] == "as it was"
+        assert name != "claude" or "ANTHROPIC_API_KEY" not in environment
 
 
 def test_a_missing_agent_is_an_error_that_says_how_to_install_it(

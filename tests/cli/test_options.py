@@ -55,7 +55,7 @@ def test_the_engine_process_is_told_how_many_threads_to_use(
 ) -> None:
     assert main.run([*arguments, "--threads", "3"], invocation) == 0
     assert main.run(arguments, invocation) == 0
-    with_threads, without = (engine_spec(config).command for config in asked.configs)
+    with_threads, without = (engine_spec(config, "cpu").command for config in asked.configs)
     assert with_threads[-2:] == ("--threads", "3")
     assert "--threads" not in without
 
@@ -67,7 +67,7 @@ def test_the_engine_process_is_told_how_to_compute(
     words = "--mode fast --dtype float32 --kernels torch"
     assert main.run([*arguments, *words.split()], invocation) == 0
     assert main.run(arguments, invocation) == 0
-    typed, without = (" ".join(engine_spec(config).command) for config in asked.configs)
+    typed, without = (" ".join(engine_spec(config, "cpu").command) for config in asked.configs)
     assert words in typed
     assert "--mode auto --dtype auto --kernels auto" in without
 
@@ -86,7 +86,7 @@ def test_the_engine_process_is_told_how_much_memory_it_may_use(
 ) -> None:
     assert main.run([*arguments, "--memory", "1.5GiB"], invocation) == 0
     assert main.run(arguments, invocation) == 0
-    bounded, without = (engine_spec(config).command for config in asked.configs)
+    bounded, without = (engine_spec(config, "cpu").command for config in asked.configs)
     assert bounded[-2:] == ("--memory-bytes", str(3 * 2**29))
     assert "--memory-bytes" not in without
 
@@ -263,7 +263,7 @@ def test_a_peer_that_computes_nothing_is_asked_for_neither_torch_nor_models(
 ) -> None:
     monkeypatch.setattr("cortex.cli.devices.find_spec", no_package)
     assert main.run(["peer", "--gpu", "none"], invocation) == 0
-    assert (asked.configs[0].engine, asked.configs[0].device) == ("none", "none")
+    assert (asked.configs[0].engine, asked.configs[0].devices) == ("none", ())
     assert asked.configs[0].port is None
     assert asked.configs[0].default_port == 13131
     assert main.run(["peer", "--gpu", "cpu"], invocation) == 1

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from cortex.cli.devices import Device
+from cortex.cli.devices import Devices
 from cortex.cli.serving import describe_ready, describe_start
 from cortex.peer.access import ApiKey, digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
@@ -144,7 +144,7 @@ def test_the_engine_runs_under_the_python_that_was_named(cortex: Cortex, tmp_pat
 
 def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     config = PeerConfig(locations=Locations(Path("data"), Path("state")))
-    lines = describe_start(config, Device("cpu", "no NVIDIA device is seen"), ["a", "b"])
+    lines = describe_start(config, Devices(("cpu",), "no NVIDIA device is seen"), ["a", "b"])
     assert lines[1:] == ["device cpu   (no NVIDIA device is seen)", "models 2 found   (a, b)"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -16,11 +17,18 @@ from cortex.cli.config import EngineWishes, Invocation, find_locations, peer_con
 from cortex.cli.errors import ConfigProblem
 from cortex.cli.fleet_options import FleetWishes, fleet_config
 from cortex.cli.main import app
-from cortex.cli.settings.reading import Settings, find_file, read_settings
+from cortex.cli.settings.models_file import MODEL_SETTINGS
+from cortex.cli.settings.reading import Settings, examine, find_file, read_settings
 from cortex.cli.settings.reference import EXAMPLE
 from cortex.cli.settings.sections import SECTIONS, OfConfig, OfOptions
 from cortex.peer.access import digest_of, spell_hash
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import (
+    EvictionConfig,
+    Locations,
+    ModelConfig,
+    PeerConfig,
+    VisionConfig,
+)
 
 HASH = spell_hash(digest_of("a key"))
 OTHER_HASH = spell_hash(digest_of("another key"))
@@ -77,6 +85,7 @@ gpus = "cpu"
 models = ["models"]
 model = "m1"
 drain = "10s"
+log_level = "debug"
 
 [gateway]
 listen = "127.0.0.3:13997"
@@ -98,7 +107,20 @@ kernels = "torch"
 context = 4096
 max_requests = 7
 
+[eviction]
+strategy = "priority"
+idle_ttl = "never"
+min_residency = "1m"
+defrag_after_cycles = 5
+
+[vision]
+min_pixels = 4096
+max_pixels = 65536
+max_image_pixels = 1000000
+
 [api]
+anonymous = true
+requests_per_minute = 20
 keys = ["{HASH}"]
 admin_keys = [{{ name = "ops", hash = "{OTHER_HASH}" }}]
 max_concurrent = 3
@@ -164,6 +186,10 @@ max_connections = 11
     assert [key.name for key in (*config.keys, *config.admin_keys)] == ["key-1", "ops"]
     assert [key.is_admin for key in (*config.keys, *config.admin_keys)] == [False, True]
     assert (config.max_concurrent, config.tokens_per_minute) == (3, 1000)
+    assert (config.requests_per_minute, config.lets_anonymous_in) == (20, True)
+    assert config.eviction == EvictionConfig("priority", None, 60, 5)
+    assert config.vision == VisionConfig(4096, 65536, 1_000_000)
+    assert config.log_level == "debug"
     assert config.names.default == "m1"
     assert config.cors_origins == ("https://chat.example.com",)
     assert (config.cold_wait_s, config.replay_bytes) == (180, 4 * 1024**2)
@@ -254,6 +280,13 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
         ("api", "max_body = 1"),
         ("api", "max_images = -1"),
         ("api", 'header_timeout = "0s"'),
+        ("api", "anonymous = 1"),
+        ("api", "requests_per_minute = 0"),
+        ("eviction", 'strategy = "mru"'),
+        ("eviction", 'idle_ttl = "sometimes"'),
+        ("eviction", "defrag_after_cycles = 0"),
+        ("vision", "max_pixels = 0"),
+        ("peer", 'log_level = "loud"'),
         ("api", 'cors_origins = ["example.com"]'),
         ("api", 'cors_origins = ["https://example.com/page"]'),
         ("api", 'cors_origins = "*"'),
@@ -315,29 +348,86 @@ def test_the_named_file_goes_first_and_then_the_folders_in_their_order(tmp_path:
     assert find_file(None, [tmp_path]) is None
 
 
-def test_aliases_stand_in_the_file_of_models_beside_it(write: Write, tmp_path: Path) -> None:
-    (tmp_path / "models.toml").write_text(
-        '[[models]]\nid = "m1"\naliases = ["claude-m1", "gpt-4o"]\n\n[[models]]\nid = "m2"\n'
+def test_the_file_of_models_lies_beside(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "models.toml").write_text("""
+[[models]]
+id = "m1"
+source = "weights"
+aliases = ["claude-m1", "gpt-4o"]
+priority = 3
+pinned = ["beast"]
+home = true
+devices = [0, 1]
+dtype = "bfloat16"
+context = 8192
+slots = 4
+idle_ttl = "never"
+preload = true
+min_pixels = 1024
+max_pixels = 2048
+
+[[models]]
+id = "m2"
+""")
+    config = config_of(read_settings(write('[eviction]\nidle_ttl = "7m"\n')))
+    assert config.names.aliases == {"claude-m1": "m1", "gpt-4o": "m1"}
+    assert config.models == (
+        ModelConfig(
+            "m1",
+            source=tmp_path / "weights",
+            aliases=("claude-m1", "gpt-4o"),
+            priority=3,
+            pinned=("beast",),
+            home=True,
+            devices=(0, 1),
+            dtype="bfloat16",
+            context_tokens=8192,
+            max_slots=4,
+            idle_ttl_s=math.inf,
+            is_preloaded=True,
+            min_pixels=1024,
+            max_pixels=2048,
+        ),
+        ModelConfig("m2"),
     )
-    settings = read_settings(write("[peer]\n"))
-    assert config_of(settings).names.aliases == {"claude-m1": "m1", "gpt-4o": "m1"}
+    assert {setting.field for setting in MODEL_SETTINGS.values()} == {
+        field.name for field in fields(ModelConfig)
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ('[[models]]\nid = "m1"\nalias = ["a"]', 3, "a model has no setting 'alias'"),
-        ('[[models]]\naliases = ["a"]', 1, "id takes a model's id, not None"),
-        ('[[models]]\nid = "m1"\naliases = "a"', 3, "aliases takes a list of names, not 'a'"),
-        ('[[models]]\nid = "m1"\naliases = ["a b"]', 3, "aliases takes a list"),
+        ('[[models]]\nid = "m1"\nalias = ["a"]', 3, "[[models]] has no setting 'alias' (= ['a'])"),
+        ('[[models]]\naliases = ["a"]', 1, "a model needs an id"),
+        ("[[models]]\nid = 3", 2, "[[models]] id takes a model's id, not 3"),
+        ('[[models]]\nid = "m"\naliases = "a"', 3, "[[models]] aliases takes a list of names"),
+        ('[[models]]\nid = "m"\naliases = ["a b"]', 3, "[[models]] aliases takes a list of names"),
+        ('[[models]]\nid = "m"\nquant = "int4"', 3, "[[models]] quant takes no value yet: weights"),
+        ('[[models]]\nid = "m"\ntp = 2', 3, "[[models]] tp takes no value yet: each model is on"),
+        ('[[models]]\nid = "m"\nsource = "no"', 3, "[[models]] source takes a folder that exists"),
+        ('[[models]]\nid = "m"\npinned = ["a b"]', 3, "[[models]] pinned takes true, false, or"),
+        ('[[models]]\nid = "m"\ndevices = [-1]', 3, "[[models]] devices takes a list of numbers"),
+        (
+            '[[models]]\nid = "m"\ncontext = 5',
+            3,
+            "[[models]] context takes a whole number from 256",
+        ),
+        ('[[models]]\nid = "a"\n[[models]]\nid = "a"', 4, "'a' stands there twice"),
+        (
+            '[[models]]\nid = "m"\n[[models]]\nid = "n"\nmax_pixels = 1\nmin_pixels = 9',
+            6,
+            "min_pixels is over max_pixels (9 > 1)",
+        ),
         (
             '[[models]]\nid = "a"\naliases = ["x"]\n[[models]]\nid = "b"\naliases = ["x"]',
-            3,
+            6,
             "the alias 'x' is one of 'a' and 'b'",
         ),
-        ("[models]\nid = 3", 1, "models takes a list of tables"),
-        ("models = [3]", 1, "models takes a list of tables"),
-        ("[peer]\n", 1, "'peer' means nothing there"),
+        ("[models]\nid = 3", 1, "'models' is a list of tables"),
+        ("models = [3]", 1, "'models' is a list of tables"),
+        ("[peer]\n", 1, "'peer' means nothing here"),
     ],
 )
 def test_a_bad_file_of_models_is_named(
@@ -346,6 +436,62 @@ def test_a_bad_file_of_models_is_named(
     (tmp_path / "models.toml").write_text(text)
     message, _ = problem(write(""))
     assert message.startswith(f"{tmp_path / 'models.toml'} line {line}: {what}")
+
+
+def test_one_problem_hides_no_other(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text('[[models]]\nid = "m"\ncontext = 1\nslots = 0\n')
+    path = write("""
+[peer]
+listen = 3
+gpus = "cpu"
+colour = "red"
+
+[vision]
+min_pixels = 9
+max_pixels = 8
+
+[[neurons]]
+name = "borea"
+""")
+    settings, problems = examine(path)
+    found = [str(one.message).split(": ")[0].rpartition(" line ")[2] for one in problems]
+    assert found == ["3", "5", "8", "11", "3", "4"]
+    assert settings.values["peer", "gpus"] == "cpu"
+    assert settings.places["peer", "gpus"] == f"{path} line 4"
+
+
+def test_what_is_said_of_all_models_holds_where_nothing_is_said_of_one() -> None:
+    config = PeerConfig(
+        Locations(Path("data"), Path("state")),
+        models=(ModelConfig("own", idle_ttl_s=1, max_pixels=3),),
+        eviction=EvictionConfig(idle_ttl_s=5),
+        vision=VisionConfig(max_pixels=7),
+    )
+    own, other = config.model("own"), config.model("other")
+    assert (own.idle_ttl_s, own.max_pixels) == (1, 3)
+    assert (other.idle_ttl_s, other.max_pixels, other.id) == (5, 7, "other")
+
+
+@pytest.mark.parametrize(
+    ("where", "here", "there"),
+    [(True, True, True), (False, False, False), (("beast",), True, False)],
+)
+def test_a_model_is_pinned_everywhere_or_on_the_peers_named(
+    where: bool | tuple[str, ...], here: bool, there: bool
+) -> None:
+    model = ModelConfig("m", pinned=where, home=where)
+    assert (model.is_pinned_on("beast"), model.is_pinned_on("borea")) == (here, there)
+    assert (model.is_at_home_on("beast"), model.is_at_home_on("borea")) == (here, there)
+
+
+def test_a_fleet_key_at_a_wrong_place_is_not_repeated(write: Write) -> None:
+    for text in (
+        '[fleet]\njoin = ["cortex1-secret"]',
+        '[peer]\nname = "cortex1-secret "',
+        '[[neurons]]\nendpoint = "cortex1-secret"',
+    ):
+        message, hint = problem(write(text))
+        assert "secret" not in message + hint
 
 
 def test_a_setting_holds_for_the_commands_that_have_its_option(write: Write) -> None:
@@ -394,30 +540,45 @@ endpoint = "[fe80::1]"
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ("[[neurons]]\nname = 'a'", 1, "endpoint takes an address, not None"),
-        ("[[neurons]]\nendpoint = 'a b'", 2, "'a b' is no address of a peer"),
-        ("[[neurons]]\nendpoint = 'a'\nname = 3", 3, "name takes a text, not 3"),
-        ("[[neurons]]\nendpont = 'a'", 2, "a neuron has no setting 'endpont'"),
-        ("[neurons]\nendpoint = 'a'", 1, "neurons takes a list of tables"),
-        ("neurons = ['a']", 1, "neurons takes a list of tables"),
+        ("[[neurons]]\nname = 'a'", 1, "a neuron needs an endpoint"),
+        ("[[neurons]]\nendpoint = 'a b'", 2, "[[neurons]] endpoint takes an address such as"),
+        ("[[neurons]]\nendpoint = 'a'\nname = 3", 3, "[[neurons]] name takes a text, not 3"),
+        ("[[neurons]]\nendpont = 'a'", 2, "[[neurons]] has no setting 'endpont'"),
+        ("[neurons]\nendpoint = 'a'", 1, "'neurons' is a list of tables"),
+        ("neurons = ['a']", 1, "'neurons' is a list of tables"),
         ("[[neuron]]\nendpoint = 'a'", 1, "there is no section [neuron]"),
     ],
 )
 def test_a_bad_static_member_is_named(write: Write, text: str, line: int, what: str) -> None:
     path = write(text + "\n")
-    message, hint = problem(path)
-    assert message == f"{path} line {line}: {what}"
-    assert "[[neurons]]" in hint
+    assert problem(path)[0].startswith(f"{path} line {line}: {what}")
 
 
-def test_the_example_of_the_design_is_taken_as_it_stands(write: Write) -> None:
+def test_the_example_of_the_design_is_taken_as_it_stands(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "DIR").mkdir()
+    (tmp_path / "models.toml").write_text("""
+[[models]]
+id = "qwen3.6-27b"
+source = "DIR"
+aliases = ["gpt-4o"]
+priority = 10
+pinned = ["beast"]
+home = true
+devices = [0]
+dtype = "bfloat16"
+context = 32768
+idle_ttl = "30m"
+preload = true
+""")
     settings = read_settings(
-        write("""
+        write(f"""
 [peer]
 name = "beast"
 listen = "127.0.0.1:13131"
 fleet_listen = "0.0.0.0:13132"
 gpus = "all"
+models = ["DIR"]
+advertise = "beast.internal:13132"
 
 [gateway]
 listen = "0.0.0.0:31313"
@@ -426,9 +587,32 @@ metrics_listen = "0.0.0.0:31314"
 [fleet]
 mdns = true
 join = ["beast.internal:13132"]
+key_file = "fleet.key"
+
+[eviction]
+strategy = "lru"
+defrag_after_cycles = 50
+idle_ttl = "10m"
+min_residency = "30s"
+
+[engine]
+python = "python3"
+mode = "exact"
+threads = 4
+
+[vision]
+min_pixels = 65536
+max_pixels = 1048576
+max_image_pixels = 40000000
 
 [api]
+keys = ["{HASH}"]
+admin_keys = ["{OTHER_HASH}"]
+max_body = "64MiB"
 cold_wait = "120s"
+replay_bytes = "256MiB"
+requests_per_minute = 60
+tokens_per_minute = 100000
 
 [[neurons]]
 name = "atlas"
@@ -437,6 +621,8 @@ endpoint = "http://atlas:13131"
     )
     assert settings.options_of("serve")["port"] == 31313
     assert settings.options_of("peer")["no_mdns"] is False
+    assert config_of(settings).eviction == EvictionConfig()
+    assert config_of(settings).model("qwen3.6-27b").is_pinned_on("beast")
 
 
 def listed(done: Done) -> list[str]:

@@ -28,6 +28,7 @@ from cortex.engine.preprocessor import (
     pixel_budget,
     read_preprocessor,
 )
+from cortex.engine.wishes import PixelWishes
 
 _GOLDEN = Path(__file__).parent.parent / "golden"
 _CASES: list[dict[str, Any]] = json.loads((_GOLDEN / "preprocess/preprocess.json").read_text())[
@@ -200,6 +201,24 @@ def test_budget_is_the_checkpoints_capped_at_a_megapixel() -> None:
     assert pixel_budget(_PUBLISHED) == PixelBudget(65536, 1024 * 1024)
     large = Preprocessor(16, 2, 2, 2_000_000, 3_000_000)
     assert pixel_budget(large) == PixelBudget(2_000_000, 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "budget"),
+    [
+        (PixelWishes(max_pixels=90_000), PixelBudget(65536, 90_000)),
+        (PixelWishes(min_pixels=90_000), PixelBudget(90_000, 1024 * 1024)),
+        (PixelWishes(max_pixels=4_000_000), PixelBudget(65536, 4_000_000)),
+        (PixelWishes(1, 10**9), PixelBudget(65536, _PUBLISHED.max_pixels)),
+        (PixelWishes(max_pixels=100), PixelBudget(65536, 1024 * 1024)),
+        (PixelWishes(min_pixels=10**9), PixelBudget(65536, 1024 * 1024)),
+    ],
+)
+def test_budget_is_the_operators_within_the_checkpoints(
+    wishes: PixelWishes, budget: PixelBudget
+) -> None:
+    """Or the usual one, where that leaves nothing."""
+    assert pixel_budget(_PUBLISHED, wishes) == budget
 
 
 def test_golden_checkpoint_tells_its_preprocessing() -> None:

@@ -15,6 +15,7 @@ from cortex.engine.memory import (
     attention_bytes_per_token,
     describe,
     format_bytes,
+    needed_bytes,
     plan_memory,
 )
 
@@ -124,18 +125,44 @@ def test_sizes_read_as_people_say_them() -> None:
     ]
 
 
+COSTS = st.builds(
+    ModelCosts,
+    weights_bytes=st.integers(0, 1000),
+    workspace_bytes=st.integers(0, 100),
+    kv_bytes_per_token=st.integers(0, 50),
+    context_tokens=st.integers(1, 2000),
+    state_bytes=st.integers(0, 3000),
+    vision_peak_bytes=st.integers(0, 500),
+    image_bytes_per_token=st.integers(0, 3),
+    max_image_tokens=st.integers(0, 100),
+    workspace_bytes_per_token=st.integers(0, 3),
+    workspace_bytes_per_sequence=st.integers(0, 100),
+    tokenizer_bytes=st.integers(0, 100),
+    learned_bytes=st.integers(0, 50),
+    num_learned=st.integers(0, 2),
+)
+
+
+@given(COSTS, st.integers(1, 10_000), st.integers(1, 20))
+def test_what_is_needed_for_tokens_and_sequences_lets_them_be_promised(
+    costs: ModelCosts, num_tokens: int, num_sequences: int
+) -> None:
+    num_tokens = min(num_tokens, num_sequences * costs.context_tokens)
+    total_bytes = needed_bytes(costs, num_tokens, num_sequences)
+
+    budget = plan_memory(costs, total_bytes, num_sequences, host_bytes=0, are_promised=True)
+
+    assert budget.num_sequences == num_sequences
+    assert budget.num_pages * budget.page_tokens >= num_tokens
+    assert sum(part.num_bytes for part in budget.parts()) == 2 * total_bytes
+    # It is not much more than that.
+    slack = 16 + 2 * budget.page_bytes
+    assert budget.unused_bytes <= slack
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> MemoryBudget | None:
-    costs = ModelCosts(
-        weights_bytes=draw(st.integers(0, 1000)),
-        workspace_bytes=draw(st.integers(0, 100)),
-        kv_bytes_per_token=draw(st.integers(1, 50)),
-        context_tokens=draw(st.integers(1, 2000)),
-        state_bytes=draw(st.integers(0, 3000)),
-        vision_peak_bytes=draw(st.integers(0, 500)),
-        image_bytes_per_token=draw(st.integers(0, 3)),
-        max_image_tokens=draw(st.integers(0, 100)),
-    )
+    costs = draw(COSTS)
     try:
         return plan_memory(
             costs,

@@ -19,7 +19,7 @@ from cortex.engine.grammars.checking import GrammarTrial
 from cortex.engine.messages import Generate
 from cortex.engine.prompt import build_prompt
 from cortex.engine.recall import HostStore
-from cortex.engine.serving import LoadedService, load_service
+from cortex.engine.serving import LoadedService, Share, load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Grammar, Message, SamplingWish, TextPart
 from cortex.engine.wishes import Wishes
@@ -38,7 +38,7 @@ _PROPERTIES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def nano() -> LoadedService:
     store: HostStore = PrefixStore(1 << 24)
-    return load_service(_NANO, torch.device("cpu"), store, 1 << 29, Wishes("exact"))
+    return load_service(_NANO, torch.device("cpu"), store, Share(1 << 29), Wishes("exact"))
 
 
 @pytest.fixture(scope="module")

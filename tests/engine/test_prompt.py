@@ -37,6 +37,7 @@ from cortex.engine.types import (
     Tool,
     ToolCall,
 )
+from cortex.engine.wishes import PixelWishes
 
 _GOLDEN = Path(__file__).parent.parent / "golden"
 _SEEING = load_text_model(_GOLDEN / "qwen3_5")
@@ -125,6 +126,25 @@ def test_prompt_hash_follows_tokens_and_pixels_and_nothing_else() -> None:
     other_text = replace(request, messages=(user("b", picture(64, 64)),))
     hashes = {build_prompt(_SEEING, r, 4096).prompt_hash for r in (other_pixels, other_text)}
     assert len(hashes | {first}) == 3
+
+
+def test_pictures_are_as_large_as_is_wished_and_counted_so() -> None:
+    request = ask(user("a", picture(256, 256)))
+    usual = build_prompt(_SEEING, request, 4096).images[0].tokens
+    small = PixelWishes(max_pixels=64 * 64)
+    built = build_prompt(_SEEING, request, 4096, pixels=small)
+    assert built.images[0].tokens == 4 < usual
+    assert count_tokens(_SEEING, request, pixels=small) == len(built.prompt.token_ids)
+
+
+def test_pictures_over_the_operators_limit_are_not_opened() -> None:
+    request, few = ask(user("a", picture(64, 64))), PixelWishes(max_image_pixels=64 * 63)
+    for make in (
+        lambda: build_prompt(_SEEING, request, 4096, pixels=few),
+        lambda: count_tokens(_SEEING, request, pixels=few),
+    ):
+        with pytest.raises(InvalidImage, match="64x64 pixels, where 4,032 pixels are the limit"):
+            make()
 
 
 def test_control_token_spelled_by_a_client_is_text() -> None:

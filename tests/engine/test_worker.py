@@ -7,7 +7,9 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,10 +21,13 @@ from cortex.engine.child import serve
 from cortex.engine.errors import DevicePoisoned, EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
 from cortex.engine.loop import DeviceLoop
+from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import (
     Alive,
     Cancel,
     Ending,
+    Estimate,
+    Estimated,
     Generate,
     GenerateFailed,
     JobFailed,
@@ -38,10 +43,9 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.runner import Runner
-from cortex.engine.serving import MAX_RUNNING
 from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
 from cortex.engine.weights import read_tensors
-from cortex.engine.wishes import Wishes
+from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
 from cortex.engine.worker import Worker
 
 TIMEOUT_S = 60.0
@@ -68,8 +72,8 @@ class Engine:
             if not isinstance(message, Alive):
                 return message
 
-    async def load(self, folder: Path) -> Message:
-        self.say(Load("job", "m", str(folder)))
+    async def load(self, folder: Path, wishes: ModelWishes = AS_ALL) -> Message:
+        self.say(Load("job", "m", str(folder), wishes=wishes))
         while isinstance(message := await self.hear(), Progress):
             assert 0 < message.stage.done <= message.stage.total
         return message
@@ -98,15 +102,24 @@ class Engine:
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
+    async with running() as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def running(memory_bytes: int | None = None) -> AsyncGenerator[Engine]:
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_unix_connection(sock=theirs)
+    cpu = torch.device("cpu")
     worker = asyncio.create_task(
-        serve(reader, writer, lambda send: Worker(torch.device("cpu"), Wishes(), send))
+        serve(reader, writer, lambda send: Worker(cpu, Wishes(), send, memory_bytes))
     )
     engine = Engine(*await asyncio.open_unix_connection(sock=ours), worker)
-    yield engine
-    engine.hang_up()
-    await asyncio.wait({worker}, timeout=TIMEOUT_S)
+    try:
+        yield engine
+    finally:
+        engine.hang_up()
+        await asyncio.wait({worker}, timeout=TIMEOUT_S)
     assert worker.done()
     worker.exception()  # its error, if any, is the test's affair
 
@@ -356,16 +369,16 @@ async def test_requests_beyond_the_running_ones_are_told_their_place(
 ) -> None:
     await engine.load(golden / "qwen3_5")
     endless = pack_value(replace(case[1], max_tokens=100_000))
-    for n in range(MAX_RUNNING + 2):
+    for n in range(MAX_SEQUENCES + 2):
         engine.say(Generate(f"r{n}", 1, "m", endless))
     places: dict[str, int] = {}
     while len(places) < 2:
         message = await engine.hear()
         if isinstance(message, Waiting) and message.stage.name == "queued":
             places[message.request_id] = message.stage.done
-    assert places == {f"r{MAX_RUNNING}": 1, f"r{MAX_RUNNING + 1}": 2}
+    assert places == {f"r{MAX_SEQUENCES}": 1, f"r{MAX_SEQUENCES + 1}": 2}
 
-    for n in range(MAX_RUNNING + 2):
+    for n in range(MAX_SEQUENCES + 2):
         engine.say(Cancel(f"r{n}", 1))
     assert {part.request_id for part in await engine.generate(case[1])} >= {"r"}
 
@@ -406,6 +419,26 @@ async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_b
     assert not any(isinstance(m, GenerateFailed) for m in heard), "they can go on elsewhere"
     with pytest.raises(DevicePoisoned):
         await engine.ended()
+
+
+async def test_a_model_is_loaded_as_is_wished_of_it_alone(engine: Engine, golden: Path) -> None:
+    small = ModelWishes("bfloat16", PixelWishes(max_pixels=4096))
+    own = await engine.load(golden / "qwen3_5", small)
+    engine.say(Unload("job", "m"))
+    assert isinstance(await engine.hear(), Unloaded)
+    usual = await engine.load(golden / "qwen3_5")
+    assert isinstance(own, Loaded) and isinstance(usual, Loaded)
+    assert "bfloat16" in own.computes_in and "float32" in usual.computes_in
+    sizes = [{part.name: part.num_bytes for part in each.memory} for each in (own, usual)]
+    assert sizes[0]["work of the largest picture"] < sizes[1]["work of the largest picture"]
+
+
+async def test_an_estimate_is_of_the_model_as_is_wished(engine: Engine, golden: Path) -> None:
+    wishes = ModelWishes(pixels=PixelWishes(max_pixels=4096))
+    engine.say(Estimate("job", str(golden / "qwen3_5"), wishes))
+    estimated = await engine.hear()
+    assert isinstance(estimated, Estimated)
+    assert estimated.costs.max_image_tokens == 4
 
 
 async def test_a_folder_that_is_no_model_fails_the_load_by_name(
@@ -474,3 +507,98 @@ def test_the_process_ends_quietly_when_its_parent_goes(
 def _next_message(stream: BinaryIO) -> Message:
     size_bytes = int.from_bytes(stream.read(4), "big")
     return unpack_message(stream.read(size_bytes))
+
+
+async def test_an_estimate_is_answered_while_the_device_is_busy(
+    engine: Engine, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_loading, may_go_on = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        is_loading.set()
+        assert may_go_on.wait(TIMEOUT_S)
+        raise EngineFailed("enough")
+
+    monkeypatch.setattr("cortex.engine.loop.load_service", wait)
+    engine.say(Load("load", "m", str(golden / "qwen3")))
+    assert await asyncio.to_thread(is_loading.wait, TIMEOUT_S)
+
+    engine.say(Estimate("there", str(golden / "qwen3")))
+    engine.say(Estimate("not there", str(golden / "nothing")))
+    there, not_there = await engine.hear(), await engine.hear()
+    may_go_on.set()
+
+    assert isinstance(there, Estimated) and there.job_id == "there"
+    assert there.costs.weights_bytes > 100_000 and there.max_sequences == MAX_SEQUENCES
+    assert isinstance(not_there, JobFailed) and not_there.error.code == "model_invalid"
+    assert isinstance(failed := await engine.hear(), JobFailed) and failed.job_id == "load"
+
+
+async def test_a_load_tells_what_it_took_and_what_it_was_estimated_to(
+    engine: Engine, golden: Path
+) -> None:
+    loaded = await engine.load(golden / "qwen3_5")
+    engine.say(Estimate("e", str(golden / "qwen3_5")))
+    estimated = await engine.hear()
+
+    assert isinstance(loaded, Loaded) and isinstance(estimated, Estimated)
+    costs = estimated.costs
+    if loaded.measured_bytes:  # little is taken of what this process holds already
+        assert loaded.estimated_bytes == costs.weights_bytes + costs.tokenizer_bytes
+
+
+async def test_two_models_answer_at_once_each_as_if_it_were_alone(
+    engine: Engine, golden: Path
+) -> None:
+    names = ("qwen3_5", "llama")
+    cases = {name: text_case(golden / name) for name in names}
+    for name in names:
+        engine.say(Load(name, name, str(golden / name), 512 << 20, None, 4))
+        while not isinstance(said := await engine.hear(), Loaded):
+            assert isinstance(said, Progress), said
+        assert said.num_slots == 4
+
+    for name in names:
+        for n in range(2):
+            engine.say(Generate(f"{name} {n}", 1, name, pack_value(cases[name][1])))
+    ids: dict[str, list[int]] = {f"{name} {n}": [] for name in names for n in range(2)}
+    unfinished, both = set(ids), 0
+    while unfinished:
+        said = await engine.hear()
+        parts = said.parts if isinstance(said, Step) else ()
+        both += len({part.request_id.split()[0] for part in parts}) == 2
+        for part in parts:
+            ids[part.request_id] += part.token_ids
+            unfinished -= {part.request_id} if part.finish else set[str]()
+
+    assert both > 5
+    assert all(ids[key] == cases[key.split()[0]][0]["greedy_ids"] for key in ids)
+
+    engine.say(Unload("u", "llama"))
+    assert isinstance(await engine.hear(), Unloaded)
+    engine.say(Generate("r", 1, "qwen3_5", pack_value(cases["qwen3_5"][1])))
+    rest: list[StepPart] = []
+    while not (rest and rest[-1].finish):
+        said = await engine.hear()
+        rest += said.parts if isinstance(said, Step) else ()
+    assert ids_of(rest) == cases["qwen3_5"][0]["greedy_ids"]
+
+
+async def test_models_share_what_the_device_has_and_no_more_is_promised(golden: Path) -> None:
+    """A budget of 64 MiB, of which a quarter is for what is remembered."""
+    mib = 1 << 20
+    async with running(64 * mib) as engine:
+        engine.say(Load("a", "a", str(golden / "qwen3"), 30 * mib))
+        engine.say(Load("b", "b", str(golden / "llama"), 30 * mib))
+        engine.say(Unload("u", "a"))
+        engine.say(Load("b", "b", str(golden / "llama"), 30 * mib))
+        said: list[Message] = []
+        while len(said) < 4:
+            if not isinstance(m := await engine.hear(), Progress):
+                said.append(m)
+    first, refused, unloaded, second = said
+    assert isinstance(first, Loaded) and isinstance(second, Loaded)
+    assert isinstance(unloaded, Unloaded)
+    assert isinstance(refused, JobFailed) and refused.error.code == "insufficient_vram"
+    assert refused.error.shortage is not None
+    assert refused.error.shortage.required_bytes == 30 * mib

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 WriteScript = Callable[..., Path]

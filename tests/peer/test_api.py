@@ -326,10 +326,10 @@ async def test_base_address_answers_probes_and_healthz_tells_the_state(make_conf
         async with session.get("/healthz") as response:
             health = await response.json()
             assert response.status == 200
-        assert (health["status"], health["model"]) == ("ok", "fake")
-        assert (health["engine"]["state"], health["text"]["state"]) == ("up", "up")
+        assert (health["status"], health["models"][0]["id"]) == ("ok", "fake")
+        assert (health["engines"][0]["state"], health["text"]["state"]) == ("up", "up")
         figures = {"step_count", "queued", "memory_bytes"}
-        assert all(isinstance(health["engine"][name], int) for name in figures)
+        assert all(isinstance(health["engines"][0][name], int) for name in figures)
 
 
 async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
@@ -345,7 +345,10 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
         async with session.get("/healthz") as response:
             health = await response.json()
             assert (response.status, health["status"]) == (200, "failing")
-        assert (health["engine"]["state"], health["engine"]["step_count"]) == ("failed", None)
+        assert (health["engines"][0]["state"], health["engines"][0]["step_count"]) == (
+            "failed",
+            None,
+        )
         # Whoever looks for a peer still finds this one: its next request starts the engine again.
         broken.write_text('{"replies": ["mended"]}')
         name, events = await through_backend(config, ask(), server.address)
@@ -414,7 +417,7 @@ async def test_request_that_kills_engines_is_an_error_that_clients_do_not_try_ag
         assert not stream or text.endswith("data: [DONE]\n\n")
         assert (await post(session, max_tokens=1))[0] == 200
         async with session.get("/healthz") as response:
-            engine = (await response.json())["engine"]
+            engine = (await response.json())["engines"][0]
         assert (engine["restarts"], engine["last_end"]) == (3, "ended, signal SIGKILL")
 
 
@@ -444,7 +447,7 @@ async def test_children_are_gone_when_the_peer_is(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         await post(session)
         health = server.node.health
-        pids = [health.engine.pid, health.text.pid]
+        pids = [health.engines[0].pid, health.text.pid]
     for pid in pids:
         assert pid is not None
         with pytest.raises(ProcessLookupError):

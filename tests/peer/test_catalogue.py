@@ -15,7 +15,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.models.registry import ARCHITECTURES
 from cortex.peer.catalogue import MODEL_TYPES, scan
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import Locations, ModelConfig, PeerConfig
 
 
 def put_model(folder: Path, **config: Any) -> None:
@@ -46,6 +46,27 @@ def test_places_are_searched_in_order_and_the_embedded_model_comes_last(
     put_model(tmp_path / "data" / "models" / "org" / "small")
     put_model(tmp_path / "mine" / "own")
     assert ids(config) == ["own", "org/small", "org/big", "cortex-nano"]
+
+
+def test_a_folder_that_is_named_goes_by_that_name_alone(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "own")
+    put_model(tmp_path / "far" / "weights")
+    models = (
+        ModelConfig("renamed", source=tmp_path / "mine" / "own"),
+        ModelConfig("far-off", source=tmp_path / "far" / "weights"),
+        ModelConfig("elsewhere"),
+    )
+    assert ids(dataclasses.replace(config, models=models)) == ["renamed", "far-off"]
+
+
+def test_the_context_of_a_model_is_what_the_operator_says_at_most(
+    config: PeerConfig, tmp_path: Path
+):
+    for name in ("short", "long"):
+        put_model(tmp_path / "mine" / name, max_position_embeddings=8192)
+    models = (ModelConfig("short", context_tokens=512), ModelConfig("long", context_tokens=99_999))
+    found = scan(dataclasses.replace(config, models=models)).models
+    assert {model.id: model.context_length for model in found} == {"short": 512, "long": 8192}
 
 
 def test_what_the_engine_can_load_is_what_is_offered(config: PeerConfig, tmp_path: Path):

@@ -15,6 +15,7 @@ from cortex.engine.types import Stage
 from cortex.peer.children import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.engine_side import EngineSide
 from cortex.peer.link import open_link
+from cortex.peer.placement.books import Size
 from cortex.peer.process import ChildProcess
 from cortex.peer.types import ModelInfo
 
@@ -123,13 +124,23 @@ async def test_child_that_never_came_up_may_not_return(child: HandChild):
         assert ([end.may_return for end in place.ends], place.slot.state) == ([False], "failed")
 
 
+async def test_child_that_was_killed_before_it_was_up_may_return(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.ended.set_result(-9)
+        child.hang_up()
+        with pytest.raises(EngineFailed, match="SIGKILL, before it was ready"):
+            await place.slot.ready()
+        assert [end.may_return for end in place.ends] == [True]
+
+
 @pytest.mark.parametrize("moves", [True, False])
 async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool):
     errors: list[CortexError] = []
 
     async def load(engine: EngineSide) -> None:
         try:
-            await engine.load(MODEL, lambda _: None)
+            await engine.load(MODEL, Size(8, 1, 100), lambda _: None)
         except CortexError as error:
             errors.append(error)
 

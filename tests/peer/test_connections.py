@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cortex.peer.api.lobby import Lobby
 from cortex.peer.config import PeerConfig
 from cortex.peer.limits import ConnectionLimits
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 PROBE = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -14,7 +14,8 @@ import openai
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
@@ -62,7 +63,7 @@ async def refusal(session: aiohttp.ClientSession, path: str, **fields: Any) -> t
 
 def num_queued(server: Server) -> int:
     """What the engine said last of how many answers it has in work."""
-    alive = server.node.health.engine.last_alive
+    alive = server.node.health.engines[0].last_alive
     return 0 if alive is None else alive.queued
 
 

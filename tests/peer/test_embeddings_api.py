@@ -21,7 +21,8 @@ from cortex.engine.types import ChatRequest, RawText, Vector, VectorWish
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -224,5 +225,5 @@ async def vectors(node: Node, requests: list[ChatRequest]) -> list[Vector] | Cor
 
 def queued(server: Server) -> int:
     """What the engine said last of how much it has in work."""
-    alive = server.node.health.engine.last_alive
+    alive = server.node.health.engines[0].last_alive
     return 0 if alive is None else alive.queued

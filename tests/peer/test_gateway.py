@@ -39,7 +39,7 @@ async def test_a_gateway_starts_no_children_and_has_no_models(
                 pass
         with pytest.raises(ModelNotFound):
             await node.count(request)
-        assert (node.health.engine.state, node.health.text.state) == ("stopped", "stopped")
+        assert (node.health.engines, node.health.text.state) == ((), "stopped")
 
 
 async def test_a_gateway_looks_into_no_folder(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import stat
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.client import Backend, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import InvalidApiKey
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30
@@ -43,7 +45,10 @@ async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 async def status(
-    session: aiohttp.ClientSession, path: str, headers: dict[str, str], method: str = "GET"
+    session: aiohttp.ClientSession,
+    path: str,
+    headers: dict[str, str] | None = None,
+    method: str = "GET",
 ) -> int:
     async with session.request(method, path, headers=headers) as response:
         await response.read()
@@ -116,11 +121,23 @@ async def test_a_local_command_finds_its_key_in_the_note(make_config: MakeConfig
             assert isinstance(await answer(backend), Finished)
 
 
-async def test_a_note_holds_no_key_where_none_is_wanted(make_config: MakeConfig):
+async def test_the_key_of_a_note_locks_nobody_out(make_config: MakeConfig):
+    """It is there all the same: keys may be set while the peer runs."""
     config = make_config()
-    async with serving(config):
+    async with serving(config) as server, http(server) as session:
         (note,) = config.locations.announcements_dir.glob("*.json")
-        assert json.loads(note.read_text())["key"] is None
+        assert await status(session, "/v1/models") == 200
+        await server.reconfigure(replace(config, keys=(ApiKey("ci", digest_of("ci-key")),)))
+        assert await status(session, "/v1/models") == 401
+        own = {"x-api-key": json.loads(note.read_text())["key"]}
+        assert await status(session, "/v1/models", own) == 200
+        assert await status(session, "/v1/models", {"x-api-key": "ci-key"}) == 200
+
+
+async def test_where_others_may_ask_too_a_key_is_not_needed(make_config: MakeConfig):
+    async with serving(make_config(**KEYS, lets_anonymous_in=True)) as server, http(server) as on:
+        assert await status(on, "/v1/models") == 200
+        assert await status(on, "/requests", {"origin": PAGE}) == 401
 
 
 async def test_a_named_peer_is_asked_with_the_key_that_was_given(

@@ -11,7 +11,7 @@ import pytest
 
 from cortex.peer.config import PeerConfig
 from cortex.peer.limits import Limits
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30
@@ -89,5 +89,6 @@ async def test_a_body_that_stops_arriving_is_given_up_after_its_time(make_config
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
         assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
-        assert b"the body stopped arriving" in await reader.read()
+        # The connection stays open a while for the rest of the body.
+        await reader.readuntil(b"the body stopped arriving")
         writer.close()

@@ -19,9 +19,11 @@ from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.receiving import Cause
-from cortex.peer.health import ChildHealth, NodeHealth
+from cortex.peer.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.metrics import PeerCollector
+from cortex.peer.placement.books import DeviceBooks, Size
 from cortex.peer.tally import ModelTally
+from cortex.peer.types import ModelInfo
 
 STATUS = ModelStatus(
     "m",
@@ -41,7 +43,10 @@ MEMORY = (
 UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
 STOPPED = ChildHealth("stopped", None, None, 0, None)
 LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
-HEALTH = NodeHealth(UP, STOPPED, "m", LOADED, None, live_requests=9, is_draining=False)
+HEALTH = NodeHealth((UP,), STOPPED, live_requests=9, is_draining=False)
+DEVICES = (DeviceBooks(0, "cuda:0", 9000),)
+INFO = ModelInfo("m", None, ("text",), 4096, 0)
+PLACEMENT = Placement(DEVICES, (Placed(INFO, 0, "ready", Size(4096, 1, 3000), LOADED),))
 ME = PeerView(NodeId(bytes(8)), gen=1, name="me", state="suspect", is_self=True)
 FLEET = SimpleNamespace(
     view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12, {Cause.KEY: 13})
@@ -64,14 +69,19 @@ def tally() -> ModelTally:
     return made
 
 
-def exposed(health: NodeHealth = HEALTH, tallies: Mapping[str, ModelTally] | None = None) -> str:
+def exposed(
+    health: NodeHealth = HEALTH,
+    tallies: Mapping[str, ModelTally] | None = None,
+    placement: Placement = PLACEMENT,
+) -> str:
     registry = CollectorRegistry()
     tallies = {"m": tally()} if tallies is None else tallies
     fleet: Any = FLEET
     failovers = {(name, "retry", "host_lost"): 5 for name in tallies}
-    all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers)
+    evictions = {(name, "lru"): 6 for name in tallies}
+    all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers, evictions=evictions)
     replies = {("openai", 503): 8}
-    registry.register(PeerCollector("cuda:0", lambda: health, all_of_it, replies, fleet))
+    registry.register(PeerCollector(lambda: health, lambda: placement, all_of_it, replies, fleet))
     return generate_latest(registry).decode()
 
 
@@ -87,20 +97,20 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 def test_every_number_is_there_under_its_name_and_labels() -> None:
     found = samples(exposed())
     expected: dict[tuple[str, ...], float] = {
-        ("cortex_process_up", "engine"): 1,
-        ("cortex_process_up", "text"): 0,
-        ("cortex_restarts_total", "engine"): 3,
-        ("cortex_restarts_total", "text"): 0,
+        ("cortex_process_up", "cuda:0", "engine"): 1,
+        ("cortex_process_up", "", "text"): 0,
+        ("cortex_restarts_total", "cuda:0", "engine"): 3,
+        ("cortex_restarts_total", "", "text"): 0,
         ("cortex_live_requests",): 9,
-        ("cortex_device_memory_budget_bytes", "cuda:0", "m"): 3000,
+        ("cortex_device_memory_budget_bytes", "cuda:0"): 9000,
         ("cortex_device_memory_bytes", "cuda:0", "weights", "m"): 1000,
         ("cortex_device_memory_bytes", "cuda:0", "keys_and_values", "m"): 2000,
         ("cortex_device_memory_used_bytes", "cuda:0", "keys_and_values", "m"): 640,
-        ("cortex_running_requests", "m"): 2,
-        ("cortex_queue_depth", "m"): 5,
-        ("cortex_kv_pages", "m", "used"): 30,
-        ("cortex_kv_pages", "m", "free"): 70,
-        ("cortex_preemptions_total", "m"): 4,
+        ("cortex_running_requests", "cuda:0", "m"): 2,
+        ("cortex_queue_depth", "cuda:0", "m"): 5,
+        ("cortex_kv_pages", "cuda:0", "m", "used"): 30,
+        ("cortex_kv_pages", "cuda:0", "m", "free"): 70,
+        ("cortex_preemptions_total", "cuda:0", "m"): 4,
         ("cortex_requests_total", "openai", "503"): 8,
         ("cortex_requests_finished_total", "m", "stop"): 6,
         ("cortex_requests_finished_total", "m", "cancelled"): 1,
@@ -108,9 +118,10 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_cached_tokens_total", "m"): 20,
         ("cortex_completion_tokens_total", "m"): 70,
         ("cortex_load_failures_total", "m"): 1,
+        ("cortex_evictions_total", "m", "lru"): 6,
         ("cortex_failovers_total", "engine_failed", "engine_restart", "m"): 2,
         ("cortex_failovers_total", "host_lost", "retry", "m"): 5,
-        ("cortex_step_seconds_sum", "m"): 1.5,
+        ("cortex_step_seconds_sum", "cuda:0", "m"): 1.5,
         ("cortex_time_to_first_token_seconds_sum", "m"): 0.3,
         ("cortex_inter_token_seconds_sum", "m"): 0.12,
         ("cortex_request_seconds_sum", "m"): 2.5,
@@ -133,27 +144,28 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
 
 def test_buckets_count_all_that_is_below_their_bound() -> None:
     found = samples(exposed())
-    assert [found["cortex_step_seconds_bucket", le, "m"] for le in ("0.01", "0.1", "+Inf")] == [
-        3,
-        3,
-        5,
-    ]
-    assert found["cortex_step_seconds_count", "m"] == 5
+    bounds = ("0.01", "0.1", "+Inf")
+    counts = [found["cortex_step_seconds_bucket", "cuda:0", le, "m"] for le in bounds]
+    assert counts == [3, 3, 5]
+    assert found["cortex_step_seconds_count", "cuda:0", "m"] == 5
     # Beyond the last bound there is still the bucket of all.
     assert found["cortex_load_seconds_bucket", "500.0", "m"] == 0
     assert found["cortex_load_seconds_bucket", "+Inf", "m"] == 1
 
 
 def test_an_engine_that_is_not_there_has_no_numbers_and_the_peer_keeps_its_own() -> None:
-    gone = NodeHealth(STOPPED, STOPPED, None, LOADED, None, 0, is_draining=False)
-    names = {key[0] for key in samples(exposed(gone))}
-    assert "cortex_prompt_tokens_total" in names
-    assert not any("memory" in name or "step" in name or "pages" in name for name in names)
+    gone = NodeHealth((STOPPED,), STOPPED, 0, is_draining=False)
+    names = {key[0] for key in samples(exposed(gone, placement=Placement(DEVICES)))}
+    assert {"cortex_prompt_tokens_total", "cortex_device_memory_budget_bytes"} <= names
+    assert not any(
+        "memory_bytes" in name or "used" in name or "step" in name or "pages" in name
+        for name in names
+    )
 
 
 def test_a_peer_that_has_done_nothing_says_so_without_models() -> None:
-    idle = NodeHealth(STOPPED, STOPPED, None, None, None, 0, is_draining=False)
-    models = [key for key in samples(exposed(idle, {})) if "m" in key]
+    idle = NodeHealth((STOPPED,), STOPPED, 0, is_draining=False)
+    models = [key for key in samples(exposed(idle, {}, Placement(DEVICES))) if "m" in key]
     assert models == []
 
 

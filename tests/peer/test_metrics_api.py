@@ -15,7 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from cortex.engine.fake import FakeConfig
 from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -30,7 +33,7 @@ async def peer(config: PeerConfig, children: Children) -> AsyncGenerator[Client]
     async with (
         asyncio.timeout(DEADLINE_S),
         Node(config, children.spawn) as node,
-        TestClient(TestServer(make_app(node))) as client,
+        TestClient(TestServer(make_app(node, control_alone(node, Jobs(NOBODY))))) as client,
     ):
         yield client
 
@@ -140,8 +143,8 @@ async def test_an_engine_that_died_shows_as_a_restart_and_in_no_token(
     async with peer(make_config(), memory_children([9])) as client:
         assert await ask(client) == 200
         found = await scrape(client)
-    assert found["cortex_restarts_total", "engine"] == 1
-    assert found["cortex_restarts_total", "text"] == 0
+    assert found["cortex_restarts_total", "cpu", "engine"] == 1
+    assert found["cortex_restarts_total", "", "text"] == 0
     assert found["cortex_failovers_total", "engine_failed", "engine_restart", "fake"] == 1
     assert found["cortex_load_seconds_count", "fake"] == 2
     assert found["cortex_completion_tokens_total", "fake"] == TOKENS
@@ -164,12 +167,12 @@ async def test_what_the_engine_says_of_itself_is_told_within_a_heartbeat(
     children = memory_children(fake=FakeConfig(token_interval_ms=20))
     async with peer(make_config(), children) as client:
         found = await scrape(client)
-        assert found["cortex_process_up", "engine"] == 0
+        assert found["cortex_process_up", "cpu", "engine"] == 0
         asking = asyncio.create_task(ask(client, n=2, max_tokens=1000))
-        running = ("cortex_running_requests", "fake")
+        running = ("cortex_running_requests", "cpu", "fake")
         found = await until(client, lambda found: found.get(running) == 2)
-        assert found["cortex_process_up", "engine"] == 1
-        steps = ("cortex_step_seconds_count", "fake")
+        assert found["cortex_process_up", "cpu", "engine"] == 1
+        steps = ("cortex_step_seconds_count", "cpu", "fake")
         assert found[steps] > 0
         asking.cancel()
         await asyncio.wait({asking})

@@ -50,9 +50,9 @@ async def until(events: AsyncGenerator[Event], kind: type[Event]) -> None:
 async def test_listing_models_starts_no_process(make_config: MakeConfig):
     async with Node(make_config()) as node:
         assert [model.id for model in await node.models()] == ["fake"]
-        assert (node.health.engine.state, node.health.text.state) == ("stopped", "stopped")
+        assert (node.health.engines[0].state, node.health.text.state) == ("stopped", "stopped")
         node.wake()
-        assert (node.health.engine.state, node.health.text.state) == ("starting", "starting")
+        assert (node.health.engines[0].state, node.health.text.state) == ("starting", "starting")
 
 
 async def test_private_node_answers_all_the_same(make_config: MakeConfig):
@@ -99,7 +99,7 @@ async def test_wait_for_a_load_is_told_with_what_earlier_loads_took(make_config:
 async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: MakeConfig):
     async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
         await node.preload("fake")
-        for pid in (node.health.engine.pid, node.health.text.pid):
+        for pid in (node.health.engines[0].pid, node.health.text.pid):
             assert pid is not None
             assert os.getpgid(pid) == pid
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from cortex.peer.access import ApiKey, digest_of
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 from tests.strict import chat
 from tests.strict.sse import parse
 

@@ -17,7 +17,8 @@ from cortex.peer.api.openapi import openapi
 from cortex.peer.api.routes import ROUTES
 from cortex.peer.config import PeerConfig
 from cortex.peer.dialects.chat.body import ChatBody
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DOCUMENT = openapi(ROUTES, "1.2.3")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 60

@@ -10,7 +10,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -32,7 +35,7 @@ async def test_every_attempt_at_a_request_has_its_priority(
     body = {"model": "fake", "priority": -7, "max_tokens": 12} | question
     async with (
         Node(make_config(), children.spawn) as node,
-        TestClient(TestServer(make_app(node))) as client,
+        TestClient(TestServer(make_app(node, control_alone(node, Jobs(NOBODY))))) as client,
     ):
         reply = await client.post(path, json=body)
         assert reply.status == 200

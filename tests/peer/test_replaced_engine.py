@@ -80,7 +80,7 @@ async def test_answer_goes_on_in_the_next_process(
     config = make_config(fake_script=script, **impatience.get(how, {}))
     async with Node(config) as node:
         assert whole(await collect(node.chat(ask("hello")))) == expected
-        engine = node.health.engine
+        engine = node.health.engines[0]
         assert engine.num_restarts == 1
         assert engine.last_end is not None and last_end in engine.last_end
         if how == "poison":
@@ -120,15 +120,15 @@ async def test_real_engine_killed_in_the_middle_of_an_answer_is_not_missed(
         Node(make_config(engine="torch", cpu_threads=1)) as node,
     ):
         expected = whole(await collect(node.chat(request)))
-        first_pid, events = node.health.engine.pid, list[Event]()
+        first_pid, events = node.health.engines[0].pid, list[Event]()
         assert first_pid is not None
         async with aclosing(node.chat(request)) as answer:
             async for event in answer:
                 events.append(event)
-                if isinstance(event, Piece) and first_pid == node.health.engine.pid:
+                if isinstance(event, Piece) and first_pid == node.health.engines[0].pid:
                     os.kill(first_pid, signal.SIGKILL)
         assert whole(events) == expected
-        assert node.health.engine.num_restarts == 1
+        assert node.health.engines[0].num_restarts == 1
         texts = [n for n, event in enumerate(events) if isinstance(event, Piece)]
         pause = events[texts[0] : texts[-1]]
         assert Stage("starting") in pause, "it was in the middle"

@@ -208,7 +208,7 @@ async def test_health_tells_how_often_and_how_an_engine_ended(
 ):
     async with Node(make_config(), memory_children([9]).spawn) as node:
         await collect(node.chat(ask("a")))
-        engine = node.health.engine
+        engine = node.health.engines[0]
         assert (engine.state, engine.num_restarts) == ("up", 1)
         assert engine.last_end == "ended, signal SIGKILL"
         assert (node.health.text.num_restarts, node.health.text.last_end) == (0, None)
@@ -221,9 +221,9 @@ async def test_dead_engine_that_nobody_needs_is_not_replaced(
     async with asyncio.timeout(DEADLINE_S), Node(make_config(), children.spawn) as node:
         await collect(node.chat(ask("a")))
         children.engines[0].kill()
-        while node.health.engine.last_end is None:  # noqa: ASYNC110 - nothing to wait for
+        while node.health.engines[0].last_end is None:  # noqa: ASYNC110 - nothing to wait for
             await asyncio.sleep(0)
-        assert (node.health.engine.state, node.health.model) == ("stopped", None)
+        assert (node.health.engines[0].state, node.placement.placed) == ("stopped", ())
         assert len(children.engines) == 1
         await collect(node.chat(ask("a")))
         assert len(children.engines) == 2
@@ -280,8 +280,8 @@ async def test_model_whose_load_kills_every_engine_is_not_tried_again_at_once_an
         assert children.num_loads == 3
         node.wake()
         await asyncio.sleep(0)
-        while node.health.engine.state != "up":
-            assert node.health.engine.state in ("resting", "starting")
+        while node.health.engines[0].state != "up":
+            assert node.health.engines[0].state in ("resting", "starting")
             await asyncio.sleep(0.01)
 
 

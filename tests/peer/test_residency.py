@@ -4,43 +4,92 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cortex.engine.errors import CortexError, EngineFailed, ModelInvalid
+from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 from cortex.peer.children import ChildEnd
+from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.errors import AttemptsExhausted
-from cortex.peer.residency import Residency, Ticket
+from cortex.peer.gossip.ids import ModelId
+from cortex.peer.placement.books import DeviceBooks, Need, Size
+from cortex.peer.placement.habits import Habits
+from cortex.peer.places import Extent, Place, Ticket
+from cortex.peer.residency import Residency
 from cortex.peer.types import ModelInfo
 
 
 class HandLoader:
-    """Loads that last until the test says so; `log` is what was asked, in order."""
+    """Devices whose loads last until the test says so; `log` is what was asked, in order.
 
-    def __init__(self) -> None:
+    A model takes what `sizes` says of it, else all of the first device. Nothing is known of the
+    `strange` until it has been learned.
+    """
+
+    def __init__(self, *budgets: int, **sizes: int) -> None:
         self.log: list[str] = []
         self.loads: list[asyncio.Future[None]] = []
         self.on_stage: Callable[[Stage], None] = lambda _: None
+        self.devices = [
+            DeviceBooks(index, f"device {index}", budget)
+            for index, budget in enumerate(budgets or (100,))
+        ]
+        self.sizes = sizes
+        self.strange: set[str] = set()
+        self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def load(self, model: ModelInfo, on_stage: Callable[[Stage], None]) -> None:
-        self.log.append(f"load {model.id}")
+    def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
+        if model.id in self.strange:
+            return None
+        num_bytes = self.sizes.get(model.id, self.devices[0].budget_bytes)
+        size = Size(extent.context_tokens or 8, extent.num_slots or 1, num_bytes)
+        return Need(ModelId(model.weights), model.id, (size,))
+
+    async def learn(self, model: ModelInfo) -> None:
+        self.log.append(f"learn {model.id}")
+        await self.lesson
+        self.strange.discard(model.id)
+
+    async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
+        where = f" on {place.device}" if len(self.devices) > 1 else ""
+        self.log.append(f"load {place.model.id}{where}")
         self.on_stage = on_stage
         self.loads.append(asyncio.get_running_loop().create_future())
         await self.loads[-1]
+        return Loaded("job", place.model.id, 1, 0.0)
 
-    async def unload(self, model_id: str) -> None:
-        self.log.append(f"unload {model_id}")
+    async def unload(self, place: Place) -> None:
+        self.log.append(f"unload {place.model.id}")
+
+
+def open_residency(
+    loader: HandLoader, tasks: asyncio.TaskGroup, max_replays: int = 2, **options: Any
+) -> Residency:
+    return Residency(loader, Habits(options.pop("config", CONFIG)), tasks, max_replays, **options)
+
+
+def resident_id(residency: Residency) -> str | None:
+    """The model that is ready, of which there is one at most."""
+    ready = [place.model.id for place in residency.places if place.state == "ready"]
+    return ready[0] if ready else None
 
 
 class Wish:
     """A ticket that remembers what it was told."""
 
-    def __init__(self, model_id: str, weights: bytes = b"") -> None:
+    def __init__(self, model_id: str, weights: bytes = b"", **extent: int) -> None:
         self.told: list[str | Stage | CortexError] = []
         model = ModelInfo(model_id, None, ("text",), 1, 0, weights)
         self.ticket = Ticket(
-            model, self.told.append, lambda: self.told.append("granted"), self.told.append
+            model,
+            self.told.append,
+            lambda _: self.told.append("granted"),
+            self.told.append,
+            Extent(**extent),
         )
 
     @property
@@ -52,6 +101,7 @@ class Wish:
         return self.told.count("granted")
 
 
+CONFIG = PeerConfig(Locations(Path("data"), Path("state")))
 DEATH = ChildEnd(EngineFailed("the engine process ended"), may_return=True)
 LAST_DEATH = ChildEnd(EngineFailed("the engine process was stopped"), may_return=False)
 
@@ -64,7 +114,7 @@ async def settle() -> None:
 async def test_concurrent_wishes_share_one_load_and_its_progress():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         first, second = Wish("a"), Wish("a")
         residency.ask(first.ticket)
         residency.ask(second.ticket)
@@ -80,34 +130,25 @@ async def test_concurrent_wishes_share_one_load_and_its_progress():
 async def test_another_model_waits_until_the_resident_one_is_idle_and_then_replaces_it():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
-        first, other, late = Wish("a"), Wish("b"), Wish("a")
+        residency = open_residency(loader, tasks)
+        first, other = Wish("a"), Wish("b")
         residency.ask(first.ticket)
         await settle()
-        loader.loads[0].set_result(None)
-        await settle()
+        await load(loader)
         residency.ask(other.ticket)
-        residency.ask(late.ticket)
         await settle()
         assert other.told == [Stage("queued", 1, 1, "place")]
-        assert not late.is_granted, "a latecomer may not starve the one who waits"
         residency.give_back(first.ticket)
         await settle()
-        loader.loads[1].set_result(None)
-        await settle()
-        assert (other.is_granted, residency.resident_id) == (True, "b")
-        residency.give_back(other.ticket)
-        await settle()
-        loader.loads[2].set_result(None)
-        await settle()
-        assert late.is_granted
-        assert loader.log == ["load a", "unload a", "load b", "unload b", "load a"]
+        await load(loader)
+        assert (other.is_granted, resident_id(residency)) == (True, "b")
+        assert loader.log == ["load a", "unload a", "load b"]
 
 
 async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -120,23 +161,21 @@ async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
         assert wishes[2].is_granted
 
 
-async def test_wish_given_back_while_queued_is_never_granted():
+async def test_wish_given_back_before_its_load_began_leaves_nothing():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wish = Wish("a")
         residency.ask(wish.ticket)
         residency.give_back(wish.ticket)
         await settle()
-        loader.loads[0].set_result(None)
-        await settle()
-        assert not wish.is_granted
+        assert (wish.is_granted, loader.log, list(residency.places)) == (False, [], [])
 
 
 async def test_load_goes_on_when_everybody_who_wished_for_it_has_left():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wishes = [Wish("a"), Wish("a")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -144,9 +183,9 @@ async def test_load_goes_on_when_everybody_who_wished_for_it_has_left():
         for wish in wishes:
             residency.give_back(wish.ticket)
         await settle()
-        assert (residency.loading_id, residency.resident_id) == ("a", None)
+        assert [place.state for place in residency.places] == ["loading"]
         await load(loader)
-        assert residency.resident_id == "a"
+        assert resident_id(residency) == "a"
         late = Wish("a")
         residency.ask(late.ticket)
         assert late.is_granted
@@ -156,7 +195,7 @@ async def test_load_goes_on_when_everybody_who_wished_for_it_has_left():
 async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_again():
     loader, now_s = HandLoader(), 100.0
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2, clock=lambda: now_s)
+        residency = open_residency(loader, tasks, clock=lambda: now_s)
         first = Wish("a")
         residency.ask(first.ticket)
         await settle()
@@ -186,7 +225,7 @@ async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_a
 async def test_load_that_killed_three_engines_is_not_tried_by_the_next_request():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         residency.ask(Wish("a").ticket)
         await settle()
         for _ in range(3):
@@ -200,7 +239,7 @@ async def test_load_that_killed_three_engines_is_not_tried_by_the_next_request()
 async def test_files_that_were_changed_are_loaded_anew_under_the_same_id():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         old, unnamed, new = Wish("a", b"old"), Wish("a"), Wish("a", b"new")
         residency.ask(old.ticket)
         await settle()
@@ -231,19 +270,19 @@ async def test_every_change_is_told():
         return num_told > before
 
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2, on_change=note)
+        residency = open_residency(loader, tasks, on_change=note)
         wish = Wish("a")
         assert await grows(lambda: residency.ask(wish.ticket))
         assert await grows(lambda: loader.on_stage(Stage("loading", 1, 2, "bytes")))
         assert await grows(lambda: loader.loads[0].set_result(None))
-        assert await grows(lambda: residency.lose(DEATH))
+        assert await grows(lambda: residency.lose(0, DEATH))
         await load(loader)
         assert await grows(lambda: residency.give_back(wish.ticket))
 
 
 async def die_while_loading(residency: Residency, loader: HandLoader, end: ChildEnd) -> None:
     """The engine ends under a load: both its book and the load hear of it."""
-    residency.lose(end)
+    residency.lose(0, end)
     loader.loads[-1].set_exception(end.error)
     await settle()
 
@@ -256,50 +295,50 @@ async def load(loader: HandLoader) -> None:
 async def test_those_who_used_a_dead_engine_are_granted_the_next_one_before_all_others():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         users, other, late = [Wish("a"), Wish("a")], Wish("b"), Wish("a")
         for wish in (*users, other, late):
             residency.ask(wish.ticket)
         await settle()
         await load(loader)
-        residency.lose(DEATH)
+        residency.lose(0, DEATH)
         await settle()
         assert loader.log == ["load a", "load a"]
         await load(loader)
-        assert [wish.num_grants for wish in (*users, other, late)] == [2, 2, 0, 0]
-        assert [wish.ticket.num_losses for wish in (*users, other, late)] == [1, 1, 0, 0]
+        assert [wish.num_grants for wish in (*users, other, late)] == [2, 2, 0, 2]
+        assert [wish.ticket.num_losses for wish in (*users, other, late)] == [1, 1, 0, 1]
 
 
 @pytest.mark.parametrize("is_word_first", [False, True])
 async def test_death_at_the_end_of_a_load_is_not_taken_for_a_loaded_model(is_word_first: bool):
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
         if is_word_first:
             loader.loads[0].set_result(None)
-            residency.lose(DEATH)
+            residency.lose(0, DEATH)
         else:
-            residency.lose(DEATH)
+            residency.lose(0, DEATH)
             loader.loads[0].set_result(None)
         await settle()
-        assert (residency.resident_id, wish.num_grants) == (None, 0)
+        assert (resident_id(residency), wish.num_grants) == (None, 0)
         await load(loader)
-        assert (residency.resident_id, wish.num_grants) == ("a", 1)
+        assert (resident_id(residency), wish.num_grants) == ("a", 1)
 
 
 async def test_request_under_which_three_engines_died_fails_and_says_so():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
         for _ in range(3):
             await load(loader)
-            residency.lose(DEATH)
+            residency.lose(0, DEATH)
             await settle()
         assert wish.num_grants == 3
         assert isinstance(wish.told[-1], AttemptsExhausted)
@@ -310,19 +349,19 @@ async def test_request_under_which_three_engines_died_fails_and_says_so():
 async def test_last_try_is_made_alone_so_that_a_neighbour_does_not_die_of_it():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         killer, neighbour, newcomer = Wish("a"), Wish("a"), Wish("a")
         residency.ask(killer.ticket)
         residency.ask(neighbour.ticket)
         await settle()
         for _ in range(2):
             await load(loader)
-            residency.lose(DEATH)
+            residency.lose(0, DEATH)
             await settle()
         await load(loader)
         residency.ask(newcomer.ticket)
         assert [w.num_grants for w in (killer, neighbour, newcomer)] == [3, 2, 0]
-        residency.lose(DEATH)
+        residency.lose(0, DEATH)
         await settle()
         assert isinstance(killer.told[-1], AttemptsExhausted)
         await load(loader)
@@ -334,7 +373,7 @@ async def test_last_try_is_made_alone_so_that_a_neighbour_does_not_die_of_it():
 async def test_model_whose_load_kills_three_engines_fails_those_who_wait_for_it_alone():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -352,13 +391,13 @@ async def test_model_whose_load_kills_three_engines_fails_those_who_wait_for_it_
 async def test_engine_that_cannot_come_back_fails_at_once_with_its_own_words():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         user, other = Wish("a"), Wish("b")
         residency.ask(user.ticket)
         await settle()
         await load(loader)
         residency.ask(other.ticket)
-        residency.lose(LAST_DEATH)
+        residency.lose(0, LAST_DEATH)
         await settle()
         assert user.told[-1] is LAST_DEATH.error
         await die_while_loading(residency, loader, LAST_DEATH)
@@ -369,27 +408,27 @@ async def test_engine_that_cannot_come_back_fails_at_once_with_its_own_words():
 async def test_wish_given_back_between_two_engines_is_not_granted_the_second():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=2)
+        residency = open_residency(loader, tasks)
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
         await load(loader)
-        residency.lose(DEATH)
+        residency.lose(0, DEATH)
         await settle()
         residency.give_back(wish.ticket)
         await load(loader)
-        assert (wish.num_grants, residency.resident_id) == (1, "a")
+        assert (wish.num_grants, resident_id(residency)) == (1, "a")
 
 
 async def test_without_replays_requests_share_the_engine_and_its_death_is_theirs():
     loader = HandLoader()
     async with asyncio.TaskGroup() as tasks:
-        residency = Residency(loader.load, loader.unload, tasks, max_replays=0)
+        residency = open_residency(loader, tasks, 0)
         first, second = Wish("a"), Wish("a")
         residency.ask(first.ticket)
         residency.ask(second.ticket)
         await settle()
         await load(loader)
         assert first.is_granted and second.is_granted, "no replays: no last try, nobody alone"
-        residency.lose(DEATH)
+        residency.lose(0, DEATH)
         assert isinstance(first.told[-1], AttemptsExhausted)

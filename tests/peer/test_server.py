@@ -137,7 +137,7 @@ async def test_second_signal_stops_at_once(make_config: MakeConfig):
 async def test_preloaded_model_is_there_when_the_peer_is_ready(make_config: MakeConfig):
     async with asyncio.timeout(DEADLINE_S):
         server, running, _ = await start(make_config(preload=("fake",)))
-        assert server.node.health.model == "fake"
+        assert [each.model.id for each in server.node.placement.ready] == ["fake"]
         os.kill(os.getpid(), signal.SIGTERM)
         await running
 

@@ -13,7 +13,7 @@ import jsonschema_rs
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 Post = Callable[..., Any]

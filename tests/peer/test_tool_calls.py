@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import serving
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 WriteScript = Callable[..., Path]

@@ -25,9 +25,10 @@ from cortex.peer.fleet.rates import RateMeter, Rates, summed
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
-from cortex.peer.gossip.sections import LOADING, READY, Claim
-from cortex.peer.health import ChildHealth, NodeHealth, Placement
+from cortex.peer.gossip.sections import LOADING, READY, UNLOADING, Claim
+from cortex.peer.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.node import Node
+from cortex.peer.placement.books import DeviceBooks, Resident, Size
 from cortex.peer.types import ModelInfo
 
 MakeConfig = Callable[..., PeerConfig]
@@ -72,7 +73,7 @@ async def reported(config: PeerConfig, **options: Any) -> AsyncGenerator[tuple[N
     async with asyncio.timeout(DEADLINE_S), Node(config, **options) as node:
         ear = Ear()
         clock = asyncio.get_running_loop().time
-        reporter = Reporter(node, ear, clock, free_mib=lambda _: (512,))
+        reporter = Reporter(node, ear, clock)
         telling = asyncio.create_task(reporter.run())
         try:
             yield node, ear
@@ -100,7 +101,7 @@ async def test_models_are_offered_when_their_weights_have_a_name(make_config: Ma
         assert (stored.id, stored.capabilities) == ("fake", ("text", "vision"))
         assert stored.model == node.stored[0].weights
         assert stored.size_bytes > 0
-        assert state.free_mib == (512,)
+        assert len(state.free_mib) == 1 and state.free_mib[0] > 0
 
 
 async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
@@ -155,23 +156,24 @@ A, B = (
     ModelInfo(name, None, ("text",), 4096, 0, weights=name.encode() * 8, size_bytes=1 << 21)
     for name in "ab"
 )
-IDLE = Placement(None, None, None, None, (), 0)
+SIZE = Size(4096, 8, 3 << 20)
+PLACED = Placed(A, 0, "ready", SIZE)
+IDLE = Placement()
 CONFIG = PeerConfig(Locations(Path("data"), Path("state")), max_live_requests=8)
 
 
 def health(live_requests: int, alive: Alive | None = None) -> NodeHealth:
     child = ChildHealth("up", 1, alive, 0, None)
-    return NodeHealth(child, child, None, None, None, live_requests, is_draining=False)
+    return NodeHealth((child, child), child, live_requests, is_draining=False)
 
 
 def told(placement: Placement, live_requests: int, alive: Alive | None = None) -> OwnState:
-    return own_state(CONFIG, (A, B), placement, health(live_requests, alive), Rates(), ())
+    return own_state(CONFIG, (A, B), placement, health(live_requests, alive), Rates())
 
 
 def test_model_that_requests_wait_for_is_claimed_before_its_load_begins():
-    stage = Stage("loading", 3, 4, "bytes")
-    placement = replace(IDLE, loading=A, stage=stage, wanted=(A, B, B))
-    state = told(placement, live_requests=3)
+    loading = replace(PLACED, state="loading", stage=Stage("loading", 3, 4, "bytes"))
+    state = told(replace(IDLE, placed=(loading,), wanted=(A, B, B)), live_requests=3)
     assert state.claims == (
         Claim(ModelId(A.weights), 75),
         Claim(ModelId(B.weights), 0),
@@ -180,15 +182,39 @@ def test_model_that_requests_wait_for_is_claimed_before_its_load_begins():
     assert (state.num_inflight, state.num_queued) == (0, 3)
 
 
+def test_model_that_goes_and_is_wanted_again_is_claimed():
+    leaving = replace(PLACED, state="unloading")
+    state = told(replace(IDLE, placed=(leaving,), wanted=(A,)), live_requests=1)
+    assert state.claims == (Claim(ModelId(A.weights), 0),)
+    assert [placed.state for placed in state.placed] == [UNLOADING]
+
+
+def test_every_model_is_told_with_its_place_and_every_device_with_what_it_has_left():
+    second = replace(PLACED, model=B, device=1, is_pinned=True, priority=3)
+    gib = 1 << 30
+    devices = (
+        DeviceBooks(0, "cuda:0", 4 * gib, residents=(resident(A, gib),)),
+        DeviceBooks(1, "cuda:1", 4 * gib, foreign_bytes=5 * gib),
+    )
+    state = told(Placement(devices, (PLACED, second)), 0)
+    shown = [(p.name, p.device, p.reserved_mib, p.is_pinned, p.priority) for p in state.placed]
+    assert shown == [("a", 0, 3, False, 0), ("b", 1, 3, True, 3)]
+    assert state.free_mib == (3 * 1024, 0)
+
+
+def resident(model: ModelInfo, num_bytes: int) -> Resident:
+    return Resident(ModelId(model.weights), model.id, "ready", num_bytes)
+
+
 def test_what_is_in_the_engine_keeps_the_name_it_was_loaded_under():
     changed = replace(A, weights=b"c" * 8)
-    state = told(replace(IDLE, resident=changed, loaded=Loaded("1", "a", 1, 1.0)), 0)
+    state = told(replace(IDLE, placed=(replace(PLACED, model=changed),)), 0)
     assert state.placed[0].model == changed.weights
 
 
 def test_more_than_run_in_one_batch_wait_in_the_engine_and_are_told_as_waiting():
     loaded = Loaded("1", "a", 1, 1.0, num_slots=2)
-    placement = replace(IDLE, resident=A, loaded=loaded, num_granted=3)
+    placement = replace(IDLE, placed=(replace(PLACED, loaded=loaded, num_granted=3),))
     status = ModelStatus("a", Histogram().spread, 0, 2, 1, num_pages=8, num_used_pages=4)
     state = told(placement, 3, Alive(1, 1, 0, (status,)))
     (load,) = state.loads
@@ -202,7 +228,8 @@ def test_requests_are_counted_once_and_no_number_is_below_zero(
     live: int, granted: int, waiting: int, wanted: list[ModelInfo]
 ):
     status = ModelStatus("a", Histogram().spread, num_waiting=waiting)
-    placement = replace(IDLE, resident=A, num_granted=granted, wanted=tuple(wanted))
+    placed = (replace(PLACED, num_granted=granted), replace(PLACED, model=B, device=1))
+    placement = replace(IDLE, placed=placed, wanted=tuple(wanted))
     state = told(placement, live, Alive(1, 0, 0, (status,)))
     assert state.num_inflight + state.num_queued == live
     assert min(state.num_inflight, state.num_queued) >= 0

@@ -91,5 +91,13 @@ def test_the_word_for_one_more_request(state: OwnState, word: str):
 
 
 def test_who_waits_is_told_for_about_how_long():
-    state = OwnState(slots=9, num_inflight=3, num_queued=2, first_token_ms=200)
+    state = OwnState(slots=9, num_inflight=3, num_queued=2, answer_ms=1000)
     assert verdict(state, MODEL) == ("queue", 600)
+
+
+def test_who_is_refused_is_told_when_a_place_may_be_free():
+    state = OwnState(slots=8, num_inflight=8, answer_ms=20_000)
+    assert verdict(state, MODEL) == ("busy", 2500)
+    waiting = OwnState(slots=8, num_inflight=2, num_queued=6, answer_ms=20_000)
+    assert verdict(waiting, MODEL) == ("busy", 17_500)
+    assert verdict(OwnState(slots=1, num_inflight=1), MODEL) == ("busy", 0), "none has ended yet"

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from cortex.engine.errors import Overloaded
 from cortex.engine.types import ChatRequest, Event, Resume, TextPart, Vector
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
@@ -24,6 +25,7 @@ from cortex.peer.hop.host import HOP_PATH, HopHost
 from cortex.peer.hop.messages import Beat, LeaseAsk, Leased, Message
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.node import Node
+from cortex.peer.orders.values import Done, DrainOrder, Job, Order, Report, WatchJob
 from cortex.peer.process import Spawn
 from cortex.peer.types import ModelInfo
 
@@ -42,6 +44,17 @@ class KnownNode(Node):
 
 async def grant(wish: LeaseAsk) -> Leased:
     return Leased(wish.request_id, wish.candidates[0])
+
+
+async def carry_out(order: Order) -> AsyncGenerator[Report]:
+    """Jobs of two steps, one second each; anything else is done at once."""
+    if isinstance(order, WatchJob):
+        yield Job(order.job_id, HOST, "load", "running", seconds=1.0)
+        yield Job(order.job_id, HOST, "load", "done", seconds=2.0)
+    elif isinstance(order, DrainOrder):
+        raise Overloaded("no more jobs", "wait")
+    else:
+        yield Done()
 
 
 @dataclass(slots=True)
@@ -103,7 +116,7 @@ class Hops:
         context: ssl.SSLContext | None = None,
     ) -> AsyncGenerator[Host]:
         async with KnownNode(config, spawn) as inside:
-            hop = HopHost(inside, grant, tick_s)
+            hop = HopHost(inside, grant, carry_out, tick_s)
             async with self.serving(hop.routes(), context) as (runner, address):
                 fleet.addresses[node] = [address]
                 yield Host(inside, hop, runner)

@@ -29,7 +29,8 @@ from cortex.peer.deltas import said
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused, RequestCancelled
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
-from cortex.peer.hop.messages import Ask, Failed, LeaseAsk
+from cortex.peer.hop.messages import Ask, Failed, LeaseAsk, OrderAsk
+from cortex.peer.orders.values import CancelJob, Done, DrainOrder, Job, WatchJob
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -108,6 +109,44 @@ async def test_arbiter_answers_over_a_hop(
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
         leased = await fleet.hops.lease(hops.node, wish)
     assert leased.holder == b"best----"
+
+
+async def test_an_order_is_carried_out_over_a_hop(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        done = [report async for report in fleet.hops.order(hops.node, CancelJob("job_1"))]
+        jobs = [one async for one in fleet.hops.order(hops.node, WatchJob("job_1", True))]
+    assert done == [Done()]
+    # A reader that is slow gets the newest alone.
+    assert jobs[-1] == Job("job_1", hops.node, "load", "done", seconds=2.0)
+    assert all(isinstance(job, Job) and job.id == "job_1" for job in jobs)
+
+
+async def test_an_order_that_is_refused_says_why_over_a_hop(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        with pytest.raises(Overloaded, match="no more jobs"):
+            async for _ in fleet.hops.order(hops.node, DrainOrder()):
+                pass
+
+
+@pytest.mark.parametrize("order", [b"", b"\xc1", b"\x81\xa4type\xa6future", b"\x93" * 5000])
+async def test_an_order_that_only_newer_peers_know_is_refused_and_the_hop_goes_on(
+    hops: Hops, make_config: MakeConfig, memory_children: Children, order: bytes
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        told = await hops.told(fleet, OrderAsk("r1", 1, order))
+        assert [one async for one in fleet.hops.order(hops.node, CancelJob("x"))] == [Done()]
+    assert isinstance(told, Failed)
+    assert (told.error.code, told.error.message) == (
+        "invalid_request",
+        "this peer knows no such order",
+    )
 
 
 async def test_one_connection_carries_many_requests_at_once(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import CortexError, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.types import (
     Accepted,
@@ -39,7 +39,7 @@ from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.live import LiveRequest
 from cortex.peer.node import Node
-from cortex.peer.routing.ingress import Ingress
+from cortex.peer.routing.ingress import Ingress, OfAll
 from cortex.peer.types import ModelInfo
 
 WEIGHTS = ModelId(b"weights1")
@@ -168,30 +168,41 @@ class NamedNode(Node):
 @dataclass
 class FakeHops:
     """Over which the nodes are asked. Each attempt, in their order, dies after so many events of
-    `deaths`, or fails with the error of `faults` there, if any; later ones live on.
+    `deaths`; later ones live on. `engines` are those that each node has had.
     """
 
     nodes: dict[NodeId, Node] = field(default_factory=dict[NodeId, Node])
     deaths: list[int | None] = field(default_factory=list[int | None])
     error: Callable[[], CortexError] = lambda: HostLost("the peer is gone")
     refusing: set[NodeId] = field(default_factory=set[NodeId])
+    full: set[NodeId] = field(default_factory=set[NodeId])
     asked: list[tuple[NodeId, Resume | None]] = field(
         default_factory=list[tuple[NodeId, Resume | None]]
     )
+    engines: dict[NodeId, list[Any]] = field(default_factory=dict[NodeId, list[Any]])
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     num_closed: int = 0
     on_death: Callable[[NodeId], None] = lambda node: None
 
     async def ask(
-        self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         self.asked.append((host, resume))
         self.was_asked.set()
         if host in self.refusing:
             raise HostRefused("no connection")
+        if host in self.full:
+            raise Overloaded("full")
         left = self.deaths.pop(0) if self.deaths else None
         try:
-            async with aclosing(self.nodes[host].serve(request, None, resume)) as events:
+            async with aclosing(
+                self.nodes[host].serve(request, None, resume, num_losses)
+            ) as events:
                 if left == 0:
                     self._die(host)
                 async for event in events:
@@ -241,7 +252,9 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
         is_gateway: bool = True,
         fake: FakeConfig | None = None,
         lives: Sequence[int | str] = (),
+        others_lives: Sequence[int | str] = (),
         eta_s: float | None = None,
+        of_all: OfAll = lambda model, error: error,
         **changes: Any,
     ) -> AsyncGenerator[SmallFleet]:
         # So slow that hardly two tokens become one event.
@@ -249,7 +262,8 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
         async with AsyncExitStack() as stack:
             hops = FakeHops()
             for number in range(1, num_peers):
-                children = memory_children(fake=fake)
+                children = memory_children(others_lives, fake=fake)
+                hops.engines[node_id(number)] = children.engines
                 node = NamedNode(make_config(**changes), spawn=children.spawn)
                 hops.nodes[node_id(number)] = await stack.enter_async_context(node)
             children = memory_children(lives, fake=fake)
@@ -267,6 +281,7 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
                 hops,
                 places,
                 eta_s=lambda model, size_bytes: eta_s,
+                of_all=of_all,
                 rng=random.Random(1),
             )
             yield SmallFleet(ingress, membership, hops, places, local)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
 from cortex.engine.types import RawText, TextDelta, Tool
-from cortex.peer.errors import CannotContinue, HostLeaving, HostLost
+from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.live import LiveRequest
 
@@ -166,6 +166,18 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
         assert loop_time() - began_s < 3
+
+
+async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
+    open_fleet: Any, listen: Any, ask: Any, loop_time: Any
+):
+    """Silence has taken almost all the time that there is to say so."""
+    async with open_fleet(2) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [7], lambda: HostSilent("it said nothing for 2.5 s")
+        began_s = loop_time()
+        with pytest.raises(EngineFailed, match="broke off on peer1"):
+            await listen(fleet, ask())
+        assert loop_time() - began_s < 0.5
 
 
 async def test_an_answer_over_the_replay_budget_is_not_gone_on_with(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,6 +13,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
 from cortex.peer.config import REQUEST_LOG
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.jobs import Jobs
+from cortex.peer.orders.control import control_alone
 
 _BODY: dict[str, Any] = {
     "model": "fake",
@@ -22,7 +26,7 @@ _BODY: dict[str, Any] = {
 
 @asynccontextmanager
 async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
-    app = make_app(fleet.local, fleet.ingress)
+    app = make_app(fleet.local, control_alone(fleet.local, Jobs(NOBODY)), fleet.ingress)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -49,6 +53,31 @@ async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
         headers = await headers_of(client, stream=True)
         assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "cold")
         assert "x-cortex-cached-tokens" not in headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/v1/chat/completions", {}, '"code":"overloaded"'),
+        ("/v1/messages", {}, '"type":"overloaded_error"'),
+        ("/v1/responses", {"input": "hello", "max_output_tokens": 16}, "response.failed"),
+    ],
+)
+async def test_a_stream_that_nobody_takes_is_never_silent_and_ends_with_an_error(
+    open_fleet: Any, path: str, body: dict[str, Any], code: str
+):
+    asked = {"model": "fake", "stream": True} | (body or {**_BODY, "stream": True})
+    clock = asyncio.get_running_loop().time
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        fleet.hops.full = set(fleet.hops.nodes)
+        said_s, told = clock(), ""
+        async with client.post(path, json=asked) as response:
+            assert response.status == 200 and "x-cortex-peer" not in response.headers
+            async for chunk in response.content.iter_any():
+                assert clock() - said_s < 1
+                said_s, told = clock(), told + chunk.decode()
+        assert told.startswith(': cortex {"stage":"queued"}')
+        assert told.count(": keep-alive") >= 4 and code in told
 
 
 async def test_vectors_say_who_made_them(open_fleet: Any):
@@ -85,6 +114,6 @@ async def test_the_models_of_all_peers_are_listed_with_where_they_are(open_fleet
             b"weights1".hex(),
         )
         assert model["where"] == [
-            {"peer": "peer1", "state": "warm", "eta_s": None},
-            {"peer": "peer2", "state": "cold", "eta_s": None},
+            {"peer": "peer1", "state": "warm", "eta_s": None, "pinned": False},
+            {"peer": "peer2", "state": "cold", "eta_s": None, "pinned": False},
         ]

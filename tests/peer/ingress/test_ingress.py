@@ -14,16 +14,19 @@ from msgspec import structs
 from cortex.engine.errors import (
     ContextLengthExceeded,
     EngineFailed,
+    InsufficientVram,
     InvalidRequest,
     ModelInvalid,
     ModelNotFound,
     Overloaded,
     VisionUnsupported,
 )
-from cortex.engine.types import Accepted, ImagePart, Piece, RawText, VectorWish
+from cortex.engine.messages import Loaded
+from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.live import LiveRequest
+from cortex.peer.routing.catalogue import FleetModel
 
 
 def live_request(*, is_streamed: bool = False, began_s: float | None = None) -> LiveRequest:
@@ -116,6 +119,19 @@ async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(
         assert len({host for host, _ in fleet.hops.asked}) == 3
 
 
+async def test_where_no_peer_has_room_the_client_hears_why_of_all_of_them(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    def of_all(model: FleetModel, last: InsufficientVram) -> InsufficientVram:
+        return InsufficientVram(f"'{model.id}' has no place: {last.message} here and there")
+
+    async with open_fleet(3, of_all=of_all) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0, 0], lambda: InsufficientVram("no room")
+        with pytest.raises(InsufficientVram, match="'fake' has no place: no room here and there"):
+            await listen(fleet, ask())
+        assert len(fleet.hops.asked) == 2
+
+
 async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(
     open_fleet: Any, listen: Any, ask: Any
 ):
@@ -156,6 +172,24 @@ async def test_a_full_peer_is_passed_over_and_a_full_fleet_says_when_to_come_bac
         await asyncio.sleep(0)
         fleet.membership.answers.clear()
         assert (await asking).ends
+
+
+async def test_who_waits_for_a_place_hears_so_within_a_second(
+    open_fleet: Any, ask: Any, loop_time: Any
+):
+    live = live_request(is_streamed=True)
+    async with open_fleet(2) as fleet:
+        (host,) = fleet.hops.full = set(fleet.hops.nodes)
+        began_s = loop_time()
+        async with aclosing(fleet.ingress.chat(ask(), live)) as events:
+            for _ in range(3):
+                assert await anext(events) == Stage("queued")
+                assert loop_time() - began_s < 1
+                began_s = loop_time()
+            assert live.host == "", "nobody has taken it"
+            fleet.hops.full.remove(host)
+            assert any([isinstance(event, Accepted) async for event in events])
+            assert live.host == "peer1"
 
 
 async def test_a_host_that_turns_out_full_sends_the_request_on(
@@ -245,10 +279,11 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
         node = fleet.hops.nodes[b"\0" * 7 + b"\1"]
         never = asyncio.Event()
 
-        async def load(*_: object) -> None:
+        async def load(*_: object) -> Loaded:
             await never.wait()
+            return Loaded("job", "fake", 0, 0.0)
 
-        node._residency._load = load  # pyright: ignore
+        node._devices.load = load  # pyright: ignore
         with pytest.raises(Overloaded, match="is being loaded on peer1") as caught:
             await listen(fleet, ask(), live_request())
         assert caught.value.retry_after_s == 34

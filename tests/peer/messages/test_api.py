@@ -15,7 +15,8 @@ import anthropic
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import Server, serving
+from cortex.peer.server import Server
+from tests.peer.in_memory import serving
 
 Json = dict[str, Any]
 MakeConfig = Callable[..., PeerConfig]

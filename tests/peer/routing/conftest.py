@@ -25,10 +25,20 @@ from cortex.peer.fleet.view import (
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.hop.messages import LeaseAsk, Leased
+from cortex.peer.placement.planning import Known
 from cortex.peer.routing.leases import Leases
 
 MODEL = ModelId(b"model-id")
 LOAD_S = 30.0
+# No peer of these tells of its memory: nothing is weighed.
+
+
+def _nothing(*_: object) -> tuple[()]:
+    """No peer of these tests tells of its memory, and so nothing is weighed."""
+    return ()
+
+
+_KNOWN = Known(_nothing, _nothing)
 
 
 def node_of(number: int) -> NodeId:
@@ -64,7 +74,7 @@ class Fleet:
         self.loads_s: dict[NodeId, float] = {}
         self._seen_s: dict[tuple[NodeId, NodeId], float] = {}
         self.leases = {
-            node: Leases(_Eyes(self, node), _Calls(self, node), lambda: self.now_s)
+            node: Leases(_Eyes(self, node), _Calls(self, node), lambda: _KNOWN, lambda: self.now_s)
             for node in self.nodes
         }
 
@@ -170,7 +180,12 @@ class _Calls:
         raise NotImplementedError
 
     def ask(
-        self, host: NodeId, model: ModelId, request: ChatRequest, resume: Resume | None = None
+        self,
+        host: NodeId,
+        model: ModelId,
+        request: ChatRequest,
+        resume: Resume | None = None,
+        num_losses: int = 0,
     ) -> AsyncGenerator[Event | Vector]:
         raise NotImplementedError
 

@@ -1,0 +1,55 @@
+"""`cortex drain`: have a peer take nothing new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import Json, Peer, StateDir, Verbose, invocation_of
+
+
+def drain(
+    context: typer.Context,
+    whose: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PEER]",
+            help="Which one, by its name. Otherwise the one that is asked.",
+            show_default=False,
+        ),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", envvar="CORTEX_WAIT", help="Return when the last request has ended."
+        ),
+    ] = False,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Have a peer take nothing new, so that it can be stopped; what is under way goes on.
+
+    \b
+      cortex drain
+      cortex drain beast --wait && ssh beast systemctl --user restart cortex
+
+    Only a restart undoes it.
+    """
+    from cortex.peer.units import counted
+
+    from ..ordering import orders_of, waited_for
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    orders, output = orders_of(invocation, peer), standard_output()
+    told = orders.call("POST", "/drain", {"peer": whose})
+    if wait:
+        told |= {"job": waited_for(invocation, orders, told["job"]), "live_requests": 0}
+    if as_json:
+        output.json({"schema": 1, **told})
+    else:
+        live = counted(told["live_requests"], "request")
+        output.line(f"{told['peer']} takes nothing new; {live} under way")

@@ -1,0 +1,66 @@
+"""`cortex load`: have a model loaded, on any peer of the fleet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import (
+    ContextTokens,
+    Json,
+    ModelWord,
+    On,
+    Peer,
+    Slots,
+    StateDir,
+    Verbose,
+    invocation_of,
+)
+
+
+def load(
+    context: typer.Context,
+    model: ModelWord,
+    on: On = None,
+    tokens: ContextTokens = None,
+    slots: Slots = None,
+    no_wait: Annotated[
+        bool,
+        typer.Option(
+            "--no-wait",
+            envvar="CORTEX_NO_WAIT",
+            help="Print the job's id, and do not wait for its end.",
+        ),
+    ] = False,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Load a model, and wait until it is there.
+
+    \b
+      cortex load qwen3.6-27b
+      cortex load qwen3.6-27b --on beast --context 32768 --slots 4
+      cortex load qwen3.6-27b --no-wait --json
+
+    What has to make room goes first; cortex plan shows it beforehand. The load goes on where the
+    command is interrupted.
+    """
+    from ..ordering import orders_of, placement_lines, waited_for
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    orders, output = orders_of(invocation, peer), standard_output()
+    body = {"model": model, "peer": on, "context": tokens, "slots": slots, "wait": False}
+    job = orders.call("POST", "/models/load", body)
+    if not no_wait:
+        job = waited_for(invocation, orders, job)
+    if as_json:
+        output.json({"schema": 1, **job})
+    elif no_wait:
+        output.line(job["id"])
+    else:
+        for line in placement_lines(job["placement"]):
+            output.line(line)

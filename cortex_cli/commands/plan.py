@@ -1,0 +1,63 @@
+"""`cortex plan`: what loading a model would do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..options import (
+    ContextTokens,
+    Json,
+    ModelWord,
+    Peer,
+    Slots,
+    StateDir,
+    Verbose,
+    invocation_of,
+)
+
+
+def plan(
+    context: typer.Context,
+    model: ModelWord,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="PEER",
+            help="For the peer of that name alone. Otherwise for the best one of the fleet.",
+            show_default=False,
+        ),
+    ] = None,
+    tokens: ContextTokens = None,
+    slots: Slots = None,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show what loading a model would do, and why not elsewhere; nothing is done.
+
+    \b
+      cortex plan qwen3.6-35b-a3b
+      cortex plan qwen3.6-35b-a3b --on beast --context 32768
+
+    What a load would take is counted part by part, and what would have to go for it is named.
+    Exits with 5 where no peer has a place.
+    """
+    from ..diagnostics import NO_MODEL
+    from ..ordering import orders_of
+    from ..output import standard_output
+    from ..plan_lines import plan_lines
+
+    body = {"model": model, "peer": on, "context": tokens, "slots": slots}
+    told = orders_of(invocation_of(context), peer).call("POST", "/models/plan", body)
+    output = standard_output()
+    if as_json:
+        output.json({"schema": 1, **told})
+    else:
+        for line in plan_lines(told):
+            output.line(line)
+    if told["plan"] is None:
+        raise typer.Exit(NO_MODEL)

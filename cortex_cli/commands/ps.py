@@ -1,0 +1,122 @@
+"""`cortex ps` and `cortex cancel`: the requests under way, and how to end one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..durations import parse_duration
+from ..options import Json, Peer, StateDir, Verbose, invocation_of
+
+if TYPE_CHECKING:
+    from ..diagnostics import Diagnostics
+    from ..output import Output
+
+
+def ps(
+    context: typer.Context,
+    fleet: Annotated[
+        bool, typer.Option("--fleet", envvar="CORTEX_FLEET", help="Those of all peers.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", envvar="CORTEX_WATCH", help="Go on showing what changes.")
+    ] = False,
+    refresh: Annotated[
+        float,
+        typer.Option(
+            "--refresh",
+            metavar="TIME",
+            envvar="CORTEX_REFRESH",
+            parser=parse_duration(0.5, 3600),
+            help="With --watch: so often.",
+        ),
+    ] = 1.0,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show the requests under way: those of one peer, or of the whole fleet.
+
+    \b
+      cortex ps
+      cortex ps --fleet --watch
+      cortex ps --json | jq '.requests[].id'
+
+    Of the fleet each is listed at the peer that it came to, with the one that answers it.
+    """
+    import time
+
+    from ..diagnostics import standard_error
+    from ..ordering import orders_of
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    orders, output = orders_of(invocation, peer), standard_output()
+    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    redraws = watch and not as_json and invocation.can_redraw and output.is_terminal
+    while True:
+        told = orders.call("GET", "/requests?fleet=1" if fleet else "/requests")
+        if redraws:
+            output.clear()
+        _show(output, diagnostics, told, as_json=as_json)
+        if not watch:
+            return
+        time.sleep(refresh)
+
+
+def cancel(
+    context: typer.Context,
+    wanted: Annotated[
+        str, typer.Argument(metavar="ID", help="A request of `cortex ps`, or a job.")
+    ],
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="PEER",
+            help="At the peer of that name. Otherwise wherever it is.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """End a request, or a job such as a load.
+
+    \b
+      cortex cancel req_7f3a…
+      cortex cancel job_34ef…
+    """
+    from urllib.parse import quote
+
+    from ..ordering import orders_of
+    from ..output import standard_output
+
+    whose = "" if on is None else f"?peer={quote(on, safe='')}"
+    kind = "jobs" if wanted.startswith("job_") else "requests"
+    path = f"/{kind}/{quote(wanted, safe='')}{whose}"
+    told = orders_of(invocation_of(context), peer).call("DELETE", path)
+    output = standard_output()
+    if as_json:
+        output.json({"schema": 1, **told})
+    else:
+        output.line(f"{told['id']} on {told['peer']}: {told.get('state', 'cancelled')}")
+
+
+def _show(output: Output, to: Diagnostics, told: dict[str, Any], *, as_json: bool) -> None:
+    from ..request_table import request_table
+
+    if as_json:
+        output.json({"schema": 1, **told})
+        return
+    for missing in told.get("missing", ()):
+        to.line(f"{missing['peer']} does not say: {missing['error']['message']}")
+    if not told["requests"]:
+        to.line("nothing is under way")
+        return
+    for line in request_table(told["requests"], width=output.width):
+        output.line(line)

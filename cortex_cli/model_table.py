@@ -1,0 +1,40 @@
+"""The models that can be asked as lines of text, and where in a fleet they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cortex.peer.types import ModelInfo, Whereabouts
+from cortex.peer.units import gib
+
+from .output import align
+
+_HEAD = ("MODEL", "CONTEXT", "IMAGES")
+_FLEET_HEAD = ("MODEL", "GIB", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
+
+
+def model_table(models: Sequence[ModelInfo]) -> list[str]:
+    """Without a fleet nothing is told of places."""
+    if not any(model.where for model in models):
+        return align(_HEAD, [(model.id, *_kind(model)) for model in models])
+    rows = [(model.id, _size(model), *_kind(model), *_place(model.where)) for model in models]
+    return align(_FLEET_HEAD, rows, (False, True))
+
+
+def _kind(model: ModelInfo) -> tuple[str, str]:
+    return f"{model.context_length:,}", "yes" if model.sees_images else "no"
+
+
+def _size(model: ModelInfo) -> str:
+    return gib(model.size_bytes) if model.size_bytes else "-"
+
+
+def _place(where: Sequence[Whereabouts]) -> tuple[str, str, str]:
+    """The best state that it is in, at whom, and how long a load takes where it needs one."""
+    for state in ("warm", "loading", "cold"):
+        those = [one for one in where if one.state == state]
+        if those:
+            names = ", ".join(f"{one.peer}{' (pinned)' * one.is_pinned}" for one in those)
+            etas_s = [one.eta_s for one in those if one.eta_s is not None]
+            return state, names, f"~{min(etas_s):.0f} s" if etas_s else "-"
+    return "-", "-", "-"

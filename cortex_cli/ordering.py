@@ -1,0 +1,69 @@
+"""What the commands share that give orders: whom they ask, and how they wait for the outcome."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+from cortex.engine.errors import ErrorInfo
+from cortex.engine.types import Stage
+from cortex.peer.errors import JobCancelled, from_info
+from cortex.peer.onlooker.ordering import Ordering
+from cortex.peer.units import gib
+
+from .config import Invocation
+from .diagnostics import Diagnostics, standard_error
+from .doors import find_doors
+from .progress import ProgressLine
+
+
+def orders_of(invocation: Invocation, peer: str | None) -> Ordering:
+    return Ordering(find_doors(invocation, peer))
+
+
+def waited_for(invocation: Invocation, orders: Ordering, begun: dict[str, Any]) -> dict[str, Any]:
+    """The job as it ended, shown while it goes on. Raises what it failed with.
+
+    Who is interrupted leaves it going, and is told so.
+    """
+    to = standard_error(can_redraw=invocation.can_redraw)
+    line = ProgressLine(to, time.monotonic, shutil.get_terminal_size().columns)
+    job = begun
+    try:
+        for job in orders.job(begun["id"]):
+            if job["stage"] is not None:
+                line.show(_stage(job))
+    except KeyboardInterrupt:
+        line.clear()
+        _say_it_goes_on(to, begun)
+        raise
+    line.clear()
+    if job["error"] is not None:
+        told = job["error"]
+        raise from_info(ErrorInfo(told["code"], told["message"], told["hint"]))
+    if job["state"] == "cancelled":
+        raise JobCancelled(f"the {job['kind']} was cancelled by somebody else", "order it again")
+    return job
+
+
+def placement_lines(placement: dict[str, Any]) -> list[str]:
+    """Where a model is now, and what went for it."""
+    how = "was there already" if placement["was_there"] else f"in {placement['seconds']:.1f} s"
+    words = [
+        f"{placement['model']}   {placement['peer']}, device {placement['device']}",
+        f"context {placement['context_tokens']:,}",
+        f"{placement['slots']:,} at a time",
+        f"{gib(placement['reserved_bytes'])} GiB",
+        how,
+    ]
+    return ["   ".join(words), *(f"unloaded {victim} for it" for victim in placement["evicted"])]
+
+
+def _say_it_goes_on(to: Diagnostics, job: dict[str, Any]) -> None:
+    to.line(f"the {job['kind']} goes on: cortex models shows it, cortex cancel {job['id']} ends it")
+
+
+def _stage(job: dict[str, Any]) -> Stage:
+    name: Any = job["stage"]
+    return Stage(name, job["done"], job["total"], job["unit"], job["eta_s"])

@@ -1,0 +1,77 @@
+"""GET /models: every model of the fleet, where it is in an engine and where only on a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from ..fleet.view import FleetView, PeerView, PlacedModel
+from ..names import ModelNames
+from ..routing.catalogue import Eta, FleetModel
+from .context import CONTROL, NODE
+from .replies import json_response
+
+
+async def list_models(request: web.Request) -> web.Response:
+    control, node = request.app[CONTROL], request.app[NODE]
+    models, view = await control.models(), await control.view()
+    told = render_models(models, view, node.history.eta_s, node.config.names)
+    return json_response({"models": told})
+
+
+def render_models(
+    models: Sequence[FleetModel], view: FleetView, eta_s: Eta, names: ModelNames
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": model.id,
+            "weights": model.weights.hex() or None,
+            "aliases": [alias for alias, meant in names.aliases.items() if meant == model.id],
+            "size_bytes": model.size_bytes,
+            "context_tokens": model.context_tokens,
+            "capabilities": list(model.capabilities),
+            "warm": list(_warm(model, view)),
+            "cold": list(_cold(model, view, eta_s)),
+        }
+        for model in models
+    ]
+
+
+def _warm(model: FleetModel, view: FleetView) -> Iterator[dict[str, Any]]:
+    """Where it is in an engine, or on its way there or out."""
+    for peer in _those_there(view):
+        for placed in peer.placed:
+            if placed.model == model.weights:
+                yield _placed(placed, peer)
+
+
+def _placed(placed: PlacedModel, peer: PeerView) -> dict[str, Any]:
+    loads = () if peer.load is None else peer.load.models
+    busy = next((one for one in loads if one.model == placed.model), None)
+    return {
+        "peer": peer.name,
+        "device": placed.device,
+        "state": placed.state,
+        "percent": placed.percent,
+        "context_tokens": placed.context_tokens,
+        "slots": placed.num_slots,
+        "reserved_bytes": placed.reserved_bytes,
+        "pinned": placed.is_pinned,
+        "priority": placed.priority,
+        "running": None if busy is None else busy.num_inflight,
+        "waiting": None if busy is None else busy.num_queued,
+    }
+
+
+def _cold(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[dict[str, Any]]:
+    for peer in _those_there(view):
+        is_placed = any(placed.model == model.weights for placed in peer.placed)
+        if model.holder(peer.node) is not None and not is_placed:
+            whole_s = eta_s(model.weights, model.size_bytes)
+            yield {"peer": peer.name, "eta_s": None if whole_s is None else round(whole_s, 1)}
+
+
+def _those_there(view: FleetView) -> Iterator[PeerView]:
+    return (peer for peer in view.peers if peer.state not in ("dead", "left"))

@@ -1,0 +1,74 @@
+"""Orders given to a peer over HTTP by a program that must start quickly, and what it says to them.
+
+What a peer refuses comes back as the error that it was there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+from cortex.engine.errors import CortexError
+
+from ..errors import NoPeer
+from ..told_errors import error_of
+from .asking import MAX_LINE_BYTES, Asking, Door, events_of, object_of
+
+# A peer answers orders at once, and waits for others so long at the utmost.
+_SILENCE_S = 15.0
+
+
+class Ordering:
+    """The first of the doors that answers is asked, now and later."""
+
+    def __init__(self, doors: Sequence[Door], asking: Asking | None = None) -> None:
+        self._doors = tuple(doors)
+        self._asking = asking or Asking(_SILENCE_S)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Raises what the peer refuses with, or NoPeer."""
+        error: CortexError = NoPeer(
+            "no peer is running on this machine",
+            "start one with: cortex peer; or ask another with --peer HOST:PORT",
+        )
+        for door in self._doors:
+            try:
+                answer = self._call(door, method, path, body)
+            except NoPeer as problem:
+                error = problem
+                continue
+            self._doors = (door,)
+            return answer
+        raise error
+
+    def job(self, job_id: str) -> Generator[dict[str, Any]]:
+        """A job at each change and every second, the last time when it is over.
+
+        Raises what the peer refuses with, or NoPeer where it is gone before that.
+        """
+        [door] = self._doors
+        path = f"/jobs/{quote(job_id, safe='')}/events"
+        with self._asking.reply(door, "GET", path) as reply:
+            if reply.status != 200:
+                raise error_of(object_of(reply.read(MAX_LINE_BYTES)), reply.status)
+            with closing(events_of(reply)) as events:
+                for name, told in events:
+                    if name == "error":
+                        raise error_of(told, 502)
+                    yield told
+                    if told["state"] in ("done", "failed", "cancelled"):
+                        return
+        raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
+
+    def _call(
+        self, door: Door, method: str, path: str, body: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body).encode()
+        with self._asking.reply(door, method, path, content) as reply:
+            told = object_of(reply.read(MAX_LINE_BYTES))
+            if reply.status >= 400:
+                raise error_of(told, reply.status)
+            return told

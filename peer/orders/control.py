@@ -1,0 +1,268 @@
+"""Orders given to any peer, carried out by the one that they are about.
+
+Who may give them is decided before; what becomes of them at a peer is its desk's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from cortex.engine.errors import CortexError, ModelInvalid
+
+from ..errors import HostLost, HostRefused, JobNotFound, PeerNotFound, RequestNotFound
+from ..fleet.alone import view_alone
+from ..fleet.membership import Membership
+from ..fleet.view import FleetView, PeerView
+from ..gossip.ids import NodeId
+from ..hop.hops import OrderHops
+from ..jobs import Jobs, home_of
+from ..node import Node
+from ..placement.knowing import known_by
+from ..placement.plan import LoadWish, Planned
+from ..placement.planning import Known, plan_load
+from ..routing.catalogue import FleetModel, unite
+from .desk import OrderDesk
+from .finding import own_id, peer_named, peer_to_load, peer_to_steer
+from .values import (
+    CancelJob,
+    CancelRequest,
+    Done,
+    DrainOrder,
+    Job,
+    LoadOrder,
+    Order,
+    PinOrder,
+    Report,
+    UnloadOrder,
+    WatchJob,
+)
+
+# A peer that takes orders says something at once.
+_FIRST_WORD_S = 5.0
+
+
+class Control:
+    """`membership` and `hops` are None where there is no fleet."""
+
+    def __init__(
+        self,
+        node: Node,
+        desk: OrderDesk,
+        membership: Membership | None = None,
+        hops: OrderHops | None = None,
+        first_word_s: float = _FIRST_WORD_S,
+    ) -> None:
+        self._node = node
+        self._desk = desk
+        self._membership = membership
+        self._hops = hops
+        self._first_word_s = first_word_s
+
+    async def view(self) -> FleetView:
+        if self._membership is not None:
+            return self._membership.view
+        models = await self._node.models()
+        node = self._node
+        return view_alone(socket.gethostname(), None, node.health, node.placement, models)
+
+    async def peer(self, word: str | None) -> PeerView:
+        """The one of that name; this one without. Raises PeerNotFound."""
+        view = await self.view()
+        return view.me if word is None else peer_named(view, word)
+
+    async def models(self) -> tuple[FleetModel, ...]:
+        """All that the fleet has."""
+        await self._node.models()
+        return unite(self._node.stored, await self.view()).models
+
+    async def model(self, name: str) -> FleetModel:
+        """The model that a name means; none answers for names that mean none. Raises ModelNotFound,
+        or ModelInvalid where nobody can read its weights.
+        """
+        await self._node.models()
+        model = unite(self._node.stored, await self.view()).named(name, self._node.config.names)
+        if model.weights:
+            return model
+        await self._node.shelf.weigh()
+        model = unite(self._node.stored, await self.view()).named(name, self._node.config.names)
+        if not model.weights:
+            raise ModelInvalid(f"weights of '{model.id}' cannot be read", "look into its folder")
+        return model
+
+    async def plan(
+        self,
+        name: str,
+        peer: str | None,
+        context_tokens: int | None,
+        num_slots: int | None,
+        *,
+        as_load: bool = False,
+    ) -> tuple[str, Planned, FleetView]:
+        """What a load would do now, on the best peer where none is named, or `as_load` on the one
+        that `load` would choose; with the model's id, and the view that it is planned in.
+        """
+        model, view = await self.model(name), await self.view()
+        named = None if peer is None else peer_named(view, peer)
+        host = peer_to_load(view, model, named, self._known()) if as_load else named
+        wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
+        own = self._desk.plan(wish) if host is None or host.is_self else None
+        return model.id, plan_load(view, wish, self._known(), own), view
+
+    async def load(
+        self, name: str, peer: str | None, context_tokens: int | None, num_slots: int | None
+    ) -> AsyncGenerator[Job]:
+        """How far it is, until it is over. Raises what it cannot begin for."""
+        model, view = await self.model(name), await self.view()
+        named = None if peer is None else peer_named(view, peer)
+        host = peer_to_load(view, model, named, self._known())
+        order = LoadOrder(model.weights, context_tokens, num_slots)
+        async with aclosing(self._jobs(host, order)) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def unload(self, name: str, peer: str | None, *, is_forced: bool) -> AsyncGenerator[Job]:
+        host, model_id = await self._whose(name, peer)
+        async with aclosing(self._jobs(host, UnloadOrder(model_id, is_forced))) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def pin(self, name: str, peer: str | None, *, is_pinned: bool) -> PeerView:
+        """The peer where it holds now."""
+        host, model_id = await self._whose(name, peer)
+        await self.first(host, PinOrder(model_id, is_pinned))
+        return host
+
+    async def drain(self, peer: str | None) -> Job:
+        """The job, with how much is under way."""
+        async with aclosing(self._jobs(await self.peer(peer), DrainOrder())) as jobs:
+            job = await anext(jobs)
+            while not (job.stage or job.is_over):
+                job = await anext(jobs)
+            return job
+
+    async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
+        """Raises JobNotFound."""
+        home = await self._home(job_id)
+        async with aclosing(self._jobs(home, WatchJob(job_id, is_followed))) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def cancel_job(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+        job = await self.first(await self._home(job_id), CancelJob(job_id))
+        assert isinstance(job, Job), "what a cancelled job answers with"
+        return job
+
+    async def cancel_request(self, request_id: str, peer: str | None) -> PeerView:
+        """The peer where it was; without a name all are asked. Raises RequestNotFound."""
+        order = CancelRequest(request_id)
+        host = await self.peer(peer)
+        try:
+            await self.first(host, order)
+            return host
+        except RequestNotFound:
+            if peer is not None:
+                raise
+        answers = await self.everywhere(order, but_here=True)
+        found = next((one for one, answer in answers if isinstance(answer, Done)), None)
+        if found is None:
+            raise RequestNotFound(
+                f"no request '{request_id[:80]}' is under way on any peer",
+                "GET /requests?fleet=1 lists those that are",
+            )
+        return found
+
+    async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
+        """What this peer says to it, as `everywhere` tells it."""
+        me = await self.peer(None)
+        return [(me, await self.first(me, order))]
+
+    async def everywhere(
+        self, order: Order, *, but_here: bool = False
+    ) -> list[tuple[PeerView, Report | CortexError]]:
+        """What each peer that is there says to it."""
+        view = await self.view()
+        peers = [peer for peer in view.peers if peer.state not in ("dead", "left")]
+        asked = [peer for peer in peers if not (but_here and peer.is_self)]
+        return list(
+            zip(asked, await asyncio.gather(*(self._try(one, order) for one in asked)), strict=True)
+        )
+
+    async def _try(self, peer: PeerView, order: Order) -> Report | CortexError:
+        try:
+            return await self.first(peer, order)
+        except CortexError as error:
+            return error
+
+    async def first(self, peer: PeerView, order: Order) -> Report:
+        """What a peer says to an order at once."""
+        async with aclosing(self._reports(peer, order)) as reports:
+            return await anext(reports)
+
+    async def _jobs(self, peer: PeerView, order: Order) -> AsyncGenerator[Job]:
+        async with aclosing(self._reports(peer, order)) as reports:
+            async for report in reports:
+                if isinstance(report, Job):
+                    yield report
+
+    async def _reports(self, peer: PeerView, order: Order) -> AsyncGenerator[Report]:
+        """At least one. Raises what the peer refuses with, or HostLost."""
+        if peer.is_self or self._hops is None:
+            async with aclosing(self._desk.carry_out(order)) as reports:
+                async for report in reports:
+                    yield report
+            return
+        async with aclosing(self._hops.order(peer.node, order)) as reports:
+            try:
+                async with asyncio.timeout(self._first_word_s):
+                    first = await anext(reports)
+                yield first
+                async for report in reports:
+                    yield report
+            except (TimeoutError, StopAsyncIteration):
+                raise HostRefused(
+                    f"peer '{peer.name}' takes no orders",
+                    f"it runs {peer.build or 'an older cortex'}: update it, or ask it itself",
+                ) from None
+            except HostRefused as error:
+                raise HostRefused(
+                    f"peer '{peer.name}' cannot be reached: {error.message}", error.hint
+                ) from error
+            except HostLost as error:
+                raise HostLost(
+                    f"peer '{peer.name}' was lost before it said how the order ended:"
+                    f" {error.message}",
+                    "look at what has become of it: cortex status",
+                ) from error
+
+    def _known(self) -> Known:
+        return known_by(self._node.config, self._node.history.eta_s)
+
+    async def _whose(self, name: str, peer: str | None) -> tuple[PeerView, str]:
+        """Which peer is meant, and what it calls the model."""
+        model, view = await self.model(name), await self.view()
+        host = peer_to_steer(
+            view, model, None if peer is None else peer_named(view, peer), self._known()
+        )
+        return host, own_id(view, model, host)
+
+    async def _home(self, job_id: str) -> PeerView:
+        home = home_of(job_id)
+        view = await self.view()
+        peer = None if home is None else view.peer(NodeId(home))
+        if peer is None:
+            raise JobNotFound(f"no job '{job_id[:80]}' is known", "GET /jobs lists those of a peer")
+        if peer.state in ("dead", "left"):
+            raise PeerNotFound(
+                f"peer '{peer.name}', which had the job '{job_id[:80]}', is gone",
+                "look at what has become of it: cortex status",
+            )
+        return peer
+
+
+def control_alone(node: Node, jobs: Jobs) -> Control:
+    """That of a peer that is in no fleet."""
+    return Control(node, OrderDesk(node, None, jobs))

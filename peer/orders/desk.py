@@ -1,0 +1,176 @@
+"""Orders as this peer carries them out, whichever peer they were given to."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Callable
+
+from cortex.engine.types import Stage
+
+from ..errors import RequestNotFound, UnsupportedParameter
+from ..jobs import Jobs, Progress
+from ..live import LiveRequest
+from ..node import Node
+from ..placement.plan import LoadWish, Plan, Planned
+from ..placement.steering import Steering
+from .values import (
+    CancelJob,
+    CancelRequest,
+    Done,
+    DrainOrder,
+    Job,
+    JobList,
+    ListJobs,
+    ListRequests,
+    LoadOrder,
+    Order,
+    PinOrder,
+    Placed,
+    Report,
+    RequestList,
+    RequestReport,
+    UnloadOrder,
+    WatchJob,
+)
+
+
+class OrderDesk:
+    """`steering` is the node's own, where its engine can be steered."""
+
+    def __init__(self, node: Node, steering: Steering | None, jobs: Jobs) -> None:
+        self._node = node
+        self._steered = steering
+        self._jobs = jobs
+
+    @property
+    def _steering(self) -> Steering:
+        if self._steered is None:
+            raise UnsupportedParameter("models are loaded by requests alone on this peer")
+        return self._steered
+
+    def plan(self, wish: LoadWish) -> Planned | None:
+        return None if self._steered is None else self._steered.plan(wish)
+
+    async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
+        """What it comes to, the first of it at once. Who stops reading stops nothing.
+
+        Raises CortexErrors for what cannot be begun; how a job ends is in its last report.
+        """
+        match order:
+            case LoadOrder() | UnloadOrder() | DrainOrder():
+                async for job in self._jobs.follow(self._begin(order).id):
+                    yield job
+            case WatchJob(is_followed=True):
+                async for job in self._jobs.follow(order.job_id):
+                    yield job
+            case _:
+                yield self._at_once(order)
+
+    def _begin(self, order: LoadOrder | UnloadOrder | DrainOrder) -> Job:
+        match order:
+            case LoadOrder():
+                work = functools.partial(self._load, order)
+                return self._jobs.begin("load", order, self._id_of(order), work)
+            case UnloadOrder():
+                work = functools.partial(self._unload, order)
+                return self._jobs.begin("unload", order, order.model_id, work)
+            case DrainOrder():
+                self._node.begin_drain()
+                return self._jobs.begin("drain", order, "", self._drain)
+
+    def _at_once(
+        self, order: PinOrder | ListRequests | CancelRequest | ListJobs | WatchJob | CancelJob
+    ) -> Report:
+        match order:
+            case PinOrder():
+                change = self._steering.pin if order.is_pinned else self._steering.unpin
+                change(order.model_id)
+                return Done()
+            case ListRequests():
+                now_s = asyncio.get_running_loop().time()
+                return RequestList(tuple(_report(live, now_s) for live in self._node.live))
+            case CancelRequest():
+                return self._cancel(order.request_id)
+            case ListJobs():
+                return JobList(self._jobs.all())
+            case WatchJob():
+                return self._jobs.get(order.job_id)
+            case CancelJob():
+                return self._jobs.cancel(order.job_id)
+
+    def _id_of(self, order: LoadOrder) -> str:
+        return next((m.id for m in self._node.stored if m.weights == order.model), "")
+
+    def _cancel(self, request_id: str) -> Done:
+        """It has been told; it ends a moment later."""
+        live = self._node.live.get(request_id)
+        if live is None:
+            raise RequestNotFound(
+                f"no request '{request_id[:80]}' is under way", "GET /requests lists those that are"
+            )
+        live.cancel()
+        return Done()
+
+    async def _load(self, order: LoadOrder, tell: Callable[[Progress], None]) -> Placed:
+        wish = LoadWish(order.model, context_tokens=order.context_tokens, num_slots=order.num_slots)
+        return _placed(await self._steering.load(wish, lambda stage: tell(_progress(stage))))
+
+    async def _unload(self, order: UnloadOrder, tell: Callable[[Progress], None]) -> None:
+        tell(Progress("unloading"))
+        await self._steering.unload(order.model_id, is_forced=order.is_forced)
+
+    async def _drain(self, tell: Callable[[Progress], None]) -> None:
+        """Only a restart undoes it."""
+        total = self._node.health.live_requests
+
+        def count() -> None:
+            num_ended = total - self._node.health.live_requests
+            tell(Progress("draining", max(num_ended, 0), total, "requests"))
+
+        end = self._node.watch(count)
+        try:
+            count()
+            await self._node.drained()
+        finally:
+            end()
+
+
+def _progress(stage: Stage) -> Progress:
+    return Progress(stage.name, stage.done, stage.total, stage.unit, stage.eta_s)
+
+
+def _placed(plan: Plan) -> Placed:
+    size = plan.size
+    return Placed(
+        plan.device,
+        size.context_tokens,
+        size.num_slots,
+        size.num_bytes,
+        tuple(victim.id for victim in plan.victims),
+        plan.is_there,
+    )
+
+
+def _report(live: LiveRequest, now_s: float) -> RequestReport:
+    stage = live.stage or Stage("preparing")
+    return RequestReport(
+        id=live.id,
+        model=live.model_id,
+        dialect=live.dialect,
+        key=live.key_name,
+        host=live.host,
+        stage=_stage_word(live),
+        done=stage.done,
+        total=stage.total,
+        unit=stage.unit,
+        prompt_tokens=live.prompt_tokens,
+        completion_tokens=live.completion_tokens,
+        seconds=round(now_s - live.began_s, 3),
+    )
+
+
+def _stage_word(live: LiveRequest) -> str:
+    if live.stage is not None:
+        return live.stage.name
+    return "reading" if live.first_token_s is None else "decode"

@@ -1,0 +1,110 @@
+"""Which peer and which model somebody means who gives an order. Pure."""
+
+from __future__ import annotations
+
+import difflib
+
+from cortex.engine.errors import InvalidRequest, ModelNotFound
+
+from ..errors import PeerNotFound
+from ..fleet.view import FleetView, PeerView
+from ..placement.planning import Known
+from ..routing.catalogue import FleetModel, Holder
+from ..routing.placing import ranked
+
+_MAX_SHOWN_CHARS = 80
+
+
+def peer_named(view: FleetView, word: str) -> PeerView:
+    """By its name, or its node in hex. Raises PeerNotFound for nobody, and for who is gone."""
+    found = next((peer for peer in view.peers if word in (peer.name, peer.node.hex())), None)
+    if found is None:
+        names = [peer.name for peer in view.peers if peer.state not in ("dead", "left")]
+        near = difflib.get_close_matches(word, names, n=1)
+        there = f"there is: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+        raise PeerNotFound(
+            f"no peer '{word[:_MAX_SHOWN_CHARS]}' is in this fleet",
+            f"did you mean {near[0]}?" if near else there,
+            param="peer",
+        )
+    if found.state in ("dead", "left"):
+        gone = "is gone" if found.state == "dead" else "has left"
+        raise PeerNotFound(f"peer '{found.name}' {gone}", "start it again there: cortex peer")
+    return found
+
+
+def peer_to_load(
+    view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
+) -> PeerView:
+    """The peer that was named, else this one, else where the model is best loaded; who has no
+    copy of it on disk cannot load it.
+
+    Raises ModelNotFound.
+    """
+    if peer is not None:
+        holder_at(view, model, peer)
+        return peer
+    if model.holder(view.self_node) is not None and view.me.takes_requests:
+        return view.me
+    nodes = {holder.node for holder in model.holders}
+    able = [one.node for one in view.peers if one.node in nodes and one.takes_requests]
+    if not able:
+        raise ModelNotFound(
+            f"no peer that takes requests has '{model.id}' on its disk",
+            "GET /models tells where each is",
+            param="model",
+        )
+    best = view.peer(ranked(view, model.weights, able, known)[0])
+    assert best is not None, "one of the view's"
+    return best
+
+
+def peer_to_steer(
+    view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
+) -> PeerView:
+    """The peer that was named, else the one that has the model in an engine; this one where nobody
+    has.
+
+    Raises ModelNotFound, or InvalidRequest where several others have it.
+    """
+    if peer is not None:
+        return peer
+    placed = [one for one in view.peers if one.takes_requests and _has(one, model)]
+    if len(placed) == 1:
+        return placed[0]
+    if not placed:
+        return peer_to_load(view, model, None, known)
+    if placed[0].is_self:
+        return placed[0]
+    names = " and ".join(one.name for one in placed)
+    raise InvalidRequest(
+        f"'{model.id}' is in the engines of {names}",
+        f'say which one: "peer": "{placed[0].name}"',
+        param="peer",
+    )
+
+
+def holder_at(view: FleetView, model: FleetModel, peer: PeerView) -> Holder:
+    """Raises ModelNotFound where that peer has no copy of the model."""
+    holder = model.holder(peer.node)
+    if holder is not None:
+        return holder
+    names = [one.name for one in view.peers if model.holder(one.node) is not None]
+    raise ModelNotFound(
+        f"'{model.id}' is not on the disk of {peer.name}",
+        f"it is on {', '.join(names[:8])}" if names else "copy it there",
+        param="model",
+    )
+
+
+def own_id(view: FleetView, model: FleetModel, peer: PeerView) -> str:
+    """What the peer itself calls the model that it has in an engine, or on its disk.
+
+    Raises ModelNotFound.
+    """
+    placed = next((one.id for one in peer.placed if one.model == model.weights), None)
+    return placed or holder_at(view, model, peer).id
+
+
+def _has(peer: PeerView, model: FleetModel) -> bool:
+    return any(placed.model == model.weights for placed in peer.placed)

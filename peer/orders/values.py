@@ -1,0 +1,168 @@
+"""What one peer may have another do beside answering requests, and what it reports of that.
+
+An order and its reports are the same whether they cross the hop or not. Who may give one is decided
+before: at the API by the admin key, at the hop by the fleet key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cortex.engine.errors import ErrorInfo, InvalidRequest
+
+from ..gossip.ids import U32, Model, Node
+
+JobKind = Literal["load", "unload", "drain"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+_Id: TypeAlias = Annotated[str, Meta(max_length=256)]
+
+
+class LoadOrder(Struct, frozen=True, tag="load"):
+    """What is None is chosen from what is free."""
+
+    model: Model
+    context_tokens: U32 | None = None
+    num_slots: U32 | None = None
+
+
+class UnloadOrder(Struct, frozen=True, tag="unload"):
+    """`model_id` is what the peer itself calls it, here and below."""
+
+    model_id: _Id
+    is_forced: bool = False
+
+
+class PinOrder(Struct, frozen=True, tag="pin"):
+    model_id: _Id
+    is_pinned: bool = True
+
+
+class DrainOrder(Struct, frozen=True, tag="drain"):
+    """Take nothing new; what is under way goes on."""
+
+
+class ListRequests(Struct, frozen=True, tag="requests"):
+    """Which requests are under way?"""
+
+
+class CancelRequest(Struct, frozen=True, tag="cancel"):
+    request_id: _Id
+
+
+class ListJobs(Struct, frozen=True, tag="jobs"):
+    """Those under way, and those that have ended of late."""
+
+
+class WatchJob(Struct, frozen=True, tag="job"):
+    """`is_followed` is to its end; otherwise how it is now."""
+
+    job_id: _Id
+    is_followed: bool = False
+
+
+class CancelJob(Struct, frozen=True, tag="cancel job"):
+    job_id: _Id
+
+
+Order: TypeAlias = (
+    LoadOrder
+    | UnloadOrder
+    | PinOrder
+    | DrainOrder
+    | ListRequests
+    | CancelRequest
+    | ListJobs
+    | WatchJob
+    | CancelJob
+)
+
+
+class Placed(Struct, frozen=True):
+    """How a load was carried out. `victims` are the models that went for it; `was_there` is one
+    that needed no load.
+    """
+
+    device: int
+    context_tokens: int
+    num_slots: int
+    num_bytes: int
+    victims: tuple[str, ...] = ()
+    was_there: bool = False
+
+
+class Job(Struct, frozen=True, tag="job"):
+    """One order that takes a while. `total` 0 is an amount that nobody knows.
+
+    `seconds` is how long it has been going, or went. `error` says why it failed.
+    """
+
+    id: str
+    node: Node
+    kind: JobKind
+    state: JobState
+    model: str = ""
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    rate_per_s: float | None = None
+    eta_s: float | None = None
+    seconds: float = 0.0
+    error: ErrorInfo | None = None
+    placed: Placed | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+class JobList(Struct, frozen=True, tag="jobs"):
+    jobs: tuple[Job, ...]
+
+
+class RequestReport(Struct, frozen=True):
+    """A request under way. `host` is the peer that answers it, where the fleet was asked."""
+
+    id: str
+    model: str | None
+    dialect: str
+    key: str
+    host: str
+    stage: str
+    done: int
+    total: int
+    unit: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+class RequestList(Struct, frozen=True, tag="requests"):
+    requests: tuple[RequestReport, ...]
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """It has been done, or was so before."""
+
+
+Report: TypeAlias = Job | JobList | RequestList | Done
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+
+
+def pack_order(order: Order) -> bytes:
+    return _ENCODER.encode(order)
+
+
+def unpack_order(data: bytes) -> Order:
+    """Raises InvalidRequest for what is none, or one that only newer peers know."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise InvalidRequest(
+            "this peer knows no such order", "it may run an older cortex: update it"
+        ) from None

@@ -1,0 +1,181 @@
+"""What models cost on this peer: asked of the engine once, and put right by what loads have taken.
+
+Costs are kept by the weights and by the setting they are computed in: the wishes for dtype and
+kernels, and the kind of device. What a load took beside what was expected is learned, and told to
+other peers with the costs; where nothing was loaded here yet, what they have learned on the same
+kind of device serves. Everything but reading and writing happens on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from cortex.engine.costs import ModelCosts
+from cortex.engine.messages import Loaded
+
+from ..config import PeerConfig
+from ..fleet.view import FleetView, PeerView
+from ..gossip.ids import ModelId
+from ..learned_file import read_part, write_part
+from ..private_file import write_private
+from ..types import ModelInfo
+
+# What an engine would say of a model. Raises what it raises.
+AskCosts = Callable[[ModelInfo], Awaitable[ModelCosts]]
+
+_MAX_MODELS = 512
+_NUM_LOADS = 8
+# A load that took much less or more was disturbed.
+_LEAST_RATIO, _MOST_RATIO = 0.8, 1.5
+_PART = "costs"
+# Another way to estimate gives other costs, and forgets those of this one.
+_WAY = "1"
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+_Ratio = Annotated[float, Meta(ge=_LEAST_RATIO, le=_MOST_RATIO)]
+_Ratios = Annotated[list[_Ratio], Meta(min_length=1)]
+
+
+class _Body(msgspec.Struct):
+    way: str
+    costs: dict[str, ModelCosts]
+
+
+def setting_of(config: PeerConfig, device_name: str) -> str:
+    """All that costs depend on beside the files, in words."""
+    wishes = config.wishes
+    kind = device_kind(device_name)
+    return " ".join((config.engine, wishes.mode, wishes.dtype, wishes.kernels, kind))
+
+
+def device_kind(name: str) -> str:
+    """Processors are alike in what a model takes; GPUs where they have the same name."""
+    return "cpu" if name == "cpu" or name.endswith(" cores") else name
+
+
+class CostsBook:
+    """`ask` is asked for one model at a time; `kind` is that of the device."""
+
+    def __init__(
+        self, path: Path, learned_path: Path, setting: str, kind: str, ask: AskCosts
+    ) -> None:
+        self._path, self._learned_path = path, learned_path
+        self._setting, self._kind = setting, kind
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        # By weights and setting, in words, the oldest first: what is kept on disk.
+        self._costs: dict[str, ModelCosts] = {}
+        self._ratios: dict[str, list[float]] = {}
+        # Models whose weights nobody has looked at yet.
+        self._unnamed: dict[Hashable, ModelCosts] = {}
+        # What loads elsewhere were larger by.
+        self._others: dict[ModelId, ModelCosts] = {}
+        self._peers: dict[object, PeerView] = {}
+        self._has_new_costs = self._has_new_ratios = False
+
+    def read(self) -> None:
+        """Take up what was kept; what cannot be read is asked for again. Not for the loop."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError, RecursionError):
+            body = msgspec.json.decode(self._path.read_bytes(), type=_Body)
+            self._costs = body.costs if body.way == _WAY else {}
+        with contextlib.suppress(msgspec.ValidationError):
+            kept = read_part(self._learned_path, _PART)
+            self._ratios = msgspec.convert(kept, dict[str, _Ratios])
+
+    async def save(self) -> None:
+        """Keep what is new on disk."""
+        if self._has_new_costs:
+            self._has_new_costs = False
+            body = msgspec.json.encode(_Body(_WAY, dict(self._costs))).decode()
+            with contextlib.suppress(OSError):  # found again at the next start
+                await asyncio.to_thread(write_private, self._path, body)
+        if self._has_new_ratios:
+            self._has_new_ratios = False
+            ratios = {key: list(each) for key, each in self._ratios.items()}
+            await asyncio.to_thread(write_part, self._learned_path, _PART, ratios)
+
+    def known(self, model: ModelInfo) -> ModelCosts | None:
+        """By the best of knowledge, what was learned included; None where nobody has asked yet."""
+        if not model.weights:
+            return self._unnamed.get(_place(model))
+        weights = ModelId(model.weights)
+        costs = self._costs.get(self._key(weights)) or self._unnamed.get(_place(model))
+        return None if costs is None else self._corrected(weights, costs)
+
+    async def find(self, model: ModelInfo) -> ModelCosts:
+        """`known`, asked of the engine where it is not. Raises what that raises."""
+        async with self._asking:
+            known = self.known(model)
+            if known is not None:
+                return known
+            costs = await self._ask(model)
+            if model.weights:
+                _put(self._costs, self._key(ModelId(model.weights)), costs)
+                self._has_new_costs = True
+            else:
+                _put(self._unnamed, _place(model), costs)
+        return self.known(model) or costs
+
+    def learn(self, model: ModelInfo, loaded: Loaded) -> None:
+        """A load has taken what it says."""
+        if not (model.weights and loaded.measured_bytes and loaded.estimated_bytes):
+            return
+        ratio = loaded.measured_bytes / loaded.estimated_bytes
+        if _LEAST_RATIO <= ratio <= _MOST_RATIO:
+            key = self._key(ModelId(model.weights))
+            _put(self._ratios, key, [*self._ratios.get(key, ()), ratio][-_NUM_LOADS:])
+            self._has_new_ratios = True
+
+    def see(self, view: FleetView) -> None:
+        """Learn from other peers with a device of this kind. One that tells nothing new costs
+        nothing.
+        """
+        for peer in view.peers:
+            if not peer.is_self and self._peers.get(peer.node) is not peer:
+                self._peers[peer.node] = peer
+                kinds = {device_kind(device.name) for device in peer.devices}
+                stored = peer.stored if self._kind in kinds else ()
+                for each in stored:
+                    if each.costs is not None and each.costs.num_learned:
+                        _put(self._others, each.model, each.costs)
+        for node in self._peers.keys() - {peer.node for peer in view.peers}:
+            del self._peers[node]
+
+    def _corrected(self, model: ModelId, costs: ModelCosts) -> ModelCosts:
+        ratios = self._ratios.get(self._key(model))
+        if ratios:
+            more_bytes = round(costs.loaded_bytes * (statistics.median(ratios) - 1))
+            return replace(costs, learned_bytes=more_bytes, num_learned=len(ratios))
+        other = self._others.get(model)
+        # In another dtype the weights take something else.
+        if other is None or other.weights_bytes != costs.weights_bytes:
+            return costs
+        most_bytes = round(costs.loaded_bytes * (_MOST_RATIO - 1))
+        least_bytes = round(costs.loaded_bytes * (_LEAST_RATIO - 1))
+        more_bytes = max(least_bytes, min(other.learned_bytes, most_bytes))
+        return replace(costs, learned_bytes=more_bytes, num_learned=other.num_learned)
+
+    def _key(self, model: ModelId) -> str:
+        return f"{model.hex()} {self._setting}"
+
+
+def _place(model: ModelInfo) -> Hashable:
+    return model.id, model.dir, model.created_s
+
+
+def _put(kept: dict[K, V], key: K, value: V) -> None:
+    """As the newest; beyond the bound the oldest goes."""
+    kept.pop(key, None)
+    kept[key] = value
+    while len(kept) > _MAX_MODELS:
+        del kept[next(iter(kept))]

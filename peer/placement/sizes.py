@@ -1,0 +1,90 @@
+"""In which sizes a model may be loaded, and what a size is made of. Pure.
+
+A model that is given more answers more requests at once, and longer ones; a smaller one leaves room
+to others (docs/decisions/0009). Which of them it becomes depends on what is free, and is decided
+elsewhere. The parts of a size are those that the engine will share it out into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cortex.engine.costs import MemoryPart, ModelCosts
+from cortex.engine.memory import MAX_SEQUENCES, PAGE_TOKENS, TOTAL, needed_bytes, plan_memory
+
+from .books import Size
+
+# A context that nobody has asked for may be made as short as this.
+LEAST_CONTEXT_TOKENS = 4096
+# What all sequences together are to have: eight long conversations, or sixty-four short ones.
+_WELCOME_TOKENS = 8 * 8192
+# Of an empty device one model takes so much beside its weights, where a full context does not need
+# more.
+_SHARE = 4
+
+
+def sizes(
+    costs: ModelCosts,
+    *,
+    context_limit_tokens: int | None,
+    wanted_context: int | None,
+    wanted_slots: int | None,
+    device_budget_bytes: int,
+) -> tuple[Size, ...]:
+    """The most welcome first, and the smallest that would do last.
+
+    `context_limit_tokens` is how long a context may be here, whatever the model could do;
+    `wanted_context` and `wanted_slots` are what somebody has asked for, and are not lowered.
+    """
+    limit = min(costs.context_tokens, context_limit_tokens or costs.context_tokens)
+    whole = min(wanted_context or limit, costs.context_tokens)
+    least = whole if wanted_context else min(whole, LEAST_CONTEXT_TOKENS)
+    ways: list[Size] = []
+    for num_tokens in _amounts(whole, least):
+        context = max(least, min(whole, num_tokens))
+        size = _size(costs, context, num_tokens, wanted_slots)
+        beside = size.num_bytes - costs.loaded_bytes
+        is_modest = beside <= device_budget_bytes // _SHARE
+        if is_modest or num_tokens <= whole:
+            ways.append(size)
+    ways.append(_sized(costs, least, least, wanted_slots or 1))
+    return tuple(_falling(ways))
+
+
+def parts(costs: ModelCosts, size: Size) -> tuple[MemoryPart, ...]:
+    """The sum behind `size.num_bytes`, to the byte, for people to read."""
+    budget = plan_memory(
+        replace(costs, context_tokens=size.context_tokens), size.num_bytes, size.num_slots,
+        host_bytes=0, are_promised=True,
+    )  # fmt: skip
+    return tuple(part for part in budget.parts() if part.num_bytes and part.name != TOTAL)
+
+
+def _size(costs: ModelCosts, context_tokens: int, num_tokens: int, slots: int | None) -> Size:
+    """So many sequences as cost no more than the pages that they share, where nobody says."""
+    pages_bytes = num_tokens * costs.kv_bytes_per_token
+    each_bytes = max(1, costs.sequence_bytes)
+    most = min(MAX_SEQUENCES, num_tokens // PAGE_TOKENS, pages_bytes // each_bytes)
+    return _sized(costs, context_tokens, num_tokens, slots or max(1, most))
+
+
+def _sized(costs: ModelCosts, context_tokens: int, num_tokens: int, slots: int) -> Size:
+    given = replace(costs, context_tokens=context_tokens)
+    held_tokens = min(num_tokens, slots * context_tokens)
+    return Size(context_tokens, slots, needed_bytes(given, held_tokens, slots))
+
+
+def _amounts(whole: int, least: int) -> list[int]:
+    """Of tokens in all: halves of what is welcome, and one whole context."""
+    halves = [_WELCOME_TOKENS >> n for n in range(_WELCOME_TOKENS.bit_length())]
+    return sorted({whole, *(half for half in halves if half >= least)}, reverse=True)
+
+
+def _falling(ways: list[Size]) -> Iterator[Size]:
+    """Without those that are no smaller than one that is more welcome."""
+    smallest: int | None = None
+    for size in ways:
+        if smallest is None or size.num_bytes < smallest:
+            smallest = size.num_bytes
+            yield size

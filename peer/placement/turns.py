@@ -1,0 +1,183 @@
+"""Whose turn a device is: what becomes next of a model that requests wait for. Pure.
+
+A model begins where room for it costs least. One that has waited for long enough claims a place:
+what stands there gets no new work until it is idle, and then it goes. The first in the queue
+decides first, and the others see what it has claimed as taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from ..gossip.ids import ID_BYTES, ModelId
+from .books import DeviceBooks, Need, Resident, Rules
+from .fit import Fit, NoFit, fit
+from .plan import Reason
+
+_NOBODY = ModelId(bytes(ID_BYTES))
+# What may be otherwise without anybody's doing: work ends, and time passes.
+_PASSING: tuple[Reason, ...] = ("busy", "new")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model that requests wait for, the first of them for `waited_s`.
+
+    One that `needs_quiet` has ended engines by its loads: it begins where nobody is harmed by that.
+    """
+
+    need: Need
+    waited_s: float = 0.0
+    needs_quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Its load begins there, now."""
+
+    device: int
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A place that is kept until the `victims`, named by their ids, are idle.
+
+    `num_bytes` is the least that is needed. Where `is_whole`, all of the device has to be idle, and
+    nothing has to go.
+    """
+
+    device: int
+    victims: frozenset[str]
+    num_bytes: int
+    is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Not yet; `wait_s` is when it may be otherwise by itself, where that is known."""
+
+    wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nowhere, and waiting is no use: the reason at each device."""
+
+    reasons: tuple[tuple[int, NoFit], ...]
+
+
+Turn = Begin | Claim | Waits | Refused
+
+
+def turn(
+    wanted: Wanted,
+    books: Sequence[DeviceBooks],
+    rules: Rules,
+    *,
+    max_wait_s: float,
+    claim: Claim | None = None,
+    closed: Collection[int] = (),
+) -> Turn:
+    """What becomes of the model now.
+
+    `books` are those of the devices where it may be, with what others have claimed; on `closed`
+    ones nothing begins now. `claim` is its own, if it has one.
+    """
+    if wanted.needs_quiet:
+        return _quiet_turn(wanted.need, books, rules, closed)
+    if claim is not None and (kept := _kept(claim, wanted.need, books, rules, closed)) is not None:
+        return kept
+    found = [(each, fit(each, wanted.need, rules)) for each in books]
+    if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
+        device, best = min(fits, key=lambda pair: _cost(*pair, closed))
+        return Waits() if device.index in closed else Begin(device.index, best)
+    overdue_s = max_wait_s - wanted.waited_s
+    if overdue_s <= 0 and (claimed := _claimed(wanted.need, books, rules)) is not None:
+        return _kept(claimed, wanted.need, books, rules, closed) or claimed
+    refused = [(each.index, one) for each, one in found if isinstance(one, NoFit)]
+    if not any(one.reason in _PASSING for _, one in refused):
+        return Refused(tuple(refused))
+    return Waits(_soonest_s(refused, overdue_s))
+
+
+def with_claim(books: DeviceBooks, claim: Claim) -> DeviceBooks:
+    """The device as those see it who come after: what will be needed is needed already."""
+    if books.index != claim.device:
+        return books
+    freed_bytes = sum(r.reserved_bytes for r in books.residents if r.id in claim.victims)
+    residents = tuple(
+        replace(each, state="unloading") if each.id in claim.victims else each
+        for each in books.residents
+    )
+    missing_bytes = max(claim.num_bytes - freed_bytes, 0)
+    coming = Resident(_NOBODY, "", "loading", missing_bytes)
+    return replace(books, residents=(*residents, coming))
+
+
+def _kept(
+    claim: Claim,
+    need: Need,
+    books: Sequence[DeviceBooks],
+    rules: Rules,
+    closed: Collection[int],
+) -> Turn | None:
+    """What becomes of what was claimed; None where it is not to be had any more."""
+    device = next((each for each in books if each.index == claim.device), None)
+    if device is None or claim.is_whole:
+        return None
+    # Nothing else may go for it: what was chosen stays chosen.
+    only = tuple(
+        each if each.id in claim.victims else replace(each, is_pinned=True)
+        for each in device.residents
+    )
+    found = fit(replace(device, residents=only), need, replace(rules, min_residency_s=0.0))
+    if isinstance(found, Fit):
+        return claim if device.index in closed else Begin(device.index, found)
+    return claim if found.reason == "busy" else None
+
+
+def _claimed(need: Need, books: Sequence[DeviceBooks], rules: Rules) -> Claim | None:
+    """The place that would be the best if nobody worked."""
+    hasty = replace(rules, min_residency_s=0.0)
+    calm = [(each, fit(_without_work(each), need, hasty)) for each in books]
+    fits = [(each, one) for each, one in calm if isinstance(one, Fit)]
+    if not fits:
+        return None
+    device, best = min(fits, key=lambda pair: _cost(*pair, ()))
+    victims = frozenset(victim.id for victim in best.victims)
+    return Claim(device.index, victims, need.sizes[-1].num_bytes)
+
+
+def _quiet_turn(
+    need: Need, books: Sequence[DeviceBooks], rules: Rules, closed: Collection[int]
+) -> Turn:
+    working = {each.index for each in books if any(r.num_inflight for r in each.residents)}
+    quiet = [each for each in books if each.index not in working and each.index not in closed]
+    found = [(each, fit(each, need, replace(rules, min_residency_s=0.0))) for each in quiet]
+    if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
+        device, best = min(fits, key=lambda pair: _cost(*pair, ()))
+        return Begin(device.index, best)
+    claimed = _claimed(need, books, rules)
+    if claimed is not None:
+        return replace(claimed, is_whole=True)
+    return (
+        Waits()
+        if len(quiet) < len(books)
+        else Refused(tuple((each.index, one) for each, one in found if isinstance(one, NoFit)))
+    )
+
+
+def _without_work(books: DeviceBooks) -> DeviceBooks:
+    return replace(books, residents=tuple(replace(r, num_inflight=0) for r in books.residents))
+
+
+def _cost(books: DeviceBooks, found: Fit, closed: Collection[int]) -> tuple[object, ...]:
+    """The lower the better; where it costs nothing, where most is free."""
+    return found.cost_s, books.index in closed, -books.free_bytes, books.index
+
+
+def _soonest_s(refused: Sequence[tuple[int, NoFit]], overdue_s: float) -> float | None:
+    times_s = [one.wait_s for _, one in refused if one.wait_s is not None]
+    return min([*times_s, *([overdue_s] if overdue_s > 0 else [])], default=None)

@@ -1,0 +1,74 @@
+"""The wishes that wait, in their order, and what they are told of their wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cortex.engine.errors import CortexError
+from cortex.engine.types import Stage
+
+from .places import Place, PlaceBook, Ticket
+
+
+class WishQueue:
+    def __init__(self, places: PlaceBook) -> None:
+        self._places = places
+        self._tickets: list[Ticket] = []
+
+    def __iter__(self) -> Iterator[Ticket]:
+        return iter(tuple(self._tickets))
+
+    def __contains__(self, ticket: Ticket) -> bool:
+        return ticket in self._tickets
+
+    def add(self, ticket: Ticket) -> None:
+        self._tickets.append(ticket)
+
+    def put_back(self, tickets: Iterable[Ticket]) -> None:
+        """Before all others: they have been served in part."""
+        self._tickets = [*tickets, *self._tickets]
+
+    def drop(self, ticket: Ticket) -> None:
+        if ticket in self._tickets:
+            self._tickets.remove(ticket)
+
+    def wants(self, model_id: str) -> bool:
+        return any(ticket.model.id == model_id for ticket in self._tickets)
+
+    def take(self, model_id: str) -> list[Ticket]:
+        """Those that wait for this model, which wait no more."""
+        taken = [ticket for ticket in self._tickets if ticket.model.id == model_id]
+        self._tickets = [ticket for ticket in self._tickets if ticket.model.id != model_id]
+        return taken
+
+    def fail(self, model_id: str, error: CortexError) -> None:
+        for ticket in self.take(model_id):
+            ticket.on_failed(error)
+
+    def without_place(self) -> dict[str, list[Ticket]]:
+        """By models that have none, those first for which somebody waits longest."""
+        waiting: dict[str, list[Ticket]] = {}
+        for ticket in self._tickets:
+            if ticket.model.id not in self._places:
+                waiting.setdefault(ticket.model.id, []).append(ticket)
+        return waiting
+
+    def tell(self, place: Place, stage: Stage) -> None:
+        """A load has come so far."""
+        place.stage = stage
+        for number, ticket in enumerate(self):
+            self._tell(ticket, number)
+
+    def tell_one(self, ticket: Ticket) -> None:
+        self._tell(ticket, self._tickets.index(ticket))
+
+    def _tell(self, ticket: Ticket, number: int) -> None:
+        place = self._places.of(ticket.model.id)
+        if (
+            place is None
+            or place.state != "loading"
+            or not place.serves(ticket.model, ticket.extent)
+        ):
+            ticket.on_stage(Stage("queued", number + 1, len(self._tickets), "place"))
+        elif place.stage is not None:
+            ticket.on_stage(place.stage)

@@ -1,0 +1,91 @@
+"""What `cortex models` and `cortex ps` print, at every width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cortex.cli.model_table import model_table
+from cortex.cli.request_table import request_table
+from cortex.peer.types import ModelInfo, Whereabouts
+
+GIB = 1 << 30
+QWEN = ModelInfo(
+    "qwen3.6-27b",
+    None,
+    ("text", "vision"),
+    262_144,
+    7,
+    size_bytes=51 * GIB,
+    where=(
+        Whereabouts("atlas", "warm", None, True),
+        Whereabouts("borea", "warm"),
+        Whereabouts("cirrus", "cold", 11.6),
+    ),
+)
+SMALL = ModelInfo(
+    "qwen3.5-0.8b", None, ("text",), 32_768, 7, where=(Whereabouts("cirrus", "cold", 2.2),)
+)
+REQUEST: dict[str, Any] = {
+    "id": "req_7f3a",
+    "model": "qwen3.6-27b",
+    "peer": "borea",
+    "host": "atlas",
+    "stage": "prefill",
+    "done": 41,
+    "total": 100,
+    "unit": "tokens",
+    "prompt_tokens": 98_104,
+    "completion_tokens": 0,
+    "seconds": 6.8,
+}
+
+
+def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes() -> None:
+    assert model_table([QWEN, SMALL]) == [
+        "MODEL          GIB  CONTEXT  IMAGES  STATE  WHERE                  LOAD",
+        "qwen3.6-27b   51.0  262,144  yes     warm   atlas (pinned), borea  -",
+        "qwen3.5-0.8b     -  32,768   no      cold   cirrus                 ~2 s",
+    ]
+
+
+def test_models_of_a_disk_are_listed_without_places() -> None:
+    assert model_table([replace(QWEN, where=())]) == [
+        "MODEL        CONTEXT  IMAGES",
+        "qwen3.6-27b  262,144  yes",
+    ]
+
+
+def test_a_model_that_is_on_its_way_says_so() -> None:
+    loading = replace(SMALL, where=(Whereabouts("a", "loading", 3.0), Whereabouts("b", "cold")))
+    assert model_table([loading])[1].split() == [
+        *("qwen3.5-0.8b", "-", "32,768", "no"),
+        *("loading", "a", "~3", "s"),
+    ]
+
+
+def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
+    queued = REQUEST | {"id": "req_1", "peer": "atlas", "model": None, "stage": "queued"}
+    decoding = {name: value for name, value in REQUEST.items() if name not in ("done", "total")}
+    requests = [REQUEST, queued, decoding | {"stage": "decode"}]
+    assert request_table(requests, width=None) == [
+        "ID        MODEL        PEER           STAGE            IN  OUT   AGE",
+        "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0  6.8s",
+        "req_1     -            atlas          waiting #41  98,104    0  6.8s",
+        "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104    0  6.8s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (68, "ID MODEL PEER STAGE IN OUT AGE"),
+        (67, "ID MODEL PEER STAGE OUT AGE"),
+        (40, "ID MODEL STAGE AGE"),
+        (10, "ID STAGE"),
+    ],
+)
+def test_a_narrow_terminal_keeps_the_id_and_the_stage(width: int, heads: str) -> None:
+    assert request_table([REQUEST], width=width)[0].split() == heads.split()

@@ -1,0 +1,98 @@
+"""Engines that end under an answer while their peers live on: it goes on wherever that is soonest,
+and a request that ends engines does not end all that there are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cortex.peer.errors import AttemptsExhausted
+
+# What an engine says before it is gone: enough to load the model and to begin an answer.
+_LIFE = 12
+
+
+async def test_an_answer_whose_engine_ends_goes_on_where_the_model_is_warm(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    request = ask(max_tokens=40)
+    async with open_fleet(3) as fleet:
+        undisturbed = await listen(fleet, request)
+    async with open_fleet(3, others_lives=[_LIFE]) as fleet:
+        # That engine ends as well, later: then the first peer, which has a new one, goes on.
+        assert await listen(fleet, request) == undisturbed
+        (first, begun), (second, resumed), *_ = fleet.hops.asked
+        assert first != second and begun is None and resumed is not None
+        assert fleet.local.tally.failovers["fake", "continuation", "engine_replaced"] >= 1
+
+
+async def test_the_own_engine_is_left_for_another_peers_too(open_fleet: Any, listen: Any, ask: Any):
+    request = ask(max_tokens=40)
+    async with open_fleet(2, is_gateway=False, lives=[_LIFE]) as fleet:
+        fleet.membership.change(1, state="suspect")  # the own engine is the only sound one
+        asking = fleet.ingress.chat(request, None)
+        await anext(asking)
+        fleet.membership.change(1, state="up")
+        async for _ in asking:
+            pass
+        assert [resume is not None for _, resume in fleet.hops.asked] == [True]
+
+
+@pytest.mark.parametrize("others", ["cold", "full"])
+async def test_where_nobody_else_is_ready_its_host_goes_on_with_the_next_engine(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, others: str
+):
+    request = ask(max_tokens=40)
+    async with open_fleet(2, is_gateway=False) as fleet:
+        undisturbed = await listen(fleet, request)
+    async with open_fleet(2, is_gateway=False, lives=[_LIFE]) as fleet:
+        if others == "cold":
+            fleet.membership.change(1, placed=())
+        else:
+            load = fleet_values.load(fleet_values.node(1), num_live=8, num_free=0)
+            fleet.membership.change(1, load=load)
+        assert await listen(fleet, request) == undisturbed
+        assert fleet.hops.asked == []
+
+
+async def test_where_those_who_were_ready_turn_out_full_it_comes_back(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    request = ask(max_tokens=40)
+    async with open_fleet(3, others_lives=[_LIFE]) as fleet:
+        undisturbed = await listen(fleet, request)
+        first, second = fleet.hops.asked[0][0], fleet.hops.asked[1][0]
+    async with open_fleet(3, others_lives=[_LIFE]) as fleet:
+        fleet.hops.full = {second}
+        assert await listen(fleet, request) == undisturbed
+        asked = [host for host, _ in fleet.hops.asked]
+        assert asked[0] == asked[-1] == first and second in asked
+
+
+async def test_a_request_that_ends_engines_ends_three_and_no_more(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(6, others_lives=[_LIFE] * 4) as fleet:
+        with pytest.raises(AttemptsExhausted):
+            await listen(fleet, ask(max_tokens=500))
+        assert len({host for host, _ in fleet.hops.asked}) == 3
+        started = [engine for engines in fleet.hops.engines.values() for engine in engines]
+        assert sum(engine.life.done() for engine in started) == 3
+
+
+async def test_a_last_try_elsewhere_is_made_alone(open_fleet: Any, listen: Any, ask: Any):
+    """Two engines have ended under it: the third host gives it one for itself."""
+    async with open_fleet(2) as fleet:
+        host = fleet.hops.nodes[b"\0" * 7 + b"\1"]
+        neighbour = host.serve(ask(max_tokens=1000), None)
+        while not host.placement.num_granted:
+            await anext(neighbour)
+        suspected = host.serve(ask("kills"), None, None, 2)
+        for _ in range(3):
+            await anext(suspected)
+        assert (host.placement.num_granted, len(host.placement.wanted)) == (1, 1)
+        await neighbour.aclose()
+        async for _ in suspected:
+            pass

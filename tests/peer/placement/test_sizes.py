@@ -1,0 +1,136 @@
+"""In which sizes a model may be loaded: a whole context first, the smallest that would do last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.costs import ModelCosts
+from cortex.engine.memory import plan_memory
+from cortex.peer.placement.books import Size
+from cortex.peer.placement.sizes import LEAST_CONTEXT_TOKENS, parts, sizes
+
+MIB = 1 << 20
+GIB = 1 << 30
+# Qwen3-0.6B and Qwen3.5-0.8B in bfloat16, as they are estimated.
+PLAIN = ModelCosts(
+    weights_bytes=1137 * MIB,
+    workspace_bytes=64 * MIB,
+    kv_bytes_per_token=112 * 1024,
+    context_tokens=40_960,
+    workspace_bytes_per_token=768,
+    workspace_bytes_per_sequence=2_430_976,
+    tokenizer_bytes=37 * MIB,
+)
+HYBRID = ModelCosts(
+    weights_bytes=1436 * MIB,
+    workspace_bytes=64 * MIB,
+    kv_bytes_per_token=12 * 1024,
+    context_tokens=262_144,
+    state_bytes=19 * MIB,
+    vision_peak_bytes=256 * MIB,
+    image_bytes_per_token=2048,
+    max_image_tokens=1024,
+    workspace_bytes_per_token=1536,
+    workspace_bytes_per_sequence=3_973_120,
+)
+
+
+def sized(
+    costs: ModelCosts,
+    budget_bytes: int,
+    *,
+    limit: int | None = 32_768,
+    context: int | None = None,
+    slots: int | None = None,
+) -> tuple[Size, ...]:
+    return sizes(
+        costs,
+        context_limit_tokens=limit,
+        wanted_context=context,
+        wanted_slots=slots,
+        device_budget_bytes=budget_bytes,
+    )
+
+
+def test_on_an_empty_device_a_model_has_room_for_many_at_once() -> None:
+    most = sized(HYBRID, 16 * GIB)[0]
+    assert most.context_tokens == 32_768
+    assert 16 <= most.num_slots <= 64
+    assert most.num_bytes - HYBRID.weights_bytes <= 4 * GIB
+    assert sized(PLAIN, 80 * GIB)[0].num_slots == 64
+
+
+def test_a_quarter_of_the_device_is_left_behind_for_a_full_context_alone() -> None:
+    most = sized(PLAIN, 8 * GIB)[0]
+    # 65,536 tokens are 7 GiB; a full context is 3.5 of them.
+    assert most.context_tokens == 32_768
+    beside_bytes = most.num_bytes - PLAIN.loaded_bytes
+    assert 3.5 * GIB <= beside_bytes <= 3.9 * GIB
+
+
+def test_the_smallest_answers_one_short_conversation() -> None:
+    least = sized(HYBRID, 16 * GIB)[-1]
+    assert (least.context_tokens, least.num_slots) == (LEAST_CONTEXT_TOKENS, 1)
+    assert least.num_bytes < HYBRID.fixed_bytes + 100 * MIB
+
+
+def test_a_context_that_was_asked_for_is_in_every_size() -> None:
+    for wanted in (1000, 20_000):
+        ways = sized(PLAIN, 8 * GIB, context=wanted)
+        assert {way.context_tokens for way in ways} == {wanted}
+        assert len(ways) > 1
+    assert sized(PLAIN, 8 * GIB, context=10**6)[0].context_tokens == 40_960
+
+
+def test_slots_that_were_asked_for_are_in_every_size() -> None:
+    assert {way.num_slots for way in sized(HYBRID, 16 * GIB, slots=3)} == {3}
+
+
+def test_the_operators_limit_is_kept_and_the_models_own() -> None:
+    assert sized(HYBRID, 80 * GIB, limit=2000)[0].context_tokens == 2000
+    assert sized(PLAIN, 80 * GIB, limit=None)[0].context_tokens == 40_960
+
+
+COSTS = st.builds(
+    ModelCosts,
+    weights_bytes=st.integers(0, GIB),
+    workspace_bytes=st.integers(0, MIB),
+    kv_bytes_per_token=st.integers(0, 10_000),
+    context_tokens=st.integers(1, 300_000),
+    state_bytes=st.integers(0, 30 * MIB),
+    vision_peak_bytes=st.integers(0, MIB),
+    image_bytes_per_token=st.integers(0, 3000),
+    max_image_tokens=st.integers(0, 1024),
+    workspace_bytes_per_token=st.integers(0, 2000),
+    workspace_bytes_per_sequence=st.integers(0, MIB),
+    tokenizer_bytes=st.integers(0, MIB),
+    learned_bytes=st.integers(0, MIB),
+    num_learned=st.integers(0, 3),
+)
+
+
+@given(
+    COSTS,
+    st.none() | st.integers(1, 100_000),
+    st.none() | st.integers(1, 100_000),
+    st.none() | st.integers(1, 64),
+    st.integers(0, 64 * GIB),
+)
+def test_sizes_fall_and_the_parts_of_each_are_its_bytes(
+    costs: ModelCosts, limit: int | None, context: int | None, slots: int | None, budget_bytes: int
+) -> None:
+    ways = sized(costs, budget_bytes, limit=limit, context=context, slots=slots)
+
+    assert [way.num_bytes for way in ways] == sorted({w.num_bytes for w in ways}, reverse=True)
+    for way in ways:
+        assert sum(part.num_bytes for part in parts(costs, way)) == way.num_bytes
+        # And the engine makes of it what was planned.
+        given_costs = replace(costs, context_tokens=way.context_tokens)
+        budget = plan_memory(
+            given_costs, way.num_bytes, way.num_slots, host_bytes=0, are_promised=True
+        )
+        assert budget.num_sequences == way.num_slots
+        assert budget.max_sequence_tokens == way.context_tokens
