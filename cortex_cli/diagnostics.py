@@ -23,7 +23,7 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
-from cortex.peer.config import LogLevel
+from cortex.peer.config import LogFormat, LogLevel
 from cortex.peer.errors import (
     FleetKeyNotHeld,
     InvalidApiKey,
@@ -33,6 +33,7 @@ from cortex.peer.errors import (
 )
 
 from .errors import ConfigProblem, UsageProblem
+from .log_lines import JsonLines
 
 DONE = 0
 FAILED = 1
@@ -44,6 +45,7 @@ INTERRUPTED = 130
 
 # A fleet key that was typed at a wrong place: an error that repeats what was typed says less.
 _FLEET_KEY = re.compile(r"(cortex1-)[a-z2-7]{4,}", re.IGNORECASE)
+_TEXT_LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
@@ -117,19 +119,22 @@ def report_unexpected(to: Diagnostics, error: Exception, log_file: Path, *, verb
     to.error(f"unexpected {type(error).__name__}; this is a bug in cortex", f"{place}.")
 
 
-def show_logs(*, verbose: bool, level: LogLevel = "warning", also: Sequence[str] = ()) -> None:
+def show_logs(
+    *,
+    verbose: bool,
+    level: LogLevel = "warning",
+    also: Sequence[str] = (),
+    form: LogFormat = "text",
+) -> None:
     """Send the log of every room to standard error: from that level on, with -v at least `info`.
 
     What the loggers `also` have to say for information is shown in any case.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
     least = min(least, logging.INFO) if verbose else least
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=least,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT_LINES))
+    logging.basicConfig(handlers=[handler], level=least, force=True)
     for name in also:
         logging.getLogger(name).setLevel(min(least, logging.INFO))
 

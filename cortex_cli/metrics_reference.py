@@ -58,16 +58,16 @@ _LABELS = {
     "kind` of memory": "without a model `free` or `foreign` (other programs have it); of a model"
     " the parts that `/healthz` lists under `memory`, with `_` between words: `weights`,"
     " `keys_and_values`, `recurrent_states`, `encoded_pictures`, `remembered_prefixes`, …;"
-    " `loading` is all that a model will have, and `all` what one has whose engine tells no parts. Remembered"
-    " prefixes lie in host memory, beside the budget",
+    " `loading` is all that a model will have, and `all` what one has whose engine tells no parts."
+    " Remembered prefixes lie in host memory, beside the budget",
     "kind` of a failover": "`engine_restart`, or before the first token that of another peer and"
     " after it: {failovers}",
     "cause` of a failover": "the code of the error",
     "cause` of a dropped datagram": "`length`, `magic`: not one of ours. `version`: another major"
     " version of the protocol. `key`: a fleet key that is not held here; `retired`: one that was"
     " dropped. `seal`: forged or damaged. `own`: our own, come back. `flood`: more than 200 a"
-    " second from one address, or 2,000 in all. `replay`: heard before. `malformed`, `type`: a member's,"
-    " and not understood; `type` is a newer peer's, most likely",
+    " second from one address, or 2,000 in all. `replay`: heard before. `malformed`, `type`: a"
+    " member's, and not understood; `type` is a newer peer's, most likely",
     "state` of pages": "`used` or `free`",
     "state` of peers": "{states}",
     "direction": "`sent` or `received`",

@@ -58,7 +58,10 @@ def serve(
     def build(settings: Settings) -> PeerConfig:
         config = _guarded(made_of(settings), output)
         show_logs(
-            verbose=invocation.verbose, level=config.log_level, also=(REQUEST_LOG, RELOAD_LOG)
+            verbose=invocation.verbose,
+            level=config.log_level,
+            also=(REQUEST_LOG, RELOAD_LOG),
+            form=config.log_format,
         )
         return config
 

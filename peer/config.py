@@ -25,6 +25,7 @@ EngineKind = Literal["torch", "fake", "none"]
 # one go at all.
 Strategy = Literal["lru", "priority"]
 LogLevel = Literal["warning", "info", "debug"]
+LogFormat = Literal["text", "json"]
 
 T = TypeVar("T")
 
@@ -219,6 +220,7 @@ class PeerConfig:
     replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
     log_level: LogLevel = "warning"
+    log_format: LogFormat = "text"
 
     def model(self, model_id: str) -> ModelConfig:
         """What holds of a model, with what the operator says of all where nothing is said of it."""

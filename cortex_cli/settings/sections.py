@@ -13,7 +13,7 @@ from typing import get_args
 
 from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
-from cortex.peer.config import LogLevel, Strategy
+from cortex.peer.config import LogFormat, LogLevel, Strategy
 
 from ..places import parse_name, parse_reach, parse_seed
 from . import kinds
@@ -87,6 +87,12 @@ _PEER: Mapping[str, Setting] = {
     ),
     "log_level": OfConfig(
         kinds.choice(*get_args(LogLevel)), "From where on it is logged.", "log_level", True
+    ),
+    "log_format": OfConfig(
+        kinds.choice(*get_args(LogFormat)),
+        "Whether a line of the log is for people or a JSON object.",
+        "log_format",
+        True,
     ),
 }
 _GATEWAY: Mapping[str, Setting] = {

@@ -83,6 +83,7 @@ models = ["models"]
 model = "m1"
 drain = "10s"
 log_level = "debug"
+log_format = "json"
 
 [gateway]
 listen = "127.0.0.3:13997"
@@ -186,7 +187,7 @@ max_connections = 11
     assert (config.requests_per_minute, config.lets_anonymous_in) == (20, True)
     assert config.eviction == EvictionConfig("priority", None, 60, 5)
     assert config.vision == VisionConfig(4096, 65536, 1_000_000)
-    assert config.log_level == "debug"
+    assert (config.log_level, config.log_format) == ("debug", "json")
     assert config.names.default == "m1"
     assert config.cors_origins == ("https://chat.example.com",)
     assert (config.cold_wait_s, config.replay_bytes) == (180, 4 * 1024**2)

@@ -258,7 +258,8 @@ def test_no_series_and_no_heading_is_told_twice() -> None:
 def test_a_parser_that_takes_nothing_amiss_reads_all_of_it() -> None:
     """OpenMetrics' own: it wants rising buckets, counts that fit them and families in one piece."""
     strict: Any = strict_parser
-    text = openmetrics.generate_latest(registered()).decode()
+    told: Any = openmetrics
+    text = told.generate_latest(registered()).decode()
     assert len([*strict.text_string_to_metric_families(text)]) == len(FAMILIES)
     with pytest.raises(ValueError):
         list(strict.text_string_to_metric_families(text.replace('le="+Inf"', 'le="0.0"')))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.histogram import Histogram
-from cortex.engine.types import Accepted, Finished, Usage
+from cortex.engine.types import Accepted, Began, Finished, Usage
 from cortex.peer.tally import Ending, ModelTally, PeerTally, RequestMeter
 
 
@@ -52,6 +52,46 @@ def test_an_answer_is_timed_from_its_coming_to_each_token_and_to_its_end() -> No
     assert tally.endings == {"stop": 1}
     assert (tally.num_prompt_tokens, tally.num_cached_tokens) == (10, 4)
     assert tally.num_completion_tokens == 3
+
+
+def test_a_prompt_waits_until_the_first_engine_begins_it() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock) as meter:
+        clock.now_s += 1
+        meter.saw(Accepted(10, (), 5))
+        clock.now_s += 4
+        meter.saw(Began("here"))
+        clock.now_s += 1
+        meter.saw(Began("there"))  # the first engine died
+        meter.saw(Finished("stop", Usage(10, 0)))
+    assert (count_of(tally.queue), sum_of(tally.queue)) == (1, 4)
+
+
+def test_an_answers_speed_is_that_of_the_tokens_after_its_first() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock, num_choices=3) as meter:
+        clock.now_s += 3
+        meter.made(0, 1)
+        meter.made(1, 1)
+        clock.now_s += 0.5
+        meter.made(0, 5)
+        clock.now_s += 0.5
+        meter.made(0, 5)
+        meter.saw(Finished("stop", Usage(10, 11), 0))
+        meter.saw(Finished("stop", Usage(10, 1), 1))
+        meter.saw(Finished("stop", Usage(10, 0), 2))
+    assert (count_of(tally.speed), sum_of(tally.speed)) == (1, 10)
+
+
+def test_the_rest_of_an_answer_has_no_first_token() -> None:
+    tally, clock = ModelTally(), Clock()
+    with RequestMeter(tally, 1, clock(), clock, is_rest=True) as meter:
+        meter.made(0, 1)
+        clock.now_s += 1
+        meter.made(0, 1)
+        meter.saw(Finished("stop", Usage(10, 2)))
+    assert count_of(tally.first_token) == 0
+    assert (count_of(tally.between_tokens), count_of(tally.answer)) == (1, 1)
 
 
 def test_tokens_that_come_together_share_the_time_between_them() -> None:
