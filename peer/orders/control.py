@@ -108,7 +108,8 @@ class Control:
         named = None if peer is None else peer_named(view, peer)
         host = peer_to_load(view, model, named, self._known()) if as_load else named
         wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
-        own = await self._own_plan(wish) if host is None or host.is_self else None
+        is_own = host is None or host.is_self
+        own = (await self._own_plan(wish)).at(view.self_node) if is_own else None
         return model.id, plan_load(view, wish, self._known(), own), view
 
     async def _own_plan(self, wish: LoadWish) -> Planned:
