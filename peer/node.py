@@ -81,7 +81,7 @@ class Node:
             config.locations.state_dir / "learned.json",
             setting_of(config, kind),
             kind,
-            lambda model: self._devices.engine(0).estimate(model),
+            lambda model: self._devices.engine(0).estimate(model, config.max_replays),
         )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
