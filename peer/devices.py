@@ -45,7 +45,7 @@ class Devices:
         costs: CostsBook,
         tally: PeerTally,
     ) -> None:
-        self._habits = Habits(config)
+        self.habits = Habits(config)
         self._history, self._costs = history, costs
         self._tally = tally
         self._engines = [
@@ -95,7 +95,7 @@ class Devices:
             wanted_slots=extent.num_slots or None,
             device_budget_bytes=min(device.budget_bytes for device in self._devices),
         )
-        return Need(ModelId(model.weights), model.id, ways, self._habits.priority(model.id))
+        return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""

@@ -184,7 +184,8 @@ class Node:
         """
         self.config = config
         await self.shelf.look()
-        self.residency.reform(Habits(config))
+        self._devices.habits = Habits(config)
+        self.residency.reform(self._devices.habits)
 
     @property
     def num_places(self) -> int:
