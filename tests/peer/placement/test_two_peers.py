@@ -53,7 +53,9 @@ def open_peers(tmp_path: Path, make_config: Callable[..., PeerConfig], memory_ch
         folder = tmp_path / "models" / name
         shutil.copytree(embedded_dir(make_config()), folder)
         about = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(about | {"weights_bytes": BYTES[name]}))
+        (folder / "config.json").write_text(
+            json.dumps(about | {"name": name, "weights_bytes": BYTES[name]})
+        )
 
     def config(name: str, join: tuple[str, ...]) -> PeerConfig:
         key_file = tmp_path / "fleet.key"
