@@ -112,7 +112,8 @@ def _error_s(peers: Peers, gateway: PeerProcess, holder: PeerProcess, harm: Harm
 
 
 def _kill_engine(victim: PeerProcess) -> None:
-    os.kill(victim.get("/healthz")["engine"]["pid"], signal.SIGKILL)
+    (engine,) = victim.get("/healthz")["engines"]
+    os.kill(engine["pid"], signal.SIGKILL)
 
 
 def _holds(peer: PeerProcess) -> bool:
