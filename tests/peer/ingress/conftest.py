@@ -59,7 +59,7 @@ def load_record(
     age_ds: int = 0,
 ) -> LoadRecord:
     models = (ModelLoad(model, num_live, 0, num_free),)
-    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, tokens_per_s, 0, (), models)
+    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, tokens_per_s, (), models)
 
 
 def peer_view(
