@@ -49,6 +49,9 @@ class HandLoader:
         size = Size(extent.context_tokens or 8, extent.num_slots or 1, num_bytes)
         return Need(ModelId(model.weights), model.id, (size,))
 
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return 2.0
+
     async def learn(self, model: ModelInfo) -> None:
         self.log.append(f"learn {model.id}")
         await self.lesson
