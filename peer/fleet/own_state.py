@@ -23,7 +23,8 @@ from .view import StoredModel
 
 _MIB = 1 << 20
 # Free memory never stands still; told in steps, an idle peer has nothing to tell.
-_FREE_STEP_MIB = 256
+_MAX_FREE_STEP_MIB = 256
+_FREE_STEPS = 64
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
@@ -62,7 +63,9 @@ def own_state(
 
 
 def _free_mib(device: DeviceBooks) -> int:
-    return max(device.free_bytes, 0) // _MIB // _FREE_STEP_MIB * _FREE_STEP_MIB
+    """A small budget is told in small steps: models are planned into what is told."""
+    step_mib = max(1, min(_MAX_FREE_STEP_MIB, device.budget_bytes // _MIB // _FREE_STEPS))
+    return max(device.free_bytes, 0) // _MIB // step_mib * step_mib
 
 
 def _stored(model: ModelInfo, costs: ModelCosts | None) -> StoredModel:

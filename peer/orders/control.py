@@ -108,7 +108,8 @@ class Control:
         named = None if peer is None else peer_named(view, peer)
         host = peer_to_load(view, model, named, self._known()) if as_load else named
         wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
-        own = self._desk.plan(wish) if host is None or host.is_self else None
+        is_own = host is None or host.is_self
+        own = self._desk.plan(wish).at(view.self_node) if is_own else None
         return model.id, plan_load(view, wish, self._known(), own), view
 
     async def load(
@@ -265,4 +266,4 @@ class Control:
 
 def control_alone(node: Node, jobs: Jobs) -> Control:
     """That of a peer that is in no fleet."""
-    return Control(node, OrderDesk(node, None, jobs))
+    return Control(node, OrderDesk(node, node.steering, jobs))

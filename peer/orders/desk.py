@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from cortex.engine.types import Stage
 
-from ..errors import RequestNotFound, UnsupportedParameter
+from ..errors import RequestNotFound
 from ..jobs import Jobs, Progress
 from ..live import LiveRequest
 from ..node import Node
@@ -36,21 +36,15 @@ from .values import (
 
 
 class OrderDesk:
-    """`steering` is the node's own, where its engine can be steered."""
+    """`steering` is the node's own."""
 
-    def __init__(self, node: Node, steering: Steering | None, jobs: Jobs) -> None:
+    def __init__(self, node: Node, steering: Steering, jobs: Jobs) -> None:
         self._node = node
-        self._steered = steering
+        self._steering = steering
         self._jobs = jobs
 
-    @property
-    def _steering(self) -> Steering:
-        if self._steered is None:
-            raise UnsupportedParameter("models are loaded by requests alone on this peer")
-        return self._steered
-
-    def plan(self, wish: LoadWish) -> Planned | None:
-        return None if self._steered is None else self._steered.plan(wish)
+    def plan(self, wish: LoadWish) -> Planned:
+        return self._steering.plan(wish)
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.

@@ -171,10 +171,11 @@ class CostsBook:
         return replace(costs, learned_bytes=more_bytes, num_learned=other.num_learned)
 
     def _key(self, model: ModelInfo) -> str:
-        wishes = model.wishes
-        own = (wishes.dtype, wishes.pixels.min_pixels, wishes.pixels.max_pixels)
-        words = (str(each) for each in own if each is not None)
-        return " ".join((model.weights.hex(), self._setting, *words))
+        """What is wished of the model alone changes what it takes."""
+        wishes, pixels = model.wishes, model.wishes.pixels
+        own = (wishes.dtype, pixels.min_pixels, pixels.max_pixels)
+        spelt = "".join(f" {each or '-'}" for each in own) if any(own) else ""
+        return f"{model.weights.hex()} {self._setting}{spelt}"
 
 
 def _place(model: ModelInfo) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cortex.engine.costs import MemoryPart
@@ -78,3 +78,11 @@ class Planned:
     plan: Plan | None
     refusals: tuple[Refusal, ...] = ()
     others: tuple[Plan, ...] = ()
+
+    def at(self, peer: NodeId) -> Planned:
+        """The same, made by a peer that did not know what it is called."""
+        return Planned(
+            None if self.plan is None else replace(self.plan, peer=peer),
+            tuple(replace(refusal, peer=peer) for refusal in self.refusals),
+            tuple(replace(plan, peer=peer) for plan in self.others),
+        )

@@ -1,0 +1,97 @@
+"""A job waited for at the command line: shown, ended, failed, and left when interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from cortex.cli.config import read_environment
+from cortex.cli.ordering import placement_lines, waited_for
+from cortex.engine.errors import InsufficientVram
+from cortex.peer.errors import JobCancelled
+from cortex.peer.onlooker.ordering import Ordering
+
+JOB: dict[str, Any] = {
+    "id": "job_1",
+    "kind": "load",
+    "state": "running",
+    "stage": "loading",
+    "done": 1,
+    "total": 4,
+    "unit": "bytes",
+    "eta_s": None,
+    "error": None,
+}
+Wait = Callable[..., dict[str, Any]]
+
+
+class FakeOrders:
+    """`interrupts` is ctrl-c once all has been told."""
+
+    def __init__(self, jobs: Sequence[dict[str, Any]], *, interrupts: bool = False) -> None:
+        self._jobs = jobs
+        self._interrupts = interrupts
+
+    def job(self, job_id: str) -> Generator[dict[str, Any]]:
+        assert job_id == "job_1"
+        yield from self._jobs
+        if self._interrupts:
+            raise KeyboardInterrupt
+
+
+def wait(*jobs: dict[str, Any], interrupts: bool = False) -> dict[str, Any]:
+    orders = cast(Ordering, FakeOrders(jobs, interrupts=interrupts))
+    return waited_for(read_environment({}), orders, JOB)
+
+
+def test_the_last_word_of_a_job_is_its_outcome() -> None:
+    done = JOB | {"state": "done"}
+    assert wait(JOB, done) == done
+
+
+def test_what_a_job_failed_with_is_the_commands_error() -> None:
+    error = {"code": "insufficient_vram", "message": "3 GiB short", "hint": "unload qwen"}
+    with pytest.raises(InsufficientVram, match="3 GiB short") as raised:
+        wait(JOB, JOB | {"state": "failed", "error": error})
+    assert raised.value.hint == "unload qwen"
+
+
+def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
+    with pytest.raises(JobCancelled, match="the load was cancelled"):
+        wait(JOB | {"state": "cancelled"})
+
+
+def test_who_is_interrupted_is_told_that_the_load_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        wait(JOB, interrupts=True)
+    said = capsys.readouterr().err
+    assert said == "the load goes on: cortex models shows it, cortex cancel job_1 ends it\n"
+
+
+def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is() -> None:
+    wait(JOB | {"stage": "defragmenting"}, JOB | {"state": "done"})
+
+
+@pytest.mark.parametrize(
+    ("was_there", "words"), [(True, "was there already"), (False, "in 11.4 s")]
+)
+def test_a_placement_is_told_with_what_went_for_it(was_there: bool, words: str) -> None:
+    placement = {
+        "model": "qwen",
+        "peer": "atlas",
+        "device": 0,
+        "context_tokens": 32768,
+        "slots": 4,
+        "reserved_bytes": 3 << 29,
+        "evicted": ["guest"],
+        "seconds": 11.4,
+        "was_there": was_there,
+    }
+    assert placement_lines(placement) == [
+        f"qwen   atlas, device 0   context 32,768   4 at a time   1.5 GiB   {words}",
+        "unloaded guest for it",
+    ]

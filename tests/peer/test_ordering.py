@@ -1,0 +1,133 @@
+"""Orders over plain HTTP: refusals come back as what they were, and other doors are tried."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import ModelNotFound
+from cortex.peer.errors import HostLost, InvalidApiKey, NoPeer
+from cortex.peer.onlooker.asking import Asking, Door
+from cortex.peer.onlooker.ordering import Ordering
+
+Answer = Callable[..., str]
+RUNNING = {"id": "job_1", "state": "running"}
+DONE = {"id": "job_1", "state": "done"}
+
+
+@pytest.fixture
+def heard() -> list[tuple[str, str, str | None, bytes]]:
+    """Method, path, authorization and body of what came."""
+    return []
+
+
+@pytest.fixture
+def answer(heard: list[tuple[str, str, str | None, bytes]]) -> Generator[Answer]:
+    """A server that answers this to whatever it is asked; gives its address."""
+    told: dict[str, Any] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            heard.append((self.command, self.path, self.headers.get("authorization"), body))
+            self.send_response(told["status"])
+            self.send_header("content-length", str(len(told["body"])))
+            self.end_headers()
+            self.wfile.write(told["body"])
+
+        do_GET = do_POST = do_DELETE = _answer
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+
+        def tell(body: bytes, status: int = 200) -> str:
+            told.update(body=body, status=status)
+            return f"127.0.0.1:{server.server_port}"
+
+        yield tell
+        server.shutdown()
+        thread.join()
+
+
+def events(*jobs: Any, name: str = "job") -> bytes:
+    return b"".join(f"event: {name}\ndata: {json.dumps(job)}\n\n".encode() for job in jobs)
+
+
+def test_an_order_is_sent_with_its_body_and_key(answer: Answer, heard: list[Any]) -> None:
+    orders = Ordering([Door(answer(b'{"status": "loaded"}'), "sk-1")])
+    assert orders.call("POST", "/models/load", {"model": "qwen"}) == {"status": "loaded"}
+    assert heard == [("POST", "/models/load", "Bearer sk-1", b'{"model": "qwen"}')]
+
+
+def test_a_refusal_is_the_error_that_it_was(answer: Answer) -> None:
+    told = {"message": "no qwen; did you mean qwen3?", "code": "model_not_found"}
+    body = json.dumps({"error": told | {"hint": "did you mean qwen3?"}}).encode()
+    with pytest.raises(ModelNotFound, match=r"^no qwen$") as raised:
+        Ordering([Door(answer(body, 404))]).call("POST", "/models/load", {"model": "qwen"})
+    assert raised.value.hint == "did you mean qwen3?"
+
+
+def test_a_missing_key_is_told_as_people_set_it(answer: Answer) -> None:
+    body = b'{"error": {"message": "no", "code": "invalid_api_key"}}'
+    with pytest.raises(InvalidApiKey) as raised:
+        Ordering([Door(answer(body, 401))]).call("GET", "/requests")
+    assert "CORTEX_API_KEY" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"hello", 200), (b"[]", 200), (b"{}", 500), (b'{"error": 1}', 404)]
+)
+def test_what_is_no_peer_is_said_to_be_none(answer: Answer, body: bytes, status: int) -> None:
+    with pytest.raises(NoPeer, match="no cortex peer"):
+        Ordering([Door(answer(body, status))]).call("GET", "/requests")
+
+
+def test_the_first_door_that_answers_is_asked_from_then_on(
+    answer: Answer, unused_tcp_port: int, heard: list[Any]
+) -> None:
+    closed = Door(f"127.0.0.1:{unused_tcp_port}")
+    orders = Ordering([closed, Door(answer(events(RUNNING, DONE)))])
+    with pytest.raises(NoPeer):  # that is no JSON object
+        orders.call("GET", "/jobs/job_1")
+    answer(b"{}")
+    assert orders.call("GET", "/requests") == {}
+    answer(events(RUNNING, DONE))
+    assert list(orders.job("job_1")) == [RUNNING, DONE]
+    assert heard[-1][:2] == ("GET", "/jobs/job_1/events")
+
+
+def follow(address: str) -> list[Any]:
+    return list(Ordering([Door(address)], Asking(5.0)).job("job_1"))
+
+
+def test_a_job_is_followed_to_its_end_and_no_further(answer: Answer) -> None:
+    assert follow(answer(events(RUNNING, DONE, RUNNING))) == [RUNNING, DONE]
+
+
+def test_a_peer_that_ends_before_the_job_is_gone(answer: Answer) -> None:
+    with pytest.raises(NoPeer, match="has ended"):
+        follow(answer(events(RUNNING)))
+
+
+def test_a_job_whose_own_peer_is_lost_says_so(answer: Answer) -> None:
+    lost = {"error": {"code": "host_lost", "message": "borea was lost", "hint": ""}}
+    with pytest.raises(HostLost, match="borea was lost"):
+        follow(answer(events(RUNNING) + events(lost, name="error")))
+
+
+def test_a_job_that_is_not_there_is_refused(answer: Answer) -> None:
+    with pytest.raises(ModelNotFound):
+        follow(answer(b'{"error": {"message": "no", "code": "model_not_found"}}', 404))
+
+
+def test_nobody_to_ask_is_an_error() -> None:
+    with pytest.raises(NoPeer, match="no peer is running"):
+        Ordering([]).call("GET", "/requests")
