@@ -23,12 +23,12 @@ import torch
 from .made_tokenizer import write_tokenizer
 from .shapes import SHAPES, Shape, Tensor
 
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["bfloat16", "float32", "float16"]
 
-DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32")
+DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32", "float16")
 MAX_SHARD_BYTES = 2_000_000_000
-_TORCH = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-_WORDS = {"bfloat16": "BF16", "float32": "F32"}
+_TORCH = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
+_WORDS = {"bfloat16": "BF16", "float32": "F32", "float16": "F16"}
 _CHUNK_ELEMENTS = 4 * 1024 * 1024
 # A_log is drawn as the log of this range, the way the architecture's authors initialise it.
 _LOWEST_RATE, _HIGHEST_RATE = 0.01, 16.0

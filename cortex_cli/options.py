@@ -6,7 +6,7 @@ What is a setting has a name in the environment too; what belongs to one questio
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 from cortex.peer.config import EngineChoice
 
 from .config import Invocation
+from .durations import parse_duration
 from .errors import UsageProblem
 from .sizes import parse_size
 
@@ -64,6 +65,19 @@ _OF_OWN_NODE = (
     "dtype",
     "kernels",
 )
+
+
+def port_option(default_port: int) -> Any:
+    """`--port`, of a command that listens there where nothing else is said."""
+    return typer.Option(
+        "--port",
+        metavar="N",
+        envvar="CORTEX_PORT",
+        min=0,
+        max=65535,
+        help=f"Which port; 0 takes any. Otherwise {default_port}, or the next that is free.",
+        show_default=False,
+    )
 
 
 def typed_for_own_node(context: typer.Context) -> list[str]:
@@ -133,6 +147,10 @@ FakeTokenInterval = Annotated[
         max=60_000,
         help="How long the fake engine takes for one token.",
     ),
+]
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
 ]
 Json = Annotated[
     bool, typer.Option("--json", envvar="CORTEX_JSON", help="Print JSON instead of text.")
@@ -214,6 +232,16 @@ def asked_peer(context: typer.Context, word: str | None, option: str | None) -> 
     return word or option
 
 
+Refresh = Annotated[
+    float,
+    typer.Option(
+        "--refresh",
+        metavar="TIME",
+        envvar="CORTEX_REFRESH",
+        parser=parse_duration(0.5, 3600),
+        help="Show what changes no oftener than this.",
+    ),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option(

@@ -25,6 +25,7 @@ from .child import Send, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, ModelNotFound, to_info
 from .fake_answer import Answer, HashSource, Made, ScriptSource, TokenSource
 from .fake_harm import Harm, read_harm
+from .fake_loads import FakeLoads
 from .fake_vector import hashed_vector
 from .frames import unpack_value
 from .generation import choice_sampling
@@ -35,15 +36,13 @@ from .histogram import Histogram
 from .messages import (
     Alive,
     Cancel,
+    Estimate,
     Generate,
     GenerateFailed,
-    JobFailed,
     Load,
-    Loaded,
     Message,
     ModelStatus,
     Pooled,
-    Progress,
     Step,
     StepPart,
     Unload,
@@ -59,12 +58,14 @@ class FakeConfig:
     """`replies` are played in turn, one per assistant turn; none means hashed answers.
 
     A reply is what a model would write, marks and all: <think>, and <tool_call> with one JSON
-    object in it. `harm` is what befalls the process, if anything.
+    object in it. `harm` is what befalls the process, if anything. `memory_bytes` is what models may
+    reserve in all, None without end.
     """
 
     replies: tuple[str, ...] = ()
     token_interval_ms: float = 0.0
     harm: Harm | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,12 +82,12 @@ class _Request:
 
 
 class FakeService:
-    """Loads at once, and steps all its requests together, one token each a tick."""
+    """Steps all its requests together, one token each a tick."""
 
     def __init__(self, config: FakeConfig, send: Send) -> None:
         self._config = config
         self._send = send
-        self._models: dict[str, Tokenizer] = {}
+        self._loads = FakeLoads(config.memory_bytes, send, self._began)
         # Made when a model's first answer needs them.
         self._matchers: dict[str, Matchers] = {}
         self._requests: dict[str, _Request] = {}
@@ -100,7 +101,9 @@ class FakeService:
             case Load():
                 if self._config.harm is not None and self._config.harm.at == "load":
                     await self._config.harm.strike()
-                self._load(message)
+                self._loads.load(message)
+            case Estimate():
+                self._loads.estimate(message)
             case Unload():
                 self._unload(message)
             case Generate():
@@ -115,31 +118,21 @@ class FakeService:
             ModelStatus(model_id, steps.spread, num_running=self._num_running(model_id))
             for model_id, steps in self._steps.items()
         )
-        return Alive(self._num_steps, len(self._requests), memory_bytes=0, models=models)
+        return Alive(self._num_steps, len(self._requests), self._loads.weights_bytes, models)
 
     async def close(self) -> None:
-        pass
+        self._loads.close()
 
     def _num_running(self, model_id: str) -> int:
         return sum(r.generate.model_id == model_id for r in self._requests.values())
 
-    def _load(self, load: Load) -> None:
-        path = Path(load.model_dir) / "tokenizer.json"
-        try:
-            self._models[load.model_id] = Tokenizer(path)
-        except CortexError as error:
-            self._send(JobFailed(load.job_id, to_info(error)))
-            return
-        size_bytes = path.stat().st_size
-        for done_bytes in (0, size_bytes):
-            stage = Stage("loading", done_bytes, size_bytes, "bytes")
-            self._send(Progress(load.job_id, stage))
-        self._matchers.pop(load.model_id, None)
-        self._steps.setdefault(load.model_id, Histogram())
-        self._send(Loaded(load.job_id, load.model_id, size_bytes, 0.0, computes_in="hashes"))
+    def _began(self, model_id: str) -> None:
+        """A model is loaded, afresh."""
+        self._matchers.pop(model_id, None)
+        self._steps.setdefault(model_id, Histogram())
 
     def _unload(self, unload: Unload) -> None:
-        self._models.pop(unload.model_id, None)
+        self._loads.unload(unload.model_id)
         self._matchers.pop(unload.model_id, None)
         error = to_info(EngineFailed(f"model {unload.model_id} was unloaded"))
         for request_id, request in list(self._requests.items()):
@@ -150,7 +143,7 @@ class FakeService:
 
     def _generate(self, generate: Generate) -> None:
         try:
-            tokenizer = self._models.get(generate.model_id)
+            tokenizer = self._loads.tokenizers.get(generate.model_id)
             if tokenizer is None:
                 raise ModelNotFound(f"the model {generate.model_id} is not loaded", "load it first")
             prompt = unpack_value(Prompt, generate.prompt)
@@ -290,12 +283,14 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
     parser.add_argument("--script", type=Path, help="a JSON file with the replies to give")
     parser.add_argument("--token-interval-ms", type=float, help="wait this long before each token")
+    parser.add_argument("--memory-bytes", type=int, help="what models may reserve in all")
     options = parser.parse_args()
     try:
         config = read_script(options.script) if options.script else FakeConfig()
     except InvalidRequest as error:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         raise SystemExit(2) from None
+    config = replace(config, memory_bytes=options.memory_bytes)
     if options.token_interval_ms is not None:
         config = replace(config, token_interval_ms=options.token_interval_ms)
     run_child(options.fd, lambda send: FakeService(config, send))

@@ -20,14 +20,14 @@ from msgspec.structs import replace
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
-from .errors import EngineFailed, InsufficientVram, MemoryShortage
+from .errors import EngineFailed
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
 from .gauge import LoadGauge
 from .generation import choice_sampling
 from .heap import give_freed_memory_back
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
-from .memory import MemoryBudget, format_bytes, remembered_bytes
+from .memory import MemoryBudget, Share, check_promised, remembered_bytes
 from .messages import (
     Cancel,
     Generate,
@@ -43,7 +43,7 @@ from .messages import (
 from .poison import poison_of
 from .recall import HostStore
 from .service import ModelService, described
-from .serving import Share, load_service
+from .serving import load_service
 from .status import ModelCounts
 from .types import Prompt, Stage
 from .wishes import Wishes
@@ -196,13 +196,8 @@ class DeviceLoop:
         free_bytes = self._free_bytes()
         num_bytes = free_bytes if job.memory_bytes is None else job.memory_bytes
         is_bounded = self._device.type == "cuda" or self._memory_bytes is not None
-        if is_bounded and num_bytes > free_bytes:
-            raise InsufficientVram(
-                f"{format_bytes(num_bytes)} were promised to {job.model_id}, and"
-                f" {format_bytes(free_bytes)} of the device are free",
-                "unload another model, or close what else uses the device",
-                shortage=MemoryShortage(num_bytes, free_bytes, is_final=False),
-            )
+        if is_bounded:
+            check_promised(job.model_id, num_bytes, free_bytes)
         return Share(num_bytes, job.context_tokens, job.max_sequences, job.learned)
 
     def _free_bytes(self) -> int:

@@ -8,7 +8,7 @@ prompts (in host memory, which on a CPU is the same memory). Measures nothing, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .costs import MemoryPart, ModelCosts
 from .errors import InsufficientVram, MemoryShortage
@@ -163,6 +163,46 @@ def plan_memory(
         prefix_bytes=prefix_bytes,
         prefix_is_apart=host_bytes is not None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a model is given of its device. `context_tokens` and `num_sequences` None are what the
+    model and the engine can do; `learned` are the bytes that earlier loads were larger by than
+    estimated, and how many these were.
+    """
+
+    num_bytes: int
+    context_tokens: int | None = None
+    num_sequences: int | None = None
+    learned: tuple[int, int] = (0, 0)
+
+
+def plan_share(costs: ModelCosts, share: Share, host_bytes: int) -> MemoryBudget:
+    """A share, shared out. Raises InsufficientVram as `plan_memory` does."""
+    learned_bytes, num_learned = share.learned
+    given = replace(
+        costs,
+        context_tokens=min(costs.context_tokens, share.context_tokens or costs.context_tokens),
+        learned_bytes=learned_bytes,
+        num_learned=num_learned,
+    )
+    num_sequences = min(MAX_SEQUENCES, share.num_sequences or MAX_SEQUENCES)
+    return plan_memory(
+        given, share.num_bytes, num_sequences,
+        host_bytes=host_bytes, are_promised=share.num_sequences is not None,
+    )  # fmt: skip
+
+
+def check_promised(model_id: str, num_bytes: int, free_bytes: int) -> None:
+    """Raise InsufficientVram where others have what was promised to a model."""
+    if num_bytes > free_bytes:
+        raise InsufficientVram(
+            f"{format_bytes(num_bytes)} were promised to {model_id}, and"
+            f" {format_bytes(free_bytes)} of the device are free",
+            "unload another model, or close what else uses the device",
+            shortage=MemoryShortage(num_bytes, free_bytes, is_final=False),
+        )
 
 
 def needed_bytes(costs: ModelCosts, num_tokens: int, num_sequences: int) -> int:

@@ -6,7 +6,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,11 +14,11 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
-from .costs import ModelCosts
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
+from .heap import give_freed_memory_back
 from .kernels.native import NativeOperations
-from .memory import MAX_SEQUENCES, PAGE_TOKENS, MemoryBudget, plan_memory
+from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
 from .models.registry import load_model
 from .recall import HostStore, Recall
@@ -30,19 +30,6 @@ from .weights import OnProgress, weight_files
 from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
 _STEP_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What a model is given of its device. `context_tokens` and `num_sequences` None are what the
-    model and the engine can do; `learned` are the bytes that earlier loads were larger by than
-    estimated, and how many these were.
-    """
-
-    num_bytes: int
-    context_tokens: int | None = None
-    num_sequences: int | None = None
-    learned: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +74,15 @@ def load_service(
         model_dir, precision.dtype, device, on_progress,
         exact=precision.is_exact, kernels=wishes.kernels,
     )  # fmt: skip
+    # Pools that lie where weights were made ready would have pages before anybody uses them.
+    give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     model = loaded.model
     costs = costs_of(
         model_dir, model.shape, model.dtype, device, loaded.weight_bytes, loaded.context_tokens,
         pixels,
     )  # fmt: skip
-    budget = _budget(costs, share, store.stats.budget_bytes)
+    budget = plan_share(costs, share, store.stats.budget_bytes)
     capacity = Capacity(
         budget.num_pages, budget.num_sequences, grid_tokens(device), budget.encoder_bytes
     )
@@ -105,21 +94,6 @@ def load_service(
     whose = "own" if isinstance(model.operations, NativeOperations) else "torch's"
     computes_in = f"{precision}, {whose} kernels"
     return LoadedService(service, tokenizer, computes_in, budget)
-
-
-def _budget(costs: ModelCosts, share: Share, host_bytes: int) -> MemoryBudget:
-    learned_bytes, num_learned = share.learned
-    given = replace(
-        costs,
-        context_tokens=min(costs.context_tokens, share.context_tokens or costs.context_tokens),
-        learned_bytes=learned_bytes,
-        num_learned=num_learned,
-    )
-    num_sequences = min(MAX_SEQUENCES, share.num_sequences or MAX_SEQUENCES)
-    return plan_memory(
-        given, share.num_bytes, num_sequences,
-        host_bytes=host_bytes, are_promised=share.num_sequences is not None,
-    )  # fmt: skip
 
 
 def make_service(

@@ -23,10 +23,11 @@ from msgspec.structs import replace
 from .answer import AnswerText
 from .child import Send, log_unexpected, run_child
 from .cores import usable_cores
+from .costs import ModelCosts
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .estimating import estimate
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
-from .heap import keep_freed_memory
+from .heap import give_freed_memory_back, keep_freed_memory
 from .loop import DeviceLoop
 from .memory import MAX_SEQUENCES
 from .messages import (
@@ -101,17 +102,19 @@ class Worker:
         while True:
             job = await self._estimates.get()
             try:
-                costs = await asyncio.to_thread(
-                    estimate,
-                    *(Path(job.model_dir), self._device),
-                    *(self._wishes.of(job.wishes), job.wishes.pixels),
-                )
+                costs = await asyncio.to_thread(self._estimate, job)
             except Exception as error:
                 if not isinstance(error, CortexError):
                     log_unexpected(logger, "estimate failed", error)
                 self._send(JobFailed(job.job_id, to_info(error)))
             else:
                 self._send(Estimated(job.job_id, costs, MAX_SEQUENCES))
+
+    def _estimate(self, job: Estimate) -> ModelCosts:
+        wishes = self._wishes.of(job.wishes)
+        costs = estimate(Path(job.model_dir), self._device, wishes, job.wishes.pixels)
+        give_freed_memory_back()
+        return costs
 
     async def close(self) -> None:
         self._device_loop.close()

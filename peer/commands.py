@@ -37,6 +37,8 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     command = [config.python, "-m", "cortex.engine.fake"]
     if config.fake_script is not None:
         command += ["--script", str(config.fake_script)]
+    if config.memory_bytes is not None:
+        command += ["--memory-bytes", str(config.memory_bytes)]
     if config.fake_token_interval_ms:
         command += ["--token-interval-ms", str(config.fake_token_interval_ms)]
     return tuple(command)

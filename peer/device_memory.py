@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 
 from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_bytes
+from cortex.engine.memory import remembered_bytes
 
 from .config import PeerConfig
 
@@ -31,7 +32,9 @@ def _budget(config: PeerConfig, name: str, gpus: dict[str, int]) -> int:
         most = int(gpus.get(name.rpartition(":")[2], 0) * _GPU_SHARE)
         given = config.memory_bytes
         return most if given is None else min(given, most or given)
-    return config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
+    given = config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
+    # What is remembered of prompts lies in the same memory, beside the models.
+    return given - remembered_bytes(given)
 
 
 def _free_gpu_bytes() -> dict[str, int]:

@@ -6,8 +6,9 @@ Which model goes where is decided by `residency.py`, for which this does the wor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import CortexError
@@ -20,7 +21,9 @@ from .config import PeerConfig
 from .engine_side import EngineSide
 from .gossip.ids import ModelId
 from .placement.books import DeviceBooks, Need, Size
+from .placement.costs_book import CostsBook
 from .placement.habits import Habits
+from .placement.sizes import parts, sizes
 from .places import Extent, Place
 from .process import Spawn
 from .routing.load_history import LoadHistory, with_eta
@@ -39,10 +42,11 @@ class Devices:
         on_death: Callable[[int, ChildEnd], None],
         spawn: Spawn,
         history: LoadHistory,
+        costs: CostsBook,
         tally: PeerTally,
     ) -> None:
-        self._habits = Habits(config)
-        self._history = history
+        self.habits = Habits(config)
+        self._history, self._costs = history, costs
         self._tally = tally
         self._engines = [
             EngineSide(
@@ -80,34 +84,53 @@ class Devices:
         await asyncio.gather(*(engine.slot.close() for engine in self._engines))
 
     def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
-        """All of a device: what a model takes is not known."""
-        num_bytes = min(device.budget_bytes for device in self._devices)
-        size = Size(extent.context_tokens or model.context_length, extent.num_slots, num_bytes)
-        return Need(ModelId(model.weights), model.id, (size,), self._habits.priority(model.id))
+        """None where nobody has asked the engine yet what the model takes."""
+        costs = self._costs.known(model)
+        if costs is None:
+            return None
+        ways = sizes(
+            costs,
+            context_limit_tokens=model.context_length,
+            wanted_context=extent.context_tokens or None,
+            wanted_slots=extent.num_slots or None,
+            device_budget_bytes=min(device.budget_bytes for device in self._devices),
+        )
+        return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""
-        return (MemoryPart("all of the device", size.num_bytes),)
+        costs = self._costs.known(model)
+        return () if costs is None else parts(costs, size)
 
     async def learn(self, model: ModelInfo) -> None:
-        raise AssertionError("what a model takes is known")
+        await self._costs.find(model)
+
+    async def survey(self, models: Iterable[ModelInfo]) -> None:
+        """Ask what models take that nobody has asked for, where an engine is there to be asked."""
+        for model in models:
+            if self._costs.known(model) is None and self._engines[0].slot.state == "up":
+                with contextlib.suppress(CortexError):  # who wants it loaded is told why not
+                    await self._costs.find(model)
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         model, clock = place.model, asyncio.get_running_loop().time
         weights, began_s = ModelId(model.weights), clock()
         whole_s = self._history.eta_s(weights, model.size_bytes)
-        tally = self._tally.of(model.id)
+        tally, costs = self._tally.of(model.id), self._costs.known(model)
+        learned = (costs.learned_bytes, costs.num_learned) if costs is not None else (0, 0)
         try:
             loaded = await self._engines[place.device].load(
                 model,
                 place.size,
                 lambda stage: on_stage(with_eta(stage, whole_s, clock() - began_s)),
+                learned,
             )
         except CortexError:
             tally.num_failed_loads += 1
             raise
         took_s = clock() - began_s
         tally.load.add(took_s)
+        self._costs.learn(model, loaded)
         if weights:
             self._history.add(weights, model.size_bytes, took_s)
         return loaded

@@ -13,11 +13,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cortex.engine.costs import ModelCosts
 from cortex.engine.errors import CortexError
 from cortex.engine.memory import describe
 from cortex.engine.messages import (
     Alive,
     Cancel,
+    Estimate,
+    Estimated,
     Generate,
     GenerateFailed,
     JobFailed,
@@ -42,10 +45,13 @@ from .process import Spawn
 from .stall import StallWatch
 from .types import ModelInfo
 
+# What the jobs of an engine come to.
+_Done = Estimated | Loaded | Unloaded
+
 
 @dataclass(slots=True)
 class _Job:
-    outcome: asyncio.Future[Loaded | Unloaded | CortexError]
+    outcome: asyncio.Future[_Done | CortexError]
     on_stage: Callable[[Stage], None]
 
 
@@ -89,9 +95,28 @@ class EngineSide:
         self._attempts: dict[str, Attempt] = {}
         self._job_numbers = itertools.count(1)
 
-    async def load(self, model: ModelInfo, size: Size, on_stage: Callable[[Stage], None]) -> Loaded:
+    async def estimate(self, model: ModelInfo) -> ModelCosts:
+        """What it would take on this device, by the engine's word.
+
+        Raises the engine's error, or EngineFailed where the process dies.
+        """
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        message = Estimate(job_id, str(model.dir), model.wishes)
+        estimated = await self._run_job(job_id, message, lambda _: None)
+        assert isinstance(estimated, Estimated), "an estimate is answered by costs"
+        return estimated.costs
+
+    async def load(
+        self,
+        model: ModelInfo,
+        size: Size,
+        on_stage: Callable[[Stage], None],
+        learned: tuple[int, int] = (0, 0),
+    ) -> Loaded:
         """Make a model ready, in that size; returns when it is.
 
+        `learned` is by how much earlier loads were larger than estimated, and how many they were.
         Raises the engine's error, or EngineFailed where the process dies.
         """
         if self.slot.state != "up":
@@ -106,6 +131,7 @@ class EngineSide:
             memory_bytes=size.num_bytes,
             context_tokens=size.context_tokens,
             max_sequences=size.num_slots or None,
+            learned=learned,
             wishes=model.wishes,
         )
         loaded = await self._run_job(job_id, message, on_stage)
@@ -135,8 +161,8 @@ class EngineSide:
         return f"job-{next(self._job_numbers)}"
 
     async def _run_job(
-        self, job_id: str, message: Load | Unload, on_stage: Callable[[Stage], None]
-    ) -> Loaded | Unloaded:
+        self, job_id: str, message: Estimate | Load | Unload, on_stage: Callable[[Stage], None]
+    ) -> _Done:
         job = _Job(asyncio.get_running_loop().create_future(), on_stage)
         self._jobs[job_id] = job
         self.slot.post(message)
@@ -179,7 +205,7 @@ class EngineSide:
                     *(message.model_id, message.computes_in, describe(message.memory)),
                 )
                 self._settle(message.job_id, message)
-            case Unloaded():
+            case Unloaded() | Estimated():
                 self._settle(message.job_id, message)
             case JobFailed():
                 self._settle(message.job_id, from_info(message.error))
@@ -216,7 +242,7 @@ class EngineSide:
         del self._attempts[attempt.request_id]
         attempt.on_end()
 
-    def _settle(self, job_id: str, outcome: Loaded | Unloaded | CortexError) -> None:
+    def _settle(self, job_id: str, outcome: _Done | CortexError) -> None:
         job = self._jobs.get(job_id)
         if job is not None and not job.outcome.done():
             self._stall.moved()

@@ -18,6 +18,7 @@ from .api.lobby import Lobby
 from .config import DEFAULT_PORT, NUM_DEFAULT_PORTS
 from .errors import CannotListen, PortInUse
 from .limits import ConnectionLimits
+from .port_holder import in_use
 
 # What handlers of a peer that stops at once get to clean up after themselves.
 _FAREWELL_S = 1.0
@@ -105,7 +106,7 @@ def _listen_on(host: str, port: int, option: str) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
-                f"port {port} on {host} is in use",
+                f"port {port} on {host} {in_use(port)}",
                 f"choose another with {option}, or leave {option} out for the next free one",
             ) from None
         raise CannotListen(

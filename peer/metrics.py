@@ -23,6 +23,7 @@ from cortex.engine.messages import ModelStatus
 
 from .fleet.membership import Membership
 from .fleet.view import PeerState
+from .gossip.receiving import Cause
 from .health import ChildHealth, NodeHealth, Placement
 from .tally import ModelTally, PeerTally
 
@@ -230,6 +231,12 @@ def _of_fleet(membership: Membership) -> Iterator[Metric]:
         "Bytes of the datagrams between peers, sealed as they travel.",
         ["direction"],
         ((("sent",), counters.sent_bytes), (("received",), counters.received_bytes)),
+    )
+    yield _counter(
+        "cortex_gossip_dropped_total",
+        "Datagrams that came to the fleet's port and were not taken, by why.",
+        ["cause"],
+        (((cause,), counters.num_dropped.get(cause, 0)) for cause in Cause),
     )
 
 

@@ -45,6 +45,7 @@ from .errors import CannotContinue
 from .health import NodeHealth, Placed, Placement, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
+from .placement.costs_book import CostsBook, own_kind, setting_of
 from .placement.habits import Habits
 from .placement.leaving import LeaveReason
 from .places import Place
@@ -74,6 +75,14 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
+        kind = own_kind(config)
+        self.costs = CostsBook(
+            config.locations.state_dir / "costs.json",
+            config.locations.state_dir / "learned.json",
+            setting_of(config, kind),
+            kind,
+            lambda model: self._devices.engine(0).estimate(model),
+        )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -87,6 +96,7 @@ class Node:
     async def __aenter__(self) -> Self:
         await self.shelf.look()
         await asyncio.to_thread(self.history.read)
+        await asyncio.to_thread(self.costs.read)
         await self._tasks.__aenter__()
         self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
         self._devices = Devices(
@@ -96,6 +106,7 @@ class Node:
             self._lose_engine,
             self._spawn,
             self.history,
+            self.costs,
             self.tally,
         )
         self.residency = Residency(
@@ -123,9 +134,17 @@ class Node:
     ) -> None:
         self._is_closed = True
         self._wake_after(None)
-        await asyncio.gather(self._text.slot.close(), self._devices.close(), self.history.save())
+        await asyncio.gather(self._text.slot.close(), self._devices.close(), self.save())
         # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
+
+    async def save(self) -> None:
+        """Keep what was learned for the peer's next life."""
+        await asyncio.gather(self.history.save(), self.costs.save())
+
+    async def survey(self) -> None:
+        """Find out what the models here would take, as far as that costs nobody anything."""
+        await self._devices.survey(self.stored)
 
     @property
     def health(self) -> NodeHealth:
@@ -165,7 +184,8 @@ class Node:
         """
         self.config = config
         await self.shelf.look()
-        self.residency.reform(Habits(config))
+        self._devices.habits = Habits(config)
+        self.residency.reform(self._devices.habits)
 
     @property
     def num_places(self) -> int:

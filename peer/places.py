@@ -58,7 +58,8 @@ class Place:
     """A model on a device, from the beginning of its load until it has gone.
 
     `extent` is what was wished for, `size` what it was given, of a device that had `free_bytes`;
-    `victims` went for it. Nothing else
+    `victims` went for it, and until they have, their bytes are not counted again as its own: those
+    of `leavers`. Nothing else
     is done beside a load that `is_quiet`, and one that `is_home` is wanted without anybody's
     asking. `stage` is how far the load has come; `loaded` is what the engine said at its end. One
     that `leaves` takes no new work, and goes when it is idle; `gone` is set when it has.
@@ -70,6 +71,7 @@ class Place:
     need: Need
     extent: Extent = Extent()
     victims: tuple[Resident, ...] = ()
+    leavers: Sequence[Place] = ()
     free_bytes: int = 0
     is_quiet: bool = False
     is_home: bool = False
@@ -93,11 +95,12 @@ class Place:
 
     def resident(self, now_s: float, *, is_pinned: bool) -> Resident:
         is_ready = self.state == "ready"
+        still_there = [each for each in self.leavers if not each.gone.is_set()]
         return Resident(
             ModelId(self.model.weights),
             self.model.id,
             self.state,
-            self.size.num_bytes,
+            self.size.num_bytes - sum(each.size.num_bytes for each in still_there),
             num_inflight=len(self.holders),
             idle_s=now_s - self.used_s if is_ready and not self.holders else 0.0,
             age_s=now_s - self.ready_s if is_ready else 0.0,

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 # Whoever waits for a model lets others be served before it for so long at least.
 _LEAST_PATIENCE_S = 1.0
+# A time that has come but for a rounding error has not come yet.
+_LEAST_REST_S = 0.01
 
 
 class Residency:
@@ -200,7 +202,8 @@ class Residency:
         finally:
             self._is_looking = False
         waits_s += [next_expiry_s(each, self.habits.idle_ttl_s) for each in self.books]
-        self._wake_after(min((wait_s for wait_s in waits_s if wait_s is not None), default=None))
+        due_s = [max(wait_s, _LEAST_REST_S) for wait_s in waits_s if wait_s is not None]
+        self._wake_after(min(due_s, default=None))
         self._on_change()
 
     def _lose_load(self, place: Place, end: ChildEnd) -> list[Ticket]:
@@ -313,11 +316,11 @@ class Residency:
 
     def _begin(self, model: ModelInfo, extent: Extent, wanted: Wanted, begin: Begin) -> None:
         fit = begin.fit
+        victims = [each for one in fit.victims if (each := self.places.of(one.id)) is not None]
         place = Place(
-            model, begin.device, fit.size, wanted.need, extent, fit.victims,
+            model, begin.device, fit.size, wanted.need, extent, fit.victims, victims,
             self.books[begin.device].free_bytes, wanted.needs_quiet,
         )  # fmt: skip
-        victims = [each for one in fit.victims if (each := self.places.of(one.id)) is not None]
         self.places.add(place)
         for victim in victims:
             self._mark(victim, self.habits.rules.strategy, model.id)

@@ -12,9 +12,10 @@ import torch
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import EngineFailed
 from cortex.engine.events import NewToken
+from cortex.engine.memory import Share
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.prompt import build_prompt
-from cortex.engine.serving import Share, load_service
+from cortex.engine.serving import load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.engine.wishes import Wishes

@@ -121,7 +121,9 @@ def validate(context: typer.Context, named: File = None, as_json: Json = False) 
         for problem in problems:
             to.error(problem.message, problem.hint)
         if not problems:
-            standard_output().line(f"nothing is wrong with {' and '.join(files) or 'no file'}")
+            names = " and ".join(files)
+            well = f"nothing is wrong with {names}" if files else "no file of settings is found"
+            standard_output().line(well)
     if problems:
         raise typer.Exit(USAGE)
 

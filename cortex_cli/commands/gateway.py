@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cortex.peer.config import GATEWAY_PORT
+
 from ..config import EngineWishes, peer_config
 from ..fleet_options import (
     Advertise,
@@ -19,7 +21,7 @@ from ..fleet_options import (
     NoMdns,
     fleet_config,
 )
-from ..options import Config, StateDir, Verbose, invocation_of, typed
+from ..options import Config, Host, StateDir, Verbose, invocation_of, port_option, typed
 
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
@@ -29,22 +31,8 @@ if TYPE_CHECKING:
 
 def gateway(
     context: typer.Context,
-    host: Annotated[
-        str,
-        typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
-    ] = "0.0.0.0",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            metavar="N",
-            envvar="CORTEX_PORT",
-            min=0,
-            max=65535,
-            help="Which port; 0 takes any. Otherwise 31313, or the next that is free.",
-            show_default=False,
-        ),
-    ] = None,
+    host: Host = "0.0.0.0",
+    port: Annotated[int | None, port_option(GATEWAY_PORT)] = None,
     metrics_host: Annotated[
         str,
         typer.Option(
@@ -90,8 +78,6 @@ def gateway(
     are told on a port of their own, without a key: /metrics and /healthz, and nothing else.
     """
     from dataclasses import replace
-
-    from cortex.peer.config import GATEWAY_PORT
 
     from ..devices import Devices
     from ..serving import serve

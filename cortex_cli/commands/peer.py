@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cortex.peer.config import DEFAULT_PORT
+
 from ..config import EngineWishes, peer_config
 from ..fleet_options import (
     Advertise,
@@ -26,6 +28,7 @@ from ..options import (
     Engine,
     FakeScript,
     FakeTokenInterval,
+    Host,
     Kernels,
     Memory,
     Mode,
@@ -34,6 +37,7 @@ from ..options import (
     Threads,
     Verbose,
     invocation_of,
+    port_option,
     typed,
 )
 
@@ -67,22 +71,8 @@ def peer(
         ),
     ] = None,
     models: ModelsDirs = None,
-    host: Annotated[
-        str,
-        typer.Option("--host", metavar="ADDRESS", envvar="CORTEX_HOST", help="Where to listen."),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            metavar="N",
-            envvar="CORTEX_PORT",
-            min=0,
-            max=65535,
-            help="Which port; 0 takes any. Otherwise 13131, or the next that is free.",
-            show_default=False,
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int | None, port_option(DEFAULT_PORT)] = None,
     name: Name = None,
     join: Join = None,
     fleet_host: FleetHost = "0.0.0.0",

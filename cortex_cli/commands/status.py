@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..durations import parse_duration
 from ..errors import UsageProblem
-from ..options import Json, Peer, PeerWord, StateDir, Verbose, asked_peer, invocation_of
+from ..options import Json, Peer, PeerWord, Refresh, StateDir, Verbose, asked_peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.onlooker.asking import Sight
@@ -29,16 +28,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", envvar="CORTEX_WATCH", help="Go on showing what changes.")
     ] = False,
-    refresh: Annotated[
-        float,
-        typer.Option(
-            "--refresh",
-            metavar="TIME",
-            envvar="CORTEX_REFRESH",
-            parser=parse_duration(0.5, 3600),
-            help="With --watch: no oftener than this.",
-        ),
-    ] = 1.0,
+    refresh: Refresh = 1.0,
     check: Annotated[
         bool,
         typer.Option(

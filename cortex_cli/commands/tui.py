@@ -7,24 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ..durations import parse_duration
 from ..errors import UsageProblem
-from ..options import Peer, StateDir, Verbose, invocation_of
+from ..options import Peer, Refresh, StateDir, Verbose, invocation_of
 
 
 def tui(
     context: typer.Context,
     peer: Peer = None,
-    refresh: Annotated[
-        float,
-        typer.Option(
-            "--refresh",
-            metavar="TIME",
-            envvar="CORTEX_REFRESH",
-            parser=parse_duration(0.5, 3600),
-            help="Draw no oftener than this.",
-        ),
-    ] = 1.0,
+    refresh: Refresh = 1.0,
     as_ascii: Annotated[
         bool,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import Any
 
 from cortex.peer.config import Locations, PeerConfig
 
+from .models_file import MODEL_SETTINGS
 from .origins import field_of
 from .sections import SECTIONS, OfOptions, Setting
 
@@ -23,14 +24,10 @@ file, the line, the setting and its value. This page is made by `make generated`
 ```toml
 {example}```
 
-`models.toml` beside it gives models further names. Agents whose pickers show only ids of a certain
-beginning find them by such a name; a reply repeats the name that was asked for:
-
-```toml
-[[models]]
-id = "qwen3.5-4b"
-aliases = ["claude-qwen", "gpt-4o"]
-```
+What is marked * is taken up by a running peer when the file changes, or at SIGHUP; for the rest its
+log says that it needs a restart. A file that cannot be taken changes nothing, which the log and
+`cortex status` tell. `cortex config show` tells each value and where it came from, `cortex config
+path` which files are read, and `cortex config validate` all that is wrong with them.
 
 `[[neurons]]` are peers that are tried for ever, as those of `[fleet] join` are. An endpoint is the
 address of a fleet port, or the URL of an API, which is asked where its fleet port is.
@@ -38,7 +35,27 @@ address of a fleet port, or the URL of an API, which is asked where its fleet po
 Only hashes of API keys stand in the file. `cortex config new-key` makes a key and its line; with
 `--admin` one that also opens `GET /requests`, `DELETE /requests/ID` and `POST /drain` to others
 than programs of the peer's own machine. An entry is a hash, or a table with limits of its own:
-`{{ name = "ci", hash = "sha256:…", max_concurrent = 4, tokens_per_minute = 100000 }}`.
+`{{ name = "ci", hash = "sha256:…", max_concurrent = 4, requests_per_minute = 60,
+tokens_per_minute = 100000 }}`. Where others may ask too (`anonymous`), all of them together have
+what one key may use; the last place is kept for those with a key, who go first where requests wait.
+"""
+_MODELS = """
+## models.toml
+
+It lies beside `cortex.toml`. Models that lie in a folder of models need no entry; an entry says
+more of one. All of it is taken up by a running peer, from the model's next load on where it is
+about that; only `preload` waits for the next start. Agents whose pickers show only ids of a certain
+beginning find a model by an alias; a reply repeats the name that was asked for:
+
+```toml
+[[models]]
+id = "qwen3.5-4b"
+aliases = ["claude-qwen", "gpt-4o"]
+pinned = ["beast"]
+```
+
+| setting | what it is | takes |
+|---|---|---|
 """
 EXAMPLE = """\
 [peer]
@@ -67,9 +84,9 @@ Options = Mapping[str, Mapping[str, Any]]
 
 def reference(options: Options) -> str:
     """The page."""
-    return _HEAD.format(example=EXAMPLE) + "".join(
-        _section(name, settings, options) for name, settings in SECTIONS.items()
-    )
+    sections = (_section(name, settings, options) for name, settings in SECTIONS.items())
+    models = (_cells(f"`{key}`", one.says, one.kind.words) for key, one in MODEL_SETTINGS.items())
+    return _HEAD.format(example=EXAMPLE) + "".join((*sections, _MODELS, *models))
 
 
 def _section(name: str, settings: Mapping[str, Setting], options: Options) -> str:
@@ -78,7 +95,11 @@ def _section(name: str, settings: Mapping[str, Setting], options: Options) -> st
 
 
 def _row(key: str, setting: Setting, options: Options) -> str:
-    cells = (f"`{key}`", setting.says, setting.kind.words, _default(setting, options))
+    name = f"`{key}`{' *' if setting.is_live else ''}"
+    return _cells(name, setting.says, setting.kind.words, _default(setting, options))
+
+
+def _cells(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
+from ..gossip.receiving import Cause
 from ..gossip.records import ModelLoad
 from ..gossip.sections import Claim, LoadedModel
 from .view import FleetView, StoredModel
@@ -36,7 +37,6 @@ class OwnState:
     first_token_ms: int = 0
     answer_ms: int = 0
     decode_tokens_per_s: int = 0
-    prefill_tokens_per_s: int = 0
     free_mib: tuple[int, ...] = field(default=())
 
 
@@ -46,6 +46,8 @@ class GossipCounters:
 
     sent_bytes: int = 0
     received_bytes: int = 0
+    # By why they were dropped.
+    num_dropped: Mapping[Cause, int] = field(default_factory=dict[Cause, int])
 
 
 class Membership(Protocol):

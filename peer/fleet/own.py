@@ -61,14 +61,18 @@ class Reporter:
         while True:
             await self._node.shelf.weigh()
             self._changed.set()
-            await self._node.history.save()
+            await self._node.survey()
+            self._changed.set()
+            await self._node.save()
             await asyncio.sleep(_DISKS_S)
 
     def _tell(self) -> None:
         self._changed.clear()
         self._measure()
         node = self._node
-        state = own_state(node.config, node.stored, node.placement, node.health, self._rates)
+        state = own_state(
+            node.config, node.stored, node.placement, node.health, self._rates, node.costs.known
+        )
         if state != self._told:
             self._told = state
             self._membership.tell(state)
@@ -89,3 +93,4 @@ class Reporter:
 
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())
+        self._node.costs.see(view)

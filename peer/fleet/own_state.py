@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from cortex.engine.costs import ModelCosts
 from cortex.engine.types import Stage
 
 from ..config import PeerConfig
@@ -22,7 +23,8 @@ from .view import StoredModel
 
 _MIB = 1 << 20
 # Free memory never stands still; told in steps, an idle peer has nothing to tell.
-_FREE_STEP_MIB = 256
+_MAX_FREE_STEP_MIB = 256
+_FREE_STEPS = 64
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
@@ -32,6 +34,7 @@ def own_state(
     placement: Placement,
     health: NodeHealth,
     rates: Rates,
+    costs_of: Callable[[ModelInfo], ModelCosts | None] = lambda model: None,
 ) -> OwnState:
     """What is told of a node that is like this.
 
@@ -43,7 +46,7 @@ def own_state(
     num_queued = len(placement.wanted) + sum(each.num_waiting for each in running)
     num_queued = min(num_queued, health.live_requests)
     return OwnState(
-        stored=tuple(_stored(model) for model in stored if model.weights),
+        stored=tuple(_stored(model, costs_of(model)) for model in stored if model.weights),
         placed=tuple(_placed(config, placement, named)),
         claims=tuple(_claims(placement, named)),
         loads=tuple(_loads(placement, running, named)),
@@ -60,10 +63,12 @@ def own_state(
 
 
 def _free_mib(device: DeviceBooks) -> int:
-    return max(device.free_bytes, 0) // _MIB // _FREE_STEP_MIB * _FREE_STEP_MIB
+    """A small budget is told in small steps: models are planned into what is told."""
+    step_mib = max(1, min(_MAX_FREE_STEP_MIB, device.budget_bytes // _MIB // _FREE_STEPS))
+    return max(device.free_bytes, 0) // _MIB // step_mib * step_mib
 
 
-def _stored(model: ModelInfo) -> StoredModel:
+def _stored(model: ModelInfo, costs: ModelCosts | None) -> StoredModel:
     return StoredModel(
         ModelId(model.weights),
         model.id,
@@ -71,6 +76,7 @@ def _stored(model: ModelInfo) -> StoredModel:
         model.context_length,
         model.capabilities,
         model.created_s,
+        costs,
     )
 
 

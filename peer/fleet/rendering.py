@@ -117,7 +117,6 @@ def _load(load: LoadRecord, held_s: float) -> dict[str, Any]:
         "inflight": load.num_inflight,
         "queued": load.num_queued,
         "decode_tokens_per_s": load.decode_tokens_per_s,
-        "prefill_tokens_per_s": load.prefill_tokens_per_s,
         "first_token_ms": load.first_token_ms,
         "kv_percent": load.kv_percent,
         "age_s": round(load.age_ds / _DECISECONDS + held_s, 1),

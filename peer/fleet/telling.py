@@ -122,7 +122,6 @@ def load_of(state: OwnState) -> LoadRecord:
         kv_percent=max(0, min(state.kv_percent, _U8)),
         first_token_ms=_count(state.first_token_ms),
         decode_tokens_per_s=_count(state.decode_tokens_per_s),
-        prefill_tokens_per_s=_count(state.prefill_tokens_per_s),
         free_mib=tuple(_count(free) for free in state.free_mib),
         models=tuple(_bounded_load(load) for load in state.loads),
     )

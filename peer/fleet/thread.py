@@ -84,8 +84,8 @@ class FleetThread:
 
     @property
     def counters(self) -> GossipCounters:
-        traffic = self._running.traffic
-        return GossipCounters(traffic.sent_bytes, traffic.received_bytes)
+        traffic, dropped = self._running.traffic, self._running.driver.dropped
+        return GossipCounters(traffic.sent_bytes, traffic.received_bytes, dropped)
 
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         self._watchers.append(on_view)

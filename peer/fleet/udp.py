@@ -19,6 +19,7 @@ from ..config import FLEET_PORT, NUM_DEFAULT_PORTS
 from ..errors import CannotListen, PortInUse
 from ..gossip.envelope import MAX_DATAGRAM_BYTES
 from ..gossip.records import Address
+from ..port_holder import in_use
 
 OnDatagram: TypeAlias = Callable[[Address, bytes], None]
 
@@ -107,7 +108,7 @@ def _bind_both(family: socket.AddressFamily, host: str, port: int) -> FleetSocke
 def _refused(error: OSError, host: str, port: int) -> PortInUse | CannotListen:
     if error.errno == errno.EADDRINUSE:
         return PortInUse(
-            f"fleet port {port} on {host} is in use",
+            f"fleet port {port} on {host} {in_use(port)}",
             "choose another with --fleet-port, or leave it out for the next free one",
         )
     return CannotListen(

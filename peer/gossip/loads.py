@@ -91,8 +91,7 @@ def differs(before: LoadRecord, after: LoadRecord) -> bool:
 
 
 def _rates(record: LoadRecord) -> Sequence[int]:
-    rates = (record.first_token_ms, record.decode_tokens_per_s, record.prefill_tokens_per_s)
-    return (*rates, *record.free_mib)
+    return (record.first_token_ms, record.decode_tokens_per_s, *record.free_mib)
 
 
 def _moved(before: int, after: int) -> bool:

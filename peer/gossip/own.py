@@ -44,4 +44,4 @@ class Own:
 
     def no_load(self) -> LoadRecord:
         """The load of a peer that has not said anything about it yet."""
-        return LoadRecord(self.node, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        return LoadRecord(self.node, 0, 0, 0, 0, 0, 0, 0, 0)

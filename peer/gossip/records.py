@@ -107,7 +107,6 @@ class LoadRecord(Struct, frozen=True, array_like=True):
     kv_percent: U8
     first_token_ms: U32
     decode_tokens_per_s: U32
-    prefill_tokens_per_s: U32
     free_mib: Annotated[tuple[U32, ...], _BOUNDED] = ()
     models: Annotated[tuple[ModelLoad, ...], _BOUNDED] = ()
 

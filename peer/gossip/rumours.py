@@ -7,15 +7,13 @@ place. What has been sent least goes first. Whether a rumour is true is not know
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .codec import packed_bytes
 from .ids import NodeId
 from .records import Fact, Rumour
 
-Subject: TypeAlias = tuple[NodeId, int | None]
-_Urgency: TypeAlias = tuple[int, bool, int]
+Subject: TypeAlias = NodeId | tuple[NodeId, int]
 
 # A datagram that has no room for so many, one after the other, is full.
 _MAX_PASSED_OVER = 8
@@ -23,22 +21,17 @@ _MAX_PASSED_OVER = 8
 _FEW = 64
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """`is_over` where it was replaced, dropped or told often enough."""
+class _Waiting(NamedTuple):
+    """In the order in which they go: the least told first, at equal counts a peer's standing before
+    its facts, which mean nothing without it, and then the newest. No two have the same `age_rank`,
+    which falls with every rumour.
+    """
 
+    sent: int
+    is_fact: bool
+    age_rank: int
     rumour: Rumour
     num_bytes: int
-    order: int
-    sent: int = 0
-    is_over: bool = False
-
-    @property
-    def urgency(self) -> _Urgency:
-        """The least told goes first; at equal counts a peer's standing goes before its facts, which
-        mean nothing without it, and then the newest. No two have the same.
-        """
-        return self.sent, isinstance(self.rumour, Fact), -self.order
 
 
 class RumourQueue:
@@ -48,7 +41,7 @@ class RumourQueue:
         self._max_bytes = max_bytes
         self._waiting: dict[Subject, _Waiting] = {}
         # A heap of them all, and of some that wait no longer.
-        self._queue: list[tuple[_Urgency, _Waiting]] = []
+        self._queue: list[_Waiting] = []
         self._told = 0
 
     def __len__(self) -> int:
@@ -60,25 +53,27 @@ class RumourQueue:
         What no datagram could carry is not told: synchronisation brings it.
         """
         self._told += 1
-        waiting = _Waiting(rumour, packed_bytes(rumour), self._told)
-        subject = subject_of(rumour)
-        self._end(subject)
-        if waiting.num_bytes <= self._max_bytes:
-            self._waiting[subject] = waiting
-            self._enqueue(waiting)
+        num_bytes = packed_bytes(rumour)
+        if num_bytes > self._max_bytes:
+            self._waiting.pop(subject_of(rumour), None)
+            return
+        self._wait(_Waiting(0, isinstance(rumour, Fact), -self._told, rumour, num_bytes))
+        if len(self._queue) > _FEW + 2 * len(self._waiting):
+            self._queue = sorted(self._waiting.values())
 
     def drop(self, node: NodeId) -> None:
         """Nothing of this peer needs telling any more."""
-        for subject in [subject for subject in self._waiting if subject[0] == node]:
-            self._end(subject)
+        told = [each.rumour for each in self._waiting.values() if each.rumour.node == node]
+        for rumour in told:
+            del self._waiting[subject_of(rumour)]
 
     def take(self, budget_bytes: int, max_copies: int) -> tuple[Rumour, ...]:
         """The least told rumours that fit together; each of them counts as sent once more."""
         taken: list[_Waiting] = []
         passed_over: list[_Waiting] = []
         while self._queue and len(passed_over) < _MAX_PASSED_OVER:
-            _, waiting = heapq.heappop(self._queue)
-            if waiting.is_over:
+            waiting = heapq.heappop(self._queue)
+            if self._waiting.get(subject_of(waiting.rumour)) is not waiting:
                 continue
             if waiting.num_bytes > budget_bytes:
                 passed_over.append(waiting)
@@ -86,26 +81,19 @@ class RumourQueue:
             budget_bytes -= waiting.num_bytes
             taken.append(waiting)
         for waiting in taken:
-            waiting.sent += 1
-            if waiting.sent >= max_copies:
-                self._end(subject_of(waiting.rumour))
-        for waiting in (*taken, *passed_over):
-            if not waiting.is_over:
-                heapq.heappush(self._queue, (waiting.urgency, waiting))
+            if waiting.sent + 1 < max_copies:
+                self._wait(waiting._replace(sent=waiting.sent + 1))
+            else:
+                del self._waiting[subject_of(waiting.rumour)]
+        for waiting in passed_over:
+            heapq.heappush(self._queue, waiting)
         return tuple(waiting.rumour for waiting in taken)
 
-    def _enqueue(self, waiting: _Waiting) -> None:
-        heapq.heappush(self._queue, (waiting.urgency, waiting))
-        if len(self._queue) > _FEW + 2 * len(self._waiting):
-            self._queue = [(each.urgency, each) for each in self._waiting.values()]
-            heapq.heapify(self._queue)
-
-    def _end(self, subject: Subject) -> None:
-        waiting = self._waiting.pop(subject, None)
-        if waiting is not None:
-            waiting.is_over = True
+    def _wait(self, waiting: _Waiting) -> None:
+        self._waiting[subject_of(waiting.rumour)] = waiting
+        heapq.heappush(self._queue, waiting)
 
 
 def subject_of(rumour: Rumour) -> Subject:
     """A peer's standing is one subject, each of its sections another."""
-    return rumour.node, rumour.section if isinstance(rumour, Fact) else None
+    return (rumour.node, rumour.section) if isinstance(rumour, Fact) else rumour.node

@@ -97,7 +97,6 @@ class Policy(Struct, frozen=True, array_like=True):
 
     is_draining: bool
     roles: Annotated[tuple[Word, ...], _FEW] = ()
-    labels: Annotated[tuple[tuple[Word, Word], ...], _FEW] = ()
 
 
 class Claim(Struct, frozen=True, array_like=True):

@@ -1,8 +1,8 @@
 """What models cost on this peer: asked of the engine once, and put right by what loads have taken.
 
-Costs are kept by the weights and by the setting they are computed in: the wishes for dtype and
-kernels, and the kind of device. What a load took beside what was expected is learned, and told to
-other peers with the costs; where nothing was loaded here yet, what they have learned on the same
+Costs are kept by the weights and by the setting they are computed in: the wishes for dtype, kernels
+and pictures, and the kind of device. What a load took beside what was expected is learned, and told
+to other peers with the costs; where nothing was loaded here yet, what they have learned on the same
 kind of device serves. Everything but reading and writing happens on one event loop.
 """
 
@@ -25,6 +25,7 @@ from cortex.engine.messages import Loaded
 from ..config import PeerConfig
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId
+from ..hardware import read_hardware
 from ..learned_file import read_part, write_part
 from ..private_file import write_private
 from ..types import ModelInfo
@@ -51,11 +52,16 @@ class _Body(msgspec.Struct):
     costs: dict[str, ModelCosts]
 
 
-def setting_of(config: PeerConfig, device_name: str) -> str:
-    """All that costs depend on beside the files, in words."""
+def setting_of(config: PeerConfig, kind: str) -> str:
+    """All that costs depend on beside a model's files and what is wished of it, in words."""
     wishes = config.wishes
-    kind = device_kind(device_name)
     return " ".join((config.engine, wishes.mode, wishes.dtype, wishes.kernels, kind))
+
+
+def own_kind(config: PeerConfig) -> str:
+    """The kind of this peer's first device: the others are believed to be like it."""
+    devices = read_hardware(config).devices
+    return device_kind(devices[0].name) if devices else "none"
 
 
 def device_kind(name: str) -> str:
@@ -108,9 +114,8 @@ class CostsBook:
         """By the best of knowledge, what was learned included; None where nobody has asked yet."""
         if not model.weights:
             return self._unnamed.get(_place(model))
-        weights = ModelId(model.weights)
-        costs = self._costs.get(self._key(weights)) or self._unnamed.get(_place(model))
-        return None if costs is None else self._corrected(weights, costs)
+        costs = self._costs.get(self._key(model)) or self._unnamed.get(_place(model))
+        return None if costs is None else self._corrected(model, costs)
 
     async def find(self, model: ModelInfo) -> ModelCosts:
         """`known`, asked of the engine where it is not. Raises what that raises."""
@@ -120,7 +125,7 @@ class CostsBook:
                 return known
             costs = await self._ask(model)
             if model.weights:
-                _put(self._costs, self._key(ModelId(model.weights)), costs)
+                _put(self._costs, self._key(model), costs)
                 self._has_new_costs = True
             else:
                 _put(self._unnamed, _place(model), costs)
@@ -132,7 +137,7 @@ class CostsBook:
             return
         ratio = loaded.measured_bytes / loaded.estimated_bytes
         if _LEAST_RATIO <= ratio <= _MOST_RATIO:
-            key = self._key(ModelId(model.weights))
+            key = self._key(model)
             _put(self._ratios, key, [*self._ratios.get(key, ()), ratio][-_NUM_LOADS:])
             self._has_new_ratios = True
 
@@ -151,12 +156,12 @@ class CostsBook:
         for node in self._peers.keys() - {peer.node for peer in view.peers}:
             del self._peers[node]
 
-    def _corrected(self, model: ModelId, costs: ModelCosts) -> ModelCosts:
+    def _corrected(self, model: ModelInfo, costs: ModelCosts) -> ModelCosts:
         ratios = self._ratios.get(self._key(model))
         if ratios:
             more_bytes = round(costs.loaded_bytes * (statistics.median(ratios) - 1))
             return replace(costs, learned_bytes=more_bytes, num_learned=len(ratios))
-        other = self._others.get(model)
+        other = self._others.get(ModelId(model.weights))
         # In another dtype the weights take something else.
         if other is None or other.weights_bytes != costs.weights_bytes:
             return costs
@@ -165,12 +170,16 @@ class CostsBook:
         more_bytes = max(least_bytes, min(other.learned_bytes, most_bytes))
         return replace(costs, learned_bytes=more_bytes, num_learned=other.num_learned)
 
-    def _key(self, model: ModelId) -> str:
-        return f"{model.hex()} {self._setting}"
+    def _key(self, model: ModelInfo) -> str:
+        """What is wished of the model alone changes what it takes."""
+        wishes, pixels = model.wishes, model.wishes.pixels
+        own = (wishes.dtype, pixels.min_pixels, pixels.max_pixels)
+        spelt = "".join(f" {each or '-'}" for each in own) if any(own) else ""
+        return f"{model.weights.hex()} {self._setting}{spelt}"
 
 
 def _place(model: ModelInfo) -> Hashable:
-    return model.id, model.dir, model.created_s
+    return model.id, model.dir, model.created_s, model.wishes
 
 
 def _put(kept: dict[K, V], key: K, value: V) -> None:

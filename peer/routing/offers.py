@@ -16,6 +16,7 @@ from ..catalogue import of_fleet
 from ..errors import ModelAway
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
+from ..names import ModelNames
 from ..node import no_eyes
 from ..types import ModelInfo
 from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
@@ -32,11 +33,14 @@ class Offers:
         self, local: LocalHost, membership: Membership, eta_s: Eta, clock: Callable[[], float]
     ) -> None:
         self._local = local
-        self._names = local.config.names
         self._membership = membership
         self._eta_s = eta_s
         self._clock = clock
         self._united: tuple[object, object, FleetCatalogue] | None = None
+
+    @property
+    def _names(self) -> ModelNames:
+        return self._local.config.names
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """What the fleet can serve now; aliases stand behind the models."""
@@ -62,12 +66,13 @@ class Offers:
 
     async def find(self, name: str) -> FleetModel:
         """The model that a name means. Raises ModelNotFound, or ModelAway."""
-        model = self._catalogue().known(name, self._names)
+        names = self._names  # the same before and after the wait
+        model = self._catalogue().known(name, names)
         if model is not None:
             return model
         await self._local.models()  # it may have been put there since
         try:
-            return self._catalogue().find(name, self._names)
+            return self._catalogue().find(name, names)
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
 

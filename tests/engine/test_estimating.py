@@ -14,10 +14,10 @@ import torch
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import InsufficientVram, ModelInvalid
 from cortex.engine.estimating import estimate
-from cortex.engine.memory import needed_bytes
+from cortex.engine.memory import Share, needed_bytes
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
-from cortex.engine.serving import Share, load_service
+from cortex.engine.serving import load_service
 from cortex.engine.wishes import KernelsWish, ModeWish, Wishes
 
 CPU = torch.device("cpu")

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
 from cortex.engine.grammars.checking import GrammarTrial
+from cortex.engine.memory import Share
 from cortex.engine.messages import Generate
 from cortex.engine.prompt import build_prompt
 from cortex.engine.recall import HostStore
-from cortex.engine.serving import LoadedService, Share, load_service
+from cortex.engine.serving import LoadedService, load_service
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Grammar, Message, SamplingWish, TextPart
 from cortex.engine.wishes import Wishes

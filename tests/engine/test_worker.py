@@ -421,24 +421,17 @@ async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_b
         await engine.ended()
 
 
-async def test_a_model_is_loaded_as_is_wished_of_it_alone(engine: Engine, golden: Path) -> None:
+async def test_a_model_is_estimated_and_loaded_as_is_wished_of_it_alone(
+    engine: Engine, golden: Path
+) -> None:
     small = ModelWishes("bfloat16", PixelWishes(max_pixels=4096))
-    own = await engine.load(golden / "qwen3_5", small)
-    engine.say(Unload("job", "m"))
-    assert isinstance(await engine.hear(), Unloaded)
-    usual = await engine.load(golden / "qwen3_5")
-    assert isinstance(own, Loaded) and isinstance(usual, Loaded)
-    assert "bfloat16" in own.computes_in and "float32" in usual.computes_in
-    sizes = [{part.name: part.num_bytes for part in each.memory} for each in (own, usual)]
-    assert sizes[0]["work of the largest picture"] < sizes[1]["work of the largest picture"]
-
-
-async def test_an_estimate_is_of_the_model_as_is_wished(engine: Engine, golden: Path) -> None:
-    wishes = ModelWishes(pixels=PixelWishes(max_pixels=4096))
-    engine.say(Estimate("job", str(golden / "qwen3_5"), wishes))
+    engine.say(Estimate("job", str(golden / "qwen3_5"), small))
     estimated = await engine.hear()
-    assert isinstance(estimated, Estimated)
-    assert estimated.costs.max_image_tokens == 4
+    assert isinstance(estimated, Estimated) and estimated.costs.max_image_tokens == 4
+    loaded = await engine.load(golden / "qwen3_5", small)
+    assert isinstance(loaded, Loaded) and "bfloat16" in loaded.computes_in
+    sizes = {part.name: part.num_bytes for part in loaded.memory}
+    assert sizes["work of the largest picture"] == estimated.costs.vision_peak_bytes
 
 
 async def test_a_folder_that_is_no_model_fails_the_load_by_name(

@@ -35,7 +35,7 @@ def boot_of(node: NodeId, run: int = 0) -> BootId:
 
 
 def load_of(node: NodeId, lv: int = 1) -> LoadRecord:
-    return LoadRecord(node, lv, 0, 0, lv, 0, 0, 0, 0, 0)
+    return LoadRecord(node, lv, 0, 0, lv, 0, 0, 0, 0)
 
 
 def alive(node: NodeId, gen: int = 1, inc: int = 0) -> Alive:

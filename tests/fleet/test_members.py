@@ -34,7 +34,7 @@ STANDINGS = st.builds(Standing, st.integers(1, 3), st.integers(0, 3), st.sampled
 
 
 def load(node: NodeId, lv: int, *, inflight: int = 0, age_ds: int = 0) -> LoadRecord:
-    return LoadRecord(node, lv, age_ds, 0, inflight, 0, 0, 0, 0, 0)
+    return LoadRecord(node, lv, age_ds, 0, inflight, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(

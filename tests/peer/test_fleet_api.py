@@ -36,7 +36,7 @@ DEADLINE_S = 30
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
 WEIGHTS = ModelId(b"w" * 8)
 GIB = 1024**3
-LOAD = LoadRecord(A, 1, 5, 0, 3, 1, 40, 210, 900, 4000, (), (ModelLoad(WEIGHTS, 2, 1, 5),))
+LOAD = LoadRecord(A, 1, 5, 0, 3, 1, 40, 210, 900, (), (ModelLoad(WEIGHTS, 2, 1, 5),))
 ATLAS = PeerView(
     A,
     gen=1,

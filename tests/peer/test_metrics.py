@@ -18,6 +18,7 @@ from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.gossip.receiving import Cause
 from cortex.peer.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.metrics import PeerCollector
 from cortex.peer.placement.books import DeviceBooks, Size
@@ -48,7 +49,7 @@ INFO = ModelInfo("m", None, ("text",), 4096, 0)
 PLACEMENT = Placement(DEVICES, (Placed(INFO, 0, "ready", Size(4096, 1, 3000), LOADED),))
 ME = PeerView(NodeId(bytes(8)), gen=1, name="me", state="suspect", is_self=True)
 FLEET = SimpleNamespace(
-    view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12)
+    view=FleetView("", ME.node, peers=(ME, ME)), counters=GossipCounters(11, 12, {Cause.KEY: 13})
 )
 
 
@@ -132,6 +133,8 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_peers", "left"): 0,
         ("cortex_gossip_bytes_total", "sent"): 11,
         ("cortex_gossip_bytes_total", "received"): 12,
+        **{("cortex_gossip_dropped_total", cause): 0 for cause in Cause},
+        ("cortex_gossip_dropped_total", "key"): 13,
     }
     without_buckets = {
         key: value for key, value in found.items() if not key[0].endswith(("_bucket", "_count"))

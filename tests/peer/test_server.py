@@ -35,7 +35,9 @@ def busy_port() -> Any:
 
 
 def test_busy_port_that_was_asked_for_is_an_error(busy_port: int):
-    with pytest.raises(PortInUse, match=f"port {busy_port} on 127.0.0.1 is in use"):
+    with pytest.raises(
+        PortInUse, match=rf"port {busy_port} on 127.0.0.1 is taken by process {os.getpid()} \("
+    ):
         listen("127.0.0.1", busy_port)
 
 

@@ -83,7 +83,6 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
             "inflight": 9,
             "queued": 2,
             "decode_tokens_per_s": 1904,
-            "prefill_tokens_per_s": 1,
             "first_token_ms": 210,
             "kv_percent": 5,
             "age_s": 0.4,

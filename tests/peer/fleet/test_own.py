@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
+from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.engine.types import ChatRequest, Event, Message, Piece, Stage, TextPart
 from cortex.peer.config import Locations, PeerConfig
@@ -119,7 +120,7 @@ async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
                 "fake",
                 "hashes",
             )
-            assert placed.num_slots == node.config.max_live_requests
+            assert placed.num_slots == MAX_SEQUENCES
             busy = await ear.until(lambda state: any(load.num_inflight for load in state.loads))
             assert busy.num_inflight == 1
             assert busy.loads[0].num_slots_free == placed.num_slots - 1

@@ -18,7 +18,15 @@ from cortex.peer.fleet.book import MAX_ADDRESSES, read_book, with_met, write_boo
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
 from cortex.peer.fleet.own_address import improved, own_addresses
-from cortex.peer.fleet.seeds import InvalidAddress, Seed, follow, look_up, open_session, parse_seed
+from cortex.peer.fleet.seeds import (
+    InvalidAddress,
+    Seed,
+    Seeking,
+    follow,
+    look_up,
+    open_session,
+    parse_seed,
+)
 from cortex.peer.fleet.udp import bind_fleet
 from cortex.peer.gossip.records import Address
 
@@ -164,3 +172,20 @@ def test_notices_are_kept_once_for_a_while_and_are_few():
     for number in range(100):
         notices.add(4.0, f"notice {number}")
     assert len(notices.at(5.0)) == MAX_NOTICES
+
+
+async def test_seeds_may_change_while_they_are_sought(session: aiohttp.ClientSession):
+    old, kept, new = (Seed("127.0.0.1", port) for port in (1, 2, 3))
+    found: asyncio.Queue[Address] = asyncio.Queue()
+
+    async def next_ports(number: int) -> set[int]:
+        return {(await found.get()).port for _ in range(number)}
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        seeking = Seeking(tasks, session, found.put_nowait)
+        seeking.seek((old, kept))
+        assert await next_ports(2) == {1, 2}
+        seeking.seek((kept, new))
+        assert await next_ports(1) == {3}
+        seeking.seek(())
+    assert found.empty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import closing
 
@@ -28,7 +29,9 @@ def test_a_port_that_was_asked_for_and_is_busy_for_either_is_an_error(kind: sock
         if kind == socket.SOCK_STREAM:
             busy.listen()
         port = busy.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"fleet port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(
+            PortInUse, match=f"fleet port {port} on 127.0.0.1 is taken by process {os.getpid()} "
+        ):
             bind_fleet("127.0.0.1", port)
 
 

@@ -182,7 +182,7 @@ HIM_MODEL = ModelId(b"nextnext")
 def test_draining_is_seen_by_the_load_as_soon_as_by_the_row(stage: Stage):
     stage.hear(YOU, Policy(True))
     assert stage.peer(YOU).state == "draining"
-    stage.core.set_load(stage.now_s, LoadRecord(US, 0, 0, LOAD_DRAINING, 0, 0, 0, 0, 0, 0))
+    stage.core.set_load(stage.now_s, LoadRecord(US, 0, 0, LOAD_DRAINING, 0, 0, 0, 0, 0))
     assert stage.look().me.state == "draining"
 
 

@@ -71,7 +71,7 @@ RUMOURS: st.SearchStrategy[Rumour] = st.one_of(
 )
 LOADS = st.builds(
     LoadRecord,
-    *(NODES, U32, U32, U32, U32, U32, st.integers(0, 255), U32, U32, U32),
+    *(NODES, U32, U32, U32, U32, U32, st.integers(0, 255), U32, U32),
     free_mib=st.lists(U32, max_size=4).map(tuple),
     models=st.lists(st.builds(ModelLoad, MODELS, U32, U32, U32), max_size=4).map(tuple),
 )
@@ -158,7 +158,7 @@ def unpacked(body: Any) -> Message:
 def load(num_models: int) -> LoadRecord:
     """A usual one: a busy peer with one device."""
     models = tuple(ModelLoad(MODEL, 3, 1, 4) for _ in range(num_models))
-    return LoadRecord(NODE, 90_211, 4, 0, 3, 1, 62, 310, 171, 2400, (21_400,), models)
+    return LoadRecord(NODE, 90_211, 4, 0, 3, 1, 62, 310, 171, (21_400,), models)
 
 
 @given(MESSAGES)
@@ -276,8 +276,8 @@ def test_any_bytes_are_a_message_or_are_refused(data: bytes, draw: st.DataObject
 
 
 def test_records_are_as_small_as_the_protocol_says() -> None:
-    assert packed_bytes(load(1)) == 50
-    assert packed_bytes(load(3)) == 82
+    assert packed_bytes(load(1)) == 47
+    assert packed_bytes(load(3)) == 79
     alive = Alive(NODE, GEN, 4, CONTACT)
     # A byte over the page's 35, which has an address without the version in it; 41 takes one.
     assert packed_bytes(alive) == 36

@@ -60,7 +60,7 @@ LOADED = LoadedModel(
 )
 MODELS = Models((LOADED,) * 3)
 CATALOG = Catalog(24, b"0123456789abcdef")
-POLICY = Policy(False, ("engine",), (("room", "attic"),))
+POLICY = Policy(False, ("engine",))
 CLAIMS = Claims((Claim(MODEL, 40),))
 KEYS = Keys(KEY_ID, (KEY_ID,))
 ALL: tuple[Content, ...] = (IDENT, HARDWARE, MODELS, CATALOG, POLICY, CLAIMS, KEYS)

@@ -12,6 +12,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel as EngineCancel
+from cortex.engine.messages import Generate
 from cortex.engine.types import (
     Accepted,
     Began,
@@ -90,6 +91,15 @@ async def test_vector_comes_over_a_hop(
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn) as host:
         [local] = [e for e in await collect(host.node.serve(request)) if isinstance(e, Vector)]
         assert (await collect(fleet.ask(request)))[-1] == local
+
+
+async def test_engines_that_have_ended_under_a_request_are_told_over_a_hop(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        await collect(fleet.hops.ask(hops.node, hops.model, hops.request(), None, 2))
+    assert [m.epoch for m in children.heard if isinstance(m, Generate)] == [3]
 
 
 async def test_prompt_is_counted_over_a_hop(

@@ -18,7 +18,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.types import Event, ImagePart, Piece, Stage, TextPart, Vector
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostLost, RequestTooLarge
+from cortex.peer.errors import HostSilent, RequestTooLarge
 from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH
 from cortex.peer.hop.messages import (
@@ -89,7 +89,7 @@ async def test_silent_host_is_lost_after_five_ticks(hops: Hops):
         async with aclosing(fleet.ask(hops.request())) as events:
             await first(events, Stage)
             began_s = time.monotonic()
-            with pytest.raises(HostLost, match=r"said nothing for 0\.25 s"):
+            with pytest.raises(HostSilent, match=r"said nothing for 0\.25 s"):
                 await first(events, Piece)
         assert time.monotonic() - began_s >= 4 * hops.tick_s
         await hops.until(lambda: fleet.lost == [hops.node])

@@ -59,7 +59,7 @@ def load_record(
     age_ds: int = 0,
 ) -> LoadRecord:
     models = (ModelLoad(model, num_live, 0, num_free),)
-    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, tokens_per_s, 0, (), models)
+    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, tokens_per_s, (), models)
 
 
 def peer_view(
@@ -158,7 +158,19 @@ class FakePlaces:
 
 
 class NamedNode(Node):
-    """One whose models have a name for their weights."""
+    """One whose models have a name for their weights; `told_losses` is how many engines had ended
+    under each of its requests.
+    """
+
+    def serve(
+        self,
+        request: ChatRequest,
+        live: LiveRequest | None = None,
+        resume: Resume | None = None,
+        num_losses: int = 0,
+    ) -> AsyncGenerator[Event | Vector]:
+        self.told_losses = (*getattr(self, "told_losses", ()), num_losses)
+        return super().serve(request, live, resume, num_losses)
 
     @property
     def stored(self) -> tuple[ModelInfo, ...]:

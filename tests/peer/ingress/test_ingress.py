@@ -202,6 +202,19 @@ async def test_a_host_that_turns_out_full_sends_the_request_on(
         assert fleet.local.tally.failovers == {("fake", "retry", "overloaded"): 1}
 
 
+async def test_where_all_who_have_a_model_are_full_one_that_is_getting_it_is_asked(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        fleet.hops.full = {fleet_values.node(1)}
+        fleet.membership.change(2, placed=fleet_values.peer(2, warmth="loading").placed)
+        assert (await listen(fleet, ask())).ends
+        assert [host for host, _ in fleet.hops.asked] == [
+            fleet_values.node(1),
+            fleet_values.node(2),
+        ]
+
+
 async def test_a_burst_over_what_hosts_take_waits_instead_of_being_refused(
     open_fleet: Any, listen: Any, ask: Any
 ):

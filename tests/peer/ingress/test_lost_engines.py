@@ -40,6 +40,20 @@ async def test_the_own_engine_is_left_for_another_peers_too(open_fleet: Any, lis
         assert [resume is not None for _, resume in fleet.hops.asked] == [True]
 
 
+async def test_the_own_engine_is_told_of_those_that_have_ended(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(2, is_gateway=False, others_lives=[_LIFE]) as fleet:
+        fleet.membership.change(0, placed=())  # the other one is asked first
+        asking = fleet.ingress.chat(ask(max_tokens=40), None)
+        await anext(asking)
+        placed = fleet.membership.view.peers[1].placed
+        fleet.membership.change(0, placed=placed)
+        async for _ in asking:
+            pass
+        assert fleet.local.told_losses == (1,)
+
+
 @pytest.mark.parametrize("others", ["cold", "full"])
 async def test_where_nobody_else_is_ready_its_host_goes_on_with_the_next_engine(
     open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, others: str
@@ -77,7 +91,9 @@ async def test_a_request_that_ends_engines_ends_three_and_no_more(
     async with open_fleet(6, others_lives=[_LIFE] * 4) as fleet:
         with pytest.raises(AttemptsExhausted):
             await listen(fleet, ask(max_tokens=500))
-        assert len({host for host, _ in fleet.hops.asked}) == 3
+        hosts = [host for host, _ in fleet.hops.asked]
+        assert len(set(hosts)) == 3
+        assert [fleet.hops.nodes[host].told_losses for host in hosts] == [(0,), (1,), (2,)]
         started = [engine for engines in fleet.hops.engines.values() for engine in engines]
         assert sum(engine.life.done() for engine in started) == 3
 
@@ -87,12 +103,13 @@ async def test_a_last_try_elsewhere_is_made_alone(open_fleet: Any, listen: Any, 
     async with open_fleet(2) as fleet:
         host = fleet.hops.nodes[b"\0" * 7 + b"\1"]
         neighbour = host.serve(ask(max_tokens=1000), None)
-        while not host.placement.num_granted:
+        while not any(placed.num_granted for placed in host.placement.ready):
             await anext(neighbour)
         suspected = host.serve(ask("kills"), None, None, 2)
         for _ in range(3):
             await anext(suspected)
-        assert (host.placement.num_granted, len(host.placement.wanted)) == (1, 1)
+        (placed,) = host.placement.ready
+        assert (placed.num_granted, len(host.placement.wanted)) == (1, 1)
         await neighbour.aclose()
         async for _ in suspected:
             pass

@@ -12,6 +12,7 @@ import pytest
 from cortex.engine.costs import ModelCosts
 from cortex.engine.errors import CortexError, ModelInvalid
 from cortex.engine.messages import Loaded
+from cortex.engine.wishes import ModelWishes, PixelWishes
 from cortex.peer.fleet.view import DeviceView, FleetView, PeerView, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.placement.costs_book import CostsBook, device_kind
@@ -174,3 +175,19 @@ async def test_what_loads_took_is_kept_beside_what_others_keep_there(tmp_path: P
 def test_processors_are_of_one_kind_and_gpus_of_their_name() -> None:
     assert {device_kind("cpu"), device_kind("8 cores"), device_kind("2 cores")} == {"cpu"}
     assert device_kind("NVIDIA H100") == "NVIDIA H100"
+
+
+@pytest.mark.parametrize(
+    "wishes", [ModelWishes("bfloat16"), ModelWishes(pixels=PixelWishes(max_pixels=4096))]
+)
+async def test_what_is_wished_of_a_model_alone_is_asked_for_by_itself(
+    tmp_path: Path, wishes: ModelWishes
+) -> None:
+    engine = Engine()
+    costs = book(tmp_path, engine)
+    await costs.find(MODEL)
+    own = replace(MODEL, wishes=wishes)
+    assert costs.known(own) is None
+    await costs.find(own)
+    assert len(engine.asked) == 2
+    assert costs.known(own) == COSTS

@@ -87,7 +87,7 @@ def other(num_gib: float, model: ModelId = OTHER, **changes: Any) -> PlacedModel
 
 
 def load_of(*models: ModelLoad, num_inflight: int = 0, first_token_ms: int = 0) -> LoadRecord:
-    return LoadRecord(ALONE, 1, 0, 0, num_inflight, 0, 0, first_token_ms, 0, 0, (), models)
+    return LoadRecord(ALONE, 1, 0, 0, num_inflight, 0, 0, first_token_ms, 0, (), models)
 
 
 def fleet(*peers: PeerView) -> FleetView:
