@@ -138,12 +138,12 @@ def test_what_becomes_of_models_is_said_in_sentences() -> None:
             ModelPicture(id, "ready", None, "", 1, None, None, is_pinned=is_pinned)
             for id, is_pinned in models.items()
         )
-        alone = picture_of(peer(b"node-001", "a"))
+        alone = picture_of()
         return replace(alone, peers=(replace(alone.peers[0], models=held),))
 
-    assert changes(holding(x=False), holding(x=True)) == ["a keeps x"]
-    assert changes(holding(x=True), holding(x=False)) == ["a may let go of x"]
-    assert changes(holding(x=True), holding(y=False)) == ["a has y ready", "a has unloaded x"]
+    assert changes(holding(x=False), holding(x=True)) == ["me keeps x"]
+    assert changes(holding(x=True), holding(x=False)) == ["me may let go of x"]
+    assert changes(holding(x=True), holding(y=False)) == ["me has y ready", "me has unloaded x"]
 
 
 def test_others_are_asked_in_the_order_of_their_health() -> None:
