@@ -109,8 +109,17 @@ class Control:
         host = peer_to_load(view, model, named, self._known()) if as_load else named
         wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
         is_own = host is None or host.is_self
-        own = (await self._desk.plan(wish)).at(view.self_node) if is_own else None
+        own = (await self._own_plan(wish)).at(view.self_node) if is_own else None
         return model.id, plan_load(view, wish, self._known(), own), view
+
+    async def _own_plan(self, wish: LoadWish) -> Planned:
+        """What the model takes is looked up first. Raises what a load would for files that are no
+        model's.
+        """
+        stored = (model for model in self._node.stored if model.weights == wish.model)
+        if (mine := next(stored, None)) is not None:
+            await self._node.costs.find(mine)
+        return self._desk.plan(wish)
 
     async def load(
         self, name: str, peer: str | None, context_tokens: int | None, num_slots: int | None

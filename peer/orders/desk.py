@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable
 
-from cortex.engine.errors import CortexError
 from cortex.engine.types import Stage
 
 from ..errors import RequestNotFound
@@ -45,12 +43,7 @@ class OrderDesk:
         self._steering = steering
         self._jobs = jobs
 
-    async def plan(self, wish: LoadWish) -> Planned:
-        """What a load would do here; the engine is asked what the model takes, if nobody has."""
-        model = next((m for m in self._node.stored if m.weights == wish.model), None)
-        if model is not None:
-            with contextlib.suppress(CortexError):  # then the plan says that it is not known
-                await self._node.costs.find(model)
+    def plan(self, wish: LoadWish) -> Planned:
         return self._steering.plan(wish)
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
