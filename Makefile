@@ -8,12 +8,13 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo demo-fleet test test-agents check generated verify eval-nano eval-hand \
+.PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand \
 	chaos bench-cpu bench-api bench-fleet clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
 	@echo "make demo-fleet  two peers on this machine, one of which dies in the middle of an answer"
+	@echo "make demo-swap   two models in turn on a machine with memory for one"
 	@echo "make test        run the tests, all but the slow ones"
 	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
 	@echo "make check       format, lint, types, import laws, generated files"
@@ -37,6 +38,9 @@ demo-fleet: $(INSTALLED)
 # Two workers, each of which does whole files: what a file's tests share is made once.
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+
+demo-swap: $(INSTALLED)
+	@$(BIN)/python -m bench.demo_swap
 
 # Large, and others' work: they lie beside the checkout, at the versions of tests/agents.
 AGENTS := $(HOME)/.cache/cortex-agents
