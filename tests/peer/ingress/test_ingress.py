@@ -41,7 +41,7 @@ async def test_a_gateway_answers_with_what_others_have(open_fleet: Any, listen: 
     async with open_fleet(2) as fleet:
         told = await listen(fleet, ask(), live)
         assert told.num_accepted == 1 and told.ends[0][0] == "length"
-        assert (live.host, live.start, live.model_id) == ("peer1", "warm", "fake")
+        assert (live.host, live.start, live.model_id) == ("peer1", "cold", "fake")
         assert live.queue_s is not None and live.completion_tokens == 12
         assert [model.id for model in await fleet.ingress.models()] == ["fake"]
 
