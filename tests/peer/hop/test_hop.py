@@ -74,6 +74,7 @@ async def test_events_over_a_hop_are_those_of_the_host_itself(
     request = hops.request(num_choices=num_choices)
     children = memory_children()
     async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn) as host:
+        await host.node.preload("fake")  # whoever comes first would wait for it
         local = await collect(host.node.serve(request))
         far = await collect(fleet.ask(request))
     assert without_stages(far) == without_stages(local)
