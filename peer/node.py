@@ -8,6 +8,7 @@ work, whatever stage it is in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
@@ -39,6 +40,7 @@ from .catalogue import Catalogue
 from .commands import text_spec
 from .config import PeerConfig
 from .errors import CannotContinue
+from .gossip.ids import ModelId
 from .health import NodeHealth, Placement, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
@@ -75,7 +77,7 @@ class Node:
             config.locations.state_dir / "learned.json",
             setting_of(config, kind),
             kind,
-            lambda model: self._rack.devices.engine(0).estimate(model),
+            lambda model: self._rack.devices.engine(0).estimate(model, config.max_replays),
         )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
@@ -116,6 +118,14 @@ class Node:
     async def save(self) -> None:
         """Keep what was learned for the peer's next life."""
         await asyncio.gather(self.history.save(), self.costs.save())
+
+    async def learn(self, weights: ModelId) -> None:
+        """Find out what a model here takes. Raises what is wrong with its files."""
+        for model in self.stored:
+            if model.weights == weights:
+                with contextlib.suppress(EngineFailed):  # others may have one that runs
+                    await self.costs.find(model)
+                return
 
     async def survey(self) -> None:
         """Find out what the models here would take, as far as that costs nobody anything."""

@@ -37,6 +37,8 @@ class HandLoader:
         ]
         self.sizes = sizes
         self.load_s = 0.0
+        self.are_worn = False
+        self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.strange: set[str] = set()
         self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -65,6 +67,14 @@ class HandLoader:
 
     async def unload(self, place: Place) -> None:
         self.log.append(f"unload {place.model.id}")
+
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        return self.are_worn
+
+    async def renew(self, device: int) -> None:
+        self.log.append("renew")
+        self.are_worn = False
+        await self.renewal
 
 
 def open_residency(

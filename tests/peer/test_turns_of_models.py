@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import replace
 
 from cortex.engine.errors import InsufficientVram, ModelInvalid
+from cortex.engine.types import Stage
 from cortex.peer.config import EvictionConfig, ModelConfig
 from cortex.peer.types import ModelInfo
 from tests.peer.by_hand import (
     CONFIG,
+    DEATH,
     HandLoader,
     Timer,
     Wish,
@@ -285,3 +287,46 @@ async def test_what_a_model_takes_is_learned_once_and_those_who_wait_hear_if_it_
         loader.lesson.set_exception(ModelInvalid("bad"))
         await settle()
         assert all(isinstance(wish.told[-1], ModelInvalid) for wish in wishes)
+
+
+async def test_engine_that_has_had_many_models_is_started_anew_when_idle_and_nobody_notices():
+    timer, told = Timer(), list[str]()
+    eviction = EvictionConfig(defrag_after_cycles=1, min_residency_s=0.0)
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=replace(CONFIG, eviction=eviction), clock=timer
+        )
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        (busy,) = await ready(residency, loader, "b")
+        assert "renew" not in loader.log, "not while it answers"
+        timer.now_s += 5.0
+        residency.give_back(busy.ticket)
+        await settle()
+        assert loader.log[-1] == "renew"
+        waiting = Wish("b")
+        residency.ask(waiting.ticket)
+        residency.lose(0, DEATH)
+        told += [stage.name for stage in waiting.told if isinstance(stage, Stage)]
+        assert told == ["defragmenting"] and states(residency) == {"b": "loading"}
+        loader.renewal.set_result(None)
+        await settle()
+        await load(loader)
+        assert waiting.is_granted
+        assert loader.log[-2:] == ["renew", "load b"]
+
+
+async def test_engine_that_holds_more_than_its_books_say_is_started_anew_but_not_without_a_cause():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.are_worn = True
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        await settle()
+        assert loader.log == ["load a"], "no model has gone: starting anew would bring nothing"
+        residency.unload("a")
+        await settle()
+        assert loader.log == ["load a", "unload a", "renew"]
+        loader.renewal.set_result(None)
