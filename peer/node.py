@@ -300,7 +300,8 @@ class Node:
             model = await self.find(request.model)
             live.model_id = model.id
             tally = self.tally.of(model.id)
-            with RequestMeter(tally, num_missing(request, resume), began_s, clock) as meter:
+            missing, is_rest = num_missing(request, resume), resume is not None
+            with RequestMeter(tally, missing, began_s, clock, is_rest=is_rest) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
                 request_id = secrets.token_hex(8)
