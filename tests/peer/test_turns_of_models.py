@@ -330,3 +330,23 @@ async def test_engine_that_holds_more_than_its_books_say_is_started_anew_but_not
         await settle()
         assert loader.log == ["load a", "unload a", "renew"]
         loader.renewal.set_result(None)
+
+
+async def test_no_load_begins_beside_a_last_try_and_it_begins_beside_no_load():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=40)
+        residency = open_residency(loader, tasks)
+        (killer,) = await ready(residency, loader, "a")
+        for _ in range(2):
+            residency.lose(0, DEATH)
+            await settle()
+            await load(loader)
+        assert killer.num_grants == 3
+        other = Wish("b")
+        residency.ask(other.ticket)
+        await settle()
+        assert loader.log == ["load a"] * 3, "there would be room, but not for who may die of it"
+        residency.give_back(killer.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted
