@@ -24,6 +24,7 @@ _WORDS = {
     "queued": "waiting",
     "preparing": "preparing",
     "prefill": "reading the prompt",
+    "defragmenting": "tidying its memory",
 }
 
 

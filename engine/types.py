@@ -366,7 +366,7 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
     """
 
-    name: Literal["starting", "loading", "queued", "preparing", "prefill"]
+    name: Literal["starting", "loading", "queued", "preparing", "prefill", "defragmenting"]
     done: int = 0
     total: int = 0
     unit: str = ""

@@ -138,9 +138,17 @@ class ChildSlot:
         if self._condemned is not None and not self._condemned.done():
             self._condemned.set_result(why)
 
+    async def renew(self) -> None:
+        """End the child as `close` does, and begin to start another one."""
+        await self._stop()
+        self.wake()
+
     async def close(self) -> None:
         """End the child for good, and wait until it is gone."""
         self._is_closed = True
+        await self._stop()
+
+    async def _stop(self) -> None:
         if self._life is not None:
             if self.state not in ("stopped", "failed"):  # else it is being buried already
                 self._life.cancel()

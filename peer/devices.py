@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -32,6 +33,14 @@ from .routing.load_history import LoadHistory, with_eta
 from .tally import PeerTally
 from .types import ModelInfo
 
+logger = logging.getLogger(__name__)
+
+# An engine may hold a twentieth more than its books say, and so much in any case.
+_SLACK_PART = 20
+_LEAST_SLACK_BYTES = 256 << 20
+# What is remembered of prompts has a quarter of a CPU's memory, a third of what the models have.
+_REMEMBERED_PART = 3
+
 
 class Devices:
     """`on_death` is told on which device an engine process ended. Implements `moving.Engines`."""
@@ -50,6 +59,8 @@ class Devices:
         self.habits = Habits(config)
         self._history, self._costs = history, costs
         self._tally = tally
+        # By device, whose process it was and what it took when it was new.
+        self._empty_bytes: dict[int, tuple[int, int]] = {}
         self._engines = [
             EngineSide(
                 engine_spec(config, name),
@@ -122,6 +133,30 @@ class Devices:
         touched_bytes = private_bytes(self._engines[device.index].slot.pid)
         return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
 
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
+        if pid is None or pid != self._engines[device].slot.pid:
+            return False
+        remembered_bytes = self._devices[device].budget_bytes // _REMEMBERED_PART
+        expected_bytes = empty_bytes + reserved_bytes + remembered_bytes
+        slack_bytes = max(expected_bytes // _SLACK_PART, _LEAST_SLACK_BYTES)
+        return private_bytes(pid) > expected_bytes + slack_bytes
+
+    async def renew(self, device: int) -> None:
+        slot = self._engines[device].slot
+        before_bytes = private_bytes(slot.pid)
+        await slot.renew()
+        name = self._devices[device].name
+        logger.info("engine renewed device=%s it_held=%d", name, before_bytes)
+
+    def _note_empty(self, device: int) -> None:
+        """What an engine takes before it has loaded anything; that of a GPU is not seen."""
+        pid = self._engines[device].slot.pid
+        if self._devices[device].name != "cpu":
+            return
+        if pid is not None and self._empty_bytes.get(device, (None, 0))[0] != pid:
+            self._empty_bytes[device] = pid, private_bytes(pid)
+
     async def learn(self, model: ModelInfo) -> None:
         await self._costs.find(model)
 
@@ -138,13 +173,15 @@ class Devices:
         whole_s = self._history.eta_s(weights, model.size_bytes)
         tally, costs = self._tally.of(model.id), self._costs.known(model)
         learned = (costs.learned_bytes, costs.num_learned) if costs is not None else (0, 0)
+
+        def tell(stage: Stage) -> None:
+            if stage.name == "loading":
+                self._note_empty(place.device)
+            on_stage(with_eta(stage, whole_s, clock() - began_s))
+
+        engine = self._engines[place.device]
         try:
-            loaded = await self._engines[place.device].load(
-                model,
-                place.size,
-                lambda stage: on_stage(with_eta(stage, whole_s, clock() - began_s)),
-                learned,
-            )
+            loaded = await engine.load(model, place.size, tell, learned)
         except CortexError:
             tally.num_failed_loads += 1
             raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -43,10 +44,21 @@ class Engines(Protocol):
 
     async def unload(self, place: Place) -> None: ...
 
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        """Whether its engine holds far more memory than its models have reserved."""
+        ...
+
+    async def renew(self, device: int) -> None:
+        """End its engine, and begin to start another: what it held comes back so."""
+        ...
+
 
 class Mover:
-    """`on_moved` is called when something has changed; `on_loaded` before that, with what a load
-    came to, and `on_learned` with what the look at a model failed with, if it did.
+    """`num_cycles` is how many models have gone from each device since its engine began.
+
+    `on_moved` is called when something has changed; `on_loaded` before that, with what a load
+    came to, `on_learned` with what the look at a model failed with, if it did, and `on_renewed`
+    with a device whose engine has ended as it was told to.
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class Mover:
         on_stage: Callable[[Place, Stage], None],
         on_loaded: Callable[[Place, Loaded | CortexError], None],
         on_learned: Callable[[ModelInfo, CortexError | None], None],
+        on_renewed: Callable[[int], None],
         on_moved: Callable[[], None],
     ) -> None:
         self._engines = engines
@@ -68,6 +81,8 @@ class Mover:
         self._on_stage = on_stage
         self._on_loaded = on_loaded
         self._on_learned = on_learned
+        self._on_renewed = on_renewed
+        self.num_cycles: Counter[int] = Counter()
         self._on_moved = on_moved
         self._learning: set[str] = set()
 
@@ -77,6 +92,10 @@ class Mover:
 
     def unload(self, place: Place) -> None:
         self._tasks.create_task(self._unload(place), name="unload")
+
+    def renew(self, device: int, places: Sequence[Place]) -> None:
+        """Begin to start a device's engine anew, and to load again what it had."""
+        self._tasks.create_task(self._renew(device, places), name="renew")
 
     def learn(self, model: ModelInfo) -> None:
         """Begin to find out what a model takes."""
@@ -90,6 +109,7 @@ class Mover:
         except CortexError as error:
             # Its engine is gone, and it with that.
             logger.warning("unload failed model=%s code=%s", place.model.id, error.code())
+        self.num_cycles[place.device] += 1
         self._places.forget(place)
         self._on_moved()
 
@@ -104,6 +124,19 @@ class Mover:
             outcome = await self._outcome(place)
             if self._places.has(place):
                 self._on_loaded(place, outcome)
+        self._on_moved()
+
+    async def _renew(self, device: int, places: Sequence[Place]) -> None:
+        for place in places:
+            self._on_stage(place, Stage("defragmenting"))
+        await self._engines.renew(device)
+        self.num_cycles[device] = 0
+        self._on_renewed(device)
+        for place in places:
+            if self._places.has(place):
+                outcome = await self._outcome(place)
+                if self._places.has(place):
+                    self._on_loaded(place, outcome)
         self._on_moved()
 
     async def _outcome(self, place: Place) -> Loaded | CortexError:

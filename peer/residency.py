@@ -72,6 +72,7 @@ class Residency:
             on_stage=self._tell,
             on_loaded=self._loaded,
             on_learned=self._learned,
+            on_renewed=self._renewed,
             on_moved=self.look,
         )
         self._losses = Losses(max_replays)
@@ -83,7 +84,6 @@ class Residency:
         self._wake_after = wake_after
         self._clock = clock
         self._failures = RecentFailures()
-        self._last_end: ChildEnd | None = None
         self._is_looking, self._is_stale = False, False
 
     @property
@@ -177,7 +177,9 @@ class Residency:
 
     def lose(self, device: int, end: ChildEnd) -> None:
         """The engine process is gone, and what it held with it: begin again for all it had."""
-        self._last_end = end
+        if device in self._placer.renewing:
+            return  # as it was told to
+        self._mover.num_cycles[device] = 0
         lost, holders = self.places.on(device), self.places.holders_on(device)
         for place in lost:
             self.places.forget(place)
@@ -209,6 +211,7 @@ class Residency:
                 self._grant()
                 waits_s += self._placer.place_waiting()
                 waits_s += [self._placer.bring_home(model) for model in self._at_home()]
+                self._placer.renew_worn()
         finally:
             self._is_looking = False
         due_s = [max(wait_s, _LEAST_REST_S) for wait_s in waits_s if wait_s is not None]
@@ -262,25 +265,23 @@ class Residency:
         if isinstance(outcome, Loaded):
             place.loaded, place.state = outcome, "ready"
             self._placer.homeless.pop(place.model.id, None)
-            place.ready_s = place.used_s = self._clock()
+            if not place.ready_s:  # else it had been there before its engine was started anew
+                place.ready_s = place.used_s = self._clock()
             return
         self.places.forget(place)
         logger.warning("load failed model=%s code=%s", place.model.id, outcome.code())
         self._give_up(place.model, outcome)
 
     def _learned(self, model: ModelInfo, failure: CortexError | None) -> None:
-        """An engine that ended over it is asked again as often as for a load."""
-        if isinstance(failure, EngineFailed) and self._last_end is not None:
-            if self._losses.may_return(self._last_end, self._losses.load_lost(model.id)):
-                return
-            failure = self._losses.last_word(self._last_end)
-            if not self._last_end.may_return:
-                self._losses.load_over(model.id)
-                self._queue.fail(model.id, failure)
-                return
-        if failure is not None:
-            self._losses.load_over(model.id)
+        if isinstance(failure, EngineFailed):
+            # It says nothing of the model, and the next one may find an engine that runs.
+            self._placer.homeless[model.id] = model.weights
+            self._queue.fail(model.id, failure)
+        elif failure is not None:
             self._give_up(model, failure)
+
+    def _renewed(self, device: int) -> None:
+        self._placer.renewing.discard(device)
 
     def _give_up(self, model: ModelInfo, error: CortexError) -> None:
         self._failures.add(model, error, self._clock())

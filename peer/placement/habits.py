@@ -22,6 +22,10 @@ class Habits:
         return Rules(eviction.strategy, eviction.min_residency_s)
 
     @property
+    def defrag_after_cycles(self) -> int:
+        return self._config.eviction.defrag_after_cycles
+
+    @property
     def pinned(self) -> frozenset[str]:
         return frozenset(m.id for m in self._config.models if m.is_pinned_on(self._name))
 

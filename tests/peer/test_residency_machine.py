@@ -30,7 +30,7 @@ BUDGETS = (100, 120)
 SIZES = {"a": (60, 40), "b": (50,), "c": (60,), "d": (110, 90)}
 CONFIG = PeerConfig(
     Locations(Path("data"), Path("state")),
-    eviction=EvictionConfig(min_residency_s=10.0, idle_ttl_s=300.0),
+    eviction=EvictionConfig(min_residency_s=10.0, idle_ttl_s=300.0, defrag_after_cycles=2),
 )
 DEATH = ChildEnd(EngineFailed("the engine process ended"), may_return=True)
 
@@ -44,6 +44,7 @@ class HandEngines:
         self.on_device: list[dict[str, int]] = [{} for _ in BUDGETS]
         # Loads and unloads under way, each with its device.
         self.moves: list[tuple[int, asyncio.Future[None]]] = []
+        self.on_renewal: Callable[[int], None] = lambda device: None
 
     def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
         sizes = tuple(Size(8, 1, num_bytes) for num_bytes in SIZES[model.id])
@@ -71,6 +72,15 @@ class HandEngines:
         held = self.on_device[place.device]
         await self._move(place.device)
         del held[place.model.id]
+
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        return False
+
+    async def renew(self, device: int) -> None:
+        assert all(where != device for where, _ in self.moves), "it is idle"
+        self.on_device[device] = {}
+        self.on_renewal(device)
+        await self._move(device)
 
     async def _move(self, device: int) -> None:
         move = (device, self._loop.create_future())
@@ -124,6 +134,8 @@ class Devices(RuleBasedStateMachine):
             wake_after=self._wake_after,
             clock=lambda: self.now_s,
         )
+        # A process that is ended on purpose is told as ended, like any other.
+        self.engines.on_renewal = lambda device: self.residency.lose(device, DEATH)
 
     def _check_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
         assert not place.holders, "work in flight"

@@ -173,3 +173,20 @@ async def test_steering_loads_pins_plans_and_lets_go(
         await steering.unload("b")
         assert node.placement.placed == ()
         assert node.tally.evictions == {("a", "lru"): 1, ("b", "asked"): 1}
+
+
+async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_by_it(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB)
+    config = make_config(
+        models_dirs=(root,),
+        memory_bytes=2 * GIB,
+        eviction=EvictionConfig(min_residency_s=0.0, defrag_after_cycles=3),
+    )
+    children = memory_children()
+    async with Node(config, children.spawn) as node:
+        answers = [await answer(node, model) for model in "abababab"]
+        assert all(isinstance(events[-1], Finished) for events in answers)
+        assert len(children.engines) == 1 + 2
+        assert node.health.engines[0].last_end is None, "none of them died"

@@ -1,0 +1,160 @@
+"""A peer's devices whose loads a test ends by hand, wishes that remember, and a clock to turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.messages import Loaded
+from cortex.engine.types import Stage
+from cortex.peer.children import ChildEnd
+from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.gossip.ids import ModelId
+from cortex.peer.placement.books import DeviceBooks, Need, Size
+from cortex.peer.placement.habits import Habits
+from cortex.peer.places import Extent, Place, Ticket
+from cortex.peer.residency import Residency
+from cortex.peer.types import ModelInfo
+
+
+class HandLoader:
+    """Devices whose loads last until the test says so; `log` is what was asked, in order.
+
+    A model takes what `sizes` says of it, else all of the first device. Nothing is known of the
+    `strange` until it has been learned.
+    """
+
+    def __init__(self, *budgets: int, **sizes: int) -> None:
+        self.log: list[str] = []
+        self.loads: list[asyncio.Future[None]] = []
+        self.on_stage: Callable[[Stage], None] = lambda _: None
+        self.devices = [
+            DeviceBooks(index, f"device {index}", budget)
+            for index, budget in enumerate(budgets or (100,))
+        ]
+        self.sizes = sizes
+        self.load_s = 0.0
+        self.are_worn = False
+        self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.strange: set[str] = set()
+        self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
+        if model.id in self.strange:
+            return None
+        num_bytes = self.sizes.get(model.id, self.devices[0].budget_bytes)
+        size = Size(extent.context_tokens or 8, extent.num_slots or 1, num_bytes)
+        return Need(ModelId(model.weights), model.id, (size,))
+
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return 2.0
+
+    async def learn(self, model: ModelInfo) -> None:
+        self.log.append(f"learn {model.id}")
+        await self.lesson
+        self.strange.discard(model.id)
+
+    async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
+        where = f" on {place.device}" if len(self.devices) > 1 else ""
+        self.log.append(f"load {place.model.id}{where}")
+        self.on_stage = on_stage
+        self.loads.append(asyncio.get_running_loop().create_future())
+        await self.loads[-1]
+        return Loaded("job", place.model.id, 1, self.load_s)
+
+    async def unload(self, place: Place) -> None:
+        self.log.append(f"unload {place.model.id}")
+
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        return self.are_worn
+
+    async def renew(self, device: int) -> None:
+        self.log.append("renew")
+        self.are_worn = False
+        await self.renewal
+
+
+def open_residency(
+    loader: HandLoader, tasks: asyncio.TaskGroup, max_replays: int = 2, **options: Any
+) -> Residency:
+    return Residency(loader, Habits(options.pop("config", CONFIG)), tasks, max_replays, **options)
+
+
+def resident_id(residency: Residency) -> str | None:
+    """The model that is ready, of which there is one at most."""
+    ready = [place.model.id for place in residency.places if place.state == "ready"]
+    return ready[0] if ready else None
+
+
+class Wish:
+    """A ticket that remembers what it was told."""
+
+    def __init__(self, model_id: str, weights: bytes = b"", **extent: int) -> None:
+        self.told: list[str | Stage | CortexError] = []
+        model = ModelInfo(model_id, None, ("text",), 1, 0, weights)
+        self.ticket = Ticket(
+            model,
+            self.told.append,
+            lambda _: self.told.append("granted"),
+            self.told.append,
+            Extent(**extent),
+        )
+
+    @property
+    def is_granted(self) -> bool:
+        return "granted" in self.told
+
+    @property
+    def num_grants(self) -> int:
+        return self.told.count("granted")
+
+
+CONFIG = PeerConfig(Locations(Path("data"), Path("state")))
+DEATH = ChildEnd(EngineFailed("the engine process ended"), may_return=True)
+LAST_DEATH = ChildEnd(EngineFailed("the engine process was stopped"), may_return=False)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def load(loader: HandLoader) -> None:
+    loader.loads[-1].set_result(None)
+    await settle()
+
+
+class Timer:
+    """A clock that the test turns, and when it is to be looked at next."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.wake_s: float | None = None
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def wake_after(self, seconds: float | None) -> None:
+        self.wake_s = None if seconds is None else self.now_s + seconds
+
+
+async def ready(residency: Residency, loader: HandLoader, *model_ids: str) -> list[Wish]:
+    """Wishes that have been granted these models, one loaded after the other."""
+    wishes = [Wish(model_id) for model_id in model_ids]
+    for wish in wishes:
+        residency.ask(wish.ticket)
+        await settle()
+        if not wish.is_granted:
+            await load(loader)
+    return wishes
+
+
+def told_to_leave(log: list[str]) -> Callable[[Place, str, str], None]:
+    return lambda place, reason, wanted: log.append(f"{place.model.id} {reason} {wanted}".strip())
+
+
+def states(residency: Residency) -> dict[str, str]:
+    return {place.model.id: place.state for place in residency.places}

@@ -1,0 +1,352 @@
+"""Several models and devices: what is placed where, what goes, and who waits for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from cortex.engine.errors import InsufficientVram, ModelInvalid
+from cortex.engine.types import Stage
+from cortex.peer.config import EvictionConfig, ModelConfig
+from cortex.peer.types import ModelInfo
+from tests.peer.by_hand import (
+    CONFIG,
+    DEATH,
+    HandLoader,
+    Timer,
+    Wish,
+    load,
+    open_residency,
+    ready,
+    settle,
+    states,
+    told_to_leave,
+)
+
+
+async def test_models_that_fit_beside_each_other_stay_and_answer_together():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=50)
+        residency = open_residency(loader, tasks)
+        await ready(residency, loader, "a", "b")
+        assert states(residency) == {"a": "ready", "b": "ready"}
+        assert [books.free_bytes for books in residency.books] == [10]
+
+
+async def test_a_model_begins_on_the_device_with_most_room_and_is_granted_where_it_is():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, 120, a=40, b=50)
+        residency = open_residency(loader, tasks)
+        await ready(residency, loader, "a", "b", "a")
+        assert loader.log == ["load a on 1", "load b on 0"]
+
+
+async def test_two_loads_at_a_time_on_two_devices_and_one_on_each():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, 100, a=40, b=40, c=40)
+        residency = open_residency(loader, tasks)
+        for model_id in "abc":
+            residency.ask(Wish(model_id).ticket)
+        await settle()
+        assert loader.log == ["load a on 0", "load b on 1"]
+        loader.loads[0].set_result(None)
+        await settle()
+        assert loader.log[2:] == ["load c on 0"]
+        for pending in loader.loads[1:]:
+            pending.set_result(None)
+
+
+async def test_who_waits_for_a_load_holds_up_nobody_until_it_has_waited_for_long():
+    timer, left = Timer(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, clock=timer, wake_after=timer.wake_after, on_leave=told_to_leave(left)
+        )
+        (busy,) = await ready(residency, loader, "a")
+        other = Wish("b")
+        residency.ask(other.ticket)
+        for _ in range(29):
+            timer.now_s += 1.0
+            (late,) = await ready(residency, loader, "a")
+            residency.give_back(busy.ticket)
+            busy = late
+        assert timer.wake_s == 130.0
+        timer.now_s = 130.0
+        residency.look()
+        after = Wish("a")
+        residency.ask(after.ticket)
+        assert not after.is_granted, "it has waited for long enough"
+        residency.give_back(busy.ticket)
+        await settle()
+        assert left == ["a lru b"]
+        await load(loader)
+        assert other.is_granted and not after.is_granted
+        residency.give_back(other.ticket)
+        timer.now_s += 1.0
+        residency.look()
+        await settle()
+        await load(loader)
+        assert after.is_granted
+        assert loader.log == ["load a", "unload a", "load b", "unload b", "load a"]
+
+
+async def test_a_model_that_was_loaded_stays_until_it_is_idle_for_as_long_as_its_load_took():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.load_s = 5.0
+        residency = open_residency(loader, tasks, clock=timer, wake_after=timer.wake_after)
+        (first,) = await ready(residency, loader, "a")
+        timer.now_s += 2.0
+        residency.give_back(first.ticket)
+        residency.ask(Wish("b").ticket)
+        await settle()
+        assert (loader.log, timer.wake_s) == (["load a"], 107.0)
+        timer.now_s = 107.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load a", "unload a", "load b"]
+        await load(loader)
+
+
+async def test_answer_of_any_length_is_never_pushed_out():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks, clock=timer)
+        (busy,) = await ready(residency, loader, "a")
+        other = Wish("b")
+        residency.ask(other.ticket)
+        timer.now_s += 3600.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load a"]
+        residency.give_back(busy.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted
+
+
+async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        residency.pin("a", is_pinned=True)
+        other = Wish("b")
+        residency.ask(other.ticket)
+        (error,) = other.told
+        assert isinstance(error, InsufficientVram)
+        assert "'a' is pinned" in error.message
+        assert error.shortage is not None and not error.shortage.is_final
+        residency.pin("a", is_pinned=False)
+        await ready(residency, loader, "b")
+        assert states(residency) == {"b": "ready"}
+
+
+async def test_model_that_no_device_could_hold_is_refused_for_good():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=101)
+        residency = open_residency(loader, tasks)
+        wish = Wish("a")
+        residency.ask(wish.ticket)
+        (error,) = wish.told
+        assert isinstance(error, InsufficientVram)
+        assert error.shortage is not None and error.shortage.is_final
+
+
+async def test_idle_model_goes_when_its_time_is_over_unless_it_is_pinned():
+    timer, left = Timer(), list[str]()
+    config = replace(CONFIG, eviction=EvictionConfig(idle_ttl_s=60.0))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=40)
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
+            on_leave=told_to_leave(left),
+        )  # fmt: skip
+        for wish in await ready(residency, loader, "a", "b"):
+            residency.give_back(wish.ticket)
+        residency.pin("b", is_pinned=True)
+        assert timer.wake_s == 160.0
+        timer.now_s = 160.0
+        residency.look()
+        await settle()
+        assert (left, states(residency)) == (["a idle"], {"b": "ready"})
+
+
+async def test_memory_that_other_programs_take_is_yielded_by_what_has_been_idle_for_longest():
+    timer, left = Timer(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=30, b=30, c=30)
+        residency = open_residency(loader, tasks, clock=timer, on_leave=told_to_leave(left))
+        for wish in await ready(residency, loader, "a", "b", "c"):
+            timer.now_s += 1.0
+            if wish.ticket.model.id != "a":
+                residency.give_back(wish.ticket)
+        loader.devices[0] = replace(loader.devices[0], foreign_bytes=20)
+        residency.look()
+        await settle()
+        assert left == ["b foreign"], "one is enough, and the busy one stays"
+        loader.devices[0] = replace(loader.devices[0], foreign_bytes=90)
+        residency.look()
+        await settle()
+        assert (left, states(residency)) == (["b foreign", "c foreign"], {"a": "ready"})
+
+
+async def test_model_comes_home_when_its_guest_has_been_idle_for_as_long_as_its_load_takes():
+    timer, left = Timer(), list[str]()
+    home = ModelInfo("h", None, ("text",), 1, 0)
+    config = replace(CONFIG, models=(ModelConfig("h", home=True),))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
+            on_leave=told_to_leave(left), at_home=lambda: [home],
+        )  # fmt: skip
+        residency.look()
+        await settle()
+        await load(loader)
+        assert states(residency) == {"h": "ready"}, "nobody had to ask"
+        (guest,) = await ready(residency, loader, "g")
+        residency.give_back(guest.ticket)
+        timer.now_s += 1.9
+        residency.look()
+        await settle()
+        assert states(residency) == {"g": "ready"}
+        timer.now_s += 0.1
+        residency.look()
+        await settle()
+        await load(loader)
+        assert left == ["h lru g", "g home h"]
+
+
+async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
+    timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
+    config = replace(CONFIG, models=(ModelConfig("h", home=True),))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, at_home=lambda: [home]
+        )
+        residency.look()
+        await settle()
+        loader.loads[0].set_exception(ModelInvalid("bad"))
+        await settle()
+        timer.now_s += 1000.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load h"]
+
+
+async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_ones():
+    left: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks, on_leave=told_to_leave(left))
+        (busy,) = await ready(residency, loader, "a")
+        place = residency.unload("a")
+        late = Wish("a")
+        residency.ask(late.ticket)
+        await settle()
+        assert place is not None and not place.gone.is_set() and not late.is_granted
+        residency.give_back(busy.ticket)
+        await settle()
+        assert place.gone.is_set() and left == ["a asked"]
+        await load(loader)
+        assert late.is_granted, "it is loaded again for who still wants it"
+
+
+async def test_more_of_a_model_than_is_there_is_loaded_anew():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        larger = Wish("a", context_tokens=4096)
+        residency.ask(larger.ticket)
+        assert not larger.is_granted
+        residency.give_back(first.ticket)
+        await settle()
+        await load(loader)
+        assert larger.is_granted
+        place = residency.places.of("a")
+        assert place is not None and place.size.context_tokens == 4096
+
+
+async def test_what_a_model_takes_is_learned_once_and_those_who_wait_hear_if_it_cannot_be():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.strange = {"a", "b"}
+        residency = open_residency(loader, tasks)
+        wishes = [Wish("a"), Wish("a"), Wish("b")]
+        for wish in wishes:
+            residency.ask(wish.ticket)
+        await settle()
+        assert loader.log == ["learn a", "learn b"]
+        loader.lesson.set_exception(ModelInvalid("bad"))
+        await settle()
+        assert all(isinstance(wish.told[-1], ModelInvalid) for wish in wishes)
+
+
+async def test_engine_that_has_had_many_models_is_started_anew_when_idle_and_nobody_notices():
+    timer, told = Timer(), list[str]()
+    eviction = EvictionConfig(defrag_after_cycles=1, min_residency_s=0.0)
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=replace(CONFIG, eviction=eviction), clock=timer
+        )
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        (busy,) = await ready(residency, loader, "b")
+        assert "renew" not in loader.log, "not while it answers"
+        timer.now_s += 5.0
+        residency.give_back(busy.ticket)
+        await settle()
+        assert loader.log[-1] == "renew"
+        waiting = Wish("b")
+        residency.ask(waiting.ticket)
+        residency.lose(0, DEATH)
+        told += [stage.name for stage in waiting.told if isinstance(stage, Stage)]
+        assert told == ["defragmenting"] and states(residency) == {"b": "loading"}
+        loader.renewal.set_result(None)
+        await settle()
+        await load(loader)
+        assert waiting.is_granted
+        assert loader.log[-2:] == ["renew", "load b"]
+
+
+async def test_engine_that_holds_more_than_its_books_say_is_started_anew_but_not_without_a_cause():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.are_worn = True
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        await settle()
+        assert loader.log == ["load a"], "no model has gone: starting anew would bring nothing"
+        residency.unload("a")
+        await settle()
+        assert loader.log == ["load a", "unload a", "renew"]
+        loader.renewal.set_result(None)
+
+
+async def test_no_load_begins_beside_a_last_try_and_it_begins_beside_no_load():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=40)
+        residency = open_residency(loader, tasks)
+        (killer,) = await ready(residency, loader, "a")
+        for _ in range(2):
+            residency.lose(0, DEATH)
+            await settle()
+            await load(loader)
+        assert killer.num_grants == 3
+        other = Wish("b")
+        residency.ask(other.ticket)
+        await settle()
+        assert loader.log == ["load a"] * 3, "there would be room, but not for who may die of it"
+        residency.give_back(killer.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted
