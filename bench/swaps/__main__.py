@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..machine import describe_machine
 from .figures import Moves, most_loads, read_moves
 from .models import MODELS, NUM_PLACES, TRIALS, Trial, make_models, wishes_of
 
+MIN_RESIDENCY_S = 10.0
 NUM_SHOWN = 10
 
 
@@ -68,9 +70,9 @@ class Outcome:
             "answered twice": sum(one.counts["answered twice"] for one in self.verdicts),
             "errors": sum(len(one.errors) for one in self.verdicts),
             "wrong answers": sum(len(one.wrong_answers) for one in self.verdicts),
-            "loads": self.moves.loads,
+            "loads": dict(self.moves.loads),
             "failed loads": self.moves.num_failed,
-            "evictions": self.moves.evictions,
+            "evictions": dict(self.moves.evictions),
             "mean load_s": round(self.moves.load_s / max(num_loads, 1), 2),
             "loads a minute": round(num_loads * 60 / self.seconds, 1),
             "loads a minute at most": _rounded(self.most_loads * 60 / self.seconds),
@@ -142,7 +144,7 @@ async def undergo(trial: Trial, seconds: float, min_residency_s: float, root: Pa
 def show(name: str, outcome: Outcome) -> None:
     print(f"{name}: {len(MODELS)} models where {NUM_PLACES} have room")
     for what, told in outcome.told().items():
-        print(f"  {what}: {dict(told) if isinstance(told, Mapping) else told}")
+        print(f"  {what}: {told}")
     wrong = [one for each in outcome.verdicts for one in (*each.errors, *each.wrong_answers)]
     for attempt in wrong[:NUM_SHOWN]:
         print(f"  {attempt.end}, {attempt.begun_s:.1f} to {attempt.ended_s:.1f} s: {attempt.words}")
@@ -152,19 +154,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.swaps", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--engine", choices=TRIALS, action="append")
-    parser.add_argument("--min-residency", type=float, default=10.0, help="in seconds")
+    parser.add_argument("--min-residency", type=float, action="append", help="in seconds")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    told: dict[str, object] = {}
+    told: dict[str, list[object]] = {}
     is_clean = True
-    for name in arguments.engine or TRIALS:
+    for name, min_residency_s in product(
+        arguments.engine or TRIALS, arguments.min_residency or [MIN_RESIDENCY_S]
+    ):
         with tempfile.TemporaryDirectory() as folder:
-            outcome = asyncio.run(
-                undergo(TRIALS[name], arguments.seconds, arguments.min_residency, Path(folder))
-            )
+            trial = undergo(TRIALS[name], arguments.seconds, min_residency_s, Path(folder))
+            outcome = asyncio.run(trial)
         show(name, outcome)
         is_clean = is_clean and outcome.is_clean
-        told[name] = outcome.told()
+        told.setdefault(name, []).append(outcome.told())
     if arguments.out:
         body = {"trials": told, "machine": describe_machine()}
         arguments.out.write_text(json.dumps(body, indent=1) + "\n")
