@@ -1,4 +1,5 @@
-"""The files that are made from tables: completions, and references of commands, API and settings.
+"""The files that are made from tables: completions, and references of commands, API, settings
+and metrics.
 
 `python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
 names what is out of date, and exits 1.
@@ -21,6 +22,7 @@ from cortex.peer.api.routes import ROUTES
 from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
 from .main import DISTRIBUTION, PROGRAM, app
+from .metrics_reference import metrics_reference
 from .settings.reference import reference
 
 # Help marks lines that must not be wrapped, which is what our examples are.
@@ -33,6 +35,7 @@ def files() -> dict[str, str]:
     made["docs/commands.md"] = _reference()
     made["docs/api-fields.md"] = api_reference(openapi(ROUTES, version(DISTRIBUTION)))
     made["docs/config.md"] = reference(_options())
+    made["docs/metrics.md"] = metrics_reference()
     return made
 
 

@@ -1,7 +1,7 @@
-"""Durations counted in buckets, from which quantiles over many processes can be told.
+"""Values counted in buckets, from which quantiles over many processes can be told.
 
-One ladder of bounds serves every duration here, from a step to a load. Standard library only, and
-free to import; who reads the clock, and what is timed, is not known.
+Each kind of value has a ladder of bounds of its own, finest where it is mostly found. Standard
+library only, and free to import; who reads the clock, and what is timed, is not known.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ LADDER_S = tuple(
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A histogram at one moment. `counts` holds a bucket for each bound, which it includes, and one
-    for all that lies beyond; `sum_s` is the sum of the durations themselves."""
+    for all that lies beyond; `sum` is the sum of the values themselves."""
 
-    bounds_s: tuple[float, ...]
+    bounds: tuple[float, ...]
     counts: tuple[int, ...]
-    sum_s: float
+    sum: float
 
 
 class Histogram:
-    """Counts durations. Belongs to one thread; others read a Spread of it."""
+    """Counts values. Belongs to one thread; others read a Spread of it."""
 
-    def __init__(self, bounds_s: tuple[float, ...] = LADDER_S) -> None:
-        self._bounds_s = bounds_s
-        self._counts = [0] * (len(bounds_s) + 1)
-        self._sum_s = 0.0
+    def __init__(self, bounds: tuple[float, ...] = LADDER_S) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
 
-    def add(self, duration_s: float, times: int = 1) -> None:
-        self._counts[bisect_left(self._bounds_s, duration_s)] += times
-        self._sum_s += duration_s * times
+    def add(self, value: float, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._sum += value * times
 
     @property
     def spread(self) -> Spread:
-        return Spread(self._bounds_s, tuple(self._counts), self._sum_s)
+        return Spread(self._bounds, tuple(self._counts), self._sum)

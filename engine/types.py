@@ -386,10 +386,13 @@ class Accepted(msgspec.Struct, frozen=True, tag=True):
 
 class Began(msgspec.Struct, frozen=True, tag=True):
     """An engine has the model and begins. `computes_in` says how it computes: where two say the
-    same of the same weights, their tokens are the same.
+    same of the same weights, their tokens are the same. `is_cold` where it waited for the model to
+    load, for which the models `evicted` had to go.
     """
 
     computes_in: str
+    is_cold: bool = False
+    evicted: tuple[str, ...] = ()
 
 
 class Piece(msgspec.Struct, frozen=True, tag=True):

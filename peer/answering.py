@@ -97,7 +97,9 @@ class Answering:
         if self._resume is not None and self._resume.computes_in not in ("", computes_in):
             self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._resume))
             return
-        self._mailbox.put_began(Began(computes_in))
+        is_cold = self._ticket.asked_s < place.ready_s
+        evicted = tuple(victim.id for victim in place.victims) if is_cold else ()
+        self._mailbox.put_began(Began(computes_in, is_cold, evicted))
         for choice, attempt_id in self._attempt_ids.items():
             if attempt_id in self._running:
                 attempt = Attempt(

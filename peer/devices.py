@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import CortexError
@@ -18,6 +19,7 @@ from cortex.engine.types import Stage
 from .children import ChildEnd
 from .commands import engine_spec
 from .config import PeerConfig
+from .device_memory import foreign_bytes, private_bytes
 from .engine_side import EngineSide
 from .gossip.ids import ModelId
 from .placement.books import DeviceBooks, Need, Size
@@ -92,7 +94,7 @@ class Devices:
             costs,
             context_limit_tokens=model.context_length,
             wanted_context=extent.context_tokens or None,
-            wanted_slots=extent.num_slots or None,
+            wanted_slots=extent.num_slots or self.habits.num_slots(model.id),
             device_budget_bytes=min(device.budget_bytes for device in self._devices),
         )
         return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
@@ -101,6 +103,24 @@ class Devices:
         """The sum behind a size."""
         costs = self._costs.known(model)
         return () if costs is None else parts(costs, size)
+
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return self._history.eta_s(ModelId(model.weights), model.size_bytes)
+
+    def look_for_others(self, available_bytes: int) -> bool:
+        """See what other programs have taken of the machine's memory; whether that has changed."""
+        before = self._devices
+        self._devices = tuple(
+            replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
+            if device.name == "cpu"
+            else device
+            for device in before
+        )
+        return self._devices != before
+
+    def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
+        touched_bytes = private_bytes(self._engines[device.index].slot.pid)
+        return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
 
     async def learn(self, model: ModelInfo) -> None:
         await self._costs.find(model)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortex.engine.costs import ModelCosts
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.memory import describe
 from cortex.engine.messages import (
     Alive,
@@ -94,12 +94,22 @@ class EngineSide:
         self._jobs: dict[str, _Job] = {}
         self._attempts: dict[str, Attempt] = {}
         self._job_numbers = itertools.count(1)
+        self._may_return = True
 
-    async def estimate(self, model: ModelInfo) -> ModelCosts:
+    async def estimate(self, model: ModelInfo, max_replays: int) -> ModelCosts:
         """What it would take on this device, by the engine's word.
 
-        Raises the engine's error, or EngineFailed where the process dies.
+        Raises the engine's error, or EngineFailed where the process dies more often than that.
         """
+        for _ in range(max_replays):
+            try:
+                return await self._estimate(model)
+            except EngineFailed:
+                if not self._may_return:
+                    raise
+        return await self._estimate(model)
+
+    async def _estimate(self, model: ModelInfo) -> ModelCosts:
         await self.slot.ready()
         job_id = self._new_job_id()
         message = Estimate(job_id, str(model.dir), model.wishes)
@@ -249,6 +259,7 @@ class EngineSide:
             job.outcome.set_result(outcome)
 
     def _lose_all(self, end: ChildEnd) -> None:
+        self._may_return = end.may_return
         self._attempts.clear()
         for job_id in self._jobs:
             self._settle(job_id, end.error)

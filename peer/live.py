@@ -24,8 +24,9 @@ class LiveRequest:
     of the error that it ended with.
 
     `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
-    `is_streamed` is a client that sees what it waits for. What is not `is_continuable` is lost with
-    its host. `queue_s` is how long the prompt waited for an engine.
+    `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for. What
+    is not `is_continuable` is lost with its host. `queue_s` is how long the prompt waited for an
+    engine.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
@@ -42,6 +43,7 @@ class LiveRequest:
         self.ending = ""
         self.host = ""
         self.start: Literal["", "warm", "cold"] = ""
+        self.evicted: tuple[str, ...] = ()
         self.is_streamed = False
         self.is_continuable = True
         self.queue_s: float | None = None
@@ -66,8 +68,7 @@ class LiveRequest:
                 self.stage = event
             case Began():
                 self.stage = None
-                if self._accepted_s is not None and self.queue_s is None:
-                    self.queue_s = clock() - self._accepted_s
+                self._begun(event, clock())
             case Accepted():
                 self.prompt_tokens += event.prompt_tokens
                 self._accepted_s = clock()
@@ -77,6 +78,15 @@ class LiveRequest:
                     self.cached_tokens += event.usage.cached_tokens
             case Vector():
                 self.ending = "stop"
+
+    def _begun(self, began: Began, now_s: float) -> None:
+        """What it waited for is known now. Another engine that goes on with it adds to what went,
+        and changes nothing of how it started.
+        """
+        self.evicted += tuple(each for each in began.evicted if each not in self.evicted)
+        if self._accepted_s is not None and self.queue_s is None:
+            self.queue_s = now_s - self._accepted_s
+            self.start = "cold" if began.is_cold else "warm"
 
     def cancel(self) -> None:
         """End it: whoever works on it inside `cancellable` is told so."""

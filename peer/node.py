@@ -8,6 +8,7 @@ work, whatever stage it is in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
@@ -36,21 +37,16 @@ from cortex.engine.types import (
 from .admission import Admission
 from .answering import Answering, num_missing
 from .catalogue import Catalogue
-from .children import ChildEnd
 from .commands import text_spec
 from .config import PeerConfig
-from .device_memory import read_budgets
-from .devices import Devices
 from .errors import CannotContinue
-from .health import NodeHealth, Placed, Placement, child_health
+from .gossip.ids import ModelId
+from .health import NodeHealth, Placement, child_health
 from .lanes import in_lanes
 from .live import LiveRequest, LiveRequests
 from .placement.costs_book import CostsBook, own_kind, setting_of
-from .placement.habits import Habits
-from .placement.leaving import LeaveReason
-from .places import Place
 from .process import Spawn, spawn
-from .residency import Residency
+from .rack import open_rack
 from .routing.load_history import LoadHistory
 from .shelf import Shelf
 from .steering import NodeSteering
@@ -81,12 +77,10 @@ class Node:
             config.locations.state_dir / "learned.json",
             setting_of(config, kind),
             kind,
-            lambda model: self._devices.engine(0).estimate(model),
+            lambda model: self._rack.devices.engine(0).estimate(model, config.max_replays),
         )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
-        self._alarm: asyncio.TimerHandle | None = None
-        self._is_closed = False
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
             config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
@@ -99,30 +93,15 @@ class Node:
         await asyncio.to_thread(self.costs.read)
         await self._tasks.__aenter__()
         self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
-        self._devices = Devices(
+        self._rack = await open_rack(
             self.config,
-            await asyncio.to_thread(read_budgets, self.config),
             self._tasks,
-            self._lose_engine,
             self._spawn,
             self.history,
             self.costs,
             self.tally,
-        )
-        self.residency = Residency(
-            self._devices,
-            Habits(self.config),
-            self._tasks,
-            self.config.max_replays,
-            on_change=self._changed,
-            on_leave=self._note_leaving,
-            wake_after=self._wake_after,
-        )
-        self.steering = NodeSteering(
-            self.residency,
-            lambda: self.shelf.catalogue,
-            self.history.eta_s,
-            self._devices.parts_of,
+            self.shelf,
+            self._changed,
         )
         return self
 
@@ -132,9 +111,7 @@ class Node:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_closed = True
-        self._wake_after(None)
-        await asyncio.gather(self._text.slot.close(), self._devices.close(), self.save())
+        await asyncio.gather(self._text.slot.close(), self._rack.close(), self.save())
         # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)
 
@@ -142,14 +119,22 @@ class Node:
         """Keep what was learned for the peer's next life."""
         await asyncio.gather(self.history.save(), self.costs.save())
 
+    async def learn(self, weights: ModelId) -> None:
+        """Find out what a model here takes. Raises what is wrong with its files."""
+        for model in self.stored:
+            if model.weights == weights:
+                with contextlib.suppress(EngineFailed):  # others may have one that runs
+                    await self.costs.find(model)
+                return
+
     async def survey(self) -> None:
         """Find out what the models here would take, as far as that costs nobody anything."""
-        await self._devices.survey(self.stored)
+        await self._rack.devices.survey(self.stored)
 
     @property
     def health(self) -> NodeHealth:
         return NodeHealth(
-            engines=tuple(child_health(engine.slot) for engine in self._devices.engines),
+            engines=tuple(child_health(engine.slot) for engine in self._rack.devices.engines),
             text=child_health(self._text.slot),
             live_requests=self._admission.live_requests,
             is_draining=self._admission.is_draining,
@@ -158,25 +143,11 @@ class Node:
     @property
     def placement(self) -> Placement:
         """What is on the devices, on its way there, and waited for."""
-        books = self.residency.books
-        residents = {resident.id: resident for each in books for resident in each.residents}
-        placed = (
-            Placed(
-                place.model,
-                place.device,
-                place.state,
-                place.size,
-                place.loaded,
-                place.stage if place.state == "loading" else None,
-                len(place.holders),
-                residents[place.model.id].idle_s,
-                residents[place.model.id].age_s,
-                residents[place.model.id].is_pinned,
-                place.need.priority,
-            )
-            for place in self.residency.places
-        )
-        return Placement(tuple(books), tuple(placed), tuple(self.residency.wanted))
+        return self._rack.placement
+
+    @property
+    def steering(self) -> NodeSteering:
+        return self._rack.steering
 
     async def reconfigure(self, config: PeerConfig) -> None:
         """From now on this is the config: of what requests and loads are judged by, and of where
@@ -184,15 +155,14 @@ class Node:
         """
         self.config = config
         await self.shelf.look()
-        self._devices.habits = Habits(config)
-        self.residency.reform(self._devices.habits)
+        self._rack.reform(config)
 
     @property
     def num_places(self) -> int:
         """How many requests are answered at one time: by what is loaded, as far as that is bounded,
         else by this peer at all.
         """
-        ready = [place.loaded for place in self.residency.places if place.loaded is not None]
+        ready = [place.loaded for place in self._rack.residency.places if place.loaded is not None]
         bounded = [loaded.num_slots for loaded in ready]
         return sum(bounded) if bounded and all(bounded) else self.config.max_live_requests
 
@@ -211,7 +181,7 @@ class Node:
         if self.config.is_gateway:
             return
         self._text.slot.wake()
-        self._devices.wake()
+        self._rack.devices.wake()
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """What can be served now, looked up afresh; the first one is the default.
@@ -232,7 +202,7 @@ class Node:
         """
         model = await self.find(model_id)
         self.wake()
-        await self.residency.summon(model, lambda _: None)
+        await self._rack.residency.summon(model, lambda _: None)
 
     def chat(
         self,
@@ -330,7 +300,8 @@ class Node:
             model = await self.find(request.model)
             live.model_id = model.id
             tally = self.tally.of(model.id)
-            with RequestMeter(tally, num_missing(request, resume), began_s, clock) as meter:
+            missing, is_rest = num_missing(request, resume), resume is not None
+            with RequestMeter(tally, missing, began_s, clock, is_rest=is_rest) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
                 request_id = secrets.token_hex(8)
@@ -371,8 +342,8 @@ class Node:
         num_losses: int,
     ) -> Answering:
         return Answering(
-            self._devices,
-            self.residency,
+            self._rack.devices,
+            self._rack.residency,
             meter,
             request_id,
             model,
@@ -404,23 +375,6 @@ class Node:
         model = self.shelf.catalogue.first_with_vision()
         return None if model is None else model.id
 
-    def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
-        self.tally.evictions[place.model.id, reason] += 1
-        logger.info(
-            "model leaves model=%s reason=%s for=%s device=%s bytes=%d",
-            *(place.model.id, reason, wanted or "-", self.config.engine_devices[place.device]),
-            place.size.num_bytes,
-        )
-
-    def _wake_after(self, seconds: float | None) -> None:
-        """Look at the devices then, and not before."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = None
-        if seconds is not None and not self._is_closed:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(seconds, self.residency.look)
-
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
@@ -428,9 +382,6 @@ class Node:
     def _wait_s(self) -> float:
         """When one more request may be taken, where no more are."""
         return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
-
-    def _lose_engine(self, device: int, end: ChildEnd) -> None:
-        self.residency.lose(device, end)
 
 
 def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:

@@ -18,6 +18,9 @@ class WishQueue:
     def __iter__(self) -> Iterator[Ticket]:
         return iter(tuple(self._tickets))
 
+    def __bool__(self) -> bool:
+        return bool(self._tickets)
+
     def __contains__(self, ticket: Ticket) -> bool:
         return ticket in self._tickets
 

@@ -26,7 +26,7 @@ def measures_of(size: int) -> Iterator[tuple[Measure, float, Sequence[int]]]:
     yield deaths, 0.0, few
     yield deaths, 0.1, few
     yield false_deaths, 0.2, few[:1]
-    if size <= 50:
+    if size <= 100:
         yield false_deaths, 0.3, few[:1]
     yield news, 0.0, few
     yield news, 0.3, few
@@ -35,8 +35,7 @@ def measures_of(size: int) -> Iterator[tuple[Measure, float, Sequence[int]]]:
     if size <= 100:  # what a split of a thousand costs to simulate is out of all proportion
         yield healing, 0.0, few[: 3 if size <= 50 else 1]
         yield healing, 0.1, few[: 3 if size <= 50 else 1]
-    if size <= 50:
-        yield healing, 0.3, few[:2]
+        yield healing, 0.3, few[: 2 if size <= 50 else 1]
     yield talk, 0.0, few[:1]
     if size > 10:  # what a core takes alone would count for too much
         yield memory, 0.0, few[:1]

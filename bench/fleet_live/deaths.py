@@ -112,17 +112,22 @@ def _error_s(peers: Peers, gateway: PeerProcess, holder: PeerProcess, harm: Harm
 
 
 def _kill_engine(victim: PeerProcess) -> None:
-    os.kill(victim.get("/healthz")["engine"]["pid"], signal.SIGKILL)
+    (engine,) = victim.get("/healthz")["engines"]
+    os.kill(engine["pid"], signal.SIGKILL)
 
 
 def _holds(peer: PeerProcess) -> bool:
     return all(other["models"] for other in peer.fleet()["peers"])
 
 
-def _gap_s(peers: Peers, question: str, harm: Harm) -> float:
-    host = next(iter(_answer(peers.all[0], question)))[0]
-    victim = next(peer for peer in peers.all if peer.name == host)
-    ingress = next(peer for peer in peers.all if peer is not victim)
+def _gap_s(peers: Peers, topic: str, harm: Harm) -> float:
+    ingress = peers.all[0]
+    question, victim = next(
+        (question, peer)
+        for question in (f"{topic} {number}" for number in range(64))
+        for peer in peers.all[1:]
+        if next(iter(_answer(ingress, question)))[0] == peer.name
+    )
     longest_s, last_s = 0.0, 0.0
     try:
         for number, _ in enumerate(_answer(ingress, question)):

@@ -21,7 +21,9 @@ NUM_INGRESSES, NUM_REQUESTS = 10, 100
 IDLE_S = 30.0
 FLOOD_S, FLOOD_BYTES = 60.0, 64 << 20
 BURN_S = 30.0
-_GOSSIP = re.compile(r'^cortex_gossip_bytes_total\{direction="(?:out|sent)"\} (\S+)$', re.MULTILINE)
+_GOSSIP = re.compile(
+    r'^cortex_gossip_bytes_total\{direction="(?:out|sent)"[^}]*\} (\S+)$', re.MULTILINE
+)
 
 
 def cold_burst(peers: Peers) -> Mapping[str, float]:

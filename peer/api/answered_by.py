@@ -1,8 +1,14 @@
-"""What a reply's headers say of how it was made: by which peer, and what it waited for. Pure."""
+"""What a reply's headers say of how it was made: by which peer, and what it waited for. Pure.
+
+An error's say as much as was known when it came.
+"""
 
 from __future__ import annotations
 
 from ..live import LiveRequest
+
+# What is longer fits into no client's bounds for headers.
+_MAX_CHARS = 1024
 
 
 def headers_of(live: LiveRequest, *, is_whole: bool) -> dict[str, str]:
@@ -14,13 +20,15 @@ def headers_of(live: LiveRequest, *, is_whole: bool) -> dict[str, str]:
         headers["x-cortex-start"] = live.start
     if not live.is_continuable:
         headers["x-cortex-continuable"] = "no"
+    if live.evicted:
+        headers["x-cortex-evicted"] = ", ".join(map(_plain, live.evicted))[:_MAX_CHARS]
+    if live.queue_s is not None:
+        headers["x-cortex-queue-ms"] = str(round(live.queue_s * 1000))
     if is_whole:
         headers["x-cortex-cached-tokens"] = str(live.cached_tokens)
-        if live.queue_s is not None:
-            headers["x-cortex-queue-ms"] = str(round(live.queue_s * 1000))
     return headers
 
 
 def _plain(name: str) -> str:
-    """A peer's name is whatever its owner wrote; a header takes printable ASCII."""
+    """A name is whatever its owner wrote; a header takes printable ASCII."""
     return "".join(char if " " <= char <= "~" else "?" for char in name)

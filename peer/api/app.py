@@ -22,6 +22,7 @@ from ..node import Node
 from ..orders.control import Control
 from . import cors, documents, fleet, health, metrics
 from .access import OPENINGS, Opening, authorized
+from .answered_by import headers_of
 from .context import (
     CONTROL,
     FINGERPRINT,
@@ -135,9 +136,11 @@ async def _errors_told(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _refuse(request: web.Request, error: CortexError) -> web.Response:
+    response = respond(request, error)
     if LIVE in request:
         request[LIVE].ending = error.code()
-    return respond(request, error)
+        response.headers.update(headers_of(request[LIVE], is_whole=False))
+    return response
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

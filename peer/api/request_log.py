@@ -84,18 +84,24 @@ def _within_allowance(request: web.Request, live: LiveRequest) -> Generator[None
 
 
 def describe(live: LiveRequest, status: int, clients_id: str, now_s: float) -> str:
-    first = "-" if live.first_token_s is None else f"{live.first_token_s:.3f}"
+    evicted = ",".join(map(_word, live.evicted))
     return (
         f"request id={live.id} client_id={clients_id} key={live.key_name} dialect={live.dialect}"
         f" model={live.model_id or '-'} peer={_word(live.host)} status={status}"
         f" prompt_tokens={live.prompt_tokens}"
         f" cached_tokens={live.cached_tokens} completion_tokens={live.completion_tokens}"
-        f" first_token_s={first} total_s={now_s - live.began_s:.3f} ending={live.ending or '-'}"
+        f" start={live.start or '-'} evicted={evicted or '-'} queue_s={_seconds(live.queue_s)}"
+        f" first_token_s={_seconds(live.first_token_s)} total_s={_seconds(now_s - live.began_s)}"
+        f" ending={live.ending or '-'}"
     )
 
 
+def _seconds(duration_s: float | None) -> str:
+    return "-" if duration_s is None else f"{duration_s:.3f}"
+
+
 def _word(name: str) -> str:
-    """A peer's name as one word of a line; whatever its owner wrote makes no second line."""
+    """A name as one word of a line; whatever its owner wrote makes no second line."""
     return re.sub(r"[^\w.-]", "_", name) or "-"
 
 

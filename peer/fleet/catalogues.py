@@ -22,9 +22,9 @@ class Catalogues:
         self._known: OrderedDict[bytes, tuple[StoredModel, ...]] = OrderedDict()
         self._num_models = 0
 
-    def of(self, digest: bytes) -> tuple[StoredModel, ...]:
-        """The models of the list; none where it is not known."""
-        return self._known.get(digest, ())
+    def of(self, digest: bytes) -> tuple[StoredModel, ...] | None:
+        """The models of the list; None where it has not been fetched."""
+        return self._known.get(digest)
 
     def is_known(self, digest: bytes) -> bool:
         return digest in self._known

@@ -61,4 +61,4 @@ def _mean_s(before: Durations, after: Durations) -> float | None:
 
 def summed(spreads: Iterable[Spread]) -> Durations:
     told = list(spreads)
-    return Durations(sum(sum(each.counts) for each in told), sum(each.sum_s for each in told))
+    return Durations(sum(sum(each.counts) for each in told), sum(each.sum for each in told))

@@ -46,7 +46,7 @@ _MAX_ID_CHARS = 256
 _READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Claims, Keys)
 
 # The models that a digest names, where they are known.
-StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...]]
+StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...] | None]
 C = TypeVar("C", bound=Content)
 
 
@@ -104,7 +104,10 @@ class Viewer:
 
     def _show(self, now_s: float, seen: _Seen, stored_of: StoredOf) -> _Shown:
         digest = _read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
+        before = self._shown.get(seen.node)
         stored = stored_of(digest.digest) if digest else ()
+        if stored is None:  # until the new list has come, the old one says more than none
+            stored = () if before is None else before.view.stored
         made_of = (
             seen.standing,
             seen.is_self,
@@ -114,7 +117,6 @@ class Viewer:
             None if seen.load is None else seen.load.lv,
             stored,
         )
-        before = self._shown.get(seen.node)
         if before is None or before.made_of != made_of:
             view = _peer(now_s, seen, stored)
             return _Shown(made_of, view, view.name)

@@ -111,6 +111,8 @@ class Control:
         host = peer_to_load(view, model, named, self._known()) if as_load else named
         wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
         is_own = host is None or host.is_self
+        if is_own:
+            await self._node.learn(model.weights)
         own = self._desk.plan(wish).at(view.self_node) if is_own else None
         return model.id, plan_load(view, wish, self._known(), own), view
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from ..config import PeerConfig
@@ -22,12 +23,12 @@ class Habits:
 
     @property
     def pinned(self) -> frozenset[str]:
-        return frozenset(m.id for m in self._config.models if self._is_here(m.pinned))
+        return frozenset(m.id for m in self._config.models if m.is_pinned_on(self._name))
 
     @property
     def at_home(self) -> tuple[str, ...]:
         """The models that live here, the most important one first."""
-        homes = [m for m in self._config.models if self._is_here(m.home)]
+        homes = [m for m in self._config.models if m.is_at_home_on(self._name)]
         return tuple(m.id for m in sorted(homes, key=lambda m: -m.priority))
 
     def priority(self, model_id: str) -> int:
@@ -36,11 +37,15 @@ class Habits:
     def idle_ttl_s(self, model_id: str) -> float | None:
         """How long it may be idle; None is for ever, as for what lives here."""
         model = self._config.model(model_id)
-        return None if self._is_here(model.home) else model.idle_ttl_s
+        ttl_s = model.idle_ttl_s
+        if ttl_s is None or model.is_at_home_on(self._name):
+            return None
+        return ttl_s if math.isfinite(ttl_s) else None
+
+    def num_slots(self, model_id: str) -> int | None:
+        """How many answers it is to make at one time, where anybody says."""
+        return self._config.model(model_id).max_slots
 
     def devices(self, model_id: str, num_devices: int) -> Collection[int]:
         """Where it may be."""
         return self._config.model(model_id).devices or range(num_devices)
-
-    def _is_here(self, where: bool | tuple[str, ...]) -> bool:
-        return where if isinstance(where, bool) else self._name in where

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cortex.engine.costs import MemoryPart, ModelCosts
 
@@ -74,8 +74,7 @@ def outcomes(
 ) -> Sequence[Plan | Refusal]:
     """What a load would do on each device of a peer."""
     if peer.is_self and own is not None:
-        told = (*([own.plan] if own.plan else []), *own.others, *own.refusals)
-        return [replace(one, peer=peer.node) for one in told]  # alone it goes by no name
+        return (*([own.plan] if own.plan else []), *own.others, *own.refusals)
     stored = next((each for each in peer.stored if each.model == wish.model), None)
     placed = next((each for each in peer.placed if each.model == wish.model), None)
     if not peer.takes_requests:

@@ -131,7 +131,7 @@ def test_a_taken_port_is_said_with_its_number(cortex: Cortex, tmp_path: Path) ->
         port, elsewhere = address.rpartition(":")[2], str(tmp_path / "elsewhere")
         done = cortex("peer", "--engine", "fake", "--port", port, "--state-dir", elsewhere)
     assert done.code == 1
-    assert f"error: port {port} on 127.0.0.1 is in use." in done.stderr
+    assert f"error: port {port} on 127.0.0.1 is taken by process " in done.stderr
 
 
 def test_the_engine_runs_under_the_python_that_was_named(cortex: Cortex, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_pipe_gets_the_table_without_anything_else(cortex: Cortex, address: st
     done = cortex("status", address)
     assert (done.code, done.stderr) == (0, "")
     heading, empty, head, row = done.stdout.splitlines()
-    assert heading == "no fleet   1 peer   0 warm   0 running   0 waiting"
+    assert heading == "no fleet   1 peer   1 device   0 warm   0 running   0 waiting"
     assert (empty, head.split()[0]) == ("", "PEER")
     assert " *  up " in row and "1 on disk" in row
     assert "\x1b" not in done.stdout

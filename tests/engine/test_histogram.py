@@ -26,11 +26,11 @@ def test_every_duration_is_counted_once_below_its_bound(added: list[tuple[float,
     for duration_s, times in added:
         histogram.add(duration_s, times)
     spread = histogram.spread
-    for index, bound_s in enumerate(spread.bounds_s):
+    for index, bound_s in enumerate(spread.bounds):
         at_most = sum(times for duration_s, times in added if duration_s <= bound_s)
         assert sum(spread.counts[: index + 1]) == at_most
     assert sum(spread.counts) == sum(times for _, times in added)
-    assert abs(spread.sum_s - sum(d * n for d, n in added)) < 1e-6
+    assert abs(spread.sum - sum(d * n for d, n in added)) < 1e-6
 
 
 def test_a_spread_is_of_its_moment() -> None:

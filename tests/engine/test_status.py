@@ -131,5 +131,5 @@ def test_counts_of_a_model_outlive_its_unload_and_what_it_held_does_not(golden: 
     assert [sum(s.steps.counts) for s in watched.statuses] == list(range(1, TOKENS + 1))
 
     [last] = watched.last
-    assert sum(last.steps.counts) == TOKENS and last.steps.sum_s > 0
+    assert sum(last.steps.counts) == TOKENS and last.steps.sum > 0
     assert (last.num_pages, last.num_used_pages, last.used) == (0, 0, ())

@@ -243,8 +243,8 @@ async def test_the_fleet_is_counted_for_prometheus(make_config: MakeConfig) -> N
     dead = replace(VIEW, peers=(ATLAS, replace(BOREA, state="dead")))
     async with peer(make_config(), FakeMembership(dead)) as client:
         text = await (await client.get("/metrics")).text()
-    assert 'cortex_peers{state="up"} 1.0' in text
-    assert 'cortex_peers{state="dead"} 1.0' in text
-    assert 'cortex_peers{state="left"} 0.0' in text
-    assert 'cortex_gossip_bytes_total{direction="sent"} 1200.0' in text
-    assert 'cortex_gossip_bytes_total{direction="received"} 3400.0' in text
+    assert 'cortex_peers{peer="atlas",state="up"} 1.0' in text
+    assert 'cortex_peers{peer="atlas",state="dead"} 1.0' in text
+    assert 'cortex_peers{peer="atlas",state="left"} 0.0' in text
+    assert 'cortex_gossip_bytes_total{direction="sent",peer="atlas"} 1200.0' in text
+    assert 'cortex_gossip_bytes_total{direction="received",peer="atlas"} 3400.0' in text

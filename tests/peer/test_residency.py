@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cortex.engine.errors import CortexError, EngineFailed, ModelInvalid
+from cortex.engine.errors import CortexError, EngineFailed, InsufficientVram, ModelInvalid
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 from cortex.peer.children import ChildEnd
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import EvictionConfig, Locations, ModelConfig, PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.placement.books import DeviceBooks, Need, Size
@@ -39,6 +40,7 @@ class HandLoader:
             for index, budget in enumerate(budgets or (100,))
         ]
         self.sizes = sizes
+        self.load_s = 0.0
         self.strange: set[str] = set()
         self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -48,6 +50,9 @@ class HandLoader:
         num_bytes = self.sizes.get(model.id, self.devices[0].budget_bytes)
         size = Size(extent.context_tokens or 8, extent.num_slots or 1, num_bytes)
         return Need(ModelId(model.weights), model.id, (size,))
+
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return 2.0
 
     async def learn(self, model: ModelInfo) -> None:
         self.log.append(f"learn {model.id}")
@@ -60,7 +65,7 @@ class HandLoader:
         self.on_stage = on_stage
         self.loads.append(asyncio.get_running_loop().create_future())
         await self.loads[-1]
-        return Loaded("job", place.model.id, 1, 0.0)
+        return Loaded("job", place.model.id, 1, self.load_s)
 
     async def unload(self, place: Place) -> None:
         self.log.append(f"unload {place.model.id}")
@@ -432,3 +437,301 @@ async def test_without_replays_requests_share_the_engine_and_its_death_is_theirs
         assert first.is_granted and second.is_granted, "no replays: no last try, nobody alone"
         residency.lose(0, DEATH)
         assert isinstance(first.told[-1], AttemptsExhausted)
+
+
+class Timer:
+    """A clock that the test turns, and when it is to be looked at next."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.wake_s: float | None = None
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def wake_after(self, seconds: float | None) -> None:
+        self.wake_s = None if seconds is None else self.now_s + seconds
+
+
+async def ready(residency: Residency, loader: HandLoader, *model_ids: str) -> list[Wish]:
+    """Wishes that have been granted these models, one loaded after the other."""
+    wishes = [Wish(model_id) for model_id in model_ids]
+    for wish in wishes:
+        residency.ask(wish.ticket)
+        await settle()
+        if not wish.is_granted:
+            await load(loader)
+    return wishes
+
+
+def told_to_leave(log: list[str]) -> Callable[[Place, str, str], None]:
+    return lambda place, reason, wanted: log.append(f"{place.model.id} {reason} {wanted}".strip())
+
+
+def states(residency: Residency) -> dict[str, str]:
+    return {place.model.id: place.state for place in residency.places}
+
+
+async def test_models_that_fit_beside_each_other_stay_and_answer_together():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=50)
+        residency = open_residency(loader, tasks)
+        await ready(residency, loader, "a", "b")
+        assert states(residency) == {"a": "ready", "b": "ready"}
+        assert [books.free_bytes for books in residency.books] == [10]
+
+
+async def test_a_model_begins_on_the_device_with_most_room_and_is_granted_where_it_is():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, 120, a=40, b=50)
+        residency = open_residency(loader, tasks)
+        await ready(residency, loader, "a", "b", "a")
+        assert loader.log == ["load a on 1", "load b on 0"]
+
+
+async def test_two_loads_at_a_time_on_two_devices_and_one_on_each():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, 100, a=40, b=40, c=40)
+        residency = open_residency(loader, tasks)
+        for model_id in "abc":
+            residency.ask(Wish(model_id).ticket)
+        await settle()
+        assert loader.log == ["load a on 0", "load b on 1"]
+        loader.loads[0].set_result(None)
+        await settle()
+        assert loader.log[2:] == ["load c on 0"]
+        for pending in loader.loads[1:]:
+            pending.set_result(None)
+
+
+async def test_who_waits_for_a_load_holds_up_nobody_until_it_has_waited_for_long():
+    timer, left = Timer(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, clock=timer, wake_after=timer.wake_after, on_leave=told_to_leave(left)
+        )
+        (busy,) = await ready(residency, loader, "a")
+        other = Wish("b")
+        residency.ask(other.ticket)
+        for _ in range(29):
+            timer.now_s += 1.0
+            (late,) = await ready(residency, loader, "a")
+            residency.give_back(busy.ticket)
+            busy = late
+        assert timer.wake_s == 130.0
+        timer.now_s = 130.0
+        residency.look()
+        after = Wish("a")
+        residency.ask(after.ticket)
+        assert not after.is_granted, "it has waited for long enough"
+        residency.give_back(busy.ticket)
+        await settle()
+        assert left == ["a lru b"]
+        await load(loader)
+        assert other.is_granted and not after.is_granted
+        residency.give_back(other.ticket)
+        timer.now_s += 1.0
+        residency.look()
+        await settle()
+        await load(loader)
+        assert after.is_granted
+        assert loader.log == ["load a", "unload a", "load b", "unload b", "load a"]
+
+
+async def test_a_model_that_was_loaded_stays_until_it_is_idle_for_as_long_as_its_load_took():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.load_s = 5.0
+        residency = open_residency(loader, tasks, clock=timer, wake_after=timer.wake_after)
+        (first,) = await ready(residency, loader, "a")
+        timer.now_s += 2.0
+        residency.give_back(first.ticket)
+        residency.ask(Wish("b").ticket)
+        await settle()
+        assert (loader.log, timer.wake_s) == (["load a"], 107.0)
+        timer.now_s = 107.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load a", "unload a", "load b"]
+        await load(loader)
+
+
+async def test_answer_of_any_length_is_never_pushed_out():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks, clock=timer)
+        (busy,) = await ready(residency, loader, "a")
+        other = Wish("b")
+        residency.ask(other.ticket)
+        timer.now_s += 3600.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load a"]
+        residency.give_back(busy.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted
+
+
+async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        residency.pin("a", is_pinned=True)
+        other = Wish("b")
+        residency.ask(other.ticket)
+        (error,) = other.told
+        assert isinstance(error, InsufficientVram)
+        assert "'a' is pinned" in error.message
+        assert error.shortage is not None and not error.shortage.is_final
+        residency.pin("a", is_pinned=False)
+        await ready(residency, loader, "b")
+        assert states(residency) == {"b": "ready"}
+
+
+async def test_model_that_no_device_could_hold_is_refused_for_good():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=101)
+        residency = open_residency(loader, tasks)
+        wish = Wish("a")
+        residency.ask(wish.ticket)
+        (error,) = wish.told
+        assert isinstance(error, InsufficientVram)
+        assert error.shortage is not None and error.shortage.is_final
+
+
+async def test_idle_model_goes_when_its_time_is_over_unless_it_is_pinned():
+    timer, left = Timer(), list[str]()
+    config = replace(CONFIG, eviction=EvictionConfig(idle_ttl_s=60.0))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=40, b=40)
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
+            on_leave=told_to_leave(left),
+        )  # fmt: skip
+        for wish in await ready(residency, loader, "a", "b"):
+            residency.give_back(wish.ticket)
+        residency.pin("b", is_pinned=True)
+        assert timer.wake_s == 160.0
+        timer.now_s = 160.0
+        residency.look()
+        await settle()
+        assert (left, states(residency)) == (["a idle"], {"b": "ready"})
+
+
+async def test_memory_that_other_programs_take_is_yielded_by_what_has_been_idle_for_longest():
+    timer, left = Timer(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=30, b=30, c=30)
+        residency = open_residency(loader, tasks, clock=timer, on_leave=told_to_leave(left))
+        for wish in await ready(residency, loader, "a", "b", "c"):
+            timer.now_s += 1.0
+            if wish.ticket.model.id != "a":
+                residency.give_back(wish.ticket)
+        loader.devices[0] = replace(loader.devices[0], foreign_bytes=20)
+        residency.look()
+        await settle()
+        assert left == ["b foreign"], "one is enough, and the busy one stays"
+        loader.devices[0] = replace(loader.devices[0], foreign_bytes=90)
+        residency.look()
+        await settle()
+        assert (left, states(residency)) == (["b foreign", "c foreign"], {"a": "ready"})
+
+
+async def test_model_comes_home_when_its_guest_has_been_idle_for_as_long_as_its_load_takes():
+    timer, left = Timer(), list[str]()
+    home = ModelInfo("h", None, ("text",), 1, 0)
+    config = replace(CONFIG, models=(ModelConfig("h", home=True),))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
+            on_leave=told_to_leave(left), at_home=lambda: [home],
+        )  # fmt: skip
+        residency.look()
+        await settle()
+        await load(loader)
+        assert states(residency) == {"h": "ready"}, "nobody had to ask"
+        (guest,) = await ready(residency, loader, "g")
+        residency.give_back(guest.ticket)
+        timer.now_s += 1.9
+        residency.look()
+        await settle()
+        assert states(residency) == {"g": "ready"}
+        timer.now_s += 0.1
+        residency.look()
+        await settle()
+        await load(loader)
+        assert left == ["h lru g", "g home h"]
+
+
+async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
+    timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
+    config = replace(CONFIG, models=(ModelConfig("h", home=True),))
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(
+            loader, tasks, config=config, clock=timer, at_home=lambda: [home]
+        )
+        residency.look()
+        await settle()
+        loader.loads[0].set_exception(ModelInvalid("bad"))
+        await settle()
+        timer.now_s += 1000.0
+        residency.look()
+        await settle()
+        assert loader.log == ["load h"]
+
+
+async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_ones():
+    left: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks, on_leave=told_to_leave(left))
+        (busy,) = await ready(residency, loader, "a")
+        place = residency.unload("a")
+        late = Wish("a")
+        residency.ask(late.ticket)
+        await settle()
+        assert place is not None and not place.gone.is_set() and not late.is_granted
+        residency.give_back(busy.ticket)
+        await settle()
+        assert place.gone.is_set() and left == ["a asked"]
+        await load(loader)
+        assert late.is_granted, "it is loaded again for who still wants it"
+
+
+async def test_more_of_a_model_than_is_there_is_loaded_anew():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        residency = open_residency(loader, tasks)
+        (first,) = await ready(residency, loader, "a")
+        larger = Wish("a", context_tokens=4096)
+        residency.ask(larger.ticket)
+        assert not larger.is_granted
+        residency.give_back(first.ticket)
+        await settle()
+        await load(loader)
+        assert larger.is_granted
+        place = residency.places.of("a")
+        assert place is not None and place.size.context_tokens == 4096
+
+
+async def test_what_a_model_takes_is_learned_once_and_those_who_wait_hear_if_it_cannot_be():
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader()
+        loader.strange = {"a", "b"}
+        residency = open_residency(loader, tasks)
+        wishes = [Wish("a"), Wish("a"), Wish("b")]
+        for wish in wishes:
+            residency.ask(wish.ticket)
+        await settle()
+        assert loader.log == ["learn a", "learn b"]
+        loader.lesson.set_exception(ModelInvalid("bad"))
+        await settle()
+        assert all(isinstance(wish.told[-1], ModelInvalid) for wish in wishes)

@@ -49,6 +49,9 @@ class HandEngines:
         sizes = tuple(Size(8, 1, num_bytes) for num_bytes in SIZES[model.id])
         return Need(ModelId(model.weights), model.id, sizes)
 
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return 2.0
+
     async def learn(self, model: ModelInfo) -> None:
         raise NotImplementedError
 

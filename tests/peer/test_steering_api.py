@@ -180,7 +180,7 @@ async def test_a_request_is_one_line_of_ids_and_counts(make_config: MakeConfig, 
         rf"request id={request_id} client_id=mine-1 key=ci dialect=\w+ model=fake peer=- status=200"
         rf" prompt_tokens={usage['prompt_tokens']} cached_tokens=0"
         rf" completion_tokens={usage['completion_tokens']}"
-        r" first_token_s=\d+\.\d{3} total_s=\d+\.\d{3} ending=length",
+        r" start=cold evicted=- queue_s=\d+\.\d{3} first_token_s=\d+\.\d{3} total_s=\d+\.\d{3} ending=length",
         line,
     )
 

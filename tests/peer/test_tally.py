@@ -32,7 +32,7 @@ def count_of(histogram: Histogram) -> int:
 
 
 def sum_of(histogram: Histogram) -> float:
-    return histogram.spread.sum_s
+    return histogram.spread.sum
 
 
 def test_an_answer_is_timed_from_its_coming_to_each_token_and_to_its_end() -> None:

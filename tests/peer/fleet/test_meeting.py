@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import pytest
 
 from cortex.peer.errors import HostLeaving
+from cortex.peer.fleet import ways
+from cortex.peer.fleet.driver import Driver
 from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
 from cortex.peer.fleet.udp import FleetSockets
@@ -19,7 +21,7 @@ from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
-from cortex.peer.gossip.records import ModelLoad
+from cortex.peer.gossip.records import Address, ModelLoad
 from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
 from cortex.peer.gossip.timing import Timing
 from cortex.peer.keyring import Keyring
@@ -308,3 +310,22 @@ async def test_a_thread_that_fails_leaves_its_peer_alone_and_says_so(
     first.fleet.doubt(second.view.self_node)
     with pytest.raises(HostLeaving):
         await first.fleet.ask_loads([second.view.self_node], NANO, 1, 0.1)
+
+
+def lost(driver: Driver, address: Address, datagram: bytes) -> None:
+    """What becomes of a datagram behind a firewall."""
+
+
+async def test_a_peer_whose_datagrams_are_stopped_stays_up_and_is_told_of_until_they_come_again(
+    start_member: StartMember, fast: Timing, monkeypatch: pytest.MonkeyPatch
+):
+    first = await start_member("first", timing=fast)
+    second = await start_member("second", first, timing=fast)
+    await first.until_sees(second, lambda peer: peer.state == "up")
+    monkeypatch.setattr(ways, "CLOSED_AFTER_S", 1.0)
+    with monkeypatch.context() as firewall:
+        firewall.setattr(Driver, "on_datagram", lost)
+        words = "second answers connections and no datagrams"
+        await first.until(lambda view: any(words in notice for notice in view.notices))
+        assert [peer.state for peer in first.view.peers] == ["up", "up"]
+    await first.until(lambda view: not view.notices)

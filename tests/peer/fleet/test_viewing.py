@@ -66,6 +66,7 @@ class Stage:
     viewer: Viewer
     now_s: float = 100.0
     num_writes: int = 0
+    stored: tuple[StoredModel, ...] | None = STORED
 
     def hear(self, node: NodeId, *contents: Content, state: int = ALIVE, inc: int = 0) -> None:
         """A row of that peer comes by a synchronisation."""
@@ -77,7 +78,7 @@ class Stage:
         self.core.on_rows(self.now_s, YOU, [row])
 
     def look(self) -> FleetView:
-        return self.viewer.view(self.now_s, self.core, lambda _: STORED, ())
+        return self.viewer.view(self.now_s, self.core, lambda _: self.stored, ())
 
     def peer(self, node: NodeId) -> PeerView:
         peer = self.look().peer(node)
@@ -121,6 +122,16 @@ def test_what_a_peer_tells_is_shown(stage: Stage):
     )
     assert (peer.devices[0].name, peer.devices[0].memory_bytes) == ("a card?[31m", 1000)
     assert (peer.num_cores, peer.memory_bytes, peer.reach) == (8, 2000, YOURS)
+
+
+def test_a_list_of_models_stands_until_the_next_one_has_come(stage: Stage):
+    stage.hear(YOU, named("yours"), Catalog(1, b"first"))
+    assert stage.peer(YOU).stored == STORED
+    stage.stored = None
+    stage.hear(YOU, named("yours"), Catalog(1, b"second"))
+    assert stage.peer(YOU).stored == STORED
+    stage.stored = ()
+    assert stage.peer(YOU).stored == ()
 
 
 def test_of_a_peer_with_many_addresses_the_one_it_speaks_from_comes_first(stage: Stage):

@@ -118,6 +118,7 @@ async def test_the_own_engine_is_gone_on_with_elsewhere(open_fleet: Any, listen:
 
 async def test_a_host_that_leaves_is_counted_as_the_cause(open_fleet: Any, listen: Any, ask: Any):
     async with open_fleet(3) as fleet:
+        await listen(fleet, ask())  # so that no stages of a load come before the text
         fleet.hops.deaths, fleet.hops.error = [7], lambda: HostLeaving("it ends")
         await listen(fleet, ask())
         fleet.hops.deaths = [1]
@@ -161,7 +162,7 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
         def die(node: NodeId) -> None:
             fleet.hops.refusing.add(node)
 
-        fleet.hops.deaths, fleet.hops.on_death = [7], die
+        fleet.hops.deaths, fleet.hops.on_death = [12], die
         began_s = loop_time()
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
@@ -173,7 +174,7 @@ async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
 ):
     """Silence has taken almost all the time that there is to say so."""
     async with open_fleet(2) as fleet:
-        fleet.hops.deaths, fleet.hops.error = [7], lambda: HostSilent("it said nothing for 2.5 s")
+        fleet.hops.deaths, fleet.hops.error = [12], lambda: HostSilent("it said nothing for 2.5 s")
         began_s = loop_time()
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())

@@ -41,7 +41,10 @@ async def headers_of(client: Any, path: str = "/v1/chat/completions", **changes:
 async def test_a_whole_reply_says_who_made_it_and_what_it_waited_for(open_fleet: Any):
     async with open_fleet(2) as fleet, client_of(fleet) as client:
         headers = await headers_of(client)
+        assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "cold")
+        headers = await headers_of(client)
         assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "warm")
+        assert "x-cortex-evicted" not in headers
         assert headers["x-cortex-cached-tokens"] == "0"
         assert int(headers["x-cortex-queue-ms"]) >= 0
         assert "x-cortex-continuable" not in headers

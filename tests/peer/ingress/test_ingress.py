@@ -296,7 +296,7 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
             await never.wait()
             return Loaded("job", "fake", 0, 0.0)
 
-        node._devices.load = load  # pyright: ignore
+        node._rack.devices.load = load  # pyright: ignore
         with pytest.raises(Overloaded, match="is being loaded on peer1") as caught:
             await listen(fleet, ask(), live_request())
         assert caught.value.retry_after_s == 34

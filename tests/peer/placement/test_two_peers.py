@@ -18,6 +18,8 @@ from cortex.peer.config import EvictionConfig, FleetConfig, Locations, PeerConfi
 from cortex.peer.server import Server, serving
 
 DEADLINE_S = 30.0
+# Of a device of 1 GiB, which keeps a part of it for what it remembers of prompts.
+BYTES = {"one": 500 << 20, "two": 600 << 20}
 
 
 class Peers:
@@ -51,7 +53,9 @@ def open_peers(tmp_path: Path, make_config: Callable[..., PeerConfig], memory_ch
         folder = tmp_path / "models" / name
         shutil.copytree(embedded_dir(make_config()), folder)
         about = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(about | {"name": name}))
+        (folder / "config.json").write_text(
+            json.dumps(about | {"name": name, "weights_bytes": BYTES[name]})
+        )
 
     def config(name: str, join: tuple[str, ...]) -> PeerConfig:
         key_file = tmp_path / "fleet.key"

@@ -1,1 +1,0 @@
-complete --command cortex --no-files --arguments "(env _CORTEX_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) cortex)" --condition "env _CORTEX_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) cortex"

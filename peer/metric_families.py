@@ -1,0 +1,186 @@
+"""Every metric that a peer tells: its name, its kind, its labels and what it means.
+
+`metrics.py` fills them, and `docs/metrics.md` is made from them. What is told in a fleet has the
+label `peer` besides. A label's values are words of ours, names of devices and ids of the
+catalogue's models: as many as there are of those, whatever clients send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    words: str
+
+
+_DEVICE_AND_MODEL = ("device", "model")
+_MODEL = ("model",)
+
+FAMILIES = (
+    Family(
+        "cortex_process_up",
+        "gauge",
+        ("process", "device"),
+        "1 where a child process runs. One that is not needed is not started.",
+    ),
+    Family(
+        "cortex_restarts_total",
+        "counter",
+        ("process", "device"),
+        "Child processes that ended and were replaced.",
+    ),
+    Family(
+        "cortex_live_requests",
+        "gauge",
+        (),
+        "Answers that were asked for and have not ended, in whatever stage; each choice counts.",
+    ),
+    Family(
+        "cortex_device_memory_budget_bytes",
+        "gauge",
+        ("device",),
+        "What the models on a device may use together.",
+    ),
+    Family(
+        "cortex_device_memory_bytes",
+        "gauge",
+        ("device", "model", "kind"),
+        "How that is shared out: the parts of each model's share, and without a model what is free"
+        " and what other programs have.",
+    ),
+    Family(
+        "cortex_device_memory_used_bytes",
+        "gauge",
+        ("device", "model", "kind"),
+        "What of a share holds something now, for shares whose use changes.",
+    ),
+    Family(
+        "cortex_running_requests",
+        "gauge",
+        _DEVICE_AND_MODEL,
+        "Answers that the engine is computing.",
+    ),
+    Family(
+        "cortex_queue_depth",
+        "gauge",
+        _DEVICE_AND_MODEL,
+        "Answers that wait in the engine for memory or a place; without a device, requests that"
+        " wait for their model.",
+    ),
+    Family("cortex_kv_pages", "gauge", ("device", "model", "state"), "Pages of keys and values."),
+    Family(
+        "cortex_preemptions_total",
+        "counter",
+        _DEVICE_AND_MODEL,
+        "Times that an answer gave its place up for want of memory, to go on later.",
+    ),
+    Family(
+        "cortex_step_seconds",
+        "histogram",
+        _DEVICE_AND_MODEL,
+        "How long the engine took for a step of all that it computes.",
+    ),
+    Family(
+        "cortex_requests_total",
+        "counter",
+        ("dialect", "status"),
+        "Replies to requests for answers; status 499 is for clients that left before the end.",
+    ),
+    Family(
+        "cortex_requests_finished_total",
+        "counter",
+        ("model", "reason"),
+        "Answers by how they ended; each choice counts.",
+    ),
+    Family(
+        "cortex_prompt_tokens_total", "counter", _MODEL, "Tokens of the prompts that were answered."
+    ),
+    Family(
+        "cortex_cached_tokens_total",
+        "counter",
+        _MODEL,
+        "Those of them that were remembered, and not computed again.",
+    ),
+    Family(
+        "cortex_completion_tokens_total",
+        "counter",
+        _MODEL,
+        "Tokens of answers, reasoning included.",
+    ),
+    Family(
+        "cortex_load_failures_total", "counter", _MODEL, "Loads of a model that came to nothing."
+    ),
+    Family(
+        "cortex_evictions_total",
+        "counter",
+        ("model", "reason"),
+        "Models that went from a device, by why.",
+    ),
+    Family(
+        "cortex_failovers_total",
+        "counter",
+        ("model", "kind", "cause"),
+        "Answers that were taken up again after what computed them was gone: by a new engine, or"
+        " by another peer, before the first token or after it; and requests taken elsewhere from a"
+        " peer that was full.",
+    ),
+    Family(
+        "cortex_queue_seconds",
+        "histogram",
+        _MODEL,
+        "From a prompt's being ready to its engine's beginning it: what loads and other requests"
+        " cost it.",
+    ),
+    Family(
+        "cortex_time_to_first_token_seconds",
+        "histogram",
+        _MODEL,
+        "From a request's coming to the first token of its answer.",
+    ),
+    Family(
+        "cortex_inter_token_seconds",
+        "histogram",
+        _MODEL,
+        "From one token of an answer to the next.",
+    ),
+    Family(
+        "cortex_tokens_per_second",
+        "histogram",
+        _MODEL,
+        "How fast an answer came that has ended, from its first token to its last. One whose"
+        " tokens came all at once has no speed.",
+    ),
+    Family(
+        "cortex_request_seconds",
+        "histogram",
+        _MODEL,
+        "From a request's coming to the end of its answer.",
+    ),
+    Family(
+        "cortex_load_seconds",
+        "histogram",
+        _MODEL,
+        "From the beginning of a model's load until it was ready.",
+    ),
+    Family("cortex_peers", "gauge", ("state",), "Peers that this one knows of, itself included."),
+    Family(
+        "cortex_gossip_bytes_total",
+        "counter",
+        ("direction",),
+        "Bytes of the datagrams between peers, sealed as they travel.",
+    ),
+    Family(
+        "cortex_gossip_dropped_total",
+        "counter",
+        ("cause",),
+        "Datagrams that came to the fleet's port and were not taken, by why.",
+    ),
+)

@@ -1,0 +1,175 @@
+"""A node whose devices hold some of its models and not all, with fake engines in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import InsufficientVram
+from cortex.engine.fake import FakeConfig
+from cortex.engine.messages import Unload
+from cortex.engine.types import ChatRequest, Event, Finished, Message, Piece, TextPart
+from cortex.peer.config import EvictionConfig, PeerConfig
+from cortex.peer.gossip.ids import ModelId
+from cortex.peer.node import Node
+from cortex.peer.placement.plan import LoadWish
+
+MakeConfig = Callable[..., PeerConfig]
+Children = Any  # conftest's MemoryChildren: test modules cannot import each other
+DEADLINE_S = 60
+# A quarter of a CPU's memory is for what is remembered of prompts.
+GIB = 1 << 30
+
+
+@pytest.fixture
+def make_sized(make_models: Callable[..., Path]) -> Callable[..., Path]:
+    """Models of so many bytes; each loads for `load_s`."""
+
+    def make(load_s: float = 0.0, **sizes: int) -> Path:
+        root = make_models(*sizes)
+        for name, num_bytes in sizes.items():
+            path = root / name / "config.json"
+            config = json.loads(path.read_text()) | {"weights_bytes": num_bytes, "load_s": load_s}
+            path.write_text(json.dumps(config))
+        return root
+
+    return make
+
+
+def ask(model: str, max_tokens: int = 4) -> ChatRequest:
+    messages = (Message("user", (TextPart("hello"),)),)
+    return ChatRequest(model, messages, seed=1, now_s=0, max_tokens=max_tokens)
+
+
+async def answer(node: Node, model: str, max_tokens: int = 4) -> list[Event]:
+    async with asyncio.timeout(DEADLINE_S), aclosing(node.chat(ask(model, max_tokens))) as events:
+        return [event async for event in events]
+
+
+async def until(events: AsyncGenerator[Event], kind: type[Event]) -> None:
+    async for event in events:
+        if isinstance(event, kind):
+            return
+
+
+def where(node: Node) -> dict[str, int]:
+    return {each.model.id: each.device for each in node.placement.ready}
+
+
+async def test_two_of_three_models_have_room_and_every_request_is_answered(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB, c=GIB)
+    config = make_config(
+        models_dirs=(root,), memory_bytes=7 * GIB // 2, eviction=EvictionConfig(min_residency_s=0.0)
+    )
+    children = memory_children()
+    async with Node(config, children.spawn) as node:
+        answers = [await answer(node, model) for model in "abcabcabc"]
+        assert all(isinstance(events[-1], Finished) for events in answers)
+        assert len(node.placement.ready) == 2
+        num_evictions = sum(node.tally.evictions.values())
+        assert num_evictions == sum(isinstance(each, Unload) for each in children.heard) == 7
+        assert {reason for _, reason in node.tally.evictions} == {"lru"}
+        assert all(books.free_bytes >= 0 for books in node.placement.devices)
+
+
+async def test_each_of_two_devices_has_an_engine_of_its_own(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB)
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB, devices=("fake:0", "fake:1"))
+    async with Node(config, children.spawn) as node:
+        both = await asyncio.gather(answer(node, "a", 30), answer(node, "b", 30))
+        assert all(isinstance(events[-1], Finished) for events in both)
+        assert sorted(where(node).values()) == [0, 1]
+        assert len(children.engines) == len(node.health.engines) == 2
+        # The death of one is nothing to the other.
+        async with aclosing(node.chat(ask("a", 200))) as events:
+            await until(events, Piece)
+            dead = where(node)["b"]
+            order = [child.pid for child in children.engines]
+            pid = node.health.engines[dead].pid
+            children.engines[order.index(pid)].kill()
+            rest = [event async for event in events]
+        assert isinstance(rest[-1], Finished)
+        assert node.health.engines[1 - dead].num_restarts == 0
+        assert set(where(node)) == {"a"}
+
+
+async def test_long_answer_is_never_evicted_and_the_other_model_gets_its_turn_after_it(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB)
+    children = memory_children(fake=FakeConfig(token_interval_ms=10))
+    config = make_config(
+        models_dirs=(root,), memory_bytes=2 * GIB, eviction=EvictionConfig(min_residency_s=0.0)
+    )
+    async with asyncio.timeout(DEADLINE_S), Node(config, children.spawn) as node:
+        async with aclosing(node.chat(ask("a", 200))) as events:
+            await until(events, Piece)
+            other = asyncio.create_task(answer(node, "b"))
+            async for event in events:
+                if isinstance(event, Piece) and not event.is_last:
+                    assert set(where(node)) == {"a"}
+        assert isinstance((await other)[-1], Finished)
+        assert set(where(node)) == {"b"}
+
+
+async def test_fifty_requests_for_a_cold_model_load_it_once(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(load_s=0.3, a=GIB)
+    children = memory_children()
+    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
+    async with Node(config, children.spawn) as node:
+        answers = await asyncio.gather(*(answer(node, "a") for _ in range(50)))
+        assert all(isinstance(events[-1], Finished) for events in answers)
+        assert children.num_loads == 1
+
+
+async def test_model_that_is_larger_than_its_device_is_refused_with_the_numbers(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=3 * GIB)
+    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
+    async with Node(config, memory_children().spawn) as node:
+        with pytest.raises(InsufficientVram, match=r"needs 3\.0 GiB, and cpu has 1\.5 GiB"):
+            await answer(node, "a")
+
+
+async def test_steering_loads_pins_plans_and_lets_go(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB + 1)
+    config = make_config(
+        models_dirs=(root,), memory_bytes=2 * GIB, eviction=EvictionConfig(min_residency_s=0.0)
+    )
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        ids = {model.id: ModelId(model.weights) for model in node.stored}
+        steering = node.steering
+        first = await steering.load(LoadWish(ids["a"], context_tokens=8192), lambda _: None)
+        assert (first.is_there, first.size.context_tokens) == (False, 8192)
+        again = await steering.load(LoadWish(ids["a"]), lambda _: None)
+        assert again.is_there
+        await node.survey()
+        planned = steering.plan(LoadWish(ids["b"])).plan
+        assert planned is not None and [each.id for each in planned.victims] == ["a"]
+        assert sum(part.num_bytes for part in planned.parts) == planned.size.num_bytes
+        steering.pin("a")
+        refused = steering.plan(LoadWish(ids["b"]))
+        assert refused.plan is None and refused.refusals[0].reason == "pinned"
+        steering.unpin("a")
+        done = await steering.load(LoadWish(ids["b"]), lambda _: None)
+        assert [each.id for each in done.victims] == ["a"]
+        await steering.unload("b")
+        assert node.placement.placed == ()
+        assert node.tally.evictions == {("a", "lru"): 1, ("b", "asked"): 1}
