@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -25,9 +25,18 @@ SILENCE_S = 15.0
 PAUSE_S = 0.2
 
 
+class Wishes(Protocol):
+    """What is asked for: so many kinds of requests, each with its own answer."""
+
+    @property
+    def num_kinds(self) -> int: ...
+
+    def body(self, kind: int) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for: so many kinds of requests, each with its own answer."""
+    """All of one model, and of one length."""
 
     model: str
     num_kinds: int
@@ -117,7 +126,7 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 class Clients:
     """`up` gives the peers that a client may try, `attempts` is what came of it."""
 
-    wish: Wish
+    wish: Wishes
     up: Callable[[], Sequence[PeerProcess]]
     zero_s: float
     rng: random.Random

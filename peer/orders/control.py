@@ -89,6 +89,8 @@ class Control:
         await self._node.shelf.weigh()
         model = unite(self._node.stored, await self.view()).named(name, self._node.config.names)
         if not model.weights:
+            for own in (one for one in self._node.stored if one.id == model.id):
+                await self._node.costs.find(own)  # the engine says which file is broken, and how
             raise ModelInvalid(f"weights of '{model.id}' cannot be read", "look into its folder")
         return model
 
