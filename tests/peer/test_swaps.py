@@ -25,7 +25,7 @@ MODELS = ("one", "two", "three")
 MIB = 1 << 20
 TIGHT, AMPLE = 300 * MIB, 800 * MIB
 DEADLINE_S = 30
-MIN_RESIDENCY_S = 1.0
+MIN_RESIDENCY_S = 3.0
 
 
 class Peer:
@@ -90,7 +90,7 @@ def open_peer(
 
     @asynccontextmanager
     async def opened(
-        memory_bytes: int = TIGHT, load_s: float = 0.2, interval_ms: float = 10
+        memory_bytes: int = TIGHT, load_s: float = 0.1, interval_ms: float = 10
     ) -> AsyncGenerator[Peer]:
         for name in MODELS:
             path = folder / name / "config.json"
@@ -116,31 +116,32 @@ async def test_a_loop_over_three_models_where_two_have_room_loses_no_answer(
     open_peer: Callable[..., Any],
 ):
     words = [f"tell me of {number}" for number in range(4)]
-    async with open_peer(memory_bytes=AMPLE) as ample:
-        twins = {(m, w): await ample.ask(m, w, 30) for m in MODELS for w in words}
+    async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
+        twins = {(m, w): await ample.ask(m, w, 20) for m in MODELS for w in words}
     async with open_peer() as peer:
         clock = asyncio.get_running_loop().time
         began_s = clock()
         num_answered = 0
 
-        async def loop(first: int) -> None:
+        async def loop(first: int, *, is_loyal: bool) -> None:
             nonlocal num_answered
             number = first
             while clock() < began_s + 6:
-                wish = (MODELS[number % 3], words[number % 4])
-                assert await peer.ask(*wish, 30) == twins[wish]
+                wish = (MODELS[(first if is_loyal else number) % 3], words[number % 4])
+                assert await peer.ask(*wish, 20) == twins[wish]
                 num_answered, number = num_answered + 1, number + 1
 
         async with asyncio.TaskGroup() as group:
-            for first in range(6):
-                group.create_task(loop(first))
+            for first in range(3):
+                # Every model is wanted all the while, so that none goes for being idle.
+                group.create_task(loop(first, is_loyal=True))
+                group.create_task(loop(first, is_loyal=False))
         took_s = clock() - began_s
         loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
         assert loads.total() - gone.total() == 2, "what was loaded is there, or went"
-        assert min(loads[name] for name in MODELS) >= 2
-        # Waiting, and staying, for a second; a swap of a model that nobody wants is not forbidden.
+        assert set(loads) == set(MODELS) and gone.total() >= 2
+        # Each model and each place may change once in a minimal residency.
         assert loads.total() <= (3 + 2) * (1 + took_s / MIN_RESIDENCY_S)
-        assert num_answered >= 2 * loads.total(), "those who want one model are served together"
         finished = await peer.counted("cortex_requests_finished_total")
         assert finished.total() == num_answered
 
@@ -149,12 +150,12 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
     open_peer: Callable[..., Any],
 ):
     async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
-        twins = {model: await ample.ask(model, tokens=300) for model in MODELS}
+        twins = {model: await ample.ask(model, tokens=500) for model in MODELS}
     async with open_peer() as peer:
         ended: list[str] = []
 
         async def long_answer(model: str) -> None:
-            assert await peer.ask(model, tokens=300) == twins[model]
+            assert await peer.ask(model, tokens=500) == twins[model]
             ended.append(model)
 
         async with asyncio.TaskGroup() as group:
@@ -162,7 +163,7 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
                 group.create_task(long_answer(model))
             await peer.until(one="ready", two="ready")
             assert not ended
-            await peer.ask(MODELS[2])  # waits for three times the minimal residency
+            await peer.ask(MODELS[2])  # waits for longer than the minimal residency
             assert ended, "its place was one of those that answered"
         assert await peer.num_loads() == dict.fromkeys(MODELS, 1)
 
