@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -24,8 +23,6 @@ from cortex.engine.types import Capability
 from .config import EngineKind, PeerConfig
 from .types import ModelInfo
 
-logger = logging.getLogger(__name__)
-
 # What each engine serves, by config.json's model_type; a test holds it to the engine's registry.
 # Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
 MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
@@ -34,6 +31,7 @@ MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
     "none": (),
 }
 EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
+_CONFIG = "config.json"
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
@@ -43,10 +41,11 @@ _MAX_NAME_CHARS = 128
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What was found, in search order; the first one is the default. `brings` is what to do where
-    nothing was.
+    nothing was; `unreadable` are configs that are there and are none.
     """
 
     models: tuple[ModelInfo, ...]
+    unreadable: tuple[Path, ...] = ()
     place: str = "on this peer"
     brings: str = "name a folder of models with --models DIR"
 
@@ -79,7 +78,7 @@ class Catalogue:
 
 def of_fleet(models: tuple[ModelInfo, ...]) -> Catalogue:
     """What all its peers have."""
-    return Catalogue(models, "in this fleet", "start a peer that has some: cortex peer")
+    return Catalogue(models, (), "in this fleet", "start a peer that has some: cortex peer")
 
 
 def scan(config: PeerConfig) -> Catalogue:
@@ -87,6 +86,7 @@ def scan(config: PeerConfig) -> Catalogue:
     if config.is_gateway:
         return Catalogue(())
     models: dict[str, ModelInfo] = {}
+    unreadable: list[Path] = []
     named = {one.source.resolve(): one.id for one in config.models if one.source is not None}
     for model_id, folder in _candidates(config):
         # A folder that has been given an id goes by that alone.
@@ -96,9 +96,12 @@ def scan(config: PeerConfig) -> Catalogue:
             model = read_model(model_id, folder, config)
         except OSError:  # it went away while we looked
             continue
+        except ValueError:
+            unreadable.append(folder / _CONFIG)
+            continue
         if model is not None:
             models[model_id] = model
-    return Catalogue(tuple(models.values()))
+    return Catalogue(tuple(models.values()), tuple(unreadable))
 
 
 def embedded_dir(config: PeerConfig) -> Path:
@@ -110,8 +113,11 @@ def embedded_dir(config: PeerConfig) -> Path:
 
 
 def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | None:
-    """A folder as a model, or None where it is none that this engine serves."""
-    config_file = folder / "config.json"
+    """A folder as a model, or None where it is none that this engine serves.
+
+    Raises ValueError for a config.json that is none.
+    """
+    config_file = folder / _CONFIG
     described = _read_json_object(config_file)
     if described is None or described.get("model_type") not in MODEL_TYPES[config.engine]:
         return None
@@ -192,16 +198,18 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _read_json_object(path: Path) -> dict[str, Any] | None:
+    """None where there is none. Raises ValueError for what cannot be read or is no object."""
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
-            return None
+            raise ValueError
         value: object = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        logger.warning("config unreadable path=%s error=%s", path, type(error).__name__)
-        return None
-    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+    except (OSError, RecursionError) as error:
+        raise ValueError from error
+    if not isinstance(value, dict):
+        raise ValueError
+    return cast(dict[str, Any], value)
 
 
 def _has_weights(folder: Path, engine: EngineKind) -> bool:

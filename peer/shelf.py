@@ -7,6 +7,7 @@ the models to others. All reading happens in threads.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from .catalogue import Catalogue, scan
 from .config import PeerConfig
 from .types import ModelInfo
 from .weights import WeightsBook
+
+logger = logging.getLogger(__name__)
 
 
 class Shelf:
@@ -25,8 +28,12 @@ class Shelf:
         self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
 
     async def look(self) -> Catalogue:
-        self.catalogue = await asyncio.to_thread(self._found)
-        return self.catalogue
+        found = await asyncio.to_thread(self._found)
+        before, self.catalogue = self.catalogue, found
+        # Clients have us look as often as they like: what is no news is not said again.
+        for path in set(found.unreadable) - set(before.unreadable):
+            logger.warning("config unreadable path=%s", path)
+        return found
 
     async def weigh(self) -> Catalogue:
         """Look, and find the names of weights that nobody has looked at yet."""
@@ -36,7 +43,8 @@ class Shelf:
         return self.catalogue
 
     def _found(self) -> Catalogue:
-        return Catalogue(tuple(map(self._with_weights, scan(self._config_now()).models)))
+        found = scan(self._config_now())
+        return replace(found, models=tuple(map(self._with_weights, found.models)))
 
     def _with_weights(self, model: ModelInfo) -> ModelInfo:
         known = model.dir and self._weights.known(model.dir, self._config_now().engine)

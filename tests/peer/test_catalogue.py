@@ -16,6 +16,7 @@ from cortex.engine.errors import ModelNotFound
 from cortex.engine.models.registry import ARCHITECTURES
 from cortex.peer.catalogue import MODEL_TYPES, scan
 from cortex.peer.config import Locations, ModelConfig, PeerConfig
+from cortex.peer.shelf import Shelf
 
 
 def put_model(folder: Path, **config: Any) -> None:
@@ -199,3 +200,15 @@ def test_peer_without_any_model_says_how_to_get_one(config: PeerConfig):
     with pytest.raises(ModelNotFound) as caught:
         scan(config).find("m")
     assert "--models" in caught.value.hint
+
+
+async def test_a_config_that_cannot_be_read_is_told_once_however_often_somebody_looks(
+    config: PeerConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    put_model(tmp_path / "mine" / "torn")
+    path = tmp_path / "mine" / "torn" / "config.json"
+    path.write_text('{"model_type": ')
+    shelf = Shelf(lambda: config)
+    for _ in range(3):
+        assert not (await shelf.look()).models
+    assert [record.args for record in caplog.records] == [(path,)]
