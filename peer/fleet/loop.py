@@ -195,8 +195,10 @@ class FleetLoop:
     def doubt(self, node: NodeId) -> None:
         self.driver.act(lambda core, now_s: core.doubt(now_s, node))
 
-    def leave(self) -> None:
+    async def leave(self) -> bool:
+        """Whether there is anybody to hear it."""
         self.driver.act(lambda core, now_s: core.leave(now_s))
+        return self._core.size.members > 0
 
     async def ask_loads(
         self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float

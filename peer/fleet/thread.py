@@ -138,9 +138,9 @@ class FleetThread:
 
     async def leave(self) -> None:
         """Say goodbye, and give the word time to get round, if there is anybody to hear it."""
-        self._post(self._running.leave)
-        if any(not peer.is_self for peer in self.view.peers):
-            await asyncio.sleep(_GOODBYE_S)
+        with suppress(HostLeaving):
+            if await self.run(self._running.leave):
+                await asyncio.sleep(_GOODBYE_S)
 
     def routes(self) -> list[web.RouteDef]:
         """What peers ask of each other on the fleet's port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 from collections.abc import Callable
@@ -93,4 +94,6 @@ def test_the_port_is_the_one_that_was_asked_for(cortex: Cortex, tmp_path: Path) 
         done = cortex("doctor", "--fleet-port", port, "--state-dir", str(tmp_path))
 
     assert done.code == 1
-    assert f"FAIL   fleet port {port} on 127.0.0.1 is in use" in done.stdout
+    assert (
+        f"FAIL   fleet port {port} on 127.0.0.1 is taken by process {os.getpid()} (" in done.stdout
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import time
@@ -99,4 +100,4 @@ async def test_a_port_that_is_taken_is_told_before_a_peer_needs_it(inquiry: Inqu
 
     (finding,) = (finding for finding in findings if finding.check == "port")
     assert finding.level == "FAIL"
-    assert f"fleet port {port} on 127.0.0.1 is in use" in finding.text
+    assert f"fleet port {port} on 127.0.0.1 is taken by process {os.getpid()} (" in finding.text
