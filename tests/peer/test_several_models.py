@@ -15,7 +15,7 @@ from cortex.engine.errors import InsufficientVram
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
 from cortex.engine.types import ChatRequest, Event, Finished, Message, Piece, TextPart
-from cortex.peer.config import EvictionConfig, PeerConfig
+from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.node import Node
 from cortex.peer.placement.plan import LoadWish
@@ -190,3 +190,16 @@ async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_
         assert all(isinstance(events[-1], Finished) for events in answers)
         assert len(children.engines) == 1 + 2
         assert node.health.engines[0].last_end is None, "none of them died"
+
+
+async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB, b=GIB)
+    config = make_config(models_dirs=(root,), models=(ModelConfig("a", max_slots=3),))
+    async with Node(config, memory_children().spawn) as node:
+        await answer(node, "a")
+        await answer(node, "b")
+        slots = {each.model.id: each.size.num_slots for each in node.placement.ready}
+    assert slots["a"] == 3
+    assert slots["b"] > 3
