@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cortex.peer.config import PeerConfig
+from cortex.peer.config import RELOAD_LOG, REQUEST_LOG, PeerConfig
 from cortex.peer.server import serving
 
 # Two cores may be busy: how long an example takes says nothing about the code.
@@ -51,6 +52,20 @@ def scrubbed_environment(
     monkeypatch.setenv("CORTEX_NO_MDNS", "1")
     monkeypatch.setenv("CORTEX_FLEET_HOST", "127.0.0.1")
     monkeypatch.setenv("CORTEX_FLEET_PORT", "0")
+
+
+@pytest.fixture(autouse=True)
+def restored_logs() -> Generator[None]:
+    """A command that was run inside a test leaves the next one no log, nor its levels."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, (REQUEST_LOG, RELOAD_LOG))]
+    levels = [logger.level for logger in loggers]
+    before = loggers[0].handlers[:]
+    yield
+    for handler in loggers[0].handlers[:]:
+        if handler not in before:
+            loggers[0].removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

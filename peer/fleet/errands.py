@@ -88,7 +88,11 @@ class Errands:
         if self._num_open[kind] >= _AT_ONCE[kind]:
             return False
         self._num_open[kind] += 1
-        self._tasks.create_task(self._run(kind, node, errand))
+        running = self._run(kind, node, errand)
+        try:
+            self._tasks.create_task(running)
+        except RuntimeError:  # the fleet's loop is ending, and nobody waits for this any more
+            running.close()
         return True
 
     async def _run(self, kind: Kind, node: NodeId, errand: Errand) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -19,16 +18,6 @@ def line_of(message: str, *values: object, exc_info: Any = None) -> dict[str, st
     record = logging.LogRecord("a.b", logging.WARNING, "", 0, message, values, exc_info)
     record.created = 1.5
     return json.loads(JsonLines().format(record))
-
-
-@pytest.fixture
-def restored_logs() -> Generator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers = before
-    root.setLevel(level)
 
 
 def test_an_event_and_its_fields_are_members() -> None:
@@ -68,7 +57,6 @@ def test_whatever_is_logged_is_one_line_of_json(message: str) -> None:
     assert "\n" not in line and json.loads(line)["level"] == "info"
 
 
-@pytest.mark.usefixtures("restored_logs")
 def test_a_peer_logs_as_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("json", "text"):
         show_logs(verbose=False, form=form)
