@@ -39,6 +39,10 @@ _MESSAGES = get_args(messages.Message)
 def values(hint: Any) -> st.SearchStrategy[Any]:
     """Any value of an annotated type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        kind, bounds = args
+        assert kind is int, "no other type has bounds"
+        return st.integers(bounds.ge, bounds.le)
     if hint in _SCALARS:
         return _SCALARS[hint]
     if hint is type(None):
@@ -51,7 +55,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(args[0]), max_size=2).map(tuple)
     if origin is tuple:
         return st.tuples(*[values(a) for a in args])
-    hints = typing.get_type_hints(hint)
+    hints = typing.get_type_hints(hint, include_extras=True)
     return st.builds(hint, **{name: values(h) for name, h in hints.items()})
 
 
