@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.models.catalogue import embedded_dir
 
 from .live.process import PeerProcess, environment
 

@@ -38,16 +38,16 @@ from cortex.engine.types import (
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.errors import NoPeer
 from cortex.peer.fleet.trust import Trust, host_name
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.dialling import Dialler
 from cortex.peer.hop.host import HopHost
 from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.hop.pool import HopPool
-from cortex.peer.keyring import Keyring
-from cortex.peer.live import LiveRequest
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 from cortex.peer.node import Node
+from cortex.peer.observing.live import LiveRequest
 from cortex.peer.orders.values import Order, Report
 from cortex.peer.types import ModelInfo
 

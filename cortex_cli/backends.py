@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
-from cortex.peer.announcement import read_announcements
-from cortex.peer.client import Backend, open_backend, private_backend
+from cortex.peer.client.backends import Backend, open_backend, private_backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.serving.announcement import read_announcements
 
 from .diagnostics import Diagnostics
 

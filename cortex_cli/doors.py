@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cortex.peer.addresses import normalise_address
-from cortex.peer.announcement import read_announcements
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Asking, Door, Sight
+from cortex.peer.serving.announcement import read_announcements
 
 from .config import Invocation
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex.peer.access import ApiKey, digest_of, make_key, read_hash, spell_hash
+from cortex.peer.keys.access import ApiKey, digest_of, make_key, read_hash, spell_hash
 from cortex.peer.private_file import write_private
 
 from .errors import ConfigProblem

@@ -17,7 +17,7 @@ from cortex.peer.addresses import host_of, is_loopback
 if TYPE_CHECKING:
     from cortex.peer.config import FleetConfig
     from cortex.peer.fleet.view import FleetView, PeerView
-    from cortex.peer.keyring import Keyring
+    from cortex.peer.keys.keyring import Keyring
 
 _OF_A_CPU = "cores"
 _ENDED = ("gone", "left")

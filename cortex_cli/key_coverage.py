@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import UsageProblem
 
 if TYPE_CHECKING:
-    from cortex.peer.keyring import Keyring
+    from cortex.peer.keys.keyring import Keyring
     from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
 _HERE = ("up", "loading", "draining")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from .errors import ConfigProblem, UsageProblem
 
 if TYPE_CHECKING:
-    from cortex.peer.fleet_key import FleetKey
-    from cortex.peer.keyring import Keyring
+    from cortex.peer.keys.fleet_key import FleetKey
+    from cortex.peer.keys.keyring import Keyring
 
 # Where a peer keeps addresses of peers it has met.
 _MET = "peers.json"
@@ -30,7 +30,7 @@ def key_in(words: Sequence[str], stdin: BinaryIO | None) -> FleetKey:
 
     The line may be the one that `cortex key` prints. Raises InvalidFleetKey.
     """
-    from cortex.peer.fleet_key import parse_fleet_key
+    from cortex.peer.keys.fleet_key import parse_fleet_key
 
     typed = " ".join(words)
     if typed == "-":
@@ -49,7 +49,7 @@ def id_in(word: str) -> bytes:
 
 def kept_ring(path: Path) -> Keyring:
     """Raises ConfigProblem where there is none."""
-    from cortex.peer.keyring import read_keyring
+    from cortex.peer.keys.keyring import read_keyring
 
     with _told(path):
         ring = read_keyring(path)
@@ -60,8 +60,8 @@ def kept_ring(path: Path) -> Keyring:
 
 def change(path: Path, changed: Callable[[Keyring], Keyring]) -> Keyring:
     """The ring that is kept there from now on. Raises what `changed` does, or ConfigProblem."""
-    from cortex.peer.keyring import write_keyring
-    from cortex.peer.keyring_file import held
+    from cortex.peer.keys.keyring import write_keyring
+    from cortex.peer.keys.keyring_file import held
 
     with _told(path), held(path):
         ring = changed(kept_ring(path))
@@ -74,8 +74,8 @@ def become_member(path: Path, state_dir: Path, key: FleetKey, *, may_leave: bool
 
     Raises UsageProblem where that would be left and may not be.
     """
-    from cortex.peer.keyring import Keyring, read_keyring, write_keyring
-    from cortex.peer.keyring_file import held
+    from cortex.peer.keys.keyring import Keyring, read_keyring, write_keyring
+    from cortex.peer.keys.keyring_file import held
 
     with _told(path), held(path):
         kept = read_keyring(path)
@@ -97,7 +97,7 @@ def leave_fleet(path: Path, state_dir: Path) -> tuple[Keyring, Path]:
 
     Raises ConfigProblem where there is none.
     """
-    from cortex.peer.keyring_file import held
+    from cortex.peer.keys.keyring_file import held
 
     with _told(path), held(path):
         ring = kept_ring(path)

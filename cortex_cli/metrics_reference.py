@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from cortex.peer.fleet.view import PeerState
-from cortex.peer.metric_families import FAMILIES, Family
-from cortex.peer.tally import Failover
+from cortex.peer.observing.metric_families import FAMILIES, Family
+from cortex.peer.observing.tally import Failover
 
 _HEAD = """\
 # What a peer tells Prometheus

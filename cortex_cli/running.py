@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def name_running(locations: Locations) -> str | None:
     """That a peer which runs goes on as it began; None where none runs."""
-    from cortex.peer.announcement import read_announcements
+    from cortex.peer.serving.announcement import read_announcements
 
     notes = read_announcements(locations.announcements_dir)
     if not notes:

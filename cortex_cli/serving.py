@@ -18,8 +18,8 @@ from .errors import ConfigProblem
 if TYPE_CHECKING:
     from cortex.peer.config import FleetConfig, PeerConfig
     from cortex.peer.fleet.view import FleetView
-    from cortex.peer.keyring import Keyring
-    from cortex.peer.server import Server
+    from cortex.peer.keys.keyring import Keyring
+    from cortex.peer.serving.server import Server
 
     from .config import Invocation
     from .devices import Devices
@@ -43,9 +43,9 @@ def serve(
     import signal
     import time
 
-    from cortex.peer.catalogue import scan
     from cortex.peer.config import RELOAD_LOG, REQUEST_LOG
-    from cortex.peer.server import run_peer
+    from cortex.peer.models.catalogue import scan
+    from cortex.peer.serving.server import run_peer
 
     from .diagnostics import INTERRUPTED, show_logs, standard_error
     from .output import standard_output
@@ -144,7 +144,7 @@ def _take_up_fleet(
 
 
 def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Keyring, bool]:
-    from cortex.peer.keyring_file import first_keyring
+    from cortex.peer.keys.keyring_file import first_keyring
 
     try:
         return first_keyring(path, random_bytes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
-from cortex.peer.client import PRIVATE, Backend
+from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.types import ModelInfo
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cortex.engine.types import ChatRequest, Event, Vector
 
-from .live import LiveRequest
+from .observing.live import LiveRequest
 from .types import ModelInfo
 
 

@@ -12,13 +12,13 @@ from typing import Self
 
 from cortex.engine.types import Began, ChatRequest, Event, Finished, Resume, Vector
 
-from .devices import Devices
-from .engine_side import Attempt, EngineSide
+from .children.engine_side import Attempt, EngineSide
+from .children.mailbox import Mailbox
+from .devices.device import Devices
+from .devices.places import Place, Ticket
+from .devices.residency import Residency
 from .errors import CannotContinue
-from .mailbox import Mailbox
-from .places import Place, Ticket
-from .residency import Residency
-from .tally import RequestMeter
+from .observing.tally import RequestMeter
 from .types import ModelInfo
 
 

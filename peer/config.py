@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
 
-from .limits import ConnectionLimits, Limits
-from .names import ModelNames
+from .bounds.limits import ConnectionLimits, Limits
+from .models.names import ModelNames
 
 if TYPE_CHECKING:
-    from .access import ApiKey
+    from .keys.access import ApiKey
 
 # "none" is a peer that makes no tokens of its own: a gateway; that is no engine to choose.
 EngineChoice = Literal["torch", "fake"]
@@ -33,7 +33,7 @@ DEFAULT_PORT = 13131
 # The logger of requests, which `cortex peer` shows whatever else it shows.
 REQUEST_LOG = "cortex.peer.api.request_log"
 # That of settings that have changed, which is shown as well.
-RELOAD_LOG = "cortex.peer.reloading"
+RELOAD_LOG = "cortex.peer.serving.reloading"
 # A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
 # fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32

@@ -18,19 +18,19 @@ from aiohttp import web
 from cortex.engine.errors import InsufficientVram
 
 from .config import FleetConfig
+from .devices.hardware import read_hardware, read_system
 from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
 from .fleet.udp import FleetSockets
 from .gossip.ids import NodeId
 from .gossip.records import Address
-from .hardware import read_hardware, read_system
 from .hop.dialling import Dialler
 from .hop.host import HopHost
 from .hop.pool import HopPool
 from .jobs import Jobs
-from .keyring import Keyring
-from .keyring_file import first_keyring, keyring_changed
+from .keys.keyring import Keyring
+from .keys.keyring_file import first_keyring, keyring_changed
 from .node import Node
 from .orders.control import Control
 from .orders.desk import OrderDesk

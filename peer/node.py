@@ -34,24 +34,24 @@ from cortex.engine.types import (
     Vector,
 )
 
-from .admission import Admission
 from .answering import Answering, num_missing
-from .catalogue import Catalogue
-from .commands import text_spec
+from .bounds.admission import Admission
+from .children.commands import text_spec
+from .children.process import Spawn, spawn
+from .children.text_side import TextSide
 from .config import PeerConfig
+from .devices.rack import open_rack
+from .devices.steering import NodeSteering
 from .errors import CannotContinue
 from .gossip.ids import ModelId
-from .health import NodeHealth, Placement, child_health
 from .lanes import in_lanes
-from .live import LiveRequest, LiveRequests
+from .models.catalogue import Catalogue
+from .models.shelf import Shelf
+from .observing.health import NodeHealth, Placement, child_health
+from .observing.live import LiveRequest, LiveRequests
+from .observing.tally import PeerTally, RequestMeter, wait_s
 from .placement.costs_book import CostsBook, own_kind, setting_of
-from .process import Spawn, spawn
-from .rack import open_rack
 from .routing.load_history import LoadHistory
-from .shelf import Shelf
-from .steering import NodeSteering
-from .tally import PeerTally, RequestMeter, wait_s
-from .text_side import TextSide
 from .types import ModelInfo
 
 logger = logging.getLogger(__name__)

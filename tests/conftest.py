@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from cortex.peer.config import RELOAD_LOG, REQUEST_LOG, PeerConfig
-from cortex.peer.server import serving
+from cortex.peer.serving.server import serving
 
 # Two cores may be busy: how long an example takes says nothing about the code.
 settings.register_profile("cortex", deadline=None)

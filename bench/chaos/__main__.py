@@ -19,7 +19,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 from ..live.peers import Peers, free_ports, peers_in, until
 from ..machine import describe_machine

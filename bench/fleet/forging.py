@@ -12,11 +12,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.buckets import SourceBuckets
 from cortex.peer.gossip.envelope import HEADER_BYTES, new_boot
 from cortex.peer.gossip.receiving import Receiver
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 from .simulator import Fleet
 

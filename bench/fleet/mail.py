@@ -15,7 +15,7 @@ from cortex.peer.gossip.envelope import MIN_DATAGRAM_BYTES, Sealer
 from cortex.peer.gossip.ids import ID_BYTES, BootId
 from cortex.peer.gossip.messages import Message
 from cortex.peer.gossip.receiving import Dropped, Receiver
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.keyring import Keyring
 
 
 class Mail(Protocol):

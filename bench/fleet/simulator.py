@@ -31,7 +31,7 @@ from cortex.peer.gossip.members import Standing, State
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import Address
 from cortex.peer.gossip.timing import Timing
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.keyring import Keyring
 
 from .mail import Mail, OpenMail, SealedMail
 

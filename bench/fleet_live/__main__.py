@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 from ..live.peers import Peers, peers_in
 from ..machine import describe_machine, load_average

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cortex.engine.heap import give_large_blocks_back
+from cortex.peer.children.link import FrameLink
+from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import Locations, PeerConfig
-from cortex.peer.link import FrameLink
-from cortex.peer.process import ChildProcess
-from cortex.peer.server import serving
+from cortex.peer.serving.server import serving
 
 from .canned import MODEL
 

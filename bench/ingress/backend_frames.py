@@ -31,7 +31,7 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.types import ChatRequest, ImagePart, ImageTokens, Stage, TextDelta, Usage
-from cortex.peer.link import FrameLink
+from cortex.peer.children.link import FrameLink
 
 from . import canned
 from .canned import Wish

@@ -15,7 +15,7 @@ from cortex.engine.frames import pack_message
 from cortex.engine.messages import Generate, Load, Loaded, Message, Prepare, Prepared, Step
 from cortex.engine.types import ChatRequest, TextPart
 from cortex.engine.types import Message as Turn
-from cortex.peer.link import FrameLink
+from cortex.peer.children.link import FrameLink
 
 from . import canned
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from cortex.peer.fleet_key import FleetKey
-from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.keys.fleet_key import FleetKey
+from cortex.peer.keys.keyring import Keyring, write_keyring
 
 from .process import Here, PeerProcess, Place
 

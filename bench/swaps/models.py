@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import EngineChoice, Locations, PeerConfig
+from cortex.peer.models.catalogue import embedded_dir
 
 from ..chaos.clients import Wish
 

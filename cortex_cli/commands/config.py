@@ -148,7 +148,7 @@ def new_key(
     """
     import secrets
 
-    from cortex.peer.access import ApiKey, digest_of, make_key, spell_hash
+    from cortex.peer.keys.access import ApiKey, digest_of, make_key, spell_hash
 
     from ..diagnostics import standard_error
     from ..output import standard_output

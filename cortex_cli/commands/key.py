@@ -114,7 +114,7 @@ def _list(path: Path, output: Output) -> None:
 def _new(path: Path, output: Output) -> None:
     import secrets
 
-    from cortex.peer.fleet_key import new_fleet_key
+    from cortex.peer.keys.fleet_key import new_fleet_key
 
     from ..key_file import change
 

@@ -103,7 +103,7 @@ def find_program(agent: Agent) -> str:
 def _find_target(
     config: PeerConfig, peer: str | None, model: str | None, api_key: str | None, to: Diagnostics
 ) -> Target:
-    from cortex.peer.client import open_peer
+    from cortex.peer.client.backends import open_peer
 
     from ..bridge import bridge
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import cast
 
-from cortex.peer.access import ApiKey, read_hash, spell_hash
+from cortex.peer.keys.access import ApiKey, read_hash, spell_hash
 
 from .kinds import BadValue, Kind
 

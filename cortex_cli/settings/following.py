@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex.engine.errors import CortexError
 from cortex.peer.config import PeerConfig
-from cortex.peer.reloading import Reading
+from cortex.peer.serving.reloading import Reading
 
 from .reading import MODELS_NAME, Settings, read_settings
 from .sections import SECTIONS, Sections

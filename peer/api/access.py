@@ -12,9 +12,9 @@ from typing import Literal
 
 from aiohttp import web
 
-from ..access import ApiKey, presented_keys
 from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
+from ..keys.access import ApiKey, presented_keys
 from .terms import TERMS
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.

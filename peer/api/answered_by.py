@@ -5,7 +5,7 @@ An error's say as much as was known when it came.
 
 from __future__ import annotations
 
-from ..live import LiveRequest
+from ..observing.live import LiveRequest
 
 # What is longer fits into no client's bounds for headers.
 _MAX_CHARS = 1024

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError
 
-from ..allowance import Allowances
 from ..answer_source import AnswerSource
+from ..bounds.allowance import Allowances
 from ..fleet.membership import Membership
 from ..node import Node
 from ..orders.control import Control

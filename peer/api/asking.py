@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest, Event
 
+from ..bounds.request_size import check_size
 from ..dialects.asked import Arrival, Asked, Dialect
 from ..dialects.routing import header_key
 from ..heavy import off_loop
-from ..request_size import check_size
 from .access import API_KEY, is_member
 from .answered_by import headers_of
 from .answers import gather

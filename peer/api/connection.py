@@ -16,7 +16,7 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
-from ..limits import ConnectionLimits
+from ..bounds.limits import ConnectionLimits
 from .context import identify, new_request_id
 from .errors import About, error_response, tell
 from .lobby import Lobby

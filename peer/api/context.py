@@ -11,8 +11,8 @@ from cortex.engine.errors import CortexError, VisionUnsupported
 from ..answer_source import AnswerSource
 from ..dialects.errors import ToldError
 from ..fleet.membership import Membership
-from ..live import LiveRequest
 from ..node import Node
+from ..observing.live import LiveRequest
 from ..orders.control import Control
 from .errors import About, error_response, tell
 from .intake import Intake

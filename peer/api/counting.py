@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..bounds.request_size import check_size
 from ..dialects.messages.parse import parse_count
 from ..dialects.messages.shapes import TokenCount
-from ..request_size import check_size
 from .asking import read_asked, room_for
 from .context import ABOUT, LIVE, SOURCE
 from .errors import About

@@ -13,6 +13,7 @@ from aiohttp import web
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError
 
+from ..client.progress import join_hint
 from ..dialects.errors import ToldError, messages_envelope, messages_status, openai_envelope
 from ..errors import (
     AttemptsExhausted,
@@ -38,7 +39,6 @@ from ..errors import (
     RequestTooLarge,
     UnsupportedParameter,
 )
-from ..progress import join_hint
 
 _RETRY_AFTER_S = 2
 # Clients give up, or sleep that long, where they are told to wait for minutes.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from ..health import ChildHealth, NodeHealth, Placed
+from ..observing.health import ChildHealth, NodeHealth, Placed
 from ..placement.books import DeviceBooks
 from .context import MEMBERSHIP, NODE
 from .replies import json_response

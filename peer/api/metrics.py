@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..fleet.membership import Membership
-from ..metrics import PeerCollector
 from ..node import Node
+from ..observing.metrics import PeerCollector
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 REPLIES = web.AppKey("replies", Counter[tuple[str, int]])

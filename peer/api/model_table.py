@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from ..fleet.view import FleetView, PeerView, PlacedModel
-from ..names import ModelNames
+from ..models.names import ModelNames
 from ..routing.catalogue import Eta, FleetModel
 from .context import CONTROL, NODE
 from .replies import json_response

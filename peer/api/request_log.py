@@ -15,9 +15,9 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from ..allowance import Allowances
+from ..bounds.allowance import Allowances
 from ..config import REQUEST_LOG
-from ..live import LiveRequest
+from ..observing.live import LiveRequest
 from .access import API_KEY, is_member, key_name
 from .context import LIVE, NODE, REQUEST_ID
 from .metrics import REPLIES, dialect_of

@@ -13,9 +13,9 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
 
+from ..client.progress import to_comment
 from ..dialects import events as sse
 from ..dialects.asked import Teller
-from ..progress import to_comment
 from .answered_by import headers_of
 from .context import LIVE, told
 from .pulse import Pulse

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ..access import Keyring
+from ..bounds.limits import Limits
 from ..config import PeerConfig
-from ..limits import Limits
+from ..keys.access import Keyring
 
 
 @dataclass(frozen=True, slots=True)

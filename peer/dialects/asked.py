@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cortex.engine.types import Accepted, ChatRequest, Finished, Piece
 
-from ..limits import Limits
+from ..bounds.limits import Limits
 from .errors import ToldError
 
 

@@ -20,7 +20,7 @@ from ..fleet.beacons import Found
 from ..fleet.interfaces import Choice, choose, multicast_on, read_interfaces
 from ..fleet.seeds import look_up, parse_seed
 from ..gossip.ids import ID_BYTES, NodeId
-from ..keyring import Keyring
+from ..keys.keyring import Keyring
 from ..onlooker.asking import Asking, Door
 from ..onlooker.pictures import FleetPicture, PeerPicture
 from ..units import counted

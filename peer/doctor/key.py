@@ -8,7 +8,7 @@ from pathlib import Path
 from cortex.engine.errors import CortexError
 
 from ..gossip.node_file import machine_hash, read_node
-from ..keyring import Keyring, read_keyring
+from ..keys.keyring import Keyring, read_keyring
 from .findings import Finding, fail, ok, warn
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

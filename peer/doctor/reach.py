@@ -25,7 +25,7 @@ from ..gossip.envelope import Sealer, new_boot
 from ..gossip.ids import ID_BYTES, NodeId
 from ..gossip.messages import Ack, Ping, Refuse
 from ..gossip.receiving import Received, Receiver
-from ..keyring import Keyring
+from ..keys.keyring import Keyring
 
 PING_PATH, FLEET_PATH = "/fleet/v1/ping", "/fleet"
 LIMIT_S = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..gossip.ids import ID_BYTES, ModelId, NodeId
-from ..health import NodeHealth, Placed, Placement
+from ..observing.health import NodeHealth, Placed, Placement
 from ..types import ModelInfo
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 

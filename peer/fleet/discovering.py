@@ -11,7 +11,7 @@ from ..gossip.identity import Identity
 from ..gossip.ids import NodeId
 from ..gossip.members import Members
 from ..gossip.records import Address
-from ..keyring import Keyring
+from ..keys.keyring import Keyring
 from .beacons import Beacon
 from .mdns import MdnsDiscovery, MdnsWish
 from .notices import Teller

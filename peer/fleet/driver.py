@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from ..fleet_key import FleetKey, RandomBytes
 from ..gossip.buckets import SourceBuckets
 from ..gossip.codec import MessageError, pack
 from ..gossip.core import Core
@@ -24,7 +23,8 @@ from ..gossip.events import Event, IdentityChanged, Send
 from ..gossip.messages import Message, Refuse
 from ..gossip.receiving import Cause, DropLog, Dropped, Receiver
 from ..gossip.records import Address
-from ..keyring import Keyring
+from ..keys.fleet_key import FleetKey, RandomBytes
+from ..keys.keyring import Keyring
 from .notices import OF_KEYS, Teller
 
 logger = logging.getLogger(__name__)

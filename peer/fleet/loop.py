@@ -16,7 +16,6 @@ from pathlib import Path
 import aiohttp
 
 from ..config import FleetConfig
-from ..fleet_key import RandomBytes
 from ..gossip.core import Core
 from ..gossip.events import (
     Event,
@@ -35,7 +34,8 @@ from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from ..gossip.node_file import write_node
 from ..gossip.records import Address
-from ..keyring import Keyring
+from ..keys.fleet_key import RandomBytes
+from ..keys.keyring import Keyring
 from .asking import LoadQuestions
 from .book import read_book, with_met, write_book
 from .catalogues import Catalogues

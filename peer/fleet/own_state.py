@@ -13,7 +13,7 @@ from ..config import PeerConfig
 from ..gossip.ids import ModelId
 from ..gossip.records import ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
-from ..health import NodeHealth, Placed, Placement
+from ..observing.health import NodeHealth, Placed, Placement
 from ..placement.ages import told_age
 from ..placement.books import DeviceBooks, ResidentState
 from ..types import ModelInfo

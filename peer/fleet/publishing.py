@@ -15,7 +15,7 @@ from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer, Verdict
 from ..gossip.records import Address
 from ..gossip.sections import Content, pack_content
-from ..keyring import Keyring
+from ..keys.keyring import Keyring
 from ..resolving import MAX_ADDRESSES
 from .driver import Driver
 from .membership import OwnState

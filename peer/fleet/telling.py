@@ -29,8 +29,8 @@ from ..gossip.sections import (
     Reachable,
     pack_content,
 )
-from ..keyring import Keyring
-from ..tally import wait_s
+from ..keys.keyring import Keyring
+from ..observing.tally import wait_s
 from .membership import OwnState
 
 _MAX_WORD_CHARS = 64

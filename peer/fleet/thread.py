@@ -30,7 +30,7 @@ from ..gossip.messages import LoadAnswer
 from ..gossip.node_file import machine_hash, take_up
 from ..gossip.records import Address
 from ..gossip.timing import Timing
-from ..keyring import Keyring
+from ..keys.keyring import Keyring
 from .loop import FleetLoop, Setup
 from .membership import GossipCounters, OwnState
 from .own_address import own_addresses

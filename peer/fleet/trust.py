@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ..fleet_key import FleetKey
 from ..gossip.ids import ID_BYTES, NodeId
-from ..keyring import Keyring
+from ..keys.fleet_key import FleetKey
+from ..keys.keyring import Keyring
 
 _DOMAIN = ".cortex.internal"
 _AUTHORITY = "cortex fleet "

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from ..fleet_key import FleetKey, RandomBytes
+from ..keys.fleet_key import FleetKey, RandomBytes
 from .codec import MessageError
 from .ids import ID_BYTES, BootId
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..fleet_key import RandomBytes
+from ..keys.fleet_key import RandomBytes
 from .envelope import new_boot
 from .ids import ID_BYTES, BootId, NodeId
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ..fleet_key import RandomBytes
+from ..keys.fleet_key import RandomBytes
 from ..private_file import write_private
 from .identity import Identity, NodeId, StoredNode, begun, next_stored
 from .ids import ID_BYTES, U32

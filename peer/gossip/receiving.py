@@ -14,8 +14,8 @@ from enum import StrEnum
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from ..fleet_key import FleetKey
-from ..keyring import Keyring
+from ..keys.fleet_key import FleetKey
+from ..keys.keyring import Keyring
 from .buckets import SourceBuckets
 from .codec import MessageError, UnknownType, unpack
 from .envelope import (

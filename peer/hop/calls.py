@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from cortex.engine.errors import CortexError
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
-from ..mailbox import Mailbox
+from ..children.mailbox import Mailbox
 from ..orders.values import Report
 from .messages import Counted, Leased
 

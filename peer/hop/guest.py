@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from cortex.engine.errors import CortexError, InvalidRequest, ModelNotFound
 from cortex.engine.errors import to_info as to_any_info
 
-from ..admission import Admission
+from ..bounds.admission import Admission
 from ..errors import to_info
 from ..gossip.ids import ModelId
-from ..live import LiveRequest
 from ..node import Node
+from ..observing.live import LiveRequest
 from ..orders.values import Order, Report, unpack_order
 from .link import HopLink, Socket
 from .messages import (

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from ..admission import Admission
+from ..bounds.admission import Admission
 from ..node import Node
 from .guest import CarryOut, Grant, Guest
 from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES, TICK_S, NodeOf

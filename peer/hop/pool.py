@@ -19,11 +19,11 @@ from msgspec.structs import replace
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 
 from ..answering import num_missing
+from ..children.text_side import size_bytes
 from ..errors import HostRefused
 from ..gossip.ids import ModelId, NodeId
 from ..heavy import off_loop
 from ..orders.values import Order, Report, pack_order
-from ..text_side import size_bytes
 from .calls import AnswerCall, OrderCall, Question
 from .dialling import Dialler
 from .frames import pack

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from cortex.engine.errors import CortexError
 
+from ..client.told_errors import error_of
 from ..errors import NoPeer
-from ..told_errors import error_of
 from .asking import MAX_LINE_BYTES, Asking, Door, events_of, object_of
 
 # A peer answers orders at once, and waits for others so long at the utmost.

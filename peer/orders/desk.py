@@ -10,8 +10,8 @@ from cortex.engine.types import Stage
 
 from ..errors import RequestNotFound
 from ..jobs import Jobs, Progress
-from ..live import LiveRequest
 from ..node import Node
+from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
 from .values import (

@@ -23,9 +23,9 @@ from cortex.engine.costs import ModelCosts
 from cortex.engine.messages import Loaded
 
 from ..config import PeerConfig
+from ..devices.hardware import read_hardware
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId
-from ..hardware import read_hardware
 from ..learned_file import read_part, write_part
 from ..private_file import write_private
 from ..types import ModelInfo

@@ -10,7 +10,7 @@ from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.types import Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
-from ..live import LiveRequest
+from ..observing.live import LiveRequest
 from .affinity import text_bytes
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 from cortex.engine.types import Capability
 
-from ..catalogue import EMBEDDED_IDS, of_fleet
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
-from ..names import ModelNames
+from ..models.catalogue import EMBEDDED_IDS, of_fleet
+from ..models.names import ModelNames
 from ..types import ModelInfo, Warmth, Whereabouts
 
 _VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)

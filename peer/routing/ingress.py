@@ -18,14 +18,14 @@ from msgspec.structs import replace
 from cortex.engine.errors import CortexError, EngineFailed, InsufficientVram, Overloaded
 from cortex.engine.types import Began, ChatRequest, Event, Stage, Vector
 
-from ..admission import Admission
+from ..bounds.admission import Admission
 from ..errors import EngineReplaced, NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
 from ..hop.hops import Hops
 from ..lanes import in_lanes
-from ..live import LiveRequest
-from ..tally import Failover
+from ..observing.live import LiveRequest
+from ..observing.tally import Failover
 from ..types import ModelInfo
 from .affinity import conversation_key
 from .asked import Asked

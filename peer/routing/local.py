@@ -8,9 +8,9 @@ from typing import Protocol
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 
 from ..config import PeerConfig
-from ..health import NodeHealth
-from ..live import LiveRequest
-from ..tally import PeerTally
+from ..observing.health import NodeHealth
+from ..observing.live import LiveRequest
+from ..observing.tally import PeerTally
 from ..types import ModelInfo
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.engine.types import ChatRequest, ImagePart
 
-from ..catalogue import of_fleet
 from ..errors import ModelAway
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
-from ..names import ModelNames
+from ..models.catalogue import of_fleet
+from ..models.names import ModelNames
 from ..node import no_eyes
 from ..types import ModelInfo
 from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite

@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.models.catalogue import embedded_dir
 
 _INSTALLED = Path.home() / ".cache" / "cortex-agents" / "node_modules" / ".bin"
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from cortex.cli.settings.sections import SECTIONS
-from cortex.peer.access import digest_of, spell_hash
+from cortex.peer.keys.access import digest_of, spell_hash
 
 
 class Done(Protocol):

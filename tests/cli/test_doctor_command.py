@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cortex.peer.fleet_key import new_fleet_key
-from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring, write_keyring
 
 Cortex = Callable[..., Any]
 KEY = new_fleet_key(random.Random(4).randbytes)

@@ -20,7 +20,7 @@ import pytest
 
 from bench.live.peers import Peers, free_ports, peers_in, until
 from bench.live.process import PeerProcess
-from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 PATIENCE_S = 60.0
 HERE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1")

@@ -14,8 +14,8 @@ import pytest
 
 from cortex.cli import main
 from cortex.cli.config import Invocation, find_locations
-from cortex.peer.fleet_key import FleetKey, new_fleet_key
-from cortex.peer.keyring import MAX_KEYS, Keyring, read_keyring, write_keyring
+from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
+from cortex.peer.keys.keyring import MAX_KEYS, Keyring, read_keyring, write_keyring
 
 OLD, NEW, FOREIGN = (new_fleet_key(random.Random(number).randbytes) for number in (1, 2, 3))
 

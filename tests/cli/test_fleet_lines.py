@@ -12,10 +12,10 @@ from cortex.cli.fleet_lines import changes, describe_fleet
 from cortex.cli.serving import view_teller
 from cortex.peer.config import FleetConfig
 from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.records import Address
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 RING = Keyring(new_fleet_key(random.Random(1).randbytes))
 ID = RING.primary.key_id.hex()

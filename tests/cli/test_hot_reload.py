@@ -20,8 +20,8 @@ from cortex.cli.errors import ConfigProblem
 from cortex.cli.settings.following import FollowedFiles
 from cortex.cli.settings.reading import Settings, read_settings
 from cortex.cli.settings.sections import SECTIONS
-from cortex.peer.access import digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.keys.access import digest_of, spell_hash
 
 DEADLINE_S = 60.0
 MODELS = '[[models]]\nid = "fake"\naliases = ["{alias}"]\n'

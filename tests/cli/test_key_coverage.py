@@ -10,8 +10,8 @@ import pytest
 
 from cortex.cli.errors import UsageProblem
 from cortex.cli.key_coverage import must_hold, must_not_use
-from cortex.peer.fleet_key import new_fleet_key
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
 OLD, NEW, FOREIGN = (new_fleet_key(random.Random(number).randbytes) for number in (1, 2, 3))

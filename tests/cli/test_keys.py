@@ -14,7 +14,7 @@ import pytest
 from cortex.cli.errors import ConfigProblem
 from cortex.cli.first_key import first_key
 from cortex.cli.settings.reading import read_settings
-from cortex.peer.access import ApiKey, digest_of
+from cortex.peer.keys.access import ApiKey, digest_of
 
 Cortex = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from cortex.cli.config import Invocation, find_locations
 from cortex.cli.talker import default_model
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import Capability
-from cortex.peer.commands import engine_spec
+from cortex.peer.children.commands import engine_spec
 from cortex.peer.config import FleetConfig, PeerConfig
 from cortex.peer.types import ModelInfo
 
@@ -40,7 +40,7 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     asked = Asked()
     monkeypatch.setattr("cortex.cli.talker.answer_once_or_converse", asked.chat)
-    monkeypatch.setattr("cortex.peer.server.run_peer", asked.peer)
+    monkeypatch.setattr("cortex.peer.serving.server.run_peer", asked.peer)
     return asked
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.live.peers import Peers, free_ports, peers_in, until
 from bench.live.process import PeerProcess
-from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 Cortex = Callable[..., Any]
 PATIENCE_S = 60.0

@@ -19,8 +19,8 @@ import pytest
 
 from cortex.cli.devices import Devices
 from cortex.cli.serving import describe_ready, describe_start
-from cortex.peer.access import ApiKey, digest_of, spell_hash
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.keys.access import ApiKey, digest_of, spell_hash
 
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]

@@ -19,13 +19,13 @@ from cortex.cli.main import app
 from cortex.cli.settings.reading import Settings, examine, find_file, read_settings
 from cortex.cli.settings.reference import EXAMPLE
 from cortex.cli.settings.sections import SECTIONS, OfConfig, OfOptions
-from cortex.peer.access import digest_of, spell_hash
 from cortex.peer.config import (
     EvictionConfig,
     Locations,
     PeerConfig,
     VisionConfig,
 )
+from cortex.peer.keys.access import digest_of, spell_hash
 
 HASH = spell_hash(digest_of("a key"))
 OTHER_HASH = spell_hash(digest_of("another key"))
@@ -568,7 +568,7 @@ def make_model() -> Callable[[Path, str], None]:
     """Put a fake model below a folder."""
     import shutil
 
-    from cortex.peer.catalogue import embedded_dir
+    from cortex.peer.models.catalogue import embedded_dir
 
     def make(folder: Path, name: str) -> None:
         config = PeerConfig(Locations(Path("data"), Path("state")), engine="fake")

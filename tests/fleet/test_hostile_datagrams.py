@@ -15,11 +15,11 @@ import pytest
 from bench.fleet.forging import captured, forged, nonsense
 from bench.fleet.mail import SealedMail
 from bench.fleet.simulator import Fleet, Peer, address_of
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import Sealer, new_boot
 from cortex.peer.gossip.receiving import Cause, Dropped
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 # Below what a peer looks into at all: what is above it is not even opened.
 PER_S = 1500

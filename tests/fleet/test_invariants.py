@@ -24,12 +24,12 @@ from msgspec.structs import replace
 
 from bench.fleet.mail import SealedMail
 from bench.fleet.simulator import Fleet, Peer
-from cortex.peer.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.gossip.envelope import MAX_DATAGRAM_BYTES
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.members import State
 from cortex.peer.gossip.records import ModelLoad
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 NUM_PEERS = 4
 PEERS = st.integers(0, NUM_PEERS - 1)

@@ -11,7 +11,7 @@ import pytest
 from bench.live.peers import Peers, peers_in, until
 from bench.live.process import PeerProcess
 from bench.live.switch import Conditions, Namespace, Switch, network, why_not
-from cortex.peer.fleet_key import new_fleet_key
+from cortex.peer.keys.fleet_key import new_fleet_key
 
 NUM_MACHINES = 4
 # A machine with two busy cores; how fast it is on a quiet one is a benchmark's matter.

@@ -10,13 +10,13 @@ from typing import Any
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
-from cortex.peer.children import ChildEnd
+from cortex.peer.children.slot import ChildEnd
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.devices.places import Extent, Place, Ticket
+from cortex.peer.devices.residency import Residency
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.placement.books import DeviceBooks, Need, Size
 from cortex.peer.placement.habits import Habits
-from cortex.peer.places import Extent, Place, Ticket
-from cortex.peer.residency import Residency
 from cortex.peer.types import ModelInfo
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.gossip.records import Address
+from cortex.peer.models.catalogue import embedded_dir
 from tests.peer.in_memory import MemoryChildren
 
 MakeConfig = Callable[..., PeerConfig]

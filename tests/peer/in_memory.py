@@ -21,11 +21,11 @@ from cortex.engine.fake import FakeConfig, FakeService, read_script
 from cortex.engine.messages import Count, Generate, Load, Message, Prepare, Step
 from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
+from cortex.peer.children.link import open_link
+from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import PeerConfig
-from cortex.peer.link import open_link
-from cortex.peer.process import ChildProcess
-from cortex.peer.server import Server
-from cortex.peer.server import serving as serving_with
+from cortex.peer.serving.server import Server
+from cortex.peer.serving.server import serving as serving_with
 
 
 def serving(config: PeerConfig) -> AbstractAsyncContextManager[Server]:

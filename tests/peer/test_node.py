@@ -24,9 +24,9 @@ from cortex.engine.types import (
     Stage,
     TextPart,
 )
-from cortex.peer import text_side
 from cortex.peer.answering import Answering
-from cortex.peer.client import open_backend
+from cortex.peer.children import text_side
+from cortex.peer.client.backends import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.heavy import off_loop

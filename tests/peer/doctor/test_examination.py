@@ -14,8 +14,8 @@ import pytest
 from cortex.peer.doctor import examination
 from cortex.peer.doctor.examination import Inquiry, examine
 from cortex.peer.doctor.findings import Finding
-from cortex.peer.fleet_key import new_fleet_key
-from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring, write_keyring
 from cortex.peer.onlooker.asking import Door
 from cortex.peer.onlooker.pictures import FleetPicture
 

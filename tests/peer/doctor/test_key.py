@@ -6,11 +6,11 @@ import random
 from pathlib import Path
 
 from cortex.peer.doctor.key import judge_node, look_at_key
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.identity import StoredNode
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.node_file import write_node
-from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring, write_keyring
 
 KEY = new_fleet_key(random.Random(3).randbytes)
 

@@ -20,11 +20,11 @@ from cortex.peer.fleet.telling import About
 from cortex.peer.fleet.thread import FleetThread, gossiping
 from cortex.peer.fleet.udp import FleetSockets, bind_fleet
 from cortex.peer.fleet.view import FleetView, PeerView
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.messages import SPOKEN, Versions
 from cortex.peer.gossip.sections import Device, Hardware
 from cortex.peer.gossip.timing import Timing
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 DEADLINE_S = 20.0
 KEYRING = Keyring(new_fleet_key(random.Random(8).randbytes))

@@ -19,10 +19,10 @@ from cortex.peer.doctor.examination import Inquiry, examine
 from cortex.peer.doctor.reach import Prober, Target
 from cortex.peer.fleet.rendering import render_view
 from cortex.peer.fleet.view import PeerView
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.timing import Timing
-from cortex.peer.keyring import Keyring, write_keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring, write_keyring
 from cortex.peer.onlooker.asking import Door
 
 StartMember = Callable[..., Awaitable[Any]]

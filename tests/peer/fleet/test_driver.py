@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pytest
 
 from cortex.peer.fleet.driver import RETIRED_KEY, Driver
-from cortex.peer.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import Sealer
@@ -19,7 +18,8 @@ from cortex.peer.gossip.ids import BootId, NodeId
 from cortex.peer.gossip.messages import Ping
 from cortex.peer.gossip.receiving import Cause
 from cortex.peer.gossip.records import Address
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 RANDOM = random.Random(4)
 KEY, NEW_KEY = (new_fleet_key(RANDOM.randbytes) for _ in range(2))

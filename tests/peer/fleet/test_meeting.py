@@ -18,13 +18,13 @@ from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.thread import FleetThread
 from cortex.peer.fleet.udp import FleetSockets
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import Address, ModelLoad
 from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
 from cortex.peer.gossip.timing import Timing
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 
 class Member(Protocol):

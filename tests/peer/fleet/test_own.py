@@ -27,8 +27,8 @@ from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.gossip.sections import LOADING, READY, UNLOADING, Claim
-from cortex.peer.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.node import Node
+from cortex.peer.observing.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.placement.books import DeviceBooks, Resident, Size
 from cortex.peer.types import ModelInfo
 

@@ -31,10 +31,10 @@ from cortex.peer.fleet.wire import (
     page,
     read_catalogue,
 )
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address, Row, Section
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 StartMember = Callable[..., Awaitable[Any]]
 CALLER = NodeId(b"a caller")

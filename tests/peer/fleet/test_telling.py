@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from cortex.peer.fleet.membership import OwnState
 from cortex.peer.fleet.telling import About, fitting, ident, keys, load_of, sections_of, verdict
-from cortex.peer.fleet_key import FleetKey
 from cortex.peer.gossip.codec import MessageError
 from cortex.peer.gossip.facts import Facts
 from cortex.peer.gossip.ids import ModelId
@@ -25,7 +24,8 @@ from cortex.peer.gossip.sections import (
     pack_content,
     unpack_content,
 )
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey
+from cortex.peer.keys.keyring import Keyring
 
 MODEL = ModelId(b"a model!")
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cortex.peer.fleet.trust import Trust
-from cortex.peer.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 HOST, CALLER = NodeId(b"the host"), NodeId(b"a caller")
 RANDOM = random.Random(3)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from cortex.peer.fleet_key import FleetKey, RandomBytes, new_fleet_key
 from cortex.peer.gossip.buckets import SourceBuckets
 from cortex.peer.gossip.envelope import Sealer, new_boot
 from cortex.peer.gossip.receiving import Receiver
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey, RandomBytes, new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cortex.peer.fleet_key import RandomBytes
 from cortex.peer.gossip.identity import (
     Doubles,
     Identity,
@@ -21,6 +20,7 @@ from cortex.peer.gossip.identity import (
 )
 from cortex.peer.gossip.ids import BootId, NodeId
 from cortex.peer.gossip.node_file import machine_hash, read_node, take_up, write_node
+from cortex.peer.keys.fleet_key import RandomBytes
 
 NODE = NodeId(b"the node")
 NOW = 1_795_000_000

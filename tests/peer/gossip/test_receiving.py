@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex.peer.fleet_key import FleetKey, RandomBytes, new_fleet_key
 from cortex.peer.gossip.buckets import SourceBuckets, TokenBucket
 from cortex.peer.gossip.codec import MessageError, pack
 from cortex.peer.gossip.envelope import (
@@ -26,7 +25,8 @@ from cortex.peer.gossip.envelope import (
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.messages import Nack, Refuse
 from cortex.peer.gossip.receiving import Cause, DropLog, Dropped, Received, Receiver
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import FleetKey, RandomBytes, new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 SOURCE = "192.0.2.1"
 NACK = Nack(node=NodeId(b"the node"), gen=7, seq=1)

@@ -16,6 +16,7 @@ from aiohttp import web
 from cortex.engine.errors import Overloaded
 from cortex.engine.types import ChatRequest, Event, Resume, TextPart, Vector
 from cortex.engine.types import Message as Turn
+from cortex.peer.children.process import Spawn
 from cortex.peer.config import PeerConfig
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
@@ -26,7 +27,6 @@ from cortex.peer.hop.messages import Beat, LeaseAsk, Leased, Message
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.node import Node
 from cortex.peer.orders.values import Done, DrainOrder, Job, Order, Report, WatchJob
-from cortex.peer.process import Spawn
 from cortex.peer.types import ModelInfo
 
 HOST = NodeId(b"the-host")

@@ -15,13 +15,13 @@ from cortex.engine.types import Piece
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import HostLost, HostRefused
 from cortex.peer.fleet.trust import Trust, host_name
-from cortex.peer.fleet_key import new_fleet_key
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.dialling import Dialler
 from cortex.peer.hop.messages import LeaseAsk
 from cortex.peer.hop.pool import HopPool
-from cortex.peer.keyring import Keyring
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other

@@ -37,8 +37,8 @@ from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.hop.messages import LeaseAsk, Leased
-from cortex.peer.live import LiveRequest
 from cortex.peer.node import Node
+from cortex.peer.observing.live import LiveRequest
 from cortex.peer.routing.ingress import Ingress, OfAll
 from cortex.peer.types import ModelInfo
 

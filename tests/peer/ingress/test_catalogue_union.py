@@ -10,7 +10,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId
-from cortex.peer.names import ModelNames
+from cortex.peer.models.names import ModelNames
 from cortex.peer.routing.catalogue import to_info, unite
 from cortex.peer.types import ModelInfo, Whereabouts
 

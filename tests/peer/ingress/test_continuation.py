@@ -12,7 +12,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.types import RawText, TextDelta, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.live import LiveRequest
+from cortex.peer.observing.live import LiveRequest
 
 _REPLY = (
     "<think>\nWhat is the weather?\n</think>\n\nI look it up."

@@ -25,7 +25,7 @@ from cortex.engine.messages import Loaded
 from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
-from cortex.peer.live import LiveRequest
+from cortex.peer.observing.live import LiveRequest
 from cortex.peer.routing.catalogue import FleetModel
 
 

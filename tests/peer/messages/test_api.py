@@ -15,7 +15,7 @@ import anthropic
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.server import Server
+from cortex.peer.serving.server import Server
 from tests.peer.in_memory import serving
 
 Json = dict[str, Any]

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.engine.types import Stage
 from cortex.peer.api.app import make_app
+from cortex.peer.children.process import Spawn
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView, PlacedModel, StoredModel
@@ -31,7 +32,6 @@ from cortex.peer.orders.desk import OrderDesk
 from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned
-from cortex.peer.process import Spawn
 from cortex.peer.types import ModelInfo
 
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)

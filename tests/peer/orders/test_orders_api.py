@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient
 from cortex.engine.errors import InsufficientVram
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
-from cortex.peer.live import LiveRequest
+from cortex.peer.observing.live import LiveRequest
 from cortex.peer.placement.plan import LoadWish
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]

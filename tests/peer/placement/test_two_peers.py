@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from cortex.peer.catalogue import embedded_dir
 from cortex.peer.config import EvictionConfig, FleetConfig, Locations, PeerConfig
-from cortex.peer.server import Server, serving
+from cortex.peer.models.catalogue import embedded_dir
+from cortex.peer.serving.server import Server, serving
 
 DEADLINE_S = 30.0
 # Of a device of 1 GiB, which keeps a part of it for what it remembers of prompts.

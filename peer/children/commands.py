@@ -1,0 +1,44 @@
+"""The command lines of a peer's children. Pure: config in, arguments out."""
+
+from __future__ import annotations
+
+from ..config import PeerConfig
+from .slot import ChildSpec
+
+
+def text_spec(config: PeerConfig) -> ChildSpec:
+    command = (config.python, "-m", "cortex.engine.text")
+    return _spec(config, "text", command, config.longest_text_rest_s)
+
+
+def engine_spec(config: PeerConfig, device: str) -> ChildSpec:
+    name = "engine" if len(config.engine_devices) < 2 else f"engine {device}"
+    return _spec(config, name, _engine_command(config, device), config.longest_engine_rest_s)
+
+
+def _spec(
+    config: PeerConfig, name: str, command: tuple[str, ...], longest_rest_s: float
+) -> ChildSpec:
+    return ChildSpec(name, command, config.child_start_s, config.child_silence_s, longest_rest_s)
+
+
+def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
+    if config.engine == "torch":
+        command = [config.python, "-m", "cortex.engine.worker", "--device", device]
+        command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
+        command += ["--kernels", config.wishes.kernels]
+        if config.cpu_threads is not None:
+            command += ["--threads", str(config.cpu_threads)]
+        if config.memory_bytes is not None:
+            command += ["--memory-bytes", str(config.memory_bytes)]
+        return tuple(command)
+    if config.engine == "none":
+        return ()  # never started: there is no model to start it for
+    command = [config.python, "-m", "cortex.engine.fake"]
+    if config.fake_script is not None:
+        command += ["--script", str(config.fake_script)]
+    if config.memory_bytes is not None:
+        command += ["--memory-bytes", str(config.memory_bytes)]
+    if config.fake_token_interval_ms:
+        command += ["--token-interval-ms", str(config.fake_token_interval_ms)]
+    return tuple(command)

@@ -1,0 +1,267 @@
+"""The peer's side of one engine process: loads, and answers on their way.
+
+It turns the engine's messages into futures of jobs and into mailboxes of attempts, and ends a
+process whose device does nothing any more. Which model should be loaded when, and what becomes of
+a dead engine's requests, is decided in `residency.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cortex.engine.costs import ModelCosts
+from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.memory import describe
+from cortex.engine.messages import (
+    Alive,
+    Cancel,
+    Estimate,
+    Estimated,
+    Generate,
+    GenerateFailed,
+    JobFailed,
+    Load,
+    Loaded,
+    Message,
+    Pooled,
+    Progress,
+    Step,
+    StepPart,
+    Unload,
+    Unloaded,
+    Waiting,
+)
+from cortex.engine.types import Finished, Piece, Stage, Usage, Vector
+
+from ..errors import from_info
+from ..placement.books import Size
+from ..types import ModelInfo
+from .mailbox import Mailbox
+from .process import Spawn
+from .slot import ChildEnd, ChildSlot, ChildSpec
+from .stall import StallWatch
+
+# What the jobs of an engine come to.
+_Done = Estimated | Loaded | Unloaded
+
+
+@dataclass(slots=True)
+class _Job:
+    outcome: asyncio.Future[_Done | CortexError]
+    on_stage: Callable[[Stage], None]
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one choice of a request. `on_end` is called once, when the engine is done with it,
+    and `on_tokens` with the number of tokens whenever some were made.
+
+    The engine knows each choice as a request of its own. Where the engine ends first, `on_end` is
+    not called: then it is not the choice that has ended.
+    """
+
+    request_id: str
+    epoch: int
+    mailbox: Mailbox
+    on_tokens: Callable[[int], None]
+    on_end: Callable[[], None]
+    choice: int = 0
+    priority: int = 0
+
+
+class EngineSide:
+    """`on_death` is told when everything in flight has been forgotten here."""
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        tasks: asyncio.TaskGroup,
+        step_deadline_s: float,
+        on_death: Callable[[ChildEnd], None],
+        spawn: Spawn,
+    ) -> None:
+        self.slot = ChildSlot(spec, tasks, self._hear, self._lose_all, spawn)
+        self._stall = StallWatch(step_deadline_s)
+        self._step_deadline_s = step_deadline_s
+        self._on_death = on_death
+        self._jobs: dict[str, _Job] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._job_numbers = itertools.count(1)
+        self._may_return = True
+
+    async def estimate(self, model: ModelInfo, max_replays: int) -> ModelCosts:
+        """What it would take on this device, by the engine's word.
+
+        Raises the engine's error, or EngineFailed where the process dies more often than that.
+        """
+        for _ in range(max_replays):
+            try:
+                return await self._estimate(model)
+            except EngineFailed:
+                if not self._may_return:
+                    raise
+        return await self._estimate(model)
+
+    async def _estimate(self, model: ModelInfo) -> ModelCosts:
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        message = Estimate(job_id, str(model.dir), model.wishes)
+        estimated = await self._run_job(job_id, message, lambda _: None)
+        assert isinstance(estimated, Estimated), "an estimate is answered by costs"
+        return estimated.costs
+
+    async def load(
+        self,
+        model: ModelInfo,
+        size: Size,
+        on_stage: Callable[[Stage], None],
+        learned: tuple[int, int] = (0, 0),
+    ) -> Loaded:
+        """Make a model ready, in that size; returns when it is.
+
+        `learned` is by how much earlier loads were larger than estimated, and how many they were.
+        Raises the engine's error, or EngineFailed where the process dies.
+        """
+        if self.slot.state != "up":
+            on_stage(Stage("starting"))
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        on_stage(Stage("loading"))
+        message = Load(
+            job_id,
+            model.id,
+            str(model.dir),
+            memory_bytes=size.num_bytes,
+            context_tokens=size.context_tokens,
+            max_sequences=size.num_slots or None,
+            learned=learned,
+            wishes=model.wishes,
+        )
+        loaded = await self._run_job(job_id, message, on_stage)
+        assert isinstance(loaded, Loaded), "a load is answered by its model"
+        return loaded
+
+    async def unload(self, model_id: str) -> None:
+        await self.slot.ready()
+        job_id = self._new_job_id()
+        await self._run_job(job_id, Unload(job_id, model_id), lambda _: None)
+
+    def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
+        """Let the engine begin, or go on; what it makes arrives in the attempt's mailbox."""
+        self._attempts[attempt.request_id] = attempt
+        given = attempt.mailbox.token_ids(attempt.choice)
+        key = (attempt.request_id, attempt.epoch)
+        self.slot.post(Generate(*key, model_id, prompt, given, attempt.choice, attempt.priority))
+
+    def cancel(self, request_id: str) -> None:
+        """Stop working for a request, if the engine still is."""
+        attempt = self._attempts.get(request_id)
+        if attempt is not None:
+            self.slot.post(Cancel(request_id, attempt.epoch))
+            self._end(attempt)
+
+    def _new_job_id(self) -> str:
+        return f"job-{next(self._job_numbers)}"
+
+    async def _run_job(
+        self, job_id: str, message: Estimate | Load | Unload, on_stage: Callable[[Stage], None]
+    ) -> _Done:
+        job = _Job(asyncio.get_running_loop().create_future(), on_stage)
+        self._jobs[job_id] = job
+        self.slot.post(message)
+        try:
+            outcome = await job.outcome
+        finally:
+            del self._jobs[job_id]
+        if isinstance(outcome, CortexError):
+            raise outcome
+        return outcome
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case Alive():
+                self._watch(message)
+            case Step():
+                for part in message.parts:
+                    self._hear_part(part)
+            case Waiting():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.put_stage(message.stage)
+            case Pooled():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.end(Vector(message.vector, message.prompt_tokens))
+                    self._end(attempt)
+            case GenerateFailed():
+                attempt = self._attempt_of(message.request_id, message.epoch)
+                if attempt is not None:
+                    attempt.mailbox.end(from_info(message.error))
+                    self._end(attempt)
+            case Progress():
+                self._stall.moved()
+                if message.job_id in self._jobs:
+                    self._jobs[message.job_id].on_stage(message.stage)
+            case Loaded():
+                logger.info(
+                    "%s: %s; memory\n%s",
+                    *(message.model_id, message.computes_in, describe(message.memory)),
+                )
+                self._settle(message.job_id, message)
+            case Unloaded() | Estimated():
+                self._settle(message.job_id, message)
+            case JobFailed():
+                self._settle(message.job_id, from_info(message.error))
+            case _:
+                pass
+
+    def _watch(self, alive: Alive) -> None:
+        has_work = bool(self._attempts or self._jobs)
+        if self._stall.beat(alive.step_count, has_work=has_work):
+            self.slot.condemn(f"did nothing for {self._step_deadline_s:g} s, with work to do")
+
+    def _hear_part(self, part: StepPart) -> None:
+        attempt = self._attempt_of(part.request_id, part.epoch)
+        if attempt is None:
+            return
+        if part.token_ids:
+            attempt.on_tokens(len(part.token_ids))
+        if part.deltas or part.token_ids:
+            is_last = part.finish is not None
+            piece = Piece(part.deltas, part.token_ids, part.logprobs, attempt.choice, is_last)
+            attempt.mailbox.put_piece(piece)
+        if part.finish is not None:
+            usage = part.usage or Usage(0, 0)
+            ending = Finished(part.finish, usage, attempt.choice, part.stop_text)
+            attempt.mailbox.end(ending)
+            self._end(attempt)
+
+    def _attempt_of(self, request_id: str, epoch: int) -> Attempt | None:
+        """The attempt that a message speaks of; None where it has been abandoned."""
+        attempt = self._attempts.get(request_id)
+        return attempt if attempt is not None and attempt.epoch == epoch else None
+
+    def _end(self, attempt: Attempt) -> None:
+        del self._attempts[attempt.request_id]
+        attempt.on_end()
+
+    def _settle(self, job_id: str, outcome: _Done | CortexError) -> None:
+        job = self._jobs.get(job_id)
+        if job is not None and not job.outcome.done():
+            self._stall.moved()
+            job.outcome.set_result(outcome)
+
+    def _lose_all(self, end: ChildEnd) -> None:
+        self._may_return = end.may_return
+        self._attempts.clear()
+        for job_id in self._jobs:
+            self._settle(job_id, end.error)
+        self._stall = StallWatch(self._step_deadline_s)
+        self._on_death(end)

@@ -1,0 +1,164 @@
+"""The one door for commands and screens: a running peer, or a private node of their own.
+
+Whichever it is, a Backend takes the same ChatRequest and gives the same events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import aiohttp
+
+from cortex.engine.types import ChatRequest, Event
+
+from ..addresses import normalise_address
+from ..config import PeerConfig
+from ..errors import NoPeer
+from ..node import Node
+from ..serving.announcement import read_announcements
+from ..types import ModelInfo
+from .remote import RemotePeer
+
+# A peer next door answers at once or is not well.
+_LOCAL_PROBE_S = 0.3
+_NAMED_PROBE_S = 5.0
+
+
+class Backend(Protocol):
+    """Something that answers. Of `models` the first one is the default.
+
+    Closing the generator that `chat` returns stops the answer.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def models(self) -> tuple[ModelInfo, ...]: ...
+
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
+
+
+# What a backend is called that is this process itself.
+PRIVATE = "private"
+
+
+class _PrivateBackend:
+    """A node of this process's own: nobody else sees it."""
+
+    name = PRIVATE
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        return await self._node.models()
+
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        return self._node.chat(request)
+
+
+@asynccontextmanager
+async def open_backend(
+    config: PeerConfig,
+    peer: str | None,
+    *,
+    on_notice: Callable[[str], None],
+    api_key: str | None = None,
+) -> AsyncGenerator[Backend]:
+    """A peer at a named address, else a running local one, else a private node.
+
+    A peer of this machine is asked with the key of its note where `api_key` is None.
+    Raises NoPeer where a named peer does not answer.
+    """
+    async with aiohttp.ClientSession() as session:
+        remote = await _find_peer(session, config, peer, api_key, on_notice)
+        if remote is not None:
+            yield remote
+            return
+    async with private_backend(config) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def open_peer(
+    config: PeerConfig,
+    peer: str | None,
+    *,
+    on_notice: Callable[[str], None],
+    api_key: str | None = None,
+) -> AsyncGenerator[RemotePeer]:
+    """As `open_backend`, for whoever needs a peer with an address.
+
+    Raises NoPeer where none answers.
+    """
+    async with aiohttp.ClientSession() as session:
+        remote = await _find_peer(session, config, peer, api_key, on_notice)
+        if remote is None:
+            raise NoPeer("no peer is running on this machine", "start one with: cortex peer")
+        yield remote
+
+
+async def _find_peer(
+    session: aiohttp.ClientSession,
+    config: PeerConfig,
+    peer: str | None,
+    api_key: str | None,
+    on_notice: Callable[[str], None],
+) -> RemotePeer | None:
+    address = await _choose(session, config, peer)
+    if address is None:
+        return None
+    on_notice(f"asking the peer at {address}")
+    return RemotePeer(session, address, api_key=api_key or _noted_key(config, address))
+
+
+@asynccontextmanager
+async def private_backend(config: PeerConfig) -> AsyncGenerator[Backend]:
+    """A node of this process's own, whether or not a peer is running."""
+    async with Node(config) as node:
+        yield _PrivateBackend(node)
+
+
+async def _choose(
+    session: aiohttp.ClientSession, config: PeerConfig, peer: str | None
+) -> str | None:
+    if peer is None:
+        return await find_local_peer(session, config)
+    address = normalise_address(peer)
+    problem = await _probe(session, address, _NAMED_PROBE_S)
+    if problem is not None:
+        raise NoPeer(
+            f"no peer answers at {address} ({problem})",
+            "start one there with: cortex peer; or leave --peer out",
+        )
+    return address
+
+
+async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) -> str | None:
+    """The address of the youngest peer on this machine that is well."""
+    notes = read_announcements(config.locations.announcements_dir)
+    addresses = [note.address for note in notes]
+    problems = await asyncio.gather(*(_probe(session, a, _LOCAL_PROBE_S) for a in addresses))
+    return next((a for a, p in zip(addresses, problems, strict=True) if p is None), None)
+
+
+def _noted_key(config: PeerConfig, address: str) -> str | None:
+    notes = read_announcements(config.locations.announcements_dir)
+    return next((note.key for note in notes if note.address == address), None)
+
+
+async def _probe(session: aiohttp.ClientSession, address: str, timeout_s: float) -> str | None:
+    """None where a peer answers that it is well, else what is the matter."""
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            session.get(f"http://{address}/healthz") as response,
+        ):
+            return None if response.status == 200 else f"it says {response.status}"
+    except TimeoutError:
+        return f"silent for {timeout_s:g} s"
+    except (aiohttp.ClientError, ValueError, OSError) as error:
+        return type(error).__name__

@@ -1,0 +1,196 @@
+"""The devices of one peer: an engine process for each, their budgets, and what models take there.
+
+Which model goes where is decided by `residency.py`, for which this does the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from cortex.engine.costs import MemoryPart
+from cortex.engine.errors import CortexError
+from cortex.engine.messages import Loaded
+from cortex.engine.types import Stage
+
+from ..children.commands import engine_spec
+from ..children.engine_side import EngineSide
+from ..children.process import Spawn
+from ..children.slot import ChildEnd
+from ..config import PeerConfig
+from ..gossip.ids import ModelId
+from ..observing.tally import PeerTally
+from ..placement.books import DeviceBooks, Need, Size
+from ..placement.costs_book import CostsBook
+from ..placement.habits import Habits
+from ..placement.sizes import parts, sizes
+from ..routing.load_history import LoadHistory, with_eta
+from ..types import ModelInfo
+from .device_memory import foreign_bytes, private_bytes
+from .places import Extent, Place
+
+logger = logging.getLogger(__name__)
+
+# An engine may hold a twentieth more than its books say, and so much in any case.
+_SLACK_PART = 20
+_LEAST_SLACK_BYTES = 256 << 20
+# What is remembered of prompts has a quarter of a CPU's memory, a third of what the models have.
+_REMEMBERED_PART = 3
+
+
+class Devices:
+    """`on_death` is told on which device an engine process ended. Implements `moving.Engines`."""
+
+    def __init__(
+        self,
+        config: PeerConfig,
+        budgets: Sequence[int],
+        tasks: asyncio.TaskGroup,
+        on_death: Callable[[int, ChildEnd], None],
+        spawn: Spawn,
+        history: LoadHistory,
+        costs: CostsBook,
+        tally: PeerTally,
+    ) -> None:
+        self.habits = Habits(config)
+        self._history, self._costs = history, costs
+        self._tally = tally
+        # By device, whose process it was and what it took when it was new.
+        self._empty_bytes: dict[int, tuple[int, int]] = {}
+        self._engines = [
+            EngineSide(
+                engine_spec(config, name),
+                tasks,
+                config.step_deadline_s,
+                functools.partial(on_death, index),
+                spawn,
+            )
+            for index, name in enumerate(config.engine_devices)
+        ]
+        self._devices = tuple(
+            DeviceBooks(index, name, budget_bytes)
+            for index, (name, budget_bytes) in enumerate(
+                zip(config.engine_devices, budgets, strict=True)
+            )
+        )
+
+    @property
+    def devices(self) -> Sequence[DeviceBooks]:
+        return self._devices
+
+    @property
+    def engines(self) -> Sequence[EngineSide]:
+        return self._engines
+
+    def engine(self, device: int) -> EngineSide:
+        return self._engines[device]
+
+    def wake(self) -> None:
+        for engine in self._engines:
+            engine.slot.wake()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(engine.slot.close() for engine in self._engines))
+
+    def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
+        """None where nobody has asked the engine yet what the model takes."""
+        costs = self._costs.known(model)
+        if costs is None:
+            return None
+        ways = sizes(
+            costs,
+            context_limit_tokens=model.context_length,
+            wanted_context=extent.context_tokens or None,
+            wanted_slots=extent.num_slots or self.habits.num_slots(model.id),
+            device_budget_bytes=min(device.budget_bytes for device in self._devices),
+        )
+        return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
+
+    def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
+        """The sum behind a size."""
+        costs = self._costs.known(model)
+        return () if costs is None else parts(costs, size)
+
+    def reload_s(self, model: ModelInfo) -> float | None:
+        return self._history.eta_s(ModelId(model.weights), model.size_bytes)
+
+    def look_for_others(self, available_bytes: int) -> bool:
+        """See what other programs have taken of the machine's memory; whether that has changed."""
+        before = self._devices
+        self._devices = tuple(
+            replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
+            if device.name == "cpu"
+            else device
+            for device in before
+        )
+        return self._devices != before
+
+    def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
+        touched_bytes = private_bytes(self._engines[device.index].slot.pid)
+        return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
+
+    def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
+        if pid is None or pid != self._engines[device].slot.pid:
+            return False
+        remembered_bytes = self._devices[device].budget_bytes // _REMEMBERED_PART
+        expected_bytes = empty_bytes + reserved_bytes + remembered_bytes
+        slack_bytes = max(expected_bytes // _SLACK_PART, _LEAST_SLACK_BYTES)
+        return private_bytes(pid) > expected_bytes + slack_bytes
+
+    async def renew(self, device: int) -> None:
+        slot = self._engines[device].slot
+        before_bytes = private_bytes(slot.pid)
+        await slot.renew()
+        name = self._devices[device].name
+        logger.info("engine renewed device=%s it_held=%d", name, before_bytes)
+
+    def _note_empty(self, device: int) -> None:
+        """What an engine takes before it has loaded anything; that of a GPU is not seen."""
+        pid = self._engines[device].slot.pid
+        if self._devices[device].name != "cpu":
+            return
+        if pid is not None and self._empty_bytes.get(device, (None, 0))[0] != pid:
+            self._empty_bytes[device] = pid, private_bytes(pid)
+
+    async def learn(self, model: ModelInfo) -> None:
+        await self._costs.find(model)
+
+    async def survey(self, models: Iterable[ModelInfo]) -> None:
+        """Ask what models take that nobody has asked for, where an engine is there to be asked."""
+        for model in models:
+            if self._costs.known(model) is None and self._engines[0].slot.state == "up":
+                with contextlib.suppress(CortexError):  # who wants it loaded is told why not
+                    await self._costs.find(model)
+
+    async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
+        model, clock = place.model, asyncio.get_running_loop().time
+        weights, began_s = ModelId(model.weights), clock()
+        whole_s = self._history.eta_s(weights, model.size_bytes)
+        tally, costs = self._tally.of(model.id), self._costs.known(model)
+        learned = (costs.learned_bytes, costs.num_learned) if costs is not None else (0, 0)
+
+        def tell(stage: Stage) -> None:
+            if stage.name == "loading":
+                self._note_empty(place.device)
+            on_stage(with_eta(stage, whole_s, clock() - began_s))
+
+        engine = self._engines[place.device]
+        try:
+            loaded = await engine.load(model, place.size, tell, learned)
+        except CortexError:
+            tally.num_failed_loads += 1
+            raise
+        took_s = clock() - began_s
+        tally.load.add(took_s)
+        self._costs.learn(model, loaded)
+        if weights:
+            self._history.add(weights, model.size_bytes, took_s)
+        return loaded
+
+    async def unload(self, place: Place) -> None:
+        await self._engines[place.device].unload(place.model.id)

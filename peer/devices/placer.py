@@ -1,0 +1,217 @@
+"""Which models begin where, and what goes for them: the decisions of `placement/`, put to work.
+
+Who is granted a model, and what becomes of those who wait for one that fails, is `residency.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..placement.books import DeviceBooks
+from ..placement.habits import Habits
+from ..placement.leaving import LeaveReason, leavers, next_expiry_s
+from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
+from ..placement.wording import no_place
+from ..types import ModelInfo
+from .losses import Losses
+from .moving import Engines, Mover
+from .places import Extent, Place, PlaceBook, Ticket
+from .wishes import WishQueue
+
+# Whoever waits for a model lets others be served before it for so long at least.
+_LEAST_PATIENCE_S = 1.0
+
+
+class Placer:
+    """`on_leave` is called with a place whose model goes, why, and for which other one."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        habits: Habits,
+        places: PlaceBook,
+        queue: WishQueue,
+        mover: Mover,
+        losses: Losses,
+        on_leave: Callable[[Place, LeaveReason, str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.habits = habits
+        self.pinned = set(habits.pinned)
+        self._engines = engines
+        self._places = places
+        self._queue = queue
+        self._mover = mover
+        self._losses = losses
+        self._on_leave = on_leave
+        self._clock = clock
+        self._claims: dict[str, Claim] = {}
+        # Models that live here and do not load, until their files are changed.
+        self.homeless: dict[str, bytes] = {}
+        # Devices whose engine is being ended, to be started anew.
+        self.renewing: set[int] = set()
+
+    @property
+    def books(self) -> list[DeviceBooks]:
+        """What is on the devices now."""
+        return self._places.books(self._engines.devices, self.pinned, self._clock())
+
+    def reform(self, habits: Habits) -> None:
+        self.pinned = (self.pinned - self.habits.pinned) | habits.pinned
+        self.habits = habits
+
+    def claimed(self, model_id: str) -> set[Place]:
+        """What is kept from those who come after this model."""
+        claim = self._claims.get(model_id)
+        if claim is None:
+            return set()
+        there = self._places.on(claim.device)
+        return {each for each in there if claim.is_whole or each.model.id in claim.victims}
+
+    def let_leavers_go(self) -> list[float | None]:
+        """Those that were told to, once they are idle, and those that nobody uses; gives when the
+        next ones go.
+        """
+        for place in self._places:
+            if place.leaves is not None and place.state == "ready" and not place.holders:
+                self.let_go(place, place.leaves)
+        for device in self.books:
+            for leaver in leavers(device, self.habits.idle_ttl_s):
+                place = self._places.of(leaver.id)
+                is_spared = leaver.reason == "idle" and self._queue.wants(leaver.id)
+                if place is not None and not is_spared:
+                    self.let_go(place, leaver.reason)
+        return [next_expiry_s(device, self.habits.idle_ttl_s) for device in self.books]
+
+    def place_waiting(self) -> list[float | None]:
+        """For each model that is nowhere, in order; gives when to look again."""
+        before, self._claims = self._claims, {}
+        waiting = self._queue.without_place().items()
+        return [self._place(tickets, before.get(model_id)) for model_id, tickets in waiting]
+
+    def _place(self, tickets: Sequence[Ticket], claim: Claim | None) -> float | None:
+        model, extent = tickets[0].model, Extent()
+        for ticket in tickets:
+            extent = extent.joined(ticket.extent)
+        need = self._engines.need_of(model, extent)
+        if need is None:
+            self._mover.learn(model)
+            return None
+        waited_s = self._clock() - min(ticket.asked_s for ticket in tickets)
+        wanted = Wanted(need, waited_s, needs_quiet=self._losses.is_last_load(model.id))
+        match self._turn(model.id, wanted, claim):
+            case Begin() as begin:
+                self._begin(model, extent, wanted, begin)
+            case Claim() as claimed:
+                self._claims[model.id] = claimed
+            case Waits() as waits:
+                return waits.wait_s
+            case Refused() as refused:
+                self._losses.load_over(model.id)
+                self._queue.fail(model.id, no_place(wanted, refused, self._engines.devices))
+        return None
+
+    def bring_home(self, model: ModelInfo) -> float | None:
+        """Load a model that lives here, where that disturbs nobody; gives when to look again."""
+        if self._queue or model.id in self._places or self.homeless.get(model.id) == model.weights:
+            return None
+        need = self._engines.need_of(model, Extent())
+        if need is None:
+            self._mover.learn(model)
+            return None
+        wanted = Wanted(need, needs_quiet=self._losses.is_last_load(model.id))
+        match self._turn(model.id, wanted, None):
+            case Begin() as begin:
+                return self._begin_at_home(model, wanted, begin)
+            case Waits() as waits:
+                return waits.wait_s
+            case Claim() | Refused():
+                return None
+
+    def _begin_at_home(self, model: ModelInfo, wanted: Wanted, begin: Begin) -> float | None:
+        """Guests stay until nobody has used them for as long as the load takes; others that live
+        here stay.
+        """
+        victims, at_home = begin.fit.victims, self.habits.at_home
+        if any(victim.id in at_home for victim in victims):
+            return None
+        reload_s = self._engines.reload_s(model)
+        least_s = self.habits.rules.min_residency_s if reload_s is None else reload_s
+        wait_s = max((least_s - victim.idle_s for victim in victims), default=0.0)
+        if wait_s > 0:
+            return wait_s
+        self._begin(model, Extent(), wanted, begin, "home")
+        return None
+
+    def renew_worn(self) -> None:
+        """Start engines anew that have had so many models, or keep so much of them, that memory is
+        lost to gaps; where nobody is served and nobody waits.
+        """
+        for device in self.books if not self._queue else ():
+            places, num_cycles = self._places.on(device.index), self._mover.num_cycles[device.index]
+            is_idle = all(place.state == "ready" and not place.holders for place in places)
+            if not num_cycles or not is_idle or device.index in self.renewing:
+                continue
+            is_due = num_cycles >= self.habits.defrag_after_cycles
+            if is_due or self._engines.is_worn(device.index, device.reserved_bytes):
+                for place in places:
+                    place.state, place.loaded = "loading", None
+                self.renewing.add(device.index)
+                self._mover.renew(device.index, places)
+
+    def _turn(self, model_id: str, wanted: Wanted, claim: Claim | None) -> Turn:
+        """As it is for one who comes after those whose claims are known."""
+        rules, books = self.habits.rules, self.books
+        for earlier in self._claims.values():
+            books = [with_claim(device, earlier) for device in books]
+        allowed = self.habits.devices(model_id, len(books))
+        return turn(
+            wanted,
+            [device for device in books if device.index in allowed],
+            rules,
+            max_wait_s=max(rules.min_residency_s, _LEAST_PATIENCE_S),
+            claim=claim,
+            closed=self._closed(),
+        )
+
+    def _closed(self) -> set[int]:
+        """Where no load may begin: one is under way, or somebody is to be alone there."""
+        switching = {place.device for place in self._places if place.state != "ready"}
+        lonely = {
+            place.device
+            for place in self._places
+            if any(self._losses.is_last_try(ticket.num_losses) for ticket in place.holders)
+        }
+        return (
+            self.renewing
+            | switching
+            | lonely
+            | {c.device for c in self._claims.values() if c.is_whole}
+        )
+
+    def _begin(
+        self,
+        model: ModelInfo,
+        extent: Extent,
+        wanted: Wanted,
+        begin: Begin,
+        reason: LeaveReason | None = None,
+    ) -> None:
+        fit = begin.fit
+        victims = [each for one in fit.victims if (each := self._places.of(one.id)) is not None]
+        place = Place(
+            model, begin.device, fit.size, wanted.need, extent, fit.victims, victims,
+            self.books[begin.device].free_bytes, wanted.needs_quiet, is_home=reason == "home",
+        )  # fmt: skip
+        self._places.add(place)
+        for victim in victims:
+            self._mark(victim, reason or self.habits.rules.strategy, model.id)
+        self._mover.load(place, victims)
+
+    def let_go(self, place: Place, reason: LeaveReason) -> None:
+        self._mark(place, reason)
+        self._mover.unload(place)
+
+    def _mark(self, place: Place, reason: LeaveReason, wanted: str = "") -> None:
+        place.state = "unloading"
+        self._on_leave(place, reason, wanted)

@@ -1,0 +1,158 @@
+"""The devices of a node with the book of what is on them: put together, kept awake, and shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from cortex.engine.machine_memory import available_memory_bytes
+
+from ..children.process import Spawn
+from ..children.slot import ChildEnd
+from ..config import PeerConfig
+from ..models.shelf import Shelf
+from ..observing.health import Placed, Placement
+from ..observing.tally import PeerTally
+from ..placement.costs_book import CostsBook
+from ..placement.habits import Habits
+from ..placement.leaving import LeaveReason
+from ..routing.load_history import LoadHistory
+from ..types import ModelInfo
+from .device import Devices
+from .device_memory import read_budgets
+from .places import Place
+from .residency import Residency
+from .steering import NodeSteering
+
+logger = logging.getLogger(__name__)
+
+_LOOK_FOR_OTHERS_S = 1.0
+
+
+class Rack:
+    """Made by `open_rack`. All of it happens on one event loop."""
+
+    def __init__(
+        self,
+        config: PeerConfig,
+        budgets: tuple[int, ...],
+        tasks: asyncio.TaskGroup,
+        spawn: Spawn,
+        history: LoadHistory,
+        costs: CostsBook,
+        tally: PeerTally,
+        shelf: Shelf,
+        on_change: Callable[[], None],
+        available_bytes: Callable[[], int],
+    ) -> None:
+        self._names = config.engine_devices
+        self._tally = tally
+        self._shelf = shelf
+        self._available_bytes = available_bytes
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self.devices = Devices(
+            config, budgets, tasks, self._lose_engine, spawn, history, costs, tally
+        )
+        self.residency = Residency(
+            self.devices,
+            Habits(config),
+            tasks,
+            config.max_replays,
+            at_home=self._at_home,
+            on_change=on_change,
+            on_leave=self._note_leaving,
+            wake_after=self._wake_after,
+        )
+        self.steering = NodeSteering(
+            self.residency, lambda: shelf.catalogue, history.eta_s, self.devices.parts_of
+        )
+        self._watching: asyncio.Task[None] | None = None
+        if config.engine == "torch":
+            self._watching = tasks.create_task(self._yield_to_others(), name="yield to others")
+        self.residency.look()
+
+    async def close(self) -> None:
+        self._is_closed = True
+        self._wake_after(None)
+        if self._watching is not None:
+            self._watching.cancel()
+        await self.devices.close()
+
+    def reform(self, config: PeerConfig) -> None:
+        """From now on models are judged by this config."""
+        self.devices.habits = Habits(config)
+        self.residency.reform(self.devices.habits)
+
+    @property
+    def placement(self) -> Placement:
+        """What is on the devices, on its way there, and waited for."""
+        books = self.residency.books
+        residents = {resident.id: resident for each in books for resident in each.residents}
+        placed = (
+            Placed(
+                place.model,
+                place.device,
+                place.state,
+                place.size,
+                place.loaded,
+                place.stage if place.state == "loading" else None,
+                len(place.holders),
+                residents[place.model.id].idle_s,
+                residents[place.model.id].age_s,
+                residents[place.model.id].is_pinned,
+                place.need.priority,
+            )
+            for place in self.residency.places
+        )
+        return Placement(tuple(books), tuple(placed), tuple(self.residency.wanted))
+
+    def _at_home(self) -> list[ModelInfo]:
+        stored = {model.id: model for model in self._shelf.catalogue.models}
+        return [stored[id] for id in self.residency.habits.at_home if id in stored]
+
+    async def _yield_to_others(self) -> None:
+        """See what other programs take of the machine's memory, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_FOR_OTHERS_S)
+            if self.devices.look_for_others(self._available_bytes()):
+                self.residency.look()
+
+    def _lose_engine(self, device: int, end: ChildEnd) -> None:
+        self.residency.lose(device, end)
+
+    def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
+        self._tally.evictions[place.model.id, reason] += 1
+        logger.info(
+            "model leaves model=%s reason=%s for=%s device=%s bytes=%d",
+            *(place.model.id, reason, wanted or "-", self._names[place.device]),
+            place.size.num_bytes,
+        )
+
+    def _wake_after(self, seconds: float | None) -> None:
+        """Look at the devices then, and not before."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if seconds is not None and not self._is_closed:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(seconds, self.residency.look)
+
+
+async def open_rack(
+    config: PeerConfig,
+    tasks: asyncio.TaskGroup,
+    spawn: Spawn,
+    history: LoadHistory,
+    costs: CostsBook,
+    tally: PeerTally,
+    shelf: Shelf,
+    on_change: Callable[[], None],
+    available_bytes: Callable[[], int] = available_memory_bytes,
+) -> Rack:
+    """As the machine is now."""
+    budgets = await asyncio.to_thread(read_budgets, config)
+    return Rack(
+        config, budgets, tasks, spawn, history, costs, tally, shelf, on_change, available_bytes
+    )

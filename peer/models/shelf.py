@@ -1,0 +1,58 @@
+"""The models on this peer's disks, with the names of their weights as far as these are known.
+
+Looking is quick and serves requests; weighing reads the files themselves and is for whoever offers
+the models to others. All reading happens in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..config import PeerConfig
+from ..types import ModelInfo
+from .catalogue import Catalogue, scan
+from .weights import WeightsBook
+
+logger = logging.getLogger(__name__)
+
+
+class Shelf:
+    """`catalogue` is what there was when somebody last looked. The config may change."""
+
+    def __init__(self, config_now: Callable[[], PeerConfig]) -> None:
+        self.catalogue = Catalogue(())
+        self._config_now = config_now
+        self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
+
+    async def look(self) -> Catalogue:
+        found = await asyncio.to_thread(self._found)
+        before, self.catalogue = self.catalogue, found
+        # Clients have us look as often as they like: what is no news is not said again.
+        for path in set(found.unreadable) - set(before.unreadable):
+            logger.warning("config unreadable path=%s", path)
+        return found
+
+    async def weigh(self) -> Catalogue:
+        """Look, and find the names of weights that nobody has looked at yet."""
+        unknown = [model for model in (await self.look()).models if not model.weights]
+        if await asyncio.to_thread(self._weigh, unknown):
+            await self.look()
+        return self.catalogue
+
+    def _found(self) -> Catalogue:
+        found = scan(self._config_now())
+        return replace(found, models=tuple(map(self._with_weights, found.models)))
+
+    def _with_weights(self, model: ModelInfo) -> ModelInfo:
+        known = model.dir and self._weights.known(model.dir, self._config_now().engine)
+        if not known:
+            return model
+        return replace(model, weights=known.model, size_bytes=known.size_bytes)
+
+    def _weigh(self, models: Sequence[ModelInfo]) -> bool:
+        """Whether any could be named."""
+        folders = [model.dir for model in models if model.dir is not None]
+        return any([self._weights.weigh(folder, self._config_now().engine) for folder in folders])

@@ -1,0 +1,224 @@
+"""What a model's answers depend on, as eight bytes: the same on every peer that has the same files.
+
+Hashed are the files that the engine and the text process read. Small ones are read whole; of a
+large safetensors file the header and samples of every tensor (docs/decisions/0008). What a file was
+found to be is kept with its size and its time, so that a start reads no gigabytes again. Reading
+takes time: not for the event loop. What the model is called, and who has it, is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, cast
+
+import msgspec
+
+from cortex.engine.text_files import TEXT_FILES
+
+from ..config import EngineKind
+from ..gossip.ids import ID_BYTES, ModelId
+from ..private_file import write_private
+
+_INDEX_FILE = "model.safetensors.index.json"
+_WHOLE_BYTES = 64 * 1024 * 1024
+_SAMPLE_BYTES = 4096
+_NUM_SAMPLES = 8
+# The format's own bound.
+_MAX_HEADER_BYTES = 100_000_000
+_DIGEST_BYTES = 16
+# Read at one time.
+_PIECE_BYTES = 1024 * 1024
+# Another way to look at files gives other ids, and forgets what was found in this one.
+_PERSON = b"cortex/weights/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """`size_bytes` is what the weights take on the disk."""
+
+    model: ModelId
+    size_bytes: int
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    size_bytes: int
+    modified_ns: int
+    digest: Annotated[str, msgspec.Meta(pattern=rf"\A[0-9a-f]{{{2 * _DIGEST_BYTES}}}\Z")]
+
+
+class _Body(msgspec.Struct):
+    way: str
+    files: dict[str, _Kept]
+
+
+class _Incomplete(Exception):
+    """A file that is still being written, or was cut off."""
+
+
+class WeightsBook:
+    """What has been found, kept in a file. May be asked from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] | None = None
+        self._has_news = False
+
+    def known(self, folder: Path, engine: EngineKind) -> Weighed | None:
+        """A folder by what was found before, without reading it; None where it has changed."""
+        try:
+            return _named(folder, engine, self._kept_digest)
+        except (OSError, _Incomplete):
+            return None
+
+    def weigh(self, folder: Path, engine: EngineKind) -> Weighed | None:
+        """A folder by its files, as far as they were not known; None where they are not whole."""
+        try:
+            weighed = _named(folder, engine, self._found_digest)
+        except (OSError, _Incomplete):
+            return None
+        self._save()
+        return weighed
+
+    def _kept_digest(self, path: Path) -> bytes:
+        kept = self._files().get(str(path))
+        if kept is None or (kept.size_bytes, kept.modified_ns) != _signature(path):
+            raise _Incomplete
+        return bytes.fromhex(kept.digest)
+
+    def _found_digest(self, path: Path) -> bytes:
+        try:
+            return self._kept_digest(path)
+        except _Incomplete:
+            signature = _signature(path)
+            digest = _digest(path, signature[0])
+            if _signature(path) != signature:
+                raise
+        with self._lock:
+            self._files()[str(path)] = _Kept(*signature, digest.hex())
+            self._has_news = True
+        return digest
+
+    def _files(self) -> dict[str, _Kept]:
+        if self._kept is None:
+            self._kept = _read(self._path)
+        return self._kept
+
+    def _save(self) -> None:
+        with self._lock:
+            if not self._has_news:
+                return
+            self._has_news = False
+            self._kept = {
+                path: kept for path, kept in self._files().items() if os.path.exists(path)
+            }
+            body = _Body(_PERSON.decode(), self._kept)
+            try:
+                write_private(self._path, msgspec.json.encode(body).decode())
+            except OSError:
+                return  # a disk that is full or read-only: it is found again at the next start
+
+
+def _read(path: Path) -> dict[str, _Kept]:
+    try:
+        body = msgspec.json.decode(path.read_bytes(), type=_Body)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        return {}
+    return body.files if body.way == _PERSON.decode() else {}
+
+
+def _signature(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _named(folder: Path, engine: EngineKind, digest_of: Callable[[Path], bytes]) -> Weighed:
+    """Raises _Incomplete where not all files are there and whole."""
+    shards = _shards(folder)
+    texts = [name for name in TEXT_FILES if (folder / name).is_file()]
+    # What the fake engine makes of a folder is not what the real one makes of it.
+    named = hashlib.blake2b(engine.encode(), digest_size=ID_BYTES, person=_PERSON)
+    for name in (*texts, *(shard.name for shard in shards)):
+        named.update(len(name).to_bytes(2, "big") + name.encode() + digest_of(folder / name))
+    weighty = shards or [folder / name for name in texts]
+    size_bytes = sum(path.stat().st_size for path in weighty)
+    return Weighed(ModelId(named.digest()), size_bytes)
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The safetensors files that the engine reads: those of the index, where there is one."""
+    index = folder / _INDEX_FILE
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    try:
+        mapping: Any = json.loads(index.read_bytes())["weight_map"]
+        names = {str(name) for name in cast(dict[str, object], mapping).values()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _Incomplete from None
+    shards = [folder / name for name in sorted(names)]
+    if not all(shard.parent == folder and shard.is_file() for shard in shards):
+        raise _Incomplete
+    return shards
+
+
+def _digest(path: Path, size_bytes: int) -> bytes:
+    digest = hashlib.blake2b(size_bytes.to_bytes(8, "big"), digest_size=_DIGEST_BYTES)
+    with path.open("rb") as file:
+        spans = _spans(file, size_bytes) if path.suffix == ".safetensors" else [(0, size_bytes)]
+        for start, end in spans:
+            file.seek(start)
+            for at in range(start, end, _PIECE_BYTES):
+                piece = file.read(min(_PIECE_BYTES, end - at))
+                if not piece:
+                    raise _Incomplete
+                digest.update(piece)
+    return digest.digest()
+
+
+def _spans(file: BinaryIO, size_bytes: int) -> Iterable[tuple[int, int]]:
+    """The parts of a safetensors file that are hashed. Raises _Incomplete for one cut off."""
+    (header_bytes,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
+    if header_bytes > min(_MAX_HEADER_BYTES, size_bytes - 8):
+        raise _Incomplete
+    tensors = _tensor_spans(file.read(header_bytes))
+    data = 8 + header_bytes
+    if data + max((end for _, end in tensors), default=0) != size_bytes:
+        raise _Incomplete
+    if size_bytes <= _WHOLE_BYTES:
+        return [(0, size_bytes)]
+    samples = (_samples(data + start, data + end) for start, end in sorted(tensors))
+    return [(0, data), *itertools.chain.from_iterable(samples)]
+
+
+def _tensor_spans(header: bytes) -> list[tuple[int, int]]:
+    try:
+        described: Any = json.loads(header)
+        spans = [
+            (int(start), int(end))
+            for name, tensor in described.items()
+            if name != "__metadata__"
+            for start, end in [tensor["data_offsets"]]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _Incomplete from None
+    if any(not 0 <= start <= end for start, end in spans):
+        raise _Incomplete
+    return spans
+
+
+def _samples(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Evenly spread over a tensor, its first and its last bytes among them; a small one whole."""
+    if end - start <= _NUM_SAMPLES * _SAMPLE_BYTES:
+        yield start, end
+        return
+    for n in range(_NUM_SAMPLES):
+        at = start + n * (end - start - _SAMPLE_BYTES) // (_NUM_SAMPLES - 1)
+        yield at, at + _SAMPLE_BYTES

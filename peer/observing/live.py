@@ -1,0 +1,163 @@
+"""The requests under way: what each is doing, what it has cost, how it ended, and how to end one.
+
+No prompt, no answer and no name that a client chose is kept. A request lives from the coming of its
+headers to the last byte of its reply. Everything happens on one event loop; the clock comes in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal
+
+from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
+
+from ..errors import RequestCancelled
+
+
+class LiveRequest:
+    """One of them. `model_id` is the catalogue's, None until the model has been found.
+
+    `ending` is empty while it lasts: then the reason that its first answer ended with, or the code
+    of the error that it ended with.
+
+    `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
+    `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for. What
+    is not `is_continuable` is lost with its host. `queue_s` is how long the prompt waited for an
+    engine.
+    """
+
+    def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
+        self.id = request_id
+        self.dialect = dialect
+        self.key_name = key_name
+        self.began_s = now_s
+        self.model_id: str | None = None
+        self.stage: Stage | None = None
+        self.first_token_s: float | None = None
+        self.prompt_tokens = 0
+        self.cached_tokens = 0
+        self.completion_tokens = 0
+        self.ending = ""
+        self.host = ""
+        self.start: Literal["", "warm", "cold"] = ""
+        self.evicted: tuple[str, ...] = ()
+        self.is_streamed = False
+        self.is_continuable = True
+        self.queue_s: float | None = None
+        self._accepted_s: float | None = None
+        # Blocks in each other, the innermost last; None for one that nothing ends.
+        self._scopes: list[asyncio.Timeout | None] = []
+        self._is_cancelled = False
+
+    @property
+    def spent_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def note(self, event: Event | Vector, clock: Callable[[], float]) -> None:
+        """One more event of one of its prompts has come."""
+        match event:
+            case Piece():
+                if self.first_token_s is None:
+                    self.first_token_s = clock() - self.began_s
+                self.stage = None
+                self.completion_tokens += len(event.token_ids)
+            case Stage():
+                self.stage = event
+            case Began():
+                self.stage = None
+                self._begun(event, clock())
+            case Accepted():
+                self.prompt_tokens += event.prompt_tokens
+                self._accepted_s = clock()
+            case Finished():
+                self.ending = self.ending or event.reason
+                if event.choice == 0:  # the others may find what the first has just read
+                    self.cached_tokens += event.usage.cached_tokens
+            case Vector():
+                self.ending = "stop"
+
+    def _begun(self, began: Began, now_s: float) -> None:
+        """What it waited for is known now. Another engine that goes on with it adds to what went,
+        and changes nothing of how it started.
+        """
+        self.evicted += tuple(each for each in began.evicted if each not in self.evicted)
+        if self._accepted_s is not None and self.queue_s is None:
+            self.queue_s = now_s - self._accepted_s
+            self.start = "cold" if began.is_cold else "warm"
+
+    def cancel(self) -> None:
+        """End it: whoever works on it inside `cancellable` is told so."""
+        self._is_cancelled = True
+        if self._scopes and (scope := self._scopes[-1]) is not None:
+            scope.reschedule(0.0)
+
+    def cancellable(self) -> Cancellable:
+        """A block that `cancel` ends; of blocks in each other, the innermost.
+
+        Raises RequestCancelled then.
+        """
+        return Cancellable(self._scopes, asyncio.timeout(0.0 if self._is_cancelled else None))
+
+    @contextmanager
+    def shielded(self) -> Generator[None]:
+        """A block that `cancel` does not end: a reply has begun, and no other can be begun.
+
+        A cancellable block inside it is ended as ever.
+        """
+        self._scopes.append(None)
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+
+class Cancellable:
+    """A block of a request's work; `scopes` are those it stands in."""
+
+    __slots__ = ("_scope", "_scopes")
+
+    def __init__(self, scopes: list[asyncio.Timeout | None], scope: asyncio.Timeout) -> None:
+        self._scopes = scopes
+        self._scope = scope
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._scopes.append(self._scope)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scopes.pop()
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise RequestCancelled(
+                "this request was ended by whoever runs this peer", "ask them why"
+            ) from None
+
+
+class LiveRequests:
+    """All of them, the oldest first."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, LiveRequest] = {}
+
+    def __iter__(self) -> Iterator[LiveRequest]:
+        return iter(self._by_id.values())
+
+    def get(self, request_id: str) -> LiveRequest | None:
+        return self._by_id.get(request_id)
+
+    @contextmanager
+    def entered(self, request: LiveRequest) -> Generator[None]:
+        self._by_id[request.id] = request
+        try:
+            yield
+        finally:
+            del self._by_id[request.id]

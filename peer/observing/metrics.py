@@ -1,0 +1,227 @@
+"""A peer's numbers, as Prometheus metric families.
+
+Read from what the peer keeps anyway, at the moment of asking: nothing is measured here and nothing
+is waited for. What an engine tells is a second old at most; it begins at nothing with every engine
+process, which Prometheus takes for the reset that it is. What each of them means is said in
+`metric_families.py`.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from cortex.engine.histogram import Spread
+from cortex.engine.memory import TOTAL
+from cortex.engine.messages import ModelStatus
+
+from ..fleet.membership import Membership
+from ..fleet.view import PeerState
+from ..gossip.receiving import Cause
+from .health import ChildHealth, NodeHealth, Placed, Placement
+from .metric_families import FAMILIES
+from .tally import ModelTally, PeerTally
+
+# Label values and the number that belongs to them.
+_Rows = Iterable[tuple[tuple[str, ...], float]]
+# What the engines said last, each with its device's name.
+_Told = Sequence[tuple[str, ModelStatus]]
+# The dialect and the status of replies, and how many there were.
+ReplyCounts = Mapping[tuple[str, int], int]
+
+_BY_NAME = {family.name: family for family in FAMILIES}
+
+
+class PeerCollector(Collector):
+    """All families of one peer. A peer without a fleet has no numbers of one, and no name."""
+
+    def __init__(
+        self,
+        health: Callable[[], NodeHealth],
+        placement: Callable[[], Placement],
+        tally: PeerTally,
+        replies: ReplyCounts,
+        membership: Membership | None = None,
+    ) -> None:
+        self._health = health
+        self._placement = placement
+        self._tally = tally
+        self._replies = replies
+        self._membership = membership
+
+    def collect(self) -> Iterator[Metric]:
+        if self._membership is None:
+            yield from self._own()
+            return
+        name = self._membership.view.me.name
+        for family in (*self._own(), *_of_fleet(self._membership)):
+            yield _told_by(name, family)
+
+    def _own(self) -> Iterator[Metric]:
+        health, placement = self._health(), self._placement()
+        names = [device.name for device in placement.devices]
+        told = [
+            (name, status)
+            for name, engine in zip(names, health.engines, strict=True)
+            for status in (engine.last_alive.models if engine.last_alive else ())
+        ]
+        yield from _of_processes(health, names)
+        yield from _of_memory(placement, told)
+        yield from _of_engines(told, placement)
+        replies = (((dialect, str(status)), n) for (dialect, status), n in self._replies.items())
+        yield _counter("cortex_requests_total", replies)
+        yield from _of_requests(self._tally)
+
+
+def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[Metric]:
+    engines = zip(names, health.engines, strict=True)
+    children = {**{("engine", name): each for name, each in engines}, ("text", ""): health.text}
+    yield _gauge("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
+    restarts = ((labels, child.num_restarts) for labels, child in children.items())
+    yield _counter("cortex_restarts_total", restarts)
+    yield _gauge("cortex_live_requests", [((), health.live_requests)])
+
+
+def _is_up(child: ChildHealth) -> int:
+    return int(child.state == "up")
+
+
+def _of_memory(placement: Placement, told: _Told) -> Iterator[Metric]:
+    budgets = (((device.name,), device.budget_bytes) for device in placement.devices)
+    yield _gauge("cortex_device_memory_budget_bytes", budgets)
+    yield _gauge("cortex_device_memory_bytes", _shares(placement))
+    yield _gauge(
+        "cortex_device_memory_used_bytes",
+        (
+            ((device, status.model_id, _kind(part.name)), part.num_bytes)
+            for device, status in told
+            for part in status.used
+        ),
+    )
+
+
+def _shares(placement: Placement) -> _Rows:
+    for device in placement.devices:
+        yield (device.name, "", "free"), max(device.free_bytes, 0)
+        yield (device.name, "", "foreign"), device.foreign_bytes
+    for placed in placement.placed:
+        name = placement.devices[placed.device].name
+        for kind, num_bytes in _parts(placed):
+            yield (name, placed.model.id, kind), num_bytes
+
+
+def _parts(placed: Placed) -> Iterator[tuple[str, int]]:
+    """Of a model that is still on its way, or whose engine does not tell, the whole is known."""
+    if placed.loaded is None or not placed.loaded.memory:
+        yield "loading" if placed.state == "loading" else "all", placed.size.num_bytes
+        return
+    for part in placed.loaded.memory:
+        if part.name != TOTAL:
+            yield _kind(part.name), part.num_bytes
+
+
+def _kind(name: str) -> str:
+    return name.replace(" ", "_")
+
+
+def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
+    running = (((device, m.model_id), m.num_running) for device, m in told)
+    yield _gauge("cortex_running_requests", running)
+    waiting = Counter({(device, m.model_id): m.num_waiting for device, m in told})
+    waiting.update(("", model.id) for model in placement.wanted)
+    yield _gauge("cortex_queue_depth", waiting.items())
+    pages = (
+        ((device, m.model_id, state), number)
+        for device, m in told
+        for state, number in (("used", m.num_used_pages), ("free", m.num_pages - m.num_used_pages))
+    )
+    yield _gauge("cortex_kv_pages", pages)
+    preemptions = (((device, m.model_id), m.num_preemptions) for device, m in told)
+    yield _counter("cortex_preemptions_total", preemptions)
+    yield _histogram("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
+
+
+def _of_requests(tally: PeerTally) -> Iterator[Metric]:
+    tallies = tally.models
+    yield _counter(
+        "cortex_requests_finished_total",
+        (
+            ((model, reason), number)
+            for model, tally in tallies.items()
+            for reason, number in tally.endings.items()
+        ),
+    )
+    for name, number_of in _COUNTS.items():
+        yield _counter(name, (((model,), number_of(tally)) for model, tally in tallies.items()))
+    yield _counter("cortex_evictions_total", tally.evictions.items())
+    replays = (((m, "engine_restart", "engine_failed"), t.num_replays) for m, t in tallies.items())
+    yield _counter("cortex_failovers_total", (*replays, *tally.failovers.items()))
+    for name, spread_of in _SPREADS.items():
+        yield _histogram(name, (((model,), spread_of(tally)) for model, tally in tallies.items()))
+
+
+def _of_fleet(membership: Membership) -> Iterator[Metric]:
+    states = Counter(peer.state for peer in membership.view.peers)
+    known = (((state,), states[state]) for state in typing.get_args(PeerState))
+    yield _gauge("cortex_peers", known)
+    counters = membership.counters
+    gossip = ((("sent",), counters.sent_bytes), (("received",), counters.received_bytes))
+    yield _counter("cortex_gossip_bytes_total", gossip)
+    dropped = (((cause,), counters.num_dropped.get(cause, 0)) for cause in Cause)
+    yield _counter("cortex_gossip_dropped_total", dropped)
+
+
+_COUNTS: Mapping[str, Callable[[ModelTally], int]] = {
+    "cortex_prompt_tokens_total": lambda tally: tally.num_prompt_tokens,
+    "cortex_cached_tokens_total": lambda tally: tally.num_cached_tokens,
+    "cortex_completion_tokens_total": lambda tally: tally.num_completion_tokens,
+    "cortex_load_failures_total": lambda tally: tally.num_failed_loads,
+}
+_SPREADS: Mapping[str, Callable[[ModelTally], Spread]] = {
+    "cortex_queue_seconds": lambda tally: tally.queue.spread,
+    "cortex_time_to_first_token_seconds": lambda tally: tally.first_token.spread,
+    "cortex_inter_token_seconds": lambda tally: tally.between_tokens.spread,
+    "cortex_tokens_per_second": lambda tally: tally.speed.spread,
+    "cortex_request_seconds": lambda tally: tally.answer.spread,
+    "cortex_load_seconds": lambda tally: tally.load.spread,
+}
+
+
+def _told_by(peer: str, family: Metric) -> Metric:
+    family.samples = [
+        sample._replace(labels={**sample.labels, "peer": peer}) for sample in family.samples
+    ]
+    return family
+
+
+def _gauge(name: str, rows: _Rows) -> Metric:
+    known = _BY_NAME[name]
+    family = GaugeMetricFamily(name, known.words, labels=known.labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _counter(name: str, rows: _Rows) -> Metric:
+    known = _BY_NAME[name]
+    family = CounterMetricFamily(name, known.words, labels=known.labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _histogram(name: str, spreads: Iterable[tuple[tuple[str, ...], Spread]]) -> Metric:
+    known = _BY_NAME[name]
+    family = HistogramMetricFamily(name, known.words, labels=known.labels)
+    for values, spread in spreads:
+        bounds = [*map(str, spread.bounds), "+Inf"]
+        # A bucket counts all that is below its bound.
+        buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
+        family.add_metric(values, buckets, spread.sum)
+    return family

@@ -1,0 +1,201 @@
+"""What became of a peer's requests, counted model by model. Who asks for the numbers is not known.
+
+Models are named by the catalogue's ids, never by what a client wrote, so that there are no more of
+them than there are models. The clock comes in as a function; everything happens on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
+
+from cortex.engine.histogram import Histogram
+from cortex.engine.types import Accepted, Began, Event, Finished, FinishReason, Usage, Vector
+
+from ..dialects.usage import UsageTally
+from ..placement.leaving import LeaveReason
+
+# "refused" is said before the prompt was accepted, "failed" after it.
+Ending = FinishReason | Literal["refused", "failed"]
+
+# Before the first token, or after it.
+Failover = Literal["retry", "continuation"]
+
+_INTERVALS_S = (
+    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
+)
+_TOKENS_PER_S = (
+    *(1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0),
+    *(100.0, 150.0, 200.0, 300.0, 500.0, 1000.0, 2000.0, 5000.0),
+)
+_LOADS_S = (
+    *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0),
+    *(60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0),
+)
+
+
+@dataclass(slots=True)
+class ModelTally:
+    """One model's requests. An ending is that of one choice, of which a request may have several.
+
+    Prompts are counted when their request is answered, each once, and so are those of their tokens
+    that were not computed again; tokens of answers as they come. `first_token` and `answer` last
+    from the request's coming, `queue` from its prompt's being ready to the engine's beginning it,
+    `load` from its beginning to the ready model; `speed` is in tokens a second, of each choice that
+    ended. A replay is a choice taken up by a new engine process.
+    """
+
+    endings: Counter[Ending] = field(default_factory=Counter[Ending])
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    num_replays: int = 0
+    num_failed_loads: int = 0
+    queue: Histogram = field(default_factory=Histogram)
+    first_token: Histogram = field(default_factory=Histogram)
+    between_tokens: Histogram = field(default_factory=lambda: Histogram(_INTERVALS_S))
+    speed: Histogram = field(default_factory=lambda: Histogram(_TOKENS_PER_S))
+    answer: Histogram = field(default_factory=Histogram)
+    load: Histogram = field(default_factory=lambda: Histogram(_LOADS_S))
+
+
+class PeerTally:
+    """All models of a peer. `failovers` counts requests taken from one host to another, by model,
+    by what that was, and by the code of the error that was the cause; `evictions` models that went,
+    by why.
+    """
+
+    def __init__(self) -> None:
+        self.failovers: Counter[tuple[str, Failover, str]] = Counter()
+        self.evictions: Counter[tuple[str, LeaveReason]] = Counter()
+        self._models: dict[str, ModelTally] = {}
+
+    @property
+    def models(self) -> Mapping[str, ModelTally]:
+        return self._models
+
+    def of(self, model_id: str) -> ModelTally:
+        tally = self._models.get(model_id)
+        if tally is None:
+            tally = self._models[model_id] = ModelTally()
+        return tally
+
+    @property
+    def answer_s(self) -> float:
+        """How long an answer takes, in the mean of all that have ended; 0 where none has."""
+        spreads = [tally.answer.spread for tally in self._models.values()]
+        num = sum(sum(spread.counts) for spread in spreads)
+        return sum(spread.sum for spread in spreads) / num if num else 0.0
+
+
+def wait_s(answer_s: float, num_live: int, num_waiting: int) -> float:
+    """How long one more request waits for its turn, behind those of the live ones that wait.
+
+    One of them ends every `answer_s / num_live`, for an answer's time is counted from its coming.
+    """
+    return answer_s * (num_waiting + 1) / max(num_live, 1)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Of one choice: when its first token came and when its last, and how many after the first."""
+
+    first_s: float
+    last_s: float
+    num_later: int = 0
+
+
+class RequestMeter:
+    """One request on its way into a tally; what it leaves unfinished is counted when it is left.
+
+    It began at `began_s` by the `clock`. One that `is_rest` goes on with an answer whose first
+    token has come elsewhere, and was counted there.
+    """
+
+    def __init__(
+        self,
+        tally: ModelTally,
+        num_choices: int,
+        began_s: float,
+        clock: Callable[[], float],
+        *,
+        is_rest: bool = False,
+    ) -> None:
+        self._is_accepted = False
+        self._is_rest = is_rest
+        # When its prompt was ready, until its engine begins it.
+        self._waits_since_s: float | None = None
+        self._tally = tally
+        self._began_s = began_s
+        self._clock = clock
+        self._num_open = num_choices
+        self._usage = UsageTally(num_choices)
+        self._paces: dict[int, _Pace] = {}
+
+    def began(self, num_losses: int) -> None:
+        """An engine has been given a choice, after so many others died with it."""
+        if num_losses:
+            self._tally.num_replays += 1
+
+    def made(self, choice: int, num_tokens: int) -> None:
+        """The engine has made so many tokens of a choice: now, all at once."""
+        now_s = self._clock()
+        self._tally.num_completion_tokens += num_tokens
+        if not self._paces and not self._is_rest:
+            self._tally.first_token.add(now_s - self._began_s)
+        pace = self._paces.get(choice)
+        if pace is None:
+            self._paces[choice] = _Pace(now_s, now_s)
+            return
+        self._tally.between_tokens.add((now_s - pace.last_s) / num_tokens, num_tokens)
+        pace.last_s, pace.num_later = now_s, pace.num_later + num_tokens
+
+    def saw(self, event: Event | Vector) -> None:
+        """This is on its way to the client."""
+        match event:
+            case Accepted():
+                self._is_accepted, self._waits_since_s = True, self._clock()
+            case Began() if self._waits_since_s is not None:
+                self._tally.queue.add(self._clock() - self._waits_since_s)
+                self._waits_since_s = None
+            case Finished():
+                self._finished(event)
+            case Vector():
+                self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
+            case _:
+                pass
+
+    def _finished(self, event: Finished) -> None:
+        self._num_open -= 1
+        self._tally.endings[event.reason] += 1
+        self._usage.add(event)
+        pace = self._paces.get(event.choice)
+        if pace is not None and pace.last_s > pace.first_s:
+            self._tally.speed.add(pace.num_later / (pace.last_s - pace.first_s))
+        if self._num_open == 0:
+            total = self._usage.total
+            self._tally.num_prompt_tokens += total.prompt_tokens
+            self._tally.num_cached_tokens += total.cached_tokens
+            self._tally.answer.add(self._clock() - self._began_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._num_open:
+            self._tally.endings[self._ending(error)] += self._num_open
+
+    def _ending(self, error: BaseException | None) -> Ending:
+        if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):
+            return "cancelled"
+        return "failed" if self._is_accepted else "refused"

@@ -1,0 +1,114 @@
+"""The note a running peer leaves for local commands: which process, which address, which key.
+
+One file a peer, written whole or not at all, for its owner alone to read, removed at the end. A
+reader believes none of it: a killed peer leaves its note behind, so whoever reads one asks the
+address before using it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import CannotAnnounce
+from ..private_file import write_private
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """`host` is what to connect to, never a wildcard.
+
+    `key` opens this one run of the peer to whoever may read the note, where it wants keys at all.
+    """
+
+    node: str
+    pid: int
+    host: str
+    port: int
+    started_s: int
+    key: str | None = None
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@contextmanager
+def announced(folder: Path, announcement: Announcement) -> Generator[None]:
+    """Leave the note for as long as the block lasts, and clear away those of killed peers.
+
+    Raises CannotAnnounce where the folder is not ours to write in.
+    """
+    path = folder / f"{announcement.node}.json"
+    try:
+        _clear_away(folder)
+        write_private(path, json.dumps(asdict(announcement)))
+    except OSError as error:
+        raise CannotAnnounce(
+            f"cannot leave a note for local commands in {folder}: {error.strerror or error}",
+            "name a folder of your own with --state-dir",
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # whoever reads a note left behind asks the address
+            path.unlink()
+
+
+def read_announcements(folder: Path) -> tuple[Announcement, ...]:
+    """The notes of peers whose process still lives, the youngest first.
+
+    A folder that cannot be looked into holds none for us.
+    """
+    try:
+        paths = list(folder.glob("*.json"))
+    except OSError:
+        return ()
+    found = (_read(path) for path in paths)
+    living = [note for note in found if note is not None and _is_alive(note.pid)]
+    return tuple(sorted(living, key=lambda note: note.started_s, reverse=True))
+
+
+def _clear_away(folder: Path) -> None:
+    """Raises OSError."""
+    for path in folder.glob("*.json"):
+        note = _read(path)
+        if note is not None and not _is_alive(note.pid):
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Announcement | None:
+    """A note, or None for any other file that lies there."""
+    try:
+        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(plain, dict):
+        return None
+    fields = cast(dict[str, Any], plain)
+    node, host = fields.get("node"), fields.get("host")
+    pid, port, started_s = fields.get("pid"), fields.get("port"), fields.get("started_s")
+    if not (isinstance(node, str) and isinstance(host, str) and isinstance(pid, int)):
+        return None
+    if not (isinstance(port, int) and isinstance(started_s, int)):
+        return None
+    key = fields.get("key")
+    return Announcement(node, pid, host, port, started_s, key if isinstance(key, str) else None)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    with contextlib.suppress(PermissionError):  # it lives, and belongs to somebody else
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True

@@ -1,0 +1,116 @@
+"""Sockets that listen, and apps behind them. Which app, and for how long, is known elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ..api.connection import Connection
+from ..api.lobby import Lobby
+from ..bounds.limits import ConnectionLimits
+from ..config import DEFAULT_PORT, NUM_DEFAULT_PORTS
+from ..errors import CannotListen, PortInUse
+from .port_holder import in_use
+
+# What handlers of a peer that stops at once get to clean up after themselves.
+_FAREWELL_S = 1.0
+_BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A socket that listens; with `trust` only those come in whose certificate it takes."""
+
+    listener: socket.socket
+    trust: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A door that is open."""
+
+    server: asyncio.Server
+    lobby: Lobby
+
+    def close(self) -> None:
+        """Let nobody more in. Who is being answered is answered, and asks again elsewhere."""
+        self.server.close()
+        self.lobby.close()
+
+
+@asynccontextmanager
+async def opened(
+    app: web.Application, limits: ConnectionLimits, *doors: Door
+) -> AsyncGenerator[tuple[Gate, ...]]:
+    """The app behind the sockets while the block lasts; each has its own places."""
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_FAREWELL_S)
+    await runner.setup()
+    gates: list[Gate] = []
+    try:
+        for door in doors:
+            gates.append(await _open_gate(runner, door, limits))
+        yield tuple(gates)
+    finally:
+        for gate in gates:
+            gate.server.close()
+        await runner.cleanup()
+
+
+async def _open_gate(runner: web.AppRunner, door: Door, limits: ConnectionLimits) -> Gate:
+    """Let connections in. Their kind is ours, so no aiohttp site does it."""
+    assert runner.server is not None, "the runner has been set up"
+    loop = asyncio.get_running_loop()
+    lobby = Lobby(limits.max_connections)
+    connect = functools.partial(Connection, runner.server, loop, limits, lobby)
+    server = await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG, ssl=door.trust)
+    return Gate(server, lobby)
+
+
+def listen(
+    host: str, port: int | None, default_port: int = DEFAULT_PORT, option: str = "--port"
+) -> socket.socket:
+    """A listening socket; port None is the default one, or the next free one that is odd or even as
+    it is: the others are somebody else's.
+
+    `option` names the port. Raises PortInUse for a port that was asked for, CannotListen for any
+    other reason.
+    """
+    if port is not None:
+        return _listen_on(host, port, option)
+    last = default_port + 2 * (NUM_DEFAULT_PORTS - 1)
+    for candidate in range(default_port, last + 1, 2):
+        try:
+            return _listen_on(host, candidate, option)
+        except PortInUse:
+            continue
+    raise PortInUse(
+        f"ports {default_port}, {default_port + 2} and so on to {last} on {host} are all in use",
+        f"choose another with {option}",
+    )
+
+
+def _listen_on(host: str, port: int, option: str) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} {in_use(port)}",
+                f"choose another with {option}, or leave {option} out for the next free one",
+            ) from None
+        raise CannotListen(
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            f"name an address of this machine with {option.removesuffix('port')}host, such as"
+            " 127.0.0.1",
+        ) from None

@@ -1,0 +1,278 @@
+"""A node with an address: the port, the note for local commands, the signals, the end.
+
+First signal: no new connections, requests under way end, within a bound. Second: stop now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from cortex.engine.heap import give_large_blocks_back
+
+from ..addresses import authority
+from ..api.app import make_app
+from ..children.process import Spawn, spawn
+from ..config import FLEET_PORT, METRICS_PORT, PeerConfig
+from ..fleet.alone import NOBODY
+from ..fleet.udp import FleetSockets, bind_fleet
+from ..fleet.view import FleetView
+from ..jobs import Jobs
+from ..keys.access import ApiKey, digest_of, make_key
+from ..member import Member, member_of, say_why
+from ..node import Node
+from ..orders.control import control_alone
+from .announcement import Announcement, announced
+from .listening import Door, Gate, listen, opened
+from .metrics_gate import listen_for_numbers, telling_numbers
+from .reloading import Follower, SettingsFiles
+from .state_lock import only_peer_of
+
+logger = logging.getLogger(__name__)
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A peer that answers. `address` is HOST:PORT as a local client writes it.
+
+    `metrics_port` is the port where its numbers alone are told, if there is one. Without a
+    `member` it is in no fleet. `local_key` is that of commands on this machine.
+    """
+
+    node: Node
+    host: str
+    port: int
+    gate: Gate
+    metrics_port: int | None = None
+    member: Member | None = None
+    fleet_port: int | None = None
+    local_key: ApiKey | None = None
+
+    @property
+    def address(self) -> str:
+        return authority(self.host, self.port)
+
+    async def drain(self) -> None:
+        """Take nothing new; return when what is under way has ended."""
+        self.gate.close()
+        await self.node.drained()
+        if self.member is not None:
+            await self.member.ingress.idle()
+
+    async def reconfigure(self, config: PeerConfig) -> None:
+        """What holds from now on; where it listens is not asked again."""
+        await self.node.reconfigure(_with(self.local_key, config))
+        if self.member is not None and config.fleet is not None:
+            self.member.fleet.seek(config.fleet.join)
+
+    async def leave(self) -> None:
+        """Have the rest taken up elsewhere, and say goodbye to the fleet."""
+        if self.member is not None:
+            await self.member.leave()
+
+
+@asynccontextmanager
+async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Server]:
+    """A peer on its port for as long as the block lasts; `spawn` starts its children.
+
+    Raises StateInUse, PortInUse or CannotListen before anything is started.
+    """
+    with (
+        nullcontext() if config.fleet is None else only_peer_of(config.locations.state_dir),
+        listen(config.host, config.port, config.default_port) as listener,
+        listen_for_numbers(config) as numbers,
+        _fleet_sockets(config) as sockets,
+    ):
+        host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
+        key = make_key(secrets.token_bytes(32))
+        local = ApiKey("local", digest_of(key), is_admin=True)
+        config = _with(local, config)
+        note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
+        async with Node(config, spawn) as node, AsyncExitStack() as stack:
+            node.wake()
+            member, doors = None, [Door(listener)]
+            if config.fleet is not None and sockets is not None:
+                member = await stack.enter_async_context(
+                    member_of(config.fleet, node, sockets, _listens(config, port))
+                )
+                doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
+            app = await _app(node, member, stack)
+            metrics_port = await stack.enter_async_context(
+                telling_numbers(app, numbers, config.connections)
+            )
+            gates = await stack.enter_async_context(opened(app, config.connections, *doors))
+            stack.enter_context(announced(config.locations.announcements_dir, note))
+            fleet_port = None if sockets is None else sockets.port
+            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port, local)
+
+
+@contextmanager
+def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
+    if config.fleet is None:
+        yield None
+        return
+    sockets = bind_fleet(config.fleet.host, config.fleet.port)
+    try:
+        yield sockets
+    finally:
+        sockets.close()
+
+
+async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
+    if member is None:
+        jobs = await stack.enter_async_context(Jobs(NOBODY))
+        return make_app(node, control_alone(node, jobs))
+    return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
+
+
+def _listens(config: PeerConfig, port: int) -> str:
+    return authority(config.host or "0.0.0.0", port)
+
+
+def _with(local: ApiKey | None, config: PeerConfig) -> PeerConfig:
+    """The key of whoever may read this peer's note, its own machine, beside the config's own.
+
+    It locks nobody out: without others the peer stays open. One is always there, for keys may come
+    later.
+    """
+    return config if local is None else replace(config, admin_keys=(*config.admin_keys, local))
+
+
+async def run_peer(
+    config: PeerConfig,
+    *,
+    on_ready: Callable[[Server], None],
+    on_notice: Callable[[str], None],
+    on_view: Callable[[FleetView], None],
+    files: SettingsFiles | None = None,
+) -> signal.Signals:
+    """Be a peer until a signal says otherwise; returns the signal that began the end.
+
+    `on_view` is told of each change of the fleet. What changes in the `files` is taken up.
+    """
+    give_large_blocks_back()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGINT, signal.SIGTERM)
+    for number in caught:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    ending = asyncio.create_task(signals.get())
+    try:
+        async with serving(config) as server:
+            for line in _ports_given_way(config, server):
+                on_notice(line)
+            if server.member is not None:
+                on_view(server.member.fleet.view)
+                server.member.fleet.watch(on_view)
+            async with _following(server, files, signals):
+                if await _preload(server.node, ending):
+                    on_ready(server)
+                first = await ending
+            await _drain(server, signals, on_notice)
+            await server.leave()
+            return first
+    finally:
+        ending.cancel()
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _following(
+    server: Server, files: SettingsFiles | None, signals: asyncio.Queue[signal.Signals]
+) -> AsyncGenerator[None]:
+    """Take up what changes in the files while the block lasts, and at once at SIGHUP, unless that
+    says that the terminal has gone.
+    """
+    if files is None:
+        yield
+        return
+    fleet = None if server.member is None else server.member.fleet
+    follower = Follower(files, server.reconfigure, fleet)
+    had_terminal = _has_terminal()
+
+    def hear() -> None:
+        if had_terminal and not _has_terminal():
+            signals.put_nowait(signal.SIGHUP)
+        else:
+            follower.hang_up()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hear)
+    following = asyncio.create_task(follower.run(), name="settings")
+    following.add_done_callback(say_why)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        following.cancel()
+        await asyncio.wait({following})
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
+    """Said of default ports: those that were asked for are taken, or an error."""
+    if config.port is None and server.port != config.default_port:
+        yield f"port {config.default_port} is busy: using {server.port}"
+    if config.metrics_port is None and server.metrics_port not in (None, METRICS_PORT):
+        yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
+    if config.fleet is not None and config.fleet.port is None and server.fleet_port != FLEET_PORT:
+        yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
+
+
+async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
+    """Load what the config names; False where a signal came first."""
+
+    async def load_all() -> None:
+        for model_id in node.config.preload:
+            await node.preload(model_id)
+
+    loading = asyncio.create_task(load_all())
+    try:
+        await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            return False
+        loading.result()
+        return True
+    finally:
+        loading.cancel()
+        await asyncio.wait({loading})
+
+
+async def _drain(
+    server: Server, signals: asyncio.Queue[signal.Signals], on_notice: Callable[[str], None]
+) -> None:
+    """Let requests end; the bound, or a second signal, ends them all."""
+    live, bound_s = server.node.health.live_requests, server.node.config.drain_s
+    if live:
+        what = "1 request finishes" if live == 1 else f"{live} requests finish"
+        on_notice(f"draining: {what}, {bound_s:g} s at most; again to stop now")
+    draining = asyncio.create_task(server.drain())
+    interrupted = asyncio.create_task(signals.get())
+    try:
+        await asyncio.wait(
+            {draining, interrupted}, timeout=bound_s, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        draining.cancel()
+        interrupted.cancel()
+        await asyncio.wait({draining, interrupted})

@@ -1,0 +1,57 @@
+"""One peer a state directory: two of one identity would be fought over by the whole fleet.
+
+The kernel gives the lock back with the process, however that ends. The number of the process stands
+in the file for whoever comes second.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import CannotKeepIdentity, StateInUse
+
+_NAME = "peer.lock"
+_MAX_PID_BYTES = 20
+
+
+@contextmanager
+def only_peer_of(state_dir: Path) -> Generator[None]:
+    """Nobody else is the peer of this directory while the block lasts.
+
+    Raises StateInUse where somebody is, and CannotKeepIdentity.
+    """
+    descriptor = _open(state_dir)
+    try:
+        _take(descriptor, state_dir)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(state_dir: Path) -> int:
+    path = state_dir / _NAME
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CannotKeepIdentity(
+            f"cannot write {path}: {error.strerror or error}",
+            "name a folder of your own with --state-dir",
+        ) from None
+
+
+def _take(descriptor: int, state_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, _MAX_PID_BYTES, 0).decode("ascii", "replace").strip()
+        raise StateInUse(
+            f"a peer runs with the state directory {state_dir} (process {pid or 'unknown'})",
+            "look at it with `cortex status`; another one takes --state-dir DIR of its own",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -1,0 +1,250 @@
+"""GET /fleet and /fleet/events: what is told, what of it changes, and who may look on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from cortex.peer.api.app import make_app
+from cortex.peer.config import PeerConfig
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.fleet.membership import GossipCounters
+from cortex.peer.fleet.rendering import news, render_view
+from cortex.peer.fleet.view import (
+    DeviceView,
+    FleetView,
+    PeerView,
+    PlacedModel,
+    StoredModel,
+)
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.records import Address, LoadRecord, ModelLoad
+from cortex.peer.jobs import Jobs
+from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
+
+MakeConfig = Callable[..., PeerConfig]
+Client = TestClient[Any, Any]
+DEADLINE_S = 30
+A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
+WEIGHTS = ModelId(b"w" * 8)
+GIB = 1024**3
+LOAD = LoadRecord(A, 1, 5, 0, 3, 1, 40, 210, 900, (), (ModelLoad(WEIGHTS, 2, 1, 5),))
+ATLAS = PeerView(
+    A,
+    gen=1,
+    name="atlas",
+    state="up",
+    is_self=True,
+    addresses=(Address("192.168.1.20", 13132),),
+    api="192.168.1.20:13131",
+    build="cortex-0.1.0",
+    roles=("gateway",),
+    devices=(DeviceView("NVIDIA H100 80GB", 80 * GIB, 25 * GIB),),
+    num_cores=32,
+    memory_bytes=256 * GIB,
+    stored=(StoredModel(WEIGHTS, "qwen", 51 * GIB, 262144, ("text", "vision"), 7),),
+    placed=(PlacedModel(WEIGHTS, "qwen", "ready", 51 * GIB, 262144, "fast mode, bfloat16"),),
+    load=LOAD,
+)
+BOREA = PeerView(B, gen=1, name="borea", state="up", is_self=False, silent_s=0.4)
+VIEW = FleetView("3fa2c1d0", A, peers=(ATLAS, BOREA), notices=("no multicast",))
+
+
+class FakeMembership:
+    """A fleet that changes when the test says so."""
+
+    def __init__(self, view: FleetView = VIEW) -> None:
+        self.view = view
+        self.counters = GossipCounters(1200, 3400)
+        self.watchers: list[Callable[[FleetView], None]] = []
+
+    def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
+        self.watchers.append(on_view)
+        return lambda: self.watchers.remove(on_view)
+
+    def become(self, view: FleetView) -> None:
+        self.view = view
+        for on_view in self.watchers:
+            on_view(view)
+
+
+@asynccontextmanager
+async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Client]:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        Node(config) as node,
+        TestClient(TestServer(app_of(node, membership))) as client,
+    ):
+        yield client
+
+
+def app_of(node: Node, membership: Any) -> web.Application:
+    return make_app(node, control_alone(node, Jobs(NOBODY)), None, membership)
+
+
+async def events_of(reply: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
+    name = ""
+    async for line in reply.content:
+        field, _, value = line.decode().strip().partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
+
+
+def test_a_view_is_told_with_every_number_in_its_unit() -> None:
+    told = render_view(VIEW, 0.0)
+    assert (told["fleet"], told["self"], told["notices"]) == (
+        "3fa2c1d0",
+        A.hex(),
+        ["no multicast"],
+    )
+    atlas, borea = told["peers"]
+    assert atlas["devices"] == [
+        {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 25 * GIB}
+    ]
+    assert atlas["models"] == [
+        {
+            "id": "qwen",
+            "weights": WEIGHTS.hex(),
+            "state": "ready",
+            "computes_in": "fast mode, bfloat16",
+            "percent": None,
+            "size_bytes": 51 * GIB,
+            "context_tokens": 262144,
+            "device": 0,
+            "reserved_bytes": 0,
+            "slots": 0,
+            "pinned": False,
+            "priority": 0,
+            "running": 2,
+            "waiting": 1,
+        }
+    ]
+    assert atlas["load"]["decode_tokens_per_s"] == 900
+    assert (atlas["load"]["inflight"], atlas["load"]["queued"]) == (3, 1)
+    assert atlas["load"]["age_s"] == 0.5
+    assert atlas["address"] == "192.168.1.20:13132"
+    assert (borea["load"], borea["api"], borea["silent_s"]) == (None, None, 0.4)
+
+
+def test_ages_grow_while_a_view_is_held() -> None:
+    told = render_view(
+        replace(VIEW, peers=tuple(replace(peer, made_s=100.0) for peer in VIEW.peers)), 103.0
+    )
+    assert told["peers"][0]["load"]["age_s"] == 3.5
+    assert [peer["silent_s"] for peer in told["peers"]] == [0.0, 3.4]
+    assert list(news(render_view(VIEW, 0.0), told)) == []
+
+
+def test_a_peer_is_loading_where_one_of_its_models_is() -> None:
+    placed = (replace(ATLAS.placed[0], state="loading", percent=74),)
+    views = [replace(ATLAS, placed=placed), replace(ATLAS, placed=placed, state="suspect")]
+    told = [render_view(replace(VIEW, peers=(one,)), 0.0)["peers"][0] for one in views]
+    assert [peer["state"] for peer in told] == ["loading", "suspect"]
+    assert told[0]["models"][0]["percent"] == 74
+
+
+def test_news_tells_what_changed_and_nothing_else() -> None:
+    before = render_view(VIEW, 0.0)
+    late = replace(BOREA, state="suspect")
+    assert list(news(before, before)) == []
+    [(name, peer)] = news(before, render_view(replace(VIEW, peers=(ATLAS, late)), 0.0))
+    assert (name, peer["name"], peer["state"]) == ("peer", "borea", "suspect")
+    alone = render_view(replace(VIEW, peers=(ATLAS,), notices=()), 0.0)
+    assert list(news(before, alone)) == [("gone", {"node": B.hex()}), ("notices", {"notices": []})]
+    assert [name for name, _ in news(alone, before)] == ["peer", "notices"]
+    other = render_view(replace(VIEW, fleet="0"), 0.0)
+    assert list(news(before, other)) == [("snapshot", other)]
+
+
+async def test_a_stream_begins_with_all_and_goes_on_with_changes_and_ages(
+    make_config: MakeConfig,
+) -> None:
+    membership = FakeMembership()
+    async with peer(make_config(), membership) as client, client.get("/fleet/events") as reply:
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        events = events_of(reply)
+        name, told = await anext(events)
+        assert (name, told) == ("snapshot", await (await client.get("/fleet")).json())
+        membership.become(replace(VIEW, peers=(ATLAS, replace(BOREA, state="dead"))))
+        name, told = await anext(events)
+        assert (name, told["state"]) == ("peer", "dead")
+        name, told = await anext(events)
+        assert (name, set(told)) == ("ages", {A.hex(), B.hex()})
+    assert not membership.watchers
+
+
+async def test_the_head_of_a_stream_is_all_that_was_asked_for(make_config: MakeConfig) -> None:
+    async with peer(make_config(), FakeMembership()) as client:
+        async with client.head("/fleet/events") as reply:
+            assert reply.status == 200
+        # The connection is none the worse for it.
+        assert (await client.get("/fleet")).status == 200
+
+
+async def test_a_reader_that_looked_away_is_told_what_is_true_now(make_config: MakeConfig) -> None:
+    membership = FakeMembership()
+    async with peer(make_config(), membership) as client, client.get("/fleet/events") as reply:
+        events = events_of(reply)
+        await anext(events)
+        for percent in range(1, 101):
+            placed = (replace(ATLAS.placed[0], state="loading", percent=percent),)
+            membership.become(replace(VIEW, peers=(replace(ATLAS, placed=placed), BOREA)))
+        name, told = await anext(events)
+        assert (name, told["models"][0]["percent"]) == ("peer", 100)
+
+
+async def test_a_stream_ends_with_its_peer(make_config: MakeConfig) -> None:
+    membership: Any = FakeMembership()
+    async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
+        server = TestServer(app_of(node, membership))
+        async with TestClient(server) as client, client.get("/fleet/events") as reply:
+            events = events_of(reply)
+            await anext(events)
+            await server.app.shutdown()
+            assert [event async for event in events] == []
+    assert not membership.watchers
+
+
+async def test_a_peer_without_a_fleet_tells_of_itself_alone(make_config: MakeConfig) -> None:
+    async with peer(make_config()) as client:
+        told = await (await client.get("/fleet")).json()
+        async with client.get("/fleet/events") as reply:
+            name, first = await anext(events_of(reply))
+    [me] = told["peers"]
+    assert (told["fleet"], me["node"], me["state"]) == ("", told["self"], "up")
+    assert [model["id"] for model in me["stored"]] == ["fake"]
+    assert me["models"] == []
+    assert (name, first["self"]) == ("snapshot", told["self"])
+
+
+async def test_the_fleet_is_shown_to_those_who_may_ask(make_config: MakeConfig) -> None:
+    from cortex.peer.keys.access import ApiKey, digest_of, make_key
+
+    key = make_key(bytes(32))
+    keys = (ApiKey("k", digest_of(key)),)
+    async with peer(make_config(keys=keys), FakeMembership()) as client:
+        for path in ("/fleet", "/fleet/events"):
+            assert (await client.get(path)).status == 401
+            async with client.get(path, headers={"authorization": f"Bearer {key}"}) as reply:
+                assert reply.status == 200
+
+
+async def test_the_fleet_is_counted_for_prometheus(make_config: MakeConfig) -> None:
+    dead = replace(VIEW, peers=(ATLAS, replace(BOREA, state="dead")))
+    async with peer(make_config(), FakeMembership(dead)) as client:
+        text = await (await client.get("/metrics")).text()
+    assert 'cortex_peers{peer="atlas",state="up"} 1.0' in text
+    assert 'cortex_peers{peer="atlas",state="dead"} 1.0' in text
+    assert 'cortex_peers{peer="atlas",state="left"} 0.0' in text
+    assert 'cortex_gossip_bytes_total{direction="sent",peer="atlas"} 1200.0' in text
+    assert 'cortex_gossip_bytes_total{direction="received",peer="atlas"} 3400.0' in text

@@ -1,0 +1,168 @@
+"""A slot and what it hears, with children whose every word the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo
+from cortex.engine.frames import pack_message
+from cortex.engine.messages import Alive, Ending, Message, Progress
+from cortex.engine.types import Stage
+from cortex.peer.children.engine_side import EngineSide
+from cortex.peer.children.link import open_link
+from cortex.peer.children.process import ChildProcess
+from cortex.peer.children.slot import ChildEnd, ChildSlot, ChildSpec
+from cortex.peer.placement.books import Size
+from cortex.peer.types import ModelInfo
+
+DEADLINE_S = 20
+SPEC = ChildSpec("engine", ("engine",), start_s=10, silence_s=10, longest_rest_s=1)
+MODEL = ModelInfo("m", None, ("text",), 1, 0)
+
+
+class HandChild:
+    """The other end of a child's socket, and the process: it ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.pid = 7
+        self.is_killed = False
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._ours, self._theirs = socket.socketpair()
+
+    async def spawn(self, command: Sequence[str]) -> ChildProcess:
+        return ChildProcess(self, await open_link(self._theirs))
+
+    def say(self, *messages: Message) -> None:
+        self._ours.sendall(b"".join(pack_message(message) for message in messages))
+
+    def hang_up(self) -> None:
+        self._ours.close()
+
+    def kill(self) -> None:
+        self.is_killed = True
+        if not self.ended.done():
+            self.ended.set_result(-9)
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self.ended)
+
+
+class Place:
+    """A slot with what it has told."""
+
+    def __init__(self, child: HandChild, tasks: asyncio.TaskGroup) -> None:
+        self.heard: list[Message] = []
+        self.ends: list[ChildEnd] = []
+        self.slot = ChildSlot(SPEC, tasks, self.heard.append, self.ends.append, child.spawn)
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[HandChild]:
+    child = HandChild()
+    yield child
+    child.hang_up()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a slot has no event to wait for
+        await asyncio.sleep(0)
+
+
+async def test_end_right_after_the_first_word_is_told_to_those_whom_that_let_go_on(
+    child: HandChild,
+):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0), Ending(ErrorInfo("internal_error", "no more")))
+        child.ended.set_result(1)
+        await place.slot.ready()
+        assert (place.slot.state, place.ends) == ("up", [])
+        await until(lambda: bool(place.ends))
+        [end] = place.ends
+        assert "gave up: no more, exit code 1" in end.error.message
+        assert end.may_return
+
+
+async def test_slot_closed_while_its_child_is_buried_still_tells_of_the_end(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        place.slot.wake()
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        child.hang_up()
+        await until(lambda: place.slot.state == "stopped")
+        closing = tasks.create_task(place.slot.close())
+        await asyncio.sleep(0)
+        child.ended.set_result(0)
+        await closing
+        assert [end.may_return for end in place.ends] == [False]
+        assert not child.is_killed
+
+
+async def test_condemned_child_is_killed_at_once_and_the_reason_told(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        place.slot.condemn("was found wanting")
+        await until(lambda: bool(place.ends))
+        assert child.is_killed
+        assert place.slot.last_end == "was found wanting, killed"
+
+
+async def test_child_that_never_came_up_may_not_return(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.ended.set_result(2)
+        child.hang_up()
+        with pytest.raises(EngineFailed, match="before it was ready"):
+            await place.slot.ready()
+        assert ([end.may_return for end in place.ends], place.slot.state) == ([False], "failed")
+
+
+async def test_child_that_was_killed_before_it_was_up_may_return(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.ended.set_result(-9)
+        child.hang_up()
+        with pytest.raises(EngineFailed, match="SIGKILL, before it was ready"):
+            await place.slot.ready()
+        assert [end.may_return for end in place.ends] == [True]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool):
+    errors: list[CortexError] = []
+
+    async def load(engine: EngineSide) -> None:
+        try:
+            await engine.load(MODEL, Size(8, 1, 100), lambda _: None)
+        except CortexError as error:
+            errors.append(error)
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 2, lambda _: None, child.spawn)
+        child.say(Alive(0, 0, 0))
+        loading = tasks.create_task(load(engine))
+        await until(lambda: engine.slot.last_alive is not None)
+        for done in range(1, 6):
+            stage = Stage("loading", done, 6, "bytes")
+            child.say(*([Progress("job-1", stage)] if moves else []), Alive(0, done, 0))
+            await until(lambda done=done: child.is_killed or queued(engine) == done)
+            if child.is_killed:
+                break
+        assert child.is_killed is not moves
+        child.kill()
+        child.hang_up()
+        await loading
+        assert ("did nothing for 2 s" in errors[0].message) is not moves
+
+
+def queued(engine: EngineSide) -> int | None:
+    """The number in the last heartbeat that was heard."""
+    alive = engine.slot.last_alive
+    return None if alive is None else alive.queued

@@ -1,0 +1,98 @@
+"""A child's socket: nothing is read too early, whole messages are heard, the end is told once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cortex.engine.frames import pack_message
+from cortex.engine.messages import Alive, Message, Unloaded
+from cortex.peer.children.link import FrameLink, open_link
+
+DEADLINE_S = 20
+SAID: list[Message] = [Alive(1, 2, 3), Unloaded("job-1", "m"), Alive(4, 5, 6)]
+
+
+class Ends:
+    """A link, and the other end of its socket."""
+
+    def __init__(self, link: FrameLink, child: socket.socket) -> None:
+        self.link = link
+        self.child = child
+
+    def say(self, *messages: Message) -> None:
+        self.child.sendall(b"".join(pack_message(message) for message in messages))
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    ours, theirs = socket.socketpair()
+    ends = Ends(await open_link(ours), theirs)
+    yield ends
+    ends.link.close()
+    theirs.close()
+    await ends.link.ended
+
+
+async def test_messages_said_before_anybody_listens_are_heard_in_order(ends: Ends):
+    heard: list[Message] = []
+    ends.say(*SAID)
+    await asyncio.sleep(0)
+    assert ends.link.num_heard == 0
+    ends.link.listen(heard.append)
+    ends.child.close()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await ends.link.ended == "ended"
+    assert heard == SAID
+
+
+async def test_bytes_that_are_no_message_end_the_link_and_what_follows_is_not_heard(ends: Ends):
+    heard: list[Message] = []
+    ends.link.listen(heard.append)
+    ends.child.sendall(pack_message(SAID[0]) + b"\x00\x00\x00\x01\xc1" + pack_message(SAID[1]))
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await ends.link.ended).startswith("sent a frame")
+    assert heard == SAID[:1]
+
+
+async def test_what_the_listener_raises_is_told_to_who_waits_for_the_end():
+    ours, theirs = socket.socketpair()
+    link = await open_link(ours)
+
+    def stumble(message: Message) -> None:
+        raise KeyError("a bug")
+
+    link.listen(stumble)
+    with theirs:
+        theirs.sendall(pack_message(SAID[0]))
+        async with asyncio.timeout(DEADLINE_S):
+            with pytest.raises(KeyError):
+                await link.ended
+    link.close()
+
+
+async def test_frames_arrive_in_order_and_whole_however_large_they_are(ends: Ends):
+    frames = [b"first", bytes(3_000_000), b"last"]
+    for frame in frames:
+        ends.link.send(frame)
+    ends.child.setblocking(False)
+    came = bytearray()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(DEADLINE_S):
+        while len(came) < sum(map(len, frames)):
+            came += await loop.sock_recv(ends.child, 1_000_000)
+    assert came == b"".join(frames)
+
+
+async def test_first_frame_of_a_turn_of_the_loop_goes_at_once_and_the_others_together(ends: Ends):
+    ends.child.setblocking(False)
+    for number in range(4):
+        ends.link.send(b"%d" % number)
+    assert ends.child.recv(100) == b"0"
+    with pytest.raises(BlockingIOError):
+        ends.child.recv(100)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await asyncio.get_running_loop().sock_recv(ends.child, 100) == b"123"

@@ -1,0 +1,83 @@
+"""A peer over HTTP that is slow, or falls silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from cortex.engine.errors import EngineFailed
+from cortex.engine.types import (
+    ChatRequest,
+    Event,
+    Finished,
+    Message,
+    Piece,
+    TextDelta,
+    TextPart,
+    Usage,
+)
+from cortex.peer.api.streaming import HEADERS
+from cortex.peer.client.remote import Patience, RemotePeer
+from cortex.peer.dialects.chat.reply import ReplyHead
+from cortex.peer.dialects.chat.stream import ChatTeller
+
+DEADLINE_S = 30
+HEAD = ReplyHead("id", 0, "m", include_usage=True)
+SAID = Piece((TextDelta("hi"),))
+QUESTION = ChatRequest("m", (Message("user", (TextPart("hello"),)),), seed=1, now_s=0)
+
+
+@asynccontextmanager
+async def peer_that(
+    answers: Callable[[web.Request], Awaitable[web.StreamResponse]], patience: Patience
+) -> AsyncGenerator[RemotePeer]:
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", answers)])
+    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
+            yield RemotePeer(session, f"{host}:{port}", patience)
+    finally:
+        await runner.cleanup()
+
+
+async def collect(peer: RemotePeer) -> list[Event]:
+    async with aclosing(peer.chat(QUESTION)) as events:
+        return [event async for event in events]
+
+
+async def test_peer_may_take_longer_for_the_prompt_than_its_stream_may_rest():
+    async def answer_late(request: web.Request) -> web.StreamResponse:
+        late = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.3, late.set)
+        await late.wait()
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        teller = ChatTeller(HEAD, 1, tells_tokens=False)
+        await response.write(teller.tell(SAID) + teller.tell(Finished("stop", Usage(1, 1))))
+        await response.write(teller.close())
+        return response
+
+    async with peer_that(answer_late, Patience(in_stream_s=0.2)) as peer:
+        assert await collect(peer) == [Piece((TextDelta("hi"),)), Finished("stop", Usage(1, 1))]
+
+
+async def test_peer_that_falls_silent_in_its_stream_has_gone():
+    async def fall_silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        await response.write(ChatTeller(HEAD, 1, tells_tokens=False).tell(SAID))
+        await asyncio.Event().wait()
+        return response
+
+    async with peer_that(fall_silent, Patience(in_stream_s=0.1)) as peer:
+        with pytest.raises(EngineFailed, match="broke off"):
+            await collect(peer)

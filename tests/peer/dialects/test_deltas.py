@@ -1,0 +1,144 @@
+"""Deltas joined, told as chunks, and read back from them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.types import (
+    Delta,
+    Finished,
+    FinishReason,
+    Piece,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallArguments,
+    ToolCallBegin,
+    ToolCallEnd,
+    Usage,
+)
+from cortex.peer.client.remote import StreamReader
+from cortex.peer.deltas import melted, said
+from cortex.peer.dialects.asked import Answer
+from cortex.peer.dialects.chat.reply import ReplyHead, render_reply
+from cortex.peer.dialects.chat.stream import ChatTeller
+
+HEAD = ReplyHead("chatcmpl-1", 7, "m", include_usage=True)
+CALLED: tuple[Delta, ...] = (
+    ReasoningDelta("hm"),
+    TextDelta("I look."),
+    ToolCallBegin(0, "call_a", "f"),
+    ToolCallArguments(0, '{"a": 1}'),
+    ToolCallEnd(0, is_whole=True),
+    ToolCallBegin(1, "call_b", "g"),
+    ToolCallArguments(1, "{}"),
+    ToolCallEnd(1, is_whole=True),
+)
+
+
+@st.composite
+def _answers(draw: st.DrawFn) -> tuple[Delta, ...]:
+    texts = st.text(min_size=1, max_size=3)
+    deltas: list[Delta] = [ReasoningDelta(text) for text in draw(st.lists(texts, max_size=3))]
+    deltas += [TextDelta(text) for text in draw(st.lists(texts, max_size=3))]
+    for index in range(draw(st.integers(0, 3))):
+        deltas.append(ToolCallBegin(index, f"call_{index}", "f"))
+        deltas += [ToolCallArguments(index, text) for text in draw(st.lists(texts, max_size=3))]
+        deltas.append(ToolCallEnd(index, is_whole=True))
+        deltas += [TextDelta(text) for text in draw(st.lists(texts, max_size=1))]
+    return tuple(deltas)
+
+
+USAGE = Usage(5, 4, 3, 2)
+
+
+def whole(deltas: tuple[Delta, ...], reason: FinishReason = "stop") -> dict[str, Any]:
+    answer = Answer(Piece(deltas), Finished(reason, USAGE))
+    return json.loads(render_reply(HEAD, [answer], 1))["choices"][0]
+
+
+def lines_of(deltas: tuple[Delta, ...], reason: FinishReason | None = None) -> list[bytes]:
+    """A stream's lines, from its first piece on; without a reason only those of the pieces."""
+    teller = ChatTeller(HEAD, 1, tells_tokens=False)
+    told = teller.tell(Piece(deltas))
+    if reason is not None:
+        told += teller.tell(Finished(reason, USAGE)) + teller.close()
+    return [line for line in told.split(b"\n") if line]
+
+
+def test_neighbours_of_a_kind_melt_and_nothing_else() -> None:
+    deltas = (TextDelta("a"), TextDelta("b"), *CALLED[2:], TextDelta("c"))
+    assert melted(deltas) == (TextDelta("ab"), *CALLED[2:], TextDelta("c"))
+
+
+@given(_answers())
+def test_melting_changes_nothing_that_is_said(deltas: tuple[Delta, ...]) -> None:
+    assert whole(melted(deltas)) == whole(deltas)
+    assert melted(melted(deltas)) == melted(deltas)
+
+
+@given(_answers())
+def test_a_stream_is_read_back_as_it_was_told(deltas: tuple[Delta, ...]) -> None:
+    reader = StreamReader()
+    events = [event for line in lines_of(deltas, "stop") for event in reader.read_line(line)]
+    read = tuple(d for e in events if isinstance(e, Piece) for d in e.deltas)
+    assert read == deltas
+    assert events[-1] == Finished("stop", USAGE)
+
+
+def test_a_call_cut_off_in_a_stream_is_not_whole() -> None:
+    reader = StreamReader()
+    lines = lines_of(CALLED[2:4], "length")
+    events = [event for line in lines for event in reader.read_line(line)]
+    assert events[-2] == Piece((ToolCallEnd(0, is_whole=False),))
+
+
+def test_a_whole_reply_holds_what_there_is_and_no_more() -> None:
+    choice = whole(CALLED)
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"] == {
+        "role": "assistant",
+        "content": "I look.",
+        "refusal": None,
+        "reasoning_content": "hm",
+        "tool_calls": [
+            {
+                "id": "call_a",
+                "type": "function",
+                "function": {"name": "f", "arguments": '{"a": 1}'},
+            },
+            {"id": "call_b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+        ],
+    }
+    assert whole(CALLED[2:])["message"]["content"] is None
+    assert whole(())["message"] == {"role": "assistant", "content": "", "refusal": None}
+    assert whole(CALLED[:4], "length")["finish_reason"] == "length"
+    assert whole(CALLED[:2])["finish_reason"] == "stop"
+
+
+def test_an_answer_s_calls_are_as_a_client_sends_them_back() -> None:
+    assert said(CALLED).calls == (
+        ToolCall("call_a", "f", '{"a": 1}'),
+        ToolCall("call_b", "g", "{}"),
+    )
+
+
+def test_ids_and_names_are_told_once() -> None:
+    chunks = [json.loads(line.removeprefix(b"data: ")) for line in lines_of(CALLED)]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert deltas[2] == {
+        "tool_calls": [
+            {
+                "index": 0,
+                "id": "call_a",
+                "type": "function",
+                "function": {"name": "f", "arguments": ""},
+            }
+        ]
+    }
+    assert deltas[3] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": 1}'}}]}
+    assert json.dumps(deltas).count("call_b") == 1

@@ -1,0 +1,214 @@
+"""Models on disk: where they are found, and what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import ModelNotFound
+from cortex.engine.models.registry import ARCHITECTURES
+from cortex.peer.config import Locations, ModelConfig, PeerConfig
+from cortex.peer.models.catalogue import MODEL_TYPES, scan
+from cortex.peer.models.shelf import Shelf
+
+
+def put_model(folder: Path, **config: Any) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3_5"} | config))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PeerConfig:
+    return PeerConfig(
+        locations=Locations(tmp_path / "data", tmp_path / "state", hub_dir=tmp_path / "hub"),
+        models_dirs=(tmp_path / "mine",),
+        embedded_dir=tmp_path / "embedded",
+    )
+
+
+def ids(config: PeerConfig) -> list[str]:
+    return [model.id for model in scan(config).models]
+
+
+def test_places_are_searched_in_order_and_the_embedded_model_comes_last(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "embedded")
+    put_model(tmp_path / "hub" / "models--org--big" / "snapshots" / "abc")
+    put_model(tmp_path / "data" / "models" / "org" / "small")
+    put_model(tmp_path / "mine" / "own")
+    assert ids(config) == ["own", "org/small", "org/big", "cortex-nano"]
+
+
+def test_a_folder_that_is_named_goes_by_that_name_alone(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "own")
+    put_model(tmp_path / "far" / "weights")
+    models = (
+        ModelConfig("renamed", source=tmp_path / "mine" / "own"),
+        ModelConfig("far-off", source=tmp_path / "far" / "weights"),
+        ModelConfig("elsewhere"),
+    )
+    assert ids(dataclasses.replace(config, models=models)) == ["renamed", "far-off"]
+
+
+def test_the_context_of_a_model_is_what_the_operator_says_at_most(
+    config: PeerConfig, tmp_path: Path
+):
+    for name in ("short", "long"):
+        put_model(tmp_path / "mine" / name, max_position_embeddings=8192)
+    models = (ModelConfig("short", context_tokens=512), ModelConfig("long", context_tokens=99_999))
+    found = scan(dataclasses.replace(config, models=models)).models
+    assert {model.id: model.context_length for model in found} == {"short": 512, "long": 8192}
+
+
+def test_what_the_engine_can_load_is_what_is_offered(config: PeerConfig, tmp_path: Path):
+    for model_type in (*ARCHITECTURES, "mamba"):
+        put_model(tmp_path / "mine" / model_type, model_type=model_type)
+
+    assert ids(config) == sorted(ARCHITECTURES)
+    assert sorted(MODEL_TYPES["torch"]) == sorted(ARCHITECTURES)
+
+
+def test_model_found_twice_belongs_to_the_first_place(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "twin")
+    put_model(tmp_path / "data" / "models" / "twin")
+    assert [model.dir for model in scan(config).models] == [tmp_path / "mine" / "twin"]
+
+
+def test_models_dir_may_be_a_model_itself(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine")
+    assert ids(config) == ["mine"]
+
+
+def test_hub_snapshot_is_the_one_main_points_at(config: PeerConfig, tmp_path: Path):
+    repository = tmp_path / "hub" / "models--org--m"
+    put_model(repository / "snapshots" / "zzz")
+    put_model(repository / "snapshots" / "aaa")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("aaa\n")
+    assert scan(config).models[0].dir == repository / "snapshots" / "aaa"
+
+
+@pytest.mark.parametrize("lacking", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_incomplete_folder_is_no_model(config: PeerConfig, tmp_path: Path, lacking: str):
+    put_model(tmp_path / "mine" / "m")
+    (tmp_path / "mine" / "m" / lacking).unlink()
+    assert ids(config) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"model_type": ["qwen3_5"]}', "[" * 100_000, "\udcff"]
+)
+def test_broken_config_is_no_model(config: PeerConfig, tmp_path: Path, text: str):
+    put_model(tmp_path / "mine" / "m")
+    (tmp_path / "mine" / "m" / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert ids(config) == []
+
+
+def test_architecture_the_engine_does_not_know_is_not_listed(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "m", model_type="gpt2")
+    assert ids(config) == []
+
+
+def test_vision_needs_a_vision_config_and_a_preprocessor(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "blind", vision_config={})
+    put_model(tmp_path / "mine" / "sees", vision_config={})
+    (tmp_path / "mine" / "sees" / "preprocessor_config.json").write_text("{}")
+    found = {model.id: model.capabilities for model in scan(config).models}
+    assert found == {"blind": ("text",), "sees": ("text", "vision")}
+
+
+def test_context_length_is_the_models_own_below_the_operators_limit(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "a", text_config={"max_position_embeddings": 262144})
+    put_model(tmp_path / "mine" / "b", max_position_embeddings=2048)
+    put_model(tmp_path / "mine" / "c", max_position_embeddings="many")
+    assert [m.context_length for m in scan(config).models] == [32768, 2048, 4096]
+
+
+def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "qwen3.5-4b")
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("qwen3.5-4")
+    assert "'qwen3.5-4'" in caught.value.message
+    assert caught.value.hint == "did you mean qwen3.5-4b?"
+
+
+def test_an_unknown_name_of_megabytes_costs_no_more_than_a_short_one(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "qwen3.5-4b")
+    began_s = time.process_time()
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("qwen3.5-4b" * 1_000_000)
+    assert time.process_time() - began_s < 1
+    assert len(caught.value.message) < 200
+
+
+@pytest.fixture
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose insides the system shows to nobody, not even to root."""
+    folder = tmp_path / "mine" / "private"
+    put_model(folder / "secret")
+    look: Any = os.stat
+    list_names: Any = os.listdir
+
+    def check(path: Any) -> None:
+        if not isinstance(path, int) and folder in Path(str(path)).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        check(path)
+        return look(path, **options)
+
+    def listdir(path: Any) -> list[str]:
+        check(Path(path) / "anything")
+        return list_names(path)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "listdir", listdir)
+    return folder
+
+
+def test_folder_that_may_not_be_read_hides_no_other(
+    config: PeerConfig, tmp_path: Path, private: Path
+):
+    put_model(tmp_path / "mine" / "own")
+    put_model(tmp_path / "data" / "models" / "other")
+    assert ids(config) == ["own", "other"]
+
+
+def test_models_dir_that_may_not_be_read_is_empty(
+    config: PeerConfig, tmp_path: Path, private: Path
+):
+    put_model(tmp_path / "data" / "models" / "other")
+    places = (private / "secret", private)
+    assert ids(dataclasses.replace(config, models_dirs=places)) == ["other"]
+
+
+def test_peer_without_any_model_says_how_to_get_one(config: PeerConfig):
+    with pytest.raises(ModelNotFound) as caught:
+        scan(config).find("m")
+    assert "--models" in caught.value.hint
+
+
+async def test_a_config_that_cannot_be_read_is_told_once_however_often_somebody_looks(
+    config: PeerConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    put_model(tmp_path / "mine" / "torn")
+    path = tmp_path / "mine" / "torn" / "config.json"
+    path.write_text('{"model_type": ')
+    shelf = Shelf(lambda: config)
+    for _ in range(3):
+        assert not (await shelf.look()).models
+    assert [record.args for record in caplog.records] == [(path,)]

@@ -1,0 +1,155 @@
+"""What names a model's weights: which changes of a folder are seen, and what is read again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from cortex.peer.models import weights
+from cortex.peer.models.weights import Weighed, WeightsBook
+
+TENSOR_BYTES = 256
+
+
+def put_tensors(path: Path, *tensors: bytes) -> None:
+    at, described = 0, dict[str, object]()
+    for n, data in enumerate(tensors):
+        offsets = [at, at + len(data)]
+        described[f"t{n}"] = {"dtype": "U8", "shape": [len(data)], "data_offsets": offsets}
+        at += len(data)
+    header = json.dumps(described).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"".join(tensors))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    put_tensors(folder / "model.safetensors", b"\x01" * TENSOR_BYTES, b"\x02" * TENSOR_BYTES)
+    return folder
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> WeightsBook:
+    return WeightsBook(tmp_path / "state" / "weights.json")
+
+
+def weigh(tmp_path: Path, folder: Path) -> Weighed | None:
+    """By a book that knows nothing."""
+    return WeightsBook(tmp_path / "none" / os.urandom(4).hex()).weigh(folder, "torch")
+
+
+def test_copy_under_another_name_is_the_same_model(tmp_path: Path, folder: Path):
+    (folder / "README.md").write_text("not read by anybody")
+    twin = shutil.copytree(folder, tmp_path / "twin")
+    (twin / "README.md").write_text("other words")
+    first = weigh(tmp_path, folder)
+    assert first is not None and len(first.model) == 8
+    assert first == weigh(tmp_path, twin)
+    assert first.size_bytes == (folder / "model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "generation_config.json", "chat_template.jinja"]
+)
+def test_every_file_that_an_answer_depends_on_counts(tmp_path: Path, folder: Path, name: str):
+    before = weigh(tmp_path, folder)
+    (folder / name).write_text("[]")
+    assert weigh(tmp_path, folder) != before
+
+
+def test_one_bit_of_a_small_file_makes_another_model(tmp_path: Path, folder: Path):
+    before = weigh(tmp_path, folder)
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-TENSOR_BYTES // 2] ^= 1
+    path.write_bytes(data)
+    assert weigh(tmp_path, folder) != before
+
+
+def test_what_the_fake_engine_makes_of_a_folder_is_another_model(folder: Path, book: WeightsBook):
+    assert book.weigh(folder, "fake") != book.weigh(folder, "torch")
+
+
+def test_of_a_large_file_each_tensor_is_sampled_at_its_ends_and_between(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(weights, "_WHOLE_BYTES", 64)
+    monkeypatch.setattr(weights, "_SAMPLE_BYTES", 8)
+    path = folder / "model.safetensors"
+    before, data = weigh(tmp_path, folder), path.read_bytes()
+    start = len(data) - TENSOR_BYTES
+    seen = [at for at in range(start, len(data)) if _changed(tmp_path, folder, data, at) != before]
+    assert {start, start + 7, len(data) - 1} <= set(seen)
+    assert len(seen) == 8 * 8, "eight samples of eight bytes"
+    assert any(start + TENSOR_BYTES // 3 < at < start + TENSOR_BYTES // 2 for at in seen)
+
+
+def _changed(tmp_path: Path, folder: Path, data: bytes, at: int) -> Weighed | None:
+    other = bytearray(data)
+    other[at] ^= 1
+    (folder / "model.safetensors").write_bytes(other)
+    return weigh(tmp_path, folder)
+
+
+@pytest.mark.parametrize("lacking_bytes", [1, TENSOR_BYTES, 2 * TENSOR_BYTES + 20])
+def test_file_that_is_still_being_copied_has_no_name_yet(
+    tmp_path: Path, folder: Path, lacking_bytes: int
+):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-lacking_bytes])
+    assert weigh(tmp_path, folder) is None
+
+
+@pytest.mark.parametrize("header", [b"", b"[]", b'{"t": 1}', b'{"t": {"data_offsets": [5]}}'])
+def test_broken_header_is_no_model(tmp_path: Path, folder: Path, header: bytes):
+    data = struct.pack("<Q", len(header)) + header
+    (folder / "model.safetensors").write_bytes(data)
+    weighed = weigh(tmp_path, folder)
+    assert weighed is None
+
+
+def test_shards_are_those_of_the_index_and_all_of_them(tmp_path: Path, folder: Path):
+    put_tensors(folder / "b.safetensors", b"b")
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    before = weigh(tmp_path, folder)
+    put_tensors(folder / "stray.safetensors", b"c")
+    assert before is not None and weigh(tmp_path, folder) == before
+    (folder / "b.safetensors").unlink()
+    assert weigh(tmp_path, folder) is None
+
+
+def test_known_folder_is_not_read_again_not_even_by_the_next_process(
+    tmp_path: Path, folder: Path, book: WeightsBook, monkeypatch: pytest.MonkeyPatch
+):
+    assert book.known(folder, "torch") is None, "nobody has looked"
+    weighed = book.weigh(folder, "torch")
+    monkeypatch.setattr(weights, "_digest", None)
+    later = WeightsBook(tmp_path / "state" / "weights.json")
+    assert later.known(folder, "torch") == later.weigh(folder, "torch") == weighed
+
+
+def test_changed_file_is_known_no_more(folder: Path, book: WeightsBook):
+    before = book.weigh(folder, "torch")
+    path = folder / "model.safetensors"
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    assert book.known(folder, "torch") is None
+    assert book.weigh(folder, "torch") == before, "only its time has changed"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"way": "cortex/weights/1", "files": {"x": [1]}}'])
+def test_broken_book_is_an_empty_one(tmp_path: Path, folder: Path, text: str):
+    path = tmp_path / "weights.json"
+    path.write_text(text)
+    book = WeightsBook(path)
+    assert book.known(folder, "torch") is None
+    assert book.weigh(folder, "torch") is not None

@@ -1,0 +1,107 @@
+"""The dashboard and the example for Prometheus ask for numbers that a peer tells."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.peer.config import DEFAULT_PORT, METRICS_PORT
+from cortex.peer.observing.metric_families import FAMILIES
+
+_OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
+_NAME = re.compile(r"\bcortex_[a-z_]+")
+_SELECTED = re.compile(r"(cortex_[a-z_]+)\{([^}]*)\}")
+_BY = re.compile(r"\bby \(([^)]*)\)")
+
+
+@pytest.fixture
+def dashboard(checkout: Path) -> Any:
+    return json.loads((checkout / "contrib" / "grafana" / "cortex.json").read_text())
+
+
+def targets(dashboard: Any) -> Iterator[Any]:
+    for panel in dashboard["panels"]:
+        yield from panel.get("targets", ())
+
+
+def queries(dashboard: Any) -> list[str]:
+    variables = (each.get("definition", "") for each in dashboard["templating"]["list"])
+    return [*(target["expr"] for target in targets(dashboard)), *variables]
+
+
+def samples() -> dict[str, set[str]]:
+    """The labels of every series that a peer of a fleet tells, by its name."""
+    found: dict[str, set[str]] = {}
+    for family in FAMILIES:
+        labels = {*family.labels, "peer"}
+        if family.kind == "histogram":
+            found |= {f"{family.name}{end}": labels | {"le"} for end in _OF_HISTOGRAMS}
+        else:
+            found[family.name] = labels
+    return found
+
+
+def test_the_dashboard_shows_every_metric_and_none_that_is_not_told(dashboard: Any) -> None:
+    asked = {name for query in queries(dashboard) for name in _NAME.findall(query)}
+    assert asked <= samples().keys()
+    shown = {re.sub(r"_bucket$", "", name) for name in asked}
+    assert shown == {family.name for family in FAMILIES}
+
+
+def test_the_dashboard_selects_and_sums_by_labels_that_are_there(dashboard: Any) -> None:
+    known = samples()
+    for query in queries(dashboard):
+        for name, selector in _SELECTED.findall(query):
+            assert set(re.findall(r"(\w+)!?=~?\"", selector)) <= known[name], query
+        summed = {label for labels in _BY.findall(query) for label in labels.split(", ")}
+        assert all(summed <= known[name] for name in _NAME.findall(query)), query
+
+
+def test_a_legend_names_labels_that_its_query_keeps(dashboard: Any) -> None:
+    for target in targets(dashboard):
+        kept = {label for labels in _BY.findall(target["expr"]) for label in labels.split(", ")}
+        if kept:
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= kept - {"le"}
+
+
+def test_whose_data_it_shows_is_the_viewers_choice(dashboard: Any) -> None:
+    variables = {each["name"]: each for each in dashboard["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    shown = {each["datasource"]["uid"] for each in (*panels, *targets(dashboard))}
+    assert shown == {"${datasource}"}
+
+
+def test_no_two_panels_share_a_place_or_a_number(dashboard: Any) -> None:
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells) and max(x for x, _ in cells) < 24
+
+
+def test_the_example_scrapes_peers_with_a_key_and_gateways_without(checkout: Path) -> None:
+    path = checkout / "contrib" / "prometheus" / "prometheus.yml"
+    _, peers, gateways = path.read_text().split("- job_name: ")
+    assert f":{DEFAULT_PORT}" in peers and "credentials_file: " in peers
+    assert f":{METRICS_PORT}" in gateways and "authorization" not in gateways
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
+def test_promtool_takes_the_example(checkout: Path) -> None:
+    path = checkout / "contrib" / "prometheus" / "prometheus.yml"
+    command = ["promtool", "check", "config", "--syntax-only", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,172 @@
+"""Requests being counted, with a clock that the test turns by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.errors import EngineFailed
+from cortex.engine.histogram import Histogram
+from cortex.engine.types import Accepted, Began, Finished, Usage
+from cortex.peer.observing.tally import Ending, ModelTally, PeerTally, RequestMeter
+
+
+@dataclass
+class Clock:
+    now_s: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def meter_of(tally: ModelTally, clock: Clock, num_choices: int = 1) -> RequestMeter:
+    return RequestMeter(tally, num_choices, clock(), clock)
+
+
+def count_of(histogram: Histogram) -> int:
+    return sum(histogram.spread.counts)
+
+
+def sum_of(histogram: Histogram) -> float:
+    return histogram.spread.sum
+
+
+def test_an_answer_is_timed_from_its_coming_to_each_token_and_to_its_end() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock) as meter:
+        clock.now_s += 3
+        meter.made(0, 1)
+        clock.now_s += 0.5
+        meter.made(0, 1)
+        clock.now_s += 0.25
+        meter.made(0, 1)
+        clock.now_s += 0.25
+        meter.saw(Finished("stop", Usage(10, 3, 4)))
+    assert (count_of(tally.first_token), sum_of(tally.first_token)) == (1, 3)
+    assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (2, 0.75)
+    assert (count_of(tally.answer), sum_of(tally.answer)) == (1, 4)
+    assert tally.endings == {"stop": 1}
+    assert (tally.num_prompt_tokens, tally.num_cached_tokens) == (10, 4)
+    assert tally.num_completion_tokens == 3
+
+
+def test_a_prompt_waits_until_the_first_engine_begins_it() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock) as meter:
+        clock.now_s += 1
+        meter.saw(Accepted(10, (), 5))
+        clock.now_s += 4
+        meter.saw(Began("here"))
+        clock.now_s += 1
+        meter.saw(Began("there"))  # the first engine died
+        meter.saw(Finished("stop", Usage(10, 0)))
+    assert (count_of(tally.queue), sum_of(tally.queue)) == (1, 4)
+
+
+def test_an_answers_speed_is_that_of_the_tokens_after_its_first() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock, num_choices=3) as meter:
+        clock.now_s += 3
+        meter.made(0, 1)
+        meter.made(1, 1)
+        clock.now_s += 0.5
+        meter.made(0, 5)
+        clock.now_s += 0.5
+        meter.made(0, 5)
+        meter.saw(Finished("stop", Usage(10, 11), 0))
+        meter.saw(Finished("stop", Usage(10, 1), 1))
+        meter.saw(Finished("stop", Usage(10, 0), 2))
+    assert (count_of(tally.speed), sum_of(tally.speed)) == (1, 10)
+
+
+def test_the_rest_of_an_answer_has_no_first_token() -> None:
+    tally, clock = ModelTally(), Clock()
+    with RequestMeter(tally, 1, clock(), clock, is_rest=True) as meter:
+        meter.made(0, 1)
+        clock.now_s += 1
+        meter.made(0, 1)
+        meter.saw(Finished("stop", Usage(10, 2)))
+    assert count_of(tally.first_token) == 0
+    assert (count_of(tally.between_tokens), count_of(tally.answer)) == (1, 1)
+
+
+def test_tokens_that_come_together_share_the_time_between_them() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock) as meter:
+        meter.made(0, 1)
+        clock.now_s += 1
+        meter.made(0, 4)
+        meter.saw(Finished("stop", Usage(1, 5)))
+    assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (4, 1)
+    assert max(tally.between_tokens.spread.counts) == 4
+
+
+def test_choices_share_a_prompt_and_a_first_token_and_have_their_own_endings() -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock, num_choices=2) as meter:
+        clock.now_s += 1
+        meter.made(1, 1)
+        clock.now_s += 1
+        meter.made(0, 1)
+        clock.now_s += 1
+        meter.made(1, 1)
+        meter.saw(Finished("stop", Usage(10, 1, 6), 0))
+        assert tally.num_prompt_tokens == 0
+        meter.saw(Finished("length", Usage(10, 2, 8), 1))
+    assert (count_of(tally.first_token), sum_of(tally.first_token)) == (1, 1)
+    # Choice 0 has one token, and none of choice 1's times are its own.
+    assert (count_of(tally.between_tokens), sum_of(tally.between_tokens)) == (1, 2)
+    assert tally.endings == {"stop": 1, "length": 1}
+    assert (tally.num_prompt_tokens, tally.num_cached_tokens) == (10, 6)
+    assert count_of(tally.answer) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "is_accepted", "ending"),
+    [
+        (EngineFailed("x"), False, "refused"),
+        (EngineFailed("x"), True, "failed"),
+        (RuntimeError("a bug"), True, "failed"),
+        (GeneratorExit(), True, "cancelled"),
+        (GeneratorExit(), False, "cancelled"),
+        (asyncio.CancelledError(), True, "cancelled"),
+    ],
+)
+def test_what_did_not_end_by_itself_is_counted_by_what_ended_it(
+    error: BaseException, is_accepted: bool, ending: Ending
+) -> None:
+    tally, clock = ModelTally(), Clock()
+    with pytest.raises(type(error)), meter_of(tally, clock, num_choices=3) as meter:
+        if is_accepted:
+            meter.saw(Accepted(1, (), 1))
+        meter.saw(Finished("stop", Usage(10, 1)))
+        raise error
+    assert tally.endings == {"stop": 1, ending: 2}
+    assert (tally.num_prompt_tokens, count_of(tally.answer)) == (0, 0)
+
+
+@given(num_choices=st.integers(1, 5), num_finished=st.integers(0, 5))
+def test_every_choice_ends_exactly_once(num_choices: int, num_finished: int) -> None:
+    tally, clock = ModelTally(), Clock()
+    with meter_of(tally, clock, num_choices) as meter:
+        for choice in range(min(num_choices, num_finished)):
+            meter.saw(Finished("stop", Usage(1, 1), choice))
+    assert tally.endings.total() == num_choices
+
+
+def test_only_an_attempt_after_a_loss_is_a_replay() -> None:
+    tally = ModelTally()
+    with meter_of(tally, Clock()) as meter:
+        for num_losses in (0, 1, 2):
+            meter.began(num_losses)
+    assert tally.num_replays == 2
+
+
+def test_a_model_has_one_tally_however_often_it_is_asked_for() -> None:
+    tally = PeerTally()
+    assert tally.of("a") is tally.of("a") is not tally.of("b")
+    assert list(tally.models) == ["a", "b"]

@@ -1,0 +1,199 @@
+"""A peer's outside: its port, its note, its signals, and clients that mean harm."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cortex.engine.errors import EngineFailed, ModelNotFound
+from cortex.peer.client.backends import open_backend
+from cortex.peer.config import PeerConfig
+from cortex.peer.errors import CannotListen, NoPeer, PortInUse
+from cortex.peer.serving.listening import listen
+from cortex.peer.serving.server import Server, run_peer, serving
+
+MakeConfig = Callable[..., PeerConfig]
+QUESTION = [{"role": "user", "content": "hello"}]
+DEADLINE_S = 30
+
+
+@pytest.fixture
+def busy_port() -> Any:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        yield taken.getsockname()[1]
+
+
+def test_busy_port_that_was_asked_for_is_an_error(busy_port: int):
+    with pytest.raises(
+        PortInUse, match=rf"port {busy_port} on 127.0.0.1 is taken by process {os.getpid()} \("
+    ):
+        listen("127.0.0.1", busy_port)
+
+
+def test_busy_default_port_gives_way_to_a_later_one(busy_port: int):
+    with listen("127.0.0.1", None, busy_port) as listener:
+        assert listener.getsockname()[1] > busy_port
+
+
+def test_ports_of_the_fleet_are_never_taken_for_the_api(busy_port: int):
+    with listen("127.0.0.1", None, busy_port) as listener:
+        assert (listener.getsockname()[1] - busy_port) % 2 == 0
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("::1", 70000)])
+def test_address_that_is_not_ours_is_an_error(host: str, port: int):
+    with pytest.raises(CannotListen):
+        listen(host, port)
+
+
+async def test_named_peer_that_does_not_answer_is_no_peer(make_config: MakeConfig):
+    with pytest.raises(NoPeer, match=r"no peer answers at 127\.0\.0\.1:1 "):
+        async with open_backend(make_config(), "127.0.0.1:1", on_notice=lambda _: None):
+            pass
+
+
+async def test_stale_note_is_skipped(make_config: MakeConfig):
+    config = make_config()
+    folder = config.locations.announcements_dir
+    folder.mkdir(parents=True)
+    note = {"node": "a", "pid": os.getpid(), "host": "127.0.0.1", "port": 1, "started_s": 1}
+    (folder / "a.json").write_text(json.dumps(note))
+    async with open_backend(config, None, on_notice=lambda _: None) as backend:
+        assert backend.name == "private"
+
+
+async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals], list[str]]:
+    """A peer under `run_peer`, ready."""
+    ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
+    notices: list[str] = []
+    running = asyncio.create_task(
+        run_peer(
+            config, on_ready=ready.set_result, on_notice=notices.append, on_view=lambda _: None
+        )
+    )
+    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+    return await ready, running, notices
+
+
+async def ask(server: Server, max_tokens: int) -> int:
+    body = {"model": "fake", "messages": QUESTION, "max_tokens": max_tokens}
+    url = f"http://{server.address}/v1/chat/completions"
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+        await response.read()
+        return response.status
+
+
+async def until_live(server: Server) -> None:
+    while server.node.health.live_requests == 0:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0.01)
+
+
+async def test_first_signal_drains_and_the_note_is_gone_at_the_end(make_config: MakeConfig):
+    config = make_config(fake_token_interval_ms=10)
+    folder = config.locations.announcements_dir
+    async with asyncio.timeout(DEADLINE_S):
+        server, running, notices = await start(config)
+        [note] = folder.iterdir()
+        told = json.loads(note.read_text())
+        assert (told["pid"], told["port"], note.stem) == (os.getpid(), server.port, told["node"])
+        asking = asyncio.create_task(ask(server, 20))
+        await until_live(server)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == signal.SIGTERM
+        assert await asking == 200
+        assert "1 request finishes" in notices[0]
+        assert list(folder.iterdir()) == []
+
+
+async def test_second_signal_stops_at_once(make_config: MakeConfig):
+    config = make_config(fake_token_interval_ms=1000)
+    async with asyncio.timeout(DEADLINE_S):
+        server, running, _ = await start(config)
+        asking = asyncio.create_task(ask(server, 1000))
+        await until_live(server)
+        began_s = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await running == signal.SIGINT
+        assert time.monotonic() - began_s < 10
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+
+
+async def test_preloaded_model_is_there_when_the_peer_is_ready(make_config: MakeConfig):
+    async with asyncio.timeout(DEADLINE_S):
+        server, running, _ = await start(make_config(preload=("fake",)))
+        assert [each.model.id for each in server.node.placement.ready] == ["fake"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+
+async def test_preload_of_an_unknown_model_ends_the_peer_with_its_error(make_config: MakeConfig):
+    with pytest.raises(ModelNotFound):
+        await start(make_config(preload=("fack",)))
+
+
+async def test_stream_speaks_every_second_before_its_first_token(make_config: MakeConfig):
+    config = make_config(fake_token_interval_ms=2000)
+    body = {"model": "fake", "messages": QUESTION, "max_tokens": 1, "stream": True}
+    async with asyncio.timeout(DEADLINE_S), serving(config) as server:
+        url = f"http://{server.address}/v1/chat/completions"
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+            comments: list[bytes] = []
+            async for line in response.content:
+                if b'"content":"' in line and b'"content":""' not in line:
+                    break
+                comments.append(line) if line.startswith(b":") else None
+    assert len(comments) >= 3
+    assert comments[-1].startswith((b": cortex ", b": keep-alive"))
+
+
+async def test_python_that_cannot_run_the_engine_says_what_to_install(make_config: MakeConfig):
+    async with serving(make_config(python="/bin/false")) as server:
+        with pytest.raises(EngineFailed) as caught:
+            await server.node.preload("fake")
+        assert "exit code 1, before it was ready" in caught.value.message
+        assert "pip install" in caught.value.hint
+
+
+async def test_python_that_does_not_exist_is_engine_failed(make_config: MakeConfig, tmp_path: Path):
+    async with serving(make_config(python=str(tmp_path / "none"))) as server:
+        with pytest.raises(EngineFailed, match="No such file"):
+            await server.node.preload("fake")
+
+
+async def test_one_peer_gives_room_to_no_more_bytes_than_it_may(make_config: MakeConfig):
+    config = make_config(max_intake_bytes=1000)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n{"
+    async with asyncio.timeout(DEADLINE_S), serving(config) as server:
+        url = f"http://{server.address}/v1/chat/completions"
+        _, slow = await asyncio.open_connection(server.host, server.port)
+        slow.write(head)
+        await slow.drain()
+        async with aiohttp.ClientSession() as session:
+            body = b"{" + b" " * 900
+            status, code = 0, ""
+            while status != 503:  # until the slow one has been seen
+                async with session.post(url, data=body) as response:
+                    status = response.status
+                    code = (await response.json())["error"]["code"]
+            assert code == "overloaded"
+            slow.close()
+            await slow.wait_closed()
+            while status != 400:  # until it has been seen to leave
+                async with session.post(url, data=body) as response:
+                    status = response.status

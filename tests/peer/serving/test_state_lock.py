@@ -1,0 +1,68 @@
+"""One peer a state directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cortex.peer.config import FleetConfig, PeerConfig
+from cortex.peer.errors import CannotKeepIdentity, StateInUse
+from cortex.peer.serving.server import serving
+from cortex.peer.serving.state_lock import only_peer_of
+
+HOLD = """
+import sys
+from pathlib import Path
+from cortex.peer.serving.state_lock import only_peer_of
+with only_peer_of(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_second_is_told_the_directory_and_the_process(tmp_path: Path) -> None:
+    with only_peer_of(tmp_path), pytest.raises(StateInUse) as caught, only_peer_of(tmp_path):
+        pass
+    assert str(tmp_path) in caught.value.message
+    assert f"process {os.getpid()}" in caught.value.message
+    assert "--state-dir" in caught.value.hint
+    with only_peer_of(tmp_path):
+        assert stat.S_IMODE((tmp_path / "peer.lock").stat().st_mode) == 0o600
+
+
+def test_a_peer_that_is_killed_holds_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        (sys.executable, "-c", HOLD, str(tmp_path)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(StateInUse, match=f"process {holder.pid}"), only_peer_of(tmp_path):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(10)
+        with only_peer_of(tmp_path):
+            pass
+
+
+def test_a_directory_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotKeepIdentity, match="file"), only_peer_of(tmp_path / "file"):
+        pass
+
+
+async def test_a_member_of_a_fleet_is_refused_before_it_listens(
+    make_config: Callable[..., PeerConfig],
+) -> None:
+    config = make_config()
+    state = config.locations.state_dir
+    fleet = FleetConfig("two", state / "fleet.key", host="127.0.0.1", port=0, has_mdns=False)
+    with only_peer_of(state), pytest.raises(StateInUse):
+        async with serving(make_config(fleet=fleet)):
+            pass
+    assert not (state / "node.json").exists()
