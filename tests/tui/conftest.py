@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Sight
@@ -211,3 +213,29 @@ def _shown(pilot: Pilot[None], selector: str) -> str:
 def eyes() -> Any:
     """What stands on the screen, and waiting for it."""
     return SimpleNamespace(until=_until, screen=_screen, shown=_shown)
+
+
+_PICTURES = Path(__file__).parent / "pictures"
+
+
+@pytest.fixture
+def looks_like(tmp_path: Path) -> Any:
+    """`await looks_like(pilot, "name")`: the screen, cell by cell, is the picture of that name.
+
+    With WRITE_PICTURES=1 in the environment the pictures are written instead: then look at them.
+    """
+
+    async def compare(pilot: Pilot[None], name: str) -> None:
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False
+        await pilot.pause()
+        svg = pilot.app.export_screenshot(title=name)
+        picture = _PICTURES / f"{name}.svg"
+        if os.environ.get("WRITE_PICTURES"):
+            picture.write_text(svg)
+        elif not picture.exists() or picture.read_text() != svg:
+            now = tmp_path / picture.name
+            now.write_text(svg)
+            raise AssertionError(f"{now} is not as {picture}; it reads:\n{_screen(pilot)}")
+
+    return compare

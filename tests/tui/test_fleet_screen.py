@@ -7,17 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import DataTable, HelpPanel
 
+from cortex.peer.onlooker.pictures import PeerPicture
 from cortex.tui.app import CortexApp
+from cortex.tui.screens.fleet import FleetScreen
+from cortex.tui.widgets.live_table import LiveTable
 
 MakeApp = Callable[..., CortexApp]
 SIZES = [(80, 24), (120, 40)]
 
 
+def peers_table(app: App[Any]) -> LiveTable[PeerPicture]:
+    assert isinstance(app.screen, FleetScreen)
+    return app.screen.table
+
+
 def rows(pilot: Pilot[None]) -> list[str]:
-    table: DataTable[Any] = pilot.app.screen.query_one(DataTable)
+    table = peers_table(pilot.app)
     return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
 
@@ -143,7 +152,7 @@ async def test_only_the_cells_that_changed_are_drawn_again(
         feed.say(told.fleet([told.peer("atlas"), told.peer("borea")]))
         await eyes.until(pilot, lambda: len(rows(pilot)) == 2)
         drawn: list[tuple[Any, Any]] = []
-        table: DataTable[Any] = app.screen.query_one(DataTable)
+        table = peers_table(app)
         update = table.update_cell
 
         def note(node: Any, column: Any, value: Any) -> None:
