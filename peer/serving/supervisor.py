@@ -1,4 +1,4 @@
-"""The service manager that started this peer, where one did: what it is told, by systemd's protocol.
+"""What the service manager is told that started this peer, where one did: systemd's protocol.
 
 Datagrams of `NAME=value` lines, see sd_notify(3). That the peer is alive is said from its own loop,
 so that a loop which answers nobody says nothing either, and the manager starts another peer.
@@ -21,8 +21,8 @@ _PARTS_OF_SILENCE = 3
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """`address` is a Unix socket's path, with @ first an abstract one. Who is silent for `silence_s`
-    is taken for dead.
+    """`address` is a Unix socket's path, or an abstract one behind an @. Who says nothing for
+    `silence_s` is taken for dead.
     """
 
     address: str

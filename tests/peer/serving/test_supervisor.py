@@ -29,6 +29,9 @@ def manager(tmp_path: Path) -> Generator[socket.socket]:
         yield manager
 
 
+def ignore(_: object) -> None: ...
+
+
 async def heard(manager: socket.socket) -> str:
     return (await asyncio.get_running_loop().sock_recv(manager, 4096)).decode()
 
@@ -36,12 +39,10 @@ async def heard(manager: socket.socket) -> str:
 async def test_a_peer_says_when_it_answers_and_when_it_begins_to_end(
     make_config: MakeConfig, manager: socket.socket
 ):
-    ignored: dict[str, Any] = {"on_notice": lambda _: None, "on_view": lambda _: None}
+    ignored: dict[str, Any] = dict.fromkeys(("on_ready", "on_notice", "on_view"), ignore)
     async with asyncio.timeout(DEADLINE_S):
         by = Supervisor(manager.getsockname())
-        running = asyncio.create_task(
-            run_peer(make_config(), on_ready=lambda _: None, supervisor=by, **ignored)
-        )
+        running = asyncio.create_task(run_peer(make_config(), supervisor=by, **ignored))
         assert (await heard(manager)).startswith("READY=1\nSTATUS=answers at http://127.0.0.1:")
         os.kill(os.getpid(), signal.SIGTERM)
         assert (await heard(manager)).startswith("STOPPING=1\n")
