@@ -35,13 +35,15 @@ class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with.
+    asked with. `is_remote` says that the terminal is reached over a network.
     """
 
     locations: Locations
     can_redraw: bool
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
+    has_colour: bool = True
+    is_remote: bool = False
     settings: Settings = field(default_factory=Settings)
     verbose: bool = False
 
@@ -96,6 +98,8 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
             Path("/etc/cortex"),
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
+        has_colour="NO_COLOR" not in environ,
+        is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
     )
 
 

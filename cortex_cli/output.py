@@ -38,6 +38,10 @@ class Output:
     def line(self, text: str = "") -> None:
         self._write(f"{text}\n")
 
+    def drawn(self, text: str) -> None:
+        """What was made for a terminal: it may move the cursor."""
+        self._write(text)
+
     def clear(self) -> None:
         """Begin again at the top of the terminal."""
         self._write("\x1b[H\x1b[2J")
