@@ -29,6 +29,7 @@
      ├─ CannotKeepIdentity     a state directory that cannot be written
      ├─ StateInUse             a state directory that another peer runs with
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
+     ├─ PictureUnreadable      a name that leads to no bytes of a picture
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
 
@@ -134,6 +135,9 @@ class StateInUse(CortexError): ...
 class NotMeasurable(CortexError): ...
 
 
+class PictureUnreadable(CortexError): ...
+
+
 class InvalidFleetKey(CortexError): ...
 
 
@@ -169,6 +173,7 @@ _OURS: tuple[type[CortexError], ...] = (
     CannotKeepIdentity,
     StateInUse,
     NotMeasurable,
+    PictureUnreadable,
     InvalidFleetKey,
     FleetKeyNotHeld,
 )
