@@ -176,6 +176,11 @@ def _report(live: LiveRequest, now_s: float) -> RequestReport:
         prompt_tokens=live.prompt_tokens,
         completion_tokens=live.completion_tokens,
         seconds=round(now_s - live.began_s, 3),
+        first_token_s=live.first_token_s,
+        start=live.start,
+        queue_s=live.queue_s,
+        evicted=live.evicted,
+        num_failovers=live.num_failovers,
     )
 
 

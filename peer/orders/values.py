@@ -129,7 +129,11 @@ class JobList(Struct, frozen=True, tag="jobs"):
 
 
 class RequestReport(Struct, frozen=True):
-    """A request under way. `host` is the peer that answers it, where the fleet was asked."""
+    """A request under way. `host` is the peer that answers it, where the fleet was asked.
+
+    `first_token_s` is None before that, and `queue_s` before an engine begins. `num_failovers` is
+    how often a host was lost or refused it, and another was asked.
+    """
 
     id: str
     model: str | None
@@ -143,6 +147,11 @@ class RequestReport(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    first_token_s: float | None = None
+    start: str = ""
+    queue_s: float | None = None
+    evicted: tuple[str, ...] = ()
+    num_failovers: int = 0
 
 
 class RequestList(Struct, frozen=True, tag="requests"):

@@ -307,6 +307,7 @@ class Ingress:
         if fault == "lost":
             self._chooser.doubt(host.life)
         asked.failed(host, error, self._clock())
+        asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
         self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
         if fault != "busy":  # who had no room has lost nothing
