@@ -15,6 +15,7 @@ from cortex.peer.config import PeerConfig
 from cortex.peer.devices import gpus
 from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
+from cortex.peer.devices.hardware import read_hardware
 
 MIB, GIB = 1 << 20, 1 << 30
 CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124")
@@ -108,3 +109,15 @@ def test_what_our_own_engine_has_is_not_foreign() -> None:
     # The driver does not tell what it has; somebody else has 20 GiB.
     found = foreign_gpu_bytes(budget, 30 * GIB, None, 29 * GIB)
     assert 14 * GIB < found <= 16 * GIB
+
+
+def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
+    make_config: Callable[..., PeerConfig], tmp_path: Path
+):
+    def told(memory_bytes: int | None, *shown: Gpu) -> list[int]:
+        config = make_config(devices=("cuda:0", "fake:0"), memory_bytes=memory_bytes)
+        return [each.memory_bytes for each in read_hardware(config, shown, tmp_path).devices]
+
+    assert told(None, CARD) == [80 * GIB, 80 * GIB]
+    assert told(GIB, CARD) == [GIB, GIB]
+    assert told(None)[0] == 0
