@@ -18,7 +18,7 @@ from aiohttp import web
 from cortex.engine.errors import InsufficientVram
 
 from .config import FleetConfig
-from .devices.hardware import read_hardware, read_system
+from .devices.hardware import look_at_hardware, read_system
 from .fleet.comings import chronicler
 from .fleet.own import Reporter
 from .fleet.telling import About
@@ -88,7 +88,7 @@ async def member_of(
         system=read_system(),
         api=api,
         roles=("gateway",) if node.config.is_gateway else (),
-        hardware=read_hardware(node.config),
+        hardware=await look_at_hardware(node.config),
     )
     async with gossiping(config, node.config.locations, keyring, sockets, about) as fleet:
 
