@@ -14,6 +14,7 @@
      ├─ JobCancelled           a job that somebody waited for was ended by another
      ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
+     ├─ AnswerBrokeOff         who was asked is gone before its answer was whole (an EngineFailed)
      ├─ ModelPinned            a model that is to stay
      ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
@@ -90,6 +91,9 @@ class PeerNotFound(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+class AnswerBrokeOff(engine_errors.EngineFailed): ...
+
+
 class ModelPinned(CortexError): ...
 
 
@@ -158,6 +162,7 @@ _OURS: tuple[type[CortexError], ...] = (
     JobCancelled,
     PeerNotFound,
     NoPeer,
+    AnswerBrokeOff,
     ModelPinned,
     ModelAway,
     HostLost,

@@ -46,7 +46,8 @@ def draw_picture(data: bytes, max_columns: int, max_rows: int) -> Drawing | None
             shown = Image.alpha_composite(paper, upright).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    pixels = [shown.getpixel((x, y)) for y in range(shown.height) for x in range(shown.width)]
+    values = shown.tobytes()
+    pixels: list[Pixel] = list(zip(values[::3], values[1::3], values[2::3], strict=True))
     rows = [pixels[at : at + shown.width] for at in range(0, len(pixels), shown.width)]
     return Drawing(_half_blocks(rows), *size)
 

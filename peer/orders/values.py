@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from cortex.engine.errors import ErrorInfo, InvalidRequest
 
 from ..gossip.ids import U32, Model, Node
+from ..observing.log_ring import LogPage
+from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 
 JobKind = Literal["load", "unload", "drain"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -77,6 +79,9 @@ Order: TypeAlias = (
     | ListJobs
     | WatchJob
     | CancelJob
+    | Describe
+    | ReadLog
+    | WatchHappenings
 )
 
 
@@ -157,7 +162,7 @@ class Done(Struct, frozen=True, tag="done"):
     """It has been done, or was so before."""
 
 
-Report: TypeAlias = Job | JobList | RequestList | Done
+Report: TypeAlias = Job | JobList | RequestList | Done | PeerFacts | LogPage | HappeningList
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
