@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
 
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.pictures import read_picture
+from cortex.tui.acting import Acting, ReadOnly
 from cortex.tui.app import CortexApp
 from cortex.tui.look import Look
 
@@ -40,6 +45,32 @@ class FakeFeed:
     def close(self) -> None:
         self.is_closed = True
         self._news.put(None)
+
+
+class _Answered:
+    """Answers are the test's, by what is asked; an error among them is raised."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: [])  # type: ignore[call-arg]
+        self.orders: list[tuple[str, str, Any]] = []
+        self.answers: dict[str, Any] = {}
+        self.is_closed = False
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        self.orders.append((method, path, body))
+        answer = self.answers.get(f"{method} {path}", {})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeActing(_Answered, Acting): ...
+
+
+class FakeReadOnly(_Answered, ReadOnly): ...
 
 
 class Clock:
@@ -130,11 +161,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
+def acting() -> FakeActing:
+    return FakeActing()
+
+
+@pytest.fixture
+def read_only() -> FakeReadOnly:
+    """In the place of `acting`: looks on, and orders nothing."""
+    return FakeReadOnly()
+
+
+@pytest.fixture
+def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(refresh_s: float = 1000.0, is_ascii: bool = False) -> CortexApp:
-        return CortexApp(feed, Look(refresh_s, is_ascii), "borea:13131", clock)
+    def make(
+        refresh_s: float = 1000.0, is_ascii: bool = False, acting: Acting = acting
+    ) -> CortexApp:
+        return CortexApp(feed, acting, Look(refresh_s, is_ascii), "borea:13131", clock)
 
     return make
 
@@ -143,3 +187,55 @@ def make_app(feed: FakeFeed, clock: Clock) -> Callable[..., CortexApp]:
 def told() -> Any:
     """How a peer's words about its fleet are made up."""
     return SimpleNamespace(model=model, peer=peer, fleet=fleet, four_peers=four_peers)
+
+
+async def _until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """The feed speaks from another thread."""
+    for _ in range(500):
+        await pilot.pause(0.01)
+        if condition():
+            return
+    raise AssertionError(_screen(pilot))
+
+
+def _screen(pilot: Pilot[None]) -> str:
+    """All that can be read, line by line."""
+    app = pilot.app
+    lines = app.screen._compositor.render_strips(app.size)  # pyright: ignore[reportPrivateUsage]
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+def _shown(pilot: Pilot[None], selector: str) -> str:
+    return str(pilot.app.screen.query_one(selector, Static).content)
+
+
+@pytest.fixture
+def eyes() -> Any:
+    """What stands on the screen, and waiting for it."""
+    return SimpleNamespace(until=_until, screen=_screen, shown=_shown)
+
+
+_PICTURES = Path(__file__).parent / "pictures"
+
+
+@pytest.fixture
+def looks_like(tmp_path: Path) -> Any:
+    """`await looks_like(pilot, "name")`: the screen, cell by cell, is the picture of that name.
+
+    With WRITE_PICTURES=1 in the environment the pictures are written instead: then look at them.
+    """
+
+    async def compare(pilot: Pilot[None], name: str) -> None:
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False
+        await pilot.pause()
+        svg = pilot.app.export_screenshot(title=name)
+        picture = _PICTURES / f"{name}.svg"
+        if os.environ.get("WRITE_PICTURES"):
+            picture.write_text(svg)
+        elif not picture.exists() or picture.read_text() != svg:
+            now = tmp_path / picture.name
+            now.write_text(svg)
+            raise AssertionError(f"{now} is not as {picture}; it reads:\n{_screen(pilot)}")
+
+    return compare
