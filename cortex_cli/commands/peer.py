@@ -146,7 +146,7 @@ def peer(
     )
 
     def made_of(settings: Settings) -> PeerConfig:
-        now = replace(invocation, settings=settings)
+        now = replace(invocation, read=settings)
         folders = models if typed(context, "models") else settings.models_dirs
         seeds = join if typed(context, "join") else settings.join
         plain = peer_config(now, replace(wishes, models_dirs=folders))
