@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
@@ -66,6 +67,7 @@ def chat(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
             show_default=False,

@@ -9,6 +9,7 @@ import typer
 
 from cortex.peer.config import DEFAULT_PORT
 
+from .. import completing
 from ..config import EngineWishes, peer_config
 from ..fleet_options import (
     Advertise,
@@ -65,6 +66,7 @@ def peer(
         typer.Option(
             "--model",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Load this model at the start instead of at the first request.",
             show_default=False,
