@@ -46,8 +46,9 @@ class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with; `supervision` is there where a service manager runs it; `read` is what a file of
-    settings says, once one was looked for.
+    asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
+    there where a service manager runs it; `read` is what a file of settings says, once one was
+    looked for.
     """
 
     locations: Locations
@@ -55,6 +56,8 @@ class Invocation:
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
     supervision: Supervision | None = None
+    has_colour: bool = True
+    is_remote: bool = False
     verbose: bool = False
     read: Settings | None = None
 
@@ -121,6 +124,8 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
         supervision=_supervision(environ, os.getpid()),
+        has_colour="NO_COLOR" not in environ,
+        is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
     )
 
 
