@@ -33,6 +33,7 @@ from .commands.models import models
 from .commands.peer import peer
 from .commands.plan import plan
 from .commands.ps import cancel, ps
+from .commands.service import service
 from .commands.status import status
 from .commands.tui import tui
 from .commands.unload import pin, unload, unpin
@@ -84,6 +85,7 @@ app.command()(launch)
 app.command()(bench)
 app.command()(verify)
 app.add_typer(config, name="config")
+app.add_typer(service, name="service")
 app.command()(completion)
 
 

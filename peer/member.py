@@ -19,6 +19,7 @@ from cortex.engine.errors import InsufficientVram
 
 from .config import FleetConfig
 from .devices.hardware import look_at_hardware, read_system
+from .fleet.comings import chronicler
 from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
@@ -32,8 +33,10 @@ from .jobs import Jobs
 from .keys.keyring import Keyring
 from .keys.keyring_file import first_keyring, keyring_changed
 from .node import Node
+from .observing.log_ring import LogRing
 from .orders.control import Control
 from .orders.desk import OrderDesk
+from .orders.teller import Teller
 from .placement.knowing import known_by
 from .placement.plan import LoadWish
 from .placement.planning import Known
@@ -71,9 +74,10 @@ class Member:
 
 @asynccontextmanager
 async def member_of(
-    config: FleetConfig, node: Node, sockets: FleetSockets, api: str
+    config: FleetConfig, node: Node, sockets: FleetSockets, api: str, log: LogRing | None = None
 ) -> AsyncGenerator[Member]:
-    """A member while the block lasts; `api` is where its public API listens.
+    """A member while the block lasts; `api` is where its public API listens, `log` what it has
+    logged of late.
 
     Raises what the files of keys and identity are refused with.
     """
@@ -107,7 +111,8 @@ async def member_of(
 
             leases = Leases(fleet, hops, known, clock)
             ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s, of_all=of_all)
-            desk = OrderDesk(node, node.steering, jobs)
+            teller = Teller(node, log, lambda: fleet.view, fleet.round_trips)
+            desk = OrderDesk(node, node.steering, jobs, teller)
             host = HopHost(node, leases.answer, desk.carry_out)
 
             def rekey(changed: Keyring) -> None:
@@ -121,9 +126,11 @@ async def member_of(
             }
             for task in tasks:
                 task.add_done_callback(say_why)
+            end_watch = fleet.watch(chronicler(node.chronicle, fleet.view))
             try:
                 yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
             finally:
+                end_watch()
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)

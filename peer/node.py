@@ -47,8 +47,10 @@ from .gossip.ids import ModelId
 from .lanes import in_lanes
 from .models.catalogue import Catalogue
 from .models.shelf import Shelf
+from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
 from .observing.live import LiveRequest, LiveRequests
+from .observing.recent import Recent
 from .observing.tally import PeerTally, RequestMeter, wait_s
 from .placement.costs_book import CostsBook, own_kind, setting_of
 from .routing.load_history import LoadHistory
@@ -68,6 +70,8 @@ class Node:
     def __init__(self, config: PeerConfig, spawn: Spawn = spawn) -> None:
         self.config = config
         self.tally = PeerTally()
+        self.recent = Recent()
+        self.chronicle = Chronicle(self.recent)
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
@@ -100,6 +104,7 @@ class Node:
             self.history,
             self.costs,
             self.tally,
+            self.chronicle,
             self.shelf,
             self._changed,
         )
@@ -301,7 +306,9 @@ class Node:
             live.model_id = model.id
             tally = self.tally.of(model.id)
             missing, is_rest = num_missing(request, resume), resume is not None
-            with RequestMeter(tally, missing, began_s, clock, is_rest=is_rest) as meter:
+            with RequestMeter(
+                tally, missing, began_s, clock, is_rest=is_rest, recent=self.recent
+            ) as meter:
                 told = functools.partial(_told, meter, live, clock)
                 self._check_vision(model, request)
                 request_id = secrets.token_hex(8)

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, Protocol
 
 from textual import on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
 from textual.widgets import HelpPanel
 
 from cortex.peer.onlooker.feed import Lost, News
 
+from .acting import Acting
+from .frame import Frame
 from .look import Look
 from .messages import FleetNews
-from .screens.fleet import FleetScreen
+from .screens.framed import FramedScreen
+from .screens.numbered import NUMBERED
 from .watched import Watched
+
+_SCREENS = Binding.Group("Screens", compact=True)
 
 
 class Source(Protocol):
@@ -36,6 +43,16 @@ class CortexApp(App[None]):
     TITLE = "cortex"
     CSS_PATH = "cortex.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(
+                screen.key,
+                f"go('{screen.id}')",
+                screen.name,
+                id=f"app.{screen.id}",
+                group=_SCREENS,
+            )
+            for screen in NUMBERED
+        ),
         Binding("question_mark", "keys", "Keys", key_display="?", id="app.keys"),
         Binding("q", "quit", "Quit", id="app.quit"),
     ]
@@ -43,6 +60,7 @@ class CortexApp(App[None]):
     def __init__(
         self,
         source: Source,
+        acting: Acting,
         look: Look,
         sought: str,
         now: Callable[[], datetime] = datetime.now,
@@ -53,19 +71,23 @@ class CortexApp(App[None]):
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-fits")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (15, "-is-high-enough")]
         self._source = source
+        self._acting = acting
         self._look = look
         self._now = now
         self._watched = Watched(now())
-        self._fleet = FleetScreen(look, self._watched, sought, now)
+        frame = Frame(look, self._watched, acting, sought, now)
+        for screen in NUMBERED:
+            self.add_mode(screen.id, partial(screen.make, frame))
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         self.set_class(self._look.is_ascii, "-ascii")
-        self.push_screen(self._fleet)
-        self.set_interval(self._look.refresh_s, self._draw)
+        await self.switch_mode(NUMBERED[0].id)
+        self.set_interval(self._look.refresh_s, self._beat)
         self._read()
 
     def on_unmount(self) -> None:
         self._source.close()
+        self._acting.close()
 
     @work(thread=True)
     def _read(self) -> None:
@@ -80,8 +102,27 @@ class CortexApp(App[None]):
         if is_news or isinstance(message.news, Lost):
             self._draw()
 
+    def _beat(self) -> None:
+        for screen in self._visible():
+            screen.on_beat()
+        self._draw()
+
     def _draw(self) -> None:
-        self._fleet.draw(self._now())
+        for screen in self._visible():
+            screen.draw()
+
+    def _visible(self) -> list[FramedScreen]:
+        """The top screen, and what is seen through it."""
+        seen: list[FramedScreen] = []
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, FramedScreen):
+                seen.append(screen)
+            if not isinstance(screen, ModalScreen):
+                break
+        return seen
+
+    def action_go(self, id: str) -> None:
+        self.switch_mode(id)
 
     def action_keys(self) -> None:
         if self.screen.query(HelpPanel):

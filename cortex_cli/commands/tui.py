@@ -21,6 +21,14 @@ def tui(
             "--ascii", envvar="CORTEX_ASCII", help="Draw with plain characters, for consoles."
         ),
     ] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only",
+            envvar="CORTEX_READ_ONLY",
+            help="Only look on: load, unload, drain and cancel nothing.",
+        ),
+    ] = False,
     no_mouse: Annotated[
         bool,
         typer.Option(
@@ -42,6 +50,7 @@ def tui(
             "for scripts: cortex status --json",
         )
     from cortex.peer.onlooker.feed import Feed
+    from cortex.tui.acting import Acting, ReadOnly
     from cortex.tui.app import CortexApp
     from cortex.tui.look import Look
 
@@ -50,4 +59,5 @@ def tui(
     invocation = invocation_of(context)
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
     sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
-    CortexApp(feed, Look(refresh, as_ascii), sought).run(mouse=not no_mouse)
+    acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)
+    CortexApp(feed, acting, Look(refresh, as_ascii), sought).run(mouse=not no_mouse)

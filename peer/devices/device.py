@@ -23,6 +23,7 @@ from ..children.process import Spawn
 from ..children.slot import ChildEnd
 from ..config import PeerConfig
 from ..gossip.ids import ModelId
+from ..observing.chronicle import Chronicle
 from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
@@ -30,6 +31,7 @@ from ..placement.habits import Habits
 from ..placement.sizes import parts, sizes
 from ..routing.load_history import LoadHistory, with_eta
 from ..types import ModelInfo
+from ..units import memory
 from .device_memory import (
     budget_bytes,
     foreign_bytes,
@@ -62,11 +64,13 @@ class Devices:
         history: LoadHistory,
         costs: CostsBook,
         tally: PeerTally,
+        chronicle: Chronicle,
     ) -> None:
         self._config = config
         self.habits = Habits(config)
         self._history, self._costs = history, costs
         self._tally = tally
+        self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
         self._engines = [
@@ -188,7 +192,11 @@ class Devices:
             self._empty_bytes[device] = pid, private_bytes(pid)
 
     async def learn(self, model: ModelInfo) -> None:
-        await self._costs.find(model)
+        try:
+            await self._costs.find(model)
+        except CortexError as error:
+            self._chronicle.add("failed", f"cannot load {model.id}: {error.message}", model.id)
+            raise
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
         """Ask what models take that nobody has asked for, where an engine is there to be asked."""
@@ -210,12 +218,17 @@ class Devices:
             on_stage(with_eta(stage, whole_s, clock() - began_s))
 
         engine = self._engines[place.device]
+        self._chronicle.add("loading", f"loading {model.id}", model.id)
         try:
             loaded = await engine.load(model, place.size, tell, learned)
-        except CortexError:
+        except CortexError as error:
             tally.num_failed_loads += 1
+            words = f"could not load {model.id}: {error.message}"
+            self._chronicle.add("failed", words, model.id)
             raise
         took_s = clock() - began_s
+        words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"
+        self._chronicle.add("loaded", words, model.id)
         tally.load.add(took_s)
         self._costs.learn(model, loaded)
         if weights:

@@ -12,11 +12,13 @@ from ..children.process import Spawn
 from ..children.slot import ChildEnd
 from ..config import PeerConfig
 from ..models.shelf import Shelf
+from ..observing.chronicle import Chronicle
 from ..observing.health import Placed, Placement
 from ..observing.tally import PeerTally
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
+from ..placement.wording import leaving
 from ..routing.load_history import LoadHistory
 from ..types import ModelInfo
 from .device import Devices
@@ -42,18 +44,20 @@ class Rack:
         history: LoadHistory,
         costs: CostsBook,
         tally: PeerTally,
+        chronicle: Chronicle,
         shelf: Shelf,
         on_change: Callable[[], None],
         available_bytes: Callable[[], int],
     ) -> None:
         self._names = config.engine_devices
         self._tally = tally
+        self._chronicle = chronicle
         self._shelf = shelf
         self._alarm: asyncio.TimerHandle | None = None
         self._is_closed = False
         budgets = [budget_bytes(config, name, gpu_of(name, gpus)) for name in self._names]
         self.devices = Devices(
-            config, budgets, tasks, self._lose_engine, spawn, history, costs, tally
+            config, budgets, tasks, self._lose_engine, spawn, history, costs, tally, chronicle
         )
         self.devices.look_at_gpus(gpus, {}, [0] * len(budgets))
         self.residency = Residency(
@@ -120,6 +124,7 @@ class Rack:
         return [each.reserved_bytes for each in self.residency.books]
 
     def _lose_engine(self, device: int, end: ChildEnd) -> None:
+        self._chronicle.add("engine_lost", f"{self._names[device]}: {end.error.message}")
         self.residency.lose(device, end)
 
     def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
@@ -129,6 +134,8 @@ class Rack:
             *(place.model.id, reason, wanted or "-", self._names[place.device]),
             place.size.num_bytes,
         )
+        what, text = leaving(place.model.id, reason, wanted, place.size.num_bytes)
+        self._chronicle.add(what, text, place.model.id)
 
     def _wake_after(self, seconds: float | None) -> None:
         """Look at the devices then, and not before."""
@@ -147,6 +154,7 @@ async def open_rack(
     history: LoadHistory,
     costs: CostsBook,
     tally: PeerTally,
+    chronicle: Chronicle,
     shelf: Shelf,
     on_change: Callable[[], None],
     available_bytes: Callable[[], int] = available_memory_bytes,
@@ -154,5 +162,15 @@ async def open_rack(
     """As the machine is now."""
     gpus = await ask_for_gpus() if any(map(is_gpu, config.engine_devices)) else None
     return Rack(
-        config, gpus or (), tasks, spawn, history, costs, tally, shelf, on_change, available_bytes
+        config,
+        gpus or (),
+        tasks,
+        spawn,
+        history,
+        costs,
+        tally,
+        chronicle,
+        shelf,
+        on_change,
+        available_bytes,
     )

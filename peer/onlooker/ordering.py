@@ -49,8 +49,18 @@ class Ordering:
 
         Raises what the peer refuses with, or NoPeer where it is gone before that.
         """
-        [door] = self._doors
-        path = f"/jobs/{quote(job_id, safe='')}/events"
+        with closing(self.stream(f"/jobs/{quote(job_id, safe='')}/events")) as events:
+            for _, told in events:
+                yield told
+                if told["state"] in ("done", "failed", "cancelled"):
+                    return
+
+    def stream(self, path: str) -> Generator[tuple[str, dict[str, Any]]]:
+        """Events by their names, of the door that answered the last call.
+
+        Raises what the peer refuses with or an error event says, or NoPeer where it is gone.
+        """
+        door = self._doors[0]
         with self._asking.reply(door, "GET", path) as reply:
             if reply.status != 200:
                 raise error_of(object_of(reply.read(MAX_LINE_BYTES)), reply.status)
@@ -58,9 +68,7 @@ class Ordering:
                 for name, told in events:
                     if name == "error":
                         raise error_of(told, 502)
-                    yield told
-                    if told["state"] in ("done", "failed", "cancelled"):
-                        return
+                    yield name, told
         raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
 
     def _call(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from cortex.engine.types import Stage
 
@@ -14,6 +15,8 @@ from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
+from .facts import Describe, ReadLog, WatchHappenings
+from .teller import Teller
 from .values import (
     CancelJob,
     CancelRequest,
@@ -36,12 +39,15 @@ from .values import (
 
 
 class OrderDesk:
-    """`steering` is the node's own."""
+    """`steering` is the node's own, and so is the `teller`."""
 
-    def __init__(self, node: Node, steering: Steering, jobs: Jobs) -> None:
+    def __init__(
+        self, node: Node, steering: Steering, jobs: Jobs, teller: Teller | None = None
+    ) -> None:
         self._node = node
         self._steering = steering
         self._jobs = jobs
+        self._teller = teller or Teller(node)
 
     def plan(self, wish: LoadWish) -> Planned:
         return self._steering.plan(wish)
@@ -58,6 +64,12 @@ class OrderDesk:
             case WatchJob(is_followed=True):
                 async for job in self._jobs.follow(order.job_id):
                     yield job
+            case WatchHappenings():
+                async with aclosing(self._teller.happenings(order)) as reports:
+                    async for report in reports:
+                        yield report
+            case Describe():
+                yield await self._teller.facts()
             case _:
                 yield self._at_once(order)
 
@@ -74,7 +86,8 @@ class OrderDesk:
                 return self._jobs.begin("drain", order, "", self._drain)
 
     def _at_once(
-        self, order: PinOrder | ListRequests | CancelRequest | ListJobs | WatchJob | CancelJob
+        self,
+        order: PinOrder | ListRequests | CancelRequest | ListJobs | WatchJob | CancelJob | ReadLog,
     ) -> Report:
         match order:
             case PinOrder():
@@ -92,6 +105,8 @@ class OrderDesk:
                 return self._jobs.get(order.job_id)
             case CancelJob():
                 return self._jobs.cancel(order.job_id)
+            case ReadLog():
+                return self._teller.log(order)
 
     def _id_of(self, order: LoadOrder) -> str:
         return next((m.id for m in self._node.stored if m.weights == order.model), "")
@@ -161,6 +176,11 @@ def _report(live: LiveRequest, now_s: float) -> RequestReport:
         prompt_tokens=live.prompt_tokens,
         completion_tokens=live.completion_tokens,
         seconds=round(now_s - live.began_s, 3),
+        first_token_s=live.first_token_s,
+        start=live.start,
+        queue_s=live.queue_s,
+        evicted=live.evicted,
+        num_failovers=live.num_failovers,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is said to those whose model has no place anywhere here."""
+"""What is said of models that have no place here any more, or never had one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from cortex.engine.errors import InsufficientVram, MemoryShortage
 
+from ..units import memory
 from .books import DeviceBooks
+from .leaving import LeaveReason
 from .turns import Refused, Wanted
 
 
@@ -23,3 +25,21 @@ def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> 
         hint if is_final else "unload or unpin one of those that are in its way",
         shortage=MemoryShortage(least_bytes, least_bytes - short_bytes, is_final),
     )
+
+
+def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> tuple[str, str]:
+    """A model that goes: a word for programs, and a sentence. Evicted is one that has to."""
+    match reason:
+        case "lru" | "priority":
+            what, why = "evicted", f"to make room for {wanted}"
+        case "home":
+            what, why = "evicted", f"for {wanted}, whose place this is"
+        case "foreign":
+            what, why = "evicted", "because other programs took the memory"
+        case "idle":
+            what, why = "unloaded", "after nobody had used it for long"
+        case "changed":
+            what, why = "unloaded", "because it has changed"
+        case "asked":
+            what, why = "unloaded", "as asked"
+    return what, f"{what} {model_id} {why} (frees {memory(num_bytes)})"
