@@ -30,6 +30,7 @@ from cortex.peer.errors import (
     InvalidFleetKey,
     NoPeer,
     PermissionDenied,
+    PictureUnreadable,
 )
 
 from .errors import ConfigProblem, UsageProblem
@@ -51,6 +52,7 @@ _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
     (ConfigProblem, USAGE),
+    (PictureUnreadable, USAGE),
     (InvalidFleetKey, USAGE),
     (FleetKeyNotHeld, USAGE),
     (NoPeer, NO_PEER),

@@ -33,7 +33,7 @@ from cortex.peer.orders.desk import OrderDesk
 from cortex.peer.orders.teller import Teller
 from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
-from cortex.peer.placement.plan import LoadWish, Plan, Planned
+from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
 from cortex.peer.types import ModelInfo
 
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
@@ -55,10 +55,12 @@ class FakeSteering:
         self.goes = asyncio.Event()
         self.goes.set()
         self.error: CortexError | None = None
+        self.refusals: tuple[Refusal, ...] = ()
         self.num_abandoned = 0
+        self.abandoned = asyncio.Event()
 
     def plan(self, wish: LoadWish) -> Planned:
-        return Planned(self._plan(wish))
+        return Planned(None if self.refusals else self._plan(wish), self.refusals)
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
         self.wishes.append(wish)
@@ -68,6 +70,7 @@ class FakeSteering:
             await self.goes.wait()
         except asyncio.CancelledError:
             self.num_abandoned += 1
+            self.abandoned.set()
             raise
         if self.error is not None:
             raise self.error
