@@ -56,7 +56,7 @@ async def test_a_plan(
 ) -> None:
     async with make_app(**made).run_test(size=size) as pilot:
         await opened(pilot, "2", "broken-2b")
-        await pilot.press("l")
+        await pilot.press("G", "k", "l")
         await eyes.until(pilot, lambda: "This is only a plan" in eyes.screen(pilot))
         await looks_like(pilot, f"plan-{name}")
 
