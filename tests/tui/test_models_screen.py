@@ -19,8 +19,12 @@ MakeApp = Callable[..., CortexApp]
 Show = Callable[[Pilot[None]], Any]
 
 
+def table_of(pilot: Pilot[None]) -> LiveTable[Any]:
+    return pilot.app.screen.query_one(LiveTable)  # pyright: ignore[reportUnknownVariableType]
+
+
 def rows(pilot: Pilot[None]) -> list[str]:
-    table = pilot.app.screen.query_one(LiveTable)
+    table = table_of(pilot)
     return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
 
@@ -303,7 +307,7 @@ async def test_what_was_told_last_stays_with_its_age_while_nobody_tells_more(
         words = "the peer at b:1 has been silent for 15 s (last data 42s ago)"
         await eyes.until(pilot, lambda: words in eyes.screen(pilot))
         assert len(rows(pilot)) == 7
-        assert pilot.app.screen.query_one(LiveTable).has_class("-stale")
+        assert table_of(pilot).has_class("-stale")
 
 
 async def test_a_fleet_without_weights_is_told_what_to_do(
@@ -366,7 +370,7 @@ async def test_only_the_cells_that_changed_are_drawn_again(
         feed.say(told.four_peers())
         await pilot.press("2")
         await eyes.until(pilot, lambda: len(rows(pilot)) == 201)
-        table = pilot.app.screen.query_one(LiveTable)
+        table = table_of(pilot)
         drawn: list[tuple[Any, Any]] = []
         update = table.update_cell
 

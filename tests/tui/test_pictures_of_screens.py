@@ -13,10 +13,11 @@ from cortex.tui.app import CortexApp
 
 MakeApp = Callable[..., CortexApp]
 Open = Callable[[Pilot[None], str, str], Any]
-LOOKS = [
+LOOKS: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
     ("80x24", (80, 24), {}),
     ("120x40", (120, 40), {}),
     ("ascii", (80, 24), {"is_ascii": True}),
+    ("light", (80, 24), {"theme": "cortex-light"}),
 ]
 
 

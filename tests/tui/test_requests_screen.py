@@ -16,8 +16,12 @@ MakeApp = Callable[..., CortexApp]
 Show = Callable[[Pilot[None]], Any]
 
 
+def table_of(pilot: Pilot[None]) -> LiveTable[Any]:
+    return pilot.app.screen.query_one(LiveTable)  # pyright: ignore[reportUnknownVariableType]
+
+
 def rows(pilot: Pilot[None]) -> list[str]:
-    table = pilot.app.screen.query_one(LiveTable)
+    table = table_of(pilot)
     return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
 
