@@ -23,7 +23,7 @@ from contextlib import (
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from cortex.engine.errors import EngineFailed, VisionUnsupported
+from cortex.engine.errors import EngineFailed, Overloaded, VisionUnsupported
 from cortex.engine.types import (
     Accepted,
     ChatRequest,
@@ -90,6 +90,7 @@ class Node:
             config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
+        self._is_ending = False
 
     async def __aenter__(self) -> Self:
         await self.shelf.look()
@@ -278,9 +279,22 @@ class Node:
         self._admission.close()
         self._counting.close()
 
+    def end_drain(self) -> None:
+        """Take requests again. Raises Overloaded where this peer ends."""
+        if self._is_ending:
+            raise Overloaded("this peer is ending, and takes no more requests", "start it again")
+        self._admission.open()
+        self._counting.open()
+
+    async def idle(self) -> None:
+        """Return when no request is under way."""
+        await asyncio.gather(self._admission.idle(), self._counting.idle())
+
     async def drained(self) -> None:
-        """Take no more requests; return when the last one has ended."""
-        await asyncio.gather(self._admission.drained(), self._counting.drained())
+        """Take no more requests, for good; return when the last one has ended."""
+        self._is_ending = True
+        self.begin_drain()
+        await self.idle()
 
     async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
         async with aclosing(self._serve(request, live, nullcontext())) as events:

@@ -15,7 +15,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from cortex.engine.errors import CortexError, EngineFailed, InsufficientVram, Overloaded
+from cortex.engine.errors import CortexError, EngineFailed, Overloaded
 from cortex.engine.types import Began, ChatRequest, Event, Stage, Vector
 
 from ..bounds.admission import Admission
@@ -50,10 +50,6 @@ _HOLD_POLL_S = 0.1
 _SAY_S = 0.7
 
 
-# Why no peer has room for a model, where each of them could say it of itself alone.
-OfAll = Callable[[FleetModel, InsufficientVram], InsufficientVram]
-
-
 class Ingress:
     """Implements AnswerSource over all peers of the fleet; `eta_s` is how long loads take."""
 
@@ -65,7 +61,6 @@ class Ingress:
         places: Places,
         *,
         eta_s: Eta = lambda model, size_bytes: None,
-        of_all: OfAll = lambda model, error: error,
         rng: random.Random | None = None,
     ) -> None:
         config = local.config
@@ -73,7 +68,6 @@ class Ingress:
         self._membership = membership
         self._hops = hops
         self._eta_s = eta_s
-        self._of_all = of_all
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         # One connection has one request; what is kept here is the vectors of a call.
@@ -217,10 +211,7 @@ class Ingress:
         try:
             host = await self._chooser.choose(asked.model, asked.wish(), asked.since_s)
         except NoPeer as error:
-            ending = asked.ending(error)
-            if isinstance(ending, InsufficientVram):
-                ending = self._of_all(asked.model, ending)
-            raise ending from error
+            raise asked.ending(error) from error
         live = asked.live
         live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
         if host.warmth != "warm" and not live.is_streamed:
