@@ -234,6 +234,7 @@ def some_models() -> dict[str, Any]:
                     cold=[{"peer": name, "eta_s": 2.2} for name in ("atlas", "borea", "cirrus")],
                 ),
                 listed("broken-2b", 4.4, cold=[{"peer": "atlas", "eta_s": None}]),
+                listed("qwen3.6-35b-a3b", 66.9, cold=[{"peer": "atlas", "eta_s": 14.2}]),
                 listed("qwen3.6-235b", 438.0, cold=[{"peer": "atlas", "eta_s": 90.0}]),
             ]
         },
