@@ -64,6 +64,7 @@ class CortexApp(App[None]):
         look: Look,
         sought: str,
         now: Callable[[], datetime] = datetime.now,
+        chat_model: str | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
@@ -75,7 +76,7 @@ class CortexApp(App[None]):
         self._look = look
         self._now = now
         self._watched = Watched(now())
-        frame = Frame(look, self._watched, acting, sought, now)
+        frame = Frame(look, self._watched, acting, sought, now, chat_model)
         for screen in NUMBERED:
             self.add_mode(screen.id, partial(screen.make, frame))
 

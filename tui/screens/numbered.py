@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..frame import Frame
+from .chat import ChatScreen
 from .fleet import FleetScreen
 from .framed import FramedScreen
 
@@ -20,4 +21,7 @@ class Numbered:
     make: Callable[[Frame], FramedScreen]
 
 
-NUMBERED = (Numbered("1", "fleet", "Fleet", FleetScreen),)
+NUMBERED = (
+    Numbered("1", "fleet", "Fleet", FleetScreen),
+    Numbered("4", "chat", "Chat", ChatScreen),
+)
