@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "tui": "Watch the fleet on a screen that keeps up with it.",
         "status": "Show the peers, what they hold, and how busy they are.",
         "ps": "Show the requests under way.",
+        "logs": "Show what peers have logged, and what they log.",
         "doctor": "Look for what is wrong, and say what mends it.",
     },
     "Models": {

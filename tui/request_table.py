@@ -7,7 +7,7 @@ from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.units import age, tokens
 
 from .columns import Cell, Column, Table, fit, plain
-from .look import Look, state_style
+from .look import Look
 
 
 def _short_id(one: RequestPicture) -> str:
@@ -20,7 +20,7 @@ def _peers(one: RequestPicture) -> str:
 
 
 def _stage(one: RequestPicture, look: Look, num_cells: int) -> Cell:
-    style = state_style("loading") if wording.is_waiting(one) else ""
+    style = look.state_style("loading") if wording.is_waiting(one) else ""
     return Cell(fit(wording.stage(one), num_cells, look), style)
 
 

@@ -20,7 +20,7 @@ from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.acting import Acting, ReadOnly
 from cortex.tui.app import CortexApp
-from cortex.tui.look import Look
+from cortex.tui.options import Options
 
 GIB = 1024**3
 
@@ -366,10 +366,8 @@ def read_only() -> FakeReadOnly:
 def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(
-        refresh_s: float = 1000.0, is_ascii: bool = False, acting: Acting = acting
-    ) -> CortexApp:
-        return CortexApp(feed, acting, Look(refresh_s, is_ascii), "borea:13131", clock)
+    def make(acting: Acting = acting, refresh_s: float = 1000.0, **options: Any) -> CortexApp:
+        return CortexApp(feed, acting, Options("borea:13131", refresh_s, **options), clock)
 
     return make
 

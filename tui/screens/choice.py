@@ -27,7 +27,7 @@ class Choice(ModalScreen[T | None], Generic[T]):
     """One of the options, which may be a single one; None where it is dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "carry_out", "Do it", id="choice.carry_out"),
+        Binding("enter", "carry_out", "Do it", key_display="enter", id="choice.carry_out"),
         Binding("escape", "drop", "Drop it", id="choice.drop"),
         Binding("j", "move('cursor_down')", "Down", id="choice.down", show=False),
         Binding("k", "move('cursor_up')", "Up", id="choice.up", show=False),

@@ -47,6 +47,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     SEARCHED = "name, state or peer"
     HEAD = "Models"
     NOTHING = _NOTHING
+    ORDERS = frozenset({"load", "unload", "pin", "cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "load", "Load", id="models.load"),
         Binding("u", "unload", "Unload", id="models.unload"),
@@ -73,16 +74,12 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     def details_of(self, item: ModelRow) -> str:
         return "\n".join(wording.detail(item))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What does nothing to the chosen model is no key."""
-        if action not in ("load", "unload", "pin", "cancel"):
-            return True
-        row = self.chosen
-        if row is None or (action != "load" and self.frame.acting.is_read_only):
-            return False
-        if action == "cancel":
-            return row.job is not None and not row.job.is_over
-        return action == "load" or bool(row.model.warm)
+    def orders_for(self, item: ModelRow) -> frozenset[str]:
+        orders = {"load"}
+        if not self.frame.acting.is_read_only:
+            orders |= {"unload", "pin"} if item.model.warm else set()
+            orders |= {"cancel"} if item.job is not None and not item.job.is_over else set()
+        return frozenset(orders)
 
     @work
     async def action_load(self) -> None:
@@ -92,8 +89,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
     @work
     async def action_unload(self) -> None:
-        row = self.chosen
-        if row is None or not row.model.warm:
+        if (row := self.chosen) is None:
             return
         model = row.model
         options = [option for place in model.warm for option in _ways_out(place)]
@@ -106,8 +102,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     @work
     async def action_pin(self) -> None:
         """To pin harms nobody: only where there are several copies it is asked which."""
-        row = self.chosen
-        if row is None or not row.model.warm:
+        if (row := self.chosen) is None:
             return
         place: WarmPicture | None = row.model.warm[0]
         if len(row.model.warm) > 1:
@@ -124,7 +119,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     @work
     async def action_cancel(self) -> None:
         row = self.chosen
-        if row is None or row.job is None or row.job.is_over:
+        if row is None or row.job is None:
             return
         job = row.job
         words = f"end the {job.kind} on {job.peer}"

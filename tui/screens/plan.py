@@ -29,7 +29,7 @@ class PlanDialog(ModalScreen[JobPicture | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "carry_out", "Carry out", id="plan.carry_out"),
+        Binding("enter", "carry_out", "Carry out", key_display="enter", id="plan.carry_out"),
         Binding("w", "wait", "Load when idle", id="plan.wait"),
         Binding("r", "ask_again", "Plan again", id="plan.ask_again"),
         Binding("escape", "drop", "Drop it", id="plan.drop"),

@@ -29,6 +29,7 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     SEARCHED = "id, model, peer or stage"
     HEAD = "Requests"
     NOTHING = "Nothing is running. Try: cortex chat"
+    ORDERS = frozenset({"cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "cancel", "Cancel", id="requests.cancel"),
     ]
@@ -51,10 +52,8 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     def details_of(self, item: RequestPicture) -> str:
         return "\n".join(wording.detail(item))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "cancel":
-            return self.chosen is not None and not self.frame.acting.is_read_only
-        return True
+    def orders_for(self, item: RequestPicture) -> frozenset[str]:
+        return frozenset() if self.frame.acting.is_read_only else self.ORDERS
 
     @work
     async def action_cancel(self) -> None:
