@@ -45,7 +45,8 @@ class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with; `supervision` is there where a service manager runs it.
+    asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
+    there where a service manager runs it.
     """
 
     locations: Locations
@@ -53,6 +54,8 @@ class Invocation:
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
     supervision: Supervision | None = None
+    has_colour: bool = True
+    is_remote: bool = False
     settings: Settings = field(default_factory=Settings)
     verbose: bool = False
 
@@ -108,6 +111,8 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
         supervision=_supervision(environ, os.getpid()),
+        has_colour="NO_COLOR" not in environ,
+        is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
     )
 
 

@@ -29,6 +29,7 @@ from .commands.key import key
 from .commands.launch import launch
 from .commands.leave import leave
 from .commands.load import load
+from .commands.logs import logs
 from .commands.models import models
 from .commands.peer import peer
 from .commands.plan import plan
@@ -81,6 +82,7 @@ app.command()(unpin)
 app.command()(ps)
 app.command()(cancel)
 app.command()(drain)
+app.command()(logs)
 app.command()(launch)
 app.command()(bench)
 app.command()(verify)

@@ -24,6 +24,7 @@ from .errors import CannotContinue
 from .models.eyes import check_sees
 from .models.shelf import Shelf
 from .observing.live import LiveRequest
+from .observing.recent import Recent
 from .observing.tally import PeerTally, RequestMeter
 
 E = TypeVar("E", bound=Event | Vector)
@@ -37,6 +38,7 @@ class Means:
     text: TextSide
     rack: Rack
     tally: PeerTally
+    recent: Recent
     admission: Admission
     wake: Callable[[], None]
 
@@ -58,7 +60,9 @@ async def served(
         live.model_id = model.id
         tally = means.tally.of(model.id)
         missing, is_rest = num_missing(request, resume), resume is not None
-        with RequestMeter(tally, missing, began_s, clock, is_rest=is_rest) as meter:
+        with RequestMeter(
+            tally, missing, began_s, clock, is_rest=is_rest, recent=means.recent
+        ) as meter:
             told = functools.partial(_told, meter, live, clock)
             check_sees(model.id, request, means.shelf.suggestion(), sees_images=model.sees_images)
             request_id = secrets.token_hex(8)

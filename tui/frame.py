@@ -11,9 +11,9 @@ from .look import Look
 from .watched import Watched
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """`sought` says in words where peers are looked for."""
+    """`sought` says in words where peers are looked for. The look changes with the theme."""
 
     look: Look
     watched: Watched

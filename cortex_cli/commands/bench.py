@@ -123,10 +123,10 @@ def bench(
 
     from cortex.peer.measure.endpoint import open_endpoint
     from cortex.peer.measure.rounds import Plan, find_way
+    from cortex.peer.talk.pictures import read_picture
 
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
-    from ..pictures import read_picture
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)

@@ -21,7 +21,7 @@ from ..bounds.allowance import Allowances
 from ..fleet.membership import Membership
 from ..node import Node
 from ..orders.control import Control
-from . import cors, documents, fleet, health, metrics
+from . import cors, documents, fleet, health, metrics, onlookers
 from .access import OPENINGS, Opening, authorized
 from .answered_by import headers_of
 from .context import (
@@ -88,6 +88,7 @@ def make_app(
     app[OPENINGS] = openings
     app[ALLOWANCES] = Allowances(lambda: node.config, time.monotonic, lambda: node.num_places)
     metrics.set_up(app, node, membership)
+    onlookers.set_up(app)
     fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])

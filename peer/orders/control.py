@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+import msgspec
+
 from cortex.engine.errors import CortexError, ModelInvalid
 
 from ..errors import HostLost, HostRefused, JobNotFound, PeerNotFound, RequestNotFound
@@ -21,14 +23,17 @@ from ..gossip.ids import NodeId
 from ..hop.hops import OrderHops
 from ..jobs import Jobs, home_of
 from ..node import Node
+from ..observing.log_ring import LogPage, LogRing
 from ..placement.knowing import known_by
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, plan_load
 from ..routing.catalogue import FleetModel, unite
 from .anywhere import Anywhere
 from .desk import OrderDesk
+from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 from .finding import able_to_load, own_id, peer_named, peer_to_steer, peers_to_load
 from .plans import first_with_plan, told_plans
+from .teller import Teller
 from .values import (
     CancelJob,
     CancelRequest,
@@ -192,6 +197,28 @@ class Control:
             )
         return found
 
+    async def facts(self, word: str) -> PeerFacts:
+        """How a peer is, closely. Raises PeerNotFound."""
+        peer = await self.peer(word)
+        facts = await self.first(peer, Describe())
+        assert isinstance(facts, PeerFacts), "what a peer describes itself with"
+        return msgspec.structs.replace(facts, node=peer.node.hex(), name=peer.name)
+
+    async def log(self, peer: PeerView, order: ReadLog) -> LogPage:
+        """One page of a peer's log."""
+        page = await self.first(peer, order)
+        assert isinstance(page, LogPage), "what a peer's log is told in"
+        return page
+
+    async def happenings(self, peer: PeerView) -> AsyncGenerator[HappeningList]:
+        """What happens at a peer, at once and at each change; of others only as this one sees
+        them.
+        """
+        async with aclosing(self._reports(peer, WatchHappenings(peer.is_self))) as reports:
+            async for report in reports:
+                if isinstance(report, HappeningList):
+                    yield report
+
     async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
         """What this peer says to it, as `everywhere` tells it."""
         me = await self.peer(None)
@@ -291,6 +318,6 @@ class Control:
         return peer
 
 
-def control_alone(node: Node, jobs: Jobs) -> Control:
+def control_alone(node: Node, jobs: Jobs, log: LogRing | None = None) -> Control:
     """That of a peer that is in no fleet."""
-    return Control(node, OrderDesk(node, node.steering, jobs))
+    return Control(node, OrderDesk(node, node.steering, jobs, Teller(node, log)))

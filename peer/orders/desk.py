@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from cortex.engine.types import Stage
 
@@ -15,7 +16,9 @@ from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
 from .anywhere import Anywhere
+from .facts import Describe, ReadLog, WatchHappenings
 from .plans import plan_report
+from .teller import Teller
 from .values import (
     CancelJob,
     CancelRequest,
@@ -40,12 +43,15 @@ from .values import (
 
 
 class OrderDesk:
-    """`steering` is the node's own."""
+    """`steering` is the node's own, and so is the `teller`."""
 
-    def __init__(self, node: Node, steering: Steering, jobs: Jobs) -> None:
+    def __init__(
+        self, node: Node, steering: Steering, jobs: Jobs, teller: Teller | None = None
+    ) -> None:
         self._node = node
         self._steering = steering
         self._jobs = jobs
+        self._teller = teller or Teller(node)
 
     async def plan(self, wish: LoadWish) -> Planned:
         """What a load would do here. Raises what is wrong with the model's files."""
@@ -76,6 +82,12 @@ class OrderDesk:
             case WatchJob(is_followed=True):
                 async for job in self._jobs.follow(order.job_id):
                     yield job
+            case WatchHappenings():
+                async with aclosing(self._teller.happenings(order)) as reports:
+                    async for report in reports:
+                        yield report
+            case Describe():
+                yield await self._teller.facts()
             case PlanOrder():
                 yield Done()  # a first word: the plan may take a while
                 wish = LoadWish(order.model, None, order.context_tokens, order.num_slots)
@@ -103,7 +115,8 @@ class OrderDesk:
         | CancelRequest
         | ListJobs
         | WatchJob
-        | CancelJob,
+        | CancelJob
+        | ReadLog,
     ) -> Report:
         match order:
             case PinOrder():
@@ -127,6 +140,8 @@ class OrderDesk:
                 return self._jobs.get(order.job_id)
             case CancelJob():
                 return self._jobs.cancel(order.job_id)
+            case ReadLog():
+                return self._teller.log(order)
 
     def _id_of(self, order: LoadOrder) -> str:
         return next((m.id for m in self._node.stored if m.weights == order.model), "")
@@ -195,6 +210,11 @@ def _report(live: LiveRequest, now_s: float) -> RequestReport:
         prompt_tokens=live.prompt_tokens,
         completion_tokens=live.completion_tokens,
         seconds=round(now_s - live.began_s, 3),
+        first_token_s=live.first_token_s,
+        start=live.start,
+        queue_s=live.queue_s,
+        evicted=live.evicted,
+        num_failovers=live.num_failovers,
     )
 
 

@@ -20,7 +20,7 @@ def peer_named(view: FleetView, word: str) -> PeerView:
     """By its name, or its node in hex. Raises PeerNotFound for nobody, and for who is gone."""
     found = next((peer for peer in view.peers if word in (peer.name, peer.node.hex())), None)
     if found is None:
-        names = [peer.name for peer in view.peers if peer.state not in ("dead", "left")]
+        names = [peer.name for peer in view.peers if _is_there(peer)]
         near = difflib.get_close_matches(word, names, n=1)
         there = f"there is: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
         raise PeerNotFound(
@@ -78,7 +78,7 @@ def peer_to_steer(
     """
     if peer is not None:
         return peer
-    placed = [one for one in view.peers if one.takes_requests and _has(one, model)]
+    placed = [one for one in view.peers if _is_there(one) and _has(one, model)]
     if len(placed) == 1:
         return placed[0]
     if not placed:
@@ -113,6 +113,11 @@ def own_id(view: FleetView, model: FleetModel, peer: PeerView) -> str:
     """
     placed = next((one.id for one in peer.placed if one.model == model.weights), None)
     return placed or holder_at(view, model, peer).id
+
+
+def _is_there(peer: PeerView) -> bool:
+    """One that drains takes no requests, and orders about what it has."""
+    return peer.state not in ("dead", "left")
 
 
 def _has(peer: PeerView, model: FleetModel) -> bool:

@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from cortex.engine.errors import ErrorInfo, InvalidRequest
 
 from ..gossip.ids import U32, Model, Node
+from ..observing.log_ring import LogPage
+from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 
 JobKind = Literal["load", "unload", "drain"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -91,6 +93,9 @@ Order: TypeAlias = (
     | ListJobs
     | WatchJob
     | CancelJob
+    | Describe
+    | ReadLog
+    | WatchHappenings
 )
 
 
@@ -140,7 +145,11 @@ class JobList(Struct, frozen=True, tag="jobs"):
 
 
 class RequestReport(Struct, frozen=True):
-    """A request under way. `host` is the peer that answers it, where the fleet was asked."""
+    """A request under way. `host` is the peer that answers it, where the fleet was asked.
+
+    `first_token_s` is None before that, and `queue_s` before an engine begins. `num_failovers` is
+    how often a host was lost or refused it, and another was asked.
+    """
 
     id: str
     model: str | None
@@ -154,6 +163,11 @@ class RequestReport(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    first_token_s: float | None = None
+    start: str = ""
+    queue_s: float | None = None
+    evicted: tuple[str, ...] = ()
+    num_failovers: int = 0
 
 
 class RequestList(Struct, frozen=True, tag="requests"):
@@ -170,7 +184,9 @@ class PlanReport(Struct, frozen=True, tag="plan"):
     planned: bytes
 
 
-Report: TypeAlias = Job | JobList | RequestList | PlanReport | Done
+Report: TypeAlias = (
+    Job | JobList | RequestList | PlanReport | Done | PeerFacts | LogPage | HappeningList
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

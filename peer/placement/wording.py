@@ -1,5 +1,5 @@
-"""What is said to those whose model has no place: on the devices of one peer, or at any of those
-that were asked.
+"""What is said of models that have no place, on the devices of one peer or at any of those that
+were asked, and of models that lose theirs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
 
+from ..units import memory
 from .books import DeviceBooks
+from .leaving import LeaveReason
 from .turns import Refused, Wanted
 
 _HERE = "has no place here; "
@@ -28,6 +30,24 @@ def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> 
         hint if is_final else "unload or unpin one of those that are in its way",
         shortage=MemoryShortage(least_bytes, least_bytes - short_bytes, is_final),
     )
+
+
+def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> tuple[str, str]:
+    """A model that goes: a word for programs, and a sentence. Evicted is one that has to."""
+    match reason:
+        case "lru" | "priority":
+            what, why = "evicted", f"to make room for {wanted}"
+        case "home":
+            what, why = "evicted", f"for {wanted}, whose place this is"
+        case "foreign":
+            what, why = "evicted", "because other programs took the memory"
+        case "idle":
+            what, why = "unloaded", "after nobody had used it for long"
+        case "changed":
+            what, why = "unloaded", "because it has changed"
+        case "asked":
+            what, why = "unloaded", "as asked"
+    return what, f"{what} {model_id} {why} (frees {memory(num_bytes)})"
 
 
 def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexError:

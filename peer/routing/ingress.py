@@ -217,8 +217,12 @@ class Ingress:
         if fault == "lost":
             self._chooser.doubt(host.life)
         asked.failed(host, error, self._clock())
+        asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
         self._local.tally.failovers[asked.model.id, kind, error.code()] += 1
+        if fault != "busy":  # who had no room has lost nothing
+            words = f"a request for {asked.model.id} goes on without {host.name} ({error.code()})"
+            self._local.chronicle.add("failover", words, asked.model.id)
 
     async def _hold(self, asked: Asked) -> None:
         """Wait for leave to ask again. Raises Overloaded where that takes too long."""

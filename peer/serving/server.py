@@ -30,6 +30,7 @@ from ..jobs import Jobs
 from ..keys.access import ApiKey, digest_of, make_key
 from ..member import Member, member_of, say_why
 from ..node import Node
+from ..observing.log_ring import LogRing
 from ..orders.control import control_alone
 from .announcement import Announcement, announced
 from .listening import Door, Gate, listen, opened
@@ -96,6 +97,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
         listen(config.host, config.port, config.default_port) as listener,
         listen_for_numbers(config) as numbers,
         _fleet_sockets(config) as sockets,
+        (log := LogRing()).listening(),
     ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         key = make_key(secrets.token_bytes(32))
@@ -107,10 +109,10 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
             member, doors = None, [Door(listener)]
             if config.fleet is not None and sockets is not None:
                 member = await stack.enter_async_context(
-                    member_of(config.fleet, node, sockets, _listens(config, port))
+                    member_of(config.fleet, node, sockets, _listens(config, port), log)
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
-            app = await _app(node, member, stack)
+            app = await _app(node, member, log, stack)
             metrics_port = await stack.enter_async_context(
                 telling_numbers(app, numbers, config.connections)
             )
@@ -132,10 +134,12 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
         sockets.close()
 
 
-async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
+async def _app(
+    node: Node, member: Member | None, log: LogRing, stack: AsyncExitStack
+) -> web.Application:
     if member is None:
         jobs = await stack.enter_async_context(Jobs(NOBODY))
-        return make_app(node, control_alone(node, jobs))
+        return make_app(node, control_alone(node, jobs, log))
     return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 

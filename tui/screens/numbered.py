@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ..frame import Frame
 from .fleet import FleetScreen
 from .framed import FramedScreen
+from .models import ModelsScreen
+from .requests import RequestsScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +22,8 @@ class Numbered:
     make: Callable[[Frame], FramedScreen]
 
 
-NUMBERED = (Numbered("1", "fleet", "Fleet", FleetScreen),)
+NUMBERED = (
+    Numbered("1", "fleet", "Fleet", FleetScreen),
+    Numbered("2", "models", "Models", ModelsScreen),
+    Numbered("3", "requests", "Requests", RequestsScreen),
+)

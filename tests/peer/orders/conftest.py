@@ -27,8 +27,10 @@ from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.observing.log_ring import LogRing
 from cortex.peer.orders.control import Control
 from cortex.peer.orders.desk import OrderDesk
+from cortex.peer.orders.teller import Teller
 from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
@@ -126,6 +128,7 @@ class Pair:
     nodes: dict[NodeId, Node]
     membership: FakeMembership
     runner: web.AppRunner
+    logs: dict[NodeId, LogRing]
     lost: list[NodeId] = field(default_factory=list[NodeId])
 
     def place(self, node: NodeId, model_id: str = "fake", **fields: Any) -> None:
@@ -170,6 +173,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             desks: dict[NodeId, OrderDesk] = {}
             steerings = {node: FakeSteering(node) for node in (A, B)}
             nodes: dict[NodeId, Node] = {}
+            logs = {node: LogRing() for node in (A, B)}
             for node, fields in ((A, changes), (B, {})):
                 folder = tmp_path / node.decode()
                 places = Locations(folder / "data", folder / "state", folder / "run")
@@ -177,7 +181,8 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 config = PeerConfig(places, **settings)
                 nodes[node] = await stack.enter_async_context(WeighedNode(config, spawn))
                 jobs = await stack.enter_async_context(Jobs(node, clock))
-                desks[node] = OrderDesk(nodes[node], steerings[node], jobs)
+                teller = Teller(nodes[node], logs[node])
+                desks[node] = OrderDesk(nodes[node], steerings[node], jobs, teller)
             host = HopHost(nodes[B], _grant, _silent if is_old else desks[B].carry_out)
             app = web.Application()
             app.add_routes(host.routes())
@@ -190,6 +195,6 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
             server = TestServer(make_app(nodes[A], control, None, fleet))
             client = await stack.enter_async_context(TestClient(server))
-            yield Pair(client, steerings[A], steerings[B], nodes, membership, runner, lost)
+            yield Pair(client, steerings[A], steerings[B], nodes, membership, runner, logs, lost)
 
     return open_pair

@@ -174,6 +174,14 @@ async def test_unload_and_pins_go_to_the_peer_that_has_the_model(pair: OpenPair)
         assert both.atlas.calls == []
 
 
+async def test_a_peer_that_drains_still_unloads_what_it_has(pair: OpenPair):
+    async with pair() as both:
+        both.place(B, "fake")
+        both.membership.change(B, state="draining")
+        status, told = await post(both.client, "/models/unload", {"model": "fake"})
+        assert (status, told["peer"]) == (200, "borea")
+
+
 async def test_this_peer_is_meant_where_it_and_others_have_the_model(pair: OpenPair):
     async with pair() as both:
         both.place(A)
@@ -195,6 +203,7 @@ async def test_a_load_again_after_an_unload_is_another_job(pair: OpenPair):
     [
         ({}, "model", "model: required"),
         ({"model": "fake", "context": 0}, "context", "context: must be at least 1"),
+        ({"model": "fake", "context": 1 << 40}, "context", "must be at most 4294967295"),
         ({"model": "fake", "slots": "two"}, "slots", "slots: must be a whole number"),
         ({"model": "fake", "wait": 1}, "wait", "wait: must be true or false"),
         ({"model": "fale"}, "model", "did you mean fake?"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex.cli.plan_lines import plan_lines
+from cortex.peer.onlooker.plan_pictures import read_planned
+from cortex.peer.onlooker.plan_wording import plan_lines
 
 GIB = 1 << 30
 
@@ -39,7 +40,7 @@ def refusal(peer: str, words: str, **fields: Any) -> dict[str, Any]:
 
 def lines(**fields: Any) -> list[str]:
     told: dict[str, Any] = {"model": "qwen", "plan": None, "others": [], "refusals": []}
-    return list(plan_lines(told | fields))
+    return list(plan_lines(read_planned(told | fields)))
 
 
 def test_plan_is_a_sum_with_what_goes_and_why_not_elsewhere() -> None:

@@ -56,25 +56,20 @@ class Listener(Protocol):
 
 def receive(events: Generator[Event], listener: Listener, clock: Callable[[], float]) -> Answer:
     """Take an answer in to its end, or to the KeyboardInterrupt that stops it."""
-    arriving = _Arriving(asked_s=clock())
-    finish_reason: FinishReason = "cancelled"
+    arriving = Arriving(asked_s=clock())
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(events):
         for event in events:
+            arriving.take(event, clock)
             match event:
                 case Stage():
                     listener.waiting(event)
                 case Accepted():
-                    arriving.accepted = event
                     listener.accepted(event)
                 case Piece():
-                    arriving.add(event, clock())
                     _tell(event, listener)
-                case Began():
+                case _:
                     pass
-                case Finished():
-                    finish_reason = event.reason
-                    arriving.usage = event.usage
-    return arriving.answer(finish_reason)
+    return arriving.answer()
 
 
 def _tell(piece: Piece, listener: Listener) -> None:
@@ -86,19 +81,31 @@ def _tell(piece: Piece, listener: Listener) -> None:
 
 
 @dataclass(slots=True)
-class _Arriving:
-    """What has come so far."""
+class Arriving:
+    """What has come so far; without an end it counts as stopped."""
 
     asked_s: float
     accepted: Accepted | None = None
     usage: Usage | None = None
+    finish_reason: FinishReason = "cancelled"
     texts: list[str] = field(default_factory=list[str])
     thoughts: list[str] = field(default_factory=list[str])
     num_tokens: int = 0
     first_s: float | None = None
     last_s: float = 0.0
 
-    def add(self, piece: Piece, now_s: float) -> None:
+    def take(self, event: Event, clock: Callable[[], float]) -> None:
+        match event:
+            case Accepted():
+                self.accepted = event
+            case Piece():
+                self._add(event, clock())
+            case Finished():
+                self.finish_reason, self.usage = event.reason, event.usage
+            case Stage() | Began():
+                pass
+
+    def _add(self, piece: Piece, now_s: float) -> None:
         if self.first_s is None:
             self.first_s = now_s
         self.last_s = now_s
@@ -106,7 +113,7 @@ class _Arriving:
         self.thoughts += [d.text for d in piece.deltas if isinstance(d, ReasoningDelta)]
         self.num_tokens += len(piece.token_ids)
 
-    def answer(self, finish_reason: FinishReason) -> Answer:
+    def answer(self) -> Answer:
         usage, accepted = self.usage, self.accepted
         prompt_tokens = accepted.prompt_tokens if accepted else None
         # A peer over HTTP sends text without its tokens; its count comes with the end, or not.
@@ -114,7 +121,7 @@ class _Arriving:
         return Answer(
             text="".join(self.texts),
             reasoning="".join(self.thoughts),
-            finish_reason=finish_reason,
+            finish_reason=self.finish_reason,
             prompt_tokens=usage.prompt_tokens if usage else prompt_tokens,
             completion_tokens=usage.completion_tokens if usage else num_tokens,
             reasoning_tokens=usage.reasoning_tokens if usage else None,

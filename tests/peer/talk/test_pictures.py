@@ -1,4 +1,4 @@
-"""Pictures named on the command line: read unopened, refused where they cannot be one."""
+"""Pictures that a person names: read unopened, refused where they cannot be one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cortex.cli.errors import UsageProblem
-from cortex.cli.pictures import MAX_PICTURE_BYTES, read_picture
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.errors import PictureUnreadable
+from cortex.peer.talk.pictures import MAX_PICTURE_BYTES, read_picture
 
 
-def refusal(argument: str) -> UsageProblem:
-    with pytest.raises(UsageProblem) as caught:
+def refusal(argument: str) -> PictureUnreadable:
+    with pytest.raises(PictureUnreadable) as caught:
         read_picture(argument, None)
     return caught.value
 
