@@ -37,6 +37,7 @@ from .commands.ps import cancel, ps
 from .commands.service import service
 from .commands.status import status
 from .commands.tui import tui
+from .commands.undrain import undrain
 from .commands.unload import pin, unload, unpin
 from .commands.verify import verify
 from .config import Invocation, this_invocation
@@ -82,6 +83,7 @@ app.command()(unpin)
 app.command()(ps)
 app.command()(cancel)
 app.command()(drain)
+app.command()(undrain)
 app.command()(logs)
 app.command()(launch)
 app.command()(bench)

@@ -102,13 +102,7 @@ class Node:
             self._changed,
         )
         self._means = Means(
-            self.shelf,
-            self._text,
-            self._rack,
-            self.tally,
-            self.recent,
-            self._admission,
-            self.wake,
+            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission, self.wake
         )
         return self
 
