@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
-from .settings.reading import Settings, find_file, read_settings
+if TYPE_CHECKING:
+    from .settings.reading import Settings
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
@@ -30,20 +31,35 @@ _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=
 KEY_VARIABLE = "CORTEX_API_KEY"
 
 
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How to reach the service manager that started this process, and the silence that would end
+    it, where there is one.
+    """
+
+    address: str
+    silence_s: float | None
+
+
 @dataclass(slots=True)
 class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with.
+    asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
+    there where a service manager runs it; `read` is what a file of settings says, once one was
+    looked for.
     """
 
     locations: Locations
     can_redraw: bool
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
-    settings: Settings = field(default_factory=Settings)
+    supervision: Supervision | None = None
+    has_colour: bool = True
+    is_remote: bool = False
     verbose: bool = False
+    read: Settings | None = None
 
     @property
     def error_log(self) -> Path:
@@ -53,14 +69,25 @@ class Invocation:
         """Everything that would lie with the system's state or running peers lies in `folder`."""
         self.locations = replace(self.locations, state_dir=folder, runtime_dir=None)
 
+    @property
+    def settings(self) -> Settings:
+        """Those of the file; most commands need none, and do not pay for reading any."""
+        from .settings.reading import Settings
+
+        return self.read or Settings()
+
     def read_settings(self, named: Path | None) -> None:
         """Take the file that was named, else the first that is found, else none.
 
         Raises ConfigProblem.
         """
-        self.settings = read_settings(self.find_settings(named))
+        from .settings.reading import read_settings
+
+        self.read = read_settings(self.find_settings(named))
 
     def find_settings(self, named: Path | None) -> Path | None:
+        from .settings.reading import find_file
+
         return find_file(named, self.settings_dirs)
 
 
@@ -96,7 +123,31 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
             Path("/etc/cortex"),
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
+        supervision=_supervision(environ, os.getpid()),
+        has_colour="NO_COLOR" not in environ,
+        is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
     )
+
+
+def _supervision(environ: Mapping[str, str], pid: int) -> Supervision | None:
+    """By the variables of sd_notify(3) and sd_watchdog_enabled(3)."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@"):
+        return None
+    silence_us = environ.get("WATCHDOG_USEC", "")
+    # The variables are inherited, and the process that is meant may be another one.
+    is_watched = silence_us.isdecimal() and environ.get("WATCHDOG_PID", str(pid)) == str(pid)
+    return Supervision(address, int(silence_us) / 1e6 if is_watched else None)
+
+
+def set_variables(names: Sequence[str]) -> dict[str, str]:
+    """Those of this process's environment that say something."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def user_config_home() -> Path:
+    """Where each program keeps its user's settings in a folder of its own."""
+    return platformdirs.user_config_path()
 
 
 def environment_with(variables: Mapping[str, str], hidden: Sequence[str]) -> dict[str, str]:
@@ -114,6 +165,7 @@ def find_locations(environ: Mapping[str, str]) -> Locations:
         state_dir=system.user_state_path,
         runtime_dir=Path(runtime_dir) / "cortex" if runtime_dir else None,
         hub_dir=_hub_dir(environ),
+        cache_dir=system.user_cache_path,
     )
 
 

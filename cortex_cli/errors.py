@@ -4,6 +4,7 @@ CortexError
  ├─ UsageProblem     the command cannot mean anything as it was typed (exit 2)
  ├─ ConfigProblem    a file of settings says what cannot be (exit 2)
  ├─ EngineMissing    the packages that compute are not installed
+ ├─ ServiceProblem   systemd does not do what it was asked, or the service could not run
  ├─ AgentMissing     the program that is to be started is not installed
  └─ OutputFailed     the answer could not be written where it should go
 """
@@ -23,6 +24,9 @@ class EngineMissing(CortexError): ...
 
 
 class AgentMissing(CortexError): ...
+
+
+class ServiceProblem(CortexError): ...
 
 
 class OutputFailed(CortexError): ...

@@ -47,6 +47,10 @@ def first_key(state_dir: Path, random_bytes: bytes) -> FirstKey:
         ) from None
 
 
+def has_first_key(state_dir: Path) -> bool:
+    return (state_dir / _NAME).exists()
+
+
 def _read(path: Path, kept: str) -> ApiKey:
     digest = read_hash(kept)
     if digest is None:

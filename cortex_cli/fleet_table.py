@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortex.peer.onlooker import wording
+from cortex.peer.onlooker.aligning import align
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
-
-from .output import align
 
 
 @dataclass(frozen=True, slots=True)

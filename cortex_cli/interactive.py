@@ -1,14 +1,14 @@
 """A conversation at the terminal: read a line, answer it, remember both.
 
-ctrl-c stops an answer and keeps what came; at an empty prompt it leaves, as ctrl-d does. Lines
-that begin with a slash and a word are commands. Nothing typed is written to disk.
+ctrl-c stops an answer and keeps what came; at an empty prompt it leaves, as ctrl-d does. Nothing
+typed is written to disk: the history that the arrow keys go through ends with the conversation.
 """
 
 from __future__ import annotations
 
-import re
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from cortex.engine.errors import (
@@ -18,32 +18,16 @@ from cortex.engine.errors import (
     VisionUnsupported,
 )
 from cortex.engine.types import ImagePart
+from cortex.peer.talk.paths import path_completions
 
+from .chat_commands import NAMES, ChatCommands, Leave, Talk
 from .diagnostics import Diagnostics
 
 PROMPT = "> "
 # A picture that was refused once would be refused with every prompt after it.
 _PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
-_COMMAND = re.compile(r"/([a-z?]+)(?:\s+(.*))?")
-_HELP = """\
-/image FILE   send a picture with the next prompt
-/help         this list
-ctrl-c        stop the answer; at an empty prompt: leave
-ctrl-d        leave"""
-
-
-class Talk(Protocol):
-    """What a conversation needs of whoever answers."""
-
-    def answer(self, prompt: str) -> object:
-        """Answer and show it; raises CortexError where there is no answer."""
-        ...
-
-    def attach(self, picture: ImagePart) -> None: ...
-
-    def detach(self) -> bool:
-        """Let go of the pictures for the next prompt; whether there were any."""
-        ...
+# alt-enter: a newline, taken as it is.
+_NEWLINE_KEYS = ('"\\e\\C-m": "\\C-v\\C-j"', '"\\e\\C-j": "\\C-v\\C-j"')
 
 
 class Keyboard(Protocol):
@@ -61,50 +45,39 @@ def converse(
     keyboard: Keyboard,
     diagnostics: Diagnostics,
     read_picture: Callable[[str], ImagePart],
+    show_picture: Callable[[ImagePart], None],
 ) -> None:
     """Talk until the person leaves."""
-    diagnostics.line("/help lists what can be typed; ctrl-d leaves.")
-    while (line := _next_line(keyboard, diagnostics)) is not None:
-        try:
-            _obey(line.strip(), talk, diagnostics, read_picture)
-        except CortexError as error:
-            diagnostics.error(error.message, error.hint)
-            if isinstance(error, _PICTURE_REFUSED) and talk.detach():
-                diagnostics.line("the next prompt goes without a picture; /image FILE sends one.")
+    commands = ChatCommands(talk, diagnostics, read_picture, show_picture)
+    diagnostics.line(f"{talk.model} answers. /help lists what can be typed; ctrl-d leaves.")
+    for picture in talk.conversation.pictures:
+        show_picture(picture)
+    with contextlib.suppress(Leave):
+        for line in _lines(keyboard, diagnostics):
+            try:
+                if line and not commands.obey(line):
+                    talk.answer(line)
+            except CortexError as error:
+                diagnostics.error(error.message, error.hint)
+                if isinstance(error, _PICTURE_REFUSED) and talk.conversation.detach():
+                    diagnostics.line(
+                        "the next prompt goes without a picture; /image FILE sends one."
+                    )
 
 
-def _next_line(keyboard: Keyboard, diagnostics: Diagnostics) -> str | None:
+def _lines(keyboard: Keyboard, diagnostics: Diagnostics) -> Iterator[str]:
     while True:
         try:
-            return keyboard.line()
+            line = keyboard.line().strip()
         except KeyboardInterrupt:
             diagnostics.line("")
             if not keyboard.has_unsent():
-                return None
+                return
         except EOFError:
             diagnostics.line("")
-            return None
-
-
-def _obey(
-    line: str, talk: Talk, diagnostics: Diagnostics, read_picture: Callable[[str], ImagePart]
-) -> None:
-    command = _COMMAND.fullmatch(line)
-    if command is None:
-        if line:
-            talk.answer(line)
-        return
-    match command[1], (command[2] or "").strip("'\" "):
-        case "image", path if path:
-            picture = read_picture(path)
-            talk.attach(picture)
-            diagnostics.line(f"{picture.name} goes with the next prompt.")
-        case "help" | "?", _:
-            diagnostics.line(_HELP)
-        case "image", _:
-            diagnostics.line("which picture? /image FILE")
-        case name, _:
-            diagnostics.line(f"there is no command /{name}; /help lists them.")
+            return
+        else:
+            yield line
 
 
 class Terminal:
@@ -139,4 +112,22 @@ def _load_readline() -> _Readline | None:
         import readline
     except ImportError:  # some builds of Python have none
         return None
+    for keys in _NEWLINE_KEYS:
+        readline.parse_and_bind(keys)
+    readline.set_completer_delims(" \t\n")
+    readline.set_completer(_completer(readline.get_begidx))
+    readline.parse_and_bind("tab: complete")
     return readline
+
+
+def _completer(begins_at: Callable[[], int]) -> Callable[[str, int], str | None]:
+    """Commands at the beginning of a line, names of files behind it."""
+
+    def complete(begun: str, number: int) -> str | None:
+        if begins_at():
+            found = path_completions(begun)
+        else:
+            found = [f"/{name} " for name in NAMES if f"/{name}".startswith(begun)]
+        return found[number] if number < len(found) else None
+
+    return complete

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
 from cortex.peer.units import gib
-
-from .output import align
 
 _HEAD = ("MODEL", "CONTEXT", "IMAGES")
 _FLEET_HEAD = ("MODEL", "GIB", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
+from cortex.peer.onlooker.aligning import align
+
 from .errors import OutputFailed, ReaderGone
 
 # C0 without tab and newline, DEL, and C1: what a terminal would obey instead of showing.
@@ -35,6 +37,10 @@ class Output:
 
     def line(self, text: str = "") -> None:
         self._write(f"{text}\n")
+
+    def drawn(self, text: str) -> None:
+        """What was made for a terminal: it may move the cursor."""
+        self._write(text)
 
     def clear(self) -> None:
         """Begin again at the top of the terminal."""
@@ -68,25 +74,6 @@ class Output:
 def without_controls(text: str) -> str:
     """What a model wrote, safe for a terminal."""
     return _CONTROL.sub("", text)
-
-
-def align(
-    head: Sequence[str], rows: Iterable[Sequence[str]], are_numbers: Sequence[bool] = ()
-) -> list[str]:
-    """Lines of columns as wide as their widest cell, two spaces between, none at the end.
-
-    Columns of numbers end at their right edge.
-    """
-    table = [list(head), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    to_right = (*are_numbers, *(False for _ in head[len(are_numbers) :]))
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, to_right, strict=True)
-        ).rstrip()
-        for row in table
-    ]
 
 
 def standard_output() -> Output:

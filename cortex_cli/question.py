@@ -11,6 +11,7 @@ import select
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from .errors import UsageProblem
@@ -81,6 +82,27 @@ def checked_text(text: str, what: str = "the prompt") -> str:
     except UnicodeEncodeError as error:
         raise UsageProblem(f"{what} is not valid UTF-8.") from error
     return text
+
+
+def read_text(name: str) -> str:
+    """A file of text, under its name.
+
+    Raises UsageProblem where there is none.
+    """
+    try:
+        with Path(name).expanduser().open("rb") as file:
+            data = file.read(MAX_PROMPT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise UsageProblem(f"cannot read {name}: {reason}.") from error
+    if len(data) > MAX_PROMPT_BYTES:
+        raise UsageProblem(f"{name} is over {MAX_PROMPT_BYTES // 1024**2} MiB of prompt.")
+    try:
+        return f"{name}:\n\n{data.decode().rstrip()}"
+    except UnicodeDecodeError as error:
+        raise UsageProblem(
+            f"{name} is not UTF-8 text.", f"to send a picture: --image {name}"
+        ) from error
 
 
 def _read(stdin: Stdin, notice: Callable[[str], None]) -> str:

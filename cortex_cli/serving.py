@@ -46,17 +46,18 @@ def serve(
     from cortex.peer.config import RELOAD_LOG, REQUEST_LOG
     from cortex.peer.models.catalogue import scan
     from cortex.peer.serving.server import run_peer
+    from cortex.peer.serving.supervisor import Supervisor
 
     from .diagnostics import INTERRUPTED, show_logs, standard_error
     from .output import standard_output
     from .settings.following import FollowedFiles
 
-    output = standard_output()
+    output, by = standard_output(), invocation.supervision
     if invocation.settings.file is not None:
         output.line(f"config {invocation.settings.file}")
 
     def build(settings: Settings) -> PeerConfig:
-        config = _guarded(made_of(settings), output)
+        config = _guarded(made_of(settings), output, is_kept=by is not None)
         show_logs(
             verbose=invocation.verbose,
             level=config.log_level,
@@ -84,6 +85,7 @@ def serve(
             on_notice=standard_error(can_redraw=invocation.can_redraw).line,
             on_view=view_teller(output.line, lambda: time.strftime("%H:%M:%S")),
             files=files,
+            supervisor=None if by is None else Supervisor(by.address, by.silence_s),
         )
     )
     if ended_by == signal.SIGINT:
@@ -109,8 +111,11 @@ def view_teller(
     return tell
 
 
-def _guarded(config: PeerConfig, output: Output) -> PeerConfig:
-    """The config with a key where others can reach the peer and nobody gave it any."""
+def _guarded(config: PeerConfig, output: Output, *, is_kept: bool) -> PeerConfig:
+    """The config with a key where others can reach the peer and nobody gave it any.
+
+    What is said is not shown the key where it `is_kept`, as by a service manager in its log.
+    """
     import secrets
 
     from cortex.peer.addresses import is_loopback
@@ -120,7 +125,9 @@ def _guarded(config: PeerConfig, output: Output) -> PeerConfig:
     if config.keys or is_loopback(config.host):
         return config
     made = first_key(config.locations.state_dir, secrets.token_bytes(32))
-    if made.text is not None:
+    if made.text is not None and is_kept:
+        output.line("key    made, and shown in no log; for one to ask with: cortex config new-key")
+    elif made.text is not None:
         output.line(f"key    {made.text}   shown this once; others ask with it")
     return replace(config, keys=(made.key,))
 
@@ -139,7 +146,9 @@ def _take_up_fleet(
     ring, is_new = _first_keyring(fleet.key_file, secrets.token_bytes)
     searched = choose(read_interfaces(), fleet.mdns_interfaces, fleet.host).names
     named = [neuron.name for neuron in invocation.settings.neurons]
-    for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_new):
+    # Nor is the fleet's key for a log: `cortex key` shows it at any time.
+    is_shown = is_new and invocation.supervision is None
+    for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_shown):
         output.line(line)
 
 

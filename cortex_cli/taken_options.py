@@ -17,6 +17,9 @@ _SOURCES: dict[str, Source] = {
     "DEFAULT_MAP": "file",
 }
 
+# What typer calls the types of what is found on a disk.
+_PATHS = ("path", "file", "directory")
+
 
 def taken_options(context: typer.Context, command: str, words: Sequence[str]) -> dict[str, Option]:
     """By their parameters' names; `words` are what would be typed behind the command."""
@@ -30,6 +33,7 @@ def taken_options(context: typer.Context, command: str, words: Sequence[str]) ->
             _SOURCES.get(getattr(inner.get_parameter_source(option.name), "name", ""), "default"),
             next((one for one in option.opts if one.startswith("--")), ""),
             option.envvar or "",
+            is_path=option.type.name in _PATHS,
         )
         for option in known.params
     }

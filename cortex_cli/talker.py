@@ -6,36 +6,50 @@ are each somebody else's.
 
 from __future__ import annotations
 
+import difflib
 import random
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
 from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.talk.answer import Answer, receive
+from cortex.peer.talk.conversation import Conversation
+from cortex.peer.talk.pictures import read_picture
+from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
 
-from .answer import Answer, receive
 from .backends import choose_backend
 from .bridge import Bridge, bridge
-from .conversation import Conversation
 from .devices import require_engine
 from .diagnostics import Diagnostics
 from .interactive import Terminal, converse
 from .output import Output
-from .pictures import read_picture
 from .progress import ProgressLine
-from .teller import Form, Teller
+from .teller import Form, Rendering, Teller
 
 _SEED_BITS = 63
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How answers and pictures are shown. `preview` draws a picture, or is None."""
+
+    form: Form
+    hides_reasoning: bool = False
+    rendering: Rendering | None = None
+    preview: Callable[[ImagePart], str | None] | None = None
+    previews_always: bool = False
+
+
 @dataclass(slots=True)
 class Talker:
-    """A conversation with one model of one backend. `seed` None draws a new one for each answer."""
+    """A conversation with one model at a time of one backend."""
 
     backend: Backend
     bridge: Bridge
@@ -43,25 +57,25 @@ class Talker:
     conversation: Conversation
     output: Output
     diagnostics: Diagnostics
-    form: Form
-    seed: int | None
-    hides_reasoning: bool
+    manner: Manner
+    _tally: Tally = field(default_factory=Tally, init=False)
 
     def answer(self, prompt: str) -> Answer:
         """Ask, show the answer, remember both.
 
         An interrupted answer is remembered as far as it came.
         """
-        seed = random.SystemRandom().getrandbits(_SEED_BITS) if self.seed is None else self.seed
+        seed = random.SystemRandom().getrandbits(_SEED_BITS)
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
         progress = new_progress(self.diagnostics)
         teller = Teller(
             self.output,
             self.diagnostics,
             progress,
-            self.form,
+            self.manner.form,
             tuple(self.conversation.pictures),
-            self.hides_reasoning,
+            self.manner.hides_reasoning,
+            self.manner.rendering,
         )
         try:
             events = self.bridge.iterate(self.backend.chat(request))
@@ -69,17 +83,25 @@ class Talker:
         finally:
             progress.clear()
         teller.finished(answer, model=self.model, peer=self.backend.name)
+        self._tally.add(answer)
         if answer.text:
             self.conversation.keep(request, answer.text, answer.reasoning)
         return answer
 
-    def attach(self, picture: ImagePart) -> None:
-        self.conversation.attach(picture)
+    def models(self) -> tuple[ModelInfo, ...]:
+        return self.bridge.call(self.backend.models())
 
-    def detach(self) -> bool:
-        had_pictures = bool(self.conversation.pictures)
-        self.conversation.pictures.clear()
-        return had_pictures
+    def switch(self, model: str) -> None:
+        """Have another one answer. Raises ModelNotFound."""
+        self.model = find_model(self.models(), model).id
+
+    def stats(self) -> list[str]:
+        context = next((m.context_length for m in self.models() if m.id == self.model), 0)
+        return self._tally.lines(context)
+
+    def show(self, picture: ImagePart) -> None:
+        if self.manner.preview and (drawn := self.manner.preview(picture)):
+            self.diagnostics.write(drawn)
 
 
 def answer_once_or_converse(
@@ -91,9 +113,7 @@ def answer_once_or_converse(
     *,
     output: Output,
     diagnostics: Diagnostics,
-    form: Form,
-    seed: int | None,
-    hides_reasoning: bool,
+    manner: Manner,
     api_key: str | None,
 ) -> None:
     """Answer `question`; where it is None, talk with whoever sits at the terminal.
@@ -108,13 +128,16 @@ def answer_once_or_converse(
         model = conversation.wishes.model or default_model(
             loop.call(backend.models()), backend.name, has_pictures=bool(conversation.pictures)
         )
-        talker = Talker(
-            backend, loop, model, conversation, output, diagnostics, form, seed, hides_reasoning
-        )
+        talker = Talker(backend, loop, model, conversation, output, diagnostics, manner)
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
-            converse(talker, terminal, diagnostics, lambda path: read_picture(path, None))
-        elif talker.answer(question).finish_reason == "cancelled":
+            reader = partial(read_picture, stdin=None)
+            converse(talker, terminal, diagnostics, reader, talker.show)
+            return
+        if manner.previews_always:
+            for picture in conversation.pictures:
+                talker.show(picture)
+        if talker.answer(question).finish_reason == "cancelled":
             raise KeyboardInterrupt
 
 
@@ -130,6 +153,19 @@ def default_model(models: Sequence[ModelInfo], backend_name: str, *, has_picture
     seeing = [model for model in models if model.sees_images]
     # Where none sees, the first one's refusal says so.
     return (seeing if has_pictures and seeing else models)[0].id
+
+
+def find_model(models: Sequence[ModelInfo], wanted: str) -> ModelInfo:
+    """The one of that name, or the only one whose name begins so. Raises ModelNotFound."""
+    begun = [model for model in models if model.id.startswith(wanted)]
+    exact = [model for model in begun if model.id == wanted]
+    for found in (exact, begun):
+        if len(found) == 1:
+            return found[0]
+    close = difflib.get_close_matches(wanted, [model.id for model in models], n=1)
+    several = ", ".join(model.id for model in begun)
+    hint = f"did you mean {close[0]}?" if close else "all of them: /models"
+    raise ModelNotFound(f"no model is called {wanted}", f"there are {several}" if begun else hint)
 
 
 def new_progress(diagnostics: Diagnostics) -> ProgressLine:

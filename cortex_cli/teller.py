@@ -5,29 +5,37 @@ It decides what is shown where; what an answer is, it leaves to `answer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cortex.engine.types import Accepted, ImagePart, ImageTokens, Stage
+from cortex.engine.types import Accepted, ImagePart, Stage
+from cortex.peer.talk.answer import Answer
+from cortex.peer.talk.words import describe_picture, figures, pictures_of_this_turn
 
-from .answer import Answer
 from .diagnostics import Diagnostics
 from .output import Output, without_controls
 from .progress import ProgressLine
+from .rendering import replacement
 
 Form = Literal["plain", "raw", "json"]
 
-_ENDINGS = {
-    "length": "cut at the token limit",
-    "context": "cut where the model's context is full",
-    "cancelled": "stopped",
-}
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How an answer that has ended is shown anew on a terminal of a size that is asked for."""
+
+    size: Callable[[], os.terminal_size]
+    has_colour: bool
 
 
 @dataclass(slots=True)
 class Teller:
-    """A `Listener`. `plain` is for people, `raw` is the model's text alone, `json` one object."""
+    """A `Listener`. `plain` is for people, `raw` is the model's text alone, `json` one object.
+
+    Without a `rendering` an answer stays as it was streamed.
+    """
 
     output: Output
     diagnostics: Diagnostics
@@ -35,8 +43,10 @@ class Teller:
     form: Form
     pictures: Sequence[ImagePart]
     hides_reasoning: bool = False
+    rendering: Rendering | None = None
     is_in_text: bool = field(default=False, init=False)
     _is_in_reasoning: bool = field(default=False, init=False)
+    _size_before: os.terminal_size | None = field(default=None, init=False)
 
     def waiting(self, stage: Stage) -> None:
         # A line that is drawn and erased would take half a line of the answer with it.
@@ -47,7 +57,7 @@ class Teller:
         self.progress.clear()
         if self.form != "raw":
             names = [picture.name for picture in self.pictures]
-            for name, seen in _of_this_turn(names, accepted.images):
+            for name, seen in pictures_of_this_turn(names, accepted.images):
                 self.diagnostics.line(describe_picture(name, seen))
 
     def reasoning(self, piece: str) -> None:
@@ -61,6 +71,8 @@ class Teller:
         self.progress.clear()
         self._leave_reasoning()
         if self.form != "json":
+            if self.rendering is not None and not self.is_in_text:
+                self._size_before = self.rendering.size()
             self.is_in_text = True
             self.output.text(piece)
 
@@ -72,44 +84,26 @@ class Teller:
             names = [picture.name for picture in self.pictures]
             self.output.json(as_json(answer, model=model, peer=peer, picture_names=names))
         elif self.form == "plain":
-            if answer.text and not answer.text.endswith("\n"):
+            if not self._render(answer.text) and answer.text and not answer.text.endswith("\n"):
                 self.output.line()
             if self.diagnostics.is_terminal:
-                self.diagnostics.line(describe_answer(answer, peer))
+                self.diagnostics.line("   ".join((peer, *figures(answer))))
+
+    def _render(self, text: str) -> bool:
+        """Whether the answer could be replaced; never where the terminal changed its size."""
+        rendering, size = self.rendering, self._size_before
+        if rendering is None or size is None or rendering.size() != size:
+            return False
+        shown = without_controls(text)
+        anew = replacement(shown, size.columns, size.lines, has_colour=rendering.has_colour)
+        if anew is not None:
+            self.output.drawn(anew)
+        return anew is not None
 
     def _leave_reasoning(self) -> None:
         if self._is_in_reasoning:
             self.diagnostics.write("\n\n")
             self._is_in_reasoning = False
-
-
-def _of_this_turn(
-    names: Sequence[str], seen: Sequence[ImageTokens]
-) -> list[tuple[str, ImageTokens]]:
-    """A turn's pictures with what the model sees of them: it is told of all turns' in order."""
-    return list(zip(names, seen[-len(names) :], strict=False)) if names else []
-
-
-def describe_picture(name: str, seen: ImageTokens) -> str:
-    return f"image   {name}  {seen.width}x{seen.height} -> {seen.tokens:,} tokens"
-
-
-def describe_answer(answer: Answer, peer: str) -> str:
-    """Who answered, how fast, how much."""
-    parts = [peer]
-    if answer.time_to_first_token_s is not None:
-        parts.append(f"ttft {answer.time_to_first_token_s:.2f} s")
-    if answer.tokens_per_s is not None:
-        parts.append(f"{answer.tokens_per_s:,.0f} tok/s")
-    if answer.prompt_tokens is not None:
-        reused = f", {answer.cached_tokens:,} reused" if answer.cached_tokens else ""
-        parts.append(f"{answer.prompt_tokens:,} in{reused}")
-    if answer.completion_tokens is not None:
-        thought = f", {answer.reasoning_tokens:,} thought" if answer.reasoning_tokens else ""
-        parts.append(f"{answer.completion_tokens:,} out{thought}")
-    if ending := _ENDINGS.get(answer.finish_reason):
-        parts.append(ending)
-    return "   ".join(parts)
 
 
 def as_json(
@@ -130,7 +124,7 @@ def as_json(
         "peer": peer,
         "images": [
             {"name": name, "width": seen.width, "height": seen.height, "tokens": seen.tokens}
-            for name, seen in _of_this_turn(picture_names, answer.images)
+            for name, seen in pictures_of_this_turn(picture_names, answer.images)
         ],
     }
 

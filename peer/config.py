@@ -46,7 +46,8 @@ METRICS_PORT = 31314
 
 @dataclass(frozen=True, slots=True)
 class Locations:
-    """Where things lie. `runtime_dir` and `hub_dir` are None where the system has none.
+    """Where things lie. `runtime_dir` and `hub_dir` are None where the system has none, `cache_dir`
+    where nothing is to be kept that can be made again.
 
     `data_dir` holds the folder `models`; `runtime_dir` holds what a running peer leaves for local
     commands (else `state_dir` does); `hub_dir` is the Hugging Face cache's folder `hub`.
@@ -56,6 +57,7 @@ class Locations:
     state_dir: Path
     runtime_dir: Path | None = None
     hub_dir: Path | None = None
+    cache_dir: Path | None = None
 
     @property
     def announcements_dir(self) -> Path:

@@ -14,6 +14,7 @@
      ├─ JobCancelled           a job that somebody waited for was ended by another
      ├─ PeerNotFound           no peer of that name is in the fleet
      ├─ NoPeer                 nobody answers at an address
+     ├─ AnswerBrokeOff         who was asked is gone before its answer was whole (an EngineFailed)
      ├─ ModelPinned            a model that is to stay
      ├─ ModelAway              who has the model is not here now, and may be soon
      ├─ HostLost               the peer that made an answer is gone, or silent
@@ -29,6 +30,7 @@
      ├─ CannotKeepIdentity     a state directory that cannot be written
      ├─ StateInUse             a state directory that another peer runs with
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
+     ├─ PictureUnreadable      a name that leads to no bytes of a picture
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
 
@@ -89,6 +91,9 @@ class PeerNotFound(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+class AnswerBrokeOff(engine_errors.EngineFailed): ...
+
+
 class ModelPinned(CortexError): ...
 
 
@@ -134,6 +139,9 @@ class StateInUse(CortexError): ...
 class NotMeasurable(CortexError): ...
 
 
+class PictureUnreadable(CortexError): ...
+
+
 class InvalidFleetKey(CortexError): ...
 
 
@@ -154,6 +162,7 @@ _OURS: tuple[type[CortexError], ...] = (
     JobCancelled,
     PeerNotFound,
     NoPeer,
+    AnswerBrokeOff,
     ModelPinned,
     ModelAway,
     HostLost,
@@ -169,6 +178,7 @@ _OURS: tuple[type[CortexError], ...] = (
     CannotKeepIdentity,
     StateInUse,
     NotMeasurable,
+    PictureUnreadable,
     InvalidFleetKey,
     FleetKeyNotHeld,
 )

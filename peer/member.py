@@ -15,10 +15,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from cortex.engine.errors import InsufficientVram
-
 from .config import FleetConfig
-from .devices.hardware import read_hardware, read_system
+from .devices.hardware import look_at_hardware, read_system
+from .fleet.comings import chronicler
 from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
@@ -32,13 +31,12 @@ from .jobs import Jobs
 from .keys.keyring import Keyring
 from .keys.keyring_file import first_keyring, keyring_changed
 from .node import Node
+from .observing.log_ring import LogRing
 from .orders.control import Control
 from .orders.desk import OrderDesk
+from .orders.teller import Teller
 from .placement.knowing import known_by
-from .placement.plan import LoadWish
 from .placement.planning import Known
-from .placement.words import no_place_anywhere
-from .routing.catalogue import FleetModel
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
@@ -71,9 +69,10 @@ class Member:
 
 @asynccontextmanager
 async def member_of(
-    config: FleetConfig, node: Node, sockets: FleetSockets, api: str
+    config: FleetConfig, node: Node, sockets: FleetSockets, api: str, log: LogRing | None = None
 ) -> AsyncGenerator[Member]:
-    """A member while the block lasts; `api` is where its public API listens.
+    """A member while the block lasts; `api` is where its public API listens, `log` what it has
+    logged of late.
 
     Raises what the files of keys and identity are refused with.
     """
@@ -84,7 +83,7 @@ async def member_of(
         system=read_system(),
         api=api,
         roles=("gateway",) if node.config.is_gateway else (),
-        hardware=read_hardware(node.config),
+        hardware=await look_at_hardware(node.config),
     )
     async with gossiping(config, node.config.locations, keyring, sockets, about) as fleet:
 
@@ -101,13 +100,10 @@ async def member_of(
             def known() -> Known:
                 return known_by(node.config, node.history.eta_s)
 
-            def of_all(model: FleetModel, error: InsufficientVram) -> InsufficientVram:
-                wish = LoadWish(model.weights)
-                return no_place_anywhere(fleet.view, model.id, wish, known(), error)
-
             leases = Leases(fleet, hops, known, clock)
-            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s, of_all=of_all)
-            desk = OrderDesk(node, node.steering, jobs)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
+            teller = Teller(node, log, lambda: fleet.view, fleet.round_trips)
+            desk = OrderDesk(node, node.steering, jobs, teller)
             host = HopHost(node, leases.answer, desk.carry_out)
 
             def rekey(changed: Keyring) -> None:
@@ -121,9 +117,11 @@ async def member_of(
             }
             for task in tasks:
                 task.add_done_callback(say_why)
+            end_watch = fleet.watch(chronicler(node.chronicle, fleet.view))
             try:
                 yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
             finally:
+                end_watch()
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)

@@ -1,41 +1,12 @@
-"""The table of peers as plain values: which columns, what stands in a cell, which row comes first.
-
-Nothing here knows of widgets.
-"""
+"""The table of peers: what stands in its columns. Nothing here knows of widgets."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.pictures import PeerPicture
 
-from .look import Look, bar_style, state_style
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    text: str
-    style: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`num_cells` wide on a terminal of 80 columns, and on one of 120.
-
-    `rank` is what rows are sorted by.
-    """
-
-    head: str
-    num_cells: tuple[int, int]
-    cell: Callable[[PeerPicture, Look, int], Cell]
-    rank: Callable[[PeerPicture], float | str]
-    is_number: bool = False
-
-
-def _plain(words: Callable[[PeerPicture], str]) -> Callable[[PeerPicture, Look, int], Cell]:
-    return lambda peer, look, num_cells: Cell(fit(words(peer), num_cells, look))
+from .columns import Cell, Column, Table, fit, plain
+from .look import Look
 
 
 def _name(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
@@ -45,7 +16,7 @@ def _name(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
 
 
 def _state(peer: PeerPicture, look: Look, _: int) -> Cell:
-    return Cell(f"{look.symbol(peer.state)} {peer.state}", state_style(peer.state))
+    return Cell(f"{look.symbol(peer.state)} {peer.state}", look.state_style(peer.state))
 
 
 def _share(peer: PeerPicture) -> float:
@@ -60,7 +31,7 @@ def _memory(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
         return Cell(wording.memory(peer))
     words = wording.memory(peer) if num_cells > 16 else f"{share:.0%}"
     room = num_cells - max(len(words), 4) - 1
-    return Cell(f"{look.bar(share, room)} {words:>{num_cells - room - 1}}", bar_style(share))
+    return Cell(f"{look.bar(share, room)} {words:>{num_cells - room - 1}}", look.bar_style(share))
 
 
 def _busy(peer: PeerPicture) -> str:
@@ -68,62 +39,38 @@ def _busy(peer: PeerPicture) -> str:
     return f"{running}+{waiting}" if waiting not in ("0", wording.NOTHING, "?") else running
 
 
-COLUMNS = (
+def _searched(peer: PeerPicture) -> str:
+    models = " ".join(model.id for model in peer.models)
+    stored = " ".join(peer.stored)
+    return " ".join((peer.name, peer.state, wording.devices(peer), peer.api or "", models, stored))
+
+
+_COLUMNS = (
     Column("PEER", (9, 14), _name, lambda peer: peer.name),
-    Column("STATE", (10, 10), _state, lambda peer: peer.state),
-    Column("DEVICE", (12, 20), _plain(wording.devices), lambda peer: wording.devices(peer)),
+    Column("STATE", (10, 10), _state, lambda peer: peer.state, stands_out=True),
+    Column("DEVICE", (12, 20), plain(wording.devices), wording.devices),
     Column("MEMORY", (10, 23), _memory, lambda peer: -_share(peer)),
     Column(
         "RUN",
         (4, 6),
-        _plain(_busy),
+        plain(_busy),
         lambda peer: 0 if peer.load is None else -peer.load.running - peer.load.waiting,
         is_number=True,
     ),
-    Column("MODELS", (14, 24), _plain(wording.models), lambda peer: wording.models(peer)),
+    Column("MODELS", (14, 24), plain(wording.models), wording.models),
     Column(
         "TOK/S",
         (5, 6),
-        _plain(wording.tokens_per_s),
+        plain(wording.tokens_per_s),
         lambda peer: 0 if peer.load is None else -peer.load.decode_tokens_per_s,
         is_number=True,
     ),
-    Column("SEEN", (4, 5), _plain(wording.seen), lambda peer: peer.silent_s, is_number=True),
+    Column("SEEN", (4, 5), plain(wording.seen), lambda peer: peer.silent_s, is_number=True),
 )
 
-
-def row(peer: PeerPicture, look: Look, *, is_wide: bool) -> tuple[Cell, ...]:
-    """Numbers end at the right edge. Of one that is silent or gone the state alone stands out."""
-    is_gone = peer.state in ("suspect", "dead", "left")
-    cells: list[Cell] = []
-    for column in COLUMNS:
-        num_cells = column.num_cells[is_wide]
-        cell = column.cell(peer, look, num_cells)
-        text = cell.text.rjust(num_cells) if column.is_number else cell.text
-        cells.append(Cell(text, "dim" if is_gone and column.head != "STATE" else cell.style))
-    return tuple(cells)
-
-
-def arranged(
-    peers: Sequence[PeerPicture], wanted: str, sort_by: int | None, *, is_reversed: bool
-) -> list[PeerPicture]:
-    """Those that the filter leaves, in the order of a column; else as they come."""
-    words = wanted.lower().split()
-    found = [peer for peer in peers if all(word in _searched(peer) for word in words)]
-    if sort_by is not None:
-        found.sort(key=COLUMNS[sort_by].rank)
-    return found[::-1] if is_reversed else found
-
-
-def _searched(peer: PeerPicture) -> str:
-    models = " ".join(model.id for model in peer.models)
-    stored = " ".join(peer.stored)
-    words = (peer.name, peer.state, wording.devices(peer), peer.api or "", models, stored)
-    return " ".join(words).lower()
-
-
-def fit(text: str, num_cells: int, look: Look) -> str:
-    """Cut, and marked as cut."""
-    if len(text) <= num_cells:
-        return text
-    return text[: num_cells - 1] + ("~" if look.is_ascii else "…")
+PEERS = Table(
+    _COLUMNS,
+    key=lambda peer: peer.node,
+    searched=_searched,
+    is_dim=lambda peer: peer.state in ("suspect", "dead", "left"),
+)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..errors import UsageProblem
 from ..options import Json, Verbose, invocation_of
 
@@ -35,6 +36,7 @@ def bench(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model is measured. Otherwise the first that the endpoint lists.",
             show_default=False,
@@ -123,10 +125,10 @@ def bench(
 
     from cortex.peer.measure.endpoint import open_endpoint
     from cortex.peer.measure.rounds import Plan, find_way
+    from cortex.peer.talk.pictures import read_picture
 
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
-    from ..pictures import read_picture
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)

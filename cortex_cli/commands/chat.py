@@ -7,10 +7,12 @@ no difference here.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .. import completing
+from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
@@ -33,11 +35,16 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ..conversation import Conversation
-    from ..diagnostics import Diagnostics
+    from cortex.peer.talk.conversation import Conversation, Wishes
 
-_MAX_SEED = 2**63 - 1
-_MAX_TOKENS = 2**31 - 1
+    from ..config import Invocation
+    from ..diagnostics import Diagnostics
+    from ..output import Output
+    from ..talker import Manner
+    from ..teller import Form
+
+
+ShowImage = Literal["auto", "blocks", "off"]
 
 
 def chat(
@@ -60,12 +67,22 @@ def chat(
             show_default=False,
         ),
     ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="A text to ask about, put after the prompt (may be given again).",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
             show_default=False,
@@ -89,7 +106,7 @@ def chat(
             metavar="N",
             envvar="CORTEX_MAX_TOKENS",
             min=1,
-            max=_MAX_TOKENS,
+            max=MAX_TOKENS,
             help="Cut the answer there.",
             show_default=False,
         ),
@@ -112,7 +129,7 @@ def chat(
             metavar="N",
             envvar="CORTEX_SEED",
             min=0,
-            max=_MAX_SEED,
+            max=MAX_SEED,
             help="The same seed gives the same answer again.",
             show_default=False,
         ),
@@ -130,6 +147,22 @@ def chat(
             help="Do not show what the model thinks before it answers.",
         ),
     ] = False,
+    no_think: Annotated[
+        bool,
+        typer.Option(
+            "--no-think",
+            envvar="CORTEX_NO_THINK",
+            help="Have the model answer at once, where it can.",
+        ),
+    ] = False,
+    show_image: Annotated[
+        ShowImage,
+        typer.Option(
+            "--show-image",
+            envvar="CORTEX_SHOW_IMAGE",
+            help="Draw pictures at a terminal: blocks always, auto in a conversation alone.",
+        ),
+    ] = "auto",
     peer: Peer = None,
     state_dir: StateDir = None,
     threads: Threads = None,
@@ -156,6 +189,8 @@ def chat(
       git diff | cortex chat "write the commit message" --raw > message.txt
       cortex chat
     """
+    from cortex.peer.talk.conversation import Wishes
+
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output
     from ..talker import answer_once_or_converse
@@ -165,8 +200,13 @@ def chat(
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    output = standard_output()
     question, conversation = _read_question(
-        diagnostics, prompt, image or [], model, system, max_tokens, temperature
+        diagnostics,
+        prompt,
+        image or [],
+        file or [],
+        Wishes(model, system, max_tokens, temperature, seed, False if no_think else None),
     )
     answer_once_or_converse(
         peer_config(
@@ -187,11 +227,16 @@ def chat(
         typed_for_own_node(context),
         question,
         conversation,
-        output=standard_output(),
+        output=output,
         diagnostics=diagnostics,
-        form="json" if as_json else "raw" if raw else "plain",
-        seed=seed,
-        hides_reasoning=hide_reasoning,
+        manner=_manner(
+            invocation,
+            output,
+            diagnostics,
+            "json" if as_json else "raw" if raw else "plain",
+            show_image,
+            hides_reasoning=hide_reasoning,
+        ),
         api_key=invocation.api_key,
     )
 
@@ -200,27 +245,52 @@ def _read_question(
     diagnostics: Diagnostics,
     prompt: str | None,
     images: list[str],
-    model: str | None,
-    system: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
+    files: list[str],
+    wishes: Wishes,
 ) -> tuple[str | None, Conversation]:
     """Everything that is asked, read before anything is started: a typing error costs no wait."""
-    from ..conversation import Conversation, Wishes
-    from ..pictures import FROM_STDIN, read_picture
-    from ..question import checked_text, find_prompt, look_at
+    from cortex.peer.talk.conversation import Conversation
+    from cortex.peer.talk.pictures import FROM_STDIN, read_picture
+
+    from ..question import checked_text, find_prompt, look_at, read_text
 
     stdin = look_at(sys.stdin.buffer if sys.stdin else None)
     if images.count(FROM_STDIN) > 1:
         raise UsageProblem("standard input holds one picture; --image - was given twice.")
-    wishes = Wishes(
-        model=None if model is None else checked_text(model, "--model"),
-        system=None if system is None else checked_text(system, "--system"),
-        max_tokens=max_tokens,
-        temperature=temperature,
-    )
+    for name in ("model", "system"):
+        checked_text(getattr(wishes, name) or "", f"--{name}")
+    texts = [read_text(name) for name in files]
+    if texts and prompt != FROM_STDIN:
+        prompt = "\n\n".join((*([prompt] if prompt else []), *texts))
     question = find_prompt(
         prompt, stdin, stdin_is_picture=FROM_STDIN in images, notice=diagnostics.line
     )
     pictures = [read_picture(name, stdin and stdin.stream) for name in images]
     return question, Conversation(wishes, pictures=pictures)
+
+
+def _manner(
+    invocation: Invocation,
+    output: Output,
+    diagnostics: Diagnostics,
+    form: Form,
+    show_image: ShowImage,
+    *,
+    hides_reasoning: bool,
+) -> Manner:
+    """What the terminal can do, and what is wished of it."""
+    import shutil
+
+    from ..preview import preview_for
+    from ..talker import Manner
+    from ..teller import Rendering
+
+    can_render = form == "plain" and output.is_terminal and invocation.can_redraw
+    can_draw = show_image != "off" and diagnostics.can_redraw and invocation.has_colour
+    return Manner(
+        form,
+        hides_reasoning,
+        Rendering(shutil.get_terminal_size, invocation.has_colour) if can_render else None,
+        preview_for(is_remote=invocation.is_remote) if can_draw and form == "plain" else None,
+        previews_always=show_image == "blocks",
+    )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .. import completing
 from ..options import (
     ContextTokens,
     Json,
@@ -26,6 +27,7 @@ def plan(
         typer.Option(
             "--on",
             metavar="PEER",
+            autocompletion=completing.peers,
             help="For the peer of that name alone. Otherwise for the best one of the fleet.",
             show_default=False,
         ),
@@ -46,10 +48,13 @@ def plan(
     What a load would take is counted part by part, and what would have to go for it is named.
     Exits with 5 where no peer has a place.
     """
+    from cortex.peer.onlooker.plan_pictures import read_planned
+    from cortex.peer.onlooker.plan_wording import plan_lines
+    from cortex.peer.onlooker.understanding import understood
+
     from ..diagnostics import NO_MODEL
     from ..ordering import orders_of
     from ..output import standard_output
-    from ..plan_lines import plan_lines
 
     body = {"model": model, "peer": on, "context": tokens, "slots": slots}
     told = orders_of(invocation_of(context), peer).call("POST", "/models/plan", body)
@@ -57,7 +62,7 @@ def plan(
     if as_json:
         output.json({"schema": 1, **told})
     else:
-        for line in plan_lines(told):
+        for line in plan_lines(understood(read_planned, told)):
             output.line(line)
     if told["plan"] is None:
         raise typer.Exit(NO_MODEL)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import completing
 from ..durations import parse_duration
 from ..options import Json, Peer, StateDir, Verbose, invocation_of
 
@@ -76,6 +77,7 @@ def cancel(
         typer.Option(
             "--on",
             metavar="PEER",
+            autocompletion=completing.peers,
             help="At the peer of that name. Otherwise wherever it is.",
             show_default=False,
         ),
@@ -108,15 +110,19 @@ def cancel(
 
 
 def _show(output: Output, to: Diagnostics, told: dict[str, Any], *, as_json: bool) -> None:
+    from cortex.peer.onlooker.request_pictures import read_requests
+    from cortex.peer.onlooker.understanding import understood
+
     from ..request_table import request_table
 
     if as_json:
         output.json({"schema": 1, **told})
         return
-    for missing in told.get("missing", ()):
-        to.line(f"{missing['peer']} does not say: {missing['error']['message']}")
-    if not told["requests"]:
+    picture = understood(read_requests, told)
+    for missing in picture.missing:
+        to.line(f"{missing.peer} does not say: {missing.message}")
+    if not picture.requests:
         to.line("nothing is under way")
         return
-    for line in request_table(told["requests"], width=output.width):
+    for line in request_table(picture.requests, width=output.width):
         output.line(line)

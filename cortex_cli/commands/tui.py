@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cortex.tui.options import DEFAULT_THEME, Theme
+
 from ..errors import UsageProblem
 from ..options import Peer, Refresh, StateDir, Verbose, invocation_of
 
@@ -21,6 +23,22 @@ def tui(
             "--ascii", envvar="CORTEX_ASCII", help="Draw with plain characters, for consoles."
         ),
     ] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only",
+            envvar="CORTEX_READ_ONLY",
+            help="Only look on: load, unload, drain and cancel nothing.",
+        ),
+    ] = False,
+    theme: Annotated[
+        Theme,
+        typer.Option(
+            "--theme",
+            envvar="CORTEX_THEME",
+            help="Which colours; those that begin with ansi are the terminal's own.",
+        ),
+    ] = DEFAULT_THEME,
     no_mouse: Annotated[
         bool,
         typer.Option(
@@ -42,12 +60,15 @@ def tui(
             "for scripts: cortex status --json",
         )
     from cortex.peer.onlooker.feed import Feed
+    from cortex.tui.acting import Acting, ReadOnly
     from cortex.tui.app import CortexApp
-    from cortex.tui.look import Look
+    from cortex.tui.options import Options
 
     from ..doors import find_doors
 
     invocation = invocation_of(context)
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
     sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
-    CortexApp(feed, Look(refresh, as_ascii), sought).run(mouse=not no_mouse)
+    acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)
+    options = Options(sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys)
+    CortexApp(feed, acting, options).run(mouse=options.has_mouse)

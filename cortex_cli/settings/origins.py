@@ -22,12 +22,16 @@ Source = Literal["option", "environment", "file", "default"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a command as it was taken; `long` and `variable` are its names."""
+    """An option of a command as it was taken; `long` and `variable` are its names.
+
+    With `is_path` its value names files or folders, as they were typed.
+    """
 
     value: Any
     source: Source
     long: str
     variable: str
+    is_path: bool = False
 
 
 # By the command's name and the parameter's.

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 
 from aiohttp import web
+from aiohttp.hdrs import CONNECTION
 
 from cortex.engine.errors import CortexError, InternalError
 
@@ -20,7 +21,7 @@ from ..bounds.allowance import Allowances
 from ..fleet.membership import Membership
 from ..node import Node
 from ..orders.control import Control
-from . import cors, documents, fleet, health, metrics
+from . import cors, documents, fleet, health, metrics, onlookers
 from .access import OPENINGS, Opening, authorized
 from .answered_by import headers_of
 from .context import (
@@ -87,6 +88,7 @@ def make_app(
     app[OPENINGS] = openings
     app[ALLOWANCES] = Allowances(lambda: node.config, time.monotonic, lambda: node.num_places)
     metrics.set_up(app, node, membership)
+    onlookers.set_up(app)
     fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
@@ -146,4 +148,9 @@ def _refuse(request: web.Request, error: CortexError) -> web.Response:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     # aiohttp refuses some requests itself, before any middleware.
     identify(response, request.get(REQUEST_ID) or new_request_id())
+    connection = request.protocol
+    # That of a hop is upgraded, and says so.
+    if getattr(connection, "is_ending", False) and CONNECTION not in response.headers:
+        response.force_close()
+        response.headers[CONNECTION] = "close"
     cors.allow(request, response)

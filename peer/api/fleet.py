@@ -1,4 +1,5 @@
-"""GET /fleet and /fleet/events: the fleet as this peer sees it, at one moment and as it changes.
+"""GET /fleet and /fleet/events: the fleet as this peer sees it, at one moment and as it changes;
+and one of its peers closely, as that one tells it.
 
 A stream holds nothing back for a slow reader: whenever one can take more it gets what has become of
 what it saw last.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from ..dialects import events as sse
@@ -19,12 +22,13 @@ from ..fleet.alone import view_alone
 from ..fleet.membership import Membership
 from ..fleet.rendering import ages, news, render_view
 from ..fleet.view import FleetView
-from .context import MEMBERSHIP, NODE
+from ..orders.gathering import Gathering, Listener, Told
+from .context import CONTROL, MEMBERSHIP, NODE
+from .onlookers import Onlooker, onlooking
 from .replies import json_response
 from .streaming import HEADERS
 
-# Whoever watches: each is woken by what happens, and told when the peer ends.
-ONLOOKERS: web.AppKey[set[asyncio.Event]] = web.AppKey("onlookers")
+_GATHERING = web.AppKey("gathering", Gathering)
 
 # A stream speaks at least so often, so that its silence means that this peer is gone; and no
 # oftener than that, however fast things change.
@@ -33,21 +37,26 @@ _REST_S = 0.2
 
 
 def set_up(app: web.Application) -> None:
-    """Let streams end at once when the app does."""
-    app[ONLOOKERS] = set()
-    app.on_shutdown.append(_dismiss)
+    app.cleanup_ctx.append(_gather)
 
 
-async def _dismiss(app: web.Application) -> None:
-    onlookers = set(app[ONLOOKERS])
-    app[ONLOOKERS].clear()
-    for changed in onlookers:
-        changed.set()
+async def _gather(app: web.Application) -> AsyncGenerator[None]:
+    app[_GATHERING] = gathering = Gathering(app[CONTROL])
+    yield
+    await gathering.close()
 
 
 async def fleet(request: web.Request) -> web.Response:
     seen = await _seen(request)
     return json_response(render_view(seen(), asyncio.get_running_loop().time()))
+
+
+async def fleet_peer(request: web.Request) -> web.Response:
+    """One peer closely, by its name or node. Asked of the peer itself."""
+    facts = await request.app[CONTROL].facts(request.match_info["name"])
+    told: dict[str, Any] = msgspec.to_builtins(facts)
+    del told["type"]  # which peers tell messages apart by
+    return json_response(told)
 
 
 async def fleet_events(request: web.Request) -> web.StreamResponse:
@@ -56,16 +65,19 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     # Whoever asks for the head of the reply must not get words behind it.
     if request.method != "HEAD":
-        with _watching(request) as changed:
-            await _tell(request, response, seen, changed)
+        with (
+            _watching(request) as onlooker,
+            request.app[_GATHERING].listening(onlooker.news.set) as listener,
+        ):
+            await _tell(response, seen, onlooker, listener)
     return response
 
 
 async def _tell(
-    request: web.Request,
     response: web.StreamResponse,
     seen: Callable[[], FleetView],
-    changed: asyncio.Event,
+    onlooker: Onlooker,
+    listener: Listener,
 ) -> None:
     clock = asyncio.get_running_loop().time
     told = render_view(seen(), clock())
@@ -75,12 +87,13 @@ async def _tell(
         await asyncio.sleep(_REST_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(aged_s + _BEAT_S):
-                await changed.wait()
-        if changed not in request.app[ONLOOKERS]:
+                await onlooker.news.wait()
+        if onlooker.is_dismissed:
             return
-        changed.clear()
+        onlooker.news.clear()
         before, told = told, render_view(seen(), clock())
         chunk = b"".join(sse.named(name, what) for name, what in news(before, told))
+        chunk += b"".join(sse.named("happening", _happening(each)) for each in listener.take())
         if clock() >= aged_s + _BEAT_S:
             aged_s = clock()
             chunk += sse.named("ages", ages(told))
@@ -89,18 +102,27 @@ async def _tell(
 
 
 @contextmanager
-def _watching(request: web.Request) -> Generator[asyncio.Event]:
-    """Set at each change; no longer among the onlookers when the peer ends."""
-    changed = asyncio.Event()
-    membership, onlookers = request.app[MEMBERSHIP], request.app[ONLOOKERS]
-    onlookers.add(changed)
-    end = membership.watch(lambda _: changed.set()) if membership is not None else None
-    try:
-        yield changed
-    finally:
-        onlookers.discard(changed)
-        if end is not None:
-            end()
+def _watching(request: web.Request) -> Generator[Onlooker]:
+    """Woken at each change of the fleet."""
+    membership = request.app[MEMBERSHIP]
+    with onlooking(request.app) as onlooker:
+        end = membership.watch(lambda _: onlooker.news.set()) if membership is not None else None
+        try:
+            yield onlooker
+        finally:
+            if end is not None:
+                end()
+
+
+def _happening(told: Told) -> dict[str, Any]:
+    one = told.happening
+    return {
+        "time": round(one.time_s, 3),
+        "peer": told.peer,
+        "what": one.what,
+        "model": one.model or None,
+        "text": one.text,
+    }
 
 
 async def _seen(request: web.Request) -> Callable[[], FleetView]:

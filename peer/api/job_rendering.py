@@ -74,6 +74,11 @@ def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:
         "prompt_tokens": report.prompt_tokens,
         "completion_tokens": report.completion_tokens,
         "seconds": report.seconds,
+        "first_token_s": _rounded(report.first_token_s, 3),
+        "start": report.start or None,
+        "queue_s": _rounded(report.queue_s, 3),
+        "evicted": list(report.evicted),
+        "failovers": report.num_failovers,
     }
     if report.total or report.done:
         told |= {"done": report.done, "total": report.total, "unit": report.unit}
@@ -81,9 +86,10 @@ def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:
 
 
 def _name(job: Job, view: FleetView) -> str:
-    peer = view.peer(job.node)
-    return job.node.hex() if peer is None else peer.name
+    node = job.host or job.node
+    peer = view.peer(node)
+    return node.hex() if peer is None else peer.name
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
+def _rounded(value: float | None, num_digits: int = 1) -> float | None:
+    return None if value is None else round(value, num_digits)

@@ -28,6 +28,7 @@ from . import (
     fleet,
     health,
     jobs,
+    logs,
     metrics,
     model_orders,
     model_table,
@@ -87,8 +88,21 @@ ROUTES = (
         "GET",
         "/fleet/events",
         fleet.fleet_events,
-        "The same, and then what changes: snapshot, peer, gone, notices, ages.",
+        "The same, and then what changes: snapshot, peer, gone, notices, ages, happening.",
         media_type="text/event-stream",
+    ),
+    Route(
+        "GET",
+        "/fleet/peers/{name}",
+        fleet.fleet_peer,
+        "One peer closely: its devices, how fast it is, what happened there of late.",
+    ),
+    Route(
+        "GET",
+        "/logs",
+        logs.logs,
+        "What a peer has logged of late, or with ?follow=1 a stream of what it logs.",
+        opens_to="admins",
     ),
     Route(
         "GET", "/openapi.json", documents.openapi_document, "This document.", opens_to="everybody"

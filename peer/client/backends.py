@@ -18,9 +18,12 @@ from ..addresses import normalise_address
 from ..config import PeerConfig
 from ..errors import NoPeer
 from ..node import Node
+from ..onlooker.asking import Door
 from ..serving.announcement import read_announcements
 from ..types import ModelInfo
 from .remote import RemotePeer
+from .steadfast import Steadfast, remotes
+from .surroundings import Surroundings
 
 # A peer next door answers at once or is not well.
 _LOCAL_PROBE_S = 0.3
@@ -76,10 +79,22 @@ async def open_backend(
     async with aiohttp.ClientSession() as session:
         remote = await _find_peer(session, config, peer, api_key, on_notice)
         if remote is not None:
-            yield remote
+            yield _steadfast(session, config, remote, api_key, on_notice)
             return
     async with private_backend(config) as backend:
         yield backend
+
+
+def _steadfast(
+    session: aiohttp.ClientSession,
+    config: PeerConfig,
+    remote: RemotePeer,
+    api_key: str | None,
+    on_notice: Callable[[str], None],
+) -> Steadfast:
+    """The peer that was found, and others in its place when it is gone."""
+    around = Surroundings(session, config, Door(remote.name, remote.api_key), api_key)
+    return Steadfast(around.doors, remotes(session), on_notice, around.look, name=remote.name)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ back as the class it was on the other side.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -15,27 +14,22 @@ from typing import Any, cast, get_args
 
 import aiohttp
 
-from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.errors import CortexError
 from cortex.engine.types import (
     Capability,
     ChatRequest,
     Event,
     Finished,
     FinishReason,
-    Grammar,
-    ImagePart,
-    Message,
     Piece,
     ScoredToken,
-    TextPart,
     TokenLogprob,
-    Tool,
-    ToolChoice,
     Usage,
 )
 
-from ..errors import NoPeer, UnsupportedParameter
+from ..errors import AnswerBrokeOff, NoPeer
 from ..types import ModelInfo, Warmth, Whereabouts
+from .bodies import count_body, to_body
 from .chunks import ChunkReader
 from .progress import from_comment
 from .told_errors import error_of
@@ -91,6 +85,26 @@ class RemotePeer:
         except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
             raise self._gone(error) from error
 
+    async def picture_tokens(self, model: str, picture: bytes) -> int:
+        """What a picture adds to a prompt of that model, found out without its weights."""
+        with_it, without = [await self._count(count_body(model, p)) for p in (picture, None)]
+        return with_it - without
+
+    async def _count(self, body: dict[str, Any]) -> int:
+        try:
+            async with self._session.post(
+                f"{self._base}/v1/messages/count_tokens",
+                data=json.dumps(body).encode(),
+                headers={"content-type": "application/json", **self._headers},
+                timeout=self._timeout,
+            ) as response:
+                told = _load_object(await response.read())
+                if response.status != 200:
+                    raise error_of(told, response.status)
+            return int(told["input_tokens"])
+        except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
+            raise self._gone(error) from error
+
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event]:
         try:
             async with self._session.post(
@@ -117,7 +131,7 @@ class RemotePeer:
     def _gone(self, error: Exception) -> CortexError:
         if isinstance(error, aiohttp.ClientConnectorError):
             return NoPeer(f"no peer answers at {self.name}", "start one there with: cortex peer")
-        return EngineFailed(f"the peer at {self.name} broke off", _BROKE_OFF)
+        return AnswerBrokeOff(f"the peer at {self.name} broke off", _BROKE_OFF)
 
 
 class StreamReader:
@@ -139,7 +153,7 @@ class StreamReader:
 
     def check_end(self) -> None:
         if not self._is_finished:
-            raise EngineFailed("the peer's answer broke off before its end", _BROKE_OFF)
+            raise AnswerBrokeOff("the peer's answer broke off before its end", _BROKE_OFF)
 
     def _read_chunk(self, chunk: dict[str, Any]) -> list[Event]:
         if "error" in chunk:
@@ -169,108 +183,6 @@ class StreamReader:
             Finished(reason, nothing if place else total, choice)
             for place, (choice, reason) in enumerate(choices)
         ]
-
-
-def to_body(request: ChatRequest) -> dict[str, Any]:
-    """A ChatRequest in the chat-completions dialect; what is None is left out."""
-    if request.raw is not None:
-        raise UnsupportedParameter("prompt: this way leads to chats only", param="prompt")
-    sampling = request.sampling
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": [_message_body(message) for message in request.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "seed": request.seed,
-        "max_completion_tokens": request.max_tokens,
-        "stop": list(request.stop) or None,
-        "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-        "min_p": sampling.min_p,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "repetition_penalty": sampling.repetition_penalty,
-        "chat_template_kwargs": json.loads(request.template_kwargs) or None,
-        "prompt_cache_key": request.routing_key or None,
-        "n": request.num_choices,
-        "logit_bias": {str(token_id): bias for token_id, bias in request.logit_bias} or None,
-        "logprobs": None if request.top_logprobs is None else True,
-        "top_logprobs": request.top_logprobs,
-        "ignore_eos": request.ignore_eos or None,
-        "min_tokens": request.min_tokens or None,
-        "tools": [_tool_body(tool) for tool in request.tools] or None,
-        "tool_choice": _choice_body(request.tool_choice),
-        "reasoning_effort": request.reasoning.effort,
-        **_grammar_body(request.grammar),
-        "priority": request.priority or None,
-        "parallel_tool_calls": None if request.parallel_tool_calls else False,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def _message_body(message: Message) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "role": message.role,
-        "content": [_part_body(part) for part in message.content],
-    }
-    if message.reasoning:
-        body["reasoning_content"] = message.reasoning
-    if message.tool_call_id:
-        body["tool_call_id"] = message.tool_call_id
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
-    return body
-
-
-def _tool_body(tool: Tool) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": json.loads(tool.parameters),
-        "strict": tool.is_strict,
-    }
-    return {"type": "function", "function": function}
-
-
-def _choice_body(choice: ToolChoice) -> str | dict[str, Any] | None:
-    if not choice.names:
-        return None if choice.mode == "auto" else choice.mode
-    tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
-
-
-def _grammar_body(grammar: Grammar | None) -> dict[str, Any]:
-    if grammar is None:
-        return {}
-    source = grammar.source
-    match grammar.kind:
-        case "json_object":
-            return {"response_format": {"type": "json_object"}}
-        case "json_schema":
-            return {"structured_outputs": {"json": json.loads(source)}}
-        case "choice":
-            return {"structured_outputs": {"choice": json.loads(source)}}
-        case "regex":
-            return {"structured_outputs": {"regex": source}}
-        case "lark":
-            return {"structured_outputs": {"grammar": source}}
-
-
-def _part_body(part: TextPart | ImagePart) -> dict[str, Any]:
-    if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text}
-    data = base64.b64encode(part.data).decode("ascii")
-    # The declared type is not looked at: the bytes decide.
-    url = f"data:application/octet-stream;base64,{data}"
-    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _read_model(plain: dict[str, Any]) -> ModelInfo:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortex.engine.costs import MemoryPart
@@ -23,6 +23,7 @@ from ..children.process import Spawn
 from ..children.slot import ChildEnd
 from ..config import PeerConfig
 from ..gossip.ids import ModelId
+from ..observing.chronicle import Chronicle
 from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
@@ -30,7 +31,15 @@ from ..placement.habits import Habits
 from ..placement.sizes import parts, sizes
 from ..routing.load_history import LoadHistory, with_eta
 from ..types import ModelInfo
-from .device_memory import foreign_bytes, private_bytes
+from ..units import memory
+from .device_memory import (
+    budget_bytes,
+    foreign_bytes,
+    foreign_gpu_bytes,
+    gpu_of,
+    private_bytes,
+)
+from .gpus import Gpu
 from .places import Extent, Place
 
 logger = logging.getLogger(__name__)
@@ -55,10 +64,13 @@ class Devices:
         history: LoadHistory,
         costs: CostsBook,
         tally: PeerTally,
+        chronicle: Chronicle,
     ) -> None:
+        self._config = config
         self.habits = Habits(config)
         self._history, self._costs = history, costs
         self._tally = tally
+        self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
         self._engines = [
@@ -118,20 +130,42 @@ class Devices:
     def reload_s(self, model: ModelInfo) -> float | None:
         return self._history.eta_s(ModelId(model.weights), model.size_bytes)
 
-    def look_for_others(self, available_bytes: int) -> bool:
+    def look_at_memory(self, available_bytes: int) -> bool:
         """See what other programs have taken of the machine's memory; whether that has changed."""
-        before = self._devices
-        self._devices = tuple(
+        return self._judge(
             replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
             if device.name == "cpu"
             else device
-            for device in before
+            for device in self._devices
         )
+
+    def look_at_gpus(
+        self, gpus: Sequence[Gpu], held: Mapping[int, int], reserved_bytes: Sequence[int]
+    ) -> bool:
+        """The same of the GPUs' memory; `held` is by process, what is reserved by device."""
+        found = [(device, gpu_of(device.name, gpus)) for device in self._devices]
+        return self._judge(
+            device if gpu is None else self._beside(device, gpu, held, reserved_bytes[device.index])
+            for device, gpu in found
+        )
+
+    def _judge(self, devices: Iterable[DeviceBooks]) -> bool:
+        before, self._devices = self._devices, tuple(devices)
         return self._devices != before
 
     def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
         touched_bytes = private_bytes(self._engines[device.index].slot.pid)
         return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
+
+    def _beside(
+        self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int
+    ) -> DeviceBooks:
+        budget = budget_bytes(self._config, device.name, gpu)
+        pid = self._engines[device.index].slot.pid
+        has_engine_there = pid is not None and device.name.startswith("cuda")
+        held_bytes = held.get(pid or 0) if has_engine_there else 0
+        foreign = foreign_gpu_bytes(budget, reserved_bytes, held_bytes, gpu.free_bytes)
+        return replace(device, budget_bytes=budget, foreign_bytes=foreign)
 
     def is_worn(self, device: int, reserved_bytes: int) -> bool:
         pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
@@ -158,7 +192,11 @@ class Devices:
             self._empty_bytes[device] = pid, private_bytes(pid)
 
     async def learn(self, model: ModelInfo) -> None:
-        await self._costs.find(model)
+        try:
+            await self._costs.find(model)
+        except CortexError as error:
+            self._chronicle.add("failed", f"cannot load {model.id}: {error.message}", model.id)
+            raise
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
         """Ask what models take that nobody has asked for, where an engine is there to be asked."""
@@ -180,12 +218,17 @@ class Devices:
             on_stage(with_eta(stage, whole_s, clock() - began_s))
 
         engine = self._engines[place.device]
+        self._chronicle.add("loading", f"loading {model.id}", model.id)
         try:
             loaded = await engine.load(model, place.size, tell, learned)
-        except CortexError:
+        except CortexError as error:
             tally.num_failed_loads += 1
+            words = f"could not load {model.id}: {error.message}"
+            self._chronicle.add("failed", words, model.id)
             raise
         took_s = clock() - began_s
+        words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"
+        self._chronicle.add("loaded", words, model.id)
         tally.load.add(took_s)
         self._costs.learn(model, loaded)
         if weights:

@@ -210,6 +210,11 @@ class FleetLoop:
             answers[own] = self._publisher.own_answer(own, model)
         return answers
 
+    async def round_trips(self) -> Mapping[NodeId, float]:
+        """In seconds, smoothed, to each that can be asked."""
+        members = self._core.members.reachable()
+        return {one.node: one.rtt_s for one in members if one.rtt_s is not None}
+
     def _begin(self, tasks: asyncio.TaskGroup, session: aiohttp.ClientSession) -> None:
         self._datagrams.open()
         self._publisher.begin(self._keyring)

@@ -108,6 +108,13 @@ class FleetThread:
         asked = functools.partial(self._running.ask_loads, nodes, model, cost_tokens, limit_s)
         return await self.run(asked)
 
+    async def round_trips(self) -> Mapping[NodeId, float]:
+        """In seconds, to each peer that has answered a question of ours.
+
+        Raises HostLeaving where the thread has ended.
+        """
+        return await self.run(self._running.round_trips)
+
     def doubt(self, node: NodeId) -> None:
         self._post(self._running.doubt, node)
 

@@ -26,7 +26,7 @@ class LiveRequest:
     `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
     `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for. What
     is not `is_continuable` is lost with its host. `queue_s` is how long the prompt waited for an
-    engine.
+    engine, and `num_failovers` how often a host was lost or refused it, and another was asked.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
@@ -47,6 +47,7 @@ class LiveRequest:
         self.is_streamed = False
         self.is_continuable = True
         self.queue_s: float | None = None
+        self.num_failovers = 0
         self._accepted_s: float | None = None
         # Blocks in each other, the innermost last; None for one that nothing ends.
         self._scopes: list[asyncio.Timeout | None] = []

@@ -18,6 +18,7 @@ from cortex.engine.types import Accepted, Began, Event, Finished, FinishReason, 
 
 from ..dialects.usage import UsageTally
 from ..placement.leaving import LeaveReason
+from .recent import Recent
 
 # "refused" is said before the prompt was accepted, "failed" after it.
 Ending = FinishReason | Literal["refused", "failed"]
@@ -113,8 +114,8 @@ class _Pace:
 class RequestMeter:
     """One request on its way into a tally; what it leaves unfinished is counted when it is left.
 
-    It began at `began_s` by the `clock`. One that `is_rest` goes on with an answer whose first
-    token has come elsewhere, and was counted there.
+    It began at `began_s` by the `clock`; `recent` goes by the same. One that `is_rest` goes
+    on with an answer whose first token has come elsewhere, and was counted there.
     """
 
     def __init__(
@@ -125,7 +126,10 @@ class RequestMeter:
         clock: Callable[[], float],
         *,
         is_rest: bool = False,
+        recent: Recent | None = None,
     ) -> None:
+        self._recent = recent or Recent()
+        self._prompt_tokens = 0
         self._is_accepted = False
         self._is_rest = is_rest
         # When its prompt was ready, until its engine begins it.
@@ -141,13 +145,18 @@ class RequestMeter:
         """An engine has been given a choice, after so many others died with it."""
         if num_losses:
             self._tally.num_replays += 1
+            self._recent.add(self._clock(), "failovers")
 
     def made(self, choice: int, num_tokens: int) -> None:
         """The engine has made so many tokens of a choice: now, all at once."""
         now_s = self._clock()
         self._tally.num_completion_tokens += num_tokens
+        self._recent.add(now_s, "completed", num_tokens)
+        if not self._paces:
+            self._has_read(now_s)
         if not self._paces and not self._is_rest:
             self._tally.first_token.add(now_s - self._began_s)
+            self._recent.waited(now_s, now_s - self._began_s)
         pace = self._paces.get(choice)
         if pace is None:
             self._paces[choice] = _Pace(now_s, now_s)
@@ -160,12 +169,14 @@ class RequestMeter:
         match event:
             case Accepted():
                 self._is_accepted, self._waits_since_s = True, self._clock()
+                self._prompt_tokens = event.prompt_tokens
             case Began() if self._waits_since_s is not None:
                 self._tally.queue.add(self._clock() - self._waits_since_s)
                 self._waits_since_s = None
             case Finished():
                 self._finished(event)
             case Vector():
+                self._has_read(self._clock())
                 self._finished(Finished("stop", Usage(event.prompt_tokens, 0)))
             case _:
                 pass
@@ -182,6 +193,11 @@ class RequestMeter:
             self._tally.num_prompt_tokens += total.prompt_tokens
             self._tally.num_cached_tokens += total.cached_tokens
             self._tally.answer.add(self._clock() - self._began_s)
+            self._recent.add(self._clock(), "prompted", total.prompt_tokens)
+            self._recent.add(self._clock(), "cached", total.cached_tokens)
+
+    def _has_read(self, now_s: float) -> None:
+        self._recent.add(now_s, "read", self._prompt_tokens)
 
     def __enter__(self) -> Self:
         return self
@@ -192,8 +208,13 @@ class RequestMeter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._is_accepted:
+            self._recent.add(self._clock(), "requests")
         if self._num_open:
-            self._tally.endings[self._ending(error)] += self._num_open
+            ending = self._ending(error)
+            self._tally.endings[ending] += self._num_open
+            if ending == "failed":
+                self._recent.add(self._clock(), "errors")
 
     def _ending(self, error: BaseException | None) -> Ending:
         if error is None or isinstance(error, GeneratorExit | asyncio.CancelledError):

@@ -11,12 +11,13 @@ import json
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import InvalidApiKey, NoPeer
 from .folding import fold
+from .happenings import Happening, read_happening
 from .pictures import FleetPicture, read_picture
 
 # A stream speaks every second.
@@ -36,10 +37,11 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a peer told: word for word, and read."""
+    """What a peer told: word for word, and read. With a `happening` that alone is new."""
 
     told: dict[str, Any]
     picture: FleetPicture
+    happening: Happening | None = None
 
 
 class Asking:
@@ -64,7 +66,9 @@ class Asking:
             _check(reply.status, door)
             for name, news in events_of(reply):
                 told = fold(told, name, news)
-                yield _see(told)
+                sight = _see(told)
+                is_happening = name == "happening"
+                yield replace(sight, happening=read_happening(news)) if is_happening else sight
             raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
 
     def close(self) -> None:

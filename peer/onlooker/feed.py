@@ -56,11 +56,16 @@ class Feed:
         self._asking = asking or Asking()
         self._retry_s = retry_s
         self._closed = threading.Event()
+        self._seen: Door | None = None
 
     def close(self) -> None:
         """End it from any thread: whoever waits for news gets no more."""
         self._closed.set()
         self._asking.close()
+
+    def doors(self) -> list[Door]:
+        """Whom to give orders, from any thread: the peer that is watched, else as in the search."""
+        return list(self._doors()) if self._seen is None else [self._seen]
 
     def news(self) -> Generator[News]:
         last: Seen | None = None
@@ -75,6 +80,7 @@ class Feed:
                         if fleet is not None and sight.picture.fleet != fleet:
                             raise NoPeer(f"{door.address} belongs to another fleet")
                         was_seen, last = True, Seen(door.address, sight)
+                        self._seen = door
                         yield last
                 except CortexError as problem:
                     error = problem

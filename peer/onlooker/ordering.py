@@ -30,10 +30,7 @@ class Ordering:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises what the peer refuses with, or NoPeer."""
-        error: CortexError = NoPeer(
-            "no peer is running on this machine",
-            "start one with: cortex peer; or ask another with --peer HOST:PORT",
-        )
+        error = _nobody_here()
         for door in self._doors:
             try:
                 answer = self._call(door, method, path, body)
@@ -49,8 +46,31 @@ class Ordering:
 
         Raises what the peer refuses with, or NoPeer where it is gone before that.
         """
-        [door] = self._doors
-        path = f"/jobs/{quote(job_id, safe='')}/events"
+        with closing(self.stream(f"/jobs/{quote(job_id, safe='')}/events")) as events:
+            for _, told in events:
+                yield told
+                if told["state"] in ("done", "failed", "cancelled"):
+                    return
+
+    def stream(self, path: str) -> Generator[tuple[str, dict[str, Any]]]:
+        """Events by their names.
+
+        Raises what the peer refuses with or an error event says, or NoPeer where it is gone.
+        """
+        error: CortexError = _nobody_here()
+        has_begun = False
+        for door in self._doors:
+            try:
+                for event in self._events(door, path):
+                    has_begun = True
+                    yield event
+            except NoPeer as problem:
+                error = problem
+            if has_begun:
+                break
+        raise error
+
+    def _events(self, door: Door, path: str) -> Generator[tuple[str, dict[str, Any]]]:
         with self._asking.reply(door, "GET", path) as reply:
             if reply.status != 200:
                 raise error_of(object_of(reply.read(MAX_LINE_BYTES)), reply.status)
@@ -58,9 +78,7 @@ class Ordering:
                 for name, told in events:
                     if name == "error":
                         raise error_of(told, 502)
-                    yield told
-                    if told["state"] in ("done", "failed", "cancelled"):
-                        return
+                    yield name, told
         raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
 
     def _call(
@@ -72,3 +90,10 @@ class Ordering:
             if reply.status >= 400:
                 raise error_of(told, reply.status)
             return told
+
+
+def _nobody_here() -> CortexError:
+    return NoPeer(
+        "no peer is running on this machine",
+        "start one with: cortex peer; or ask another with --peer HOST:PORT",
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from cortex.engine.types import Stage
 
@@ -14,6 +15,10 @@ from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
+from .anywhere import Anywhere
+from .facts import Describe, ReadLog, WatchHappenings
+from .plans import plan_report
+from .teller import Teller
 from .values import (
     CancelJob,
     CancelRequest,
@@ -27,24 +32,43 @@ from .values import (
     Order,
     PinOrder,
     Placed,
+    PlanOrder,
     Report,
     RequestList,
     RequestReport,
+    UndrainOrder,
     UnloadOrder,
     WatchJob,
 )
 
 
 class OrderDesk:
-    """`steering` is the node's own."""
+    """`steering` is the node's own, and so is the `teller`."""
 
-    def __init__(self, node: Node, steering: Steering, jobs: Jobs) -> None:
+    def __init__(
+        self, node: Node, steering: Steering, jobs: Jobs, teller: Teller | None = None
+    ) -> None:
         self._node = node
         self._steering = steering
         self._jobs = jobs
+        self._teller = teller or Teller(node)
 
-    def plan(self, wish: LoadWish) -> Planned:
+    async def plan(self, wish: LoadWish) -> Planned:
+        """What a load would do here. Raises what is wrong with the model's files."""
+        await self._node.learn(wish.model)
         return self._steering.plan(wish)
+
+    async def load_anywhere(self, wish: Anywhere) -> AsyncGenerator[Job]:
+        """As an order to load is carried out, by whichever peer can."""
+
+        def work(tell: Callable[[Progress], None]) -> Awaitable[Placed]:
+            return wish.load(self._load, tell)
+
+        key = ("anywhere", wish.order)
+        first = wish.hosts[0].node
+        job = self._jobs.begin("load", key, wish.model_id, work, first)
+        async for report in self._jobs.follow(job.id):
+            yield report
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.
@@ -58,6 +82,16 @@ class OrderDesk:
             case WatchJob(is_followed=True):
                 async for job in self._jobs.follow(order.job_id):
                     yield job
+            case WatchHappenings():
+                async with aclosing(self._teller.happenings(order)) as reports:
+                    async for report in reports:
+                        yield report
+            case Describe():
+                yield await self._teller.facts()
+            case PlanOrder():
+                yield Done()  # a first word: the plan may take a while
+                wish = LoadWish(order.model, None, order.context_tokens, order.num_slots)
+                yield plan_report(await self.plan(wish))
             case _:
                 yield self._at_once(order)
 
@@ -74,12 +108,26 @@ class OrderDesk:
                 return self._jobs.begin("drain", order, "", self._drain)
 
     def _at_once(
-        self, order: PinOrder | ListRequests | CancelRequest | ListJobs | WatchJob | CancelJob
+        self,
+        order: PinOrder
+        | UndrainOrder
+        | ListRequests
+        | CancelRequest
+        | ListJobs
+        | WatchJob
+        | CancelJob
+        | ReadLog,
     ) -> Report:
         match order:
             case PinOrder():
                 change = self._steering.pin if order.is_pinned else self._steering.unpin
                 change(order.model_id)
+                return Done()
+            case UndrainOrder():
+                self._node.end_drain()
+                for job in self._jobs.all():
+                    if job.kind == "drain":
+                        self._jobs.cancel(job.id)
                 return Done()
             case ListRequests():
                 now_s = asyncio.get_running_loop().time()
@@ -92,6 +140,8 @@ class OrderDesk:
                 return self._jobs.get(order.job_id)
             case CancelJob():
                 return self._jobs.cancel(order.job_id)
+            case ReadLog():
+                return self._teller.log(order)
 
     def _id_of(self, order: LoadOrder) -> str:
         return next((m.id for m in self._node.stored if m.weights == order.model), "")
@@ -115,7 +165,6 @@ class OrderDesk:
         await self._steering.unload(order.model_id, is_forced=order.is_forced)
 
     async def _drain(self, tell: Callable[[Progress], None]) -> None:
-        """Only a restart undoes it."""
         total = self._node.health.live_requests
 
         def count() -> None:
@@ -125,7 +174,7 @@ class OrderDesk:
         end = self._node.watch(count)
         try:
             count()
-            await self._node.drained()
+            await self._node.idle()
         finally:
             end()
 
@@ -161,6 +210,11 @@ def _report(live: LiveRequest, now_s: float) -> RequestReport:
         prompt_tokens=live.prompt_tokens,
         completion_tokens=live.completion_tokens,
         seconds=round(now_s - live.began_s, 3),
+        first_token_s=live.first_token_s,
+        start=live.start,
+        queue_s=live.queue_s,
+        evicted=live.evicted,
+        num_failovers=live.num_failovers,
     )
 
 

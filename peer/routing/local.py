@@ -8,6 +8,7 @@ from typing import Protocol
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 
 from ..config import PeerConfig
+from ..observing.chronicle import Chronicle
 from ..observing.health import NodeHealth
 from ..observing.live import LiveRequest
 from ..observing.tally import PeerTally
@@ -20,6 +21,9 @@ class LocalHost(Protocol):
 
     @property
     def tally(self) -> PeerTally: ...
+
+    @property
+    def chronicle(self) -> Chronicle: ...
 
     @property
     def stored(self) -> tuple[ModelInfo, ...]: ...

@@ -30,12 +30,14 @@ from ..jobs import Jobs
 from ..keys.access import ApiKey, digest_of, make_key
 from ..member import Member, member_of, say_why
 from ..node import Node
+from ..observing.log_ring import LogRing
 from ..orders.control import control_alone
 from .announcement import Announcement, announced
 from .listening import Door, Gate, listen, opened
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
+from .supervisor import Supervisor, watched
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,10 @@ class Server:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
         await self.node.drained()
+        await self.gate.quiet()
         if self.member is not None:
             await self.member.ingress.idle()
+            await self.gate.quiet()
 
     async def reconfigure(self, config: PeerConfig) -> None:
         """What holds from now on; where it listens is not asked again."""
@@ -93,6 +97,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
         listen(config.host, config.port, config.default_port) as listener,
         listen_for_numbers(config) as numbers,
         _fleet_sockets(config) as sockets,
+        (log := LogRing()).listening(),
     ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
         key = make_key(secrets.token_bytes(32))
@@ -104,10 +109,10 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
             member, doors = None, [Door(listener)]
             if config.fleet is not None and sockets is not None:
                 member = await stack.enter_async_context(
-                    member_of(config.fleet, node, sockets, _listens(config, port))
+                    member_of(config.fleet, node, sockets, _listens(config, port), log)
                 )
                 doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
-            app = await _app(node, member, stack)
+            app = await _app(node, member, log, stack)
             metrics_port = await stack.enter_async_context(
                 telling_numbers(app, numbers, config.connections)
             )
@@ -129,10 +134,12 @@ def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
         sockets.close()
 
 
-async def _app(node: Node, member: Member | None, stack: AsyncExitStack) -> web.Application:
+async def _app(
+    node: Node, member: Member | None, log: LogRing, stack: AsyncExitStack
+) -> web.Application:
     if member is None:
         jobs = await stack.enter_async_context(Jobs(NOBODY))
-        return make_app(node, control_alone(node, jobs))
+        return make_app(node, control_alone(node, jobs, log))
     return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
 
 
@@ -156,10 +163,12 @@ async def run_peer(
     on_notice: Callable[[str], None],
     on_view: Callable[[FleetView], None],
     files: SettingsFiles | None = None,
+    supervisor: Supervisor | None = None,
 ) -> signal.Signals:
     """Be a peer until a signal says otherwise; returns the signal that began the end.
 
-    `on_view` is told of each change of the fleet. What changes in the `files` is taken up.
+    It is ready when it answers: what is loaded from the start comes after that. `on_view` is told
+    of each change of the fleet. What changes in the `files` is taken up.
     """
     give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -169,16 +178,22 @@ async def run_peer(
         loop.add_signal_handler(number, signals.put_nowait, number)
     ending = asyncio.create_task(signals.get())
     try:
-        async with serving(config) as server:
+        async with serving(config) as server, watched(supervisor):
             for line in _ports_given_way(config, server):
                 on_notice(line)
             if server.member is not None:
                 on_view(server.member.fleet.view)
                 server.member.fleet.watch(on_view)
+            for model_id in config.preload:
+                await server.node.shelf.find(model_id)
+            on_ready(server)
+            if supervisor is not None:
+                supervisor.ready(f"answers at http://{server.address}")
             async with _following(server, files, signals):
-                if await _preload(server.node, ending):
-                    on_ready(server)
+                await _preload(server.node, ending)
                 first = await ending
+            if supervisor is not None:
+                supervisor.stopping()
             await _drain(server, signals, on_notice)
             await server.leave()
             return first
@@ -239,8 +254,8 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
         yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
 
 
-async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
-    """Load what the config names; False where a signal came first."""
+async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> None:
+    """Load what the config names, unless a signal comes first."""
 
     async def load_all() -> None:
         for model_id in node.config.preload:
@@ -249,10 +264,8 @@ async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> bool:
     loading = asyncio.create_task(load_all())
     try:
         await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
-            return False
-        loading.result()
-        return True
+        if not ending.done():
+            loading.result()
     finally:
         loading.cancel()
         await asyncio.wait({loading})

@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from cortex.cli.answer import Answer, receive
-from cortex.cli.conversation import Conversation, Wishes
 from cortex.cli.diagnostics import Diagnostics
 from cortex.cli.output import Output, align
 from cortex.cli.progress import ProgressLine
-from cortex.cli.teller import Form, Teller, describe_answer
+from cortex.cli.teller import Form, Teller
 from cortex.engine.errors import EngineFailed
 from cortex.engine.types import (
     Accepted,
@@ -30,6 +28,9 @@ from cortex.engine.types import (
     TextPart,
     Usage,
 )
+from cortex.peer.talk.answer import Answer, receive
+from cortex.peer.talk.conversation import Conversation, Wishes
+from cortex.peer.talk.words import figures
 
 PICTURE = ImagePart(b"bytes", "a.png")
 
@@ -203,7 +204,7 @@ def test_an_interrupt_before_anything_came_is_no_answer() -> None:
 def test_counts_that_nobody_told_stay_unknown() -> None:
     answer = Show().receive(said("over HTTP"), KeyboardInterrupt())
     assert answer.completion_tokens is None
-    assert describe_answer(answer, "here") == "here   ttft 1.00 s   stopped"
+    assert figures(answer) == ["ttft 1.00 s", "stopped"]
 
 
 def test_a_failure_is_raised_with_its_source_closed() -> None:

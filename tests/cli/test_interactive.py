@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -19,29 +19,35 @@ from cortex.engine.errors import (
 )
 from cortex.engine.types import ImagePart
 from cortex.peer.errors import NoPeer
+from cortex.peer.talk.conversation import Conversation, Wishes
+from cortex.peer.types import ModelInfo
 
 
 class Talk:
     """Answers every prompt, but the first with an error; each with the pictures it came with."""
 
+    model = "m"
+
     def __init__(self, error: CortexError) -> None:
         self._errors = [error]
-        self._attached: list[str] = []
+        self.conversation = Conversation(Wishes())
         self.asked: list[tuple[str, list[str]]] = []
 
     def answer(self, prompt: str) -> object:
-        self.asked.append((prompt, list(self._attached)))
+        names = [picture.name for picture in self.conversation.pictures]
+        self.asked.append((prompt, names))
         if self._errors:
             raise self._errors.pop()
         return None
 
-    def attach(self, picture: ImagePart) -> None:
-        self._attached.append(picture.name)
+    def models(self) -> Sequence[ModelInfo]:
+        return ()
 
-    def detach(self) -> bool:
-        had_pictures = bool(self._attached)
-        self._attached.clear()
-        return had_pictures
+    def switch(self, model: str) -> None:
+        self.model = model
+
+    def stats(self) -> Sequence[str]:
+        return ()
 
 
 class Keyboard:
@@ -58,10 +64,14 @@ class Keyboard:
         return False
 
 
+def read(path: str) -> ImagePart:
+    return ImagePart(b"bytes", path)
+
+
 def talk_through(error: CortexError, *lines: str) -> tuple[Talk, str]:
     talk, screen = Talk(error), io.StringIO()
     diagnostics = Diagnostics(screen, can_redraw=False)
-    converse(talk, Keyboard(lines), diagnostics, lambda path: ImagePart(b"bytes", path))
+    converse(talk, Keyboard(lines), diagnostics, read, lambda _: None)
     return talk, screen.getvalue()
 
 

@@ -7,8 +7,9 @@ import io
 import pytest
 
 from cortex.cli.diagnostics import Diagnostics
-from cortex.cli.progress import ProgressLine, describe
+from cortex.cli.progress import ProgressLine
 from cortex.engine.types import Stage
+from cortex.peer.talk.words import describe
 
 MB = 1_000_000
 

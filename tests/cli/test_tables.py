@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from cortex.cli.model_table import model_table
 from cortex.cli.request_table import request_table
+from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.types import ModelInfo, Whereabouts
 
 GIB = 1 << 30
@@ -28,19 +28,20 @@ QWEN = ModelInfo(
 SMALL = ModelInfo(
     "qwen3.5-0.8b", None, ("text",), 32_768, 7, where=(Whereabouts("cirrus", "cold", 2.2),)
 )
-REQUEST: dict[str, Any] = {
-    "id": "req_7f3a",
-    "model": "qwen3.6-27b",
-    "peer": "borea",
-    "host": "atlas",
-    "stage": "prefill",
-    "done": 41,
-    "total": 100,
-    "unit": "tokens",
-    "prompt_tokens": 98_104,
-    "completion_tokens": 0,
-    "seconds": 6.8,
-}
+REQUEST = RequestPicture(
+    "req_7f3a",
+    "borea",
+    "atlas",
+    "qwen3.6-27b",
+    "openai",
+    "prefill",
+    prompt_tokens=98_104,
+    completion_tokens=0,
+    seconds=6.8,
+    done=41,
+    total=100,
+    unit="tokens",
+)
 
 
 def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes() -> None:
@@ -67,20 +68,20 @@ def test_a_model_that_is_on_its_way_says_so() -> None:
 
 
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
-    queued = REQUEST | {"id": "req_1", "peer": "atlas", "model": None, "stage": "queued"}
-    decoding = {name: value for name, value in REQUEST.items() if name not in ("done", "total")}
-    requests = [REQUEST, queued, decoding | {"stage": "decode"}]
-    assert request_table(requests, width=None) == [
-        "ID        MODEL        PEER           STAGE            IN  OUT   AGE",
-        "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0  6.8s",
-        "req_1     -            atlas          waiting #41  98,104    0  6.8s",
-        "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104    0  6.8s",
+    queued = replace(REQUEST, id="req_1", peer="atlas", model="", stage="queued")
+    decode = replace(REQUEST, stage="decode", total=0, completion_tokens=41, first_token_s=0.8)
+    assert request_table([REQUEST, queued, decode], width=None) == [
+        "ID        MODEL        PEER           STAGE            IN  OUT   TTFT  TOK/S   AGE",
+        "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0      -      -  6.8s",
+        "req_1     -            atlas          waiting #41  98,104    0      -      -  6.8s",
+        "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104   41  0.80s      7  6.8s",
     ]
 
 
 @pytest.mark.parametrize(
     ("width", "heads"),
     [
+        (81, "ID MODEL PEER STAGE IN OUT TTFT TOK/S AGE"),
         (68, "ID MODEL PEER STAGE IN OUT AGE"),
         (67, "ID MODEL PEER STAGE OUT AGE"),
         (40, "ID MODEL STAGE AGE"),

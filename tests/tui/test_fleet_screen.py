@@ -7,49 +7,37 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import HelpPanel, Static
+from textual.widgets import DataTable, HelpPanel
 
+from cortex.peer.onlooker.pictures import PeerPicture
 from cortex.tui.app import CortexApp
-from cortex.tui.widgets.peers import PeersTable
+from cortex.tui.screens.fleet import FleetScreen
+from cortex.tui.widgets.live_table import LiveTable
 
 MakeApp = Callable[..., CortexApp]
 SIZES = [(80, 24), (120, 40)]
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """The feed speaks from another thread."""
-    for _ in range(500):
-        await pilot.pause(0.01)
-        if condition():
-            return
-    raise AssertionError(screen(pilot))
-
-
-def screen(pilot: Pilot[None]) -> str:
-    """All that can be read, line by line."""
-    app = pilot.app
-    lines = app.screen._compositor.render_strips(app.size)  # pyright: ignore[reportPrivateUsage]
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
+def peers_table(app: App[Any]) -> LiveTable[PeerPicture]:
+    assert isinstance(app.screen, FleetScreen)
+    return app.screen.table
 
 
 def rows(pilot: Pilot[None]) -> list[str]:
-    table = pilot.app.screen.query_one(PeersTable)
+    table = peers_table(pilot.app)
     return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
 
-def shown(pilot: Pilot[None], selector: str) -> str:
-    return str(pilot.app.screen.query_one(selector, Static).content)
-
-
 async def test_before_the_first_word_it_says_where_it_looks_and_what_to_do(
-    make_app: MakeApp, feed: Any, clock: Any
+    make_app: MakeApp, feed: Any, clock: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         clock.turn(4)
         feed.lose(None)
-        await until(pilot, lambda: "for 4 s" in screen(pilot))
-        text = screen(pilot)
+        await eyes.until(pilot, lambda: "for 4 s" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
         assert "Looked at borea:13131" in text
         assert "no peer answers at None" in text
         assert "cortex peer --join HOST:13132" in text
@@ -58,12 +46,12 @@ async def test_before_the_first_word_it_says_where_it_looks_and_what_to_do(
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_peer_has_a_row_with_its_state_in_a_word(
-    make_app: MakeApp, feed: Any, told: Any, size: tuple[int, int]
+    make_app: MakeApp, feed: Any, told: Any, size: tuple[int, int], eyes: Any
 ) -> None:
     async with make_app().run_test(size=size) as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: "delta" in screen(pilot))
-        text = screen(pilot)
+        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
         atlas, borea, cirrus, delta = (
             next(line for line in text.splitlines() if name in line)
             for name in ("atlas", "borea", "cirrus", "delta")
@@ -80,89 +68,91 @@ async def test_every_peer_has_a_row_with_its_state_in_a_word(
 
 
 async def test_a_model_with_a_long_name_is_cut_where_there_is_no_room(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     long = "a-very-long-name-of-a-model"
     async with make_app().run_test() as pilot:
         feed.say(told.fleet([told.peer("atlas", models=[told.model(long)])]))
-        await until(pilot, lambda: "a-very-long-n…" in screen(pilot))
-        assert long in shown(pilot, "#detail")
+        await eyes.until(pilot, lambda: "a-very-long-n…" in eyes.screen(pilot))
+        assert long in eyes.shown(pilot, "#detail")
 
 
 async def test_a_long_name_is_cut_and_the_mark_of_the_asked_peer_is_not(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.fleet([told.peer("workstation-7"), told.peer("my-other-peer")]))
-        await until(pilot, lambda: rows(pilot) == ["workst… *", "my-other…"])
+        await eyes.until(pilot, lambda: rows(pilot) == ["workst… *", "my-other…"])
 
 
-async def test_an_ascii_terminal_gets_nothing_else(make_app: MakeApp, feed: Any, told: Any) -> None:
+async def test_an_ascii_terminal_gets_nothing_else(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
     async with make_app(is_ascii=True).run_test() as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: "delta" in screen(pilot))
-        text = screen(pilot)
+        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
         assert "* up" in text and "x dead" not in text and "###" in text
         assert text.isascii(), {char for char in text if not char.isascii()}
 
 
 async def test_the_cursor_chooses_whose_details_are_shown(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: "H100" in shown(pilot, "#detail"))
-        assert "60.0/80.0 GiB" in shown(pilot, "#detail")
-        assert "on disk  qwen3.5-0.8b" in shown(pilot, "#detail")
+        await eyes.until(pilot, lambda: "H100" in eyes.shown(pilot, "#detail"))
+        assert "60.0/80.0 GiB" in eyes.shown(pilot, "#detail")
+        assert "on disk  qwen3.5-0.8b" in eyes.shown(pilot, "#detail")
         await pilot.press("j")
-        await until(pilot, lambda: "RTX 4090" in shown(pilot, "#detail"))
+        await eyes.until(pilot, lambda: "RTX 4090" in eyes.shown(pilot, "#detail"))
         await pilot.press("k")
-        await until(pilot, lambda: "H100" in shown(pilot, "#detail"))
+        await eyes.until(pilot, lambda: "H100" in eyes.shown(pilot, "#detail"))
 
 
 async def test_a_filter_leaves_those_that_match_until_it_is_cleared(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: len(rows(pilot)) == 4)
+        await eyes.until(pilot, lambda: len(rows(pilot)) == 4)
         await pilot.press("slash", *"4090 q")
-        await until(pilot, lambda: rows(pilot) == ["borea", "cirrus"])
-        assert "/ 4090 q (2 of 4)" in screen(pilot)
+        await eyes.until(pilot, lambda: rows(pilot) == ["borea", "cirrus"])
+        assert "/ 4090 q (2 of 4)" in eyes.screen(pilot)
         await pilot.press("escape")
         assert len(rows(pilot)) == 4
         # In a field a letter is a letter.
         await pilot.press("slash", "s", "u", "enter", "s")
         assert rows(pilot) == ["delta"]
-        assert "by peer" in screen(pilot)
+        assert "by peer" in eyes.screen(pilot)
 
 
 async def test_rows_are_sorted_by_one_column_after_the_other_and_back(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.fleet([told.peer("zeta"), told.peer("alpha", state="draining")]))
-        await until(pilot, lambda: rows(pilot) == ["zeta *", "alpha"])
+        await eyes.until(pilot, lambda: rows(pilot) == ["zeta *", "alpha"])
         await pilot.press("s")
         assert rows(pilot) == ["alpha", "zeta *"]
         await pilot.press("S")
         assert rows(pilot) == ["zeta *", "alpha"]
         await pilot.press("s")
-        assert "by state, reversed" in screen(pilot)
+        assert "by state, reversed" in eyes.screen(pilot)
         await pilot.press("S", *"s" * 7)
         assert rows(pilot) == ["zeta *", "alpha"]
-        assert " by " not in screen(pilot)
+        assert " by " not in eyes.screen(pilot)
 
 
 async def test_only_the_cells_that_changed_are_drawn_again(
-    make_app: MakeApp, feed: Any, told: Any, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, feed: Any, told: Any, monkeypatch: pytest.MonkeyPatch, eyes: Any
 ) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         feed.say(told.fleet([told.peer("atlas"), told.peer("borea")]))
-        await until(pilot, lambda: len(rows(pilot)) == 2)
+        await eyes.until(pilot, lambda: len(rows(pilot)) == 2)
         drawn: list[tuple[Any, Any]] = []
-        table = app.screen.query_one(PeersTable)
+        table = peers_table(app)
         update = table.update_cell
 
         def note(node: Any, column: Any, value: Any) -> None:
@@ -173,82 +163,86 @@ async def test_only_the_cells_that_changed_are_drawn_again(
         monkeypatch.setattr(table, "add_row", None)
         feed.say(told.fleet([told.peer("atlas"), told.peer("borea", silent_s=9.9)]))
         feed.lose()
-        await until(pilot, lambda: "lost" in screen(pilot))
+        await eyes.until(pilot, lambda: "lost" in eyes.screen(pilot))
         assert drawn == [("bo" * 8, "SEEN")]
 
 
 async def test_a_peer_that_is_lost_is_told_at_once_and_its_last_picture_stays(
-    make_app: MakeApp, feed: Any, clock: Any, told: Any
+    make_app: MakeApp, feed: Any, clock: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: len(rows(pilot)) == 4)
+        await eyes.until(pilot, lambda: len(rows(pilot)) == 4)
         clock.turn(60)
         feed.lose()
         words = "lost 127.0.0.1:13131, trying again in 2 s (last data 14:02:31)"
-        await until(pilot, lambda: words in screen(pilot))
+        await eyes.until(pilot, lambda: words in eyes.screen(pilot))
         assert len(rows(pilot)) == 4
         feed.say(told.fleet([told.peer("borea")]), "borea:13131")
-        await until(pilot, lambda: "last data" not in screen(pilot))
-        assert "14:03:31  lost 127.0.0.1:13131: now reading from borea" in screen(pilot)
+        await eyes.until(pilot, lambda: "last data" not in eyes.screen(pilot))
+        assert "14:03:31  lost 127.0.0.1:13131: now reading from borea" in eyes.screen(pilot)
 
 
 async def test_a_pause_holds_the_picture_and_says_for_how_long(
-    make_app: MakeApp, feed: Any, clock: Any, told: Any
+    make_app: MakeApp, feed: Any, clock: Any, told: Any, eyes: Any
 ) -> None:
     app = make_app(refresh_s=0.02)
     async with app.run_test() as pilot:
         feed.say(told.fleet([told.peer("atlas")]))
-        await until(pilot, lambda: rows(pilot) == ["atlas *"])
+        await eyes.until(pilot, lambda: rows(pilot) == ["atlas *"])
         await pilot.press("p")
         clock.turn(12)
         feed.say(told.four_peers())
-        await until(pilot, lambda: "PAUSED 12s" in screen(pilot))
+        await eyes.until(pilot, lambda: "PAUSED 12s" in eyes.screen(pilot))
         assert rows(pilot) == ["atlas *"]
         await pilot.press("p")
         assert len(rows(pilot)) == 4
-        assert "PAUSED" not in screen(pilot)
+        assert "PAUSED" not in eyes.screen(pilot)
 
 
-async def test_what_happens_is_noted_with_its_time(make_app: MakeApp, feed: Any, told: Any) -> None:
+async def test_what_happens_is_noted_with_its_time(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
     async with make_app(refresh_s=0.02).run_test(size=(120, 40)) as pilot:
         feed.say(told.fleet([told.peer("atlas")], ["no multicast"]))
-        await until(pilot, lambda: "no multicast" in screen(pilot))
+        await eyes.until(pilot, lambda: "no multicast" in eyes.screen(pilot))
         feed.say(told.fleet([told.peer("atlas"), told.peer("borea")]))
-        await until(pilot, lambda: "14:02:31  borea joined (2x H100 80GB)" in screen(pilot))
-        assert "no multicast" not in screen(pilot)
+        await eyes.until(
+            pilot, lambda: "14:02:31  borea joined (2x H100 80GB)" in eyes.screen(pilot)
+        )
+        assert "no multicast" not in eyes.screen(pilot)
 
 
 async def test_text_of_others_is_text_and_no_markup(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         feed.say(told.fleet([told.peer("[red]x[/]", api="[b]:1")], ["[blink]no[/blink]"]))
-        await until(pilot, lambda: "[red]x[/]" in screen(pilot))
-        assert "[blink]no[/blink]" in screen(pilot)
-        assert "http://[b]:1/v1" in screen(pilot)
+        await eyes.until(pilot, lambda: "[red]x[/]" in eyes.screen(pilot))
+        assert "[blink]no[/blink]" in eyes.screen(pilot)
+        assert "http://[b]:1/v1" in eyes.screen(pilot)
         await pilot.press("slash", *"[b]")
-        assert "/ [b] (1 of 1)" in screen(pilot)
+        assert "/ [b] (1 of 1)" in eyes.screen(pilot)
 
 
 async def test_a_terminal_too_small_is_asked_for_room(
-    make_app: MakeApp, feed: Any, told: Any
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test(size=(50, 12)) as pilot:
         feed.say(told.four_peers())
-        await until(pilot, lambda: "Too little room" in screen(pilot))
-        assert "atlas" not in screen(pilot)
+        await eyes.until(pilot, lambda: "Too little room" in eyes.screen(pilot))
+        assert "atlas" not in eyes.screen(pilot)
         await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: "atlas" in screen(pilot))
-        assert "Too little room" not in screen(pilot)
+        await eyes.until(pilot, lambda: "atlas" in eyes.screen(pilot))
+        assert "Too little room" not in eyes.screen(pilot)
 
 
-async def test_the_keys_are_listed_and_put_away_again(make_app: MakeApp) -> None:
+async def test_the_keys_are_listed_and_put_away_again(make_app: MakeApp, eyes: Any) -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
         await pilot.press("question_mark")
         assert pilot.app.screen.query(HelpPanel)
         await pilot.press("question_mark")
-        await until(pilot, lambda: not pilot.app.screen.query(HelpPanel))
+        await eyes.until(pilot, lambda: not pilot.app.screen.query(HelpPanel))
 
 
 async def test_quitting_closes_the_feed(make_app: MakeApp, feed: Any) -> None:
@@ -260,12 +254,12 @@ async def test_quitting_closes_the_feed(make_app: MakeApp, feed: Any) -> None:
 
 
 async def test_nothing_is_drawn_while_the_screen_goes(
-    make_app: MakeApp, feed: Any, told: Any, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, feed: Any, told: Any, monkeypatch: pytest.MonkeyPatch, eyes: Any
 ) -> None:
     app = make_app(refresh_s=0.01)
     has_gone = asyncio.Event()
 
-    async def leave_last(_: PeersTable) -> None:
+    async def leave_last(_: DataTable[Any]) -> None:
         """Beats and news go on until the slowest widget has gone."""
         assert not app.screen.query("#title")
         feed.say(told.fleet([told.peer("borea")]))
@@ -273,8 +267,8 @@ async def test_nothing_is_drawn_while_the_screen_goes(
             await asyncio.sleep(0.01)
         has_gone.set()
 
-    monkeypatch.setattr(PeersTable, "on_unmount", leave_last, raising=False)
+    monkeypatch.setattr(DataTable, "on_unmount", leave_last, raising=False)
     async with app.run_test() as pilot:
         feed.say(told.fleet([told.peer("atlas")]))
-        await until(pilot, lambda: rows(pilot) == ["atlas *"])
+        await eyes.until(pilot, lambda: rows(pilot) == ["atlas *"])
     assert has_gone.is_set()

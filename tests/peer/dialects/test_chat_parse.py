@@ -31,7 +31,7 @@ from cortex.engine.types import (
     ToolCall,
     ToolChoice,
 )
-from cortex.peer.client.remote import to_body
+from cortex.peer.client.bodies import to_body
 from cortex.peer.dialects.asked import Arrival
 from cortex.peer.dialects.chat.parse import AskedChat, parse_chat
 from cortex.peer.errors import UnsupportedParameter

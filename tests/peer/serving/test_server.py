@@ -134,9 +134,14 @@ async def test_second_signal_stops_at_once(make_config: MakeConfig):
             await asking
 
 
-async def test_preloaded_model_is_there_when_the_peer_is_ready(make_config: MakeConfig):
+async def test_a_ready_peer_loads_what_it_shall_hold_without_being_asked(make_config: MakeConfig):
     async with asyncio.timeout(DEADLINE_S):
         server, running, _ = await start(make_config(preload=("fake",)))
+        changed = asyncio.Event()
+        server.node.watch(changed.set)
+        while not server.node.placement.ready:
+            changed.clear()
+            await changed.wait()
         assert [each.model.id for each in server.node.placement.ready] == ["fake"]
         os.kill(os.getpid(), signal.SIGTERM)
         await running

@@ -1,0 +1,203 @@
+"""`cortex service`: a peer or a gateway that systemd starts, watches and starts again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config import user_config_home
+from ..options import Json, invocation_of
+
+if TYPE_CHECKING:
+    from ..config import Invocation
+    from ..service.planning import What
+    from ..service.systemctl import Manager
+    from ..service.unit import Service
+
+_PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+service = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+System = Annotated[
+    bool,
+    typer.Option("--system", help="The whole machine's, from its start. Otherwise your own."),
+]
+Whose = Annotated[
+    str, typer.Argument(metavar="[peer|gateway]", help="Which of the two.", show_default=False)
+]
+
+
+@service.callback(invoke_without_command=True)
+def about_services(context: typer.Context) -> None:
+    """Have systemd run a peer: started with the machine or with you, and again where it fails.
+
+    \b
+      cortex service install --gpu all --model ID
+      cortex service status
+      sudo cortex service install --system gateway
+    """
+    from ..output import standard_output
+
+    if context.invoked_subcommand is None:
+        standard_output().line(context.get_help())
+
+
+@service.command("install", context_settings=_PASSED_ON)
+def install(
+    context: typer.Context,
+    system: System = False,
+    run_as: Annotated[
+        str | None,
+        typer.Option(
+            "--run-as",
+            metavar="USER",
+            help="With --system: as this user. Otherwise as one that systemd makes up.",
+            show_default=False,
+        ),
+    ] = None,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print the unit, and change nothing.")
+    ] = False,
+) -> None:
+    """Write a systemd unit for a peer or a gateway, and start it; again, to change it.
+
+    \b
+      cortex service install
+      cortex service install --gpu 0 --model ID --models /data/models
+      cortex service install gateway --metrics-host 127.0.0.1
+      sudo cortex service install --system --print
+
+    Options of `cortex peer` or `cortex gateway` may follow, and are what it is started with. It
+    sees the machine read-only but for its own folders, gains no privileges, is started again
+    where it fails or says nothing for half a minute, and lets answers end when it is stopped.
+    """
+    from ..errors import UsageProblem
+    from ..output import standard_output
+    from ..service.unit import unit_text
+
+    if run_as is not None and not system:
+        raise UsageProblem("--run-as is for --system: your own services run as you.")
+    invocation = invocation_of(context)
+    what, planned = _planned(context, invocation, run_as, is_system=system)
+    text = unit_text(planned)
+    if print_only:
+        standard_output().text(text)
+        return
+    _put(_manager(is_system=system), planned, text)
+    _tell_what_next(what, planned.name, is_system=system)
+
+
+@service.command("status")
+def status(what: Whose = "peer", system: System = False, as_json: Json = False) -> None:
+    """Show whether the service runs, since when, and how often it had to be started again.
+
+    \b
+      cortex service status
+      cortex service status gateway --system --json
+    """
+    from ..output import standard_output
+    from ..service.wording import lines, told
+
+    manager = _manager(is_system=system)
+    name = _installed(manager, what)
+    state = manager.state(name)
+    output = standard_output()
+    if as_json:
+        output.json(
+            {"schema": 1, "unit": name, "file": str(manager.unit_file(name)), **told(state)}
+        )
+        return
+    for line in lines(name, state, is_system=system):
+        output.line(line)
+
+
+@service.command("remove")
+def remove(what: Whose = "peer", system: System = False) -> None:
+    """Stop the service, once it has answered what it has begun, and take its unit away.
+
+    \b
+      cortex service remove
+      sudo cortex service remove gateway --system
+
+    What it knows stays: its keys, its models, what it has learned.
+    """
+    from ..output import standard_output
+
+    manager = _manager(is_system=system)
+    name = _installed(manager, what)
+    manager.call("disable", "--now", name)
+    manager.unit_file(name).unlink(missing_ok=True)
+    manager.call("daemon-reload")
+    standard_output().line(f"removed {manager.unit_file(name)}")
+
+
+def _planned(
+    context: typer.Context, invocation: Invocation, run_as: str | None, *, is_system: bool
+) -> tuple[What, Service]:
+    from ..service.planning import split, system_service, user_service
+    from ..taken_options import taken_options
+
+    what, words = split(context.args)
+    options = taken_options(context, what, words)
+    if is_system:
+        return what, system_service(what, options, invocation, run_as)
+    return what, user_service(what, options, invocation)
+
+
+def _manager(*, is_system: bool) -> Manager:
+    """Raises ServiceProblem where no systemd runs."""
+    from ..service.systemctl import system_manager, user_manager
+
+    manager = system_manager() if is_system else user_manager(user_config_home())
+    manager.must_run()
+    return manager
+
+
+def _installed(manager: Manager, what: str) -> str:
+    """The unit's name. Raises UsageProblem, and ServiceProblem where there is none."""
+    from ..errors import ServiceProblem
+    from ..service.planning import NAMES, split
+
+    kind, _ = split([what])
+    if not manager.unit_file(NAMES[kind]).exists():
+        scope = " --system" if manager.is_system else ""
+        raise ServiceProblem(
+            f"there is no {manager.unit_file(NAMES[kind])}",
+            f"make it with: cortex service install{scope} {kind}",
+        )
+    return NAMES[kind]
+
+
+def _put(manager: Manager, planned: Service, text: str) -> None:
+    from ..errors import ServiceProblem
+
+    file = manager.unit_file(planned.name)
+    try:
+        for folder in (file.parent, *planned.writes):
+            folder.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        raise ServiceProblem(
+            f"cannot write {error.filename or file}: {error.strerror or error}",
+            "for the whole machine's: sudo" if manager.is_system else "",
+        ) from None
+    manager.call("daemon-reload")
+    manager.call("enable", planned.name)
+    manager.call("restart", planned.name)
+
+
+def _tell_what_next(what: What, name: str, *, is_system: bool) -> None:
+    from ..output import standard_output
+    from ..service.planning import SYSTEM_STATE_DIR
+
+    output = standard_output()
+    scope, whose = (" --system", "") if is_system else ("", " --user")
+    key = f"sudo cortex key --state-dir {SYSTEM_STATE_DIR}" if is_system else "cortex key"
+    output.line(f"runs   {name}, and starts again with the machine")
+    output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
+    output.line(f"join   elsewhere run what this prints: {key}")
+    if not is_system:
+        output.line("stays  after you log out, once you have run: loginctl enable-linger")

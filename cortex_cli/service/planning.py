@@ -1,0 +1,146 @@
+"""From the options that were typed to the service that is to run: whole paths, and nothing that
+would be secret, missing or out of reach there.
+"""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from cortex.peer.addresses import is_loopback
+
+from ..config import EngineWishes, Invocation, peer_config, set_variables
+from ..errors import ServiceProblem, UsageProblem
+from ..first_key import has_first_key
+from ..settings.origins import Option
+from .unit import Service
+
+What = Literal["peer", "gateway"]
+
+NAMES: Mapping[What, str] = {"peer": "cortex.service", "gateway": "cortex-gateway.service"}
+SYSTEM_STATE_DIR = Path("/var/lib/cortex")
+
+_DESCRIPTIONS: Mapping[What, str] = {
+    "peer": "cortex peer: serves models, one of a fleet",
+    "gateway": "cortex gateway: the door to a fleet's models",
+}
+# Where a user's programs keep things, wherever that user's manager was started.
+_CARRIED = (
+    *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
+    *("HF_HOME", "HF_HUB_CACHE"),
+)
+
+
+def split(words: Sequence[str]) -> tuple[What, list[str]]:
+    """What is to run, and the options of its own. Raises UsageProblem."""
+    match list(words):
+        case [("peer" | "gateway") as what, *options]:
+            return what, options
+        case [word, *_] if not word.startswith("-"):
+            raise UsageProblem(f"a service is a peer or a gateway, not {word!r:.80}.")
+        case options:
+            return "peer", options
+
+
+def system_service(
+    what: What, options: Mapping[str, Option], invocation: Invocation, run_as: str | None
+) -> Service:
+    """One of the whole machine. Raises ServiceProblem and UsageProblem."""
+    _check_keys(options, invocation, SYSTEM_STATE_DIR)
+    words = _words(options)
+    program = Path(sys.executable)
+    reads = [program, program.resolve(), Path(__file__).resolve(), *_paths(options.values())]
+    if run_as is None:
+        for path in reads:
+            _check_reach(path)
+    return Service(
+        NAMES[what],
+        _DESCRIPTIONS[what],
+        _command(what, words),
+        _drain_s(invocation),
+        is_system=True,
+        run_as=run_as,
+        reads=reads,
+        writes=_folders_kept(options),
+    )
+
+
+def user_service(what: What, options: Mapping[str, Option], invocation: Invocation) -> Service:
+    """One of whoever installs it. Raises ServiceProblem and UsageProblem."""
+    locations = invocation.locations
+    _check_keys(options, invocation, locations.state_dir)
+    words = _words(options)
+    file = invocation.settings.file
+    if file is not None and "--config" not in words and not file.is_absolute():
+        words += ["--config", str(file.absolute())]  # it lies here, where the service does not run
+    folders = [locations.state_dir, locations.data_dir, locations.cache_dir]
+    return Service(
+        NAMES[what],
+        _DESCRIPTIONS[what],
+        _command(what, words),
+        _drain_s(invocation),
+        working_dir=locations.state_dir.absolute(),
+        writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
+        environment=set_variables(_CARRIED),
+    )
+
+
+def _command(what: What, words: Sequence[str]) -> list[str]:
+    # -P: a file in the folder where it runs is no module of ours.
+    return [sys.executable, "-P", "-m", "cortex.cli", what, *words]
+
+
+def _words(options: Mapping[str, Option]) -> list[str]:
+    """What was typed or stands in the environment, as it is typed anywhere on this machine."""
+    words: list[str] = []
+    for option in options.values():
+        if option.source not in ("option", "environment") or option.value is False:
+            continue
+        for value in _values(option):
+            words += [option.long] if value is True else [option.long, str(value)]
+    return words
+
+
+def _values(option: Option) -> Sequence[Any]:
+    """One, or those of an option that may be given again; where they lie, from anywhere."""
+    value: Any = option.value
+    values = cast(Sequence[Any], value) if isinstance(value, list | tuple) else (value,)
+    return [Path(each).absolute() for each in values] if option.is_path and value else values
+
+
+def _paths(options: Iterable[Option]) -> list[Path]:
+    return [each for one in options for each in _values(one) if isinstance(each, Path)]
+
+
+def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
+    """Folders that an option names for what the service remembers."""
+    return _paths([options["state_dir"]]) + [one.parent for one in _paths([options["key_file"]])]
+
+
+def _drain_s(invocation: Invocation) -> float:
+    return peer_config(invocation, EngineWishes(engine="none")).drain_s
+
+
+def _check_keys(options: Mapping[str, Option], invocation: Invocation, state_dir: Path) -> None:
+    """A key that is made at a start is shown, which in a service would be to a log."""
+    host = str(options["host"].value)
+    config = peer_config(invocation, EngineWishes(engine="none"))
+    if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
+        raise ServiceProblem(
+            f"with --host {host} others reach it, and there are no API keys",
+            "make one with `cortex config new-key`, and put its line into cortex.toml",
+        )
+
+
+def _check_reach(path: Path) -> None:
+    """Whether a user that systemd makes up may read this."""
+    for folder in path.parents:
+        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+            raise ServiceProblem(
+                f"{path} cannot be reached by the user that systemd makes up for a service:"
+                f" {folder} is closed to others",
+                "run it as one who may, with --run-as USER, or install cortex below /opt",
+            )

@@ -1,0 +1,73 @@
+"""What systemd is asked and told about our units: thin, and the only place that runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ServiceProblem
+
+_TIMEOUT_S = 120.0
+_SYSTEM_DIR = Path("/etc/systemd/system")
+# sd_booted(3): systemd runs this machine where this folder is.
+_BOOTED = Path("/run/systemd/system")
+_ASKED = ("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts")
+_ASKED_TOO = ("StatusText", "ActiveEnterTimestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """The systemd of the whole machine, or of one user."""
+
+    is_system: bool
+    units_dir: Path
+
+    def must_run(self) -> None:
+        """Raises ServiceProblem where there is no systemd to order anything of."""
+        if not _BOOTED.is_dir() or shutil.which("systemctl") is None:
+            raise ServiceProblem(
+                "systemd does not run this machine",
+                "`cortex service install --print` shows the unit; elsewhere have `cortex peer`"
+                " started by what starts services there",
+            )
+
+    def unit_file(self, name: str) -> Path:
+        return self.units_dir / name
+
+    def state(self, name: str) -> dict[str, str]:
+        """What systemd says of a unit, by the names of its properties."""
+        properties = ",".join((*_ASKED, *_ASKED_TOO))
+        told = self.call("show", name, f"--property={properties}")
+        return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
+    def call(self, *words: str) -> str:
+        """What it printed. Raises ServiceProblem with what it said."""
+        command = ["systemctl", *self._scope, *words]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ServiceProblem(f"{' '.join(command)} failed: {error}") from None
+        if done.returncode:
+            said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            raise ServiceProblem(f"{' '.join(command)} failed: {said}", self._hint(words))
+        return done.stdout
+
+    @property
+    def _scope(self) -> Sequence[str]:
+        return () if self.is_system else ("--user",)
+
+    def _hint(self, words: Sequence[str]) -> str:
+        if "start" in words or "restart" in words:
+            return f"see why: journalctl {'' if self.is_system else '--user '}-n 20 -u {words[-1]}"
+        return ""
+
+
+def system_manager() -> Manager:
+    return Manager(is_system=True, units_dir=_SYSTEM_DIR)
+
+
+def user_manager(config_home: Path) -> Manager:
+    return Manager(is_system=False, units_dir=config_home / "systemd" / "user")

@@ -1,0 +1,171 @@
+"""A systemd unit for a peer or a gateway, as text. Pure.
+
+What a unit forbids, it forbids because nothing here needs it; what stays allowed has its reason
+beside it. See systemd.exec(5) and systemd.service(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# A drain is bounded; saying goodbye and ending the engines takes a few seconds more.
+_AFTER_DRAIN_S = 15
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
+_HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+
+_HEAD = """\
+# Written by `cortex service install`, which writes it anew each time; changes of your own belong
+# into a drop-in: systemctl edit {name}
+[Unit]
+Description={description}
+After=network-online.target nvidia-persistenced.service
+StartLimitIntervalSec=300
+StartLimitBurst=10
+"""
+
+_SERVICE = """\
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+WatchdogSec=30
+Restart=on-failure
+RestartSec=2
+# A wrong option or file of settings stays wrong.
+RestartPreventExitStatus=2
+TimeoutStopSec={stop_s}
+# The peer is told to end, and lets answers finish; its engines go with it.
+KillMode=mixed
+# An engine that has too little memory ends alone: the peer replaces it.
+OOMPolicy=continue
+LimitNOFILE=65536
+UMask=0077
+RuntimeDirectory=cortex
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+Environment=TRITON_CACHE_DIR=%C/cortex/triton CUDA_CACHE_PATH=%C/cortex/cuda
+"""
+
+# Neither MemoryDenyWriteExecute (torch and Triton write the code that they run) nor PrivateDevices
+# (the devices are NVIDIA's) nor ProcSubset (memory and processors are read from /proc).
+_HARDENED = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+"""
+
+# What a user's own manager has no power for.
+_HARDENED_SYSTEM = """\
+CapabilityBoundingSet=
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectProc=invisible
+RemoveIPC=yes
+DevicePolicy=closed
+DeviceAllow=char-nvidia* rw
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
+    must write besides those that systemd makes for it. `run_as` is None for a user that systemd
+    makes up, and where the unit is a user's own.
+    """
+
+    name: str
+    description: str
+    command: Sequence[str]
+    drain_s: float
+    is_system: bool = False
+    run_as: str | None = None
+    working_dir: Path | None = None
+    reads: Sequence[Path] = ()
+    writes: Sequence[Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def unit_text(service: Service) -> str:
+    stop_s = int(service.drain_s) + _AFTER_DRAIN_S
+    command = " ".join(_quoted(word).replace("$", "$$") for word in service.command)
+    head = _HEAD.format(name=service.name, description=service.description)
+    wants = "Wants=network-online.target\n" if service.is_system else ""
+    own = _system_lines(service) if service.is_system else _user_lines(service)
+    more = _HARDENED_SYSTEM if service.is_system else ""
+    target = "multi-user.target" if service.is_system else "default.target"
+    return (
+        f"{head}{wants}\n"
+        + _SERVICE.format(command=command, stop_s=stop_s)
+        + "".join(f"{line}\n" for line in own)
+        + f"{_HARDENED}{more}\n[Install]\nWantedBy={target}\n"
+    )
+
+
+def _system_lines(service: Service) -> list[str]:
+    needs_home = any(_lies_in(path, _HOMES) for path in (*service.reads, *service.writes))
+    who = "DynamicUser=yes" if service.run_as is None else f"User={service.run_as}"
+    return [
+        who,
+        "StateDirectory=cortex",
+        "StateDirectoryMode=0700",
+        "CacheDirectory=cortex",
+        "WorkingDirectory=%S/cortex",
+        # One folder below each of these is the peer's, as it is below a user's own.
+        "Environment=XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
+        *_environment(service.environment),
+        f"ProtectHome={'read-only' if needs_home else 'yes'}",
+        *_writable(service.writes),
+    ]
+
+
+def _user_lines(service: Service) -> list[str]:
+    folder = service.working_dir
+    return [
+        *([] if folder is None else [f"WorkingDirectory={_specified(str(folder))}"]),
+        *_environment(service.environment),
+        "ProtectHome=read-only",
+        *_writable(service.writes),
+        "InaccessiblePaths=-%h/.ssh -%h/.gnupg",
+    ]
+
+
+def _environment(variables: Mapping[str, str]) -> list[str]:
+    return [f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()]
+
+
+def _writable(folders: Iterable[Path]) -> list[str]:
+    # With -, a folder that somebody has removed is no reason not to start.
+    return [f"ReadWritePaths={_quoted(f'-{folder}')}" for folder in dict.fromkeys(folders)]
+
+
+def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _quoted(word: str) -> str:
+    """A word that systemd reads as this one."""
+    specified = _specified(word)
+    if _PLAIN.fullmatch(word):
+        return specified
+    escaped = specified.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _specified(text: str) -> str:
+    return text.replace("%", "%%")

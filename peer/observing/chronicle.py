@@ -1,0 +1,65 @@
+"""What has happened at a peer, a sentence each, for whoever looks on: the last of it is kept.
+
+Nothing that a client sent is in it. Everything happens on one event loop; the clock comes in.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from .recent import Kind, Recent
+
+_MOST = 256
+_MAX_TEXT_CHARS = 400
+_COUNTED: Mapping[str, Kind] = {"evicted": "evictions", "failover": "failovers"}
+
+
+class Happening(Struct, frozen=True):
+    """`what` is a word for programs, `text` a sentence for people. `about` is the name of another
+    peer that it is about, as this one saw it; empty for what happened here. Numbers rise, and go on
+    rising when the peer is started again.
+    """
+
+    number: int
+    time_s: float
+    what: str
+    model: str
+    text: str
+    about: str = ""
+
+
+class Chronicle:
+    """`clock` is Unix time. How often models were evicted and requests taken elsewhere is counted
+    among what is `recent`, whose clock is the monotonic one.
+    """
+
+    def __init__(self, recent: Recent, clock: Callable[[], float] = time.time) -> None:
+        self._recent = recent
+        self._clock = clock
+        self._number = int(clock() * 1000)
+        self._kept: deque[Happening] = deque(maxlen=_MOST)
+        self._watchers: list[Callable[[], None]] = []
+
+    def add(self, what: str, text: str, model: str = "", about: str = "") -> None:
+        self._number += 1
+        if what in _COUNTED:
+            self._recent.add(time.monotonic(), _COUNTED[what])
+        text = text[:_MAX_TEXT_CHARS]
+        self._kept.append(Happening(self._number, self._clock(), what, model, text, about))
+        for on_add in tuple(self._watchers):
+            on_add()
+
+    def latest(self, most: int, *, own_only: bool = False) -> Sequence[Happening]:
+        """The newest last."""
+        told = [one for one in self._kept if not (own_only and one.about)]
+        return told[-most:]
+
+    def watch(self, on_add: Callable[[], None]) -> Callable[[], None]:
+        """Call this whenever something has happened; what is returned ends that."""
+        self._watchers.append(on_add)
+        return functools.partial(self._watchers.remove, on_add)

@@ -1,0 +1,37 @@
+"""What has happened in a fleet, as `event: happening` of `GET /fleet/events` tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .reading import number, optional, text
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """`what` is a word for programs (loading, loaded, unloaded, evicted, failed, failover, joined,
+    left, suspect, dead and what newer peers know), `text` a sentence for people. `peer` is the name
+    of the one that it happened to, `model` empty where it is about none. `time_s` is of Unix.
+    """
+
+    time_s: float
+    peer: str
+    what: str
+    model: str
+    text: str
+
+
+def read_happening(told: Mapping[str, Any]) -> Happening:
+    """Raises ValueError where no peer can have said that."""
+    try:
+        return Happening(
+            number(told["time"]),
+            text(told["peer"]),
+            text(told["what"]),
+            optional(told.get("model"), text) or "",
+            text(told["text"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from None

@@ -1,0 +1,56 @@
+"""Lines of a peer's log, as `GET /logs` tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .reading import dict_of, list_of, number, text, whole
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+_MAX_LINE_CHARS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """`source` is the part of the program that wrote it; `time_s` is of Unix."""
+
+    time_s: float
+    level: Level
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """What a peer remembers of its log. So many lines were `skipped`: they came too fast."""
+
+    peer: str
+    skipped: int
+    lines: tuple[LogLine, ...]
+
+
+def read_log(told: Mapping[str, Any]) -> LogPage:
+    """Raises ValueError where no peer can have said that."""
+    try:
+        lines = tuple(read_line(dict_of(line)) for line in list_of(told["lines"]))
+        return LogPage(text(told["peer"]), whole(told["skipped"]), lines)
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from None
+
+
+def read_line(told: Mapping[str, Any]) -> LogLine:
+    """Raises ValueError where no peer can have said that."""
+    try:
+        level = text(told["level"])
+        return LogLine(
+            number(told["time"]),
+            # A newer peer's word for something worse than we know is an error to us.
+            level if level in LEVELS else "error",
+            text(told["source"]),
+            text(told["text"], _MAX_LINE_CHARS),
+        )
+    except KeyError as error:
+        raise ValueError(f"it has no {error}") from None

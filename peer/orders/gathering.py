@@ -1,0 +1,132 @@
+"""What happens at all peers of the fleet, gathered for as long as somebody wants to know.
+
+Each peer tells what happens at itself; who comes and goes is told as this peer sees it. Nothing is
+asked of anybody while nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+
+from cortex.engine.errors import CortexError
+
+from ..fleet.view import PeerView
+from ..gossip.ids import NodeId
+from ..member import say_why
+from ..observing.chronicle import Happening
+from .control import Control
+
+logger = logging.getLogger(__name__)
+
+# Who cannot be asked now, or is too old to tell, is asked again so much later.
+_RETRY_S = 10.0
+_LOOK_S = 1.0
+_MAX_PENDING = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`peer` is the name of the one that it happened to."""
+
+    peer: str
+    happening: Happening
+
+
+class Listener:
+    """Someone's place among those who listen: what has come since it took the last."""
+
+    def __init__(self, on_news: Callable[[], None]) -> None:
+        self._on_news = on_news
+        self._pending: deque[Told] = deque(maxlen=_MAX_PENDING)
+
+    def hear(self, told: Told) -> None:
+        self._pending.append(told)
+        self._on_news()
+
+    def take(self) -> list[Told]:
+        taken = [*self._pending]
+        self._pending.clear()
+        return taken
+
+
+class Gathering:
+    """Made with the app, on whose loop all of it happens; `close` it at its end."""
+
+    def __init__(self, control: Control, retry_s: float = _RETRY_S) -> None:
+        self._control = control
+        self._retry_s = retry_s
+        self._listeners: list[Listener] = []
+        self._gathering: asyncio.Task[None] | None = None
+        # By peer, the number of the last that is known of it.
+        self._last: dict[NodeId, int] = {}
+
+    @contextmanager
+    def listening(self, on_news: Callable[[], None]) -> Generator[Listener]:
+        listener = Listener(on_news)
+        self._listeners.append(listener)
+        if self._gathering is None:
+            self._last.clear()
+            self._gathering = asyncio.create_task(self._gather(), name="gather happenings")
+            self._gathering.add_done_callback(say_why)
+        try:
+            yield listener
+        finally:
+            self._listeners.remove(listener)
+            if not self._listeners:
+                self._stop()
+
+    async def close(self) -> None:
+        task = self._stop()
+        if task is not None:
+            await asyncio.wait({task})
+
+    def _stop(self) -> asyncio.Task[None] | None:
+        task, self._gathering = self._gathering, None
+        if task is not None:
+            task.cancel()
+        return task
+
+    async def _gather(self) -> None:
+        """Listen to each peer that is there, until cancelled."""
+        heard: dict[NodeId, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                there = {
+                    peer.node
+                    for peer in (await self._control.view()).peers
+                    if peer.state not in ("dead", "left")
+                }
+                for node in there - heard.keys():
+                    heard[node] = tasks.create_task(self._hear(node))
+                for node in heard.keys() - there:
+                    heard.pop(node).cancel()
+                await asyncio.sleep(_LOOK_S)
+
+    async def _hear(self, node: NodeId) -> None:
+        while True:
+            peer = (await self._control.view()).peer(node)
+            if peer is not None:
+                with contextlib.suppress(CortexError):
+                    await self._hear_once(peer)
+            await asyncio.sleep(self._retry_s)
+
+    async def _hear_once(self, peer: PeerView) -> None:
+        async with aclosing(self._control.happenings(peer)) as reports:
+            async for report in reports:
+                self._take(peer, report.happenings)
+
+    def _take(self, peer: PeerView, happenings: tuple[Happening, ...]) -> None:
+        """What had happened before anybody listened is no news."""
+        newest = max((one.number for one in happenings), default=0)
+        last = self._last.setdefault(peer.node, newest)
+        self._last[peer.node] = max(last, newest)
+        for one in happenings:
+            if one.number > last:
+                for listener in self._listeners:
+                    listener.hear(Told(one.about or peer.name, one))

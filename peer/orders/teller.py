@@ -1,0 +1,106 @@
+"""What this peer tells of itself when it is asked closely: facts, log, happenings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from importlib.metadata import version
+
+from ..devices.hardware import read_hardware
+from ..devices.sensors import GpuSensors
+from ..fleet.view import FleetView
+from ..gossip.ids import NodeId
+from ..node import Node
+from ..observing.log_ring import LogPage, LogRing
+from .describing import describe_devices, describe_rates
+from .facts import (
+    EventFacts,
+    HappeningList,
+    PeerFacts,
+    ReadLog,
+    RoundTripFacts,
+    WatchHappenings,
+)
+
+_DISTRIBUTION = "cortex-fleet"
+_NUM_EVENTS = 20
+# What one report of happenings holds at most: who reads slowly gets the newest report alone.
+_NUM_HAPPENINGS = 32
+_REST_S = 0.1
+
+RoundTrips = Callable[[], Awaitable[Mapping[NodeId, float]]]
+
+
+async def _no_round_trips() -> Mapping[NodeId, float]:
+    return {}
+
+
+class Teller:
+    """Made on the node's loop. `view` is None where there is no fleet; `round_trips` are in
+    seconds.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        log: LogRing | None = None,
+        view: Callable[[], FleetView] | None = None,
+        round_trips: RoundTrips = _no_round_trips,
+    ) -> None:
+        self._node = node
+        self._log = log or LogRing()
+        self._view = view
+        self._round_trips = round_trips
+        self._clock = asyncio.get_running_loop().time
+        self._began_s = self._clock()
+        self._sensors = GpuSensors(node.config.engine_devices, self._clock)
+
+    async def facts(self) -> PeerFacts:
+        node = self._node
+        sensed, trips = await self._sensors.sense(), await self._round_trips()
+        names = [each.name for each in read_hardware(node.config).devices]
+        now_s = self._clock()
+        view = None if self._view is None else self._view()
+        me = None if view is None else view.me
+        return PeerFacts(
+            node="" if me is None else me.node.hex(),
+            name="" if me is None else me.name,
+            version=version(_DISTRIBUTION),
+            uptime_s=round(now_s - self._began_s, 1),
+            api=None if me is None else me.api,
+            key_id="" if me is None else me.key_used,
+            devices=describe_devices(names, node.placement, sensed),
+            rates=describe_rates(node.recent, now_s, node.placement, node.health),
+            round_trips=() if view is None else tuple(_round_trips(view, trips)),
+            events=tuple(
+                EventFacts(one.time_s, f"{one.about} {one.text}" if one.about else one.text)
+                for one in node.chronicle.latest(_NUM_EVENTS)
+            ),
+        )
+
+    def log(self, order: ReadLog) -> LogPage:
+        """Of a level that nobody knows it tells all."""
+        level = logging.getLevelNamesMapping().get(order.level.upper(), logging.DEBUG)
+        return self._log.page(order.after, order.since_s, level)
+
+    async def happenings(self, order: WatchHappenings) -> AsyncGenerator[HappeningList]:
+        chronicle, changed = self._node.chronicle, asyncio.Event()
+        end = chronicle.watch(changed.set)
+        try:
+            while True:
+                changed.clear()
+                latest = chronicle.latest(_NUM_HAPPENINGS, own_only=not order.is_whole)
+                yield HappeningList(tuple(latest))
+                await changed.wait()
+                await asyncio.sleep(_REST_S)
+        finally:
+            end()
+
+
+def _round_trips(view: FleetView, trips: Mapping[NodeId, float]) -> list[RoundTripFacts]:
+    return [
+        RoundTripFacts(peer.name, round(trips[peer.node] * 1000, 2))
+        for peer in view.peers
+        if peer.node in trips and not peer.is_self
+    ]

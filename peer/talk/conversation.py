@@ -1,0 +1,112 @@
+"""What has been said so far, and the request that the next turn makes of it.
+
+Values and bookkeeping only: no terminal, no peer. A turn that came to nothing leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cortex.engine.types import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    ReasoningWish,
+    SamplingWish,
+    TextPart,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person asked for, the same for every turn; None leaves it to the model.
+
+    Without a `seed` each answer is drawn afresh.
+    """
+
+    model: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    thinks: bool | None = None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """`pictures` go with the next prompt."""
+
+    wishes: Wishes
+    turns: list[Message] = field(default_factory=list[Message])
+    pictures: list[ImagePart] = field(default_factory=list[ImagePart])
+
+    def attach(self, picture: ImagePart) -> None:
+        """Send a picture along with the next prompt."""
+        self.pictures.append(picture)
+
+    def detach(self) -> bool:
+        """Let go of the pictures for the next prompt; whether there were any."""
+        had_pictures = bool(self.pictures)
+        self.pictures.clear()
+        return had_pictures
+
+    def ask(self, prompt: str, *, model: str, seed: int, now_s: int) -> ChatRequest:
+        """The request for the next answer; pictures stand before the words about them."""
+        wishes, content = self.wishes, (*self.pictures, TextPart(prompt))
+        opening = () if wishes.system is None else (Message("system", (TextPart(wishes.system),)),)
+        return ChatRequest(
+            model=model,
+            messages=(*opening, *self.turns, Message("user", content)),
+            seed=seed if wishes.seed is None else wishes.seed,
+            now_s=now_s,
+            sampling=SamplingWish(temperature=wishes.temperature),
+            reasoning=_reasoning(wishes.thinks),
+            max_tokens=wishes.max_tokens,
+        )
+
+    def keep(self, request: ChatRequest, answer: str, reasoning: str) -> None:
+        """Remember a turn that was answered, wholly or in part.
+
+        How much of the reasoning its model is shown again is for the model's template to say.
+        """
+        answered = Message("assistant", (TextPart(answer),), reasoning=reasoning)
+        self.turns += [request.messages[-1], answered]
+        self.pictures.clear()
+
+    def take_back(self) -> str | None:
+        """Forget the last turn and give its prompt, with its pictures attached again."""
+        if not self.turns:
+            return None
+        asked = self.turns[-2]
+        del self.turns[-2:]
+        self.pictures[:] = [part for part in asked.content if isinstance(part, ImagePart)]
+        return text_of(asked)
+
+    def begin_anew(self) -> None:
+        self.turns.clear()
+        self.pictures.clear()
+
+
+def text_of(message: Message) -> str:
+    return "".join(part.text for part in message.content if isinstance(part, TextPart))
+
+
+def transcript(conversation: Conversation) -> str:
+    """All that was said, as Markdown; of pictures the names."""
+    return "\n\n".join(_written(conversation)) + "\n"
+
+
+def _written(conversation: Conversation) -> Iterator[str]:
+    if conversation.wishes.system is not None:
+        yield f"## system\n\n{conversation.wishes.system}"
+    for message in conversation.turns:
+        yield f"## {'you' if message.role == 'user' else message.role}"
+        names = [part.name for part in message.content if isinstance(part, ImagePart)]
+        yield from (f"*picture: {name}*" for name in names)
+        yield text_of(message).strip("\n")
+
+
+def _reasoning(thinks: bool | None) -> ReasoningWish:
+    # An effort is what every dialect can say.
+    return ReasoningWish(effort="none") if thinks is False else ReasoningWish(thinks=thinks)

@@ -1,0 +1,249 @@
+"""`cortex service`: the unit that is written, what systemd says of it, and what systemd is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cortex.cli import main
+from cortex.cli.config import read_environment
+from cortex.cli.service import systemctl
+from cortex.cli.service.unit import Service, unit_text
+from cortex.cli.service.wording import lines, told
+
+Run = Callable[..., tuple[int, str, str]]
+
+HAS_SYSTEMD = shutil.which("systemd-analyze") is not None
+needs_systemd = pytest.mark.skipif(not HAS_SYSTEMD, reason="systemd-analyze is not installed")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The exit code, standard output and standard error of `cortex service ARGUMENTS`."""
+    for name in ("NO_MDNS", "FLEET_HOST", "FLEET_PORT"):
+        monkeypatch.delenv(f"CORTEX_{name}")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main.run(["service", *arguments], read_environment({}))
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A systemctl that writes down what it is told, and answers `show` for a service that runs."""
+    calls, program = tmp_path / "calls", tmp_path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n'
+        'case "$*" in *show*) echo ActiveState=active; echo SubState=running; echo MainPID=42;\n'
+        "echo NRestarts=0; echo UnitFileState=enabled;; esac\n"
+        f'if [ -e {tmp_path}/refuses ]; then echo "Unit is masked." >&2; exit 1; fi\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(systemctl, "_BOOTED", tmp_path)
+    return calls
+
+
+def test_options_of_the_peer_are_what_the_service_is_started_with(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my models").mkdir()
+    typed = ("--gpu", "cpu", "--memory", "4GiB", "--models", "my models", "--no-mdns")
+    code, unit, _ = run("install", "--print", *typed)
+    assert code == 0
+    assert (
+        f"ExecStart={sys.executable} -P -m cortex.cli peer --gpu cpu --models"
+        f' "{tmp_path}/my models" --no-mdns --memory 4294967296\n'
+    ) in unit
+
+
+def test_settings_of_this_folder_are_read_by_the_service_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
+    _, unit, _ = run("install", "--print")
+    assert f"--config {tmp_path}/cortex.toml\n" in unit
+    assert "TimeoutStopSec=315\n" in unit
+
+
+def test_a_gateway_is_a_service_of_another_name(run: Run) -> None:
+    _, unit, _ = run("install", "gateway", "--host", "127.0.0.1", "--print")
+    assert "cortex.cli gateway --host 127.0.0.1\n" in unit
+    assert "edit cortex-gateway.service" in unit
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("install", "--gpv", "all"), 2, "--gpv"),
+        (("install", "pear"), 2, "a peer or a gateway, not 'pear'"),
+        (("install", "--run-as", "me"), 2, "--run-as is for --system"),
+        (("install", "--host", "0.0.0.0", "--print"), 1, "there are no API keys"),
+        (("install",), 1, "systemd does not run this machine"),
+        (("status",), 1, "systemd does not run this machine"),
+        (("remove", "gateway"), 1, "systemd does not run this machine"),
+    ],
+)
+def test_what_cannot_be_a_service_is_refused(
+    run: Run,
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(systemctl, "_BOOTED", tmp_path / "none")
+    ended, out, err = run(*arguments)
+    assert (ended, out) == (code, "")
+    assert words in err
+
+
+def test_a_program_that_others_cannot_reach_is_no_service_of_a_made_up_user(
+    run: Run, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    (closed / "models").mkdir(parents=True)
+    closed.chmod(0o700)
+    arguments = ("install", "--system", "--print", "--models", str(closed / "models"))
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert "--run-as USER" in err
+    code, unit, _ = run(*arguments, "--run-as", "somebody")
+    assert code == 0
+    assert "User=somebody\n" in unit
+
+
+def test_words_reach_the_service_as_they_are() -> None:
+    words = ["/bin/x", 'a "b"', "50%", "$HOME", "back\\slash", ""]
+    text = unit_text(Service("x.service", "x", words, 30.0))
+    assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" ""' in text
+
+
+@needs_systemd
+@pytest.mark.parametrize("is_system", [False, True])
+def test_systemd_finds_nothing_wrong_with_the_unit(
+    run: Run, tmp_path: Path, is_system: bool
+) -> None:
+    scope = ("--system", "--run-as", "root") if is_system else ()
+    _, unit, _ = run("install", "--print", "--models", "/tmp", *scope)
+    file = tmp_path / "cortex.service"
+    file.write_text(unit)
+    checked = subprocess.run(
+        ["systemd-analyze", *(() if is_system else ("--user",)), "--man=no", "verify", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@needs_systemd
+def test_little_of_the_machine_lies_open_to_a_system_service(run: Run, tmp_path: Path) -> None:
+    service = Service("cortex.service", "cortex", ["/bin/true"], 30.0, is_system=True)
+    file = tmp_path / "cortex.service"
+    file.write_text(unit_text(service))
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    exposure = re.search(r"exposure level for cortex\.service: ([0-9.]+)", judged)
+    assert exposure is not None, judged
+    # Of 10; what is left is the network, the devices and the processors' count.
+    assert float(exposure[1]) < 2.5
+
+
+def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_path: Path) -> None:
+    code, out, err = run("install", "--gpu", "cpu")
+    assert (code, err) == (0, "")
+    file = Path(str(subprocess.check_output(["sh", "-c", "echo $XDG_CONFIG_HOME"], text=True))[:-1])
+    unit = (file / "systemd" / "user" / "cortex.service").read_text()
+    assert "peer --gpu cpu\n" in unit
+    assert systemd.read_text().splitlines() == [
+        "--user daemon-reload",
+        "--user enable cortex.service",
+        "--user restart cortex.service",
+    ]
+    assert "cortex service status peer" in out
+    assert "cortex key" in out
+    assert run("status")[1].startswith("cortex.service   active (running)   process 42")
+    assert json.loads(run("status", "--json")[1])["pid"] == 42
+    assert run("remove")[0] == 0
+    assert not (file / "systemd" / "user" / "cortex.service").exists()
+    assert "--user disable --now cortex.service" in systemd.read_text()
+
+
+def test_what_systemd_refuses_is_told_with_its_words(
+    run: Run, systemd: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "refuses").touch()
+    code, _, err = run("install")
+    assert code == 1
+    assert err.startswith("error: systemctl --user daemon-reload failed: Unit is masked.\n")
+
+
+@pytest.mark.usefixtures("systemd")
+@pytest.mark.parametrize("action", ["status", "remove"])
+def test_a_service_that_is_not_there_is_told_so(run: Run, action: str) -> None:
+    code, _, err = run(action, "gateway")
+    assert code == 1
+    assert "hint: make it with: cortex service install gateway" in err
+
+
+def test_a_service_that_failed_says_where_to_look() -> None:
+    state = {"ActiveState": "failed", "SubState": "failed", "Result": "watchdog", "NRestarts": "3"}
+    assert lines("cortex.service", state, is_system=False) == [
+        "cortex.service   failed (failed)   started again 3 times",
+        "it does not start by itself",
+        "it ended with watchdog; see: journalctl --user -n 20 -u cortex.service",
+    ]
+    assert told({})["restarts"] == 0
+
+
+def test_a_service_manager_is_found_by_its_variables() -> None:
+    found = read_environment({"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "30000000"}).supervision
+    assert found is not None
+    assert (found.address, found.silence_s) == ("/run/x", 30.0)
+    for nobody in ({}, {"NOTIFY_SOCKET": "vsock:2:1"}):
+        assert read_environment(nobody).supervision is None
+    of_another = {"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}
+    other = read_environment(of_another).supervision
+    assert other is not None
+    assert other.silence_s is None
+
+
+def test_a_supervised_peer_says_when_it_is_ready_and_shows_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    options = ("--engine", "fake", "--host", "0.0.0.0", "--port", "0")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30.0)
+        command = [sys.executable, "-m", "cortex.cli", "peer", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as peer:
+            try:
+                assert manager.recv(4096).startswith(b"READY=1\n")
+            finally:
+                peer.terminate()
+                said, _ = peer.communicate(timeout=30)
+        assert manager.recv(4096).startswith(b"STOPPING=1\n")
+    assert peer.returncode == 0
+    assert "cortex1-" not in said
+    assert "key    made, and shown in no log" in said

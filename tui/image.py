@@ -1,0 +1,72 @@
+"""A picture in characters: two pixels in each cell, one of them the upper half of a block.
+
+It opens what a person chose on this machine, for that person to see; what a model is sent are the
+bytes as they are. Where Pillow is not installed there is no picture.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+
+_MAX_PIXELS = 40_000_000
+_UPPER_HALF = "▀"
+
+Pixel = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """`width` and `height` are the picture's own."""
+
+    text: Text
+    width: int
+    height: int
+
+
+def draw_picture(data: bytes, max_columns: int, max_rows: int) -> Drawing | None:
+    """The first frame, upright, as large as the cells allow; None where it cannot be shown."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                return None
+            image.draft("RGB", (max_columns, 2 * max_rows))
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            size = (upright.width, upright.height)
+            upright.thumbnail((max_columns, 2 * max_rows), Image.Resampling.BOX)
+            paper = Image.new("RGBA", upright.size, "white")
+            shown = Image.alpha_composite(paper, upright).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    values = shown.tobytes()
+    pixels: list[Pixel] = list(zip(values[::3], values[1::3], values[2::3], strict=True))
+    rows = [pixels[at : at + shown.width] for at in range(0, len(pixels), shown.width)]
+    return Drawing(_half_blocks(rows), *size)
+
+
+def _half_blocks(rows: list[list[Pixel]]) -> Text:
+    """A row of cells for two rows of pixels; the last may have nothing below it."""
+    lines: list[Text] = []
+    for at in range(0, len(rows), 2):
+        line = Text(no_wrap=True)
+        below: list[Pixel] | list[None] = (
+            rows[at + 1] if at + 1 < len(rows) else [None] * len(rows[at])
+        )
+        for upper, lower in zip(rows[at], below, strict=True):
+            line.append(_UPPER_HALF, _style(upper, lower))
+        lines.append(line)
+    return Text("\n").join(lines)
+
+
+def _style(upper: Pixel, lower: Pixel | None) -> Style:
+    return Style(
+        color=Color.from_rgb(*upper), bgcolor=None if lower is None else Color.from_rgb(*lower)
+    )

@@ -1,0 +1,164 @@
+"""What all screens have: a title line, a banner while nobody answers, a body, and the keys of now.
+
+A screen draws what it is given when it is told to: at a beat, or because of a key. One that is not
+on top is not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.events import Resize, ScreenResume
+from textual.screen import Screen
+from textual.widgets import Static
+
+from cortex.engine.errors import CortexError
+from cortex.peer.onlooker import wording
+from cortex.peer.onlooker.pictures import FleetPicture
+from cortex.peer.units import age
+
+from ..frame import Frame
+from ..widgets.keys_line import KeysLine
+
+WIDE_CELLS = 120
+_EMPTY = """\
+No peer answers yet. Looked at {sought} for {looked_s:.0f} s.
+The last word: {problem}.
+
+  cortex peer                      start a peer on this machine
+  cortex peer --join HOST:13132    the same, with the address of another
+  cortex tui --peer HOST:13131     look through a peer of another machine
+  cortex doctor                    find out why nothing is found
+
+Still looking: this screen changes by itself when a peer appears."""
+
+
+class FramedScreen(Screen[None]):
+    """A screen says what its body is made of, and draws it."""
+
+    HEAD: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "Pause", id="screen.pause"),
+        Binding("r", "ask_again", "Ask again", id="screen.ask_again", show=False),
+    ]
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+        self._paused: datetime | None = None
+
+    def compose_body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def draw_body(self, picture: FleetPicture, now: datetime) -> None:
+        raise NotImplementedError
+
+    def heading(self, picture: FleetPicture) -> list[str]:
+        """What the title says after the fleet and the screen: what comes last goes first."""
+        return wording.heading(picture)[1:]
+
+    def on_beat(self) -> None:
+        """Called at each beat while it is shown: where a screen asks for more than the feed has."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="title")
+        yield Static(id="banner", markup=False)
+        yield Static("Too little room: 60 by 15 characters are needed.", id="room")
+        yield Static(id="empty", markup=False)
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield KeysLine()
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused is not None
+
+    @property
+    def is_wide(self) -> bool:
+        return self.size.width >= WIDE_CELLS
+
+    def draw(self) -> None:
+        # The beat and the news outlive the screen. It stops running before its first widget goes,
+        # and nothing is awaited below.
+        if not (self.is_mounted and self.is_running):
+            return
+        now, picture = self.frame.now(), self.frame.watched.picture
+        self._draw_title(picture, now)
+        if self.is_paused:
+            return
+        self.set_class(picture is None, "-empty")
+        if picture is None:
+            self._draw_empty(now)
+            return
+        with self.app.batch_update():
+            self._draw_banner()
+            self.draw_body(picture, now)
+
+    def text(self, selector: str) -> Static:
+        return self.query_one(selector, Static)
+
+    async def attempt(self, order: Awaitable[dict[str, Any]]) -> dict[str, Any] | None:
+        """What a peer says to an order; None where it refuses, and why is shown."""
+        try:
+            return await order
+        except CortexError as error:
+            words = ". ".join(filter(None, (error.message, error.hint)))
+            self.notify(words, severity="error", markup=False)
+            return None
+
+    def _draw_title(self, picture: FleetPicture | None, now: datetime) -> None:
+        words = ["no fleet yet"]
+        if picture is not None:
+            words = [picture.fleet[:8] or "no fleet", *self.heading(picture)]
+        if self.HEAD:
+            words.insert(1, self.HEAD)
+        right = f"{now:%H:%M:%S} "
+        if self._paused is not None:
+            right = f"PAUSED {age((now - self._paused).total_seconds())}  {right}"
+        room = max(self.size.width - len(right), 0)
+        left = _as_many_as_fit(f" cortex{self.frame.look.dot}", words, room)
+        self.text("#title").update(Text(f"{left:<{room}}{right}", no_wrap=True))
+
+    def _draw_empty(self, now: datetime) -> None:
+        watched = self.frame.watched
+        words = _EMPTY.format(
+            sought=self.frame.sought,
+            looked_s=(now - watched.began).total_seconds(),
+            problem=watched.lost.error.message if watched.lost else "none yet",
+        )
+        self.text("#empty").update(words)
+
+    def _draw_banner(self) -> None:
+        banner, watched = self.text("#banner"), self.frame.watched
+        banner.display = watched.lost is not None
+        self.query_one("#body").set_class(watched.lost is not None, "-lost")
+        if watched.lost is not None and watched.seen is not None:
+            retry_s = watched.lost.retry_s
+            again = f"trying again in {retry_s:g} s" if retry_s else "trying the others"
+            banner.update(f" lost {watched.address}, {again} (last data {watched.seen:%H:%M:%S})")
+
+    def action_pause(self) -> None:
+        self._paused = None if self._paused else self.frame.now()
+        self.draw()
+
+    def action_ask_again(self) -> None:
+        self.on_beat()
+        self.draw()
+
+    @on(Resize)
+    @on(ScreenResume)
+    def _catch_up(self) -> None:
+        self.draw()
+
+
+def _as_many_as_fit(beginning: str, words: list[str], room: int) -> str:
+    while words and len(beginning + "  ".join(words)) >= room:
+        words = words[:-1]
+    return (beginning + "  ".join(words))[:room]
