@@ -29,7 +29,6 @@ class Choice(ModalScreen[T | None], Generic[T]):
     """One of the options, which may be a single one; None where it is dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "carry_out", "Do it", key_display="enter", id="choice.carry_out"),
         Binding("escape", "drop", "Drop it", id="choice.drop"),
         Binding("j", "move('cursor_down')", "Down", id="choice.down", show=False),
         Binding("k", "move('cursor_up')", "Up", id="choice.up", show=False),
@@ -47,6 +46,7 @@ class Choice(ModalScreen[T | None], Generic[T]):
             if self._words:
                 yield Static(self._words, markup=False)
             yield OptionList(*(option.words for option in self._options), markup=False)
+            yield Static("Nothing is done yet. enter does it, esc drops it.", id="outlook")
         yield KeysLine()
 
     async def action_move(self, how: str) -> None:
