@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortex.engine.costs import MemoryPart
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import CortexError, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
@@ -223,8 +223,9 @@ class Devices:
             loaded = await engine.load(model, place.size, tell, learned)
         except CortexError as error:
             tally.num_failed_loads += 1
+            what = "cancelled" if isinstance(error, LoadCancelled) else "failed"
             words = f"could not load {model.id}: {error.message}"
-            self._chronicle.add("failed", words, model.id)
+            self._chronicle.add(what, words, model.id)
             raise
         took_s = clock() - began_s
         words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"

@@ -9,14 +9,21 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from ..gossip.ids import U63, Word
 from .recent import Kind, Recent
 
 _MOST = 256
 _MAX_TEXT_CHARS = 400
+_MAX_ID_CHARS = 256
 _COUNTED: Mapping[str, Kind] = {"evicted": "evictions", "failover": "failovers"}
+
+
+_Id: TypeAlias = Annotated[str, Meta(max_length=_MAX_ID_CHARS)]
+_Text: TypeAlias = Annotated[str, Meta(max_length=_MAX_TEXT_CHARS)]
 
 
 class Happening(Struct, frozen=True):
@@ -25,12 +32,12 @@ class Happening(Struct, frozen=True):
     rising when the peer is started again.
     """
 
-    number: int
+    number: U63
     time_s: float
-    what: str
-    model: str
-    text: str
-    about: str = ""
+    what: Word
+    model: _Id
+    text: _Text
+    about: _Id = ""
 
 
 class Chronicle:
@@ -49,7 +56,7 @@ class Chronicle:
         self._number += 1
         if what in _COUNTED:
             self._recent.add(time.monotonic(), _COUNTED[what])
-        text = text[:_MAX_TEXT_CHARS]
+        model, text = model[:_MAX_ID_CHARS], text[:_MAX_TEXT_CHARS]
         self._kept.append(Happening(self._number, self._clock(), what, model, text, about))
         for on_add in tuple(self._watchers):
             on_add()
