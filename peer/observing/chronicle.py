@@ -1,4 +1,4 @@
-"""What has happened at a peer, a sentence each, for whoever looks on: the last of it is kept.
+"""What has happened at a peer, a sentence each, for whoever looks on, and for the log.
 
 Nothing that a client sent is in it. Everything happens on one event loop; the clock comes in.
 """
@@ -6,6 +6,7 @@ Nothing that a client sent is in it. Everything happens on one event loop; the c
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from msgspec import Meta, Struct
 
 from ..gossip.ids import U63, Word
 from .recent import Kind, Recent
+
+logger = logging.getLogger(__name__)
 
 _MOST = 256
 _MAX_TEXT_CHARS = 400
@@ -58,6 +61,7 @@ class Chronicle:
             self._recent.add(time.monotonic(), _COUNTED[what])
         model, text = model[:_MAX_ID_CHARS], text[:_MAX_TEXT_CHARS]
         self._kept.append(Happening(self._number, self._clock(), what, model, text, about))
+        logger.info("%s", f"{about} {text}" if about else text)
         for on_add in tuple(self._watchers):
             on_add()
 
