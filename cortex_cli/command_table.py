@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "unpin": "Let a model go again where others need its place.",
         "cancel": "End a request, or a job such as a load.",
         "drain": "Have a peer take nothing new.",
+        "undrain": "Have a draining peer take requests again.",
     },
     "Fleet": {
         "join": "Join a fleet by its key.",
