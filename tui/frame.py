@@ -11,12 +11,15 @@ from .look import Look
 from .watched import Watched
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """`sought` says in words where peers are looked for."""
+    """`sought` says in words where peers are looked for; `chat_model` is who answers a chat, where
+    somebody has said it. The look changes with the theme.
+    """
 
     look: Look
     watched: Watched
     acting: Acting
     sought: str
     now: Callable[[], datetime]
+    chat_model: str | None = None

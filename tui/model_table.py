@@ -7,7 +7,7 @@ from cortex.peer.onlooker.model_rows import ModelRow, ModelWord
 from cortex.peer.onlooker.pictures import PeerWord
 
 from .columns import Cell, Column, Table, fit, plain
-from .look import Look, state_style
+from .look import Look
 
 # A model's state looks like that of a peer of which as much is to be expected.
 _LOOKS_LIKE: dict[ModelWord, PeerWord] = {
@@ -35,7 +35,7 @@ def _state(row: ModelRow, look: Look, num_cells: int) -> Cell:
     symbol, words = look.symbol(_LOOKS_LIKE[row.state]), wording.state(row)
     if len(words) + 2 > num_cells:
         words = words.removeprefix("warm, ").removeprefix("loading ")
-    return Cell(f"{symbol} {words}", state_style(_LOOKS_LIKE[row.state]))
+    return Cell(f"{symbol} {words}", look.state_style(_LOOKS_LIKE[row.state]))
 
 
 def _images(row: ModelRow) -> str:
@@ -50,7 +50,7 @@ def _searched(row: ModelRow) -> str:
 
 MODELS: Table[ModelRow] = Table(
     (
-        Column("MODEL", (18, 32), _name, lambda row: row.model.id),
+        Column("MODEL", (17, 32), _name, lambda row: row.model.id),
         Column(
             "SIZE",
             (6, 7),

@@ -7,7 +7,7 @@ from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.units import age, tokens
 
 from .columns import Cell, Column, Table, fit, plain
-from .look import Look, state_style
+from .look import Look
 
 
 def _short_id(one: RequestPicture) -> str:
@@ -20,7 +20,7 @@ def _peers(one: RequestPicture) -> str:
 
 
 def _stage(one: RequestPicture, look: Look, num_cells: int) -> Cell:
-    style = state_style("loading") if wording.is_waiting(one) else ""
+    style = look.state_style("loading") if wording.is_waiting(one) else ""
     return Cell(fit(wording.stage(one), num_cells, look), style)
 
 
@@ -35,8 +35,8 @@ def _searched(one: RequestPicture) -> str:
 REQUESTS: Table[RequestPicture] = Table(
     (
         Column("ID", (6, 12), _id, lambda one: one.id),
-        Column("MODEL", (13, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
-        Column("PEER", (11, 22), plain(_peers), _peers),
+        Column("MODEL", (12, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
+        Column("PEER", (10, 22), plain(_peers), _peers),
         Column("STAGE", (12, 14), _stage, wording.stage),
         Column(
             "IN",

@@ -35,7 +35,7 @@ def state(row: ModelRow) -> str:
 def where(row: ModelRow) -> str:
     """Who has it in an engine, or is about to; else who has it on a disk, or why it is nowhere."""
     if row.state == "no room":
-        return f"needs {gib(row.model.size_bytes)} GiB"
+        return f"needs {gib(row.model.size_bytes)}G"
     if row.state in ("waiting", "failed") and row.job is not None:
         return row.job.peer
     if not row.model.warm:

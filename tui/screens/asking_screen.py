@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -27,9 +27,10 @@ Told = TypeVar("Told")
 
 
 class AskingScreen(TableScreen[T], Generic[T, Told]):
-    """`told` is None before the first answer."""
+    """`told` is None before the first answer. `ORDERS` are actions that not every row allows."""
 
-    NOTHING: str
+    NOTHING: ClassVar[str]
+    ORDERS: ClassVar[frozenset[str]]
 
     def __init__(self, frame: Frame, table: Table[T]) -> None:
         super().__init__(frame, table)
@@ -37,6 +38,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         self._told_at = frame.now()
         self._problem: CortexError | None = None
         self._is_asking = False
+        self._orders: frozenset[str] = frozenset()
 
     async def ask(self) -> Told:
         """Everything that is shown. Raises what the peer refuses with, or NoPeer."""
@@ -47,6 +49,10 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
 
     def details_of(self, item: T) -> str:
         """The row with the cursor in full."""
+        raise NotImplementedError
+
+    def orders_for(self, item: T) -> frozenset[str]:
+        """The actions that could do something to it now; others are no keys."""
         raise NotImplementedError
 
     def compose_body(self) -> ComposeResult:
@@ -98,7 +104,13 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         if item is not None:
             panel.border_title = self.id_of(item)
             panel.update(self.details_of(item))
-        self.refresh_bindings()
+        orders = frozenset[str]() if item is None else self.orders_for(item)
+        if orders != self._orders:
+            self._orders = orders
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in self.ORDERS or action in self._orders
 
     def _draw_problem(self, now: datetime) -> None:
         line, problem = self.text("#problem"), self._problem

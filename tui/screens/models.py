@@ -24,10 +24,12 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..model_table import MODELS
+from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
 from .plan import PlanDialog
 
+_OWN = Binding.Group(OWN)
 _NOTHING = """\
 No peer of this fleet has weights on its disk.
 
@@ -47,11 +49,12 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     SEARCHED = "name, state or peer"
     HEAD = "Models"
     NOTHING = _NOTHING
+    ORDERS = frozenset({"load", "unload", "pin", "cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "load", "Load", id="models.load"),
-        Binding("u", "unload", "Unload", id="models.unload"),
-        Binding("P", "pin", "Pin", id="models.pin"),
-        Binding("x", "cancel", "Cancel load", id="models.cancel"),
+        Binding("l", "load", "Load", id="models.load", group=_OWN),
+        Binding("u", "unload", "Unload", id="models.unload", group=_OWN),
+        Binding("P", "pin", "Pin", id="models.pin", group=_OWN),
+        Binding("x", "cancel", "Cancel load", id="models.cancel", group=_OWN),
     ]
 
     def __init__(self, frame: Frame) -> None:
@@ -73,16 +76,12 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     def details_of(self, item: ModelRow) -> str:
         return "\n".join(wording.detail(item))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What does nothing to the chosen model is no key."""
-        if action not in ("load", "unload", "pin", "cancel"):
-            return True
-        row = self.chosen
-        if row is None or (action != "load" and self.frame.acting.is_read_only):
-            return False
-        if action == "cancel":
-            return row.job is not None and not row.job.is_over
-        return action == "load" or bool(row.model.warm)
+    def orders_for(self, item: ModelRow) -> frozenset[str]:
+        orders = {"load"}
+        if not self.frame.acting.is_read_only:
+            orders |= {"unload", "pin"} if item.model.warm else set()
+            orders |= {"cancel"} if item.job is not None and not item.job.is_over else set()
+        return frozenset(orders)
 
     @work
     async def action_load(self) -> None:
@@ -92,8 +91,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
     @work
     async def action_unload(self) -> None:
-        row = self.chosen
-        if row is None or not row.model.warm:
+        if (row := self.chosen) is None:
             return
         model = row.model
         options = [option for place in model.warm for option in _ways_out(place)]
@@ -106,8 +104,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     @work
     async def action_pin(self) -> None:
         """To pin harms nobody: only where there are several copies it is asked which."""
-        row = self.chosen
-        if row is None or not row.model.warm:
+        if (row := self.chosen) is None:
             return
         place: WarmPicture | None = row.model.warm[0]
         if len(row.model.warm) > 1:
@@ -124,7 +121,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     @work
     async def action_cancel(self) -> None:
         row = self.chosen
-        if row is None or row.job is None or row.job.is_over:
+        if row is None or row.job is None:
             return
         job = row.job
         words = f"end the {job.kind} on {job.peer}"

@@ -20,6 +20,7 @@ from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
 from ..request_table import REQUESTS
+from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
 
@@ -29,8 +30,9 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     SEARCHED = "id, model, peer or stage"
     HEAD = "Requests"
     NOTHING = "Nothing is running. Try: cortex chat"
+    ORDERS = frozenset({"cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "cancel", "Cancel", id="requests.cancel"),
+        Binding("x", "cancel", "Cancel", id="requests.cancel", group=Binding.Group(OWN)),
     ]
 
     def __init__(self, frame: Frame) -> None:
@@ -51,10 +53,8 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     def details_of(self, item: RequestPicture) -> str:
         return "\n".join(wording.detail(item))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "cancel":
-            return self.chosen is not None and not self.frame.acting.is_read_only
-        return True
+    def orders_for(self, item: RequestPicture) -> frozenset[str]:
+        return frozenset() if self.frame.acting.is_read_only else self.ORDERS
 
     @work
     async def action_cancel(self) -> None:

@@ -1,0 +1,55 @@
+"""The keys of the dashboard: what each is called in `[keys]` of cortex.toml, and what it is there.
+
+Light to import: a file of settings is read long before there is a screen. The screens bind the
+keys; a test holds their bindings against this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_NAMED = (
+    "enter escape tab space backspace delete insert home end pageup pagedown up down left right"
+)
+_NAMES = frozenset((*_NAMED.split(), *(f"f{number}" for number in range(1, 25))))
+_MODIFIED = re.compile(r"(?:(?:ctrl|alt|shift)\+)*(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    key: str
+    says: str
+
+
+KEYS: Mapping[str, KeyUse] = {
+    "app.fleet": KeyUse("1", "The screen of the fleet."),
+    "app.faster": KeyUse("+", "Draw more often."),
+    "app.slower": KeyUse("-", "Draw less often."),
+    "app.mouse": KeyUse("m", "Take the mouse, or leave it to the terminal."),
+    "app.palette": KeyUse("ctrl+p", "Every action, peer and model by its name."),
+    "app.keys": KeyUse("?", "The list of keys."),
+    "app.quit": KeyUse("q", "End the dashboard, and no peer."),
+    "screen.pause": KeyUse("p", "Hold the picture."),
+    "screen.ask_again": KeyUse("r", "Ask again now."),
+    "fleet.detail": KeyUse("enter", "The peer in full."),
+    "peer.back": KeyUse("escape", "Back to the fleet."),
+    "table.filter": KeyUse("/", "Leave the rows that match."),
+    "table.clear": KeyUse("escape", "Leave the filter."),
+    "table.sort": KeyUse("s", "Order by the next column."),
+    "table.reverse": KeyUse("S", "The other way round."),
+    "table.down": KeyUse("j", "One row down."),
+    "table.up": KeyUse("k", "One row up."),
+    "table.first": KeyUse("g", "The first row."),
+    "table.last": KeyUse("G", "The last row."),
+    "table.copy": KeyUse("c", "Copy the row's id, over ssh too."),
+}
+
+
+def is_key(text: str) -> bool:
+    """f, ?, ctrl+f, f5, space: one character, or a name, after what is held with it."""
+    found = _MODIFIED.fullmatch(text)
+    if found is None:
+        return False
+    return found[1] in _NAMES or (len(found[1]) == 1 and found[1].isprintable())
