@@ -65,11 +65,11 @@ class Terminal:
 
     def watch(self, seconds: float) -> tuple[float, float]:
         """Processor seconds and bytes of a second."""
-        cpu_s, num_bytes, began_s = self._cpu_s(), self.num_bytes, time.perf_counter()
+        cpu_s, num_bytes, began_s = self.cpu_s(), self.num_bytes, time.perf_counter()
         while (left_s := began_s + seconds - time.perf_counter()) > 0:
             self.read(left_s)
         took_s = time.perf_counter() - began_s
-        return (self._cpu_s() - cpu_s) / took_s, (self.num_bytes - num_bytes) / took_s
+        return (self.cpu_s() - cpu_s) / took_s, (self.num_bytes - num_bytes) / took_s
 
     def press(self, key: bytes) -> float:
         """Milliseconds to the first bytes of an answer, asked for between two beats."""
@@ -77,11 +77,11 @@ class Terminal:
             pass
         began_s = time.perf_counter()
         os.write(self.end, key)
-        while not self.read(5.0):
+        if not self.read(5.0):
             raise RuntimeError(f"nothing is painted for {key!r}")
         return (time.perf_counter() - began_s) * 1000
 
-    def _cpu_s(self) -> float:
+    def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -104,12 +104,12 @@ def dashboard(address: str, folder: Path) -> Generator[Terminal]:
         os.close(ours)
 
 
-def first_paint_ms(address: str, folder: Path) -> float:
-    """From the start of the process to the first peer's name."""
+def first_paint_ms(address: str, folder: Path) -> tuple[float, float]:
+    """From the start of the process to the first peer's name, by the clock and of the processor."""
     began_s = time.perf_counter()
     with dashboard(address, folder) as terminal:
         terminal.until(b"peer-000")
-        return (time.perf_counter() - began_s) * 1000
+        return (time.perf_counter() - began_s) * 1000, terminal.cpu_s() * 1000
 
 
 def watched(num_peers: int, num_paints: int, seconds: float) -> dict[str, Any]:
@@ -123,7 +123,8 @@ def watched(num_peers: int, num_paints: int, seconds: float) -> dict[str, Any]:
             keys = [terminal.press(b"j" if n % 2 == 0 else b"k") for n in range(NUM_KEYS)]
     return {
         "num_peers": num_peers,
-        "first_paint_ms": _spread(paints),
+        "first_paint_ms": _spread([wall_ms for wall_ms, _ in paints]),
+        "first_paint_cpu_ms": _spread([cpu_ms for _, cpu_ms in paints]),
         "key_to_paint_ms": _spread(keys),
         "cpu_share": round(cpu_share, 4),
         "bytes_per_s": round(bytes_per_s),
@@ -154,6 +155,7 @@ def main() -> None:
     args = parser.parse_args()
     began = load_average()
     few, many = (watched(number, args.paints, args.seconds) for number in (NUM_WATCHED, NUM_MANY))
+    is_kept = kept(few, many)
     report = {
         "what": "the dashboard on a terminal of 120 by 40, every peer changing every second",
         "command": f"python -m bench.tui --paints {args.paints} --seconds {args.seconds:g}",
@@ -161,13 +163,13 @@ def main() -> None:
         "machine": describe_machine(),
         "load_average": [round(began, 2), round(load_average(), 2)],
         "results": [few, many],
-        "is_kept": kept(few, many),
+        "is_kept": is_kept,
     }
     text = json.dumps(report, indent=2)
     print(text)
     if args.out is not None:
         args.out.write_text(f"{text}\n", encoding="utf-8")
-    sys.exit(0 if all(report["is_kept"].values()) else 1)
+    sys.exit(0 if all(is_kept.values()) else 1)
 
 
 if __name__ == "__main__":
