@@ -221,6 +221,10 @@ class Devices:
         self._chronicle.add("loading", f"loading {model.id}", model.id)
         try:
             loaded = await engine.load(model, place.size, tell, learned)
+        except LoadCancelled:
+            words = f"gave up loading {model.id}: nobody waits for it"
+            self._chronicle.add("unloaded", words, model.id)
+            raise
         except CortexError as error:
             tally.num_failed_loads += 1
             what = "cancelled" if isinstance(error, LoadCancelled) else "failed"
@@ -235,6 +239,9 @@ class Devices:
         if weights:
             self._history.add(weights, model.size_bytes, took_s)
         return loaded
+
+    def cancel_load(self, place: Place) -> None:
+        self._engines[place.device].cancel_load(place.model.id)
 
     async def unload(self, place: Place) -> None:
         await self._engines[place.device].unload(place.model.id)
