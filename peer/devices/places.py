@@ -41,7 +41,7 @@ class Ticket:
 
     `on_granted` is called for every place that the wish is granted, one after the other, and
     `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
-    came from. `asked_s` is when it was asked.
+    came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place.
     """
 
     model: ModelInfo
@@ -51,6 +51,7 @@ class Ticket:
     extent: Extent = Extent()
     num_losses: int = 0
     asked_s: float = 0.0
+    granted_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +108,7 @@ class Place:
             self.state,
             self.size.num_bytes - sum(each.size.num_bytes for each in still_there),
             num_inflight=len(self.holders),
+            busy_s=max((now_s - ticket.granted_s for ticket in self.holders), default=0.0),
             idle_s=now_s - self.used_s if is_ready and not self.holders else 0.0,
             age_s=now_s - self.ready_s if is_ready else 0.0,
             reload_s=None if self.loaded is None else self.loaded.seconds,

@@ -251,6 +251,7 @@ class Residency:
             elif self._may_join(ticket, place):
                 self._queue.drop(ticket)
                 place.holders.append(ticket)
+                ticket.granted_s = self._clock()
                 ticket.on_granted(place)
             else:
                 kept.update(self.places.on(place.device))

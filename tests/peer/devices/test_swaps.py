@@ -90,7 +90,10 @@ def open_peer(
 
     @asynccontextmanager
     async def opened(
-        memory_bytes: int = TIGHT, load_s: float = 0.1, interval_ms: float = 10
+        memory_bytes: int = TIGHT,
+        load_s: float = 0.1,
+        interval_ms: float = 10,
+        deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Peer]:
         for name in MODELS:
             path = folder / name / "config.json"
@@ -103,7 +106,7 @@ def open_peer(
             eviction=EvictionConfig(min_residency_s=MIN_RESIDENCY_S),
         )
         async with (
-            asyncio.timeout(DEADLINE_S),
+            asyncio.timeout(deadline_s),
             serving(config, memory_children(fake=fake).spawn) as server,
             ClientSession() as session,
         ):
@@ -166,6 +169,29 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
             await peer.ask(MODELS[2])  # waits for longer than the minimal residency
             assert ended, "its place was one of those that answered"
         assert await peer.num_loads() == dict.fromkeys(MODELS, 1)
+
+
+async def test_an_answer_of_half_a_minute_stays_while_all_others_come_and_go_beside_it(
+    open_peer: Callable[..., Any],
+):
+    loyal, *others = MODELS
+    async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
+        twin = await ample.ask(loyal, tokens=3000)
+    async with open_peer(deadline_s=3 * DEADLINE_S) as peer:
+        clock = asyncio.get_running_loop().time
+
+        async def press(model: str) -> None:
+            while not answer.done():
+                await peer.ask(model)
+
+        began_s = clock()
+        answer = asyncio.create_task(peer.ask(loyal, tokens=3000))
+        await peer.until(one="ready")
+        await asyncio.gather(answer, *(press(model) for model in others))
+        assert await answer == twin and clock() - began_s >= 30
+        loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
+    assert loads[loyal] == 1
+    assert min(gone[model] for model in others) >= 3, "neither waited for the long answer's end"
 
 
 async def test_fifty_requests_for_a_cold_model_load_it_once(open_peer: Callable[..., Any]):
