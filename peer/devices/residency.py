@@ -125,6 +125,8 @@ class Residency:
         model: ModelInfo,
         on_stage: Callable[[Stage], None],
         extent: Extent = Extent(),  # noqa: B008 - frozen
+        *,
+        is_forced: bool = False,
     ) -> Place:
         """Wish for a model until it is ready; it may go again at once.
 
@@ -136,7 +138,7 @@ class Residency:
             if not outcome.done():  # granted, and granted again before anybody looked
                 outcome.set_result(result)
 
-        ticket = Ticket(model, on_stage, settle, settle, extent)
+        ticket = Ticket(model, on_stage, settle, settle, extent, is_forced=is_forced)
         self.ask(ticket)
         try:
             result = await outcome
