@@ -209,6 +209,7 @@ class Placer:
         place = Place(
             model, begin.device, fit.size, wanted.need, extent, fit.victims, victims,
             free_bytes, over_bytes, wanted.needs_quiet, is_home=reason == "home",
+            began_s=self._clock(),
         )  # fmt: skip
         self._places.add(place)
         for victim in victims:
