@@ -60,10 +60,10 @@ class Place:
 
     `extent` is what was wished for, `size` what it was given, of a device that had `free_bytes`;
     `victims` went for it, and until they have, their bytes are not counted again as its own: those
-    of `leavers`. Nothing else
-    is done beside a load that `is_quiet`, and one that `is_home` is wanted without anybody's
-    asking. `stage` is how far the load has come; `loaded` is what the engine said at its end. One
-    that `leaves` takes no new work, and goes when it is idle; `gone` is set when it has.
+    of `leavers`. Nothing else is done beside a load that `is_quiet`, and one that `is_home` is
+    wanted without anybody's asking. `began_s` is when it was decided on, `stage` how far the load
+    has come, and `loaded` what the engine said at its end. One that `leaves` takes no new work, and
+    goes when it is idle; `gone` is set when it has.
     """
 
     model: ModelInfo
@@ -76,6 +76,7 @@ class Place:
     free_bytes: int = 0
     is_quiet: bool = False
     is_home: bool = False
+    began_s: float = 0.0
     state: ResidentState = "loading"
     stage: Stage | None = None
     loaded: Loaded | None = None

@@ -201,7 +201,7 @@ async def test_fifty_requests_for_a_cold_model_load_it_once(open_peer: Callable[
         assert await peer.num_loads() == {"one": 1}
 
 
-async def test_a_load_goes_on_when_its_only_client_has_left_and_the_next_one_is_warm(
+async def test_a_load_ends_when_its_only_client_has_left_and_the_next_one_begins_it_anew(
     open_peer: Callable[..., Any],
 ):
     async with open_peer(load_s=1.0) as peer:
@@ -210,7 +210,8 @@ async def test_a_load_goes_on_when_its_only_client_has_left_and_the_next_one_is_
         leaving.cancel()
         await asyncio.wait({leaving})
         assert leaving.cancelled()
-        await peer.until(one="ready")
+        await peer.until()
+        assert await peer.num_loads() == {}
         assert await peer.ask("one")
         assert await peer.num_loads() == {"one": 1}
         assert (await peer.counted("cortex_requests_finished_total"))["one"] == 2
