@@ -220,7 +220,7 @@ async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
         await show(pilot)
         await pilot.press("u")
         await eyes.until(pilot, lambda: "once its 11 requests ended" in eyes.screen(pilot))
-        assert "on atlas, device 0, now: its 11 requests fail" in eyes.screen(pilot)
+        assert "on atlas, device 0, now: breaks off its 11 requests" in eyes.screen(pilot)
         await pilot.press("escape")
         assert orders(acting) == []
         await pilot.press("u", "enter")
@@ -239,8 +239,9 @@ async def test_of_several_copies_it_is_asked_which_one_goes(
         await show(pilot)
         await pilot.press("j", "u")
         await eyes.until(pilot, lambda: "on delta, device 0" in eyes.screen(pilot))
-        assert "on borea, device 0, now: though it is pinned, its 3 requests fail" in eyes.screen(
-            pilot
+        assert (
+            "on borea, device 0, now: though it is pinned, breaks off its 3 requests"
+            in eyes.screen(pilot)
         )
         await pilot.press("j", "enter")
         await eyes.until(pilot, lambda: bool(orders(acting)))

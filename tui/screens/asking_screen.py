@@ -35,6 +35,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
     def __init__(self, frame: Frame, table: Table[T]) -> None:
         super().__init__(frame, table)
         self.told: Told | None = None
+        self._rows: Sequence[T] = ()
         self._told_at = frame.now()
         self._problem: CortexError | None = None
         self._is_asking = False
@@ -62,7 +63,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         yield Static(id="detail", markup=False)
 
     def items(self) -> Sequence[T]:
-        return () if self.told is None else self.rows_of(self.told)
+        return self._rows
 
     def on_beat(self) -> None:
         if self._is_asking or self.is_paused:
@@ -77,6 +78,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
     async def _ask(self) -> None:
         try:
             self.told = await self.ask()
+            self._rows = self.rows_of(self.told)
             self._told_at, self._problem = self.frame.now(), None
         except CortexError as problem:
             self._problem = problem

@@ -137,10 +137,12 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
 
 def _ways_out(place: WarmPicture) -> list[Option[tuple[str, bool]]]:
-    """To unload when it is idle, and at once; the second ends work, or breaks a pin."""
+    """To unload when it is idle, and at once, which breaks off work that others may go on with, or
+    a pin.
+    """
     num_busy = (place.running or 0) + (place.waiting or 0)
     where = f"on {place.peer}, device {place.device}"
-    harm = [f"its {counted(num_busy, 'request')} fail"] if num_busy else []
+    harm = [f"breaks off its {counted(num_busy, 'request')}"] if num_busy else []
     if place.is_pinned:
         words = ", ".join(["though it is pinned", *harm])
         return [Option(f"{where}, now: {words}", (place.peer, True))]
