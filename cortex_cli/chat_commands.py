@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from cortex.engine.types import ImagePart
 from cortex.peer.talk.conversation import Conversation, transcript
+from cortex.peer.talk.paths import names_in
 from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted
 
@@ -197,13 +197,3 @@ _COMMANDS = {
 }
 _ALSO = {"clear": "new", "?": "help", "exit": "quit", "bye": "quit"}
 NAMES = tuple(_COMMANDS)
-
-
-def names_in(argument: str) -> list[str]:
-    """File names as a person or a terminal writes them: quoted, escaped, or just as they are."""
-    if Path(argument).expanduser().exists():
-        return [argument]
-    try:
-        return shlex.split(argument)
-    except ValueError:
-        return [argument]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +16,9 @@ from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 from cortex.peer.onlooker.aligning import align
+from cortex.peer.talk.plain import without_controls
 
 from .errors import OutputFailed, ReaderGone
-
-# C0 without tab and newline, DEL, and C1: what a terminal would obey instead of showing.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Output:
@@ -69,11 +66,6 @@ class Output:
                 f"cannot write to standard output: {error.strerror or error}.",
                 "is the disk it goes to full?",
             ) from error
-
-
-def without_controls(text: str) -> str:
-    """What a model wrote, safe for a terminal."""
-    return _CONTROL.sub("", text)
 
 
 def standard_output() -> Output:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from cortex.engine.types import Accepted, ImagePart, Stage
 from cortex.peer.talk.answer import Answer
+from cortex.peer.talk.plain import without_controls
 from cortex.peer.talk.words import describe_picture, figures, pictures_of_this_turn
 
 from .diagnostics import Diagnostics
-from .output import Output, without_controls
+from .output import Output
 from .progress import ProgressLine
 from .rendering import replacement
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.asking import Asking, Door
 from cortex.peer.onlooker.ordering import Ordering
+
+from .talking import open_talk
+
+if TYPE_CHECKING:
+    from cortex.peer.client.steadfast import Asked
 
 _SILENCE_S = 15.0
 
@@ -66,6 +72,10 @@ class Acting:
     async def cancel_request(self, request_id: str) -> dict[str, Any]:
         return await self._order(f"/requests/{quote(request_id, safe='')}", method="DELETE")
 
+    def talk(self, on_moved: Callable[[str], None]) -> AbstractAsyncContextManager[Asked]:
+        """Somebody to talk with; `on_moved` hears when that is another peer than before."""
+        return open_talk(self.doors, on_moved)
+
     def close(self) -> None:
         """End what is under way, so that no thread outlives the screens."""
         for asking in list(self._askings):
@@ -97,7 +107,15 @@ class ReadOnly(Acting):
     async def _order(
         self, path: str, body: dict[str, Any] | None = None, method: str = "POST"
     ) -> dict[str, Any]:
-        raise OnlyLooking(
-            "this dashboard only looks on: nothing was ordered",
-            "start it without --read-only to steer the fleet",
-        )
+        raise _only_looking("nothing was ordered")
+
+    def talk(self, on_moved: Callable[[str], None]) -> AbstractAsyncContextManager[Asked]:
+        """An answer costs a device its time, and may make it load and let go of models."""
+        raise _only_looking("nothing is asked")
+
+
+def _only_looking(outcome: str) -> OnlyLooking:
+    return OnlyLooking(
+        f"this dashboard only looks on: {outcome}",
+        "start it without --read-only to steer the fleet",
+    )

@@ -84,6 +84,7 @@ class CortexApp(App[None]):
         acting: Acting,
         options: Options,
         now: Callable[[], datetime] = datetime.now,
+        chat_model: str | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
@@ -96,7 +97,7 @@ class CortexApp(App[None]):
         self._refresh_s = options.refresh_s
         self._timer: Timer | None = None
         watched = Watched(now())
-        self.frame = Frame(Look(options.is_ascii), watched, acting, options.sought, now)
+        self.frame = Frame(Look(options.is_ascii), watched, acting, options.sought, now, chat_model)
         for screen in NUMBERED:
             self.add_mode(screen.id, partial(screen.make, self.frame))
         for theme in OWN_THEMES.values():
@@ -131,6 +132,7 @@ class CortexApp(App[None]):
             self._draw()
 
     def _beat(self) -> None:
+        self.frame.watched.beat()
         for screen in self._visible():
             screen.on_beat()
         self._draw()

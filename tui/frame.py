@@ -13,10 +13,13 @@ from .watched import Watched
 
 @dataclass(slots=True)
 class Frame:
-    """`sought` says in words where peers are looked for. The look changes with the theme."""
+    """`sought` says in words where peers are looked for; `chat_model` is who answers a chat, where
+    somebody has said it. The look changes with the theme.
+    """
 
     look: Look
     watched: Watched
     acting: Acting
     sought: str
     now: Callable[[], datetime]
+    chat_model: str | None = None

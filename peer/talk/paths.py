@@ -1,10 +1,12 @@
-"""How the name of a file goes on, for whoever types one."""
+"""Names of files as people type and paste them, and how one that was begun goes on."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 _MOST = 200
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
 def path_completions(begun: str) -> list[str]:
@@ -24,3 +26,44 @@ def path_completions(begun: str) -> list[str]:
         ][:_MOST]
     except (OSError, ValueError, RuntimeError):
         return []
+
+
+def completed(begun: str) -> str:
+    """As far as all that it could be agree, and no shorter."""
+    found = path_completions(begun)
+    if not found:
+        return begun
+    first, last = min(found), max(found)
+    pairs = zip(first, last, strict=False)
+    same = next((at for at, (one, other) in enumerate(pairs) if one != other), len(first))
+    return max(begun, first[:same], key=len)
+
+
+def leads_to_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def names_in(argument: str) -> list[str]:
+    """File names as a person or a terminal writes them: quoted, escaped, or just as they are."""
+    try:
+        if Path(argument).expanduser().exists():
+            return [argument]
+        return shlex.split(argument)
+    except (OSError, ValueError, RuntimeError):
+        return [argument]
+
+
+def picture_named(pasted: str) -> str | None:
+    """The one file that a text names, if that looks like a picture."""
+    text = pasted.strip().removeprefix("file://")
+    if not text or "\n" in text:
+        return None
+    try:
+        [name] = names_in(text)
+        with Path(name).expanduser().open("rb") as file:
+            return name if file.read(4).startswith(_PICTURES) else None
+    except (OSError, ValueError, RuntimeError):
+        return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..frame import Frame
+from .chat import ChatScreen
 from .fleet import FleetScreen
 from .framed import FramedScreen
 from .models import ModelsScreen
@@ -26,4 +27,5 @@ NUMBERED = (
     Numbered("1", "fleet", "Fleet", FleetScreen),
     Numbered("2", "models", "Models", ModelsScreen),
     Numbered("3", "requests", "Requests", RequestsScreen),
+    Numbered("4", "chat", "Chat", ChatScreen),
 )

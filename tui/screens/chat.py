@@ -1,0 +1,312 @@
+"""A conversation with a model, through whichever peer is watched.
+
+It is kept while other screens are looked at and never written to disk. One answer at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    InvalidImage,
+    ModelNotFound,
+    VisionUnsupported,
+)
+from cortex.engine.types import ChatRequest
+from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
+from cortex.peer.talk.conversation import Conversation, Wishes
+from cortex.peer.talk.tally import Tally
+from cortex.peer.types import ModelInfo
+from cortex.peer.units import counted
+
+from ..frame import Frame
+from ..token_counts import tokens
+from ..widgets.message import MessageField
+from ..widgets.turns import AnswerTurn, AskedTurn, NoteTurn
+from .attach import Attached, AttachScreen
+from .choose_model import ChooseModel
+from .framed import FramedScreen
+
+if TYPE_CHECKING:
+    from cortex.peer.client.steadfast import Asked
+
+_HINT = """\
+Ask about text and pictures: {attach} attaches one, and so does pasting its name.
+Nothing that is said here is written to disk.
+Whoever answers, loading a model included, is busy for you: cancel with esc."""
+_ONLY_LOOKING = """\
+This dashboard only looks on: no model is asked anything, because an answer costs a device its time
+and may make it load and let go of models.
+
+  cortex chat      a conversation without the dashboard"""
+# A picture that was refused once would be refused with every prompt after it.
+_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
+_SEED_BITS = 63
+
+
+class ChatScreen(FramedScreen):
+    HEAD = "Chat"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", "Stop", id="chat.stop"),
+        Binding("escape", "leave", "Leave the field", id="chat.leave", show=False),
+        Binding("ctrl+o", "attach", "Attach", id="chat.attach"),
+        Binding("ctrl+n", "new", "New", id="chat.new"),
+        Binding("ctrl+t", "model", "Model", id="chat.model"),
+        Binding("i", "write", "Write", id="chat.write"),
+        Binding("t", "thoughts", "Thoughts", id="chat.thoughts", show=False),
+    ]
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame)
+        self._conversation = Conversation(Wishes(model=frame.chat_model))
+        self._tally = Tally()
+        self._models: tuple[ModelInfo, ...] = ()
+        self._pulling: asyncio.Task[None] | None = None
+        self._attached: list[Attached] = []
+        self._peer = ""
+
+    def compose_body(self) -> ComposeResult:
+        hint = _ONLY_LOOKING if self._is_read_only else _HINT.format(attach="ctrl+o")
+        with VerticalScroll(id="conversation"):
+            yield Static(hint, id="hint", markup=False)
+        yield Static(id="attached", markup=False)
+        if not self._is_read_only:
+            yield MessageField()
+
+    def on_mount(self) -> None:
+        self._scroll.border_title = "conversation"
+        self._scroll.anchor()
+        self._draw_attached()
+        if not self._is_read_only:
+            self._field.border_title = "message"
+            self._field.focus()
+
+    def draw_body(self, picture: FleetPicture, now: datetime) -> None:
+        """The conversation draws itself as it goes on; the title is all that a beat changes."""
+
+    def heading(self, picture: FleetPicture) -> list[str]:
+        model = self._conversation.wishes.model
+        if model is None:
+            return ["no model chosen yet"]
+        peer = self._peer_name(self._peer)
+        words = [f"{model} through {peer}" if peer else model]
+        length = next((m.context_length for m in self._models if m.id == model), 0)
+        used = tokens(self._tally.context_tokens)
+        words.append(f"ctx {used}/{tokens(length)}" if length else f"ctx {used}")
+        return words
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "pause":
+                return False
+            case "stop":
+                return self._pulling is not None
+            case "leave":
+                return self._pulling is None
+            case "write":
+                return not self._is_read_only and self.focused is not self._field
+            case "attach" | "new" | "model":
+                return not self._is_read_only
+            case _:
+                return super().check_action(action, parameters)
+
+    @property
+    def _is_read_only(self) -> bool:
+        return self.frame.acting.is_read_only
+
+    @property
+    def _field(self) -> MessageField:
+        return self.query_one(MessageField)
+
+    @property
+    def _scroll(self) -> VerticalScroll:
+        return self.query_one("#conversation", VerticalScroll)
+
+    @on(MessageField.Sent)
+    async def _send(self, message: MessageField.Sent) -> None:
+        if self._pulling is not None:
+            self.notify("one answer at a time; esc stops this one", markup=False)
+            return
+        self._field.clear()
+        self.query_one("#hint").display = False
+        pictures = [attached.words for attached in self._attached]
+        asked = AskedTurn(message.text, pictures)
+        turn = AnswerTurn(self._conversation.wishes.model or "model", self.frame.look)
+        await self._scroll.mount(asked, turn)
+        self._scroll.anchor()
+        self._pulling = asyncio.create_task(self._pull(message.text, turn))
+        self._answer(message.text, turn)
+
+    @work(exclusive=True, group="answer")
+    async def _answer(self, prompt: str, turn: AnswerTurn) -> None:
+        """Wait for the answer and put down how it ended, its being stopped included."""
+        assert self._pulling is not None
+        pulling = self._pulling
+        self.refresh_bindings()
+        try:
+            await asyncio.wait({pulling})
+            self._pulling = None
+            error = None if pulling.cancelled() else pulling.exception()
+            if isinstance(error, CortexError):
+                self._refused(error, prompt, turn)
+            elif error is not None:
+                raise error
+            else:
+                await turn.finish(turn.arriving.answer(), self._peer_name(self._peer))
+        finally:
+            pulling.cancel()
+            self.refresh_bindings()
+            self.draw()
+
+    async def _pull(self, prompt: str, turn: AnswerTurn) -> None:
+        """Ask, and give the turn what comes; what has come is remembered, however it ends."""
+        async with self.frame.acting.talk(self._moved) as asked:
+            model = await self._model_of(asked)
+            turn.be_of(model)
+            request = self._conversation.ask(
+                prompt,
+                model=model,
+                seed=random.SystemRandom().getrandbits(_SEED_BITS),
+                now_s=int(self.frame.now().timestamp()),
+            )
+            try:
+                async with aclosing(asked.chat(request)) as events:
+                    async for event in events:
+                        self._peer = asked.name
+                        turn.take(event)
+            finally:
+                self._keep(request, turn)
+
+    def _keep(self, request: ChatRequest, turn: AnswerTurn) -> None:
+        answer = turn.arriving.answer()
+        if answer.prompt_tokens is not None:
+            self._tally.add(answer)
+        if answer.text:
+            self._conversation.keep(request, answer.text, answer.reasoning)
+            self._attached.clear()
+            self._draw_attached()
+
+    async def _model_of(self, asked: Asked) -> str:
+        """The one that was chosen, else the first that can. Raises ModelNotFound."""
+        self._models = self._models or await asked.models()
+        chosen = self._conversation.wishes.model
+        if chosen is None:
+            seeing = [model for model in self._models if model.sees_images]
+            able = seeing if self._conversation.pictures and seeing else self._models
+            if not able:
+                raise ModelNotFound("nobody in the fleet has a model", "cortex pull gets one")
+            chosen = able[0].id
+            self._choose(chosen)
+        return chosen
+
+    def _choose(self, model: str) -> None:
+        self._conversation.wishes = replace(self._conversation.wishes, model=model)
+
+    def _refused(self, error: CortexError, prompt: str, turn: AnswerTurn) -> None:
+        """The message is given back, unless it was answered in part or another is being written."""
+        words = [error.message, error.hint]
+        if isinstance(error, _PICTURE_REFUSED) and self._conversation.detach():
+            self._attached.clear()
+            self._draw_attached()
+            words.append("the picture is let go of")
+        turn.fail(". ".join(filter(None, words)))
+        if not turn.text and not self._field.text:
+            self._field.load_text(prompt)
+            self._field.move_cursor(self._field.document.end)
+
+    def _moved(self, words: str) -> None:
+        for peer in self._peers():
+            words = words.replace(peer.api or peer.name, peer.name)
+        self._note(words)
+
+    def _note(self, words: str) -> None:
+        self.query_one("#hint").display = False
+        self._scroll.mount(NoteTurn(words))
+
+    def _peers(self) -> tuple[PeerPicture, ...]:
+        picture = self.frame.watched.picture
+        return picture.peers if picture is not None else ()
+
+    def _peer_name(self, address: str) -> str:
+        return next((peer.name for peer in self._peers() if peer.api == address), address)
+
+    def _draw_attached(self) -> None:
+        line = self.query_one("#attached", Static)
+        line.display = bool(self._attached)
+        line.update(" ".join(f"[{attached.words}]" for attached in self._attached))
+
+    def action_stop(self) -> None:
+        if self._pulling is not None:
+            self._pulling.cancel()
+
+    def action_leave(self) -> None:
+        self.set_focus(self._scroll)
+        self.refresh_bindings()
+
+    def action_write(self) -> None:
+        self._field.focus()
+
+    def action_thoughts(self) -> None:
+        for turn in self.query(AnswerTurn):
+            turn.toggle_thoughts()
+
+    async def action_new(self) -> None:
+        self.action_stop()
+        self._conversation.begin_anew()
+        self._attached.clear()
+        self._tally = Tally()
+        self._draw_attached()
+        turns: list[Widget] = [*self._scroll.query(".turn"), *self._scroll.query(".note")]
+        await self._scroll.remove_children(turns)
+        self.query_one("#hint").display = True
+        self._field.focus()
+        self.draw()
+
+    @work
+    async def action_model(self) -> None:
+        try:
+            async with self.frame.acting.talk(self._moved) as asked:
+                self._models = await asked.models()
+        except CortexError as error:
+            self.notify(error.message, severity="error", markup=False)
+            return
+        chosen = await self.app.push_screen_wait(
+            ChooseModel(self._models, self._conversation.wishes.model)
+        )
+        if chosen is not None and chosen != self._conversation.wishes.model:
+            self._choose(chosen)
+            turns = len(self._conversation.turns) // 2
+            known = f"; it is told the {counted(turns, 'turn')} so far" if turns else ""
+            self._note(f"{chosen} answers from now on{known}")
+            self.draw()
+
+    def action_attach(self) -> None:
+        self._open_attaching("")
+
+    @on(MessageField.PicturePasted)
+    def _offer(self, message: MessageField.PicturePasted) -> None:
+        self._open_attaching(message.name)
+
+    @work
+    async def _open_attaching(self, name: str) -> None:
+        attached = await self.app.push_screen_wait(
+            AttachScreen(self.frame, name, self._conversation.wishes.model)
+        )
+        if attached is not None:
+            self._conversation.attach(attached.picture)
+            self._attached.append(attached)
+            self._draw_attached()

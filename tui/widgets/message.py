@@ -1,0 +1,64 @@
+"""Where a message is written: enter sends, alt-enter and ctrl-j begin a new line, and what is
+pasted stays one message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.events import Key, Paste
+from textual.message import Message
+from textual.widgets import TextArea
+
+from cortex.peer.talk.paths import picture_named
+
+
+class MessageField(TextArea):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "send", "Send", key_display="enter", id="chat.send", priority=True),
+        Binding(
+            "alt+enter,ctrl+j", "newline", "Newline", key_display="alt+enter", id="chat.newline"
+        ),
+    ]
+
+    class Sent(Message):
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    class PicturePasted(Message):
+        """Not a text but the name of a picture."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="message",
+            compact=True,
+            highlight_cursor_line=False,
+            placeholder="Write a message. enter sends it.",
+        )
+
+    def action_send(self) -> None:
+        if self.text.strip():
+            self.post_message(self.Sent(self.text.strip("\n")))
+
+    def action_newline(self) -> None:
+        self.insert("\n")
+
+    # What the field does with keys and with what is pasted it does after these, unless prevented.
+    async def _on_key(self, event: Key) -> None:
+        # With tmux and some terminals alt-enter arrives as two keys that are one.
+        if event.key in ("alt+enter", "ctrl+j"):
+            event.stop()
+            event.prevent_default()
+            self.action_newline()
+
+    async def _on_paste(self, event: Paste) -> None:
+        if name := picture_named(event.text):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.PicturePasted(name))

@@ -1,0 +1,182 @@
+"""The two sides of a conversation, as widgets: what a person said, and what was answered.
+
+An answer that grows is drawn ten times a second at most, as plain text; as Markdown once, when it
+is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.timer import Timer
+from textual.widgets import Markdown, Static
+
+from cortex.engine.types import (
+    Accepted,
+    Event,
+    Piece,
+    ReasoningDelta,
+    Stage,
+    TextDelta,
+)
+from cortex.peer.talk.answer import Answer, Arriving
+from cortex.peer.talk.markdown import with_line_breaks
+from cortex.peer.talk.plain import without_controls
+from cortex.peer.talk.words import Pace, figures, in_short
+
+from ..look import Look
+
+DRAW_S = 0.1
+
+
+class AskedTurn(Vertical):
+    """What a person said, and which pictures went with it."""
+
+    def __init__(self, prompt: str, pictures: Sequence[str]) -> None:
+        super().__init__(classes="turn")
+        self._prompt = without_controls(prompt)
+        self._pictures = tuple(pictures)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text("you"), classes="who")
+        with Vertical(classes="said"):
+            for name in self._pictures:
+                yield Static(Text(f"[{name}]", style="dim"), classes="picture")
+            yield Static(Text(self._prompt))
+
+    def see(self, pictures: Sequence[str]) -> None:
+        """What the model sees of the pictures, as soon as that is told."""
+        for shown, words in zip(self.query(".picture").results(Static), pictures, strict=False):
+            shown.update(Text(f"[{words}]", style="dim"))
+
+
+class NoteTurn(Static):
+    """Something that happened between turns."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(Text(words, style="dim"), classes="note")
+
+
+class AnswerTurn(Vertical):
+    """An answer from its first stage to its end. `clock` is monotonic."""
+
+    def __init__(self, model: str, look: Look, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(classes="turn")
+        self.arriving = Arriving(asked_s=clock())
+        self._model = model
+        self._look = look
+        self._clock = clock
+        self._pace = Pace()
+        self._wait = "asking"
+        self._num_thoughts = 0
+        self._shows_thoughts = False
+        self._thoughts: list[str] = []
+        self._text: list[str] = []
+        self._is_stale = False
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text(_short(self._model)), classes="who")
+        with Vertical(classes="said"):
+            yield Static(classes="thoughts")
+            yield Static(classes="text")
+            yield Static(classes="figures")
+
+    def on_mount(self) -> None:
+        self._timer = self.set_interval(DRAW_S, self.draw)
+        self._draw_now()
+
+    def be_of(self, model: str) -> None:
+        self._model = model
+        self.query_one(".who", Static).update(Text(_short(model)))
+
+    def take(self, event: Event) -> None:
+        self.arriving.take(event, self._clock)
+        match event:
+            case Stage():
+                self._wait = in_short(event, self._model, self._pace.per_s(event, self._clock()))
+            case Accepted():
+                self._wait = f"reading {event.prompt_tokens:,} tokens"
+            case Piece():
+                for delta in event.deltas:
+                    if isinstance(delta, ReasoningDelta):
+                        self._num_thoughts += 1
+                        self._thoughts.append(delta.text)
+                    elif isinstance(delta, TextDelta):
+                        self._text.append(delta.text)
+            case _:
+                pass
+        self._is_stale = True
+
+    @property
+    def text(self) -> str:
+        return without_controls("".join(self._text))
+
+    def draw(self) -> None:
+        if self._is_stale:
+            self._draw_now()
+
+    async def finish(self, answer: Answer, peer: str) -> None:
+        """The end, whole or not: what came stays."""
+        self._stop()
+        self._draw_now(answer.reasoning_tokens)
+        growing = self.query_one(".text", Static)
+        if self.text:
+            whole = Markdown(with_line_breaks(self.text), open_links=False)
+            await self.query_one(".said").mount(whole, after=growing)
+            growing.display = False
+        else:
+            growing.update("")
+        words = self._look.dot.join((peer, *figures(answer)))
+        self.query_one(".figures", Static).update(Text(words, style="dim"))
+
+    def fail(self, words: str) -> None:
+        self._stop()
+        self._draw_now()
+        if not self.text:
+            self.query_one(".text").display = False
+        self.query_one(".figures", Static).update(Text(words, style="red"))
+
+    def toggle_thoughts(self) -> None:
+        self._shows_thoughts = not self._shows_thoughts
+        self._draw_thoughts(None)
+
+    def on_click(self) -> None:
+        if self._thoughts:
+            self.toggle_thoughts()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+
+    def _draw_now(self, num_thoughts: int | None = None) -> None:
+        self._is_stale = False
+        self._draw_thoughts(num_thoughts)
+        growing = self.query_one(".text", Static)
+        if self._text:
+            growing.update(Text(self.text))
+        else:
+            thinks = bool(self._thoughts)
+            growing.update(Text("" if thinks else f"{self._wait} ...", style="dim"))
+
+    def _draw_thoughts(self, num_tokens: int | None) -> None:
+        """One line with their number, and below it what they are, where that is wished."""
+        line = self.query_one(".thoughts", Static)
+        line.display = bool(self._thoughts)
+        if not self._thoughts:
+            return
+        if num_tokens is not None:
+            self._num_thoughts = num_tokens
+        words = "thought" if self._text else "thinking"
+        shown = f"{words}, {self._num_thoughts:,} tokens"
+        shown += f"\n{without_controls(''.join(self._thoughts))}" * self._shows_thoughts
+        line.update(Text(shown, style="dim"))
+
+
+def _short(model: str) -> str:
+    """As much of a name as stands beside an answer."""
+    return model.partition("-")[0][:9]
