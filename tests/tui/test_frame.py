@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
 
+from cortex.tui import screens
 from cortex.tui.app import CortexApp
 from cortex.tui.keys import KEYS, is_key
 from cortex.tui.options import THEMES
 from cortex.tui.screens.fleet import FleetScreen
-from cortex.tui.screens.numbered import NUMBERED
 from cortex.tui.widgets.keys_line import Hint, fitting
 
 MakeApp = Callable[..., CortexApp]
@@ -36,21 +39,24 @@ def chosen(pilot: Pilot[None]) -> str:
     return peer.name if peer is not None else ""
 
 
-async def test_every_key_can_be_given_another_by_a_name_that_the_settings_know(
-    make_app: MakeApp,
-) -> None:
-    app = make_app()
-    async with app.run_test() as pilot:
-        bound: dict[str, str] = {}
-        for screen in NUMBERED:
-            await app.action_go(screen.id)
-            await pilot.pause()
-            for node in (app.screen, app):
-                for _, binding in node._bindings:  # pyright: ignore[reportPrivateUsage]
-                    if binding.id is not None:
-                        bound[binding.id] = app.get_key_display(binding)
-        shown = {id: app.get_key_display(Binding(use.key, "")) for id, use in KEYS.items()}
-        assert bound == {**shown, "table.filter": "/", "app.palette": "^p"}
+def bindings() -> list[Binding]:
+    """All that there are, of the app and of everything that lies with the screens."""
+    modules = pkgutil.iter_modules(screens.__path__, f"{screens.__name__}.")
+    classes = {CortexApp, *_classes(import_module(module.name) for module in modules)}
+    found = [one for each in classes for one in each.__dict__.get("BINDINGS", ())]
+    assert all(isinstance(one, Binding) for one in found)
+    return found
+
+
+def _classes(modules: Iterable[ModuleType]) -> Iterator[type]:
+    for module in modules:
+        yield from (one for one in vars(module).values() if isinstance(one, type))
+
+
+def test_every_key_can_be_given_another_by_a_name_that_the_settings_know() -> None:
+    names = {"slash": "/", "question_mark": "?", "plus": "+", "minus": "-"}
+    bound = {one.id: names.get(one.key, one.key) for one in bindings()}
+    assert bound == {id: use.key for id, use in KEYS.items()}
 
 
 async def test_a_key_of_the_settings_works_in_the_place_of_the_other(

@@ -102,6 +102,20 @@ async def test_the_chosen_model_is_told_in_full_with_what_its_load_failed_with(
         ]
 
 
+async def test_of_a_failed_load_enter_shows_what_its_peer_logged(
+    make_app: MakeApp, show: Show, acting: Any, eyes: Any
+) -> None:
+    line = {"time": 0, "level": "warning", "source": "engine", "text": "load failed: cut off"}
+    asked = "GET /logs?peer=atlas&since_s=600&level=warning"
+    acting.answers[asked] = {"peer": "atlas", "skipped": 0, "lines": [line]}
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("enter")
+        assert not any("/logs" in path for _, path, _ in acting.orders)
+        await pilot.press("enter", *"jjjj", "enter")
+        await eyes.until(pilot, lambda: "warning  load failed: cut off" in eyes.screen(pilot))
+
+
 async def test_the_screen_is_filtered_and_sorted_like_the_others(
     make_app: MakeApp, show: Show
 ) -> None:
@@ -328,6 +342,8 @@ async def test_a_hidden_screen_asks_for_nothing_and_a_shown_one_once_at_a_time(
     asked: list[str] = []
 
     async def ask(path: str, **query: Any) -> dict[str, Any]:
+        if path.startswith("/fleet/"):
+            return {}
         asked.append(path)
         await gate.wait()
         return told.some_models()[f"GET {path}{'?fleet=1' * bool(query)}"]
