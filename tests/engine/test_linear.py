@@ -15,9 +15,9 @@ from torch.nn import functional
 from cortex.engine.kernels.linear import (
     CpuLinear,
     LinearPacker,
-    replace_linears,
     can_pack,
     plain_product,
+    replace_linears,
 )
 from cortex.engine.kernels.own import own_kernels
 from cortex.engine.kernels.panels import PanelEmbedding, PanelLinear

@@ -359,7 +359,9 @@ async def test_a_drain_that_is_undone_is_over(pair: OpenPair):
         await post(both.client, "/undrain")
         _, job = await get(both.client, f"/jobs/{told['job']['id']}")
         assert job["state"] in ("cancelled", "done")
-        assert (await asking)[0] == (await post(both.client, "/v1/chat/completions", chat))[0] == 200
+        assert (
+            (await asking)[0] == (await post(both.client, "/v1/chat/completions", chat))[0] == 200
+        )
 
 
 async def test_a_peer_that_ends_takes_nothing_more_whatever_it_is_told(pair: OpenPair):
