@@ -78,13 +78,17 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
     async def _ask(self) -> None:
         try:
             self.told = await self.ask()
-            self._rows = self.rows_of(self.told)
             self._told_at, self._problem = self.frame.now(), None
         except CortexError as problem:
             self._problem = problem
         finally:
             self._is_asking = False
         self.draw()
+
+    def draw(self) -> None:
+        # Once, for all who look at them: what the feed tells of the fleet counts too.
+        self._rows = () if self.told is None else self.rows_of(self.told)
+        super().draw()
 
     def draw_body(self, picture: FleetPicture, now: datetime) -> None:
         self._draw_problem(now)
