@@ -246,6 +246,21 @@ async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
         assert orders(acting)[1][2] == body | {"force": True}
 
 
+async def test_a_dialog_names_the_keys_as_they_are_set(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
+) -> None:
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"))
+    keys = {"choice.carry_out": "f2", "choice.drop": "n", "plan.carry_out": "f3"}
+    async with make_app(keys=keys).run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "f3 carries it out, esc drops it" in eyes.screen(pilot))
+        await pilot.press("escape", "u")
+        await eyes.until(pilot, lambda: "f2 does it, n drops it." in eyes.screen(pilot))
+        await pilot.press("n", "u", "f2")
+        await eyes.until(pilot, lambda: orders(acting)[-1][1] == "/models/unload")
+
+
 async def test_of_several_copies_it_is_asked_which_one_goes(
     make_app: MakeApp, show: Show, acting: Any, eyes: Any
 ) -> None:
