@@ -84,6 +84,25 @@ async def test_a_name_is_cut_before_what_tells_two_of_it_apart(
         await eyes.until(pilot, lambda: rows(pilot) == ["qwen3.6-27b", "qwen3.6…@0badcafe"])
 
 
+async def test_text_of_others_is_text_and_no_markup(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    id, peer = "[red]x[/]", "[b]atlas"
+    model = told.listed(id, 1, warm=[told.warm(peer)])
+    acting.answers |= {"GET /models": {"models": [model]}, "GET /jobs?fleet=1": {"jobs": []}}
+    acting.answers["POST /models/plan"] = told.planned(id, told.plan(peer))
+    async with make_app().run_test() as pilot:
+        feed.say(told.four_peers())
+        await pilot.press("2")
+        await eyes.until(pilot, lambda: f"─ {id} ─" in eyes.screen(pilot))
+        await pilot.press("u")
+        await eyes.until(pilot, lambda: f"unload {id} ─" in eyes.screen(pilot))
+        assert f"on {peer}, device 0" in eyes.screen(pilot)
+        await pilot.press("escape", "l")
+        await eyes.until(pilot, lambda: f"'{id}' would be loaded on {peer}" in eyes.screen(pilot))
+        assert f"plan: load {id} ─" in eyes.screen(pilot)
+
+
 async def test_the_chosen_model_is_told_in_full_with_what_its_load_failed_with(
     make_app: MakeApp, show: Show, eyes: Any
 ) -> None:
@@ -348,6 +367,19 @@ async def test_a_fleet_without_weights_is_told_what_to_do(
         feed.say(told.four_peers())
         await pilot.press("2")
         await eyes.until(pilot, lambda: "cortex peer --models DIR" in eyes.screen(pilot))
+
+
+async def test_a_paused_screen_asks_for_nothing_and_keeps_what_it_has(
+    make_app: MakeApp, show: Show, acting: Any, eyes: Any
+) -> None:
+    async with make_app(refresh_s=0.05).run_test() as pilot:
+        await show(pilot)
+        await pilot.press("p")
+        await eyes.until(pilot, lambda: "PAUSED" in eyes.screen(pilot))
+        acting.orders.clear()
+        await pilot.pause(0.2)
+        assert acting.orders == []
+        assert len(rows(pilot)) == 7
 
 
 async def test_a_hidden_screen_asks_for_nothing_and_a_shown_one_once_at_a_time(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Generic, TypeVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.events import ScreenResume
@@ -108,7 +109,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         panel, item = self.text("#detail"), self.chosen
         panel.display = item is not None
         if item is not None:
-            panel.border_title = self.id_of(item)
+            panel.border_title = Text(self.id_of(item)).markup
             panel.update(self.details_of(item))
         orders = frozenset[str]() if item is None else self.orders_for(item)
         if orders != self._orders:
