@@ -84,7 +84,6 @@ class CortexApp(App[None]):
         acting: Acting,
         options: Options,
         now: Callable[[], datetime] = datetime.now,
-        chat_model: str | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
@@ -97,7 +96,8 @@ class CortexApp(App[None]):
         self._refresh_s = options.refresh_s
         self._timer: Timer | None = None
         watched = Watched(now())
-        self.frame = Frame(Look(options.is_ascii), watched, acting, options.sought, now, chat_model)
+        look = Look(options.is_ascii)
+        self.frame = Frame(look, watched, acting, options.sought, now, options.chat_model)
         for screen in NUMBERED:
             self.add_mode(screen.id, partial(screen.make, self.frame))
         for theme in OWN_THEMES.values():

@@ -155,55 +155,6 @@ def four_peers() -> dict[str, Any]:
     )
 
 
-def closely(name: str, **changes: Any) -> dict[str, Any]:
-    """What `GET /fleet/peers/NAME` tells of a peer of two devices, one of them busy."""
-    parts = {"weights": 25.6, "cache": 20.5, "image": 1.4, "other": 2.2}
-    busy = {
-        "name": "NVIDIA H100 80GB",
-        "kind": "gpu",
-        "memory_bytes": 80 * GIB,
-        "free_bytes": 20 * GIB,
-        "utilisation": 0.92,
-        "temperature_c": 61,
-        "power_w": 412,
-        "foreign_bytes": 10 * GIB,
-        "models": [
-            {
-                "id": "qwen3.6-27b",
-                "state": "ready",
-                "parts": [{"what": what, "bytes": int(n * GIB)} for what, n in parts.items()],
-            }
-        ],
-    }
-    unknown = {"utilisation": None, "temperature_c": None, "power_w": None}
-    rest: dict[str, Any] = {"free_bytes": 79 * GIB, "foreign_bytes": GIB, "models": []}
-    fields: dict[str, Any] = {
-        "node": name[:2] * 8,
-        "name": name,
-        "version": "0.1.0",
-        "uptime_s": 7300.0,
-        "api": f"{name}:13131",
-        "key_id": "3fa2c1d0",
-        "devices": [busy, {**busy, **unknown, **rest}],
-        "rates": {
-            "decode_tokens_per_s": 1904.0,
-            "prompt_tokens_per_s": 8000.0,
-            "running": 9,
-            "waiting": 2,
-            "ttft_p50_s": 0.21,
-            "ttft_p95_s": 0.84,
-            "cached_ratio": 0.63,
-            "requests_5m": 412,
-            "errors_5m": 0,
-            "failovers_5m": 0,
-            "evictions_5m": 1,
-        },
-        "round_trips": [{"peer": "borea", "ms": 0.42}, {"peer": "cirrus", "ms": 12.6}],
-        "events": [{"time": MOMENT.timestamp(), "text": "loaded qwen3.6-27b in 11.4 s"}],
-    }
-    return {**fields, **changes}
-
-
 def warm(peer: str, **changes: Any) -> dict[str, Any]:
     """A model in an engine, as `GET /models` tells it."""
     fields: dict[str, Any] = {
@@ -376,6 +327,55 @@ def plan(peer: str, **changes: Any) -> dict[str, Any]:
     return {**fields, **changes}
 
 
+def closely(name: str, **changes: Any) -> dict[str, Any]:
+    """What `GET /fleet/peers/NAME` tells of a peer of two devices, one of them busy."""
+    parts = {"weights": 25.6, "cache": 20.5, "image": 1.4, "other": 2.2}
+    busy = {
+        "name": "NVIDIA H100 80GB",
+        "kind": "gpu",
+        "memory_bytes": 80 * GIB,
+        "free_bytes": 20 * GIB,
+        "utilisation": 0.92,
+        "temperature_c": 61,
+        "power_w": 412,
+        "foreign_bytes": 10 * GIB,
+        "models": [
+            {
+                "id": "qwen3.6-27b",
+                "state": "ready",
+                "parts": [{"what": what, "bytes": int(n * GIB)} for what, n in parts.items()],
+            }
+        ],
+    }
+    unknown = {"utilisation": None, "temperature_c": None, "power_w": None}
+    rest: dict[str, Any] = {"free_bytes": 79 * GIB, "foreign_bytes": GIB, "models": []}
+    fields: dict[str, Any] = {
+        "node": name[:2] * 8,
+        "name": name,
+        "version": "0.1.0",
+        "uptime_s": 7300.0,
+        "api": f"{name}:13131",
+        "key_id": "3fa2c1d0",
+        "devices": [busy, {**busy, **unknown, **rest}],
+        "rates": {
+            "decode_tokens_per_s": 1904.0,
+            "prompt_tokens_per_s": 8000.0,
+            "running": 9,
+            "waiting": 2,
+            "ttft_p50_s": 0.21,
+            "ttft_p95_s": 0.84,
+            "cached_ratio": 0.63,
+            "requests_5m": 412,
+            "errors_5m": 0,
+            "failovers_5m": 0,
+            "evictions_5m": 1,
+        },
+        "round_trips": [{"peer": "borea", "ms": 0.42}, {"peer": "cirrus", "ms": 12.6}],
+        "events": [{"time": MOMENT.timestamp(), "text": "loaded qwen3.6-27b in 11.4 s"}],
+    }
+    return {**fields, **changes}
+
+
 def refusal(peer: str, reason: str, words: str, wait_s: float | None = None) -> dict[str, Any]:
     return {
         "node": peer[:2] * 8,
@@ -435,8 +435,6 @@ def told() -> Any:
         peer=peer,
         fleet=fleet,
         four_peers=four_peers,
-        closely=closely,
-        moment=MOMENT,
         warm=warm,
         listed=listed,
         job=job,
@@ -446,6 +444,8 @@ def told() -> Any:
         plan=plan,
         refusal=refusal,
         planned=planned,
+        closely=closely,
+        moment=MOMENT,
     )
 
 

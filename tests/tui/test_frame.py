@@ -14,7 +14,7 @@ import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
 
-from cortex.tui import screens
+from cortex.tui import screens, widgets
 from cortex.tui.app import CortexApp
 from cortex.tui.keys import KEYS, is_key
 from cortex.tui.options import THEMES
@@ -41,11 +41,15 @@ def chosen(pilot: Pilot[None]) -> str:
 
 def bindings() -> list[Binding]:
     """All that there are, of the app and of everything that lies with the screens."""
-    modules = pkgutil.iter_modules(screens.__path__, f"{screens.__name__}.")
-    classes = {CortexApp, *_classes(import_module(module.name) for module in modules)}
+    folders = (screens, widgets)
+    modules = [
+        import_module(f"{folder.__name__}.{module.name}")
+        for folder in folders
+        for module in pkgutil.iter_modules(folder.__path__)
+    ]
+    classes = {CortexApp, *_classes(modules)}
     found = [one for each in classes for one in each.__dict__.get("BINDINGS", ())]
-    assert all(isinstance(one, Binding) for one in found)
-    return found
+    return [one for one in found if isinstance(one, Binding) and one.id is not None]
 
 
 def _classes(modules: Iterable[ModuleType]) -> Iterator[type]:
