@@ -168,6 +168,24 @@ async def test_a_load_is_planned_first_and_ordered_by_enter_where_the_plan_puts_
         assert orders(acting)[1:] == [("POST", "/models/load", order)]
 
 
+async def test_a_plan_of_many_lines_is_scrolled_and_says_what_to_do_all_the_time(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
+) -> None:
+    refusals = [told.refusal(f"peer-{n}", "too large", "50.3 GiB short") for n in range(40)]
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"), refusals)
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "would be loaded on atlas" in eyes.screen(pilot))
+        assert "This is only a plan" in eyes.screen(pilot)
+        assert "peer-39" not in eyes.screen(pilot)
+        await pilot.press(*"j" * 50)
+        await eyes.until(pilot, lambda: "peer-39" in eyes.screen(pilot))
+        assert "This is only a plan" in eyes.screen(pilot)
+        await pilot.press(*"k" * 50)
+        await eyes.until(pilot, lambda: "would be loaded on atlas" in eyes.screen(pilot))
+
+
 async def test_a_plan_that_is_dropped_does_nothing(
     make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
 ) -> None:
@@ -294,6 +312,25 @@ async def test_of_several_copies_it_is_asked_which_one_goes(
         await pilot.press("j", "enter")
         await eyes.until(pilot, lambda: bool(orders(acting)))
         assert orders(acting)[0][2]["peer"] == "delta"
+
+
+async def test_a_choice_among_many_says_what_to_do_all_the_time(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    model = told.listed("qwen", 1, warm=[told.warm(f"peer-{n}") for n in range(40)])
+    acting.answers |= {"GET /models": {"models": [model]}, "GET /jobs?fleet=1": {"jobs": []}}
+    async with make_app().run_test() as pilot:
+        feed.say(told.four_peers())
+        await pilot.press("2")
+        await eyes.until(pilot, lambda: rows(pilot) == ["qwen"])
+        await pilot.press("u")
+        await eyes.until(pilot, lambda: "on peer-0, device 0" in eyes.screen(pilot))
+        assert "Nothing is done yet" in eyes.screen(pilot)
+        await pilot.press("k")
+        await eyes.until(pilot, lambda: "on peer-39, device 0" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: bool(orders(acting)))
+        assert orders(acting)[0][2]["peer"] == "peer-39"
 
 
 async def test_a_model_is_pinned_at_once_and_of_two_copies_the_chosen_one(
