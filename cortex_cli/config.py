@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
-from .settings.reading import Settings, find_file, read_settings
+if TYPE_CHECKING:
+    from .settings.reading import Settings
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
@@ -45,19 +46,20 @@ class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with; `supervision` is there where a service manager runs it; `is_remote` says that the
-    terminal is reached over a network.
+    asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
+    there where a service manager runs it; `read` is what a file of settings says, once one was
+    looked for.
     """
 
     locations: Locations
     can_redraw: bool
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
+    supervision: Supervision | None = None
     has_colour: bool = True
     is_remote: bool = False
-    supervision: Supervision | None = None
-    settings: Settings = field(default_factory=Settings)
     verbose: bool = False
+    read: Settings | None = None
 
     @property
     def error_log(self) -> Path:
@@ -67,14 +69,25 @@ class Invocation:
         """Everything that would lie with the system's state or running peers lies in `folder`."""
         self.locations = replace(self.locations, state_dir=folder, runtime_dir=None)
 
+    @property
+    def settings(self) -> Settings:
+        """Those of the file; most commands need none, and do not pay for reading any."""
+        from .settings.reading import Settings
+
+        return self.read or Settings()
+
     def read_settings(self, named: Path | None) -> None:
         """Take the file that was named, else the first that is found, else none.
 
         Raises ConfigProblem.
         """
-        self.settings = read_settings(self.find_settings(named))
+        from .settings.reading import read_settings
+
+        self.read = read_settings(self.find_settings(named))
 
     def find_settings(self, named: Path | None) -> Path | None:
+        from .settings.reading import find_file
+
         return find_file(named, self.settings_dirs)
 
 
@@ -110,9 +123,9 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
             Path("/etc/cortex"),
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
+        supervision=_supervision(environ, os.getpid()),
         has_colour="NO_COLOR" not in environ,
         is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
-        supervision=_supervision(environ, os.getpid()),
     )
 
 

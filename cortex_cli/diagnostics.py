@@ -130,15 +130,18 @@ def show_logs(
 ) -> None:
     """Send the log of every room to standard error: from that level on, with -v at least `info`.
 
-    What the loggers `also` have to say for information is shown in any case.
+    What the loggers `also` have to say for information is shown in any case. A logger may make more
+    than that, for somebody else who listens.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
     least = min(least, logging.INFO) if verbose else least
+    loud = {name: min(least, logging.INFO) for name in also}
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT_LINES))
+    handler.addFilter(lambda record: record.levelno >= loud.get(record.name, least))
     logging.basicConfig(handlers=[handler], level=least, force=True)
-    for name in also:
-        logging.getLogger(name).setLevel(min(least, logging.INFO))
+    for name, its_least in loud.items():
+        logging.getLogger(name).setLevel(its_least)
 
 
 def _without_keys(text: str) -> str:

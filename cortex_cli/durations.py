@@ -7,20 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UsageProblem
-from .settings.kinds import BadValue, duration
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
 
 
 def parse_duration(low_s: float, high_s: float) -> Callable[[str | float], float]:
     """A parser of options: gives seconds, raises UsageProblem for what is no time, or too much."""
-    kind = duration(low_s, high_s)
 
     def parse(text: str | float) -> float:
+        from .settings.kinds import BadValue, duration
+
         # An option's default comes this way as well, in seconds.
         plain = str(text)
         try:
-            return kind.read(float(plain) if _NUMBER.fullmatch(plain) else plain, Path())
+            said = float(plain) if _NUMBER.fullmatch(plain) else plain
+            return duration(low_s, high_s).read(said, Path())
         except BadValue as error:
             raise UsageProblem(f"{text!r} is not {error.expected}.") from None
 

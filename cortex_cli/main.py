@@ -1,14 +1,13 @@
-"""The command table, and what becomes of the errors that a command raises.
+"""The program: its own options, and what becomes of the errors that a command raises.
 
-Nothing heavy is imported here: `--help`, completion and every command pay for this module. A
-command imports what it needs when it runs.
+Nothing heavy is imported here: help, completion and every command pay for this module. A command
+is imported when it is asked for (`command_table`), and imports what it needs when it runs.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -17,27 +16,7 @@ from typer.completion import completion_init  # pyright: ignore[reportPrivateImp
 from cortex.engine.errors import CortexError
 
 from . import diagnostics, output
-from .commands.bench import bench
-from .commands.chat import chat
-from .commands.completion import completion
-from .commands.config import config
-from .commands.doctor import doctor
-from .commands.drain import drain
-from .commands.gateway import gateway
-from .commands.join import join
-from .commands.key import key
-from .commands.launch import launch
-from .commands.leave import leave
-from .commands.load import load
-from .commands.models import models
-from .commands.peer import peer
-from .commands.plan import plan
-from .commands.ps import cancel, ps
-from .commands.service import service
-from .commands.status import status
-from .commands.tui import tui
-from .commands.unload import pin, unload, unpin
-from .commands.verify import verify
+from .command_table import CommandTable
 from .config import Invocation, this_invocation
 from .errors import ReaderGone
 from .options import Verbose
@@ -56,41 +35,19 @@ Ask models about text and pictures, on your own machines.
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=CommandTable,
     help=_HELP,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command()(chat)
-app.command()(peer)
-app.command()(gateway)
-app.command("serve", hidden=True)(gateway)
-app.command()(join)
-app.command()(leave)
-app.command()(key)
-app.command()(status)
-app.command()(tui)
-app.command()(doctor)
-app.command()(models)
-app.command()(plan)
-app.command()(load)
-app.command()(unload)
-app.command()(pin)
-app.command()(unpin)
-app.command()(ps)
-app.command()(cancel)
-app.command()(drain)
-app.command()(launch)
-app.command()(bench)
-app.command()(verify)
-app.add_typer(config, name="config")
-app.add_typer(service, name="service")
-app.command()(completion)
 
 
 def _show_version(wished: bool) -> None:
     if wished:
+        from importlib.metadata import version
+
         output.standard_output().line(f"{PROGRAM} {version(DISTRIBUTION)}")
         raise typer.Exit
 

@@ -13,6 +13,7 @@ import typer
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 from cortex.peer.config import EngineChoice
 
+from . import completing
 from .config import Invocation
 from .durations import parse_duration
 from .errors import UsageProblem
@@ -172,18 +173,25 @@ Peer = Annotated[
         "--peer",
         metavar="HOST:PORT",
         envvar="CORTEX_PEER",
+        autocompletion=completing.addresses,
         help="Ask this peer, and no other.",
         show_default=False,
     ),
 ]
 ModelWord = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Which one, as `cortex models` lists it.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=completing.models,
+        help="Which one, as `cortex models` lists it.",
+    ),
 ]
 On = Annotated[
     str | None,
     typer.Option(
         "--on",
         metavar="PEER",
+        autocompletion=completing.peers,
         help="On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
         " asked, or where it must be.",
         show_default=False,
@@ -215,6 +223,7 @@ PeerWord = Annotated[
     str | None,
     typer.Argument(
         metavar="[PEER]",
+        autocompletion=completing.addresses,
         help="Whose view, as HOST:PORT, like --peer. Otherwise that of a peer of this machine.",
         show_default=False,
     ),

@@ -60,8 +60,11 @@ def weight_files(model_dir: Path) -> list[Path]:
     if not files:
         raise ModelInvalid(f"{model_dir} holds no .safetensors file.")
     for file in files:
-        if file.parent != model_dir or not file.exists():
+        if file.parent != model_dir:
             raise ModelInvalid(f"{index_path} names {file.name}, which is not in the folder.")
+        if not file.is_file():  # whoever opens a pipe may wait for ever
+            why = "is no file" if file.exists() else "is not there, or a link to what is gone"
+            raise ModelInvalid(f"{file} {why}", "download the model again")
     return files
 
 
@@ -200,7 +203,8 @@ def _opened(file: Path) -> Generator[Any]:
         with cast(Any, safe_open(str(file), framework="pt", device="cpu")) as opened:
             yield opened
     except (SafetensorError, OSError) as error:
-        raise ModelInvalid(f"{file} cannot be read: {error}.") from error
+        why = str(error).removeprefix("Error while deserializing header: ").rstrip(".")
+        raise ModelInvalid(f"{file} cannot be read: {why}", "download the model again") from error
 
 
 def _assign(model: nn.Module, name: str, tensor: torch.Tensor) -> None:

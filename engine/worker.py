@@ -210,6 +210,8 @@ def main() -> None:
     wishes = Wishes(args.mode, args.dtype, args.kernels)
     keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
+    # Devices count as the driver's tool counts them, and as the peer means them.
+    os.putenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     device = torch.device(args.device)
     code = 0
     try:

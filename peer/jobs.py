@@ -25,7 +25,7 @@ from cortex.engine.errors import to_info as to_any_info
 
 from .errors import JobNotFound, to_info
 from .gossip.ids import ID_BYTES, NodeId
-from .orders.values import Job, JobKind, Order, Placed
+from .orders.values import Job, JobKind, Placed
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,14 @@ _ID_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is, in its present stage."""
+    """How far a job is, in its present stage; `host` is the peer where it is done."""
 
     stage: str
     done: int = 0
     total: int = 0
     unit: str = ""
     eta_s: float | None = None
+    host: NodeId | None = None
 
 
 Work = Callable[[Callable[[Progress], None]], Awaitable[Placed | None]]
@@ -59,7 +60,7 @@ class _Entry:
     """`job` without what time alone changes. `changed` is set once and replaced at each change."""
 
     job: Job
-    order: Order
+    order: object
     began_s: float
     task: asyncio.Task[None] | None = None
     ended_s: float | None = None
@@ -94,8 +95,10 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def begin(self, kind: JobKind, order: Order, model: str, work: Work) -> Job:
-        """Do this, unless it is being done: then that is the job.
+    def begin(
+        self, kind: JobKind, order: object, model: str, work: Work, host: NodeId | None = None
+    ) -> Job:
+        """Do this, unless the same is being done, by an equal `order`: then that is the job.
 
         Raises Overloaded where too much is under way.
         """
@@ -108,7 +111,7 @@ class Jobs:
                 f"{_MAX_UNDER_WAY} jobs are under way, which is the most this peer takes",
                 "wait for one of them, or cancel it: DELETE /jobs/{id}",
             )
-        job = Job(_new_id(self._node), self._node, kind, "queued", model)
+        job = Job(_new_id(self._node), self._node, kind, "queued", model, host=host)
         entry = self._entries[job.id] = _Entry(job, order, self._clock())
         entry.task = asyncio.create_task(self._run(entry, work), name=job.id)
         return self._now(entry)
@@ -178,6 +181,7 @@ class Jobs:
                 total=told.total,
                 unit=told.unit,
                 eta_s=told.eta_s,
+                host=told.host or entry.job.host,
             )
         )
 

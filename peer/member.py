@@ -15,10 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from cortex.engine.errors import InsufficientVram
-
 from .config import FleetConfig
-from .devices.hardware import read_hardware, read_system
+from .devices.hardware import look_at_hardware, read_system
 from .fleet.comings import chronicler
 from .fleet.own import Reporter
 from .fleet.telling import About
@@ -38,10 +36,7 @@ from .orders.control import Control
 from .orders.desk import OrderDesk
 from .orders.teller import Teller
 from .placement.knowing import known_by
-from .placement.plan import LoadWish
 from .placement.planning import Known
-from .placement.words import no_place_anywhere
-from .routing.catalogue import FleetModel
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
@@ -88,7 +83,7 @@ async def member_of(
         system=read_system(),
         api=api,
         roles=("gateway",) if node.config.is_gateway else (),
-        hardware=read_hardware(node.config),
+        hardware=await look_at_hardware(node.config),
     )
     async with gossiping(config, node.config.locations, keyring, sockets, about) as fleet:
 
@@ -105,12 +100,8 @@ async def member_of(
             def known() -> Known:
                 return known_by(node.config, node.history.eta_s)
 
-            def of_all(model: FleetModel, error: InsufficientVram) -> InsufficientVram:
-                wish = LoadWish(model.weights)
-                return no_place_anywhere(fleet.view, model.id, wish, known(), error)
-
             leases = Leases(fleet, hops, known, clock)
-            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s, of_all=of_all)
+            ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)
             teller = Teller(node, log, lambda: fleet.view, fleet.round_trips)
             desk = OrderDesk(node, node.steering, jobs, teller)
             host = HopHost(node, leases.answer, desk.carry_out)

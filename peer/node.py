@@ -14,27 +14,20 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    aclosing,
     asynccontextmanager,
     nullcontext,
 )
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from cortex.engine.errors import EngineFailed, VisionUnsupported
+from cortex.engine.errors import EngineFailed, Overloaded
 from cortex.engine.types import (
-    Accepted,
     ChatRequest,
     Event,
-    ImagePart,
     Resume,
-    Stage,
     Vector,
 )
 
-from .answering import Answering, num_missing
 from .bounds.admission import Admission
 from .children.commands import text_spec
 from .children.process import Spawn, spawn
@@ -42,19 +35,20 @@ from .children.text_side import TextSide
 from .config import PeerConfig
 from .devices.rack import open_rack
 from .devices.steering import NodeSteering
-from .errors import CannotContinue
 from .gossip.ids import ModelId
-from .lanes import in_lanes
 from .models.catalogue import Catalogue
+from .models.eyes import check_sees
 from .models.shelf import Shelf
 from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
 from .observing.live import LiveRequest, LiveRequests
 from .observing.recent import Recent
-from .observing.tally import PeerTally, RequestMeter, wait_s
+from .observing.tally import PeerTally, wait_s
+from .one_request import Means, served
 from .placement.costs_book import CostsBook, own_kind, setting_of
 from .routing.load_history import LoadHistory
 from .types import ModelInfo
+from .vectors import vectors_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +81,13 @@ class Node:
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(
-            config.max_live_requests, config.max_prepared_bytes, self._changed, self._wait_s
+            config.max_live_requests,
+            config.max_prepared_bytes,
+            self._changed,
+            lambda: wait_s(self.tally.answer_s, self._admission.live_requests, 0),
         )
         self._counting = Admission(config.max_live_counts, max_bytes=0)
+        self._is_ending = False
 
     async def __aenter__(self) -> Self:
         await self.shelf.look()
@@ -107,6 +105,15 @@ class Node:
             self.chronicle,
             self.shelf,
             self._changed,
+        )
+        self._means = Means(
+            self.shelf,
+            self._text,
+            self._rack,
+            self.tally,
+            self.recent,
+            self._admission,
+            self.wake,
         )
         return self
 
@@ -205,7 +212,7 @@ class Node:
 
         Raises ModelNotFound, or what the load failed with.
         """
-        model = await self.find(model_id)
+        model = await self.shelf.find(model_id)
         self.wake()
         await self._rack.residency.summon(model, lambda _: None)
 
@@ -238,7 +245,7 @@ class Node:
         """
         # Each choice costs the engine what a request does.
         admission = self._admission.admitted(request.num_choices)
-        return self._serve(request, live, admission, resume, num_losses)
+        return served(self._means, request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
         """How many tokens the request's prompt has, pictures included.
@@ -247,10 +254,10 @@ class Node:
         this peer. Raises as `chat` does before it accepts, but not for the length.
         """
         with self._counting.admitted(1):
-            model = await self.find(request.model)
+            model = await self.shelf.find(request.model)
             if live is not None:
                 live.model_id = model.id
-            self._check_vision(model, request)
+            check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
             return await self._text.count(secrets.token_hex(8), model, request)
 
     @asynccontextmanager
@@ -264,144 +271,40 @@ class Node:
         """
         most = min(self.config.vector_lanes, self.config.max_live_requests)
         num_lanes = min(len(requests), most)
-        with self._admission.admitted(num_lanes), ExitStack() as held:
 
-            async def make(request: ChatRequest) -> Vector:
-                vector = await self._vector(request, live)
-                held.enter_context(self._admission.holding(len(vector.data)))
-                return vector
+        def serve(request: ChatRequest) -> AsyncGenerator[Event | Vector]:
+            return served(self._means, request, live, nullcontext())
 
-            yield await in_lanes(make, requests, num_lanes)
+        with self._admission.admitted(num_lanes):
+            async with vectors_of(requests, num_lanes, serve, self._admission) as vectors:
+                yield vectors
 
     def begin_drain(self) -> None:
         """Take no more requests."""
         self._admission.close()
         self._counting.close()
 
+    def end_drain(self) -> None:
+        """Take requests again. Raises Overloaded where this peer ends."""
+        if self._is_ending:
+            raise Overloaded("this peer is ending, and takes no more requests", "start it again")
+        self._admission.open()
+        self._counting.open()
+
+    async def idle(self) -> None:
+        """Return when no request is under way."""
+        await asyncio.gather(self._admission.idle(), self._counting.idle())
+
     async def drained(self) -> None:
-        """Take no more requests; return when the last one has ended."""
-        await asyncio.gather(self._admission.drained(), self._counting.drained())
-
-    async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
-        async with aclosing(self._serve(request, live, nullcontext())) as events:
-            async for event in events:
-                if isinstance(event, Vector):
-                    return event
-        raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
-
-    async def _serve(
-        self,
-        request: ChatRequest,
-        live: LiveRequest | None,
-        admission: AbstractContextManager[None],
-        resume: Resume | None = None,
-        num_losses: int = 0,
-    ) -> AsyncGenerator[Event | Vector]:
-        """The events of a request, counted on their way: one generator, for all pass through it."""
-        clock = asyncio.get_running_loop().time
-        began_s = clock()
-        live = live or LiveRequest("-", "-", "-", began_s)  # nobody looks at this one
-        with admission:
-            model = await self.find(request.model)
-            live.model_id = model.id
-            tally = self.tally.of(model.id)
-            missing, is_rest = num_missing(request, resume), resume is not None
-            with RequestMeter(
-                tally, missing, began_s, clock, is_rest=is_rest, recent=self.recent
-            ) as meter:
-                told = functools.partial(_told, meter, live, clock)
-                self._check_vision(model, request)
-                request_id = secrets.token_hex(8)
-                yield told(Stage("preparing"))
-                # A cold engine takes seconds to start: let it do so while the prompt is made.
-                self.wake()
-                prepared = await self._text.prepare(request_id, model, request)
-                if resume is not None and resume.prompt_hash != prepared.prompt_hash:
-                    raise CannotContinue(
-                        f"another prompt is made here for '{model.id}' than where the answer began",
-                        "send the request again",
-                    )
-                with self._admission.holding(len(prepared.prompt)):
-                    yield told(
-                        Accepted(
-                            prepared.prompt_tokens,
-                            prepared.images,
-                            prepared.max_tokens,
-                            prepared.prompt_hash,
-                        )
-                    )
-                    answering = self._answering(
-                        request_id, model, request, prepared.prompt, meter, resume, num_losses
-                    )
-                    del prepared
-                    with answering:
-                        while answering.num_unfinished:
-                            yield told(await answering.next())
-
-    def _answering(
-        self,
-        request_id: str,
-        model: ModelInfo,
-        request: ChatRequest,
-        prompt: bytes,
-        meter: RequestMeter,
-        resume: Resume | None,
-        num_losses: int,
-    ) -> Answering:
-        return Answering(
-            self._rack.devices,
-            self._rack.residency,
-            meter,
-            request_id,
-            model,
-            prompt,
-            num_choices=request.num_choices,
-            priority=request.priority,
-            resume=resume,
-            num_losses=num_losses,
-        )
-
-    async def find(self, model_id: str) -> ModelInfo:
-        """The model that is meant by a name. Raises ModelNotFound."""
-        names = self.config.names
-        model = names.meant_by(model_id, self.shelf.catalogue.models)
-        if model is None:
-            models = (await self.shelf.look()).models  # it may have been put there since
-            model = names.meant_by(model_id, models) or names.for_unknown(models)
-        return self.shelf.catalogue.find(model_id) if model is None else model
-
-    def _check_vision(self, model: ModelInfo, request: ChatRequest) -> None:
-        has_images = any(
-            isinstance(part, ImagePart) for turn in request.messages for part in turn.content
-        )
-        if has_images and not model.sees_images:
-            raise no_eyes(model.id, self.suggestion())
+        """Take no more requests, for good; return when the last one has ended."""
+        self._is_ending = True
+        self.begin_drain()
+        await self.idle()
 
     def suggestion(self) -> str | None:
         """The id of a model here that sees pictures."""
-        model = self.shelf.catalogue.first_with_vision()
-        return None if model is None else model.id
+        return self.shelf.suggestion()
 
     def _changed(self) -> None:
         for on_change in self._watchers:
             on_change()
-
-    def _wait_s(self) -> float:
-        """When one more request may be taken, where no more are."""
-        return wait_s(self.tally.answer_s, self._admission.live_requests, 0)
-
-
-def no_eyes(model_id: str, other: str | None) -> VisionUnsupported:
-    """A picture came for this model; the other one sees pictures, where there is one."""
-    return VisionUnsupported(
-        f"model '{model_id}' takes text only, and the request holds a picture"
-        + (f"; '{other}' sees pictures" if other else ""),
-        f"choose {other}" if other else "leave the pictures out",
-    )
-
-
-def _told(meter: RequestMeter, live: LiveRequest, clock: Callable[[], float], event: E) -> E:
-    """The event, once those who count have seen it."""
-    meter.saw(event)
-    live.note(event, clock)
-    return event

@@ -30,3 +30,12 @@ def age(age_s: float) -> str:
 def counted(number: int, thing: str) -> str:
     """1 peer, 4 peers."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def tokens(number: int) -> str:
+    """3,830, 98.1k, 256k, 1.0M: powers of two as such, as contexts are sold."""
+    if number < 10_000:
+        return f"{number:,}"
+    if number % 1024 == 0:
+        return f"{number // 1024:,}k"
+    return f"{number / 1e6:.1f}M" if number >= 1_000_000 else f"{number / 1e3:.1f}k"

@@ -5,28 +5,39 @@ It stops with its feed and never stops a peer.
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import ClassVar, Protocol
 
 from textual import on, work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
+from textual.dom import DOMNode
+from textual.events import DeliveryComplete, DeliveryFailed
+from textual.screen import ModalScreen, Screen
+from textual.theme import Theme
+from textual.timer import Timer
 from textual.widgets import HelpPanel
 
 from cortex.peer.onlooker.feed import Lost, News
 
+from . import palette
 from .acting import Acting
 from .frame import Frame
 from .look import Look
 from .messages import FleetNews
+from .mouse import Mouse
+from .options import FASTEST_S, SLOWEST_S, Options
 from .screens.framed import FramedScreen
 from .screens.numbered import NUMBERED
+from .screens.table_screen import TableScreen
+from .themes import OWN_THEMES, tones_of
 from .watched import Watched
-
-_SCREENS = Binding.Group("Screens", compact=True)
+from .widgets.keys_line import LAST, SCREENS
 
 
 class Source(Protocol):
@@ -38,10 +49,9 @@ class Source(Protocol):
 
 
 class CortexApp(App[None]):
-    """`sought` says in words where peers are looked for."""
-
     TITLE = "cortex"
-    CSS_PATH = "cortex.tcss"
+    CSS_PATH: ClassVar = ["cortex.tcss", "talk.tcss"]
+    COMMANDS: ClassVar = {palette.Offers}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(
@@ -49,22 +59,31 @@ class CortexApp(App[None]):
                 f"go('{screen.id}')",
                 screen.name,
                 id=f"app.{screen.id}",
-                group=_SCREENS,
+                group=Binding.Group(SCREENS),
             )
             for screen in NUMBERED
         ),
-        Binding("question_mark", "keys", "Keys", key_display="?", id="app.keys"),
-        Binding("q", "quit", "Quit", id="app.quit"),
+        Binding("plus", "pace(0.5)", "Faster", key_display="+", id="app.faster", show=False),
+        Binding("minus", "pace(2.0)", "Slower", key_display="-", id="app.slower", show=False),
+        Binding("m", "mouse", "Mouse on or off", id="app.mouse", show=False),
+        Binding("ctrl+p", "command_palette", "Palette", id="app.palette", show=False),
+        Binding(
+            "question_mark",
+            "keys",
+            "Keys",
+            key_display="?",
+            id="app.keys",
+            group=Binding.Group(LAST),
+        ),
+        Binding("q", "quit", "Quit", id="app.quit", group=Binding.Group(LAST)),
     ]
 
     def __init__(
         self,
         source: Source,
         acting: Acting,
-        look: Look,
-        sought: str,
+        options: Options,
         now: Callable[[], datetime] = datetime.now,
-        chat_model: str | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
@@ -72,23 +91,31 @@ class CortexApp(App[None]):
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-fits")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (15, "-is-high-enough")]
         self._source = source
-        self._acting = acting
-        self._look = look
-        self._now = now
-        self._watched = Watched(now())
-        frame = Frame(look, self._watched, acting, sought, now, chat_model)
+        self._options = options
+        self._mouse = Mouse(is_taken=options.has_mouse)
+        self._refresh_s = options.refresh_s
+        self._timer: Timer | None = None
+        watched = Watched(now())
+        look = Look(options.is_ascii)
+        self.frame = Frame(look, watched, acting, options.sought, now, options.chat_model)
         for screen in NUMBERED:
-            self.add_mode(screen.id, partial(screen.make, frame))
+            self.add_mode(screen.id, partial(screen.make, self.frame))
+        for theme in OWN_THEMES.values():
+            self.register_theme(theme)
+        self.theme = options.theme
+        self.set_keymap(options.keys)
 
     async def on_mount(self) -> None:
-        self.set_class(self._look.is_ascii, "-ascii")
+        self.set_class(self.frame.look.is_ascii, "-ascii")
+        self.theme_changed_signal.subscribe(self, self._wear)
+        self._wear(self.current_theme)
         await self.switch_mode(NUMBERED[0].id)
-        self.set_interval(self._look.refresh_s, self._beat)
+        self._timer = self.set_interval(self._refresh_s, self._beat)
         self._read()
 
     def on_unmount(self) -> None:
         self._source.close()
-        self._acting.close()
+        self.frame.acting.close()
 
     @work(thread=True)
     def _read(self) -> None:
@@ -98,8 +125,9 @@ class CortexApp(App[None]):
     @on(FleetNews)
     def _hear(self, message: FleetNews) -> None:
         """The first sight, a loss and its end are drawn at once; all else waits for the beat."""
-        is_news = self._watched.picture is None or self._watched.lost is not None
-        self._watched.hear(message.news, self._now())
+        watched = self.frame.watched
+        is_news = watched.picture is None or watched.lost is not None
+        watched.hear(message.news, self.frame.now())
         if is_news or isinstance(message.news, Lost):
             self._draw()
 
@@ -122,11 +150,63 @@ class CortexApp(App[None]):
                 break
         return seen
 
-    def action_go(self, id: str) -> None:
-        self.switch_mode(id)
+    def _wear(self, theme: Theme) -> None:
+        self.frame.look = replace(self.frame.look, tones=tones_of(theme))
+        self._draw()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from palette.actions(self, screen)
+        yield SystemCommand("Theme", "other colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "this screen as an SVG file", self.deliver_screenshot)
+        picture = self.frame.watched.picture
+        if picture is not None:
+            yield SystemCommand("Export JSON", "what the peer tells of the fleet", self._export)
+            has_models = any(screen.id == "models" for screen in NUMBERED)
+            yield from palette.names(picture, self._go_to, with_models=has_models)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        for binding in clashed_bindings:
+            words = f"the key of {binding.id} has another meaning in [keys]: it has none now"
+            self.notify(words, severity="warning", markup=False)
+
+    async def action_go(self, id: str) -> None:
+        await self.switch_mode(id)
 
     def action_keys(self) -> None:
         if self.screen.query(HelpPanel):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
+
+    def action_pace(self, factor: float) -> None:
+        self._refresh_s = min(max(self._refresh_s * factor, FASTEST_S), SLOWEST_S)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_interval(self._refresh_s, self._beat)
+        self.notify(f"drawn every {self._refresh_s:g} s")
+
+    def action_mouse(self) -> None:
+        self._mouse.toggle(self)
+        taken = "clicks and scrolls" if self._mouse.is_taken else "selects text of the terminal"
+        self.notify(f"the mouse {taken}")
+
+    async def _go_to(self, screen_id: str, name: str) -> None:
+        """A row by what it is called, on the screen that has it."""
+        await self.switch_mode(screen_id)
+        if isinstance(self.screen, TableScreen):
+            self.screen.choose(name)
+
+    def _export(self) -> None:
+        watched = self.frame.watched
+        text = io.StringIO(json.dumps(watched.told, indent=2))
+        name = f"cortex-fleet-{self.frame.now():%Y%m%d-%H%M%S}.json"
+        self.deliver_text(text, save_filename=name)
+
+    @on(DeliveryComplete)
+    def _say_where(self, event: DeliveryComplete) -> None:
+        if event.path is not None:
+            self.notify(f"written: {event.path}", markup=False)
+
+    @on(DeliveryFailed)
+    def _say_why(self, event: DeliveryFailed) -> None:
+        self.notify(f"not written: {event.exception}", severity="error", markup=False)

@@ -11,10 +11,10 @@ from .look import Look
 from .watched import Watched
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
     """`sought` says in words where peers are looked for; `chat_model` is who answers a chat, where
-    somebody has said it.
+    somebody has said it. The look changes with the theme.
     """
 
     look: Look

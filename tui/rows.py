@@ -6,7 +6,7 @@ from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.pictures import PeerPicture
 
 from .columns import Cell, Column, Table, fit, plain
-from .look import Look, bar_style, state_style
+from .look import Look
 
 
 def _name(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
@@ -16,7 +16,7 @@ def _name(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
 
 
 def _state(peer: PeerPicture, look: Look, _: int) -> Cell:
-    return Cell(f"{look.symbol(peer.state)} {peer.state}", state_style(peer.state))
+    return Cell(f"{look.symbol(peer.state)} {peer.state}", look.state_style(peer.state))
 
 
 def _share(peer: PeerPicture) -> float:
@@ -31,7 +31,7 @@ def _memory(peer: PeerPicture, look: Look, num_cells: int) -> Cell:
         return Cell(wording.memory(peer))
     words = wording.memory(peer) if num_cells > 16 else f"{share:.0%}"
     room = num_cells - max(len(words), 4) - 1
-    return Cell(f"{look.bar(share, room)} {words:>{num_cells - room - 1}}", bar_style(share))
+    return Cell(f"{look.bar(share, room)} {words:>{num_cells - room - 1}}", look.bar_style(share))
 
 
 def _busy(peer: PeerPicture) -> str:

@@ -6,8 +6,10 @@ It changes by news alone and is told the time; nothing here draws.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from cortex.peer.onlooker.changes import changes
 from cortex.peer.onlooker.feed import Lost, News, Seen
@@ -18,10 +20,11 @@ _MAX_EVENTS = 200
 
 @dataclass(slots=True)
 class Watched:
-    """`events` are the newest first, each with its time."""
+    """`told` is the picture in the words of the peer. `events` are the newest first."""
 
     began: datetime
     picture: FleetPicture | None = None
+    told: Mapping[str, Any] | None = None
     address: str = ""
     seen: datetime | None = None
     lost: Lost | None = None
@@ -43,7 +46,8 @@ class Watched:
             self._note(f"lost {self.address}: now reading from {_who(picture, news)}", now)
         elif self.lost is not None and self.address:
             self._note(f"{_who(picture, news)} answers again", now)
-        self.picture, self.address, self.seen, self.lost = picture, news.address, now, None
+        self.picture, self.told = picture, news.sight.told
+        self.address, self.seen, self.lost = news.address, now, None
 
     def _note(self, words: str, now: datetime) -> None:
         self.events.appendleft(f"{now:%H:%M:%S}  {words}")

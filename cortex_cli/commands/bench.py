@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..errors import UsageProblem
 from ..options import Json, Verbose, invocation_of
 
@@ -35,6 +36,7 @@ def bench(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model is measured. Otherwise the first that the endpoint lists.",
             show_default=False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from .. import completing
 from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
@@ -81,6 +82,7 @@ def chat(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
             show_default=False,

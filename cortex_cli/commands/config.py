@@ -19,7 +19,7 @@ File = Annotated[
         show_default=False,
     ),
 ]
-config = typer.Typer(rich_markup_mode=None)
+config = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @config.callback(invoke_without_command=True)

@@ -88,7 +88,7 @@ def gateway(
     )
 
     def made_of(settings: Settings) -> PeerConfig:
-        now = replace(invocation, settings=settings)
+        now = replace(invocation, read=settings)
         seeds = join if typed(context, "join") else settings.join
         return replace(
             peer_config(now, EngineWishes(engine="none")),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..agents import AGENTS, NO_KEY, Agent, AgentName, Setup, Target, in_shell_form
 from ..config import EngineWishes, environment_with, peer_config
 from ..errors import AgentMissing
@@ -40,6 +41,7 @@ def launch(
             "--model",
             "-m",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Which model it asks; `cortex models` lists them. Otherwise the first.",
             show_default=False,

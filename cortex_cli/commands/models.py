@@ -43,9 +43,12 @@ def models(
     load takes; with no peer running this machine's disks are read. The first model is asked where
     none is named; with a picture, the first that sees pictures.
     """
+    import time
+
     from ..backends import choose_backend
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
+    from ..last_seen import LastSeen, keep
     from ..model_table import model_table
     from ..output import standard_output
 
@@ -62,6 +65,9 @@ def models(
     with bridge() as loop, loop.entered(opened) as backend:
         found = loop.call(backend.models())
         peer_name = backend.name
+    peers = {one.peer for model in found for one in model.where}
+    seen = LastSeen(tuple(model.id for model in found), tuple(sorted(peers)))
+    keep(invocation.locations.cache_dir, seen, time.time())
     output = standard_output()
     if as_json:
         output.json({"schema": 1, "peer": peer_name, "models": [_as_json(m) for m in found]})

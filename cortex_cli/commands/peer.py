@@ -9,6 +9,7 @@ import typer
 
 from cortex.peer.config import DEFAULT_PORT
 
+from .. import completing
 from ..config import EngineWishes, peer_config
 from ..fleet_options import (
     Advertise,
@@ -65,6 +66,7 @@ def peer(
         typer.Option(
             "--model",
             metavar="ID",
+            autocompletion=completing.models,
             envvar="CORTEX_MODEL",
             help="Load this model at the start instead of at the first request.",
             show_default=False,
@@ -146,7 +148,7 @@ def peer(
     )
 
     def made_of(settings: Settings) -> PeerConfig:
-        now = replace(invocation, settings=settings)
+        now = replace(invocation, read=settings)
         folders = models if typed(context, "models") else settings.models_dirs
         seeds = join if typed(context, "join") else settings.join
         plain = peer_config(now, replace(wishes, models_dirs=folders))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .. import completing
 from ..options import (
     ContextTokens,
     Json,
@@ -26,6 +27,7 @@ def plan(
         typer.Option(
             "--on",
             metavar="PEER",
+            autocompletion=completing.peers,
             help="For the peer of that name alone. Otherwise for the best one of the fleet.",
             show_default=False,
         ),

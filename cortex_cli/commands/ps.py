@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import completing
 from ..durations import parse_duration
 from ..options import Json, Peer, StateDir, Verbose, invocation_of
 
@@ -76,6 +77,7 @@ def cancel(
         typer.Option(
             "--on",
             metavar="PEER",
+            autocompletion=completing.peers,
             help="At the peer of that name. Otherwise wherever it is.",
             show_default=False,
         ),

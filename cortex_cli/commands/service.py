@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
-service = typer.Typer(rich_markup_mode=None)
+service = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 System = Annotated[
     bool,

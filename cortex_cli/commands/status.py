@@ -45,7 +45,10 @@ def status(
 
     A * stands behind the peer that was asked.
     """
+    import time
+
     from ..doors import ask_first, find_doors
+    from ..last_seen import keep, seen_in
     from ..output import standard_output
     from ..watching import watch_fleet
 
@@ -56,6 +59,7 @@ def status(
     output = standard_output()
 
     def show(sight: Sight) -> None:
+        keep(invocation.locations.cache_dir, seen_in(sight.picture), time.time())
         _show(output, sight, as_json=as_json, is_wide=wide)
 
     if watch:

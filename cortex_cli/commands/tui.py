@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cortex.tui.options import DEFAULT_THEME, Theme
+
 from ..errors import UsageProblem
 from ..options import Peer, Refresh, StateDir, Verbose, invocation_of
 
@@ -29,6 +31,25 @@ def tui(
             help="Only look on: load, unload, drain and cancel nothing.",
         ),
     ] = False,
+    theme: Annotated[
+        Theme,
+        typer.Option(
+            "--theme",
+            envvar="CORTEX_THEME",
+            help="Which colours; those that begin with ansi are the terminal's own.",
+        ),
+    ] = DEFAULT_THEME,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="ID",
+            envvar="CORTEX_MODEL",
+            help="Who answers on the chat screen. Otherwise the first model that can.",
+            show_default=False,
+        ),
+    ] = None,
     no_mouse: Annotated[
         bool,
         typer.Option(
@@ -52,7 +73,7 @@ def tui(
     from cortex.peer.onlooker.feed import Feed
     from cortex.tui.acting import Acting, ReadOnly
     from cortex.tui.app import CortexApp
-    from cortex.tui.look import Look
+    from cortex.tui.options import Options
 
     from ..doors import find_doors
 
@@ -60,4 +81,7 @@ def tui(
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
     sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
     acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)
-    CortexApp(feed, acting, Look(refresh, as_ascii), sought).run(mouse=not no_mouse)
+    options = Options(
+        sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys, model
+    )
+    CortexApp(feed, acting, options).run(mouse=options.has_mouse)

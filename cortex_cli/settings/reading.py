@@ -13,6 +13,7 @@ from typing import Any, cast
 from cortex.peer.config import ModelConfig
 
 from ..errors import ConfigProblem
+from . import keys
 from .checking import Said, Table, nearest, read_table
 from .models_file import read_models, too_narrow
 from .neurons import NEURONS, Neuron, read_neurons
@@ -27,10 +28,14 @@ def _nothing() -> Mapping[tuple[str, str], Any]:
     return {}
 
 
+def _no_keys() -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the files say: values by section and key, with their places, static members, models,
-    and what is said of these one by one.
+    keys of the dashboard, and what is said of these one by one.
     """
 
     file: Path | None = None
@@ -39,6 +44,7 @@ class Settings:
     neurons: tuple[Neuron, ...] = ()
     models_file: Path | None = None
     models: tuple[ModelConfig, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=_no_keys)
     said: tuple[Said, ...] = ()
 
     def options_of(self, command: str, sections: Sections = SECTIONS) -> dict[str, object]:
@@ -106,6 +112,7 @@ def examine(
     values: dict[tuple[str, str], Any] = {}
     places: dict[tuple[str, str], str] = {}
     neurons: tuple[Neuron, ...] = ()
+    rebound: Mapping[str, str] = {}
     said: list[Said] = []
     is_of_models = path.name == MODELS_NAME
     if not is_of_models and (file := _opened(path, problems)) is not None:
@@ -116,6 +123,7 @@ def examine(
                 values[table.section, key] = value
                 places[table.section, key] = table.place_of(key)
         neurons = read_neurons(file, problems, said)
+        rebound = keys.read_keys(file, problems, said)
     beside = path.parent / MODELS_NAME
     is_there = is_of_models or beside.is_file()
     models_file = _opened(beside, problems) if is_there else None
@@ -127,6 +135,7 @@ def examine(
         neurons=neurons,
         models_file=None if models_file is None else models_file.path,
         models=models,
+        keys=rebound,
         said=tuple(said),
     )
     return settings, tuple(problems)
@@ -145,10 +154,10 @@ def _tables_of(
 ) -> Iterable[Table]:
     for section, value in file.values.items():
         place = file.place_of(section)
-        if section == NEURONS:
+        if section in (NEURONS, keys.SECTION):
             continue
         if section not in sections:
-            names = [*(f"[{name}]" for name in sections), f"[[{NEURONS}]]"]
+            names = [*(f"[{name}]" for name in sections), f"[[{NEURONS}]]", f"[{keys.SECTION}]"]
             what = f"{place}: there is no section [{section}]"
             problems.append(ConfigProblem(what, nearest(section, names)))
         elif not isinstance(value, dict):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex.peer.config import Locations, PeerConfig
+from cortex.tui.keys import KEYS
 
 from .models_file import MODEL_SETTINGS
 from .origins import field_of
@@ -38,6 +39,15 @@ than programs of the peer's own machine. An entry is a hash, or a table with lim
 `{{ name = "ci", hash = "sha256:…", max_concurrent = 4, requests_per_minute = 60,
 tokens_per_minute = 100000 }}`. Where others may ask too (`anonymous`), all of them together have
 what one key may use; the last place is kept for those with a key, who go first where requests wait.
+"""
+_KEYS = """
+## [keys]
+
+Other keys for what the dashboard does, `cortex tui`: a key, or a list of them, as `"f"`, `"?"`,
+`"ctrl+f"`, `"f5"` or `"space"`.
+
+| setting | what it does | default |
+|---|---|---|
 """
 _MODELS = """
 ## models.toml
@@ -86,7 +96,9 @@ def reference(options: Options) -> str:
     """The page."""
     sections = (_section(name, settings, options) for name, settings in SECTIONS.items())
     models = (_cells(f"`{key}`", one.says, one.kind.words) for key, one in MODEL_SETTINGS.items())
-    return _HEAD.format(example=EXAMPLE) + "".join((*sections, _MODELS, *models))
+    keys = (_cells(f"`{id}`", use.says, f'`"{use.key}"`') for id, use in KEYS.items())
+    parts = (*sections, _KEYS, *keys, _MODELS, *models)
+    return _HEAD.format(example=EXAMPLE) + "".join(parts)
 
 
 def _section(name: str, settings: Mapping[str, Setting], options: Options) -> str:

@@ -14,6 +14,7 @@ from typing import get_args
 from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
 from cortex.peer.config import LogFormat, LogLevel, Strategy
+from cortex.tui.options import FASTEST_S, THEMES
 
 from ..places import parse_name, parse_reach, parse_seed
 from . import kinds
@@ -248,6 +249,18 @@ _API: Mapping[str, Setting] = {
     ),
 }
 
+_TUI: Mapping[str, Setting] = {
+    "theme": OfOptions(kinds.choice(*THEMES), "The dashboard's colours.", ("theme",), ("tui",)),
+    "refresh": OfOptions(
+        kinds.duration(FASTEST_S, 3600), "How often it draws, at most.", ("refresh",), ("tui",)
+    ),
+    "ascii": OfOptions(kinds.switch(), "Whether with plain characters.", ("as_ascii",), ("tui",)),
+    "no_mouse": OfOptions(
+        kinds.switch(), "Whether the mouse is the terminal's.", ("no_mouse",), ("tui",)
+    ),
+    "read_only": OfOptions(kinds.switch(), "Whether to look on only.", ("read_only",), ("tui",)),
+}
+
 SECTIONS: Sections = {
     "peer": _PEER,
     "gateway": _GATEWAY,
@@ -256,4 +269,5 @@ SECTIONS: Sections = {
     "eviction": _EVICTION,
     "vision": _VISION,
     "api": _API,
+    "tui": _TUI,
 }

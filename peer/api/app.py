@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 
 from aiohttp import web
+from aiohttp.hdrs import CONNECTION
 
 from cortex.engine.errors import CortexError, InternalError
 
@@ -147,4 +148,9 @@ def _refuse(request: web.Request, error: CortexError) -> web.Response:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     # aiohttp refuses some requests itself, before any middleware.
     identify(response, request.get(REQUEST_ID) or new_request_id())
+    connection = request.protocol
+    # That of a hop is upgraded, and says so.
+    if getattr(connection, "is_ending", False) and CONNECTION not in response.headers:
+        response.force_close()
+        response.headers[CONNECTION] = "close"
     cors.allow(request, response)

@@ -34,12 +34,19 @@ _FULL = (
 )
 
 
+# How often it is looked whether a connection rests, before it is closed for that.
+_FAREWELL_STEPS = 4
+
+
 class Connection(web.RequestHandler):
     __slots__ = (
+        "_farewell_s",
         "_header_s",
         "_headers_due",
+        "_is_ending",
         "_lobby",
         "_reader_due",
+        "_resting_due",
         "_unread_bytes",
         "_write_s",
     )
@@ -52,6 +59,10 @@ class Connection(web.RequestHandler):
         lobby: Lobby,
     ) -> None:
         self._lobby = lobby
+        self._farewell_s = limits.farewell_s
+        # Whether an answer that begins now is the last one; and when it goes that has no work.
+        self._is_ending = False
+        self._resting_due: asyncio.TimerHandle | None = None
         self._header_s = limits.header_s
         self._headers_due: asyncio.TimerHandle | None = None
         self._write_s = limits.write_s
@@ -76,11 +87,26 @@ class Connection(web.RequestHandler):
     def leave(self) -> None:
         self.force_close()
 
+    @property
+    def is_ending(self) -> bool:
+        """An answer that begins now says that it is the last one here."""
+        return self._is_ending
+
     def finish(self) -> None:
-        if self.has_work:
-            self.close()
-        else:
+        """The client may be sending its next request: it is answered, and told to send no more.
+
+        One that has had no work for a while sends nothing, most likely.
+        """
+        self._is_ending = True
+        self._rest()
+
+    def _rest(self, rested_s: float = 0.0) -> None:
+        if rested_s >= self._farewell_s:
             self.force_close()
+            return
+        step_s = self._farewell_s / _FAREWELL_STEPS
+        rested_s = 0.0 if self.has_work else rested_s + step_s
+        self._resting_due = self._loop.call_later(step_s, self._rest, rested_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -93,6 +119,8 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_waiting()
         self._stop_watching()
+        if self._resting_due is not None:
+            self._resting_due.cancel()
         self._lobby.forget(self)
         super().connection_lost(exc)
 

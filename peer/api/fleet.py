@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from ..dialects import events as sse
@@ -52,7 +53,10 @@ async def fleet(request: web.Request) -> web.Response:
 
 async def fleet_peer(request: web.Request) -> web.Response:
     """One peer closely, by its name or node. Asked of the peer itself."""
-    return json_response(await request.app[CONTROL].facts(request.match_info["name"]))
+    facts = await request.app[CONTROL].facts(request.match_info["name"])
+    told: dict[str, Any] = msgspec.to_builtins(facts)
+    del told["type"]  # which peers tell messages apart by
+    return json_response(told)
 
 
 async def fleet_events(request: web.Request) -> web.StreamResponse:

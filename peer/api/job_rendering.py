@@ -86,8 +86,9 @@ def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:
 
 
 def _name(job: Job, view: FleetView) -> str:
-    peer = view.peer(job.node)
-    return job.node.hex() if peer is None else peer.name
+    node = job.host or job.node
+    peer = view.peer(node)
+    return node.hex() if peer is None else peer.name
 
 
 def _rounded(value: float | None, num_digits: int = 1) -> float | None:

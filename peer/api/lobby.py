@@ -19,7 +19,7 @@ class Guest(Protocol):
     def leave(self) -> None: ...
 
     def finish(self) -> None:
-        """Go when the request that is being answered has been, at once where there is none."""
+        """Go with the next answer that begins, or after a while without work."""
         ...
 
 
@@ -35,8 +35,6 @@ class Lobby:
 
     def enter(self, guest: Guest) -> bool:
         """Let one in; where it is full, for the oldest that has no work. False: all have some."""
-        if self._is_closing:
-            return False
         if len(self._guests) >= self._max_guests:
             idle = next((one for one in self._guests if not one.has_work), None)
             if idle is None:
@@ -44,13 +42,20 @@ class Lobby:
             del self._guests[idle]
             idle.leave()
         self._guests[guest] = None
+        if self._is_closing:
+            guest.finish()
         return True
 
     def close(self) -> None:
-        """Let nobody more in; those that are in ask once more at the most."""
+        """Those that are in, or still come, ask once more at the most."""
         self._is_closing = True
         for guest in tuple(self._guests):
             guest.finish()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether one is in that has no work, and may come to have some."""
+        return any(not guest.has_work for guest in self._guests)
 
     def forget(self, guest: Guest) -> None:
         """It has gone."""

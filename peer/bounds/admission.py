@@ -41,6 +41,11 @@ class Admission:
         self.is_draining = True
         self._on_change()
 
+    def open(self) -> None:
+        """Admit again."""
+        self.is_draining = False
+        self._on_change()
+
     async def drained(self) -> None:
         """Admit nobody more; return when the last one has ended."""
         self.close()

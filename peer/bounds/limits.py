@@ -33,10 +33,12 @@ class ConnectionLimits:
     """`header_s` is what a client has for a request's headers, from the connection's beginning on.
 
     `idle_s` is how long a connection may rest between two requests, and `write_s` how long its
-    reader may take nothing of what waits for it.
+    reader may take nothing of what waits for it. Of a peer that ends, one that rests is kept for
+    `farewell_s` more, for its client may be sending.
     """
 
     header_s: float = 20.0
     idle_s: float = 300.0
+    farewell_s: float = 1.0
     write_s: float = 60.0
     max_connections: int = 512

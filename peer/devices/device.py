@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortex.engine.costs import MemoryPart
@@ -32,7 +32,14 @@ from ..placement.sizes import parts, sizes
 from ..routing.load_history import LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
-from .device_memory import foreign_bytes, private_bytes
+from .device_memory import (
+    budget_bytes,
+    foreign_bytes,
+    foreign_gpu_bytes,
+    gpu_of,
+    private_bytes,
+)
+from .gpus import Gpu
 from .places import Extent, Place
 
 logger = logging.getLogger(__name__)
@@ -59,6 +66,7 @@ class Devices:
         tally: PeerTally,
         chronicle: Chronicle,
     ) -> None:
+        self._config = config
         self.habits = Habits(config)
         self._history, self._costs = history, costs
         self._tally = tally
@@ -122,20 +130,42 @@ class Devices:
     def reload_s(self, model: ModelInfo) -> float | None:
         return self._history.eta_s(ModelId(model.weights), model.size_bytes)
 
-    def look_for_others(self, available_bytes: int) -> bool:
+    def look_at_memory(self, available_bytes: int) -> bool:
         """See what other programs have taken of the machine's memory; whether that has changed."""
-        before = self._devices
-        self._devices = tuple(
+        return self._judge(
             replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
             if device.name == "cpu"
             else device
-            for device in before
+            for device in self._devices
         )
+
+    def look_at_gpus(
+        self, gpus: Sequence[Gpu], held: Mapping[int, int], reserved_bytes: Sequence[int]
+    ) -> bool:
+        """The same of the GPUs' memory; `held` is by process, what is reserved by device."""
+        found = [(device, gpu_of(device.name, gpus)) for device in self._devices]
+        return self._judge(
+            device if gpu is None else self._beside(device, gpu, held, reserved_bytes[device.index])
+            for device, gpu in found
+        )
+
+    def _judge(self, devices: Iterable[DeviceBooks]) -> bool:
+        before, self._devices = self._devices, tuple(devices)
         return self._devices != before
 
     def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
         touched_bytes = private_bytes(self._engines[device.index].slot.pid)
         return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
+
+    def _beside(
+        self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int
+    ) -> DeviceBooks:
+        budget = budget_bytes(self._config, device.name, gpu)
+        pid = self._engines[device.index].slot.pid
+        has_engine_there = pid is not None and device.name.startswith("cuda")
+        held_bytes = held.get(pid or 0) if has_engine_there else 0
+        foreign = foreign_gpu_bytes(budget, reserved_bytes, held_bytes, gpu.free_bytes)
+        return replace(device, budget_bytes=budget, foreign_bytes=foreign)
 
     def is_worn(self, device: int, reserved_bytes: int) -> bool:
         pid, empty_bytes = self._empty_bytes.get(device, (None, 0))

@@ -1,42 +1,69 @@
-"""How much of each device's memory the engines of a peer may use, as the machine is now."""
+"""How much of each device's memory the engines of a peer may use, and how much of that others have
+taken. Who is asked for the numbers of GPUs is `gpus.py`.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_bytes
 from cortex.engine.memory import remembered_bytes
 
 from ..config import PeerConfig
+from .gpus import Gpu
 
 _MIB = 1 << 20
-# The rest is for what the driver and torch keep for themselves.
+# The rest is for what the driver and torch keep for themselves beside an engine's models.
 _GPU_SHARE = 0.9
-_QUERY = ("nvidia-smi", "--query-gpu=index,memory.free", "--format=csv,noheader,nounits")
-_QUERY_S = 5.0
+# What a device's context and its libraries take before an engine has loaded anything.
+_EMPTY_ENGINE_BYTES = 1 << 30
 # Small changes are not worth telling.
 _STEP_BYTES = 64 * _MIB
 # Where the driver's tool tells nothing: an engine finds out by itself what it can have.
 _UNKNOWN_BYTES = 1 << 40
 
 
-def read_budgets(config: PeerConfig) -> tuple[int, ...]:
-    """By device. What the operator gives counts; a GPU that nobody tells of has no bounds. Waits
-    for a tool of the driver's: not for the event loop.
+def is_gpu(device: str) -> bool:
+    """Those of a fake engine too, where it has several: it computes nothing there, and has the
+    memory of the GPU of its number where the driver shows one.
     """
-    gpus = (
-        _free_gpu_bytes() if any(name.startswith("cuda") for name in config.engine_devices) else {}
-    )
-    return tuple(_budget(config, name, gpus) for name in config.engine_devices)
+    return device.rpartition(":")[0] in ("cuda", "fake")
+
+
+def gpu_of(device: str, gpus: Iterable[Gpu]) -> Gpu | None:
+    number = device.rpartition(":")[2]
+    return next((gpu for gpu in gpus if is_gpu(device) and str(gpu.index) == number), None)
+
+
+def budget_bytes(config: PeerConfig, device: str, gpu: Gpu | None) -> int:
+    """What the models of a device may have in all, whatever others have of it now. What the
+    operator gives counts; a GPU that nobody tells of has no bounds.
+    """
+    if gpu is not None or device.startswith("cuda"):
+        most = _UNKNOWN_BYTES if gpu is None else _share(gpu.memory_bytes - _EMPTY_ENGINE_BYTES)
+        return most if config.memory_bytes is None else min(config.memory_bytes, most)
+    given = config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
+    # What is remembered of prompts lies in the same memory, beside the models.
+    return given - remembered_bytes(given)
 
 
 def foreign_bytes(budget_bytes: int, touched_bytes: int, available_bytes: int) -> int:
     """How much of a budget is not to be had: what nobody has touched has to be available still."""
-    missing_bytes = budget_bytes - touched_bytes - available_bytes
-    return max(0, -(-missing_bytes // _STEP_BYTES) * _STEP_BYTES)
+    return _in_steps(budget_bytes - touched_bytes - available_bytes)
+
+
+def foreign_gpu_bytes(
+    budget_bytes: int, reserved_bytes: int, held_bytes: int | None, free_bytes: int
+) -> int:
+    """The same of a GPU, where an engine lets a new model have a share of what is free, once those
+    that are there have all that they reserved. `held_bytes` is what our engine has by now, None
+    where the driver does not tell: then it has it all.
+    """
+    whole_bytes = reserved_bytes + _EMPTY_ENGINE_BYTES
+    to_come_bytes = 0 if held_bytes is None else whole_bytes - held_bytes
+    return _in_steps(budget_bytes - reserved_bytes - _share(free_bytes - to_come_bytes))
 
 
 def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:
@@ -48,24 +75,9 @@ def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:
         return 0
 
 
-def _budget(config: PeerConfig, name: str, gpus: dict[str, int]) -> int:
-    if name.startswith("cuda"):
-        free_bytes = gpus.get(name.rpartition(":")[2])
-        most = _UNKNOWN_BYTES if free_bytes is None else int(free_bytes * _GPU_SHARE)
-        return most if config.memory_bytes is None else min(config.memory_bytes, most)
-    given = config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
-    # What is remembered of prompts lies in the same memory, beside the models.
-    return given - remembered_bytes(given)
+def _share(free_bytes: int) -> int:
+    return max(0, int(free_bytes * _GPU_SHARE))
 
 
-def _free_gpu_bytes() -> dict[str, int]:
-    """By the number of the GPU, in PCI bus order as torch counts here."""
-    free: dict[str, int] = {}
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        said = subprocess.run(
-            _QUERY, capture_output=True, text=True, timeout=_QUERY_S, check=True
-        ).stdout
-        for line in said.splitlines():
-            index, free_mib = line.split(",")
-            free[index.strip()] = int(free_mib) * _MIB
-    return free
+def _in_steps(missing_bytes: int) -> int:
+    return max(0, -(-missing_bytes // _STEP_BYTES) * _STEP_BYTES)

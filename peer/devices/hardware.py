@@ -4,34 +4,51 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import PeerConfig
 from ..gossip.sections import Device, Hardware
+from .device_memory import gpu_of, is_gpu
+from .gpus import Gpu, ask_for_gpus
 
 _DRIVER = Path("/proc/driver/nvidia")
 _MODEL = "Model:"
 
 
-def read_hardware(config: PeerConfig, driver: Path = _DRIVER) -> Hardware:
-    """A gateway has no device. On a CPU the device's memory is what the operator gives of it."""
+def read_hardware(config: PeerConfig, gpus: Sequence[Gpu] = (), driver: Path = _DRIVER) -> Hardware:
+    """A gateway has no device. On a CPU the device's memory is what the operator gives of it; that
+    of GPUs is known as far as they are shown.
+    """
     memory_bytes = _memory_bytes()
-    devices = (_device(config, name, memory_bytes, driver) for name in config.engine_devices)
+    devices = (
+        _device(config, name, gpu_of(name, gpus), memory_bytes, driver)
+        for name in config.engine_devices
+    )
     return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
+
+
+async def look_at_hardware(config: PeerConfig) -> Hardware:
+    """The same, once the driver has been asked for GPUs."""
+    gpus = await ask_for_gpus() if any(map(is_gpu, config.engine_devices)) else None
+    return read_hardware(config, gpus or ())
 
 
 def read_system() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def _device(config: PeerConfig, name: str, memory_bytes: int, driver: Path) -> Device:
+def _device(
+    config: PeerConfig, name: str, gpu: Gpu | None, memory_bytes: int, driver: Path
+) -> Device:
     kind, _, number = name.rpartition(":")
     if kind != "cuda":
         words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
-        return Device(words, config.memory_bytes or memory_bytes, 0, "")
-    index = int(number)
-    # What an engine may use of a GPU is known once it runs: the load records say it.
-    return Device(_gpu_name(driver, index), 0, 0, _driver_version(driver))
+        most_bytes = memory_bytes if gpu is None else gpu.memory_bytes
+        return Device(words, config.memory_bytes or most_bytes, 0, "")
+    # What an engine may use of a GPU that is not shown is known once it runs.
+    most_bytes = 0 if gpu is None else config.memory_bytes or gpu.memory_bytes
+    return Device(_gpu_name(driver, int(number)), most_bytes, 0, _driver_version(driver))
 
 
 def _gpu_name(driver: Path, index: int) -> str:

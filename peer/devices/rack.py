@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cortex.engine.machine_memory import available_memory_bytes
 
@@ -22,14 +22,14 @@ from ..placement.wording import leaving
 from ..routing.load_history import LoadHistory
 from ..types import ModelInfo
 from .device import Devices
-from .device_memory import read_budgets
+from .device_memory import budget_bytes, gpu_of, is_gpu
+from .gpus import Gpu, ask_for_gpus
 from .places import Place
 from .residency import Residency
 from .steering import NodeSteering
+from .yielding import yielders
 
 logger = logging.getLogger(__name__)
-
-_LOOK_FOR_OTHERS_S = 1.0
 
 
 class Rack:
@@ -38,7 +38,7 @@ class Rack:
     def __init__(
         self,
         config: PeerConfig,
-        budgets: tuple[int, ...],
+        gpus: Sequence[Gpu],
         tasks: asyncio.TaskGroup,
         spawn: Spawn,
         history: LoadHistory,
@@ -53,12 +53,13 @@ class Rack:
         self._tally = tally
         self._chronicle = chronicle
         self._shelf = shelf
-        self._available_bytes = available_bytes
         self._alarm: asyncio.TimerHandle | None = None
         self._is_closed = False
+        budgets = [budget_bytes(config, name, gpu_of(name, gpus)) for name in self._names]
         self.devices = Devices(
             config, budgets, tasks, self._lose_engine, spawn, history, costs, tally, chronicle
         )
+        self.devices.look_at_gpus(gpus, {}, [0] * len(budgets))
         self.residency = Residency(
             self.devices,
             Habits(config),
@@ -72,16 +73,19 @@ class Rack:
         self.steering = NodeSteering(
             self.residency, lambda: shelf.catalogue, history.eta_s, self.devices.parts_of
         )
-        self._watching: asyncio.Task[None] | None = None
-        if config.engine == "torch":
-            self._watching = tasks.create_task(self._yield_to_others(), name="yield to others")
+        looks = yielders(
+            *(config, gpus, self.devices, available_bytes),
+            self._reserved_bytes,
+            self.residency.look,
+        )
+        self._looking = [tasks.create_task(look, name="look for others") for look in looks]
         self.residency.look()
 
     async def close(self) -> None:
         self._is_closed = True
         self._wake_after(None)
-        if self._watching is not None:
-            self._watching.cancel()
+        for look in self._looking:
+            look.cancel()
         await self.devices.close()
 
     def reform(self, config: PeerConfig) -> None:
@@ -116,12 +120,8 @@ class Rack:
         stored = {model.id: model for model in self._shelf.catalogue.models}
         return [stored[id] for id in self.residency.habits.at_home if id in stored]
 
-    async def _yield_to_others(self) -> None:
-        """See what other programs take of the machine's memory, until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK_FOR_OTHERS_S)
-            if self.devices.look_for_others(self._available_bytes()):
-                self.residency.look()
+    def _reserved_bytes(self) -> list[int]:
+        return [each.reserved_bytes for each in self.residency.books]
 
     def _lose_engine(self, device: int, end: ChildEnd) -> None:
         self._chronicle.add("engine_lost", f"{self._names[device]}: {end.error.message}")
@@ -160,10 +160,10 @@ async def open_rack(
     available_bytes: Callable[[], int] = available_memory_bytes,
 ) -> Rack:
     """As the machine is now."""
-    budgets = await asyncio.to_thread(read_budgets, config)
+    gpus = await ask_for_gpus() if any(map(is_gpu, config.engine_devices)) else None
     return Rack(
         config,
-        budgets,
+        gpus or (),
         tasks,
         spawn,
         history,

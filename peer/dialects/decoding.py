@@ -168,7 +168,7 @@ def _worded(what: str) -> str:
     types = [t for t in expected["types"].split(" | ") if t != "null"]
     sign, _, bound = expected["bound"].strip().partition(" ")
     if sign in _BOUND_WORDS:
-        return f"must be {_BOUND_WORDS[sign]} {float(bound):g}"
+        return f"must be {_BOUND_WORDS[sign]} {float(bound):.15g}"
     if longest := _LENGTH.search(expected["bound"]):
         return f"must be at most {longest[1]} characters long"
     if sign:  # "of length >= 1" is the only other bound that bodies have

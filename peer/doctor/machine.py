@@ -7,16 +7,16 @@ tool, in a process that may hang without harm.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..devices.gpus import Gpu, ask_for_gpus
 from .findings import Finding, fail, ok, warn
 
 _GIB = 1024**3
@@ -27,21 +27,7 @@ LITTLE_MEMORY_BYTES = 2 * _GIB
 # The oldest Linux driver that runs each CUDA's programs: NVIDIA's CUDA release notes, "minor
 # version compatibility".
 _OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
-_QUERY = (
-    "--query-gpu=index,name,memory.total,memory.free,driver_version",
-    "--format=csv,noheader,nounits",
-)
-_QUERY_S = 5.0
 _INSTALL = "pip install 'cortex-fleet[engine]'"
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    index: int
-    name: str
-    memory_mib: int
-    free_mib: int
-    driver: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +62,7 @@ async def look_at_machine(num_gpus: int, *, torch_is_for_cpus: bool) -> Machine:
         torch=_version("torch"),
         torch_is_for_cpus=torch_is_for_cpus,
         num_gpus=num_gpus,
-        gpus=await _ask_driver() if num_gpus else (),
+        gpus=await ask_for_gpus() if num_gpus else (),
         num_cores=os.cpu_count() or 1,
         memory_bytes=memory.get("MemTotal"),
         free_memory_bytes=memory.get("MemAvailable"),
@@ -132,7 +118,7 @@ def _judge_devices(machine: Machine) -> Iterator[Finding]:
         text = f"the driver shows {machine.num_gpus} devices, and nvidia-smi does not answer"
         yield fail("device", text, "run nvidia-smi, and restart the machine if it hangs")
     for gpu in machine.gpus or ():
-        free, whole = gpu.free_mib / 1024, gpu.memory_mib / 1024
+        free, whole = gpu.free_bytes / _GIB, gpu.memory_bytes / _GIB
         yield ok("device", f"gpu {gpu.index} {gpu.name}: {free:.1f} of {whole:.1f} GiB free")
 
 
@@ -173,36 +159,3 @@ def _memory() -> dict[str, int]:
         return {}
     pairs = (line.partition(":") for line in lines)
     return {name: int(value.split()[0]) * 1024 for name, _, value in pairs if value.endswith("kB")}
-
-
-async def _ask_driver() -> tuple[Gpu, ...] | None:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "nvidia-smi",
-            *_QUERY,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
-    try:
-        async with asyncio.timeout(_QUERY_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        return None
-    return read_gpus(said.decode("utf-8", "replace").splitlines())
-
-
-def read_gpus(lines: Sequence[str]) -> tuple[Gpu, ...] | None:
-    """What the driver's tool says; None where that is no list of devices."""
-    try:
-        return tuple(_gpu(*(cell.strip() for cell in line.split(","))) for line in lines) or None
-    except (TypeError, ValueError):
-        return None
-
-
-def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str) -> Gpu:
-    return Gpu(int(index), name, int(memory_mib), int(free_mib), driver)

@@ -188,7 +188,7 @@ class Guest:
 
     async def _check_model(self, model_id: str, weights: ModelId) -> None:
         """Raises ModelNotFound where that name means other weights here."""
-        model = await self._node.find(model_id)
+        model = await self._node.shelf.find(model_id)
         if model.weights != weights:
             raise ModelNotFound(
                 f"'{model.id}' has other weights on this peer than were asked for",

@@ -42,6 +42,20 @@ class Shelf:
             await self.look()
         return self.catalogue
 
+    async def find(self, name: str) -> ModelInfo:
+        """The model that is meant by a name. Raises ModelNotFound."""
+        names = self._config_now().names
+        model = names.meant_by(name, self.catalogue.models)
+        if model is None:
+            models = (await self.look()).models  # it may have been put there since
+            model = names.meant_by(name, models) or names.for_unknown(models)
+        return self.catalogue.find(name) if model is None else model
+
+    def suggestion(self) -> str | None:
+        """The id of a model here that sees pictures."""
+        model = self.catalogue.first_with_vision()
+        return None if model is None else model.id
+
     def _found(self) -> Catalogue:
         found = scan(self._config_now())
         return replace(found, models=tuple(map(self._with_weights, found.models)))

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, BinaryIO, cast
 
 import msgspec
@@ -136,7 +137,10 @@ def _read(path: Path) -> dict[str, _Kept]:
 
 
 def _signature(path: Path) -> tuple[int, int]:
+    """Raises _Incomplete for what is no file: whoever opens a pipe may wait for ever."""
     stat = path.stat()
+    if not S_ISREG(stat.st_mode):
+        raise _Incomplete
     return stat.st_size, stat.st_mtime_ns
 
 

@@ -18,6 +18,8 @@ from msgspec import Struct
 
 _LOGGERS = ("cortex", "aiohttp", "asyncio")
 _OURS = "cortex."
+# Of one record; a table has as many.
+_MAX_LINES = 64
 _MAX_TEXT_CHARS = 4000
 _MAX_SOURCE_CHARS = 100
 # What a line takes beside its letters.
@@ -98,18 +100,19 @@ class LogRing(logging.Handler):
         if self._num_in_second[is_grave] > self._most_per_s:
             self._num_skipped += 1
             return
-        self._number += 1
-        self._keep(
-            LogLine(
-                self._number,
-                record.created,
-                _level(record.levelno),
-                record.name.removeprefix(_OURS)[:_MAX_SOURCE_CHARS],
-                _text(record)[:_MAX_TEXT_CHARS],
-                self._num_skipped,
+        for text in _text(record).splitlines()[:_MAX_LINES]:
+            self._number += 1
+            self._keep(
+                LogLine(
+                    self._number,
+                    record.created,
+                    _level(record.levelno),
+                    record.name.removeprefix(_OURS)[:_MAX_SOURCE_CHARS],
+                    text[:_MAX_TEXT_CHARS],
+                    self._num_skipped,
+                )
             )
-        )
-        self._num_skipped = 0
+            self._num_skipped = 0
 
     def page(self, after: int, since_s: float, level: int) -> LogPage:
         """The lines behind that number, not older than that, and of that level at least."""

@@ -30,10 +30,7 @@ class Ordering:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises what the peer refuses with, or NoPeer."""
-        error: CortexError = NoPeer(
-            "no peer is running on this machine",
-            "start one with: cortex peer; or ask another with --peer HOST:PORT",
-        )
+        error = _nobody_here()
         for door in self._doors:
             try:
                 answer = self._call(door, method, path, body)
@@ -56,11 +53,24 @@ class Ordering:
                     return
 
     def stream(self, path: str) -> Generator[tuple[str, dict[str, Any]]]:
-        """Events by their names, of the door that answered the last call.
+        """Events by their names.
 
         Raises what the peer refuses with or an error event says, or NoPeer where it is gone.
         """
-        door = self._doors[0]
+        error: CortexError = _nobody_here()
+        has_begun = False
+        for door in self._doors:
+            try:
+                for event in self._events(door, path):
+                    has_begun = True
+                    yield event
+            except NoPeer as problem:
+                error = problem
+            if has_begun:
+                break
+        raise error
+
+    def _events(self, door: Door, path: str) -> Generator[tuple[str, dict[str, Any]]]:
         with self._asking.reply(door, "GET", path) as reply:
             if reply.status != 200:
                 raise error_of(object_of(reply.read(MAX_LINE_BYTES)), reply.status)
@@ -80,3 +90,10 @@ class Ordering:
             if reply.status >= 400:
                 raise error_of(told, reply.status)
             return told
+
+
+def _nobody_here() -> CortexError:
+    return NoPeer(
+        "no peer is running on this machine",
+        "start one with: cortex peer; or ask another with --peer HOST:PORT",
+    )

@@ -9,8 +9,9 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
-from msgspec.structs import replace
+import msgspec
 
 from cortex.engine.errors import CortexError, ModelInvalid
 
@@ -27,9 +28,11 @@ from ..placement.knowing import known_by
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, plan_load
 from ..routing.catalogue import FleetModel, unite
+from .anywhere import Anywhere
 from .desk import OrderDesk
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
-from .finding import own_id, peer_named, peer_to_load, peer_to_steer
+from .finding import able_to_load, own_id, peer_named, peer_to_steer, peers_to_load
+from .plans import first_with_plan, told_plans
 from .teller import Teller
 from .values import (
     CancelJob,
@@ -47,6 +50,8 @@ from .values import (
 
 # A peer that takes orders says something at once.
 _FIRST_WORD_S = 5.0
+# So many peers are asked what a load would do there; of more, what is believed of them is told.
+_MAX_ASKED = 16
 
 
 class Control:
@@ -112,14 +117,18 @@ class Control:
         that `load` would choose; with the model's id, and the view that it is planned in.
         """
         model, view = await self.model(name), await self.view()
-        named = None if peer is None else peer_named(view, peer)
-        host = peer_to_load(view, model, named, self._known()) if as_load else named
-        wish = LoadWish(model.weights, host.node if host else None, context_tokens, num_slots)
-        is_own = host is None or host.is_self
-        if is_own:
-            await self._node.learn(model.weights)
-        own = self._desk.plan(wish).at(view.self_node) if is_own else None
-        return model.id, plan_load(view, wish, self._known(), own), view
+        named, known = None if peer is None else peer_named(view, peer), self._known()
+        wish = LoadWish(model.weights, None, context_tokens, num_slots)
+        hosts = able_to_load(view, model, named)[:_MAX_ASKED]
+        if as_load:
+            hosts = peers_to_load(view, model, named, known)
+        if [host.is_self for host in hosts] == [True]:
+            await self._desk.plan(wish)  # raises what is wrong with the only copy there is
+        told = await told_plans(hosts, wish, self._last)
+        if as_load:
+            named = first_with_plan(hosts, told)
+        wish = replace(wish, peer=None if named is None else named.node)
+        return model.id, plan_load(view, wish, known, told), view
 
     async def load(
         self, name: str, peer: str | None, context_tokens: int | None, num_slots: int | None
@@ -127,9 +136,12 @@ class Control:
         """How far it is, until it is over. Raises what it cannot begin for."""
         model, view = await self.model(name), await self.view()
         named = None if peer is None else peer_named(view, peer)
-        host = peer_to_load(view, model, named, self._known())
+        hosts = peers_to_load(view, model, named, self._known())
         order = LoadOrder(model.weights, context_tokens, num_slots)
-        async with aclosing(self._jobs(host, order)) as jobs:
+        anywhere = Anywhere(model.id, order, hosts, self._jobs, self._call_off)
+        is_one = len(hosts) == 1
+        carried_out = self._jobs(hosts[0], order) if is_one else self._desk.load_anywhere(anywhere)
+        async with aclosing(carried_out) as jobs:
             async for job in jobs:
                 yield job
 
@@ -190,7 +202,7 @@ class Control:
         peer = await self.peer(word)
         facts = await self.first(peer, Describe())
         assert isinstance(facts, PeerFacts), "what a peer describes itself with"
-        return replace(facts, node=peer.node.hex(), name=peer.name)
+        return msgspec.structs.replace(facts, node=peer.node.hex(), name=peer.name)
 
     async def log(self, peer: PeerView, order: ReadLog) -> LogPage:
         """One page of a peer's log."""
@@ -233,6 +245,17 @@ class Control:
         """What a peer says to an order at once."""
         async with aclosing(self._reports(peer, order)) as reports:
             return await anext(reports)
+
+    async def _last(self, peer: PeerView, order: Order) -> Report:
+        """What a peer says to an order at last."""
+        async with aclosing(self._reports(peer, order)) as reports:
+            last = await anext(reports)
+            async for report in reports:
+                last = report
+            return last
+
+    async def _call_off(self, job: Job) -> None:
+        await self.cancel_job(job.id)
 
     async def _jobs(self, peer: PeerView, order: Order) -> AsyncGenerator[Job]:
         async with aclosing(self._reports(peer, order)) as reports:

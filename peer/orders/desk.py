@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from cortex.engine.types import Stage
@@ -15,7 +15,9 @@ from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
+from .anywhere import Anywhere
 from .facts import Describe, ReadLog, WatchHappenings
+from .plans import plan_report
 from .teller import Teller
 from .values import (
     CancelJob,
@@ -30,9 +32,11 @@ from .values import (
     Order,
     PinOrder,
     Placed,
+    PlanOrder,
     Report,
     RequestList,
     RequestReport,
+    UndrainOrder,
     UnloadOrder,
     WatchJob,
 )
@@ -49,8 +53,22 @@ class OrderDesk:
         self._jobs = jobs
         self._teller = teller or Teller(node)
 
-    def plan(self, wish: LoadWish) -> Planned:
+    async def plan(self, wish: LoadWish) -> Planned:
+        """What a load would do here. Raises what is wrong with the model's files."""
+        await self._node.learn(wish.model)
         return self._steering.plan(wish)
+
+    async def load_anywhere(self, wish: Anywhere) -> AsyncGenerator[Job]:
+        """As an order to load is carried out, by whichever peer can."""
+
+        def work(tell: Callable[[Progress], None]) -> Awaitable[Placed]:
+            return wish.load(self._load, tell)
+
+        key = ("anywhere", wish.order)
+        first = wish.hosts[0].node
+        job = self._jobs.begin("load", key, wish.model_id, work, first)
+        async for report in self._jobs.follow(job.id):
+            yield report
 
     async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.
@@ -70,6 +88,10 @@ class OrderDesk:
                         yield report
             case Describe():
                 yield await self._teller.facts()
+            case PlanOrder():
+                yield Done()  # a first word: the plan may take a while
+                wish = LoadWish(order.model, None, order.context_tokens, order.num_slots)
+                yield plan_report(await self.plan(wish))
             case _:
                 yield self._at_once(order)
 
@@ -87,12 +109,25 @@ class OrderDesk:
 
     def _at_once(
         self,
-        order: PinOrder | ListRequests | CancelRequest | ListJobs | WatchJob | CancelJob | ReadLog,
+        order: PinOrder
+        | UndrainOrder
+        | ListRequests
+        | CancelRequest
+        | ListJobs
+        | WatchJob
+        | CancelJob
+        | ReadLog,
     ) -> Report:
         match order:
             case PinOrder():
                 change = self._steering.pin if order.is_pinned else self._steering.unpin
                 change(order.model_id)
+                return Done()
+            case UndrainOrder():
+                self._node.end_drain()
+                for job in self._jobs.all():
+                    if job.kind == "drain":
+                        self._jobs.cancel(job.id)
                 return Done()
             case ListRequests():
                 now_s = asyncio.get_running_loop().time()
@@ -130,7 +165,6 @@ class OrderDesk:
         await self._steering.unload(order.model_id, is_forced=order.is_forced)
 
     async def _drain(self, tell: Callable[[Progress], None]) -> None:
-        """Only a restart undoes it."""
         total = self._node.health.live_requests
 
         def count() -> None:
@@ -140,7 +174,7 @@ class OrderDesk:
         end = self._node.watch(count)
         try:
             count()
-            await self._node.drained()
+            await self._node.idle()
         finally:
             end()
 

@@ -13,13 +13,14 @@ from ..routing.catalogue import FleetModel, Holder
 from ..routing.placing import ranked
 
 _MAX_SHOWN_CHARS = 80
+_MAX_TRIED = 8
 
 
 def peer_named(view: FleetView, word: str) -> PeerView:
     """By its name, or its node in hex. Raises PeerNotFound for nobody, and for who is gone."""
     found = next((peer for peer in view.peers if word in (peer.name, peer.node.hex())), None)
     if found is None:
-        names = [peer.name for peer in view.peers if peer.state not in ("dead", "left")]
+        names = [peer.name for peer in view.peers if _is_there(peer)]
         near = difflib.get_close_matches(word, names, n=1)
         there = f"there is: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
         raise PeerNotFound(
@@ -33,30 +34,38 @@ def peer_named(view: FleetView, word: str) -> PeerView:
     return found
 
 
-def peer_to_load(
+def peers_to_load(
     view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
-) -> PeerView:
-    """The peer that was named, else this one, else where the model is best loaded; who has no
-    copy of it on disk cannot load it.
+) -> tuple[PeerView, ...]:
+    """The peer that was named, else this one first and then those where the model is best loaded;
+    who has no copy of it on disk cannot load it.
 
     Raises ModelNotFound.
     """
     if peer is not None:
         holder_at(view, model, peer)
-        return peer
-    if model.holder(view.self_node) is not None and view.me.takes_requests:
-        return view.me
-    nodes = {holder.node for holder in model.holders}
-    able = [one.node for one in view.peers if one.node in nodes and one.takes_requests]
+        return (peer,)
+    able = {one.node: one for one in able_to_load(view, model)}
     if not able:
         raise ModelNotFound(
             f"no peer that takes requests has '{model.id}' on its disk",
             "GET /models tells where each is",
             param="model",
         )
-    best = view.peer(ranked(view, model.weights, able, known)[0])
-    assert best is not None, "one of the view's"
-    return best
+    order = ranked(view, model.weights, able, known)
+    first = [node for node in order if node == view.self_node]
+    return tuple(able[node] for node in dict.fromkeys((*first, *order)))[:_MAX_TRIED]
+
+
+def able_to_load(
+    view: FleetView, model: FleetModel, peer: PeerView | None = None
+) -> tuple[PeerView, ...]:
+    """Those that have the model on disk and take requests: of all, or of the one peer."""
+    return tuple(
+        one
+        for one in view.peers
+        if peer in (None, one) and one.takes_requests and model.holder(one.node) is not None
+    )
 
 
 def peer_to_steer(
@@ -69,11 +78,11 @@ def peer_to_steer(
     """
     if peer is not None:
         return peer
-    placed = [one for one in view.peers if one.takes_requests and _has(one, model)]
+    placed = [one for one in view.peers if _is_there(one) and _has(one, model)]
     if len(placed) == 1:
         return placed[0]
     if not placed:
-        return peer_to_load(view, model, None, known)
+        return peers_to_load(view, model, None, known)[0]
     if placed[0].is_self:
         return placed[0]
     names = " and ".join(one.name for one in placed)
@@ -104,6 +113,11 @@ def own_id(view: FleetView, model: FleetModel, peer: PeerView) -> str:
     """
     placed = next((one.id for one in peer.placed if one.model == model.weights), None)
     return placed or holder_at(view, model, peer).id
+
+
+def _is_there(peer: PeerView) -> bool:
+    """One that drains takes no requests, and orders about what it has."""
+    return peer.state not in ("dead", "left")
 
 
 def _has(peer: PeerView, model: FleetModel) -> bool:

@@ -37,6 +37,14 @@ class UnloadOrder(Struct, frozen=True, tag="unload"):
     is_forced: bool = False
 
 
+class PlanOrder(Struct, frozen=True, tag="plan"):
+    """What would a load of the same words do there?"""
+
+    model: Model
+    context_tokens: U32 | None = None
+    num_slots: U32 | None = None
+
+
 class PinOrder(Struct, frozen=True, tag="pin"):
     model_id: _Id
     is_pinned: bool = True
@@ -44,6 +52,10 @@ class PinOrder(Struct, frozen=True, tag="pin"):
 
 class DrainOrder(Struct, frozen=True, tag="drain"):
     """Take nothing new; what is under way goes on."""
+
+
+class UndrainOrder(Struct, frozen=True, tag="undrain"):
+    """Take requests again."""
 
 
 class ListRequests(Struct, frozen=True, tag="requests"):
@@ -72,8 +84,10 @@ class CancelJob(Struct, frozen=True, tag="cancel job"):
 Order: TypeAlias = (
     LoadOrder
     | UnloadOrder
+    | PlanOrder
     | PinOrder
     | DrainOrder
+    | UndrainOrder
     | ListRequests
     | CancelRequest
     | ListJobs
@@ -101,7 +115,8 @@ class Placed(Struct, frozen=True):
 class Job(Struct, frozen=True, tag="job"):
     """One order that takes a while. `total` 0 is an amount that nobody knows.
 
-    `seconds` is how long it has been going, or went. `error` says why it failed.
+    `seconds` is how long it has been going, or went. `error` says why it failed. `host` is the peer
+    where it is done, if that is another one than the job's own.
     """
 
     id: str
@@ -118,6 +133,7 @@ class Job(Struct, frozen=True, tag="job"):
     seconds: float = 0.0
     error: ErrorInfo | None = None
     placed: Placed | None = None
+    host: Node | None = None
 
     @property
     def is_over(self) -> bool:
@@ -162,7 +178,15 @@ class Done(Struct, frozen=True, tag="done"):
     """It has been done, or was so before."""
 
 
-Report: TypeAlias = Job | JobList | RequestList | Done | PeerFacts | LogPage | HappeningList
+class PlanReport(Struct, frozen=True, tag="plan"):
+    """`planned` is packed by itself: whoever cannot read it goes by what it believes."""
+
+    planned: bytes
+
+
+Report: TypeAlias = (
+    Job | JobList | RequestList | PlanReport | Done | PeerFacts | LogPage | HappeningList
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

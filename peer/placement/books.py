@@ -5,11 +5,15 @@ plans are made of. Whose they are, a peer's own or another's as the fleet tells 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta
 
 from ..config import Strategy
 from ..gossip.ids import ModelId
 
+# Plans travel between peers: whatever others say, times stay numbers.
+Seconds: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e9)]
 ResidentState = Literal["loading", "ready", "unloading"]
 
 
@@ -27,9 +31,9 @@ class Resident:
     state: ResidentState
     reserved_bytes: int
     num_inflight: int = 0
-    idle_s: float = 0.0
-    age_s: float = 0.0
-    reload_s: float | None = None
+    idle_s: Seconds = 0.0
+    age_s: Seconds = 0.0
+    reload_s: Seconds | None = None
     is_pinned: bool = False
     priority: int = 0
 

@@ -8,14 +8,15 @@ from typing import Literal
 from cortex.engine.costs import MemoryPart
 
 from ..gossip.ids import ModelId, NodeId
-from .books import Resident, Size
+from .books import Resident, Seconds, Size
 
 # "too large" for the device even if it were empty; "pinned", "class" or "busy" where what would
 # have to go may not, by its pin, its class, or its work; "new" where it has been loaded just now;
 # "foreign" where other programs have the memory; "absent" where the model is not on that peer's
-# disk; "unknown" where its size is not; "away" where the peer takes no requests.
+# disk, and "broken" where its copy there is; "unknown" where its size is not known; "away" where
+# the peer takes no requests.
 Reason = Literal[
-    "too large", "pinned", "class", "busy", "new", "foreign", "absent", "unknown", "away"
+    "too large", "pinned", "class", "busy", "new", "foreign", "absent", "broken", "unknown", "away"
 ]
 
 
@@ -44,7 +45,7 @@ class Plan:
     size: Size
     parts: tuple[MemoryPart, ...] = ()
     victims: tuple[Resident, ...] = ()
-    seconds: float | None = None
+    seconds: Seconds | None = None
     is_there: bool = False
     free_bytes: int = 0
 
@@ -66,7 +67,7 @@ class Refusal:
     words: str
     short_bytes: int = 0
     needed_bytes: int = 0
-    wait_s: float | None = None
+    wait_s: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ nothing. Over the view this is advice: the peer that is chosen decides again, by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from cortex.engine.costs import MemoryPart, ModelCosts
 
@@ -35,6 +36,7 @@ _REASONS: tuple[Reason, ...] = (
     "class",
     "pinned",
     "too large",
+    "broken",
     "absent",
     "away",
 )
@@ -43,7 +45,7 @@ _REASONS: tuple[Reason, ...] = (
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known beside the view. `rules`, and the `priority` of a model by its id, are this
-    peer's, and believed to be the others'.
+    peer's, and believed to be the others' until they say so themselves.
     """
 
     sizes: SizesOf
@@ -53,16 +55,21 @@ class Known:
     priority: Callable[[str], int] = lambda id: 0
 
 
-def plan_load(view: FleetView, wish: LoadWish, known: Known, own: Planned | None = None) -> Planned:
-    """The best place of the fleet for a load, or of the one peer that is wished for; `own` is what
-    this peer says of itself, by its own books.
+def plan_load(
+    view: FleetView,
+    wish: LoadWish,
+    known: Known,
+    told: Mapping[NodeId, Planned] = MappingProxyType({}),
+) -> Planned:
+    """The best place of the fleet for a load, or of the one peer that is wished for; `told` is what
+    peers say of themselves, by their own books. Of others it is what is believed.
     """
     found: list[Plan | Refusal] = []
     for peer in view.peers:
         if wish.peer is None and peer.state in ("dead", "left"):
             continue
         if wish.peer in (None, peer.node):
-            found += outcomes(view, peer, wish, known, own)
+            found += outcomes(view, peer, wish, known, told.get(peer.node))
     found.sort(key=lambda one: preference(view, wish.model, one))
     plans = [one for one in found if isinstance(one, Plan)]
     refusals = tuple(one for one in found if isinstance(one, Refusal))
@@ -70,16 +77,16 @@ def plan_load(view: FleetView, wish: LoadWish, known: Known, own: Planned | None
 
 
 def outcomes(
-    view: FleetView, peer: PeerView, wish: LoadWish, known: Known, own: Planned | None = None
+    view: FleetView, peer: PeerView, wish: LoadWish, known: Known, told: Planned | None = None
 ) -> Sequence[Plan | Refusal]:
     """What a load would do on each device of a peer."""
-    if peer.is_self and own is not None:
-        return (*([own.plan] if own.plan else []), *own.others, *own.refusals)
-    stored = next((each for each in peer.stored if each.model == wish.model), None)
-    placed = next((each for each in peer.placed if each.model == wish.model), None)
     if not peer.takes_requests:
         words = "it is draining" if peer.state == "draining" else f"it is {peer.state}"
         return (Refusal(peer.node, None, "away", words),)
+    if told is not None:
+        return (*([told.plan] if told.plan else []), *told.others, *told.refusals)
+    stored = next((each for each in peer.stored if each.model == wish.model), None)
+    placed = next((each for each in peer.placed if each.model == wish.model), None)
     if placed is not None and placed.state != "unloading":
         return (_there(peer, placed, wish, known),)
     if stored is None:

@@ -1,15 +1,20 @@
-"""What is said of models that have no place here any more, or never had one."""
+"""What is said of models that have no place, on the devices of one peer or at any of those that
+were asked, and of models that lose theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cortex.engine.errors import InsufficientVram, MemoryShortage
+from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
 
 from ..units import memory
 from .books import DeviceBooks
 from .leaving import LeaveReason
 from .turns import Refused, Wanted
+
+_HERE = "has no place here; "
+_MAX_NAMED = 8
 
 
 def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> InsufficientVram:
@@ -21,7 +26,7 @@ def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> 
     short_bytes = min((why.short_bytes for _, why in refused.reasons), default=least_bytes)
     hint = "choose a smaller model, or give it more memory with --memory"
     return InsufficientVram(
-        f"'{wanted.need.id}' has no place here; {'; '.join(reasons) or 'no device may hold it'}",
+        f"'{wanted.need.id}' {_HERE}{'; '.join(reasons) or 'no device may hold it'}",
         hint if is_final else "unload or unpin one of those that are in its way",
         shortage=MemoryShortage(least_bytes, least_bytes - short_bytes, is_final),
     )
@@ -43,3 +48,36 @@ def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> 
         case "asked":
             what, why = "unloaded", "as asked"
     return what, f"{what} {model_id} {why} (frees {memory(num_bytes)})"
+
+
+def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexError:
+    """What those said who were asked, one or more, each by its name.
+
+    One that lacks memory alone may have it later: then that is what it is an error of. Else it is
+    one of the last one's kind.
+    """
+    if len(said) == 1:
+        return said[0][1]
+    last = said[-1][1]
+    short = [error for _, error in said if isinstance(error, InsufficientVram)]
+    if not short:
+        return type(last)(f"no peer serves '{model_id}' now: {each_of(said)}", last.hint)
+    shortages = [error.shortage for error in short if error.shortage is not None]
+    is_final = len(shortages) == len(said) and all(one.is_final for one in shortages)
+    nearest = min(shortages, key=lambda one: one.required_bytes - one.available_bytes, default=None)
+    waits_s = [error.retry_after_s for error in short if error.retry_after_s is not None]
+    return InsufficientVram(
+        f"'{model_id}' has no place {'in this fleet' if is_final else 'now'}: {each_of(said)}",
+        "wish for less context, or give it a larger device" if is_final else short[-1].hint,
+        shortage=nearest
+        and MemoryShortage(nearest.required_bytes, nearest.available_bytes, is_final),
+        retry_after_s=min(waits_s, default=None),
+    )
+
+
+def each_of(said: Sequence[tuple[str, CortexError]]) -> str:
+    named = [
+        f"{name}: {error.message.partition(_HERE)[2] or error.message}" for name, error in said
+    ]
+    more = f"; and {len(named) - _MAX_NAMED} more" if len(named) > _MAX_NAMED else ""
+    return "; ".join(named[:_MAX_NAMED]) + more

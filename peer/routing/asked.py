@@ -11,6 +11,7 @@ from cortex.engine.types import Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
+from ..placement.wording import each_of, nowhere
 from .affinity import text_bytes
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
@@ -132,14 +133,17 @@ class Asked:
         fault = fault_of(error)
         if fault == "refused" or fault == "busy":
             return error
-        if isinstance(error, AttemptsExhausted) or (
-            fault in ("unfit", "broken") and not self.transcript.has_begun
-        ):
+        said = self.tries.said
+        if isinstance(error, AttemptsExhausted):
             return error
-        where = f"on {self.tries.last_name}" if self.tries.last_name else "in this fleet"
-        what = "broke off" if self.transcript.has_begun else "came to nothing"
+        if fault in ("unfit", "broken") and not self.transcript.has_begun:
+            return nowhere(self.model.id, said) if said else error
+        what, why = "came to nothing", each_of(said) if len(said) > 1 else error.message
+        if self.transcript.has_begun:
+            what, why, said = "broke off", error.message, said[-1:]
+        names = list(dict.fromkeys(name for name, _ in said))
+        where = f"on {' and '.join(names)}" if names else "in this fleet"
         return EngineFailed(
-            f"the answer of '{self.model.id}' {what} {where}, and no other peer takes it up:"
-            f" {error.message}",
+            f"the answer of '{self.model.id}' {what} {where}, and no other peer takes it up: {why}",
             error.hint or "send it again",
         )

@@ -9,29 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import cast
 
 from msgspec.structs import replace
 
-from cortex.engine.errors import CortexError, EngineFailed, InsufficientVram, Overloaded
-from cortex.engine.types import Began, ChatRequest, Event, Stage, Vector
+from cortex.engine.errors import CortexError
+from cortex.engine.types import ChatRequest, Event, Stage, Vector
 
 from ..bounds.admission import Admission
-from ..errors import EngineReplaced, NoPeer
+from ..errors import NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
 from ..hop.hops import Hops
-from ..lanes import in_lanes
 from ..observing.live import LiveRequest
 from ..observing.tally import Failover
 from ..types import ModelInfo
+from ..vectors import vectors_of
 from .affinity import conversation_key
 from .asked import Asked
+from .attempts import Attempts
 from .candidates import Busyness, Candidate, Wish, gossiped
 from .catalogue import Eta, FleetModel
-from .choosing import Chooser, Places, shown_wait_s
+from .choosing import Chooser, Places
 from .local import LocalHost
 from .offers import Offers
 from .replay import ReplayBudget
@@ -50,10 +51,6 @@ _HOLD_POLL_S = 0.1
 _SAY_S = 0.7
 
 
-# Why no peer has room for a model, where each of them could say it of itself alone.
-OfAll = Callable[[FleetModel, InsufficientVram], InsufficientVram]
-
-
 class Ingress:
     """Implements AnswerSource over all peers of the fleet; `eta_s` is how long loads take."""
 
@@ -65,7 +62,6 @@ class Ingress:
         places: Places,
         *,
         eta_s: Eta = lambda model, size_bytes: None,
-        of_all: OfAll = lambda model, error: error,
         rng: random.Random | None = None,
     ) -> None:
         config = local.config
@@ -73,7 +69,6 @@ class Ingress:
         self._membership = membership
         self._hops = hops
         self._eta_s = eta_s
-        self._of_all = of_all
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         # One connection has one request; what is kept here is the vectors of a call.
@@ -82,6 +77,7 @@ class Ingress:
         self._num_held = 0
         self._chooser = Chooser(membership, places, self._own_busyness, self._rng, self._clock)
         self._offers = Offers(local, membership, eta_s, self._clock)
+        self._attempts = Attempts(local, hops, self._chooser, eta_s, self._release, self._clock)
 
     async def models(self) -> tuple[ModelInfo, ...]:
         return await self._offers.models()
@@ -120,28 +116,19 @@ class Ingress:
         self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
     ) -> AsyncGenerator[list[Vector]]:
         """As `Node.vectors`, each by whichever peer."""
-        with ExitStack() as held:
 
-            async def make(request: ChatRequest) -> Vector:
-                vector = await self._vector(request, live)
-                held.enter_context(self._admission.holding(len(vector.data)))
-                return vector
+        def serve(request: ChatRequest) -> AsyncGenerator[Event | Vector]:
+            return self._serve(request, live)
 
-            num_lanes = min(len(requests), self._local.config.vector_lanes)
-            yield await in_lanes(make, requests, num_lanes)
+        num_lanes = min(len(requests), self._local.config.vector_lanes)
+        async with vectors_of(requests, num_lanes, serve, self._admission) as vectors:
+            yield vectors
 
     async def idle(self) -> None:
         """Return when nothing is under way. What comes until then is passed on as ever: a peer that
         ends takes no new connections, and those that it has may each have one more request.
         """
         await self._admission.idle()
-
-    async def _vector(self, request: ChatRequest, live: LiveRequest | None) -> Vector:
-        async with aclosing(self._serve(request, live)) as events:
-            async for event in events:
-                if isinstance(event, Vector):
-                    return event
-        raise EngineFailed(f"the vector of '{request.model}' never came", "send it again")
 
     async def _serve(
         self, request: ChatRequest, live: LiveRequest | None
@@ -162,7 +149,7 @@ class Ingress:
                             yield stage
                     host = finding.result()
                     try:
-                        async with aclosing(self._attempt(asked, host)) as events:
+                        async with aclosing(self._attempts.events(asked, host)) as events:
                             async for event in events:
                                 yield event
                         return
@@ -217,89 +204,12 @@ class Ingress:
         try:
             host = await self._chooser.choose(asked.model, asked.wish(), asked.since_s)
         except NoPeer as error:
-            ending = asked.ending(error)
-            if isinstance(ending, InsufficientVram):
-                ending = self._of_all(asked.model, ending)
-            raise ending from error
+            raise asked.ending(error) from error
         live = asked.live
         live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
         if host.warmth != "warm" and not live.is_streamed:
             asked.cold_until_s = live.began_s + self._local.config.cold_wait_s
         return host
-
-    async def _attempt(self, asked: Asked, host: Candidate) -> AsyncGenerator[Event | Vector]:
-        """What one host brings: the rest of the answer, or an error."""
-        transcript = asked.transcript
-        with self._judged(host, asked.model) as judge:
-            async with aclosing(self._open(host, asked)) as events:
-                while not transcript.is_whole:
-                    event = await self._next(events, asked)
-                    if asked.heard(event):
-                        self._move_on(asked, host)
-                    self._release(asked)
-                    if isinstance(event, Began | Vector):
-                        judge()
-                    for told in transcript.hear(event):
-                        asked.live.note(told, self._clock)
-                        yield told
-                    if isinstance(event, Vector):
-                        return
-
-    def _open(self, host: Candidate, asked: Asked) -> AsyncGenerator[Event | Vector]:
-        resume, num_losses = asked.transcript.resume(), asked.num_losses
-        request = replace(asked.transcript.request, model=host.holder.id)
-        if host.is_self:
-            return self._local.serve(request, None, resume, num_losses)
-        return self._hops.ask(host.node, asked.model.weights, request, resume, num_losses)
-
-    def _move_on(self, asked: Asked, host: Candidate) -> None:
-        """Its host has lost the engine, and will go on with the next one.
-
-        Raises EngineReplaced where that would take longer than another peer's going on.
-        """
-        if asked.may_move and self._chooser.is_elsewhere(asked.model, asked.wish(), host.life):
-            raise EngineReplaced(f"the engine of {host.name} has ended", "send the request again")
-
-    async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
-        """The host's next event; whoever sees no stages waits for a load no longer than is due.
-
-        Raises Overloaded then, with the time that the load still takes.
-        """
-        try:
-            async with asyncio.timeout_at(asked.cold_until_s):
-                return await anext(events)
-        except StopAsyncIteration:
-            raise EngineFailed("it ended before its end", "send it again") from None
-        except TimeoutError:
-            eta_s = self._eta_s(asked.model.weights, asked.model.size_bytes)
-            raise Overloaded(
-                f"'{asked.model.id}' is being loaded on {asked.live.host}",
-                "try again when it is, or stream the answer to see how far it is",
-                retry_after_s=None if eta_s is None else shown_wait_s(eta_s),
-            ) from None
-
-    @contextmanager
-    def _judged(self, host: Candidate, model: FleetModel) -> Generator[Callable[[], None]]:
-        """The breaker's part: what is given says that the host does its work."""
-        breakers, who = self._chooser.breakers, (host.node, model.weights)
-        is_good = False
-        breakers.tried(*who)
-
-        def judge() -> None:
-            nonlocal is_good
-            is_good = True
-            breakers.succeeded(*who, self._clock())
-
-        try:
-            yield judge
-        except CortexError as error:
-            if fault_of(error) in ("broken", "lost", "failed", "moved"):
-                is_good = True
-                breakers.failed(*who, self._clock())
-            raise
-        finally:
-            if not is_good:
-                breakers.untried(*who)
 
     def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:
         """Raises what the client is told, where nobody else is to be asked."""

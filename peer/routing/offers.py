@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from cortex.engine.errors import CortexError, ModelNotFound
-from cortex.engine.types import ChatRequest, ImagePart
+from cortex.engine.types import ChatRequest
 
 from ..errors import ModelAway
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
 from ..models.catalogue import of_fleet
+from ..models.eyes import check_sees
 from ..models.names import ModelNames
-from ..node import no_eyes
 from ..types import ModelInfo
 from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
 from .local import LocalHost
@@ -83,11 +83,7 @@ class Offers:
 
     def check_vision(self, model: FleetModel, request: ChatRequest) -> None:
         """Raises VisionUnsupported for a picture that the model does not see."""
-        has_images = any(
-            isinstance(part, ImagePart) for turn in request.messages for part in turn.content
-        )
-        if has_images and not model.sees_images:
-            raise no_eyes(model.id, self.suggestion())
+        check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
 
     def _catalogue(self) -> FleetCatalogue:
         view, own = self._membership.view, self._local.stored

@@ -29,6 +29,8 @@ from .candidates import Candidate, Life
 Fault = Literal["busy", "unfit", "broken", "failed", "moved", "lost", "refused"]
 
 _MAX_RETRIES = 2
+# So many may say that they have no room for it, or no copy that is whole enough.
+_MAX_UNFIT = 8
 # Hosts in a row that were asked to go on and brought not one token.
 _MAX_FUTILE = 5
 # Each has tried it again and again itself: it is the request that ends engines.
@@ -64,7 +66,8 @@ class Tries:
         self.excluded: set[Life] = set()
         self.lost: set[Life] = set()
         self.last_error: CortexError | None = None
-        self.last_name = ""
+        # What those said who are not asked again, each by its name.
+        self.said: list[tuple[str, CortexError]] = []
         self._num_retries = 0
         self._num_tokens = 0
         self._num_exhausted = 0
@@ -76,14 +79,16 @@ class Tries:
         fault = fault_of(error)
         if fault == "refused":
             return False
-        self.last_error, self.last_name = error, host.name
+        self.last_error = error
         if fault == "lost" and host.life not in self.lost:
             self.lost.add(host.life)
         elif fault not in ("busy", "moved"):
             self.excluded.add(host.life)
+        if fault not in ("busy", "moved"):
+            self.said.append((host.name, error))
         if fault in ("broken", "lost", "failed"):
             return self._may_retry(error, has_begun, num_tokens)
-        return True
+        return len(self.excluded) < _MAX_UNFIT
 
     def _may_retry(self, error: CortexError, has_begun: bool, num_tokens: int) -> bool:
         if num_tokens > self._num_tokens:

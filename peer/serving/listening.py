@@ -23,6 +23,7 @@ from .port_holder import in_use
 # What handlers of a peer that stops at once get to clean up after themselves.
 _FAREWELL_S = 1.0
 _BACKLOG = 128
+_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,16 @@ class Gate:
     lobby: Lobby
 
     def close(self) -> None:
-        """Let nobody more in. Who is being answered is answered, and asks again elsewhere."""
+        """Let nobody more in. Who is in is answered once more, and asks again elsewhere."""
         self.server.close()
         self.lobby.close()
+
+    async def quiet(self) -> None:
+        """Return when nobody is in, after `close`, who may still ask."""
+        while True:
+            if not self.lobby.is_resting:
+                return
+            await asyncio.sleep(_LOOK_S)
 
 
 @asynccontextmanager

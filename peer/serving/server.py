@@ -69,8 +69,10 @@ class Server:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
         await self.node.drained()
+        await self.gate.quiet()
         if self.member is not None:
             await self.member.ingress.idle()
+            await self.gate.quiet()
 
     async def reconfigure(self, config: PeerConfig) -> None:
         """What holds from now on; where it listens is not asked again."""
@@ -183,7 +185,7 @@ async def run_peer(
                 on_view(server.member.fleet.view)
                 server.member.fleet.watch(on_view)
             for model_id in config.preload:
-                await server.node.find(model_id)
+                await server.node.shelf.find(model_id)
             on_ready(server)
             if supervisor is not None:
                 supervisor.ready(f"answers at http://{server.address}")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cortex.cli import diagnostics, main
+from cortex.cli.command_table import SECTIONS
 from cortex.cli.config import Invocation, find_locations
 from cortex.cli.errors import OutputFailed, UsageProblem
 from cortex.engine.errors import (
@@ -23,10 +24,7 @@ from cortex.peer.errors import NoPeer
 
 Cortex = Callable[..., Any]
 
-COMMANDS = (
-    *("chat", "peer", "gateway", "join", "leave", "key", "status", "tui"),
-    *("models", "launch", "verify", "completion"),
-)
+COMMANDS = [name for names in SECTIONS.values() for name in names]
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def test_help_begins_with_three_examples(
 ) -> None:
     assert main.run(["-h"], invocation) == 0
     shown = capsys.readouterr().out
-    assert shown.index("cortex chat") < shown.index("cortex peer") < shown.index("Commands:")
+    assert shown.index("cortex chat") < shown.index("cortex peer") < shown.index("Ask:")
     assert all(f"\n  {command} " in shown for command in COMMANDS)
 
 
@@ -47,7 +45,7 @@ def test_no_arguments_at_all_shows_the_help(
     invocation: Invocation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run([], invocation) == 0
-    assert "Commands:" in capsys.readouterr().out
+    assert "Ask:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

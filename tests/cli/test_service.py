@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -225,3 +226,24 @@ def test_a_service_manager_is_found_by_its_variables() -> None:
     other = read_environment(of_another).supervision
     assert other is not None
     assert other.silence_s is None
+
+
+def test_a_supervised_peer_says_when_it_is_ready_and_shows_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    options = ("--engine", "fake", "--host", "0.0.0.0", "--port", "0")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30.0)
+        command = [sys.executable, "-m", "cortex.cli", "peer", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as peer:
+            try:
+                assert manager.recv(4096).startswith(b"READY=1\n")
+            finally:
+                peer.terminate()
+                said, _ = peer.communicate(timeout=30)
+        assert manager.recv(4096).startswith(b"STOPPING=1\n")
+    assert peer.returncode == 0
+    assert "cortex1-" not in said
+    assert "key    made, and shown in no log" in said

@@ -141,6 +141,13 @@ body_timeout = "3s"
 write_timeout = 2
 idle_timeout = "1m"
 max_connections = 11
+
+[tui]
+theme = "ansi-dark"
+refresh = "2s"
+ascii = true
+no_mouse = true
+read_only = true
 """)
     )
     assert {(s, k) for s, keys in SECTIONS.items() for k in keys} == set(settings.values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import shutil
 import socket
 import struct
@@ -55,6 +56,23 @@ def write_harm(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "harm.json"
         path.write_text(json.dumps({"harm": harm}), encoding="utf-8")
         return path
+
+    return write
+
+
+@pytest.fixture
+def driver_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put an nvidia-smi on the path that does as the script of a shell says."""
+
+    def write(script: str) -> None:
+        path = tmp_path / "bin" / "nvidia-smi"
+        if not path.exists():
+            path.parent.mkdir()
+            monkeypatch.setenv("PATH", str(path.parent), prepend=os.pathsep)
+        whole = path.with_suffix(".new")
+        whole.write_text(f"#!/bin/sh\n{script}\n")
+        whole.chmod(0o755)
+        whole.rename(path)  # somebody may be starting it
 
     return write
 

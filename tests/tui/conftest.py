@@ -20,7 +20,7 @@ from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.acting import Acting, ReadOnly
 from cortex.tui.app import CortexApp
-from cortex.tui.look import Look
+from cortex.tui.options import Options
 
 GIB = 1024**3
 
@@ -150,6 +150,197 @@ def four_peers() -> dict[str, Any]:
     )
 
 
+def warm(peer: str, **changes: Any) -> dict[str, Any]:
+    """A model in an engine, as `GET /models` tells it."""
+    fields: dict[str, Any] = {
+        "peer": peer,
+        "device": 0,
+        "state": "ready",
+        "percent": None,
+        "context_tokens": 32768,
+        "slots": 4,
+        "reserved_bytes": 74 * GIB,
+        "pinned": False,
+        "priority": 0,
+        "running": 0,
+        "waiting": 0,
+    }
+    return {**fields, **changes}
+
+
+def listed(id: str, size_gib: float, **changes: Any) -> dict[str, Any]:
+    """A model of `GET /models`; on no peer's disk unless told so."""
+    fields: dict[str, Any] = {
+        "id": id,
+        "weights": "77aa01fe" * 2,
+        "aliases": [],
+        "size_bytes": int(size_gib * GIB),
+        "context_tokens": 262144,
+        "capabilities": ["text", "vision"],
+        "warm": [],
+        "cold": [],
+    }
+    return {**fields, **changes}
+
+
+def job(kind: str, model: str, peer: str, **changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "id": f"job_{peer}_1",
+        "kind": kind,
+        "state": "running",
+        "peer": peer,
+        "model": model,
+        "device": 0,
+        "stage": "loading",
+        "done": 13_200_000_000,
+        "total": 17_900_000_000,
+        "unit": "bytes",
+        "rate_per_s": 1.6e9,
+        "eta_s": 2.9,
+        "seconds": 8.3,
+        "error": None,
+        "placement": None,
+    }
+    return {**fields, **changes}
+
+
+def some_models() -> dict[str, Any]:
+    """What the fleet of four answers to the screen of the models."""
+    error = {"code": "model_invalid", "message": "model.safetensors is cut off", "hint": "get it"}
+    return {
+        "GET /models": {
+            "models": [
+                listed("qwen3.6-27b", 51.2, warm=[warm("atlas", running=9, waiting=2)]),
+                listed(
+                    "qwen3.5-4b",
+                    8.1,
+                    warm=[warm("borea", pinned=True, running=3), warm("delta", running=None)],
+                ),
+                listed(
+                    "qwen3.5-9b",
+                    17.9,
+                    warm=[warm("cirrus", state="loading", percent=74, running=2)],
+                ),
+                listed(
+                    "qwen3.5-0.8b",
+                    1.6,
+                    context_tokens=32768,
+                    capabilities=["text"],
+                    cold=[{"peer": name, "eta_s": 2.2} for name in ("atlas", "borea", "cirrus")],
+                ),
+                listed("broken-2b", 4.4, cold=[{"peer": "atlas", "eta_s": None}]),
+                listed("qwen3.6-235b", 438.0, cold=[{"peer": "atlas", "eta_s": 90.0}]),
+            ]
+        },
+        "GET /jobs?fleet=1": {
+            "jobs": [
+                job("load", "qwen3.5-9b", "cirrus"),
+                job("load", "broken-2b", "atlas", state="failed", stage=None, error=error),
+            ],
+            "missing": [],
+        },
+    }
+
+
+def request(id: str, **changes: Any) -> dict[str, Any]:
+    """A request under way, as `GET /requests` tells it."""
+    fields: dict[str, Any] = {
+        "id": f"req_{id}",
+        "peer": "atlas",
+        "host": "atlas",
+        "model": "qwen3.6-27b",
+        "dialect": "openai",
+        "key": "",
+        "stage": "decode",
+        "prompt_tokens": 3830,
+        "completion_tokens": 43,
+        "seconds": 1.22,
+        "first_token_s": 0.62,
+        "start": "warm",
+        "queue_s": 0.01,
+        "evicted": [],
+        "failovers": 0,
+    }
+    return {**fields, **changes}
+
+
+def some_requests() -> dict[str, Any]:
+    """What the fleet of four answers to the screen of the requests."""
+    new: dict[str, Any] = {
+        "completion_tokens": 0,
+        "first_token_s": None,
+        "start": None,
+        "queue_s": None,
+    }
+    prefill = {"stage": "prefill", "done": 41, "total": 100, "unit": "tokens"}
+    loading = {"stage": "loading", "done": 74, "total": 100, "unit": "bytes", "peer": "borea"}
+    queued = {"stage": "queued", "done": 1, "total": 0, "unit": "place"}
+    return {
+        "GET /requests?fleet=1": {
+            "requests": [
+                request("7f3a" * 6),
+                request("7f39" * 6, prompt_tokens=98_104, seconds=6.8, **(new | prefill)),
+                request(
+                    "7f35" * 6,
+                    model="qwen3.5-9b",
+                    host="cirrus",
+                    prompt_tokens=212,
+                    seconds=4.0,
+                    failovers=1,
+                    **(new | loading),
+                ),
+                request("7f31" * 6, prompt_tokens=1412, seconds=0.9, **(new | queued)),
+            ],
+            "missing": [],
+        }
+    }
+
+
+def plan(peer: str, **changes: Any) -> dict[str, Any]:
+    """A plan with a victim, as `POST /models/plan` tells it."""
+    victim = {"id": "qwen3.6-27b", "weights": "77", "bytes": 69 * GIB, "idle_s": 240.0}
+    fields: dict[str, Any] = {
+        "node": "at" * 8,
+        "peer": peer,
+        "device": 0,
+        "device_name": "H100 80GB",
+        "is_there": False,
+        "context_tokens": 32768,
+        "slots": 4,
+        "bytes": int(74.3 * GIB),
+        "parts": [
+            {"name": "weights", "bytes": int(66.9 * GIB), "note": ""},
+            {"name": "keys and values", "bytes": 6 * GIB, "note": "for 4 of 32,768 tokens"},
+            {"name": "pictures", "bytes": int(1.4 * GIB), "note": "one at a time"},
+        ],
+        "free_bytes": 11 * GIB,
+        "victims": [victim | {"reload_s": 11.4}],
+        "free_after_bytes": int(5.7 * GIB),
+        "seconds": 14.2,
+    }
+    return {**fields, **changes}
+
+
+def refusal(peer: str, reason: str, words: str, wait_s: float | None = None) -> dict[str, Any]:
+    return {
+        "node": peer[:2] * 8,
+        "peer": peer,
+        "device": 0,
+        "device_name": "GeForce RTX 4090",
+        "reason": reason,
+        "words": words,
+        "short_bytes": 0,
+        "needed_bytes": 0,
+        "wait_s": wait_s,
+    }
+
+
+def planned(
+    model: str, plan: dict[str, Any] | None, refusals: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    return {"model": model, "plan": plan, "others": [], "refusals": list(refusals)}
+
+
 @pytest.fixture
 def feed() -> FakeFeed:
     return FakeFeed()
@@ -175,10 +366,8 @@ def read_only() -> FakeReadOnly:
 def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(
-        refresh_s: float = 1000.0, is_ascii: bool = False, acting: Acting = acting
-    ) -> CortexApp:
-        return CortexApp(feed, acting, Look(refresh_s, is_ascii), "borea:13131", clock)
+    def make(acting: Acting = acting, refresh_s: float = 1000.0, **options: Any) -> CortexApp:
+        return CortexApp(feed, acting, Options("borea:13131", refresh_s, **options), clock)
 
     return make
 
@@ -186,7 +375,21 @@ def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., 
 @pytest.fixture
 def told() -> Any:
     """How a peer's words about its fleet are made up."""
-    return SimpleNamespace(model=model, peer=peer, fleet=fleet, four_peers=four_peers)
+    return SimpleNamespace(
+        model=model,
+        peer=peer,
+        fleet=fleet,
+        four_peers=four_peers,
+        warm=warm,
+        listed=listed,
+        job=job,
+        some_models=some_models,
+        request=request,
+        some_requests=some_requests,
+        plan=plan,
+        refusal=refusal,
+        planned=planned,
+    )
 
 
 async def _until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:

@@ -34,11 +34,11 @@ from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted
 
 from ..frame import Frame
-from ..token_counts import tokens
+from ..model_words import model_words, tokens
 from ..widgets.message import MessageField
 from ..widgets.turns import AnswerTurn, AskedTurn, NoteTurn
 from .attach import Attached, AttachScreen
-from .choose_model import ChooseModel
+from .choice import Choice, Option
 from .framed import FramedScreen
 
 if TYPE_CHECKING:
@@ -284,9 +284,9 @@ class ChatScreen(FramedScreen):
         except CortexError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        chosen = await self.app.push_screen_wait(
-            ChooseModel(self._models, self._conversation.wishes.model)
-        )
+        width = max((len(model.id) for model in self._models), default=0)
+        options = [Option(model_words(model, width), model.id) for model in self._models]
+        chosen = await self.app.push_screen_wait(Choice("who answers", options))
         if chosen is not None and chosen != self._conversation.wishes.model:
             self._choose(chosen)
             turns = len(self._conversation.turns) // 2

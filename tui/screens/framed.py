@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.events import Resize, ScreenResume
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker import wording
@@ -25,6 +25,7 @@ from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.units import age
 
 from ..frame import Frame
+from ..widgets.keys_line import KeysLine
 
 WIDE_CELLS = 120
 _EMPTY = """\
@@ -73,7 +74,7 @@ class FramedScreen(Screen[None]):
         yield Static(id="empty", markup=False)
         with Vertical(id="body"):
             yield from self.compose_body()
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     @property
     def is_paused(self) -> bool:

@@ -9,6 +9,8 @@ from ..frame import Frame
 from .chat import ChatScreen
 from .fleet import FleetScreen
 from .framed import FramedScreen
+from .models import ModelsScreen
+from .requests import RequestsScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +25,7 @@ class Numbered:
 
 NUMBERED = (
     Numbered("1", "fleet", "Fleet", FleetScreen),
+    Numbered("2", "models", "Models", ModelsScreen),
+    Numbered("3", "requests", "Requests", RequestsScreen),
     Numbered("4", "chat", "Chat", ChatScreen),
 )

@@ -42,10 +42,11 @@ class TableScreen(FramedScreen, Generic[T]):
     def __init__(self, frame: Frame, table: Table[T]) -> None:
         super().__init__(frame)
         self.kind = table
-        self.table = LiveTable(table, frame.look)
+        self.table = LiveTable(table)
         self._wanted = ""
         self._sort_by: int | None = None
         self._is_reversed = False
+        self._to_choose: str | None = None
 
     def items(self) -> Sequence[T]:
         """All rows there are, as they come."""
@@ -73,12 +74,21 @@ class TableScreen(FramedScreen, Generic[T]):
         key = self.table.chosen
         return next((item for item in self.items() if self.kind.key(item) == key), None)
 
+    def choose(self, name: str) -> None:
+        """Have the cursor on the first row with that id, now or when there is one."""
+        self._to_choose = name
+        self.draw()
+
     def draw_table(self) -> None:
         items = self.items()
         found = self.kind.arranged(
             items, self._wanted, self._sort_by, is_reversed=self._is_reversed
         )
-        self.table.show(found, is_wide=self.is_wide)
+        self.table.show(found, self.frame.look, is_wide=self.is_wide)
+        wanted = next((item for item in found if self.id_of(item) == self._to_choose), None)
+        if wanted is not None:
+            self.table.choose(self.kind.key(wanted))
+            self._to_choose = None
         words = [self.WHAT]
         if self._wanted:
             words.append(f"/ {self._wanted} ({len(found)} of {len(items)})")

@@ -8,7 +8,7 @@ from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.pictures import DevicePicture, ModelPicture, PeerPicture
 from cortex.peer.units import gib
 
-from ..look import Look, bar_style
+from ..look import Look
 
 _BAR_CELLS = 16
 
@@ -31,7 +31,7 @@ def _device(number: int, device: DevicePicture, look: Look) -> Text:
         return line.append(f"{wording.UNKNOWN}/{gib(device.memory_bytes)} GiB")
     used_bytes = max(device.memory_bytes - device.free_bytes, 0)
     share = used_bytes / device.memory_bytes
-    line.append(look.bar(share, _BAR_CELLS), style=bar_style(share))
+    line.append(look.bar(share, _BAR_CELLS), style=look.bar_style(share))
     return line.append(f" {gib(used_bytes)}/{gib(device.memory_bytes)} GiB")
 
 

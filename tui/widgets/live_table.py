@@ -15,10 +15,9 @@ T = TypeVar("T")
 
 
 class LiveTable(DataTable[Text], Generic[T]):
-    def __init__(self, table: Table[T], look: Look) -> None:
+    def __init__(self, table: Table[T]) -> None:
         super().__init__(cursor_type="row", zebra_stripes=False, cell_padding=0)
         self._table = table
-        self._look = look
         self._is_wide: bool | None = None
         self._rows: dict[str, tuple[Cell, ...]] = {}
 
@@ -28,9 +27,9 @@ class LiveTable(DataTable[Text], Generic[T]):
         keys = list(self._rows)
         return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else None
 
-    def show(self, items: Sequence[T], *, is_wide: bool) -> None:
+    def show(self, items: Sequence[T], look: Look, *, is_wide: bool) -> None:
         table = self._table
-        rows = {table.key(item): table.row(item, self._look, is_wide=is_wide) for item in items}
+        rows = {table.key(item): table.row(item, look, is_wide=is_wide) for item in items}
         if is_wide != self._is_wide:
             self._is_wide = is_wide
             self._make_columns(is_wide)

@@ -75,6 +75,9 @@ async def test_two_of_three_models_have_room_and_every_request_is_answered(
         assert all(isinstance(events[-1], Finished) for events in answers)
         assert len(node.placement.ready) == 2
         num_evictions = sum(node.tally.evictions.values())
+        told = [one for one in node.chronicle.latest(99) if one.what == "evicted"]
+        assert len(told) == num_evictions and "to make room for" in told[0].text
+        assert node.recent.number(asyncio.get_running_loop().time(), "evictions") == num_evictions
         assert num_evictions == sum(isinstance(each, Unload) for each in children.heard) == 7
         assert {reason for _, reason in node.tally.evictions} == {"lru"}
         assert all(books.free_bytes >= 0 for books in node.placement.devices)

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from cortex.peer.devices.gpus import Gpu
 from cortex.peer.doctor.findings import Finding
 from cortex.peer.doctor.machine import (
-    Gpu,
     Machine,
     Place,
     judge_machine,
     judge_place,
     look_at_machine,
     look_at_place,
-    read_gpus,
 )
 
 GIB = 1024**3
-CARD = Gpu(0, "H100", 81559, 80000, "570.124")
+CARD = Gpu(0, "H100", 81559 << 20, 80000 << 20, "570.124")
 MACHINE = Machine("3.12.1", "2.11.0+cu128", False, 1, (CARD,), 16, 64 * GIB, 60 * GIB)
 
 
@@ -57,14 +56,6 @@ def test_what_is_wrong_is_named_with_its_value(
     assert finding.level == level
     assert words in finding.text
     assert bool(finding.fix) == (level != "ok")
-
-
-def test_the_drivers_list_is_read_and_its_errors_are_none() -> None:
-    lines = ["0, NVIDIA H100 80GB HBM3, 81559, 80000, 570.124", "1, H100, 81559, 12, 570.124"]
-
-    assert [gpu.free_mib for gpu in read_gpus(lines) or ()] == [80000, 12]
-    assert read_gpus(["NVIDIA-SMI has failed because it couldn't communicate"]) is None
-    assert read_gpus([]) is None
 
 
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:

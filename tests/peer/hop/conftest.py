@@ -25,6 +25,7 @@ from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH, HopHost
 from cortex.peer.hop.messages import Beat, LeaseAsk, Leased, Message
 from cortex.peer.hop.pool import HopPool
+from cortex.peer.models.shelf import Shelf
 from cortex.peer.node import Node
 from cortex.peer.orders.values import Done, DrainOrder, Job, Order, Report, WatchJob
 from cortex.peer.types import ModelInfo
@@ -35,11 +36,17 @@ TICK_S = 0.05
 DEADLINE_S = 30
 
 
-class KnownNode(Node):
-    """A node whose models' weights have been looked at."""
+class KnownShelf(Shelf):
+    """One whose models' weights have been looked at."""
 
-    async def find(self, model_id: str) -> ModelInfo:
-        return replace(await super().find(model_id), weights=MODEL)
+    async def find(self, name: str) -> ModelInfo:
+        return replace(await super().find(name), weights=MODEL)
+
+
+class KnownNode(Node):
+    def __init__(self, config: PeerConfig, spawn: Spawn) -> None:
+        super().__init__(config, spawn)
+        self.shelf = KnownShelf(lambda: self.config)
 
 
 async def grant(wish: LeaseAsk) -> Leased:

@@ -39,7 +39,7 @@ from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
-from cortex.peer.routing.ingress import Ingress, OfAll
+from cortex.peer.routing.ingress import Ingress
 from cortex.peer.types import ModelInfo
 
 WEIGHTS = ModelId(b"weights1")
@@ -266,7 +266,6 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
         lives: Sequence[int | str] = (),
         others_lives: Sequence[int | str] = (),
         eta_s: float | None = None,
-        of_all: OfAll = lambda model, error: error,
         **changes: Any,
     ) -> AsyncGenerator[SmallFleet]:
         # So slow that hardly two tokens become one event.
@@ -293,7 +292,6 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
                 hops,
                 places,
                 eta_s=lambda model, size_bytes: eta_s,
-                of_all=of_all,
                 rng=random.Random(1),
             )
             yield SmallFleet(ingress, membership, hops, places, local)

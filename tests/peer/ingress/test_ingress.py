@@ -26,7 +26,6 @@ from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, Vect
 from cortex.peer.errors import AttemptsExhausted, HostLost
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.observing.live import LiveRequest
-from cortex.peer.routing.catalogue import FleetModel
 
 
 def live_request(*, is_streamed: bool = False, began_s: float | None = None) -> LiveRequest:
@@ -122,14 +121,36 @@ async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(
 async def test_where_no_peer_has_room_the_client_hears_why_of_all_of_them(
     open_fleet: Any, listen: Any, ask: Any
 ):
-    def of_all(model: FleetModel, last: InsufficientVram) -> InsufficientVram:
-        return InsufficientVram(f"'{model.id}' has no place: {last.message} here and there")
-
-    async with open_fleet(3, of_all=of_all) as fleet:
-        fleet.hops.deaths, fleet.hops.error = [0, 0], lambda: InsufficientVram("no room")
-        with pytest.raises(InsufficientVram, match="'fake' has no place: no room here and there"):
+    async with open_fleet(4) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0, 0, 0], lambda: InsufficientVram("no room")
+        with pytest.raises(InsufficientVram) as refused:
             await listen(fleet, ask())
-        assert len(fleet.hops.asked) == 2
+        hosts = [host for host, _ in fleet.hops.asked]
+        assert len(hosts) == len(set(hosts)) == 3
+        told = refused.value.message
+        assert told.startswith("'fake' has no place now: ")
+        assert sorted(told.partition("now: ")[2].split("; ")) == [
+            f"peer{number}: no room" for number in (1, 2, 3)
+        ]
+
+
+async def test_where_one_peer_has_no_room_the_next_one_answers(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(4) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0, 0], lambda: InsufficientVram("no room")
+        assert (await listen(fleet, ask())).ends
+        assert len({host for host, _ in fleet.hops.asked}) == 3
+
+
+async def test_no_more_than_eight_peers_are_asked_that_have_no_room(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(12) as fleet:
+        fleet.hops.deaths, fleet.hops.error = [0] * 11, lambda: InsufficientVram("no room")
+        with pytest.raises(InsufficientVram):
+            await listen(fleet, ask())
+        assert len(fleet.hops.asked) == 8
 
 
 async def test_a_request_that_ends_engines_is_not_passed_on_for_ever(

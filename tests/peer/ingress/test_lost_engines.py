@@ -26,6 +26,9 @@ async def test_an_answer_whose_engine_ends_goes_on_where_the_model_is_warm(
         (first, begun), (second, resumed), *_ = fleet.hops.asked
         assert first != second and begun is None and resumed is not None
         assert fleet.local.tally.failovers["fake", "continuation", "engine_replaced"] >= 1
+        told = fleet.local.chronicle.latest(9)
+        assert {(one.what, one.model) for one in told} == {("failover", "fake")}
+        assert "goes on without" in told[0].text and "(engine_replaced)" in told[0].text
 
 
 async def test_the_own_engine_is_left_for_another_peers_too(open_fleet: Any, listen: Any, ask: Any):

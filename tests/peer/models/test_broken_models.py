@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from cortex.peer.config import PeerConfig
+from cortex.peer.devices import failures
 from cortex.peer.serving.server import serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -65,11 +67,35 @@ def _break_index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {')
 
 
-HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
+def _huge_header(folder: Path) -> None:
+    whole = (folder / _WEIGHTS).read_bytes()
+    (folder / _WEIGHTS).write_bytes((1 << 62).to_bytes(8, "little") + whole[8:])
+
+
+def _dangle(folder: Path) -> None:
+    (folder / _WEIGHTS).unlink()
+    (folder / _WEIGHTS).symlink_to(folder / "gone")
+
+
+def _pipe(folder: Path) -> None:
+    (folder / _WEIGHTS).unlink()
+    os.mkfifo(folder / _WEIGHTS)
+
+
+def _spoil_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{")
+
+
+HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (_truncate, _WEIGHTS),
     "renamed": (_rename_tensor, STRANGE),
     "lacking": (_drop_tensor, "norm.weight"),
     "reshaped": (_reshape, "norm.weight"),
+    "headed": (_huge_header, _WEIGHTS),
+    "dangling": (_dangle, "a link to what is gone"),
+    "piped": (_pipe, "is no file"),
+    "emptied": (lambda folder: (folder / _WEIGHTS).write_bytes(b""), _WEIGHTS),
+    "wordless": (_spoil_tokenizer, "tokenizer.json"),
     "unindexed": (_break_index, "model.safetensors.index.json"),
 }
 
@@ -143,3 +169,18 @@ async def test_a_broken_model_fails_with_the_name_of_what_is_wrong_and_others_an
         ids = {model["id"] for model in (await peer.get("/v1/models"))["data"]}
         assert ids >= {"whole", *HARMS} and "misconfigured" not in ids
         assert await peer.engine_pid() == engine_pid
+
+
+async def test_a_broken_model_is_tried_again_once_its_failure_is_forgotten(
+    make_config: MakeConfig, broken_models: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(failures, "_KEPT_S", 1.0)
+    config = make_config(
+        engine="torch", models_dirs=(broken_models,), memory_bytes=1 << 30, cpu_threads=1
+    )
+    async with peer_of(config) as peer:
+        assert (await peer.complete("truncated"))[0] == 400
+        shutil.copy(broken_models / "whole" / _WEIGHTS, broken_models / "truncated" / _WEIGHTS)
+        assert (await peer.complete("truncated"))[0] == 400, "it is remembered"
+        while (await peer.complete("truncated"))[0] != 200:  # noqa: ASYNC110 - time has to pass
+            await asyncio.sleep(0.1)

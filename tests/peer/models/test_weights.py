@@ -116,6 +116,13 @@ def test_broken_header_is_no_model(tmp_path: Path, folder: Path, header: bytes):
     assert weighed is None
 
 
+def test_what_is_no_file_is_never_opened(tmp_path: Path, folder: Path):
+    path = folder / "model.safetensors"
+    path.unlink()
+    os.mkfifo(path)  # whoever opened it would wait for a writer
+    assert weigh(tmp_path, folder) is None
+
+
 def test_shards_are_those_of_the_index_and_all_of_them(tmp_path: Path, folder: Path):
     put_tensors(folder / "b.safetensors", b"b")
     (folder / "model.safetensors").rename(folder / "a.safetensors")

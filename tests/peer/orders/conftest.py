@@ -27,11 +27,13 @@ from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.observing.log_ring import LogRing
 from cortex.peer.orders.control import Control
 from cortex.peer.orders.desk import OrderDesk
+from cortex.peer.orders.teller import Teller
 from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
-from cortex.peer.placement.plan import LoadWish, Plan, Planned
+from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
 from cortex.peer.types import ModelInfo
 
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
@@ -53,10 +55,12 @@ class FakeSteering:
         self.goes = asyncio.Event()
         self.goes.set()
         self.error: CortexError | None = None
+        self.refusals: tuple[Refusal, ...] = ()
         self.num_abandoned = 0
+        self.abandoned = asyncio.Event()
 
     def plan(self, wish: LoadWish) -> Planned:
-        return Planned(self._plan(wish))
+        return Planned(None if self.refusals else self._plan(wish), self.refusals)
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
         self.wishes.append(wish)
@@ -66,6 +70,7 @@ class FakeSteering:
             await self.goes.wait()
         except asyncio.CancelledError:
             self.num_abandoned += 1
+            self.abandoned.set()
             raise
         if self.error is not None:
             raise self.error
@@ -123,6 +128,7 @@ class Pair:
     nodes: dict[NodeId, Node]
     membership: FakeMembership
     runner: web.AppRunner
+    logs: dict[NodeId, LogRing]
     lost: list[NodeId] = field(default_factory=list[NodeId])
 
     def place(self, node: NodeId, model_id: str = "fake", **fields: Any) -> None:
@@ -167,6 +173,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             desks: dict[NodeId, OrderDesk] = {}
             steerings = {node: FakeSteering(node) for node in (A, B)}
             nodes: dict[NodeId, Node] = {}
+            logs = {node: LogRing() for node in (A, B)}
             for node, fields in ((A, changes), (B, {})):
                 folder = tmp_path / node.decode()
                 places = Locations(folder / "data", folder / "state", folder / "run")
@@ -174,7 +181,8 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 config = PeerConfig(places, **settings)
                 nodes[node] = await stack.enter_async_context(WeighedNode(config, spawn))
                 jobs = await stack.enter_async_context(Jobs(node, clock))
-                desks[node] = OrderDesk(nodes[node], steerings[node], jobs)
+                teller = Teller(nodes[node], logs[node])
+                desks[node] = OrderDesk(nodes[node], steerings[node], jobs, teller)
             host = HopHost(nodes[B], _grant, _silent if is_old else desks[B].carry_out)
             app = web.Application()
             app.add_routes(host.routes())
@@ -187,6 +195,6 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
             server = TestServer(make_app(nodes[A], control, None, fleet))
             client = await stack.enter_async_context(TestClient(server))
-            yield Pair(client, steerings[A], steerings[B], nodes, membership, runner, lost)
+            yield Pair(client, steerings[A], steerings[B], nodes, membership, runner, logs, lost)
 
     return open_pair

@@ -16,7 +16,7 @@ from cortex.engine.errors import InsufficientVram
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.observing.live import LiveRequest
-from cortex.peer.placement.plan import LoadWish
+from cortex.peer.placement.plan import LoadWish, Refusal
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
 Client = TestClient[Any, Any]
@@ -174,6 +174,14 @@ async def test_unload_and_pins_go_to_the_peer_that_has_the_model(pair: OpenPair)
         assert both.atlas.calls == []
 
 
+async def test_a_peer_that_drains_still_unloads_what_it_has(pair: OpenPair):
+    async with pair() as both:
+        both.place(B, "fake")
+        both.membership.change(B, state="draining")
+        status, told = await post(both.client, "/models/unload", {"model": "fake"})
+        assert (status, told["peer"]) == (200, "borea")
+
+
 async def test_this_peer_is_meant_where_it_and_others_have_the_model(pair: OpenPair):
     async with pair() as both:
         both.place(A)
@@ -195,6 +203,7 @@ async def test_a_load_again_after_an_unload_is_another_job(pair: OpenPair):
     [
         ({}, "model", "model: required"),
         ({"model": "fake", "context": 0}, "context", "context: must be at least 1"),
+        ({"model": "fake", "context": 1 << 40}, "context", "must be at most 4294967295"),
         ({"model": "fake", "slots": "two"}, "slots", "slots: must be a whole number"),
         ({"model": "fake", "wait": 1}, "wait", "wait: must be true or false"),
         ({"model": "fale"}, "model", "did you mean fake?"),
@@ -412,6 +421,69 @@ async def test_a_plan_of_the_fleet_says_of_every_peer_why_not(pair: OpenPair):
         assert [(one["peer"], one["reason"]) for one in told["refusals"]] == [("borea", "absent")]
         _, told = await post(both.client, "/models/plan", {"model": "fake", "peer": "borea"})
         assert told["plan"] is None
+
+
+async def test_a_plan_for_another_peer_is_its_own_word(pair: OpenPair):
+    async with pair() as both:
+        # By what is believed of it, it would have no room.
+        both.membership.change(B, devices=(DeviceView("cpu", GIB, GIB),))
+        _, told = await post(both.client, "/models/plan", {"model": "fake", "peer": "borea"})
+        assert (told["plan"]["peer"], told["plan"]["device"]) == ("borea", 1)
+        why = Refusal(NodeId(bytes(8)), 0, "pinned", "'guest' is pinned", GIB, 3 * GIB, 2.0)
+        both.borea.refusals = (why,)
+        both.membership.change(B, devices=(DeviceView("cpu", 40 * GIB, 40 * GIB),))
+        _, told = await post(both.client, "/models/plan", {"model": "fake"})
+        assert told["plan"]["peer"] == "atlas"
+        assert [(one["peer"], one["words"]) for one in told["refusals"]] == [
+            ("borea", "'guest' is pinned")
+        ]
+        assert both.borea.wishes == []
+
+
+async def test_a_peer_that_plans_nothing_is_planned_for_by_what_is_believed(pair: OpenPair):
+    async with pair(is_old=True) as both:
+        both.membership.change(B, devices=(DeviceView("cpu", 40 * GIB, 40 * GIB),))
+        _, told = await post(both.client, "/models/plan", {"model": "fake", "peer": "borea"})
+        assert (told["plan"]["peer"], told["plan"]["device"]) == ("borea", 0)
+
+
+async def test_a_load_of_the_fleet_goes_to_the_next_peer_where_one_has_no_room(pair: OpenPair):
+    async with pair() as both:
+        both.atlas.error = InsufficientVram("'fake' has no place here; cpu: full")
+        body = {"model": "fake", "context": 8192}
+        status, told = await post(both.client, "/models/load", body)
+        assert (status, told["peer"]) == (200, "borea")
+        assert both.atlas.wishes == both.borea.wishes == [LoadWish(WEIGHTS, None, 8192)]
+
+        both.borea.error = InsufficientVram("'fake' has no place here; cpu: busy")
+        status, told = await post(both.client, "/models/load", body)
+        assert status == 503
+        assert told["error"]["message"].startswith(
+            "'fake' has no place now: atlas: cpu: full; borea: cpu: busy"
+        )
+        assert len(both.atlas.wishes) == len(both.borea.wishes) == 2
+
+
+async def test_a_load_of_one_peer_stays_its_own(pair: OpenPair):
+    async with pair() as both:
+        both.atlas.error = InsufficientVram("full")
+        body = {"model": "fake", "peer": "atlas"}
+        assert (await post(both.client, "/models/load", body))[0] == 503
+        assert both.borea.wishes == []
+
+
+async def test_a_load_that_has_moved_on_is_called_off_where_it_is(pair: OpenPair):
+    async with pair() as both:
+        both.atlas.error = InsufficientVram("full")
+        both.borea.goes.clear()
+        body = {"model": "fake", "wait": False}
+        _, job = await post(both.client, "/models/load", body)
+        await both.borea.wished.wait()
+        _, told = await get(both.client, f"/jobs/{job['id']}")
+        assert told["peer"] == "borea"
+        async with both.client.delete(f"/jobs/{job['id']}") as reply:
+            assert (await reply.json())["state"] == "cancelled"
+        await both.borea.abandoned.wait()
 
 
 async def test_a_dry_run_of_a_load_is_its_plan(pair: OpenPair):

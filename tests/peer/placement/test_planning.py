@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.costs import MemoryPart, ModelCosts
-from cortex.engine.errors import InsufficientVram
+from cortex.engine.errors import EngineFailed, InsufficientVram, MemoryShortage, ModelInvalid
 from cortex.peer import errors
 from cortex.peer.api.errors import About, tell
-from cortex.peer.errors import NoPeer
 from cortex.peer.fleet.view import DeviceView, FleetView, PeerView, PlacedModel, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
@@ -24,7 +23,7 @@ from cortex.peer.placement.books import Rules, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
 from cortex.peer.placement.planning import Known, plan_load
 from cortex.peer.placement.rendering import render_planned
-from cortex.peer.placement.words import no_place, no_place_anywhere
+from cortex.peer.placement.wording import nowhere
 from cortex.peer.routing.placing import ranked
 
 GIB = 1 << 30
@@ -247,7 +246,7 @@ def test_where_nobody_knows_the_costs_the_files_are_the_least() -> None:
 def test_own_word_of_this_peer_counts_and_not_what_it_told_the_fleet() -> None:
     me = make_peer("me", is_self=True)
     own = Planned(None, (Refusal(me.node, 0, "pinned", "'gemma' is pinned", 1, 2),))
-    planned = plan_load(fleet(me, make_peer("you", gib=8)), LoadWish(MODEL), KNOWN, own)
+    planned = plan_load(fleet(me, make_peer("you", gib=8)), LoadWish(MODEL), KNOWN, {me.node: own})
     assert named(planned) == "you"
     assert planned.refusals == own.refusals
 
@@ -278,31 +277,25 @@ def test_candidates_are_ranked_as_they_are_planned_and_none_is_left_out() -> Non
     ]
 
 
-def error_of(*peers: PeerView) -> Any:
-    names = {peer.node: peer.name for peer in peers}
-    return no_place("qwen", plan(*peers).refusals, names.__getitem__)
+def full(words: str, required: int, short: int, *, is_final: bool = False, **more: Any) -> Any:
+    """As a peer says that has no room."""
+    shortage = MemoryShortage(required * GIB, (required - short) * GIB, is_final)
+    return InsufficientVram(
+        f"'qwen' has no place here; cuda:0: {words}", "unload it", shortage=shortage, **more
+    )
 
 
-def test_error_says_why_not_of_every_peer_that_has_the_model() -> None:
-    error = error_of(
-        make_peer("a", other(14, is_pinned=True)),
-        make_peer("b", gib=2),
-        make_peer("c", stored=()),
-    )
-    assert isinstance(error, InsufficientVram) and error.shortage is not None
-    assert error.message == (
-        "'qwen' has no place now: a: 3.0 GiB short: 'gemma' is pinned;"
-        " b: needs 5.0 GiB, and cuda:0 has 2.0 GiB"
-    )
-    assert error.hint == "unpin or unload what is there"
-    assert (error.shortage.required_bytes, error.shortage.available_bytes) == (5 * GIB, 2 * GIB)
+def test_error_says_what_each_peer_said_that_was_asked() -> None:
+    error: Any = nowhere("qwen", [("a", full("'gemma' is pinned", 5, 3)), ("b", full("no", 5, 2))])
+    assert error.message == ("'qwen' has no place now: a: cuda:0: 'gemma' is pinned; b: cuda:0: no")
+    assert (error.shortage.required_bytes, error.shortage.available_bytes) == (5 * GIB, 3 * GIB)
     assert not error.shortage.is_final
 
 
 def test_error_says_when_it_is_worth_asking_again() -> None:
-    new = load_of(ModelLoad(OTHER, 0, 0, 4, 1, told_age(20.0)))
-    error = error_of(make_peer("a", other(14), load=new))
-    assert (error.retry_after_s, error.hint) == (15, "try again in a moment")
+    said = [("a", full("new", 5, 3, retry_after_s=15)), ("b", full("new", 5, 3, retry_after_s=7))]
+    error: Any = nowhere("qwen", said)
+    assert error.retry_after_s == 7
 
 
 def test_wait_is_told_to_other_peers_and_to_clients() -> None:
@@ -311,31 +304,30 @@ def test_wait_is_told_to_other_peers_and_to_clients() -> None:
     assert (told.status, told.retry_after_s) == (503, 15)
 
 
-def test_last_word_counts_where_the_view_knows_of_a_place() -> None:
-    last = InsufficientVram("no room after all")
-    pinned = make_peer("a", other(14, is_pinned=True))
-    wish = LoadWish(MODEL)
-    told = no_place_anywhere(fleet(pinned), "qwen", wish, KNOWN, last)
-    assert told.message == "'qwen' has no place now: a: 3.0 GiB short: 'gemma' is pinned"
-    assert no_place_anywhere(fleet(make_peer("b"), pinned), "qwen", wish, KNOWN, last) is last
-    away = make_peer("c", state="draining")
-    assert no_place_anywhere(fleet(away), "qwen", wish, KNOWN, last) is last
+def test_the_only_word_is_told_as_it_was_said() -> None:
+    only = full("no", 5, 3)
+    assert nowhere("qwen", [("a", only)]) is only
 
 
 def test_what_fits_nowhere_even_into_empty_devices_is_final() -> None:
-    error = error_of(make_peer("a", gib=3), make_peer("b", gib=2))
+    said = [("a", full("3", 5, 2, is_final=True)), ("b", full("2", 5, 3, is_final=True))]
+    error: Any = nowhere("qwen", said)
     assert error.shortage.is_final
     assert error.shortage.available_bytes == 3 * GIB
 
 
-def test_where_nobody_could_be_asked_no_memory_is_spoken_of() -> None:
-    error = error_of(make_peer("a", state="draining"))
-    assert isinstance(error, NoPeer)
-    assert error.message == "no peer can load 'qwen' now: a: it is draining"
+def test_one_that_lacks_memory_alone_may_have_it_later() -> None:
+    broken = ModelInvalid("cut off")
+    error: Any = nowhere("qwen", [("a", full("no", 5, 2, is_final=True)), ("b", broken)])
+    assert isinstance(error, InsufficientVram)
+    assert not error.shortage.is_final and error.message.endswith("; b: cut off")
+    other = nowhere("qwen", [("a", EngineFailed("died")), ("b", broken)])
+    assert isinstance(other, ModelInvalid)
+    assert other.message == "no peer serves 'qwen' now: a: died; b: cut off"
 
 
 def test_very_many_peers_are_counted_and_not_named() -> None:
-    error = error_of(*(make_peer(f"p{number}", gib=2) for number in range(20)))
+    error = nowhere("qwen", [(f"p{number}", full("no", 5, 2)) for number in range(20)])
     assert error.message.endswith("; and 12 more")
 
 

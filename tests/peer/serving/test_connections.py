@@ -26,13 +26,13 @@ NEVER_S = 600.0
 class Guest:
     def __init__(self, has_work: bool = False) -> None:
         self.has_work = has_work
-        self.has_left = False
+        self.has_left = self.is_last = False
 
     def leave(self) -> None:
         self.has_left = True
 
     def finish(self) -> None:
-        self.has_left = not self.has_work
+        self.is_last = True
 
 
 def test_a_full_lobby_sends_the_oldest_idle_one_away() -> None:
@@ -51,13 +51,17 @@ def test_a_lobby_full_of_work_lets_nobody_in() -> None:
     assert lobby.enter(Guest())
 
 
-def test_a_lobby_that_closes_lets_work_be_done_and_nobody_in() -> None:
+def test_in_a_lobby_that_closes_everybody_asks_once_more_at_the_most() -> None:
     lobby = Lobby(3)
-    busy, idle = Guest(has_work=True), Guest()
+    busy, idle, late = Guest(has_work=True), Guest(), Guest()
     assert lobby.enter(busy) and lobby.enter(idle)
     lobby.close()
-    assert (busy.has_left, idle.has_left) == (False, True)
-    assert not lobby.enter(Guest())
+    assert lobby.enter(late)
+    assert busy.is_last and idle.is_last and late.is_last
+    assert lobby.is_resting
+    lobby.forget(idle)
+    lobby.forget(late)
+    assert not lobby.is_resting
 
 
 @given(st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30))
@@ -218,3 +222,38 @@ async def test_a_connection_of_a_peer_that_drains_ends_with_the_answer_under_way
             assert reply.startswith(b"HTTP/1.1 200") and b'"finish_reason":"length"' in reply
             assert await idle.read() == b""
             await draining
+
+
+async def test_a_connection_of_a_peer_that_drains_is_answered_once_more_and_told_so(
+    make_config: MakeConfig,
+):
+    limits = ConnectionLimits(farewell_s=NEVER_S)
+    async with (
+        serving(make_config(connections=limits)) as server,
+        connected(server) as (reader, writer),
+    ):
+        assert await replies(reader, writer) == b"HTTP/1.1 200 OK"
+        begun = asyncio.Event()
+        server.node.watch(begun.set)
+        draining = asyncio.create_task(server.drain())
+        await begun.wait()
+        writer.write(PROBE)
+        reply = await reader.read()  # to the connection's end
+        assert b"\r\nconnection: close\r\n" in reply.lower()
+        await draining
+
+
+async def test_a_connection_that_rests_is_let_go_a_while_after_the_drain_began(
+    make_config: MakeConfig,
+):
+    limits = ConnectionLimits(farewell_s=0.2)
+    async with (
+        serving(make_config(connections=limits)) as server,
+        connected(server) as (reader, writer),
+    ):
+        assert await replies(reader, writer) == b"HTTP/1.1 200 OK"
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        await server.drain()
+        assert clock() - began_s >= 0.2
+        assert await reader.read() == b""

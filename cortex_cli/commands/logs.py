@@ -1,0 +1,80 @@
+"""`cortex logs`: what peers have logged of late, and what they log from now on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cortex.peer.onlooker.log_lines import Level
+
+from ..durations import parse_duration
+from ..errors import UsageProblem
+from ..options import Json, Peer, StateDir, Verbose, invocation_of
+
+
+def logs(
+    context: typer.Context,
+    whose: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PEER]",
+            help="Whose log, as `cortex status` names it. Otherwise the asked one's.",
+            show_default=False,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", envvar="CORTEX_FOLLOW", help="Go on with what comes."),
+    ] = False,
+    since: Annotated[
+        float,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            envvar="CORTEX_SINCE",
+            parser=parse_duration(0, 365 * 86_400),
+            help="What is no older than that, such as 30s, 10m or 2h.",
+        ),
+    ] = 600.0,
+    level: Annotated[
+        Level,
+        typer.Option("--level", envvar="CORTEX_LEVEL", help="Lines of that level, or graver."),
+    ] = "info",
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", envvar="CORTEX_ALL", help="The logs of all peers, with the name of each."
+        ),
+    ] = False,
+    as_json: Json = False,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show what peers have logged of late: each keeps its last 2,000 lines.
+
+    \b
+      cortex logs
+      cortex logs borea -f --level warning
+      cortex logs --all --since 1h --json | jq -r 'select(.level == "error") | .text'
+
+    With --json each line is an object of its own. Ctrl-c ends -f.
+    """
+    from ..log_reading import LogSource, followed, living_peers, read_all
+    from ..log_text import line_json, line_text
+    from ..ordering import orders_of
+    from ..output import standard_output
+
+    if every and whose is not None:
+        raise UsageProblem(f"{whose} and --all exclude each other.")
+    invocation, output = invocation_of(context), standard_output()
+
+    names = living_peers(orders_of(invocation, peer)) if every else [whose]
+    sources = [LogSource(orders_of(invocation, peer), name, since, level) for name in names]
+    lines = followed(sources) if follow else read_all(sources)
+    for line in lines:
+        if as_json:
+            output.json(line_json(line))
+        else:
+            output.text(line_text(line, with_peer=every) + "\n")

@@ -1,0 +1,106 @@
+"""The logs of peers, asked for and put in order.
+
+Each log is asked for over a connection of its own; those that are followed together are read by a
+thread each, which ends with the program.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from cortex.engine.errors import CortexError
+from cortex.peer.errors import NoPeer
+from cortex.peer.onlooker.log_lines import read_line, read_log
+from cortex.peer.onlooker.ordering import Ordering
+from cortex.peer.onlooker.pictures import read_picture
+from cortex.peer.onlooker.reading import whole
+
+from .log_text import PeerLine, PeerSkipped
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource:
+    """The log of the peer of that name; None is the one that is asked."""
+
+    orders: Ordering
+    peer: str | None
+    since_s: float
+    level: str
+
+    def read(self) -> list[PeerLine | PeerSkipped]:
+        """What there is. Raises what the peer refuses with, or NoPeer."""
+        with _believed_of_peers_alone():
+            page = read_log(self.orders.call("GET", self._path()))
+        lines: list[PeerLine | PeerSkipped] = [PeerLine(page.peer, line) for line in page.lines]
+        return [PeerSkipped(page.peer, page.skipped), *lines] if page.skipped else lines
+
+    def follow(self) -> Generator[PeerLine | PeerSkipped]:
+        """What there is, and what comes. Raises as `read` does, and NoPeer at the peer's end."""
+        whose = self.peer or ""
+        for name, told in self.orders.stream(self._path(follow="1")):
+            with _believed_of_peers_alone():
+                if name == "line":
+                    news = PeerLine(whose, read_line(told))
+                elif name == "skipped":
+                    news = PeerSkipped(whose, whole(told.get("count")))
+                else:
+                    continue
+            yield news
+
+    def _path(self, **more: str) -> str:
+        whose = {} if self.peer is None else {"peer": self.peer}
+        asked = {"since_s": f"{self.since_s:g}", "level": self.level, **whose, **more}
+        return f"/logs?{urlencode(asked)}"
+
+
+def living_peers(orders: Ordering) -> list[str]:
+    """By name, those that can be asked."""
+    with _believed_of_peers_alone():
+        picture = read_picture(orders.call("GET", "/fleet"))
+    return [one.name for one in picture.peers if one.state not in ("dead", "left")]
+
+
+def read_all(sources: Sequence[LogSource]) -> list[PeerLine | PeerSkipped]:
+    """The oldest line first; what was skipped before all."""
+    told = [one for source in sources for one in source.read()]
+    return sorted(told, key=lambda one: one.line.time_s if isinstance(one, PeerLine) else 0.0)
+
+
+def followed(sources: Sequence[LogSource]) -> Iterator[PeerLine | PeerSkipped]:
+    """As it comes; of several peers until the last has ended. Raises how that one ended."""
+    if len(sources) == 1:
+        yield from sources[0].follow()
+        return
+    arrivals: queue.SimpleQueue[PeerLine | PeerSkipped | CortexError] = queue.SimpleQueue()
+
+    def read(source: LogSource) -> None:
+        try:
+            for told in source.follow():
+                arrivals.put(told)
+        except CortexError as error:
+            arrivals.put(error)
+
+    for source in sources:
+        threading.Thread(target=read, args=(source,), daemon=True).start()
+    num_open = len(sources)
+    while True:
+        told = arrivals.get()
+        if not isinstance(told, CortexError):
+            yield told
+            continue
+        num_open -= 1
+        if num_open == 0:
+            raise told
+
+
+@contextmanager
+def _believed_of_peers_alone() -> Generator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise NoPeer(f"what answers is no cortex peer: {error}", "check the address") from error

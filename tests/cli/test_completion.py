@@ -1,0 +1,161 @@
+"""TAB, in the shells that people use: commands, options, and names that were last seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cortex.cli.completion import FILE_NAMES
+from cortex.cli.last_seen import LastSeen, keep, last_seen
+
+Complete = Callable[[str], list[str]]
+
+NOW_S = 1_790_000_000.0
+TIMEOUT_S = 30.0
+EMPTY = "''"
+SEEN = LastSeen(("qwen-large", "qwen-small", "tiny"), ("atlas", "borea"), ("10.0.0.2:13131",))
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(shell) is None, reason=f"{shell} is not installed")
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which `cortex` is a program, and has seen a fleet a moment ago."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keep(tmp_path / "cache" / "cortex", SEEN, time.time())
+    program = tmp_path / "bin" / "cortex"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m cortex.cli "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    return tmp_path
+
+
+def offered(command: list[str]) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.fixture(params=["bash", "fish"])
+def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Complete:
+    """What a shell offers where the line typed so far ends with TAB."""
+    shell = request.param
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    script = checkout / "completions" / FILE_NAMES[shell]
+
+    def of_bash(line: str) -> list[str]:
+        words = line.split(" ")
+        typed = " ".join(word or EMPTY for word in words)
+        told = f"source {script}; COMP_WORDS=({typed})"
+        told += f"; COMP_CWORD={len(words) - 1}; _cortex_completion cortex"
+        return offered(["bash", "--norc", "-c", told + '; printf "%s\\n" "${COMPREPLY[@]}"'])
+
+    def of_fish(line: str) -> list[str]:
+        command = f"source {script}; complete -C '{line}'"
+        return [one.split("\t")[0] for one in offered(["fish", "--no-config", "-c", command])]
+
+    return of_bash if shell == "bash" else of_fish
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("cortex lo", ["load"]),
+        ("cortex un", ["unload", "unpin"]),
+        ("cortex load q", ["qwen-large", "qwen-small"]),
+        ("cortex chat -m t", ["tiny"]),
+        ("cortex load tiny --on b", ["borea"]),
+        ("cortex drain ", ["atlas", "borea"]),
+        ("cortex status 10.", ["10.0.0.2:13131"]),
+        ("cortex chat --engine f", ["fake"]),
+        ("cortex models --js", ["--json"]),
+        ("cortex service re", ["remove"]),
+    ],
+)
+def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: list[str]) -> None:
+    assert complete(line) == names
+
+
+@needs("zsh")
+def test_zsh_completes_a_model_that_was_seen(seen: Path, checkout: Path) -> None:
+    script = checkout / "completions" / FILE_NAMES["zsh"]
+    setup = f"autoload -U compinit; compinit -u -d {seen}/dump; source {script}; echo is-$((40+2))"
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    ) as zsh:
+        os.close(terminal)
+        try:
+            os.write(screen, f"{setup}\n".encode())
+            read_until(screen, "is-42")
+            os.write(screen, b"cortex load tin\t")
+            read_until(screen, "tiny")
+        finally:
+            zsh.kill()
+            os.close(screen)
+
+
+def read_until(terminal: int, text: str) -> None:
+    shown, deadline_s = "", time.monotonic() + TIMEOUT_S
+    while text not in shown:
+        assert time.monotonic() < deadline_s, f"waited for {text!r}; the screen: {shown!r}"
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536).decode(errors="replace")
+
+
+def test_what_a_command_sees_is_offered_for_an_hour(tmp_path: Path) -> None:
+    keep(tmp_path, SEEN, NOW_S)
+    assert last_seen(tmp_path, NOW_S + 3599) == SEEN
+    assert last_seen(tmp_path, NOW_S + 3600) == LastSeen()
+    assert last_seen(tmp_path, NOW_S - 1) == LastSeen()
+    assert last_seen(None, NOW_S) == LastSeen()
+
+
+def test_what_one_look_does_not_show_is_kept_of_another(tmp_path: Path) -> None:
+    keep(tmp_path, SEEN, NOW_S)
+    keep(tmp_path, LastSeen(models=("new",)), NOW_S + 1)
+    assert last_seen(tmp_path, NOW_S + 2) == LastSeen(("new",), SEEN.peers, SEEN.addresses)
+
+
+def test_a_name_that_a_shell_would_act_on_is_not_offered(tmp_path: Path) -> None:
+    names = ("$(reboot)", "`id`", "a b", "'", "-x", "x;y", "good")
+    keep(tmp_path, LastSeen(models=names), NOW_S)
+    assert last_seen(tmp_path, NOW_S).models == ("good",)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, json.dumps({"seen_s": "x"})])
+def test_a_file_that_says_nothing_offers_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "last-seen.json").write_text(text)
+    assert last_seen(tmp_path, NOW_S) == LastSeen()
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    keep(tmp_path / "file" / "cache", SEEN, NOW_S)
+    assert last_seen(tmp_path / "file" / "cache", NOW_S) == LastSeen()
+
+
+def test_listing_models_teaches_tab_their_names(
+    cortex: Callable[..., object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cortex("models", "--engine", "fake")
+    assert last_seen(tmp_path / "cortex", time.time()).models == ("fake",)

@@ -1,0 +1,163 @@
+"""Two peers as processes, and their logs as the command shows them."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from bench.live.peers import Peers, free_ports, peers_in, until
+from bench.live.process import PeerProcess
+from cortex.cli.log_text import PeerLine, PeerSkipped, line_json, line_text
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.onlooker.log_lines import LogLine
+
+Cortex = Callable[..., Any]
+PATIENCE_S = 60.0
+HERE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1", "--engine", "fake")
+LINE = LogLine(1_700_000_000.25, "warning", "peer.node", "engine lost")
+
+
+@pytest.fixture(scope="module")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Generator[Peers]:
+    """atlas and borea; borea has answered a request."""
+    [port] = free_ports(1)
+    key = new_fleet_key(random.Random(3).randbytes)
+    with peers_in(tmp_path_factory.mktemp("logs"), key) as both:
+        both.make("atlas", *HERE, "--fleet-port", str(port))
+        both.make("borea", *HERE, "--fleet-port", "0", "--join", f"127.0.0.1:{port}")
+        both.start()
+        until(both.all_see_all, PATIENCE_S, "two peers")
+        _ask(both.all[1])
+        yield both
+
+
+def _ask(peer: PeerProcess) -> None:
+    peer.post("/v1/completions", {"model": "fake", "prompt": "a", "max_tokens": 2}, PATIENCE_S)
+
+
+def _address(peer: PeerProcess) -> str:
+    return f"{peer.host}:{peer.port}"
+
+
+@pytest.fixture
+def logs(peers: Peers, cortex: Cortex) -> Callable[..., Any]:
+    """`cortex logs ARGUMENTS`, asked of atlas."""
+    return lambda *words: cortex("logs", *words, "--peer", _address(peers.all[0]))
+
+
+def _texts(stdout: str) -> list[str]:
+    return [json.loads(line)["text"] for line in stdout.splitlines()]
+
+
+def test_another_peer_s_log_is_told_with_time_level_and_source(logs: Callable[..., Any]) -> None:
+    told = logs("borea")
+    assert told.code == 0, told.stderr
+    [line] = [each for each in told.stdout.splitlines() if " request id=" in each]
+    time, level, source, _ = line.split(maxsplit=3)
+    assert (len(time), level, source) == (len("14:02:31.123"), "info", "peer.api.request_log")
+
+
+def test_lines_are_chosen_by_their_level_and_age(logs: Callable[..., Any]) -> None:
+    assert any("request id=" in text for text in _texts(logs("borea", "--json").stdout))
+    assert logs("borea", "--json", "--level", "error").stdout == ""
+    assert logs("borea", "--json", "--since", "0").stdout == ""
+
+
+def test_the_logs_of_all_are_told_together_in_order(logs: Callable[..., Any]) -> None:
+    told = [json.loads(line) for line in logs("--all", "--json").stdout.splitlines()]
+    assert {line["peer"] for line in told} >= {"borea"}
+    assert [line["time"] for line in told] == sorted(line["time"] for line in told)
+    assert "  borea  " in logs("--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("boera",), 1, "did you mean borea?"),
+        (("borea", "--all"), 2, "exclude each other"),
+        (("--level", "loud"), 2, "loud"),
+        (("--since", "yesterday"), 2, "yesterday"),
+    ],
+)
+def test_what_cannot_be_is_one_error(
+    logs: Callable[..., Any], words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = logs(*words)
+    assert (done.code, done.stdout) == (code, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("words", [("borea",), ("--all",)])
+def test_a_log_is_followed_until_ctrl_c(
+    peers: Peers, words: tuple[str, ...], tmp_path: Any
+) -> None:
+    """Quietly, with 130."""
+    with _following(peers, tmp_path, *words) as following:
+        assert following.stdout is not None
+        before = following.stdout.readline()
+        _ask(peers.all[1])
+        assert before and " request id=" in _line_with(following, " request id=")
+        following.send_signal(signal.SIGINT)
+        _, said = following.communicate(timeout=PATIENCE_S)
+    assert (following.returncode, said) == (130, "")
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(peers: Peers, tmp_path: Any) -> None:
+    with _following(peers, tmp_path, "borea") as following:
+        assert following.stdout is not None and following.stderr is not None
+        following.stdout.readline()
+        following.stdout.close()
+        ending = threading.Thread(target=following.wait)
+        ending.start()
+        while ending.is_alive():  # it finds out when it has something to say
+            _ask(peers.all[1])
+            ending.join(0.2)
+        assert (following.returncode, following.stderr.read()) == (0, "")
+
+
+def _following(peers: Peers, folder: Any, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "cortex.cli",
+            "logs",
+            "-f",
+            *words,
+            "--peer",
+            _address(peers.all[0]),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+
+
+def _line_with(following: subprocess.Popen[str], words: str) -> str:
+    assert following.stdout is not None
+    return next(line for line in following.stdout if words in line)
+
+
+def test_lines_as_people_and_programs_read_them() -> None:
+    told, skipped = PeerLine("atlas", LINE), PeerSkipped("atlas", 1240)
+    assert line_text(told, with_peer=True)[12:] == "  atlas  warning  peer.node  engine lost"
+    assert line_text(told, with_peer=False)[12:] == "  warning  peer.node  engine lost"
+    assert line_text(skipped, with_peer=False) == "… 1,240 lines skipped"
+    assert line_json(told) == {
+        "schema": 1,
+        "peer": "atlas",
+        "time": 1_700_000_000.25,
+        "level": "warning",
+        "source": "peer.node",
+        "text": "engine lost",
+    }
+    assert line_json(skipped) == {"schema": 1, "peer": "atlas", "skipped": 1240}

@@ -1,0 +1,123 @@
+"""What the driver's tool says of GPUs, what it does not, and what that means for budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.peer.config import PeerConfig
+from cortex.peer.devices import gpus
+from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
+from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
+from cortex.peer.devices.hardware import read_hardware
+
+MIB, GIB = 1 << 20, 1 << 30
+CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124")
+LINE = "0, NVIDIA H100 80GB HBM3, 81920, 80896, 570.124"
+
+
+async def test_the_tool_is_asked_for_devices_and_for_who_has_their_memory(
+    driver_tool: Callable[[str], None],
+):
+    driver_tool(f'case "$1" in *gpu=*) echo "{LINE}";; *) echo "41, 512"; echo "41, 8"; esac')
+    assert await ask_for_gpus() == (CARD,)
+    assert await ask_for_holders() == {41: 520 * MIB}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 9",
+        f'echo "{LINE}"; exit 15',
+        "echo No devices were found",
+        "exec yes 0,",
+        ":",
+        "kill $$",
+    ],
+)
+async def test_a_tool_that_fails_or_says_anything_gives_no_answer(
+    driver_tool: Callable[[str], None], script: str
+):
+    driver_tool(script)
+    assert await ask_for_gpus() is None
+    assert await ask_for_holders() == {}
+
+
+async def test_a_tool_that_hangs_is_ended(
+    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(gpus, "_ANSWER_S", 0.2)
+    driver_tool(f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    assert await ask_for_gpus() is None
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_tool_that_is_not_there_gives_no_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await asyncio.wait_for(ask_for_gpus(), 5) is None
+
+
+def test_the_lists_are_read_and_errors_are_none() -> None:
+    lines = [LINE, "1, H100, 81559, 12, 570.124"]
+    assert [gpu.free_bytes for gpu in read_gpus(lines) or ()] == [79 * GIB, 12 * MIB]
+    assert read_gpus(["NVIDIA-SMI has failed because it couldn't communicate"]) is None
+    assert read_gpus(["0, H100, 81559, 99999, 570.124"]) is None
+    assert read_gpus([]) is None
+    assert read_holders(["7, [N/A]", "[Not Found], 3", "8, 2"]) == {8: 2 * MIB}
+
+
+def test_a_fake_device_has_the_memory_of_the_gpu_of_its_number(
+    make_config: Callable[..., PeerConfig],
+):
+    assert gpu_of("fake:0", (CARD,)) == gpu_of("cuda:0", (CARD,)) == CARD
+    assert gpu_of("fake:1", (CARD,)) is gpu_of("cpu", (CARD,)) is None
+    assert budget_bytes(make_config(), "cuda:0", CARD) == int(0.9 * 79 * GIB)
+    assert budget_bytes(make_config(memory_bytes=GIB), "cuda:0", CARD) == GIB
+
+
+GIBS = st.integers(0, 160 * GIB)
+
+
+@given(memory=st.integers(2 * GIB, 160 * GIB), reserved=GIBS, empty=GIBS, others=GIBS, most=GIBS)
+def test_no_more_is_promised_than_an_engine_finds_free(
+    memory: int, reserved: int, empty: int, others: int, most: int
+):
+    """An engine lets a new model have nine tenths of what is free beside those that are there."""
+    budget = min(int(0.9 * (memory - GIB)), most)
+    reserved, held = min(reserved, budget), min(empty, GIB) + min(reserved, budget)
+    free = max(0, memory - held - others)
+    foreign = foreign_gpu_bytes(budget, reserved, held, free)
+    promised = budget - reserved - foreign
+    assert promised <= int(0.9 * free) or promised <= 0
+    assert others or not foreign
+
+
+def test_what_our_own_engine_has_is_not_foreign() -> None:
+    budget = int(0.9 * 79 * GIB)
+    # It has reserved 30 GiB and touched 10 of them; nobody else is there.
+    assert foreign_gpu_bytes(budget, 30 * GIB, 10 * GIB, 70 * GIB) == 0
+    # The driver does not tell what it has; somebody else has 20 GiB.
+    found = foreign_gpu_bytes(budget, 30 * GIB, None, 29 * GIB)
+    assert 14 * GIB < found <= 16 * GIB
+
+
+def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
+    make_config: Callable[..., PeerConfig], tmp_path: Path
+):
+    def told(memory_bytes: int | None, *shown: Gpu) -> list[int]:
+        config = make_config(devices=("cuda:0", "fake:0"), memory_bytes=memory_bytes)
+        return [each.memory_bytes for each in read_hardware(config, shown, tmp_path).devices]
+
+    assert told(None, CARD) == [80 * GIB, 80 * GIB]
+    assert told(GIB, CARD) == [GIB, GIB]
+    assert told(None)[0] == 0

@@ -1,0 +1,101 @@
+"""Happenings of all peers gathered in one place: each is told once, whoever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from cortex.peer.errors import HostLost
+from cortex.peer.fleet.view import FleetView, PeerView
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.observing.chronicle import Happening
+from cortex.peer.orders.facts import HappeningList
+from cortex.peer.orders.gathering import Gathering, Listener
+
+A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
+DEADLINE_S = 30
+
+
+def happened(*numbers: int) -> HappeningList:
+    return HappeningList(tuple(Happening(n, 0.0, "loaded", "m", f"no. {n}") for n in numbers))
+
+
+class FakeControl:
+    """borea's connections, one after the other: what each brings before it breaks. The last stays.
+
+    atlas, which is asked, says nothing.
+    """
+
+    def __init__(self, *connections: Sequence[HappeningList]) -> None:
+        self._connections = [list(one) for one in connections]
+        self.num_open = 0
+
+    async def view(self) -> FleetView:
+        atlas = PeerView(A, 1, "atlas", "up", is_self=True)
+        return FleetView("f", A, peers=(atlas, PeerView(B, 1, "borea", "up", is_self=False)))
+
+    async def happenings(self, peer: PeerView) -> AsyncGenerator[HappeningList]:
+        self.num_open += 1
+        try:
+            if peer.node == B:
+                for report in self._connections.pop(0):
+                    yield report
+                    await asyncio.sleep(0)
+                if self._connections:
+                    raise HostLost("borea is gone", "")
+            await asyncio.Event().wait()
+        finally:
+            self.num_open -= 1
+
+
+def gathering_of(control: Any) -> Gathering:
+    return Gathering(control, retry_s=0.001)
+
+
+async def told_to(listener: Listener, number: int, news: asyncio.Event) -> list[tuple[str, int]]:
+    told: list[tuple[str, int]] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while len(told) < number:
+            await news.wait()
+            news.clear()
+            told += [(one.peer, one.happening.number) for one in listener.take()]
+    return told
+
+
+async def test_each_is_told_once_and_what_was_before_not_at_all() -> None:
+    control = FakeControl(
+        [happened(7, 8), happened(7, 8, 9), happened(8, 9, 10)], [happened(9, 10, 11)]
+    )
+    gathering, news = gathering_of(control), asyncio.Event()
+    with gathering.listening(news.set) as listener:
+        told = await told_to(listener, 3, news)
+    assert told == [("borea", 9), ("borea", 10), ("borea", 11)]
+    await gathering.close()
+
+
+async def test_of_a_peer_where_nothing_had_happened_the_first_is_news() -> None:
+    gathering, news = gathering_of(FakeControl([happened(), happened(5)])), asyncio.Event()
+    with gathering.listening(news.set) as listener:
+        assert await told_to(listener, 1, news) == [("borea", 5)]
+    await gathering.close()
+
+
+async def test_all_who_listen_are_told_and_a_slow_one_has_a_bounded_heap() -> None:
+    reports = [happened(), *(happened(*range(n, n + 30)) for n in range(1, 600, 30))]
+    gathering, news = gathering_of(FakeControl(reports)), asyncio.Event()
+    with gathering.listening(lambda: None) as slow, gathering.listening(news.set) as listener:
+        assert len(await told_to(listener, 600, news)) == 600
+        assert [one.happening.number for one in slow.take()] == list(range(345, 601))
+    await gathering.close()
+
+
+async def test_nobody_is_asked_when_the_last_has_left() -> None:
+    control = FakeControl([happened()])
+    gathering, news = gathering_of(control), asyncio.Event()
+    with gathering.listening(news.set):
+        while control.num_open < 2:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0)
+    while control.num_open:  # noqa: ASYNC110 - nobody announces it
+        await asyncio.sleep(0)
+    await gathering.close()

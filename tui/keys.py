@@ -1,0 +1,63 @@
+"""The keys of the dashboard: what each is called in `[keys]` of cortex.toml, and what it is there.
+
+Light to import: a file of settings is read long before there is a screen. The screens bind the
+keys; a test holds their bindings against this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_NAMED = (
+    "enter escape tab space backspace delete insert home end pageup pagedown up down left right"
+)
+_NAMES = frozenset((*_NAMED.split(), *(f"f{number}" for number in range(1, 25))))
+_MODIFIED = re.compile(r"(?:(?:ctrl|alt|shift)\+)*(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    key: str
+    says: str
+
+
+KEYS: Mapping[str, KeyUse] = {
+    "app.fleet": KeyUse("1", "The screen of the fleet."),
+    "app.faster": KeyUse("+", "Draw more often."),
+    "app.slower": KeyUse("-", "Draw less often."),
+    "app.mouse": KeyUse("m", "Take the mouse, or leave it to the terminal."),
+    "app.palette": KeyUse("ctrl+p", "Every action, peer and model by its name."),
+    "app.keys": KeyUse("?", "The list of keys."),
+    "app.quit": KeyUse("q", "End the dashboard, and no peer."),
+    "app.chat": KeyUse("4", "The screen of the chat."),
+    "screen.pause": KeyUse("p", "Hold the picture."),
+    "screen.ask_again": KeyUse("r", "Ask again now."),
+    "table.filter": KeyUse("/", "Leave the rows that match."),
+    "table.clear": KeyUse("escape", "Leave the filter."),
+    "table.sort": KeyUse("s", "Order by the next column."),
+    "table.reverse": KeyUse("S", "The other way round."),
+    "table.down": KeyUse("j", "One row down."),
+    "table.up": KeyUse("k", "One row up."),
+    "table.first": KeyUse("g", "The first row."),
+    "table.last": KeyUse("G", "The last row."),
+    "table.copy": KeyUse("c", "Copy the row's id, over ssh too."),
+    "chat.send": KeyUse("enter", "Send the message."),
+    "chat.newline": KeyUse("alt+enter,ctrl+j", "A line more in the message."),
+    "chat.stop": KeyUse("escape", "Stop the answer, and keep what came."),
+    "chat.leave": KeyUse("escape", "Leave the message's field, for the other keys."),
+    "chat.write": KeyUse("i", "Back into the message's field."),
+    "chat.attach": KeyUse("ctrl+o", "A picture for the next message."),
+    "chat.new": KeyUse("ctrl+n", "Forget what was said."),
+    "chat.model": KeyUse("ctrl+t", "Another model, told the same conversation."),
+    "chat.thoughts": KeyUse("t", "What the model thought."),
+}
+
+
+def is_key(text: str) -> bool:
+    """f, ?, ctrl+f, f5, space: one character, or a name, after what is held with it."""
+    found = _MODIFIED.fullmatch(text)
+    if found is None:
+        return False
+    return found[1] in _NAMES or (len(found[1]) == 1 and found[1].isprintable())

@@ -1,0 +1,89 @@
+"""The table of models: what stands in its columns. Nothing here knows of widgets."""
+
+from __future__ import annotations
+
+from cortex.peer.onlooker import model_wording as wording
+from cortex.peer.onlooker.model_rows import ModelRow, ModelWord
+from cortex.peer.onlooker.pictures import PeerWord
+
+from .columns import Cell, Column, Table, fit, plain
+from .look import Look
+
+# A model's state looks like that of a peer of which as much is to be expected.
+_LOOKS_LIKE: dict[ModelWord, PeerWord] = {
+    "warm": "up",
+    "loading": "loading",
+    "waiting": "suspect",
+    "unloading": "draining",
+    "failed": "dead",
+    "disk": "left",
+    "no room": "dead",
+}
+_ORDER = tuple(_LOOKS_LIKE)
+
+
+def _name(row: ModelRow, look: Look, num_cells: int) -> Cell:
+    """Whatever of a name is cut, what tells two models of one name apart stays."""
+    name, at, weights = row.model.id.rpartition("@")
+    if not name:
+        return Cell(fit(row.model.id, num_cells, look))
+    return Cell(fit(name, num_cells - len(at + weights), look) + at + weights)
+
+
+def _state(row: ModelRow, look: Look, num_cells: int) -> Cell:
+    """In few cells a load says how far it is, and a pinned model that it is."""
+    symbol, words = look.symbol(_LOOKS_LIKE[row.state]), wording.state(row)
+    if len(words) + 2 > num_cells:
+        words = words.removeprefix("warm, ").removeprefix("loading ")
+    return Cell(f"{symbol} {words}", look.state_style(_LOOKS_LIKE[row.state]))
+
+
+def _images(row: ModelRow) -> str:
+    return "yes" if row.model.sees_images else "no"
+
+
+def _searched(row: ModelRow) -> str:
+    model = row.model
+    peers = [place.peer for place in (*model.warm, *model.cold)]
+    return " ".join((model.id, *model.aliases, row.state, wording.state(row), *peers))
+
+
+MODELS: Table[ModelRow] = Table(
+    (
+        Column("MODEL", (18, 32), _name, lambda row: row.model.id),
+        Column(
+            "SIZE",
+            (6, 7),
+            plain(wording.size),
+            lambda row: -row.model.size_bytes,
+            is_number=True,
+        ),
+        Column(
+            "CONTEXT",
+            (7, 7),
+            plain(wording.context),
+            lambda row: -row.model.context_tokens,
+            is_number=True,
+        ),
+        Column("IMG", (3, 3), plain(_images), lambda row: not row.model.sees_images),
+        Column("STATE", (11, 15), _state, lambda row: _ORDER.index(row.state), stands_out=True),
+        Column("WHERE", (14, 30), plain(wording.where), wording.where),
+        Column(
+            "LOAD",
+            (4, 6),
+            plain(wording.load_time),
+            lambda row: float("inf") if row.eta_s is None else row.eta_s,
+            is_number=True,
+        ),
+        Column(
+            "REQS",
+            (4, 6),
+            plain(wording.requests),
+            lambda row: -row.running - row.waiting,
+            is_number=True,
+        ),
+    ),
+    key=lambda row: row.model.id,
+    searched=_searched,
+    is_dim=lambda row: row.state == "no room",
+)

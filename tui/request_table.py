@@ -1,0 +1,79 @@
+"""The table of requests: what stands in its columns. Nothing here knows of widgets."""
+
+from __future__ import annotations
+
+from cortex.peer.onlooker import request_wording as wording
+from cortex.peer.onlooker.request_pictures import RequestPicture
+from cortex.peer.units import age, tokens
+
+from .columns import Cell, Column, Table, fit, plain
+from .look import Look
+
+
+def _short_id(one: RequestPicture) -> str:
+    """All begin alike, and a few of their random digits tell them apart."""
+    return one.id.removeprefix("req_")
+
+
+def _peers(one: RequestPicture) -> str:
+    return wording.peers(one, between=">")
+
+
+def _stage(one: RequestPicture, look: Look, num_cells: int) -> Cell:
+    style = look.state_style("loading") if wording.is_waiting(one) else ""
+    return Cell(fit(wording.stage(one), num_cells, look), style)
+
+
+def _id(one: RequestPicture, look: Look, num_cells: int) -> Cell:
+    return Cell(_short_id(one)[:num_cells])
+
+
+def _searched(one: RequestPicture) -> str:
+    return " ".join((one.id, one.model, one.peer, one.host, wording.stage(one)))
+
+
+REQUESTS: Table[RequestPicture] = Table(
+    (
+        Column("ID", (6, 12), _id, lambda one: one.id),
+        Column("MODEL", (13, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
+        Column("PEER", (11, 22), plain(_peers), _peers),
+        Column("STAGE", (12, 14), _stage, wording.stage),
+        Column(
+            "IN",
+            (6, 7),
+            plain(lambda one: tokens(one.prompt_tokens)),
+            lambda one: -one.prompt_tokens,
+            is_number=True,
+        ),
+        Column(
+            "OUT",
+            (5, 6),
+            plain(lambda one: tokens(one.completion_tokens)),
+            lambda one: -one.completion_tokens,
+            is_number=True,
+        ),
+        Column(
+            "TTFT",
+            (5, 6),
+            plain(wording.first_token),
+            lambda one: float("inf") if one.first_token_s is None else one.first_token_s,
+            is_number=True,
+        ),
+        Column(
+            "TOK/S",
+            (5, 5),
+            plain(wording.tokens_per_s),
+            lambda one: -(one.tokens_per_s or 0),
+            is_number=True,
+        ),
+        Column(
+            "AGE",
+            (4, 5),
+            plain(lambda one: age(one.seconds)),
+            lambda one: -one.seconds,
+            is_number=True,
+        ),
+    ),
+    key=lambda one: one.id,
+    searched=_searched,
+)
