@@ -17,6 +17,7 @@ from cortex.tui.options import THEMES
 from cortex.tui.screens.fleet import FleetScreen
 from cortex.tui.screens.numbered import NUMBERED
 from cortex.tui.widgets.keys_line import Hint, fitting
+from cortex.tui.widgets.message import MessageField
 
 MakeApp = Callable[..., CortexApp]
 
@@ -45,7 +46,7 @@ async def test_every_key_can_be_given_another_by_a_name_that_the_settings_know(
         for screen in NUMBERED:
             await app.action_go(screen.id)
             await pilot.pause()
-            for node in (app.screen, app):
+            for node in (app.screen, app, *app.screen.query(MessageField)):
                 for _, binding in node._bindings:  # pyright: ignore[reportPrivateUsage]
                     if binding.id is not None:
                         bound[binding.id] = app.get_key_display(binding)
