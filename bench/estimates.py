@@ -16,47 +16,29 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from cortex.engine.costs import ModelCosts
-from cortex.engine.frames import pack_message, pack_value, read_message
-from cortex.engine.memory import REMEMBERED_PREFIXES, needed_bytes
-from cortex.engine.messages import (
-    Alive,
-    Estimate,
-    Estimated,
-    Generate,
-    GenerateFailed,
-    JobFailed,
-    Load,
-    Loaded,
-    Message,
-    Step,
-)
+from cortex.engine.memory import needed_bytes
+from cortex.engine.messages import Estimate, Estimated, Load, Loaded
 from cortex.engine.types import Prompt, Sampling
 from cortex.peer.placement.books import Size
 from cortex.peer.placement.costs_book import CostsBook
 from cortex.peer.placement.sizes import parts
 from cortex.peer.types import ModelInfo
 
+from .engine_process import engine_process
 from .estimated_shapes import LARGE, SMALL, Made
-from .machine import describe_machine, read_kib
+from .machine import describe_machine
 
-_TIMEOUT_S = 600.0
 _CONTEXT_TOKENS = 2048
 _ANSWER_TOKENS = 8
-# What an engine may use in all, a quarter of it for remembering.
-_BUDGET_BYTES = 16 << 30
-
-M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,70 +52,6 @@ class Measured:
     unused_bytes: int
     filled_bytes: int
     remembered_bytes: int
-
-
-class Engine:
-    """An engine process, spoken to as its peer does."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pid: int
-    ) -> None:
-        self._reader, self._writer, self._pid = reader, writer, pid
-        self.alive: Alive | None = None
-
-    @property
-    def private_bytes(self) -> int:
-        return read_kib(Path(f"/proc/{self._pid}/status"), "RssAnon")
-
-    def say(self, message: Message) -> None:
-        self._writer.write(pack_message(message))
-
-    async def hear(self) -> Message:
-        message = await asyncio.wait_for(read_message(self._reader), _TIMEOUT_S)
-        if message is None or isinstance(message, JobFailed | GenerateFailed):
-            raise SystemExit(f"the engine failed: {message}")
-        if isinstance(message, Alive):
-            self.alive = message
-        return message
-
-    async def ask(self, question: Message, kind: type[M]) -> M:
-        self.say(question)
-        while not isinstance(message := await self.hear(), kind):
-            pass
-        return message
-
-    async def answer(self, prompt: Prompt) -> None:
-        self.say(Generate("r", 1, "m", pack_value(prompt)))
-        while True:
-            message = await self.hear()
-            if isinstance(message, Step) and any(part.finish for part in message.parts):
-                return
-
-    async def remembered_bytes(self) -> int:
-        """As the next heartbeats tell."""
-        for _ in range(2):
-            while not isinstance(await self.hear(), Alive):
-                pass
-        assert self.alive is not None
-        used = {part.name: part.num_bytes for part in self.alive.models[0].used}
-        return used[REMEMBERED_PREFIXES]
-
-
-@asynccontextmanager
-async def engine_process() -> AsyncGenerator[Engine]:
-    ours, theirs = socket.socketpair()
-    command = ["-m", "cortex.engine.worker", "--device", "cpu", "--fd", str(theirs.fileno())]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, "--memory-bytes", str(_BUDGET_BYTES),
-        pass_fds=[theirs.fileno()], stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    theirs.close()
-    reader, writer = await asyncio.open_unix_connection(sock=ours)
-    try:
-        yield Engine(reader, writer, process.pid)
-    finally:
-        writer.close()
-        await process.wait()
 
 
 async def measure(folder: Path, work: Path, model: ModelInfo) -> Measured:

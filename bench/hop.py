@@ -46,6 +46,7 @@ from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.keys.fleet_key import new_fleet_key
 from cortex.peer.keys.keyring import Keyring
+from cortex.peer.models.shelf import Shelf
 from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.orders.values import Order, Report
@@ -91,15 +92,20 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
+class WeighedShelf(Shelf):
+    """Every model on it has the weights that the asker means."""
+
+    async def find(self, name: str) -> ModelInfo:
+        return replace(await super().find(name), weights=MODEL)
+
+
 class StampingNode(Node):
     """Notes when each event of a request leaves it. The request's routing key names it."""
 
     def __init__(self, config: PeerConfig) -> None:
         super().__init__(config)
+        self.shelf = WeighedShelf(lambda: self.config)
         self.stamps: Stamps = {}
-
-    async def find(self, model_id: str) -> ModelInfo:
-        return replace(await super().find(model_id), weights=MODEL)
 
     async def serve(
         self,

@@ -30,7 +30,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "doctor": "Look for what is wrong, and say what mends it.",
     },
     "Models": {
-        "models": "List the models that can be asked, and where they are.",
+        "models": "List the models that can be asked; show one, remove one.",
         "plan": "Show what loading a model would do.",
         "load": "Load a model, and wait until it is there.",
         "unload": "Unload a model, once it has answered.",
@@ -38,6 +38,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "unpin": "Let a model go again where others need its place.",
         "cancel": "End a request, or a job such as a load.",
         "drain": "Have a peer take nothing new.",
+        "undrain": "Have a draining peer take requests again.",
     },
     "Fleet": {
         "join": "Join a fleet by its key.",

@@ -5,6 +5,7 @@ CortexError
  ├─ ConfigProblem    a file of settings says what cannot be (exit 2)
  ├─ EngineMissing    the packages that compute are not installed
  ├─ ServiceProblem   systemd does not do what it was asked, or the service could not run
+ ├─ ModelStays       a model's files that are not ours to remove, or in use
  ├─ AgentMissing     the program that is to be started is not installed
  └─ OutputFailed     the answer could not be written where it should go
 """
@@ -27,6 +28,9 @@ class AgentMissing(CortexError): ...
 
 
 class ServiceProblem(CortexError): ...
+
+
+class ModelStays(CortexError): ...
 
 
 class OutputFailed(CortexError): ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
@@ -18,6 +20,33 @@ def model_table(models: Sequence[ModelInfo]) -> list[str]:
         return align(_HEAD, [(model.id, *_kind(model)) for model in models])
     rows = [(model.id, _size(model), *_kind(model), *_place(model.where)) for model in models]
     return align(_FLEET_HEAD, rows, (False, True))
+
+
+def model_lines(model: ModelInfo, files: Path | None) -> list[str]:
+    """One model in full; `files` is where it lies on this machine."""
+    pictures = "reads pictures" if model.sees_images else "no pictures"
+    size = f"{gib(model.size_bytes)} GiB" if model.size_bytes else ""
+    facts = [f"{model.context_length:,} tokens of context", pictures, size]
+    lines = [model.id, "   ".join(fact for fact in facts if fact), *map(_standing, model.where)]
+    return [*lines, *([] if files is None else [f"files   {files}"])]
+
+
+def _standing(one: Whereabouts) -> str:
+    eta = f"   loads in ~{one.eta_s:.0f} s" if one.state == "cold" and one.eta_s else ""
+    return f"{one.state:<7} on {one.peer}{'   pinned' * one.is_pinned}{eta}"
+
+
+def as_json(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "capabilities": list(model.capabilities),
+        "context_tokens": model.context_length,
+        "size_bytes": model.size_bytes or None,
+        "where": [
+            {"peer": one.peer, "state": one.state, "eta_s": one.eta_s, "pinned": one.is_pinned}
+            for one in model.where
+        ],
+    }
 
 
 def _kind(model: ModelInfo) -> tuple[str, str]:

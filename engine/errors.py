@@ -16,6 +16,7 @@ hint, the next step. The errors here cross process borders as `ErrorInfo`.
      ├─ ModelNotSupported         a model that cannot do what it is asked for
      ├─ InsufficientVram          it does not fit
      ├─ Overloaded                full, or going away
+     ├─ LoadCancelled             a load that nobody wanted any more
      ├─ EngineFailed              an engine or text process died or misbehaved
      ├─ DevicePoisoned            a device error after which this process can compute nothing more
      └─ InternalError             a bug
@@ -110,6 +111,9 @@ class Overloaded(CortexError):
     ) -> None:
         super().__init__(message, hint, param=param)
         self.retry_after_s = retry_after_s
+
+
+class LoadCancelled(CortexError): ...
 
 
 class EngineFailed(CortexError): ...

@@ -36,6 +36,7 @@ from .histogram import Histogram
 from .messages import (
     Alive,
     Cancel,
+    CancelLoad,
     Estimate,
     Generate,
     GenerateFailed,
@@ -102,6 +103,8 @@ class FakeService:
                 if self._config.harm is not None and self._config.harm.at == "load":
                     await self._config.harm.strike()
                 self._loads.load(message)
+            case CancelLoad():
+                self._loads.cancel(message.job_id)
             case Estimate():
                 self._loads.estimate(message)
             case Unload():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .child import Send
 from .costs import ModelCosts
-from .errors import CortexError, ModelInvalid, to_info
+from .errors import CortexError, LoadCancelled, ModelInvalid, to_info
 from .memory import MAX_SEQUENCES, MemoryBudget, Share, check_promised, plan_share
 from .messages import Estimate, Estimated, JobFailed, Load, Loaded, Progress
 from .model_files import read_json_object
@@ -80,7 +80,8 @@ class FakeLoads:
         self.tokenizers: dict[str, Tokenizer] = {}
         # Of the models that are loaded or on their way.
         self._begun: dict[str, _Begun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # By the job, those that take their time.
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def weights_bytes(self) -> int:
@@ -106,16 +107,23 @@ class FakeLoads:
         if begun.model.load_s == 0:
             self._finish(begun)
             return
-        loading = asyncio.create_task(self._load_slowly(begun))
-        self._tasks.add(loading)
-        loading.add_done_callback(self._tasks.discard)
+        self._tasks[load.job_id] = asyncio.create_task(self._load_slowly(begun))
+
+    def cancel(self, job_id: str) -> None:
+        """Nothing where the load has ended."""
+        if job_id not in self._tasks:
+            return
+        self._tasks.pop(job_id).cancel()
+        self._begun = {id: each for id, each in self._begun.items() if each.load.job_id != job_id}
+        error = LoadCancelled("the load was cancelled", "order it again")
+        self._send(JobFailed(job_id, to_info(error)))
 
     def unload(self, model_id: str) -> None:
         self.tokenizers.pop(model_id, None)
         self._begun.pop(model_id, None)
 
     def close(self) -> None:
-        for loading in self._tasks:
+        for loading in self._tasks.values():
             loading.cancel()
 
     def _begin(self, load: Load) -> _Begun:
@@ -143,6 +151,7 @@ class FakeLoads:
         for part in range(1, num_parts + 1):
             await asyncio.sleep(load_s / num_parts)
             self._tell_progress(begun, part / num_parts)
+        del self._tasks[begun.load.job_id]
         self._finish(begun)
 
     def _tell_progress(self, begun: _Begun, share: float) -> None:

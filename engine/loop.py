@@ -1,59 +1,56 @@
 """The device thread: one queue of jobs, and a step of every model that has work.
 
-Everything that touches the device happens here: loads, steps, unloads. What comes out are events,
-handed over a round at a time; nobody waits for anybody, and where there is no work the thread
-sleeps.
+Steps and unloads happen here, and the end of every load; what a load reads is read beside it
+(`reading.py`). What comes out are events, handed over a round at a time; nobody waits for anybody,
+and where there is no work the thread sleeps.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from msgspec.structs import replace
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
-from .errors import EngineFailed
+from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
-from .gauge import LoadGauge
 from .generation import choice_sampling
-from .heap import give_freed_memory_back
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .memory import MemoryBudget, Share, check_promised, remembered_bytes
 from .messages import (
     Cancel,
+    CancelLoad,
     Generate,
     GenerateFailed,
     JobFailed,
     Load,
     Loaded,
     ModelStatus,
-    Progress,
     Unload,
     Unloaded,
 )
 from .poison import poison_of
+from .reading import Reading, ReadingEnded, give_back
 from .recall import HostStore
 from .service import ModelService, described
-from .serving import load_service
+from .serving import open_service
 from .status import ModelCounts
-from .types import Prompt, Stage
+from .types import Prompt
 from .wishes import Wishes
 
-_PROGRESS_INTERVAL_S = 0.1
 _CUDA_SHARE = 0.9
 
 logger = logging.getLogger(__name__)
 
-Job = Load | Unload | Generate | Cancel
+Job = Load | CancelLoad | Unload | Generate | Cancel
 
 
 class DeviceLoop:
@@ -75,9 +72,13 @@ class DeviceLoop:
         self._wishes = wishes
         self._hand_over = hand_over
         self._outbox: list[DeviceEvent] = []
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | ReadingEnded | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes))
+        self._moves: deque[Load | Unload] = deque()
+        self._reading: Reading | None = None
+        # How many there were when the load began.
+        self._steps_before = 0
         self._services: dict[str, ModelService] = {}
         self._counts: dict[str, ModelCounts] = {}
         # Cached numbers for the heartbeat: read from another thread, never waited for.
@@ -95,6 +96,8 @@ class DeviceLoop:
     def close(self) -> None:
         self._closing.set()
         self._jobs.put(None)
+        if (reading := self._reading) is not None:
+            reading.cancel()
 
     def run(self) -> None:
         """Returns when closed, or after a bug: the thread's end is what its owner sees of it.
@@ -144,52 +147,96 @@ class DeviceLoop:
                 return
             is_idle = False
             match job:
-                case Load():
-                    self._load(job)
-                case Unload():
-                    self._unload(job)
+                case Load() | Unload():
+                    self._move(job)
+                case CancelLoad():
+                    self._cancel_load(job)
+                case ReadingEnded():
+                    self._end_load()
                 case Generate():
                     self._start(job)
                 case Cancel():
                     self._cancel(job)
                 case None:
                     return
+            self._begin_next()
             self._flush()
 
-    def _load(self, job: Load) -> None:
-        started_s = time.monotonic()
-        last_told_s = 0.0
-
-        def on_progress(done_bytes: int, total_bytes: int) -> None:
-            nonlocal last_told_s
-            now_s = time.monotonic()
-            if now_s - last_told_s >= _PROGRESS_INTERVAL_S or done_bytes == total_bytes:
-                last_told_s = now_s
-                stage = Stage("loading", done_bytes, total_bytes, "bytes")
-                self._emit(Progress(job.job_id, stage))
-                self._flush()
-
-        gauge = LoadGauge(self._device)
-        try:
-            loaded = load_service(
-                Path(job.model_dir), self._device, self._store, self._share(job),
-                self._wishes.of(job.wishes), on_progress, job.wishes.pixels,
+    def _begin_next(self) -> None:
+        """Of the models that are to come and go, one after the other: loads are begun, and end in
+        `_end_load`.
+        """
+        while self._moves and self._reading is None:
+            job = self._moves.popleft()
+            if isinstance(job, Unload):
+                self._unload(job)
+                continue
+            try:
+                share = self._share(job)
+            except CortexError as error:
+                self._emit(JobFailed(job.job_id, to_info(error)))
+                continue
+            self._reading = Reading(
+                job, self._device, share, self._store.stats.budget_bytes, self._wishes,
+                lambda told: self._hand_over((told,)), self._jobs.put,
             )  # fmt: skip
+            self._steps_before = self.step_count
+            self._reading.start()
+
+    def _move(self, job: Load | Unload) -> None:
+        """In the order of its model's other jobs; what concerns others need not wait for a load."""
+        pending = [each.model_id for each in self._moves]
+        if self._reading is not None:
+            pending.append(self._reading.job.model_id)
+        if isinstance(job, Unload) and job.model_id not in pending:
+            self._unload(job)
+        else:
+            self._moves.append(job)
+
+    def _cancel_load(self, job: CancelLoad) -> None:
+        if self._reading is not None and self._reading.job.job_id == job.job_id:
+            self._reading.cancel()
+        for load in [each for each in self._moves if each.job_id == job.job_id]:
+            self._moves.remove(load)
+            error = LoadCancelled(f"the load of {load.model_id} was cancelled", "order it again")
+            self._emit(JobFailed(job.job_id, to_info(error)))
+
+    def _end_load(self) -> None:
+        """Give a model that was read its memory, or tell why it was not."""
+        reading, self._reading = self._reading, None
+        assert reading is not None, "a load ends once"
+        job, failure = reading.job, self._opened(reading)
+        if failure is not None:
+            del reading
+            give_back(self._device)
+            self._emit(JobFailed(job.job_id, failure))
+
+    def _opened(self, reading: Reading) -> ErrorInfo | None:
+        """What the load failed with, if it did."""
+        job, gauge, read = reading.job, reading.gauge, reading.outcome
+        if isinstance(read, DevicePoisoned):
+            raise read
+        if isinstance(read, ErrorInfo):
+            return read
+        assert gauge is not None and read is not None, "it has ended"
+        try:
+            loaded = open_service(read, self._device, self._store)
         except Exception as error:
-            self._emit(JobFailed(job.job_id, described("load failed", error)))
-            self._give_back()
-            return
+            return described("load failed", error)
         self._services[job.model_id] = loaded.service
         self._counts.setdefault(job.model_id, ModelCounts())
         self._budgets[job.model_id] = budget = loaded.budget
-        seconds = time.monotonic() - started_s
-        measured_bytes = gauge.taken_bytes()
+        seconds = time.monotonic() - reading.began_s
+        # What others' steps took meanwhile cannot be told from what the load did.
+        is_alone = self.step_count == self._steps_before
+        measured_bytes = gauge.taken_bytes() if is_alone else 0
         ready = Loaded(
             job.job_id, job.model_id, budget.costs.weights_bytes, seconds, loaded.computes_in,
             budget.parts(), budget.num_sequences, measured_bytes,
             gauge.expected_bytes(budget) if measured_bytes else 0,
         )  # fmt: skip
         self._emit(ModelLoaded(ready, loaded.tokenizer))
+        return None
 
     def _share(self, job: Load) -> Share:
         """What a model is given. Raises InsufficientVram where others have what was promised it."""
@@ -220,15 +267,8 @@ class DeviceLoop:
         if service is not None:
             self._emit(*service.fail_all(EngineFailed(f"model {job.model_id} was unloaded.")))
             del self._budgets[job.model_id], service
-        self._give_back()
+        give_back(self._device)
         self._emit(Unloaded(job.job_id, job.model_id))
-
-    def _give_back(self) -> None:
-        """To the system, what nobody holds any more."""
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        give_freed_memory_back()
 
     def _start(self, job: Generate) -> None:
         service = self._services.get(job.model_id)

@@ -95,6 +95,14 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     wishes: ModelWishes = AS_ALL
 
 
+class CancelLoad(msgspec.Struct, frozen=True, tag=True):
+    """A Load is not wanted any more. What is answered is the load: by JobFailed with LoadCancelled,
+    once all it took has been given back, or by Loaded where this came too late.
+    """
+
+    job_id: str
+
+
 class Unload(msgspec.Struct, frozen=True, tag=True):
     job_id: str
     model_id: str
@@ -256,6 +264,7 @@ Message = (
     | PrepareFailed
     | Estimate
     | Load
+    | CancelLoad
     | Unload
     | Generate
     | Cancel

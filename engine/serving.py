@@ -20,7 +20,8 @@ from .heap import give_freed_memory_back
 from .kernels.native import NativeOperations
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
-from .models.registry import load_model
+from .models.registry import build_model, fill_model, make_packer, weights_bytes
+from .precision import Precision
 from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
@@ -43,6 +44,19 @@ class LoadedService:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A model on its device that has no memory yet to serve with. `identity` names its files, as
+    they were when they were read, and what is computed in.
+    """
+
+    model: ServableModel
+    tokenizer: Tokenizer
+    budget: MemoryBudget
+    precision: Precision
+    identity: Hashable
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """How much one model may remember on its device. `step_tokens` bounds the work of a step."""
 
@@ -55,45 +69,56 @@ class Capacity:
 
 
 def load_service(
+    model_dir: Path, device: torch.device, store: HostStore, share: Share, wishes: Wishes
+) -> LoadedService:
+    """`read_model` and `open_service`, one after the other. Raises what these raise."""
+    read = read_model(model_dir, device, share, store.stats.budget_bytes, wishes)
+    return open_service(read, device, store)
+
+
+def read_model(
     model_dir: Path,
     device: torch.device,
-    store: HostStore,
     share: Share,
+    host_bytes: int,
     wishes: Wishes,
-    on_progress: OnProgress = lambda done, total: None,
     pixels: PixelWishes = USUAL_PIXELS,
-) -> LoadedService:
-    """Load a model folder and share out among its needs what it is given of the device. `pixels`
-    is how large pictures are made.
+    on_progress: OnProgress = lambda done, total: None,
+) -> ReadModel:
+    """All of a load that takes long: may be done beside the steps of other models. `pixels` is how
+    large pictures are made, `host_bytes` what is remembered beside the share.
 
-    What `store` remembers of the same files is of use again. Raises ModelInvalid for what cannot
-    be served exactly, InsufficientVram for what cannot run with that.
+    Raises ModelInvalid for what cannot be served exactly, InsufficientVram before anything is read
+    for what cannot run with that share, and what `on_progress` raises to end it.
     """
     precision = precision_of(model_dir, device, wishes)
-    loaded = load_model(
-        model_dir, precision.dtype, device, on_progress,
-        exact=precision.is_exact, kernels=wishes.kernels,
+    identity = (_files(model_dir), str(precision.dtype))
+    built = build_model(model_dir)
+    packer = make_packer(precision.dtype, device, exact=precision.is_exact, kernels=wishes.kernels)
+    costs = costs_of(
+        model_dir, built.model.shape, precision.dtype, device,
+        weights_bytes(built, precision.dtype, packer), built.context_tokens, pixels,
     )  # fmt: skip
+    budget = plan_share(costs, share, host_bytes)
+    fill_model(built, model_dir, precision.dtype, device, packer, on_progress)
     # Pools that lie where weights were made ready would have pages before anybody uses them.
     give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    model = loaded.model
-    costs = costs_of(
-        model_dir, model.shape, model.dtype, device, loaded.weight_bytes, loaded.context_tokens,
-        pixels,
-    )  # fmt: skip
-    budget = plan_share(costs, share, store.stats.budget_bytes)
+    return ReadModel(built.model, tokenizer, budget, precision, identity)
+
+
+def open_service(read: ReadModel, device: torch.device, store: HostStore) -> LoadedService:
+    """Give a model its memory. What `store` remembers of the same files is of use again."""
+    budget = read.budget
     capacity = Capacity(
         budget.num_pages, budget.num_sequences, grid_tokens(device), budget.encoder_bytes
     )
-    identity = (_files(model_dir), str(precision.dtype))
     service = make_service(
-        model, tokenizer.vocab_size, device, capacity, store, identity,
-        is_exact=precision.is_exact, guiding=Guiding(tokenizer),
+        read.model, read.tokenizer.vocab_size, device, capacity, store, read.identity,
+        is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
     )  # fmt: skip
-    whose = "own" if isinstance(model.operations, NativeOperations) else "torch's"
-    computes_in = f"{precision}, {whose} kernels"
-    return LoadedService(service, tokenizer, computes_in, budget)
+    whose = "own" if isinstance(read.model.operations, NativeOperations) else "torch's"
+    return LoadedService(service, read.tokenizer, f"{read.precision}, {whose} kernels", budget)
 
 
 def make_service(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -25,6 +25,23 @@ from .errors import ModelInvalid
 OnProgress = Callable[[int, int], None]
 # Safetensors' names of them.
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
+class Progress:
+    """How much of a model's files has been read, as it is told to `on_progress`."""
+
+    def __init__(self, files: Sequence[Path], on_progress: OnProgress) -> None:
+        self._total_bytes = sum(file.stat().st_size for file in files)
+        self._done_bytes = 0
+        self._on_progress = on_progress
+
+    def add(self, num_bytes: int) -> None:
+        # One byte is left for the end: it is told once, and means that all is done.
+        self._done_bytes = min(self._done_bytes + num_bytes, self._total_bytes - 1)
+        self._on_progress(self._done_bytes, self._total_bytes)
+
+    def finish(self) -> None:
+        self._on_progress(self._total_bytes, self._total_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +91,17 @@ def load_weights(
     names: WeightNames,
     dtype: torch.dtype,
     device: torch.device,
-    on_progress: OnProgress = lambda done, total: None,
+    on_read: Callable[[int], None] = lambda num_bytes: None,
 ) -> Mapping[str, int]:
-    """Fill a model built on the meta device; the parameters that lie in the files, and where.
+    """Fill a model built on the meta device; the parameters that lie in the files, and where. For
+    each tensor `on_read` hears how many bytes were read, none for one that lies there still.
 
     Raises ModelInvalid for a tensor nobody knows, a parameter nobody filled, or a wrong shape.
     """
     files = weight_files(model_dir)
-    total_bytes = sum(f.stat().st_size for f in files)
     places = _Places(model, model_dir, names)
     mapped: dict[str, int] = {}
-    done_bytes = 0
     for name, tensor in _tensors(files):
-        done_bytes += tensor.nbytes
         target = places.take(name, tuple(tensor.shape))
         if target is None:
             continue
@@ -94,16 +109,21 @@ def load_weights(
         if placed is tensor:
             mapped[target] = tensor.data_ptr()
         _assign(model, target, placed)
-        on_progress(min(done_bytes, total_bytes), total_bytes)
+        on_read(0 if placed is tensor else tensor.nbytes)
     places.check_filled()
     return mapped
 
 
-def hold_weights(model: nn.Module, mapped: Mapping[str, int]) -> None:
+def hold_weights(
+    model: nn.Module,
+    mapped: Mapping[str, int],
+    on_read: Callable[[int], None] = lambda num_bytes: None,
+) -> None:
     """Copy what still lies in the files, which may change or go while the model is served."""
     for name, parameter in list(model.named_parameters()):
         if mapped.get(name) == parameter.data_ptr():
             _assign(model, name, parameter.detach().clone())
+            on_read(parameter.nbytes)
 
 
 def check_weights(model: nn.Module, model_dir: Path, names: WeightNames) -> None:

@@ -33,6 +33,7 @@ from .memory import MAX_SEQUENCES
 from .messages import (
     Alive,
     Cancel,
+    CancelLoad,
     Estimate,
     Estimated,
     Generate,
@@ -76,7 +77,7 @@ class Worker:
 
     async def handle(self, message: Message) -> None:
         match message:
-            case Load() | Unload() | Generate() | Cancel():
+            case Load() | CancelLoad() | Unload() | Generate() | Cancel():
                 self._device_loop.submit(message)
             case Estimate():
                 self._estimates.put_nowait(message)

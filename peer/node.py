@@ -45,7 +45,7 @@ from .observing.live import LiveRequest, LiveRequests
 from .observing.recent import Recent
 from .observing.tally import PeerTally, wait_s
 from .one_request import Means, served
-from .placement.costs_book import CostsBook, own_kind, setting_of
+from .placement.costs_book import costs_book
 from .routing.load_history import LoadHistory
 from .types import ModelInfo
 from .vectors import vectors_of
@@ -69,13 +69,8 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        kind = own_kind(config)
-        self.costs = CostsBook(
-            config.locations.state_dir / "costs.json",
-            config.locations.state_dir / "learned.json",
-            setting_of(config, kind),
-            kind,
-            lambda model: self._rack.devices.engine(0).estimate(model, config.max_replays),
+        self.costs = costs_book(
+            config, lambda model: self._rack.devices.engine(0).estimate(model, config.max_replays)
         )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
@@ -107,13 +102,7 @@ class Node:
             self._changed,
         )
         self._means = Means(
-            self.shelf,
-            self._text,
-            self._rack,
-            self.tally,
-            self.recent,
-            self._admission,
-            self.wake,
+            self.shelf, self._text, self._rack, self.tally, self.recent, self._admission, self.wake
         )
         return self
 

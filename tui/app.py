@@ -132,6 +132,7 @@ class CortexApp(App[None]):
             self._draw()
 
     def _beat(self) -> None:
+        self.frame.watched.beat()
         for screen in self._visible():
             screen.on_beat()
         self._draw()

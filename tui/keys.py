@@ -34,6 +34,8 @@ KEYS: Mapping[str, KeyUse] = {
     "app.chat": KeyUse("4", "The screen of the chat."),
     "screen.pause": KeyUse("p", "Hold the picture."),
     "screen.ask_again": KeyUse("r", "Ask again now."),
+    "fleet.detail": KeyUse("enter", "The peer in full."),
+    "peer.back": KeyUse("escape", "Back to the fleet."),
     "table.filter": KeyUse("/", "Leave the rows that match."),
     "table.clear": KeyUse("escape", "Leave the filter."),
     "table.sort": KeyUse("s", "Order by the next column."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from cortex.peer.onlooker.feed import Lost, News, Seen
+from cortex.peer.onlooker.feed import News, Seen
 
 
 class FleetNews(Message):
@@ -15,9 +15,12 @@ class FleetNews(Message):
         super().__init__()
 
     def can_replace(self, message: Message) -> bool:
-        """A sight makes those before it that nobody has looked at yet superfluous."""
+        """Whether this one is superfluous, now that the other has come after it: a sight is, but
+        for what it alone tells of what has happened.
+        """
         return (
-            isinstance(message, FleetNews)
-            and isinstance(self.news, Seen)
-            and not isinstance(message.news, Lost)
+            isinstance(self.news, Seen)
+            and self.news.sight.happening is None
+            and isinstance(message, FleetNews)
+            and isinstance(message.news, Seen)
         )

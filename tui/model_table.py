@@ -50,7 +50,7 @@ def _searched(row: ModelRow) -> str:
 
 MODELS: Table[ModelRow] = Table(
     (
-        Column("MODEL", (18, 32), _name, lambda row: row.model.id),
+        Column("MODEL", (17, 32), _name, lambda row: row.model.id),
         Column(
             "SIZE",
             (6, 7),

@@ -35,8 +35,8 @@ def _searched(one: RequestPicture) -> str:
 REQUESTS: Table[RequestPicture] = Table(
     (
         Column("ID", (6, 12), _id, lambda one: one.id),
-        Column("MODEL", (13, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
-        Column("PEER", (11, 22), plain(_peers), _peers),
+        Column("MODEL", (12, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
+        Column("PEER", (10, 22), plain(_peers), _peers),
         Column("STAGE", (12, 14), _stage, wording.stage),
         Column(
             "IN",

@@ -38,7 +38,7 @@ def drain(
       cortex drain
       cortex drain beast --wait && ssh beast systemctl --user restart cortex
 
-    Only a restart undoes it.
+    cortex undrain, or a restart, undoes it.
     """
     from cortex.peer.units import counted
 

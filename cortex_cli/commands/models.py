@@ -1,8 +1,9 @@
-"""`cortex models`: what can be asked here."""
+"""`cortex models`: what can be asked here, one of them told in full, one taken from the disk."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from ..options import (
     Engine,
     Json,
     ModelsDirs,
+    ModelWord,
     Peer,
     StateDir,
     Verbose,
@@ -20,10 +22,19 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cortex.peer.config import PeerConfig
     from cortex.peer.types import ModelInfo
 
+    from ..config import Invocation
 
-def models(
+models = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@models.callback(invoke_without_command=True)
+def listed(
     context: typer.Context,
     peer: Peer = None,
     state_dir: StateDir = None,
@@ -37,55 +48,150 @@ def models(
 
     \b
       cortex models
+      cortex models show qwen3.5-4b
       cortex models --json | jq -r '.models[].id'
 
     A running peer tells what its fleet has: warm is in an engine, cold on a disk, with how long a
     load takes; with no peer running this machine's disks are read. The first model is asked where
     none is named; with a picture, the first that sees pictures.
     """
-    import time
-
-    from ..backends import choose_backend
-    from ..bridge import bridge
-    from ..diagnostics import show_logs, standard_error
-    from ..last_seen import LastSeen, keep
+    if context.invoked_subcommand is not None:
+        return
+    from ..diagnostics import standard_error
+    from ..model_table import as_json as told
     from ..model_table import model_table
     from ..output import standard_output
 
     invocation = invocation_of(context)
-    show_logs(verbose=invocation.verbose)
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
-    opened = choose_backend(
-        peer_config(invocation, EngineWishes(models, engine)),
-        peer,
-        typed_for_own_node(context),
-        diagnostics,
-        api_key=invocation.api_key,
-    )
-    with bridge() as loop, loop.entered(opened) as backend:
-        found = loop.call(backend.models())
-        peer_name = backend.name
-    peers = {one.peer for model in found for one in model.where}
-    seen = LastSeen(tuple(model.id for model in found), tuple(sorted(peers)))
-    keep(invocation.locations.cache_dir, seen, time.time())
+    plain = peer_config(invocation, EngineWishes(models, engine))
+    asked, found = _found(invocation, plain, peer, typed_for_own_node(context))
     output = standard_output()
     if as_json:
-        output.json({"schema": 1, "peer": peer_name, "models": [_as_json(m) for m in found]})
+        output.json({"schema": 1, "peer": asked, "models": [told(model) for model in found]})
     elif found:
         for line in model_table(found):
             output.line(line)
     else:
-        diagnostics.line("no models here; name a folder that holds some: --models DIR")
+        to = standard_error(can_redraw=invocation.can_redraw)
+        to.line("no models here; name a folder that holds some: --models DIR")
 
 
-def _as_json(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "capabilities": list(model.capabilities),
-        "context_tokens": model.context_length,
-        "size_bytes": model.size_bytes or None,
-        "where": [
-            {"peer": one.peer, "state": one.state, "eta_s": one.eta_s, "pinned": one.is_pinned}
-            for one in model.where
-        ],
-    }
+@models.command("show")
+def show(
+    context: typer.Context,
+    model: ModelWord,
+    peer: Peer = None,
+    state_dir: StateDir = None,
+    models: ModelsDirs = None,
+    engine: Engine = "torch",
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show all that is known of a model: what it can, how large it is, where it is.
+
+    \b
+      cortex models show qwen3.5-4b
+      cortex models show qwen3.5-4b --json | jq .where
+    """
+    from cortex.peer.models.catalogue import Catalogue, of_fleet
+
+    from ..model_table import as_json as told
+    from ..model_table import model_lines
+    from ..output import standard_output
+
+    invocation = invocation_of(context)
+    plain = _config(invocation, models, engine)
+    asked, found = _found(invocation, plain, peer, typed_for_own_node(context))
+    is_of_fleet = any(one.where for one in found)
+    wanted = (of_fleet(found) if is_of_fleet else Catalogue(found)).find(model)
+    files = None if peer is not None else _files(plain, wanted)
+    output = standard_output()
+    if as_json:
+        output.json({"schema": 1, "peer": asked, **told(wanted), "files": files and str(files)})
+        return
+    for line in model_lines(wanted, files):
+        output.line(line)
+
+
+@models.command("rm")
+def rm(
+    context: typer.Context,
+    model: ModelWord,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", envvar="CORTEX_YES", help="Do not ask whether to.")
+    ] = False,
+    state_dir: StateDir = None,
+    models: ModelsDirs = None,
+    engine: Engine = "torch",
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = False,
+) -> None:
+    """Remove a model's files from this machine's disks.
+
+    \b
+      cortex models rm qwen3.5-4b
+      ssh beast cortex models rm qwen3.5-4b --yes
+
+    One that a peer of this machine has in an engine stays: unload it first. So do those of the
+    Hugging Face cache, and the one that cortex brings along.
+    """
+    from cortex.peer.units import gib
+
+    from ..confirming import must_confirm
+    from ..doors import all_pictures
+    from ..output import standard_output
+    from ..removing import find_here, must_be_idle, removable_dir, remove, size_bytes
+
+    invocation = invocation_of(context)
+    plain = _config(invocation, models, engine)
+    pictures = all_pictures(invocation)
+    wanted = find_here(model, plain, pictures)
+    folder = removable_dir(wanted, plain)
+    must_be_idle(wanted, pictures)
+    freed = size_bytes(folder)
+    if not yes:
+        must_confirm(f"remove {wanted.id}, {gib(freed)} GiB in {folder}?", "--yes")
+        must_be_idle(wanted, all_pictures(invocation))
+    remove(folder)
+    output = standard_output()
+    if as_json:
+        output.json({"schema": 1, "id": wanted.id, "files": str(folder), "freed_bytes": freed})
+    else:
+        output.line(f"removed {wanted.id}: {gib(freed)} GiB are free again")
+
+
+def _config(invocation: Invocation, models: Sequence[Path] | None, engine: Any) -> PeerConfig:
+    # A subcommand's options are named after it in no file of settings.
+    folders = models or invocation.settings.models_dirs
+    return peer_config(invocation, EngineWishes(folders, engine))
+
+
+def _found(
+    invocation: Invocation, plain: PeerConfig, peer: str | None, typed: Sequence[str]
+) -> tuple[str, tuple[ModelInfo, ...]]:
+    """Who was asked, and what it told; TAB learns of it."""
+    from ..backends import choose_backend
+    from ..bridge import bridge
+    from ..diagnostics import show_logs, standard_error
+    from ..last_seen import LastSeen, keep
+
+    show_logs(verbose=invocation.verbose)
+    to = standard_error(can_redraw=invocation.can_redraw)
+    opened = choose_backend(plain, peer, typed, to, api_key=invocation.api_key)
+    with bridge() as loop, loop.entered(opened) as backend:
+        found, asked = loop.call(backend.models()), backend.name
+    peers = {one.peer for model in found for one in model.where}
+    seen = LastSeen(tuple(model.id for model in found), tuple(sorted(peers)))
+    keep(invocation.locations.cache_dir, seen, time.time())
+    return asked, found
+
+
+def _files(plain: PeerConfig, wanted: ModelInfo) -> Path | None:
+    """Where it lies on this machine's disks, if it does."""
+    from cortex.peer.models.catalogue import scan
+
+    if wanted.dir is not None:
+        return wanted.dir
+    return next((one.dir for one in scan(plain).models if one.id == wanted.id), None)

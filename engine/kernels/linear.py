@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..layers.projections import MakeProduct
 from .library import Library
 from .panels import PanelLinear, panels_bytes
 from .row_rule import Product, RowRule, exact_rule
@@ -59,18 +60,6 @@ class LinearPacker:
         default_factory=dict[tuple[torch.Size, torch.dtype], RowRule]
     )
 
-    def replace_linears(self, model: nn.Module) -> None:
-        """All of a model on the CPU, in place."""
-        # By name: a list of the layers would keep all unpacked weights to the end.
-        modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
-        names = [name for name, module in modules if type(module) is nn.Linear]
-        for name in names:
-            linear = cast(nn.Linear, model.get_submodule(name))
-            bias = cast("torch.Tensor | None", linear.bias)
-            packed = self.packed(linear.weight, bias)
-            if packed is not None:
-                model.set_submodule(name, packed)
-
     def packed(
         self, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> PanelLinear | CpuLinear | None:
@@ -112,6 +101,19 @@ class LinearPacker:
         if key not in self._rules:
             self._rules[key] = exact_rule(product, weight.shape[1], weight.dtype, least_rows)
         return self._rules[key]
+
+
+def replace_linears(model: nn.Module, make_product: MakeProduct) -> None:
+    """All of a model on the CPU, in place."""
+    # By name: a list of the layers would keep all unpacked weights to the end.
+    modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
+    names = [name for name, module in modules if type(module) is nn.Linear]
+    for name in names:
+        linear = cast(nn.Linear, model.get_submodule(name))
+        bias = cast("torch.Tensor | None", linear.bias)
+        packed = make_product(linear.weight, bias)
+        if packed is not None:
+            model.set_submodule(name, packed)
 
 
 def plain_product(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:

@@ -5,7 +5,7 @@ The one place that knows which architectures there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,14 +16,22 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
-from ..kernels.linear import LinearPacker
+from ..kernels.linear import LinearPacker, replace_linears
 from ..kernels.native import NativeOperations
 from ..kernels.own import own_kernels
 from ..kernels.panels import PanelEmbedding, PanelLinear
 from ..layers.operations import use_operations
 from ..layers.projections import SideBySide
 from ..model_files import read_json_object
-from ..weights import OnProgress, WeightNames, filled_bytes, hold_weights, load_weights
+from ..weights import (
+    OnProgress,
+    Progress,
+    WeightNames,
+    filled_bytes,
+    hold_weights,
+    load_weights,
+    weight_files,
+)
 from ..wishes import KernelsWish
 from .base import Architecture, ServableModel
 from .llama import LLAMA
@@ -128,17 +136,34 @@ def load_model(
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
     built = build_model(model_dir)
-    model = built.model
     packer = make_packer(dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, dtype, packer)
-    mapped = load_weights(model, model_dir, built.names, dtype, device, on_progress)
+    fill_model(built, model_dir, dtype, device, packer, on_progress)
+    return LoadedModel(built.model, num_bytes, built.context_tokens)
+
+
+def fill_model(
+    built: BuiltModel,
+    model_dir: Path,
+    dtype: torch.dtype,
+    device: torch.device,
+    packer: LinearPacker | None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> None:
+    """Give a model its weights, ready to compute with. What `on_progress` raises ends it between
+    two of them. Raises ModelInvalid for a tensor that cannot be served exactly.
+    """
+    progress = Progress(weight_files(model_dir), on_progress)
+    model = built.model
+    mapped = load_weights(model, model_dir, built.names, dtype, device, progress.add)
     model.eval()
     if packer is not None:
-        _pack(model, packer)
+        # Of what lies in the files still it is this that reads them.
+        _pack(model, packer, lambda weight: progress.add(weight.nbytes if mapped else 0))
         if packer.library is not None:
             use_operations(model, NativeOperations(packer.library))
-    hold_weights(model, mapped)
-    return LoadedModel(model, num_bytes, built.context_tokens)
+    hold_weights(model, mapped, progress.add)
+    progress.finish()
 
 
 def _context_tokens(raw: Mapping[str, Any]) -> int | None:
@@ -166,21 +191,29 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **named)
 
 
-def _pack(model: ServableModel, packer: LinearPacker) -> None:
-    """Linear layers as the CPU likes them.
+def _pack(
+    model: ServableModel, packer: LinearPacker, on_packed: Callable[[torch.Tensor], None]
+) -> None:
+    """Linear layers as the CPU likes them; `on_packed` hears of each weight.
 
     A tied head is read whole for every token, and packed it is read at twice the speed. In panels
     the embedding's rows can be looked up; oneDNN's order is its own, and the head a second copy.
     """
+
+    def packed(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module | None:
+        made = packer.packed(weight, bias)
+        on_packed(weight)
+        return made
+
     for module in list(model.modules()):
         if isinstance(module, SideBySide):
-            module.join(packer.packed)
-    packer.replace_linears(model)
+            module.join(packed)
+    replace_linears(model, packed)
     if model.lm_head is not None:
         return
     embedding = model.embedding
     (table,) = embedding.parameters()
-    head = packer.packed(table, None)
+    head = packed(table, None)
     model.lm_head = head
     if isinstance(head, PanelLinear):
         modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())

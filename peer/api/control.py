@@ -40,7 +40,7 @@ async def cancel_request(request: web.Request) -> web.Response:
 
 
 async def drain(request: web.Request) -> web.Response:
-    """Take nothing new from now on; what is under way goes on. Only a restart undoes it."""
+    """Take nothing new from now on; what is under way goes on."""
     body = await body_of(request, DrainBody) if request.body_exists else DrainBody()
     control = request.app[CONTROL]
     job = await control.drain(body.peer)
@@ -48,3 +48,9 @@ async def drain(request: web.Request) -> web.Response:
     num_live = job.total - job.done
     answer = {"status": "draining", "peer": told["peer"], "live_requests": num_live, "job": told}
     return json_response(answer, status=202)
+
+
+async def undrain(request: web.Request) -> web.Response:
+    body = await body_of(request, DrainBody) if request.body_exists else DrainBody()
+    peer = await request.app[CONTROL].undrain(body.peer)
+    return json_response({"status": "up", "peer": peer.name})

@@ -229,4 +229,12 @@ ROUTES = (
         DrainBody,
         opens_to="admins",
     ),
+    Route(
+        "POST",
+        "/undrain",
+        control.undrain,
+        "Have a peer that was drained take requests again.",
+        DrainBody,
+        opens_to="admins",
+    ),
 )

@@ -44,6 +44,7 @@ from .values import (
     Order,
     PinOrder,
     Report,
+    UndrainOrder,
     UnloadOrder,
     WatchJob,
 )
@@ -164,6 +165,12 @@ class Control:
             while not (job.stage or job.is_over):
                 job = await anext(jobs)
             return job
+
+    async def undrain(self, peer: str | None) -> PeerView:
+        """The peer that takes requests again. Raises Overloaded where it ends."""
+        host = await self.peer(peer)
+        await self.first(host, UndrainOrder())
+        return host
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""

@@ -178,6 +178,13 @@ class CostsBook:
         return f"{model.weights.hex()} {self._setting}{spelt}"
 
 
+def costs_book(config: PeerConfig, ask: AskCosts) -> CostsBook:
+    """That of a peer."""
+    state_dir, kind = config.locations.state_dir, own_kind(config)
+    paths = state_dir / "costs.json", state_dir / "learned.json"
+    return CostsBook(*paths, setting_of(config, kind), kind, ask)
+
+
 def _place(model: ModelInfo) -> Hashable:
     return model.id, model.dir, model.created_s, model.wishes
 

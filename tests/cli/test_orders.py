@@ -139,7 +139,9 @@ def test_orders_that_nobody_hears_are_told_apart(cortex: Cortex) -> None:
 def test_a_drained_peer_takes_nothing_and_the_others_go_on(
     peers: Peers, steer: Callable[..., Any]
 ) -> None:
-    """The last test of them: only a restart undoes it."""
+    """The last test of them: borea leaves."""
+    steer("drain", "borea")
+    assert steer("undrain", "borea").stdout == "borea takes requests again\n"
     assert steer("drain", "borea", "--wait").stdout == (
         "borea takes nothing new; 0 requests under way\n"
     )

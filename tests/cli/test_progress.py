@@ -50,6 +50,11 @@ class Clock:
             10.0 * MB,
             "loading   60.0/80.0 MB   75 %   10.0 MB/s   31 s left",
         ),
+        (
+            Stage("loading", 38_100 * MB, 51_200 * MB, "bytes"),
+            4_600.0 * MB,
+            "loading   38.1/51.2 GB   74 %   4.6 GB/s   3 s left",
+        ),
         (Stage("loading", 9, 8, "bytes"), None, "loading   0.0/0.0 MB   100 %"),
     ],
 )

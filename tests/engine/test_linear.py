@@ -17,6 +17,7 @@ from cortex.engine.kernels.linear import (
     LinearPacker,
     can_pack,
     plain_product,
+    replace_linears,
 )
 from cortex.engine.kernels.own import own_kernels
 from cortex.engine.kernels.panels import PanelEmbedding, PanelLinear
@@ -89,7 +90,7 @@ def test_a_packed_layer_computes_what_the_plain_one_does(
 def test_only_linear_layers_are_replaced() -> None:
     model = nn.Sequential(nn.Embedding(9, 8), nn.ModuleList([nn.Linear(8, 8)]), nn.LayerNorm(8))
 
-    LinearPacker(exact=True).replace_linears(model)
+    replace_linears(model, LinearPacker(exact=True).packed)
 
     kinds = [type(m).__name__ for m in model.modules()]
     assert kinds == ["Sequential", "Embedding", "ModuleList", "CpuLinear", "LayerNorm"]
@@ -172,7 +173,7 @@ def test_a_rule_loses_and_adds_no_rows(count: int, least: int, block: int | None
 PEAK = """
 import torch
 from torch import nn
-from cortex.engine.kernels.linear import LinearPacker
+from cortex.engine.kernels.linear import LinearPacker, replace_linears
 from cortex.engine.kernels.own import own_kernels
 
 def anonymous_bytes():
@@ -182,13 +183,13 @@ def anonymous_bytes():
 torch.set_num_threads(1)
 packer = LinearPacker(True, own_kernels(torch.float32) if {own} else None)
 warm = nn.ModuleList([nn.Linear(512, 512)])
-packer.replace_linears(warm)
+replace_linears(warm, packer.packed)
 before = anonymous_bytes()
 model = nn.ModuleList(nn.Linear(1024, 2048, bias=False) for _ in range(24))
 weights = sum(p.nbytes for p in model.parameters())
 with open("/proc/self/clear_refs", "w") as peak:
     peak.write("5")
-packer.replace_linears(model)
+replace_linears(model, packer.packed)
 with open("/proc/self/status") as status:
     peak = next(int(l.split()[1]) for l in status if l.startswith("VmHWM")) * 1024
 with open("/proc/self/status") as status:

@@ -17,12 +17,14 @@ from textual.widgets import Input, Static
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Lost, News, Seen
+from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.acting import Acting, ReadOnly
 from cortex.tui.app import CortexApp
 from cortex.tui.options import Options
 
 GIB = 1024**3
+MOMENT = datetime(2026, 11, 21, 14, 2, 25)
 
 
 class FakeFeed:
@@ -32,8 +34,11 @@ class FakeFeed:
         self.is_closed = False
         self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
 
-    def say(self, told: dict[str, Any], address: str = "127.0.0.1:13131") -> None:
-        self._news.put(Seen(address, Sight(told, read_picture(told))))
+    def say(
+        self, told: dict[str, Any], address: str = "127.0.0.1:13131", happened: str = ""
+    ) -> None:
+        one = Happening(MOMENT.timestamp(), "atlas", "unloaded", "m", happened)
+        self._news.put(Seen(address, Sight(told, read_picture(told), one if happened else None)))
 
     def lose(self, address: str | None = "127.0.0.1:13131", retry_s: float = 2.0) -> None:
         self._news.put(Lost(address, NoPeer(f"no peer answers at {address}"), retry_s))
@@ -229,6 +234,7 @@ def some_models() -> dict[str, Any]:
                     cold=[{"peer": name, "eta_s": 2.2} for name in ("atlas", "borea", "cirrus")],
                 ),
                 listed("broken-2b", 4.4, cold=[{"peer": "atlas", "eta_s": None}]),
+                listed("qwen3.6-35b-a3b", 66.9, cold=[{"peer": "atlas", "eta_s": 14.2}]),
                 listed("qwen3.6-235b", 438.0, cold=[{"peer": "atlas", "eta_s": 90.0}]),
             ]
         },
@@ -321,6 +327,55 @@ def plan(peer: str, **changes: Any) -> dict[str, Any]:
     return {**fields, **changes}
 
 
+def closely(name: str, **changes: Any) -> dict[str, Any]:
+    """What `GET /fleet/peers/NAME` tells of a peer of two devices, one of them busy."""
+    parts = {"weights": 25.6, "cache": 20.5, "image": 1.4, "other": 2.2}
+    busy = {
+        "name": "NVIDIA H100 80GB",
+        "kind": "gpu",
+        "memory_bytes": 80 * GIB,
+        "free_bytes": 20 * GIB,
+        "utilisation": 0.92,
+        "temperature_c": 61,
+        "power_w": 412,
+        "foreign_bytes": 10 * GIB,
+        "models": [
+            {
+                "id": "qwen3.6-27b",
+                "state": "ready",
+                "parts": [{"what": what, "bytes": int(n * GIB)} for what, n in parts.items()],
+            }
+        ],
+    }
+    unknown = {"utilisation": None, "temperature_c": None, "power_w": None}
+    rest: dict[str, Any] = {"free_bytes": 79 * GIB, "foreign_bytes": GIB, "models": []}
+    fields: dict[str, Any] = {
+        "node": name[:2] * 8,
+        "name": name,
+        "version": "0.1.0",
+        "uptime_s": 7300.0,
+        "api": f"{name}:13131",
+        "key_id": "3fa2c1d0",
+        "devices": [busy, {**busy, **unknown, **rest}],
+        "rates": {
+            "decode_tokens_per_s": 1904.0,
+            "prompt_tokens_per_s": 8000.0,
+            "running": 9,
+            "waiting": 2,
+            "ttft_p50_s": 0.21,
+            "ttft_p95_s": 0.84,
+            "cached_ratio": 0.63,
+            "requests_5m": 412,
+            "errors_5m": 0,
+            "failovers_5m": 0,
+            "evictions_5m": 1,
+        },
+        "round_trips": [{"peer": "borea", "ms": 0.42}, {"peer": "cirrus", "ms": 12.6}],
+        "events": [{"time": MOMENT.timestamp(), "text": "loaded qwen3.6-27b in 11.4 s"}],
+    }
+    return {**fields, **changes}
+
+
 def refusal(peer: str, reason: str, words: str, wait_s: float | None = None) -> dict[str, Any]:
     return {
         "node": peer[:2] * 8,
@@ -389,6 +444,8 @@ def told() -> Any:
         plan=plan,
         refusal=refusal,
         planned=planned,
+        closely=closely,
+        moment=MOMENT,
     )
 
 

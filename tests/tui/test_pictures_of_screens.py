@@ -13,10 +13,11 @@ from cortex.tui.app import CortexApp
 
 MakeApp = Callable[..., CortexApp]
 Open = Callable[[Pilot[None], str, str], Any]
-LOOKS = [
+LOOKS: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
     ("80x24", (80, 24), {}),
     ("120x40", (120, 40), {}),
     ("ascii", (80, 24), {"is_ascii": True}),
+    ("light", (80, 24), {"theme": "cortex-light"}),
 ]
 
 
@@ -56,7 +57,7 @@ async def test_a_plan(
 ) -> None:
     async with make_app(**made).run_test(size=size) as pilot:
         await opened(pilot, "2", "broken-2b")
-        await pilot.press("l")
+        await pilot.press("G", "k", "l")
         await eyes.until(pilot, lambda: "This is only a plan" in eyes.screen(pilot))
         await looks_like(pilot, f"plan-{name}")
 

@@ -12,7 +12,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
+
+from ..widgets.keys_line import KeysLine
 
 T = TypeVar("T")
 
@@ -27,7 +29,6 @@ class Choice(ModalScreen[T | None], Generic[T]):
     """One of the options, which may be a single one; None where it is dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "carry_out", "Do it", key_display="enter", id="choice.carry_out"),
         Binding("escape", "drop", "Drop it", id="choice.drop"),
         Binding("j", "move('cursor_down')", "Down", id="choice.down", show=False),
         Binding("k", "move('cursor_up')", "Up", id="choice.up", show=False),
@@ -45,7 +46,8 @@ class Choice(ModalScreen[T | None], Generic[T]):
             if self._words:
                 yield Static(self._words, markup=False)
             yield OptionList(*(option.words for option in self._options), markup=False)
-        yield Footer(show_command_palette=False)
+            yield Static("Nothing is done yet. enter does it, esc drops it.", id="outlook")
+        yield KeysLine()
 
     async def action_move(self, how: str) -> None:
         await self.query_one(OptionList).run_action(how)

@@ -77,6 +77,13 @@ class FramedScreen(Screen[None]):
         yield KeysLine()
 
     @property
+    def can_draw(self) -> bool:
+        """The beat, the news and answers outlive the screen, which stops running before its first
+        widget goes: whoever has awaited something asks here first.
+        """
+        return self.is_mounted and self.is_running
+
+    @property
     def is_paused(self) -> bool:
         return self._paused is not None
 
@@ -85,9 +92,7 @@ class FramedScreen(Screen[None]):
         return self.size.width >= WIDE_CELLS
 
     def draw(self) -> None:
-        # The beat and the news outlive the screen. It stops running before its first widget goes,
-        # and nothing is awaited below.
-        if not (self.is_mounted and self.is_running):
+        if not self.can_draw:
             return
         now, picture = self.frame.now(), self.frame.watched.picture
         self._draw_title(picture, now)

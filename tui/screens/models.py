@@ -24,10 +24,12 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..model_table import MODELS
+from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
 from .plan import PlanDialog
 
+_OWN = Binding.Group(OWN)
 _NOTHING = """\
 No peer of this fleet has weights on its disk.
 
@@ -49,10 +51,10 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
     NOTHING = _NOTHING
     ORDERS = frozenset({"load", "unload", "pin", "cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "load", "Load", id="models.load"),
-        Binding("u", "unload", "Unload", id="models.unload"),
-        Binding("P", "pin", "Pin", id="models.pin"),
-        Binding("x", "cancel", "Cancel load", id="models.cancel"),
+        Binding("l", "load", "Load", id="models.load", group=_OWN),
+        Binding("u", "unload", "Unload", id="models.unload", group=_OWN),
+        Binding("P", "pin", "Pin", id="models.pin", group=_OWN),
+        Binding("x", "cancel", "Cancel load", id="models.cancel", group=_OWN),
     ]
 
     def __init__(self, frame: Frame) -> None:

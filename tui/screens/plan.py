@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.job_pictures import JobPicture, read_job
@@ -21,6 +21,7 @@ from cortex.peer.onlooker.plan_wording import plan_lines
 from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
+from ..widgets.keys_line import KeysLine
 
 
 class PlanDialog(ModalScreen[JobPicture | None]):
@@ -52,7 +53,7 @@ class PlanDialog(ModalScreen[JobPicture | None]):
             with VerticalScroll(can_focus=False):
                 yield Static("asking the peers...", id="plan", markup=False)
             yield Static(id="outlook", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeysLine()
 
     def on_mount(self) -> None:
         self.action_ask_again()

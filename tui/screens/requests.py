@@ -20,6 +20,7 @@ from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
 from ..request_table import REQUESTS
+from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
 
@@ -31,7 +32,7 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     NOTHING = "Nothing is running. Try: cortex chat"
     ORDERS = frozenset({"cancel"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "cancel", "Cancel", id="requests.cancel"),
+        Binding("x", "cancel", "Cancel", id="requests.cancel", group=Binding.Group(OWN)),
     ]
 
     def __init__(self, frame: Frame) -> None:

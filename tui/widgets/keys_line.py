@@ -1,6 +1,7 @@
 """The last line: the keys that work now, as many as fit.
 
-Screens come first, help and the end last; what has no room in between is in the list of keys.
+Screens come first, help and the end last, in between what only this screen can do before what all
+can; what has no room there is in the list of keys.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 _GAP = 2
-SCREENS, LAST = "screens", "last"
+SCREENS, OWN, LAST = "screens", "own", "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class KeysLine(Static):
                 self.app.simulate_key(key)
 
     def _show(self) -> None:
-        parts: dict[str, list[Hint]] = {SCREENS: [], "": [], LAST: []}
+        parts: dict[str, list[Hint]] = {SCREENS: [], OWN: [], "": [], LAST: []}
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if binding.show and binding.description:
@@ -83,7 +84,8 @@ class KeysLine(Static):
                 parts[kind if kind in parts else ""].append(hint)
         text, self._places = Text(no_wrap=True, overflow="crop"), []
         theme = self.app.theme_variables
-        for hint in fitting(parts[SCREENS], parts[""], parts[LAST], self.size.width):
+        middle = [*parts[OWN], *parts[""]]
+        for hint in fitting(parts[SCREENS], middle, parts[LAST], self.size.width):
             start = len(text) + 1
             text.append(f" {hint.shown}", _style(theme.get("accent", ""), hint))
             text.append(f" {hint.says} ", "" if hint.is_enabled else "dim")

@@ -93,6 +93,16 @@ def test_pages_tell_every_line_once_in_order(lengths: list[int]) -> None:
     assert told == [str(number) for number in range(len(lengths))]
 
 
+def test_a_page_is_as_long_as_one_message_to_another_peer() -> None:
+    kept = ring()
+    for number in range(100):
+        log(kept, f"{number} " + "x" * 3000)
+    page = kept.page(0, EVER, logging.DEBUG)
+    assert not page.is_last
+    assert 100 * 1024 < sum(line.size_bytes for line in page.lines) <= 128 * 1024
+    assert texts(kept.page(page.last, EVER, logging.DEBUG))[0].startswith(f"{len(page.lines)} ")
+
+
 def test_a_table_is_a_line_each_and_a_stack_is_named_alone() -> None:
     kept = ring()
     log(kept, "memory\nweights 1\ncache 2")

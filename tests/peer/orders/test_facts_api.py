@@ -224,6 +224,9 @@ async def test_what_happens_at_any_peer_is_told_to_who_watches_the_fleet(pair: O
             ]
             # Each peer tells of others as it sees them, and of that only to its own onlookers.
             both.nodes[B].chronicle.add("dead", "is gone", about="cirrus")
+            both.nodes[B].chronicle.add("unloaded", "unloaded fake as asked", "fake")
+            [one] = await happenings(reply, 1)
+            assert (one.peer, one.what) == ("borea", "unloaded")
             both.nodes[A].chronicle.add("suspect", "has not answered for 3 s", about="borea")
             [one] = await happenings(reply, 1)
             assert (one.peer, one.what, one.model) == ("borea", "suspect", "")

@@ -341,8 +341,35 @@ async def test_a_drain_is_begun_on_the_peer_that_is_named(pair: OpenPair, body: 
         status, told = await post(both.client, "/drain", body)
         drained = [one for one in (A, B) if both.nodes[one].health.is_draining]
         assert drained == [node]
-    assert (status, told["status"], told["live_requests"]) == (202, "draining", 0)
-    assert told["job"]["kind"] == "drain"
+        assert (status, told["status"], told["live_requests"]) == (202, "draining", 0)
+        assert told["job"]["kind"] == "drain"
+        name = told["peer"]
+        assert await post(both.client, "/undrain", body) == (200, {"status": "up", "peer": name})
+        assert not both.nodes[node].health.is_draining
+
+
+async def test_a_drain_that_is_undone_is_over(pair: OpenPair):
+    async with pair() as both:
+        live = asyncio.Event()
+        chat = {"model": "fake", "messages": [{"role": "user", "content": "a"}], "max_tokens": 9}
+        both.nodes[A].watch(live.set)
+        asking = asyncio.create_task(post(both.client, "/v1/chat/completions", chat))
+        await live.wait()
+        _, told = await post(both.client, "/drain")
+        await post(both.client, "/undrain")
+        _, job = await get(both.client, f"/jobs/{told['job']['id']}")
+        assert job["state"] in ("cancelled", "done")
+        assert (
+            (await asking)[0] == (await post(both.client, "/v1/chat/completions", chat))[0] == 200
+        )
+
+
+async def test_a_peer_that_ends_takes_nothing_more_whatever_it_is_told(pair: OpenPair):
+    async with pair() as both:
+        await both.nodes[A].drained()
+        status, told = await post(both.client, "/undrain")
+        assert (status, told["error"]["code"]) == (503, "overloaded")
+        assert both.nodes[A].health.is_draining
 
 
 async def test_models_are_told_with_where_they_are(pair: OpenPair):

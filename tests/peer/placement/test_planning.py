@@ -320,7 +320,8 @@ def test_one_that_lacks_memory_alone_may_have_it_later() -> None:
     broken = ModelInvalid("cut off")
     error: Any = nowhere("qwen", [("a", full("no", 5, 2, is_final=True)), ("b", broken)])
     assert isinstance(error, InsufficientVram)
-    assert not error.shortage.is_final and error.message.endswith("; b: cut off")
+    assert error.shortage is not None and not error.shortage.is_final
+    assert error.message.endswith("; b: cut off")
     other = nowhere("qwen", [("a", EngineFailed("died")), ("b", broken)])
     assert isinstance(other, ModelInvalid)
     assert other.message == "no peer serves 'qwen' now: a: died; b: cut off"

@@ -1,0 +1,142 @@
+"""`cortex models`: one told in full, one taken from the disk, and what is not taken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.cli.errors import ModelStays
+from cortex.cli.model_table import model_lines
+from cortex.cli.removing import find_here, must_be_idle, removable_dir
+from cortex.engine.errors import ModelNotFound
+from cortex.peer.config import Locations, ModelConfig, PeerConfig
+from cortex.peer.models.catalogue import embedded_dir, scan
+from cortex.peer.onlooker.pictures import FleetPicture, ModelPicture, PeerPicture
+from cortex.peer.types import ModelInfo, Whereabouts
+
+Cortex = Callable[..., Any]
+OpenTerminal = Callable[..., Any]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PeerConfig:
+    """A machine with the model `org/copy` on its disk."""
+    places = Locations(tmp_path / "data", tmp_path / "state", hub_dir=tmp_path / "hub")
+    config = PeerConfig(places, engine="fake")
+    shutil.copytree(embedded_dir(config), tmp_path / "data" / "models" / "org" / "copy")
+    return config
+
+
+@pytest.fixture
+def options(config: PeerConfig) -> tuple[str, ...]:
+    return ("--engine", "fake", "--models", str(config.locations.data_dir / "models"))
+
+
+def picture(*peers: PeerPicture) -> FleetPicture:
+    return FleetPicture("0a", peers, ())
+
+
+def peer(name: str, *, is_asked: bool, loaded: str = "", stored: str = "") -> PeerPicture:
+    models = (ModelPicture(loaded, "ready", None, "", 1, 0, 0),) if loaded else ()
+    return PeerPicture(
+        *(name, name, "up", is_asked, None, None, (), models),
+        *((stored,) if stored else (), None, 0.0, "", (), 1),
+    )
+
+
+def test_a_model_is_shown_in_full(cortex: Cortex, options: tuple[str, ...]) -> None:
+    done = cortex("models", "show", "org/copy", *options)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:2] == [
+        "org/copy",
+        "32,768 tokens of context   reads pictures",
+    ]
+    assert done.stdout.splitlines()[2].endswith("/org/copy")
+    told = json.loads(cortex("models", "show", "org/copy", "--json", *options).stdout)
+    assert (told["schema"], told["id"], told["context_tokens"]) == (1, "org/copy", 32768)
+    assert told["files"].endswith("/org/copy")
+
+
+def test_a_model_of_a_fleet_is_shown_with_its_places() -> None:
+    where = (Whereabouts("ada", "warm", None, True), Whereabouts("bob", "cold", 12.4))
+    model = ModelInfo("m", None, ("text",), 4096, 0, size_bytes=3 << 30, where=where)
+    assert model_lines(model, None) == [
+        "m",
+        "4,096 tokens of context   no pictures   3.0 GiB",
+        "warm    on ada   pinned",
+        "cold    on bob   loads in ~12 s",
+    ]
+
+
+def test_an_unknown_model_is_named_with_the_nearest(
+    cortex: Cortex, options: tuple[str, ...]
+) -> None:
+    for action in ("show", "rm"):
+        done = cortex("models", action, "org/cpoy", *options)
+        assert done.code == 5
+        assert "did you mean org/copy?" in done.stderr
+
+
+def test_a_model_is_removed_where_that_was_confirmed_beforehand(
+    cortex: Cortex, options: tuple[str, ...], config: PeerConfig
+) -> None:
+    folder = config.locations.data_dir / "models" / "org" / "copy"
+    asked = cortex("models", "rm", "org/copy", *options)
+    assert asked.code == 2
+    assert "to say yes, add --yes" in asked.stderr
+    assert folder.is_dir()
+    done = cortex("models", "rm", "org/copy", "--yes", *options)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.startswith("removed org/copy: ")
+    assert list(folder.parent.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("answer", "code", "stays"), [("n", 130, True), ("y", 0, False)])
+def test_a_person_is_asked_before_a_model_goes(
+    at_terminal: OpenTerminal,
+    options: tuple[str, ...],
+    config: PeerConfig,
+    answer: str,
+    code: int,
+    stays: bool,
+) -> None:
+    terminal = at_terminal("models", "rm", "org/copy", *options)
+    terminal.wait_for("? [y/N] ")
+    terminal.press(f"{answer}\n")
+    assert terminal.wait_for_end() == code
+    assert (config.locations.data_dir / "models" / "org" / "copy").is_dir() == stays
+
+
+def test_what_is_not_ours_to_remove_stays(config: PeerConfig, tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--a--b" / "snapshots" / "1"
+    shutil.copytree(embedded_dir(config), snapshot)
+    models = {model.id: model for model in scan(config).models}
+    with pytest.raises(ModelStays, match="part of cortex itself"):
+        removable_dir(models["fake"], config)
+    with pytest.raises(ModelStays, match="Hugging Face cache"):
+        removable_dir(models["a/b"], config)
+    folder = removable_dir(models["org/copy"], config)
+    named = PeerConfig(config.locations, engine="fake", models=(ModelConfig("x", source=folder),))
+    with pytest.raises(ModelStays, match=r"models\.toml names"):
+        removable_dir(models["org/copy"], named)
+
+
+def test_a_model_in_an_engine_of_this_machine_stays(config: PeerConfig) -> None:
+    model = scan(config).find("org/copy")
+    elsewhere = peer("bob", is_asked=False, loaded="org/copy")
+    must_be_idle(model, [picture(peer("ada", is_asked=True, loaded="other"), elsewhere)])
+    with pytest.raises(ModelStays, match="ada has org/copy in an engine") as refused:
+        must_be_idle(model, [picture(peer("ada", is_asked=True, loaded="org/copy"))])
+    assert refused.value.hint == "first: cortex unload org/copy --on ada"
+
+
+def test_a_model_of_another_peer_names_it(config: PeerConfig) -> None:
+    seen = picture(peer("ada", is_asked=True), peer("bob", is_asked=False, stored="big"))
+    with pytest.raises(ModelNotFound) as refused:
+        find_here("big", config, [seen])
+    assert refused.value.hint == "it lies on bob: run there what you ran here"

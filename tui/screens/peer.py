@@ -1,0 +1,112 @@
+"""One peer in full: what it is, its devices, whom it reaches how fast, what happened at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from cortex.peer.onlooker import wording
+from cortex.peer.onlooker.details import PeerDetail
+from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
+from cortex.peer.units import age
+
+from ..closely import Closely
+from ..frame import Frame
+from ..look import Look
+from ..widgets.detail import detail
+from ..widgets.memory_bar import legend
+from .framed import FramedScreen
+
+
+class PeerScreen(FramedScreen):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="peer.back"),
+    ]
+
+    def __init__(self, frame: Frame, node: str) -> None:
+        super().__init__(frame)
+        self._node = node
+        self._closely = Closely(frame)
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="peer"):
+            yield Static(id="peer-text", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#peer").focus()
+        self._look_closely()
+
+    def heading(self, picture: FleetPicture) -> list[str]:
+        peer = self._peer(picture)
+        return ["Peer"] if peer is None else [f"Peer {peer.name}", peer.state]
+
+    def draw_body(self, picture: FleetPicture, now: datetime) -> None:
+        peer = self._peer(picture)
+        if peer is None:
+            self.text("#peer-text").update("It is no longer in the fleet.")
+            return
+        lines = self._lines(peer, now)
+        self.text("#peer-text").update(Text("\n").join(lines))
+
+    def on_beat(self) -> None:
+        if not self.is_paused:
+            self._look_closely()
+
+    def action_back(self) -> None:
+        self.app.pop_screen()
+
+    @work
+    async def _look_closely(self) -> None:
+        if await self._closely.look(self._node):
+            self.draw()
+
+    def _peer(self, picture: FleetPicture) -> PeerPicture | None:
+        return next((one for one in picture.peers if one.node == self._node), None)
+
+    def _lines(self, peer: PeerPicture, now: datetime) -> Iterator[Text]:
+        close, look = self._closely.of(peer.node), self.frame.look
+        yield from (Text(f"{name:<10}{words}") for name, words in _facts(peer, close))
+        yield Text("")
+        course = self.frame.watched.course(peer.node)
+        yield from detail(peer, close, course, look, self.size.width - 4)
+        if close is not None:
+            yield Text("") + legend(look)
+            yield from _round_trips(close, look)
+            yield from _events(close)
+        elif self._closely.problem:
+            yield Text(f"\n{self._closely.problem}", style=look.tones.worth_a_look)
+
+
+def _facts(peer: PeerPicture, close: PeerDetail | None) -> Iterator[tuple[str, str]]:
+    yield "state", f"{peer.state}, seen {wording.seen(peer)} ago"
+    yield "api", f"http://{peer.api}/v1" if peer.api else wording.NOTHING
+    yield "fleet", peer.address or wording.NOTHING
+    yield "version", close.version if close else peer.build
+    if close is not None:
+        yield "up", age(close.uptime_s)
+    yield "key", (close.key_id if close else peer.key_used) or wording.NOTHING
+    yield "node", peer.node
+    if peer.roles:
+        yield "roles", ", ".join(peer.roles)
+
+
+def _round_trips(close: PeerDetail, look: Look) -> Iterator[Text]:
+    if close.round_trips:
+        words = look.dot.join(f"{one.peer} {one.ms:.1f} ms" for one in close.round_trips)
+        yield Text(f"\nround trips  {words}")
+
+
+def _events(close: PeerDetail) -> Iterator[Text]:
+    if close.events:
+        yield Text("\nlately", style="bold")
+    for event in reversed(close.events):
+        when = datetime.fromtimestamp(event.time_s)
+        yield Text(f"{when:%H:%M:%S}  ", style="dim").append(event.text, style="not dim")
