@@ -15,6 +15,7 @@ MAX_LINES = 2000
 class Entry:
     """A line, or that so many were `skipped` where one should be."""
 
+    at_s: float
     peer: str
     line: LogLine | None
     skipped: int = 0
@@ -34,21 +35,22 @@ class LogBook:
 
     def add(self, peer: str, line: LogLine) -> None:
         self.newest_s[peer] = max(self.newest_s.get(peer, 0.0), line.time_s)
-        self._fresh.append(Entry(peer, line))
+        self._fresh.append(Entry(line.time_s, peer, line))
 
     def skip(self, peer: str, count: int) -> None:
-        self._fresh.append(Entry(peer, None, count))
+        self._fresh.append(Entry(self.newest_s.get(peer, 0.0), peer, None, count))
 
     def turn(self, most: int) -> list[Entry]:
         """Take in what is fresh and give what of it is shown: the last lines, where there are more
         than `most`, behind a word about those left out.
         """
-        shown = [entry for entry in self._fresh if self.shows(entry)]
+        fresh = sorted(self._fresh, key=lambda entry: entry.at_s)
+        shown = [entry for entry in fresh if self.shows(entry)]
         num_left_out = max(len(shown) - most, 0)
         if num_left_out:
-            left_out = Entry("", None, num_left_out)
+            left_out = Entry(0.0, "", None, num_left_out)
             shown = [left_out, *shown[num_left_out:]]
-        self.entries.extend(self._fresh)
+        self.entries.extend(fresh)
         self._fresh.clear()
         return shown
 

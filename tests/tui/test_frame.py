@@ -51,7 +51,13 @@ async def test_every_key_can_be_given_another_by_a_name_that_the_settings_know(
                     if binding.id is not None:
                         bound[binding.id] = app.get_key_display(binding)
         shown = {id: app.get_key_display(Binding(use.key, "")) for id, use in KEYS.items()}
-        assert bound == {**shown, "table.filter": "/", "chat.send": "enter", "app.palette": "^p"}
+        assert bound == {
+            **shown,
+            "table.filter": "/",
+            "chat.send": "enter",
+            "chat.newline": "alt+enter",
+            "app.palette": "^p",
+        }
 
 
 async def test_a_key_of_the_settings_works_in_the_place_of_the_other(

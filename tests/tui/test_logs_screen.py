@@ -179,6 +179,16 @@ async def test_long_lines_are_cut_or_broken(logs: OpenLogs, streams: Streams, ey
         await eyes.until(pilot, lambda: "END" in eyes.screen(pilot))
 
 
+async def test_an_ascii_terminal_gets_nothing_else(
+    logs: OpenLogs, streams: Streams, eyes: Any
+) -> None:
+    async with logs(is_ascii=True) as pilot:
+        streams.say("atlas", Skipped(7), line("größer"))
+        await eyes.until(pilot, lambda: "gr??er" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
+        assert text.isascii(), {char for char in text if not char.isascii()}
+
+
 async def test_following_can_be_left_and_taken_up(
     logs: OpenLogs, streams: Streams, eyes: Any
 ) -> None:
@@ -192,6 +202,16 @@ async def test_following_can_be_left_and_taken_up(
         assert "line 40" not in eyes.screen(pilot)
         await pilot.press("f")
         await eyes.until(pilot, lambda: "line 40" in eyes.screen(pilot))
+
+
+def test_lines_that_came_together_stand_in_the_order_of_their_times() -> None:
+    book = LogBook()
+    book.add("atlas", line("one", at_s=1))
+    book.skip("atlas", 7)
+    book.add("atlas", line("three", at_s=3))
+    book.add("borea", line("two", at_s=2))
+    shown = [entry.line.text if entry.line else entry.skipped for entry in book.turn(9)]
+    assert shown == ["one", 7, "two", "three"]
 
 
 def test_the_book_is_bounded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -27,10 +28,11 @@ from cortex.engine.types import (
 from cortex.peer.client.log_stream import Skipped
 from cortex.peer.onlooker.log_lines import LogLine
 from cortex.peer.types import ModelInfo, Whereabouts
+from cortex.tui.look import Look
 from cortex.tui.widgets.message import MessageField
 from cortex.tui.widgets.turns import AnswerTurn
 
-LOOKS = [
+LOOKS: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
     ("80x24", (80, 24), {}),
     ("120x40", (120, 40), {}),
     ("light", (80, 24), {"theme": "cortex-light"}),
@@ -84,13 +86,11 @@ def peer(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Peer:
     acting.talk = talk
     # Every answer takes the same time: half a second to its first token.
     begin = AnswerTurn.__init__
-    monkeypatch.setattr(
-        AnswerTurn,
-        "__init__",
-        lambda self, model, look: begin(
-            self, model, look, iter([n / 2 for n in range(999)]).__next__
-        ),
-    )
+
+    def begin_evenly(turn: AnswerTurn, model: str, look: Look) -> None:
+        begin(turn, model, look, (number / 2 for number in itertools.count()).__next__)
+
+    monkeypatch.setattr(AnswerTurn, "__init__", begin_evenly)
     return fake
 
 

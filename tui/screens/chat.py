@@ -45,9 +45,8 @@ if TYPE_CHECKING:
     from cortex.peer.client.steadfast import Asked
 
 _HINT = """\
-Ask about text and pictures: {attach} attaches one, and so does pasting its name.
-Nothing that is said here is written to disk.
-Whoever answers, loading a model included, is busy for you: cancel with esc."""
+Ask about text and pictures: {attach} attaches one, as pasting its name does.
+Nothing that is said here is written to disk. esc stops an answer."""
 _ONLY_LOOKING = """\
 This dashboard only looks on: no model is asked anything, because an answer costs a device its time
 and may make it load and let go of models.

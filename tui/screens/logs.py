@@ -71,6 +71,7 @@ class LogsScreen(FramedScreen):
 
     def on_mount(self) -> None:
         self._lines.focus()
+        self._lines.border_title = "logs"
         self._turning = self.set_interval(_DRAW_S, self.turn)
 
     def heading(self, picture: FleetPicture) -> list[str]:
