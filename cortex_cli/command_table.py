@@ -11,6 +11,8 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
+from .shared_options import share
+
 # A command is the function of its name, in the file of its name.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Ask": {
@@ -88,6 +90,7 @@ def _make(name: str) -> Any:
         found = alone
     command: Any = typer.main.get_command(found)
     command.name, command.hidden = name, name in ALIASES
+    share(command, meant)
     return command
 
 

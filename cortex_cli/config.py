@@ -48,7 +48,7 @@ class Invocation:
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
     asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
     there where a service manager runs it; `read` is what a file of settings says, once one was
-    looked for.
+    looked for. With `timeout_s` it is ended after that, and then `is_late`.
     """
 
     locations: Locations
@@ -60,6 +60,8 @@ class Invocation:
     is_remote: bool = False
     verbose: bool = False
     read: Settings | None = None
+    timeout_s: float | None = None
+    is_late: bool = False
 
     @property
     def error_log(self) -> Path:
@@ -138,6 +140,11 @@ def _supervision(environ: Mapping[str, str], pid: int) -> Supervision | None:
     # The variables are inherited, and the process that is meant may be another one.
     is_watched = silence_us.isdecimal() and environ.get("WATCHDOG_PID", str(pid)) == str(pid)
     return Supervision(address, int(silence_us) / 1e6 if is_watched else None)
+
+
+def forbid_colour() -> None:
+    """For the libraries that draw, and look for this themselves."""
+    os.environ["NO_COLOR"] = "1"
 
 
 def set_variables(names: Sequence[str]) -> dict[str, str]:

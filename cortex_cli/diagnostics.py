@@ -33,7 +33,7 @@ from cortex.peer.errors import (
     PictureUnreadable,
 )
 
-from .errors import ConfigProblem, UsageProblem
+from .errors import CommandLate, ConfigProblem, UsageProblem
 from .log_lines import JsonLines
 
 DONE = 0
@@ -42,14 +42,27 @@ USAGE = 2
 NO_PEER = 3
 NOT_ALLOWED = 4
 NO_MODEL = 5
+TIMED_OUT = 6
 INTERRUPTED = 130
+
+# What each tells a script.
+MEANINGS = {
+    DONE: "done",
+    FAILED: "failed",
+    USAGE: "the command, a setting or a key is wrong as it was given",
+    NO_PEER: "no peer answered",
+    NOT_ALLOWED: "not allowed: the key is missing or wrong",
+    NO_MODEL: "the model is unknown, does not fit, or cannot do this",
+    TIMED_OUT: "not done within --timeout",
+    INTERRUPTED: "interrupted",
+}
 
 # A fleet key that was typed at a wrong place: an error that repeats what was typed says less.
 _FLEET_KEY = re.compile(r"(cortex1-)[a-z2-7]{4,}", re.IGNORECASE)
 _TEXT_LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
-_EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
+EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (UsageProblem, USAGE),
     (ConfigProblem, USAGE),
     (PictureUnreadable, USAGE),
@@ -62,12 +75,13 @@ _EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (ModelInvalid, NO_MODEL),
     (InsufficientVram, NO_MODEL),
     (VisionUnsupported, NO_MODEL),
+    (CommandLate, TIMED_OUT),
 )
 
 
 def exit_code(error: CortexError) -> int:
     """What a shell is told about this error."""
-    for kind, code in _EXIT_CODES:
+    for kind, code in EXIT_CODES:
         if isinstance(error, kind):
             return code
     return FAILED

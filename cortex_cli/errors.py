@@ -6,6 +6,7 @@ CortexError
  ├─ EngineMissing    the packages that compute are not installed
  ├─ ServiceProblem   systemd does not do what it was asked, or the service could not run
  ├─ ModelStays       a model's files that are not ours to remove, or in use
+ ├─ CommandLate      what --timeout allowed is over (exit 6)
  ├─ AgentMissing     the program that is to be started is not installed
  └─ OutputFailed     the answer could not be written where it should go
 """
@@ -31,6 +32,9 @@ class ServiceProblem(CortexError): ...
 
 
 class ModelStays(CortexError): ...
+
+
+class CommandLate(CortexError): ...
 
 
 class OutputFailed(CortexError): ...

@@ -21,6 +21,7 @@ from cortex.peer.api.routes import ROUTES
 
 from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
+from .diagnostics import MEANINGS
 from .main import DISTRIBUTION, PROGRAM, app
 from .metrics_reference import metrics_reference
 from .settings.reference import reference
@@ -78,7 +79,9 @@ def _reference() -> str:
         help_option_names=["-h", "--help"],
     )
     text = get_docs_for_click(obj=command, ctx=context, name=PROGRAM, title="The commands")
-    return _EXAMPLES.sub(r"```\n\1```\n", text).strip() + "\n"
+    codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in MEANINGS.items())
+    head, begin, rest = _EXAMPLES.sub(r"```\n\1```\n", text).strip().partition("\n## ")
+    return f"{head}\n\n## Exit codes\n\n| code | means |\n| ---: | --- |\n{codes}\n{begin}{rest}\n"
 
 
 def _read(path: Path) -> str | None:

@@ -6,6 +6,7 @@ is imported when it is asked for (`command_table`), and imports what it needs wh
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,7 +19,7 @@ from cortex.engine.errors import CortexError
 from . import diagnostics, output
 from .command_table import CommandTable
 from .config import Invocation, this_invocation
-from .errors import ReaderGone
+from .errors import CommandLate, ReaderGone
 from .options import Verbose
 
 PROGRAM = "cortex"
@@ -75,6 +76,21 @@ def main() -> None:
 def run(arguments: Sequence[str], invocation: Invocation) -> int:
     """Run one command and turn how it ended into an exit code."""
     to = diagnostics.standard_error(can_redraw=invocation.can_redraw)
+    stderr = sys.stderr
+    try:
+        code = _run(arguments, invocation, to)
+    finally:
+        sys.stderr = stderr
+        if invocation.timeout_s is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    if code == diagnostics.INTERRUPTED and invocation.is_late:
+        late = CommandLate(f"not done within {invocation.timeout_s:g} s", "give it more: --timeout")
+        to.error(late.message, late.hint)
+        return diagnostics.exit_code(late)
+    return code
+
+
+def _run(arguments: Sequence[str], invocation: Invocation, to: diagnostics.Diagnostics) -> int:
     completion_init()
     command = typer.main.get_command(app)
     try:
@@ -88,7 +104,8 @@ def run(arguments: Sequence[str], invocation: Invocation) -> int:
         return diagnostics.USAGE
     except (KeyboardInterrupt, typer.Abort):
         return diagnostics.INTERRUPTED
-    except ReaderGone:
+    # Help is written by typer, which ends with this where its reader has gone.
+    except (ReaderGone, SystemExit):
         output.abandon()
         return diagnostics.DONE
     except Exception as error:

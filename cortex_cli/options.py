@@ -24,7 +24,7 @@ def invocation_of(context: typer.Context) -> Invocation:
     return cast(Invocation, context.find_root().obj)
 
 
-def _be_verbose(context: typer.Context, wished: bool) -> bool:
+def be_verbose(context: typer.Context, wished: bool) -> bool:
     # The documentation is made from contexts that run nothing and belong to no invocation.
     if wished and not context.resilient_parsing:
         invocation_of(context).verbose = True
@@ -307,7 +307,7 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         envvar="CORTEX_VERBOSE",
-        callback=_be_verbose,
+        callback=be_verbose,
         is_eager=True,
         help="Log to standard error, and show the stack of an unexpected error.",
     ),

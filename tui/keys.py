@@ -25,6 +25,9 @@ class KeyUse:
 
 KEYS: Mapping[str, KeyUse] = {
     "app.fleet": KeyUse("1", "The screen of the fleet."),
+    "app.models": KeyUse("2", "The screen of the models."),
+    "app.requests": KeyUse("3", "The screen of the requests."),
+    "app.chat": KeyUse("4", "The screen of the chat."),
     "app.faster": KeyUse("+", "Draw more often."),
     "app.slower": KeyUse("-", "Draw less often."),
     "app.mouse": KeyUse("m", "Take the mouse, or leave it to the terminal."),
@@ -65,6 +68,23 @@ KEYS: Mapping[str, KeyUse] = {
     "chat.new": KeyUse("ctrl+n", "Forget what was said."),
     "chat.model": KeyUse("ctrl+t", "Another model, told the same conversation."),
     "chat.thoughts": KeyUse("t", "What the model thought."),
+    "attach.complete": KeyUse("tab", "Complete the path."),
+    "attach.back": KeyUse("escape", "Attach nothing."),
+    "models.load": KeyUse("l", "Plan a load."),
+    "models.unload": KeyUse("u", "Unload the model, after a question."),
+    "models.pin": KeyUse("P", "Keep the model where it is, or no longer."),
+    "models.cancel": KeyUse("x", "Cancel what becomes of the model."),
+    "requests.cancel": KeyUse("x", "End the request, after a question."),
+    "plan.carry_out": KeyUse("enter", "Carry the plan out."),
+    "plan.wait": KeyUse("w", "Order the load for when there is room."),
+    "plan.ask_again": KeyUse("r", "Plan again."),
+    "plan.drop": KeyUse("escape", "Drop the plan."),
+    "plan.down": KeyUse("j,down", "Further down in the plan."),
+    "plan.up": KeyUse("k,up", "Further up in the plan."),
+    "choice.carry_out": KeyUse("enter", "Do what the cursor is on."),
+    "choice.drop": KeyUse("escape", "Do nothing."),
+    "choice.down": KeyUse("j", "One choice down."),
+    "choice.up": KeyUse("k", "One choice up."),
 }
 
 

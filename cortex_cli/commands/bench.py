@@ -111,15 +111,15 @@ def bench(
 ) -> None:
     """Measure how fast an OpenAI endpoint answers.
 
-    Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
-    for the engine. One round at each concurrency is run first and dropped. Of several rounds the
-    median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
-    was measured until then.
-
     \b
       cortex bench
       cortex bench --concurrency 1,8 --prompt-tokens 1000 --output-tokens 128
       cortex bench --url http://127.0.0.1:8000/v1 --json > measured.json
+
+    Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
+    for the engine. One round at each concurrency is run first and dropped. Of several rounds the
+    median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
+    was measured until then.
     """
     import time
 

@@ -179,15 +179,15 @@ def chat(
 ) -> None:
     """Ask a model about text and pictures.
 
-    With a prompt or a pipe: one answer on standard output, everything else on standard error.
-    With neither, at a terminal: a conversation. A running peer of this machine answers; where
-    there is none, this command computes by itself, on the CPU. So it does where --models,
-    --engine or another option about the engine is typed without --peer.
-
     \b
       cortex chat "What is the total?" --image receipt.png
       git diff | cortex chat "write the commit message" --raw > message.txt
       cortex chat
+
+    With a prompt or a pipe: one answer on standard output, everything else on standard error.
+    With neither, at a terminal: a conversation. A running peer of this machine answers; where
+    there is none, this command computes by itself, on the CPU. So it does where --models,
+    --engine or another option about the engine is typed without --peer.
     """
     from cortex.peer.talk.conversation import Wishes
 

@@ -24,7 +24,12 @@ config = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @config.callback(invoke_without_command=True)
 def about_settings(context: typer.Context) -> None:
-    """Show and check what cortex.toml and models.toml say, and make what belongs there."""
+    """Show and check what cortex.toml and models.toml say, and make what belongs there.
+
+    \b
+      cortex config show
+      cortex config validate
+    """
     from ..output import standard_output
 
     if context.invoked_subcommand is None:
@@ -41,21 +46,25 @@ def show(
 ) -> None:
     """Show every setting as a peer would have it, and where its value came from.
 
-    Options of `cortex peer` may follow, as they would be typed there.
-
     \b
       cortex config show
       cortex config show --config other.toml --port 8000
+
+    Options of `cortex peer` may follow, as they would be typed there.
     """
     from ..output import standard_output
     from ..settings.origins import origins
     from ..taken_options import taken_options
 
-    command, other = ("gateway", "peer") if gateway else ("peer", "gateway")
-    taken = taken_options(context, command, context.args)
+    command = "gateway" if gateway else "peer"
+    options = {command: taken_options(context, command, context.args)}
     settings = invocation_of(context).settings
     file_words = [] if settings.file is None else ["--config", str(settings.file)]
-    options = {command: taken, other: taken_options(context, other, file_words)}
+    # Some settings are those of one command, and have their defaults from there.
+    for other in ("peer", "gateway", "tui"):
+        if other not in options:
+            words = [] if other == "tui" else file_words
+            options[other] = taken_options(context, other, words)
     found = list(origins(settings, options, command))
     output = standard_output()
     if as_json:
@@ -72,7 +81,11 @@ def show(
 
 @config.command("path")
 def path(context: typer.Context, named: File = None, as_json: Json = False) -> None:
-    """Show which files are looked for, and which are read."""
+    """Show which files are looked for, and which are read.
+
+    \b
+      cortex config path
+    """
     from ..output import standard_output
     from ..settings.reading import MODELS_NAME, NAME
 
@@ -102,6 +115,11 @@ def path(context: typer.Context, named: File = None, as_json: Json = False) -> N
 @config.command("validate")
 def validate(context: typer.Context, named: File = None, as_json: Json = False) -> None:
     """Say all that is wrong with the files of settings; exit 2 where anything is.
+
+    \b
+      cortex config validate
+      cortex config validate /etc/cortex/cortex.toml
+
 
     FILE is a cortex.toml, with the models.toml beside it, or a models.toml.
     """
@@ -143,6 +161,11 @@ def new_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key, and show it this once.
+
+    \b
+      cortex config new-key --name ci
+      cortex config new-key --name ops --admin --json
+
 
     Only its hash belongs into cortex.toml, in the section [api].
     """

@@ -8,11 +8,12 @@ import typer
 
 from ..errors import UsageProblem
 from ..fleet_options import KeyFile, key_file_of
-from ..options import Config, StateDir, invocation_of
+from ..options import Config, Json, StateDir, invocation_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cortex.peer.keys.fleet_key import FleetKey
     from cortex.peer.onlooker.pictures import FleetPicture
 
     from ..config import Invocation
@@ -35,6 +36,7 @@ def key(
             "--yes", envvar="CORTEX_YES", help="Use or drop a key though peers are not ready."
         ),
     ] = False,
+    as_json: Json = False,
     key_file: KeyFile = None,
     state_dir: StateDir = None,
     config: Config = None,
@@ -58,6 +60,9 @@ def key(
     _check(action, words or [])
     invocation = invocation_of(context)
     path = key_file_of(invocation, key_file)
+    if as_json:
+        _tell(action, path, standard_output())
+        return
     picture = _seen(invocation) if action in ("use", "drop") and not yes else None
     match action:
         case "show":
@@ -103,12 +108,30 @@ def _show(path: Path, output: Output) -> None:
 
 
 def _list(path: Path, output: Output) -> None:
+    output.table(("KEY", "STATE"), [(held.key_id.hex(), state) for held, state in _held(path)])
+
+
+def _held(path: Path) -> list[tuple[FleetKey, str]]:
+    """The keys that are kept here, the one that is used first."""
     from ..key_file import kept_ring
 
     ring = kept_ring(path)
-    rows = [(ring.primary, "used"), *((held, "trusted") for held in ring.others)]
-    rows += [(held, "retired") for held in ring.retired]
-    output.table(("KEY", "STATE"), [(held.key_id.hex(), state) for held, state in rows])
+    others = [(held, "trusted") for held in ring.others]
+    return [(ring.primary, "used"), *others, *((held, "retired") for held in ring.retired)]
+
+
+def _tell(action: str, path: Path, output: Output) -> None:
+    """For programs. Raises UsageProblem where there is nothing to read."""
+    from ..key_file import kept_ring
+
+    if action == "show":
+        key = kept_ring(path).primary
+        output.json({"schema": 1, "id": key.key_id.hex(), "join": f"cortex join {key.text}"})
+    elif action == "list":
+        keys = [{"id": held.key_id.hex(), "state": state} for held, state in _held(path)]
+        output.json({"schema": 1, "keys": keys})
+    else:
+        raise UsageProblem(f"cortex key {action} changes keys: --json is for show and list.")
 
 
 def _new(path: Path, output: Output) -> None:

@@ -61,14 +61,14 @@ def launch(
 ) -> None:
     """Start a coding agent against this fleet: claude, codex, opencode or aider.
 
-    A running peer of this machine answers it, or the one that --peer names. The agent's own
-    settings stay as they are: it is told by its environment and its arguments. Where a peer
-    elsewhere wants a key, it is taken from CORTEX_API_KEY.
-
     \b
       cortex launch claude
       cortex launch codex --model ID -- exec "fix the tests"
       eval "$(cortex launch aider --print)"
+
+    A running peer of this machine answers it, or the one that --peer names. The agent's own
+    settings stay as they are: it is told by its environment and its arguments. Where a peer
+    elsewhere wants a key, it is taken from CORTEX_API_KEY.
     """
     from ..diagnostics import show_logs, standard_error
     from ..output import standard_output

@@ -11,6 +11,7 @@ from ..options import Json, Peer, PeerWord, Refresh, StateDir, Verbose, asked_pe
 
 if TYPE_CHECKING:
     from cortex.peer.onlooker.asking import Sight
+    from cortex.peer.onlooker.pictures import FleetPicture
 
     from ..output import Output
 
@@ -37,33 +38,56 @@ def status(
             help="Exit 1 where a peer is draining, silent or gone.",
         ),
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", envvar="CORTEX_PLAIN", help="Sentences, and no table; watched, each change."
+        ),
+    ] = False,
     as_json: Json = False,
     state_dir: StateDir = None,
     verbose: Verbose = False,
 ) -> None:
     """Show the peers of the fleet, what they hold, and how busy they are.
 
-    A * stands behind the peer that was asked.
+    \b
+      cortex status
+      cortex status --watch --plain
+      cortex status --json | jq -r '.peers[] | select(.state != "up") | .name'
+
+
+    A * stands behind the peer that was asked. --plain is for ears, and for logs.
     """
     import time
 
     from ..doors import ask_first, find_doors
+    from ..fleet_sentences import sentences
     from ..last_seen import keep, seen_in
     from ..output import standard_output
     from ..watching import watch_fleet
 
     if watch and check:
         raise UsageProblem("--watch and --check exclude each other.")
+    if plain and as_json:
+        raise UsageProblem("--plain and --json exclude each other.")
     asked = asked_peer(context, whose, peer)
     invocation = invocation_of(context)
     output = standard_output()
 
+    before: FleetPicture | None = None
+
     def show(sight: Sight) -> None:
+        nonlocal before
         keep(invocation.locations.cache_dir, seen_in(sight.picture), time.time())
-        _show(output, sight, as_json=as_json, is_wide=wide)
+        if plain:
+            for line in sentences(before, sight.picture):
+                output.line(line)
+        else:
+            _show(output, sight, as_json=as_json, is_wide=wide)
+        before = sight.picture
 
     if watch:
-        watch_fleet(invocation, asked, output, show, refresh, can_redraw=not as_json)
+        watch_fleet(invocation, asked, output, show, refresh, can_redraw=not (as_json or plain))
     sight = ask_first(find_doors(invocation, asked))
     show(sight)
     if check and any(one.state not in _WELL for one in sight.picture.peers):

@@ -63,6 +63,11 @@ def tui(
 ) -> None:
     """Watch the fleet: its peers, their memory, their models, how busy they are.
 
+    \b
+      cortex tui
+      cortex tui --peer beast:13131 --read-only
+
+
     It stops no peer, and goes on with another one when the one that it watches is gone.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

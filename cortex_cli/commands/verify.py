@@ -31,6 +31,10 @@ def verify(
 ) -> None:
     """Compare the engine's numbers with a golden folder's.
 
+    \b
+      cortex verify tests/golden/qwen3_5
+
+
     One line for each case: PASS or FAIL, its name, the greatest absolute error, the tolerance.
     Exits 1 where a case fails, 2 where there is nothing to compare.
     """

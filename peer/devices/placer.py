@@ -202,6 +202,7 @@ class Placer:
         place = Place(
             model, begin.device, fit.size, wanted.need, extent, fit.victims, victims,
             self.books[begin.device].free_bytes, wanted.needs_quiet, is_home=reason == "home",
+            began_s=self._clock(),
         )  # fmt: skip
         self._places.add(place)
         for victim in victims:

@@ -41,7 +41,7 @@ class Ticket:
 
     `on_granted` is called for every place that the wish is granted, one after the other, and
     `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
-    came from. `asked_s` is when it was asked.
+    came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place.
     """
 
     model: ModelInfo
@@ -51,6 +51,7 @@ class Ticket:
     extent: Extent = Extent()
     num_losses: int = 0
     asked_s: float = 0.0
+    granted_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -59,10 +60,10 @@ class Place:
 
     `extent` is what was wished for, `size` what it was given, of a device that had `free_bytes`;
     `victims` went for it, and until they have, their bytes are not counted again as its own: those
-    of `leavers`. Nothing else
-    is done beside a load that `is_quiet`, and one that `is_home` is wanted without anybody's
-    asking. `stage` is how far the load has come; `loaded` is what the engine said at its end. One
-    that `leaves` takes no new work, and goes when it is idle; `gone` is set when it has.
+    of `leavers`. Nothing else is done beside a load that `is_quiet`, and one that `is_home` is
+    wanted without anybody's asking. `began_s` is when it was decided on, `stage` how far the load
+    has come, and `loaded` what the engine said at its end. One that `leaves` takes no new work, and
+    goes when it is idle; `gone` is set when it has.
     """
 
     model: ModelInfo
@@ -75,6 +76,7 @@ class Place:
     free_bytes: int = 0
     is_quiet: bool = False
     is_home: bool = False
+    began_s: float = 0.0
     state: ResidentState = "loading"
     stage: Stage | None = None
     loaded: Loaded | None = None
@@ -102,6 +104,7 @@ class Place:
             self.state,
             self.size.num_bytes - sum(each.size.num_bytes for each in still_there),
             num_inflight=len(self.holders),
+            busy_s=max((now_s - ticket.granted_s for ticket in self.holders), default=0.0),
             idle_s=now_s - self.used_s if is_ready and not self.holders else 0.0,
             age_s=now_s - self.ready_s if is_ready else 0.0,
             reload_s=None if self.loaded is None else self.loaded.seconds,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cortex.cli.fleet_sentences import sentences
 from cortex.cli.fleet_table import fleet_table
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.onlooker.pictures import (
@@ -228,3 +229,25 @@ def test_the_dashboard_opens_shows_the_peer_and_leaves_the_terminal_as_it_was(
     terminal.press("q")
     assert terminal.wait_for_end() == 0
     assert terminal.is_as_found()
+
+
+def test_a_fleet_is_told_in_sentences_and_then_what_changes() -> None:
+    assert sentences(None, PICTURE)[1:3] == [
+        "atlas is up: 2x H100 80GB; qwen3.6-27b ready.",
+        "delta is suspect: 2x H100 80GB; qwen3.6-27b ready.",
+    ]
+    older = replace(PICTURE, peers=(ATLAS, replace(DELTA, silent_s=7.1)))
+    assert sentences(PICTURE, older) == []
+    later = replace(PICTURE, peers=(replace(ATLAS, models=()), replace(DELTA, state="dead")))
+    assert sentences(PICTURE, replace(later, notices=("look",))) == [
+        "atlas has unloaded qwen3.6-27b.",
+        "delta is gone.",
+        "look",
+    ]
+
+
+def test_sentences_are_no_table(cortex: Cortex, address: str) -> None:
+    done = cortex("status", address, "--plain")
+    assert (done.code, done.stderr) == (0, "")
+    assert "PEER" not in done.stdout
+    assert cortex("status", address, "--plain", "--json").code == 2

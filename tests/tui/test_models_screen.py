@@ -327,6 +327,8 @@ async def test_a_hidden_screen_asks_for_nothing_and_a_shown_one_once_at_a_time(
     asked: list[str] = []
 
     async def ask(path: str, **query: Any) -> dict[str, Any]:
+        if path.startswith("/fleet/"):
+            return {}
         asked.append(path)
         await gate.wait()
         return told.some_models()[f"GET {path}{'?fleet=1' * bool(query)}"]

@@ -193,6 +193,8 @@ async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_
         assert all(isinstance(events[-1], Finished) for events in answers)
         assert len(children.engines) == 1 + 2
         assert node.health.engines[0].last_end is None, "none of them died"
+    told = {one.what for one in node.chronicle.latest(99)}
+    assert told == {"loading", "loaded", "evicted"}
 
 
 async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(

@@ -22,6 +22,7 @@ from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.asking import Asking, Door, Sight
 from cortex.peer.onlooker.feed import Feed, Lost, News, Seen, others
 from cortex.peer.onlooker.folding import fold
+from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import FleetPicture, read_picture
 
 GIB = 1024**3
@@ -278,6 +279,19 @@ def test_a_stream_is_read_whatever_its_pieces_until_it_breaks_off() -> None:
         seen = Asking(5).events(Door(address))
         assert next(seen).picture.fleet == "3fa2"
         with pytest.raises(NoPeer, match="has ended"):
+            next(seen)
+
+
+def test_what_happens_comes_with_the_picture_that_it_changes_nothing_of() -> None:
+    happened = {"time": 7, "peer": "a", "what": "evicted", "model": "m", "text": "evicted m"}
+    told = (("snapshot", told_of()), ("happening", happened), ("happening", {"time": 7}))
+    text = b"".join(f"event: {name}\ndata: {json.dumps(what)}\n\n".encode() for name, what in told)
+    with answering(STREAM, chunk(text)) as address:
+        seen = Asking(5).events(Door(address))
+        first, second = next(seen), next(seen)
+        assert first.happening is None and second.picture == first.picture
+        assert second.happening == Happening(7, "a", "evicted", "m", "evicted m")
+        with pytest.raises(NoPeer, match="no cortex peer"):
             next(seen)
 
 

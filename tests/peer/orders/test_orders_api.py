@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -15,7 +16,9 @@ from aiohttp.test_utils import TestClient
 from cortex.engine.errors import InsufficientVram
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.observing.live import LiveRequest
+from cortex.peer.placement.ages import told_age
 from cortex.peer.placement.plan import LoadWish, Refusal
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
@@ -392,8 +395,27 @@ async def test_models_are_told_with_where_they_are(pair: OpenPair):
             "priority": 2,
             "running": None,
             "waiting": None,
+            "idle_s": None,
+            "last_used": None,
         }
     ]
+
+
+async def test_models_are_told_with_how_long_nobody_has_used_them(pair: OpenPair):
+    async with pair() as both:
+        both.place(B)
+        busy = ModelLoad(WEIGHTS, 0, 0, 4, told_age(70.0), 1)
+        both.membership.change(B, load=LoadRecord(B, 1, 0, 0, 0, 0, 0, 0, 0, (), (busy,)))
+        began_s = time.time()
+        _, told = await get(both.client, "/models")
+        [of_borea] = told["models"][0]["warm"]
+        assert 35 <= of_borea["idle_s"] <= 70
+        assert began_s - 71 <= of_borea["last_used"] <= time.time() - 34
+        # Of itself a peer knows it to the moment.
+        await both.nodes[A].preload("fake")
+        both.place(A)
+        _, told = await get(both.client, "/models")
+        assert 0 <= told["models"][0]["warm"][0]["idle_s"] <= time.time() - began_s
 
 
 @pytest.mark.parametrize(

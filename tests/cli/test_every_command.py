@@ -1,0 +1,158 @@
+"""What holds for all commands: examples, JSON, the options of all, exit codes, pipes that close."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import typer
+
+from cortex.cli import diagnostics
+from cortex.cli.command_table import SECTIONS
+from cortex.cli.main import app
+from cortex.engine.errors import CortexError
+
+Cortex = Callable[..., Any]
+COMMAND = (sys.executable, "-m", "cortex.cli")
+TIMEOUT_S = 30.0
+# Nothing to read comes of these but the words themselves, or a screen.
+WITHOUT_JSON = (
+    *("peer", "gateway", "tui", "launch", "join", "leave", "completion", "config", "service"),
+    *("service install", "service remove"),
+)
+
+
+def all_commands() -> Iterator[tuple[str, Any]]:
+    """Each by what is typed for it, those below groups as well."""
+    table = cast(Any, typer.main.get_command(app)).commands
+    for name in (name for names in SECTIONS.values() for name in names):
+        yield name, table[name]
+        for below, command in getattr(table[name], "commands", {}).items():
+            yield f"{name} {below}", command
+
+
+COMMANDS = dict(all_commands())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_it_does_and_then_shows_examples(name: str) -> None:
+    what, _, rest = str(COMMANDS[name].help).partition("\n\n")
+    assert what.endswith((".", ":")), "the first paragraph is a sentence"
+    assert rest.startswith("\b\n"), "examples come second"
+    examples = rest.partition("\n\n")[0].splitlines()[1:]
+    assert any(f"cortex {name}" in example for example in examples)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_the_options_of_all(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {"--quiet", "-q", "--verbose", "-v", "--no-color"} <= options
+    assert ("--json" in options) == (name not in WITHOUT_JSON)
+    assert not {"-h", "--help"} & options, "these are typer's"
+
+
+# One for each code. What is 4 and 6 needs somebody who answers so, or not at all: below.
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (diagnostics.DONE, ("models", "--engine", "fake")),
+        (diagnostics.FAILED, ("service", "status")),
+        (diagnostics.USAGE, ("models", "rm", "fake", "--never")),
+        (diagnostics.NO_PEER, ("status",)),
+        (diagnostics.NO_MODEL, ("models", "show", "nobody", "--engine", "fake")),
+    ],
+)
+def test_exit_codes_tell_a_script_what_happened(
+    cortex: Cortex, code: int, arguments: tuple[str, ...]
+) -> None:
+    done = cortex(*arguments)
+    assert done.code == code
+    assert done.stderr.startswith("error: ") or code == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_command_out_of_time_exits_6(cortex: Cortex, silent: str) -> None:
+    began_s = time.monotonic()
+    done = cortex("status", silent, "--timeout", "500ms")
+    assert (done.code, done.stdout) == (diagnostics.TIMED_OUT, "")
+    assert done.stderr == "error: not done within 0.5 s.\nhint: give it more: --timeout\n"
+    assert time.monotonic() - began_s < TIMEOUT_S / 2
+
+
+def test_an_answer_out_of_time_keeps_what_came(cortex: Cortex) -> None:
+    engine = ("--engine", "fake", "--fake-token-interval-ms", "200")
+    done = cortex("chat", "--raw", *engine, "--timeout", "3s", "hi")
+    assert done.code == diagnostics.TIMED_OUT
+    assert done.stdout
+
+
+def test_a_time_that_is_none_is_refused(cortex: Cortex) -> None:
+    done = cortex("status", "--timeout", "soon")
+    assert done.code == diagnostics.USAGE
+    assert "'soon' is not a time" in done.stderr
+
+
+def test_a_wrong_key_exits_4() -> None:
+    refused: CortexError = diagnostics.InvalidApiKey("who are you?")
+    assert diagnostics.exit_code(refused) == diagnostics.NOT_ALLOWED
+
+
+def test_every_code_has_a_meaning_and_no_error_has_another() -> None:
+    codes = {code for _, code in diagnostics.EXIT_CODES}
+    assert codes | {0, 1, 130} == set(diagnostics.MEANINGS)
+
+
+def test_ctrl_c_exits_130(silent: str, tmp_path: Path) -> None:
+    command = [*COMMAND, "status", "--watch", silent]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as process:
+        time.sleep(0.5)  # it waits for the silent one: there is nothing to hear of that
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode in (diagnostics.INTERRUPTED, -signal.SIGINT)
+
+
+def test_quiet_leaves_errors_and_nothing_else(cortex: Cortex) -> None:
+    question = ("chat", "--engine", "fake", "--max-tokens", "3", "hi")
+    loud, quiet = cortex(*question, "-v"), cortex(*question, "-v", "-q")
+    assert loud.stderr
+    assert (quiet.code, quiet.stdout, quiet.stderr) == (0, loud.stdout, "")
+    assert cortex("status", "-q").stderr.startswith("error: no peer")
+
+
+def test_no_colour_reaches_whoever_draws(cortex: Cortex) -> None:
+    program = "import os, sys; from cortex.cli import main; from cortex.cli.config import *;"
+    program += "i = this_invocation(); main.run(['models', '--engine', 'fake', '--no-color'], i);"
+    program += "print(i.has_colour, os.environ['NO_COLOR'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False 1"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("chat", "--help"), ("models", "--engine", "fake"), ("config", "show")],
+)
+def test_a_reader_that_goes_early_is_no_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [*COMMAND, *arguments], stdout=writes, stderr=subprocess.PIPE, timeout=TIMEOUT_S
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, b"")
