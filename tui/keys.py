@@ -34,7 +34,6 @@ KEYS: Mapping[str, KeyUse] = {
     "app.palette": KeyUse("ctrl+p", "Every action, peer and model by its name."),
     "app.keys": KeyUse("?", "The list of keys."),
     "app.quit": KeyUse("q", "End the dashboard, and no peer."),
-    "app.chat": KeyUse("4", "The screen of the chat."),
     "app.logs": KeyUse("5", "The screen of the logs."),
     "screen.pause": KeyUse("p", "Hold the picture."),
     "screen.ask_again": KeyUse("r", "Ask again now."),
