@@ -37,6 +37,8 @@ def watch_fleet(
                 lost = news.error.message
                 diagnostics.line(f"{lost}; asking the others.")
             continue
+        if news.sight.happening is not None:
+            continue  # the table shows what came of it
         lost = ""
         if shown_s is None or clock() - shown_s >= refresh_s:
             if redraws:

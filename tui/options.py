@@ -20,6 +20,7 @@ def _no_keys() -> Mapping[str, str]:
 class Options:
     """`sought` says in words where peers are looked for. `refresh_s` is the shortest time from one
     drawing to the next. `keys` are other keys for the actions in `keys.py`, by their ids.
+    `chat_model` is who answers a chat; None is the first that can.
     """
 
     sought: str
@@ -28,3 +29,4 @@ class Options:
     theme: Theme = DEFAULT_THEME
     has_mouse: bool = True
     keys: Mapping[str, str] = field(default_factory=_no_keys)
+    chat_model: str | None = None

@@ -1,7 +1,8 @@
 """Three models where two have room: `python -m bench.swaps [--seconds 120]
 [--engine fake] [--out FILE]`.
 
-Some clients want one model each, others all three in turn, so that one is always missing. Every
+Some clients want one model each, others all three in turn, so that one is always missing; the
+answers of one last for half a minute. Every
 request must be answered once, as a peer answers it that has room for all; and models may not be
 loaded oftener than the rules allow. Exit status 1 where that was not so.
 """
@@ -37,10 +38,13 @@ NUM_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One verdict for each kind of clients, and the attempts of all."""
+    """One verdict for each kind of clients, the attempts of all, and how long the longest answer
+    was on its way.
+    """
 
     verdicts: Sequence[Verdict]
     attempts: Sequence[Attempt]
+    longest_s: float
     moves: Moves
     seconds: float
     min_residency_s: float
@@ -79,6 +83,7 @@ class Outcome:
             "requests a load": round(num_requests / max(num_loads, 1), 1),
             "first token, median_s": round(statistics.median(waits_s), 2),
             "first token, worst_s": round(waits_s[-1], 2),
+            "longest answer_s": round(self.longest_s, 1),
         }
 
 
@@ -116,20 +121,20 @@ async def undergo(trial: Trial, seconds: float, min_residency_s: float, root: Pa
     ample = peer_of(trial, "twin", trial.ample_memory, min_residency_s, root)
     tight = peer_of(trial, "swapper", trial.memory, min_residency_s, root)
 
+    wishes = wishes_of(trial)
+
     def clients_of(peer: PeerProcess) -> list[Clients]:
         zero_s = time.monotonic()
-        return [
-            Clients(wish, lambda: [peer], zero_s, random.Random(1)) for wish in wishes_of(trial)
-        ]
+        return [Clients(wish, lambda: [peer], zero_s, random.Random(1)) for wish in wishes]
 
     async with running(ample):
         twins = [await clients.twins(ample) for clients in clients_of(ample)]
     async with running(tight):
         clients, zero_s = clients_of(tight), time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for each in clients:
+            for each, wish in zip(clients, wishes, strict=True):
                 group.create_task(
-                    each.run(trial.num_streams, lambda: time.monotonic() >= zero_s + seconds)
+                    each.run(wish.num_streams, lambda: time.monotonic() >= zero_s + seconds)
                 )
         took_s = time.monotonic() - zero_s
         moves = read_moves(await asyncio.to_thread(tight.text, "/metrics"))
@@ -138,7 +143,8 @@ async def undergo(trial: Trial, seconds: float, min_residency_s: float, root: Pa
         for each, answers in zip(clients, twins, strict=True)
     ]
     attempts = [attempt for each in clients for attempt in each.attempts]
-    return Outcome(verdicts, attempts, moves, took_s, min_residency_s)
+    longest_s = max(one.ended_s - one.begun_s - one.first_s for one in attempts if one.first_s)
+    return Outcome(verdicts, attempts, longest_s, moves, took_s, min_residency_s)
 
 
 def show(name: str, outcome: Outcome) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from ..fleet.view import FleetView, PeerView, PlacedModel
 from ..models.names import ModelNames
+from ..placement.ages import least_age_s
 from ..routing.catalogue import Eta, FleetModel
 from .context import CONTROL, NODE
 from .replies import json_response
@@ -17,13 +19,25 @@ from .replies import json_response
 async def list_models(request: web.Request) -> web.Response:
     control, node = request.app[CONTROL], request.app[NODE]
     models, view = await control.models(), await control.view()
-    told = render_models(models, view, node.history.eta_s, node.config.names)
+    idle_s = {placed.model.id: placed.idle_s for placed in node.placement.placed}
+    told = render_models(
+        models, view, node.history.eta_s, node.config.names, own_idle_s=idle_s, now_s=time.time()
+    )
     return json_response({"models": told})
 
 
 def render_models(
-    models: Sequence[FleetModel], view: FleetView, eta_s: Eta, names: ModelNames
+    models: Sequence[FleetModel],
+    view: FleetView,
+    eta_s: Eta,
+    names: ModelNames,
+    *,
+    own_idle_s: Mapping[str, float],
+    now_s: float,
 ) -> list[dict[str, Any]]:
+    """`own_idle_s` is how long each model of this peer's engines has been idle, by its id; of other
+    peers' it is known about.
+    """
     return [
         {
             "id": model.id,
@@ -32,24 +46,32 @@ def render_models(
             "size_bytes": model.size_bytes,
             "context_tokens": model.context_tokens,
             "capabilities": list(model.capabilities),
-            "warm": list(_warm(model, view)),
+            "warm": list(_warm(model, view, own_idle_s, now_s)),
             "cold": list(_cold(model, view, eta_s)),
         }
         for model in models
     ]
 
 
-def _warm(model: FleetModel, view: FleetView) -> Iterator[dict[str, Any]]:
+def _warm(
+    model: FleetModel, view: FleetView, own_idle_s: Mapping[str, float], now_s: float
+) -> Iterator[dict[str, Any]]:
     """Where it is in an engine, or on its way there or out."""
     for peer in _those_there(view):
         for placed in peer.placed:
             if placed.model == model.weights:
-                yield _placed(placed, peer)
+                own_s = own_idle_s.get(placed.id) if peer.is_self else None
+                yield _placed(placed, peer, own_s, now_s)
 
 
-def _placed(placed: PlacedModel, peer: PeerView) -> dict[str, Any]:
+def _placed(
+    placed: PlacedModel, peer: PeerView, own_idle_s: float | None, now_s: float
+) -> dict[str, Any]:
     loads = () if peer.load is None else peer.load.models
     busy = next((one for one in loads if one.model == placed.model), None)
+    idle_s = own_idle_s
+    if idle_s is None and busy is not None and placed.state == "ready":
+        idle_s = least_age_s(busy.idle_step)
     return {
         "peer": peer.name,
         "device": placed.device,
@@ -62,6 +84,8 @@ def _placed(placed: PlacedModel, peer: PeerView) -> dict[str, Any]:
         "priority": placed.priority,
         "running": None if busy is None else busy.num_inflight,
         "waiting": None if busy is None else busy.num_queued,
+        "idle_s": None if idle_s is None else round(idle_s, 1),
+        "last_used": None if idle_s is None else round(now_s - idle_s),
     }
 
 

@@ -16,6 +16,8 @@ from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
 from ..client.progress import to_comment
 from ..dialects import events as sse
 from ..dialects.asked import Teller
+from ..observing.live import LiveRequest
+from .ahead import Ahead
 from .answered_by import headers_of
 from .context import LIVE, told
 from .pulse import Pulse
@@ -28,14 +30,32 @@ HEADERS = {
 # Until the first token a stream says something at least every second; later it may rest longer.
 _QUIET_BEFORE_TEXT_S = 0.8
 _QUIET_AFTER_TEXT_S = 10.0
+# The head of a reply waits so long for the word whether the model was there, which comes at once
+# but where an engine is busy.
+_HEAD_S = 0.25
 
 
 async def stream_reply(
     request: web.Request, events: AsyncGenerator[Event], teller: Teller, *, tells_tokens: bool
 ) -> web.StreamResponse:
     """With `tells_tokens` pieces that say nothing are told of too: else they break no silence."""
-    first = await _until_begun(events)
     live = request[LIVE]
+    async with Ahead(events) as ahead:
+        first = await _until_begun(ahead)
+        if isinstance(first, Accepted):
+            await ahead.look(_HEAD_S, _says_how_it_starts)
+        return await _replied(request, live, first, ahead, teller, tells_tokens=tells_tokens)
+
+
+async def _replied(
+    request: web.Request,
+    live: LiveRequest,
+    first: Accepted | Stage,
+    events: Ahead,
+    teller: Teller,
+    *,
+    tells_tokens: bool,
+) -> web.StreamResponse:
     with live.shielded():
         response = web.StreamResponse(headers=HEADERS | headers_of(live, is_whole=False))
         await response.prepare(request)
@@ -71,12 +91,16 @@ async def _tell(event: Event, teller: Teller, pulse: Pulse, *, tells_tokens: boo
             pass
 
 
-async def _until_begun(events: AsyncGenerator[Event]) -> Accepted | Stage:
+async def _until_begun(events: Ahead) -> Accepted | Stage:
     """What the reply begins with: the accepted prompt, or the word that nobody has taken it yet."""
     async for event in events:
         if isinstance(event, Accepted) or (isinstance(event, Stage) and _has_no_host(event)):
             return event
     raise EngineFailed("the request ended before it was accepted", "send it again")
+
+
+def _says_how_it_starts(event: Event) -> bool:
+    return not (isinstance(event, Stage) and event.name == "queued")
 
 
 def _has_no_host(stage: Stage) -> bool:

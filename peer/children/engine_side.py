@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortex.engine.costs import ModelCosts
-from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
 from cortex.engine.memory import describe
 from cortex.engine.messages import (
     Alive,
     Cancel,
+    CancelLoad,
     Estimate,
     Estimated,
     Generate,
@@ -92,6 +93,8 @@ class EngineSide:
         self._step_deadline_s = step_deadline_s
         self._on_death = on_death
         self._jobs: dict[str, _Job] = {}
+        # By model, the jobs of loads that nobody has called off.
+        self._loads: dict[str, str] = {}
         self._attempts: dict[str, Attempt] = {}
         self._job_numbers = itertools.count(1)
         self._may_return = True
@@ -127,12 +130,15 @@ class EngineSide:
         """Make a model ready, in that size; returns when it is.
 
         `learned` is by how much earlier loads were larger than estimated, and how many they were.
-        Raises the engine's error, or EngineFailed where the process dies.
+        Raises the engine's error, LoadCancelled after `cancel_load`, or EngineFailed where the
+        process dies.
         """
+        job_id = self._loads[model.id] = self._new_job_id()
         if self.slot.state != "up":
             on_stage(Stage("starting"))
         await self.slot.ready()
-        job_id = self._new_job_id()
+        if self._loads.get(model.id) != job_id:
+            raise LoadCancelled(f"the load of {model.id} was cancelled", "order it again")
         on_stage(Stage("loading"))
         message = Load(
             job_id,
@@ -147,6 +153,12 @@ class EngineSide:
         loaded = await self._run_job(job_id, message, on_stage)
         assert isinstance(loaded, Loaded), "a load is answered by its model"
         return loaded
+
+    def cancel_load(self, model_id: str) -> None:
+        """Its `load` ends soon, one way or the other; nothing where there is none."""
+        job_id = self._loads.pop(model_id, "")
+        if job_id in self._jobs:
+            self.slot.post(CancelLoad(job_id))
 
     async def unload(self, model_id: str) -> None:
         await self.slot.ready()

@@ -58,11 +58,12 @@ class ChildSpec:
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
     """How a child ended. `may_return` is False where starting another one is no use: this one ended
-    by itself, and none was ever up.
+    by itself, and none was ever up. One that `is_wanted` was told to end.
     """
 
     error: EngineFailed
     may_return: bool
+    is_wanted: bool = False
 
 
 class ChildSlot:
@@ -201,7 +202,8 @@ class ChildSlot:
         level = logging.INFO if is_wanted else logging.WARNING
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
         is_of_use = self._has_been_up or was_killed
-        self._on_end(ChildEnd(error, may_return=is_of_use and not self._is_closed))
+        may_return = is_of_use and not self._is_closed
+        self._on_end(ChildEnd(error, may_return, is_wanted))
 
     async def _hear_out(self, link: FrameLink, started: asyncio.Future[CortexError | None]) -> str:
         """Pass on what the child says until it ends; returns how it ended, in words."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortex.engine.costs import MemoryPart
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import CortexError, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
@@ -49,6 +49,10 @@ _SLACK_PART = 20
 _LEAST_SLACK_BYTES = 256 << 20
 # What is remembered of prompts has a quarter of a CPU's memory, a third of what the models have.
 _REMEMBERED_PART = 3
+
+
+# One that has ended is started again for it.
+_MAY_BE_ASKED = ("stopped", "starting", "up")
 
 
 class Devices:
@@ -199,9 +203,9 @@ class Devices:
             raise
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
-        """Ask what models take that nobody has asked for, where an engine is there to be asked."""
+        """Ask what models take that nobody has asked for; not of an engine that does not start."""
         for model in models:
-            if self._costs.known(model) is None and self._engines[0].slot.state == "up":
+            if self._costs.known(model) is None and self._engines[0].slot.state in _MAY_BE_ASKED:
                 with contextlib.suppress(CortexError):  # who wants it loaded is told why not
                     await self._costs.find(model)
 
@@ -221,10 +225,15 @@ class Devices:
         self._chronicle.add("loading", f"loading {model.id}", model.id)
         try:
             loaded = await engine.load(model, place.size, tell, learned)
+        except LoadCancelled:
+            words = f"gave up loading {model.id}: nobody waits for it"
+            self._chronicle.add("unloaded", words, model.id)
+            raise
         except CortexError as error:
             tally.num_failed_loads += 1
+            what = "cancelled" if isinstance(error, LoadCancelled) else "failed"
             words = f"could not load {model.id}: {error.message}"
-            self._chronicle.add("failed", words, model.id)
+            self._chronicle.add(what, words, model.id)
             raise
         took_s = clock() - began_s
         words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"
@@ -234,6 +243,9 @@ class Devices:
         if weights:
             self._history.add(weights, model.size_bytes, took_s)
         return loaded
+
+    def cancel_load(self, place: Place) -> None:
+        self._engines[place.device].cancel_load(place.model.id)
 
     async def unload(self, place: Place) -> None:
         await self._engines[place.device].unload(place.model.id)

@@ -35,7 +35,7 @@ class Gpu:
 
 async def ask_for_gpus() -> tuple[Gpu, ...] | None:
     """None where the tool is not there, or does not answer."""
-    said = await _ask(_GPUS)
+    said = await ask(_GPUS)
     return None if said is None else read_gpus(said)
 
 
@@ -43,13 +43,13 @@ async def ask_for_holders() -> Mapping[int, int]:
     """What processes have of the GPUs' memory, by their ids, as far as the tool tells: in a
     container it may know none.
     """
-    return read_holders(await _ask(_PROCESSES) or ())
+    return read_holders(await ask(_PROCESSES) or ())
 
 
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
     """None where that is no list of devices."""
     try:
-        return tuple(_gpu(*_cells(line)) for line in lines) or None
+        return tuple(_gpu(*cells(line)) for line in lines) or None
     except (TypeError, ValueError):
         return None
 
@@ -59,12 +59,12 @@ def read_holders(lines: Iterable[str]) -> Mapping[int, int]:
     held: dict[int, int] = {}
     for line in lines:
         with contextlib.suppress(ValueError):
-            pid, used_mib = map(int, _cells(line))
+            pid, used_mib = map(int, cells(line))
             held[pid] = held.get(pid, 0) + used_mib * _MIB
     return held
 
 
-def _cells(line: str) -> list[str]:
+def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")]
 
 
@@ -75,8 +75,8 @@ def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str) -> 
     return Gpu(int(index), name, memory_bytes, free_bytes, driver)
 
 
-async def _ask(query: str) -> list[str] | None:
-    """The lines of the answer."""
+async def ask(query: str) -> list[str] | None:
+    """The lines of the answer, of values that commas part; None where there is none."""
     try:
         process = await asyncio.create_subprocess_exec(
             _TOOL,

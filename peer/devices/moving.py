@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import CortexError, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
@@ -41,6 +41,10 @@ class Engines(Protocol):
         ...
 
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded: ...
+
+    def cancel_load(self, place: Place) -> None:
+        """It ends soon, with LoadCancelled where that did not come too late."""
+        ...
 
     async def unload(self, place: Place) -> None: ...
 
@@ -116,14 +120,7 @@ class Mover:
     async def _load(self, place: Place, victims: Sequence[Place]) -> None:
         for victim in victims:
             await self._unload(victim)
-        if self._places.has(place) and not self._is_wanted(place):
-            self._places.forget(place)
-        # The word that it is loaded and the engine's death can arrive together; who is to suffer
-        # for a death has been decided when it was told.
-        if self._places.has(place):
-            outcome = await self._outcome(place)
-            if self._places.has(place):
-                self._on_loaded(place, outcome)
+        await self._bring(place)
         self._on_moved()
 
     async def _renew(self, device: int, places: Sequence[Place]) -> None:
@@ -133,15 +130,31 @@ class Mover:
         self.num_cycles[device] = 0
         self._on_renewed(device)
         for place in places:
-            if self._places.has(place):
-                outcome = await self._outcome(place)
-                if self._places.has(place):
-                    self._on_loaded(place, outcome)
+            await self._bring(place)
         self._on_moved()
+
+    def give_up(self, place: Place) -> None:
+        """Begin to end a load: what it took is given back before its place is forgotten."""
+        place.state = "unloading"
+        self._engines.cancel_load(place)
+
+    async def _bring(self, place: Place) -> None:
+        """Load it, if anybody still wants it."""
+        if self._places.has(place) and (place.state != "loading" or not self._is_wanted(place)):
+            self._places.forget(place)
+        # The word that it is loaded and the engine's death can arrive together; who is to suffer
+        # for a death has been decided when it was told.
+        if self._places.has(place):
+            outcome = await self._outcome(place)
+            if self._places.has(place):
+                self._on_loaded(place, outcome)
 
     async def _outcome(self, place: Place) -> Loaded | CortexError:
         try:
             return await self._engines.load(place, lambda stage: self._on_stage(place, stage))
+        except LoadCancelled as error:
+            self.num_cycles[place.device] += 1
+            return error
         except CortexError as error:
             return error
 

@@ -124,7 +124,8 @@ class Rack:
         return [each.reserved_bytes for each in self.residency.books]
 
     def _lose_engine(self, device: int, end: ChildEnd) -> None:
-        self._chronicle.add("engine_lost", f"{self._names[device]}: {end.error.message}")
+        if not end.is_wanted:
+            self._chronicle.add("engine_lost", f"{self._names[device]}: {end.error.message}")
         self.residency.lose(device, end)
 
     def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence, Set
 
-from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
@@ -26,6 +26,7 @@ from ..placement.books import DeviceBooks, Need
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
 from ..types import ModelInfo
+from .abandoning import Abandoning, is_wanted
 from .failures import RecentFailures
 from .losses import Losses
 from .moving import Engines, Mover
@@ -68,13 +69,14 @@ class Residency:
             engines,
             self.places,
             tasks,
-            is_wanted=lambda place: place.is_home or self._queue.wants(place.model.id),
+            is_wanted=lambda place: is_wanted(place, self._queue),
             on_stage=self._tell,
             on_loaded=self._loaded,
             on_learned=self._learned,
             on_renewed=self._renewed,
             on_moved=self.look,
         )
+        self._abandoning = Abandoning(self.places, self._queue, self._mover, clock)
         self._losses = Losses(max_replays)
         self._placer = Placer(
             engines, habits, self.places, self._queue, self._mover, self._losses, on_leave, clock
@@ -84,7 +86,7 @@ class Residency:
         self._wake_after = wake_after
         self._clock = clock
         self._failures = RecentFailures()
-        self._is_looking, self._is_stale = False, False
+        self._is_looking = self._is_stale = False
 
     @property
     def wanted(self) -> Sequence[ModelInfo]:
@@ -125,21 +127,23 @@ class Residency:
         model: ModelInfo,
         on_stage: Callable[[Stage], None],
         extent: Extent = Extent(),  # noqa: B008 - frozen
+        *,
+        is_forced: bool = False,
     ) -> Place:
-        """Wish for a model until it is ready; it may go again at once.
-
-        Raises what the load failed with.
-        """
+        """Wish for a model until it is ready; it may go at once. Raises what its load does."""
         outcome: asyncio.Future[Place | CortexError] = asyncio.get_running_loop().create_future()
 
         def settle(result: Place | CortexError) -> None:
             if not outcome.done():  # granted, and granted again before anybody looked
                 outcome.set_result(result)
 
-        ticket = Ticket(model, on_stage, settle, settle, extent)
+        ticket = Ticket(model, on_stage, settle, settle, extent, is_forced=is_forced)
         self.ask(ticket)
         try:
             result = await outcome
+        except asyncio.CancelledError:
+            self._abandoning.call_off(ticket)
+            raise
         finally:
             self.give_back(ticket)
         if isinstance(result, CortexError):
@@ -156,12 +160,16 @@ class Residency:
         self.look()
 
     def unload(self, model_id: str, *, is_forced: bool = False) -> Place | None:
-        """Let a model go, once it is idle or at once; its place tells when it has gone."""
+        """Let a model go, once it is idle or at once; its place tells when it has gone. A load that
+        nobody waits for ends at once.
+        """
         place = self.places.of(model_id)
         if place is not None:
             place.leaves = "asked"
             if is_forced and place.state == "ready":
                 self._placer.let_go(place, "asked")
+            if place.state == "loading" and (is_forced or not self._queue.wants(model_id)):
+                self._abandoning.give_up(place)
             self.look()
         return place
 
@@ -207,6 +215,7 @@ class Residency:
         try:
             while self._is_stale:
                 self._is_stale = False
+                self._abandoning.look(self.habits.cold_wait_s)
                 waits_s = self._placer.let_leavers_go()
                 self._grant()
                 waits_s += self._placer.place_waiting()
@@ -244,6 +253,7 @@ class Residency:
             elif self._may_join(ticket, place):
                 self._queue.drop(ticket)
                 place.holders.append(ticket)
+                ticket.granted_s = self._clock()
                 ticket.on_granted(place)
             else:
                 kept.update(self.places.on(place.device))
@@ -269,8 +279,10 @@ class Residency:
                 place.ready_s = place.used_s = self._clock()
             return
         self.places.forget(place)
+        if isinstance(outcome, LoadCancelled):
+            return  # whoever has come back meanwhile waits for a place: it is loaded afresh
         logger.warning("load failed model=%s code=%s", place.model.id, outcome.code())
-        self._give_up(place.model, outcome)
+        self._fail(place.model, outcome)
 
     def _learned(self, model: ModelInfo, failure: CortexError | None) -> None:
         if isinstance(failure, EngineFailed):
@@ -278,12 +290,12 @@ class Residency:
             self._placer.homeless[model.id] = model.weights
             self._queue.fail(model.id, failure)
         elif failure is not None:
-            self._give_up(model, failure)
+            self._fail(model, failure)
 
     def _renewed(self, device: int) -> None:
         self._placer.renewing.discard(device)
 
-    def _give_up(self, model: ModelInfo, error: CortexError) -> None:
+    def _fail(self, model: ModelInfo, error: CortexError) -> None:
         self._failures.add(model, error, self._clock())
         self._placer.homeless[model.id] = model.weights
         self._queue.fail(model.id, error)

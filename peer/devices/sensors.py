@@ -7,19 +7,19 @@ there, or does not know, nothing is said.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .device_memory import is_gpu
+from .gpus import ask, cells
+
 _MIB = 1 << 20
-_QUERY = (
-    "nvidia-smi",
-    "--query-gpu=index,memory.total,utilization.gpu,temperature.gpu,power.draw",
-    "--format=csv,noheader,nounits",
-)
-_QUERY_S = 2.0
-_REST_S = 1.0
-_NUM_FIELDS = 5
+_QUERY = "--query-gpu=index,memory.total,utilization.gpu,temperature.gpu,power.draw"
+_NUM_CELLS = 5
+# Whoever wants to know waits no longer; a tool that was too slow for that is left alone for long.
+_ANSWER_S = 1.5
+_REST_S, _ILL_REST_S = 1.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +33,48 @@ class Sensed:
 
 
 class GpuSensors:
-    """`names` are those of the peer's devices: without a GPU among them nobody is asked. `read`
-    asks, and takes its time.
-    """
+    """`names` are those of the peer's devices: without a GPU among them nobody is asked."""
 
     def __init__(
         self,
         names: Sequence[str],
         clock: Callable[[], float],
-        read: Callable[[], Mapping[str, Sensed]] | None = None,
+        ask: Callable[[], Awaitable[Mapping[int, Sensed] | None]] | None = None,
     ) -> None:
-        self._has_gpus = any(name.startswith("cuda") for name in names)
+        self._has_gpus = any(map(is_gpu, names))
         self._clock = clock
-        self._read = read or read_sensors
-        self._read_s: float | None = None
-        self._sensed: Mapping[str, Sensed] = {}
+        self._ask = ask or ask_sensors
+        self._rests_until_s = float("-inf")
+        self._sensed: Mapping[int, Sensed] = {}
         self._lock = asyncio.Lock()
 
-    async def sense(self) -> Mapping[str, Sensed]:
+    async def sense(self) -> Mapping[int, Sensed]:
         """By the number of the GPU, in PCI bus order. All who ask meanwhile share one answer."""
         if not self._has_gpus:
             return {}
         async with self._lock:
-            if self._read_s is None or self._clock() - self._read_s >= _REST_S:
-                self._sensed = await asyncio.to_thread(self._read)
-                self._read_s = self._clock()
+            if self._clock() >= self._rests_until_s:
+                sensed = await self._ask()
+                self._sensed = sensed or {}
+                rest_s = _ILL_REST_S if sensed is None else _REST_S
+                self._rests_until_s = self._clock() + rest_s
             return self._sensed
 
 
-def read_sensors() -> Mapping[str, Sensed]:
-    """Waits for the tool: not for the event loop."""
-    try:
-        said = subprocess.run(
-            _QUERY, capture_output=True, text=True, timeout=_QUERY_S, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return {}
-    rows = ([each.strip() for each in line.split(",")] for line in said.splitlines())
-    return {row[0]: _sensed(row) for row in rows if len(row) == _NUM_FIELDS}
+async def ask_sensors() -> Mapping[int, Sensed] | None:
+    """None where the tool is not there, or does not answer."""
+    lines = None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ANSWER_S):
+            lines = await ask(_QUERY)
+    return None if lines is None else read_sensors(lines)
+
+
+def read_sensors(lines: Iterable[str]) -> Mapping[int, Sensed]:
+    rows = (cells(line) for line in lines)
+    return {
+        int(row[0]): _sensed(row) for row in rows if len(row) == _NUM_CELLS and row[0].isdecimal()
+    }
 
 
 def _sensed(row: Sequence[str]) -> Sensed:

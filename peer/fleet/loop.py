@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
+from ..addresses import is_loopback
 from ..config import FleetConfig
 from ..gossip.core import Core
 from ..gossip.events import (
@@ -28,7 +29,6 @@ from ..gossip.events import (
     SyncDue,
     TcpPing,
 )
-from ..gossip.hearing import WRONG_PROTOCOL
 from ..gossip.identity import Identity, StoredNode
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
@@ -46,8 +46,9 @@ from .errands import Errands
 from .looking import Lookout
 from .membership import OwnState
 from .notices import OF_KEYS, Notices
-from .own_address import improved
+from .own_address import follow_addresses, improved
 from .publishing import Publisher
+from .refusals import words_of
 from .seeds import Seed, Seeking, open_session
 from .telling import About
 from .trust import Trust
@@ -61,10 +62,6 @@ logger = logging.getLogger(__name__)
 
 _ROUND_S = 1.0
 _BOOK_ROUNDS = 30
-_MENDED_BY = {
-    WRONG_PROTOCOL: "update the older of the two",
-    RETIRED_KEY: "here: `cortex key add` with what `cortex key` shows there, then `cortex key use`",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,7 @@ class FleetLoop:
         self._setup = setup
         self._core = core
         self._trust = trust
+        self._sockets = sockets
         self._keyring = keyring
         self._datagrams = Datagrams(sockets.udp, self._on_datagram)
         self.traffic = self._datagrams.traffic
@@ -220,9 +218,12 @@ class FleetLoop:
         self._publisher.begin(self._keyring)
         for address in self._book:
             self._add_seed(address)
-        self._seeking = Seeking(tasks, session, self._add_seed)
+        self._seeking = Seeking(tasks, session, self._add_seed, self._drop_seed)
         self._seeking.seek(self._setup.seeds)
         tasks.create_task(self._rounds())
+        if self._setup.config.advertise is None:
+            following = follow_addresses(self._sockets, self._setup.addresses, self._readdress)
+            tasks.create_task(following)
         self.driver.start()
         self._lookout.look_now()
 
@@ -232,6 +233,19 @@ class FleetLoop:
 
     def _add_seed(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.add_seed(now_s, address))
+
+    def _drop_seed(self, address: Address) -> None:
+        if address not in self._book:  # else a peer was met there
+            self.driver.act(lambda core, now_s: core.drop_seed(address))
+
+    def _readdress(self, addresses: tuple[Address, ...]) -> None:
+        """The machine is reached at these now."""
+        logger.info("addresses changed now=%s", " ".join(each.ip for each in addresses))
+        self._publisher.addresses = addresses
+        if self._core.own.address in addresses or is_loopback(addresses[0].ip):
+            self._publisher.introduce()
+        else:
+            self._move(addresses[0])
 
     def _on_datagram(self, address: Address, datagram: bytes) -> None:
         self.driver.on_datagram(address, datagram)
@@ -252,7 +266,7 @@ class FleetLoop:
                 self.note(f"this peer took another number in the fleet: {event.reason}")
                 self._discovery.announce(*self._told_of_us())
             case Refused():
-                self.note(_refusal(event), OF_KEYS if event.reason == RETIRED_KEY else "")
+                self.note(words_of(event), OF_KEYS if event.reason == RETIRED_KEY else "")
             case ObservedAs():
                 self._improve(event.address)
             case Resumed():
@@ -274,9 +288,12 @@ class FleetLoop:
     def _improve(self, seen: Address) -> None:
         better = improved(self._core.own.address, seen)
         if better is not None and self._setup.config.advertise is None:
-            self.driver.act(lambda core, now_s: core.move(now_s, better))
-            self._publisher.introduce()
-            self._discovery.announce(*self._told_of_us())
+            self._move(better)
+
+    def _move(self, address: Address) -> None:
+        self.driver.act(lambda core, now_s: core.move(now_s, address))
+        self._publisher.introduce()
+        self._discovery.announce(*self._told_of_us())
 
     def _look(self) -> FleetView:
         now_s = self._loop.time()
@@ -306,11 +323,3 @@ class FleetLoop:
             self.note(f"the addresses of peers cannot be kept: {error.strerror}")
         else:
             self._written = self._book
-
-
-def _refusal(event: Refused) -> str:
-    where = f"{event.address.ip} port {event.address.port}"
-    mend = f"; {_MENDED_BY[event.reason]}" if event.reason in _MENDED_BY else ""
-    if event.by_us:
-        return f"the peer at {where} speaks another version of the protocol{mend}"
-    return f"the peer at {where} refuses us: {event.reason}{mend}"

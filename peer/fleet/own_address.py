@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ..addresses import WILDCARDS, is_loopback
 from ..errors import CannotListen
 from ..gossip.records import Address
 from ..resolving import MAX_ADDRESSES
-from .interfaces import Reader, addresses_to_dial, read_interfaces
+from .interfaces import POLL_S, Damper, Interface, Reader, addresses_to_dial, read_interfaces
 from .seeds import look_up, parse_seed
 from .udp import FleetSockets
 
@@ -31,7 +32,34 @@ async def own_addresses(
         return (await _advertised(advertise, sockets.port))[:MAX_ADDRESSES]
     if sockets.host not in WILDCARDS:
         return (Address(sockets.host, sockets.port),)
-    found = addresses_to_dial(await asyncio.to_thread(read), sockets.host)
+    return _reached(await asyncio.to_thread(read), sockets)
+
+
+async def follow_addresses(
+    sockets: FleetSockets,
+    first: tuple[Address, ...],
+    on_change: Callable[[tuple[Address, ...]], None],
+    read: Reader = read_interfaces,
+    poll_s: float = POLL_S,
+) -> None:
+    """Tell of them whenever the machine's have changed, for ever. One that listens at one address
+    alone has no others.
+    """
+    if sockets.host not in WILDCARDS:
+        return
+    damper = Damper(await asyncio.to_thread(read))
+    while True:
+        await asyncio.sleep(poll_s)
+        interfaces = await asyncio.to_thread(read)
+        if damper.saw(interfaces):
+            before, first = first, _reached(interfaces, sockets)
+            if first != before:
+                on_change(first)
+
+
+def _reached(interfaces: Sequence[Interface], sockets: FleetSockets) -> tuple[Address, ...]:
+    """Of one that listens everywhere."""
+    found = addresses_to_dial(interfaces, sockets.host)
     ips = dict.fromkeys((*filter(None, (_default_route(),)), *found)) or ("127.0.0.1",)
     return tuple(Address(ip, sockets.port) for ip in ips)[:MAX_ADDRESSES]
 

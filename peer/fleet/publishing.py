@@ -32,7 +32,7 @@ class Publisher:
     ) -> None:
         self._driver = driver
         self._name = name
-        self._addresses = addresses
+        self.addresses = addresses
         self._about = about
         self._state = OwnState()
 
@@ -44,7 +44,7 @@ class Publisher:
     def introduce(self) -> None:
         """Who and where we are: first where the core says that we are reached."""
         first = self._driver.act(lambda core, _: core.own.address)
-        rest = (each for each in self._addresses if not is_loopback(each.ip))
+        rest = (each for each in self.addresses if not is_loopback(each.ip))
         addresses = tuple(dict.fromkeys((first, *rest)))[:MAX_ADDRESSES]
         self._write(ident(self._name, addresses, self._about))
 

@@ -7,6 +7,7 @@ thread, and all that it means are tried. An http endpoint is asked which port it
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import threading
@@ -82,32 +83,53 @@ def _unclear(text: str) -> InvalidAddress:
 
 
 class Seeking:
-    """The seeds that are being tried, each in a task of its own."""
+    """The seeds that are being tried, each in a task of its own.
+
+    `on_gone` is called with an address that none of them means any more.
+    """
 
     def __init__(
         self,
         tasks: asyncio.TaskGroup,
         session: aiohttp.ClientSession,
         on_address: Callable[[Address], None],
+        on_gone: Callable[[Address], None],
     ) -> None:
         self._tasks = tasks
         self._session = session
         self._on_address = on_address
+        self._on_gone = on_gone
+        self._meant: dict[Seed, tuple[Address, ...]] = {}
         self._sought: dict[Seed, asyncio.Task[None]] = {}
 
     def seek(self, seeds: Collection[Seed]) -> None:
         """Try these from now on, and no others."""
         for seed in self._sought.keys() - set(seeds):
             self._sought.pop(seed).cancel()
+            self._means(seed, ())
         for seed in set(seeds) - self._sought.keys():
-            following = follow(seed, self._session, self._on_address)
+            following = follow(seed, self._session, functools.partial(self._means, seed))
             self._sought[seed] = self._tasks.create_task(following)
+
+    def _means(self, seed: Seed, addresses: tuple[Address, ...]) -> None:
+        """All the addresses that the seed means now."""
+        before = self._meant.pop(seed, ())
+        if addresses:
+            self._meant[seed] = addresses
+        meant = {address for each in self._meant.values() for address in each}
+        for address in before:
+            if address not in meant:
+                self._on_gone(address)
+        for address in addresses:
+            self._on_address(address)
 
 
 async def follow(
-    seed: Seed, session: aiohttp.ClientSession, on_address: Callable[[Address], None]
+    seed: Seed,
+    session: aiohttp.ClientSession,
+    on_addresses: Callable[[tuple[Address, ...]], None],
 ) -> None:
-    """Hand on every address that the seed means, again and again, for ever."""
+    """Hand on all addresses that the seed means, again and again, for ever."""
     rest_s = 1.0
     while True:
         try:
@@ -117,8 +139,7 @@ async def follow(
             rest_s = min(2 * rest_s, LOOK_UP_EVERY_S)
         else:
             rest_s = LOOK_UP_EVERY_S
-            for address in addresses:
-                on_address(address)
+            on_addresses(addresses)
         await asyncio.sleep(rest_s)
 
 

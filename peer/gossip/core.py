@@ -152,6 +152,10 @@ class Core:
         """Somebody of ours ought to be at this address: ask for ever."""
         self._seeker.add_seed(now_s, address)
 
+    def drop_seed(self, address: Address) -> None:
+        """Nobody says so any more: who is there is known by now, or not sought."""
+        self._seeker.drop_seed(address)
+
     def doubt(self, now_s: float, node: NodeId) -> None:
         """Somebody had no luck with this peer: ask it at once, and judge it soon."""
         member = self.members.get(node)

@@ -35,6 +35,10 @@ class Seeker:
         self._seeds[address] = None
         self.introduce(now_s, address)
 
+    def drop_seed(self, address: Address) -> None:
+        """Nobody of ours ought to be there any more."""
+        self._seeds.pop(address, None)
+
     def introduce(self, now_s: float, address: Address) -> None:
         """Say who we are to whoever is at this address, and hear who it is."""
         desk = self._desk

@@ -1,4 +1,4 @@
-"""What has happened at a peer, a sentence each, for whoever looks on: the last of it is kept.
+"""What has happened at a peer, a sentence each, for whoever looks on, and for the log.
 
 Nothing that a client sent is in it. Everything happens on one event loop; the clock comes in.
 """
@@ -6,17 +6,27 @@ Nothing that a client sent is in it. Everything happens on one event loop; the c
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from ..gossip.ids import U63, Word
 from .recent import Kind, Recent
+
+logger = logging.getLogger(__name__)
 
 _MOST = 256
 _MAX_TEXT_CHARS = 400
+_MAX_ID_CHARS = 256
 _COUNTED: Mapping[str, Kind] = {"evicted": "evictions", "failover": "failovers"}
+
+
+_Id: TypeAlias = Annotated[str, Meta(max_length=_MAX_ID_CHARS)]
+_Text: TypeAlias = Annotated[str, Meta(max_length=_MAX_TEXT_CHARS)]
 
 
 class Happening(Struct, frozen=True):
@@ -25,12 +35,12 @@ class Happening(Struct, frozen=True):
     rising when the peer is started again.
     """
 
-    number: int
+    number: U63
     time_s: float
-    what: str
-    model: str
-    text: str
-    about: str = ""
+    what: Word
+    model: _Id
+    text: _Text
+    about: _Id = ""
 
 
 class Chronicle:
@@ -49,8 +59,9 @@ class Chronicle:
         self._number += 1
         if what in _COUNTED:
             self._recent.add(time.monotonic(), _COUNTED[what])
-        text = text[:_MAX_TEXT_CHARS]
+        model, text = model[:_MAX_ID_CHARS], text[:_MAX_TEXT_CHARS]
         self._kept.append(Happening(self._number, self._clock(), what, model, text, about))
+        logger.info("%s", f"{about} {text}" if about else text)
         for on_add in tuple(self._watchers):
             on_add()
 

@@ -16,6 +16,8 @@ from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, 
 
 from ..errors import RequestCancelled
 
+_WAITS_FOR_A_LOAD = ("starting", "loading")
+
 
 class LiveRequest:
     """One of them. `model_id` is the catalogue's, None until the model has been found.
@@ -67,6 +69,8 @@ class LiveRequest:
                 self.completion_tokens += len(event.token_ids)
             case Stage():
                 self.stage = event
+                if event.name in _WAITS_FOR_A_LOAD and self.queue_s is None:
+                    self.start = "cold"
             case Began():
                 self.stage = None
                 self._begun(event, clock())

@@ -13,6 +13,7 @@ from cortex.engine.memory import (
     TOTAL,
 )
 
+from ..devices.device_memory import is_gpu
 from ..devices.sensors import Sensed
 from ..observing.health import NodeHealth, Placed, Placement
 from ..observing.recent import Recent
@@ -34,7 +35,7 @@ _ORDER = ("weights", "cache", "states", "image", "work", "other")
 
 
 def describe_devices(
-    names: Sequence[str], placement: Placement, sensed: Mapping[str, Sensed]
+    names: Sequence[str], placement: Placement, sensed: Mapping[int, Sensed]
 ) -> tuple[DeviceFacts, ...]:
     """`names` are what people call the devices; `sensed` is by the number of a GPU."""
     return tuple(
@@ -42,7 +43,7 @@ def describe_devices(
             name,
             device,
             [placed for placed in placement.placed if placed.device == device.index],
-            sensed.get(device.name.partition(":")[2], _NOTHING),
+            _of_gpu(device.name, sensed),
         )
         for name, device in zip(names, placement.devices, strict=False)
     )
@@ -99,6 +100,11 @@ def _device(
         temperature_c=sensed.temperature_c,
         power_w=sensed.power_w,
     )
+
+
+def _of_gpu(device: str, sensed: Mapping[int, Sensed]) -> Sensed:
+    number = device.rpartition(":")[2]
+    return sensed.get(int(number), _NOTHING) if is_gpu(device) else _NOTHING
 
 
 def parts_of(placed: Placed) -> Iterable[Part]:

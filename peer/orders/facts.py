@@ -114,4 +114,4 @@ class PeerFacts(Struct, frozen=True, tag="facts"):
 class HappeningList(Struct, frozen=True, tag="happenings"):
     """The newest last."""
 
-    happenings: tuple[Happening, ...]
+    happenings: Annotated[tuple[Happening, ...], Meta(max_length=64)]

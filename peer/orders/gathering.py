@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _RETRY_S = 10.0
 _LOOK_S = 1.0
 _MAX_PENDING = 256
+# In a large fleet not all are called at the same moment.
+_MOST_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,12 @@ class Gathering:
         heard: dict[NodeId, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             while True:
-                there = {
-                    peer.node
-                    for peer in (await self._control.view()).peers
-                    if peer.state not in ("dead", "left")
-                }
-                for node in there - heard.keys():
+                peers = (await self._control.view()).peers
+                there = [one.node for one in peers if one.state not in ("dead", "left")]
+                unheard = [node for node in there if node not in heard]
+                for node in unheard[:_MOST_AT_ONCE]:
                     heard[node] = tasks.create_task(self._hear(node))
-                for node in heard.keys() - there:
+                for node in heard.keys() - set(there):
                     heard.pop(node).cancel()
                 await asyncio.sleep(_LOOK_S)
 

@@ -21,9 +21,10 @@ ResidentState = Literal["loading", "ready", "unloading"]
 class Resident:
     """A model on a device, as it is judged when another one wants its place.
 
-    `num_inflight` are requests that it has been granted to: with any it is never a victim.
-    `idle_s` is how long nobody has used it, `age_s` how long it has been ready, `reload_s` how long
-    it would take to bring back, None where nothing is known. The higher `priority` outlasts.
+    `num_inflight` are requests that it has been granted to, the first of them for `busy_s`: with
+    any it is never a victim. `idle_s` is how long nobody has used it, `age_s` how long it has been
+    ready, `reload_s` how long it would take to bring back, None where nothing is known. The higher
+    `priority` outlasts.
     """
 
     model: ModelId
@@ -31,6 +32,7 @@ class Resident:
     state: ResidentState
     reserved_bytes: int
     num_inflight: int = 0
+    busy_s: Seconds = 0.0
     idle_s: Seconds = 0.0
     age_s: Seconds = 0.0
     reload_s: Seconds | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..gossip.ids import ID_BYTES, ModelId
 from .books import DeviceBooks, Need, Resident, Rules
-from .fit import Fit, NoFit, fit
+from .fit import Fit, NoFit, fit, forced, reload_s
 from .plan import Reason
 
 _NOBODY = ModelId(bytes(ID_BYTES))
@@ -25,11 +25,13 @@ class Wanted:
     """A model that requests wait for, the first of them for `waited_s`.
 
     One that `needs_quiet` has ended engines by its loads: it begins where nobody is harmed by that.
+    One that `is_forced` begins where the books say that it has no place.
     """
 
     need: Need
     waited_s: float = 0.0
     needs_quiet: bool = False
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,29 @@ def turn(
     """
     if wanted.needs_quiet:
         return _quiet_turn(wanted.need, books, rules, closed)
-    if claim is not None and (kept := _kept(claim, wanted.need, books, rules, closed)) is not None:
+    kept = None if claim is None else _kept(claim, wanted.need, books, rules, closed)
+    if isinstance(kept, Begin):
         return kept
-    found = [(each, fit(each, wanted.need, rules)) for each in books]
+    # Whoever has claimed a place has waited for long enough to have any that is idle by now.
+    own_rules = rules if kept is None else replace(rules, min_residency_s=0.0)
+    found = [(each, fit(each, wanted.need, own_rules)) for each in books]
     if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
         device, best = min(fits, key=lambda pair: _cost(*pair, closed))
-        return Waits() if device.index in closed else Begin(device.index, best)
+        return kept or Waits() if device.index in closed else Begin(device.index, best)
+    if kept is not None:
+        return kept
     overdue_s = max_wait_s - wanted.waited_s
     if overdue_s <= 0 and (claimed := _claimed(wanted.need, books, rules)) is not None:
         return _kept(claimed, wanted.need, books, rules, closed) or claimed
     refused = [(each.index, one) for each, one in found if isinstance(one, NoFit)]
     if not any(one.reason in _PASSING for _, one in refused):
-        return Refused(tuple(refused))
+        open_books = [each for each in books if each.index not in closed]
+        if not wanted.is_forced or not books:
+            return Refused(tuple(refused))
+        if not open_books:
+            return Waits()
+        roomiest = max(open_books, key=lambda each: each.free_bytes)
+        return Begin(roomiest.index, forced(roomiest, wanted.need, rules))
     return Waits(_soonest_s(refused, overdue_s))
 
 
@@ -139,9 +152,9 @@ def _kept(
 
 
 def _claimed(need: Need, books: Sequence[DeviceBooks], rules: Rules) -> Claim | None:
-    """The place that would be the best if nobody worked."""
+    """The place that would be the best if nobody worked, and the work has to be waited for."""
     hasty = replace(rules, min_residency_s=0.0)
-    calm = [(each, fit(_without_work(each), need, hasty)) for each in books]
+    calm = [(each, fit(_without_work(each, rules), need, hasty)) for each in books]
     fits = [(each, one) for each, one in calm if isinstance(one, Fit)]
     if not fits:
         return None
@@ -169,8 +182,13 @@ def _quiet_turn(
     )
 
 
-def _without_work(books: DeviceBooks) -> DeviceBooks:
-    return replace(books, residents=tuple(replace(r, num_inflight=0) for r in books.residents))
+def _without_work(books: DeviceBooks, rules: Rules) -> DeviceBooks:
+    """What answers will last is not known: about as long again as they have lasted."""
+    calm = (
+        replace(each, num_inflight=0, reload_s=reload_s(each, rules) + each.busy_s)
+        for each in books.residents
+    )
+    return replace(books, residents=tuple(calm))
 
 
 def _cost(books: DeviceBooks, found: Fit, closed: Collection[int]) -> tuple[object, ...]:

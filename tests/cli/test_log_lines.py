@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cortex.cli.diagnostics import show_logs
 from cortex.cli.log_lines import JsonLines
+from cortex.peer.observing.log_ring import LogRing
 
 
 def line_of(message: str, *values: object, exc_info: Any = None) -> dict[str, str]:
@@ -55,6 +56,19 @@ def test_whatever_is_logged_is_one_line_of_json(message: str) -> None:
     record = logging.LogRecord("a", logging.INFO, "", 0, message, (), None)
     line = JsonLines().format(record)
     assert "\n" not in line and json.loads(line)["level"] == "info"
+
+
+def test_what_is_made_for_another_listener_is_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A peer keeps lines that nobody asked it to print."""
+    show_logs(verbose=False, also=("cortex.x.also",))
+    with LogRing().listening():
+        logging.getLogger("cortex.x").info("kept")
+        logging.getLogger("cortex.x").warning("shown")
+        logging.getLogger("cortex.x.also").info("shown as well")
+    words = [line.split()[-1] for line in capsys.readouterr().err.splitlines()]
+    assert words == ["shown", "well"]
 
 
 def test_a_peer_logs_as_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:

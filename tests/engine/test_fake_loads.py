@@ -118,3 +118,22 @@ async def test_a_load_takes_its_time_and_tells_how_far_it_is(
     assert shares == [0, 333, 666, 1000, 1000]
     assert isinstance(said[-1], Loaded) and said[-1].seconds == 0.3
     assert made.tokenizers
+
+
+async def test_a_load_that_is_cancelled_is_told_so_once_and_its_memory_is_free(
+    make_model: Callable[..., Path],
+) -> None:
+    said: list[Message] = []
+    made = loads(said, 100 * MIB)
+    slow = str(make_model("slow", weights_bytes=50 * MIB, load_s=60))
+    quick = str(make_model("quick", weights_bytes=50 * MIB))
+    made.load(Load("1", "slow", slow, 90 * MIB))
+    made.cancel("1")
+    made.cancel("1")
+    made.load(Load("2", "quick", quick, 90 * MIB))
+    made.cancel("2")  # too late
+
+    ends = [each for each in said if not isinstance(each, Progress)]
+    assert isinstance(ends[0], JobFailed) and ends[0].error.code == "load_cancelled"
+    assert isinstance(ends[1], Loaded) and len(ends) == 2
+    assert list(made.tokenizers) == ["quick"]

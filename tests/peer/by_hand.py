@@ -30,6 +30,7 @@ class HandLoader:
     def __init__(self, *budgets: int, **sizes: int) -> None:
         self.log: list[str] = []
         self.loads: list[asyncio.Future[None]] = []
+        self._under_way: set[str] = set()
         self.on_stage: Callable[[Stage], None] = lambda _: None
         self.devices = [
             DeviceBooks(index, f"device {index}", budget)
@@ -62,8 +63,16 @@ class HandLoader:
         self.log.append(f"load {place.model.id}{where}")
         self.on_stage = on_stage
         self.loads.append(asyncio.get_running_loop().create_future())
-        await self.loads[-1]
+        self._under_way.add(place.model.id)
+        try:
+            await self.loads[-1]
+        finally:
+            self._under_way.discard(place.model.id)
         return Loaded("job", place.model.id, 1, self.load_s)
+
+    def cancel_load(self, place: Place) -> None:
+        if place.model.id in self._under_way:
+            self.log.append(f"cancel {place.model.id}")
 
     async def unload(self, place: Place) -> None:
         self.log.append(f"unload {place.model.id}")

@@ -366,9 +366,9 @@ async def test_the_model_may_be_named_beforehand(
     feed: Any, acting: Any, clock: Any, told: Any, eyes: Any, peer: FakePeer
 ) -> None:
     from cortex.tui.app import CortexApp
-    from cortex.tui.look import Look
+    from cortex.tui.options import Options
 
-    app = CortexApp(feed, acting, Look(1000.0), "here", clock, chat_model="tiny-1b")
+    app = CortexApp(feed, acting, Options("here", 1000.0, chat_model="tiny-1b"), clock)
     async with app.run_test() as pilot:
         feed.say(told.four_peers())
         await eyes.until(pilot, lambda: "atlas" in eyes.screen(pilot))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import Key, Paste
+from textual.events import Paste
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -17,9 +17,9 @@ from cortex.peer.talk.paths import picture_named
 class MessageField(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send", key_display="enter", id="chat.send", priority=True),
-        Binding(
-            "alt+enter,ctrl+j", "newline", "Newline", key_display="alt+enter", id="chat.newline"
-        ),
+        Binding("alt+enter", "newline", "Newline", id="chat.newline"),
+        # What alt-enter is where a terminal keeps that for itself.
+        Binding("ctrl+j", "newline", "Newline", id="chat.newline_too", show=False),
     ]
 
     class Sent(Message):
@@ -49,14 +49,7 @@ class MessageField(TextArea):
     def action_newline(self) -> None:
         self.insert("\n")
 
-    # What the field does with keys and with what is pasted it does after these, unless prevented.
-    async def _on_key(self, event: Key) -> None:
-        # With tmux and some terminals alt-enter arrives as two keys that are one.
-        if event.key in ("alt+enter", "ctrl+j"):
-            event.stop()
-            event.prevent_default()
-            self.action_newline()
-
+    # The field itself hears of what is pasted after this, unless that is prevented.
     async def _on_paste(self, event: Paste) -> None:
         if name := picture_named(event.text):
             event.stop()

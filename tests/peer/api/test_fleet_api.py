@@ -227,6 +227,39 @@ async def test_a_peer_without_a_fleet_tells_of_itself_alone(make_config: MakeCon
     assert (name, first["self"]) == ("snapshot", told["self"])
 
 
+async def test_a_peer_without_a_fleet_tells_what_happens_at_it(make_config: MakeConfig) -> None:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        Node(make_config()) as node,
+        TestClient(TestServer(app_of(node, None))) as client,
+    ):
+        async with client.get("/fleet/events") as reply:
+            events = events_of(reply)
+            await anext(events)
+            while not _is_heard(node):  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+            body = {"model": "fake", "prompt": "a", "max_tokens": 1}
+            assert (await client.post("/v1/completions", json=body)).status == 200
+            told = [what["what"] async for _, what in _until_loaded(events)]
+        me = (await (await client.get("/fleet")).json())["peers"][0]["name"]
+        detail = await (await client.get(f"/fleet/peers/{me}")).json()
+    assert told == ["loading", "loaded"]
+    assert (detail["name"], detail["key_id"], detail["round_trips"]) == (me, "", [])
+    assert [event["text"].split()[0] for event in detail["events"]] == told
+
+
+def _is_heard(node: Node) -> bool:
+    return bool(node.chronicle._watchers)  # pyright: ignore[reportPrivateUsage]
+
+
+async def _until_loaded(events: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
+    async for name, what in events:
+        if name == "happening":
+            yield name, what
+            if what["what"] == "loaded":
+                return
+
+
 async def test_the_fleet_is_shown_to_those_who_may_ask(make_config: MakeConfig) -> None:
     from cortex.peer.keys.access import ApiKey, digest_of, make_key
 

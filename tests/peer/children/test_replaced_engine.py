@@ -83,6 +83,9 @@ async def test_answer_goes_on_in_the_next_process(
         engine = node.health.engines[0]
         assert engine.num_restarts == 1
         assert engine.last_end is not None and last_end in engine.last_end
+        [lost] = [one.text for one in node.chronicle.latest(99) if one.what == "engine_lost"]
+        assert engine.last_end in lost
+        assert node.recent.number(asyncio.get_running_loop().time(), "failovers") == 1
         if how == "poison":
             assert engine.last_end.endswith(f"exit code {POISONED_EXIT_CODE}")
 

@@ -85,26 +85,6 @@ async def test_wish_given_back_before_its_load_began_leaves_nothing():
         assert (wish.is_granted, loader.log, list(residency.places)) == (False, [], [])
 
 
-async def test_load_goes_on_when_everybody_who_wished_for_it_has_left():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
-        wishes = [Wish("a"), Wish("a")]
-        for wish in wishes:
-            residency.ask(wish.ticket)
-        await settle()
-        for wish in wishes:
-            residency.give_back(wish.ticket)
-        await settle()
-        assert [place.state for place in residency.places] == ["loading"]
-        await load(loader)
-        assert resident_id(residency) == "a"
-        late = Wish("a")
-        residency.ask(late.ticket)
-        assert late.is_granted
-        assert loader.log == ["load a"]
-
-
 async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_again():
     loader, now_s = HandLoader(), 100.0
     async with asyncio.TaskGroup() as tasks:

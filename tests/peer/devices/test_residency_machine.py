@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cortex.engine.errors import CortexError, EngineFailed, ModelInvalid
+from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled, ModelInvalid
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 from cortex.peer.children.slot import ChildEnd
@@ -44,6 +44,8 @@ class HandEngines:
         self.on_device: list[dict[str, int]] = [{} for _ in BUDGETS]
         # Loads and unloads under way, each with its device.
         self.moves: list[tuple[int, asyncio.Future[None]]] = []
+        # Where a load is not wanted any more; one at a time is under way on a device.
+        self.cancelled: set[int] = set()
         self.on_renewal: Callable[[int], None] = lambda device: None
 
     def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
@@ -60,6 +62,7 @@ class HandEngines:
         held = self.on_device[place.device]
         assert place.model.id not in held
         held[place.model.id] = place.size.num_bytes
+        self.cancelled.discard(place.device)
         try:
             await self._move(place.device)
         except CortexError:
@@ -67,6 +70,10 @@ class HandEngines:
                 del held[place.model.id]
             raise
         return Loaded("job", place.model.id, 1, 2.0)
+
+    def cancel_load(self, place: Place) -> None:
+        assert place.state == "unloading"
+        self.cancelled.add(place.device)
 
     async def unload(self, place: Place) -> None:
         held = self.on_device[place.device]
@@ -180,8 +187,18 @@ class Devices(RuleBasedStateMachine):
     @precondition(lambda self: self.engines.moves)
     @rule(which=st.integers(0, 5))
     def end_move(self, which: int) -> None:
+        """A load that is not wanted any more may end well all the same, where that was too late."""
         moves = self.engines.moves
         moves[which % len(moves)][1].set_result(None)
+        self._settle()
+
+    @precondition(lambda self: self.engines.cancelled)
+    @rule()
+    def end_cancelled_load(self) -> None:
+        for device, move in list(self.engines.moves):
+            if device in self.engines.cancelled and not move.done():
+                self.engines.cancelled.discard(device)
+                move.set_exception(LoadCancelled("cancelled"))
         self._settle()
 
     @precondition(lambda self: self.engines.moves)

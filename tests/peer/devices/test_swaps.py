@@ -90,7 +90,10 @@ def open_peer(
 
     @asynccontextmanager
     async def opened(
-        memory_bytes: int = TIGHT, load_s: float = 0.1, interval_ms: float = 10
+        memory_bytes: int = TIGHT,
+        load_s: float = 0.1,
+        interval_ms: float = 10,
+        deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Peer]:
         for name in MODELS:
             path = folder / name / "config.json"
@@ -103,7 +106,7 @@ def open_peer(
             eviction=EvictionConfig(min_residency_s=MIN_RESIDENCY_S),
         )
         async with (
-            asyncio.timeout(DEADLINE_S),
+            asyncio.timeout(deadline_s),
             serving(config, memory_children(fake=fake).spawn) as server,
             ClientSession() as session,
         ):
@@ -168,6 +171,29 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
         assert await peer.num_loads() == dict.fromkeys(MODELS, 1)
 
 
+async def test_an_answer_of_half_a_minute_stays_while_all_others_come_and_go_beside_it(
+    open_peer: Callable[..., Any],
+):
+    loyal, *others = MODELS
+    async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
+        twin = await ample.ask(loyal, tokens=3000)
+    async with open_peer(deadline_s=3 * DEADLINE_S) as peer:
+        clock = asyncio.get_running_loop().time
+
+        async def press(model: str) -> None:
+            while not answer.done():
+                await peer.ask(model)
+
+        began_s = clock()
+        answer = asyncio.create_task(peer.ask(loyal, tokens=3000))
+        await peer.until(one="ready")
+        await asyncio.gather(answer, *(press(model) for model in others))
+        assert await answer == twin and clock() - began_s >= 30
+        loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
+    assert loads[loyal] == 1
+    assert min(gone[model] for model in others) >= 3, "neither waited for the long answer's end"
+
+
 async def test_fifty_requests_for_a_cold_model_load_it_once(open_peer: Callable[..., Any]):
     async with open_peer() as peer:
         answers = await asyncio.gather(*(peer.ask("one") for _ in range(50)))
@@ -175,7 +201,7 @@ async def test_fifty_requests_for_a_cold_model_load_it_once(open_peer: Callable[
         assert await peer.num_loads() == {"one": 1}
 
 
-async def test_a_load_goes_on_when_its_only_client_has_left_and_the_next_one_is_warm(
+async def test_a_load_ends_when_its_only_client_has_left_and_the_next_one_begins_it_anew(
     open_peer: Callable[..., Any],
 ):
     async with open_peer(load_s=1.0) as peer:
@@ -184,7 +210,8 @@ async def test_a_load_goes_on_when_its_only_client_has_left_and_the_next_one_is_
         leaving.cancel()
         await asyncio.wait({leaving})
         assert leaving.cancelled()
-        await peer.until(one="ready")
+        await peer.until()
+        assert await peer.num_loads() == {}
         assert await peer.ask("one")
         assert await peer.num_loads() == {"one": 1}
         assert (await peer.counted("cortex_requests_finished_total"))["one"] == 2

@@ -128,6 +128,51 @@ async def test_answer_of_any_length_is_never_pushed_out():
         assert other.is_granted
 
 
+async def test_who_has_waited_for_long_claims_what_will_be_idle_first():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=50, b=50, c=50)
+        residency = open_residency(loader, tasks, clock=timer)
+        long, brief = await ready(residency, loader, "a", "b")
+        other = Wish("c")
+        residency.ask(other.ticket)
+        for _ in range(3):
+            timer.now_s += 10.0
+            (late,) = await ready(residency, loader, "b")
+            residency.give_back(brief.ticket)
+            brief = late
+        late = Wish("b")
+        residency.ask(late.ticket)
+        assert not late.is_granted, "what is claimed takes nothing new"
+        await ready(residency, loader, "a")
+        residency.give_back(brief.ticket)
+        await settle()
+        await load(loader)
+        assert states(residency) == {"a": "ready", "c": "ready"}
+        assert long.is_granted and other.is_granted
+
+
+async def test_who_has_claimed_a_place_takes_another_one_that_is_idle_before():
+    timer, left = Timer(), list[str]()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=50, b=50, c=50)
+        on_leave = told_to_leave(left)
+        residency = open_residency(loader, tasks, clock=timer, on_leave=on_leave)
+        (longer,) = await ready(residency, loader, "a")
+        timer.now_s += 10.0
+        (claimed,) = await ready(residency, loader, "b")
+        other = Wish("c")
+        residency.ask(other.ticket)
+        timer.now_s += 30.0
+        residency.look()
+        residency.give_back(longer.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted and left == ["a lru c"]
+        (again,) = await ready(residency, loader, "b")
+        assert claimed.is_granted and again.is_granted, "what was claimed is free again"
+
+
 async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():
     async with asyncio.TaskGroup() as tasks:
         loader = HandLoader()

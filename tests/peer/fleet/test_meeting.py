@@ -81,6 +81,18 @@ async def test_three_peers_meet_by_one_seed_in_two_seconds(start_member: StartMe
     assert not peer.is_self and third.view.me.is_self
 
 
+async def test_how_long_a_question_takes_is_known_of_those_that_have_answered(
+    start_member: StartMember,
+):
+    first = await start_member("first")
+    assert await first.fleet.round_trips() == {}
+    second = await start_member("second", first)
+    while not (trips := await first.fleet.round_trips()):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.05)
+    assert set(trips) == {second.view.self_node}
+    assert all(0 < trip_s < 5 for trip_s in trips.values())
+
+
 async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMember):
     first = await start_member("first")
     second = await start_member("second", first)

@@ -17,7 +17,7 @@ from cortex.peer.errors import CannotListen
 from cortex.peer.fleet.book import MAX_ADDRESSES, read_book, with_met, write_book
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
-from cortex.peer.fleet.own_address import improved, own_addresses
+from cortex.peer.fleet.own_address import follow_addresses, improved, own_addresses
 from cortex.peer.fleet.seeds import (
     InvalidAddress,
     Seed,
@@ -63,11 +63,11 @@ async def session() -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 async def found_by(seed: Seed, session: aiohttp.ClientSession) -> Address:
-    found: asyncio.Queue[Address] = asyncio.Queue()
+    found: asyncio.Queue[tuple[Address, ...]] = asyncio.Queue()
     following = asyncio.create_task(follow(seed, session, found.put_nowait))
     try:
         async with asyncio.timeout(10):
-            return await found.get()
+            return (await found.get())[0]
     finally:
         following.cancel()
 
@@ -182,10 +182,45 @@ async def test_seeds_may_change_while_they_are_sought(session: aiohttp.ClientSes
         return {(await found.get()).port for _ in range(number)}
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        seeking = Seeking(tasks, session, found.put_nowait)
+        gone: list[Address] = []
+        seeking = Seeking(tasks, session, found.put_nowait, gone.append)
         seeking.seek((old, kept))
         assert await next_ports(2) == {1, 2}
         seeking.seek((kept, new))
         assert await next_ports(1) == {3}
+        assert [address.port for address in gone] == [1]
         seeking.seek(())
     assert found.empty()
+    assert sorted(address.port for address in gone) == [1, 2, 3]
+
+
+async def test_an_address_that_another_seed_means_too_is_not_gone(session: aiohttp.ClientSession):
+    gone: list[Address] = []
+    found: asyncio.Queue[Address] = asyncio.Queue()
+    one, other = Seed("127.0.0.1", 1), Seed("localhost", 1)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        seeking = Seeking(tasks, session, found.put_nowait, gone.append)
+        seeking.seek((one, other))
+        seen = [await found.get() for _ in range(2)]
+        seeking.seek((other,))
+        assert seen[0] == seen[1] and gone == []
+        seeking.seek(())
+
+
+async def test_addresses_that_the_machine_gets_or_loses_are_told():
+    home, away = Interface("eth0", ipv4=("10.9.9.9",)), Interface("wlan0", ipv4=("10.7.7.7",))
+    now = [(home,)]
+    told: asyncio.Queue[tuple[Address, ...]] = asyncio.Queue()
+    with closing(bind_fleet("0.0.0.0", 0)) as sockets:
+        first = await own_addresses(None, sockets, lambda: now[0])
+        following = asyncio.create_task(
+            follow_addresses(sockets, first, told.put_nowait, lambda: now[0], poll_s=0.01)
+        )
+        await asyncio.sleep(0.05)
+        now[0] = (away,)
+        async with asyncio.timeout(10):
+            changed = await told.get()
+        following.cancel()
+    ips = [each.ip for each in changed]
+    assert "10.7.7.7" in ips and "10.9.9.9" not in ips
+    assert told.empty()

@@ -56,6 +56,15 @@ async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
         headers = await headers_of(client, stream=True)
         assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "cold")
         assert "x-cortex-cached-tokens" not in headers
+        # The fleet has not heard of it yet, but the host knows better.
+        headers = await headers_of(client, stream=True)
+        assert (headers["x-cortex-peer"], headers["x-cortex-start"]) == ("peer1", "warm")
+
+
+async def test_a_stream_of_a_peer_alone_says_whether_the_model_was_there(open_fleet: Any):
+    async with open_fleet(1, is_gateway=False) as fleet, client_of(fleet) as client:
+        assert (await headers_of(client, stream=True))["x-cortex-start"] == "cold"
+        assert (await headers_of(client, stream=True))["x-cortex-start"] == "warm"
 
 
 @pytest.mark.parametrize(

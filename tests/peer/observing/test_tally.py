@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cortex.engine.errors import EngineFailed
 from cortex.engine.histogram import Histogram
 from cortex.engine.types import Accepted, Began, Finished, Usage
+from cortex.peer.observing.recent import Kind, Recent
 from cortex.peer.observing.tally import Ending, ModelTally, PeerTally, RequestMeter
 
 
@@ -170,3 +171,46 @@ def test_a_model_has_one_tally_however_often_it_is_asked_for() -> None:
     tally = PeerTally()
     assert tally.of("a") is tally.of("a") is not tally.of("b")
     assert list(tally.models) == ["a", "b"]
+
+
+def test_what_was_done_of_late_is_noted_as_it_is_done() -> None:
+    recent, tally, clock = Recent(), ModelTally(), Clock()
+
+    def number(kind: Kind) -> int:
+        return recent.number(clock(), kind)
+
+    with RequestMeter(tally, 2, clock(), clock, recent=recent) as meter:
+        meter.saw(Accepted(100, (), 16))
+        clock.now_s += 3
+        assert number("read") == 0
+        meter.made(0, 1)
+        meter.made(1, 4)
+        meter.began(1)
+        assert (number("read"), number("completed"), number("failovers")) == (100, 5, 1)
+        meter.saw(Finished("stop", Usage(100, 1, 60)))
+        assert number("prompted") == 0, "it has not ended"
+        meter.saw(Finished("stop", Usage(100, 4, 60)))
+    assert (number("requests"), number("errors")) == (1, 0)
+    assert 0 < number("cached") <= number("prompted") == 100
+    assert recent.first_token_s(clock(), 0.5) == 3
+
+
+def test_a_request_that_failed_is_an_error_and_one_that_was_refused_none() -> None:
+    recent, clock = Recent(), Clock()
+    for is_accepted in (True, False):
+        with (
+            pytest.raises(EngineFailed),
+            RequestMeter(ModelTally(), 1, clock(), clock, recent=recent) as meter,
+        ):
+            if is_accepted:
+                meter.saw(Accepted(7, (), 16))
+            raise EngineFailed("gone")
+    assert (recent.number(clock(), "requests"), recent.number(clock(), "errors")) == (1, 1)
+    assert recent.first_token_s(clock(), 0.5) is None
+
+
+def test_an_answer_taken_up_here_has_no_first_token_of_its_own() -> None:
+    recent, clock = Recent(), Clock()
+    with RequestMeter(ModelTally(), 1, clock(), clock, is_rest=True, recent=recent) as meter:
+        meter.made(0, 1)
+    assert recent.first_token_s(clock(), 0.5) is None

@@ -131,3 +131,23 @@ def test_a_job_that_is_not_there_is_refused(answer: Answer) -> None:
 def test_nobody_to_ask_is_an_error() -> None:
     with pytest.raises(NoPeer, match="no peer is running"):
         Ordering([]).call("GET", "/requests")
+
+
+def test_a_stream_is_that_of_the_first_door_that_answers(
+    answer: Answer, unused_tcp_port: int
+) -> None:
+    closed = Door(f"127.0.0.1:{unused_tcp_port}")
+    orders = Ordering([closed, Door(answer(events({"text": "one"}, {"text": "two"}, name="line")))])
+    told: list[Any] = []
+    with pytest.raises(NoPeer, match="has ended"):
+        for event in orders.stream("/logs?follow=1"):
+            told.append(event)
+    assert told == [("line", {"text": "one"}), ("line", {"text": "two"})]
+
+
+def test_a_stream_that_is_refused_raises_what_it_was(answer: Answer) -> None:
+    body = b'{"error": {"message": "no", "code": "invalid_api_key"}}'
+    with pytest.raises(InvalidApiKey):
+        list(Ordering([Door(answer(body, 401))]).stream("/logs?follow=1"))
+    with pytest.raises(NoPeer, match="no peer is running"):
+        list(Ordering([]).stream("/logs?follow=1"))

@@ -77,7 +77,7 @@ def test_models_free_and_foreign_memory_are_the_whole(
     sensed: Sensed, budget_bytes: int, expected: tuple[int, ...]
 ) -> None:
     placement = Placement((books("cuda:1", budget_bytes, GIB),), (PLACED,))
-    [device] = describe_devices(["NVIDIA A10"], placement, {"1": sensed, "0": Sensed(7, 0.1)})
+    [device] = describe_devices(["NVIDIA A10"], placement, {1: sensed, 0: Sensed(7, 0.1)})
     told = (device.memory_bytes, device.free_bytes, device.foreign_bytes)
     assert told == tuple(each * GIB for each in expected)
     assert (device.name, device.kind) == ("NVIDIA A10", "cuda")

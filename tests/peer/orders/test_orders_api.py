@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -15,7 +16,9 @@ from aiohttp.test_utils import TestClient
 from cortex.engine.errors import InsufficientVram
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.observing.live import LiveRequest
+from cortex.peer.placement.ages import told_age
 from cortex.peer.placement.plan import LoadWish, Refusal
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
@@ -180,6 +183,18 @@ async def test_a_peer_that_drains_still_unloads_what_it_has(pair: OpenPair):
         both.membership.change(B, state="draining")
         status, told = await post(both.client, "/models/unload", {"model": "fake"})
         assert (status, told["peer"]) == (200, "borea")
+
+
+async def test_where_all_drain_a_load_says_so_and_an_unload_has_nothing_to_do(pair: OpenPair):
+    async with pair() as both:
+        for node in (A, B):
+            both.membership.change(node, state="draining")
+        status, told = await post(both.client, "/models/load", {"model": "fake"})
+        assert (status, told["error"]["code"]) == (404, "model_not_found")
+        assert "take nothing new: atlas, borea" in told["error"]["message"]
+        assert "cortex undrain atlas" in told["error"]["hint"]
+        status, told = await post(both.client, "/models/unload", {"model": "fake"})
+        assert (status, told["peer"]) == (200, "atlas")
 
 
 async def test_this_peer_is_meant_where_it_and_others_have_the_model(pair: OpenPair):
@@ -392,8 +407,27 @@ async def test_models_are_told_with_where_they_are(pair: OpenPair):
             "priority": 2,
             "running": None,
             "waiting": None,
+            "idle_s": None,
+            "last_used": None,
         }
     ]
+
+
+async def test_models_are_told_with_how_long_nobody_has_used_them(pair: OpenPair):
+    async with pair() as both:
+        both.place(B)
+        busy = ModelLoad(WEIGHTS, 0, 0, 4, told_age(70.0), 1)
+        both.membership.change(B, load=LoadRecord(B, 1, 0, 0, 0, 0, 0, 0, 0, (), (busy,)))
+        began_s = time.time()
+        _, told = await get(both.client, "/models")
+        [of_borea] = told["models"][0]["warm"]
+        assert 35 <= of_borea["idle_s"] <= 70
+        assert began_s - 71 <= of_borea["last_used"] <= time.time() - 34
+        # Of itself a peer knows it to the moment.
+        await both.nodes[A].preload("fake")
+        both.place(A)
+        _, told = await get(both.client, "/models")
+        assert 0 <= told["models"][0]["warm"][0]["idle_s"] <= time.time() - began_s
 
 
 @pytest.mark.parametrize(
@@ -489,6 +523,14 @@ async def test_a_load_of_the_fleet_goes_to_the_next_peer_where_one_has_no_room(p
             "'fake' has no place now: atlas: cpu: full; borea: cpu: busy"
         )
         assert len(both.atlas.wishes) == len(both.borea.wishes) == 2
+
+
+async def test_a_load_may_be_insisted_on(pair: OpenPair):
+    async with pair() as both:
+        for peer in ("atlas", "borea"):
+            body = {"model": "fake", "peer": peer, "force": True}
+            assert (await post(both.client, "/models/load", body))[0] == 200
+        assert both.atlas.wishes == both.borea.wishes == [LoadWish(WEIGHTS, is_forced=True)]
 
 
 async def test_a_load_of_one_peer_stays_its_own(pair: OpenPair):

@@ -1,0 +1,243 @@
+"""Loads beside answers, on the device's own queue: what goes on, what waits, what is cancelled."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+
+from bench.estimated_shapes import SMALL
+from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken
+from cortex.engine.frames import pack_value
+from cortex.engine.gauge import private_bytes
+from cortex.engine.heap import give_freed_memory_back
+from cortex.engine.loop import DeviceLoop, Job
+from cortex.engine.messages import (
+    CancelLoad,
+    Generate,
+    JobFailed,
+    Load,
+    Loaded,
+    Progress,
+    Unload,
+    Unloaded,
+)
+from cortex.engine.reading import read_model
+from cortex.engine.types import Prompt, Sampling
+from cortex.engine.wishes import Wishes
+
+TIMEOUT_S = 60.0
+MIB = 1 << 20
+PROMPT = pack_value(Prompt((5, 6, 7), (), (), Sampling(seed=0, temperature=0.0), 12, (), ()))
+
+E = TypeVar("E", bound=DeviceEvent)
+
+
+class Device:
+    """A device loop on its thread, and what it says."""
+
+    def __init__(self, memory_bytes: int | None = None) -> None:
+        self._said: queue.SimpleQueue[DeviceEvent] = queue.SimpleQueue()
+        self._loop = DeviceLoop(torch.device("cpu"), memory_bytes, Wishes(), self._hear)
+        self._thread = threading.Thread(target=self._loop.run)
+
+    def _hear(self, events: tuple[DeviceEvent, ...]) -> None:
+        for event in events:
+            self._said.put(event)
+
+    @contextmanager
+    def running(self) -> Generator[Device]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._loop.close()
+            self._thread.join(TIMEOUT_S)
+
+    def do(self, *jobs: Job) -> None:
+        for job in jobs:
+            self._loop.submit(job)
+
+    def hear(self) -> DeviceEvent:
+        """What comes next beside progress."""
+        while isinstance(said := self._said.get(timeout=TIMEOUT_S), Progress):
+            pass
+        return said
+
+    def expect(self, kind: type[E]) -> E:
+        while not isinstance(said := self.hear(), kind):
+            assert not isinstance(said, JobFailed), said.error
+        return said
+
+    def loaded(self) -> Loaded:
+        return self.expect(ModelLoaded).loaded
+
+    def answer(self) -> list[int]:
+        """All tokens of one answer of model "a"."""
+        self.do(Generate("r", 1, "a", PROMPT))
+        token_ids: list[int] = []
+        while (token := self.expect(NewToken)).finish is None:
+            token_ids.append(token.token_id or 0)
+        return token_ids
+
+
+@pytest.fixture
+def device() -> Generator[Device]:
+    with Device().running() as device:
+        yield device
+
+
+class Gate:
+    """Where loads wait once they are so far, until the test opens it."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._is_there, self.may_go_on = threading.Event(), threading.Event()
+
+    def wait(self) -> None:
+        assert self._is_there.wait(TIMEOUT_S)
+
+    def read(self, *args: Any) -> Any:
+        """`read_model`, with a stop on its way."""
+        *others, on_progress = args
+
+        def hold(done_bytes: int, total_bytes: int) -> None:
+            if done_bytes >= self._share * total_bytes:
+                self._is_there.set()
+                assert self.may_go_on.wait(TIMEOUT_S)
+            on_progress(done_bytes, total_bytes)
+
+        read: Any = read_model
+        return read(*others, hold)
+
+
+@pytest.fixture
+def gate_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Gate]:
+    def make(share: float) -> Gate:
+        gate = Gate(share)
+        monkeypatch.setattr("cortex.engine.reading.read_model", gate.read)
+        return gate
+
+    return make
+
+
+def test_answers_go_on_while_another_model_is_read(
+    device: Device, golden: Path, gate_at: Callable[[float], Gate]
+) -> None:
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.loaded()
+    alone = device.answer()
+    gate = gate_at(0.3)
+    device.do(Load("2", "b", str(golden / "llama")))
+    gate.wait()
+    beside = device.answer()
+    gate.may_go_on.set()
+    loaded = device.loaded()
+
+    assert beside == alone and len(alone) > 5
+    assert loaded.model_id == "b"
+    assert loaded.measured_bytes == loaded.estimated_bytes == 0, "answers took memory as well"
+
+
+def test_a_model_goes_while_another_one_is_read(
+    device: Device, golden: Path, gate_at: Callable[[float], Gate]
+) -> None:
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.loaded()
+    gate = gate_at(0.3)
+    device.do(Load("2", "b", str(golden / "llama")))
+    gate.wait()
+    device.do(Unload("3", "a"))
+    assert device.expect(Unloaded).model_id == "a"
+    gate.may_go_on.set()
+    assert device.loaded().model_id == "b"
+
+
+def test_what_is_asked_of_one_model_is_done_in_order(device: Device, golden: Path) -> None:
+    folder = str(golden / "llama")
+    device.do(Load("1", "b", folder), Unload("2", "b"), Load("3", "b", folder))
+    said = [device.hear() for _ in range(3)]
+    assert [type(each) for each in said] == [ModelLoaded, Unloaded, ModelLoaded]
+
+
+def test_a_cancelled_load_gives_back_all_it_took(
+    tmp_path: Path, gate_at: Callable[[float], Gate]
+) -> None:
+    SMALL[0].make(tmp_path / "made")
+    load = Load("1", "b", str(tmp_path / "made"), 300 * MIB, 128, 1)
+    with Device(512 * MIB).running() as device:
+        device.do(load, Unload("2", "b"))  # whatever a first load makes for all
+        assert device.expect(Unloaded)
+        before_bytes = settled_bytes()
+        gate = gate_at(0.7)
+        device.do(load)
+        gate.wait()
+        assert private_bytes() > before_bytes + 15 * MIB, "there is something to give back"
+        device.do(CancelLoad("1"), Unload("2", "c"))
+        assert device.expect(Unloaded), "the word has reached the device"
+        gate.may_go_on.set()
+        assert isinstance(failed := device.hear(), JobFailed)
+        assert (failed.job_id, failed.error.code) == ("1", "load_cancelled")
+        assert abs(settled_bytes() - before_bytes) < 6 * MIB
+        device.do(load)
+        assert device.loaded().model_id == "b"
+
+
+def settled_bytes() -> int:
+    gc.collect()
+    give_freed_memory_back()
+    return private_bytes()
+
+
+def test_a_load_that_waits_for_another_is_cancelled_before_it_begins(
+    device: Device, golden: Path, gate_at: Callable[[float], Gate]
+) -> None:
+    gate = gate_at(0.3)
+    device.do(Load("1", "a", str(golden / "qwen3")), Load("2", "b", str(golden / "llama")))
+    gate.wait()
+    device.do(CancelLoad("2"))
+    assert isinstance(failed := device.hear(), JobFailed)
+    assert (failed.job_id, failed.error.code) == ("2", "load_cancelled")
+    gate.may_go_on.set()
+    assert device.loaded().model_id == "a"
+
+
+def test_a_cancel_that_comes_too_late_changes_nothing(device: Device, golden: Path) -> None:
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.loaded()
+    device.do(CancelLoad("1"))
+    assert len(device.answer()) > 5
+
+
+def test_a_share_that_cannot_do_is_refused_before_anything_is_read(
+    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("cortex.engine.serving.fill_model", read)
+    device.do(Load("1", "a", str(golden / "qwen3"), 100_000))
+    assert isinstance(failed := device.hear(), JobFailed)
+    assert failed.error.code == "insufficient_vram"
+
+
+def test_a_model_that_gets_no_memory_is_given_back(
+    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("cortex.engine.loop.open_service", refuse)
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    assert isinstance(failed := device.hear(), JobFailed)
+    assert failed.error.code == "internal_error"
+    monkeypatch.undo()
+    device.do(Load("2", "a", str(golden / "qwen3")))
+    assert device.loaded().job_id == "2"
