@@ -22,6 +22,7 @@ from .child import log_unexpected
 from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
+from .gauge import torn_bytes
 from .generation import choice_sampling
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .memory import MemoryBudget, Share, check_promised, remembered_bytes
@@ -84,6 +85,7 @@ class DeviceLoop:
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
         self.models: tuple[ModelStatus, ...] = ()
+        self.torn_bytes = 0
         self._budgets: dict[str, MemoryBudget] = {}
 
     @property
@@ -268,6 +270,8 @@ class DeviceLoop:
             self._emit(*service.fail_all(EngineFailed(f"model {job.model_id} was unloaded.")))
             del self._budgets[job.model_id], service
         give_back(self._device)
+        if self._device.type == "cuda":
+            self.torn_bytes = torn_bytes(torch.cuda.memory_stats(self._device))
         self._emit(Unloaded(job.job_id, job.model_id))
 
     def _start(self, job: Generate) -> None:
