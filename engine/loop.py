@@ -109,15 +109,19 @@ class DeviceLoop:
         try:
             while not self._closing.is_set():
                 self._take_jobs()
-                for model_id, service in self._services.items():
-                    if service.has_work:
-                        self._step(service, self._counts[model_id])
+                self._step_all()
                 self.models = tuple(self._statuses())
                 self._flush()
         except Exception as error:
             if (poison := poison_of(error)) is not None:
                 raise poison from None
             log_unexpected(logger, "device thread ended", error)
+
+    def _step_all(self) -> None:
+        """Its own function: a name that stays bound to a model keeps it from being given back."""
+        for model_id, service in self._services.items():
+            if service.has_work:
+                self._step(service, self._counts[model_id])
 
     def _step(self, service: ModelService, counts: ModelCounts) -> None:
         began_s, num_preemptions = time.monotonic(), service.num_preemptions
