@@ -185,6 +185,18 @@ async def test_a_peer_that_drains_still_unloads_what_it_has(pair: OpenPair):
         assert (status, told["peer"]) == (200, "borea")
 
 
+async def test_where_all_drain_a_load_says_so_and_an_unload_has_nothing_to_do(pair: OpenPair):
+    async with pair() as both:
+        for node in (A, B):
+            both.membership.change(node, state="draining")
+        status, told = await post(both.client, "/models/load", {"model": "fake"})
+        assert (status, told["error"]["code"]) == (404, "model_not_found")
+        assert "take nothing new: atlas, borea" in told["error"]["message"]
+        assert "cortex undrain atlas" in told["error"]["hint"]
+        status, told = await post(both.client, "/models/unload", {"model": "fake"})
+        assert (status, told["peer"]) == (200, "atlas")
+
+
 async def test_this_peer_is_meant_where_it_and_others_have_the_model(pair: OpenPair):
     async with pair() as both:
         both.place(A)
@@ -511,6 +523,14 @@ async def test_a_load_of_the_fleet_goes_to_the_next_peer_where_one_has_no_room(p
             "'fake' has no place now: atlas: cpu: full; borea: cpu: busy"
         )
         assert len(both.atlas.wishes) == len(both.borea.wishes) == 2
+
+
+async def test_a_load_may_be_insisted_on(pair: OpenPair):
+    async with pair() as both:
+        for peer in ("atlas", "borea"):
+            body = {"model": "fake", "peer": peer, "force": True}
+            assert (await post(both.client, "/models/load", body))[0] == 200
+        assert both.atlas.wishes == both.borea.wishes == [LoadWish(WEIGHTS, is_forced=True)]
 
 
 async def test_a_load_of_one_peer_stays_its_own(pair: OpenPair):
