@@ -60,8 +60,9 @@ class Acting:
         path = "/models/pin" if pinned else "/models/unpin"
         return await self._order(path, {"model": model, "peer": peer})
 
-    async def drain(self, peer: str) -> dict[str, Any]:
-        return await self._order("/drain", {"peer": peer})
+    async def drain(self, peer: str, *, drained: bool = True) -> dict[str, Any]:
+        """Have a peer take nothing new, or requests again."""
+        return await self._order("/drain" if drained else "/undrain", {"peer": peer})
 
     async def job(self, job_id: str) -> dict[str, Any]:
         return await self.ask(f"/jobs/{quote(job_id, safe='')}")

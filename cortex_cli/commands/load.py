@@ -25,6 +25,14 @@ def load(
     on: On = None,
     tokens: ContextTokens = None,
     slots: Slots = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            envvar="CORTEX_FORCE",
+            help="Load it though the plan says that it has no place, if the engine takes it.",
+        ),
+    ] = False,
     no_wait: Annotated[
         bool,
         typer.Option(
@@ -54,6 +62,7 @@ def load(
     invocation = invocation_of(context)
     orders, output = orders_of(invocation, peer), standard_output()
     body = {"model": model, "peer": on, "context": tokens, "slots": slots, "wait": False}
+    body["force"] = force
     job = orders.call("POST", "/models/load", body)
     if not no_wait:
         job = waited_for(invocation, orders, job)

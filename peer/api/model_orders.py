@@ -31,7 +31,7 @@ async def load(request: web.Request) -> web.Response:
     if is_asked(request, "dry_run"):
         told = await control.plan(body.model, body.peer, body.context, body.slots, as_load=True)
         return json_response(render_planned(*told))
-    jobs = control.load(body.model, body.peer, body.context, body.slots)
+    jobs = control.load(body.model, body.peer, body.context, body.slots, is_forced=bool(body.force))
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 

@@ -16,13 +16,15 @@ _Count = Annotated[int, Meta(ge=1, le=0xFFFF_FFFF)]
 class LoadBody(msgspec.Struct, kw_only=True):
     """Without a `peer` this one loads, or where it has no copy, the one that is best for it.
     `context` in tokens and `slots` are chosen from what is free where they are not given. With
-    `wait` false the answer is the job.
+    `wait` false the answer is the job. With `force` it is loaded though its plan says that it has
+    no place, if the engine takes it.
     """
 
     model: ModelName
     peer: PeerName | None = None
     context: _Count | None = None
     slots: _Count | None = None
+    force: bool | None = None
     wait: bool | None = None
 
 

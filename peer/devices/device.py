@@ -51,6 +51,10 @@ _LEAST_SLACK_BYTES = 256 << 20
 _REMEMBERED_PART = 3
 
 
+# One that has ended is started again for it.
+_MAY_BE_ASKED = ("stopped", "starting", "up")
+
+
 class Devices:
     """`on_death` is told on which device an engine process ended. Implements `moving.Engines`."""
 
@@ -199,9 +203,9 @@ class Devices:
             raise
 
     async def survey(self, models: Iterable[ModelInfo]) -> None:
-        """Ask what models take that nobody has asked for, where an engine is there to be asked."""
+        """Ask what models take that nobody has asked for; not of an engine that does not start."""
         for model in models:
-            if self._costs.known(model) is None and self._engines[0].slot.state == "up":
+            if self._costs.known(model) is None and self._engines[0].slot.state in _MAY_BE_ASKED:
                 with contextlib.suppress(CortexError):  # who wants it loaded is told why not
                     await self._costs.find(model)
 

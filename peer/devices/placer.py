@@ -98,7 +98,12 @@ class Placer:
             self._mover.learn(model)
             return None
         waited_s = self._clock() - min(ticket.asked_s for ticket in tickets)
-        wanted = Wanted(need, waited_s, needs_quiet=self._losses.is_last_load(model.id))
+        wanted = Wanted(
+            need,
+            waited_s,
+            needs_quiet=self._losses.is_last_load(model.id),
+            is_forced=any(ticket.is_forced for ticket in tickets),
+        )
         match self._turn(model.id, wanted, claim):
             case Begin() as begin:
                 self._begin(model, extent, wanted, begin)
@@ -199,9 +204,11 @@ class Placer:
     ) -> None:
         fit = begin.fit
         victims = [each for one in fit.victims if (each := self._places.of(one.id)) is not None]
+        free_bytes = self.books[begin.device].free_bytes
+        over_bytes = max(0, fit.size.num_bytes - fit.freed_bytes - max(free_bytes, 0))
         place = Place(
             model, begin.device, fit.size, wanted.need, extent, fit.victims, victims,
-            self.books[begin.device].free_bytes, wanted.needs_quiet, is_home=reason == "home",
+            free_bytes, over_bytes, wanted.needs_quiet, is_home=reason == "home",
             began_s=self._clock(),
         )  # fmt: skip
         self._places.add(place)

@@ -41,7 +41,8 @@ class Ticket:
 
     `on_granted` is called for every place that the wish is granted, one after the other, and
     `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
-    came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place.
+    came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place. One
+    that `is_forced` is loaded though it has no place by the books.
     """
 
     model: ModelInfo
@@ -52,6 +53,7 @@ class Ticket:
     num_losses: int = 0
     asked_s: float = 0.0
     granted_s: float = 0.0
+    is_forced: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +65,8 @@ class Place:
     of `leavers`. Nothing else is done beside a load that `is_quiet`, and one that `is_home` is
     wanted without anybody's asking. `began_s` is when it was decided on, `stage` how far the load
     has come, and `loaded` what the engine said at its end. One that `leaves` takes no new work, and
-    goes when it is idle; `gone` is set when it has.
+    goes when it is idle; `gone` is set when it has. One that was forced in is `over_bytes` larger
+    than what there was, which the books do not count: else it would go as soon as it is idle.
     """
 
     model: ModelInfo
@@ -74,6 +77,7 @@ class Place:
     victims: tuple[Resident, ...] = ()
     leavers: Sequence[Place] = ()
     free_bytes: int = 0
+    over_bytes: int = 0
     is_quiet: bool = False
     is_home: bool = False
     began_s: float = 0.0
@@ -90,10 +94,19 @@ class Place:
     def computes_in(self) -> str:
         return "" if self.loaded is None else self.loaded.computes_in
 
+    @property
+    def held_bytes(self) -> int:
+        """What it takes of the device by the books."""
+        return self.size.num_bytes - self.over_bytes
+
     def serves(self, model: ModelInfo, extent: Extent) -> bool:
-        """Whether it is what was wished for, once it is ready."""
+        """Whether it is what was wished for, once it is ready: a prompt made by limits that were
+        raised since it was loaded waits until it is loaded with these.
+        """
         given = self.extent.joined(Extent(self.size.context_tokens, self.size.num_slots))
-        return is_same(model, self.model) and given.covers(extent)
+        was_loaded_for = self.model.context_length >= model.context_length
+        is_it = is_same(model, self.model) and was_loaded_for
+        return is_it and self.model.wishes.cover(model.wishes) and given.covers(extent)
 
     def resident(self, now_s: float, *, is_pinned: bool) -> Resident:
         is_ready = self.state == "ready"
@@ -102,7 +115,7 @@ class Place:
             ModelId(self.model.weights),
             self.model.id,
             self.state,
-            self.size.num_bytes - sum(each.size.num_bytes for each in still_there),
+            self.held_bytes - sum(each.held_bytes for each in still_there),
             num_inflight=len(self.holders),
             busy_s=max((now_s - ticket.granted_s for ticket in self.holders), default=0.0),
             idle_s=now_s - self.used_s if is_ready and not self.holders else 0.0,

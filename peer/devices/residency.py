@@ -127,15 +127,17 @@ class Residency:
         model: ModelInfo,
         on_stage: Callable[[Stage], None],
         extent: Extent = Extent(),  # noqa: B008 - frozen
+        *,
+        is_forced: bool = False,
     ) -> Place:
-        """Wish for a model until it is ready; it may go again at once. Raises what its load does."""
+        """Wish for a model until it is ready; it may go at once. Raises what its load does."""
         outcome: asyncio.Future[Place | CortexError] = asyncio.get_running_loop().create_future()
 
         def settle(result: Place | CortexError) -> None:
             if not outcome.done():  # granted, and granted again before anybody looked
                 outcome.set_result(result)
 
-        ticket = Ticket(model, on_stage, settle, settle, extent)
+        ticket = Ticket(model, on_stage, settle, settle, extent, is_forced=is_forced)
         self.ask(ticket)
         try:
             result = await outcome

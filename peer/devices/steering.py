@@ -67,7 +67,7 @@ class NodeSteering:
             raise ModelNotFound(f"no model of the weights {wish.model.hex()} is on this peer")
         extent = _extent(model, wish)
         before = self._residency.places.of(model.id)
-        place = await self._residency.summon(model, on_stage, extent)
+        place = await self._residency.summon(model, on_stage, extent, is_forced=wish.is_forced)
         if place is before:
             return self._as_it_is(place)
         return replace(

@@ -132,13 +132,19 @@ class Control:
         return model.id, plan_load(view, wish, known, told), view
 
     async def load(
-        self, name: str, peer: str | None, context_tokens: int | None, num_slots: int | None
+        self,
+        name: str,
+        peer: str | None,
+        context_tokens: int | None,
+        num_slots: int | None,
+        *,
+        is_forced: bool = False,
     ) -> AsyncGenerator[Job]:
         """How far it is, until it is over. Raises what it cannot begin for."""
         model, view = await self.model(name), await self.view()
         named = None if peer is None else peer_named(view, peer)
         hosts = peers_to_load(view, model, named, self._known())
-        order = LoadOrder(model.weights, context_tokens, num_slots)
+        order = LoadOrder(model.weights, context_tokens, num_slots, is_forced)
         anywhere = Anywhere(model.id, order, hosts, self._jobs, self._call_off)
         is_one = len(hosts) == 1
         carried_out = self._jobs(hosts[0], order) if is_one else self._desk.load_anywhere(anywhere)

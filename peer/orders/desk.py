@@ -157,7 +157,9 @@ class OrderDesk:
         return Done()
 
     async def _load(self, order: LoadOrder, tell: Callable[[Progress], None]) -> Placed:
-        wish = LoadWish(order.model, context_tokens=order.context_tokens, num_slots=order.num_slots)
+        wish = LoadWish(
+            order.model, None, order.context_tokens, order.num_slots, is_forced=order.is_forced
+        )
         return _placed(await self._steering.load(wish, lambda stage: tell(_progress(stage))))
 
     async def _unload(self, order: UnloadOrder, tell: Callable[[Progress], None]) -> None:

@@ -23,11 +23,14 @@ _Id: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
 class LoadOrder(Struct, frozen=True, tag="load"):
-    """What is None is chosen from what is free."""
+    """What is None is chosen from what is free. One that `is_forced` is begun whatever the plan
+    says: the engine alone may refuse it.
+    """
 
     model: Model
     context_tokens: U32 | None = None
     num_slots: U32 | None = None
+    is_forced: bool = False
 
 
 class UnloadOrder(Struct, frozen=True, tag="unload"):

@@ -66,6 +66,21 @@ def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
     return Fit(size, tuple(victims), fsum(_cost_s(victim, rules) for victim in victims))
 
 
+def forced(books: DeviceBooks, need: Need, rules: Rules) -> Fit:
+    """The smallest size, whether there is room or not: whoever insists has the engine say whether
+    it fits. All may go for it but what is pinned or at work.
+    """
+    short_bytes = need.sizes[-1].num_bytes - books.free_bytes
+    victims: list[Resident] = []
+    for resident in sorted(books.residents, key=_longest_idle):
+        is_idle = resident.state == "ready" and not resident.num_inflight
+        if short_bytes > 0 and is_idle and not resident.is_pinned:
+            victims.append(resident)
+            short_bytes -= resident.reserved_bytes
+    cost_s = fsum(_cost_s(victim, rules) for victim in victims)
+    return Fit(need.sizes[-1], tuple(victims), cost_s)
+
+
 def reload_s(resident: Resident, rules: Rules) -> float:
     """What bringing it back takes; a model of which nothing is known takes as long as it stays."""
     return rules.min_residency_s if resident.reload_s is None else resident.reload_s

@@ -23,13 +23,15 @@ Reason = Literal[
 @dataclass(frozen=True, slots=True)
 class LoadWish:
     """What somebody wants loaded. `peer` None is any; `context_tokens` and `num_slots` None are
-    chosen from what is free.
+    chosen from what is free. One that `is_forced` is begun though its plan says that it has no
+    place.
     """
 
     model: ModelId
     peer: NodeId | None = None
     context_tokens: int | None = None
     num_slots: int | None = None
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

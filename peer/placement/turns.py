@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..gossip.ids import ID_BYTES, ModelId
 from .books import DeviceBooks, Need, Resident, Rules
-from .fit import Fit, NoFit, fit, reload_s
+from .fit import Fit, NoFit, fit, forced, reload_s
 from .plan import Reason
 
 _NOBODY = ModelId(bytes(ID_BYTES))
@@ -27,11 +27,13 @@ class Wanted:
     """A model that requests wait for, the first of them for `waited_s`.
 
     One that `needs_quiet` has ended engines by its loads: it begins where nobody is harmed by that.
+    One that `is_forced` begins where the books say that it has no place.
     """
 
     need: Need
     waited_s: float = 0.0
     needs_quiet: bool = False
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,13 @@ def turn(
         return _kept(claimed, wanted.need, books, rules, closed) or claimed
     refused = [(each.index, one) for each, one in found if isinstance(one, NoFit)]
     if not any(one.reason in _PASSING for _, one in refused):
-        return Refused(tuple(refused))
+        open_books = [each for each in books if each.index not in closed]
+        if not wanted.is_forced or not books:
+            return Refused(tuple(refused))
+        if not open_books:
+            return Waits()
+        roomiest = max(open_books, key=lambda each: each.free_bytes)
+        return Begin(roomiest.index, forced(roomiest, wanted.need, rules))
     return Waits(_soonest_s(refused, overdue_s))
 
 

@@ -35,14 +35,13 @@ class Hint:
 def fitting(
     screens: Sequence[Hint], middle: Sequence[Hint], last: Sequence[Hint], num_cells: int
 ) -> list[Hint]:
-    """All of them; else the screens as one; else fewer of the middle."""
-    if _width([*screens, *middle, *last]) <= num_cells or not screens:
-        short = list(screens)
-    else:
-        ends = (screens[0].shown, screens[-1].shown)
-        words = "-".join(dict.fromkeys(ends))
-        short = [Hint(words, "Screens" if len(screens) > 1 else screens[0].says, "")]
-    kept = list(middle)
+    """All of them; else the screens as one, where more than half of the middle is lost for their
+    names; else fewer of the middle.
+    """
+    kept, short = list(middle), list(screens)
+    half = middle[: (len(middle) + 1) // 2]
+    if len(screens) > 1 and _width([*screens, *half, *last]) > num_cells:
+        short = [Hint(f"{screens[0].shown}-{screens[-1].shown}", "Screens", "")]
     while kept and _width([*short, *kept, *last]) > num_cells:
         kept.pop()
     return [*short, *kept, *last]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ async def test_steering_loads_pins_plans_and_lets_go(
         assert (first.is_there, first.size.context_tokens) == (False, 8192)
         again = await steering.load(LoadWish(ids["a"]), lambda _: None)
         assert again.is_there
-        await node.survey()
+        await node.survey()  # as every peer does from time to time
         planned = steering.plan(LoadWish(ids["b"])).plan
         assert planned is not None and [each.id for each in planned.victims] == ["a"]
         assert sum(part.num_bytes for part in planned.parts) == planned.size.num_bytes
@@ -176,6 +177,74 @@ async def test_steering_loads_pins_plans_and_lets_go(
         await steering.unload("b")
         assert node.placement.placed == ()
         assert node.tally.evictions == {("a", "lru"): 1, ("b", "asked"): 1}
+
+
+async def test_a_peer_whose_engine_has_not_started_finds_out_what_its_models_take(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_sized(a=GIB),), memory_bytes=2 * GIB)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        for model in node.stored:
+            plan = node.steering.plan(LoadWish(ModelId(model.weights))).plan
+            assert plan is not None
+            assert sum(part.num_bytes for part in plan.parts) == plan.size.num_bytes > 0
+
+
+async def test_an_engine_that_does_not_start_is_not_started_again_for_a_look(
+    make_config: MakeConfig, make_sized: Callable[..., Path]
+):
+    num_tried = 0
+
+    async def spawn(command: Sequence[str]) -> Any:
+        nonlocal num_tried
+        num_tried += 1
+        raise OSError("no such program")
+
+    config = make_config(models_dirs=(make_sized(a=GIB, b=GIB),), memory_bytes=2 * GIB)
+    async with asyncio.timeout(DEADLINE_S), Node(config, spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        await node.survey()
+        assert num_tried == 1
+
+
+async def test_a_forced_load_is_begun_whatever_the_books_say(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=GIB)
+    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        wish = LoadWish(ModelId(node.stored[0].weights))
+        # Other programs seem to have all of the memory.
+        node._rack.devices.look_at_memory(0)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(InsufficientVram, match="other programs hold"):
+            await node.steering.load(wish, lambda _: None)
+        assert node.steering.plan(wish).plan is None
+        done = await node.steering.load(replace(wish, is_forced=True), lambda _: None)
+        assert not done.is_there
+        [placed] = node.placement.placed
+        assert (placed.model.id, placed.state) == ("a", "ready")
+        # It is in nobody's way by that, and stays when it is idle.
+        assert node.placement.devices[0].reserved_bytes <= 2 * GIB
+        assert node.tally.evictions == {}
+
+
+async def test_a_forced_load_that_the_engine_has_no_room_for_is_refused_with_its_numbers(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    root = make_sized(a=3 * GIB)
+    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
+    children = memory_children(fake=FakeConfig(memory_bytes=2 * GIB))
+    async with asyncio.timeout(DEADLINE_S), Node(config, children.spawn) as node:
+        await node.shelf.weigh()
+        wish = LoadWish(ModelId(node.stored[0].weights), is_forced=True)
+        with pytest.raises(InsufficientVram, match=r"3\.\d GiB .* GiB") as refused:
+            await node.steering.load(wish, lambda _: None)
+        assert "has no place here" not in refused.value.message  # those are the peer's words
+        assert node.placement.placed == ()
 
 
 async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_by_it(

@@ -525,6 +525,14 @@ async def test_a_load_of_the_fleet_goes_to_the_next_peer_where_one_has_no_room(p
         assert len(both.atlas.wishes) == len(both.borea.wishes) == 2
 
 
+async def test_a_load_may_be_insisted_on(pair: OpenPair):
+    async with pair() as both:
+        for peer in ("atlas", "borea"):
+            body = {"model": "fake", "peer": peer, "force": True}
+            assert (await post(both.client, "/models/load", body))[0] == 200
+        assert both.atlas.wishes == both.borea.wishes == [LoadWish(WEIGHTS, is_forced=True)]
+
+
 async def test_a_load_of_one_peer_stays_its_own(pair: OpenPair):
     async with pair() as both:
         both.atlas.error = InsufficientVram("full")
