@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
 from textual.events import Click, Resize
@@ -49,6 +50,12 @@ def fitting(
 
 def _width(hints: Sequence[Hint]) -> int:
     return sum(hint.num_cells + _GAP for hint in hints)
+
+
+def key_of(screen: Screen[Any], id: str) -> str:
+    """As it is shown, by what it is called in [keys]; empty where it does nothing now."""
+    bindings = (active.binding for active in screen.active_bindings.values())
+    return next((screen.app.get_key_display(one) for one in bindings if one.id == id), "")
 
 
 class KeysLine(Static):
