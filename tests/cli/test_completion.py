@@ -74,8 +74,8 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("cortex lo", ["load"]),
-        ("cortex un", ["unload", "unpin"]),
+        ("cortex lo", ["load", "logs"]),
+        ("cortex un", ["undrain", "unload", "unpin"]),
         ("cortex load q", ["qwen-large", "qwen-small"]),
         ("cortex chat -m t", ["tiny"]),
         ("cortex load tiny --on b", ["borea"]),
