@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -65,14 +65,32 @@ def living_peers(orders: Ordering) -> list[str]:
     return [one.name for one in picture.peers if one.state not in ("dead", "left")]
 
 
-def read_all(sources: Sequence[LogSource]) -> list[PeerLine | PeerSkipped]:
-    """The oldest line first; what was skipped before all."""
-    told = [one for source in sources for one in source.read()]
+def read_all(
+    sources: Sequence[LogSource], on_lost: Callable[[CortexError], None]
+) -> list[PeerLine | PeerSkipped]:
+    """The oldest line first; what was skipped before all. `on_lost` is told of each that does not
+    say, unless that is all of them: raises what the last one failed with then.
+    """
+    told: list[PeerLine | PeerSkipped] = []
+    errors: list[CortexError] = []
+    for source in sources:
+        try:
+            told += source.read()
+        except CortexError as error:
+            errors.append(error)
+    if errors and len(errors) == len(sources):
+        raise errors[-1]
+    for error in errors:
+        on_lost(error)
     return sorted(told, key=lambda one: one.line.time_s if isinstance(one, PeerLine) else 0.0)
 
 
-def followed(sources: Sequence[LogSource]) -> Iterator[PeerLine | PeerSkipped]:
-    """As it comes; of several peers until the last has ended. Raises how that one ended."""
+def followed(
+    sources: Sequence[LogSource], on_lost: Callable[[CortexError], None]
+) -> Iterator[PeerLine | PeerSkipped]:
+    """As it comes; of several peers until the last has ended. `on_lost` is told how each ends but
+    that one, which is raised.
+    """
     if len(sources) == 1:
         yield from sources[0].follow()
         return
@@ -96,6 +114,7 @@ def followed(sources: Sequence[LogSource]) -> Iterator[PeerLine | PeerSkipped]:
         num_open -= 1
         if num_open == 0:
             raise told
+        on_lost(told)
 
 
 @contextmanager

@@ -89,27 +89,6 @@ class MemoryBudget:
             MemoryPart(TOTAL, self.total_bytes),
         )
 
-    def check_fits(
-        self, prompt_tokens: int, new_tokens: int, largest_image_tokens: int = 0
-    ) -> None:
-        """Raise InsufficientVram for what would not fit even if nothing else ran."""
-        image_bytes = largest_image_tokens * self.costs.image_bytes_per_token
-        if image_bytes > self.encoder_bytes:
-            raise _never_fits(
-                f"a picture of {largest_image_tokens} tokens",
-                image_bytes,
-                self.encoder_bytes,
-                "send a smaller picture",
-            )
-        pages = -(-(prompt_tokens + new_tokens - 1) // self.page_tokens)
-        if pages > self.num_pages:
-            raise _never_fits(
-                f"a prompt of {prompt_tokens} tokens and {new_tokens} more",
-                pages * self.page_bytes + self.costs.state_bytes,
-                self.kv_bytes + self.costs.state_bytes,
-                f"at most {self.max_sequence_tokens} tokens fit; shorten the prompt or the answer",
-            )
-
 
 def plan_memory(
     costs: ModelCosts,
@@ -133,11 +112,12 @@ def plan_memory(
     sequence_bytes = costs.sequence_bytes
     required_bytes = costs.fixed_bytes + page_bytes + sequence_bytes + costs.chunk_images_bytes
     if required_bytes > total_bytes:
-        raise _never_fits(
-            "the model with the smallest request",
-            required_bytes,
-            total_bytes,
+        raise InsufficientVram(
+            f"the model with the smallest request would need {format_bytes(required_bytes)}"
+            f" ({required_bytes} bytes), where {format_bytes(total_bytes)} ({total_bytes} bytes)"
+            " are available",
             "give it more memory, or choose a smaller model or dtype",
+            shortage=MemoryShortage(required_bytes, total_bytes, is_final=True),
         )
     spare = total_bytes - required_bytes
     if are_promised:
@@ -232,13 +212,6 @@ def remembered_bytes(device_bytes: int) -> int:
     return device_bytes // 4
 
 
-def attention_bytes_per_token(
-    num_layers: int, num_kv_heads: int, head_dim: int, element_bytes: int
-) -> int:
-    """Keys and values of one token in the layers that keep them."""
-    return 2 * num_layers * num_kv_heads * head_dim * element_bytes
-
-
 def describe(parts: Sequence[MemoryPart]) -> str:
     """A table for people, a line for each part."""
     lines = (f"{p.name:<28}{format_bytes(p.num_bytes):>10}  {p.note}".rstrip() for p in parts)
@@ -264,14 +237,3 @@ def _beside_weights(costs: ModelCosts) -> Iterator[MemoryPart]:
 
 def _at_most(most: int, num_bytes: int, each_bytes: int) -> int:
     return min(most, num_bytes // each_bytes) if each_bytes else most
-
-
-def _never_fits(
-    what: str, required_bytes: int, available_bytes: int, hint: str
-) -> InsufficientVram:
-    return InsufficientVram(
-        f"{what} would need {format_bytes(required_bytes)} ({required_bytes} bytes), where"
-        f" {format_bytes(available_bytes)} ({available_bytes} bytes) are available",
-        hint,
-        shortage=MemoryShortage(required_bytes, available_bytes, is_final=True),
-    )

@@ -13,10 +13,8 @@ from typing import Any, cast
 
 from .errors import ModelInvalid
 from .model_files import read_json_object
-from .wishes import USUAL_PIXELS, PixelWishes
+from .wishes import MOST_PIXELS, USUAL_PIXELS, PixelWishes
 
-# 1024 x 1024: what a document needs to be read; more costs prefill time without telling more.
-_BUDGET_MAX_PIXELS = 1024 * 1024
 _BICUBIC = 3
 _MEAN_AND_STD = [0.5, 0.5, 0.5]
 _KNOWN_TYPES = {"Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen3VLImageProcessorFast"}
@@ -74,7 +72,7 @@ def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = USUAL_PIXELS)
     alone where that leaves nothing.
     """
     min_pixels = max(preprocessor.min_pixels, wishes.min_pixels or 0)
-    max_pixels = min(preprocessor.max_pixels, wishes.max_pixels or _BUDGET_MAX_PIXELS)
+    max_pixels = min(preprocessor.max_pixels, wishes.max_pixels or MOST_PIXELS)
     if min_pixels <= max_pixels:
         return PixelBudget(min_pixels, max_pixels)
     if wishes is not USUAL_PIXELS:

@@ -23,6 +23,8 @@ from .errors import ModelInvalid
 
 # (bytes read so far, bytes in all)
 OnProgress = Callable[[int, int], None]
+# Of a sharded model's files an error names so many.
+_MOST_NAMED = 3
 # Safetensors' names of them.
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
@@ -70,7 +72,9 @@ def weight_files(model_dir: Path) -> list[Path]:
         try:
             mapping = cast("dict[str, str]", json.loads(index_path.read_text())["weight_map"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelInvalid(f"{index_path} is not a safetensors index.") from error
+            raise ModelInvalid(
+                f"{index_path} is not a safetensors index.", "download the model again."
+            ) from error
         files = [model_dir / name for name in sorted(set(mapping.values()))]
     else:
         files = sorted(model_dir.glob("*.safetensors"))
@@ -99,10 +103,10 @@ def load_weights(
     Raises ModelInvalid for a tensor nobody knows, a parameter nobody filled, or a wrong shape.
     """
     files = weight_files(model_dir)
-    places = _Places(model, model_dir, names)
+    places = _Places(model, files, names)
     mapped: dict[str, int] = {}
-    for name, tensor in _tensors(files):
-        target = places.take(name, tuple(tensor.shape))
+    for file, name, tensor in _tensors(files):
+        target = places.take(file, name, tuple(tensor.shape))
         if target is None:
             continue
         placed = tensor.to(device=device, dtype=names.dtype(target, dtype))
@@ -131,9 +135,10 @@ def check_weights(model: nn.Module, model_dir: Path, names: WeightNames) -> None
 
     Raises ModelInvalid as that does.
     """
-    places = _Places(model, model_dir, names)
-    for name, header in _headers(weight_files(model_dir)):
-        places.take(name, header.shape)
+    files = weight_files(model_dir)
+    places = _Places(model, files, names)
+    for file, name, header in _headers(files):
+        places.take(file, name, header.shape)
     places.check_filled()
 
 
@@ -150,7 +155,7 @@ def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
     """
     sizes: Counter[str] = Counter()
     files = weight_files(model_dir)
-    for _, header in _headers(files):
+    for _, _, header in _headers(files):
         sizes[header.dtype] += prod(header.shape)
     name, _ = sizes.most_common(1)[0] if sizes else ("", 0)
     return _DTYPES.get(name), sum(file.stat().st_size for file in files)
@@ -158,17 +163,17 @@ def stored_dtype(model_dir: Path) -> tuple[torch.dtype | None, int]:
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     """All tensors of one safetensors file. Raises ModelInvalid where it is not one."""
-    return dict(_tensors([file]))
+    return {name: tensor for _, name, tensor in _tensors([file])}
 
 
 class _Places:
     """The parameters of a model, each to be filled by one tensor. Raises ModelInvalid."""
 
-    def __init__(self, model: nn.Module, model_dir: Path, names: WeightNames) -> None:
+    def __init__(self, model: nn.Module, files: Sequence[Path], names: WeightNames) -> None:
         self._missing = {name: tuple(p.shape) for name, p in model.named_parameters()}
-        self._folder, self._names = model_dir.name, names
+        self._files, self._names = files, names
 
-    def take(self, name: str, shape: tuple[int, ...]) -> str | None:
+    def take(self, file: Path, name: str, shape: tuple[int, ...]) -> str | None:
         """The parameter that a tensor fills; None for a known extra."""
         target = self._names.parameter(name)
         if target is None:
@@ -176,21 +181,28 @@ class _Places:
         expected = self._missing.pop(target, None)
         if expected is None:
             raise ModelInvalid(
-                f"{self._folder}: tensor {name} has no place in this architecture.",
+                f"{file.parent.name}: tensor {name} {list(shape)} of {file.name} has no place in"
+                " this architecture.",
                 "the files do not belong to the config.json beside them, or the model is newer.",
             )
         if expected != shape:
             raise ModelInvalid(
-                f"{self._folder}: tensor {name} is {list(shape)}, "
-                f"config.json makes it {list(expected)}."
+                f"{file.parent.name}: tensor {name} of {file.name} is {list(shape)}, where"
+                f" config.json makes it {list(expected)}.",
+                "the files do not belong to the config.json beside them: download the model again.",
             )
         return target
 
     def check_filled(self) -> None:
         if self._missing:
+            name, shape = next(iter(self._missing.items()))
+            named = [file.name for file in self._files[:_MOST_NAMED]]
+            if len(self._files) > _MOST_NAMED:
+                named.append("…")
             raise ModelInvalid(
-                f"{self._folder}: no tensor for {len(self._missing)} parameters, among them "
-                f"{next(iter(self._missing))}."
+                f"{self._files[0].parent.name}: no tensor for {len(self._missing)} parameters in"
+                f" {', '.join(named)}, among them {name} {list(shape)}.",
+                "a file is missing or another model's: download the model again.",
             )
 
 
@@ -202,19 +214,19 @@ class _Header:
     shape: tuple[int, ...]
 
 
-def _headers(files: list[Path]) -> Iterator[tuple[str, _Header]]:
+def _headers(files: list[Path]) -> Iterator[tuple[Path, str, _Header]]:
     for file in files:
         with _opened(file) as opened:
             for name in cast("list[str]", opened.keys()):
                 tensor = opened.get_slice(name)
-                yield name, _Header(tensor.get_dtype(), tuple(tensor.get_shape()))
+                yield file, name, _Header(tensor.get_dtype(), tuple(tensor.get_shape()))
 
 
-def _tensors(files: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(files: list[Path]) -> Iterator[tuple[Path, str, torch.Tensor]]:
     for file in files:
         with _opened(file) as opened:
             for name in cast("list[str]", opened.keys()):
-                yield name, cast(torch.Tensor, opened.get_tensor(name))
+                yield file, name, cast(torch.Tensor, opened.get_tensor(name))
 
 
 @contextmanager

@@ -23,6 +23,11 @@ class Wishes:
         return self if model.dtype is None else replace(self, dtype=model.dtype)
 
 
+# 1024 x 1024, where nobody asks for more: what a document needs to be read; more costs prefill time
+# without telling more.
+MOST_PIXELS = 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class PixelWishes:
     """How large pictures are made for a model, as areas in pixels; None is left to the checkpoint.
@@ -32,6 +37,12 @@ class PixelWishes:
     min_pixels: int | None = None
     max_pixels: int | None = None
     max_image_pixels: int = 40_000_000
+
+    def cover(self, other: PixelWishes) -> bool:
+        """Whether there is room for the other's largest pictures where there is for these."""
+        if self.max_pixels == other.max_pixels:
+            return True
+        return self.max_pixels is not None and self.max_pixels >= (other.max_pixels or MOST_PIXELS)
 
 
 # Of whom nobody has asked for anything else.
@@ -44,6 +55,10 @@ class ModelWishes:
 
     dtype: DtypeWish | None = None
     pixels: PixelWishes = USUAL_PIXELS
+
+    def cover(self, other: ModelWishes) -> bool:
+        """Whether a model that was loaded by these serves as by the others."""
+        return self.dtype == other.dtype and self.pixels.cover(other.pixels)
 
 
 # Of whom nothing is said.

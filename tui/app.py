@@ -16,12 +16,12 @@ from typing import ClassVar, Protocol
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.events import DeliveryComplete, DeliveryFailed
 from textual.screen import ModalScreen, Screen
 from textual.theme import Theme
 from textual.timer import Timer
-from textual.widgets import HelpPanel
 
 from cortex.peer.onlooker.feed import Lost, News
 
@@ -33,6 +33,7 @@ from .messages import FleetNews
 from .mouse import Mouse
 from .options import FASTEST_S, SLOWEST_S, Options
 from .screens.framed import FramedScreen
+from .screens.keys_list import KeysList, lines_of
 from .screens.numbered import NUMBERED
 from .screens.table_screen import TableScreen
 from .themes import OWN_THEMES, tones_of
@@ -50,7 +51,7 @@ class Source(Protocol):
 
 class CortexApp(App[None]):
     TITLE = "cortex"
-    CSS_PATH = "cortex.tcss"
+    CSS_PATH: ClassVar = ["cortex.tcss", "talk.tcss"]
     COMMANDS: ClassVar = {palette.Offers}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -155,6 +156,11 @@ class CortexApp(App[None]):
         self.frame.look = replace(self.frame.look, tones=tones_of(theme))
         self._draw()
 
+    def get_key_display(self, binding: Binding) -> str:
+        """Keys by name: there are consoles, and readers aloud, that lack their signs."""
+        shown = super().get_key_display(binding)
+        return shown if shown.isascii() else binding.key
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from palette.actions(self, screen)
         yield SystemCommand("Theme", "other colours", self.action_change_theme)
@@ -173,11 +179,12 @@ class CortexApp(App[None]):
     async def action_go(self, id: str) -> None:
         await self.switch_mode(id)
 
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="an action, a peer, a model"))
+
     def action_keys(self) -> None:
-        if self.screen.query(HelpPanel):
-            self.action_hide_help_panel()
-        else:
-            self.action_show_help_panel()
+        self.push_screen(KeysList(lines_of(self, self.screen)))
 
     def action_pace(self, factor: float) -> None:
         self._refresh_s = min(max(self._refresh_s * factor, FASTEST_S), SLOWEST_S)

@@ -15,8 +15,10 @@ def _short_id(one: RequestPicture) -> str:
     return one.id.removeprefix("req_")
 
 
-def _peers(one: RequestPicture) -> str:
-    return wording.peers(one, between=">")
+def _peers(one: RequestPicture, look: Look, num_cells: int) -> Cell:
+    """Where there is no room for both, the one that answers."""
+    words = wording.peers(one, between=">")
+    return Cell(fit(words if len(words) <= num_cells else f">{one.host}", num_cells, look))
 
 
 def _stage(one: RequestPicture, look: Look, num_cells: int) -> Cell:
@@ -36,7 +38,7 @@ REQUESTS: Table[RequestPicture] = Table(
     (
         Column("ID", (6, 12), _id, lambda one: one.id),
         Column("MODEL", (12, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
-        Column("PEER", (10, 22), plain(_peers), _peers),
+        Column("PEER", (10, 22), _peers, wording.peers),
         Column("STAGE", (12, 14), _stage, wording.stage),
         Column(
             "IN",

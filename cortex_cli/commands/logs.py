@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.log_lines import Level
 
 from ..durations import parse_duration
@@ -61,6 +62,7 @@ def logs(
 
     With --json each line is an object of its own. Ctrl-c ends -f.
     """
+    from .. import diagnostics
     from ..log_reading import LogSource, followed, living_peers, read_all
     from ..log_text import line_json, line_text
     from ..ordering import orders_of
@@ -72,7 +74,12 @@ def logs(
 
     names = living_peers(orders_of(invocation, peer)) if every else [whose]
     sources = [LogSource(orders_of(invocation, peer), name, since, level) for name in names]
-    lines = followed(sources) if follow else read_all(sources)
+    to = diagnostics.standard_error(can_redraw=invocation.can_redraw)
+
+    def lost(error: CortexError) -> None:
+        to.line(f"{error.message}; the others go on" if follow else error.message)
+
+    lines = followed(sources, lost) if follow else read_all(sources, lost)
     for line in lines:
         if as_json:
             output.json(line_json(line))

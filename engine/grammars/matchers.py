@@ -54,10 +54,6 @@ class Matchers:
             self._compiled.pop(grammar, None)
 
     @property
-    def num_compiled(self) -> int:
-        return len(self._compiled)
-
-    @property
     def end_id(self) -> int:
         """The bit behind all tokens in a mask: the answer may end."""
         return self._tokenizer.eos_token

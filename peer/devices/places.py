@@ -100,9 +100,13 @@ class Place:
         return self.size.num_bytes - self.over_bytes
 
     def serves(self, model: ModelInfo, extent: Extent) -> bool:
-        """Whether it is what was wished for, once it is ready."""
+        """Whether it is what was wished for, once it is ready: a prompt made by limits that were
+        raised since it was loaded waits until it is loaded with these.
+        """
         given = self.extent.joined(Extent(self.size.context_tokens, self.size.num_slots))
-        return is_same(model, self.model) and given.covers(extent)
+        was_loaded_for = self.model.context_length >= model.context_length
+        is_it = is_same(model, self.model) and was_loaded_for
+        return is_it and self.model.wishes.cover(model.wishes) and given.covers(extent)
 
     def resident(self, now_s: float, *, is_pinned: bool) -> Resident:
         is_ready = self.state == "ready"

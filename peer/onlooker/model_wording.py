@@ -16,9 +16,15 @@ from .model_pictures import ModelPicture, WarmPicture
 from .model_rows import ModelRow
 from .wording import NOTHING
 
+_MIB = 1024**2
+
 
 def size(row: ModelRow) -> str:
-    return f"{gib(row.model.size_bytes)}G" if row.model.size_bytes else NOTHING
+    """51.2G, 9.6M for small ones."""
+    num_bytes = row.model.size_bytes
+    if num_bytes < 100 * _MIB:
+        return f"{num_bytes / _MIB:.1f}M" if num_bytes else NOTHING
+    return f"{gib(num_bytes)}G"
 
 
 def context(row: ModelRow) -> str:
@@ -114,13 +120,13 @@ def _of_itself(model: ModelPicture) -> Iterator[str]:
 def _place(place: WarmPicture) -> tuple[str, ...]:
     """Where it is, in which state, how large, with how much room, and what it is doing."""
     percent = "" if place.percent is None or place.state == "ready" else f" {place.percent}%"
-    does = "" if place.running is None else f"{place.running:,} running"
+    does = [] if place.running is None else [f"{place.running:,} running"]
     if place.waiting:
-        does += f", {place.waiting:,} waiting"
+        does.append(f"{place.waiting:,} waiting")
     return (
         f"{place.peer} {place.device}",
         f"{place.state}{percent}{', pinned' * place.is_pinned}",
         memory(place.reserved_bytes) if place.reserved_bytes else NOTHING,
         f"{few_tokens(place.context_tokens)} x {place.num_slots}" if place.context_tokens else "",
-        does,
+        ", ".join(does),
     )

@@ -254,9 +254,7 @@ class Control:
     async def _whose(self, name: str, peer: str | None) -> tuple[PeerView, str]:
         """Which peer is meant, and what it calls the model."""
         model, view = await self.model(name), await self.view()
-        host = peer_to_steer(
-            view, model, None if peer is None else peer_named(view, peer), self._known()
-        )
+        host = peer_to_steer(view, model, None if peer is None else peer_named(view, peer))
         return host, own_id(view, model, host)
 
     async def _home(self, job_id: str) -> PeerView:

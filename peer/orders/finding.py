@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 from cortex.engine.errors import InvalidRequest, ModelNotFound
 
@@ -47,11 +48,7 @@ def peers_to_load(
         return (peer,)
     able = {one.node: one for one in able_to_load(view, model)}
     if not able:
-        raise ModelNotFound(
-            f"no peer that takes requests has '{model.id}' on its disk",
-            "GET /models tells where each is",
-            param="model",
-        )
+        raise _nobody_loads(model, _holders(view, model))
     order = ranked(view, model.weights, able, known)
     first = [node for node in order if node == view.self_node]
     return tuple(able[node] for node in dict.fromkeys((*first, *order)))[:_MAX_TRIED]
@@ -68,22 +65,18 @@ def able_to_load(
     )
 
 
-def peer_to_steer(
-    view: FleetView, model: FleetModel, peer: PeerView | None, known: Known
-) -> PeerView:
-    """The peer that was named, else the one that has the model in an engine; this one where nobody
-    has.
+def peer_to_steer(view: FleetView, model: FleetModel, peer: PeerView | None) -> PeerView:
+    """The peer that was named, else the one that has the model in an engine; where nobody has, this
+    one or another that has it on disk.
 
     Raises ModelNotFound, or InvalidRequest where several others have it.
     """
     if peer is not None:
         return peer
     placed = [one for one in view.peers if _is_there(one) and _has(one, model)]
-    if len(placed) == 1:
-        return placed[0]
-    if not placed:
-        return peers_to_load(view, model, None, known)[0]
-    if placed[0].is_self:
+    if not placed and not (placed := _holders(view, model)[:1]):
+        raise _nobody_loads(model, ())
+    if len(placed) == 1 or placed[0].is_self:
         return placed[0]
     names = " and ".join(one.name for one in placed)
     raise InvalidRequest(
@@ -113,6 +106,19 @@ def own_id(view: FleetView, model: FleetModel, peer: PeerView) -> str:
     """
     placed = next((one.id for one in peer.placed if one.model == model.weights), None)
     return placed or holder_at(view, model, peer).id
+
+
+def _holders(view: FleetView, model: FleetModel) -> list[PeerView]:
+    return [one for one in view.peers if _is_there(one) and model.holder(one.node) is not None]
+
+
+def _nobody_loads(model: FleetModel, holders: Sequence[PeerView]) -> ModelNotFound:
+    message, hint = f"no peer that is here has '{model.id}' on its disk", "GET /models lists all"
+    if holders:
+        names = ", ".join(one.name for one in holders[:8])
+        message = f"all that have '{model.id}' on disk take nothing new: {names}"
+        hint = f"have one take requests again: cortex undrain {holders[0].name}"
+    return ModelNotFound(message, hint, param="model")
 
 
 def _is_there(peer: PeerView) -> bool:

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bench.live.peers import Peers, free_ports, peers_in, until
 from bench.live.process import PeerProcess
+from cortex.cli.log_reading import followed, read_all
 from cortex.cli.log_text import PeerLine, PeerSkipped, line_json, line_text
+from cortex.engine.errors import CortexError
+from cortex.peer.errors import HostLost
 from cortex.peer.keys.fleet_key import new_fleet_key
 from cortex.peer.onlooker.log_lines import LogLine
 
@@ -95,6 +99,15 @@ def test_what_cannot_be_is_one_error(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("-f",), ("--all",), ("--all", "-f")])
+def test_where_nobody_is_asked_it_says_so(
+    cortex: Cortex, tmp_path: Any, words: tuple[str, ...]
+) -> None:
+    done = cortex("logs", *words, "--peer", "127.0.0.1:1", "--state-dir", str(tmp_path))
+    assert (done.code, done.stdout) == (3, "")
+    assert "no peer answers at 127.0.0.1:1" in done.stderr
+
+
 @pytest.mark.parametrize("words", [("borea",), ("--all",)])
 def test_a_log_is_followed_until_ctrl_c(
     peers: Peers, words: tuple[str, ...], tmp_path: Any
@@ -145,6 +158,46 @@ def _following(peers: Peers, folder: Any, *words: str) -> subprocess.Popen[str]:
 def _line_with(following: subprocess.Popen[str], words: str) -> str:
     assert following.stdout is not None
     return next(line for line in following.stdout if words in line)
+
+
+class FakeSource:
+    """A peer's log that ends with an error, if it has any."""
+
+    def __init__(self, *at_s: float, error: CortexError | None = None) -> None:
+        self._told = [PeerLine("p", replace(LINE, time_s=each)) for each in at_s]
+        self._error = error
+
+    def read(self) -> list[PeerLine]:
+        if self._error is not None:
+            raise self._error
+        return self._told
+
+    def follow(self) -> Iterator[PeerLine]:
+        yield from self._told
+        raise self._error or HostLost("lost", "")
+
+
+def test_who_does_not_say_is_named_and_the_others_are_told() -> None:
+    silent: Any = FakeSource(error=HostLost("borea is lost", ""))
+    late, early = FakeSource(2.0, 4.0), FakeSource(1.0, 3.0)
+    sources: list[Any] = [silent, late, early]
+    lost: list[str] = []
+    told = read_all(sources, lambda error: lost.append(error.message))
+    assert [one.line.time_s for one in told if isinstance(one, PeerLine)] == [1.0, 2.0, 3.0, 4.0]
+    assert lost == ["borea is lost"]
+    with pytest.raises(HostLost, match="borea is lost"):
+        read_all([silent], lambda error: lost.append(error.message))
+
+
+def test_logs_that_are_followed_together_go_on_until_the_last_has_ended() -> None:
+    sources: list[Any] = [FakeSource(1.0, 2.0), FakeSource(), FakeSource(3.0)]
+    lost: list[str] = []
+    told: list[float] = []
+    with pytest.raises(HostLost):
+        for one in followed(sources, lambda error: lost.append(error.message)):
+            assert isinstance(one, PeerLine)
+            told.append(one.line.time_s)
+    assert (sorted(told), len(lost)) == ([1.0, 2.0, 3.0], 2)
 
 
 def test_lines_as_people_and_programs_read_them() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.errors import InsufficientVram, MemoryShortage
+from cortex.engine.errors import InsufficientVram
 from cortex.engine.memory import (
     MemoryBudget,
     ModelCosts,
-    attention_bytes_per_token,
     describe,
     format_bytes,
     needed_bytes,
@@ -25,18 +22,13 @@ GIB = 1 << 30
 SMALL = ModelCosts(
     weights_bytes=1700 * MIB,
     workspace_bytes=100 * MIB,
-    kv_bytes_per_token=attention_bytes_per_token(6, 2, 256, 2),
+    kv_bytes_per_token=12 * 1024,
     context_tokens=262_144,
     state_bytes=19 * MIB,
     vision_peak_bytes=200 * MIB,
     image_bytes_per_token=1024 * 2,
     max_image_tokens=1024,
 )
-
-
-def test_keys_and_values_count_layers_with_full_attention_alone() -> None:
-    # Qwen3.6-27B: 16 of 64 layers, 4 KV heads of 256, bfloat16.
-    assert attention_bytes_per_token(16, 4, 256, 2) == 64 * 1024
 
 
 def test_what_needs_no_states_and_sees_nothing_has_the_rest_in_pages_and_prefixes() -> None:
@@ -68,30 +60,6 @@ def test_model_that_does_not_fit_is_refused_with_both_numbers() -> None:
     # Exactly as much is enough for one.
     least = plan_memory(SMALL, shortage.required_bytes, max_sequences=16)
     assert (least.num_pages, least.num_sequences) == (1, 1)
-
-
-def test_prompt_that_can_never_fit_is_refused_and_the_longest_that_does_is_not() -> None:
-    budget = plan_memory(replace(SMALL, context_tokens=10**6), 4 * GIB, max_sequences=16)
-    longest = budget.max_sequence_tokens
-    budget.check_fits(longest - 10, 10)
-    budget.check_fits(1, longest - 1)
-    with pytest.raises(InsufficientVram, match="prompt of") as caught:
-        budget.check_fits(longest - 10, 11)
-    assert caught.value.shortage == MemoryShortage(
-        budget.kv_bytes + budget.page_bytes + SMALL.state_bytes,
-        budget.kv_bytes + SMALL.state_bytes,
-        is_final=True,
-    )
-    assert f"at most {longest} tokens" in caught.value.hint
-
-
-def test_picture_beyond_the_encoders_bytes_is_refused() -> None:
-    budget = plan_memory(SMALL, 4 * GIB, max_sequences=16)
-    most = budget.encoder_bytes // SMALL.image_bytes_per_token
-    assert most >= SMALL.max_image_tokens
-    budget.check_fits(most, 1, largest_image_tokens=most)
-    with pytest.raises(InsufficientVram, match="picture of"):
-        budget.check_fits(most, 1, largest_image_tokens=most + 1)
 
 
 def test_table_names_every_part_and_adds_up() -> None:
@@ -178,10 +146,8 @@ def plans(draw: st.DrawFn) -> MemoryBudget | None:
         return None
 
 
-@given(plans(), st.integers(1, 3000), st.integers(1, 3000))
-def test_a_plan_never_needs_more_bytes_than_there_are(
-    budget: MemoryBudget | None, prompt_tokens: int, new_tokens: int
-) -> None:
+@given(plans())
+def test_a_plan_never_needs_more_bytes_than_there_are(budget: MemoryBudget | None) -> None:
     if budget is None:
         return
     assert budget.unused_bytes >= 0
@@ -189,9 +155,3 @@ def test_a_plan_never_needs_more_bytes_than_there_are(
     assert budget.num_sequences >= 1
     assert budget.prefix_bytes >= 0
     assert budget.encoder_bytes >= budget.costs.chunk_images_bytes
-    fits = prompt_tokens + new_tokens - 1 <= budget.num_pages * budget.page_tokens
-    if fits:
-        budget.check_fits(prompt_tokens, new_tokens)
-    else:
-        with pytest.raises(InsufficientVram):
-            budget.check_fits(prompt_tokens, new_tokens)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
-from textual.widgets import DataTable, HelpPanel
+from textual.widgets import DataTable
 
+from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.pictures import PeerPicture
 from cortex.tui.app import CortexApp
 from cortex.tui.screens.fleet import FleetScreen
@@ -241,12 +242,87 @@ async def test_a_terminal_too_small_is_asked_for_room(
         assert "Too little room" not in eyes.screen(pilot)
 
 
-async def test_the_keys_are_listed_and_put_away_again(make_app: MakeApp, eyes: Any) -> None:
+async def test_the_keys_are_listed_and_put_away_again(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
+    async with make_app(keys={"table.filter": "f"}).run_test(size=(120, 40)) as pilot:
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
+        await pilot.press("question_mark")
+        await eyes.until(pilot, lambda: "table.filter" in eyes.screen(pilot))
+        [line] = [line for line in eyes.screen(pilot).splitlines() if "table.filter" in line]
+        assert line.split()[1] == "f" and "Leave the rows that match." in line
+        await pilot.press("question_mark")
+        await eyes.until(pilot, lambda: "table.filter" not in eyes.screen(pilot))
+
+
+async def test_what_is_ordered_of_a_peer_is_asked_first(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
     async with make_app().run_test(size=(120, 40)) as pilot:
-        await pilot.press("question_mark")
-        assert pilot.app.screen.query(HelpPanel)
-        await pilot.press("question_mark")
-        await eyes.until(pilot, lambda: not pilot.app.screen.query(HelpPanel))
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "l Load" in eyes.screen(pilot))
+        acting.answers["POST /models/plan"] = told.planned("qwen3.5-0.8b", told.plan("atlas"))
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "load on atlas" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "This is only a plan" in eyes.screen(pilot))
+        assert ("POST", "/models/plan", {"model": "qwen3.5-0.8b", "peer": "atlas"}) in acting.orders
+        await pilot.press("escape", "u")
+        await eyes.until(pilot, lambda: "unload from atlas" in eyes.screen(pilot))
+        await pilot.press("enter", "D")
+        await eyes.until(pilot, lambda: "drain atlas" in eyes.screen(pilot))
+        assert [one for one in acting.orders if one[1] == "/drain"] == []
+        await pilot.press("escape", "D", "enter")
+        await eyes.until(pilot, lambda: ("POST", "/drain", {"peer": "atlas"}) in acting.orders)
+        unload = {"model": "qwen3.6-27b", "peer": "atlas", "force": False, "wait": False}
+        assert [one[2] for one in acting.orders if one[1] == "/models/unload"] == [unload]
+        assert len([one for one in acting.orders if one[1] == "/drain"]) == 1
+
+
+async def test_whoever_only_looks_on_has_no_keys_for_orders(
+    make_app: MakeApp, feed: Any, told: Any, read_only: Any, eyes: Any
+) -> None:
+    async with make_app(acting=read_only).run_test(size=(120, 40)) as pilot:
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "l Load" in eyes.screen(pilot))
+        assert "Unload" not in eyes.screen(pilot) and "Drain" not in eyes.screen(pilot)
+        await pilot.press("D", "enter", "u", "enter")
+        assert [method for method, _, _ in read_only.orders if method != "GET"] == []
+
+
+async def test_a_peer_in_full_says_what_it_is_and_whom_it_reaches(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    acting.answers["GET /fleet/peers/" + "at" * 8] = told.closely("atlas")
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "reuse 63%" in eyes.screen(pilot))
+        assert "util 92%  61 °C  412 W" in eyes.screen(pilot)
+        assert "ttft p50 0.21 s · p95 0.84 s" in eyes.screen(pilot)
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "round trips" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
+        assert "Peer atlas" in text and "borea 0.4 ms" in text
+        assert f"{told.moment:%H:%M:%S}  loaded qwen3.6-27b in 11.4 s" in text
+        assert "atatatatatatatat" in text and "weights 25.6 · cache 20.5" in text
+        await pilot.press("escape")
+        await eyes.until(pilot, lambda: "events" in eyes.screen(pilot))
+
+
+async def test_a_peer_that_cannot_be_seen_closely_is_shown_as_everybody_sees_it(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    acting.answers["GET /fleet/peers/" + "at" * 8] = NoPeer("atlas does not answer closely")
+    async with make_app().run_test(size=(120, 40)) as pilot:
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "60.0/80.0 GiB" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "atlas does not answer closely" in eyes.screen(pilot))
+        feed.say(told.fleet([told.peer("borea")]))
+        await pilot.pause(0.05)
+        await pilot.press("r")
+        await eyes.until(pilot, lambda: "no longer in the fleet" in eyes.screen(pilot))
 
 
 async def test_quitting_closes_the_feed(make_app: MakeApp, feed: Any) -> None:

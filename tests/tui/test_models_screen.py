@@ -84,6 +84,25 @@ async def test_a_name_is_cut_before_what_tells_two_of_it_apart(
         await eyes.until(pilot, lambda: rows(pilot) == ["qwen3.6-27b", "qwen3.6…@0badcafe"])
 
 
+async def test_text_of_others_is_text_and_no_markup(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    id, peer = "[red]x[/]", "[b]atlas"
+    model = told.listed(id, 1, warm=[told.warm(peer)])
+    acting.answers |= {"GET /models": {"models": [model]}, "GET /jobs?fleet=1": {"jobs": []}}
+    acting.answers["POST /models/plan"] = told.planned(id, told.plan(peer))
+    async with make_app().run_test() as pilot:
+        feed.say(told.four_peers())
+        await pilot.press("2")
+        await eyes.until(pilot, lambda: f"─ {id} ─" in eyes.screen(pilot))
+        await pilot.press("u")
+        await eyes.until(pilot, lambda: f"unload {id} ─" in eyes.screen(pilot))
+        assert f"on {peer}, device 0" in eyes.screen(pilot)
+        await pilot.press("escape", "l")
+        await eyes.until(pilot, lambda: f"'{id}' would be loaded on {peer}" in eyes.screen(pilot))
+        assert f"plan: load {id} ─" in eyes.screen(pilot)
+
+
 async def test_the_chosen_model_is_told_in_full_with_what_its_load_failed_with(
     make_app: MakeApp, show: Show, eyes: Any
 ) -> None:
@@ -100,6 +119,20 @@ async def test_the_chosen_model_is_told_in_full_with_what_its_load_failed_with(
             "load on atlas failed: model.safetensors is cut off",
             "hint: get it",
         ]
+
+
+async def test_of_a_failed_load_enter_shows_what_its_peer_logged(
+    make_app: MakeApp, show: Show, acting: Any, eyes: Any
+) -> None:
+    line = {"time": 0, "level": "warning", "source": "engine", "text": "load failed: cut off"}
+    asked = "GET /logs?peer=atlas&since_s=600&level=warning"
+    acting.answers[asked] = {"peer": "atlas", "skipped": 0, "lines": [line]}
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("enter")
+        assert not any("/logs" in path for _, path, _ in acting.orders)
+        await pilot.press("enter", *"jjjj", "enter")
+        await eyes.until(pilot, lambda: "warning  load failed: cut off" in eyes.screen(pilot))
 
 
 async def test_the_screen_is_filtered_and_sorted_like_the_others(
@@ -133,6 +166,24 @@ async def test_a_load_is_planned_first_and_ordered_by_enter_where_the_plan_puts_
         await eyes.until(pilot, lambda: not isinstance(pilot.app.screen, PlanDialog))
         order = {"model": "qwen3.6-27b", "peer": "atlas", "wait": False}
         assert orders(acting)[1:] == [("POST", "/models/load", order)]
+
+
+async def test_a_plan_of_many_lines_is_scrolled_and_says_what_to_do_all_the_time(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
+) -> None:
+    refusals = [told.refusal(f"peer-{n}", "too large", "50.3 GiB short") for n in range(40)]
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"), refusals)
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "would be loaded on atlas" in eyes.screen(pilot))
+        assert "This is only a plan" in eyes.screen(pilot)
+        assert "peer-39" not in eyes.screen(pilot)
+        await pilot.press(*"j" * 50)
+        await eyes.until(pilot, lambda: "peer-39" in eyes.screen(pilot))
+        assert "This is only a plan" in eyes.screen(pilot)
+        await pilot.press(*"k" * 50)
+        await eyes.until(pilot, lambda: "would be loaded on atlas" in eyes.screen(pilot))
 
 
 async def test_a_plan_that_is_dropped_does_nothing(
@@ -220,7 +271,7 @@ async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
         await show(pilot)
         await pilot.press("u")
         await eyes.until(pilot, lambda: "once its 11 requests ended" in eyes.screen(pilot))
-        assert "on atlas, device 0, now: its 11 requests fail" in eyes.screen(pilot)
+        assert "on atlas, device 0, now: breaks off its 11 requests" in eyes.screen(pilot)
         await pilot.press("escape")
         assert orders(acting) == []
         await pilot.press("u", "enter")
@@ -232,6 +283,21 @@ async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
         assert orders(acting)[1][2] == body | {"force": True}
 
 
+async def test_a_dialog_names_the_keys_as_they_are_set(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
+) -> None:
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"))
+    keys = {"choice.carry_out": "f2", "choice.drop": "n", "plan.carry_out": "f3"}
+    async with make_app(keys=keys).run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "f3 carries it out, esc drops it" in eyes.screen(pilot))
+        await pilot.press("escape", "u")
+        await eyes.until(pilot, lambda: "f2 does it, n drops it." in eyes.screen(pilot))
+        await pilot.press("n", "u", "f2")
+        await eyes.until(pilot, lambda: orders(acting)[-1][1] == "/models/unload")
+
+
 async def test_of_several_copies_it_is_asked_which_one_goes(
     make_app: MakeApp, show: Show, acting: Any, eyes: Any
 ) -> None:
@@ -239,12 +305,32 @@ async def test_of_several_copies_it_is_asked_which_one_goes(
         await show(pilot)
         await pilot.press("j", "u")
         await eyes.until(pilot, lambda: "on delta, device 0" in eyes.screen(pilot))
-        assert "on borea, device 0, now: though it is pinned, its 3 requests fail" in eyes.screen(
-            pilot
+        assert (
+            "on borea, device 0, now: though it is pinned, breaks off its 3 requests"
+            in eyes.screen(pilot)
         )
         await pilot.press("j", "enter")
         await eyes.until(pilot, lambda: bool(orders(acting)))
         assert orders(acting)[0][2]["peer"] == "delta"
+
+
+async def test_a_choice_among_many_says_what_to_do_all_the_time(
+    make_app: MakeApp, feed: Any, told: Any, acting: Any, eyes: Any
+) -> None:
+    model = told.listed("qwen", 1, warm=[told.warm(f"peer-{n}") for n in range(40)])
+    acting.answers |= {"GET /models": {"models": [model]}, "GET /jobs?fleet=1": {"jobs": []}}
+    async with make_app().run_test() as pilot:
+        feed.say(told.four_peers())
+        await pilot.press("2")
+        await eyes.until(pilot, lambda: rows(pilot) == ["qwen"])
+        await pilot.press("u")
+        await eyes.until(pilot, lambda: "on peer-0, device 0" in eyes.screen(pilot))
+        assert "Nothing is done yet" in eyes.screen(pilot)
+        await pilot.press("k")
+        await eyes.until(pilot, lambda: "on peer-39, device 0" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: bool(orders(acting)))
+        assert orders(acting)[0][2]["peer"] == "peer-39"
 
 
 async def test_a_model_is_pinned_at_once_and_of_two_copies_the_chosen_one(
@@ -318,6 +404,19 @@ async def test_a_fleet_without_weights_is_told_what_to_do(
         feed.say(told.four_peers())
         await pilot.press("2")
         await eyes.until(pilot, lambda: "cortex peer --models DIR" in eyes.screen(pilot))
+
+
+async def test_a_paused_screen_asks_for_nothing_and_keeps_what_it_has(
+    make_app: MakeApp, show: Show, acting: Any, eyes: Any
+) -> None:
+    async with make_app(refresh_s=0.05).run_test() as pilot:
+        await show(pilot)
+        await pilot.press("p")
+        await eyes.until(pilot, lambda: "PAUSED" in eyes.screen(pilot))
+        acting.orders.clear()
+        await pilot.pause(0.2)
+        assert acting.orders == []
+        assert len(rows(pilot)) == 7
 
 
 async def test_a_hidden_screen_asks_for_nothing_and_a_shown_one_once_at_a_time(

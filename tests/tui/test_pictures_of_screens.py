@@ -66,7 +66,7 @@ async def test_an_unload(make_app: MakeApp, opened: Open, looks_like: Any, eyes:
     async with make_app().run_test() as pilot:
         await opened(pilot, "2", "broken-2b")
         await pilot.press("u")
-        await eyes.until(pilot, lambda: "requests fail" in eyes.screen(pilot))
+        await eyes.until(pilot, lambda: "breaks off" in eyes.screen(pilot))
         await looks_like(pilot, "unload-80x24")
 
 

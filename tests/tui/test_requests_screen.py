@@ -55,7 +55,7 @@ async def test_every_request_has_a_row_with_its_stage_in_the_users_words(
             *["3,830", "43", "0.62s", "70", "1.2s"],
         ]
         assert prefill[4:-1] == ["prefill", "41%", "98.1k", "0", "-", "-", "6.8s"]
-        assert loading[3:6] == ["borea>cir…", "loading", "74%"]
+        assert loading[3:6] == [">cirrus", "loading", "74%"]
         assert waiting[4:6] == ["waiting", "#1"]
         assert "Requests  2 running  2 waiting" in eyes.screen(pilot)
 

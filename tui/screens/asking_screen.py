@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Generic, TypeVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.events import ScreenResume
@@ -35,6 +36,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
     def __init__(self, frame: Frame, table: Table[T]) -> None:
         super().__init__(frame, table)
         self.told: Told | None = None
+        self._rows: Sequence[T] = ()
         self._told_at = frame.now()
         self._problem: CortexError | None = None
         self._is_asking = False
@@ -62,7 +64,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         yield Static(id="detail", markup=False)
 
     def items(self) -> Sequence[T]:
-        return () if self.told is None else self.rows_of(self.told)
+        return self._rows
 
     def on_beat(self) -> None:
         if self._is_asking or self.is_paused:
@@ -84,6 +86,11 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
             self._is_asking = False
         self.draw()
 
+    def draw(self) -> None:
+        # Once, for all who look at them: what the feed tells of the fleet counts too.
+        self._rows = () if self.told is None else self.rows_of(self.told)
+        super().draw()
+
     def draw_body(self, picture: FleetPicture, now: datetime) -> None:
         self._draw_problem(now)
         has_items = bool(self.items())
@@ -102,7 +109,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         panel, item = self.text("#detail"), self.chosen
         panel.display = item is not None
         if item is not None:
-            panel.border_title = self.id_of(item)
+            panel.border_title = Text(self.id_of(item)).markup
             panel.update(self.details_of(item))
         orders = frozenset[str]() if item is None else self.orders_for(item)
         if orders != self._orders:

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from ..widgets.keys_line import KeysLine
+from ..widgets.keys_line import KeysLine, key_of
 
 T = TypeVar("T")
 
@@ -29,6 +29,15 @@ class Choice(ModalScreen[T | None], Generic[T]):
     """One of the options, which may be a single one; None where it is dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Before the list's own, which has no name in [keys] and no word in the line of keys.
+        Binding(
+            "enter",
+            "carry_out",
+            "Do it",
+            key_display="enter",
+            id="choice.carry_out",
+            priority=True,
+        ),
         Binding("escape", "drop", "Drop it", id="choice.drop"),
         Binding("j", "move('cursor_down')", "Down", id="choice.down", show=False),
         Binding("k", "move('cursor_up')", "Up", id="choice.up", show=False),
@@ -46,11 +55,19 @@ class Choice(ModalScreen[T | None], Generic[T]):
             if self._words:
                 yield Static(self._words, markup=False)
             yield OptionList(*(option.words for option in self._options), markup=False)
-            yield Static("Nothing is done yet. enter does it, esc drops it.", id="outlook")
+            yield Static(id="outlook", markup=False)
         yield KeysLine()
+
+    def on_mount(self) -> None:
+        do, drop = key_of(self, "choice.carry_out"), key_of(self, "choice.drop")
+        words = f"Nothing is done yet. {do} does it, {drop} drops it."
+        self.query_one("#outlook", Static).update(words)
 
     async def action_move(self, how: str) -> None:
         await self.query_one(OptionList).run_action(how)
+
+    def action_carry_out(self) -> None:
+        self.query_one(OptionList).action_select()
 
     def action_drop(self) -> None:
         self.dismiss(None)

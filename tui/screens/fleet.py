@@ -19,8 +19,18 @@ from ..closely import Closely
 from ..frame import Frame
 from ..rows import PEERS
 from ..widgets.detail import detail, shortened
+from ..widgets.keys_line import OWN
+from .choice import Choice, Option
 from .peer import PeerScreen
+from .plan import PlanDialog
 from .table_screen import TableScreen
+
+_OWN = Binding.Group(OWN)
+_ORDERS = frozenset({"load", "unload", "drain"})
+_DRAINS = (
+    "It takes nothing new; what is under way goes on.",
+    "It takes requests again.",
+)
 
 
 class FleetScreen(TableScreen[PeerPicture]):
@@ -28,11 +38,15 @@ class FleetScreen(TableScreen[PeerPicture]):
     SEARCHED = "name, state, device or model"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "detail", "Details", id="fleet.detail", show=False),
+        Binding("l", "load", "Load", id="fleet.load", group=_OWN),
+        Binding("u", "unload", "Unload", id="fleet.unload", group=_OWN),
+        Binding("D", "drain", "Drain", id="fleet.drain", group=_OWN),
     ]
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame, PEERS)
         self._closely = Closely(frame)
+        self._orders = frozenset[str]()
 
     def compose_body(self) -> ComposeResult:
         yield from self.compose_table()
@@ -50,7 +64,7 @@ class FleetScreen(TableScreen[PeerPicture]):
 
     def draw_body(self, picture: FleetPicture, now: datetime) -> None:
         self.draw_table()
-        self._draw_detail()
+        self._draw_chosen()
         lines = [*wording.worries(picture), *self.frame.watched.events]
         self.text("#events").update(Text("\n".join(lines) or "nothing yet"))
 
@@ -59,12 +73,49 @@ class FleetScreen(TableScreen[PeerPicture]):
             self._look_closely()
 
     def row_changed(self) -> None:
-        self._draw_detail()
+        self._draw_chosen()
         self._look_closely()
+
+    def _draw_chosen(self) -> None:
+        self._draw_detail()
+        orders = self._orders_for(self.chosen)
+        if orders != self._orders:
+            self._orders = orders
+            self.refresh_bindings()
 
     def action_detail(self) -> None:
         if (peer := self.chosen) is not None:
             self.app.push_screen(PeerScreen(self.frame, peer.node))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in _ORDERS or action in self._orders
+
+    @work
+    async def action_load(self) -> None:
+        """Which of the models on the peer's disk, and then the plan."""
+        if (peer := self.chosen) is not None:
+            options = [Option(id, id) for id in _loadable(peer)]
+            model = await self.app.push_screen_wait(Choice(f"load on {peer.name}", options))
+            if model is not None:
+                await self.app.push_screen_wait(PlanDialog(self.frame, model, peer.name))
+
+    @work
+    async def action_unload(self) -> None:
+        if (peer := self.chosen) is not None:
+            options = [Option(wording.model(model), model.id) for model in peer.models]
+            words = "What it is answering ends first."
+            choice = Choice(f"unload from {peer.name}", options, words)
+            model = await self.app.push_screen_wait(choice)
+            if model is not None:
+                await self.attempt(self.frame.acting.unload(model, peer.name))
+
+    @work
+    async def action_drain(self) -> None:
+        if (peer := self.chosen) is not None:
+            options = [Option(_DRAINS[peer.state == "draining"], peer.name)]
+            if await self.app.push_screen_wait(Choice(f"drain {peer.name}", options)) is not None:
+                is_drained = peer.state != "draining"
+                await self.attempt(self.frame.acting.drain(peer.name, drained=is_drained))
 
     @on(DataTable.RowSelected)
     def _enter(self) -> None:
@@ -81,6 +132,15 @@ class FleetScreen(TableScreen[PeerPicture]):
             if self.can_draw:
                 self._draw_detail()
 
+    def _orders_for(self, peer: PeerPicture | None) -> frozenset[str]:
+        """What could be ordered of it; a plan harms nobody."""
+        if peer is None or peer.state in ("dead", "left"):
+            return frozenset()
+        orders = {"load"} if _loadable(peer) else set[str]()
+        if not self.frame.acting.is_read_only:
+            orders |= {"unload", "drain"} if peer.models else {"drain"}
+        return frozenset(orders)
+
     def _draw_detail(self) -> None:
         panel, peer = self.text("#detail"), self.chosen
         panel.display = peer is not None
@@ -94,3 +154,8 @@ class FleetScreen(TableScreen[PeerPicture]):
         panel.update(
             Text("\n", no_wrap=True).join(shortened(lines, max(self.size.height // 3 - 2, 5), look))
         )
+
+
+def _loadable(peer: PeerPicture) -> list[str]:
+    loaded = {model.id for model in peer.models}
+    return [id for id in peer.stored if id not in loaded]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from textual import on, work
@@ -16,6 +17,7 @@ from textual.widgets import DataTable
 
 from cortex.peer.onlooker import model_wording as wording
 from cortex.peer.onlooker.job_pictures import JobPicture, read_jobs
+from cortex.peer.onlooker.log_lines import LogLine, read_log
 from cortex.peer.onlooker.model_pictures import ModelPicture, WarmPicture, read_models
 from cortex.peer.onlooker.model_rows import ModelRow, largest_device_bytes, model_rows
 from cortex.peer.onlooker.pictures import FleetPicture
@@ -29,6 +31,7 @@ from .asking_screen import AskingScreen
 from .choice import Choice, Option
 from .plan import PlanDialog
 
+_LOG_S, _MAX_LOG_LINES = 600, 20
 _OWN = Binding.Group(OWN)
 _NOTHING = """\
 No peer of this fleet has weights on its disk.
@@ -59,6 +62,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame, MODELS)
+        self._logged: dict[str, tuple[LogLine, ...]] = {}
 
     def heading(self, picture: FleetPicture) -> list[str]:
         return [] if self.told is None else wording.counts(self.items())
@@ -74,7 +78,8 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
         return model_rows(told.models, told.jobs, largest_bytes)
 
     def details_of(self, item: ModelRow) -> str:
-        return "\n".join(wording.detail(item))
+        logged = self._logged.get(item.model.id, ()) if item.state == "failed" else ()
+        return "\n".join([*wording.detail(item), *map(_logged, logged)])
 
     def orders_for(self, item: ModelRow) -> frozenset[str]:
         orders = {"load"}
@@ -131,16 +136,38 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
             self.on_beat()
 
     @on(DataTable.RowSelected)
-    def _show_all(self) -> None:
-        """As much of the model as there is room for, or as little as before."""
-        self.text("#detail").toggle_class("-whole")
+    async def _show_all(self) -> None:
+        """As much of the model as there is room for, or as little as before; of a failed load what
+        its peer logged.
+        """
+        is_whole = not self.text("#detail").has_class("-whole")
+        self.text("#detail").set_class(is_whole, "-whole")
+        row = self.chosen
+        if is_whole and row is not None and row.job is not None and row.job.error is not None:
+            self.run_worker(self._look_into_log(row.model.id, row.job.peer))
+
+    async def _look_into_log(self, model_id: str, peer: str) -> None:
+        asked = self.frame.acting.ask("/logs", peer=peer, since_s=_LOG_S, level="warning")
+        if (told := await self.attempt(asked)) is None:
+            return
+        try:
+            self._logged[model_id] = read_log(told).lines[-_MAX_LOG_LINES:]
+        except ValueError:
+            return  # what else is known of the failure is shown all the same
+        self.row_changed()
+
+
+def _logged(line: LogLine) -> str:
+    return f"{datetime.fromtimestamp(line.time_s):%H:%M:%S}  {line.level}  {line.text}"
 
 
 def _ways_out(place: WarmPicture) -> list[Option[tuple[str, bool]]]:
-    """To unload when it is idle, and at once; the second ends work, or breaks a pin."""
+    """To unload when it is idle, and at once, which breaks off work that others may go on with, or
+    a pin.
+    """
     num_busy = (place.running or 0) + (place.waiting or 0)
     where = f"on {place.peer}, device {place.device}"
-    harm = [f"its {counted(num_busy, 'request')} fail"] if num_busy else []
+    harm = [f"breaks off its {counted(num_busy, 'request')}"] if num_busy else []
     if place.is_pinned:
         words = ", ".join(["though it is pinned", *harm])
         return [Option(f"{where}, now: {words}", (place.peer, True))]

@@ -21,7 +21,7 @@ from cortex.peer.onlooker.plan_wording import plan_lines
 from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
-from ..widgets.keys_line import KeysLine
+from ..widgets.keys_line import KeysLine, key_of
 
 
 class PlanDialog(ModalScreen[JobPicture | None]):
@@ -132,12 +132,19 @@ class PlanDialog(ModalScreen[JobPicture | None]):
         self.refresh_bindings()
 
     def _outlook(self, planned: PlannedPicture) -> str:
+        drop = key_of(self, "plan.drop")
         if planned.plan is not None and planned.plan.is_there:
-            return "Nothing has to be done. esc goes back."
+            return f"Nothing has to be done. {drop} goes back."
         if self._frame.acting.is_read_only:
-            return "This is only a plan, and this dashboard only looks on. esc goes back."
+            return f"This is only a plan, and this dashboard only looks on. {drop} goes back."
         if planned.plan is not None:
-            return "This is only a plan. enter carries it out, esc drops it."
+            return (
+                f"This is only a plan. {key_of(self, 'plan.carry_out')} carries it out,"
+                f" {drop} drops it."
+            )
         if planned.waits_at is not None:
-            return f"w orders it on {planned.waits_at}, to begin when there is room; esc drops it."
-        return "Waiting would not help. esc goes back."
+            return (
+                f"{key_of(self, 'plan.wait')} orders it on {planned.waits_at}, to begin when there"
+                f" is room; {drop} drops it."
+            )
+        return f"Waiting would not help. {drop} goes back."

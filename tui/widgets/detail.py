@@ -134,10 +134,9 @@ def rates_line(rates: RatesDetail, look: Look) -> Text:
     if rates.ttft_p50_s is not None and rates.ttft_p95_s is not None:
         line.append(f"ttft p50 {rates.ttft_p50_s:.2f} s{look.dot}p95 {rates.ttft_p95_s:.2f} s   ")
     if rates.cached_ratio is not None:
-        line.append(f"prefix reuse {rates.cached_ratio:.0%}   ")
+        line.append(f"reuse {rates.cached_ratio:.0%}   ")
     wrong = look.tones.worth_a_look if rates.errors_5m else ""
-    line.append("in 5 min: ").append(f"{rates.errors_5m} errors", style=wrong)
-    line.append(f" of {rates.requests_5m}")
+    line.append("5 min: ").append(f"{rates.errors_5m}/{rates.requests_5m} failed", style=wrong)
     for number, what in ((rates.failovers_5m, "moved"), (rates.evictions_5m, "evicted")):
         if number:
             line.append(f"{look.dot}{number} {what}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
 from textual.events import Click, Resize
@@ -35,14 +36,13 @@ class Hint:
 def fitting(
     screens: Sequence[Hint], middle: Sequence[Hint], last: Sequence[Hint], num_cells: int
 ) -> list[Hint]:
-    """All of them; else the screens as one; else fewer of the middle."""
-    if _width([*screens, *middle, *last]) <= num_cells or not screens:
-        short = list(screens)
-    else:
-        ends = (screens[0].shown, screens[-1].shown)
-        words = "-".join(dict.fromkeys(ends))
-        short = [Hint(words, "Screens" if len(screens) > 1 else screens[0].says, "")]
-    kept = list(middle)
+    """All of them; else the screens as one, where more than half of the middle is lost for their
+    names; else fewer of the middle.
+    """
+    kept, short = list(middle), list(screens)
+    half = middle[: (len(middle) + 1) // 2]
+    if len(screens) > 1 and _width([*screens, *half, *last]) > num_cells:
+        short = [Hint(f"{screens[0].shown}-{screens[-1].shown}", "Screens", "")]
     while kept and _width([*short, *kept, *last]) > num_cells:
         kept.pop()
     return [*short, *kept, *last]
@@ -50,6 +50,12 @@ def fitting(
 
 def _width(hints: Sequence[Hint]) -> int:
     return sum(hint.num_cells + _GAP for hint in hints)
+
+
+def key_of(screen: Screen[Any], id: str) -> str:
+    """As it is shown, by what it is called in [keys]; empty where it does nothing now."""
+    bindings = (active.binding for active in screen.active_bindings.values())
+    return next((screen.app.get_key_display(one) for one in bindings if one.id == id), "")
 
 
 class KeysLine(Static):

@@ -17,7 +17,7 @@ from cortex.peer.talk.paths import picture_named
 class MessageField(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send", key_display="enter", id="chat.send", priority=True),
-        Binding("alt+enter", "newline", "Newline", id="chat.newline"),
+        Binding("alt+enter", "newline", "Newline", key_display="alt+enter", id="chat.newline"),
         # What alt-enter is where a terminal keeps that for itself.
         Binding("ctrl+j", "newline", "Newline", id="chat.newline_too", show=False),
     ]

@@ -67,7 +67,9 @@ async def test_requests_are_listed_with_what_they_do(make_config: MakeConfig):
             assert listed["stage"] == "decode"
             assert listed["prompt_tokens"] > 0
             assert listed["completion_tokens"] > 0
-            assert listed["seconds"] > 0
+            assert 0 < listed["first_token_s"] <= listed["seconds"]
+            assert (listed["start"], listed["queue_s"] >= 0) == ("cold", True)
+            assert (listed["evicted"], listed["failovers"]) == ([], 0)
         await until(lambda: not list(server.node.live))
         assert await read(session, "/requests") == {"requests": []}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cortex.peer.errors import AttemptsExhausted
+from cortex.peer.observing.live import LiveRequest
 
 # What an engine says before it is gone: enough to load the model and to begin an answer.
 _LIFE = 12
@@ -22,7 +23,9 @@ async def test_an_answer_whose_engine_ends_goes_on_where_the_model_is_warm(
         undisturbed = await listen(fleet, request)
     async with open_fleet(3, others_lives=[_LIFE]) as fleet:
         # That engine ends as well, later: then the first peer, which has a new one, goes on.
-        assert await listen(fleet, request) == undisturbed
+        live = LiveRequest("req_1", "openai", "", 0.0)
+        assert await listen(fleet, request, live) == undisturbed
+        assert live.num_failovers == fleet.local.tally.failovers.total()
         (first, begun), (second, resumed), *_ = fleet.hops.asked
         assert first != second and begun is None and resumed is not None
         assert fleet.local.tally.failovers["fake", "continuation", "engine_replaced"] >= 1

@@ -185,6 +185,18 @@ async def test_a_peer_that_drains_still_unloads_what_it_has(pair: OpenPair):
         assert (status, told["peer"]) == (200, "borea")
 
 
+async def test_where_all_drain_a_load_says_so_and_an_unload_has_nothing_to_do(pair: OpenPair):
+    async with pair() as both:
+        for node in (A, B):
+            both.membership.change(node, state="draining")
+        status, told = await post(both.client, "/models/load", {"model": "fake"})
+        assert (status, told["error"]["code"]) == (404, "model_not_found")
+        assert "take nothing new: atlas, borea" in told["error"]["message"]
+        assert "cortex undrain atlas" in told["error"]["hint"]
+        status, told = await post(both.client, "/models/unload", {"model": "fake"})
+        assert (status, told["peer"]) == (200, "atlas")
+
+
 async def test_this_peer_is_meant_where_it_and_others_have_the_model(pair: OpenPair):
     async with pair() as both:
         both.place(A)
