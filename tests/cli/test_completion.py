@@ -80,6 +80,7 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
         ("cortex chat -m t", ["tiny"]),
         ("cortex load tiny --on b", ["borea"]),
         ("cortex drain ", ["atlas", "borea"]),
+        ("cortex undrain b", ["borea"]),
         ("cortex status 10.", ["10.0.0.2:13131"]),
         ("cortex chat --engine f", ["fake"]),
         ("cortex models --js", ["--json"]),
