@@ -60,6 +60,7 @@ def test_a_file_with_every_setting_is_taken(write: Write, tmp_path: Path) -> Non
     (tmp_path / "models").mkdir()
     settings = read_settings(
         write(f"""
+tui = {{ theme = "ansi-dark", refresh = "2s", ascii = true, no_mouse = true, read_only = true }}
 [peer]
 name = "borea"
 listen = "127.0.0.1:13999"
@@ -128,13 +129,6 @@ body_timeout = "3s"
 write_timeout = 2
 idle_timeout = "1m"
 max_connections = 11
-
-[tui]
-theme = "ansi-dark"
-refresh = "2s"
-ascii = true
-no_mouse = true
-read_only = true
 """)
     )
     assert {(s, k) for s, keys in SECTIONS.items() for k in keys} == set(settings.values)
