@@ -7,7 +7,7 @@ may only look holds a client that gives no order, whatever its keys are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -16,10 +16,12 @@ from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.asking import Asking, Door
 from cortex.peer.onlooker.ordering import Ordering
 
-from .talking import open_talk
+from .talking import open_log, open_talk
 
 if TYPE_CHECKING:
+    from cortex.peer.client.log_stream import Skipped
     from cortex.peer.client.steadfast import Asked
+    from cortex.peer.onlooker.log_lines import LogLine
 
 _SILENCE_S = 15.0
 
@@ -76,6 +78,12 @@ class Acting:
     def talk(self, on_moved: Callable[[str], None]) -> AbstractAsyncContextManager[Asked]:
         """Somebody to talk with; `on_moved` hears when that is another peer than before."""
         return open_talk(self.doors, on_moved)
+
+    def follow_log(
+        self, peer: str, since_s: float
+    ) -> AbstractAsyncContextManager[AsyncGenerator[LogLine | Skipped]]:
+        """What any peer logs, all levels, from so many seconds ago on."""
+        return open_log(self.doors, peer, since_s)
 
     def close(self) -> None:
         """End what is under way, so that no thread outlives the screens."""

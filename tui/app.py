@@ -51,7 +51,7 @@ class Source(Protocol):
 
 class CortexApp(App[None]):
     TITLE = "cortex"
-    CSS_PATH = "cortex.tcss"
+    CSS_PATH: ClassVar = ["cortex.tcss", "talk.tcss"]
     COMMANDS: ClassVar = {palette.Offers}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(

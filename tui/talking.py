@@ -1,4 +1,8 @@
-"""Whom the dashboard talks with: the peer that is watched, and after its death the next."""
+"""Whom the dashboard talks and listens to: the peer that is watched, and after its death the next.
+
+The network's library takes a third of a second to load: it is loaded when it is needed first, and
+not while somebody types.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Door
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from cortex.peer.client.log_stream import Skipped
     from cortex.peer.client.steadfast import Asked
+    from cortex.peer.onlooker.log_lines import LogLine
 
 
 @asynccontextmanager
@@ -22,7 +29,6 @@ async def open_talk(
     async def now() -> Sequence[Door]:
         return doors()
 
-    # The network's library takes a third of a second to load: not while somebody types.
     steadfast = await asyncio.to_thread(_load)
     async with steadfast.open_steadfast(now, on_moved) as asked:
         yield asked
@@ -32,3 +38,22 @@ def _load() -> ModuleType:
     from cortex.peer.client import steadfast
 
     return steadfast
+
+
+@asynccontextmanager
+async def open_log(
+    doors: Callable[[], Sequence[Door]], peer: str, since_s: float
+) -> AsyncGenerator[AsyncGenerator[LogLine | Skipped]]:
+    """What a peer logs, from so many seconds ago on. Raises NoPeer where nobody is watched."""
+    found = doors()
+    if not found:
+        raise NoPeer("no peer answers", "start one with: cortex peer")
+    log_stream = await asyncio.to_thread(_load_logs)
+    async with log_stream.following(found[0], peer, since_s) as lines:
+        yield lines
+
+
+def _load_logs() -> ModuleType:
+    from cortex.peer.client import log_stream
+
+    return log_stream

@@ -39,6 +39,17 @@ def tui(
             help="Which colours; those that begin with ansi are the terminal's own.",
         ),
     ] = DEFAULT_THEME,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="ID",
+            envvar="CORTEX_MODEL",
+            help="Who answers on the chat screen. Otherwise the first model that can.",
+            show_default=False,
+        ),
+    ] = None,
     no_mouse: Annotated[
         bool,
         typer.Option(
@@ -75,5 +86,7 @@ def tui(
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
     sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
     acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)
-    options = Options(sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys)
+    options = Options(
+        sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys, model
+    )
     CortexApp(feed, acting, options).run(mouse=options.has_mouse)

@@ -34,20 +34,19 @@ from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted
 
 from ..frame import Frame
-from ..token_counts import tokens
+from ..model_words import model_words, tokens
 from ..widgets.message import MessageField
 from ..widgets.turns import AnswerTurn, AskedTurn, NoteTurn
 from .attach import Attached, AttachScreen
-from .choose_model import ChooseModel
+from .choice import Choice, Option
 from .framed import FramedScreen
 
 if TYPE_CHECKING:
     from cortex.peer.client.steadfast import Asked
 
 _HINT = """\
-Ask about text and pictures: {attach} attaches one, and so does pasting its name.
-Nothing that is said here is written to disk.
-Whoever answers, loading a model included, is busy for you: cancel with esc."""
+Ask about text and pictures: {attach} attaches one, as pasting its name does.
+Nothing that is said here is written to disk. esc stops an answer."""
 _ONLY_LOOKING = """\
 This dashboard only looks on: no model is asked anything, because an answer costs a device its time
 and may make it load and let go of models.
@@ -234,8 +233,10 @@ class ChatScreen(FramedScreen):
         self._note(words)
 
     def _note(self, words: str) -> None:
+        """Said before the answer that is under way, if there is one."""
         self.query_one("#hint").display = False
-        self._scroll.mount(NoteTurn(words))
+        turns = self._scroll.query(AnswerTurn) if self._pulling is not None else ()
+        self._scroll.mount(NoteTurn(words), before=[*turns][-1] if turns else None)
 
     def _peers(self) -> tuple[PeerPicture, ...]:
         picture = self.frame.watched.picture
@@ -284,9 +285,9 @@ class ChatScreen(FramedScreen):
         except CortexError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        chosen = await self.app.push_screen_wait(
-            ChooseModel(self._models, self._conversation.wishes.model)
-        )
+        width = max((len(model.id) for model in self._models), default=0)
+        options = [Option(model_words(model, width), model.id) for model in self._models]
+        chosen = await self.app.push_screen_wait(Choice("who answers", options))
         if chosen is not None and chosen != self._conversation.wishes.model:
             self._choose(chosen)
             turns = len(self._conversation.turns) // 2

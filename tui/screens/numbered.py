@@ -9,6 +9,7 @@ from ..frame import Frame
 from .chat import ChatScreen
 from .fleet import FleetScreen
 from .framed import FramedScreen
+from .logs import LogsScreen
 from .models import ModelsScreen
 from .requests import RequestsScreen
 
@@ -28,4 +29,5 @@ NUMBERED = (
     Numbered("2", "models", "Models", ModelsScreen),
     Numbered("3", "requests", "Requests", RequestsScreen),
     Numbered("4", "chat", "Chat", ChatScreen),
+    Numbered("5", "logs", "Logs", LogsScreen),
 )

@@ -87,6 +87,7 @@ class AnswerTurn(Vertical):
             yield Static(classes="figures")
 
     def on_mount(self) -> None:
+        self.query_one(".figures").display = False
         self._timer = self.set_interval(DRAW_S, self.draw)
         self._draw_now()
 
@@ -117,7 +118,7 @@ class AnswerTurn(Vertical):
         return without_controls("".join(self._text))
 
     def draw(self) -> None:
-        if self._is_stale:
+        if self._is_stale and self.screen.is_current:
             self._draw_now()
 
     async def finish(self, answer: Answer, peer: str) -> None:
@@ -132,14 +133,19 @@ class AnswerTurn(Vertical):
         else:
             growing.update("")
         words = self._look.dot.join((peer, *figures(answer)))
-        self.query_one(".figures", Static).update(Text(words, style="dim"))
+        self._end_with(Text(words, style="dim"))
 
     def fail(self, words: str) -> None:
         self._stop()
         self._draw_now()
         if not self.text:
             self.query_one(".text").display = False
-        self.query_one(".figures", Static).update(Text(words, style="red"))
+        self._end_with(Text(words, style=self._look.tones.needs_you))
+
+    def _end_with(self, words: Text) -> None:
+        line = self.query_one(".figures", Static)
+        line.update(words)
+        line.display = True
 
     def toggle_thoughts(self) -> None:
         self._shows_thoughts = not self._shows_thoughts

@@ -173,7 +173,13 @@ def test_a_request_is_told_in_full() -> None:
         "old had to go for it",
         "asked again 2 times: a host was lost, or could not take it",
     ]
-    old = {"first_token_s": None, "queue_s": None, "start": None, "evicted": [], "failovers": None}
+    old: dict[str, Any] = {
+        "first_token_s": None,
+        "queue_s": None,
+        "start": None,
+        "evicted": [],
+        "failovers": None,
+    }
     assert len(list(detail(request(**old)))) == 3
 
 

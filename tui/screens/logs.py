@@ -1,0 +1,214 @@
+"""What all peers of the fleet log, in one place, as it is logged.
+
+A peer is followed from the first look at this screen on, and again as soon as it is back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.timer import Timer
+from textual.widgets import Input, RichLog, Static
+
+from cortex.engine.errors import CortexError
+from cortex.peer.onlooker.log_lines import LEVELS, LogLine
+from cortex.peer.onlooker.pictures import FleetPicture
+from cortex.peer.units import counted
+
+from ..frame import Frame
+from ..log_book import MAX_LINES, Entry, LogBook
+from .framed import FramedScreen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from cortex.peer.client.log_stream import Skipped
+
+_DRAW_S = 0.25
+# 200 a second: more can nobody read, and a terminal far away should not have to show.
+_LINES_A_DRAWING = 50
+_SINCE_S = 600.0
+_MAX_PEERS = 32
+_ALIVE = ("up", "loading", "draining", "suspect")
+# The terminal's own, told apart on dark and on light ground.
+_PEER_STYLES = ("cyan", "magenta", "green", "blue", "yellow", "bright_black")
+
+
+class LogsScreen(FramedScreen):
+    HEAD = "Logs"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "level", "Level", id="logs.level"),
+        Binding("slash", "search", "Search", key_display="/", id="logs.search"),
+        Binding("f", "follow", "Follow", id="logs.follow"),
+        Binding("w", "wrap", "Wrap", id="logs.wrap"),
+        Binding("escape", "clear", "Clear search", id="logs.clear", show=False),
+        Binding("j", "move('scroll_down')", "Down", id="logs.down", show=False),
+        Binding("k", "move('scroll_up')", "Up", id="logs.up", show=False),
+        Binding("g", "move('scroll_home')", "First", id="logs.first", show=False),
+        Binding("G", "move('scroll_end')", "Last", id="logs.last", show=False),
+    ]
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame)
+        self._book = LogBook()
+        self._followed: set[str] = set()
+        self._names: list[str] = []
+        self._problems: dict[str, str] = {}
+        self._turning: Timer | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="nothing", markup=False)
+        yield RichLog(id="lines", max_lines=MAX_LINES, min_width=0)
+        field = Input(placeholder="peer, source or words", id="filter", compact=True)
+        field.display = False
+        yield field
+        yield Static(id="problem", markup=False)
+
+    def on_mount(self) -> None:
+        self._lines.focus()
+        self._lines.border_title = "logs"
+        self._turning = self.set_interval(_DRAW_S, self.turn)
+
+    def heading(self, picture: FleetPicture) -> list[str]:
+        words = [f"{self._book.least} and worse" if self._book.least != "error" else "errors"]
+        words.append(counted(len(self._followed), "peer"))
+        return words if self._lines.auto_scroll else [*words, "not following"]
+
+    def draw_body(self, picture: FleetPicture, now: datetime) -> None:
+        """The lines draw themselves; at a beat those are followed who are not."""
+        alive = [peer.name for peer in picture.peers if peer.state in _ALIVE]
+        for name in alive[:_MAX_PEERS]:
+            if name not in self._followed:
+                self._followed.add(name)
+                self.run_worker(self._follow(name), group="logs")
+        if len(alive) > _MAX_PEERS:
+            self._problems[""] = f"{_MAX_PEERS} of {len(alive)} peers are followed"
+        self._draw_state()
+
+    def turn(self) -> None:
+        """Show what came since the last time; what is held or hidden is shown later."""
+        if self.is_paused or not self.is_current:
+            return
+        for entry in self._book.turn(_LINES_A_DRAWING):
+            self._write(entry)
+        self._draw_state()
+
+    async def _follow(self, peer: str) -> None:
+        """Until its stream ends; the next beat begins again, behind what is known."""
+        known_s = self._book.newest_s.get(peer, 0.0)
+        since_s = self.frame.now().timestamp() - known_s + 1.0 if known_s else _SINCE_S
+        try:
+            async with self.frame.acting.follow_log(peer, max(since_s, 1.0)) as lines:
+                self._problems.pop(peer, None)
+                await self._take(peer, lines, known_s)
+        except CortexError as error:
+            self._problems[peer] = error.message
+        finally:
+            self._followed.discard(peer)
+
+    async def _take(
+        self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known_s: float
+    ) -> None:
+        async for told in lines:
+            if not isinstance(told, LogLine):
+                self._book.skip(peer, told.count)
+            elif told.time_s > known_s:
+                self._book.add(peer, told)
+
+    @property
+    def _lines(self) -> RichLog:
+        return self.query_one("#lines", RichLog)
+
+    def _draw_state(self) -> None:
+        problem = self.text("#problem")
+        problem.display = bool(self._problems) and self.frame.watched.lost is None
+        problem.update("  ".join(self._problems.values()))
+        has_lines = bool(self._lines.lines)
+        nothing = self.text("#nothing")
+        nothing.display = not has_lines
+        if not has_lines:
+            known = len(self._book.entries)
+            words = f"None of {counted(known, 'line')} is shown." if known else "No line yet."
+            nothing.update(f"{words}  l changes the level, now {self._book.least}.")
+
+    def _write(self, entry: Entry) -> None:
+        self._lines.write(self._words(entry), expand=True, shrink=False)
+
+    def _words(self, entry: Entry) -> Text:
+        """Time, level, peer, source and what it says; nothing of it is markup."""
+        line = entry.line
+        if line is None:
+            dots = "..." if self.frame.look.is_ascii else "…"
+            who = f" of {entry.peer}" if entry.peer else ""
+            return Text(f"{dots} {counted(entry.skipped, 'line')}{who} skipped", style="dim")
+        if entry.peer not in self._names:
+            self._names.append(entry.peer)
+        style = _PEER_STYLES[self._names.index(entry.peer) % len(_PEER_STYLES)]
+        width = min(max(map(len, self._names)), 14)
+        text = self._plain(line.text)
+        words = Text(f"{datetime.fromtimestamp(line.time_s):%H:%M:%S} ", style="dim")
+        words.append(f"{line.level:<7} ", self._level_style(line))
+        words.append(f"{self._plain(entry.peer)[:width]:<{width}} ", style)
+        words.append(f"{self._plain(line.source)} ", "dim")
+        return words.append(text, "")
+
+    def _plain(self, text: str) -> str:
+        return text.encode("ascii", "replace").decode() if self.frame.look.is_ascii else text
+
+    def _level_style(self, line: LogLine) -> str:
+        tones = self.frame.look.tones
+        levels = {"error": tones.needs_you, "warning": tones.worth_a_look, "debug": "dim"}
+        return levels.get(line.level, "")
+
+    def _refill(self) -> None:
+        """What is shown is chosen anew."""
+        self._lines.clear()
+        for entry in self._book.shown():
+            self._write(entry)
+        self._draw_state()
+        self.draw()
+
+    def action_level(self) -> None:
+        """The next one up; behind the worst comes the least again."""
+        at = LEVELS.index(self._book.least)
+        self._book.least = LEVELS[(at + 1) % len(LEVELS)]
+        self._refill()
+
+    def action_follow(self) -> None:
+        self._lines.auto_scroll = not self._lines.auto_scroll
+        if self._lines.auto_scroll:
+            self._lines.scroll_end(animate=False)
+        self.draw()
+
+    def action_wrap(self) -> None:
+        self._lines.wrap = not self._lines.wrap
+        self._refill()
+
+    def action_search(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    def action_clear(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.clear()
+        field.display = False
+        self._lines.focus()
+
+    async def action_move(self, how: str) -> None:
+        await self._lines.run_action(how)
+
+    @on(Input.Changed, "#filter")
+    def _narrow(self, event: Input.Changed) -> None:
+        self._book.wanted = event.value
+        self._refill()
+
+    @on(Input.Submitted, "#filter")
+    def _back(self) -> None:
+        self.query_one("#filter").display = bool(self._book.wanted)
+        self._lines.focus()
