@@ -7,6 +7,7 @@ expected either; on a GPU they are there from the start. Without Linux nothing i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -43,6 +44,13 @@ class LoadGauge:
             return torch.cuda.memory_allocated(self._device)
         give_freed_memory_back()  # what is kept for later work is nobody's
         return private_bytes()
+
+
+def torn_bytes(stats: Mapping[str, int]) -> int:
+    """Of what torch.cuda.memory_stats says after all whole blocks were given back: the rest lies
+    between tensors, and none larger than its gap can have any of it.
+    """
+    return stats.get("inactive_split_bytes.all.current", 0)
 
 
 def private_bytes(status: Path = _STATUS) -> int:

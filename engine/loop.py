@@ -22,6 +22,7 @@ from .child import log_unexpected
 from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
 from .frames import unpack_value
+from .gauge import torn_bytes
 from .generation import choice_sampling
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .memory import MemoryBudget, Share, check_promised, remembered_bytes
@@ -84,6 +85,7 @@ class DeviceLoop:
         # Cached numbers for the heartbeat: read from another thread, never waited for.
         self.step_count = 0
         self.models: tuple[ModelStatus, ...] = ()
+        self.torn_bytes = 0
         self._budgets: dict[str, MemoryBudget] = {}
 
     @property
@@ -107,15 +109,19 @@ class DeviceLoop:
         try:
             while not self._closing.is_set():
                 self._take_jobs()
-                for model_id, service in self._services.items():
-                    if service.has_work:
-                        self._step(service, self._counts[model_id])
+                self._step_all()
                 self.models = tuple(self._statuses())
                 self._flush()
         except Exception as error:
             if (poison := poison_of(error)) is not None:
                 raise poison from None
             log_unexpected(logger, "device thread ended", error)
+
+    def _step_all(self) -> None:
+        """Its own function: a name that stays bound to a model keeps it from being given back."""
+        for model_id, service in self._services.items():
+            if service.has_work:
+                self._step(service, self._counts[model_id])
 
     def _step(self, service: ModelService, counts: ModelCounts) -> None:
         began_s, num_preemptions = time.monotonic(), service.num_preemptions
@@ -268,6 +274,8 @@ class DeviceLoop:
             self._emit(*service.fail_all(EngineFailed(f"model {job.model_id} was unloaded.")))
             del self._budgets[job.model_id], service
         give_back(self._device)
+        if self._device.type == "cuda":
+            self.torn_bytes = torn_bytes(torch.cuda.memory_stats(self._device))
         self._emit(Unloaded(job.job_id, job.model_id))
 
     def _start(self, job: Generate) -> None:

@@ -240,13 +240,15 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     """Sent once a second, and once as the first message of a started child.
 
     `step_count` counts the device thread's work: it stands still when the device is wedged.
-    `models` are an engine process's, as they were at the end of its last step.
+    `models` are an engine process's, as they were at the end of its last step; `torn_bytes` is what
+    it has of its device and cannot give back, though nothing lies there: gaps between what does.
     """
 
     step_count: int
     queued: int
     memory_bytes: int
     models: tuple[ModelStatus, ...] = ()
+    torn_bytes: int = 0
 
 
 class Ending(msgspec.Struct, frozen=True, tag=True):

@@ -88,7 +88,7 @@ class Worker:
         loop = self._device_loop
         models = loop.models
         num_waiting = sum(model.num_waiting for model in models)
-        return Alive(loop.step_count, num_waiting, loop.weight_bytes, models)
+        return Alive(loop.step_count, num_waiting, loop.weight_bytes, models, loop.torn_bytes)
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""

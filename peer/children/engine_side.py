@@ -218,7 +218,8 @@ class EngineSide:
                     attempt.mailbox.end(from_info(message.error))
                     self._end(attempt)
             case Progress():
-                self._stall.moved()
+                if not self._attempts:  # else it is steps that must be made, beside any load
+                    self._stall.moved()
                 if message.job_id in self._jobs:
                     self._jobs[message.job_id].on_stage(message.stage)
             case Loaded():

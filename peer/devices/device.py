@@ -41,12 +41,10 @@ from .device_memory import (
 )
 from .gpus import Gpu
 from .places import Extent, Place
+from .wear import is_swollen, is_torn
 
 logger = logging.getLogger(__name__)
 
-# An engine may hold a twentieth more than its books say, and so much in any case.
-_SLACK_PART = 20
-_LEAST_SLACK_BYTES = 256 << 20
 # What is remembered of prompts has a quarter of a CPU's memory, a third of what the models have.
 _REMEMBERED_PART = 3
 
@@ -172,13 +170,15 @@ class Devices:
         return replace(device, budget_bytes=budget, foreign_bytes=foreign)
 
     def is_worn(self, device: int, reserved_bytes: int) -> bool:
+        slot, budget_bytes = self._engines[device].slot, self._devices[device].budget_bytes
+        alive = slot.last_alive
+        if alive is not None and is_torn(alive.torn_bytes, budget_bytes - reserved_bytes):
+            return True
         pid, empty_bytes = self._empty_bytes.get(device, (None, 0))
-        if pid is None or pid != self._engines[device].slot.pid:
+        if pid is None or pid != slot.pid:
             return False
-        remembered_bytes = self._devices[device].budget_bytes // _REMEMBERED_PART
-        expected_bytes = empty_bytes + reserved_bytes + remembered_bytes
-        slack_bytes = max(expected_bytes // _SLACK_PART, _LEAST_SLACK_BYTES)
-        return private_bytes(pid) > expected_bytes + slack_bytes
+        remembered_bytes = budget_bytes // _REMEMBERED_PART
+        return is_swollen(private_bytes(pid), empty_bytes + reserved_bytes + remembered_bytes)
 
     async def renew(self, device: int) -> None:
         slot = self._engines[device].slot
@@ -231,9 +231,8 @@ class Devices:
             raise
         except CortexError as error:
             tally.num_failed_loads += 1
-            what = "cancelled" if isinstance(error, LoadCancelled) else "failed"
             words = f"could not load {model.id}: {error.message}"
-            self._chronicle.add(what, words, model.id)
+            self._chronicle.add("failed", words, model.id)
             raise
         took_s = clock() - began_s
         words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"

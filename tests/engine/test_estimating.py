@@ -14,6 +14,7 @@ import torch
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import InsufficientVram, ModelInvalid
 from cortex.engine.estimating import estimate
+from cortex.engine.gauge import torn_bytes
 from cortex.engine.memory import Share, needed_bytes
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
@@ -143,3 +144,10 @@ def test_what_was_learned_of_earlier_loads_is_part_of_the_sum(golden: Path) -> N
     assert part.num_bytes == MIB and part.note.startswith("from 3 loads: +")
     assert budget.used_bytes - budget.kv_bytes - MIB == plain.used_bytes - plain.kv_bytes
     assert sum(p.num_bytes for p in budget.parts()) == 2 * 64 * MIB
+
+
+def test_gaps_between_tensors_are_what_cannot_be_given_back() -> None:
+    # As a driver's allocator words it; none was there to ask.
+    stats = {"reserved_bytes.all.current": 9 << 30, "inactive_split_bytes.all.current": 2 << 30}
+    assert torn_bytes(stats) == 2 << 30
+    assert torn_bytes({}) == 0

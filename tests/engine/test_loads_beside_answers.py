@@ -190,6 +190,26 @@ def test_a_cancelled_load_gives_back_all_it_took(
         assert device.loaded().model_id == "b"
 
 
+def test_a_model_that_served_beside_another_is_given_back_when_it_goes(
+    golden: Path, tmp_path: Path
+) -> None:
+    SMALL[0].make(tmp_path / "made")
+    load = Load("1", "b", str(tmp_path / "made"), 300 * MIB, 128, 1)
+    with Device(768 * MIB).running() as device:
+        device.do(Load("0", "a", str(golden / "qwen3"), 100 * MIB, 128, 1))
+        device.loaded()
+        before_bytes = after_bytes = 0
+        for _ in range(2):  # the first load makes things for all
+            before_bytes = settled_bytes()
+            device.do(load)
+            device.loaded()
+            assert device.answer(), "the other one"
+            device.do(Unload("2", "b"))
+            assert device.expect(Unloaded)
+            after_bytes = private_bytes()  # by the engine's own doing
+        assert after_bytes - before_bytes < 6 * MIB
+
+
 def settled_bytes() -> int:
     gc.collect()
     give_freed_memory_back()

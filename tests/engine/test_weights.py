@@ -14,9 +14,11 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import nn
 
 from cortex.engine.errors import ModelInvalid
+from cortex.engine.estimating import estimate
 from cortex.engine.kernels.linear import CpuLinear
 from cortex.engine.models.registry import LoadedModel, load_model
 from cortex.engine.weights import read_tensors, weight_files
+from cortex.engine.wishes import Wishes
 
 CPU = torch.device("cpu")
 
@@ -55,25 +57,29 @@ def rewrite(folder: Path, **changes: torch.Tensor | None) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
-def test_an_unknown_tensor_is_refused_by_name(folder: Path) -> None:
-    rewrite(folder, model__layers__0__surprise=torch.zeros(2))
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model__layers__0__surprise": torch.zeros(2)}, ("model.layers.0.surprise", "[2]")),
+        ({"model__norm__weight": None}, ("1 parameters", "language_model.norm.weight", "[64]")),
+        ({"model__norm__weight": torch.zeros(7)}, ("model.norm.weight", "[7]", "makes it [64]")),
+    ],
+    ids=["unknown", "missing", "misshapen"],
+)
+def test_a_wrong_tensor_is_refused_with_its_name_file_and_shapes(
+    folder: Path, changes: dict[str, torch.Tensor | None], words: tuple[str, ...]
+) -> None:
+    rewrite(folder, **changes)
 
-    with pytest.raises(ModelInvalid, match=r"model\.layers\.0\.surprise"):
-        load(folder)
+    for refuse in (load, estimated):
+        with pytest.raises(ModelInvalid) as caught:
+            refuse(folder)
+        told = caught.value.message
+        assert all(word in told for word in (folder.name, "model.safetensors", *words)), told
 
 
-def test_a_missing_tensor_is_refused_by_name(folder: Path) -> None:
-    rewrite(folder, model__norm__weight=None)
-
-    with pytest.raises(ModelInvalid, match=r"language_model\.norm\.weight"):
-        load(folder)
-
-
-def test_a_tensor_of_the_wrong_shape_is_refused_with_both_shapes(folder: Path) -> None:
-    rewrite(folder, model__norm__weight=torch.zeros(7))
-
-    with pytest.raises(ModelInvalid, match=r"\[7\]"):
-        load(folder)
+def estimated(folder: Path) -> object:
+    return estimate(folder, CPU, Wishes())
 
 
 def test_draft_heads_are_known_extras(folder: Path) -> None:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo
-from cortex.engine.frames import pack_message
-from cortex.engine.messages import Alive, Ending, Message, Progress
+from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, LoadCancelled, to_info
+from cortex.engine.frames import pack_message, unpack_message
+from cortex.engine.messages import Alive, CancelLoad, Ending, JobFailed, Load, Message, Progress
 from cortex.engine.types import Stage
 from cortex.peer.children.engine_side import EngineSide
 from cortex.peer.children.link import open_link
@@ -38,6 +38,15 @@ class HandChild:
 
     def say(self, *messages: Message) -> None:
         self._ours.sendall(b"".join(pack_message(message) for message in messages))
+
+    def heard(self) -> list[Message]:
+        """All that has been said to it."""
+        data, messages = self._ours.recv(1 << 20), list[Message]()
+        while data:
+            end = 4 + int.from_bytes(data[:4], "big")
+            messages.append(unpack_message(data[4:end]))
+            data = data[end:]
+        return messages
 
     def hang_up(self) -> None:
         self._ours.close()
@@ -160,6 +169,42 @@ async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool
         child.hang_up()
         await loading
         assert ("did nothing for 2 s" in errors[0].message) is not moves
+
+
+async def test_a_load_called_off_before_its_engine_is_up_is_never_begun(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 2, lambda _: None, child.spawn)
+        loading = asyncio.create_task(engine.load(MODEL, Size(8, 1, 100), lambda _: None))
+        await asyncio.sleep(0)
+        engine.cancel_load(MODEL.id)
+        child.say(Alive(0, 0, 0))
+        with pytest.raises(LoadCancelled):
+            await loading
+        await end(engine, child)
+
+
+async def test_a_load_called_off_ends_by_the_engines_word(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 2, lambda _: None, child.spawn)
+        stages: list[Stage] = []
+        child.say(Alive(0, 0, 0))
+        loading = asyncio.create_task(engine.load(MODEL, Size(8, 1, 100), stages.append))
+        await until(lambda: Stage("loading") in stages)
+        engine.cancel_load(MODEL.id)
+        engine.cancel_load(MODEL.id)
+        engine.cancel_load("another")
+        await asyncio.sleep(0)
+        assert not loading.done(), "what it took is not given back yet"
+        child.say(JobFailed("job-1", to_info(LoadCancelled("cancelled"))))
+        with pytest.raises(LoadCancelled):
+            await loading
+        assert [type(each) for each in child.heard()] == [Load, CancelLoad]
+        await end(engine, child)
+
+
+async def end(engine: EngineSide, child: HandChild) -> None:
+    child.ended.set_result(0)
+    await engine.slot.close()
 
 
 def queued(engine: EngineSide) -> int | None:
