@@ -75,11 +75,12 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
     ("line", "names"),
     [
         ("cortex lo", ["load", "logs"]),
-        ("cortex unl", ["unload"]),
+        ("cortex un", ["undrain", "unload", "unpin"]),
         ("cortex load q", ["qwen-large", "qwen-small"]),
         ("cortex chat -m t", ["tiny"]),
         ("cortex load tiny --on b", ["borea"]),
         ("cortex drain ", ["atlas", "borea"]),
+        ("cortex undrain b", ["borea"]),
         ("cortex status 10.", ["10.0.0.2:13131"]),
         ("cortex chat --engine f", ["fake"]),
         ("cortex models --js", ["--json"]),
