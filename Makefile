@@ -9,12 +9,13 @@ INSTALLED := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand \
-	chaos bench-cpu bench-api bench-fleet clean
+	chaos first-run bench-cpu bench-api bench-fleet clean
 
 help:
 	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
 	@echo "make demo-fleet  two peers on this machine, one of which dies in the middle of an answer"
 	@echo "make demo-swap   two models in turn on a machine with memory for one"
+	@echo "make first-run   the first steps of a person, typed into real terminals (needs tmux)"
 	@echo "make test        run the tests, all but the slow ones"
 	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
 	@echo "make check       format, lint, types, import laws, generated files"
@@ -34,6 +35,14 @@ demo: $(INSTALLED)
 
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet
+
+# Each step's screen lies in bench/results/first-run; SLACK=3 gives a busy machine more time.
+SLACK ?= 1
+first-run: $(INSTALLED)
+	@for engine in fake torch; do \
+		echo "the first run, --engine $$engine"; $(BIN)/python -m bench.first_run --engine $$engine \
+			--slack $(SLACK) --out bench/results/first-run/$$engine || exit 1; \
+	done
 
 # Two workers, each of which does whole files: what a file's tests share is made once.
 test: $(INSTALLED)

@@ -97,6 +97,9 @@ class Diagnostics:
         self._stream = stream
         self.is_terminal = stream.isatty()
         self.can_redraw = can_redraw and self.is_terminal
+        # Whether an answer stands unfinished in the terminal's line, and what was said beside it.
+        self.is_beside_text = False
+        self.num_notices = 0
 
     def line(self, text: str) -> None:
         self.write(f"{text}\n")
@@ -104,7 +107,8 @@ class Diagnostics:
     def notice(self, text: str) -> None:
         """Something worth a person's glance; a script did not ask."""
         if self.is_terminal:
-            self.line(text)
+            self.num_notices += 1
+            self.line(f"\n{text}" if self.is_beside_text else text)
 
     def error(self, message: str, hint: str = "") -> None:
         self.line(_without_keys(f"error: {_sentence(message)}"))

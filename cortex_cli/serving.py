@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .config import Invocation
     from .devices import Devices
+    from .load_lines import LoadLines
     from .output import Output
     from .settings.reading import Settings
 
@@ -49,6 +50,7 @@ def serve(
     from cortex.peer.serving.supervisor import Supervisor
 
     from .diagnostics import INTERRUPTED, show_logs, standard_error
+    from .load_lines import LoadLines
     from .output import standard_output
     from .settings.following import FollowedFiles
 
@@ -83,7 +85,9 @@ def serve(
             config,
             on_ready=ready,
             on_notice=standard_error(can_redraw=invocation.can_redraw).line,
-            on_view=view_teller(output.line, lambda: time.strftime("%H:%M:%S")),
+            on_view=view_teller(
+                output.line, lambda: time.strftime("%H:%M:%S"), LoadLines(time.monotonic)
+            ),
             files=files,
             supervisor=None if by is None else Supervisor(by.address, by.silence_s),
         )
@@ -93,7 +97,7 @@ def serve(
 
 
 def view_teller(
-    say: Callable[[str], None], time_of_day: Callable[[], str]
+    say: Callable[[str], None], time_of_day: Callable[[], str], loads: LoadLines
 ) -> Callable[[FleetView], None]:
     """Tells of each view what the one before did not show."""
     from .fleet_lines import changes, opening
@@ -104,7 +108,7 @@ def view_teller(
         nonlocal before
         for line in opening(view) if before is None else ():
             say(line)
-        for line in changes(before, view):
+        for line in (*changes(before, view), *loads.of(view)):
             say(f"{time_of_day()} {line}")
         before = view
 
@@ -199,7 +203,11 @@ def describe_ready(
         host = config.metrics_host or ""
         shown = f"[{host}]" if ":" in host else host
         lines.append(f"count  http://{shown}:{metrics_port}/metrics   no key")
-    return [*lines, f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"']
+    screen = f"cortex tui {finding}".rstrip()
+    return [
+        *lines,
+        f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"   or: {screen}',
+    ]
 
 
 def _counted(number: int, what: str) -> str:

@@ -47,6 +47,7 @@ class Teller:
     rendering: Rendering | None = None
     is_in_text: bool = field(default=False, init=False)
     _is_in_reasoning: bool = field(default=False, init=False)
+    _num_notices_before: int = field(default=0, init=False)
     _size_before: os.terminal_size | None = field(default=None, init=False)
 
     def waiting(self, stage: Stage) -> None:
@@ -74,11 +75,14 @@ class Teller:
         if self.form != "json":
             if self.rendering is not None and not self.is_in_text:
                 self._size_before = self.rendering.size()
+                self._num_notices_before = self.diagnostics.num_notices
             self.is_in_text = True
             self.output.text(piece)
+            self.diagnostics.is_beside_text = self.output.is_terminal and not piece.endswith("\n")
 
     def finished(self, answer: Answer, *, model: str, peer: str) -> None:
         """The end of the answer, interrupted or not."""
+        self.diagnostics.is_beside_text = False
         self.progress.clear()
         self._leave_reasoning()
         if self.form == "json":
@@ -91,9 +95,13 @@ class Teller:
                 self.diagnostics.line("   ".join((peer, *figures(answer))))
 
     def _render(self, text: str) -> bool:
-        """Whether the answer could be replaced; never where the terminal changed its size."""
+        """Whether the answer could be replaced; never where the terminal changed its size, or
+        something else was said in the middle of it.
+        """
         rendering, size = self.rendering, self._size_before
         if rendering is None or size is None or rendering.size() != size:
+            return False
+        if self.diagnostics.num_notices != self._num_notices_before:
             return False
         shown = without_controls(text)
         anew = replacement(shown, size.columns, size.lines, has_colour=rendering.has_colour)

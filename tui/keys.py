@@ -84,6 +84,7 @@ KEYS: Mapping[str, KeyUse] = {
     "plan.drop": KeyUse("escape", "Drop the plan."),
     "plan.down": KeyUse("j,down", "Further down in the plan."),
     "plan.up": KeyUse("k,up", "Further up in the plan."),
+    "choice.carry_out": KeyUse("enter", "Do what the cursor is on."),
     "choice.drop": KeyUse("escape", "Do nothing."),
     "choice.down": KeyUse("j", "One choice down."),
     "choice.up": KeyUse("k", "One choice up."),

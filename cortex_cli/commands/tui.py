@@ -10,7 +10,7 @@ import typer
 from cortex.tui.options import DEFAULT_THEME, Theme
 
 from ..errors import UsageProblem
-from ..options import Peer, Refresh, StateDir, Verbose, invocation_of
+from ..options import Config, Peer, Refresh, StateDir, Verbose, invocation_of
 
 
 def tui(
@@ -58,6 +58,7 @@ def tui(
             help="Leave the mouse to the terminal, for selecting text.",
         ),
     ] = False,
+    config: Config = None,
     state_dir: StateDir = None,
     verbose: Verbose = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .. import completing
 from ..options import Json, Peer, StateDir, Verbose, invocation_of
 
 
@@ -15,6 +16,7 @@ def undrain(
         str | None,
         typer.Argument(
             metavar="[PEER]",
+            autocompletion=completing.peers,
             help="Which one, by its name. Otherwise the one that is asked.",
             show_default=False,
         ),

@@ -231,9 +231,8 @@ class Devices:
             raise
         except CortexError as error:
             tally.num_failed_loads += 1
-            what = "cancelled" if isinstance(error, LoadCancelled) else "failed"
             words = f"could not load {model.id}: {error.message}"
-            self._chronicle.add(what, words, model.id)
+            self._chronicle.add("failed", words, model.id)
             raise
         took_s = clock() - began_s
         words = f"loaded {model.id} in {took_s:.1f} s ({memory(place.size.num_bytes)})"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from ..errors import InvalidApiKey, NoPeer
 from .folding import fold
 from .happenings import Happening, read_happening
-from .pictures import FleetPicture, read_picture
+from .pictures import FleetPicture, PictureReader, read_picture
 
 # A stream speaks every second.
 SILENCE_S = 4.0
@@ -62,11 +62,12 @@ class Asking:
     def events(self, door: Door) -> Generator[Sight]:
         """What is told at first and after each change, until the peer is gone: then NoPeer."""
         told: dict[str, Any] = {}
+        reader = PictureReader()
         with self.reply(door, "GET", "/fleet/events") as reply:
             _check(reply.status, door)
             for name, news in events_of(reply):
                 told = fold(told, name, news)
-                sight = _see(told)
+                sight = Sight(told, reader.read(told))
                 is_happening = name == "happening"
                 yield replace(sight, happening=read_happening(news)) if is_happening else sight
             raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")

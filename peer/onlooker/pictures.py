@@ -87,15 +87,34 @@ class FleetPicture:
 
 def read_picture(told: Mapping[str, Any]) -> FleetPicture:
     """Raises ValueError where no peer can have said that."""
-    try:
-        asked = text(told["self"])
-        return FleetPicture(
-            text(told["fleet"]),
-            tuple(_peer(dict_of(peer), asked) for peer in list_of(told["peers"])),
-            tuple(text(notice) for notice in list_of(told.get("notices", []))),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return PictureReader().read(told)
+
+
+class PictureReader:
+    """Reads one picture after the other, and of each only the peers that are told anew: those that
+    are the very same object as in the last one are as they were.
+    """
+
+    def __init__(self) -> None:
+        self._asked = ""
+        # By the object's identity; it is kept, so that no other takes its place.
+        self._known: dict[int, tuple[dict[str, Any], PeerPicture]] = {}
+
+    def read(self, told: Mapping[str, Any]) -> FleetPicture:
+        """Raises ValueError where no peer can have said that."""
+        try:
+            asked = text(told["self"])
+            known = self._known if asked == self._asked else {}
+            peers = [dict_of(peer) for peer in list_of(told["peers"])]
+            read = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
+            self._asked, self._known = asked, read
+            return FleetPicture(
+                text(told["fleet"]),
+                tuple(read[id(peer)][1] for peer in peers),
+                tuple(text(notice) for notice in list_of(told.get("notices", []))),
+            )
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from None
 
 
 def _peer(told: dict[str, Any], asked: str) -> PeerPicture:

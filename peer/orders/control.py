@@ -5,7 +5,6 @@ Who may give them is decided before; what becomes of them at a peer is its desk'
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,7 +14,7 @@ import msgspec
 
 from cortex.engine.errors import CortexError, ModelInvalid
 
-from ..errors import HostLost, HostRefused, JobNotFound, PeerNotFound, RequestNotFound
+from ..errors import JobNotFound, PeerNotFound, RequestNotFound
 from ..fleet.alone import view_alone
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
@@ -33,6 +32,7 @@ from .desk import OrderDesk
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 from .finding import able_to_load, own_id, peer_named, peer_to_steer, peers_to_load
 from .plans import first_with_plan, told_plans
+from .reaching import FIRST_WORD_S, Reach
 from .teller import Teller
 from .values import (
     CancelJob,
@@ -49,8 +49,6 @@ from .values import (
     WatchJob,
 )
 
-# A peer that takes orders says something at once.
-_FIRST_WORD_S = 5.0
 # So many peers are asked what a load would do there; of more, what is believed of them is told.
 _MAX_ASKED = 16
 
@@ -64,13 +62,12 @@ class Control:
         desk: OrderDesk,
         membership: Membership | None = None,
         hops: OrderHops | None = None,
-        first_word_s: float = _FIRST_WORD_S,
+        first_word_s: float = FIRST_WORD_S,
     ) -> None:
         self._node = node
         self._desk = desk
         self._membership = membership
-        self._hops = hops
-        self._first_word_s = first_word_s
+        self._reach = Reach(desk, hops, first_word_s)
 
     async def view(self) -> FleetView:
         if self._membership is not None:
@@ -125,7 +122,7 @@ class Control:
             hosts = peers_to_load(view, model, named, known)
         if [host.is_self for host in hosts] == [True]:
             await self._desk.plan(wish)  # raises what is wrong with the only copy there is
-        told = await told_plans(hosts, wish, self._last)
+        told = await told_plans(hosts, wish, self._reach.last)
         if as_load:
             named = first_with_plan(hosts, told)
         wish = replace(wish, peer=None if named is None else named.node)
@@ -145,28 +142,30 @@ class Control:
         named = None if peer is None else peer_named(view, peer)
         hosts = peers_to_load(view, model, named, self._known())
         order = LoadOrder(model.weights, context_tokens, num_slots, is_forced)
-        anywhere = Anywhere(model.id, order, hosts, self._jobs, self._call_off)
+        anywhere = Anywhere(model.id, order, hosts, self._reach.jobs, self._call_off)
         is_one = len(hosts) == 1
-        carried_out = self._jobs(hosts[0], order) if is_one else self._desk.load_anywhere(anywhere)
+        carried_out = (
+            self._reach.jobs(hosts[0], order) if is_one else self._desk.load_anywhere(anywhere)
+        )
         async with aclosing(carried_out) as jobs:
             async for job in jobs:
                 yield job
 
     async def unload(self, name: str, peer: str | None, *, is_forced: bool) -> AsyncGenerator[Job]:
         host, model_id = await self._whose(name, peer)
-        async with aclosing(self._jobs(host, UnloadOrder(model_id, is_forced))) as jobs:
+        async with aclosing(self._reach.jobs(host, UnloadOrder(model_id, is_forced))) as jobs:
             async for job in jobs:
                 yield job
 
     async def pin(self, name: str, peer: str | None, *, is_pinned: bool) -> PeerView:
         """The peer where it holds now."""
         host, model_id = await self._whose(name, peer)
-        await self.first(host, PinOrder(model_id, is_pinned))
+        await self._reach.first(host, PinOrder(model_id, is_pinned))
         return host
 
     async def drain(self, peer: str | None) -> Job:
         """The job, with how much is under way."""
-        async with aclosing(self._jobs(await self.peer(peer), DrainOrder())) as jobs:
+        async with aclosing(self._reach.jobs(await self.peer(peer), DrainOrder())) as jobs:
             job = await anext(jobs)
             while not (job.stage or job.is_over):
                 job = await anext(jobs)
@@ -175,19 +174,19 @@ class Control:
     async def undrain(self, peer: str | None) -> PeerView:
         """The peer that takes requests again. Raises Overloaded where it ends."""
         host = await self.peer(peer)
-        await self.first(host, UndrainOrder())
+        await self._reach.first(host, UndrainOrder())
         return host
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
         home = await self._home(job_id)
-        async with aclosing(self._jobs(home, WatchJob(job_id, is_followed))) as jobs:
+        async with aclosing(self._reach.jobs(home, WatchJob(job_id, is_followed))) as jobs:
             async for job in jobs:
                 yield job
 
     async def cancel_job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
-        job = await self.first(await self._home(job_id), CancelJob(job_id))
+        job = await self._reach.first(await self._home(job_id), CancelJob(job_id))
         assert isinstance(job, Job), "what a cancelled job answers with"
         return job
 
@@ -196,7 +195,7 @@ class Control:
         order = CancelRequest(request_id)
         host = await self.peer(peer)
         try:
-            await self.first(host, order)
+            await self._reach.first(host, order)
             return host
         except RequestNotFound:
             if peer is not None:
@@ -213,13 +212,13 @@ class Control:
     async def facts(self, word: str) -> PeerFacts:
         """How a peer is, closely. Raises PeerNotFound."""
         peer = await self.peer(word)
-        facts = await self.first(peer, Describe())
+        facts = await self._reach.first(peer, Describe())
         assert isinstance(facts, PeerFacts), "what a peer describes itself with"
         return msgspec.structs.replace(facts, node=peer.node.hex(), name=peer.name)
 
     async def log(self, peer: PeerView, order: ReadLog) -> LogPage:
         """One page of a peer's log."""
-        page = await self.first(peer, order)
+        page = await self._reach.first(peer, order)
         assert isinstance(page, LogPage), "what a peer's log is told in"
         return page
 
@@ -227,7 +226,7 @@ class Control:
         """What happens at a peer, at once and at each change; of others only as this one sees
         them.
         """
-        async with aclosing(self._reports(peer, WatchHappenings(peer.is_self))) as reports:
+        async with aclosing(self._reach.reports(peer, WatchHappenings(peer.is_self))) as reports:
             async for report in reports:
                 if isinstance(report, HappeningList):
                     yield report
@@ -235,7 +234,7 @@ class Control:
     async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
         """What this peer says to it, as `everywhere` tells it."""
         me = await self.peer(None)
-        return [(me, await self.first(me, order))]
+        return [(me, await self._reach.first(me, order))]
 
     async def everywhere(
         self, order: Order, *, but_here: bool = False
@@ -244,67 +243,10 @@ class Control:
         view = await self.view()
         peers = [peer for peer in view.peers if peer.state not in ("dead", "left")]
         asked = [peer for peer in peers if not (but_here and peer.is_self)]
-        return list(
-            zip(asked, await asyncio.gather(*(self._try(one, order) for one in asked)), strict=True)
-        )
-
-    async def _try(self, peer: PeerView, order: Order) -> Report | CortexError:
-        try:
-            return await self.first(peer, order)
-        except CortexError as error:
-            return error
-
-    async def first(self, peer: PeerView, order: Order) -> Report:
-        """What a peer says to an order at once."""
-        async with aclosing(self._reports(peer, order)) as reports:
-            return await anext(reports)
-
-    async def _last(self, peer: PeerView, order: Order) -> Report:
-        """What a peer says to an order at last."""
-        async with aclosing(self._reports(peer, order)) as reports:
-            last = await anext(reports)
-            async for report in reports:
-                last = report
-            return last
+        return await self._reach.all(asked, order)
 
     async def _call_off(self, job: Job) -> None:
         await self.cancel_job(job.id)
-
-    async def _jobs(self, peer: PeerView, order: Order) -> AsyncGenerator[Job]:
-        async with aclosing(self._reports(peer, order)) as reports:
-            async for report in reports:
-                if isinstance(report, Job):
-                    yield report
-
-    async def _reports(self, peer: PeerView, order: Order) -> AsyncGenerator[Report]:
-        """At least one. Raises what the peer refuses with, or HostLost."""
-        if peer.is_self or self._hops is None:
-            async with aclosing(self._desk.carry_out(order)) as reports:
-                async for report in reports:
-                    yield report
-            return
-        async with aclosing(self._hops.order(peer.node, order)) as reports:
-            try:
-                async with asyncio.timeout(self._first_word_s):
-                    first = await anext(reports)
-                yield first
-                async for report in reports:
-                    yield report
-            except (TimeoutError, StopAsyncIteration):
-                raise HostRefused(
-                    f"peer '{peer.name}' takes no orders",
-                    f"it runs {peer.build or 'an older cortex'}: update it, or ask it itself",
-                ) from None
-            except HostRefused as error:
-                raise HostRefused(
-                    f"peer '{peer.name}' cannot be reached: {error.message}", error.hint
-                ) from error
-            except HostLost as error:
-                raise HostLost(
-                    f"peer '{peer.name}' was lost before it said how the order ended:"
-                    f" {error.message}",
-                    "look at what has become of it: cortex status",
-                ) from error
 
     def _known(self) -> Known:
         return known_by(self._node.config, self._node.history.eta_s)

@@ -16,6 +16,8 @@ from .fit import Fit, NoFit, fit, forced, reload_s
 from .plan import Reason
 
 _NOBODY = ModelId(bytes(ID_BYTES))
+# So many times what another place would cost is waited for one that has been claimed.
+_PATIENCE = 2
 # What may be otherwise without anybody's doing: work ends, and time passes.
 _PASSING: tuple[Reason, ...] = ("busy", "new")
 
@@ -98,8 +100,8 @@ def turn(
     if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
         device, best = min(fits, key=lambda pair: _cost(*pair, closed))
         return kept or Waits() if device.index in closed else Begin(device.index, best)
-    if kept is not None:
-        return kept
+    if isinstance(kept, Claim):
+        return _better(kept, wanted.need, books, rules, closed) or kept
     overdue_s = max_wait_s - wanted.waited_s
     if overdue_s <= 0 and (claimed := _claimed(wanted.need, books, rules)) is not None:
         return _kept(claimed, wanted.need, books, rules, closed) or claimed
@@ -161,6 +163,23 @@ def _claimed(need: Need, books: Sequence[DeviceBooks], rules: Rules) -> Claim | 
     device, best = min(fits, key=lambda pair: _cost(*pair, ()))
     victims = frozenset(victim.id for victim in best.victims)
     return Claim(device.index, victims, need.sizes[-1].num_bytes)
+
+
+def _better(
+    claim: Claim, need: Need, books: Sequence[DeviceBooks], rules: Rules, closed: Collection[int]
+) -> Turn | None:
+    """Another place, where what was claimed has turned out to be at work for far longer. Whoever
+    changed for less would let both take new work in turn, and have neither.
+    """
+    other = _claimed(need, books, rules)
+    if other is None or _PATIENCE * _price_s(other, books, rules) >= _price_s(claim, books, rules):
+        return None
+    return _kept(other, need, books, rules, closed)
+
+
+def _price_s(claim: Claim, books: Sequence[DeviceBooks], rules: Rules) -> float:
+    there = (one for each in books if each.index == claim.device for one in each.residents)
+    return sum(reload_s(one, rules) + one.busy_s for one in there if one.id in claim.victims)
 
 
 def _quiet_turn(

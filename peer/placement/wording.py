@@ -4,13 +4,14 @@ were asked, and of models that lose theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
 
 from ..units import memory
 from .books import DeviceBooks
 from .leaving import LeaveReason
+from .plan import Reason
 from .turns import Refused, Wanted
 
 _HERE = "has no place here; "
@@ -21,15 +22,23 @@ def no_place(wanted: Wanted, refused: Refused, books: Sequence[DeviceBooks]) -> 
     """With the reason at each device; only one that no device could ever hold is final."""
     names = {device.index: device.name for device in books}
     reasons = [f"{names[index]}: {why.words}" for index, why in refused.reasons]
-    is_final = all(why.reason == "too large" for _, why in refused.reasons)
+    kinds: set[Reason] = {why.reason for _, why in refused.reasons}
+    is_final = kinds <= {"too large"}
     least_bytes = wanted.need.sizes[-1].num_bytes
     short_bytes = min((why.short_bytes for _, why in refused.reasons), default=least_bytes)
-    hint = "choose a smaller model, or give it more memory with --memory"
     return InsufficientVram(
         f"'{wanted.need.id}' {_HERE}{'; '.join(reasons) or 'no device may hold it'}",
-        hint if is_final else "unload or unpin one of those that are in its way",
+        _next_step(kinds),
         shortage=MemoryShortage(least_bytes, least_bytes - short_bytes, is_final),
     )
+
+
+def _next_step(kinds: Set[Reason]) -> str:
+    if kinds <= {"too large"}:
+        return "choose a smaller model, or give it more memory with --memory"
+    if kinds <= {"too large", "foreign"}:
+        return "end what else uses the device"
+    return "unload or unpin one of those that are in its way"
 
 
 def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> tuple[str, str]:

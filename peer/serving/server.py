@@ -41,6 +41,8 @@ from .supervisor import Supervisor, watched
 
 logger = logging.getLogger(__name__)
 
+# Within that time a request that has come is known to be there.
+_SETTLES_S = 0.02
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -69,10 +71,14 @@ class Server:
         """Take nothing new; return when what is under way has ended."""
         self.gate.close()
         await self.node.drained()
-        await self.gate.quiet()
-        if self.member is not None:
-            await self.member.ingress.idle()
+        num_quiet = 0
+        while num_quiet < 2:  # one that has just come is no request yet
             await self.gate.quiet()
+            if self.member is not None:
+                await self.member.ingress.idle()
+            await asyncio.sleep(_SETTLES_S)
+            is_quiet = not any(self.node.live) and not self.gate.lobby.is_resting
+            num_quiet = num_quiet + 1 if is_quiet else 0
 
     async def reconfigure(self, config: PeerConfig) -> None:
         """What holds from now on; where it listens is not asked again."""

@@ -149,3 +149,15 @@ def at_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Op
     yield open_terminal
     for terminal in opened:
         terminal.close()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a cortex.toml, and say where it is."""
+
+    def write_file(text: str) -> Path:
+        path = tmp_path / "cortex.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from cortex.cli.diagnostics import Diagnostics
 from cortex.cli.output import Output, align
 from cortex.cli.progress import ProgressLine
-from cortex.cli.teller import Form, Teller
+from cortex.cli.teller import Form, Rendering, Teller
 from cortex.engine.errors import EngineFailed
 from cortex.engine.types import (
     Accepted,
@@ -176,6 +177,33 @@ def test_reasoning_is_not_shown_where_it_is_not_wanted(
     show.receive(*THINKING)
     assert "well." not in show.stderr.getvalue()
     assert ("well." in show.stdout.getvalue()) == (form == "json")
+
+
+class TerminalOutput(Output):
+    is_terminal = True
+
+    def __init__(self) -> None:
+        self.stream = Screen()
+        super().__init__(self.stream)
+
+
+@pytest.mark.parametrize("has_notice", [False, True])
+def test_a_notice_in_the_middle_of_an_answer_has_its_line_and_the_answer_stays(
+    has_notice: bool,
+) -> None:
+    stderr, output = Screen(), TerminalOutput()
+    diagnostics = Diagnostics(stderr, can_redraw=True)
+    progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+    rendering = Rendering(lambda: os.terminal_size((80, 24)), has_colour=True)
+    teller = Teller(output, diagnostics, progress, "plain", (), rendering=rendering)
+    teller.text("**It** ")
+    if has_notice:
+        diagnostics.notice("a is gone; b goes on")
+    teller.text("is.")
+    answer = receive(played(said("**It** is."), Finished("stop", Usage(1, 2))), teller, lambda: 0.0)
+    teller.finished(answer, model="m", peer="b")
+    assert ("\na is gone; b goes on\n" in stderr.getvalue()) is has_notice
+    assert ("\x1b[J" in output.stream.getvalue()) is not has_notice
 
 
 def test_reasoning_that_was_interrupted_ends_its_line() -> None:

@@ -169,6 +169,78 @@ def test_an_unknown_slash_command_is_named_and_help_lists_the_others(
     assert "a reply" not in terminal.shown
 
 
+MARKED = "# Total\n\nIt is **12.40**."
+
+
+def test_an_answer_with_marks_is_rendered_once_it_is_whole(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies(MARKED), "How much?")
+    assert terminal.wait_for_end() == 0
+    streamed, _, anew = terminal.shown.partition("\r\x1b[2A\x1b[J")
+    assert "**12.40**." in streamed
+    assert "\x1b[1m12.40\x1b[0m" in anew and "**" not in anew
+
+
+def test_raw_is_never_rendered(at_terminal: OpenTerminal, replies: WriteScript) -> None:
+    terminal = at_terminal("chat", *replies(MARKED), "--raw", "How much?")
+    assert terminal.wait_for_end() == 0
+    assert terminal.shown.endswith("**12.40**.")
+
+
+def test_an_attached_picture_is_drawn_unless_that_is_off(
+    at_terminal: OpenTerminal, replies: WriteScript, picture: Path
+) -> None:
+    for options, is_drawn in (((), True), (("--show-image", "off"), False)):
+        terminal = at_terminal("chat", *replies("seen"), *options)
+        terminal.wait_for("> ")
+        terminal.press(f"/image {picture}\n")
+        terminal.wait_for("goes with the next prompt.")
+        assert ("▀" in terminal.shown) is is_drawn
+        terminal.press("/quit\n")
+        assert terminal.wait_for_end() == 0
+
+
+def test_a_picture_of_a_single_question_is_drawn_where_that_is_wished(
+    at_terminal: OpenTerminal, replies: WriteScript, picture: Path
+) -> None:
+    for options, is_drawn in ((("--show-image", "blocks"), True), ((), False)):
+        terminal = at_terminal("chat", *replies("seen"), "-i", str(picture), *options, "what?")
+        assert terminal.wait_for_end() == 0
+        assert ("▀" in terminal.shown) is is_drawn
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(
+    at_terminal: OpenTerminal, replies: WriteScript, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "")
+    terminal = at_terminal(
+        "chat", *replies("`a` is **b**"), "-i", str(picture), "--show-image", "blocks", "what?"
+    )
+    assert terminal.wait_for_end() == 0
+    assert "▀" not in terminal.shown
+    assert "\x1b[1mb\x1b[0m" in terminal.shown and "\x1b[36" not in terminal.shown
+
+
+def test_alt_enter_begins_a_line_and_the_tabulator_completes(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("first", "second"))
+    terminal.wait_for("> ")
+    terminal.press("/sta\t")
+    terminal.wait_for("/stats ")
+    terminal.press("\n")
+    terminal.wait_for("nothing was answered yet.")
+    terminal.wait_for("> ")
+    terminal.press("one\x1b\rtwo\n")
+    terminal.wait_for("first")
+    terminal.wait_for("> ")
+    terminal.press("/save said.md\n")
+    terminal.wait_for("1 turn in said.md")
+    terminal.press("/quit\n")
+    assert terminal.wait_for_end() == 0
+
+
 def test_a_dumb_terminal_is_sent_no_cursor_movements(
     at_terminal: OpenTerminal, replies: WriteScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,23 @@ def test_an_option_may_come_from_the_environment(
     assert cortex("chat", *replies("abcdef"), "go").stdout == "ab\n"
 
 
+def test_a_file_is_put_after_the_prompt(cortex: Cortex, tmp_path: Path) -> None:
+    (tmp_path / "sums.csv").write_text("net,9\n")
+    ask = ("chat", "--engine", "fake", "--max-tokens", "20", "--seed", "3", "--json")
+    bare, filed = cortex(*ask, "add"), cortex(*ask, "--file", "sums.csv", "add")
+    typed = cortex(*ask, "add\n\nsums.csv:\n\nnet,9")
+    told = [json.loads(done.stdout) for done in (bare, filed, typed)]
+    assert told[1]["answer"] == told[2]["answer"] != told[0]["answer"]
+    assert told[1]["prompt_tokens"] == told[2]["prompt_tokens"]
+
+
+def test_a_file_that_is_no_text_or_not_there_is_refused(cortex: Cortex, picture: Path) -> None:
+    done = cortex("chat", "--engine", "fake", "--file", str(picture), "add")
+    assert done.code == 2
+    assert "not UTF-8 text" in done.stderr and "--image" in done.stderr
+    assert "cannot read sums.csv" in cortex("chat", "--file", "sums.csv", "add").stderr
+
+
 def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex: Cortex) -> None:
     done = cortex("chat", "--engine", "fake")
     assert (done.code, done.stdout) == (2, "")

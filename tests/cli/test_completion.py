@@ -74,12 +74,13 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("cortex lo", ["load"]),
-        ("cortex un", ["unload", "unpin"]),
+        ("cortex lo", ["load", "logs"]),
+        ("cortex un", ["undrain", "unload", "unpin"]),
         ("cortex load q", ["qwen-large", "qwen-small"]),
         ("cortex chat -m t", ["tiny"]),
         ("cortex load tiny --on b", ["borea"]),
         ("cortex drain ", ["atlas", "borea"]),
+        ("cortex undrain b", ["borea"]),
         ("cortex status 10.", ["10.0.0.2:13131"]),
         ("cortex chat --engine f", ["fake"]),
         ("cortex models --js", ["--json"]),
@@ -87,7 +88,7 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
     ],
 )
 def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: list[str]) -> None:
-    assert complete(line) == names
+    assert sorted(complete(line)) == names
 
 
 @needs("zsh")

@@ -210,3 +210,13 @@ def test_a_place_where_no_file_can_be_is_named(run: Run, tmp_path: Path) -> None
     nowhere = tmp_path / "file" / "fleet.key"
     code, _, said = run("join", OLD.text, "--key-file", str(nowhere))
     assert (code, f"cannot use {nowhere}" in said) == (2, True)
+
+
+def test_keys_are_told_to_programs_too(run: Run, path: Path) -> None:
+    write_keyring(path, ring_of(OLD, NEW))
+    listed = json.loads(run("key", "list", "--json")[1])
+    held = [{"id": OLD.key_id.hex(), "state": "used"}, {"id": NEW.key_id.hex(), "state": "trusted"}]
+    assert listed == {"schema": 1, "keys": held}
+    assert json.loads(run("key", "--json")[1])["join"] == f"cortex join {OLD.text}"
+    assert run("key", "new", "--json")[:2] == (2, "")
+    assert read_keyring(path) == ring_of(OLD, NEW)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cortex.cli.fleet_lines import changes, describe_fleet
+from cortex.cli.load_lines import LoadLines
 from cortex.cli.serving import view_teller
 from cortex.peer.config import FleetConfig
 from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView
@@ -143,7 +144,7 @@ def test_a_notice_is_told_once() -> None:
 
 def test_what_is_new_is_told_with_its_time() -> None:
     said: list[str] = []
-    tell = view_teller(said.append, lambda: "14:02:31")
+    tell = view_teller(said.append, lambda: "14:02:31", LoadLines(lambda: 0.0))
     for view in (view_of(), view_of(BOREA), view_of(BOREA), in_state("suspect")):
         tell(view)
     assert said == [

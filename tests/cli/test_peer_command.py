@@ -154,9 +154,10 @@ def ready_lines(state_dir: Path | None = None, **changes: Any) -> list[str]:
 
 
 def test_the_command_to_try_finds_this_very_peer() -> None:
-    assert ready_lines()[1].endswith('Try: cortex chat "hello"')
+    assert ready_lines()[1].endswith('Try: cortex chat "hello"   or: cortex tui')
     named = ready_lines(Path("/my state"))[1]
-    assert named.endswith("""Try: cortex chat --state-dir '/my state' "hello\"""")
+    assert """Try: cortex chat --state-dir '/my state' "hello\"""" in named
+    assert named.endswith("or: cortex tui --state-dir '/my state'")
 
 
 def test_it_is_said_who_can_ask() -> None:

@@ -17,7 +17,6 @@ from cortex.cli.errors import ConfigProblem
 from cortex.cli.fleet_options import FleetWishes, fleet_config
 from cortex.cli.main import app
 from cortex.cli.settings.reading import Settings, examine, find_file, read_settings
-from cortex.cli.settings.reference import EXAMPLE
 from cortex.cli.settings.sections import SECTIONS, OfConfig, OfOptions
 from cortex.peer.config import (
     EvictionConfig,
@@ -42,18 +41,6 @@ class Done(Protocol):
 Cortex = Callable[..., Done]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write a cortex.toml, and say where it is."""
-
-    def write_file(text: str) -> Path:
-        path = tmp_path / "cortex.toml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write_file
-
-
 def config_of(settings: Settings) -> PeerConfig:
     return with_fields(PeerConfig(Locations(Path("data"), Path("state"))), settings.fields())
 
@@ -73,6 +60,7 @@ def test_a_file_with_every_setting_is_taken(write: Write, tmp_path: Path) -> Non
     (tmp_path / "models").mkdir()
     settings = read_settings(
         write(f"""
+tui = {{ theme = "ansi-dark", refresh = "2s", ascii = true, no_mouse = true, read_only = true }}
 [peer]
 name = "borea"
 listen = "127.0.0.1:13999"
@@ -141,13 +129,6 @@ body_timeout = "3s"
 write_timeout = 2
 idle_timeout = "1m"
 max_connections = 11
-
-[tui]
-theme = "ansi-dark"
-refresh = "2s"
-ascii = true
-no_mouse = true
-read_only = true
 """)
     )
     assert {(s, k) for s, keys in SECTIONS.items() for k in keys} == set(settings.values)
@@ -445,77 +426,6 @@ def test_a_bad_static_member_is_named(write: Write, text: str, line: int, what: 
     assert problem(path)[0].startswith(f"{path} line {line}: {what}")
 
 
-def test_the_example_of_the_design_is_taken_as_it_stands(write: Write, tmp_path: Path) -> None:
-    (tmp_path / "DIR").mkdir()
-    (tmp_path / "models.toml").write_text("""
-[[models]]
-id = "qwen3.6-27b"
-source = "DIR"
-aliases = ["gpt-4o"]
-priority = 10
-pinned = ["beast"]
-home = true
-devices = [0]
-dtype = "bfloat16"
-context = 32768
-idle_ttl = "30m"
-preload = true
-""")
-    settings = read_settings(
-        write(f"""
-[peer]
-name = "beast"
-listen = "127.0.0.1:13131"
-fleet_listen = "0.0.0.0:13132"
-gpus = "all"
-models = ["DIR"]
-advertise = "beast.internal:13132"
-
-[gateway]
-listen = "0.0.0.0:31313"
-metrics_listen = "0.0.0.0:31314"
-
-[fleet]
-mdns = true
-join = ["beast.internal:13132"]
-key_file = "fleet.key"
-
-[eviction]
-strategy = "lru"
-defrag_after_cycles = 50
-idle_ttl = "10m"
-min_residency = "30s"
-
-[engine]
-python = "python3"
-mode = "exact"
-threads = 4
-
-[vision]
-min_pixels = 65536
-max_pixels = 1048576
-max_image_pixels = 40000000
-
-[api]
-keys = ["{HASH}"]
-admin_keys = ["{OTHER_HASH}"]
-max_body = "64MiB"
-cold_wait = "120s"
-replay_bytes = "256MiB"
-requests_per_minute = 60
-tokens_per_minute = 100000
-
-[[neurons]]
-name = "atlas"
-endpoint = "http://atlas:13131"
-""")
-    )
-    assert settings.options_of("serve")["port"] == 31313
-    assert settings.options_of("peer")["no_mdns"] is False
-    assert config_of(settings).eviction == EvictionConfig()
-    assert config_of(settings).model("qwen3.6-27b").is_pinned_on("beast")
-
-
 def listed(done: Done) -> list[str]:
     assert done.code == 0, done.stderr
     return [model["id"] for model in json.loads(done.stdout)["models"]]
@@ -596,7 +506,3 @@ def test_options_that_settings_stand_for_are_only_named_once() -> None:
         )
     ]
     assert len(targets) == len(set(targets))
-
-
-def test_the_example_of_the_documentation_is_taken(write: Write) -> None:
-    assert config_of(read_settings(write(EXAMPLE))).max_concurrent == 8

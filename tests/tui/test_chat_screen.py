@@ -215,10 +215,23 @@ async def test_a_message_of_several_lines_is_one_message(
         field = pilot.app.screen.query_one(MessageField)
         field.focus()
         await pilot.press("a", "alt+enter", "b", "ctrl+j", "c")
-        field.post_message(Paste("d\ne"))
+        pilot.app.post_message(Paste("d\ne"))
+        await eyes.until(pilot, lambda: field.text.endswith("e"))
         await pilot.press("enter")
         await eyes.until(pilot, lambda: bool(peer.asked))
         assert peer.asked[0].messages[-1].content == (TextPart("a\nb\ncd\ne"),)
+
+
+async def test_keys_that_come_in_a_burst_are_sent_whole(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    async with chat() as pilot:
+        pilot.app.screen.query_one(MessageField).focus()
+        await pilot.pause()
+        for key in (*"hello", "enter"):
+            pilot.app.simulate_key(key)
+        await eyes.until(pilot, lambda: bool(peer.asked))
+        assert peer.asked[0].messages[-1].content == (TextPart("hello"),)
 
 
 async def test_letters_in_the_field_are_letters_and_outside_of_it_keys(
@@ -315,7 +328,7 @@ async def test_the_pasted_name_of_a_picture_offers_to_attach_it(
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
-        pilot.app.screen.query_one(MessageField).post_message(Paste(f"'{picture}' "))
+        pilot.app.post_message(Paste(f"'{picture}' "))
         await eyes.until(pilot, lambda: "96x96" in eyes.screen(pilot))
         assert "attach a picture" in eyes.screen(pilot)
         await pilot.press("escape")
@@ -327,7 +340,7 @@ async def test_a_picture_that_was_refused_is_let_go_of(
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
-        pilot.app.screen.query_one(MessageField).post_message(Paste(str(picture)))
+        pilot.app.post_message(Paste(str(picture)))
         await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
         await pilot.press("enter")
         await write(pilot, "what is it?")

@@ -95,7 +95,7 @@ async def test_the_list_of_keys(make_app: MakeApp, seen: Seen, eyes: Any, looks_
     async with make_app().run_test() as pilot:
         await seen(pilot)
         await pilot.press("question_mark")
-        await eyes.until(pilot, lambda: "fleet.detail" in eyes.screen(pilot))
+        await eyes.until(pilot, lambda: "fleet.load" in eyes.screen(pilot))
         await looks_like(pilot, "keys")
 
 

@@ -233,8 +233,10 @@ class ChatScreen(FramedScreen):
         self._note(words)
 
     def _note(self, words: str) -> None:
+        """Said before the answer that is under way, if there is one."""
         self.query_one("#hint").display = False
-        self._scroll.mount(NoteTurn(words))
+        turns = self._scroll.query(AnswerTurn) if self._pulling is not None else ()
+        self._scroll.mount(NoteTurn(words), before=[*turns][-1] if turns else None)
 
     def _peers(self) -> tuple[PeerPicture, ...]:
         picture = self.frame.watched.picture

@@ -128,6 +128,7 @@ async def test_a_load_that_others_leave_no_room_for_is_refused_with_the_numbers(
         status, told = await peer.load("one")
         assert (status, told["error"]["code"]) == (503, "insufficient_vram"), told
         assert "other programs hold 25.2 GiB" in told["error"]["message"]
+        assert told["error"]["hint"] == "end what else uses the device"
         peer.show(32)
         await peer.until_loads("one")
 

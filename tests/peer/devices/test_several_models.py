@@ -5,25 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-from cortex.engine.errors import InsufficientVram
+from cortex.engine.errors import InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
-from cortex.engine.types import ChatRequest, Event, Finished, Message, Piece, TextPart
+from cortex.engine.types import ChatRequest, Event, Finished, Message, Piece, Stage, TextPart
+from cortex.peer.api.app import make_app
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
+from cortex.peer.fleet.alone import NOBODY
+from cortex.peer.fleet.own_state import own_state
+from cortex.peer.fleet.rates import Rates
+from cortex.peer.fleet.telling import verdict
 from cortex.peer.gossip.ids import ModelId
+from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
+from cortex.peer.orders.control import control_alone
 from cortex.peer.placement.plan import LoadWish
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
 DEADLINE_S = 60
+# What `cortex status` has, and more than that for a busy machine.
+STATUS_S = 5.0
 # A quarter of a CPU's memory is for what is remembered of prompts.
 GIB = 1 << 30
 
@@ -208,6 +218,53 @@ async def test_an_engine_that_does_not_start_is_not_started_again_for_a_look(
         await node.survey()
         await node.survey()
         assert num_tried == 1
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/fleet", "/models", "/v1/models", "/requests"])
+async def test_a_peer_says_how_it_is_while_a_device_is_loading(
+    make_config: MakeConfig,
+    make_sized: Callable[..., Path],
+    memory_children: Children,
+    path: str,
+):
+    config = make_config(models_dirs=(make_sized(60.0, a=GIB),))
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        Node(config, memory_children().spawn) as node,
+        Jobs(NOBODY) as jobs,
+        TestClient(TestServer(make_app(node, control_alone(node, jobs)))) as client,
+        aclosing(node.chat(ask("a"))) as events,
+    ):
+        async for event in events:
+            if isinstance(event, Stage) and event.name == "loading":
+                break
+        async with asyncio.timeout(STATUS_S), client.get(path) as reply:
+            assert reply.status == 200
+            assert await reply.json()
+        assert [placed.state for placed in node.placement.placed] == ["loading"]
+
+
+@pytest.mark.parametrize("num_live", [0, 1, 2])
+@pytest.mark.parametrize("is_draining", [False, True])
+async def test_what_the_fleet_is_told_of_room_is_what_a_request_finds(
+    make_config: MakeConfig, memory_children: Children, num_live: int, is_draining: bool
+):
+    config = make_config(max_live_requests=2)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        admission = node._admission  # pyright: ignore[reportPrivateUsage]
+        with ExitStack() as held:
+            for _ in range(num_live):
+                held.enter_context(admission.admitted(1))
+            if is_draining:
+                node.begin_drain()
+            told = own_state(config, node.stored, node.placement, node.health, Rates())
+            word, _ = verdict(told, ModelId(b"anything"))
+            try:
+                await answer(node, "fake")
+                is_refused = False
+            except Overloaded:
+                is_refused = True
+        assert (word == "busy") == is_refused == (is_draining or num_live == 2)
 
 
 async def test_a_forced_load_is_begun_whatever_the_books_say(

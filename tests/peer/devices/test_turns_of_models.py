@@ -8,6 +8,7 @@ from dataclasses import replace
 from cortex.engine.errors import InsufficientVram, ModelInvalid
 from cortex.engine.types import Stage
 from cortex.peer.config import EvictionConfig, ModelConfig
+from cortex.peer.devices.residency import Residency
 from cortex.peer.types import ModelInfo
 from tests.peer.by_hand import (
     CONFIG,
@@ -171,6 +172,39 @@ async def test_who_has_claimed_a_place_takes_another_one_that_is_idle_before():
         assert other.is_granted and left == ["a lru c"]
         (again,) = await ready(residency, loader, "b")
         assert claimed.is_granted and again.is_granted, "what was claimed is free again"
+
+
+async def test_who_has_claimed_a_long_answers_place_changes_to_one_that_is_idle_far_sooner():
+    timer = Timer()
+    async with asyncio.TaskGroup() as tasks:
+        loader = HandLoader(100, a=50, b=50, c=50)
+        residency = open_residency(loader, tasks, clock=timer)
+        brief, first = await ready(residency, loader, "b", "a")
+        other = Wish("c")
+        residency.ask(other.ticket)
+        timer.now_s += 29.0
+        (long,) = await ready(residency, loader, "a")
+        residency.give_back(first.ticket)
+        timer.now_s += 1.0
+        residency.look()
+        assert not ask(residency, "a").is_granted, "its answer had only just begun"
+        (late,) = await ready(residency, loader, "b")
+        timer.now_s += 10.0
+        residency.give_back(brief.ticket)
+        last = ask(residency, "b")
+        assert last.is_granted, "what was chosen stays chosen where the other is as long at work"
+        residency.give_back(late.ticket)
+        assert not ask(residency, "b").is_granted
+        residency.give_back(last.ticket)
+        await settle()
+        await load(loader)
+        assert other.is_granted and long.is_granted and states(residency).keys() == {"a", "c"}
+
+
+def ask(residency: Residency, model_id: str) -> Wish:
+    wish = Wish(model_id)
+    residency.ask(wish.ticket)
+    return wish
 
 
 async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():

@@ -25,7 +25,12 @@ from cortex.peer.onlooker.changes import changes
 from cortex.peer.onlooker.feed import Feed, Lost, News, Seen, others
 from cortex.peer.onlooker.folding import fold
 from cortex.peer.onlooker.happenings import Happening
-from cortex.peer.onlooker.pictures import FleetPicture, ModelPicture, read_picture
+from cortex.peer.onlooker.pictures import (
+    FleetPicture,
+    ModelPicture,
+    PictureReader,
+    read_picture,
+)
 
 GIB = 1024**3
 SELF = NodeId(b"self5678")
@@ -332,3 +337,15 @@ async def test_a_stream_that_nobody_wants_any_more_ends_at_once() -> None:
                 await asyncio.sleep(0.01)
         with pytest.raises(NoPeer):
             reading.result()
+
+
+def test_only_peers_that_are_told_anew_are_read_again() -> None:
+    told = told_of(peer(b"node-001", "a"), peer(b"node-002", "b"))
+    reader = PictureReader()
+    before = reader.read(told)
+    changed = {**told["peers"][1], "state": "suspect"}
+    after = reader.read({**told, "peers": [told["peers"][0], changed, told["peers"][2]]})
+    assert after.peers[0] is before.peers[0] and after.peers[2] is before.peers[2]
+    assert after == read_picture({**told, "peers": [told["peers"][0], changed, told["peers"][2]]})
+    other = {**told, "self": told["peers"][1]["node"]}
+    assert reader.read(other) == read_picture(other) != after

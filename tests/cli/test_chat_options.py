@@ -1,0 +1,40 @@
+"""What the options of `cortex chat` become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.cli import talker
+from cortex.cli.config import read_environment
+from cortex.cli.main import run
+from cortex.peer.talk.conversation import Conversation
+
+
+@pytest.fixture
+def conversation_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The conversation that a command line would begin."""
+
+    def begin(*options: str) -> Conversation:
+        begun: list[Conversation] = []
+
+        def note(*arguments: Any, **_: Any) -> None:
+            begun.append(arguments[4])
+
+        monkeypatch.setattr(talker, "answer_once_or_converse", note)
+        assert run(["chat", *options, "hello"], read_environment({"HOME": str(tmp_path)})) == 0
+        return begun[0]
+
+    return begin
+
+
+def test_no_think_asks_for_no_reasoning(conversation_of: Any) -> None:
+    for options, effort in ((("--no-think",), "none"), ((), None)):
+        request = conversation_of(*options).ask("hello", model="m", seed=1, now_s=2)
+        assert request.reasoning.effort == effort
+
+
+def test_a_seed_is_that_of_every_answer(conversation_of: Any) -> None:
+    assert conversation_of("--seed", "7").ask("hi", model="m", seed=1, now_s=2).seed == 7

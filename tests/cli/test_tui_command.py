@@ -1,0 +1,87 @@
+"""`cortex tui` at a terminal: what each of its options does to what the terminal gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.peer.config import Locations, PeerConfig
+
+Dashboard = Callable[..., str]
+_ESCAPES = re.compile(r"\x1b\[[0-9;?>=:]*[ -/]*[@-~]|\x1b[PX^_\]].*?(?:\x1b\\|\x07)|\x1b.")
+TAKES_MOUSE = "\x1b[?1000h"
+
+
+@pytest.fixture(scope="module")
+def address(
+    serve_peer: Callable[[PeerConfig], str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    root = tmp_path_factory.mktemp("tui")
+    places = Locations(root / "data", root / "state", root / "run")
+    return serve_peer(PeerConfig(places, engine="fake", port=0))
+
+
+@pytest.fixture
+def dashboard(at_terminal: Callable[..., Any], address: str) -> Dashboard:
+    """All that the terminal got, from the start until a peer stands there, and then the end."""
+
+    def run(*options: str, key: str = "") -> str:
+        terminal = at_terminal("tui", "--peer", address, *options)
+        terminal.wait_for("1 on disk")
+        terminal.wait_for("Quit")
+        if key:
+            terminal.press(key)
+        terminal.wait_for_quiet()
+        terminal.press("q")
+        assert terminal.wait_for_end() == 0
+        return terminal.shown
+
+    return run
+
+
+def letters(shown: str) -> str:
+    return _ESCAPES.sub("", shown)
+
+
+def test_as_it_is_it_takes_the_mouse_has_colours_and_may_steer(dashboard: Dashboard) -> None:
+    shown = dashboard()
+    assert TAKES_MOUSE in shown
+    assert "╭─ peers" in letters(shown)
+    assert "Drain" in letters(shown)
+
+
+def test_no_mouse_leaves_it_to_the_terminal(dashboard: Dashboard) -> None:
+    assert TAKES_MOUSE not in dashboard("--no-mouse")
+
+
+def test_ascii_is_nothing_else(dashboard: Dashboard) -> None:
+    text = letters(dashboard("--ascii"))
+    assert "+- peers" in text
+    assert text.isascii(), {char for char in text if not char.isascii()}
+
+
+def test_read_only_has_no_orders(dashboard: Dashboard) -> None:
+    assert "Drain" not in letters(dashboard("--read-only"))
+
+
+def test_an_ansi_theme_uses_the_colours_of_the_terminal(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "38;2;" in dashboard("--theme", "cortex-light")
+    assert "38;2;" not in dashboard("--theme", "ansi-dark")
+
+
+def test_the_settings_are_heard(
+    dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cortex.toml"
+    file.write_text('[tui]\nascii = true\n[keys]\nscreen.pause = "z"\n')
+    monkeypatch.setenv("CORTEX_CONFIG", str(file))
+    text = letters(dashboard(key="z"))
+    assert "+- peers" in text and "PAUSED" in text

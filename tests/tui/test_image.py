@@ -1,0 +1,59 @@
+"""Pictures in half blocks."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cortex.tui.image import draw_picture
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_cell_is_two_pixels_in_their_colours() -> None:
+    image = Image.new("RGB", (1, 2), (255, 0, 0))
+    image.putpixel((0, 1), (0, 0, 255))
+    drawing = draw_picture(png(image), 10, 10)
+    assert drawing is not None
+    assert drawing.text.plain == "▀"
+    [span] = drawing.text.spans
+    assert str(span.style) == "#ff0000 on #0000ff"
+    assert (drawing.width, drawing.height) == (1, 2)
+
+
+def test_it_fits_its_cells_and_keeps_its_shape(checkout: Path) -> None:
+    data = (checkout / "examples" / "receipt.png").read_bytes()
+    drawing = draw_picture(data, 40, 10)
+    assert drawing is not None
+    rows = drawing.text.plain.split("\n")
+    assert len(rows) == 10
+    assert {len(row) for row in rows} == {round(20 * drawing.width / drawing.height)}
+
+
+def test_what_is_transparent_lies_on_paper() -> None:
+    drawing = draw_picture(png(Image.new("RGBA", (1, 1), (0, 0, 0, 0))), 4, 4)
+    assert drawing is not None
+    assert str(drawing.text.spans[0].style) == "#ffffff"
+
+
+@pytest.mark.parametrize("data", [b"", b"Dear reader,", b"\x89PNG\r\n\x1a\n" + b"x" * 99])
+def test_what_is_no_picture_is_not_drawn(data: bytes) -> None:
+    assert draw_picture(data, 10, 10) is None
+
+
+def test_a_picture_of_too_many_pixels_is_not_opened() -> None:
+    assert draw_picture(png(Image.new("1", (8000, 6000))), 10, 10) is None
+
+
+def test_without_pillow_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = png(Image.new("RGB", (1, 1)))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert draw_picture(data, 10, 10) is None
