@@ -86,6 +86,7 @@ _KINDS: dict[type[CortexError], _Kind] = {
     CannotContinue: _Kind(502, "server_error"),
     EngineReplaced: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
+    engine_errors.LoadCancelled: _Kind(502, "server_error"),
     engine_errors.DevicePoisoned: _Kind(502, "server_error"),
     # It has been tried often enough here: a client that tries it again kills more engines.
     AttemptsExhausted: _Kind(502, "server_error", should_retry=False),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cortex.engine.errors import CortexError, LoadCancelled
+from cortex.engine.errors import CortexError
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
@@ -152,9 +152,6 @@ class Mover:
     async def _outcome(self, place: Place) -> Loaded | CortexError:
         try:
             return await self._engines.load(place, lambda stage: self._on_stage(place, stage))
-        except LoadCancelled as error:
-            self.num_cycles[place.device] += 1
-            return error
         except CortexError as error:
             return error
 

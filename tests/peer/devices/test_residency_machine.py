@@ -69,6 +69,8 @@ class HandEngines:
             if self.on_device[place.device] is held:
                 del held[place.model.id]
             raise
+        finally:
+            self.cancelled.discard(place.device)
         return Loaded("job", place.model.id, 1, 2.0)
 
     def cancel_load(self, place: Place) -> None:
