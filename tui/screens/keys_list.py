@@ -30,7 +30,7 @@ class KeysList(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
-            dialog.border_title = "keys, and their ids for [keys] of cortex.toml"
+            dialog.border_title = "keys, and what they are called in cortex.toml"
             with VerticalScroll():
                 yield Static(Text("\n").join(self._lines))
         yield KeysLine()
@@ -55,6 +55,6 @@ def _line(shown: str, id: str) -> Text:
 
 def _titled(groups: dict[str, list[Text]]) -> Iterator[Text]:
     for title, lines in groups.items():
-        if lines:
+        if lines and title:
             yield Text(title, style="italic")
-            yield from lines
+        yield from lines
