@@ -48,7 +48,8 @@ def main() -> None:
             stage.slack = args.slack
             results, broken = play(stage)
         if args.out is not None:
-            keep(args.out, stage.kept, results, args.engine, folder)
+            options = f"--engine {args.engine} --slack {args.slack:g}"
+            keep(args.out, stage.kept, results, options, folder)
     if broken:
         print(f"\n{shown(broken, folder)}", file=sys.stderr)
         sys.exit(1)
@@ -145,7 +146,7 @@ def shown(screen: str, folder: Path) -> str:
 
 
 def keep(
-    out: Path, kept: Mapping[str, str], results: list[dict[str, Any]], engine: str, folder: Path
+    out: Path, kept: Mapping[str, str], results: list[dict[str, Any]], options: str, folder: Path
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.txt"):
@@ -155,7 +156,7 @@ def keep(
         (out / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     report = {
         "what": "the first run, step by step, in real terminals; seconds",
-        "command": f"python -m bench.first_run --engine {engine}",
+        "command": f"python -m bench.first_run {options}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
         "load_average": round(load_average(), 2),
