@@ -60,7 +60,7 @@ def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> 
 
 
 def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexError:
-    """What those said who were asked, one or more, each by its name; once, where all found the same wrong with it.
+    """What those said who were asked, each by its name; once, where all found the same wrong.
 
     One that lacks memory alone may have it later: then that is what it is an error of. Else it is
     one of the last one's kind.
