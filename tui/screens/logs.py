@@ -140,8 +140,8 @@ class LogsScreen(FramedScreen):
         self._lines.write(self._words(entry), expand=True, shrink=False)
 
     def _words(self, entry: Entry) -> Text:
-        """Time, level, peer, what it says, and who says it there by the last of its names, so that a
-        narrow screen has room for the words; nothing of it is markup.
+        """Time, level, peer, the last name of the source, which leaves room for what it says;
+        nothing of it is markup.
         """
         line = entry.line
         if line is None:
