@@ -175,7 +175,9 @@ def describe_start(config: PeerConfig, devices: Devices, model_ids: list[str]) -
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
     is_fake = config.engine == "fake"
-    computes = "nothing: the engine is fake" if is_fake else ", ".join(devices.names)
+    computes = ", ".join(devices.names)
+    if is_fake:
+        computes += "   (the engine is fake: it computes nothing)"
     note = f"   ({devices.note})" if devices.note else ""
     found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
     return [first, f"device {computes}{note}", f"models {found}"]

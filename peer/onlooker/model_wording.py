@@ -20,8 +20,10 @@ _MIB = 1024**2
 
 
 def size(row: ModelRow) -> str:
-    """51.2G, 9.6M for small ones."""
+    """51.2G, 9.6M for small ones, 7.9K for those that only seem to be some."""
     num_bytes = row.model.size_bytes
+    if 0 < num_bytes < _MIB // 10:
+        return f"{num_bytes / 1024:.1f}K"
     if num_bytes < 100 * _MIB:
         return f"{num_bytes / _MIB:.1f}M" if num_bytes else NOTHING
     return f"{gib(num_bytes)}G"

@@ -31,6 +31,36 @@ def conversation_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return begin
 
 
+@pytest.mark.parametrize(
+    ("options", "wish", "value"),
+    [
+        (("--model", "tiny-1b"), "model", "tiny-1b"),
+        (("--system", "Be brief."), "system", "Be brief."),
+        (("--max-tokens", "7"), "max_tokens", 7),
+        (("--temperature", "0.5"), "temperature", 0.5),
+    ],
+)
+def test_what_is_typed_is_a_wish_and_what_is_not_is_none(
+    conversation_of: Any, options: tuple[str, ...], wish: str, value: object
+) -> None:
+    assert getattr(conversation_of(*options).wishes, wish) == value
+    assert getattr(conversation_of().wishes, wish) is None
+
+
+def test_hide_reasoning_is_how_answers_are_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hidden: list[bool] = []
+
+    def note(*_: Any, manner: talker.Manner, **__: Any) -> None:
+        hidden.append(manner.hides_reasoning)
+
+    monkeypatch.setattr(talker, "answer_once_or_converse", note)
+    for options in (("--hide-reasoning",), ()):
+        run(["chat", *options, "hello"], read_environment({"HOME": str(tmp_path)}))
+    assert hidden == [True, False]
+
+
 def test_no_think_asks_for_no_reasoning(conversation_of: Any) -> None:
     for options, effort in ((("--no-think",), "none"), ((), None)):
         request = conversation_of(*options).ask("hello", model="m", seed=1, now_s=2)

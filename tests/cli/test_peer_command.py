@@ -148,6 +148,12 @@ def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     assert lines[1:] == ["device cpu   (no NVIDIA device is seen)", "models 2 found   (a, b)"]
 
 
+def test_the_devices_of_a_fake_engine_are_named_and_said_to_compute_nothing() -> None:
+    config = PeerConfig(Locations(Path("data"), Path("state")), engine="fake")
+    (_, device, _) = describe_start(config, Devices(("fake:0", "fake:1")), [])
+    assert device == "device fake:0, fake:1   (the engine is fake: it computes nothing)"
+
+
 def ready_lines(state_dir: Path | None = None, **changes: Any) -> list[str]:
     config = PeerConfig(locations=Locations(Path("data"), Path("state")), **changes)
     return describe_ready(config, "127.0.0.1:1", 0.1, state_dir)

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from cortex.cli.config import read_environment
+from cortex.cli.main import run
 from cortex.peer.config import Locations, PeerConfig
+from cortex.tui.options import Options
 
 Dashboard = Callable[..., str]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?>=:]*[ -/]*[@-~]|\x1b[PX^_\]].*?(?:\x1b\\|\x07)|\x1b.")
@@ -29,7 +32,7 @@ def address(
 def dashboard(at_terminal: Callable[..., Any], address: str) -> Dashboard:
     """All that the terminal got, from the start until a peer stands there, and then the end."""
 
-    def run(*options: str, key: str = "") -> str:
+    def run_it(*options: str, key: str = "") -> str:
         terminal = at_terminal("tui", "--peer", address, *options)
         terminal.wait_for("1 on disk")
         terminal.wait_for("Quit")
@@ -40,7 +43,7 @@ def dashboard(at_terminal: Callable[..., Any], address: str) -> Dashboard:
         assert terminal.wait_for_end() == 0
         return terminal.shown
 
-    return run
+    return run_it
 
 
 def letters(shown: str) -> str:
@@ -85,3 +88,26 @@ def test_the_settings_are_heard(
     monkeypatch.setenv("CORTEX_CONFIG", str(file))
     text = letters(dashboard(key="z"))
     assert "+- peers" in text and "PAUSED" in text
+
+
+def test_every_option_gets_where_it_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Options] = []
+
+    class Begun:
+        def __init__(self, _feed: object, _acting: object, options: Options) -> None:
+            begun.append(options)
+
+        def run(self, *, mouse: bool) -> None: ...
+
+    monkeypatch.setattr("cortex.tui.app.CortexApp", Begun)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    named = ("--refresh", "2.5s", "--model", "tiny-1b", "--state-dir", str(tmp_path / "state"))
+    for options in (named, ()):
+        assert run(["tui", *options], read_environment({"HOME": str(tmp_path)})) == 0
+    wished, usual = begun
+    assert (wished.refresh_s, wished.chat_model) == (2.5, "tiny-1b")
+    assert (usual.refresh_s, usual.chat_model) == (1.0, None)
+    assert str(tmp_path / "state") in wished.sought and wished.sought != usual.sought

@@ -89,7 +89,7 @@ async def test_lines_of_all_peers_come_with_their_time_level_and_peer(
         await eyes.until(pilot, lambda: "loaded a model" in eyes.screen(pilot))
         await eyes.until(pilot, lambda: "no [bold]room" in eyes.screen(pilot))
         shown = next(each for each in eyes.screen(pilot).splitlines() if "room" in each)
-        assert "warning borea peer.node no [bold]room" in shown
+        assert "warning borea node no [bold]room" in shown
         styles = {
             segment.text.strip(): str(segment.style)
             for strip in pilot.app.screen.query_one(RichLog).lines

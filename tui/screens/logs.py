@@ -140,7 +140,9 @@ class LogsScreen(FramedScreen):
         self._lines.write(self._words(entry), expand=True, shrink=False)
 
     def _words(self, entry: Entry) -> Text:
-        """Time, level, peer, source and what it says; nothing of it is markup."""
+        """Time, level, peer, the last name of the source, which leaves room for what it says;
+        nothing of it is markup.
+        """
         line = entry.line
         if line is None:
             dots = "..." if self.frame.look.is_ascii else "…"
@@ -154,7 +156,7 @@ class LogsScreen(FramedScreen):
         words = Text(f"{datetime.fromtimestamp(line.time_s):%H:%M:%S} ", style="dim")
         words.append(f"{line.level:<7} ", self._level_style(line))
         words.append(f"{self._plain(entry.peer)[:width]:<{width}} ", style)
-        words.append(f"{self._plain(line.source)} ", "dim")
+        words.append(f"{self._plain(line.source).rpartition('.')[2]} ", "dim")
         return words.append(text, "")
 
     def _plain(self, text: str) -> str:

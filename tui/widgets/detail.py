@@ -14,7 +14,7 @@ from rich.text import Text
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.details import DeviceDetail, PeerDetail, PlacedDetail, RatesDetail
 from cortex.peer.onlooker.pictures import DevicePicture, ModelPicture, PeerPicture
-from cortex.peer.units import gib
+from cortex.peer.units import counted, gib
 
 from ..look import Look
 from ..watched import Course
@@ -135,8 +135,12 @@ def rates_line(rates: RatesDetail, look: Look) -> Text:
         line.append(f"ttft p50 {rates.ttft_p50_s:.2f} s{look.dot}p95 {rates.ttft_p95_s:.2f} s   ")
     if rates.cached_ratio is not None:
         line.append(f"reuse {rates.cached_ratio:.0%}   ")
-    wrong = look.tones.worth_a_look if rates.errors_5m else ""
-    line.append("5 min: ").append(f"{rates.errors_5m}/{rates.requests_5m} failed", style=wrong)
+    line.append("5 min: ")
+    if rates.errors_5m:
+        failed = f"{rates.errors_5m}/{rates.requests_5m} failed"
+        line.append(failed, style=look.tones.worth_a_look)
+    else:
+        line.append(counted(rates.requests_5m, "request") if rates.requests_5m else "no requests")
     for number, what in ((rates.failovers_5m, "moved"), (rates.evictions_5m, "evicted")):
         if number:
             line.append(f"{look.dot}{number} {what}")

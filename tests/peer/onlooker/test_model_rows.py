@@ -107,6 +107,7 @@ def test_places_are_told_with_their_devices_where_there_is_one_peer() -> None:
 def test_sizes_and_requests_are_short() -> None:
     assert wording.size(row()) == "8.0G"
     assert wording.size(row(replace(MODEL, size_bytes=10_000_000))) == "9.5M"
+    assert wording.size(row(replace(MODEL, size_bytes=8_090))) == "7.9K"
     assert wording.size(row(replace(MODEL, size_bytes=0))) == "-"
     assert wording.requests(row(warm(WARM, replace(WARM, waiting=None)))) == "6+1"
     assert wording.requests(row(warm(replace(WARM, waiting=0)))) == "3"
