@@ -62,7 +62,7 @@ _COLUMNS = (
         "TOK/S",
         (5, 6),
         plain(wording.tokens_per_s),
-        lambda peer: 0 if peer.load is None else -peer.load.decode_tokens_per_s,
+        lambda peer: 0 if peer.load is None else -peer.load.tokens_per_s_now,
         is_number=True,
     ),
     Column("SEEN", (4, 5), plain(wording.seen), lambda peer: peer.silent_s, is_number=True),

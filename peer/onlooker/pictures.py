@@ -44,6 +44,13 @@ class LoadPicture:
     first_token_ms: int
     age_s: float
 
+    @property
+    def tokens_per_s_now(self) -> int:
+        """What a peer tells is how fast it is when it answers, for others to plan by: it goes on
+        saying so while it rests.
+        """
+        return self.decode_tokens_per_s if self.running else 0
+
 
 @dataclass(frozen=True, slots=True)
 class PeerPicture:

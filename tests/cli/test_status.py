@@ -91,6 +91,12 @@ def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
     assert delta.endswith("6.1s  -                   0.1.0    0a1b2c3d  -")
 
 
+def test_a_peer_that_rests_makes_no_tokens_however_fast_it_was() -> None:
+    resting = replace(ATLAS, load=LoadPicture(0, 0, 1904, 210, 0.3))
+    lines = fleet_table(FleetPicture("", (resting,), ()), width=None, is_wide=False)
+    assert lines[3].split()[-5:] == ["0", "0", "qwen3.6-27b", "-", "0.3s"]
+
+
 def test_numbers_of_old_are_not_shown_as_fresh() -> None:
     stale = replace(ATLAS, load=LoadPicture(12, 2, 1904, 210, 15.1))
     gone = replace(ATLAS, state="dead", node="cc", silent_s=61)
