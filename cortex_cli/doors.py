@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from cortex.peer.addresses import normalise_address
-from cortex.peer.errors import NoPeer
+from cortex.peer.errors import NoPeer, nobody_here
 from cortex.peer.onlooker.asking import Asking, Door, Sight
 from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.serving.announcement import read_announcements
@@ -33,10 +33,7 @@ def ask_first(doors: list[Door]) -> Sight:
 
     Raises what the last one failed with; NoPeer where there is none.
     """
-    error = NoPeer(
-        "no peer is running on this machine",
-        "start one with: cortex peer; or ask another: cortex status HOST:PORT",
-    )
+    error = nobody_here()
     asking = Asking(_LOCAL_SILENCE_S) if len(doors) > 1 else Asking()
     for door in doors:
         try:

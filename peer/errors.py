@@ -91,6 +91,13 @@ class PeerNotFound(CortexError): ...
 class NoPeer(CortexError): ...
 
 
+def nobody_here() -> NoPeer:
+    return NoPeer(
+        "no peer is running on this machine",
+        "start one with: cortex peer; or ask another with --peer HOST:PORT",
+    )
+
+
 class AnswerBrokeOff(engine_errors.EngineFailed): ...
 
 

@@ -16,7 +16,7 @@ from cortex.engine.types import ChatRequest, Event
 
 from ..addresses import normalise_address
 from ..config import PeerConfig
-from ..errors import NoPeer
+from ..errors import NoPeer, nobody_here
 from ..node import Node
 from ..onlooker.asking import Door
 from ..serving.announcement import read_announcements
@@ -112,7 +112,7 @@ async def open_peer(
     async with aiohttp.ClientSession() as session:
         remote = await _find_peer(session, config, peer, api_key, on_notice)
         if remote is None:
-            raise NoPeer("no peer is running on this machine", "start one with: cortex peer")
+            raise nobody_here()
         yield remote
 
 

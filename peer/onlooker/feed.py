@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
 
-from ..errors import NoPeer
+from ..errors import NoPeer, nobody_here
 from .asking import Asking, Door, Sight
 from .pictures import FleetPicture
 
@@ -70,9 +70,7 @@ class Feed:
     def news(self) -> Generator[News]:
         last: Seen | None = None
         while not self._closed.is_set():
-            error: CortexError = NoPeer(
-                "no peer is running on this machine", "start one with: cortex peer"
-            )
+            error: CortexError = nobody_here()
             was_seen = False
             for door, fleet in self._to_ask(last):
                 try:

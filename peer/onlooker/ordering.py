@@ -14,7 +14,7 @@ from urllib.parse import quote
 from cortex.engine.errors import CortexError
 
 from ..client.told_errors import error_of
-from ..errors import NoPeer
+from ..errors import NoPeer, nobody_here
 from .asking import MAX_LINE_BYTES, Asking, Door, events_of, object_of
 from .job_pictures import OVER
 
@@ -31,7 +31,7 @@ class Ordering:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises what the peer refuses with, or NoPeer."""
-        error = _nobody_here()
+        error = nobody_here()
         for door in self._doors:
             try:
                 answer = self._call(door, method, path, body)
@@ -58,7 +58,7 @@ class Ordering:
 
         Raises what the peer refuses with or an error event says, or NoPeer where it is gone.
         """
-        error: CortexError = _nobody_here()
+        error: CortexError = nobody_here()
         has_begun = False
         for door in self._doors:
             try:
@@ -91,10 +91,3 @@ class Ordering:
             if reply.status >= 400:
                 raise error_of(told, reply.status)
             return told
-
-
-def _nobody_here() -> CortexError:
-    return NoPeer(
-        "no peer is running on this machine",
-        "start one with: cortex peer; or ask another with --peer HOST:PORT",
-    )

@@ -210,7 +210,7 @@ def test_nobody_there_is_exit_3_with_the_next_step(cortex: Cortex) -> None:
     assert (done.code, done.stdout) == (3, "")
     assert done.stderr.splitlines() == [
         "error: no peer is running on this machine.",
-        "hint: start one with: cortex peer; or ask another: cortex status HOST:PORT",
+        "hint: start one with: cortex peer; or ask another with --peer HOST:PORT",
     ]
     assert cortex("status", "127.0.0.1:1").code == 3
     assert cortex("status", "127.0.0.1:1", "--watch").code == 3

@@ -211,7 +211,7 @@ def test_a_feed_that_finds_nobody_says_why_and_asks_all_again() -> None:
     assert [str(one.error.message) for one in found if isinstance(one, Lost)] == ["b is gone"] * 2
     assert [address for address, _ in asking.asked] == ["a", "b", "a", "b"]
     [nobody] = taken(Feed(lambda: [], None, _any(asking)), 1)
-    assert isinstance(nobody, Lost) and nobody.error.hint == "start one with: cortex peer"
+    assert isinstance(nobody, Lost) and nobody.error.hint.startswith("start one with: cortex peer")
 
 
 def test_another_fleet_behind_an_address_of_the_picture_is_not_shown() -> None:
