@@ -39,7 +39,7 @@ MODELS = (
     *(("qwen3.6-27b", 27, 1), ("qwen3.5-4b", 8, 1), ("qwen3.5-9b", 16, 30)),
     ("qwen3.6-35b-a3b", 67, 6),
 )
-SIZE = (120, 34)
+SIZE = (120, 29)
 PATIENCE_S = 60.0
 ALONE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1", "--fleet-port", "0")
 DRIVER = """#!/bin/sh
