@@ -11,21 +11,15 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from cortex.engine.errors import (
-    ContextLengthExceeded,
-    CortexError,
-    InvalidImage,
-    VisionUnsupported,
-)
+from cortex.engine.errors import CortexError
 from cortex.engine.types import ImagePart
+from cortex.peer.talk.conversation import PICTURE_REFUSED
 from cortex.peer.talk.paths import path_completions
 
 from .chat_commands import NAMES, ChatCommands, Leave, Talk
 from .diagnostics import Diagnostics
 
 PROMPT = "> "
-# A picture that was refused once would be refused with every prompt after it.
-_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
 # alt-enter: a newline, taken as it is.
 _NEWLINE_KEYS = ('"\\e\\C-m": "\\C-v\\C-j"', '"\\e\\C-j": "\\C-v\\C-j"')
 
@@ -59,7 +53,7 @@ def converse(
                     talk.answer(line)
             except CortexError as error:
                 diagnostics.error(error.message, error.hint)
-                if isinstance(error, _PICTURE_REFUSED) and talk.conversation.detach():
+                if isinstance(error, PICTURE_REFUSED) and talk.conversation.detach():
                     diagnostics.line(
                         "the next prompt goes without a picture; /image FILE sends one."
                     )

@@ -9,16 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from cortex.engine.errors import CortexError
-from cortex.peer.errors import NoPeer
-from cortex.peer.onlooker.log_lines import read_line, read_log
+from cortex.peer.onlooker.log_lines import Skipped, read_event, read_log
 from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.onlooker.pictures import read_picture
-from cortex.peer.onlooker.reading import whole
+from cortex.peer.onlooker.understanding import understood
 
 from .log_text import PeerLine, PeerSkipped
 
@@ -34,8 +33,7 @@ class LogSource:
 
     def read(self) -> list[PeerLine | PeerSkipped]:
         """What there is. Raises what the peer refuses with, or NoPeer."""
-        with _believed_of_peers_alone():
-            page = read_log(self.orders.call("GET", self._path()))
+        page = understood(read_log, self.orders.call("GET", self._path()))
         lines: list[PeerLine | PeerSkipped] = [PeerLine(page.peer, line) for line in page.lines]
         return [PeerSkipped(page.peer, page.skipped), *lines] if page.skipped else lines
 
@@ -43,14 +41,11 @@ class LogSource:
         """What there is, and what comes. Raises as `read` does, and NoPeer at the peer's end."""
         whose = self.peer or ""
         for name, told in self.orders.stream(self._path(follow="1")):
-            with _believed_of_peers_alone():
-                if name == "line":
-                    news = PeerLine(whose, read_line(told))
-                elif name == "skipped":
-                    news = PeerSkipped(whose, whole(told.get("count")))
-                else:
-                    continue
-            yield news
+            news = understood(partial(read_event, name), told)
+            if isinstance(news, Skipped):
+                yield PeerSkipped(whose, news.count)
+            elif news is not None:
+                yield PeerLine(whose, news)
 
     def _path(self, **more: str) -> str:
         whose = {} if self.peer is None else {"peer": self.peer}
@@ -60,8 +55,7 @@ class LogSource:
 
 def living_peers(orders: Ordering) -> list[str]:
     """By name, those that can be asked."""
-    with _believed_of_peers_alone():
-        picture = read_picture(orders.call("GET", "/fleet"))
+    picture = understood(read_picture, orders.call("GET", "/fleet"))
     return [one.name for one in picture.peers if one.state not in ("dead", "left")]
 
 
@@ -115,11 +109,3 @@ def followed(
         if num_open == 0:
             raise told
         on_lost(told)
-
-
-@contextmanager
-def _believed_of_peers_alone() -> Generator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise NoPeer(f"what answers is no cortex peer: {error}", "check the address") from error

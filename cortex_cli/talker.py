@@ -19,7 +19,7 @@ from cortex.engine.types import ImagePart
 from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.talk.answer import Answer, receive
-from cortex.peer.talk.conversation import Conversation
+from cortex.peer.talk.conversation import SEED_BITS, Conversation
 from cortex.peer.talk.pictures import read_picture
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
@@ -32,8 +32,6 @@ from .interactive import Terminal, converse
 from .output import Output
 from .progress import ProgressLine
 from .teller import Form, Rendering, Teller
-
-_SEED_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Talker:
 
         An interrupted answer is remembered as far as it came.
         """
-        seed = random.SystemRandom().getrandbits(_SEED_BITS)
+        seed = random.SystemRandom().getrandbits(SEED_BITS)
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
         progress = new_progress(self.diagnostics)
         teller = Teller(

@@ -76,7 +76,6 @@ class Reading:
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # Linux alone has it for one thread
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        self.gauge = LoadGauge(self._device)
         self.outcome = self._read()
         if not isinstance(self.outcome, ReadModel):
             # What the error held of it has gone with the error.
@@ -86,6 +85,7 @@ class Reading:
     def _read(self) -> ReadModel | ErrorInfo | DevicePoisoned:
         job = self.job
         try:
+            self.gauge = LoadGauge(self._device)
             return read_model(
                 Path(job.model_dir), self._device, self._share, self._host_bytes, self._wishes,
                 job.wishes.pixels, self._on_progress,

@@ -10,13 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import (
-    asynccontextmanager,
-    nullcontext,
-)
+from contextlib import asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
@@ -49,8 +45,6 @@ from .placement.costs_book import costs_book
 from .routing.load_history import LoadHistory
 from .types import ModelInfo
 from .vectors import vectors_of
-
-logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Event | Vector)
 

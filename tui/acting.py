@@ -19,9 +19,8 @@ from cortex.peer.onlooker.ordering import Ordering
 from .talking import open_log, open_talk
 
 if TYPE_CHECKING:
-    from cortex.peer.client.log_stream import Skipped
     from cortex.peer.client.steadfast import Asked
-    from cortex.peer.onlooker.log_lines import LogLine
+    from cortex.peer.onlooker.log_lines import LogLine, Skipped
 
 _SILENCE_S = 15.0
 

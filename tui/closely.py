@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.details import PeerDetail, read_detail
+from cortex.peer.onlooker.understanding import understood
 
 from .frame import Frame
 
@@ -34,11 +35,10 @@ class Closely:
             self._node, self._detail, self.seen, self.problem = node, None, None, ""
         try:
             told = await self._frame.acting.ask(f"/fleet/peers/{quote(node, safe='')}")
-            self._detail, self.seen, self.problem = read_detail(told), self._frame.now(), ""
+            self._detail = understood(read_detail, told)
+            self.seen, self.problem = self._frame.now(), ""
         except CortexError as error:
             self.problem = error.message
-        except ValueError as error:
-            self.problem = f"what it tells of itself cannot be read: {error}"
         finally:
             self._is_asking = False
         return True

@@ -17,9 +17,8 @@ from cortex.peer.onlooker.asking import Door
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from cortex.peer.client.log_stream import Skipped
     from cortex.peer.client.steadfast import Asked
-    from cortex.peer.onlooker.log_lines import LogLine
+    from cortex.peer.onlooker.log_lines import LogLine, Skipped
 
 
 @asynccontextmanager

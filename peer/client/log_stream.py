@@ -5,28 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import aiohttp
 
 from ..errors import NoPeer
 from ..onlooker.asking import Door
-from ..onlooker.log_lines import LogLine, read_line
-from ..onlooker.reading import dict_of, whole
+from ..onlooker.log_lines import LogLine, Skipped, read_event
+from ..onlooker.reading import dict_of
 from .told_errors import error_of
 
 _CONNECT_S = 5.0
 # A stream says at least that it lives, every second.
 _SILENCE_S = 10.0
 _MAX_LINE_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """So many lines came too fast to be told."""
-
-    count: int
 
 
 async def follow_log(
@@ -60,15 +52,9 @@ async def follow_log(
 def _read(name: str, value: bytes) -> LogLine | Skipped | None:
     """Raises ValueError where no peer can have said that, and what an error event says."""
     told = dict_of(json.loads(value))
-    match name:
-        case "line":
-            return read_line(told)
-        case "skipped":
-            return Skipped(whole(told.get("count")))
-        case "error":
-            raise error_of(told, 502)
-        case _:
-            return None
+    if name == "error":
+        raise error_of(told, 502)
+    return read_event(name, told)
 
 
 @asynccontextmanager

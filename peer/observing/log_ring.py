@@ -100,7 +100,12 @@ class LogRing(logging.Handler):
         if self._num_in_second[is_grave] > self._most_per_s:
             self._num_skipped += 1
             return
-        for text in _text(record).splitlines()[:_MAX_LINES]:
+        try:
+            texts = _text(record).splitlines()[:_MAX_LINES]
+        except Exception:  # its own arguments do not fit it: told as every handler does
+            self.handleError(record)
+            return
+        for text in texts:
             self._number += 1
             self._keep(
                 LogLine(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +89,21 @@ class PeerDetail:
     events: tuple[PastEvent, ...]
 
 
+@complete
 def read_detail(told: Mapping[str, Any]) -> PeerDetail:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return PeerDetail(
-            text(told["node"]),
-            text(told["name"]),
-            text(told["version"]),
-            number(told["uptime_s"]),
-            optional(told["api"], text),
-            text(told["key_id"]),
-            tuple(_device(dict_of(device)) for device in list_of(told["devices"])),
-            _rates(dict_of(told["rates"])),
-            tuple(_round_trip(dict_of(one)) for one in list_of(told["round_trips"])),
-            tuple(_event(dict_of(one)) for one in list_of(told["events"])),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return PeerDetail(
+        text(told["node"]),
+        text(told["name"]),
+        text(told["version"]),
+        number(told["uptime_s"]),
+        optional(told["api"], text),
+        text(told["key_id"]),
+        tuple(_device(dict_of(device)) for device in list_of(told["devices"])),
+        _rates(dict_of(told["rates"])),
+        tuple(_round_trip(dict_of(one)) for one in list_of(told["round_trips"])),
+        tuple(_event(dict_of(one)) for one in list_of(told["events"])),
+    )
 
 
 def _device(told: dict[str, Any]) -> DeviceDetail:

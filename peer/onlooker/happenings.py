@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import number, optional, text
+from .reading import complete, number, optional, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,13 @@ class Happening:
     text: str
 
 
+@complete
 def read_happening(told: Mapping[str, Any]) -> Happening:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return Happening(
-            number(told["time"]),
-            text(told["peer"]),
-            text(told["what"]),
-            optional(told.get("model"), text) or "",
-            text(told["text"]),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return Happening(
+        number(told["time"]),
+        text(told["peer"]),
+        text(told["what"]),
+        optional(told.get("model"), text) or "",
+        text(told["text"]),
+    )

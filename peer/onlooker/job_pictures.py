@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
-_OVER = ("done", "failed", "cancelled")
+OVER = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +41,33 @@ class JobPicture:
 
     @property
     def is_over(self) -> bool:
-        return self.state in _OVER
+        return self.state in OVER
 
 
+@complete
 def read_jobs(told: Mapping[str, Any]) -> tuple[JobPicture, ...]:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return tuple(read_job(dict_of(job)) for job in list_of(told["jobs"]))
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return tuple(read_job(dict_of(job)) for job in list_of(told["jobs"]))
 
 
+@complete
 def read_job(told: Mapping[str, Any]) -> JobPicture:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return JobPicture(
-            text(told["id"]),
-            text(told["kind"]),
-            text(told["state"]),
-            text(told["peer"]),
-            optional(told.get("model"), text) or "",
-            optional(told.get("stage"), text) or "",
-            whole(told.get("done", 0)),
-            whole(told.get("total", 0)),
-            text(told.get("unit", "")),
-            optional(told.get("rate_per_s"), number),
-            optional(told.get("eta_s"), number),
-            number(told.get("seconds", 0)),
-            optional(told.get("error"), _error),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return JobPicture(
+        text(told["id"]),
+        text(told["kind"]),
+        text(told["state"]),
+        text(told["peer"]),
+        optional(told.get("model"), text) or "",
+        optional(told.get("stage"), text) or "",
+        whole(told.get("done", 0)),
+        whole(told.get("total", 0)),
+        text(told.get("unit", "")),
+        optional(told.get("rate_per_s"), number),
+        optional(told.get("eta_s"), number),
+        number(told.get("seconds", 0)),
+        optional(told.get("error"), _error),
+    )
 
 
 def _error(told: Any) -> ErrorPicture:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from .reading import dict_of, list_of, number, text, whole
+from .reading import complete, dict_of, list_of, number, text, whole
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -24,6 +24,13 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many lines came too fast to be told."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """What a peer remembers of its log. So many lines were `skipped`: they came too fast."""
 
@@ -32,25 +39,35 @@ class LogPage:
     lines: tuple[LogLine, ...]
 
 
+@complete
 def read_log(told: Mapping[str, Any]) -> LogPage:
     """Raises ValueError where no peer can have said that."""
-    try:
-        lines = tuple(read_line(dict_of(line)) for line in list_of(told["lines"]))
-        return LogPage(text(told["peer"]), whole(told["skipped"]), lines)
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    lines = tuple(read_line(dict_of(line)) for line in list_of(told["lines"]))
+    return LogPage(text(told["peer"]), whole(told["skipped"]), lines)
 
 
+def read_event(name: str, told: Mapping[str, Any]) -> LogLine | Skipped | None:
+    """What an event of a log that is followed says; None where that is of no known name.
+
+    Raises ValueError where no peer can have said that.
+    """
+    match name:
+        case "line":
+            return read_line(told)
+        case "skipped":
+            return Skipped(whole(told.get("count")))
+        case _:
+            return None
+
+
+@complete
 def read_line(told: Mapping[str, Any]) -> LogLine:
     """Raises ValueError where no peer can have said that."""
-    try:
-        level = text(told["level"])
-        return LogLine(
-            number(told["time"]),
-            # A newer peer's word for something worse than we know is an error to us.
-            level if level in LEVELS else "error",
-            text(told["source"]),
-            text(told["text"], _MAX_LINE_CHARS),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    level = text(told["level"])
+    return LogLine(
+        number(told["time"]),
+        # A newer peer's word for something worse than we know is an error to us.
+        level if level in LEVELS else "error",
+        text(told["source"]),
+        text(told["text"], _MAX_LINE_CHARS),
+    )

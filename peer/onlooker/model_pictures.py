@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,10 @@ class ModelPicture:
     cold: tuple[ColdPicture, ...]
 
 
+@complete
 def read_models(told: Mapping[str, Any]) -> tuple[ModelPicture, ...]:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return tuple(_model(dict_of(model)) for model in list_of(told["models"]))
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return tuple(_model(dict_of(model)) for model in list_of(told["models"]))
 
 
 def _model(told: dict[str, Any]) -> ModelPicture:

@@ -16,6 +16,7 @@ from cortex.engine.errors import CortexError
 from ..client.told_errors import error_of
 from ..errors import NoPeer
 from .asking import MAX_LINE_BYTES, Asking, Door, events_of, object_of
+from .job_pictures import OVER
 
 # A peer answers orders at once, and waits for others so long at the utmost.
 _SILENCE_S = 15.0
@@ -49,7 +50,7 @@ class Ordering:
         with closing(self.stream(f"/jobs/{quote(job_id, safe='')}/events")) as events:
             for _, told in events:
                 yield told
-                if told["state"] in ("done", "failed", "cancelled"):
+                if told["state"] in OVER:
                     return
 
     def stream(self, path: str) -> Generator[tuple[str, dict[str, Any]]]:

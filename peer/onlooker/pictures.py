@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
 PeerWord = Literal["up", "loading", "draining", "suspect", "dead", "left"]
 _PEER_WORDS: tuple[str, ...] = get_args(PeerWord)
@@ -107,21 +107,19 @@ class PictureReader:
         # By the object's identity; it is kept, so that no other takes its place.
         self._known: dict[int, tuple[dict[str, Any], PeerPicture]] = {}
 
+    @complete
     def read(self, told: Mapping[str, Any]) -> FleetPicture:
         """Raises ValueError where no peer can have said that."""
-        try:
-            asked = text(told["self"])
-            known = self._known if asked == self._asked else {}
-            peers = [dict_of(peer) for peer in list_of(told["peers"])]
-            read = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
-            self._asked, self._known = asked, read
-            return FleetPicture(
-                text(told["fleet"]),
-                tuple(read[id(peer)][1] for peer in peers),
-                tuple(text(notice) for notice in list_of(told.get("notices", []))),
-            )
-        except KeyError as error:
-            raise ValueError(f"it has no {error}") from None
+        asked = text(told["self"])
+        known = self._known if asked == self._asked else {}
+        peers = [dict_of(peer) for peer in list_of(told["peers"])]
+        read = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
+        self._asked, self._known = asked, read
+        return FleetPicture(
+            text(told["fleet"]),
+            tuple(read[id(peer)][1] for peer in peers),
+            tuple(text(notice) for notice in list_of(told.get("notices", []))),
+        )
 
 
 def _peer(told: dict[str, Any], asked: str) -> PeerPicture:

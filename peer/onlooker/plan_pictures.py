@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
 # What may be otherwise without anybody's doing: a load that is ordered all the same waits for it.
 PASSING = ("busy", "new")
@@ -90,17 +90,15 @@ class PlannedPicture:
         return soonest.place.peer
 
 
+@complete
 def read_planned(told: Mapping[str, Any]) -> PlannedPicture:
     """Raises ValueError where no peer can have said that."""
-    try:
-        return PlannedPicture(
-            text(told["model"]),
-            optional(told["plan"], _plan),
-            tuple(map(_plan, list_of(told["others"]))),
-            tuple(map(_refusal, list_of(told["refusals"]))),
-        )
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    return PlannedPicture(
+        text(told["model"]),
+        optional(told["plan"], _plan),
+        tuple(map(_plan, list_of(told["others"]))),
+        tuple(map(_refusal, list_of(told["refusals"]))),
+    )
 
 
 def _place(told: dict[str, Any]) -> PlacePicture:

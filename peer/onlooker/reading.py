@@ -5,14 +5,29 @@ It believes nothing: what does not fit is a ValueError, and no text can move a t
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_TEXT_CHARS = 512
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def complete(read: Callable[P, T]) -> Callable[P, T]:
+    """A reader that raises ValueError for what is missing, as for what does not fit."""
+
+    @functools.wraps(read)
+    def reader(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except KeyError as error:
+            raise ValueError(f"it has no {error}") from None
+
+    return reader
 
 
 def optional(value: Any, read: Callable[[Any], T]) -> T | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .reading import dict_of, list_of, number, optional, text, whole
+from .reading import complete, dict_of, list_of, number, optional, text, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,12 @@ class RequestsPicture:
     missing: tuple[Missing, ...] = ()
 
 
+@complete
 def read_requests(told: Mapping[str, Any]) -> RequestsPicture:
     """Raises ValueError where no peer can have said that."""
-    try:
-        requests = tuple(_request(dict_of(one)) for one in list_of(told["requests"]))
-        missing = tuple(_missing(dict_of(one)) for one in list_of(told.get("missing", [])))
-        return RequestsPicture(requests, missing)
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
+    requests = tuple(_request(dict_of(one)) for one in list_of(told["requests"]))
+    missing = tuple(_missing(dict_of(one)) for one in list_of(told.get("missing", [])))
+    return RequestsPicture(requests, missing)
 
 
 def _request(told: dict[str, Any]) -> RequestPicture:

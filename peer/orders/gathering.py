@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import aclosing, contextmanager
@@ -21,8 +20,6 @@ from ..gossip.ids import NodeId
 from ..member import say_why
 from ..observing.chronicle import Happening
 from .control import Control
-
-logger = logging.getLogger(__name__)
 
 # Who cannot be asked now, or is too old to tell, is asked again so much later.
 _RETRY_S = 10.0

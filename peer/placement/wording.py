@@ -60,7 +60,7 @@ def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> 
 
 
 def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexError:
-    """What those said who were asked, one or more, each by its name.
+    """What those said who were asked, each by its name; once, where all found the same wrong.
 
     One that lacks memory alone may have it later: then that is what it is an error of. Else it is
     one of the last one's kind.
@@ -69,6 +69,8 @@ def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexErr
         return said[0][1]
     last = said[-1][1]
     short = [error for _, error in said if isinstance(error, InsufficientVram)]
+    if not short and len({error.message for _, error in said}) == 1:
+        return last
     if not short:
         return type(last)(f"no peer serves '{model_id}' now: {each_of(said)}", last.hint)
     shortages = [error.shortage for error in short if error.shortage is not None]

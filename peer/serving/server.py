@@ -6,7 +6,6 @@ First signal: no new connections, requests under way end, within a bound. Second
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -38,8 +37,6 @@ from .metrics_gate import listen_for_numbers, telling_numbers
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
 from .supervisor import Supervisor, watched
-
-logger = logging.getLogger(__name__)
 
 # Within that time a request that has come is known to be there.
 _SETTLES_S = 0.02

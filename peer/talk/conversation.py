@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cortex.engine.errors import ContextLengthExceeded, InvalidImage, VisionUnsupported
 from cortex.engine.types import (
     ChatRequest,
     ImagePart,
@@ -16,6 +17,10 @@ from cortex.engine.types import (
     SamplingWish,
     TextPart,
 )
+
+SEED_BITS = 63
+# A picture that was refused once would be refused with every prompt after it.
+PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import RichLog
 
-from cortex.peer.client.log_stream import Skipped
 from cortex.peer.errors import NoPeer
-from cortex.peer.onlooker.log_lines import Level, LogLine
+from cortex.peer.onlooker.log_lines import Level, LogLine, Skipped
 from cortex.tui.log_book import MAX_LINES, LogBook
 
 NOON_S = 1_780_000_000.0

@@ -250,18 +250,25 @@ async def test_a_plan_that_cannot_be_had_is_told_in_its_place(
         await eyes.until(pilot, lambda: words in eyes.screen(pilot))
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (CortexError("atlas takes no orders", "ask it why"), "ask it why"),
+        ({"id": 7}, "cannot be read"),
+    ],
+)
 async def test_a_refused_load_leaves_the_plan_with_the_reason(
-    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any, said: Any, words: str
 ) -> None:
     acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"))
-    acting.answers["POST /models/load"] = CortexError("atlas takes no orders", "ask it why")
+    acting.answers["POST /models/load"] = said
     async with make_app().run_test() as pilot:
         await show(pilot)
         await pilot.press("l")
         await eyes.until(pilot, lambda: "This is only a plan." in eyes.screen(pilot))
         await pilot.press("enter")
-        await eyes.until(pilot, lambda: "atlas takes no orders" in eyes.screen(pilot))
-        assert "ask it why" in eyes.screen(pilot)
+        await eyes.until(pilot, lambda: words in eyes.screen(pilot))
+        assert "plan: load" in eyes.screen(pilot)
 
 
 async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(

@@ -25,8 +25,7 @@ from cortex.engine.types import (
     TextDelta,
     Usage,
 )
-from cortex.peer.client.log_stream import Skipped
-from cortex.peer.onlooker.log_lines import LogLine
+from cortex.peer.onlooker.log_lines import LogLine, Skipped
 from cortex.peer.types import ModelInfo, Whereabouts
 from cortex.tui.look import Look
 from cortex.tui.widgets.message import MessageField

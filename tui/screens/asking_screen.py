@@ -28,10 +28,9 @@ Told = TypeVar("Told")
 
 
 class AskingScreen(TableScreen[T], Generic[T, Told]):
-    """`told` is None before the first answer. `ORDERS` are actions that not every row allows."""
+    """`told` is None before the first answer."""
 
     NOTHING: ClassVar[str]
-    ORDERS: ClassVar[frozenset[str]]
 
     def __init__(self, frame: Frame, table: Table[T]) -> None:
         super().__init__(frame, table)
@@ -40,7 +39,6 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         self._told_at = frame.now()
         self._problem: CortexError | None = None
         self._is_asking = False
-        self._orders: frozenset[str] = frozenset()
 
     async def ask(self) -> Told:
         """Everything that is shown. Raises what the peer refuses with, or NoPeer."""
@@ -51,10 +49,6 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
 
     def details_of(self, item: T) -> str:
         """The row with the cursor in full."""
-        raise NotImplementedError
-
-    def orders_for(self, item: T) -> frozenset[str]:
-        """The actions that could do something to it now; others are no keys."""
         raise NotImplementedError
 
     def compose_body(self) -> ComposeResult:
@@ -111,13 +105,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
         if item is not None:
             panel.border_title = Text(self.id_of(item)).markup
             panel.update(self.details_of(item))
-        orders = frozenset[str]() if item is None else self.orders_for(item)
-        if orders != self._orders:
-            self._orders = orders
-            self.refresh_bindings()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action not in self.ORDERS or action in self._orders
+        self.offer_orders()
 
     def _draw_problem(self, now: datetime) -> None:
         line, problem = self.text("#problem"), self._problem

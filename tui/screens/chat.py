@@ -19,22 +19,16 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cortex.engine.errors import (
-    ContextLengthExceeded,
-    CortexError,
-    InvalidImage,
-    ModelNotFound,
-    VisionUnsupported,
-)
+from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.engine.types import ChatRequest
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
-from cortex.peer.talk.conversation import Conversation, Wishes
+from cortex.peer.talk.conversation import PICTURE_REFUSED, SEED_BITS, Conversation, Wishes
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
-from cortex.peer.units import counted
+from cortex.peer.units import counted, tokens
 
 from ..frame import Frame
-from ..model_words import model_words, tokens
+from ..model_words import model_words
 from ..widgets.message import MessageField
 from ..widgets.turns import AnswerTurn, AskedTurn, NoteTurn
 from .attach import Attached, AttachScreen
@@ -52,9 +46,6 @@ This dashboard only looks on: no model is asked anything, because an answer cost
 and may make it load and let go of models.
 
   cortex chat      a conversation without the dashboard"""
-# A picture that was refused once would be refused with every prompt after it.
-_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
-_SEED_BITS = 63
 
 
 class ChatScreen(FramedScreen):
@@ -179,7 +170,7 @@ class ChatScreen(FramedScreen):
             request = self._conversation.ask(
                 prompt,
                 model=model,
-                seed=random.SystemRandom().getrandbits(_SEED_BITS),
+                seed=random.SystemRandom().getrandbits(SEED_BITS),
                 now_s=int(self.frame.now().timestamp()),
             )
             try:
@@ -218,7 +209,7 @@ class ChatScreen(FramedScreen):
     def _refused(self, error: CortexError, prompt: str, turn: AnswerTurn) -> None:
         """The message is given back, unless it was answered in part or another is being written."""
         words = [error.message, error.hint]
-        if isinstance(error, _PICTURE_REFUSED) and self._conversation.detach():
+        if isinstance(error, PICTURE_REFUSED) and self._conversation.detach():
             self._attached.clear()
             self._draw_attached()
             words.append("the picture is let go of")

@@ -17,7 +17,7 @@ from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
 from ..closely import Closely
 from ..frame import Frame
-from ..rows import PEERS
+from ..peer_table import PEERS
 from ..widgets.detail import detail, shortened
 from ..widgets.keys_line import OWN
 from .choice import Choice, Option
@@ -26,7 +26,6 @@ from .plan import PlanDialog
 from .table_screen import TableScreen
 
 _OWN = Binding.Group(OWN)
-_ORDERS = frozenset({"load", "unload", "drain"})
 _DRAINS = (
     "It takes nothing new; what is under way goes on.",
     "It takes requests again.",
@@ -36,6 +35,7 @@ _DRAINS = (
 class FleetScreen(TableScreen[PeerPicture]):
     WHAT = "peers"
     SEARCHED = "name, state, device or model"
+    ORDERS = frozenset({"load", "unload", "drain"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "detail", "Details", id="fleet.detail", show=False),
         Binding("l", "load", "Load", id="fleet.load", group=_OWN),
@@ -46,7 +46,6 @@ class FleetScreen(TableScreen[PeerPicture]):
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame, PEERS)
         self._closely = Closely(frame)
-        self._orders = frozenset[str]()
 
     def compose_body(self) -> ComposeResult:
         yield from self.compose_table()
@@ -78,17 +77,11 @@ class FleetScreen(TableScreen[PeerPicture]):
 
     def _draw_chosen(self) -> None:
         self._draw_detail()
-        orders = self._orders_for(self.chosen)
-        if orders != self._orders:
-            self._orders = orders
-            self.refresh_bindings()
+        self.offer_orders()
 
     def action_detail(self) -> None:
         if (peer := self.chosen) is not None:
             self.app.push_screen(PeerScreen(self.frame, peer.node))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action not in _ORDERS or action in self._orders
 
     @work
     async def action_load(self) -> None:
@@ -132,13 +125,13 @@ class FleetScreen(TableScreen[PeerPicture]):
             if self.can_draw:
                 self._draw_detail()
 
-    def _orders_for(self, peer: PeerPicture | None) -> frozenset[str]:
-        """What could be ordered of it; a plan harms nobody."""
-        if peer is None or peer.state in ("dead", "left"):
+    def orders_for(self, item: PeerPicture) -> frozenset[str]:
+        """A plan harms nobody."""
+        if item.state in ("dead", "left"):
             return frozenset()
-        orders = {"load"} if _loadable(peer) else set[str]()
+        orders = {"load"} if _loadable(item) else set[str]()
         if not self.frame.acting.is_read_only:
-            orders |= {"unload", "drain"} if peer.models else {"drain"}
+            orders |= {"unload", "drain"} if item.models else {"drain"}
         return frozenset(orders)
 
     def _draw_detail(self) -> None:

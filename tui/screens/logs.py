@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Input, RichLog, Static
 
 from cortex.engine.errors import CortexError
-from cortex.peer.onlooker.log_lines import LEVELS, LogLine
+from cortex.peer.onlooker.log_lines import LEVELS, LogLine, Skipped
 from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.units import counted
 
@@ -27,7 +27,6 @@ from .framed import FramedScreen
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from cortex.peer.client.log_stream import Skipped
 
 _DRAW_S = 0.25
 # 200 a second: more can nobody read, and a terminal far away should not have to show.
@@ -115,7 +114,7 @@ class LogsScreen(FramedScreen):
         self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known_s: float
     ) -> None:
         async for told in lines:
-            if not isinstance(told, LogLine):
+            if isinstance(told, Skipped):
                 self._book.skip(peer, told.count)
             elif told.time_s > known_s:
                 self._book.add(peer, told)

@@ -5,7 +5,8 @@ The plan is the peer's. Nothing happens until it is told to carry it out.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -22,6 +23,8 @@ from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
 from ..widgets.keys_line import KeysLine, key_of
+
+T = TypeVar("T")
 
 
 class PlanDialog(ModalScreen[JobPicture | None]):
@@ -93,16 +96,13 @@ class PlanDialog(ModalScreen[JobPicture | None]):
         return None if plan is None or plan.is_there else plan.place.peer
 
     async def _plan(self) -> None:
-        told = await self._tried(self._frame.acting.plan(self._model, self._peer))
-        if told is None:
+        acting = self._frame.acting
+        planned = await self._tried(acting.plan(self._model, self._peer), read_planned)
+        if planned is None:
             return
-        try:
-            self._planned = understood(read_planned, told)
-        except CortexError as error:
-            self._refused(error)
-            return
-        self.query_one("#plan", Static).update("\n".join(plan_lines(self._planned)))
-        self._look_ahead(self._outlook(self._planned))
+        self._planned = planned
+        self.query_one("#plan", Static).update("\n".join(plan_lines(planned)))
+        self._look_ahead(self._outlook(planned))
 
     def _begin(self, peer: str | None) -> None:
         if peer is not None:
@@ -111,21 +111,21 @@ class PlanDialog(ModalScreen[JobPicture | None]):
             self.run_worker(self._order(peer))
 
     async def _order(self, peer: str) -> None:
-        told = await self._tried(self._frame.acting.load(self._model, peer))
+        job = await self._tried(self._frame.acting.load(self._model, peer), read_job)
         self._is_ordering = False
-        if told is not None:
-            self.dismiss(understood(read_job, told))
+        if job is not None:
+            self.dismiss(job)
         self.refresh_bindings()
 
-    async def _tried(self, order: Any) -> dict[str, Any] | None:
+    async def _tried(
+        self, order: Awaitable[dict[str, Any]], read: Callable[[Mapping[str, Any]], T]
+    ) -> T | None:
+        """What a peer says to it; None where it refuses or cannot be read, and why is shown."""
         try:
-            return await order
+            return understood(read, await order)
         except CortexError as error:
-            self._refused(error)
+            self._look_ahead("\n".join(filter(None, (error.message, error.hint))))
             return None
-
-    def _refused(self, error: CortexError) -> None:
-        self._look_ahead("\n".join(filter(None, (error.message, error.hint))))
 
     def _look_ahead(self, words: str) -> None:
         self.query_one("#outlook", Static).update(words)

@@ -23,10 +23,13 @@ T = TypeVar("T")
 
 
 class TableScreen(FramedScreen, Generic[T]):
-    """`draw_body` of a screen calls `draw_table`."""
+    """`draw_body` of a screen calls `draw_table`. `ORDERS` are actions that not every row
+    allows.
+    """
 
     WHAT: ClassVar[str]
     SEARCHED: ClassVar[str]
+    ORDERS: ClassVar[frozenset[str]]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="table.filter"),
         Binding("s", "sort", "Sort", id="table.sort"),
@@ -47,6 +50,7 @@ class TableScreen(FramedScreen, Generic[T]):
         self._sort_by: int | None = None
         self._is_reversed = False
         self._to_choose: str | None = None
+        self._orders: frozenset[str] = frozenset()
 
     def items(self) -> Sequence[T]:
         """All rows there are, as they come."""
@@ -58,6 +62,21 @@ class TableScreen(FramedScreen, Generic[T]):
     def id_of(self, item: T) -> str:
         """What is copied of a row."""
         return self.kind.key(item)
+
+    def orders_for(self, item: T) -> frozenset[str]:
+        """The actions that could do something to it now; others are no keys."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in self.ORDERS or action in self._orders
+
+    def offer_orders(self) -> None:
+        """Those of the row with the cursor."""
+        item = self.chosen
+        orders = frozenset[str]() if item is None else self.orders_for(item)
+        if orders != self._orders:
+            self._orders = orders
+            self.refresh_bindings()
 
     def compose_table(self) -> ComposeResult:
         yield self.table

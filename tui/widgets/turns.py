@@ -15,14 +15,7 @@ from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widgets import Markdown, Static
 
-from cortex.engine.types import (
-    Accepted,
-    Event,
-    Piece,
-    ReasoningDelta,
-    Stage,
-    TextDelta,
-)
+from cortex.engine.types import Accepted, Event, Stage
 from cortex.peer.talk.answer import Answer, Arriving
 from cortex.peer.talk.markdown import with_line_breaks
 from cortex.peer.talk.plain import without_controls
@@ -72,10 +65,8 @@ class AnswerTurn(Vertical):
         self._clock = clock
         self._pace = Pace()
         self._wait = "asking"
-        self._num_thoughts = 0
+        self._num_thoughts: int | None = None
         self._shows_thoughts = False
-        self._thoughts: list[str] = []
-        self._text: list[str] = []
         self._is_stale = False
         self._timer: Timer | None = None
 
@@ -102,20 +93,13 @@ class AnswerTurn(Vertical):
                 self._wait = in_short(event, self._model, self._pace.per_s(event, self._clock()))
             case Accepted():
                 self._wait = f"reading {event.prompt_tokens:,} tokens"
-            case Piece():
-                for delta in event.deltas:
-                    if isinstance(delta, ReasoningDelta):
-                        self._num_thoughts += 1
-                        self._thoughts.append(delta.text)
-                    elif isinstance(delta, TextDelta):
-                        self._text.append(delta.text)
             case _:
                 pass
         self._is_stale = True
 
     @property
     def text(self) -> str:
-        return without_controls("".join(self._text))
+        return without_controls("".join(self.arriving.texts))
 
     def draw(self) -> None:
         if self._is_stale and self.screen.is_current:
@@ -124,7 +108,8 @@ class AnswerTurn(Vertical):
     async def finish(self, answer: Answer, peer: str) -> None:
         """The end, whole or not: what came stays."""
         self._stop()
-        self._draw_now(answer.reasoning_tokens)
+        self._num_thoughts = answer.reasoning_tokens
+        self._draw_now()
         growing = self.query_one(".text", Static)
         if self.text:
             whole = Markdown(with_line_breaks(self.text), open_links=False)
@@ -149,37 +134,36 @@ class AnswerTurn(Vertical):
 
     def toggle_thoughts(self) -> None:
         self._shows_thoughts = not self._shows_thoughts
-        self._draw_thoughts(None)
+        self._draw_thoughts()
 
     def on_click(self) -> None:
-        if self._thoughts:
+        if self.arriving.thoughts:
             self.toggle_thoughts()
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.stop()
 
-    def _draw_now(self, num_thoughts: int | None = None) -> None:
+    def _draw_now(self) -> None:
         self._is_stale = False
-        self._draw_thoughts(num_thoughts)
+        self._draw_thoughts()
         growing = self.query_one(".text", Static)
-        if self._text:
+        if self.arriving.texts:
             growing.update(Text(self.text))
         else:
-            thinks = bool(self._thoughts)
+            thinks = bool(self.arriving.thoughts)
             growing.update(Text("" if thinks else f"{self._wait} ...", style="dim"))
 
-    def _draw_thoughts(self, num_tokens: int | None) -> None:
+    def _draw_thoughts(self) -> None:
         """One line with their number, and below it what they are, where that is wished."""
-        line = self.query_one(".thoughts", Static)
-        line.display = bool(self._thoughts)
-        if not self._thoughts:
+        line, thoughts = self.query_one(".thoughts", Static), self.arriving.thoughts
+        line.display = bool(thoughts)
+        if not thoughts:
             return
-        if num_tokens is not None:
-            self._num_thoughts = num_tokens
-        words = "thought" if self._text else "thinking"
-        shown = f"{words}, {self._num_thoughts:,} tokens"
-        shown += f"\n{without_controls(''.join(self._thoughts))}" * self._shows_thoughts
+        # Until their number is told, a piece of them counts as a token.
+        number = len(thoughts) if self._num_thoughts is None else self._num_thoughts
+        shown = f"{'thought' if self.arriving.texts else 'thinking'}, {number:,} tokens"
+        shown += f"\n{without_controls(''.join(thoughts))}" * self._shows_thoughts
         line.update(Text(shown, style="dim"))
 
 

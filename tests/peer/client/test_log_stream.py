@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from cortex.engine.errors import CortexError
-from cortex.peer.client.log_stream import Skipped, following
+from cortex.peer.client.log_stream import following
 from cortex.peer.errors import NoPeer, PeerNotFound
 from cortex.peer.onlooker.asking import Door
-from cortex.peer.onlooker.log_lines import LogLine
+from cortex.peer.onlooker.log_lines import LogLine, Skipped
 
 LINE = b'event: line\ndata: {"time":7.5,"level":"info","source":"s","text":"a\\u001bb"}\n\n'
 

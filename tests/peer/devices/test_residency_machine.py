@@ -62,7 +62,6 @@ class HandEngines:
         held = self.on_device[place.device]
         assert place.model.id not in held
         held[place.model.id] = place.size.num_bytes
-        self.cancelled.discard(place.device)
         try:
             await self._move(place.device)
         except CortexError:
@@ -74,8 +73,10 @@ class HandEngines:
         return Loaded("job", place.model.id, 1, 2.0)
 
     def cancel_load(self, place: Place) -> None:
+        """One that has not begun, because others are to go first, is not known here."""
         assert place.state == "unloading"
-        self.cancelled.add(place.device)
+        if place.model.id in self.on_device[place.device]:
+            self.cancelled.add(place.device)
 
     async def unload(self, place: Place) -> None:
         held = self.on_device[place.device]

@@ -316,6 +316,11 @@ def test_what_fits_nowhere_even_into_empty_devices_is_final() -> None:
     assert error.shortage.available_bytes == 3 * GIB
 
 
+def test_what_all_say_alike_is_said_once() -> None:
+    error = ModelInvalid("cut off")
+    assert nowhere("qwen", [("a", ModelInvalid("cut off")), ("b", error)]) is error
+
+
 def test_one_that_lacks_memory_alone_may_have_it_later() -> None:
     broken = ModelInvalid("cut off")
     error: Any = nowhere("qwen", [("a", full("no", 5, 2, is_final=True)), ("b", broken)])
