@@ -56,7 +56,7 @@ class LogSource:
 def living_peers(orders: Ordering) -> list[str]:
     """By name, those that can be asked."""
     picture = understood(read_picture, orders.call("GET", "/fleet"))
-    return [one.name for one in picture.peers if one.state not in ("dead", "left")]
+    return [one.name for one in picture.peers if not one.is_gone]
 
 
 def read_all(

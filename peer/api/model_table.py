@@ -98,4 +98,4 @@ def _cold(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[dict[str, 
 
 
 def _those_there(view: FleetView) -> Iterator[PeerView]:
-    return (peer for peer in view.peers if peer.state not in ("dead", "left"))
+    return (peer for peer in view.peers if not peer.is_gone)

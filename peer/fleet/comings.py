@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from ..observing.chronicle import Chronicle
 from .view import FleetView, PeerView
 
-_GONE = ("dead", "left")
-
 
 @dataclass(frozen=True, slots=True)
 class Coming:
@@ -42,7 +40,7 @@ def chronicler(chronicle: Chronicle, view: FleetView) -> Callable[[FleetView], N
 def _coming(before: PeerView | None, after: PeerView) -> tuple[str, str] | None:
     """Nobody is told of who was gone before he was known, or has not said who he is yet."""
     was = before.state if before is not None and before.build else None
-    if was == after.state or not after.build or (was is None and after.state in _GONE):
+    if was == after.state or not after.build or (was is None and after.is_gone):
         return None
     match after.state:
         case "up":

@@ -107,6 +107,10 @@ class PeerView:
         return self.addresses[0] if self.addresses else None
 
     @property
+    def is_gone(self) -> bool:
+        return self.state in ("dead", "left")
+
+    @property
     def takes_requests(self) -> bool:
         """Whether it is worth asking: a suspect is, where nobody else is left."""
         return self.state in ("up", "suspect")

@@ -305,11 +305,10 @@ def _read(kind: type[C], facts: Facts) -> C | None:
 def _name_apart(shown: Iterable[_Shown]) -> None:
     """Give every peer a name of its own; those that have gone make way for those that are here."""
     shown = list(shown)
-    here = Counter(each.own_name for each in shown if each.view.state not in ("dead", "left"))
+    here = Counter(each.own_name for each in shown if not each.view.is_gone)
     every = Counter(each.own_name for each in shown)
     for each in shown:
-        is_gone = each.view.state in ("dead", "left")
-        is_shared = (every if is_gone else here)[each.own_name] > 1
+        is_shared = (every if each.view.is_gone else here)[each.own_name] > 1
         name = f"{each.own_name}-{each.view.node.hex()[:4]}" if is_shared else each.own_name
         if each.view.name != name:
             each.view = replace(each.view, name=name)

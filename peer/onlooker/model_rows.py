@@ -66,7 +66,7 @@ def model_rows(
 
 def largest_device_bytes(picture: FleetPicture) -> int | None:
     """None where a peer that may load tells of no device: what it has room for is not known."""
-    peers = [one for one in picture.peers if one.state not in ("dead", "left") and one.stored]
+    peers = [one for one in picture.peers if not one.is_gone and one.stored]
     if not all(peer.devices for peer in peers):
         return None
     devices = (device for peer in peers for device in peer.devices)

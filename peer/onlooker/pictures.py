@@ -77,6 +77,10 @@ class PeerPicture:
     key_used: str = ""
     keys_held: tuple[str, ...] = ()
 
+    @property
+    def is_gone(self) -> bool:
+        return self.state in ("dead", "left")
+
 
 @dataclass(frozen=True, slots=True)
 class FleetPicture:

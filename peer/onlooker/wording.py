@@ -22,7 +22,7 @@ _MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 
 def heading(picture: FleetPicture) -> list[str]:
     """Which fleet it is, and how much of everything there is."""
-    living = [peer for peer in picture.peers if peer.state not in ("dead", "left")]
+    living = [peer for peer in picture.peers if not peer.is_gone]
     loads = [peer.load for peer in living if peer.load is not None and not _is_stale(peer)]
     warm = {m.id for peer in living for m in peer.models if m.state == "ready"}
     num_devices = sum(len(peer.devices) for peer in living)
@@ -115,7 +115,7 @@ def _worry(peer: PeerPicture) -> str:
 
 
 def _fresh(peer: PeerPicture, number: int | None) -> str:
-    if peer.state in ("dead", "left") or number is None or peer.load is None:
+    if peer.is_gone or number is None or peer.load is None:
         return NOTHING
     return UNKNOWN if _is_stale(peer) else f"{number:,}"
 

@@ -241,7 +241,7 @@ class Control:
     ) -> list[tuple[PeerView, Report | CortexError]]:
         """What each peer that is there says to it."""
         view = await self.view()
-        peers = [peer for peer in view.peers if peer.state not in ("dead", "left")]
+        peers = [peer for peer in view.peers if not peer.is_gone]
         asked = [peer for peer in peers if not (but_here and peer.is_self)]
         return await self._reach.all(asked, order)
 
@@ -263,7 +263,7 @@ class Control:
         peer = None if home is None else view.peer(NodeId(home))
         if peer is None:
             raise JobNotFound(f"no job '{job_id[:80]}' is known", "GET /jobs lists those of a peer")
-        if peer.state in ("dead", "left"):
+        if peer.is_gone:
             raise PeerNotFound(
                 f"peer '{peer.name}', which had the job '{job_id[:80]}', is gone",
                 "look at what has become of it: cortex status",

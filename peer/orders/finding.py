@@ -21,7 +21,7 @@ def peer_named(view: FleetView, word: str) -> PeerView:
     """By its name, or its node in hex. Raises PeerNotFound for nobody, and for who is gone."""
     found = next((peer for peer in view.peers if word in (peer.name, peer.node.hex())), None)
     if found is None:
-        names = [peer.name for peer in view.peers if _is_there(peer)]
+        names = [peer.name for peer in view.peers if not peer.is_gone]
         near = difflib.get_close_matches(word, names, n=1)
         there = f"there is: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
         raise PeerNotFound(
@@ -29,7 +29,7 @@ def peer_named(view: FleetView, word: str) -> PeerView:
             f"did you mean {near[0]}?" if near else there,
             param="peer",
         )
-    if found.state in ("dead", "left"):
+    if found.is_gone:
         gone = "is gone" if found.state == "dead" else "has left"
         raise PeerNotFound(f"peer '{found.name}' {gone}", "start it again there: cortex peer")
     return found
@@ -73,7 +73,7 @@ def peer_to_steer(view: FleetView, model: FleetModel, peer: PeerView | None) -> 
     """
     if peer is not None:
         return peer
-    placed = [one for one in view.peers if _is_there(one) and _has(one, model)]
+    placed = [one for one in view.peers if not one.is_gone and _has(one, model)]
     if not placed and not (placed := _holders(view, model)[:1]):
         raise _nobody_loads(model, ())
     if len(placed) == 1 or placed[0].is_self:
@@ -109,7 +109,7 @@ def own_id(view: FleetView, model: FleetModel, peer: PeerView) -> str:
 
 
 def _holders(view: FleetView, model: FleetModel) -> list[PeerView]:
-    return [one for one in view.peers if _is_there(one) and model.holder(one.node) is not None]
+    return [one for one in view.peers if not one.is_gone and model.holder(one.node) is not None]
 
 
 def _nobody_loads(model: FleetModel, holders: Sequence[PeerView]) -> ModelNotFound:
@@ -119,11 +119,6 @@ def _nobody_loads(model: FleetModel, holders: Sequence[PeerView]) -> ModelNotFou
         message = f"all that have '{model.id}' on disk take nothing new: {names}"
         hint = f"have one take requests again: cortex undrain {holders[0].name}"
     return ModelNotFound(message, hint, param="model")
-
-
-def _is_there(peer: PeerView) -> bool:
-    """One that drains takes no requests, and orders about what it has."""
-    return peer.state not in ("dead", "left")
 
 
 def _has(peer: PeerView, model: FleetModel) -> bool:

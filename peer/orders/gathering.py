@@ -97,7 +97,7 @@ class Gathering:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 peers = (await self._control.view()).peers
-                there = [one.node for one in peers if one.state not in ("dead", "left")]
+                there = [one.node for one in peers if not one.is_gone]
                 unheard = [node for node in there if node not in heard]
                 for node in unheard[:_MOST_AT_ONCE]:
                     heard[node] = tasks.create_task(self._hear(node))

@@ -66,7 +66,7 @@ def plan_load(
     """
     found: list[Plan | Refusal] = []
     for peer in view.peers:
-        if wish.peer is None and peer.state in ("dead", "left"):
+        if wish.peer is None and peer.is_gone:
             continue
         if wish.peer in (None, peer.node):
             found += outcomes(view, peer, wish, known, told.get(peer.node))

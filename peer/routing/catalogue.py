@@ -172,7 +172,7 @@ def _own_offers(own: Iterable[ModelInfo], node: NodeId) -> Iterator[FleetModel]:
 
 def _offers_of_others(view: FleetView) -> Iterator[FleetModel]:
     for peer in view.peers:
-        if peer.is_self or peer.state in ("dead", "left"):
+        if peer.is_self or peer.is_gone:
             continue
         for model in peer.stored:
             yield FleetModel(

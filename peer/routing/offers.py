@@ -102,8 +102,7 @@ class Offers:
         return _unheard(name, view, knows_some=bool(self._catalogue().models)) or unknown
 
     def _is_gone_of_late(self, peer: PeerView) -> bool:
-        is_gone = peer.state in ("dead", "left") and not peer.is_self
-        return is_gone and self._silent_s(peer) <= _GONE_S
+        return peer.is_gone and not peer.is_self and self._silent_s(peer) <= _GONE_S
 
     def _silent_s(self, peer: PeerView) -> float:
         made_s = self._clock() if peer.made_s is None else peer.made_s

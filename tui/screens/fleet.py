@@ -127,7 +127,7 @@ class FleetScreen(TableScreen[PeerPicture]):
 
     def orders_for(self, item: PeerPicture) -> frozenset[str]:
         """A plan harms nobody."""
-        if item.state in ("dead", "left"):
+        if item.is_gone:
             return frozenset()
         orders = {"load"} if _loadable(item) else set[str]()
         if not self.frame.acting.is_read_only:
@@ -142,7 +142,7 @@ class FleetScreen(TableScreen[PeerPicture]):
         where = f"  http://{peer.api}/v1" if peer.api else ""
         panel.border_title = Text(f"{peer.name}{where}").markup
         watched, look = self.frame.watched, self.frame.look
-        close = self._closely.of(peer.node) if peer.state not in ("dead", "left") else None
+        close = self._closely.of(peer.node) if not peer.is_gone else None
         lines = detail(peer, close, watched.course(peer.node), look, self.size.width - 4)
         panel.update(
             Text("\n", no_wrap=True).join(shortened(lines, max(self.size.height // 3 - 2, 5), look))

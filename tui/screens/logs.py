@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
-from textual.widgets import Input, RichLog, Static
+from textual.widget import Widget
+from textual.widgets import RichLog, Static
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.log_lines import LEVELS, LogLine, Skipped
@@ -22,7 +22,7 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..log_book import MAX_LINES, Entry, LogBook
-from .framed import FramedScreen
+from .filtered import FilteredScreen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -38,11 +38,12 @@ _ALIVE = ("up", "loading", "draining", "suspect")
 _PEER_STYLES = ("cyan", "magenta", "green", "blue", "yellow", "bright_black")
 
 
-class LogsScreen(FramedScreen):
+class LogsScreen(FilteredScreen):
     HEAD = "Logs"
+    SEARCHED = "peer, source or words"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "level", "Level", id="logs.level"),
-        Binding("slash", "search", "Search", key_display="/", id="logs.search"),
+        Binding("slash", "filter", "Search", key_display="/", id="logs.search"),
         Binding("f", "follow", "Follow", id="logs.follow"),
         Binding("w", "wrap", "Wrap", id="logs.wrap"),
         Binding("escape", "clear", "Clear search", id="logs.clear", show=False),
@@ -63,13 +64,10 @@ class LogsScreen(FramedScreen):
     def compose_body(self) -> ComposeResult:
         yield Static(id="nothing", markup=False)
         yield RichLog(id="lines", max_lines=MAX_LINES, min_width=0)
-        field = Input(placeholder="peer, source or words", id="filter", compact=True)
-        field.display = False
-        yield field
+        yield from self.compose_filter()
         yield Static(id="problem", markup=False)
 
     def on_mount(self) -> None:
-        self._lines.focus()
         self._lines.border_title = "logs"
         self._turning = self.set_interval(_DRAW_S, self.turn)
 
@@ -118,6 +116,14 @@ class LogsScreen(FramedScreen):
                 self._book.skip(peer, told.count)
             elif told.time_s > known_s:
                 self._book.add(peer, told)
+
+    @property
+    def narrowed(self) -> Widget:
+        return self._lines
+
+    def wanted_changed(self) -> None:
+        self._book.wanted = self.wanted
+        self._refill()
 
     @property
     def _lines(self) -> RichLog:
@@ -189,27 +195,3 @@ class LogsScreen(FramedScreen):
     def action_wrap(self) -> None:
         self._lines.wrap = not self._lines.wrap
         self._refill()
-
-    def action_search(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
-
-    def action_clear(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.clear()
-        field.display = False
-        self._lines.focus()
-
-    async def action_move(self, how: str) -> None:
-        await self._lines.run_action(how)
-
-    @on(Input.Changed, "#filter")
-    def _narrow(self, event: Input.Changed) -> None:
-        self._book.wanted = event.value
-        self._refill()
-
-    @on(Input.Submitted, "#filter")
-    def _back(self) -> None:
-        self.query_one("#filter").display = bool(self._book.wanted)
-        self._lines.focus()

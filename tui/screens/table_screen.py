@@ -12,23 +12,23 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Input
+from textual.widget import Widget
+from textual.widgets import DataTable
 
 from ..columns import Table
 from ..frame import Frame
 from ..widgets.live_table import LiveTable
-from .framed import FramedScreen
+from .filtered import FilteredScreen
 
 T = TypeVar("T")
 
 
-class TableScreen(FramedScreen, Generic[T]):
+class TableScreen(FilteredScreen, Generic[T]):
     """`draw_body` of a screen calls `draw_table`. `ORDERS` are actions that not every row
     allows.
     """
 
     WHAT: ClassVar[str]
-    SEARCHED: ClassVar[str]
     ORDERS: ClassVar[frozenset[str]]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="table.filter"),
@@ -46,7 +46,6 @@ class TableScreen(FramedScreen, Generic[T]):
         super().__init__(frame)
         self.kind = table
         self.table = LiveTable(table)
-        self._wanted = ""
         self._sort_by: int | None = None
         self._is_reversed = False
         self._to_choose: str | None = None
@@ -80,12 +79,11 @@ class TableScreen(FramedScreen, Generic[T]):
 
     def compose_table(self) -> ComposeResult:
         yield self.table
-        field = Input(placeholder=self.SEARCHED, id="filter", compact=True)
-        field.display = False
-        yield field
+        yield from self.compose_filter()
 
-    def on_mount(self) -> None:
-        self.table.focus()
+    @property
+    def narrowed(self) -> Widget:
+        return self.table
 
     @property
     def chosen(self) -> T | None:
@@ -100,40 +98,28 @@ class TableScreen(FramedScreen, Generic[T]):
 
     def draw_table(self) -> None:
         items = self.items()
-        found = self.kind.arranged(
-            items, self._wanted, self._sort_by, is_reversed=self._is_reversed
-        )
+        found = self.kind.arranged(items, self.wanted, self._sort_by, is_reversed=self._is_reversed)
         self.table.show(found, self.frame.look, is_wide=self.is_wide)
         wanted = next((item for item in found if self.id_of(item) == self._to_choose), None)
         if wanted is not None:
             self.table.choose(self.kind.key(wanted))
             self._to_choose = None
         words = [self.WHAT]
-        if self._wanted:
-            words.append(f"/ {self._wanted} ({len(found)} of {len(items)})")
+        if self.wanted:
+            words.append(f"/ {self.wanted} ({len(found)} of {len(items)})")
         if self._sort_by is not None or self._is_reversed:
             head = "order" if self._sort_by is None else self.kind.columns[self._sort_by].head
             words.append(f"by {head.lower()}{', reversed' if self._is_reversed else ''}")
         self.table.border_title = Text("  ".join(words)).markup
+
+    def wanted_changed(self) -> None:
+        self.redraw()
 
     def redraw(self) -> None:
         """What a key changed is seen at once, paused or not: it is about the same picture."""
         if self.frame.watched.picture is not None:
             self.draw_table()
             self.row_changed()
-
-    def action_filter(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
-
-    def action_clear(self) -> None:
-        field = self.query_one("#filter", Input)
-        field.clear()
-        field.display = False
-        self._wanted = ""
-        self.table.focus()
-        self.redraw()
 
     def action_sort(self) -> None:
         """Through the columns, and back to the order in which they come."""
@@ -145,23 +131,10 @@ class TableScreen(FramedScreen, Generic[T]):
         self._is_reversed = not self._is_reversed
         self.redraw()
 
-    async def action_move(self, how: str) -> None:
-        await self.table.run_action(how)
-
     def action_copy(self) -> None:
         if (item := self.chosen) is not None:
             self.app.copy_to_clipboard(self.id_of(item))
             self.notify(f"copied {self.id_of(item)}", markup=False)
-
-    @on(Input.Changed, "#filter")
-    def _narrow(self, event: Input.Changed) -> None:
-        self._wanted = event.value
-        self.redraw()
-
-    @on(Input.Submitted, "#filter")
-    def _back_to_table(self) -> None:
-        self.query_one("#filter").display = bool(self._wanted)
-        self.table.focus()
 
     @on(DataTable.RowHighlighted)
     def _moved(self) -> None:

@@ -5,6 +5,7 @@ their ends, loads that end well or badly, engines that die, pins, unloads, and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ class HandEngines:
         assert all(where != device for where, _ in self.moves), "it is idle"
         self.on_device[device] = {}
         self.on_renewal(device)
-        await self._move(device)
+        with contextlib.suppress(EngineFailed):  # one that is to end anyway may well die
+            await self._move(device)
 
     async def _move(self, device: int) -> None:
         move = (device, self._loop.create_future())
