@@ -1,4 +1,4 @@
-"""The pictures of the dashboard in README.md: `python -m bench.screenshots`, with chromium on the path.
+"""The pictures of the dashboard in README.md: `python -m bench.screenshots`. It needs chromium.
 
 The dashboard and the three peers that it watches are the real ones. Two of these compute nothing:
 their models are sizes in a config.json, and their GPUs those of a script called nvidia-smi. The
@@ -8,10 +8,12 @@ third reads a receipt with cortex-nano.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -37,8 +39,9 @@ MODELS = (
     *(("qwen3.6-27b", 27, 1), ("qwen3.5-4b", 8, 1), ("qwen3.5-9b", 16, 30)),
     ("qwen3.6-35b-a3b", 67, 6),
 )
-SIZE = (112, 34)
+SIZE = (120, 29)
 PATIENCE_S = 60.0
+ALONE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1", "--fleet-port", "0")
 DRIVER = """#!/bin/sh
 case "$1" in
 *temperature*) echo "0, 81920, 92, 61, 412.1"; echo "1, 81920, 41, 55, 233.0";;
@@ -101,9 +104,8 @@ async def _walk(address: str) -> None:
         await _until(pilot, "tokens")
         await pilot.press("enter", *"What is the total?", "enter")
         await _until(pilot, "ttft")
-        await pilot.press("ctrl+o")
-        await pilot.press(*"receipt.png")
-        await _until(pilot, "288x416")
+        await pilot.resize_terminal(SIZE[0], 18)
+        await pilot.pause(0.5)
         _keep(pilot, "talk")
 
 
@@ -117,8 +119,11 @@ def _prepare(root: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
         config |= {"weights_bytes": size_gib << 30, "load_s": load_s, "kv_bytes_per_token": 65536}
         (folder / "config.json").write_text(json.dumps(config))
+        size = size_gib << 30
+        header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
         with (folder / "model.safetensors").open("wb") as weights:
-            weights.truncate(size_gib << 30)
+            weights.write(struct.pack("<Q", len(header)) + header.encode())
+            weights.truncate(8 + len(header) + size)
 
 
 def _peer(
@@ -128,8 +133,7 @@ def _peer(
     named = ("--name", state_dir.name, "--state-dir", str(state_dir))
     process = running.enter_context(
         subprocess.Popen(
-            (sys.executable, "-m", "cortex.cli", "peer", "--port", "0", "--no-mdns", *named)
-            + ("--fleet-host", "127.0.0.1", "--fleet-port", "0", *options),
+            (sys.executable, "-m", "cortex.cli", "peer", *named, *ALONE, *options),
             env=os.environ | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -159,8 +163,11 @@ def _post(address: str, path: str, body: object) -> None:
 
 
 def _ask(address: str, model: str) -> None:
+    """Again and again, as long as somebody answers."""
     body = {"model": model, "messages": [{"role": "user", "content": "A story."}]}
-    _post(address, "/v1/chat/completions", body | {"max_tokens": 20_000})
+    with contextlib.suppress(OSError):
+        while True:
+            _post(address, "/v1/chat/completions", body | {"max_tokens": 20_000})
 
 
 def _screen(pilot: Pilot[None]) -> str:

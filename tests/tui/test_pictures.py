@@ -58,7 +58,7 @@ async def test_a_peer_in_full(
     async with make_app(**made).run_test(size=size) as pilot:
         await seen(pilot)
         await pilot.press("enter")
-        await eyes.until(pilot, lambda: "other programs" in eyes.screen(pilot))
+        await eyes.until(pilot, lambda: "kept back" in eyes.screen(pilot))
         await looks_like(pilot, f"peer-{name}")
 
 

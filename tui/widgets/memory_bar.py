@@ -29,7 +29,7 @@ def legend(look: Look) -> Text:
     """What the signs of the bar stand for."""
     signs, tones = _SIGNS[look.is_ascii], look.tones
     styles = (tones.calm, tones.second, tones.third, tones.worth_a_look, "dim")
-    names = ("weights", "cache", "image, states, work", "other programs", "free")
+    names = ("weights", "cache", "image, states, work", "others, or kept back", "free")
     line = Text(no_wrap=True)
     for sign, style, name in zip(signs, styles, names, strict=True):
         line.append(sign, style=style).append(f" {name}  ")

@@ -117,7 +117,7 @@ class AnswerTurn(Vertical):
             growing.display = False
         else:
             growing.update("")
-        words = self._look.dot.join((peer, *figures(answer)))
+        words = self._look.dot.join((f"through {peer}", *figures(answer)))
         self._end_with(Text(words, style="dim"))
 
     def fail(self, words: str) -> None:
