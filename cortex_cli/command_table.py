@@ -56,7 +56,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 # Another name for a command, which needs no line in the help.
 ALIASES: Mapping[str, str] = {"serve": "gateway"}
-_FILES: Mapping[str, str] = {"pin": "unload", "unpin": "unload", "cancel": "ps"}
+_FILES: Mapping[str, str] = {"pin": "unload", "unpin": "unload", "cancel": "ps", "undrain": "drain"}
 
 
 class _Commands(Mapping[str, Any]):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from typer.cli import get_docs_for_click
 
 from cortex.peer.api.openapi import openapi
 from cortex.peer.api.routes import ROUTES
+from cortex.peer.release import own_release
 
 from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
 from .diagnostics import MEANINGS
-from .main import DISTRIBUTION, PROGRAM, app
+from .main import PROGRAM, app
 from .metrics_reference import metrics_reference
 from .settings.reference import reference
 
@@ -34,7 +34,7 @@ def files() -> dict[str, str]:
     """Each generated file's path below the checkout, and what it holds."""
     made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
     made["docs/commands.md"] = _reference()
-    made["docs/api-fields.md"] = api_reference(openapi(ROUTES, version(DISTRIBUTION)))
+    made["docs/api-fields.md"] = api_reference(openapi(ROUTES, own_release()))
     made["docs/config.md"] = reference(_options())
     made["docs/metrics.md"] = metrics_reference()
     return made

@@ -23,7 +23,6 @@ from .errors import CommandLate, ReaderGone
 from .options import Verbose
 
 PROGRAM = "cortex"
-DISTRIBUTION = "cortex-fleet"
 
 _HELP = """\
 Ask models about text and pictures, on your own machines.
@@ -47,9 +46,9 @@ app = typer.Typer(
 
 def _show_version(wished: bool) -> None:
     if wished:
-        from importlib.metadata import version
+        from cortex.peer.release import own_release
 
-        output.standard_output().line(f"{PROGRAM} {version(DISTRIBUTION)}")
+        output.standard_output().line(f"{PROGRAM} {own_release()}")
         raise typer.Exit
 
 

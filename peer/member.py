@@ -10,7 +10,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from aiohttp import web
@@ -37,12 +36,12 @@ from .orders.desk import OrderDesk
 from .orders.teller import Teller
 from .placement.knowing import known_by
 from .placement.planning import Known
+from .release import own_release
 from .routing.ingress import Ingress
 from .routing.leases import Leases
 
 logger = logging.getLogger(__name__)
 
-_DISTRIBUTION = "cortex-fleet"
 # A command that changes the keys is followed so soon.
 _KEYS_EVERY_S = 2.0
 
@@ -79,7 +78,7 @@ async def member_of(
     keyring, _ = await asyncio.to_thread(first_keyring, config.key_file, os.urandom)
     clock = asyncio.get_running_loop().time
     about = About(
-        build=version(_DISTRIBUTION),
+        build=own_release(),
         system=read_system(),
         api=api,
         roles=("gateway",) if node.config.is_gateway else (),

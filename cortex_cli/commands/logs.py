@@ -9,6 +9,7 @@ import typer
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.log_lines import Level
 
+from .. import completing
 from ..durations import parse_duration
 from ..errors import UsageProblem
 from ..options import Json, Peer, StateDir, Verbose, invocation_of
@@ -20,6 +21,7 @@ def logs(
         str | None,
         typer.Argument(
             metavar="[PEER]",
+            autocompletion=completing.peers,
             help="Whose log, as `cortex status` names it. Otherwise the asked one's.",
             show_default=False,
         ),

@@ -9,7 +9,6 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 
 from aiohttp import web
 from aiohttp.hdrs import CONNECTION
@@ -21,6 +20,7 @@ from ..bounds.allowance import Allowances
 from ..fleet.membership import Membership
 from ..node import Node
 from ..orders.control import Control
+from ..release import own_release
 from . import cors, documents, fleet, health, metrics, onlookers
 from .access import OPENINGS, Opening, authorized
 from .answered_by import headers_of
@@ -46,7 +46,6 @@ from .terms import TERMS, TERMS_NOW, TermsNow
 
 logger = logging.getLogger(__name__)
 
-_DISTRIBUTION = "cortex-fleet"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -78,7 +77,7 @@ def make_app(
     app[CONTROL] = control
     app[SOURCE] = source or node
     app[MEMBERSHIP] = membership
-    release = version(_DISTRIBUTION)
+    release = own_release()
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(
         config.max_body_bytes, config.max_intake_bytes, stall_s=config.body_stall_s

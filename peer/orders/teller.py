@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from importlib.metadata import version
 
 from ..devices.hardware import read_hardware
 from ..devices.sensors import GpuSensors
@@ -13,6 +12,7 @@ from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
 from ..node import Node
 from ..observing.log_ring import LogPage, LogRing
+from ..release import own_release
 from .describing import describe_devices, describe_rates
 from .facts import (
     EventFacts,
@@ -23,7 +23,6 @@ from .facts import (
     WatchHappenings,
 )
 
-_DISTRIBUTION = "cortex-fleet"
 _NUM_EVENTS = 20
 # What one report of happenings holds at most: who reads slowly gets the newest report alone.
 _NUM_HAPPENINGS = 32
@@ -66,7 +65,7 @@ class Teller:
         return PeerFacts(
             node="" if me is None else me.node.hex(),
             name="" if me is None else me.name,
-            version=version(_DISTRIBUTION),
+            version=own_release(),
             uptime_s=round(now_s - self._began_s, 1),
             api=None if me is None else me.api,
             key_id="" if me is None else me.key_used,
