@@ -23,6 +23,7 @@ from textual.screen import ModalScreen, Screen
 from textual.theme import Theme
 from textual.timer import Timer
 
+from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Lost, News
 
 from . import palette
@@ -85,7 +86,9 @@ class CortexApp(App[None]):
         acting: Acting,
         options: Options,
         now: Callable[[], datetime] = datetime.now,
+        before: tuple[Sight, datetime] | None = None,
     ) -> None:
+        """What was seen `before`, and when, is shown until a peer answers."""
         super().__init__()
         self.animation_level = "none"
         # Below 60 by 15 characters there is no table to be drawn.
@@ -96,7 +99,8 @@ class CortexApp(App[None]):
         self._mouse = Mouse(is_taken=options.has_mouse)
         self._refresh_s = options.refresh_s
         self._timer: Timer | None = None
-        watched = Watched(now())
+        sight, seen = before or (None, None)
+        watched = Watched(now(), sight, seen)
         look = Look(options.is_ascii)
         self.frame = Frame(look, watched, acting, options.sought, now, options.chat_model)
         for screen in NUMBERED:
@@ -127,7 +131,7 @@ class CortexApp(App[None]):
     def _hear(self, message: FleetNews) -> None:
         """The first sight, a loss and its end are drawn at once; all else waits for the beat."""
         watched = self.frame.watched
-        is_news = watched.picture is None or watched.lost is not None
+        is_news = not watched.is_fresh
         watched.hear(message.news, self.frame.now())
         if is_news or isinstance(message.news, Lost):
             self._draw()
@@ -205,8 +209,8 @@ class CortexApp(App[None]):
             self.screen.choose(name)
 
     def _export(self) -> None:
-        watched = self.frame.watched
-        text = io.StringIO(json.dumps(watched.told, indent=2))
+        sight = self.frame.watched.sight
+        text = io.StringIO(json.dumps(sight.told if sight is not None else None, indent=2))
         name = f"cortex-fleet-{self.frame.now():%Y%m%d-%H%M%S}.json"
         self.deliver_text(text, save_filename=name)
 

@@ -1,22 +1,26 @@
 """What the dashboard knows: the newest sight, what happened lately, since when nobody answers.
 
-It changes by news alone and is told the time; nothing here draws.
+It may begin with a sight that is kept of an earlier time. It changes by news alone and is told the
+time; nothing here draws.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
 _MAX_EVENTS = 200
 NUM_SAMPLES = 60
+
+_Events = list[tuple[datetime, str]]
 
 
 @dataclass(slots=True)
@@ -34,16 +38,29 @@ class Course:
 
 @dataclass(slots=True)
 class Watched:
-    """`told` is the picture in the words of the peer. `events` are the newest first."""
+    """`sight` was `seen` then. There is no `address` before the first peer has answered."""
 
     began: datetime
-    picture: FleetPicture | None = None
-    told: Mapping[str, Any] | None = None
-    address: str = ""
+    sight: Sight | None = None
     seen: datetime | None = None
+    address: str = ""
     lost: Lost | None = None
-    events: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_EVENTS))
+    _events: _Events = field(default_factory=lambda: _Events())
     _courses: dict[str, Course] = field(default_factory=lambda: dict[str, Course]())
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether there is a picture, and it is one of now."""
+        return bool(self.address) and self.lost is None
+
+    @property
+    def picture(self) -> FleetPicture | None:
+        return self.sight.picture if self.sight is not None else None
+
+    def events(self, now: datetime) -> Iterator[str]:
+        """The newest first."""
+        for when, words in reversed(self._events):
+            yield f"{when:{'%H:%M:%S' if when.date() == now.date() else '%b %d  '}}  {words}"
 
     def hear(self, news: News, now: datetime) -> None:
         if isinstance(news, Lost):
@@ -54,7 +71,7 @@ class Watched:
 
     def beat(self) -> None:
         """A point more on every peer's course, and none kept of those that are gone."""
-        peers = self.picture.peers if self.picture is not None and self.lost is None else ()
+        peers = self.picture.peers if self.picture is not None and self.is_fresh else ()
         for peer in peers:
             self._courses.setdefault(peer.node, Course()).note(peer)
         if peers:
@@ -72,15 +89,18 @@ class Watched:
             self._note(f"{_who(picture, news)} answers again", now)
         if news.sight.happening is not None:
             self._tell(news.sight.happening)
-        self.picture, self.told = picture, news.sight.told
-        self.address, self.seen, self.lost = news.address, now, None
+        self.sight, self.seen = news.sight, now
+        self.address, self.lost = news.address, None
 
     def _tell(self, happening: Happening) -> None:
         when = datetime.fromtimestamp(happening.time_s)
         self._note(f"{happening.peer}  {happening.text}", when)
 
-    def _note(self, words: str, now: datetime) -> None:
-        self.events.appendleft(f"{now:%H:%M:%S}  {words}")
+    def _note(self, words: str, when: datetime) -> None:
+        """Peers that are asked anew tell again what had happened before."""
+        if (when, words) not in self._events:
+            bisect.insort(self._events, (when, words))
+            del self._events[:-_MAX_EVENTS]
 
 
 def _who(picture: FleetPicture, news: Seen) -> str:

@@ -78,7 +78,8 @@ def status(
 
     def show(sight: Sight) -> None:
         nonlocal before
-        keep(invocation.locations.cache_dir, seen_in(sight.picture), time.time())
+        now_s = time.time()
+        keep(invocation.locations.cache_dir, seen_in(sight, now_s), now_s)
         if plain:
             for line in sentences(before, sight.picture):
                 output.line(line)

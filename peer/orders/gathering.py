@@ -1,4 +1,5 @@
-"""What happens at all peers of the fleet, gathered for as long as somebody wants to know.
+"""What happens at all peers of the fleet, and what had happened there of late, gathered for as long
+as somebody wants to know.
 
 Each peer tells what happens at itself; who comes and goes is told as this peer sees it. Nothing is
 asked of anybody while nobody listens.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
@@ -38,11 +39,11 @@ class Told:
 
 
 class Listener:
-    """Someone's place among those who listen: what has come since it took the last."""
+    """Someone's place among those who listen: `before` and what has come since it took the last."""
 
-    def __init__(self, on_news: Callable[[], None]) -> None:
+    def __init__(self, on_news: Callable[[], None], before: Iterable[Told] = ()) -> None:
         self._on_news = on_news
-        self._pending: deque[Told] = deque(maxlen=_MAX_PENDING)
+        self._pending = deque(before, _MAX_PENDING)
 
     def hear(self, told: Told) -> None:
         self._pending.append(told)
@@ -64,15 +65,17 @@ class Gathering:
         self._gathering: asyncio.Task[None] | None = None
         # By peer, the number of the last that is known of it.
         self._last: dict[NodeId, int] = {}
+        self._lately: deque[Told] = deque(maxlen=_MAX_PENDING)
 
     @contextmanager
     def listening(self, on_news: Callable[[], None]) -> Generator[Listener]:
-        listener = Listener(on_news)
-        self._listeners.append(listener)
         if self._gathering is None:
             self._last.clear()
+            self._lately.clear()
             self._gathering = asyncio.create_task(self._gather(), name="gather happenings")
             self._gathering.add_done_callback(say_why)
+        listener = Listener(on_news, self._lately)
+        self._listeners.append(listener)
         try:
             yield listener
         finally:
@@ -119,11 +122,11 @@ class Gathering:
                 self._take(peer, report.happenings)
 
     def _take(self, peer: PeerView, happenings: tuple[Happening, ...]) -> None:
-        """What had happened before anybody listened is no news."""
-        newest = max((one.number for one in happenings), default=0)
-        last = self._last.setdefault(peer.node, newest)
-        self._last[peer.node] = max(last, newest)
+        last = self._last.get(peer.node, -1)
         for one in happenings:
             if one.number > last:
+                self._last[peer.node] = one.number
+                told = Told(one.about or peer.name, one)
+                self._lately.append(told)
                 for listener in self._listeners:
-                    listener.hear(Told(one.about or peer.name, one))
+                    listener.hear(told)

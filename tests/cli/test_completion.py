@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from cortex.cli.completion import FILE_NAMES
-from cortex.cli.last_seen import LastSeen, keep, last_seen
+from cortex.cli.last_seen import FleetSeen, LastSeen, keep, last_seen
 
 Complete = Callable[[str], list[str]]
 
@@ -142,7 +143,20 @@ def test_a_name_that_a_shell_would_act_on_is_not_offered(tmp_path: Path) -> None
     assert last_seen(tmp_path, NOW_S).models == ("good",)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, json.dumps({"seen_s": "x"})])
+def test_the_fleet_is_kept_for_an_hour_from_when_it_was_seen(tmp_path: Path) -> None:
+    fleet = FleetSeen(int(NOW_S), {"fleet": "f", "peers": []})
+    keep(tmp_path, replace(SEEN, fleet=fleet), NOW_S)
+    keep(tmp_path, SEEN, NOW_S + 3000)
+    assert last_seen(tmp_path, NOW_S + 3599) == replace(SEEN, fleet=fleet)
+    assert last_seen(tmp_path, NOW_S + 3600) == SEEN
+
+
+FOREIGN = {**asdict(SEEN), "seen_s": NOW_S, "fleet": {"seen_s": NOW_S, "told": 7}}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "[" * 100_000, json.dumps({"seen_s": "x"}), json.dumps(FOREIGN)]
+)
 def test_a_file_that_says_nothing_offers_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "last-seen.json").write_text(text)
     assert last_seen(tmp_path, NOW_S) == LastSeen()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cortex.cli.config import read_environment
+from cortex.cli.config import find_locations, read_environment
+from cortex.cli.last_seen import keep, last_seen
 from cortex.cli.main import run
 from cortex.peer.config import Locations, PeerConfig
 from cortex.tui.options import Options
+from cortex.tui.watched import Watched
 
 Dashboard = Callable[..., str]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?>=:]*[ -/]*[@-~]|\x1b[PX^_\]].*?(?:\x1b\\|\x07)|\x1b.")
@@ -90,14 +97,32 @@ def test_the_settings_are_heard(
     assert "+- peers" in text and "PAUSED" in text
 
 
+def test_what_was_seen_last_is_shown_when_nobody_answers_and_not_of_another_address(
+    dashboard: Dashboard, at_terminal: Callable[..., Any]
+) -> None:
+    dashboard()
+    cache_dir = find_locations(os.environ).cache_dir
+    seen = last_seen(cache_dir, time.time())
+    assert seen.fleet is not None
+    keep(cache_dir, replace(seen, addresses=("127.0.0.1:1",)), time.time())
+    for silent, words in (("127.0.0.1:1", "as it was"), ("127.0.0.1:2", "No peer answers yet")):
+        terminal = at_terminal("tui", "--peer", silent)
+        terminal.wait_for(words)
+        terminal.wait_for("Quit")
+        terminal.press("q")
+        assert terminal.wait_for_end() == 0
+        assert ("1 on disk" in terminal.shown) == (words == "as it was")
+
+
 def test_every_option_gets_where_it_belongs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Options] = []
 
     class Begun:
-        def __init__(self, _feed: object, _acting: object, options: Options) -> None:
+        def __init__(self, _feed: object, _acting: object, options: Options, **_: object) -> None:
             begun.append(options)
+            self.frame = SimpleNamespace(watched=Watched(datetime.now()))
 
         def run(self, *, mouse: bool) -> None: ...
 

@@ -35,9 +35,13 @@ class FakeFeed:
         self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
 
     def say(
-        self, told: dict[str, Any], address: str = "127.0.0.1:13131", happened: str = ""
+        self,
+        told: dict[str, Any],
+        address: str = "127.0.0.1:13131",
+        happened: str = "",
+        at: datetime = MOMENT,
     ) -> None:
-        one = Happening(MOMENT.timestamp(), "atlas", "unloaded", "m", happened)
+        one = Happening(at.timestamp(), "atlas", "unloaded", "m", happened)
         self._news.put(Seen(address, Sight(told, read_picture(told), one if happened else None)))
 
     def lose(self, address: str | None = "127.0.0.1:13131", retry_s: float = 2.0) -> None:
@@ -421,10 +425,19 @@ def read_only() -> FakeReadOnly:
 def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., CortexApp]:
     """With a beat that does not come by itself in the time of a test."""
 
-    def make(acting: Acting = acting, refresh_s: float = 1000.0, **options: Any) -> CortexApp:
-        return CortexApp(feed, acting, Options("borea:13131", refresh_s, **options), clock)
+    def make(
+        acting: Acting = acting, refresh_s: float = 1000.0, before: Any = None, **options: Any
+    ) -> CortexApp:
+        return CortexApp(feed, acting, Options("borea:13131", refresh_s, **options), clock, before)
 
     return make
+
+
+@pytest.fixture
+def before(clock: Clock) -> tuple[Sight, datetime]:
+    """The fleet of four, as it was some minutes ago."""
+    told = four_peers()
+    return Sight(told, read_picture(told)), clock.now - timedelta(minutes=3)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -176,12 +177,34 @@ async def test_a_peer_that_is_lost_is_told_at_once_and_its_last_picture_stays(
         await eyes.until(pilot, lambda: len(rows(pilot)) == 4)
         clock.turn(60)
         feed.lose()
-        words = "lost 127.0.0.1:13131, trying again in 2 s (last data 14:02:31)"
+        words = "lost 127.0.0.1:13131, trying again in 2 s (last data 14:02:31, 1m ago)"
         await eyes.until(pilot, lambda: words in eyes.screen(pilot))
         assert len(rows(pilot)) == 4
         feed.say(told.fleet([told.peer("borea")]), "borea:13131")
         await eyes.until(pilot, lambda: "last data" not in eyes.screen(pilot))
         assert "14:03:31  lost 127.0.0.1:13131: now reading from borea" in eyes.screen(pilot)
+
+
+async def test_what_was_seen_before_is_shown_with_its_age_and_dimmed_until_a_peer_answers(
+    make_app: MakeApp, feed: Any, clock: Any, acting: Any, before: Any, eyes: Any
+) -> None:
+    app = make_app(before=before)
+    async with app.run_test() as pilot:
+        await eyes.until(pilot, lambda: "as it was 3m ago; asking now" in eyes.screen(pilot))
+        assert len(rows(pilot)) == 4
+        assert pilot.app.screen.query_one("#body").has_class("-lost")
+        assert acting.orders == []
+        clock.turn(120)
+        feed.lose(None)
+        words = "as it was 5m ago, trying again in 2 s: no peer answers at None"
+        await eyes.until(pilot, lambda: words in eyes.screen(pilot))
+        app.frame.watched.beat()
+        assert not any(app.frame.watched.course("at" * 8).tokens_per_s)
+        assert len(rows(pilot)) == 4
+        feed.say(before[0].told)
+        await eyes.until(pilot, lambda: "as it was" not in eyes.screen(pilot))
+        assert not pilot.app.screen.query_one("#body").has_class("-lost")
+        assert "answers again" not in eyes.screen(pilot)
 
 
 async def test_a_pause_holds_the_picture_and_says_for_how_long(
@@ -216,6 +239,21 @@ async def test_what_happens_is_noted_with_its_time(
         await eyes.until(pilot, lambda: "model-2" in eyes.screen(pilot))
         time = eyes.screen(pilot).partition("  atlas  unloaded model-0 after")[0][-8:]
         assert time == f"{told.moment:%H:%M:%S}"
+
+
+async def test_what_had_happened_before_is_told_late_and_twice_and_shown_once_in_order(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
+    async with make_app(refresh_s=0.02).run_test(size=(120, 40)) as pilot:
+        fleet = told.fleet([told.peer("atlas")])
+        ago = [told.moment - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
+        for at in (1, 2, 0, 1):
+            feed.say(fleet, happened=f"loaded model-{at}", at=ago[at])
+        feed.say(fleet, happened="loaded model-x", at=told.moment - timedelta(days=2))
+        await eyes.until(pilot, lambda: "model-x" in eyes.screen(pilot))
+        _, *lines = eyes.shown(pilot, "#events").splitlines()
+        assert [line.split()[-1] for line in lines] == ["model-2", "model-1", "model-0", "model-x"]
+        assert (lines[0][:8], lines[-1][:8]) == ("14:01:25", "Nov 19  ")
 
 
 async def test_text_of_others_is_text_and_no_markup(

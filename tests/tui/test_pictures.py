@@ -72,6 +72,15 @@ async def test_a_fleet_that_is_lost(
         await looks_like(pilot, "fleet-lost")
 
 
+async def test_a_fleet_as_it_was_before(
+    make_app: MakeApp, feed: Any, before: Any, eyes: Any, looks_like: Any
+) -> None:
+    async with make_app(before=before).run_test() as pilot:
+        feed.lose(None)
+        await eyes.until(pilot, lambda: "trying again" in eyes.screen(pilot))
+        await looks_like(pilot, "fleet-before")
+
+
 async def test_no_fleet_yet(
     make_app: MakeApp, feed: Any, clock: Any, eyes: Any, looks_like: Any
 ) -> None:

@@ -110,7 +110,7 @@ class AskingScreen(TableScreen[T], Generic[T, Told]):
     def _draw_problem(self, now: datetime) -> None:
         line, problem = self.text("#problem"), self._problem
         # Where nobody answers at all the banner of the feed says so.
-        line.display = problem is not None and self.frame.watched.lost is None
+        line.display = problem is not None and self.frame.watched.is_fresh
         for part in (self.table, self.text("#detail")):
             part.set_class(problem is not None, "-stale")
         if problem is not None:

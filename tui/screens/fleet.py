@@ -64,7 +64,7 @@ class FleetScreen(TableScreen[PeerPicture]):
     def draw_body(self, picture: FleetPicture, now: datetime) -> None:
         self.draw_table()
         self._draw_chosen()
-        lines = [*wording.worries(picture), *self.frame.watched.events]
+        lines = [*wording.worries(picture), *self.frame.watched.events(now)]
         self.text("#events").update(Text("\n".join(lines) or "nothing yet"))
 
     def on_beat(self) -> None:
@@ -120,7 +120,7 @@ class FleetScreen(TableScreen[PeerPicture]):
         node = None
         while (now := self.table.chosen) is not None and now != node:
             node = now
-            if self.frame.watched.lost is not None or not await self._closely.look(node):
+            if not self.frame.watched.is_fresh or not await self._closely.look(node):
                 return
             if self.can_draw:
                 self._draw_detail()

@@ -25,6 +25,7 @@ from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.units import age
 
 from ..frame import Frame
+from ..watched import Watched
 from ..widgets.keys_line import KeysLine
 
 WIDE_CELLS = 120
@@ -103,7 +104,7 @@ class FramedScreen(Screen[None]):
             self._draw_empty(now)
             return
         with self.app.batch_update():
-            self._draw_banner()
+            self._draw_banner(now)
             self.draw_body(picture, now)
 
     def text(self, selector: str) -> Static:
@@ -140,14 +141,12 @@ class FramedScreen(Screen[None]):
         )
         self.text("#empty").update(words)
 
-    def _draw_banner(self) -> None:
+    def _draw_banner(self, now: datetime) -> None:
         banner, watched = self.text("#banner"), self.frame.watched
-        banner.display = watched.lost is not None
-        self.query_one("#body").set_class(watched.lost is not None, "-lost")
-        if watched.lost is not None and watched.seen is not None:
-            retry_s = watched.lost.retry_s
-            again = f"trying again in {retry_s:g} s" if retry_s else "trying the others"
-            banner.update(f" lost {watched.address}, {again} (last data {watched.seen:%H:%M:%S})")
+        banner.display = not watched.is_fresh
+        self.query_one("#body").set_class(not watched.is_fresh, "-lost")
+        if not watched.is_fresh and watched.seen is not None:
+            banner.update(f" {_stale(watched, watched.seen, now)}")
 
     def action_pause(self) -> None:
         self._paused = None if self._paused else self.frame.now()
@@ -161,6 +160,18 @@ class FramedScreen(Screen[None]):
     @on(ScreenResume)
     def _catch_up(self) -> None:
         self.draw()
+
+
+def _stale(watched: Watched, seen: datetime, now: datetime) -> str:
+    """How old the picture is, and what is done about it."""
+    since = age((now - seen).total_seconds())
+    lost = watched.lost
+    if lost is None:
+        return f"as it was {since} ago; asking now"
+    again = f"trying again in {lost.retry_s:g} s" if lost.retry_s else "trying the others"
+    if not watched.address:
+        return f"as it was {since} ago, {again}: {lost.error.message}"
+    return f"lost {watched.address}, {again} (last data {seen:%H:%M:%S}, {since} ago)"
 
 
 def _as_many_as_fit(beginning: str, words: list[str], room: int) -> str:

@@ -131,7 +131,7 @@ class LogsScreen(FilteredScreen):
 
     def _draw_state(self) -> None:
         problem = self.text("#problem")
-        problem.display = bool(self._problems) and self.frame.watched.lost is None
+        problem.display = bool(self._problems) and self.frame.watched.is_fresh
         problem.update("  ".join(self._problems.values()))
         has_lines = bool(self._lines.lines)
         nothing = self.text("#nothing")

@@ -70,8 +70,8 @@ class TableScreen(FilteredScreen, Generic[T]):
         return action not in self.ORDERS or action in self._orders
 
     def offer_orders(self) -> None:
-        """Those of the row with the cursor."""
-        item = self.chosen
+        """Those of the row with the cursor; none while there is nobody to give them to."""
+        item = self.chosen if self.frame.watched.is_fresh else None
         orders = frozenset[str]() if item is None else self.orders_for(item)
         if orders != self._orders:
             self._orders = orders

@@ -212,13 +212,14 @@ async def happenings(reply: ClientResponse, number: int) -> list[Happening]:
 
 async def test_what_happens_at_any_peer_is_told_to_who_watches_the_fleet(pair: OpenPair) -> None:
     async with pair() as both:
-        both.nodes[B].chronicle.add("loaded", "loaded before anybody looked", "fake")
+        both.nodes[B].chronicle.add("unloaded", "unloaded before anybody looked", "fake")
         async with both.client.get("/fleet/events") as reply:
             await anext(events(reply))
             await _until_heard(both)
             await answer(both.nodes[B])
-            told = await happenings(reply, 2)
+            told = await happenings(reply, 3)
             assert [(one.peer, one.what, one.model) for one in told] == [
+                ("borea", "unloaded", "fake"),
                 ("borea", "loading", "fake"),
                 ("borea", "loaded", "fake"),
             ]

@@ -28,7 +28,7 @@ class FakeControl:
     """
 
     def __init__(self, *connections: Sequence[HappeningList]) -> None:
-        self._connections = [list(one) for one in connections]
+        self.connections = [list(one) for one in connections]
         self.num_open = 0
 
     async def view(self) -> FleetView:
@@ -39,10 +39,10 @@ class FakeControl:
         self.num_open += 1
         try:
             if peer.node == B:
-                for report in self._connections.pop(0):
+                for report in self.connections.pop(0):
                     yield report
                     await asyncio.sleep(0)
-                if self._connections:
+                if self.connections:
                     raise HostLost("borea is gone", "")
             await asyncio.Event().wait()
         finally:
@@ -63,21 +63,28 @@ async def told_to(listener: Listener, number: int, news: asyncio.Event) -> list[
     return told
 
 
-async def test_each_is_told_once_and_what_was_before_not_at_all() -> None:
+async def test_each_is_told_once_those_first_that_had_happened_before() -> None:
     control = FakeControl(
         [happened(7, 8), happened(7, 8, 9), happened(8, 9, 10)], [happened(9, 10, 11)]
     )
     gathering, news = gathering_of(control), asyncio.Event()
     with gathering.listening(news.set) as listener:
-        told = await told_to(listener, 3, news)
-    assert told == [("borea", 9), ("borea", 10), ("borea", 11)]
+        told = await told_to(listener, 5, news)
+    assert told == [("borea", number) for number in range(7, 12)]
     await gathering.close()
 
 
-async def test_of_a_peer_where_nothing_had_happened_the_first_is_news() -> None:
-    gathering, news = gathering_of(FakeControl([happened(), happened(5)])), asyncio.Event()
+async def test_who_comes_later_is_told_what_the_others_know_and_after_all_have_left_anew() -> None:
+    control = FakeControl([happened(7, 8)], [happened(7, 8, 9)])
+    gathering, news = gathering_of(control), asyncio.Event()
+    with gathering.listening(news.set) as first:
+        await told_to(first, 3, news)
+        with gathering.listening(lambda: None) as later:
+            assert [one.happening.number for one in later.take()] == [7, 8, 9]
+    await gathering.close()
+    control.connections = [[happened(8, 9)]]
     with gathering.listening(news.set) as listener:
-        assert await told_to(listener, 1, news) == [("borea", 5)]
+        assert await told_to(listener, 2, news) == [("borea", 8), ("borea", 9)]
     await gathering.close()
 
 
