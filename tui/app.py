@@ -33,6 +33,7 @@ from .look import Look
 from .messages import FleetNews
 from .mouse import Mouse
 from .options import FASTEST_S, SLOWEST_S, Options
+from .screens.fleet import SIDE_CELLS
 from .screens.framed import FramedScreen
 from .screens.keys_list import KeysList, lines_of
 from .screens.numbered import NUMBERED
@@ -92,7 +93,7 @@ class CortexApp(App[None]):
         super().__init__()
         self.animation_level = "none"
         # Below 60 by 15 characters there is no table to be drawn.
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-fits")]
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-fits"), (2 * SIDE_CELLS, "-side")]
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (15, "-is-high-enough")]
         self._source = source
         self._options = options

@@ -17,6 +17,7 @@ Size = tuple[int, int]
 LOOKS: list[tuple[str, Size, dict[str, Any]]] = [
     ("80x24", (80, 24), {}),
     ("120x40", (120, 40), {}),
+    ("160x45", (160, 45), {}),
     ("light", (80, 24), {"theme": "cortex-light"}),
     ("ansi", (80, 24), {"theme": "ansi-dark"}),
     ("ascii", (80, 24), {"is_ascii": True}),

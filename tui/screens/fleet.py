@@ -21,10 +21,12 @@ from ..peer_table import PEERS
 from ..widgets.detail import detail, shortened
 from ..widgets.keys_line import OWN
 from .choice import Choice, Option
-from .peer import PeerScreen
+from .framed import WIDE_CELLS
+from .peer import PeerScreen, whole
 from .plan import PlanDialog
 from .table_screen import TableScreen
 
+SIDE_CELLS = 80
 _OWN = Binding.Group(OWN)
 _DRAINS = (
     "It takes nothing new; what is under way goes on.",
@@ -46,6 +48,15 @@ class FleetScreen(TableScreen[PeerPicture]):
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame, PEERS)
         self._closely = Closely(frame)
+
+    @property
+    def _has_side(self) -> bool:
+        """Whether the peer with the cursor stands beside the table."""
+        return self.size.width >= 2 * SIDE_CELLS
+
+    @property
+    def is_wide(self) -> bool:
+        return self.size.width - self._has_side * SIDE_CELLS >= WIDE_CELLS
 
     def compose_body(self) -> ComposeResult:
         yield from self.compose_table()
@@ -141,12 +152,15 @@ class FleetScreen(TableScreen[PeerPicture]):
             return
         where = f"  http://{peer.api}/v1" if peer.api else ""
         panel.border_title = Text(f"{peer.name}{where}").markup
-        watched, look = self.frame.watched, self.frame.look
+        course, look = self.frame.watched.course(peer.node), self.frame.look
         close = self._closely.of(peer.node) if not peer.is_gone else None
-        lines = detail(peer, close, watched.course(peer.node), look, self.size.width - 4)
-        panel.update(
-            Text("\n", no_wrap=True).join(shortened(lines, max(self.size.height // 3 - 2, 5), look))
-        )
+        if self._has_side:
+            lines = [*whole(peer, close, course, look, SIDE_CELLS - 4)]
+            lines = shortened(lines, self.query_one("#body").size.height - 2, look, num_last=0)
+        else:
+            lines = detail(peer, close, course, look, self.size.width - 4)
+            lines = shortened(lines, max(self.size.height // 3 - 2, 5), look, num_last=2)
+        panel.update(Text("\n", no_wrap=True).join(lines))
 
 
 def _loadable(peer: PeerPicture) -> list[str]:

@@ -21,6 +21,7 @@ from cortex.peer.units import age
 from ..closely import Closely
 from ..frame import Frame
 from ..look import Look
+from ..watched import Course
 from ..widgets.detail import detail
 from ..widgets.memory_bar import legend
 from .framed import FramedScreen
@@ -53,7 +54,11 @@ class PeerScreen(FramedScreen):
         if peer is None:
             self.text("#peer-text").update("It is no longer in the fleet.")
             return
-        lines = self._lines(peer, now)
+        close, look = self._closely.of(peer.node), self.frame.look
+        course = self.frame.watched.course(peer.node)
+        lines = [*whole(peer, close, course, look, self.size.width - 4)]
+        if close is None and self._closely.problem:
+            lines.append(Text(f"\n{self._closely.problem}", style=look.tones.worth_a_look))
         self.text("#peer-text").update(Text("\n").join(lines))
 
     def on_beat(self) -> None:
@@ -71,18 +76,19 @@ class PeerScreen(FramedScreen):
     def _peer(self, picture: FleetPicture) -> PeerPicture | None:
         return next((one for one in picture.peers if one.node == self._node), None)
 
-    def _lines(self, peer: PeerPicture, now: datetime) -> Iterator[Text]:
-        close, look = self._closely.of(peer.node), self.frame.look
-        yield from (Text(f"{name:<10}{words}") for name, words in _facts(peer, close))
+
+def whole(
+    peer: PeerPicture, close: PeerDetail | None, course: Course, look: Look, num_cells: int
+) -> Iterator[Text]:
+    """All that is known of a peer; `close` is what it tells itself."""
+    yield from (Text(f"{name:<10}{words}") for name, words in _facts(peer, close))
+    yield Text("")
+    yield from detail(peer, close, course, look, num_cells)
+    if close is not None:
         yield Text("")
-        course = self.frame.watched.course(peer.node)
-        yield from detail(peer, close, course, look, self.size.width - 4)
-        if close is not None:
-            yield Text("") + legend(look)
-            yield from _round_trips(close, look)
-            yield from _events(close)
-        elif self._closely.problem:
-            yield Text(f"\n{self._closely.problem}", style=look.tones.worth_a_look)
+        yield legend(look)
+        yield from _round_trips(close, look)
+        yield from _events(close)
 
 
 def _facts(peer: PeerPicture, close: PeerDetail | None) -> Iterator[tuple[str, str]]:
@@ -101,12 +107,14 @@ def _facts(peer: PeerPicture, close: PeerDetail | None) -> Iterator[tuple[str, s
 def _round_trips(close: PeerDetail, look: Look) -> Iterator[Text]:
     if close.round_trips:
         words = look.dot.join(f"{one.peer} {one.ms:.1f} ms" for one in close.round_trips)
-        yield Text(f"\nround trips  {words}")
+        yield Text("")
+        yield Text(f"round trips  {words}")
 
 
 def _events(close: PeerDetail) -> Iterator[Text]:
     if close.events:
-        yield Text("\nlately", style="bold")
+        yield Text("")
+        yield Text("lately", style="bold")
     for event in reversed(close.events):
         when = datetime.fromtimestamp(event.time_s)
         yield Text(f"{when:%H:%M:%S}  ", style="dim").append(event.text, style="not dim")

@@ -36,13 +36,14 @@ def detail(
     return [*lines, courses(peer, course, look, num_cells), _last(peer, close, look)]
 
 
-def shortened(lines: list[Text], max_lines: int, look: Look) -> list[Text]:
-    """The last two always, and of those before as many as there is room for."""
+def shortened(lines: list[Text], max_lines: int, look: Look, *, num_last: int) -> list[Text]:
+    """The last ones always, and of those before as many as there is room for."""
     if len(lines) <= max_lines:
         return lines
-    num_left = len(lines) - max_lines + 1
+    num_first = max(max_lines - num_last - 1, 0)
+    num_left = len(lines) - num_first - num_last
     more = Text(f"{'...' if look.is_ascii else '…'} {num_left} lines more: enter", style="dim")
-    return [*lines[: max(max_lines - 3, 0)], more, *lines[-2:]]
+    return [*lines[:num_first], more, *lines[len(lines) - num_last :]]
 
 
 def _closely(close: PeerDetail, look: Look) -> Iterator[Text]:
