@@ -18,6 +18,8 @@ import platformdirs
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
 from cortex.peer.config import EngineKind, Locations, PeerConfig
 
+from .colours import colour_wish, moves_cursor
+
 if TYPE_CHECKING:
     from .settings.reading import Settings
 
@@ -46,9 +48,10 @@ class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
     `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with. `is_remote` says that the terminal is reached over a network; `supervision` is
-    there where a service manager runs it; `read` is what a file of settings says, once one was
-    looked for. With `timeout_s` it is ended after that, and then `is_late`.
+    asked with. Where `colour_wish` is None, terminals are coloured. `is_remote` says that the
+    terminal is reached over a network; `supervision` is there where a service manager runs it;
+    `read` is what a file of settings says, once one was looked for. With `timeout_s` it is ended
+    after that, and then `is_late`.
     """
 
     locations: Locations
@@ -56,12 +59,16 @@ class Invocation:
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
     supervision: Supervision | None = None
-    has_colour: bool = True
+    colour_wish: bool | None = None
     is_remote: bool = False
     verbose: bool = False
     read: Settings | None = None
     timeout_s: float | None = None
     is_late: bool = False
+
+    def has_colour(self, *, is_terminal: bool) -> bool:
+        """Whether what goes to a stream may be coloured."""
+        return is_terminal if self.colour_wish is None else self.colour_wish
 
     @property
     def error_log(self) -> Path:
@@ -118,7 +125,7 @@ def this_invocation() -> Invocation:
 def read_environment(environ: Mapping[str, str]) -> Invocation:
     return Invocation(
         find_locations(environ),
-        can_redraw=environ.get("TERM", "") != "dumb",
+        can_redraw=moves_cursor(environ),
         settings_dirs=(
             Path(),
             platformdirs.user_config_path("cortex", appauthor=False),
@@ -126,7 +133,7 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
         ),
         api_key=environ.get(KEY_VARIABLE) or None,
         supervision=_supervision(environ, os.getpid()),
-        has_colour="NO_COLOR" not in environ,
+        colour_wish=colour_wish(environ),
         is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,
     )
 

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from cortex.engine.errors import (
     CortexError,
@@ -33,8 +33,12 @@ from cortex.peer.errors import (
     PictureUnreadable,
 )
 
+from .colours import Colour, painted
 from .errors import CommandLate, ConfigProblem, UsageProblem
 from .log_lines import JsonLines
+
+if TYPE_CHECKING:
+    from .config import Invocation
 
 DONE = 0
 FAILED = 1
@@ -93,8 +97,9 @@ class Diagnostics:
     A reader that has gone away is no reason to stop: what is said here is never the answer.
     """
 
-    def __init__(self, stream: TextIO, *, can_redraw: bool) -> None:
+    def __init__(self, stream: TextIO, *, can_redraw: bool, has_colour: bool = False) -> None:
         self._stream = stream
+        self._has_colour = has_colour
         self.is_terminal = stream.isatty()
         self.can_redraw = can_redraw and self.is_terminal
         # Whether an answer stands unfinished in the terminal's line, and what was said beside it.
@@ -111,9 +116,13 @@ class Diagnostics:
             self.line(f"\n{text}" if self.is_beside_text else text)
 
     def error(self, message: str, hint: str = "") -> None:
-        self.line(_without_keys(f"error: {_sentence(message)}"))
+        self._labelled("error:", "red", _sentence(message))
         if hint:
-            self.line(_without_keys(f"hint: {hint}"))
+            self._labelled("hint:", "cyan", hint)
+
+    def _labelled(self, label: str, colour: Colour, text: str) -> None:
+        shown = painted(label, colour) if self._has_colour else label
+        self.line(f"{shown} {_without_keys(text)}")
 
     def aside(self, text: str) -> None:
         """A piece of what is beside the point: dimmed, where the terminal can."""
@@ -125,9 +134,11 @@ class Diagnostics:
             self._stream.flush()
 
 
-def standard_error(*, can_redraw: bool) -> Diagnostics:
-    """Standard error; `can_redraw` says whether a terminal there can rewrite its line."""
-    return Diagnostics(sys.stderr, can_redraw=can_redraw)
+def standard_error(invocation: Invocation, stream: TextIO | None = None) -> Diagnostics:
+    """Standard error as it is now, or as it was, with what a terminal there can do."""
+    to: TextIO = sys.stderr if stream is None else stream
+    has_colour = invocation.has_colour(is_terminal=to.isatty())
+    return Diagnostics(to, can_redraw=invocation.can_redraw, has_colour=has_colour)
 
 
 def report_unexpected(to: Diagnostics, error: Exception, log_file: Path, *, verbose: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cortex.peer.units import gib
+from cortex.peer.units import memory
 
 if TYPE_CHECKING:
     from cortex.peer.fleet.view import FleetView, PlacedModel
@@ -51,7 +51,7 @@ class LoadLines:
             took = f"   in {now_s - known.began_s:.1f} s" if known.state == "loading" else ""
             yield f"{model.id}  ready{took}   {_computes(model)}"
         elif model.state == "loading" and known.state != "loading":
-            size = f"   {gib(model.size_bytes)} GiB" if model.size_bytes >= _WORTH_TELLING else ""
+            size = f"   {memory(model.size_bytes)}" if model.size_bytes >= _WORTH_TELLING else ""
             yield f"{model.id}  loading{size}"
         elif model.state == "loading" and model.percent and now_s - known.told_s >= _BAR_EVERY_S:
             known.told_s = now_s

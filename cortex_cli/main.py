@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
@@ -74,31 +74,31 @@ def main() -> None:
 
 def run(arguments: Sequence[str], invocation: Invocation) -> int:
     """Run one command and turn how it ended into an exit code."""
-    to = diagnostics.standard_error(can_redraw=invocation.can_redraw)
     stderr = sys.stderr
     try:
-        code = _run(arguments, invocation, to)
+        code = _run(arguments, invocation, stderr)
     finally:
         sys.stderr = stderr
         if invocation.timeout_s is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
     if code == diagnostics.INTERRUPTED and invocation.is_late:
         late = CommandLate(f"not done within {invocation.timeout_s:g} s", "give it more: --timeout")
-        to.error(late.message, late.hint)
+        diagnostics.standard_error(invocation).error(late.message, late.hint)
         return diagnostics.exit_code(late)
     return code
 
 
-def _run(arguments: Sequence[str], invocation: Invocation, to: diagnostics.Diagnostics) -> int:
+def _run(arguments: Sequence[str], invocation: Invocation, stderr: TextIO) -> int:
     completion_init()
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, PROGRAM, standalone_mode=False, obj=invocation)
         return code if isinstance(code, int) else diagnostics.DONE
     except CortexError as error:
-        to.error(error.message, error.hint)
+        diagnostics.standard_error(invocation, stderr).error(error.message, error.hint)
         return diagnostics.exit_code(error)
     except typer.TyperException as error:
+        to = diagnostics.standard_error(invocation, stderr)
         to.error(error.format_message(), _help_hint(error))
         return diagnostics.USAGE
     except (KeyboardInterrupt, typer.Abort):
@@ -108,6 +108,7 @@ def _run(arguments: Sequence[str], invocation: Invocation, to: diagnostics.Diagn
         output.abandon()
         return diagnostics.DONE
     except Exception as error:
+        to = diagnostics.standard_error(invocation, stderr)
         diagnostics.report_unexpected(to, error, invocation.error_log, verbose=invocation.verbose)
         return diagnostics.FAILED
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
-from cortex.peer.units import gib
+from cortex.peer.units import gib, memory
 
 _HEAD = ("MODEL", "CONTEXT", "IMAGES")
 _FLEET_HEAD = ("MODEL", "GIB", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
@@ -25,7 +25,7 @@ def model_table(models: Sequence[ModelInfo]) -> list[str]:
 def model_lines(model: ModelInfo, files: Path | None) -> list[str]:
     """One model in full; `files` is where it lies on this machine."""
     pictures = "reads pictures" if model.sees_images else "no pictures"
-    size = f"{gib(model.size_bytes)} GiB" if model.size_bytes else ""
+    size = memory(model.size_bytes) if model.size_bytes else ""
     facts = [f"{model.context_length:,} tokens of context", pictures, size]
     lines = [model.id, "   ".join(fact for fact in facts if fact), *map(_standing, model.where)]
     return [*lines, *([] if files is None else [f"files   {files}"])]

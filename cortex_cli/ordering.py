@@ -10,7 +10,7 @@ from cortex.engine.errors import ErrorInfo
 from cortex.engine.types import Stage
 from cortex.peer.errors import JobCancelled, from_info
 from cortex.peer.onlooker.ordering import Ordering
-from cortex.peer.units import gib
+from cortex.peer.units import memory
 
 from .config import Invocation
 from .diagnostics import Diagnostics, standard_error
@@ -27,7 +27,7 @@ def waited_for(invocation: Invocation, orders: Ordering, begun: dict[str, Any]) 
 
     Who is interrupted leaves it going, and is told so.
     """
-    to = standard_error(can_redraw=invocation.can_redraw)
+    to = standard_error(invocation)
     line = ProgressLine(to, time.monotonic, shutil.get_terminal_size().columns)
     job = begun
     try:
@@ -54,7 +54,7 @@ def placement_lines(placement: dict[str, Any]) -> list[str]:
         f"{placement['model']}   {placement['peer']}, device {placement['device']}",
         f"context {placement['context_tokens']:,}",
         f"{placement['slots']:,} at a time",
-        f"{gib(placement['reserved_bytes'])} GiB",
+        memory(placement["reserved_bytes"]),
         how,
     ]
     return ["   ".join(words), *(f"unloaded {victim} for it" for victim in placement["evicted"])]

@@ -84,7 +84,7 @@ def serve(
         run_peer(
             config,
             on_ready=ready,
-            on_notice=standard_error(can_redraw=invocation.can_redraw).line,
+            on_notice=standard_error(invocation).line,
             on_view=view_teller(
                 output.line, lambda: time.strftime("%H:%M:%S"), LoadLines(time.monotonic)
             ),

@@ -48,7 +48,7 @@ def _options(*, is_asking: bool) -> list[TyperOption]:
         param_decls=["--no-color"],
         envvar="CORTEX_NO_COLOR",
         callback=_forbid_colour,
-        help="No colours, as with NO_COLOR in the environment.",
+        help="No colours, as with NO_COLOR in the environment; FORCE_COLOR is the opposite.",
         **plain,
     )
     verbose = TyperOption(
@@ -82,7 +82,7 @@ def _be_quiet(context: typer.Context, _: Any, wished: bool) -> None:
 
 def _forbid_colour(context: typer.Context, _: Any, wished: bool) -> None:
     if wished and not context.resilient_parsing:
-        invocation_of(context).has_colour = False
+        invocation_of(context).colour_wish = False
         forbid_colour()
 
 

@@ -26,7 +26,7 @@ def watch_fleet(
 ) -> None:
     """Until ctrl-c. Raises what the first try failed with; later nobody's silence ends it."""
     redraws = can_redraw and invocation.can_redraw and output.is_terminal
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    diagnostics = standard_error(invocation)
     shown_s: float | None = None
     lost = ""
     for news in Feed(lambda: find_doors(invocation, peer), invocation.api_key).news():

@@ -220,10 +220,16 @@ def describe(parts: Sequence[MemoryPart]) -> str:
 
 def format_bytes(num_bytes: int) -> str:
     """A size as people read it: 1.5 GiB."""
+    unit, size = byte_unit(num_bytes)
+    return f"{num_bytes / size:,.1f} {unit}" if size > 1 else f"{num_bytes} {unit}"
+
+
+def byte_unit(num_bytes: float) -> tuple[str, int]:
+    """The unit that such a size is told in, and how many bytes that is."""
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if abs(num_bytes) >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes} B"
+            return unit, size
+    return "B", 1
 
 
 def _beside_weights(costs: ModelCosts) -> Iterator[MemoryPart]:

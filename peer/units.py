@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortex.engine.memory import format_bytes
+from cortex.engine.memory import byte_unit, format_bytes
 
 _GIB = 1024**3
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
@@ -15,6 +15,12 @@ def gib(num_bytes: int) -> str:
 def memory(num_bytes: int) -> str:
     """4.0 GiB, 120.0 MiB."""
     return format_bytes(num_bytes)
+
+
+def memory_share(done_bytes: int, total_bytes: int) -> str:
+    """38.1/51.2 GiB."""
+    unit, size = byte_unit(total_bytes)
+    return f"{done_bytes / size:,.1f}/{total_bytes / size:,.1f} {unit}"
 
 
 def age(age_s: float) -> str:

@@ -132,7 +132,7 @@ def bench(
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    diagnostics = standard_error(invocation)
     concurrencies = read_concurrencies(concurrency)
     picture = None if image is None else read_picture(image, None).data
     with bridge() as loop, loop.entered(open_endpoint(url, time.perf_counter)) as endpoint:

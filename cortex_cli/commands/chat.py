@@ -199,7 +199,7 @@ def chat(
         raise UsageProblem("--json and --raw exclude each other.")
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    diagnostics = standard_error(invocation)
     output = standard_output()
     question, conversation = _read_question(
         diagnostics,
@@ -285,12 +285,13 @@ def _manner(
     from ..talker import Manner
     from ..teller import Rendering
 
+    has_colour = invocation.has_colour(is_terminal=output.is_terminal)
     can_render = form == "plain" and output.is_terminal and invocation.can_redraw
-    can_draw = show_image != "off" and diagnostics.can_redraw and invocation.has_colour
+    can_draw = show_image != "off" and diagnostics.can_redraw and has_colour
     return Manner(
         form,
         hides_reasoning,
-        Rendering(shutil.get_terminal_size, invocation.has_colour) if can_render else None,
+        Rendering(shutil.get_terminal_size, has_colour) if can_render else None,
         preview_for(is_remote=invocation.is_remote) if can_draw and form == "plain" else None,
         previews_always=show_image == "blocks",
     )

@@ -135,7 +135,7 @@ def validate(context: typer.Context, named: File = None, as_json: Json = False) 
         told = [{"message": one.message, "hint": one.hint} for one in problems]
         standard_output().json({"schema": 1, "files": files, "problems": told})
     else:
-        to = standard_error(can_redraw=False)
+        to = standard_error(invocation)
         for problem in problems:
             to.error(problem.message, problem.hint)
         if not problems:
@@ -148,6 +148,7 @@ def validate(context: typer.Context, named: File = None, as_json: Json = False) 
 
 @config.command("new-key")
 def new_key(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Option(
@@ -187,6 +188,6 @@ def new_key(
         return
     output.line(f"key    {text}")
     output.line(f"line   {spell_line(key)}")
-    standard_error(can_redraw=False).notice(
+    standard_error(invocation_of(context)).notice(
         "The line belongs into cortex.toml, below [api]. The key is not shown again."
     )

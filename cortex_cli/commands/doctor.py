@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
+from ..colours import Colour, painted
 from ..fleet_options import (
     FleetHost,
     FleetPort,
@@ -29,9 +31,11 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from cortex.peer.doctor.findings import Finding
+    from cortex.peer.doctor.findings import Finding, Level
 
     from ..output import Output
+
+_COLOURS: Mapping[Level, Colour] = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 def doctor(
@@ -85,22 +89,26 @@ def doctor(
         torch_is_for_cpus=torch_is_for_cpus(),
     )
     findings = asyncio.run(examine(inquiry))
-    _show(standard_output(), findings, as_json=as_json)
+    output = standard_output()
+    has_colour = invocation.has_colour(is_terminal=output.is_terminal)
+    _show(output, findings, as_json=as_json, has_colour=has_colour)
     if num_failed(findings):
         raise typer.Exit(FAILED)
 
 
-def _show(output: Output, findings: list[Finding], *, as_json: bool) -> None:
+def _show(output: Output, findings: list[Finding], *, as_json: bool, has_colour: bool) -> None:
     if as_json:
         from dataclasses import asdict
 
         output.json({"schema": 1, "findings": [asdict(finding) for finding in findings]})
         return
     for finding in findings:
-        for line in describe(finding):
+        for line in describe(finding, has_colour=has_colour):
             output.line(line)
 
 
-def describe(finding: Finding) -> list[str]:
-    lines = [f"{finding.level:<6} {finding.text}"]
+def describe(finding: Finding, *, has_colour: bool = False) -> list[str]:
+    level = f"{finding.level:<6}"
+    shown = painted(level, _COLOURS[finding.level]) if has_colour else level
+    lines = [f"{shown} {finding.text}"]
     return [*lines, f"       fix: {finding.fix}"] if finding.fix else lines

@@ -75,7 +75,7 @@ def launch(
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    diagnostics = standard_error(invocation)
     chosen = AGENTS[agent]
     program = "" if print_only else find_program(chosen)
     config = peer_config(invocation, EngineWishes())

@@ -76,7 +76,7 @@ def logs(
 
     names = living_peers(orders_of(invocation, peer)) if every else [whose]
     sources = [LogSource(orders_of(invocation, peer), name, since, level) for name in names]
-    to = diagnostics.standard_error(can_redraw=invocation.can_redraw)
+    to = diagnostics.standard_error(invocation)
 
     def lost(error: CortexError) -> None:
         to.line(f"{error.message}; the others go on" if follow else error.message)

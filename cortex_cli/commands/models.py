@@ -72,7 +72,7 @@ def listed(
         for line in model_table(found):
             output.line(line)
     else:
-        to = standard_error(can_redraw=invocation.can_redraw)
+        to = standard_error(invocation)
         to.line("no models here; name a folder that holds some: --models DIR")
 
 
@@ -137,7 +137,7 @@ def rm(
     One that a peer of this machine has in an engine stays: unload it first. So do those of the
     Hugging Face cache, and the one that cortex brings along.
     """
-    from cortex.peer.units import gib
+    from cortex.peer.units import memory
 
     from ..confirming import must_confirm
     from ..doors import all_pictures
@@ -152,14 +152,14 @@ def rm(
     must_be_idle(wanted, pictures)
     freed = size_bytes(folder)
     if not yes:
-        must_confirm(f"remove {wanted.id}, {gib(freed)} GiB in {folder}?", "--yes")
+        must_confirm(f"remove {wanted.id}, {memory(freed)} in {folder}?", "--yes")
         must_be_idle(wanted, all_pictures(invocation))
     remove(folder)
     output = standard_output()
     if as_json:
         output.json({"schema": 1, "id": wanted.id, "files": str(folder), "freed_bytes": freed})
     else:
-        output.line(f"removed {wanted.id}: {gib(freed)} GiB are free again")
+        output.line(f"removed {wanted.id}: {memory(freed)} are free again")
 
 
 def _config(invocation: Invocation, models: Sequence[Path] | None, engine: Any) -> PeerConfig:
@@ -178,7 +178,7 @@ def _found(
     from ..last_seen import LastSeen, keep
 
     show_logs(verbose=invocation.verbose)
-    to = standard_error(can_redraw=invocation.can_redraw)
+    to = standard_error(invocation)
     opened = choose_backend(plain, peer, typed, to, api_key=invocation.api_key)
     with bridge() as loop, loop.entered(opened) as backend:
         found, asked = loop.call(backend.models()), backend.name

@@ -55,7 +55,7 @@ def ps(
 
     invocation = invocation_of(context)
     orders, output = orders_of(invocation, peer), standard_output()
-    diagnostics = standard_error(can_redraw=invocation.can_redraw)
+    diagnostics = standard_error(invocation)
     redraws = watch and not as_json and invocation.can_redraw and output.is_terminal
     while True:
         told = orders.call("GET", "/requests?fleet=1" if fleet else "/requests")

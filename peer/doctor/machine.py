@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..devices.gpus import Gpu, ask_for_gpus
+from ..units import memory, memory_share
 from .findings import Finding, fail, ok, warn
 
 _GIB = 1024**3
@@ -81,7 +82,7 @@ def judge_machine(machine: Machine) -> list[Finding]:
 
 
 def judge_place(place: Place) -> Finding:
-    said = f"{place.purpose}: {place.free_bytes / _GIB:,.1f} GiB free in {place.path}"
+    said = f"{place.purpose}: {memory(place.free_bytes)} free in {place.path}"
     if not place.is_writable:
         fix = f"sudo chown -R $USER {place.path}, or name another folder"
         return fail("disk", f"{place.purpose}: {place.path} is not ours to write in", fix)
@@ -118,15 +119,14 @@ def _judge_devices(machine: Machine) -> Iterator[Finding]:
         text = f"the driver shows {machine.num_gpus} devices, and nvidia-smi does not answer"
         yield fail("device", text, "run nvidia-smi, and restart the machine if it hangs")
     for gpu in machine.gpus or ():
-        free, whole = gpu.free_bytes / _GIB, gpu.memory_bytes / _GIB
-        yield ok("device", f"gpu {gpu.index} {gpu.name}: {free:.1f} of {whole:.1f} GiB free")
+        free = memory_share(gpu.free_bytes, gpu.memory_bytes)
+        yield ok("device", f"gpu {gpu.index} {gpu.name}: {free} free")
 
 
 def _judge_memory(machine: Machine) -> Iterator[Finding]:
     if machine.memory_bytes is None or machine.free_memory_bytes is None:
         return
-    free, whole = machine.free_memory_bytes / _GIB, machine.memory_bytes / _GIB
-    said = f"memory: {free:.1f} of {whole:.1f} GiB available"
+    said = f"memory: {memory_share(machine.free_memory_bytes, machine.memory_bytes)} available"
     if machine.free_memory_bytes < LITTLE_MEMORY_BYTES:
         yield warn("memory", said, "end what else takes memory, or bound the peer with --memory")
     else:

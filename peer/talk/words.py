@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cortex.engine.types import ImageTokens, Stage
 
+from ..units import memory, memory_share
 from .answer import Answer
 
 _WORDS = {
@@ -112,17 +113,9 @@ def _left_s(stage: Stage, per_s: float | None) -> float | None:
 
 def _amount(stage: Stage) -> str:
     if stage.unit == "bytes":
-        unit, num_bytes = _byte_unit(stage.total)
-        return f"{stage.done / num_bytes:,.1f}/{stage.total / num_bytes:,.1f} {unit}"
+        return memory_share(stage.done, stage.total)
     return f"{stage.done:,}/{stage.total:,} {stage.unit}".rstrip()
 
 
 def _rate(per_s: float, unit: str) -> str:
-    if unit != "bytes":
-        return f"{per_s:,.0f} {unit}/s"
-    shown, num_bytes = _byte_unit(per_s)
-    return f"{per_s / num_bytes:,.1f} {shown}/s"
-
-
-def _byte_unit(number: float) -> tuple[str, float]:
-    return ("GB", 1e9) if number >= 1e9 else ("MB", 1e6)
+    return f"{memory(round(per_s))}/s" if unit == "bytes" else f"{per_s:,.0f} {unit}/s"

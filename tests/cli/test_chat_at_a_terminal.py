@@ -136,7 +136,7 @@ def test_a_picture_is_attached_to_the_next_prompt_alone(
     terminal = at_terminal("chat", *replies("seen", "no picture here"))
     terminal.wait_for("> ")
     terminal.press("/image nothing.png\n")
-    terminal.wait_for("error: no picture at nothing.png.")
+    terminal.wait_for("no picture at nothing.png.")
     terminal.wait_for("> ")
     terminal.press(f"/image {picture}\n")
     terminal.wait_for(f"{picture.name} goes with the next prompt.")

@@ -139,7 +139,7 @@ def test_quiet_leaves_errors_and_nothing_else(cortex: Cortex) -> None:
 def test_no_colour_reaches_whoever_draws(cortex: Cortex) -> None:
     program = "import os, sys; from cortex.cli import main; from cortex.cli.config import *;"
     program += "i = this_invocation(); main.run(['models', '--engine', 'fake', '--no-color'], i);"
-    program += "print(i.has_colour, os.environ['NO_COLOR'])"
+    program += "print(i.colour_wish, os.environ['NO_COLOR'])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False 1"
 

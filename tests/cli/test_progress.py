@@ -11,7 +11,7 @@ from cortex.cli.progress import ProgressLine
 from cortex.engine.types import Stage
 from cortex.peer.talk.words import describe
 
-MB = 1_000_000
+MIB = 1024**2
 
 
 class Screen(io.StringIO):
@@ -34,9 +34,9 @@ class Clock:
     [
         (Stage("starting"), None, "starting"),
         (
-            Stage("loading", 60 * MB, 80 * MB, "bytes"),
-            10.0 * MB,
-            "loading   60.0/80.0 MB   75 %   10.0 MB/s   2 s left",
+            Stage("loading", 60 * MIB, 80 * MIB, "bytes"),
+            10.0 * MIB,
+            "loading   60.0/80.0 MiB   75 %   10.0 MiB/s   2 s left",
         ),
         (
             Stage("prefill", 1024, 4096, "tokens"),
@@ -46,16 +46,16 @@ class Clock:
         (Stage("queued", 3, 5, "place"), None, "waiting   place 3"),
         (Stage("starting", eta_s=12.4), None, "starting   12 s left"),
         (
-            Stage("loading", 60 * MB, 80 * MB, "bytes", eta_s=31.0),
-            10.0 * MB,
-            "loading   60.0/80.0 MB   75 %   10.0 MB/s   31 s left",
+            Stage("loading", 60 * MIB, 80 * MIB, "bytes", eta_s=31.0),
+            10.0 * MIB,
+            "loading   60.0/80.0 MiB   75 %   10.0 MiB/s   31 s left",
         ),
         (
-            Stage("loading", 38_100 * MB, 51_200 * MB, "bytes"),
-            4_600.0 * MB,
-            "loading   38.1/51.2 GB   74 %   4.6 GB/s   3 s left",
+            Stage("loading", 38_912 * MIB, 52_224 * MIB, "bytes"),
+            4_608.0 * MIB,
+            "loading   38.0/51.0 GiB   74 %   4.5 GiB/s   3 s left",
         ),
-        (Stage("loading", 9, 8, "bytes"), None, "loading   0.0/0.0 MB   100 %"),
+        (Stage("loading", 9 * MIB, 8 * MIB, "bytes"), None, "loading   9.0/8.0 MiB   100 %"),
     ],
 )
 def test_a_stage_is_told_with_its_amount(stage: Stage, per_s: float | None, words: str) -> None:
@@ -65,15 +65,15 @@ def test_a_stage_is_told_with_its_amount(stage: Stage, per_s: float | None, word
 def test_on_a_terminal_the_line_is_redrawn_in_place_and_wiped() -> None:
     screen, clock = Screen(), Clock()
     line = ProgressLine(Diagnostics(screen, can_redraw=True), clock, columns=80)
-    line.show(Stage("loading", 1 * MB, 4 * MB, "bytes"))
+    line.show(Stage("loading", 1 * MIB, 4 * MIB, "bytes"))
     clock.now_s = 0.05
-    line.show(Stage("loading", 2 * MB, 4 * MB, "bytes"))  # too soon to be seen
+    line.show(Stage("loading", 2 * MIB, 4 * MIB, "bytes"))  # too soon to be seen
     clock.now_s = 1.0
-    line.show(Stage("loading", 3 * MB, 4 * MB, "bytes"))
+    line.show(Stage("loading", 3 * MIB, 4 * MIB, "bytes"))
     line.clear()
     assert screen.getvalue() == (
-        "\r\x1b[Kloading   1.0/4.0 MB   25 %"
-        "\r\x1b[Kloading   3.0/4.0 MB   75 %   2.0 MB/s   0 s left"
+        "\r\x1b[Kloading   1.0/4.0 MiB   25 %"
+        "\r\x1b[Kloading   3.0/4.0 MiB   75 %   2.0 MiB/s   0 s left"
         "\r\x1b[K"
     )
 

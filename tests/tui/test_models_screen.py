@@ -113,7 +113,7 @@ async def test_the_chosen_model_is_told_in_full_with_what_its_load_failed_with(
         )
         await pilot.press("j", "j")
         detail = eyes.shown(pilot, "#detail")
-        assert "load on cirrus: loading   13.2/17.9 GB   73 %   1.6 GB/s   3 s left" in detail
+        assert "load on cirrus: loading   12.3/16.7 GiB   73 %   1.5 GiB/s   3 s left" in detail
         await pilot.press("j", "j")
         assert eyes.shown(pilot, "#detail").splitlines()[-2:] == [
             "load on atlas failed: model.safetensors is cut off",

@@ -14,7 +14,7 @@ from rich.text import Text
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.details import DeviceDetail, PeerDetail, PlacedDetail, RatesDetail
 from cortex.peer.onlooker.pictures import DevicePicture, ModelPicture, PeerPicture
-from cortex.peer.units import counted, gib
+from cortex.peer.units import counted, gib, memory, memory_share
 
 from ..look import Look
 from ..watched import Course
@@ -58,7 +58,7 @@ def device_line(number: int, device: DeviceDetail, look: Look) -> Text:
     line = Text(f"{device.kind.upper()} {number}  {name}  ", no_wrap=True)
     line.append(memory_bar(device, look, _BAR_CELLS))
     used_bytes = max(device.memory_bytes - device.free_bytes, 0)
-    line.append(f" {gib(used_bytes)}/{gib(device.memory_bytes)} GiB")
+    line.append(f" {memory_share(used_bytes, device.memory_bytes)}")
     degrees = "C" if look.is_ascii else "°C"
     if device.utilisation is not None:
         line.append(f"  util {device.utilisation:.0%}")
@@ -91,13 +91,13 @@ def _device(number: int, device: DevicePicture, look: Look) -> Text:
     used_bytes = max(device.memory_bytes - device.free_bytes, 0)
     share = used_bytes / device.memory_bytes
     line.append(look.bar(share, _BAR_CELLS), style=look.bar_style(share))
-    return line.append(f" {gib(used_bytes)}/{gib(device.memory_bytes)} GiB")
+    return line.append(f" {memory_share(used_bytes, device.memory_bytes)}")
 
 
 def _model(model: ModelPicture, look: Look) -> Text:
     words = [model.state if model.percent is None else f"{model.state} {model.percent}%"]
     if model.size_bytes:
-        words.append(f"{gib(model.size_bytes)} GiB")
+        words.append(memory(model.size_bytes))
     if model.computes_in:
         words.append(model.computes_in)
     if model.running is not None:

@@ -34,7 +34,7 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
     assert {finding.level for finding in findings} == {"ok"}
     assert not any(finding.fix for finding in findings)
     assert found(MACHINE, "software").text == "python 3.12.1, torch 2.11.0+cu128, driver 570.124"
-    assert found(MACHINE, "device").text == "gpu 0 H100: 78.1 of 79.6 GiB free"
+    assert found(MACHINE, "device").text == "gpu 0 H100: 78.1/79.6 GiB free"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
         ({"torch_is_for_cpus": True}, "software", "warn", "stays idle"),
         ({"torch": "2.12.0+cu130"}, "software", "FAIL", "580 or newer, this is 570.124"),
         ({"gpus": None}, "device", "FAIL", "nvidia-smi does not answer"),
-        ({"free_memory_bytes": GIB}, "memory", "warn", "1.0 of 64.0 GiB"),
+        ({"free_memory_bytes": GIB}, "memory", "warn", "1.0/64.0 GiB"),
         ({"num_gpus": 0, "gpus": ()}, "device", "ok", "16 CPU cores"),
     ],
 )
