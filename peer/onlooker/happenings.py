@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .reading import complete, number, optional, text
+from .reading import Told, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,13 @@ class Happening:
     of the one that it happened to, `model` empty where it is about none. `time_s` is of Unix.
     """
 
-    time_s: float
+    time_s: Annotated[float, Told("time")]
     peer: str
     what: str
-    model: str
+    model: Annotated[str, Told(or_else="")]
     text: str
 
 
-@complete
 def read_happening(told: Mapping[str, Any]) -> Happening:
     """Raises ValueError where no peer can have said that."""
-    return Happening(
-        number(told["time"]),
-        text(told["peer"]),
-        text(told["what"]),
-        optional(told.get("model"), text) or "",
-        text(told["text"]),
-    )
+    return read(Happening, told)

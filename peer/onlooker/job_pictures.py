@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .reading import complete, dict_of, list_of, number, optional, text, whole
+from .reading import Told, long_text, read
 
 OVER = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorPicture:
-    code: str
-    message: str
-    hint: str
+    code: Annotated[str, Told(or_else="")]
+    message: Annotated[str, Told(read=long_text)]
+    hint: Annotated[str, Told(or_else="")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class JobPicture:
     kind: str
     state: str
     peer: str
-    model: str
+    model: Annotated[str, Told(or_else="")]
     stage: str = ""
     done: int = 0
     total: int = 0
@@ -44,33 +44,16 @@ class JobPicture:
         return self.state in OVER
 
 
-@complete
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    jobs: tuple[JobPicture, ...]
+
+
 def read_jobs(told: Mapping[str, Any]) -> tuple[JobPicture, ...]:
     """Raises ValueError where no peer can have said that."""
-    return tuple(read_job(dict_of(job)) for job in list_of(told["jobs"]))
+    return read(_Jobs, told).jobs
 
 
-@complete
 def read_job(told: Mapping[str, Any]) -> JobPicture:
     """Raises ValueError where no peer can have said that."""
-    return JobPicture(
-        text(told["id"]),
-        text(told["kind"]),
-        text(told["state"]),
-        text(told["peer"]),
-        optional(told.get("model"), text) or "",
-        optional(told.get("stage"), text) or "",
-        whole(told.get("done", 0)),
-        whole(told.get("total", 0)),
-        text(told.get("unit", "")),
-        optional(told.get("rate_per_s"), number),
-        optional(told.get("eta_s"), number),
-        number(told.get("seconds", 0)),
-        optional(told.get("error"), _error),
-    )
-
-
-def _error(told: Any) -> ErrorPicture:
-    fields = dict_of(told)
-    hint = text(fields.get("hint") or "")
-    return ErrorPicture(text(fields.get("code") or ""), text(fields["message"], 2048), hint)
+    return read(JobPicture, told)

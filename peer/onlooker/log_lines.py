@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from .reading import complete, dict_of, list_of, number, text, whole
+from .reading import Told, long_text, read, text
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-_MAX_LINE_CHARS = 8192
+
+
+def _level(value: Any) -> Level:
+    """A newer peer's word for something worse than we know is an error to us."""
+    level = text(value)
+    return level if level in LEVELS else "error"
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """`source` is the part of the program that wrote it; `time_s` is of Unix."""
 
-    time_s: float
-    level: Level
+    time_s: Annotated[float, Told("time")]
+    level: Annotated[Level, Told(read=_level)]
     source: str
-    text: str
+    text: Annotated[str, Told(read=long_text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,9 @@ class LogPage:
     lines: tuple[LogLine, ...]
 
 
-@complete
 def read_log(told: Mapping[str, Any]) -> LogPage:
     """Raises ValueError where no peer can have said that."""
-    lines = tuple(read_line(dict_of(line)) for line in list_of(told["lines"]))
-    return LogPage(text(told["peer"]), whole(told["skipped"]), lines)
+    return read(LogPage, told)
 
 
 def read_event(name: str, told: Mapping[str, Any]) -> LogLine | Skipped | None:
@@ -55,19 +58,11 @@ def read_event(name: str, told: Mapping[str, Any]) -> LogLine | Skipped | None:
         case "line":
             return read_line(told)
         case "skipped":
-            return Skipped(whole(told.get("count")))
+            return read(Skipped, told)
         case _:
             return None
 
 
-@complete
 def read_line(told: Mapping[str, Any]) -> LogLine:
     """Raises ValueError where no peer can have said that."""
-    level = text(told["level"])
-    return LogLine(
-        number(told["time"]),
-        # A newer peer's word for something worse than we know is an error to us.
-        level if level in LEVELS else "error",
-        text(told["source"]),
-        text(told["text"], _MAX_LINE_CHARS),
-    )
+    return read(LogLine, told)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .reading import complete, dict_of, list_of, number, optional, text, whole
+from .reading import Told, list_of, read
+
+
+def _has_vision(value: Any) -> bool:
+    return "vision" in list_of(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +24,10 @@ class WarmPicture:
     device: int
     state: str
     percent: int | None
-    context_tokens: int
-    num_slots: int
-    reserved_bytes: int
-    is_pinned: bool
+    context_tokens: Annotated[int, Told(or_else=0)]
+    num_slots: Annotated[int, Told("slots", or_else=0)]
+    reserved_bytes: Annotated[int, Told(or_else=0)]
+    is_pinned: Annotated[bool, Told("pinned", or_else=False)]
     running: int | None
     waiting: int | None
 
@@ -43,48 +47,20 @@ class ModelPicture:
     """
 
     id: str
-    weights: str
-    aliases: tuple[str, ...]
+    weights: Annotated[str, Told(or_else="")]
+    aliases: Annotated[tuple[str, ...], Told(or_else=())]
     size_bytes: int
     context_tokens: int
-    sees_images: bool
+    sees_images: Annotated[bool, Told("capabilities", _has_vision, or_else=False)]
     warm: tuple[WarmPicture, ...]
     cold: tuple[ColdPicture, ...]
 
 
-@complete
+@dataclass(frozen=True, slots=True)
+class _Models:
+    models: tuple[ModelPicture, ...]
+
+
 def read_models(told: Mapping[str, Any]) -> tuple[ModelPicture, ...]:
     """Raises ValueError where no peer can have said that."""
-    return tuple(_model(dict_of(model)) for model in list_of(told["models"]))
-
-
-def _model(told: dict[str, Any]) -> ModelPicture:
-    return ModelPicture(
-        text(told["id"]),
-        optional(told.get("weights"), text) or "",
-        tuple(text(alias) for alias in list_of(told.get("aliases", []))),
-        whole(told["size_bytes"]),
-        whole(told["context_tokens"]),
-        "vision" in list_of(told.get("capabilities", [])),
-        tuple(_warm(dict_of(place)) for place in list_of(told["warm"])),
-        tuple(_cold(dict_of(place)) for place in list_of(told["cold"])),
-    )
-
-
-def _warm(told: dict[str, Any]) -> WarmPicture:
-    return WarmPicture(
-        text(told["peer"]),
-        whole(told["device"]),
-        text(told["state"]),
-        optional(told.get("percent"), whole),
-        whole(told.get("context_tokens", 0)),
-        whole(told.get("slots", 0)),
-        whole(told.get("reserved_bytes", 0)),
-        told.get("pinned") is True,
-        optional(told.get("running"), whole),
-        optional(told.get("waiting"), whole),
-    )
-
-
-def _cold(told: dict[str, Any]) -> ColdPicture:
-    return ColdPicture(text(told["peer"]), optional(told.get("eta_s"), number))
+    return read(_Models, told).models

@@ -6,10 +6,10 @@ Fields that the reader does not know are passed over. None stands for what nobod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast, get_args
 
-from .reading import complete, dict_of, list_of, number, optional, text, whole
+from .reading import Told, dict_of, list_of, read, text
 
 PeerWord = Literal["up", "loading", "draining", "suspect", "dead", "left"]
 _PEER_WORDS: tuple[str, ...] = get_args(PeerWord)
@@ -29,19 +29,19 @@ class ModelPicture:
     id: str
     state: str
     percent: int | None
-    computes_in: str
-    size_bytes: int
+    computes_in: Annotated[str, Told(or_else="")]
+    size_bytes: Annotated[int, Told(or_else=0)]
     running: int | None
     waiting: int | None
-    is_pinned: bool = False
+    is_pinned: Annotated[bool, Told("pinned")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPicture:
-    running: int
-    waiting: int
+    running: Annotated[int, Told("inflight")]
+    waiting: Annotated[int, Told("queued")]
     decode_tokens_per_s: int
-    first_token_ms: int
+    first_token_ms: Annotated[int, Told(or_else=0)]
     age_s: float
 
     @property
@@ -50,6 +50,16 @@ class LoadPicture:
         saying so while it rests.
         """
         return self.decode_tokens_per_s if self.running else 0
+
+
+def _peer_word(value: Any) -> PeerWord:
+    """A newer peer may know more words; that it is neither gone nor silent we would hear."""
+    state = text(value)
+    return cast(PeerWord, state) if state in _PEER_WORDS else "up"
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    return tuple(text(dict_of(each).get("id")) for each in list_of(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +71,18 @@ class PeerPicture:
 
     node: str
     name: str
-    state: PeerWord
+    state: Annotated[PeerWord, Told(read=_peer_word)]
     is_asked: bool
     api: str | None
     address: str | None
-    devices: tuple[DevicePicture, ...]
-    models: tuple[ModelPicture, ...]
-    stored: tuple[str, ...]
+    devices: Annotated[tuple[DevicePicture, ...], Told(or_else=())]
+    models: Annotated[tuple[ModelPicture, ...], Told(or_else=())]
+    stored: Annotated[tuple[str, ...], Told(read=_ids, or_else=())]
     load: LoadPicture | None
-    silent_s: float
-    build: str
-    roles: tuple[str, ...]
-    num_cores: int
+    silent_s: Annotated[float, Told(or_else=0.0)]
+    build: Annotated[str, Told(or_else="")]
+    roles: Annotated[tuple[str, ...], Told(or_else=())]
+    num_cores: Annotated[int, Told("cores", or_else=0)]
     protocol: tuple[int, ...] = ()
     key_used: str = ""
     keys_held: tuple[str, ...] = ()
@@ -88,7 +98,7 @@ class FleetPicture:
 
     fleet: str
     peers: tuple[PeerPicture, ...]
-    notices: tuple[str, ...]
+    notices: Annotated[tuple[str, ...], Told(or_else=())]
 
     @property
     def asked(self) -> PeerPicture | None:
@@ -111,69 +121,19 @@ class PictureReader:
         # By the object's identity; it is kept, so that no other takes its place.
         self._known: dict[int, tuple[dict[str, Any], PeerPicture]] = {}
 
-    @complete
     def read(self, told: Mapping[str, Any]) -> FleetPicture:
         """Raises ValueError where no peer can have said that."""
-        asked = text(told["self"])
+        asked = text(told.get("self"))
         known = self._known if asked == self._asked else {}
-        peers = [dict_of(peer) for peer in list_of(told["peers"])]
-        read = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
-        self._asked, self._known = asked, read
-        return FleetPicture(
-            text(told["fleet"]),
-            tuple(read[id(peer)][1] for peer in peers),
-            tuple(text(notice) for notice in list_of(told.get("notices", []))),
-        )
+        peers = [dict_of(peer) for peer in list_of(told.get("peers"))]
+        seen = {id(peer): known.get(id(peer)) or (peer, _peer(peer, asked)) for peer in peers}
+        self._asked, self._known = asked, seen
+        picture = read(FleetPicture, {**told, "peers": []})
+        return replace(picture, peers=tuple(seen[id(peer)][1] for peer in peers))
 
 
 def _peer(told: dict[str, Any], asked: str) -> PeerPicture:
-    node, state, load = text(told["node"]), text(told["state"]), told.get("load")
     keys = dict_of(told.get("keys", {}))
-    return PeerPicture(
-        node,
-        text(told["name"]),
-        # A newer peer may know more words; that it is neither gone nor silent we would hear.
-        cast(PeerWord, state) if state in _PEER_WORDS else "up",
-        node == asked,
-        optional(told.get("api"), text),
-        optional(told.get("address"), text),
-        tuple(_device(dict_of(device)) for device in list_of(told.get("devices", []))),
-        tuple(_model(dict_of(model)) for model in list_of(told.get("models", []))),
-        tuple(text(dict_of(model)["id"]) for model in list_of(told.get("stored", []))),
-        None if load is None else _load(dict_of(load)),
-        number(told.get("silent_s", 0.0)),
-        text(told.get("build", "")),
-        tuple(text(role) for role in list_of(told.get("roles", []))),
-        whole(told.get("cores", 0)),
-        tuple(whole(version) for version in list_of(told.get("protocol", []))),
-        text(keys.get("used", "")),
-        tuple(text(key) for key in list_of(keys.get("held", []))),
-    )
-
-
-def _device(told: dict[str, Any]) -> DevicePicture:
-    free_bytes = optional(told.get("free_bytes"), whole)
-    return DevicePicture(text(told["name"]), whole(told["memory_bytes"]), free_bytes)
-
-
-def _model(told: dict[str, Any]) -> ModelPicture:
-    return ModelPicture(
-        text(told["id"]),
-        text(told["state"]),
-        optional(told.get("percent"), whole),
-        text(told.get("computes_in", "")),
-        whole(told.get("size_bytes", 0)),
-        optional(told.get("running"), whole),
-        optional(told.get("waiting"), whole),
-        told.get("pinned") is True,
-    )
-
-
-def _load(told: dict[str, Any]) -> LoadPicture:
-    return LoadPicture(
-        whole(told["inflight"]),
-        whole(told["queued"]),
-        whole(told["decode_tokens_per_s"]),
-        whole(told.get("first_token_ms", 0)),
-        number(told["age_s"]),
-    )
+    more = {"is_asked": told.get("node") == asked}
+    more |= {"key_used": keys.get("used"), "keys_held": keys.get("held")}
+    return read(PeerPicture, told | more)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .reading import complete, dict_of, list_of, number, optional, text, whole
+from .reading import HERE, Told, difference, long_text, read
 
 # What may be otherwise without anybody's doing: a load that is ordered all the same waits for it.
 PASSING = ("busy", "new")
@@ -21,20 +21,20 @@ class PlacePicture:
 
     peer: str
     device: int | None
-    device_name: str
+    device_name: Annotated[str, Told(or_else="")]
 
 
 @dataclass(frozen=True, slots=True)
 class PartPicture:
     name: str
-    num_bytes: int
+    num_bytes: Annotated[int, Told("bytes")]
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class VictimPicture:
     id: str
-    num_bytes: int
+    num_bytes: Annotated[int, Told("bytes")]
     idle_s: float
     reload_s: float | None
 
@@ -43,15 +43,15 @@ class VictimPicture:
 class PlanPicture:
     """`parts` is the sum behind `num_bytes`; `victims` go first. `is_there` needs no load."""
 
-    place: PlacePicture
+    place: Annotated[PlacePicture, Told(HERE)]
     is_there: bool
     context_tokens: int
-    num_slots: int
-    num_bytes: int
+    num_slots: Annotated[int, Told("slots")]
+    num_bytes: Annotated[int, Told("bytes")]
     parts: tuple[PartPicture, ...]
-    free_bytes: int
+    free_bytes: Annotated[int, Told(read=difference)]
     victims: tuple[VictimPicture, ...]
-    free_after_bytes: int
+    free_after_bytes: Annotated[int, Told(read=difference)]
     seconds: float | None
 
 
@@ -59,9 +59,9 @@ class PlanPicture:
 class RefusalPicture:
     """`wait_s` is when it may be otherwise by itself, where that is known."""
 
-    place: PlacePicture
+    place: Annotated[PlacePicture, Told(HERE)]
     reason: str
-    words: str
+    words: Annotated[str, Told(read=long_text)]
     wait_s: float | None
 
     @property
@@ -90,55 +90,6 @@ class PlannedPicture:
         return soonest.place.peer
 
 
-@complete
 def read_planned(told: Mapping[str, Any]) -> PlannedPicture:
     """Raises ValueError where no peer can have said that."""
-    return PlannedPicture(
-        text(told["model"]),
-        optional(told["plan"], _plan),
-        tuple(map(_plan, list_of(told["others"]))),
-        tuple(map(_refusal, list_of(told["refusals"]))),
-    )
-
-
-def _place(told: dict[str, Any]) -> PlacePicture:
-    name = optional(told.get("device_name"), text) or ""
-    return PlacePicture(text(told["peer"]), optional(told["device"], whole), name)
-
-
-def _plan(value: Any) -> PlanPicture:
-    told = dict_of(value)
-    return PlanPicture(
-        _place(told),
-        told["is_there"] is True,
-        whole(told["context_tokens"]),
-        whole(told["slots"]),
-        whole(told["bytes"]),
-        tuple(map(_part, list_of(told["parts"]))),
-        _difference(told["free_bytes"]),
-        tuple(map(_victim, list_of(told["victims"]))),
-        _difference(told["free_after_bytes"]),
-        optional(told["seconds"], number),
-    )
-
-
-def _part(value: Any) -> PartPicture:
-    told = dict_of(value)
-    return PartPicture(text(told["name"]), whole(told["bytes"]), text(told["note"]))
-
-
-def _victim(value: Any) -> VictimPicture:
-    told = dict_of(value)
-    reload_s = optional(told["reload_s"], number)
-    return VictimPicture(text(told["id"]), whole(told["bytes"]), number(told["idle_s"]), reload_s)
-
-
-def _refusal(value: Any) -> RefusalPicture:
-    told = dict_of(value)
-    wait_s = optional(told["wait_s"], number)
-    return RefusalPicture(_place(told), text(told["reason"]), text(told["words"], 2048), wait_s)
-
-
-def _difference(value: Any) -> int:
-    is_negative = isinstance(value, int | float) and value < 0
-    return -whole(-value) if is_negative else whole(value)
+    return read(PlannedPicture, told)

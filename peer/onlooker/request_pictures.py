@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from .reading import complete, dict_of, list_of, number, optional, text, whole
+from .reading import Told, dict_of, read, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class RequestPicture:
     id: str
     peer: str
     host: str
-    model: str
-    dialect: str
+    model: Annotated[str, Told(or_else="")]
+    dialect: Annotated[str, Told(or_else="")]
     stage: str
     prompt_tokens: int
     completion_tokens: int
@@ -36,7 +36,7 @@ class RequestPicture:
     start: str = ""
     queue_s: float | None = None
     evicted: tuple[str, ...] = ()
-    num_failovers: int | None = None
+    num_failovers: Annotated[int | None, Told("failovers")] = None
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -47,12 +47,16 @@ class RequestPicture:
         return (self.completion_tokens - 1) / decoded_s if decoded_s > 0 else None
 
 
+def _message(error: Any) -> str:
+    return text(dict_of(error).get("message"))
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """A peer that did not say, and why."""
 
     peer: str
-    message: str
+    message: Annotated[str, Told("error", _message)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +65,6 @@ class RequestsPicture:
     missing: tuple[Missing, ...] = ()
 
 
-@complete
 def read_requests(told: Mapping[str, Any]) -> RequestsPicture:
     """Raises ValueError where no peer can have said that."""
-    requests = tuple(_request(dict_of(one)) for one in list_of(told["requests"]))
-    missing = tuple(_missing(dict_of(one)) for one in list_of(told.get("missing", [])))
-    return RequestsPicture(requests, missing)
-
-
-def _request(told: dict[str, Any]) -> RequestPicture:
-    return RequestPicture(
-        text(told["id"]),
-        text(told["peer"]),
-        text(told["host"]),
-        optional(told.get("model"), text) or "",
-        text(told.get("dialect", "")),
-        text(told["stage"]),
-        whole(told["prompt_tokens"]),
-        whole(told["completion_tokens"]),
-        number(told["seconds"]),
-        whole(told.get("done", 0)),
-        whole(told.get("total", 0)),
-        text(told.get("unit", "")),
-        optional(told.get("first_token_s"), number),
-        optional(told.get("start"), text) or "",
-        optional(told.get("queue_s"), number),
-        tuple(text(id) for id in list_of(told.get("evicted", []))),
-        optional(told.get("failovers"), whole),
-    )
-
-
-def _missing(told: dict[str, Any]) -> Missing:
-    return Missing(text(told["peer"]), text(dict_of(told["error"])["message"]))
+    return read(RequestsPicture, told)

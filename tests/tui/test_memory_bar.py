@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.peer.onlooker.details import DeviceDetail, PartDetail, PlacedDetail
+from cortex.peer.onlooker.details import DeviceDetail, PlacedDetail
+from cortex.peer.orders.facts import Part
 from cortex.tui.look import Look
 from cortex.tui.widgets.memory_bar import memory_bar
 
@@ -13,9 +14,9 @@ SIZES = st.integers(0, 200)
 
 
 def device(weights: int, cache: int, image: int, foreign: int, of: int) -> DeviceDetail:
-    parts = (PartDetail("weights", weights), PartDetail("cache", cache), PartDetail("image", image))
+    parts = (Part("weights", weights), Part("cache", cache), Part("image", image))
     model = PlacedDetail("m", "ready", parts)
-    return DeviceDetail("d", "gpu", of, 0, foreign, None, None, None, (model,))
+    return DeviceDetail("d", "gpu", of, 0, foreign, (model,))
 
 
 def test_each_part_has_a_sign_of_its_own() -> None:
