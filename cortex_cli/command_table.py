@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Models": {
         "models": "List the models that can be asked; show one, remove one.",
+        "pull": "Fetch a model from Hugging Face.",
         "plan": "Show what loading a model would do.",
         "load": "Load a model, and wait until it is there.",
         "unload": "Unload a model, once it has answered.",

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
-from cortex.peer.config import EngineKind, Locations, PeerConfig
+from cortex.peer.config import EngineKind, HubConfig, Locations, PeerConfig
 
 from .colours import colour_wish, moves_cursor
 
@@ -56,6 +56,7 @@ class Invocation:
 
     locations: Locations
     can_redraw: bool
+    hub: HubConfig = field(default_factory=HubConfig)
     settings_dirs: tuple[Path, ...] = ()
     api_key: str | None = None
     supervision: Supervision | None = None
@@ -126,6 +127,7 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
     return Invocation(
         find_locations(environ),
         can_redraw=moves_cursor(environ),
+        hub=_hub(environ),
         settings_dirs=(
             Path(),
             platformdirs.user_config_path("cortex", appauthor=False),
@@ -187,6 +189,7 @@ def peer_config(invocation: Invocation, wishes: EngineWishes) -> PeerConfig:
     """A peer for this machine; what only a served peer is told is added by its command."""
     config = PeerConfig(
         locations=invocation.locations,
+        hub=invocation.hub,
         models_dirs=tuple(wishes.models_dirs or ()),
         engine=wishes.engine,
         fake_script=wishes.fake_script,
@@ -208,6 +211,12 @@ def with_fields(config: PeerConfig, fields: Mapping[str, object]) -> PeerConfig:
     for group, values in groups.items():
         changes[group] = replace(getattr(config, group), **values)
     return replace(config, **changes)
+
+
+def _hub(environ: Mapping[str, str]) -> HubConfig:
+    """By the variables that Hugging Face's own tools obey."""
+    usual, token = HubConfig(), environ.get("HF_TOKEN", "").strip()
+    return HubConfig(environ.get("HF_ENDPOINT") or usual.endpoint, token or None)
 
 
 def _hub_dir(environ: Mapping[str, str]) -> Path | None:

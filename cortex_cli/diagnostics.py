@@ -25,6 +25,7 @@ from cortex.engine.errors import (
 )
 from cortex.peer.config import LogFormat, LogLevel
 from cortex.peer.errors import (
+    CannotStore,
     FleetKeyNotHeld,
     InvalidApiKey,
     InvalidFleetKey,
@@ -79,6 +80,7 @@ EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
     (ModelInvalid, NO_MODEL),
     (InsufficientVram, NO_MODEL),
     (VisionUnsupported, NO_MODEL),
+    (CannotStore, NO_MODEL),
     (CommandLate, TIMED_OUT),
 )
 

@@ -186,6 +186,14 @@ ModelWord = Annotated[
         help="Which one, as `cortex models` lists it.",
     ),
 ]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait",
+        envvar="CORTEX_NO_WAIT",
+        help="Print the job's id, and do not wait for its end.",
+    ),
+]
 On = Annotated[
     str | None,
     typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 from cortex.engine.errors import ErrorInfo
@@ -13,19 +14,31 @@ from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.units import memory
 
 from .config import Invocation
-from .diagnostics import Diagnostics, standard_error
+from .diagnostics import standard_error
 from .doors import find_doors
 from .progress import ProgressLine
+
+# What is done about the job then, and said.
+WhenInterrupted = Callable[[Ordering, dict[str, Any]], str]
+
+
+def _leave(_: Ordering, job: dict[str, Any]) -> str:
+    return f"the {job['kind']} goes on: cortex models shows it, cortex cancel {job['id']} ends it"
 
 
 def orders_of(invocation: Invocation, peer: str | None) -> Ordering:
     return Ordering(find_doors(invocation, peer))
 
 
-def waited_for(invocation: Invocation, orders: Ordering, begun: dict[str, Any]) -> dict[str, Any]:
+def waited_for(
+    invocation: Invocation,
+    orders: Ordering,
+    begun: dict[str, Any],
+    when_interrupted: WhenInterrupted = _leave,
+) -> dict[str, Any]:
     """The job as it ended, shown while it goes on. Raises what it failed with.
 
-    Who is interrupted leaves it going, and is told so.
+    Who is interrupted leaves it going, or does otherwise, and is told so.
     """
     to = standard_error(invocation)
     line = ProgressLine(to, time.monotonic, shutil.get_terminal_size().columns)
@@ -33,10 +46,10 @@ def waited_for(invocation: Invocation, orders: Ordering, begun: dict[str, Any]) 
     try:
         for job in orders.job(begun["id"]):
             if job["stage"] is not None:
-                line.show(_stage(job))
+                line.show(stage_of(job))
     except KeyboardInterrupt:
         line.clear()
-        _say_it_goes_on(to, begun)
+        to.line(when_interrupted(orders, job))
         raise
     line.clear()
     if job["error"] is not None:
@@ -60,10 +73,6 @@ def placement_lines(placement: dict[str, Any]) -> list[str]:
     return ["   ".join(words), *(f"unloaded {victim} for it" for victim in placement["evicted"])]
 
 
-def _say_it_goes_on(to: Diagnostics, job: dict[str, Any]) -> None:
-    to.line(f"the {job['kind']} goes on: cortex models shows it, cortex cancel {job['id']} ends it")
-
-
-def _stage(job: dict[str, Any]) -> Stage:
-    name: Any = job["stage"]
+def stage_of(job: dict[str, Any]) -> Stage:
+    name: Any = job["stage"] or job["state"]
     return Stage(name, job["done"], job["total"], job["unit"], job["eta_s"])

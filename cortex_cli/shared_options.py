@@ -18,8 +18,8 @@ from .options import be_verbose, invocation_of
 
 # Those that wait for a peer's answer.
 _ASKING = (
-    *("chat", "status", "ps", "doctor", "models", "plan", "load", "unload", "pin", "unpin"),
-    *("cancel", "drain", "undrain", "bench", "logs"),
+    *("chat", "status", "ps", "doctor", "models", "plan", "load", "unload", "pull"),
+    *("pin", "unpin", "cancel", "drain", "undrain", "bench", "logs"),
 )
 _DAY_S = 86_400.0
 

@@ -65,6 +65,14 @@ class Locations:
 
 
 @dataclass(frozen=True, slots=True)
+class HubConfig:
+    """Where models are pulled from; the token opens what is not for everybody there."""
+
+    endpoint: str = "https://huggingface.co"
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FleetConfig:
     """How this peer meets others.
 
@@ -160,6 +168,7 @@ class PeerConfig:
     """
 
     locations: Locations
+    hub: HubConfig = field(default_factory=HubConfig)
     models_dirs: tuple[Path, ...] = ()
     embedded_dir: Path | None = None
     preload: tuple[str, ...] = ()

@@ -30,6 +30,8 @@
      ├─ CannotKeepIdentity     a state directory that cannot be written
      ├─ StateInUse             a state directory that another peer runs with
      ├─ NotMeasurable          an endpoint that a benchmark gets no answer from
+     ├─ HubFailed              whom models are pulled from cannot be reached, or errs
+     ├─ CannotStore            a disk that has no room for a model, or takes none
      ├─ PictureUnreadable      a name that leads to no bytes of a picture
      ├─ InvalidFleetKey        a text that is no fleet key, or a key that cannot be taken in or out
      └─ FleetKeyNotHeld        a key by a name that no key here has
@@ -146,6 +148,12 @@ class StateInUse(CortexError): ...
 class NotMeasurable(CortexError): ...
 
 
+class HubFailed(CortexError): ...
+
+
+class CannotStore(CortexError): ...
+
+
 class PictureUnreadable(CortexError): ...
 
 
@@ -185,6 +193,8 @@ _OURS: tuple[type[CortexError], ...] = (
     CannotKeepIdentity,
     StateInUse,
     NotMeasurable,
+    HubFailed,
+    CannotStore,
     PictureUnreadable,
     InvalidFleetKey,
     FleetKeyNotHeld,

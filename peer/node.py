@@ -122,6 +122,11 @@ class Node:
                     await self.costs.find(model)
                 return
 
+    async def take_stock(self) -> None:
+        """Offer what has come to the disks, at once."""
+        await self.shelf.weigh()
+        self._changed()
+
     async def survey(self) -> None:
         """Find out what the models here would take, as far as that costs nobody anything."""
         await self._rack.devices.survey(self.stored)

@@ -163,7 +163,7 @@ def test_generated_files_are_up_to_date() -> None:
 
 def test_every_setting_has_a_name_in_the_environment() -> None:
     """Only what belongs to a single question or a single run has none."""
-    without = {"--help", "--version", "--image", "--file", "--on", "--force"}
+    without = {"--help", "--version", "--image", "--file", "--on", "--force", "--revision"}
     group = cast(Any, typer.main.get_command(app))
     for name, command in group.commands.items():
         for parameter in command.params:

@@ -13,6 +13,7 @@ from .look import Look
 _LOOKS_LIKE: dict[ModelWord, PeerWord] = {
     "warm": "up",
     "loading": "loading",
+    "pull": "loading",
     "waiting": "suspect",
     "unloading": "draining",
     "failed": "dead",
@@ -39,7 +40,7 @@ def _state(row: ModelRow, look: Look, num_cells: int) -> Cell:
 
 
 def _images(row: ModelRow) -> str:
-    return "yes" if row.model.sees_images else "no"
+    return "yes" if row.model.sees_images else "no" if row.model.is_somewhere else ""
 
 
 def _searched(row: ModelRow) -> str:

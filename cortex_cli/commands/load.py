@@ -10,6 +10,7 @@ from ..options import (
     ContextTokens,
     Json,
     ModelWord,
+    NoWait,
     On,
     Peer,
     Slots,
@@ -33,14 +34,7 @@ def load(
             help="Load it though the plan says that it has no place, if the engine takes it.",
         ),
     ] = False,
-    no_wait: Annotated[
-        bool,
-        typer.Option(
-            "--no-wait",
-            envvar="CORTEX_NO_WAIT",
-            help="Print the job's id, and do not wait for its end.",
-        ),
-    ] = False,
+    no_wait: NoWait = False,
     as_json: Json = False,
     peer: Peer = None,
     state_dir: StateDir = None,

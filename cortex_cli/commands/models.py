@@ -52,7 +52,8 @@ def listed(
       cortex models --json | jq -r '.models[].id'
 
     A running peer tells what its fleet has: warm is in an engine, cold on a disk, with how long a
-    load takes; with no peer running this machine's disks are read. The first model is asked where
+    load takes, and below them what is being pulled; with no peer running this machine's disks are
+    read. The first model is asked where
     none is named; with a picture, the first that sees pictures.
     """
     if context.invoked_subcommand is not None:
@@ -61,19 +62,27 @@ def listed(
     from ..model_table import as_json as told
     from ..model_table import model_table
     from ..output import standard_output
+    from ..pulling import pull_line, pulls_under_way
 
     invocation = invocation_of(context)
     plain = peer_config(invocation, EngineWishes(models, engine))
-    asked, found = _found(invocation, plain, peer, typed_for_own_node(context))
+    typed = typed_for_own_node(context)
+    asked, found = _found(invocation, plain, peer, typed)
+    pulls = [] if typed else pulls_under_way(invocation, peer)
     output = standard_output()
     if as_json:
-        output.json({"schema": 1, "peer": asked, "models": [told(model) for model in found]})
-    elif found:
-        for line in model_table(found):
-            output.line(line)
-    else:
+        all_told = [told(model) for model in found]
+        output.json({"schema": 1, "peer": asked, "models": all_told, "pulls": pulls})
+        return
+    for line in model_table(found) if found else ():
+        output.line(line)
+    for job in pulls:
+        output.line(pull_line(job))
+    if not found and not pulls:
         to = standard_error(invocation)
-        to.line("no models here; name a folder that holds some: --models DIR")
+        to.line(
+            "no models here; fetch one: cortex pull Qwen/Qwen3.5-4B; or name a folder: --models"
+        )
 
 
 @models.command("show")

@@ -18,11 +18,13 @@ from ..dialects.errors import ToldError, messages_envelope, messages_status, ope
 from ..errors import (
     AttemptsExhausted,
     CannotContinue,
+    CannotStore,
     EngineReplaced,
     HostLeaving,
     HostLost,
     HostRefused,
     HostSilent,
+    HubFailed,
     InvalidApiKey,
     JobCancelled,
     JobNotFound,
@@ -88,11 +90,14 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.EngineFailed: _Kind(502, "server_error"),
     engine_errors.LoadCancelled: _Kind(502, "server_error"),
     engine_errors.DevicePoisoned: _Kind(502, "server_error"),
+    # It has been tried often enough, as below.
+    HubFailed: _Kind(502, "server_error", should_retry=False),
     # It has been tried often enough here: a client that tries it again kills more engines.
     AttemptsExhausted: _Kind(502, "server_error", should_retry=False),
     # Deterministic, so no 5xx: those are tried again by the official clients.
     engine_errors.ModelInvalid: _Kind(400, param="model"),
     engine_errors.ModelNotSupported: _Kind(400, param="model"),
+    CannotStore: _Kind(400),
 }
 # They may know when it will be otherwise.
 _WAITS = (RateLimitExceeded, engine_errors.Overloaded, engine_errors.InsufficientVram)

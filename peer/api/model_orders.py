@@ -1,4 +1,4 @@
-"""POST /models/load, plan, unload, pin and unpin: on whichever peer, asked of any."""
+"""POST /models/load, plan, unload, pull, pin and unpin: on whichever peer, asked of any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .asking import room_for
 from .context import ABOUT, CONTROL
 from .errors import About
 from .job_rendering import render_job, render_placement
-from .order_bodies import LoadBody, PinBody, PlanBody, UnloadBody
+from .order_bodies import LoadBody, PinBody, PlanBody, PullBody, UnloadBody
 from .queries import is_asked
 from .replies import json_response
 
@@ -47,6 +47,13 @@ async def unload(request: web.Request) -> web.Response:
     body = await body_of(request, UnloadBody)
     request[ABOUT] = About(body.model)
     jobs = request.app[CONTROL].unload(body.model, body.peer, is_forced=bool(body.force))
+    return await _carried_out(request, jobs, waits=body.wait is not False)
+
+
+async def pull(request: web.Request) -> web.Response:
+    body = await body_of(request, PullBody)
+    request[ABOUT] = About(body.model)
+    jobs = request.app[CONTROL].pull(body.model, body.revision, body.peer)
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 
@@ -82,8 +89,7 @@ async def _carried_out(
     _check(job)
     if not waits:
         return json_response(render_job(job, view), status=200 if job.is_over else 202)
-    status = "loaded" if job.kind == "load" else "unloaded"
-    return json_response({"status": status, **render_placement(job, view)})
+    return json_response({"status": f"{job.kind}ed", **render_placement(job, view)})
 
 
 def _check(job: Job) -> None:

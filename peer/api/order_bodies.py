@@ -46,6 +46,17 @@ class UnloadBody(msgspec.Struct, kw_only=True):
     wait: bool | None = None
 
 
+class PullBody(msgspec.Struct, kw_only=True):
+    """`model` is a repository of the hub, such as Qwen/Qwen3.5-4B, and `revision` a branch, tag or
+    commit of it. Without a `peer` this one gets it.
+    """
+
+    model: ModelName
+    revision: ModelName | None = None
+    peer: PeerName | None = None
+    wait: bool | None = None
+
+
 class PinBody(msgspec.Struct, kw_only=True):
     model: ModelName
     peer: PeerName | None = None

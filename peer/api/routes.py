@@ -36,7 +36,7 @@ from . import (
 )
 from .access import Opening
 from .asking import answering
-from .order_bodies import DrainBody, LoadBody, PinBody, PlanBody, UnloadBody
+from .order_bodies import DrainBody, LoadBody, PinBody, PlanBody, PullBody, UnloadBody
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -179,6 +179,14 @@ ROUTES = (
         model_orders.unload,
         "Have a model unloaded, once it has answered what it is answering.",
         UnloadBody,
+        opens_to="admins",
+    ),
+    Route(
+        "POST",
+        "/models/pull",
+        model_orders.pull,
+        "Fetch a repository of the hub into a peer's models.",
+        PullBody,
         opens_to="admins",
     ),
     Route(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from os.path import isdir, isfile
@@ -47,7 +47,7 @@ class Catalogue:
     models: tuple[ModelInfo, ...]
     unreadable: tuple[Path, ...] = ()
     place: str = "on this peer"
-    brings: str = "name a folder of models with --models DIR"
+    brings: str = "cortex pull fetches one, --models DIR names a folder of some"
 
     def find(self, model_id: str) -> ModelInfo:
         """The model of that id.
@@ -119,7 +119,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
     """
     config_file = folder / _CONFIG
     described = _read_json_object(config_file)
-    if described is None or described.get("model_type") not in MODEL_TYPES[config.engine]:
+    if described is None or not serves(described, config.engine):
         return None
     if not isfile(folder / "tokenizer.json") or not _has_weights(folder, config.engine):
         return None
@@ -137,6 +137,17 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
     )
 
 
+def serves(described: Mapping[str, Any], engine: EngineKind) -> bool:
+    """Whether the engine serves models of such a config.json."""
+    return described.get("model_type") in MODEL_TYPES[engine]
+
+
+def pulling_dir(config: PeerConfig) -> Path:
+    """Where models are put that come: the first folder of models, which is no model itself."""
+    places = [*config.models_dirs, config.locations.data_dir / "models"]
+    return next(one for one in places if one == places[-1] or not isfile(one / _CONFIG))
+
+
 def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
     for model in config.models:
         if model.source is not None:
@@ -149,11 +160,13 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
 
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:
-    """The folder itself, NAME, or ORG/NAME below it."""
+    """The folder itself, NAME, or ORG/NAME below it; hidden ones come or go."""
     if isfile(root / "config.json"):
         yield root.resolve().name, root
         return
     for child in _folders(root):
+        if child.name.startswith("."):
+            continue
         if isfile(child / "config.json"):
             yield child.name, child
             continue

@@ -1,4 +1,4 @@
-"""The loads, unloads and drains of a fleet, read from `GET /jobs` and what orders answer."""
+"""The loads, unloads, pulls and drains of a fleet, read from `GET /jobs` and what orders answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ErrorPicture:
 
 @dataclass(frozen=True, slots=True)
 class JobPicture:
-    """`kind` is load, unload or drain; `state` queued, running, done, failed or cancelled; `stage`
-    is empty where nothing is told of it. `total` 0 is an amount that nobody knows. `seconds` is how
-    long it has been going, or went.
+    """`kind` is load, unload, pull or drain; `state` queued, running, done, failed or cancelled;
+    `stage` is empty where nothing is told of it. `total` 0 is an amount that nobody knows.
+    `seconds` is how long it has been going, or went.
     """
 
     id: str

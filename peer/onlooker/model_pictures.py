@@ -55,6 +55,11 @@ class ModelPicture:
     warm: tuple[WarmPicture, ...]
     cold: tuple[ColdPicture, ...]
 
+    @property
+    def is_somewhere(self) -> bool:
+        """Not so of one that is still on its way to a disk: of that little is known."""
+        return bool(self.warm or self.cold)
+
 
 @dataclass(frozen=True, slots=True)
 class _Models:

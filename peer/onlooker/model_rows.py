@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +11,12 @@ from .model_pictures import ModelPicture
 from .pictures import FleetPicture
 
 # "no room" is a model larger than any device of the fleet.
-ModelWord = Literal["warm", "loading", "waiting", "unloading", "failed", "disk", "no room"]
+ModelWord = Literal["warm", "loading", "pull", "waiting", "unloading", "failed", "disk", "no room"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """`job` is the load or unload under way or, of one that failed, the load that did."""
+    """`job` is the load, unload or pull under way or, of one that failed, the one that did."""
 
     model: ModelPicture
     state: ModelWord
@@ -24,8 +24,8 @@ class ModelRow:
 
     @property
     def percent(self) -> int | None:
-        """How far its load is."""
-        if self.state != "loading":
+        """How far its load is, or its pull."""
+        if self.state not in ("loading", "pull"):
             return None
         told = [place.percent for place in self.model.warm if place.percent is not None]
         if told:
@@ -37,7 +37,7 @@ class ModelRow:
     @property
     def eta_s(self) -> float | None:
         """How long until it is there: of a load under way, or of one that would begin now."""
-        if self.state in ("loading", "waiting"):
+        if self.state in ("loading", "pull", "waiting"):
             return None if self.job is None else self.job.eta_s
         known = [place.eta_s for place in self.model.cold if place.eta_s is not None]
         return min(known, default=None) if self.state == "disk" else None
@@ -59,9 +59,11 @@ def model_rows(
     models: Iterable[ModelPicture], jobs: Sequence[JobPicture], largest_bytes: int | None
 ) -> tuple[ModelRow, ...]:
     """`jobs` are each peer's, the oldest first; `largest_bytes` is what the largest device holds,
-    None where nobody tells.
+    None where nobody tells. A model that is on its way to a disk has a row before any peer has it.
     """
-    return tuple(_row(model, jobs, largest_bytes) for model in models)
+    pulls = {job.model: job for job in jobs if job.kind == "pull"}
+    rows = [_row(model, jobs, largest_bytes, pulls.pop(model.id, None)) for model in models]
+    return (*rows, *(row for job in pulls.values() for row in _coming(job)))
 
 
 def largest_device_bytes(picture: FleetPicture) -> int | None:
@@ -73,7 +75,19 @@ def largest_device_bytes(picture: FleetPicture) -> int | None:
     return max((device.memory_bytes for device in devices), default=None)
 
 
-def _row(model: ModelPicture, jobs: Sequence[JobPicture], largest_bytes: int | None) -> ModelRow:
+def _coming(pull: JobPicture) -> Iterator[ModelRow]:
+    """Of a model that no peer has: until it is there, and where it failed."""
+    model = ModelPicture(pull.model, "", (), pull.total, 0, False, (), ())
+    if not pull.is_over or pull.state == "failed":
+        yield ModelRow(model, "failed" if pull.is_over else "pull", pull)
+
+
+def _row(
+    model: ModelPicture,
+    jobs: Sequence[JobPicture],
+    largest_bytes: int | None,
+    pull: JobPicture | None,
+) -> ModelRow:
     last = _last_jobs(model, jobs)
     under_way = next((job for job in last if not job.is_over), None)
     states = {place.state for place in model.warm}
@@ -85,6 +99,8 @@ def _row(model: ModelPicture, jobs: Sequence[JobPicture], largest_bytes: int | N
         return ModelRow(model, "warm", under_way)
     if "unloading" in states:
         return ModelRow(model, "unloading", under_way)
+    if pull is not None and not pull.is_over:
+        return ModelRow(model, "pull", pull)
     failed = next((job for job in last if job.kind == "load" and job.state == "failed"), None)
     if failed is not None:
         return ModelRow(model, "failed", failed)
@@ -98,8 +114,8 @@ def _last_jobs(model: ModelPicture, jobs: Sequence[JobPicture]) -> list[JobPictu
     """
     name = model.id.rpartition("@")[0] or model.id
     holders = {place.peer for place in (*model.warm, *model.cold)}
-    last = {job.peer: job for job in jobs if job.model in (model.id, name) and job.peer in holders}
-    return list(last.values())
+    own = [job for job in jobs if job.model in (model.id, name) and job.kind != "pull"]
+    return list({job.peer: job for job in own if job.peer in holders}.values())
 
 
 def _has_begun_loading(job: JobPicture) -> bool:

@@ -34,9 +34,9 @@ def context(row: ModelRow) -> str:
 
 
 def state(row: ModelRow) -> str:
-    """warm, warm, pinned, loading 74%, waiting, unloading, failed, disk, no room."""
-    if row.state == "loading" and row.percent is not None:
-        return f"loading {row.percent}%"
+    """warm, warm, pinned, loading 74%, pull 31%, waiting, unloading, failed, disk, no room."""
+    if row.percent is not None:
+        return f"{row.state} {row.percent}%"
     return "warm, pinned" if row.state == "warm" and row.is_pinned else row.state
 
 
@@ -44,7 +44,7 @@ def where(row: ModelRow) -> str:
     """Who has it in an engine, or is about to; else who has it on a disk, or why it is nowhere."""
     if row.state == "no room":
         return f"needs {gib(row.model.size_bytes)}G"
-    if row.state in ("waiting", "failed") and row.job is not None:
+    if row.state in ("pull", "waiting", "failed") and row.job is not None:
         return row.job.peer
     if not row.model.warm:
         return ", ".join(dict.fromkeys(place.peer for place in row.model.cold)) or NOTHING
@@ -71,7 +71,7 @@ def requests(row: ModelRow) -> str:
 def counts(rows: Iterable[ModelRow]) -> list[str]:
     """2 warm, 1 loading, 2 on disk: of what there is none is not said, but of warm ones."""
     states = [row.state for row in rows]
-    told = ["loading", "waiting", "unloading", "failed", "no room"]
+    told = ["loading", "pull", "waiting", "unloading", "failed", "no room"]
     found = [f"{states.count(word)} {word}" for word in told if word in states]
     return [f"{states.count('warm')} warm", *found, f"{states.count('disk')} on disk"]
 
@@ -112,7 +112,8 @@ def _of_itself(model: ModelPicture) -> Iterator[str]:
         yield memory(model.size_bytes)
     if model.context_tokens:
         yield f"{model.context_tokens:,} tokens of context"
-    yield "sees images" if model.sees_images else "text alone"
+    if model.is_somewhere:
+        yield "sees images" if model.sees_images else "text alone"
     if model.weights:
         yield f"weights {model.weights[:8]}"
     if model.aliases:

@@ -43,6 +43,7 @@ from .values import (
     LoadOrder,
     Order,
     PinOrder,
+    PullOrder,
     Report,
     UndrainOrder,
     UnloadOrder,
@@ -154,6 +155,15 @@ class Control:
     async def unload(self, name: str, peer: str | None, *, is_forced: bool) -> AsyncGenerator[Job]:
         host, model_id = await self._whose(name, peer)
         async with aclosing(self._reach.jobs(host, UnloadOrder(model_id, is_forced))) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def pull(
+        self, repository: str, revision: str | None, peer: str | None
+    ) -> AsyncGenerator[Job]:
+        """A repository of the hub becomes a model of that peer; of this one without a name."""
+        order = PullOrder(repository, revision)
+        async with aclosing(self._reach.jobs(await self.peer(peer), order)) as jobs:
             async for job in jobs:
                 yield job
 

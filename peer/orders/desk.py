@@ -15,6 +15,7 @@ from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
 from ..placement.steering import Steering
+from ..pulling.pull import pull
 from .anywhere import Anywhere
 from .facts import Describe, ReadLog, WatchHappenings
 from .plans import plan_report
@@ -33,6 +34,7 @@ from .values import (
     PinOrder,
     Placed,
     PlanOrder,
+    PullOrder,
     Report,
     RequestList,
     RequestReport,
@@ -76,7 +78,7 @@ class OrderDesk:
         Raises CortexErrors for what cannot be begun; how a job ends is in its last report.
         """
         match order:
-            case LoadOrder() | UnloadOrder() | DrainOrder():
+            case LoadOrder() | UnloadOrder() | PullOrder() | DrainOrder():
                 async for job in self._jobs.follow(self._begin(order).id):
                     yield job
             case WatchJob(is_followed=True):
@@ -95,7 +97,7 @@ class OrderDesk:
             case _:
                 yield self._at_once(order)
 
-    def _begin(self, order: LoadOrder | UnloadOrder | DrainOrder) -> Job:
+    def _begin(self, order: LoadOrder | UnloadOrder | PullOrder | DrainOrder) -> Job:
         match order:
             case LoadOrder():
                 work = functools.partial(self._load, order)
@@ -103,6 +105,9 @@ class OrderDesk:
             case UnloadOrder():
                 work = functools.partial(self._unload, order)
                 return self._jobs.begin("unload", order, order.model_id, work)
+            case PullOrder():
+                work = functools.partial(self._pull, order)
+                return self._jobs.begin("pull", order, order.repository, work)
             case DrainOrder():
                 self._node.begin_drain()
                 return self._jobs.begin("drain", order, "", self._drain)
@@ -165,6 +170,10 @@ class OrderDesk:
     async def _unload(self, order: UnloadOrder, tell: Callable[[Progress], None]) -> None:
         tell(Progress("unloading"))
         await self._steering.unload(order.model_id, is_forced=order.is_forced)
+
+    async def _pull(self, order: PullOrder, tell: Callable[[Progress], None]) -> None:
+        await pull(self._node.config, order.repository, order.revision, tell)
+        await self._node.take_stock()
 
     async def _drain(self, tell: Callable[[Progress], None]) -> None:
         total = self._node.health.live_requests

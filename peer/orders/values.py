@@ -17,7 +17,7 @@ from ..gossip.ids import U32, Model, Node
 from ..observing.log_ring import LogPage
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 
-JobKind = Literal["load", "unload", "drain"]
+JobKind = Literal["load", "unload", "drain", "pull"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 _Id: TypeAlias = Annotated[str, Meta(max_length=256)]
 
@@ -38,6 +38,13 @@ class UnloadOrder(Struct, frozen=True, tag="unload"):
 
     model_id: _Id
     is_forced: bool = False
+
+
+class PullOrder(Struct, frozen=True, tag="pull"):
+    """Fetch a repository of the hub into the peer's models."""
+
+    repository: _Id
+    revision: _Id | None = None
 
 
 class PlanOrder(Struct, frozen=True, tag="plan"):
@@ -87,6 +94,7 @@ class CancelJob(Struct, frozen=True, tag="cancel job"):
 Order: TypeAlias = (
     LoadOrder
     | UnloadOrder
+    | PullOrder
     | PlanOrder
     | PinOrder
     | DrainOrder

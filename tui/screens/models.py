@@ -36,8 +36,10 @@ _OWN = Binding.Group(OWN)
 _NOTHING = """\
 No peer of this fleet has weights on its disk.
 
-Put a Hugging Face folder of safetensors where its models lie, or name another folder:
+Put a Hugging Face folder of safetensors where its models lie, have one fetched, or name another
+folder:
 
+  cortex pull Qwen/Qwen3.5-4B
   cortex peer --models DIR"""
 
 
@@ -82,7 +84,7 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
         return "\n".join([*wording.detail(item), *map(_logged, logged)])
 
     def orders_for(self, item: ModelRow) -> frozenset[str]:
-        orders = {"load"}
+        orders = {"load"} if item.model.is_somewhere else set[str]()
         if not self.frame.acting.is_read_only:
             orders |= {"unload", "pin"} if item.model.warm else set()
             orders |= {"cancel"} if item.job is not None and not item.job.is_over else set()

@@ -16,7 +16,7 @@ from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.engine.types import Stage
 from cortex.peer.api.app import make_app
 from cortex.peer.children.process import Spawn
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import HubConfig, Locations, PeerConfig
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.view import FleetView, PeerView, PlacedModel, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
@@ -153,7 +153,9 @@ def _peer(node: NodeId, name: str, *, is_self: bool) -> PeerView:
 
 @pytest.fixture
 def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
-    """`async with pair() as both`; keywords are of atlas' config. An old borea knows no orders."""
+    """`async with pair() as both`; keywords are of atlas' config, and `hub` of both. An old borea
+    knows no orders.
+    """
 
     @asynccontextmanager
     async def open_pair(*, is_old: bool = False, **changes: Any) -> AsyncGenerator[Pair]:
@@ -174,7 +176,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             steerings = {node: FakeSteering(node) for node in (A, B)}
             nodes: dict[NodeId, Node] = {}
             logs = {node: LogRing() for node in (A, B)}
-            for node, fields in ((A, changes), (B, {})):
+            for node, fields in ((A, changes), (B, {"hub": changes.get("hub", HubConfig())})):
                 folder = tmp_path / node.decode()
                 places = Locations(folder / "data", folder / "state", folder / "run")
                 settings: dict[str, Any] = {"engine": "fake", "port": 0, **fields}

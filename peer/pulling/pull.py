@@ -1,0 +1,253 @@
+"""A repository of the hub made a model of this peer: what is small first, so that a model which
+cannot be served is refused before its gigabytes come, then the weights, and all of it at once under
+its name when every file has the hash that the hub told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, cast
+
+from cortex.engine.errors import InvalidRequest, ModelInvalid
+
+from ..config import PeerConfig
+from ..errors import CannotStore, HubFailed
+from ..jobs import Progress
+from ..models.catalogue import MODEL_TYPES, pulling_dir, serves
+from ..units import memory
+from .hub import Hub, HubAway, Tries, open_hub
+from .listing import INDEX_FILE, HubFile, Listing, check_names, shards
+from .partial import CutFile, Partial, matches, partial_of
+
+DEFAULT_REVISION = "main"
+# A hub that says nothing at all is told of soon; in the middle of gigabytes it is worth a wait.
+_LISTING_TRIES = 4
+_FILE_TRIES = 8
+# Others write to the disk as well.
+_SPARE_BYTES = 64 * 1024 * 1024
+
+Tell = Callable[[Progress], None]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+async def pull(
+    config: PeerConfig,
+    repository: str,
+    revision: str | None,
+    tell: Tell,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    free_bytes: Callable[[Path], int] = _free_bytes,
+) -> None:
+    """Return when it lies among the models, checked.
+
+    Raises what the hub refuses with, HubFailed, CannotStore, ModelInvalid for one that this peer
+    cannot serve, and InvalidRequest where other files lie there already.
+    """
+    check_names(repository, revision or DEFAULT_REVISION)
+    if config.is_gateway:
+        raise InvalidRequest("a gateway keeps no models", "name a peer that does", param="peer")
+    tell(Progress("asking the hub"))
+    async with open_hub(config.hub) as hub:
+        await _Pull(hub, config, repository, tell, sleep, free_bytes).run(
+            revision or DEFAULT_REVISION
+        )
+
+
+class _Pull:
+    def __init__(
+        self,
+        hub: Hub,
+        config: PeerConfig,
+        repository: str,
+        tell: Tell,
+        sleep: Sleep,
+        free_bytes: Callable[[Path], int],
+    ) -> None:
+        self._hub = hub
+        self._config = config
+        self._repository = repository
+        self._tell = tell
+        self._sleep = sleep
+        self._free_bytes = free_bytes
+        self._root = pulling_dir(config)
+
+    async def run(self, revision: str) -> None:
+        listing = await self._listing(revision)
+        self._check_is_model(listing)
+        goal = self._root / self._repository
+        if goal.exists():
+            await self._check_is_there(goal, listing)
+            return
+        with partial_of(self._root, self._repository) as partial:
+            await asyncio.to_thread(partial.clear_but, listing.files)
+            wanted = await self._texts(partial, listing)
+            await self._weights(partial, listing, wanted)
+            self._tell_of("pulling", sum(file.size_bytes for file in wanted), wanted)
+            await asyncio.to_thread(partial.finish, goal)
+
+    async def _listing(self, revision: str) -> Listing:
+        tries = Tries(_LISTING_TRIES, self._hub.host, self._sleep)
+        while True:
+            try:
+                return await self._hub.listing(self._repository, revision)
+            except HubAway as error:
+                await tries.failed(error)
+
+    def _check_is_model(self, listing: Listing) -> None:
+        names = {file.name for file in listing.texts}
+        lacking = [name for name in ("config.json", "tokenizer.json") if name not in names]
+        if not listing.weights and self._config.engine != "fake":
+            lacking.append("weights in safetensors")
+        if lacking:
+            raise ModelInvalid(
+                f"'{self._repository}' has no {' and no '.join(lacking)}",
+                "cortex serves models in the layout that transformers reads",
+                param="model",
+            )
+
+    async def _check_is_there(self, goal: Path, listing: Listing) -> None:
+        """Raises InvalidRequest where it is not the same."""
+        index = goal / INDEX_FILE
+        wanted = (
+            *listing.texts,
+            *shards(listing, index.read_bytes() if index.is_file() else None),
+        )
+        done = 0
+        for file in wanted:
+            self._tell_of("checking", done, wanted)
+            if not await asyncio.to_thread(matches, goal / file.name, file):
+                raise InvalidRequest(
+                    f"{goal} is there, and its {file.name} is not the hub's",
+                    f"remove it first: cortex models rm {self._repository}",
+                    param="model",
+                )
+            done += file.size_bytes
+        self._tell_of("checking", done, wanted)
+
+    async def _texts(self, partial: Partial, listing: Listing) -> tuple[HubFile, ...]:
+        """All files that are wanted, once those that are small have come and are of a model that
+        is served.
+        """
+        self._check_room(partial, listing.texts)
+        for file in listing.texts:
+            if not await asyncio.to_thread(partial.check, file):
+                await self._fetch(partial, listing.commit, file, lambda _: None)
+        try:
+            self._check_is_served(partial)
+            is_sharded = any(file.name == INDEX_FILE for file in listing.texts)
+            index = (partial.folder / INDEX_FILE).read_bytes() if is_sharded else None
+            return (*listing.texts, *shards(listing, index))
+        except ModelInvalid:
+            partial.drop()
+            raise
+
+    def _check_is_served(self, partial: Partial) -> None:
+        try:
+            described: Any = json.loads((partial.folder / "config.json").read_bytes())
+            described = cast(dict[str, Any], dict(described))
+        except (ValueError, TypeError, RecursionError):
+            described = {}
+        if not serves(described, self._config.engine):
+            kind = str(described.get("model_type"))[:80]
+            raise ModelInvalid(
+                f"cortex does not serve '{self._repository}': its model_type is '{kind}'",
+                f"it serves {', '.join(MODEL_TYPES[self._config.engine])}",
+                param="model",
+            )
+
+    async def _weights(
+        self, partial: Partial, listing: Listing, wanted: tuple[HubFile, ...]
+    ) -> None:
+        """Those that came before are checked, and then the others come."""
+        coming: list[HubFile] = []
+        done = sum(file.size_bytes for file in listing.texts)
+        for file in wanted[len(listing.texts) :]:
+            self._tell_of("checking", done, wanted)
+            if await asyncio.to_thread(partial.check, file):
+                done += file.size_bytes
+            else:
+                coming.append(file)
+        self._check_room(partial, coming)
+        for file in coming:
+            before = done + sum(partial.num_bytes(one) for one in coming if one != file)
+            await self._fetch(
+                partial,
+                listing.commit,
+                file,
+                lambda num, before=before: self._tell_of("pulling", before + num, wanted),
+            )
+
+    def _check_room(self, partial: Partial, coming: Iterable[HubFile]) -> None:
+        needed = sum(file.size_bytes - partial.num_bytes(file) for file in coming)
+        free = self._free_bytes(self._root)
+        if needed and needed + _SPARE_BYTES > free:
+            raise CannotStore(
+                f"'{self._repository}' needs {memory(needed)} more, and {memory(free)} are free"
+                f" in {self._root}",
+                "make room there; what has come is kept",
+            )
+
+    async def _fetch(
+        self, partial: Partial, commit: str, file: HubFile, told: Callable[[int], None]
+    ) -> None:
+        """The file is there, whole. Raises HubFailed."""
+        with partial.opened(file) as cut:
+            await asyncio.to_thread(cut.read_on)
+            is_resumed = cut.num_bytes > 0
+            while True:
+                told(cut.num_bytes)
+                is_resumed |= await self._fetch_rest(commit, cut, file, told)
+                if await asyncio.to_thread(cut.seal):
+                    return
+                cut.restart()
+                if not is_resumed:
+                    break
+                # What was there may have been spoilt by what ended the last try: once more.
+                is_resumed = False
+        raise HubFailed(
+            f"what {self._hub.host} sends as {file.name} has not the hash that it tells",
+            "what else has come is kept; try again later",
+        )
+
+    async def _fetch_rest(
+        self, commit: str, cut: CutFile, file: HubFile, told: Callable[[int], None]
+    ) -> bool:
+        """Whether it took more than one answer."""
+        tries = Tries(_FILE_TRIES, self._hub.host, self._sleep)
+        most, num_answers = cut.num_bytes, 0
+        while cut.num_bytes < file.size_bytes:
+            num_answers += 1
+            try:
+                pieces = self._hub.pieces(self._repository, commit, file, cut.num_bytes)
+                async with aclosing(pieces):
+                    async for at, piece in pieces:
+                        if at + len(piece) > file.size_bytes:
+                            cut.restart()
+                            raise HubFailed(
+                                f"{self._hub.host} sends more of {file.name} than it tells",
+                                "check HF_ENDPOINT",
+                            )
+                        await asyncio.to_thread(cut.write, at, piece)
+                        told(cut.num_bytes)
+                        if cut.num_bytes > most:  # whoever only repeats itself gets nowhere
+                            most = cut.num_bytes
+                            tries.went_on()
+                if cut.num_bytes < file.size_bytes:
+                    raise HubAway("it breaks off")
+            except HubAway as error:
+                await tries.failed(error)
+        return num_answers > 1
+
+    def _tell_of(self, stage: str, done: int, wanted: Iterable[HubFile]) -> None:
+        total = sum(file.size_bytes for file in wanted)
+        self._tell(Progress(stage, done, total, "bytes"))
