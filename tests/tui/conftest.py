@@ -1,100 +1,20 @@
-"""A dashboard whose news come from the test, and whose clock the test turns."""
+"""What a peer tells of its fleet, as a test makes it up."""
 
 from __future__ import annotations
 
-import os
-import queue
-from collections.abc import Callable, Generator, Iterable
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterable
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Input, Static
-
-from cortex.peer.errors import NoPeer
-from cortex.peer.onlooker.asking import Sight
-from cortex.peer.onlooker.feed import Lost, News, Seen
-from cortex.peer.onlooker.happenings import Happening
-from cortex.peer.onlooker.pictures import read_picture
-from cortex.tui.acting import Acting, ReadOnly
-from cortex.tui.app import CortexApp
-from cortex.tui.options import Options
 
 GIB = 1024**3
 MOMENT = datetime(2026, 11, 21, 14, 2, 25)
 
 
-class FakeFeed:
-    """Gives what the test puts into it."""
-
-    def __init__(self) -> None:
-        self.is_closed = False
-        self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
-
-    def say(
-        self,
-        told: dict[str, Any],
-        address: str = "127.0.0.1:13131",
-        happened: str = "",
-        at: datetime = MOMENT,
-    ) -> None:
-        one = Happening(at.timestamp(), "atlas", "unloaded", "m", happened)
-        self._news.put(Seen(address, Sight(told, read_picture(told), one if happened else None)))
-
-    def lose(self, address: str | None = "127.0.0.1:13131", retry_s: float = 2.0) -> None:
-        self._news.put(Lost(address, NoPeer(f"no peer answers at {address}"), retry_s))
-
-    def news(self) -> Generator[News]:
-        while (news := self._news.get()) is not None:
-            yield news
-
-    def close(self) -> None:
-        self.is_closed = True
-        self._news.put(None)
-
-
-class _Answered:
-    """Answers are the test's, by what is asked; an error among them is raised."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: [])  # type: ignore[call-arg]
-        self.orders: list[tuple[str, str, Any]] = []
-        self.answers: dict[str, Any] = {}
-        self.is_closed = False
-
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        self.orders.append((method, path, body))
-        answer = self.answers.get(f"{method} {path}", {})
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-class FakeActing(_Answered, Acting): ...
-
-
-class FakeReadOnly(_Answered, ReadOnly): ...
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 21, 14, 2, 31)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 def model(id: str, **changes: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    return {
         "id": id,
         "weights": "77" * 8,
         "state": "ready",
@@ -104,13 +24,13 @@ def model(id: str, **changes: Any) -> dict[str, Any]:
         "context_tokens": 262144,
         "running": 9,
         "waiting": 0,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def peer(name: str, **changes: Any) -> dict[str, Any]:
     device = {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 20 * GIB}
-    fields: dict[str, Any] = {
+    return {
         "node": name[:2] * 8,
         "name": name,
         "state": "up",
@@ -131,8 +51,8 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "build": "0.1.0",
         "roles": [],
         "cores": 64,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def fleet(peers: Iterable[dict[str, Any]], notices: Iterable[str] = ()) -> dict[str, Any]:
@@ -161,7 +81,7 @@ def four_peers() -> dict[str, Any]:
 
 def warm(peer: str, **changes: Any) -> dict[str, Any]:
     """A model in an engine, as `GET /models` tells it."""
-    fields: dict[str, Any] = {
+    return {
         "peer": peer,
         "device": 0,
         "state": "ready",
@@ -173,13 +93,13 @@ def warm(peer: str, **changes: Any) -> dict[str, Any]:
         "priority": 0,
         "running": 0,
         "waiting": 0,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def listed(id: str, size_gib: float, **changes: Any) -> dict[str, Any]:
     """A model of `GET /models`; on no peer's disk unless told so."""
-    fields: dict[str, Any] = {
+    return {
         "id": id,
         "weights": "77aa01fe" * 2,
         "aliases": [],
@@ -188,12 +108,12 @@ def listed(id: str, size_gib: float, **changes: Any) -> dict[str, Any]:
         "capabilities": ["text", "vision"],
         "warm": [],
         "cold": [],
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def job(kind: str, model: str, peer: str, **changes: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    return {
         "id": f"job_{peer}_1",
         "kind": kind,
         "state": "running",
@@ -209,8 +129,8 @@ def job(kind: str, model: str, peer: str, **changes: Any) -> dict[str, Any]:
         "seconds": 8.3,
         "error": None,
         "placement": None,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def some_models() -> dict[str, Any]:
@@ -254,7 +174,7 @@ def some_models() -> dict[str, Any]:
 
 def request(id: str, **changes: Any) -> dict[str, Any]:
     """A request under way, as `GET /requests` tells it."""
-    fields: dict[str, Any] = {
+    return {
         "id": f"req_{id}",
         "peer": "atlas",
         "host": "atlas",
@@ -270,8 +190,8 @@ def request(id: str, **changes: Any) -> dict[str, Any]:
         "queue_s": 0.01,
         "evicted": [],
         "failovers": 0,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def some_requests() -> dict[str, Any]:
@@ -309,7 +229,7 @@ def some_requests() -> dict[str, Any]:
 def plan(peer: str, **changes: Any) -> dict[str, Any]:
     """A plan with a victim, as `POST /models/plan` tells it."""
     victim = {"id": "qwen3.6-27b", "weights": "77", "bytes": 69 * GIB, "idle_s": 240.0}
-    fields: dict[str, Any] = {
+    return {
         "node": "at" * 8,
         "peer": peer,
         "device": 0,
@@ -327,8 +247,8 @@ def plan(peer: str, **changes: Any) -> dict[str, Any]:
         "victims": [victim | {"reload_s": 11.4}],
         "free_after_bytes": int(5.7 * GIB),
         "seconds": 14.2,
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def closely(name: str, **changes: Any) -> dict[str, Any]:
@@ -353,7 +273,7 @@ def closely(name: str, **changes: Any) -> dict[str, Any]:
     }
     unknown = {"utilisation": None, "temperature_c": None, "power_w": None}
     rest: dict[str, Any] = {"free_bytes": 79 * GIB, "foreign_bytes": GIB, "models": []}
-    fields: dict[str, Any] = {
+    return {
         "node": name[:2] * 8,
         "name": name,
         "version": "0.1.0",
@@ -376,8 +296,8 @@ def closely(name: str, **changes: Any) -> dict[str, Any]:
         },
         "round_trips": [{"peer": "borea", "ms": 0.42}, {"peer": "cirrus", "ms": 12.6}],
         "events": [{"time": MOMENT.timestamp(), "text": "loaded qwen3.6-27b in 11.4 s"}],
+        **changes,
     }
-    return {**fields, **changes}
 
 
 def refusal(peer: str, reason: str, words: str, wait_s: float | None = None) -> dict[str, Any]:
@@ -401,46 +321,6 @@ def planned(
 
 
 @pytest.fixture
-def feed() -> FakeFeed:
-    return FakeFeed()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def acting() -> FakeActing:
-    return FakeActing()
-
-
-@pytest.fixture
-def read_only() -> FakeReadOnly:
-    """In the place of `acting`: looks on, and orders nothing."""
-    return FakeReadOnly()
-
-
-@pytest.fixture
-def make_app(feed: FakeFeed, clock: Clock, acting: FakeActing) -> Callable[..., CortexApp]:
-    """With a beat that does not come by itself in the time of a test."""
-
-    def make(
-        acting: Acting = acting, refresh_s: float = 1000.0, before: Any = None, **options: Any
-    ) -> CortexApp:
-        return CortexApp(feed, acting, Options("borea:13131", refresh_s, **options), clock, before)
-
-    return make
-
-
-@pytest.fixture
-def before(clock: Clock) -> tuple[Sight, datetime]:
-    """The fleet of four, as it was some minutes ago."""
-    told = four_peers()
-    return Sight(told, read_picture(told)), clock.now - timedelta(minutes=3)
-
-
-@pytest.fixture
 def told() -> Any:
     """How a peer's words about its fleet are made up."""
     return SimpleNamespace(
@@ -460,55 +340,3 @@ def told() -> Any:
         closely=closely,
         moment=MOMENT,
     )
-
-
-async def _until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """The feed speaks from another thread."""
-    for _ in range(500):
-        await pilot.pause(0.01)
-        if condition():
-            return
-    raise AssertionError(_screen(pilot))
-
-
-def _screen(pilot: Pilot[None]) -> str:
-    """All that can be read, line by line."""
-    app = pilot.app
-    lines = app.screen._compositor.render_strips(app.size)  # pyright: ignore[reportPrivateUsage]
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
-
-
-def _shown(pilot: Pilot[None], selector: str) -> str:
-    return str(pilot.app.screen.query_one(selector, Static).content)
-
-
-@pytest.fixture
-def eyes() -> Any:
-    """What stands on the screen, and waiting for it."""
-    return SimpleNamespace(until=_until, screen=_screen, shown=_shown)
-
-
-_PICTURES = Path(__file__).parent / "pictures"
-
-
-@pytest.fixture
-def looks_like(tmp_path: Path) -> Any:
-    """`await looks_like(pilot, "name")`: the screen, cell by cell, is the picture of that name.
-
-    With WRITE_PICTURES=1 in the environment the pictures are written instead: then look at them.
-    """
-
-    async def compare(pilot: Pilot[None], name: str) -> None:
-        for field in pilot.app.screen.query(Input):
-            field.cursor_blink = False
-        await pilot.pause()
-        svg = pilot.app.export_screenshot(title=name)
-        picture = _PICTURES / f"{name}.svg"
-        if os.environ.get("WRITE_PICTURES"):
-            picture.write_text(svg)
-        elif not picture.exists() or picture.read_text() != svg:
-            now = tmp_path / picture.name
-            now.write_text(svg)
-            raise AssertionError(f"{now} is not as {picture}; it reads:\n{_screen(pilot)}")
-
-    return compare

@@ -156,7 +156,8 @@ class FleetScreen(TableScreen[PeerPicture]):
         close = self._closely.of(peer.node) if not peer.is_gone else None
         if self._has_side:
             lines = [*whole(peer, close, course, look, SIDE_CELLS - 4)]
-            lines = shortened(lines, self.query_one("#body").size.height - 2, look, num_last=0)
+            # The title, the keys, a border, and perhaps a banner.
+            lines = shortened(lines, self.size.height - 5, look, num_last=0)
         else:
             lines = detail(peer, close, course, look, self.size.width - 4)
             lines = shortened(lines, max(self.size.height // 3 - 2, 5), look, num_last=2)

@@ -23,13 +23,14 @@ from ..frame import Frame
 from ..look import Look
 from ..watched import Course
 from ..widgets.detail import detail
+from ..widgets.keys_line import OWN
 from ..widgets.memory_bar import legend
 from .framed import FramedScreen
 
 
 class PeerScreen(FramedScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="peer.back"),
+        Binding("escape", "back", "Back", id="peer.back", group=Binding.Group(OWN)),
     ]
 
     def __init__(self, frame: Frame, node: str) -> None:

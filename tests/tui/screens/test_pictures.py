@@ -12,16 +12,6 @@ from cortex.tui.app import CortexApp
 
 MakeApp = Callable[..., CortexApp]
 Seen = Callable[[Pilot[None]], Any]
-Size = tuple[int, int]
-
-LOOKS: list[tuple[str, Size, dict[str, Any]]] = [
-    ("80x24", (80, 24), {}),
-    ("120x40", (120, 40), {}),
-    ("160x45", (160, 45), {}),
-    ("light", (80, 24), {"theme": "cortex-light"}),
-    ("ansi", (80, 24), {"theme": "ansi-dark"}),
-    ("ascii", (80, 24), {"is_ascii": True}),
-]
 
 
 @pytest.fixture
@@ -43,34 +33,57 @@ def seen(feed: Any, told: Any, acting: Any, eyes: Any) -> Seen:
     return see
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
-async def test_a_fleet_of_four(
-    make_app: MakeApp, seen: Seen, looks_like: Any, name: str, size: Size, made: Any
+async def test_a_fleet(dress: Any, seen: Seen, looks_like: Any) -> None:
+    async with dress.start() as pilot:
+        await seen(pilot)
+        await looks_like(pilot, f"fleet-{dress.name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "theme"),
+    [("160x45", (160, 45), "cortex-dark"), ("ansi", (80, 24), "ansi-dark")],
+)
+async def test_a_fleet_with_much_room_and_with_the_colours_of_the_terminal(
+    make_app: MakeApp, seen: Seen, looks_like: Any, name: str, size: tuple[int, int], theme: str
 ) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+    async with make_app(theme=theme).run_test(size=size) as pilot:
         await seen(pilot)
         await looks_like(pilot, f"fleet-{name}")
 
 
-@pytest.mark.parametrize(("name", "size", "made"), [LOOKS[0], LOOKS[1], LOOKS[-1]])
-async def test_a_peer_in_full(
-    make_app: MakeApp, seen: Seen, eyes: Any, looks_like: Any, name: str, size: Size, made: Any
-) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+async def test_a_peer_in_full(dress: Any, seen: Seen, eyes: Any, looks_like: Any) -> None:
+    async with dress.start() as pilot:
         await seen(pilot)
         await pilot.press("enter")
         await eyes.until(pilot, lambda: "kept back" in eyes.screen(pilot))
-        await looks_like(pilot, f"peer-{name}")
+        await looks_like(pilot, f"peer-{dress.name}")
 
 
+async def test_the_palette(dress: Any, seen: Seen, eyes: Any, looks_like: Any) -> None:
+    async with dress.start() as pilot:
+        await seen(pilot)
+        await pilot.press("ctrl+p", *"load")
+        await eyes.until(pilot, lambda: "key u" in eyes.screen(pilot))
+        await looks_like(pilot, f"palette-{dress.name}")
+
+
+@pytest.mark.parametrize(("screen", "keys"), [("fleet", ()), ("peer", ("enter",))])
 async def test_a_fleet_that_is_lost(
-    make_app: MakeApp, feed: Any, seen: Seen, eyes: Any, looks_like: Any
+    make_app: MakeApp,
+    feed: Any,
+    seen: Seen,
+    eyes: Any,
+    looks_like: Any,
+    screen: str,
+    keys: tuple[str, ...],
 ) -> None:
     async with make_app().run_test() as pilot:
         await seen(pilot)
+        await pilot.press(*keys)
+        await eyes.until(pilot, lambda: not keys or "kept back" in eyes.screen(pilot))
         feed.lose()
         await eyes.until(pilot, lambda: "last data" in eyes.screen(pilot))
-        await looks_like(pilot, "fleet-lost")
+        await looks_like(pilot, f"{screen}-lost")
 
 
 async def test_a_fleet_as_it_was_before(

@@ -31,12 +31,6 @@ from cortex.tui.look import Look
 from cortex.tui.widgets.message import MessageField
 from cortex.tui.widgets.turns import AnswerTurn
 
-LOOKS: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
-    ("80x24", (80, 24), {}),
-    ("120x40", (120, 40), {}),
-    ("light", (80, 24), {"theme": "cortex-light"}),
-    ("ascii", (80, 24), {"is_ascii": True}),
-]
 ANSWER: tuple[Event, ...] = (
     Accepted(3830, (ImageTokens(1664, 2336, 988),), 100),
     Piece((ReasoningDelta("It is at the bottom."),)),
@@ -115,23 +109,19 @@ async def _ask(pilot: Pilot[None], eyes: Any, words: str, until: str) -> None:
     await eyes.until(pilot, lambda: until in eyes.screen(pilot))
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
 async def test_a_conversation(
-    make_app: Any,
+    dress: Any,
     opened: Open,
     peer: Peer,
     looks_like: Any,
     eyes: Any,
-    name: str,
-    size: Any,
-    made: Any,
 ) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+    async with dress.start() as pilot:
         await opened(pilot, "4", "Ask about")
         await _ask(pilot, eyes, "What is the total, and when is it due?", "ttft")
         peer.waits = Stage("loading", 74, 100, "bytes", 3.2)
         await _ask(pilot, eyes, "And who sent it?", "~3 s")
-        await looks_like(pilot, f"chat-{name}")
+        await looks_like(pilot, f"chat-{dress.name}")
 
 
 async def test_a_chat_before_its_first_word(
@@ -188,17 +178,9 @@ async def test_a_chat_whose_peer_is_gone(
         await looks_like(pilot, "chat-lost")
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
-async def test_the_logs(
-    make_app: Any,
-    opened: Open,
-    acting: Any,
-    looks_like: Any,
-    eyes: Any,
-    name: str,
-    size: Any,
-    made: Any,
-) -> None:
+@pytest.fixture
+def logs(acting: Any) -> dict[str, list[LogLine | Skipped]]:
+    """What each peer tells; an error where it holds none."""
     noon_s = datetime(2026, 11, 21, 12, 0).timestamp()
     lines: dict[str, list[LogLine | Skipped]] = {
         "atlas": [
@@ -221,6 +203,29 @@ async def test_the_logs(
         yield told()
 
     acting.follow_log = follow
-    async with make_app(**made).run_test(size=size) as pilot:
+    return lines
+
+
+async def test_the_logs(dress: Any, opened: Open, logs: Any, looks_like: Any) -> None:
+    async with dress.start() as pilot:
         await opened(pilot, "5", "engine ended")
-        await looks_like(pilot, f"logs-{name}")
+        await looks_like(pilot, f"logs-{dress.name}")
+
+
+async def test_logs_of_which_there_are_none(
+    make_app: Any, opened: Open, logs: Any, looks_like: Any
+) -> None:
+    logs.clear()
+    async with make_app().run_test() as pilot:
+        await opened(pilot, "5", "No line yet")
+        await looks_like(pilot, "logs-empty")
+
+
+async def test_logs_whose_peer_is_gone(
+    make_app: Any, opened: Open, logs: Any, looks_like: Any, eyes: Any, feed: Any
+) -> None:
+    async with make_app().run_test() as pilot:
+        await opened(pilot, "5", "engine ended")
+        feed.lose()
+        await eyes.until(pilot, lambda: "last data" in eyes.screen(pilot))
+        await looks_like(pilot, "logs-lost")

@@ -13,12 +13,6 @@ from cortex.tui.app import CortexApp
 
 MakeApp = Callable[..., CortexApp]
 Open = Callable[[Pilot[None], str, str], Any]
-LOOKS: list[tuple[str, tuple[int, int], dict[str, Any]]] = [
-    ("80x24", (80, 24), {}),
-    ("120x40", (120, 40), {}),
-    ("ascii", (80, 24), {"is_ascii": True}),
-    ("light", (80, 24), {"theme": "cortex-light"}),
-]
 
 
 @pytest.fixture
@@ -41,25 +35,19 @@ def opened(feed: Any, told: Any, acting: Any, eyes: Any) -> Open:
     return open
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
-async def test_the_models(
-    make_app: MakeApp, opened: Open, looks_like: Any, name: str, size: Any, made: Any
-) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+async def test_the_models(dress: Any, opened: Open, looks_like: Any) -> None:
+    async with dress.start() as pilot:
         await opened(pilot, "2", "broken-2b")
         await pilot.press("j", "j")
-        await looks_like(pilot, f"models-{name}")
+        await looks_like(pilot, f"models-{dress.name}")
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
-async def test_a_plan(
-    make_app: MakeApp, opened: Open, looks_like: Any, eyes: Any, name: str, size: Any, made: Any
-) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+async def test_a_plan(dress: Any, opened: Open, looks_like: Any, eyes: Any) -> None:
+    async with dress.start() as pilot:
         await opened(pilot, "2", "broken-2b")
         await pilot.press("G", "k", "l")
         await eyes.until(pilot, lambda: "This is only a plan" in eyes.screen(pilot))
-        await looks_like(pilot, f"plan-{name}")
+        await looks_like(pilot, f"plan-{dress.name}")
 
 
 async def test_an_unload(make_app: MakeApp, opened: Open, looks_like: Any, eyes: Any) -> None:
@@ -70,14 +58,11 @@ async def test_an_unload(make_app: MakeApp, opened: Open, looks_like: Any, eyes:
         await looks_like(pilot, "unload-80x24")
 
 
-@pytest.mark.parametrize(("name", "size", "made"), LOOKS)
-async def test_the_requests(
-    make_app: MakeApp, opened: Open, looks_like: Any, name: str, size: Any, made: Any
-) -> None:
-    async with make_app(**made).run_test(size=size) as pilot:
+async def test_the_requests(dress: Any, opened: Open, looks_like: Any) -> None:
+    async with dress.start() as pilot:
         await opened(pilot, "3", "7f317f")
         await pilot.press("j", "j")
-        await looks_like(pilot, f"requests-{name}")
+        await looks_like(pilot, f"requests-{dress.name}")
 
 
 @pytest.mark.parametrize(
