@@ -65,6 +65,7 @@ MEANINGS = {
 # A fleet key that was typed at a wrong place: an error that repeats what was typed says less.
 _FLEET_KEY = re.compile(r"(cortex1-)[a-z2-7]{4,}", re.IGNORECASE)
 _TEXT_LINES = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_ERASE_LINE = "\r\x1b[K"
 _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
@@ -107,8 +108,21 @@ class Diagnostics:
         # Whether an answer stands unfinished in the terminal's line, and what was said beside it.
         self.is_beside_text = False
         self.num_notices = 0
+        self._is_drawn = False
+
+    def draw(self, text: str) -> None:
+        """On a line of the terminal that is drawn in place, until something else is said."""
+        self.write(f"{_ERASE_LINE}{text}")
+        self._is_drawn = True
+
+    def erase(self) -> None:
+        """Leave the terminal's line as it was found."""
+        if self._is_drawn:
+            self.write(_ERASE_LINE)
+            self._is_drawn = False
 
     def line(self, text: str) -> None:
+        self.erase()
         self.write(f"{text}\n")
 
     def notice(self, text: str) -> None:
@@ -171,6 +185,8 @@ def show_logs(
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT_LINES))
     handler.addFilter(lambda record: record.levelno >= loud.get(record.name, least))
     logging.basicConfig(handlers=[handler], level=least, force=True)
+    # What it complains of, those who call it tell in words of their own.
+    logging.getLogger("zeroconf").setLevel(logging.INFO if verbose else logging.CRITICAL)
     for name, its_least in loud.items():
         logging.getLogger(name).setLevel(its_least)
 

@@ -17,7 +17,6 @@ from .diagnostics import Diagnostics
 _REDRAW_S = 0.1
 _LOG_S = 10.0
 _LOG_FROM_S = 3.0
-_ERASE_LINE = "\r\x1b[K"
 
 
 @dataclass(slots=True)
@@ -49,14 +48,12 @@ class ProgressLine:
         self._drawn = _Drawn(stage.name, tenth, now_s)
         text = describe(stage, per_s)
         if self._to.can_redraw:
-            self._to.write(f"{_ERASE_LINE}{text[: self._columns - 1]}")
+            self._to.draw(text[: self._columns - 1])
         else:
             self._to.line(text)
 
     def clear(self) -> None:
-        """Leave the terminal's line as it was found."""
-        if self._drawn is not None and self._to.can_redraw:
-            self._to.write(_ERASE_LINE)
+        self._to.erase()
         self._drawn = None
 
     def _is_due(self, stage: Stage, tenth: int, now_s: float) -> bool:

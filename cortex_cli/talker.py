@@ -80,7 +80,7 @@ class Talker:
             answer = receive(events, teller, time.monotonic)
         finally:
             progress.clear()
-        teller.finished(answer, model=self.model, peer=self.backend.name)
+        teller.finished(answer, model=self.model, peer=self.backend.answered_by)
         self._tally.add(answer)
         if answer.text:
             self.conversation.keep(request, answer.text, answer.reasoning)

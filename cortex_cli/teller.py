@@ -92,7 +92,7 @@ class Teller:
             if not self._render(answer.text) and answer.text and not answer.text.endswith("\n"):
                 self.output.line()
             if self.diagnostics.is_terminal:
-                self.diagnostics.line("   ".join((peer, *figures(answer))))
+                self.diagnostics.line("   ".join((without_controls(peer), *figures(answer))))
 
     def _render(self, text: str) -> bool:
         """Whether the answer could be replaced; never where the terminal changed its size, or

@@ -15,12 +15,13 @@ import argparse
 import json
 import os
 import re
-import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ from .terminals import PromiseBroken, Terminal, Tmux
 OPTIONS = {"torch": "--gpu all", "fake": "--engine fake --fake-token-interval-ms 100"}
 MODELS = {"torch": "cortex-nano", "fake": "fake"}
 _KEY = re.compile(r"cortex1-[a-z2-7-]{8,}")
-_MDNS_PORT = 5353
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def stage_in(folder: Path, engine: str) -> Generator[Stage]:
         block = None
         if why_not() is None:
             _, places[:] = stack.enter_context(network(2))
-            block = _holder_of_mdns(places[1], stack)
+            block = partial(_silence, places[1])
         tmux = Tmux(folder / "tmux")
         stack.callback(tmux.close)
         _write_program(folder / "bin")
@@ -103,16 +103,10 @@ def stage_in(folder: Path, engine: str) -> Generator[Stage]:
         )
 
 
-def _holder_of_mdns(place: Place, stack: ExitStack) -> Callable[[], str]:
-    """Has somebody take the port of multicast there, who lets nobody else have it."""
-
-    def hold() -> str:
-        holder = place.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        stack.callback(holder.close)
-        holder.bind(("", _MDNS_PORT))
-        return "cannot be tried"
-
-    return hold
+def _silence(place: Place) -> None:
+    """That machine's network carries no multicast from now on."""
+    command = [*place.prefix, "ip", "link", "set", "dev", "eth0", "multicast", "off"]
+    subprocess.run(command, check=True)
 
 
 def _environment(folder: Path, machine: str) -> Mapping[str, str]:

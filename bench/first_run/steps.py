@@ -28,8 +28,9 @@ Figures = dict[str, float]
 class Stage:
     """Two machines, with two terminals each, and one more on the first.
 
-    `options` are those of `cortex peer`; `block` has another program take the port of multicast on
-    the second machine, and is None where none can. On a busy machine all limits times `slack` hold.
+    `options` are those of `cortex peer`; `block` has the second machine's network carry no
+    multicast, and is None where the machines are none. On a busy machine all limits times `slack`
+    hold.
     """
 
     atlas: Terminal
@@ -40,7 +41,7 @@ class Stage:
     model: str
     options: str
     is_fake: bool
-    block: Callable[[], str] | None
+    block: Callable[[], None] | None
     slack: float = 1.0
     kept: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -169,11 +170,15 @@ def doctor(stage: Stage) -> Figures:
     stage.atlas_too.press("q")
     if stage.block is None:
         raise Skipped("machines of their own need root and /dev/net/tun")
-    why = stage.block()
+    stage.block()
     stage.borea_too.clear()
     began_s = stage.borea_too.type("cortex doctor --no-color")
-    seen_s = stage.borea_too.wait_for(r"multicast on .*" + why, PATIENCE_S, "what blocks multicast")
-    stage.borea_too.wait_for(r"cortex peer --join", PATIENCE_S, "the line that does without")
+    seen_s = stage.borea_too.wait_for(
+        r"eth0 is not used: it carries no multicast", PATIENCE_S, "what blocks multicast"
+    )
+    stage.borea_too.wait_for(
+        r"FAIL .+multicast\D+cortex peer --join", PATIENCE_S, "the line that does without"
+    )
     stage.borea_too.wait_for(r"free for UDP and TCP\n\$", PATIENCE_S, "the end of the findings")
     stage.keep("8-doctor", stage.borea_too)
     return {"the finding": seen_s - began_s}

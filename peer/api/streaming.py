@@ -13,7 +13,7 @@ from aiohttp import web
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
 
-from ..client.progress import to_comment
+from ..client.progress import AnsweredBy, to_comment
 from ..dialects import events as sse
 from ..dialects.asked import Teller
 from ..observing.live import LiveRequest
@@ -62,9 +62,9 @@ async def _replied(
         with Pulse(response, lambda: sse.KEEP_ALIVE, _QUIET_BEFORE_TEXT_S) as pulse:
             try:
                 async with live.cancellable():
-                    await _tell(first, teller, pulse, tells_tokens=tells_tokens)
+                    await _tell(first, live, teller, pulse, tells_tokens=tells_tokens)
                     async for event in events:
-                        await _tell(event, teller, pulse, tells_tokens=tells_tokens)
+                        await _tell(event, live, teller, pulse, tells_tokens=tells_tokens)
                 ending = teller.close()
             except CortexError as error:
                 live.ending = error.code()
@@ -74,7 +74,9 @@ async def _replied(
     return response
 
 
-async def _tell(event: Event, teller: Teller, pulse: Pulse, *, tells_tokens: bool) -> None:
+async def _tell(
+    event: Event, live: LiveRequest, teller: Teller, pulse: Pulse, *, tells_tokens: bool
+) -> None:
     match event:
         case Accepted():
             pulse.keep_alive = teller.keep_alive
@@ -88,7 +90,8 @@ async def _tell(event: Event, teller: Teller, pulse: Pulse, *, tells_tokens: boo
         case Stage():
             await pulse.remark(sse.comment(to_comment(event)))
         case Began():
-            pass
+            if live.host:
+                await pulse.remark(sse.comment(to_comment(AnsweredBy(live.host))))
 
 
 async def _until_begun(events: Ahead) -> Accepted | Stage:

@@ -31,13 +31,17 @@ _NAMED_PROBE_S = 5.0
 
 
 class Backend(Protocol):
-    """Something that answers. Of `models` the first one is the default.
+    """Something that answers. Of `models` the first is the default. `answered_by` names the peer
+    that made the last answer, or is its address.
 
     Closing the generator that `chat` returns stops the answer.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def answered_by(self) -> str: ...
 
     async def models(self) -> tuple[ModelInfo, ...]: ...
 
@@ -51,7 +55,7 @@ PRIVATE = "private"
 class _PrivateBackend:
     """A node of this process's own: nobody else sees it."""
 
-    name = PRIVATE
+    name = answered_by = PRIVATE
 
     def __init__(self, node: Node) -> None:
         self._node = node

@@ -1,13 +1,14 @@
 """What peers say to each other in places where plain clients see nothing, or see it as text.
 
-Stages and the accepted prompt travel as SSE comments, which every SSE parser skips; a hint travels
-at the end of an error's message. `remote.py` reads both back.
+Stages, the accepted prompt and who answers it travel as SSE comments, which every SSE parser skips;
+a hint travels at the end of an error's message. `remote.py` reads both back.
 """
 
 from __future__ import annotations
 
 import json
 import typing
+from dataclasses import dataclass
 from typing import Any
 
 from cortex.engine.types import Accepted, ImageTokens, Stage
@@ -16,10 +17,22 @@ _PREFIX = "cortex "
 _STAGE_NAMES: frozenset[str] = frozenset(typing.get_args(typing.get_type_hints(Stage)["name"]))
 
 
-def to_comment(event: Stage | Accepted) -> str:
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """The peer whose engine has begun. Where another goes on, it is told again."""
+
+    peer: str
+
+
+Remark = Stage | Accepted | AnsweredBy
+
+
+def to_comment(event: Remark) -> str:
     """The comment's text, without the colon."""
-    if isinstance(event, Stage):
-        plain: dict[str, Any] = {"stage": event.name}
+    if isinstance(event, AnsweredBy):
+        plain: dict[str, Any] = {"peer": event.peer}
+    elif isinstance(event, Stage):
+        plain = {"stage": event.name}
         if event.done or event.total:
             plain |= {"done": event.done, "total": event.total, "unit": event.unit}
         if event.eta_s is not None:
@@ -36,7 +49,7 @@ def to_comment(event: Stage | Accepted) -> str:
     return _PREFIX + json.dumps(plain, separators=(",", ":"))
 
 
-def from_comment(text: str) -> Stage | Accepted | None:
+def from_comment(text: str) -> Remark | None:
     """The event again; None for a comment that is not ours, or that a newer peer words anew."""
     text = text.strip()
     if not text.startswith(_PREFIX):
@@ -45,6 +58,8 @@ def from_comment(text: str) -> Stage | Accepted | None:
         plain: Any = json.loads(text.removeprefix(_PREFIX))
         if "accepted" in plain:
             return _accepted(plain["accepted"])
+        if "peer" in plain:
+            return AnsweredBy(str(plain["peer"]))
         if plain["stage"] not in _STAGE_NAMES:
             return None
         return Stage(

@@ -31,7 +31,7 @@ from ..errors import AnswerBrokeOff, NoPeer
 from ..types import ModelInfo, Warmth, Whereabouts
 from .bodies import count_body, to_body
 from .chunks import ChunkReader
-from .progress import from_comment
+from .progress import AnsweredBy, Remark, from_comment
 from .told_errors import error_of
 
 _CONNECT_S = 5.0
@@ -63,7 +63,7 @@ class RemotePeer:
         *,
         api_key: str | None = None,
     ) -> None:
-        self.name = address
+        self.name = self.answered_by = address
         self.api_key = api_key
         self._session = session
         self._base = f"http://{address}"
@@ -120,6 +120,7 @@ class RemotePeer:
                 while line := await self._read_line(response.content):
                     for event in reader.read_line(line):
                         yield event
+                    self.answered_by = reader.answered_by or self.name
                 reader.check_end()
         except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
             raise self._gone(error) from error
@@ -138,6 +139,7 @@ class StreamReader:
     """Lines of a chat-completions stream in, events out."""
 
     def __init__(self) -> None:
+        self.answered_by = ""
         self._reasons: dict[int, FinishReason] = {}
         self._is_finished = False
         self._choices: dict[int, ChunkReader] = {}
@@ -145,11 +147,16 @@ class StreamReader:
     def read_line(self, line: bytes) -> list[Event]:
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         if text.startswith(":"):
-            event = from_comment(text[1:])
-            return [] if event is None else [event]
+            return self._read_remark(from_comment(text[1:]))
         if not text.startswith("data:") or text[5:].strip() == "[DONE]":
             return []
         return self._read_chunk(_load_object(text[5:].encode()))
+
+    def _read_remark(self, remark: Remark | None) -> list[Event]:
+        if isinstance(remark, AnsweredBy):
+            self.answered_by = remark.peer
+            return []
+        return [] if remark is None else [remark]
 
     def check_end(self) -> None:
         if not self._is_finished:

@@ -45,10 +45,15 @@ Doors = Callable[[], Awaitable[Sequence[Door]]]
 
 
 class Asked(Protocol):
-    """A peer, as far as a conversation needs it."""
+    """A peer, as far as a conversation needs it. `answered_by` is who makes the answer for it: its
+    address, until one has told its name.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def answered_by(self) -> str: ...
 
     async def models(self) -> tuple[ModelInfo, ...]: ...
 
@@ -71,7 +76,7 @@ class Steadfast:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         name: str = "",
     ) -> None:
-        self.name = name
+        self.name = self.answered_by = name
         self._look_around = look_around
         self._doors = doors
         self._peer_at = peer_at
@@ -100,7 +105,7 @@ class Steadfast:
                     async for event in events:
                         if left != peer.name and self._look_around is not None:
                             await self._look_around(door)
-                        left = peer.name
+                        left, self.answered_by = peer.name, peer.answered_by
                         yield so_far.take(event)
                 return
             except _GONE as error:

@@ -119,7 +119,7 @@ async def _network(inquiry: Inquiry) -> list[Finding]:
     choice = await _choice(inquiry)
     tried = [interface for interface in choice.used if interface.ipv4]
     heard = await asyncio.gather(*(asyncio.to_thread(hear_back, each) for each in tried))
-    return [*judge_interfaces(choice), *judge_multicast(heard, _ANY_SEED)]
+    return [*judge_interfaces(choice, _ANY_SEED), *judge_multicast(heard, _ANY_SEED)]
 
 
 async def _fleet(inquiry: Inquiry, keyring: Keyring | None) -> list[Finding]:

@@ -23,6 +23,7 @@ from .findings import Finding, fail, ok, warn
 GROUP, PORT = "224.0.0.251", 5353
 LISTEN_S = 1.5
 _PTR, _IN = 12, 1
+_MEND_TAKEN = "end that program (avahi: have it share, disallow-other-stacks=no)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def hear_back(interface: Interface, listen_s: float = LISTEN_S) -> Heard:
     return Heard(heard.interface, ip, heard.is_loopback, own, len(answers - {ip}))
 
 
-def judge_interfaces(choice: Choice) -> Iterator[Finding]:
+def judge_interfaces(choice: Choice, seed: str) -> Iterator[Finding]:
+    """`seed` is HOST:PORT of a peer to join without multicast, or words that stand for one."""
     names = ", ".join(f"{each.name} ({', '.join(each.ipv4 or each.ipv6)})" for each in choice.used)
     if choice.used:
         yield ok("interfaces", f"peers are looked for on {names}")
@@ -66,14 +68,19 @@ def judge_interfaces(choice: Choice) -> Iterator[Finding]:
             yield warn("interfaces", text, "name one of those that `ip address` shows")
         else:
             yield ok("interfaces", text)
+    if choice.used and all(each.is_loopback for each in choice.used):
+        text = "no interface to other machines carries multicast: only peers of this one are found"
+        fix = f"connect to a network that does, or do without: cortex peer --join {seed}"
+        is_silent = any("carries no multicast" in each.reason for each in choice.skipped)
+        yield (fail if is_silent else warn)("interfaces", text, fix)
 
 
 def judge_multicast(heard: Iterable[Heard], seed: str) -> Iterator[Finding]:
-    """`seed` is HOST:PORT of a peer to join without multicast, or words that stand for one."""
+    """`seed` as above."""
     for each in heard:
         where = f"multicast on {each.interface} ({each.ip})"
         if each.problem:
-            fix = f"end that program, or do without: cortex peer --join {seed}"
+            fix = f"{_MEND_TAKEN}, or do without: cortex peer --join {seed}"
             yield fail("multicast", f"{where} cannot be tried: {each.problem}", fix)
         elif each.own:
             others = f", {counted(each.num_answers, 'other answer')}" if each.num_answers else ""

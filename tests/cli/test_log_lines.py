@@ -78,3 +78,15 @@ def test_a_peer_logs_as_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> Non
     as_json, as_text = capsys.readouterr().err.splitlines()
     assert json.loads(as_json)["node"] == "borea"
     assert as_text.endswith(" WARNING cortex.x lost node=borea")
+
+
+def test_what_the_library_of_mdns_complains_of_is_told_by_its_callers_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = logging.getLogger("zeroconf")
+    show_logs(verbose=False)
+    said.error("Address in use")
+    assert capsys.readouterr().err == ""
+    show_logs(verbose=True)
+    said.error("Address in use")
+    assert "Address in use" in capsys.readouterr().err

@@ -176,7 +176,7 @@ class ChatScreen(FramedScreen):
             try:
                 async with aclosing(asked.chat(request)) as events:
                     async for event in events:
-                        self._peer = asked.name
+                        self._peer = asked.answered_by
                         turn.take(event)
             finally:
                 self._keep(request, turn)

@@ -32,7 +32,7 @@ END = Finished("stop", Usage(12, 3))
 
 class FakePeer:
     def __init__(self, name: str, *events: Event | Exception) -> None:
-        self.name = name
+        self.name = self.answered_by = name
         self.asked: list[ChatRequest] = []
         self._events = events
 

@@ -23,7 +23,7 @@ from cortex.engine.types import (
 from cortex.peer import errors as peer_errors
 from cortex.peer.api.errors import About, error_response, tell
 from cortex.peer.client.backends import normalise_address
-from cortex.peer.client.progress import from_comment, to_comment
+from cortex.peer.client.progress import AnsweredBy, Remark, from_comment, to_comment
 from cortex.peer.client.remote import StreamReader
 from cortex.peer.dialects import events
 from cortex.peer.dialects.errors import openai_envelope
@@ -39,9 +39,10 @@ from cortex.peer.serving.announcement import Announcement, announced, read_annou
         Stage("loading", 3, 9, "bytes"),
         Stage("loading", 3, 9, "bytes", eta_s=0.0),
         Accepted(12, (ImageTokens(64, 32, 2), ImageTokens(1, 1, 1)), 99),
+        AnsweredBy("Köln\n"),
     ],
 )
-def test_progress_survives_its_comment(event: Stage | Accepted):
+def test_progress_survives_its_comment(event: Remark):
     assert from_comment(to_comment(event)) == event
 
 

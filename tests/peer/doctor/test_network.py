@@ -59,13 +59,23 @@ def test_what_is_not_heard_back_names_the_firewall_and_the_way_without() -> None
 def test_interfaces_are_told_with_why_some_are_not_used() -> None:
     choice = Choice((LOOPBACK,), (Skipped("docker0", "is a bridge"), Skipped("x", "is not there")))
 
-    used, docker, missing = judge_interfaces(choice)
+    used, docker, missing, alone = judge_interfaces(choice, "HOST:PORT")
 
     assert "lo (127.0.0.1)" in used.text
     assert docker.level == "ok"
     assert "docker0 is not used: it is a bridge" in docker.text
     assert missing.level == "warn"
-    assert next(judge_interfaces(Choice(()))).level == "FAIL"
+    assert alone.level == "warn" and "cortex peer --join HOST:PORT" in alone.fix
+    assert next(judge_interfaces(Choice(()), "HOST:PORT")).level == "FAIL"
+
+
+def test_a_network_that_carries_no_multicast_is_broken() -> None:
+    choice = Choice((LOOPBACK,), (Skipped("eth0", "carries no multicast"),))
+
+    *_, alone = judge_interfaces(choice, "HOST:PORT")
+
+    assert alone.level == "FAIL" and "only peers of this one are found" in alone.text
+    assert "cortex peer --join HOST:PORT" in alone.fix
 
 
 def test_a_neighbour_of_this_fleet_is_nothing_to_tell() -> None:

@@ -92,6 +92,29 @@ async def test_a_stream_that_nobody_takes_is_never_silent_and_ends_with_an_error
         assert told.count(": keep-alive") >= 4 and code in told
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {}),
+        ("/v1/messages", {}),
+        ("/v1/responses", {"input": "hello", "max_output_tokens": 16}),
+    ],
+)
+async def test_a_stream_that_began_before_its_host_was_known_names_it(
+    open_fleet: Any, path: str, body: dict[str, Any]
+):
+    asked = {"model": "fake", "stream": True} | (body or {**_BODY, "stream": True})
+    async with open_fleet(2) as fleet, client_of(fleet) as client:
+        fleet.hops.full = set(fleet.hops.nodes)
+        told = ""
+        async with client.post(path, json=asked) as response:
+            assert "x-cortex-peer" not in response.headers
+            fleet.hops.full = set()
+            async for chunk in response.content.iter_any():
+                told += chunk.decode()
+        assert told.count(': cortex {"peer":"peer1"}\n\n') == 1
+
+
 async def test_vectors_say_who_made_them(open_fleet: Any):
     async with open_fleet(2) as fleet, client_of(fleet) as client:
         headers = await headers_of(client, "/v1/embeddings", input="a", dimensions=4)

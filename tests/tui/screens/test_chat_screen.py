@@ -43,7 +43,7 @@ def said(text: str) -> Piece:
 class FakePeer:
     """Answers are the test's, piece by piece: it waits until the test has given the next."""
 
-    name = "127.0.0.1:13131"
+    name = answered_by = "127.0.0.1:13131"
 
     def __init__(self) -> None:
         self.asked: list[ChatRequest] = []
