@@ -61,7 +61,7 @@ def kept_ring(path: Path) -> Keyring:
 def change(path: Path, changed: Callable[[Keyring], Keyring]) -> Keyring:
     """The ring that is kept there from now on. Raises what `changed` does, or ConfigProblem."""
     from cortex.peer.keys.keyring import write_keyring
-    from cortex.peer.keys.keyring_file import held
+    from cortex.peer.private_file import held
 
     with _told(path), held(path):
         ring = changed(kept_ring(path))
@@ -75,7 +75,7 @@ def become_member(path: Path, state_dir: Path, key: FleetKey, *, may_leave: bool
     Raises UsageProblem where that would be left and may not be.
     """
     from cortex.peer.keys.keyring import Keyring, read_keyring, write_keyring
-    from cortex.peer.keys.keyring_file import held
+    from cortex.peer.private_file import held
 
     with _told(path), held(path):
         kept = read_keyring(path)
@@ -97,7 +97,7 @@ def leave_fleet(path: Path, state_dir: Path) -> tuple[Keyring, Path]:
 
     Raises ConfigProblem where there is none.
     """
-    from cortex.peer.keys.keyring_file import held
+    from cortex.peer.private_file import held
 
     with _told(path), held(path):
         ring = kept_ring(path)

@@ -7,7 +7,6 @@ the engine when is decided in `residency.py`; it knows nothing of clients or of 
 from __future__ import annotations
 
 import functools
-from types import TracebackType
 from typing import Self
 
 from cortex.engine.types import Began, ChatRequest, Event, Finished, Resume, Vector
@@ -70,12 +69,7 @@ class Answering:
         self._residency.ask(self._ticket)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._engine is not None:
             for attempt_id in self._attempt_ids.values():
                 self._engine.cancel(attempt_id)

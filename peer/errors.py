@@ -163,42 +163,11 @@ class InvalidFleetKey(CortexError): ...
 class FleetKeyNotHeld(CortexError): ...
 
 
-_OURS: tuple[type[CortexError], ...] = (
-    UnsupportedParameter,
-    NotFound,
-    MethodNotAllowed,
-    RequestTooLarge,
-    InvalidApiKey,
-    PermissionDenied,
-    RateLimitExceeded,
-    RequestNotFound,
-    RequestCancelled,
-    JobNotFound,
-    JobCancelled,
-    PeerNotFound,
-    NoPeer,
-    AnswerBrokeOff,
-    ModelPinned,
-    ModelAway,
-    HostLost,
-    HostRefused,
-    HostSilent,
-    HostLeaving,
-    PortInUse,
-    CannotListen,
-    CannotContinue,
-    EngineReplaced,
-    AttemptsExhausted,
-    CannotAnnounce,
-    CannotKeepIdentity,
-    StateInUse,
-    NotMeasurable,
-    HubFailed,
-    CannotStore,
-    PictureUnreadable,
-    InvalidFleetKey,
-    FleetKeyNotHeld,
-)
+_BY_CODE: dict[str, type[CortexError]] = {
+    kind.code(): kind
+    for kind in tuple(globals().values())
+    if isinstance(kind, type) and issubclass(kind, CortexError) and kind.__module__ == __name__
+}
 
 
 def to_info(error: CortexError) -> ErrorInfo:
@@ -211,10 +180,10 @@ def to_info(error: CortexError) -> ErrorInfo:
 
 def from_info(info: ErrorInfo) -> CortexError:
     """The error again, whichever of the two trees its code belongs to."""
-    for cls in _OURS:
-        if cls.code() == info.code:
-            error = cls(info.message, info.hint, param=info.param)
-            if isinstance(error, RateLimitExceeded) and info.retry_after_s is not None:
-                error.retry_after_s = info.retry_after_s
-            return error
-    return engine_errors.from_info(info)
+    kind = _BY_CODE.get(info.code)
+    if kind is None:
+        return engine_errors.from_info(info)
+    error = kind(info.message, info.hint, param=info.param)
+    if isinstance(error, RateLimitExceeded) and info.retry_after_s is not None:
+        error.retry_after_s = info.retry_after_s
+    return error

@@ -15,7 +15,6 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from msgspec.structs import replace
@@ -84,12 +83,7 @@ class Jobs:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         tasks = [entry.task for entry in self._under_way() if entry.task is not None]
         for task in tasks:
             task.cancel()

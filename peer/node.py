@@ -13,7 +13,6 @@ import functools
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
@@ -100,12 +99,7 @@ class Node:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(self._text.slot.close(), self._rack.close(), self.save())
         # The block's own error is not the group's: it leaves as it is, not in an ExceptionGroup.
         await self._tasks.__aexit__(None, None, None)

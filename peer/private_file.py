@@ -1,8 +1,11 @@
-"""Files that nobody else may read, written whole or not at all."""
+"""Files that nobody else may read, written whole or not at all, and by one at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,3 +25,21 @@ def write_private(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def held(path: Path) -> Generator[None]:
+    """Nobody else who asks so changes the file while the block lasts: in this thread, in another
+    one, in another process. The lock is a file beside it, because the file itself is replaced with
+    every change.
+
+    Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Opened for writing: a file system of the network locks no others.
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

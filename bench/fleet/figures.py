@@ -215,7 +215,7 @@ def memory(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> li
         core.poll()
         taken.append(tracemalloc.get_traced_memory()[0] / size)
         tracemalloc.stop()
-        assert core.size.members == size
+        assert len(core.members) == size
     return [Figure("memory", "bytes/peer", size, loss, tuple(seeds), max(taken), 2048)]
 
 

@@ -348,9 +348,9 @@ class Fleet:
             self._over_tcp(peer, event, lambda other: self._sync(core, other.core))
 
     def _sync(self, asker: Core, asked: Core) -> None:
-        answer = asked.answer_sync(asker.digest())
-        asker.on_rows(self.now_s, asked.own.node, answer.rows)
-        asked.on_rows(self.now_s, asker.own.node, asker.wanted_rows(answer.wants))
+        rows, wants = asked.answer_sync(asker.digest())
+        asker.on_rows(self.now_s, asked.own.node, rows)
+        asked.on_rows(self.now_s, asker.own.node, asker.wanted_rows(wants))
 
     def _over_tcp(
         self, peer: Peer, event: TcpPing | SyncDue, action: Callable[[Peer], None]

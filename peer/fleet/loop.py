@@ -196,7 +196,7 @@ class FleetLoop:
     async def leave(self) -> bool:
         """Whether there is anybody to hear it."""
         self.driver.act(lambda core, now_s: core.leave(now_s))
-        return self._core.size.members > 0
+        return len(self._core.members) > 0
 
     async def ask_loads(
         self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
@@ -205,7 +205,7 @@ class FleetLoop:
         others = [node for node in nodes if node != own]
         answers = dict(await self._questions.ask(others, model, cost_tokens, limit_s))
         if len(others) < len(nodes):
-            answers[own] = self._publisher.own_answer(own, model)
+            answers[own] = self._publisher.own_answer(model)
         return answers
 
     async def round_trips(self) -> Mapping[NodeId, float]:

@@ -11,8 +11,8 @@ from ..addresses import is_loopback
 from ..gossip.core import Core
 from ..gossip.events import LoadAsked
 from ..gossip.facts import FactsTooLarge
-from ..gossip.ids import ModelId, NodeId
-from ..gossip.messages import LoadAnswer, Verdict
+from ..gossip.ids import ModelId
+from ..gossip.messages import LoadAnswer
 from ..gossip.records import Address
 from ..gossip.sections import Content, pack_content
 from ..keys.keyring import Keyring
@@ -57,26 +57,16 @@ class Publisher:
             self._write(content)
         self._driver.act(lambda core, now_s: core.set_load(now_s, load_of(state)))
 
-    def verdict(self, model: ModelId) -> tuple[Verdict, int]:
-        return verdict(self._state, model)
-
     def answer(self, asked: LoadAsked) -> None:
-        word, wait_ms = self.verdict(asked.model)
+        word, wait_ms = verdict(self._state, asked.model)
         self._driver.act(
             lambda core, now_s: core.answer_load(now_s, asked.address, asked.seq, word, wait_ms)
         )
 
-    def own_answer(self, node: NodeId, model: ModelId) -> LoadAnswer:
+    def own_answer(self, model: ModelId) -> LoadAnswer:
         """What we would answer ourselves."""
-        word, wait_ms = self.verdict(model)
-
-        def made(core: Core, now_s: float) -> LoadAnswer:
-            load = core.load_of(now_s, node) or core.own.no_load()
-            return LoadAnswer(
-                node=node, gen=core.own.gen, seq=0, load=load, verdict=word, wait_ms=wait_ms
-            )
-
-        return self._driver.act(made)
+        word, wait_ms = verdict(self._state, model)
+        return self._driver.act(lambda core, now_s: core.load_answer(now_s, 0, word, wait_ms))
 
     def _write(self, content: Content) -> None:
         data = fitting(content)

@@ -67,9 +67,9 @@ def answer(core: Core, now_s: float, teller: NodeId, question: SyncQuestion) -> 
         core.on_rows(now_s, teller, question.rows)
     if question.digest is None:
         return SyncReply()
-    found = core.answer_sync(question.digest)
-    rows = page(found.rows)
-    return SyncReply(rows, found.wants, has_more=len(rows) < len(found.rows))
+    ahead, wants = core.answer_sync(question.digest)
+    rows = page(ahead)
+    return SyncReply(rows, wants, has_more=len(rows) < len(ahead))
 
 
 def routes(trust: Trust, ask_core: AskCore, catalogue: Callable[[], bytes]) -> list[web.RouteDef]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .desk import Desk
-from .events import FactsChanged, MemberChanged, MemberForgotten
+from .events import FactsChanged, MemberChanged
 from .ids import NodeId
 from .members import Member, Standing, State, expired
 from .records import Alive, Contact, Dead, Fact, Left, Rumour, Section, Suspect
@@ -122,11 +122,9 @@ class Beliefs:
 
     def suspect(self, now_s: float, member: Member) -> None:
         """Our own probe of this peer has failed."""
-        gen, inc, state = member.standing
-        if state in (State.ALIVE, State.SUSPECT):
-            self.claim(
-                now_s, member.node, Standing(gen, inc, State.SUSPECT), accuser=self._own.node
-            )
+        if member.standing.is_reachable:
+            standing = member.standing._replace(state=State.SUSPECT)
+            self.claim(now_s, member.node, standing, accuser=self._own.node)
 
     def reprieve(self, now_s: float, node: NodeId) -> None:
         """The suspect answered its last chance: it gets a little longer to refute."""
@@ -158,12 +156,11 @@ class Beliefs:
         ):
             self._members.remove(node)
             self._rumours.drop(node)
-            self._speaker.emit(MemberForgotten(node))
 
     def merge_facts(self, member: Member, sections: tuple[Section, ...], complete: int) -> None:
         """Take what was missing of a peer's row, from a synchronisation."""
-        for section in member.facts.merge_row(sections, complete):
-            self._speaker.emit(FactsChanged(member.node, section.section))
+        if member.facts.merge_row(sections, complete):
+            self._speaker.emit(FactsChanged(member.node))
 
     def _vetoes(
         self, now_s: float, member: Member, standing: Standing, accuser: NodeId | None
@@ -251,7 +248,7 @@ class Beliefs:
             return
         if member.facts.merge(Section(fact.section, fact.sver, fact.content)):
             self._rumours.tell(fact)
-            self._speaker.emit(FactsChanged(fact.node, fact.section))
+            self._speaker.emit(FactsChanged(fact.node))
 
 
 def _told_version(rumour: Rumour) -> int:

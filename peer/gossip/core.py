@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from . import syncing
 from .beliefs import Beliefs, Hooks
-from .desk import Desk
-from .events import Event, IdentityChanged, Resumed, Send, SyncDue
-from .gaps import GapFiller
+from .desk import Desk, Size
+from .events import Event, IdentityChanged, Resumed, Send
 from .gossiping import Gossiper
 from .hearing import Hearing
 from .identity import Doubles, Identity, refuted
@@ -27,25 +25,13 @@ from .own import Own
 from .probing import Prober
 from .records import Address, Digest, Fact, LoadRecord, Row
 from .seeking import Seeker
+from .synchronising import Synchroniser
 from .timing import Timing
 
 UNKNOWN_BOOT = b"\xff" * ID_BYTES
 TOMBSTONE_ROUND_S = 60.0
-SYNC_GAP_S = 1.0
 # After a stall, what others sent meanwhile is read before anybody is judged.
 READING_S = 0.1
-
-
-class Size(NamedTuple):
-    """How much a core keeps, by table."""
-
-    members: int
-    rumours: int
-    loads: int
-    sessions: int
-    strangers: int
-    pings: int
-    tasks: int
 
 
 class Core:
@@ -68,17 +54,16 @@ class Core:
                 moved=self._on_moved,
                 refute=self._refute,
                 outlive=self._outlive,
-                behind=lambda at_s, member: self._gaps.note(at_s, member),
+                behind=lambda at_s, member: self._synchroniser.fill_gap(at_s, member),
             ),
         )
         self._prober = Prober(self._desk, self._beliefs)
         self._gossiper = Gossiper(self._desk)
-        self._gaps = GapFiller(self._desk, self._emit_sync)
+        self._synchroniser = Synchroniser(self._desk)
         self._seeker = Seeker(self._desk, self._beliefs)
         self._hearing = Hearing(self._desk, self._beliefs, self._prober, self._gossiper)
         self._doubles = Doubles()
         self._has_synced = False
-        self._synced_s = float("-inf")
         self._reading_until_s = float("-inf")
         self._lag_seen_of_s: float | None = None
         self._start(now_s)
@@ -93,16 +78,7 @@ class Core:
 
     @property
     def size(self) -> Size:
-        desk = self._desk
-        return Size(
-            members=len(desk.members),
-            rumours=len(desk.rumours),
-            loads=len(desk.loads),
-            sessions=len(desk.sessions),
-            strangers=desk.sessions.num_strangers,
-            pings=len(desk.pings),
-            tasks=len(desk.agenda),
-        )
+        return self._desk.size
 
     @property
     def next_s(self) -> float | None:
@@ -120,7 +96,7 @@ class Core:
             self._become(now_s, identity, "another process speaks as our node")
             self._hearing.answer_double(now_s, address, boot, message)
         elif self._hearing.hear(now_s, address, boot, message) and not self._has_synced:
-            self._sync_with(now_s, message.node)
+            self._synchroniser.out_of_turn(now_s, message.node)
         self._gossiper.wake(now_s)
 
     def end_session(self, boot: BootId) -> None:
@@ -138,7 +114,7 @@ class Core:
 
     def on_tcp_answer(self, ticket: int) -> None:
         """The peer of a `TcpPing` has answered."""
-        self._prober.on_tcp_answer(ticket)
+        self._prober.on_answer(ticket)
 
     def poll(self) -> tuple[list[Send], list[Event]]:
         """What to send and what happened since the last call; events go first."""
@@ -167,9 +143,7 @@ class Core:
         own = self.own
         if address != own.address:
             own.address = address
-            gen, inc, _ = own.standing
-            randbytes = self._desk.rng.randbytes
-            self._become(now_s, refuted(own.identity, gen, inc, randbytes), "our numbers ran out")
+            self._rise_above(now_s, own.gen, own.identity.inc)
             self._gossiper.wake(now_s)
 
     def publish(self, now_s: float, section: int, content: bytes) -> None:
@@ -208,11 +182,14 @@ class Core:
         self, now_s: float, address: Address, seq: int, verdict: Verdict, wait_ms: int
     ) -> None:
         """Answer a `LoadAsked`."""
+        self._desk.speaker.send(address, self.load_answer(now_s, seq, verdict, wait_ms))
+
+    def load_answer(self, now_s: float, seq: int, verdict: Verdict, wait_ms: int) -> LoadAnswer:
+        """What we say when asked."""
         own, load = self.own, self._gossiper.own_load(now_s)
-        answer = LoadAnswer(
+        return LoadAnswer(
             node=own.node, gen=own.gen, seq=seq, load=load, verdict=verdict, wait_ms=wait_ms
         )
-        self._desk.speaker.send(address, answer)
 
     def leave(self, now_s: float) -> None:
         """Say goodbye to a few, who tell the rest; the caller may end a moment later."""
@@ -229,7 +206,8 @@ class Core:
         """What we hold of everybody: the first half of a synchronisation."""
         return syncing.digest(self.own, self.members)
 
-    def answer_sync(self, digest: Sequence[Digest]) -> syncing.SyncAnswer:
+    def answer_sync(self, digest: Sequence[Digest]) -> syncing.Comparison:
+        """The rows where we are ahead of the asker, and what we want of its."""
         return syncing.answer(self.own, self.members, digest)
 
     def wanted_rows(self, wants: Iterable[Digest]) -> tuple[Row, ...]:
@@ -248,31 +226,12 @@ class Core:
         self._gossiper.start(now_s)
         self._seeker.start(now_s)
         agenda.at(now_s + rng.random() * timing.probe_period_s, self._prober.round)
-        agenda.at(now_s + rng.random() * timing.sync_period_s, self._sync_round)
+        self._synchroniser.start(now_s)
         agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
-
-    def _sync_round(self, now_s: float) -> None:
-        timing, rng = self._desk.timing, self._desk.rng
-        period_s = timing.sync_every_s(self.members.num_reachable + 1)
-        jitter = 1 + timing.sync_jitter * (2 * rng.random() - 1)
-        self._desk.agenda.at(now_s + period_s * jitter, self._sync_round)
-        if reachable := self.members.reachable():
-            self._emit_sync(now_s, rng.choice(reachable))
 
     def _tombstone_round(self, now_s: float) -> None:
         self._desk.agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
         self._beliefs.forget_tombstones(now_s)
-
-    def _sync_with(self, now_s: float, node: NodeId) -> None:
-        """Synchronise out of turn, but not with everybody at once."""
-        member = self.members.get(node)
-        if member is not None and now_s - self._synced_s >= SYNC_GAP_S:
-            self._emit_sync(now_s, member)
-
-    def _emit_sync(self, now_s: float, member: Member) -> None:
-        if member.reach is not None:
-            self._synced_s = now_s
-            self._desk.speaker.emit(SyncDue(member.node, member.reach))
 
     def _on_moved(self, now_s: float, member: Member, before: Standing | None) -> None:
         if not member.standing.is_reachable:
@@ -280,11 +239,14 @@ class Core:
         if before is None or not before.is_reachable:
             self._prober.order.insert(member.node)
         if before is not None and before.state is State.DEAD:
-            self._sync_with(now_s, member.node)  # a partition has healed
+            self._synchroniser.out_of_turn(now_s, member.node)  # a partition has healed
 
     def _refute(self, now_s: float, gen: int, inc: int) -> None:
         """What is said of us is too much: be above it."""
         self._desk.health.blame()
+        self._rise_above(now_s, gen, inc)
+
+    def _rise_above(self, now_s: float, gen: int, inc: int) -> None:
         identity = refuted(self.own.identity, gen, inc, self._desk.rng.randbytes)
         self._become(now_s, identity, "our numbers ran out")
 
@@ -325,8 +287,5 @@ class Core:
         grace_s, _ = timing.suspicion_range_s(self.members.num_reachable + 1)
         self._prober.lenient_until_s = now_s + grace_s
         self._beliefs.postpone(now_s + grace_s)
-        gen, inc, _ = own.standing
-        self._become(
-            now_s, refuted(own.identity, gen, inc, self._desk.rng.randbytes), "our numbers ran out"
-        )
+        self._rise_above(now_s, own.gen, own.identity.inc)
         self._desk.speaker.emit(Resumed(slept_s))

@@ -80,24 +80,14 @@ class Sealer:
         # With each key's name, which is drawn from it and costs as much as sealing does.
         self._drawn: dict[FleetKey, tuple[bytes, ChaCha20Poly1305]] = {}
         self._counter = 0
-        self._boot = boot
-
-    @property
-    def boot(self) -> BootId:
-        return self._boot
-
-    def restart(self, boot: BootId) -> None:
-        """Be another run: a forked child must not count on where its parent does too."""
-        self._drawn.clear()
-        self._counter = 0
-        self._boot = boot
+        self.boot = boot
 
     def seal(self, key: FleetKey, message: bytes) -> bytes:
         """Raises MessageError for a message that fills more than a datagram."""
         if len(message) > MAX_MESSAGE_BYTES:
             raise MessageError(
                 f"a message of {len(message)} bytes is over {MAX_MESSAGE_BYTES}",
-                "let `packing.filled` choose what it carries",
+                "let it carry less",
             )
         key_id, cipher = self._drawn_from(key)
         self._counter += 1
@@ -105,7 +95,7 @@ class Sealer:
             MAGIC,
             VERSION_AND_SUITE,
             key_id,
-            self._boot,
+            self.boot,
             self._counter,
             self._random_bytes(_RANDOM_BYTES),
         )
@@ -114,5 +104,5 @@ class Sealer:
 
     def _drawn_from(self, key: FleetKey) -> tuple[bytes, ChaCha20Poly1305]:
         if key not in self._drawn:
-            self._drawn[key] = (key.key_id, cipher_of(key, self._boot))
+            self._drawn[key] = (key.key_id, cipher_of(key, self.boot))
         return self._drawn[key]

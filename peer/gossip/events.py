@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .ids import BootId, ModelId, NodeId
+from .ids import ModelId, NodeId
 from .members import Standing
 from .messages import LoadAnswer, Message
 from .records import Address
@@ -31,16 +31,8 @@ class MemberChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberForgotten:
-    """A tombstone has expired."""
-
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True)
 class FactsChanged:
     node: NodeId
-    section: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,6 @@ class LoadAsked:
     """Somebody wants to send a request here: answer with `core.answer_load`."""
 
     address: Address
-    boot: BootId
     seq: int
     model: ModelId
     cost_tokens: int
@@ -111,7 +102,6 @@ class Resumed:
 
 Event: TypeAlias = (
     MemberChanged
-    | MemberForgotten
     | FactsChanged
     | IdentityChanged
     | TcpPing

@@ -61,20 +61,19 @@ class Facts:
             self.complete = news.sver
         return True
 
-    def merge_row(self, sections: Iterable[Section], complete: int) -> list[Section]:
+    def merge_row(self, sections: Iterable[Section], complete: int) -> bool:
         """Take what a reader of ours was missing: the owner's writes up to a number.
 
-        Returns what was news. Where a section finds no room the rest counts as still missing.
+        True if any is news. Where a section finds no room the rest counts as still missing.
         """
-        news: list[Section] = []
+        has_news = False
         for section in sections:
-            if section.sver <= self.version_of(section.section):
-                continue
-            if not self.merge(section):
-                return news
-            news.append(section)
+            if section.sver > self.version_of(section.section):
+                if not self.merge(section):
+                    return has_news
+                has_news = True
         self.complete = max(self.complete, complete)
-        return news
+        return has_news
 
     def since(self, version: int) -> tuple[Section, ...]:
         """The sections written after this number, oldest first: cut anywhere, it is a prefix."""

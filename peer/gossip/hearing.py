@@ -62,7 +62,7 @@ class Hearing:
         self._believe(now_s, address, message)
         if on_pong is not None and isinstance(message, Ack):
             on_pong(now_s, message)
-        self._react(now_s, address, boot, message)
+        self._react(now_s, address, message)
         return True
 
     def answer_double(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
@@ -125,7 +125,7 @@ class Hearing:
         if now_s - record.age_ds / 10 > member.gen_since_s:
             self._desk.loads.learn(record, now_s)
 
-    def _react(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
+    def _react(self, now_s: float, address: Address, message: Message) -> None:
         desk = self._desk
         match message:
             case Ping():
@@ -136,15 +136,16 @@ class Hearing:
             case Ack():
                 self._note_observed(message)
                 if message.flags & RELAYED:
-                    self._prober.on_relayed(message.seq, answered=True)
+                    self._prober.on_answer(message.seq)
             case Nack():
-                self._prober.on_relayed(message.seq, answered=False)
+                self._prober.on_nack(message.seq)
             case PingRequest():
                 self._relay(now_s, address, message.seq, message.target)
                 return
             case LoadQuestion():
-                asked = LoadAsked(address, boot, message.seq, message.model, message.cost_tokens)
-                desk.speaker.emit(asked)
+                desk.speaker.emit(
+                    LoadAsked(address, message.seq, message.model, message.cost_tokens)
+                )
                 return
             case LoadAnswer():
                 desk.speaker.emit(LoadAnswered(message))

@@ -10,22 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import NamedTuple
 
-from . import records
 from .facts import Facts
 from .ids import NodeId
-from .records import Address, Contact
-
-
-class State(IntEnum):
-    """What a peer is believed to be, in rising precedence."""
-
-    ALIVE = records.ALIVE
-    SUSPECT = records.SUSPECT
-    DEAD = records.DEAD
-    LEFT = records.LEFT
+from .records import Address, Contact, State
 
 
 class Standing(NamedTuple):

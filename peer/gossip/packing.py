@@ -1,60 +1,33 @@
-"""What a message takes along: as many rumours and load records as fit into one datagram.
-
-The first are the first to be taken; one that does not fit is passed over for a smaller one behind
-it. Rumours come before load records: those are told again soon, and a death is not.
-"""
+"""What fits into one datagram. What does not is passed over for a smaller one behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from .codec import pack, packed_bytes
 from .envelope import MAX_MESSAGE_BYTES
-from .messages import Ack, Gossip, Ping
-from .records import LoadRecord, Rumour
+from .messages import Gossip
+from .records import LoadRecord
 
-Carrier = TypeVar("Carrier", bound=Ping | Ack | Gossip)
-Record = TypeVar("Record")
-
-# The longest array whose header is one byte (msgpack's fixarray); above, it has three.
-_SHORT_ARRAY_ITEMS = 15
-_LONG_HEADER_BYTES = 2
+# The key of a list, and the header of a long one.
+_LIST_BYTES = 4
 
 
-def filled(
-    message: Carrier,
-    rumours: Iterable[Rumour],
-    loads: Iterable[LoadRecord],
-    limit_bytes: int = MAX_MESSAGE_BYTES,
-) -> Carrier:
-    """The message with what fits of these, in place of what it carried."""
-    bare = msgspec.structs.replace(message, rumours=(), loads=())
-    room_bytes = limit_bytes - len(pack(bare))
-    told, room_bytes = _fitting(rumours, room_bytes)
-    carried, _ = _fitting(loads, room_bytes)
-    return msgspec.structs.replace(bare, rumours=told, loads=carried)
+def with_loads(message: Gossip, loads: Iterable[LoadRecord]) -> Gossip:
+    """The message with those that fit: they are told again soon, and its rumours are not."""
+    room_bytes = MAX_MESSAGE_BYTES - _LIST_BYTES - len(pack(message))
+    taken: list[LoadRecord] = []
+    for record in loads:
+        if (num_bytes := packed_bytes(record)) <= room_bytes:
+            taken.append(record)
+            room_bytes -= num_bytes
+    return replace(message, loads=tuple(taken))
 
 
 def trimmed(record: LoadRecord, limit_bytes: int) -> LoadRecord:
     """The record with as many of its models as fit, the first of them first."""
     while record.models and packed_bytes(record) > limit_bytes:
-        record = msgspec.structs.replace(record, models=record.models[:-1])
+        record = replace(record, models=record.models[:-1])
     return record
-
-
-def _fitting(records: Iterable[Record], room_bytes: int) -> tuple[tuple[Record, ...], int]:
-    """Those that fit into the room, and the room that is left."""
-    taken: list[Record] = []
-    for record in records:
-        spent_bytes = packed_bytes(record)
-        if not taken:
-            spent_bytes += 2  # the key, and the array's header
-        elif len(taken) == _SHORT_ARRAY_ITEMS:
-            spent_bytes += _LONG_HEADER_BYTES
-        if spent_bytes <= room_bytes:
-            taken.append(record)
-            room_bytes -= spent_bytes
-    return tuple(taken), room_bytes

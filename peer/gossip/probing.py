@@ -99,10 +99,7 @@ class Prober:
 
     def last_chance(self, now_s: float, member: Member) -> None:
         """Ask a suspect once more before it is called dead."""
-        timing = self._timing
-        probe = Probe(member.node, now_s + timing.last_chance_s)
-        self._ask(now_s, probe, timing.direct_pings, timing.ping_gap_s)
-        self._ask_over_tcp(probe)
+        probe = self._ask_by_all_ways(now_s, member, self._timing.last_chance_s)
 
         def judge(at_s: float) -> None:
             self._close(probe)
@@ -118,11 +115,7 @@ class Prober:
         if member.node in self._doubted:
             return
         self._doubted.add(member.node)
-        timing = self._timing
-        patience_s = max(timing.direct_timeout_s, 0.3 + 3 * (member.rtt_s or 0.0))
-        probe = Probe(member.node, now_s + patience_s)
-        self._ask(now_s, probe, timing.direct_pings, timing.ping_gap_s)
-        self._ask_over_tcp(probe)
+        probe = self._ask_by_all_ways(now_s, member, self._patience_s(member))
 
         def judge(at_s: float) -> None:
             self._doubted.discard(probe.node)
@@ -130,20 +123,15 @@ class Prober:
 
         self._agenda.at(probe.ends_s, judge)
 
-    def on_relayed(self, seq: int, answered: bool) -> None:
-        """A helper says how its own try went."""
-        probe = self._by_ticket.get(seq)
-        if probe is None:
-            return
-        if answered:
+    def on_answer(self, ticket: int) -> None:
+        """It answered a helper, or over TCP."""
+        if (probe := self._by_ticket.get(ticket)) is not None:
             probe.is_answered = True
-        else:
-            probe.num_nacks += 1
 
-    def on_tcp_answer(self, ticket: int) -> None:
-        probe = self._by_ticket.get(ticket)
-        if probe is not None:
-            probe.is_answered = True
+    def on_nack(self, ticket: int) -> None:
+        """A helper had no answer either."""
+        if (probe := self._by_ticket.get(ticket)) is not None:
+            probe.num_nacks += 1
 
     def _probe(self, now_s: float, member: Member, interval_s: float) -> None:
         timing = self._timing
@@ -152,11 +140,18 @@ class Prober:
             self._ask(now_s, probe, timing.lossy_direct_pings, timing.lossy_ping_gap_s)
         else:
             self._ask(now_s, probe, timing.direct_pings, timing.ping_gap_s)
-        patience_s = max(timing.direct_timeout_s, 0.3 + 3 * (member.rtt_s or 0.0))
-        self._agenda.at(
-            now_s + min(patience_s, 0.75 * interval_s), lambda at_s: self._ask_others(probe)
-        )
+        patience_s = min(self._patience_s(member), 0.75 * interval_s)
+        self._agenda.at(now_s + patience_s, lambda at_s: self._ask_others(probe))
         self._agenda.at(probe.ends_s, lambda at_s: self._judge(at_s, probe))
+
+    def _patience_s(self, member: Member) -> float:
+        return max(self._timing.direct_timeout_s, 0.3 + 3 * (member.rtt_s or 0.0))
+
+    def _ask_by_all_ways(self, now_s: float, member: Member, limit_s: float) -> Probe:
+        probe = Probe(member.node, now_s + limit_s)
+        self._ask(now_s, probe, self._timing.direct_pings, self._timing.ping_gap_s)
+        self._ask_over_tcp(probe)
+        return probe
 
     def _ask(self, now_s: float, probe: Probe, num_pings: int, gap_s: float) -> None:
         """Ping now, and again in a while unless an answer has come."""

@@ -101,10 +101,6 @@ class Receiver:
         self._trusted = {key.key_id: key for key in keyring.trusted}
         self._retired = {key.key_id: key for key in keyring.retired}
 
-    def restart(self, own_boot: BootId) -> None:
-        """This peer is another run of itself now."""
-        self._own_boot = own_boot
-
     def receive(self, now_s: float, source: str, datagram: bytes) -> Received | Dropped:
         """What came from that IP address. Never raises."""
         got = self._judged(now_s, source, datagram)

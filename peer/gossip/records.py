@@ -6,6 +6,7 @@ stands behind the known fields is passed over. Which record wins over which is n
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -123,8 +124,13 @@ class Section(Struct, frozen=True, array_like=True):
     content: Annotated[bytes, Meta(max_length=MAX_SECTION_BYTES)]
 
 
-# The states of a row, in the order in which they win at an equal (gen, inc).
-ALIVE, SUSPECT, DEAD, LEFT = range(4)
+class State(IntEnum):
+    """What a peer is believed to be, in the order in which they win at an equal (gen, inc)."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
 
 
 class Digest(Struct, frozen=True, array_like=True):

@@ -14,7 +14,7 @@ from .ids import NodeId
 from .members import Members
 from .messages import RELAYED, Ack, Gossip, Message, Nack, Ping, PingRequest, Target, Versions
 from .own import Own
-from .packing import filled
+from .packing import with_loads
 from .records import Address, LoadRecord, Rumour
 from .rumours import RumourQueue
 from .timing import Timing
@@ -101,8 +101,8 @@ class Speaker:
     ) -> None:
         """Rumours, after them the loads that still fit."""
         own = self._own
-        bare = Gossip(node=own.node, gen=own.gen)
-        self.send(address, filled(bare, self._filled(first, ROOM_BYTES), loads))
+        bare = Gossip(node=own.node, gen=own.gen, rumours=self._filled(first, ROOM_BYTES))
+        self.send(address, with_loads(bare, loads) if loads else bare)
 
     def _filled(self, first: Sequence[Rumour], room_bytes: int) -> tuple[Rumour, ...]:
         room_bytes -= sum(packed_bytes(rumour) for rumour in first)

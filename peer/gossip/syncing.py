@@ -7,8 +7,8 @@ verdict is weaker than a heard one: who seems dead elsewhere is suspected here, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from .beliefs import Beliefs
@@ -18,12 +18,7 @@ from .members import Members, Standing, State
 from .own import Own
 from .records import Address, Alive, Contact, Dead, Digest, Left, Row, Suspect
 
-
-class SyncAnswer(Struct, frozen=True, array_like=True):
-    """The rows where the asked side is ahead, and what it wants of the asker's."""
-
-    rows: tuple[Row, ...]
-    wants: tuple[Digest, ...]
+Comparison: TypeAlias = tuple[tuple[Row, ...], tuple[Digest, ...]]
 
 
 def digest(own: Own, members: Members) -> tuple[Digest, ...]:
@@ -33,16 +28,21 @@ def digest(own: Own, members: Members) -> tuple[Digest, ...]:
     return (ours, *theirs)
 
 
-def answer(own: Own, members: Members, asked: Sequence[Digest]) -> SyncAnswer:
-    """Compare a digest with our own table."""
+def answer(own: Own, members: Members, asked: Sequence[Digest]) -> Comparison:
+    """The rows where we are ahead of the asker, and what we want of its."""
     held = {entry.node: entry for entry in digest(own, members)}
     theirs = {entry.node: entry for entry in asked}
-    ahead = [node for node, mine in held.items() if _is_ahead(mine, theirs.get(node))]
-    wanted = [entry for entry in asked if _is_ahead(entry, held.get(entry.node))]
-    wants = (held.get(entry.node) or Digest(entry.node, 0, 0, 0, 0) for entry in wanted)
-    return SyncAnswer(
-        rows(own, members, [theirs.get(n) or _nothing(n) for n in ahead]), tuple(wants)
-    )
+    behind = [
+        theirs.get(node) or _nothing(node)
+        for node, mine in held.items()
+        if _is_ahead(mine, theirs.get(node))
+    ]
+    wants = [
+        held.get(entry.node) or _nothing(entry.node)
+        for entry in asked
+        if _is_ahead(entry, held.get(entry.node))
+    ]
+    return rows(own, members, behind), tuple(wants)
 
 
 def rows(own: Own, members: Members, wants: Iterable[Digest]) -> tuple[Row, ...]:

@@ -9,7 +9,6 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self, cast
 
 import aiohttp
@@ -50,12 +49,7 @@ class Dialler:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     async def dial(self, node: NodeId) -> aiohttp.ClientWebSocketResponse:

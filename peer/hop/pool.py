@@ -11,7 +11,6 @@ import itertools
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from types import TracebackType
 from typing import Self
 
 from msgspec.structs import replace
@@ -63,16 +62,11 @@ class HopPool:
         await self._dialler.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         for life in self._lives:
             life.cancel()
         await asyncio.gather(*self._lives, return_exceptions=True)
-        await self._dialler.__aexit__(kind, error, traceback)
+        await self._dialler.__aexit__(*raised)
 
     async def ask(
         self,

@@ -1,38 +1,18 @@
 """The file of fleet keys as commands and running peers share it: made once, changed by one at a
 time, followed by peers that run.
 
-What stands in it is the ring's business. The lock is a file beside it, because the file itself is
-replaced with every change.
+What stands in it is the ring's business.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from cortex.engine.errors import CortexError
 
+from ..private_file import held
 from .fleet_key import RandomBytes, new_fleet_key
 from .keyring import Keyring, read_keyring, write_keyring
-
-
-@contextmanager
-def held(path: Path) -> Generator[None]:
-    """Nobody else who asks so changes the file while the block lasts.
-
-    Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Opened for writing: a file system of the network locks no others.
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def first_keyring(path: Path, random_bytes: RandomBytes) -> tuple[Keyring, bool]:

@@ -157,7 +157,7 @@ def test_nonsense_under_the_right_key_raises_nothing_and_fills_nothing(
     num_sent = 0
     for number in range(num_datagrams):
         if not is_known and number % 7 == 0:
-            sealer.restart(new_boot(rng.randbytes))
+            sealer = Sealer(new_boot(rng.randbytes), rng.randbytes)
         at_s = fleet.now_s + number / 150
         bring(fleet, sealer.seal(key, nonsense(rng, bodies)), at_s)
         num_sent += len(victim.core.poll()[0])

@@ -24,14 +24,12 @@ from cortex.peer.gossip.identity import Identity
 from cortex.peer.gossip.ids import BootId, ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import (
-    ALIVE,
-    DEAD,
-    LEFT,
     LOAD_DRAINING,
     Address,
     LoadRecord,
     Row,
     Section,
+    State,
 )
 from cortex.peer.gossip.sections import (
     LOADING,
@@ -68,7 +66,9 @@ class Stage:
     num_writes: int = 0
     stored: tuple[StoredModel, ...] | None = STORED
 
-    def hear(self, node: NodeId, *contents: Content, state: int = ALIVE, inc: int = 0) -> None:
+    def hear(
+        self, node: NodeId, *contents: Content, state: int = State.ALIVE, inc: int = 0
+    ) -> None:
         """A row of that peer comes by a synchronisation."""
         sections: list[Section] = []
         for content in contents:
@@ -208,14 +208,14 @@ def test_peers_of_one_name_are_told_apart_and_those_that_are_gone_make_way(stage
     stage.hear(YOU, named("ours"))
     assert {peer.name for peer in stage.look().peers} == {"ours-7575", "ours-7979"}
     stage.hear(HIM, named("his"))
-    stage.hear(HIM, state=LEFT)
+    stage.hear(HIM, state=State.LEFT)
     stage.hear(YOU, named("his"))
     assert [peer.name for peer in stage.look().peers] == ["ours", "his", "his-6868"]
 
 
 def test_who_has_left_is_shown_for_a_while_and_who_is_dead_for_longer(stage: Stage):
-    stage.hear(YOU, state=LEFT)
-    stage.hear(HIM, state=DEAD)
+    stage.hear(YOU, state=State.LEFT)
+    stage.hear(HIM, state=State.DEAD)
     assert {peer.node: peer.state for peer in stage.look().peers[1:]} == {YOU: "left", HIM: "dead"}
     stage.now_s += 700.0
     assert stage.look().peer(YOU) is None
@@ -225,7 +225,7 @@ def test_who_has_left_is_shown_for_a_while_and_who_is_dead_for_longer(stage: Sta
 
 
 def test_a_name_that_is_none_is_the_nodes_number(stage: Stage):
-    stage.hear(YOU, named("\x00\x1b"), state=ALIVE)
+    stage.hear(YOU, named("\x00\x1b"), state=State.ALIVE)
     stage.hear(HIM)
     assert stage.peer(HIM).name == HIM.hex()[:8]
     assert stage.peer(YOU).name == "??"

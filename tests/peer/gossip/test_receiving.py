@@ -88,7 +88,7 @@ def test_only_the_first_message_of_a_run_is_the_first(
     # What cannot be read tells nobody that a run has begun.
     receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, b"\xc1"))
     assert [is_first(), is_first()] == [True, False]
-    sealer.restart(new_boot(random_bytes))
+    sealer = Sealer(new_boot(random_bytes), random_bytes)
     assert [is_first(), is_first()] == [True, False]
 
 
@@ -96,8 +96,8 @@ def test_a_restarted_run_counts_from_the_start_under_another_key(
     fleet_key: FleetKey, sealer: Sealer, random_bytes: RandomBytes
 ) -> None:
     before = read_header(sealer.seal(fleet_key, DATA))
-    sealer.restart(new_boot(random_bytes))
-    after = read_header(sealer.seal(fleet_key, DATA))
+    again = Sealer(new_boot(random_bytes), random_bytes)
+    after = read_header(again.seal(fleet_key, DATA))
     assert (before.counter, after.counter) == (1, 1)
     assert before.boot != after.boot
 
@@ -156,9 +156,9 @@ def test_who_knows_only_the_name_of_our_key_is_not_heard(
 
 
 def test_our_own_datagram_sent_back_to_us_is_dropped(
-    fleet_key: FleetKey, sealer: Sealer, receiver: Receiver
+    fleet_key: FleetKey, sealer: Sealer, keyring: Keyring
 ) -> None:
-    receiver.restart(sealer.boot)
+    receiver = Receiver(keyring, sealer.boot, SourceBuckets(0.0))
     assert cause_of(receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA))) is Cause.OWN
 
 
@@ -217,7 +217,8 @@ def test_the_first_rule_that_is_broken_is_the_cause(
     fleet_key: FleetKey, sealer: Sealer, keyring: Keyring, random_bytes: RandomBytes
 ) -> None:
     """One datagram that breaks every rule, mended rule by rule from the front."""
-    receiver = Receiver(keyring, sealer.boot, SourceBuckets(0.0, per_source_s=1.0), max_senders=4)
+    buckets = SourceBuckets(0.0, per_source_s=1.0)
+    receiver = Receiver(keyring, sealer.boot, buckets)
     sound = sealer.seal(fleet_key, b"\xc1")
     key_id, boot = sound[2:6], sound[6:14]
     front = bytes([0, 0]) + bytes(4) + boot
@@ -229,13 +230,13 @@ def test_the_first_rule_that_is_broken_is_the_cause(
     causes = [cause_of(receiver.receive(0.0, SOURCE, step)) for step in steps]
     assert causes == [Cause.LENGTH, Cause.MAGIC, Cause.VERSION, Cause.KEY, Cause.OWN]
 
-    receiver.restart(new_boot(random_bytes))
+    receiver = Receiver(keyring, new_boot(random_bytes), buckets)
     tampered, other_source = steps[-1], "192.0.2.7"
     assert cause_of(receiver.receive(0.0, SOURCE, tampered)) is Cause.SEAL
     assert cause_of(receiver.receive(0.0, SOURCE, tampered)) is Cause.FLOOD
     assert cause_of(receiver.receive(0.0, other_source, sound)) is Cause.MALFORMED
     assert cause_of(receiver.receive(2.0, SOURCE, sound)) is Cause.REPLAY
-    assert receiver.counts.total() == 9
+    assert receiver.counts.total() == 4
 
 
 def test_all_keys_of_the_ring_are_heard_and_count_together(
