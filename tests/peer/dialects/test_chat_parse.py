@@ -127,7 +127,8 @@ def test_unknown_and_ignored_fields_change_nothing():
 def test_stream_options_count_only_with_stream():
     options = {"include_usage": True, "include_obfuscation": False}
     assert parse(stream=True, stream_options=options).teller.head.include_usage
-    assert not parse(stream_options=options).teller.head.include_usage
+    for without_effect in (options, 7, {"include_usage": "yes"}):
+        assert not parse(stream_options=without_effect).teller.head.include_usage
 
 
 def test_reasoning_effort_is_a_wish_of_its_own():

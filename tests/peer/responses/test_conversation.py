@@ -206,6 +206,7 @@ def test_what_another_agent_says_is_read_as_far_as_it_can_be():
         {"type": "compaction", "encrypted_content": "x"},
         {"type": "mcp_list_tools", "tools": "?", "output": []},
         {"type": "tomorrows", "content": 1, "role": "user"},
+        {},
     ],
 )
 def test_items_that_say_nothing_to_a_model_are_skipped_with_a_line_in_the_log(
