@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from cortex.engine.types import ChatRequest, Event
 
 from ..bounds.request_size import check_size
-from ..dialects.asked import Arrival, Asked, Dialect
+from ..dialects.asked import Arrival, Asked, Dialect, Teller
 from ..dialects.routing import header_key
 from ..heavy import off_loop
 from .access import API_KEY, is_member
@@ -46,19 +46,17 @@ def answering(dialect: Dialect) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         with room_for(request) as room:
             asked = await read_asked(request, room, dialect)
-            model = asked.requests[0].model
+            model = asked.request.model
             request[ABOUT] = About(model)
             for one in asked.requests:
                 check_size(one, request[TERMS].limits)
             request[LIVE].is_streamed = asked.is_streamed
             async with aclosing(_events(request, asked)) as events:
                 if asked.is_streamed:
-                    return await stream_reply(
-                        request, events, asked.teller(), tells_tokens=asked.tells_tokens
-                    )
+                    return await stream_reply(request, events, asked.teller)
                 answers = await gather(events, _num_answers(asked), model)
                 headers = headers_of(request[LIVE], is_whole=True)
-                return json_text_response(asked.whole(answers), headers=headers)
+                return json_text_response(asked.teller.whole(answers), headers=headers)
 
     return answer
 
@@ -89,14 +87,14 @@ def _arrival_of(request: web.Request) -> Arrival:
     )
 
 
-def _events(request: web.Request, asked: Asked) -> AsyncGenerator[Event]:
+def _events(request: web.Request, asked: Asked[Teller]) -> AsyncGenerator[Event]:
     source = request.app[SOURCE]
     live = request[LIVE]
     requests = in_turn(request, asked.requests)
     if len(requests) == 1:
         return source.chat(requests[0], live)
     sources = [source.chat(one, live) for one in requests]
-    return merged(sources, asked.requests[0].num_choices)
+    return merged(sources, asked.request.num_choices)
 
 
 def in_turn(request: web.Request, asked: Sequence[ChatRequest]) -> Sequence[ChatRequest]:
@@ -107,5 +105,5 @@ def in_turn(request: web.Request, asked: Sequence[ChatRequest]) -> Sequence[Chat
     return [replace(one, priority=max(one.priority, _LAST_PRIORITY)) for one in asked]
 
 
-def _num_answers(asked: Asked) -> int:
+def _num_answers(asked: Asked[Teller]) -> int:
     return sum(one.num_choices for one in asked.requests)

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from ..bounds.request_size import check_size
 from ..dialects.messages.parse import parse_count
-from ..dialects.messages.shapes import TokenCount
 from .asking import read_asked, room_for
 from .context import ABOUT, LIVE, SOURCE
 from .errors import About
@@ -22,4 +21,5 @@ async def count_tokens(request: web.Request) -> web.Response:
         asked = await read_asked(request, room, parse_count)
         request[ABOUT] = About(asked.model)
         check_size(asked, request[TERMS].limits)
-        return json_response(TokenCount(await request.app[SOURCE].count(asked, request[LIVE])))
+        num_tokens = await request.app[SOURCE].count(asked, request[LIVE])
+        return json_response({"input_tokens": num_tokens})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_routedef import RouteDef
 
+from ..dialects.asked import Dialect
 from ..dialects.chat.body import ChatBody
 from ..dialects.chat.parse import parse_chat
 from ..dialects.completions.body import CompletionBody
@@ -73,176 +74,120 @@ class Route:
         return web.route(self.method, self.path, self.handler, expect_handler=expectation.meet)
 
 
+def _answered(path: str, dialect: Dialect, summary: str, body: type[msgspec.Struct]) -> Route:
+    return Route("POST", path, answering(dialect), summary, body, streams=True)
+
+
+def _streamed(path: str, handler: Handler, summary: str) -> Route:
+    return Route("GET", path, handler, summary, media_type="text/event-stream")
+
+
+def _opened(opens_to: Opening, *routes: Route) -> tuple[Route, ...]:
+    return tuple(replace(route, opens_to=opens_to) for route in routes)
+
+
+# fmt: off
 ROUTES = (
-    Route("GET", "/", health.root, "Whether somebody answers here.", opens_to="everybody"),
-    Route(
-        "GET",
-        "/healthz",
-        health.healthz,
-        "How this peer and its processes are.",
-        opens_to="everybody",
+    *_opened(
+        "everybody",
+        Route("GET", "/", health.root, "Whether somebody answers here."),
+        Route("GET", "/healthz", health.healthz, "How this peer and its processes are."),
+        Route("GET", "/openapi.json", documents.openapi_document, "This document."),
+        Route("GET", "/docs", documents.docs_page),
     ),
-    Route("GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media_type="text/plain"),
-    Route("GET", "/fleet", fleet.fleet, "The peers of the fleet, as this one sees them."),
-    Route(
-        "GET",
-        "/fleet/events",
-        fleet.fleet_events,
-        "The same, and then what changes: snapshot, peer, gone, notices, ages, happening.",
-        media_type="text/event-stream",
+    *_opened(
+        "askers",
+        Route(
+            "GET", "/metrics", metrics.metrics, "Numbers for Prometheus.", media_type="text/plain"
+        ),
+        Route("GET", "/fleet", fleet.fleet, "The peers of the fleet, as this one sees them."),
+        _streamed(
+            "/fleet/events", fleet.fleet_events,
+            "The same, and then what changes: snapshot, peer, gone, notices, ages, happening.",
+        ),
+        Route(
+            "GET", "/fleet/peers/{name}", fleet.fleet_peer,
+            "One peer closely: its devices, how fast it is, what happened there of late.",
+        ),
+        Route("GET", "/v1/models", models.list_models, "The models that can be asked."),
+        Route("GET", "/v1/models/{id:.+}", models.show_model, "One model."),
+        _answered(
+            "/v1/chat/completions", parse_chat,
+            "A chat, in the words of OpenAI's chat completions.", ChatBody,
+        ),
+        _answered(
+            "/v1/completions", parse_completion,
+            "A prompt continued, without a chat template.", CompletionBody,
+        ),
+        _answered(
+            "/v1/responses", parse_response,
+            "A conversation of items, in the words of OpenAI's responses; nothing is stored.",
+            ResponsesBody,
+        ),
+        Route("POST", "/v1/embeddings", embeddings.embeddings, "Vectors of texts.", EmbeddingsBody),
+        _answered(
+            "/v1/messages", parse_message,
+            "A chat, in the words of Anthropic's Messages.", MessagesBody,
+        ),
+        Route(
+            "POST", "/v1/messages/count_tokens", counting.count_tokens,
+            "How many tokens such a chat has, without an answer.", PromptBody,
+        ),
     ),
-    Route(
-        "GET",
-        "/fleet/peers/{name}",
-        fleet.fleet_peer,
-        "One peer closely: its devices, how fast it is, what happened there of late.",
-    ),
-    Route(
-        "GET",
-        "/logs",
-        logs.logs,
-        "What a peer has logged of late, or with ?follow=1 a stream of what it logs.",
-        opens_to="admins",
-    ),
-    Route(
-        "GET", "/openapi.json", documents.openapi_document, "This document.", opens_to="everybody"
-    ),
-    Route("GET", "/docs", documents.docs_page, opens_to="everybody"),
-    Route("GET", "/v1/models", models.list_models, "The models that can be asked."),
-    Route("GET", "/v1/models/{id:.+}", models.show_model, "One model."),
-    Route(
-        "POST",
-        "/v1/chat/completions",
-        answering(parse_chat),
-        "A chat, in the words of OpenAI's chat completions.",
-        ChatBody,
-        streams=True,
-    ),
-    Route(
-        "POST",
-        "/v1/completions",
-        answering(parse_completion),
-        "A prompt continued, without a chat template.",
-        CompletionBody,
-        streams=True,
-    ),
-    Route(
-        "POST",
-        "/v1/responses",
-        answering(parse_response),
-        "A conversation of items, in the words of OpenAI's responses; nothing is stored.",
-        ResponsesBody,
-        streams=True,
-    ),
-    Route("POST", "/v1/embeddings", embeddings.embeddings, "Vectors of texts.", EmbeddingsBody),
-    Route(
-        "POST",
-        "/v1/messages",
-        answering(parse_message),
-        "A chat, in the words of Anthropic's Messages.",
-        MessagesBody,
-        streams=True,
-    ),
-    Route(
-        "POST",
-        "/v1/messages/count_tokens",
-        counting.count_tokens,
-        "How many tokens such a chat has, without an answer.",
-        PromptBody,
-    ),
-    Route(
-        "GET",
-        "/models",
-        model_table.list_models,
-        "Every model of the fleet: where it is in an engine, and where on a disk.",
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/models/load",
-        model_orders.load,
-        "Have a model loaded, here or on another peer.",
-        LoadBody,
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/models/plan",
-        model_orders.plan,
-        "What a load would do, and why not elsewhere; nothing is done.",
-        PlanBody,
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/models/unload",
-        model_orders.unload,
-        "Have a model unloaded, once it has answered what it is answering.",
-        UnloadBody,
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/models/pull",
-        model_orders.pull,
-        "Fetch a repository of the hub into a peer's models.",
-        PullBody,
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/models/pin",
-        model_orders.pin,
-        "Keep a model where it is: it makes no room, and does not go when idle.",
-        PinBody,
-        opens_to="admins",
-    ),
-    Route("POST", "/models/unpin", model_orders.unpin, "Undo that.", PinBody, opens_to="admins"),
-    Route(
-        "GET",
-        "/jobs",
-        jobs.list_jobs,
-        "The jobs of this peer, or with ?fleet=1 of all.",
-        opens_to="admins",
-    ),
-    Route("GET", "/jobs/{id}", jobs.show_job, "One job, whichever peer has it.", opens_to="admins"),
-    Route(
-        "GET",
-        "/jobs/{id}/events",
-        jobs.job_events,
-        "The same, again whenever it has changed, until it is over.",
-        media_type="text/event-stream",
-        opens_to="admins",
-    ),
-    Route("DELETE", "/jobs/{id}", jobs.cancel_job, "Cancel a job.", opens_to="admins"),
-    Route(
-        "GET",
-        "/requests",
-        control.list_requests,
-        "The requests under way here, or with ?fleet=1 on all peers.",
-        opens_to="admins",
-    ),
-    Route(
-        "DELETE",
-        "/requests/{id}",
-        control.cancel_request,
-        "End a request, here, on ?peer=NAME, or wherever it is.",
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/drain",
-        control.drain,
-        "Have a peer take nothing new; what is under way goes on.",
-        DrainBody,
-        opens_to="admins",
-    ),
-    Route(
-        "POST",
-        "/undrain",
-        control.undrain,
-        "Have a peer that was drained take requests again.",
-        DrainBody,
-        opens_to="admins",
+    *_opened(
+        "admins",
+        Route(
+            "GET", "/logs", logs.logs,
+            "What a peer has logged of late, or with ?follow=1 a stream of what it logs.",
+        ),
+        Route(
+            "GET", "/models", model_table.list_models,
+            "Every model of the fleet: where it is in an engine, and where on a disk.",
+        ),
+        Route(
+            "POST", "/models/load", model_orders.load,
+            "Have a model loaded, here or on another peer.", LoadBody,
+        ),
+        Route(
+            "POST", "/models/plan", model_orders.plan,
+            "What a load would do, and why not elsewhere; nothing is done.", PlanBody,
+        ),
+        Route(
+            "POST", "/models/unload", model_orders.unload,
+            "Have a model unloaded, once it has answered what it is answering.", UnloadBody,
+        ),
+        Route(
+            "POST", "/models/pull", model_orders.pull,
+            "Fetch a repository of the hub into a peer's models.", PullBody,
+        ),
+        Route(
+            "POST", "/models/pin", model_orders.pin,
+            "Keep a model where it is: it makes no room, and does not go when idle.", PinBody,
+        ),
+        Route("POST", "/models/unpin", model_orders.unpin, "Undo that.", PinBody),
+        Route("GET", "/jobs", jobs.list_jobs, "The jobs of this peer, or with ?fleet=1 of all."),
+        Route("GET", "/jobs/{id}", jobs.show_job, "One job, whichever peer has it."),
+        _streamed(
+            "/jobs/{id}/events", jobs.job_events,
+            "The same, again whenever it has changed, until it is over.",
+        ),
+        Route("DELETE", "/jobs/{id}", jobs.cancel_job, "Cancel a job."),
+        Route(
+            "GET", "/requests", control.list_requests,
+            "The requests under way here, or with ?fleet=1 on all peers.",
+        ),
+        Route(
+            "DELETE", "/requests/{id}", control.cancel_request,
+            "End a request, here, on ?peer=NAME, or wherever it is.",
+        ),
+        Route(
+            "POST", "/drain", control.drain,
+            "Have a peer take nothing new; what is under way goes on.", DrainBody,
+        ),
+        Route(
+            "POST", "/undrain", control.undrain,
+            "Have a peer that was drained take requests again.", DrainBody,
+        ),
     ),
 )
+# fmt: on

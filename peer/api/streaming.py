@@ -36,15 +36,14 @@ _HEAD_S = 0.25
 
 
 async def stream_reply(
-    request: web.Request, events: AsyncGenerator[Event], teller: Teller, *, tells_tokens: bool
+    request: web.Request, events: AsyncGenerator[Event], teller: Teller
 ) -> web.StreamResponse:
-    """With `tells_tokens` pieces that say nothing are told of too: else they break no silence."""
     live = request[LIVE]
     async with Ahead(events) as ahead:
         first = await _until_begun(ahead)
         if isinstance(first, Accepted):
             await ahead.look(_HEAD_S, _says_how_it_starts)
-        return await _replied(request, live, first, ahead, teller, tells_tokens=tells_tokens)
+        return await _replied(request, live, first, ahead, teller)
 
 
 async def _replied(
@@ -53,8 +52,6 @@ async def _replied(
     first: Accepted | Stage,
     events: Ahead,
     teller: Teller,
-    *,
-    tells_tokens: bool,
 ) -> web.StreamResponse:
     with live.shielded():
         response = web.StreamResponse(headers=HEADERS | headers_of(live, is_whole=False))
@@ -62,9 +59,9 @@ async def _replied(
         with Pulse(response, lambda: sse.KEEP_ALIVE, _QUIET_BEFORE_TEXT_S) as pulse:
             try:
                 async with live.cancellable():
-                    await _tell(first, live, teller, pulse, tells_tokens=tells_tokens)
+                    await _tell(first, live, teller, pulse)
                     async for event in events:
-                        await _tell(event, live, teller, pulse, tells_tokens=tells_tokens)
+                        await _tell(event, live, teller, pulse)
                 ending = teller.close()
             except CortexError as error:
                 live.ending = error.code()
@@ -75,14 +72,14 @@ async def _replied(
 
 
 async def _tell(
-    event: Event, live: LiveRequest, teller: Teller, pulse: Pulse, *, tells_tokens: bool
+    event: Event, live: LiveRequest, teller: Teller, pulse: Pulse
 ) -> None:
     match event:
         case Accepted():
             pulse.keep_alive = teller.keep_alive
             await pulse.write(sse.comment(to_comment(event)) + teller.open(event))
         case Piece():
-            if event.deltas or tells_tokens:
+            if event.deltas or teller.tells_tokens:  # else it breaks no silence
                 pulse.quiet_s = _QUIET_AFTER_TEXT_S
                 await pulse.write(teller.tell(event))
         case Finished():

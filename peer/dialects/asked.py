@@ -6,9 +6,9 @@ other dialects, of HTTP, or of who makes the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from cortex.engine.types import Accepted, ChatRequest, Finished, Piece
 
@@ -42,10 +42,15 @@ class Answer:
 
 
 class Teller(Protocol):
-    """Tells one streamed reply, as the bytes that go out for each thing that happens.
+    """Tells one reply: `whole`, or as the bytes that go out for each thing that happens.
 
     `open` comes first and once; `close` or `fail` comes last and once.
     """
+
+    @property
+    def tells_tokens(self) -> bool:
+        """Whether pieces that say nothing are told of too."""
+        ...
 
     def open(self, accepted: Accepted) -> bytes: ...
 
@@ -63,34 +68,28 @@ class Teller(Protocol):
         """The reply cannot be finished, and must not end like one that is."""
         ...
 
-
-class Asked(Protocol):
-    """One body, parsed. Choices are numbered request by request, `num_choices` of each."""
-
-    @property
-    def requests(self) -> Sequence[ChatRequest]:
-        """One at least; all ask the same model, by the name that the reply repeats."""
-        ...
-
-    @property
-    def is_streamed(self) -> bool: ...
-
-    @property
-    def tells_tokens(self) -> bool:
-        """Whether pieces that say nothing are told of too."""
-        ...
-
-    def teller(self) -> Teller: ...
-
     def whole(self, answers: Sequence[Answer]) -> bytes:
         """The reply's JSON; an answer for each choice."""
         ...
 
 
-class Dialect(Protocol):
-    def __call__(self, body: bytes, arrival: Arrival) -> Asked:
-        """Parse.
+T = TypeVar("T", bound=Teller, covariant=True)
 
-        Raises CortexErrors only, each naming its field, whatever the bytes.
-        """
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[T]):
+    """One body, parsed. Choices are numbered request by request, `num_choices` of each."""
+
+    # One at least; all ask the same model, by the name that the reply repeats.
+    requests: tuple[ChatRequest, ...]
+    teller: T
+    is_streamed: bool
+
+    @property
+    def request(self) -> ChatRequest:
+        """The first: the others differ in their prompts and seeds alone."""
+        return self.requests[0]
+
+
+# Raises CortexErrors only, each naming its field, whatever the bytes.
+Dialect = Callable[[bytes, Arrival], Asked[Teller]]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, NoReturn
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw, field
 
 from cortex.engine.types import MAX_LOGIT_BIASES, MAX_PRIORITY, MIN_PRIORITY, SamplingWish
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
-from .decoding import refuse
+from .decoding import is_absent, read_raw, refuse
 from .routing import first_key
 
 _MAX_BIAS = 100.0
@@ -33,6 +33,8 @@ Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 # Whole numbers, however they are written.
 TokenCount = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1)]
 
+_STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
+
 
 class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
@@ -42,7 +44,13 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     """The fields that chat and plain completions share."""
 
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: Annotated[
+        Raw,
+        Meta(
+            description="`include_usage` ends a stream with its cost.",
+            extra_json_schema=_STREAM_OPTIONS,
+        ),
+    ] = field(default_factory=Raw)
     max_tokens: TokenCount | None = None
     temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
     top_p: Probability | None = None
@@ -67,8 +75,9 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with its cost; without a stream the option means nothing."""
-        options = self.stream_options
-        return bool(self.stream and options is not None and options.include_usage)
+        if not self.stream or is_absent(self.stream_options):
+            return False
+        return bool(read_raw(self.stream_options, StreamOptions, "stream_options").include_usage)
 
 
 def unsupported(name: str, what: str, hint: str = "") -> NoReturn:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cortex.engine.types import Finished, Usage
 
 
@@ -33,10 +31,3 @@ class UsageTally:
             ),
             reasoning_tokens=sum(usage.reasoning_tokens for usage in self._by_choice.values()),
         )
-
-
-def total_usage(endings: Iterable[Finished], num_choices: int) -> Usage:
-    tally = UsageTally(num_choices)
-    for finished in endings:
-        tally.add(finished)
-    return tally.total

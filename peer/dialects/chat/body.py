@@ -12,32 +12,12 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
+from ..content import Part
 from ..decoding import ModelName
 from ..sampling import DecoderFields, TokenCount
 
 _ANY_OBJECT = {"type": "object"}
 Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_ANY_OBJECT)]
-
-
-class ImageUrl(msgspec.Struct):
-    url: Annotated[Raw, Meta(description="A data: URI.", extra_json_schema={"type": "string"})] = (
-        field(default_factory=Raw)
-    )
-
-
-class Part(msgspec.Struct):
-    """A part of a message: text, refusal or image_url, by its type."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: Annotated[
-        Raw,
-        Meta(
-            description="An object with a url, or the url.",
-            extra_json_schema={"type": ["object", "string"]},
-        ),
-    ] = field(default_factory=Raw)
 
 
 class CalledFunction(msgspec.Struct):

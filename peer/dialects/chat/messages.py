@@ -6,23 +6,14 @@ must not reach the template. It does not know which model will read them.
 
 from __future__ import annotations
 
-from cortex.engine.errors import UnsupportedContent
-from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
+from cortex.engine.types import Message, Role, ToolCall
 
 from ..asked import Limits
 from ..call_arguments import object_arguments
-from ..counting import check_images
+from ..content import PartTypes, check_images, read_content, without_volatile
 from ..custom_tools import arguments_of
-from ..data_uri import read_data_uri
-from ..decoding import (
-    check_count,
-    first_char,
-    is_absent,
-    read_raw,
-    refuse,
-)
-from ..volatile import is_volatile
-from .body import Call, ChatMessage, ImageUrl, Part
+from ..decoding import check_count, refuse
+from .body import Call, ChatMessage
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -33,7 +24,7 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
 }
 
-Content = tuple[TextPart | ImagePart, ...]
+_PART_TYPES = PartTypes(("text",), "image_url")
 
 
 def read_messages(items: list[ChatMessage], limits: Limits) -> tuple[Message, ...]:
@@ -41,8 +32,6 @@ def read_messages(items: list[ChatMessage], limits: Limits) -> tuple[Message, ..
 
     Raises InvalidRequest and friends, naming the field.
     """
-    if not items:
-        refuse("messages", "required, and not empty")
     check_count("messages", items, limits.max_messages)
     messages = tuple(
         message
@@ -59,9 +48,9 @@ def _read_message(item: ChatMessage, path: str, limits: Limits) -> Message | Non
     role = _ROLES.get(item.role)
     if role is None:
         refuse(f"{path}.role", f"must be one of {', '.join(_ROLES)}")
-    content = _read_content(item, role, path, limits)
+    content = read_content(item.content, _PART_TYPES, role, f"{path}.content", limits)
     if role == "system":
-        kept = tuple(part for part in content if not is_volatile(part))
+        kept = without_volatile(content)
         return Message(role, kept) if kept or not content else None
     if role == "assistant":
         calls = item.tool_calls or []
@@ -83,43 +72,6 @@ def _reasoning(item: ChatMessage) -> str:
         if isinstance(value, str):
             return value
     return ""
-
-
-def _read_content(item: ChatMessage, role: Role, path: str, limits: Limits) -> Content:
-    path = f"{path}.content"
-    if item.content is None:
-        if role in ("assistant", "tool"):
-            return ()
-        refuse(path, "required: a string or a list of parts")
-    if isinstance(item.content, str):
-        return (TextPart(item.content),)
-    check_count(path, item.content, limits.max_parts)
-    return tuple(_read_part(p, role, f"{path}[{i}]") for i, p in enumerate(item.content))
-
-
-def _read_part(part: Part, role: Role, path: str) -> TextPart | ImagePart:
-    if part.type == "text":
-        return TextPart(part.text or "")
-    if part.type == "refusal" and role == "assistant":
-        return TextPart(part.refusal or "")
-    if part.type == "image_url" and role in ("user", "tool"):
-        return _read_image(part, f"{path}.image_url")
-    raise UnsupportedContent(
-        f"{path}: a part of type {part.type[:40]!r} is not taken in a {role} message",
-        "send text, and pictures as image_url parts of user messages",
-        param=f"{path}.type",
-    )
-
-
-def _read_image(part: Part, path: str) -> ImagePart:
-    if is_absent(part.image_url):
-        refuse(path, "required")
-    if first_char(part.image_url) == '"':
-        return ImagePart(read_data_uri(part.image_url, path))
-    url = read_raw(part.image_url, ImageUrl, path).url
-    if is_absent(url):
-        refuse(f"{path}.url", "required")
-    return ImagePart(read_data_uri(url, f"{path}.url"))
 
 
 def _read_call(call: Call, path: str) -> ToolCall:

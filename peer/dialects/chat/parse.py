@@ -6,50 +6,24 @@ ignored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from cortex.engine.errors import UnsupportedContent
 from cortex.engine.types import ChatRequest, ReasoningWish
 
 from .. import sampling
-from ..asked import Answer, Arrival
+from ..asked import Arrival, Asked
 from ..decoding import names_in, object_text, read_body, refuse
+from ..openai_replies import ReplyHead
 from .body import ChatBody
 from .grammar import read_grammar
 from .messages import read_messages
-from .reply import ReplyHead, render_reply
-from .stream import ChatTeller
+from .reply import ChatTeller
 from .tools import read_tools
 
 # Names the chat template gets from the request itself, or from us.
 _RESERVED_NAMES = frozenset({"messages", "tools", "strftime_now", "raise_exception"})
 
 
-@dataclass(frozen=True, slots=True)
-class AskedChat:
-    """The question, and how its asker wants the answer told."""
-
-    request: ChatRequest
-    head: ReplyHead
-    is_streamed: bool
-
-    @property
-    def requests(self) -> Sequence[ChatRequest]:
-        return (self.request,)
-
-    @property
-    def tells_tokens(self) -> bool:
-        return self.head.wants_token_ids or self.request.top_logprobs is not None
-
-    def teller(self) -> ChatTeller:
-        return ChatTeller(self.head, self.request.num_choices, tells_tokens=self.tells_tokens)
-
-    def whole(self, answers: Sequence[Answer]) -> bytes:
-        return render_reply(self.head, answers, self.request.num_choices)
-
-
-def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
+def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
     """A whole body.
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
@@ -57,7 +31,6 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
     asked = read_body(body, ChatBody)
     _check_modalities(asked)
     offered = read_tools(asked, arrival.limits)
-    is_parallel = asked.parallel_tool_calls
     request = ChatRequest(
         model=asked.model,
         messages=read_messages(asked.messages, arrival.limits),
@@ -77,7 +50,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
         top_logprobs=_read_top_logprobs(asked),
         ignore_eos=bool(asked.ignore_eos),
         min_tokens=asked.min_tokens or 0,
-        parallel_tool_calls=is_parallel is None or is_parallel,
+        parallel_tool_calls=asked.parallel_tool_calls is not False,
         priority=asked.priority or 0,
     )
     head = ReplyHead(
@@ -89,7 +62,9 @@ def parse_chat(body: bytes, arrival: Arrival) -> AskedChat:
         offered.custom_names,
         arrival.fingerprint,
     )
-    return AskedChat(request, head, bool(asked.stream))
+    tells_tokens = head.wants_token_ids or request.top_logprobs is not None
+    teller = ChatTeller(head, request.num_choices, tells_tokens=tells_tokens)
+    return Asked((request,), teller, bool(asked.stream))
 
 
 def _read_max_tokens(asked: ChatBody) -> int | None:

@@ -1,104 +1,137 @@
-"""The chat-completions dialect, outwards: whole replies, and the objects that a stream is made of.
+"""The chat-completions dialect, outwards: whole replies, and chunks in the order that accumulators
+rely on.
 
-Pure. The order of a stream is `stream.py`'s business.
+A role for each choice, then its reasoning, words and calls as they come, one finish reason, and at
+the end what it cost, where that was asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from cortex.engine.types import (
-    ScoredToken,
+    Accepted,
+    Delta,
+    Finished,
+    Piece,
+    ReasoningDelta,
+    TextDelta,
     TokenLogprob,
     ToolCall,
+    ToolCallArguments,
+    ToolCallBegin,
+    ToolCallEnd,
 )
 
 from ...deltas import said
 from ..asked import Answer
-from ..completed import finish_reason, render_usage
 from ..custom_tools import text_of
-from ..usage import total_usage
+from ..openai_replies import OpenAITeller, ReplyHead, finish_reason, render_logprob
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyHead:
-    """What all objects of one reply share. `model` is the name the client asked for.
+class ChatTeller(OpenAITeller):
+    """With `tells_tokens` there is a chunk for every piece that tells of tokens, silent or not."""
 
-    Calls of the tools in `custom_names` are told as free text.
-    """
+    def __init__(self, head: ReplyHead, num_choices: int, *, tells_tokens: bool) -> None:
+        super().__init__(head, "chat.completion.chunk", num_choices, tells_tokens=tells_tokens)
+        self._calling: set[int] = set()
+        # By choice: the call of a custom tool that is still coming.
+        self._custom: dict[int, tuple[ToolCallBegin, list[str]]] = {}
 
-    id: str
-    created_s: int
-    model: str
-    include_usage: bool = False
-    wants_token_ids: bool = False
-    custom_names: frozenset[str] = frozenset()
-    fingerprint: str = ""
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        choices = [self._whole_choice(answer) for answer in answers]
+        more = {"system_fingerprint": self.head.fingerprint or None}
+        return self.whole_reply("chat.completion", choices, [a.finished for a in answers], **more)
 
-    def object(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created_s, "model": self.model}
-
-
-def render_reply(head: ReplyHead, answers: Sequence[Answer], num_choices: int) -> bytes:
-    """All choices in one object."""
-    usage = total_usage([answer.finished for answer in answers], num_choices)
-    return msgspec.json.encode(
-        head.object("chat.completion")
-        | {
-            "system_fingerprint": head.fingerprint or None,
-            "choices": [_render_choice(head, answer) for answer in answers],
-            "usage": render_usage(usage),
+    def _whole_choice(self, answer: Answer) -> dict[str, Any]:
+        whole = answer.whole
+        all_said = said(whole.deltas)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if all_said.calls and not all_said.text else all_said.text,
+            "refusal": None,
         }
-    )
+        if all_said.reasoning:
+            message["reasoning_content"] = all_said.reasoning
+        if all_said.calls:
+            message["tool_calls"] = [self._call(call) for call in all_said.calls]
+        reason = finish_reason(answer.finished.reason, has_calls=bool(all_said.calls))
+        choice = {"index": whole.choice, "finish_reason": reason, "message": message}
+        return choice | self._of_tokens(whole)
+
+    def open(self, accepted: Accepted) -> bytes:
+        role = {"role": "assistant", "content": ""}
+        return b"".join(self._delta(index, role) for index in range(self.num_choices))
+
+    def tell(self, event: Piece | Finished) -> bytes:
+        return self._tell_piece(event) if isinstance(event, Piece) else self._finish(event)
+
+    def _tell_piece(self, piece: Piece) -> bytes:
+        """A chunk for each delta; what is told of tokens rides in the first."""
+        told = [plain for d in piece.deltas if (plain := self._render(d, piece.choice)) is not None]
+        if not self.tells_tokens:
+            return b"".join(self._delta(piece.choice, delta) for delta in told)
+        if not told and not piece.logprobs and not self.head.wants_token_ids:
+            return b""
+        # An empty delta, for a token's place may be before, or behind, the words.
+        first, *others = told or [{}]
+        chunks = [self._delta(piece.choice, first, **self._of_tokens(piece))]
+        return b"".join(chunks + [self._delta(piece.choice, delta) for delta in others])
+
+    def _finish(self, finished: Finished) -> bytes:
+        self.tally.add(finished)
+        has_calls = finished.choice in self._calling
+        reason = finish_reason(finished.reason, has_calls=has_calls)
+        return self._delta(finished.choice, {}, finish_reason=reason)
+
+    def _render(self, delta: Delta, choice: int) -> dict[str, Any] | None:
+        """What a delta says in this dialect; the end of a call says nothing.
+
+        A custom tool's text is told when it is whole: until then it is JSON.
+        """
+        match delta:
+            case TextDelta():
+                return {"content": delta.text}
+            case ReasoningDelta():
+                return {"reasoning_content": delta.text}
+            case ToolCallBegin():
+                self._calling.add(choice)
+                if delta.name in self.head.custom_names:
+                    self._custom[choice] = (delta, [])
+                    return None
+                return self._begun(delta, "")
+            case ToolCallArguments() if choice in self._custom:
+                self._custom[choice][1].append(delta.text)
+                return None
+            case ToolCallArguments():
+                piece = {"index": delta.index, "function": {"arguments": delta.text}}
+                return {"tool_calls": [piece]}
+            case ToolCallEnd():
+                begin, pieces = self._custom.pop(choice, (None, ()))
+                return begin and self._begun(begin, "".join(pieces))
+
+    def _begun(self, begin: ToolCallBegin, arguments: str) -> dict[str, Any]:
+        call = self._call(ToolCall(begin.id, begin.name, arguments))
+        return {"tool_calls": [{"index": begin.index} | call]}
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        if call.name in self.head.custom_names:
+            custom = {"name": call.name, "input": text_of(call.arguments)}
+            return {"id": call.id, "type": "custom", "custom": custom}
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": call.id, "type": "function", "function": function}
+
+    def _of_tokens(self, piece: Piece) -> dict[str, Any]:
+        told: dict[str, Any] = {"logprobs": _render_logprobs(piece.logprobs)}
+        return told | {"token_ids": piece.token_ids} if self.head.wants_token_ids else told
+
+    def _delta(self, index: int, delta: dict[str, Any], **more: Any) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self.chunk(choice | more)
 
 
-def _render_choice(head: ReplyHead, answer: Answer) -> dict[str, Any]:
-    whole = answer.whole
-    all_said = said(whole.deltas)
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": None if all_said.calls and not all_said.text else all_said.text,
-        "refusal": None,
-    }
-    if all_said.reasoning:
-        message["reasoning_content"] = all_said.reasoning
-    if all_said.calls:
-        message["tool_calls"] = [render_call(head, call) for call in all_said.calls]
-    choice: dict[str, Any] = {
-        "index": whole.choice,
-        "finish_reason": finish_reason(answer.finished.reason, has_calls=bool(all_said.calls)),
-        "logprobs": render_logprobs(whole.logprobs),
-        "message": message,
-    }
-    return choice | {"token_ids": list(whole.token_ids)} if head.wants_token_ids else choice
-
-
-def render_call(head: ReplyHead, call: ToolCall) -> dict[str, Any]:
-    if call.name in head.custom_names:
-        custom = {"name": call.name, "input": text_of(call.arguments)}
-        return {"id": call.id, "type": "custom", "custom": custom}
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.id, "type": "function", "function": function}
-
-
-def render_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+def _render_logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
     """Null where none were asked for, or nothing came."""
-    if not logprobs:
-        return None
-    content = [
-        _scored(entry.token) | {"top_logprobs": [_scored(token) for token in entry.top]}
-        for entry in logprobs
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _scored(token: ScoredToken) -> dict[str, Any]:
-    return {
-        "token": token.data.decode("utf-8", "replace"),
-        "logprob": token.logprob,
-        "bytes": list(token.data),
-    }
+    content = [render_logprob(entry) for entry in logprobs]
+    return {"content": content, "refusal": None} if content else None

@@ -6,44 +6,23 @@ spelt; who wants those sends token ids.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest
 
 from .. import sampling
-from ..asked import Answer, Arrival
+from ..asked import Arrival, Asked
 from ..decoding import read_body, refuse
+from ..openai_replies import ReplyHead
 from ..prompts import read_raw_prompts
 from .body import CompletionBody
-from .reply import CompletionHead, CompletionTeller, render_reply
+from .reply import CompletionTeller
 
 # What the dialect gives where nothing is asked for.
 _DEFAULT_MAX_TOKENS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class AskedCompletion:
-    """One request a prompt, each with as many choices, and how the answers are to be told."""
-
-    requests: Sequence[ChatRequest]
-    head: CompletionHead
-    is_streamed: bool
-
-    @property
-    def tells_tokens(self) -> bool:
-        return self.head.wants_token_ids or self.requests[0].top_logprobs is not None
-
-    def teller(self) -> CompletionTeller:
-        return CompletionTeller(self.head, self.requests[0].num_choices)
-
-    def whole(self, answers: Sequence[Answer]) -> bytes:
-        return render_reply(self.head, answers, self.requests[0].num_choices)
-
-
-def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
+def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
     """A whole body.
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
@@ -84,14 +63,16 @@ def parse_completion(body: bytes, arrival: Arrival) -> AskedCompletion:
         )
         for index, prompt in enumerate(prompts.values())
     )
-    head = CompletionHead(
+    head = ReplyHead(
         f"cmpl-{arrival.id_hex}",
         arrival.now_s,
         asked.model,
         asked.wants_usage,
         bool(asked.return_token_ids),
     )
-    return AskedCompletion(requests, head, bool(asked.stream))
+    tells_tokens = head.wants_token_ids or request.top_logprobs is not None
+    teller = CompletionTeller(head, num_choices, tells_tokens=tells_tokens)
+    return Asked(requests, teller, bool(asked.stream))
 
 
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Generator
+from typing import TypeVar
 
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = " \t\r\n"
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _WORD = re.compile(r'[^ \t\r\n,:"\[\]{}]+')
 _SCALAR = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
@@ -28,46 +29,45 @@ _MAX_WORD_CHARS = 1024
 _ESCAPE_CHARS = 6
 
 
+T = TypeVar("T")
+
+
 class _Broken(Exception):
     """What comes here is no JSON, whatever follows."""
+
+
+# Reads on where more has come, and gives its result at the end.
+_Reading = Generator[None, None, T]
 
 
 class Arguments:
     """Push the pieces of one call's arguments; what comes back is to be told."""
 
     def __init__(self) -> None:
-        self._held = ""
-        # The comma, key and colon before a value: told with its beginning.
-        self._lead: list[str] = []
+        # What has come and is not read yet begins at `_at`.
+        self._held, self._at = "", 0
         self._told: list[str] = []
         # Closers of what is open, the innermost last.
         self._open: list[str] = []
-        self._take: Callable[[int], int | None] = self._take_start
+        self._is_in_text = False
         # How many pieces there were behind the last whole value, and what was open there.
         self._whole: tuple[int, str] = (0, "{}")
+        self._reading = self._read()
 
     def push(self, text: str) -> str:
         """The next piece to tell: often the same, sometimes with some held back, or nothing."""
-        self._held += text
         num_told = len(self._told)
-        position: int | None = 0
-        reached = 0
-        try:
-            while position is not None and position < len(self._held):
-                reached = position
-                position = self._take(position)
-        except _Broken:
-            self._close()
-            position = len(self._held)
-        self._held = self._held[reached if position is None else position :]
+        self._held, self._at = self._held[self._at :] + text, 0
+        next(self._reading)
         return "".join(self._told[num_told:])
 
     def end(self) -> str:
         """What makes an object of what was told, now that no more will come."""
         num_told = len(self._told)
-        if self._take == self._take_string:
+        if self._is_in_text:
             self._told.append('"')
         self._close()
+        self._reading = self._skip()
         return "".join(self._told[num_told:])
 
     def input_json(self) -> str:
@@ -78,172 +78,135 @@ class Arguments:
     def _close(self) -> None:
         self._told.append("".join(reversed(self._open)))
         self._open.clear()
-        self._lead.clear()
         if self._whole[0]:
             self._whole = (len(self._told), "")
-        self._take = self._take_nothing
 
-    # Each of these takes what is held from a position in one state, and says where it ends; None
-    # where that cannot be known yet.
+    def _read(self) -> _Reading[None]:
+        try:
+            if (yield from self._mark()) != "{":
+                raise _Broken
+            yield from self._nested("", "{")
+        except _Broken:
+            self._close()
+        yield from self._skip()
 
-    def _take_start(self, position: int) -> int:
-        position = self._behind_space(position)
-        if self._is_end(position):
-            return position
-        if self._held[position] != "{":
+    def _skip(self) -> _Reading[None]:
+        while True:
+            self._at = len(self._held)
+            yield
+
+    def _mark(self) -> _Reading[str]:
+        """The next character that is no space; it is not taken."""
+        while True:
+            while self._at < len(self._held):
+                if (mark := self._held[self._at]) not in _SPACE:
+                    return mark
+                self._at += 1
+            yield
+
+    def _nested(self, lead: str, opening: str) -> _Reading[None]:
+        """An object or a list. A `lead` is what stands before a value: it is told with it."""
+        if len(self._open) == _MAX_DEPTH:
             raise _Broken
-        return self._begin("{", position)
+        closing = _CLOSING[opening]
+        self._open.append(closing)
+        self._at += 1
+        self._tell(lead + opening)
+        comma = ""
+        # Also behind a comma: models write one where nothing follows.
+        while (mark := (yield from self._mark())) != closing:
+            key = (yield from self._key(mark)) if closing == "}" else ""
+            yield from self._value(comma + key)
+            if (mark := (yield from self._mark())) == ",":
+                self._at += 1
+                comma = ","
+            elif mark != closing:
+                raise _Broken
+        self._at += 1
+        self._open.pop()
+        self._tell(closing)
 
-    def _take_nothing(self, position: int) -> int:
-        return len(self._held)
+    def _key(self, mark: str) -> _Reading[str]:
+        if mark != '"':
+            raise _Broken
+        key: list[str] = []
+        yield from self._text(key)
+        if (yield from self._mark()) != ":":
+            raise _Broken
+        self._at += 1
+        return f'"{"".join(key)}":'
 
-    def _take_value(self, position: int) -> int | None:
-        position = self._behind_space(position)
-        if self._is_end(position):
-            return position
-        mark = self._held[position]
+    def _value(self, lead: str) -> _Reading[None]:
+        mark = yield from self._mark()
         if mark in _CLOSING:
-            return self._begin(mark, position)
-        if mark == '"':
-            self._take = self._take_string
+            yield from self._nested(lead, mark)
+        elif mark == '"':
+            self._told.append(lead + mark)
+            self._is_in_text = True
+            yield from self._text(self._told)
+            self._is_in_text = False
             self._tell(mark)
-            return position + 1
-        return self._take_word(position)
+        else:
+            self._tell(lead + (yield from self._word()))
 
-    def _take_word(self, position: int) -> int | None:
-        word = _WORD.match(self._held, position)
-        if word is None or len(word[0]) > _MAX_WORD_CHARS:
-            raise _Broken
-        if self._is_end(word.end()):
-            return None
+    def _word(self) -> _Reading[str]:
+        while True:
+            word = _WORD.match(self._held, self._at)
+            if word is None or len(word[0]) > _MAX_WORD_CHARS:
+                raise _Broken
+            if word.end() < len(self._held):
+                break
+            yield
         scalar = _PYTHON_WORDS.get(word[0], word[0])
         if not _SCALAR.fullmatch(scalar):
             raise _Broken
-        self._tell(scalar)
-        self._value_is_whole()
-        return word.end()
+        self._at = word.end()
+        return scalar
 
-    def _take_first_item(self, position: int) -> int | None:
-        return self._take_end_or(position, "]", self._take_value)
+    def _text(self, out: list[str]) -> _Reading[None]:
+        """What stands between quotes, to the closing one, which is taken."""
+        self._at += 1
+        while True:
+            char = self._held[self._at : self._at + 1]
+            if char == '"':
+                self._at += 1
+                return
+            if plain := _PLAIN.match(self._held, self._at):
+                out.append(plain[0])
+                self._at = plain.end()
+            elif char and char != "\\":
+                out.append(json.dumps(char)[1:-1])  # a control character, written out
+                self._at += 1
+            elif char and (escape := self._escape()) is not None:
+                out.append(escape[0])
+                self._at += escape[1]
+            else:
+                yield
 
-    def _take_first_key(self, position: int) -> int | None:
-        return self._take_end_or(position, "}", self._take_key)
-
-    def _take_end_or(
-        self, position: int, closing: str, other: Callable[[int], int | None]
-    ) -> int | None:
-        position = self._behind_space(position)
-        if self._is_end(position):
-            return position
-        return self._end(position) if self._held[position] == closing else other(position)
-
-    def _take_key(self, position: int) -> int:
-        return self._take_mark(position, '"', self._take_key_string)
-
-    def _take_colon(self, position: int) -> int:
-        return self._take_mark(position, ":", self._take_value)
-
-    def _take_behind_value(self, position: int) -> int:
-        position = self._behind_space(position)
-        if self._is_end(position):
-            return position
-        if self._held[position] == self._open[-1]:
-            return self._end(position)
-        # Behind a comma as at the beginning: models also write one where nothing follows.
-        is_object = self._open[-1] == "}"
-        following = self._take_first_key if is_object else self._take_first_item
-        return self._take_mark(position, ",", following)
-
-    def _take_mark(self, position: int, mark: str, following: Callable[[int], int | None]) -> int:
-        position = self._behind_space(position)
-        if self._is_end(position):
-            return position
-        if self._held[position] != mark:
-            raise _Broken
-        self._lead.append(mark)
-        self._take = following
-        return position + 1
-
-    def _take_string(self, position: int) -> int | None:
-        if self._held[position] == '"':
-            self._tell('"')
-            self._value_is_whole()
-            return position + 1
-        return self._take_chars(position, self._told)
-
-    def _take_key_string(self, position: int) -> int | None:
-        if self._held[position] == '"':
-            self._lead.append('"')
-            self._take = self._take_colon
-            return position + 1
-        return self._take_chars(position, self._lead)
-
-    def _take_chars(self, position: int, out: list[str]) -> int | None:
-        plain = _PLAIN.match(self._held, position)
-        if plain is not None:
-            out.append(plain[0])
-            return plain.end()
-        if self._held[position] == "\\":
-            return self._take_escape(position, out)
-        out.append(json.dumps(self._held[position])[1:-1])  # a control character, written out
-        return position + 1
-
-    def _take_escape(self, position: int, out: list[str]) -> int | None:
-        escape = _ESCAPE.match(self._held, position)
+    def _escape(self) -> tuple[str, int] | None:
+        """What is told for the escape here, and how long it is; None where that is not known."""
+        escape = _ESCAPE.match(self._held, self._at)
         if escape is None:
-            return self._take_no_escape(position, out)
-        end = escape.end()
-        if _HIGH.match(escape[0]):
-            second = self._held[end : end + _ESCAPE_CHARS]
-            if len(second) < _ESCAPE_CHARS and r"\u".startswith(second[:2]):
-                return None
-            is_pair = _LOW.match(second) and _ESCAPE.fullmatch(second)
-            out.append(escape[0] + second if is_pair else _REPLACEMENT)
-            return end + _ESCAPE_CHARS if is_pair else end
-        out.append(_REPLACEMENT if _LOW.match(escape[0]) else escape[0])
-        return end
+            return self._no_escape()
+        is_low = _LOW.match(escape[0])
+        if is_low or not _HIGH.match(escape[0]):
+            return _REPLACEMENT if is_low else escape[0], len(escape[0])
+        second = self._held[escape.end() : escape.end() + _ESCAPE_CHARS]
+        if len(second) < _ESCAPE_CHARS and r"\u".startswith(second[:2]):
+            return None
+        if _LOW.match(second) and _ESCAPE.fullmatch(second):
+            return escape[0] + second, 2 * _ESCAPE_CHARS
+        return _REPLACEMENT, _ESCAPE_CHARS
 
-    def _take_no_escape(self, position: int, out: list[str]) -> int | None:
+    def _no_escape(self) -> tuple[str, int] | None:
         """A backslash that stands for itself, as models write them in paths and patterns."""
-        following = self._held[position + 1 : position + _ESCAPE_CHARS]
+        following = self._held[self._at + 1 : self._at + _ESCAPE_CHARS]
         may_become_one = following[:1] in ("", "u") and all(
             char in "0123456789abcdefABCDEF" for char in following[1:]
         )
-        if may_become_one and len(following) < _ESCAPE_CHARS - 1:
-            return None
-        out.append(r"\\")
-        return position + 1
-
-    def _begin(self, opening: str, position: int) -> int:
-        if len(self._open) == _MAX_DEPTH:
-            raise _Broken
-        self._open.append(_CLOSING[opening])
-        self._take = self._take_first_key if opening == "{" else self._take_first_item
-        self._tell(opening)
-        self._note_whole()
-        return position + 1
-
-    def _end(self, position: int) -> int:
-        self._lead.clear()  # a comma with nothing behind it
-        self._tell(self._open.pop())
-        self._value_is_whole()
-        return position + 1
-
-    def _value_is_whole(self) -> None:
-        self._take = self._take_behind_value if self._open else self._take_nothing
-        self._note_whole()
-
-    def _note_whole(self) -> None:
-        self._whole = (len(self._told), "".join(reversed(self._open)))
+        return None if may_become_one and len(following) < _ESCAPE_CHARS - 1 else (r"\\", 1)
 
     def _tell(self, text: str) -> None:
-        self._told += self._lead
-        self._lead.clear()
+        """Behind it a value is whole, or begun and still empty."""
         self._told.append(text)
-
-    def _behind_space(self, position: int) -> int:
-        space = _SPACE.match(self._held, position)
-        return position if space is None else space.end()
-
-    def _is_end(self, position: int) -> bool:
-        return position == len(self._held)
+        self._whole = (len(self._told), "".join(reversed(self._open)))

@@ -1,12 +1,15 @@
 """An answer as blocks, strictly one after the other: deltas in, events of blocks out.
 
-The stream sends the events and the whole reply is put together from them, so both say the same.
-What a stream looks like around its blocks is not known here.
+The stream sends the events, and the whole reply has the blocks that they tell of, so both say the
+same. What a stream looks like around its blocks is not known here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from cortex.engine.types import (
     Delta,
@@ -18,106 +21,101 @@ from cortex.engine.types import (
 )
 
 from .arguments import Arguments
-from .shapes import (
-    Block,
-    BlockDelta,
-    BlockEvent,
-    BlockStart,
-    BlockStop,
-    Growth,
-    InputGrowth,
-    Signed,
-    TextBlock,
-    TextGrowth,
-    ThinkingBlock,
-    ThinkingGrowth,
-    ToolUseBlock,
-)
 from .signatures import sign
+
+Json = dict[str, Any]
 
 _OUR_PREFIX, _THEIR_PREFIX = "call_", "toolu_"
 
 
-def tool_use_id(call_id: str) -> str:
-    """A call's id as this dialect begins them; sent back, it is as opaque as any other."""
-    return _THEIR_PREFIX + call_id.removeprefix(_OUR_PREFIX)
-
-
 class Blocks:
-    """`hides_thinking`: its blocks are told without their text, which goes into the signature."""
+    """`content` are the blocks that are over. With `hides_thinking` blocks of it are told without
+    their text, which goes into the signature.
+    """
 
     def __init__(self, *, hides_thinking: bool = False) -> None:
+        self.content: list[Json] = []
+        self.has_calls = False
         self._hides_thinking = hides_thinking
-        self._hidden: list[str] = []
-        self._open: type[Block] | None = None
-        self._num_begun = 0
+        self._open: Json | None = None
+        self._texts: list[str] = []
         self._arguments = Arguments()
         # A call that is not whole stays open until it is known why: it may have been cut off.
         self._is_calling_over = False
-        self.has_calls = False
 
-    def take(self, delta: Delta) -> Iterator[BlockEvent]:
+    def take(self, delta: Delta) -> Iterator[Json]:
         if self._is_calling_over:
             yield from self._stop()
         match delta:
             case TextDelta():
-                if delta.text:
-                    yield from self._reach(TextBlock())
-                    yield self._growth(TextGrowth(delta.text))
+                yield from self._say({"type": "text", "text": ""}, delta.text)
             case ReasoningDelta():
-                if delta.text:
-                    yield from self._reach(ThinkingBlock())
-                    yield from self._think(delta.text)
+                block = {"type": "thinking", "thinking": "", "signature": ""}
+                yield from self._say(block, delta.text)
             case ToolCallBegin():
-                yield from self._begin(ToolUseBlock(tool_use_id(delta.id), delta.name))
+                # A call's id as this dialect begins them; sent back, it is as opaque as any other.
+                call_id = _THEIR_PREFIX + delta.id.removeprefix(_OUR_PREFIX)
+                call: Json = {"type": "tool_use", "id": call_id, "name": delta.name, "input": {}}
+                yield from self._begin(call)
                 self._arguments = Arguments()
                 self.has_calls = True
             case ToolCallArguments():
                 if piece := self._arguments.push(delta.text):
-                    yield self._growth(InputGrowth(piece))
+                    yield self._growth("input_json_delta", "partial_json", piece)
             case ToolCallEnd(is_whole=True):
                 yield from self._stop()
             case ToolCallEnd():
                 self._is_calling_over = True
 
-    def end(self, *, is_cut: bool) -> Iterator[BlockEvent]:
+    def end(self, *, is_cut: bool) -> Iterator[Json]:
         """The answer is over, by the model's will or cut off: what is open is stopped.
 
         An answer is never without a block.
         """
-        if not self._num_begun:
-            yield from self._begin(TextBlock())
+        if not self.content and self._open is None:
+            yield from self._begin({"type": "text", "text": ""})
         yield from self._stop(is_cut=is_cut)
 
-    def _reach(self, block: Block) -> Iterator[BlockEvent]:
-        if self._open is not type(block):
+    def _say(self, block: Json, text: str) -> Iterator[Json]:
+        """A piece of text in the block that is open, if it is such a one, or in a new one."""
+        if not text:
+            return
+        kind = block["type"]
+        if self._open is None or self._open["type"] != kind:
             yield from self._begin(block)
+        self._texts.append(text)
+        if kind == "text" or not self._hides_thinking:
+            yield self._growth(f"{kind}_delta", kind, text)
 
-    def _begin(self, block: Block) -> Iterator[BlockEvent]:
+    def _begin(self, block: Json) -> Iterator[Json]:
         yield from self._stop()
-        yield BlockStart(self._num_begun, block)
-        self._num_begun += 1
-        self._open = type(block)
+        self._open = block
+        self._texts.clear()
+        yield {"type": "content_block_start", "index": len(self.content), "content_block": block}
 
-    def _think(self, text: str) -> Iterator[BlockEvent]:
-        if self._hides_thinking:
-            self._hidden.append(text)
-        else:
-            yield self._growth(ThinkingGrowth(text))
-
-    def _stop(self, *, is_cut: bool = False) -> Iterator[BlockEvent]:
+    def _stop(self, *, is_cut: bool = False) -> Iterator[Json]:
         """A call that was cut off stays as far as it came: closed, it would pass for what the model
         meant.
         """
+        if self._open is None:
+            return
         self._is_calling_over = False
-        if self._open is ToolUseBlock and not is_cut and (rest := self._arguments.end()):
-            yield self._growth(InputGrowth(rest))
-        if self._open is ThinkingBlock:
-            yield self._growth(Signed(sign("".join(self._hidden))))
-            self._hidden.clear()
-        if self._open is not None:
-            self._open = None
-            yield BlockStop(self._num_begun - 1)
+        text = "".join(self._texts)
+        match self._open["type"]:
+            case "tool_use":
+                if not is_cut and (rest := self._arguments.end()):
+                    yield self._growth("input_json_delta", "partial_json", rest)
+                told: Json = {"input": msgspec.Raw(self._arguments.input_json().encode())}
+            case "thinking":
+                hidden, shown = (text, "") if self._hides_thinking else ("", text)
+                told = {"thinking": shown, "signature": sign(hidden)}
+                yield self._growth("signature_delta", "signature", told["signature"])
+            case _:
+                told = {"text": text}
+        yield {"type": "content_block_stop", "index": len(self.content)}
+        self.content.append(self._open | told)
+        self._open = None
 
-    def _growth(self, growth: Growth) -> BlockDelta:
-        return BlockDelta(self._num_begun - 1, growth)
+    def _growth(self, kind: str, name: str, text: str) -> Json:
+        growth = {"type": kind, name: text}
+        return {"type": "content_block_delta", "index": len(self.content), "delta": growth}

@@ -18,14 +18,13 @@ from cortex.engine.errors import InvalidRequest, UnsupportedContent
 from cortex.engine.types import ImagePart, TextPart, ToolCall
 
 from ..asked import Limits
+from ..content import Content
 from ..data_uri import read_base64, read_data_uri
 from ..decoding import check_count, first_char, is_absent, object_text, read_raw, refuse
 from . import block_bodies as bodies
 from .signatures import hidden_text
 
 logger = logging.getLogger(__name__)
-
-Part = TextPart | ImagePart
 
 _LINE_BREAK = "\n"
 # What names of block types look like: nothing else of a client's goes into the log.
@@ -42,7 +41,7 @@ class Thought:
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     call_id: str
-    parts: tuple[Part, ...]
+    parts: Content
 
 
 Item = TextPart | ImagePart | Thought | ToolCall | ToolResult
@@ -57,12 +56,12 @@ def read_content(content: Raw, role: str, path: str, limits: Limits) -> tuple[It
     return _read(content, _READERS[role], f"{role} message", path, limits)
 
 
-def joined(parts: tuple[Part, ...], separator: str) -> tuple[Part, ...]:
+def joined(parts: Content, separator: str) -> Content:
     """The same with texts that stand side by side made one, and empty ones left out.
 
     The separator parts them where no white space does: blocks are words of their own.
     """
-    whole: list[Part] = []
+    whole: list[TextPart | ImagePart] = []
     # The text that is being made: put together once, however many blocks it was cut into.
     texts: list[str] = []
     for part in parts:

@@ -6,52 +6,22 @@ ignored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
-
-import msgspec
 
 from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish
 
 from .. import sampling
-from ..asked import Answer, Arrival
+from ..asked import Arrival, Asked
 from ..decoding import read_body, refuse
 from ..grammars import schema_grammar
 from ..routing import first_key, session_in
 from .body import MessagesBody, OutputFormat, PromptBody
-from .reply import ReplyHead, render_reply
-from .stream import MessageTeller
+from .reply import MessageTeller, ReplyHead
 from .tools import read_tools
 from .turns import read_messages
 
 
-@dataclass(frozen=True, slots=True)
-class AskedMessage:
-    """The question, and how its asker wants the answer told."""
-
-    request: ChatRequest
-    head: ReplyHead
-    is_streamed: bool
-
-    @property
-    def requests(self) -> Sequence[ChatRequest]:
-        return (self.request,)
-
-    @property
-    def tells_tokens(self) -> bool:
-        return False
-
-    def teller(self) -> MessageTeller:
-        return MessageTeller(self.head)
-
-    def whole(self, answers: Sequence[Answer]) -> bytes:
-        (answer,) = answers
-        reply = render_reply(self.head, answer.whole.deltas, answer.finished)
-        return msgspec.json.encode(reply)
-
-
-def parse_message(body: bytes, arrival: Arrival) -> AskedMessage:
+def parse_message(body: bytes, arrival: Arrival) -> Asked[MessageTeller]:
     """A whole body of POST /v1/messages.
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
@@ -70,7 +40,7 @@ def parse_message(body: bytes, arrival: Arrival) -> AskedMessage:
         routing_key=_read_routing_key(asked.metadata, arrival),
     )
     head = ReplyHead(f"msg_{arrival.id_hex}", asked.model, hides_thinking=_hides_thinking(asked))
-    return AskedMessage(request, head, bool(asked.stream))
+    return Asked((request,), MessageTeller(head), bool(asked.stream))
 
 
 def parse_count(body: bytes, arrival: Arrival) -> ChatRequest:

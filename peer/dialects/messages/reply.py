@@ -1,38 +1,27 @@
-"""The messages dialect, outwards: a whole reply, why it ended, and what it cost. Pure."""
+"""The messages dialect, outwards: a whole reply, or a stream of it.
+
+Message start, blocks one after the other, message delta, message stop; or an error at any point,
+after which there is nothing. Pings fill silences.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from cortex.engine import types
-from cortex.engine.types import Delta, Finished
+from cortex.engine.types import Accepted, Finished, Piece, Usage
 
-from .arguments import Arguments
-from .blocks import Blocks
-from .shapes import (
-    Block,
-    BlockDelta,
-    BlockEvent,
-    BlockStart,
-    BlockStop,
-    InputGrowth,
-    OutputTokensDetails,
-    Reply,
-    Signed,
-    StopReason,
-    TextBlock,
-    TextGrowth,
-    ThinkingBlock,
-    ThinkingGrowth,
-    ToolUseBlock,
-    Usage,
-)
+from .. import events
+from ..asked import Answer
+from ..errors import ToldError, messages_envelope
+from .blocks import Blocks, Json
 
 
-class ReplyHead(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
     """What is known of a reply before its answer: `model` is the name that was asked for."""
 
     id: str
@@ -40,20 +29,63 @@ class ReplyHead(msgspec.Struct, frozen=True):
     hides_thinking: bool = False
 
 
-def render_reply(head: ReplyHead, deltas: Iterable[Delta], finished: Finished) -> Reply:
-    blocks = Blocks(hides_thinking=head.hides_thinking)
-    events = [event for delta in deltas for event in blocks.take(delta)]
-    content = fold_blocks([*events, *blocks.end(is_cut=is_cut(finished))])
-    reason, sequence = ending(finished, has_calls=blocks.has_calls)
-    return Reply(head.id, head.model, content, render_usage(finished.usage), reason, sequence)
+class MessageTeller:
+    """A `Teller` of one answer."""
+
+    tells_tokens = False
+
+    def __init__(self, head: ReplyHead) -> None:
+        self.head = head
+        self._blocks = Blocks(hides_thinking=head.hides_thinking)
+
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        (answer,) = answers
+        for _ in self._take(answer.whole):
+            pass
+        *_, last = self._take(answer.finished)
+        ending = last["delta"] | {"usage": last["usage"]}
+        return msgspec.json.encode(self._message(content=self._blocks.content, **ending))
+
+    def open(self, accepted: Accepted) -> bytes:
+        """What is cached is not known yet: the last event has the counts as they were."""
+        usage = _render_usage(Usage(accepted.prompt_tokens, 1))
+        empty = self._message(content=[], stop_reason=None, stop_sequence=None, usage=usage)
+        return _told({"type": "message_start", "message": empty}) + self.keep_alive()
+
+    def tell(self, event: Piece | Finished) -> bytes:
+        return b"".join(map(_told, self._take(event)))
+
+    def keep_alive(self) -> bytes:
+        return _told({"type": "ping"})
+
+    def close(self) -> bytes:
+        return _told({"type": "message_stop"})
+
+    def fail(self, error: ToldError) -> bytes:
+        return events.named("error", messages_envelope(error))
+
+    def _take(self, event: Piece | Finished) -> Iterator[Json]:
+        if isinstance(event, Piece):
+            for delta in event.deltas:
+                yield from self._blocks.take(delta)
+            return
+        yield from self._blocks.end(is_cut=event.reason in ("length", "context"))
+        reason, sequence = _ending(event, has_calls=self._blocks.has_calls)
+        usage = _render_usage(event.usage)
+        usage["output_tokens_details"] = {"thinking_tokens": event.usage.reasoning_tokens}
+        stopped = {"stop_reason": reason, "stop_sequence": sequence}
+        yield {"type": "message_delta", "delta": stopped, "usage": usage}
+
+    def _message(self, **more: Any) -> Json:
+        head = {"id": self.head.id, "type": "message", "role": "assistant"}
+        return head | {"model": self.head.model} | more
 
 
-def is_cut(finished: Finished) -> bool:
-    """Whether a limit ended the answer, wherever it was."""
-    return finished.reason in ("length", "context")
+def _told(event: Json) -> bytes:
+    return events.named(event["type"], event)
 
 
-def ending(finished: Finished, *, has_calls: bool) -> tuple[StopReason, str | None]:
+def _ending(finished: Finished, *, has_calls: bool) -> tuple[str, str | None]:
     """Why the answer ended, and the client's own stop text where that did it."""
     if finished.reason == "length":
         return "max_tokens", None
@@ -66,46 +98,11 @@ def ending(finished: Finished, *, has_calls: bool) -> tuple[StopReason, str | No
     return "end_turn", None
 
 
-def render_usage(usage: types.Usage) -> Usage:
-    return Usage(
-        input_tokens=usage.prompt_tokens - usage.cached_tokens,
-        output_tokens=usage.completion_tokens,
-        cache_creation_input_tokens=0,
-        cache_read_input_tokens=usage.cached_tokens,
-        output_tokens_details=OutputTokensDetails(usage.reasoning_tokens),
-    )
-
-
-def fold_blocks(events: Iterable[BlockEvent]) -> tuple[Block, ...]:
-    """The blocks that the events of a finished answer make."""
-    blocks: list[Block] = []
-    deltas: list[BlockDelta] = []
-    for event in events:
-        match event:
-            case BlockStart():
-                blocks.append(event.content_block)
-            case BlockDelta():
-                deltas.append(event)
-            case BlockStop():
-                pass
-    grown = itertools.groupby(deltas, key=lambda delta: delta.index)
-    for index, growth in grown:
-        blocks[index] = _grown(blocks[index], list(growth))
-    return tuple(blocks)
-
-
-def _grown(block: Block, deltas: list[BlockDelta]) -> Block:
-    pieces = [delta.delta for delta in deltas]
-    match block:
-        case TextBlock():
-            return TextBlock("".join(p.text for p in pieces if isinstance(p, TextGrowth)))
-        case ThinkingBlock():
-            thinking = "".join(p.thinking for p in pieces if isinstance(p, ThinkingGrowth))
-            signature = "".join(p.signature for p in pieces if isinstance(p, Signed))
-            return ThinkingBlock(thinking, signature)
-        case ToolUseBlock():
-            arguments = Arguments()
-            for piece in pieces:
-                if isinstance(piece, InputGrowth):
-                    arguments.push(piece.partial_json)
-            return ToolUseBlock(block.id, block.name, msgspec.Raw(arguments.input_json().encode()))
+def _render_usage(usage: Usage) -> Json:
+    """`input_tokens` counts what did not come from the cache; `output_tokens` all that was made."""
+    return {
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens,
+        "output_tokens": usage.completion_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+    }

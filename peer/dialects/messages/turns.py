@@ -13,10 +13,9 @@ from msgspec import Raw
 from cortex.engine.types import ImagePart, Message, TextPart, ToolCall
 
 from ..asked import Limits
-from ..counting import check_images
+from ..content import Content, check_images, without_volatile
 from ..decoding import check_count, is_absent, refuse
-from ..volatile import is_volatile
-from .blocks_in import Item, Part, Thought, ToolResult, joined, read_content
+from .blocks_in import Item, Thought, ToolResult, joined, read_content
 from .body import PromptBody, Turn
 
 _ROLES = ("user", "assistant", "system")
@@ -54,7 +53,8 @@ def _read_system(system: Raw, limits: Limits) -> tuple[Message, ...]:
 
 def _system_messages(items: tuple[Item, ...]) -> tuple[Message, ...]:
     """One, with a blank line between its blocks; none where nothing in it is for the model."""
-    texts = [i.text for i in items if isinstance(i, TextPart) and i.text and not is_volatile(i)]
+    kept = without_volatile(_parts(items))
+    texts = [part.text for part in kept if isinstance(part, TextPart) and part.text]
     return (Message("system", (TextPart(_BLANK_LINE.join(texts)),)),) if texts else ()
 
 
@@ -81,7 +81,7 @@ def _assistant_messages(items: tuple[Item, ...]) -> tuple[Message, ...]:
     )
 
 
-def _parts(items: tuple[Item, ...]) -> tuple[Part, ...]:
+def _parts(items: tuple[Item, ...]) -> Content:
     return tuple(item for item in items if isinstance(item, TextPart | ImagePart))
 
 

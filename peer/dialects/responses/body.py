@@ -14,6 +14,7 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
+from ..content import Part
 from ..decoding import ModelName
 from ..sampling import Penalty, Probability, Seed, TokenCount
 
@@ -28,17 +29,7 @@ class Kind(msgspec.Struct):
 
     type: str | None = None
     role: str | None = None
-
-
-class Part(msgspec.Struct):
-    """A part of a message, by its type: input_text, output_text, text, refusal or input_image."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: Annotated[
-        Raw, Meta(description="A data: URI.", extra_json_schema={"type": "string"})
-    ] = field(default_factory=Raw)
+    id: Any = None
 
 
 Content = str | list[Part]

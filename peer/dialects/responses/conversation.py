@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 
-from cortex.engine.errors import UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 
 from ..asked import Limits
 from ..call_arguments import object_arguments
-from ..counting import check_images
+from ..content import Content, PartTypes, check_images, read_content, without_volatile
 from ..custom_tools import arguments_of
-from ..data_uri import read_data_uri
-from ..decoding import check_count, first_char, is_absent, object_text, read_raw, refuse
-from ..volatile import is_volatile
+from ..decoding import first_char, is_absent, object_text, read_raw, refuse
 from . import body as b
 from .input_items import InputItem
 from .toolbox import Toolbox
@@ -31,7 +28,7 @@ _ROLES: dict[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-_TEXT_PARTS = ("input_text", "output_text", "text")
+_PART_TYPES = PartTypes(("input_text", "output_text", "text"), "input_image")
 # Tools that clients run under names of the dialect's own, by the types of their items.
 _HOSTED_CALLS = {
     "local_shell_call": "local_shell",
@@ -40,8 +37,6 @@ _HOSTED_CALLS = {
 }
 _HOSTED_OUTPUTS = frozenset(f"{kind}_output" for kind in _HOSTED_CALLS)
 _BLANK_LINE = "\n\n"
-
-Content = tuple[TextPart | ImagePart, ...]
 
 
 def read_messages(
@@ -105,8 +100,7 @@ class _Reader:
                 logger.debug("input item skipped path=%s", item.path)
 
     def system(self, content: Content) -> None:
-        kept = tuple(part for part in content if not is_volatile(part))
-        if kept:
+        if kept := without_volatile(content):
             self._end_with(Message("system", kept))
 
     def end_turn(self) -> None:
@@ -126,10 +120,7 @@ class _Reader:
         role = _ROLES.get(sent.role)
         if role is None:
             refuse(f"{item.path}.role", f"must be one of {', '.join(_ROLES)}")
-        path = f"{item.path}.content"
-        if sent.content is None and role != "assistant":
-            refuse(path, "required: a string or a list of parts")
-        content = self._content(sent.content, role, path)
+        content = self._content(sent.content, role, f"{item.path}.content")
         if role == "assistant":
             self._said += content
         elif role == "system":
@@ -168,33 +159,4 @@ class _Reader:
         self._end_with(Message("tool", (TextPart(text),), tool_call_id=call_id))
 
     def _content(self, content: b.Content | None, role: Role, path: str) -> Content:
-        if content is None:
-            return ()
-        if isinstance(content, str):
-            return (TextPart(content),)
-        check_count(path, content, self._limits.max_parts)
-        return tuple(_read_part(p, role, f"{path}[{i}]") for i, p in enumerate(content))
-
-
-def _read_part(part: b.Part, role: Role, path: str) -> TextPart | ImagePart:
-    if part.type in _TEXT_PARTS:
-        return TextPart(part.text or "")
-    if part.type == "refusal" and role == "assistant":
-        return TextPart(part.refusal or "")
-    if part.type == "input_image" and role in ("user", "tool"):
-        return _read_image(part, f"{path}.image_url")
-    raise UnsupportedContent(
-        f"{path}: a part of type {part.type[:40]!r} is not taken in a {role} message",
-        "send text, and pictures as input_image parts of user messages and outputs",
-        param=f"{path}.type",
-    )
-
-
-def _read_image(part: b.Part, path: str) -> ImagePart:
-    if is_absent(part.image_url):
-        raise UnsupportedContent(
-            f"{path}: required, since no files are stored here",
-            "send the picture itself as data:image/png;base64,…",
-            param=path,
-        )
-    return ImagePart(read_data_uri(part.image_url, path))
+        return read_content(content, _PART_TYPES, role, path, self._limits)

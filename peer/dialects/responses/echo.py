@@ -12,30 +12,29 @@ import msgspec
 from cortex.engine.errors import InvalidRequest
 
 from ..decoding import is_absent, refuse
-from .body import ResponsesBody, TextOptions
-from .reply import Echo, ReasoningEcho, TextEcho
+from .body import ReasoningOptions, ResponsesBody, TextOptions
 
 # Sixteen pairs of 64 and 512 characters are what the dialect's own server takes.
 _MAX_NOTES_BYTES = 64 * 1024
 
 
-def read_echo(asked: ResponsesBody) -> Echo:
+def read_echo(asked: ResponsesBody) -> dict[str, Any]:
     """Raises InvalidRequest for a part that is no JSON after all."""
-    is_parallel = asked.parallel_tool_calls
-    defaults = Echo()
-    return Echo(
-        instructions=asked.instructions,
-        max_output_tokens=None if asked.max_output_tokens is None else int(asked.max_output_tokens),
-        metadata=_notes(asked),
-        parallel_tool_calls=is_parallel is None or is_parallel,
-        reasoning=_reasoning(asked),
-        temperature=defaults.temperature if asked.temperature is None else asked.temperature,
-        text=_text(asked.text),
-        tool_choice=_on_one_line(asked.tool_choice, "tool_choice", defaults.tool_choice),
-        tools=_on_one_line(asked.tools, "tools", defaults.tools),
-        top_logprobs=asked.top_logprobs or 0,
-        top_p=defaults.top_p if asked.top_p is None else asked.top_p,
-    )
+    reasoning = asked.reasoning or ReasoningOptions()
+    max_tokens = asked.max_output_tokens
+    return {
+        "instructions": asked.instructions,
+        "max_output_tokens": None if max_tokens is None else int(max_tokens),
+        "metadata": _notes(asked),
+        "parallel_tool_calls": asked.parallel_tool_calls is not False,
+        "reasoning": {"effort": reasoning.effort, "summary": reasoning.summary},
+        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        "text": _text(asked.text or TextOptions()),
+        "tool_choice": _on_one_line(asked.tool_choice, "tool_choice", b'"auto"'),
+        "tools": _on_one_line(asked.tools, "tools", b"[]"),
+        "top_logprobs": asked.top_logprobs or 0,
+        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+    }
 
 
 def _notes(asked: ResponsesBody) -> dict[str, Any]:
@@ -44,22 +43,14 @@ def _notes(asked: ResponsesBody) -> dict[str, Any]:
     return notes if len(msgspec.json.encode(notes)) <= _MAX_NOTES_BYTES else {}
 
 
-def _reasoning(asked: ResponsesBody) -> ReasoningEcho:
-    if asked.reasoning is None:
-        return ReasoningEcho()
-    return ReasoningEcho(asked.reasoning.effort, asked.reasoning.summary)
+def _text(text: TextOptions) -> dict[str, Any]:
+    told = {"format": _on_one_line(text.format, "text.format", b'{"type":"text"}')}
+    return told if text.verbosity is None else told | {"verbosity": text.verbosity}
 
 
-def _text(text: TextOptions | None) -> TextEcho:
-    if text is None:
-        return TextEcho()
-    told = _on_one_line(text.format, "text.format", TextEcho().format)
-    return TextEcho(told, msgspec.UNSET if text.verbosity is None else text.verbosity)
-
-
-def _on_one_line(raw: msgspec.Raw, path: str, default: msgspec.Raw) -> msgspec.Raw:
+def _on_one_line(raw: msgspec.Raw, path: str, default: bytes) -> msgspec.Raw:
     if is_absent(raw):
-        return default
+        return msgspec.Raw(default)
     try:
         line = msgspec.json.format(bytes(raw), indent=-1)
         line.decode()

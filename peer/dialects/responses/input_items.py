@@ -54,10 +54,10 @@ def _read_kind(raw: msgspec.Raw, path: str) -> InputItem:
     if kind.type is None and kind.role is not None:
         return InputItem(path, "message", raw)
     # A reference may be as short as the id alone.
-    if kind.type is None or kind.type == "item_reference":
+    if kind.type == "item_reference" or (kind.type is None and kind.id is not None):
         raise UnsupportedContent(
             f"{path}: refers to an item of before, but nothing is stored here",
             "send the item itself",
             param=path,
         )
-    return InputItem(path, kind.type, raw)
+    return InputItem(path, kind.type or "", raw)

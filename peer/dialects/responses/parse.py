@@ -7,15 +7,14 @@ complete from a clock. Nothing is stored here, so what refers to earlier respons
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import msgspec
 
 from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish, ToolChoice
 
 from .. import sampling
-from ..asked import Answer, Arrival
+from ..asked import Arrival, Asked
 from ..decoding import is_absent, read_body, read_raw, refuse
 from ..grammars import schema_grammar
 from ..routing import first_key, session_in
@@ -24,42 +23,15 @@ from .choice import read_choice
 from .conversation import read_messages
 from .echo import read_echo
 from .input_items import added_tools, split_input
-from .reply import Head
-from .stream import RESPONSE_PREFIX, Manner
-from .teller import ResponseTeller, whole_reply
+from .stream import RESPONSE_PREFIX, Manner, ResponseTeller, new_response
 from .toolbox import read_tools
 
 _LOGPROBS = "message.output_text.logprobs"
 
 
-@dataclass(frozen=True, slots=True)
-class AskedResponse:
-    """The question, and how its asker wants the answer told."""
-
-    request: ChatRequest
-    head: Head
-    manner: Manner
-    is_streamed: bool
-    clock: Callable[[], float]
-
-    @property
-    def requests(self) -> Sequence[ChatRequest]:
-        return (self.request,)
-
-    @property
-    def tells_tokens(self) -> bool:
-        return self.request.top_logprobs is not None
-
-    def teller(self) -> ResponseTeller:
-        return ResponseTeller(self.head, self.manner, self.clock)
-
-    def whole(self, answers: Sequence[Answer]) -> bytes:
-        return whole_reply(self.head, self.manner, self.clock, answers[0])
-
-
 def parse_response(
     body: bytes, arrival: Arrival, clock: Callable[[], float] = time.time
-) -> AskedResponse:
+) -> Asked[ResponseTeller]:
     """A whole body.
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
@@ -70,7 +42,6 @@ def parse_response(
     sent_tools = [] if is_absent(asked.tools) else read_raw(asked.tools, list[msgspec.Raw], "tools")
     toolbox = read_tools({"tools": sent_tools, **added_tools(items)}, arrival.limits)
     choice = read_choice(asked.tool_choice, toolbox)
-    is_parallel = asked.parallel_tool_calls
     request = ChatRequest(
         model=asked.model,
         messages=read_messages(asked.instructions or "", items, toolbox, arrival.limits),
@@ -84,11 +55,14 @@ def parse_response(
         max_tokens=sampling.read_max_tokens("max_output_tokens", asked.max_output_tokens),
         routing_key=_read_routing_key(asked, arrival),
         top_logprobs=_read_top_logprobs(asked),
-        parallel_tool_calls=is_parallel is None or is_parallel,
+        parallel_tool_calls=asked.parallel_tool_calls is not False,
     )
-    head = Head(f"{RESPONSE_PREFIX}{arrival.id_hex}", arrival.now_s, asked.model, read_echo(asked))
-    manner = Manner(_wants_summary(asked.reasoning), toolbox.names)
-    return AskedResponse(request, head, manner, bool(asked.stream), clock)
+    manner = Manner(
+        _wants_summary(asked.reasoning), request.top_logprobs is not None, toolbox.names
+    )
+    response_id = f"{RESPONSE_PREFIX}{arrival.id_hex}"
+    begun = new_response(response_id, arrival.now_s, asked.model, read_echo(asked))
+    return Asked((request,), ResponseTeller(begun, manner, clock), bool(asked.stream))
 
 
 def _refuse_what_needs_a_store(asked: ResponsesBody) -> None:

@@ -7,44 +7,40 @@ is the same machine with nobody listening to its events. Pure; the clock is an a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.types import (
-    Delta,
+    Accepted,
     Finished,
     Piece,
     ReasoningDelta,
     TextDelta,
-    ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
+    Usage,
 )
 
+from .. import events as sse
+from ..asked import Answer
 from ..errors import ToldError
-from . import events as e
-from .items import Logprob, OutputItem, Status, told_logprob
-from .open_items import (
-    OpenCustomCall,
-    OpenFunctionCall,
-    OpenItem,
-    OpenMessage,
-    OpenReasoning,
-    OpenSummary,
-    OpenThought,
-    Place,
-)
-from .reply import Fault, Head, IncompleteDetails, Response, State, response, told_usage
+from ..openai_replies import render_logprob
+from .open_items import Event, Json, OpenCall, OpenItem, OpenMessage, OpenThought, Place
 from .toolbox import ToolName
 
 RESPONSE_PREFIX = "resp_"
 # Clients send a failed request again unless its code is one of a few. The codes of most requests
 # that would fail again are not among them, so they are told as this one.
 _FINAL_CODE = "invalid_prompt"
-_CANCELLED = Fault("cancelled", "the answer was cancelled by whoever runs this peer")
+_INCOMPLETE = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+_CANCELLED = {
+    "code": "cancelled",
+    "message": "the answer was cancelled by whoever runs this peer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,132 +48,146 @@ class Manner:
     """How the asker wants the answer told. `tools` are by the names that the model knows."""
 
     summarises: bool = False
+    tells_tokens: bool = False
     tools: Mapping[str, ToolName] = field(default_factory=dict[str, ToolName])
 
 
-class ResponseStream:
-    """Ask for `open`, push pieces, and end it once with `finish` or `fail`."""
+class ResponseTeller:
+    """Tells a response that begins as `response` says. The last event goes out with the answer's
+    end, or with its failure: none is left to add.
+    """
 
-    def __init__(self, head: Head, manner: Manner, clock: Callable[[], float]) -> None:
-        self._head = head
-        self._manner = manner
+    def __init__(self, response: Json, manner: Manner, clock: Callable[[], float]) -> None:
+        self.manner = manner
+        self._response = response
+        self._own_id: str = response["id"].removeprefix(RESPONSE_PREFIX)
         self._clock = clock
-        self._number = itertools.count().__next__
-        self._items: list[OutputItem] = []
+        self._numbers = itertools.count()
+        self._items: list[Json] = []
         self._open: OpenItem | None = None
         # Of tokens whose text is still to come.
-        self._logprobs: tuple[Logprob, ...] = ()
-        self._snapshot = _raw(response(head, State()))
+        self._logprobs: list[Json] = []
+        self._snapshot = msgspec.Raw(msgspec.json.encode(response))
 
-    def open(self) -> list[e.Event]:
-        return [e.Created(self._number(), self._snapshot), *self.keep_alive()]
+    @property
+    def tells_tokens(self) -> bool:
+        return self.manner.tells_tokens
 
-    def keep_alive(self) -> list[e.Event]:
+    def open(self, accepted: Accepted) -> bytes:
+        created = self._told([("response.created", {"response": self._snapshot})])
+        return created + self.keep_alive()
+
+    def keep_alive(self) -> bytes:
         """What it was at the start, again: an event, because some clients count those alone."""
-        return [e.InProgress(self._number(), self._snapshot)]
+        return self._told([("response.in_progress", {"response": self._snapshot})])
 
-    def push(self, piece: Piece) -> list[e.Event]:
-        self._logprobs += tuple(map(told_logprob, piece.logprobs))
-        return [event for delta in piece.deltas for event in self._push(delta)]
+    def tell(self, event: Piece | Finished) -> bytes:
+        return self._told(self._take(event))
 
-    def finish(self, finished: Finished) -> tuple[list[e.Event], Response]:
-        """The last events, and the response as the last of them tells it."""
-        match finished.reason:
-            case "stop":
-                ended = self._end_open("completed")
-                state = State("completed", completed_at=int(self._clock()))
-            case "length" | "context":
-                ended = self._end_open("incomplete")
-                details = IncompleteDetails("max_output_tokens")
-                state = State("incomplete", incomplete_details=details)
-            case "cancelled":
-                ended = self._end_open("incomplete")
-                state = State("failed", error=_CANCELLED)
-        state = msgspec.structs.replace(state, usage=told_usage(finished.usage))
-        return self._told_last(ended, state)
+    def close(self) -> bytes:
+        return b""
 
-    def fail(self, error: ToldError) -> list[e.Event]:
-        ended = self._end_open("incomplete")
-        events, _ = self._told_last(ended, State("failed", error=_fault(error)))
-        return events
+    def fail(self, error: ToldError) -> bytes:
+        return self._told(self._end({"status": "failed", "error": _fault(error)}))
 
-    def _told_last(self, ended: list[e.Event], state: State) -> tuple[list[e.Event], Response]:
-        last = response(self._head, msgspec.structs.replace(state, output=tuple(self._items)))
-        kinds = {"completed": e.Completed, "incomplete": e.Incomplete}
-        kind = kinds.get(last.status, e.Failed)
-        return [*ended, kind(self._number(), _raw(last))], last
+    def whole(self, answers: Sequence[Answer]) -> bytes:
+        """What the stream of the same answer would have ended with."""
+        (answer,) = answers
+        for _ in itertools.chain(self._take(answer.whole), self._take(answer.finished)):
+            pass
+        return msgspec.json.encode(self._response)
 
-    def _push(self, delta: Delta) -> list[e.Event]:
-        match delta:
-            case ReasoningDelta():
-                begun = [] if isinstance(self._open, OpenThought) else self._begin_thought()
-            case TextDelta():
-                begun = [] if isinstance(self._open, OpenMessage) else self._begin_message()
-            case ToolCallBegin():
-                return self._begin_call(delta)
-            case ToolCallEnd():
-                return self._end_open("completed" if delta.is_whole else "incomplete")
-            case ToolCallArguments():
-                begun = []
-        return [*begun, *self._push_text(delta.text)]
+    def _told(self, events: Iterable[Event]) -> bytes:
+        """Types are said twice: some clients read only the one, some only the other."""
+        return b"".join(
+            sse.named(kind, {"type": kind, "sequence_number": next(self._numbers)} | fields)
+            for kind, fields in events
+        )
 
-    def _push_text(self, text: str) -> list[e.Event]:
-        if self._open is None:
-            return []
-        if isinstance(self._open, OpenMessage):
-            return self._open.push(text, self._take_logprobs())
-        return self._open.push(text)
+    def _take(self, event: Piece | Finished) -> Iterator[Event]:
+        return self._push(event) if isinstance(event, Piece) else self._finish(event)
 
-    def _begin_thought(self) -> list[e.Event]:
-        ended = self._end_open("completed")
-        kind = OpenSummary if self._manner.summarises else OpenReasoning
-        return [*ended, *self._begin(kind(self._place("rs")))]
+    def _push(self, piece: Piece) -> Iterator[Event]:
+        self._logprobs += map(render_logprob, piece.logprobs)
+        for delta in piece.deltas:
+            match delta:
+                case ReasoningDelta() if not isinstance(self._open, OpenThought):
+                    thought = partial(OpenThought, is_summary=self.manner.summarises)
+                    yield from self._begin(thought)
+                case TextDelta() if not isinstance(self._open, OpenMessage):
+                    yield from self._begin(partial(OpenMessage, waiting=self._logprobs))
+                case ToolCallBegin():
+                    # A name that was not offered is told as it is: the client knows what to say.
+                    tool = self.manner.tools.get(delta.name) or ToolName(delta.name)
+                    yield from self._begin(partial(OpenCall, call_id=delta.id, tool=tool))
+                case ToolCallEnd():
+                    yield from self._end_open(is_whole=delta.is_whole)
+                case _:
+                    pass
+            if self._open is not None and not isinstance(delta, ToolCallBegin | ToolCallEnd):
+                yield from self._open.push(delta.text)
 
-    def _begin_message(self) -> list[e.Event]:
-        ended = self._end_open("completed")
-        return [*ended, *self._begin(OpenMessage(self._place("msg")))]
-
-    def _begin_call(self, call: ToolCallBegin) -> list[e.Event]:
-        ended = self._end_open("completed")
-        # A name that was not offered is told as it is: the client knows what to say to it.
-        tool = self._manner.tools.get(call.name) or ToolName(call.name)
-        if tool.is_custom:
-            item = OpenCustomCall(self._place("ctc"), call.id, tool)
+    def _finish(self, finished: Finished) -> Iterator[Event]:
+        if finished.reason == "stop":
+            end = {"status": "completed", "completed_at": int(self._clock())}
+        elif finished.reason == "cancelled":
+            end = {"status": "failed", "error": _CANCELLED}
         else:
-            item = OpenFunctionCall(self._place("fc"), call.id, tool)
-        return [*ended, *self._begin(item)]
+            end = _INCOMPLETE
+        yield from self._end(end | {"usage": _told_usage(finished.usage)})
 
-    def _place(self, kind: str) -> Place:
-        index = len(self._items)
-        own = self._head.id.removeprefix(RESPONSE_PREFIX)
-        return Place(self._number, index, f"{kind}_{own}{index:04x}")
+    def _end(self, end: Json) -> Iterator[Event]:
+        """The last event, with the whole response."""
+        yield from self._end_open(is_whole=end["status"] == "completed")
+        self._response = {**self._response, **end, "output": self._items}
+        yield f"response.{end['status']}", {"response": self._response}
 
-    def _begin(self, item: OpenItem) -> list[e.Event]:
-        self._open = item
-        return item.begin()
+    def _begin(self, make: Callable[[Place], OpenItem]) -> Iterator[Event]:
+        yield from self._end_open(is_whole=True)
+        self._open = make(Place(self._own_id, len(self._items)))
+        yield from self._open.begin()
 
-    def _end_open(self, status: Status) -> list[e.Event]:
+    def _end_open(self, *, is_whole: bool) -> Iterator[Event]:
         item, self._open = self._open, None
-        if item is None:
-            return []
-        if isinstance(item, OpenMessage):
-            ended = item.end(status, self._take_logprobs())
-        else:
-            ended = item.end(status)
-        self._items.append(ended.item)
-        return ended.events
-
-    def _take_logprobs(self) -> tuple[Logprob, ...]:
-        taken, self._logprobs = self._logprobs, ()
-        return taken
+        if item is not None:
+            yield from item.end("completed" if is_whole else "incomplete")
+            self._items.append(item.item)
 
 
-def _fault(error: ToldError) -> Fault:
+def new_response(response_id: str, created_at: int, model: str, echo: Json) -> Json:
+    """How a response begins; `echo` is what it says again of its request."""
+    return {
+        "id": response_id,
+        "object": "response",
+        "created_at": created_at,
+        "completed_at": None,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "output": [],
+        # Nothing is stored here, and nothing runs on once its client has gone.
+        "previous_response_id": None,
+        "store": False,
+        "background": False,
+        "truncation": "disabled",
+        **echo,
+        "usage": None,
+    }
+
+
+def _told_usage(usage: Usage) -> Json:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _fault(error: ToldError) -> Json:
     may_pass = error.status >= 500 or error.status == 429
     is_known = error.code == ContextLengthExceeded.code()
     is_final = not (may_pass and error.may_retry) and not is_known
-    return Fault(_FINAL_CODE if is_final else error.code, error.message)
-
-
-def _raw(response: Response) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(response))
+    return {"code": _FINAL_CODE if is_final else error.code, "message": error.message}

@@ -23,8 +23,8 @@ from cortex.engine.types import (
 )
 from cortex.peer.api.streaming import HEADERS
 from cortex.peer.client.remote import Patience, RemotePeer
-from cortex.peer.dialects.chat.reply import ReplyHead
-from cortex.peer.dialects.chat.stream import ChatTeller
+from cortex.peer.dialects.chat.reply import ChatTeller
+from cortex.peer.dialects.openai_replies import ReplyHead
 
 DEADLINE_S = 30
 HEAD = ReplyHead("id", 0, "m", include_usage=True)

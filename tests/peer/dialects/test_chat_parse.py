@@ -32,8 +32,9 @@ from cortex.engine.types import (
     ToolChoice,
 )
 from cortex.peer.client.bodies import to_body
-from cortex.peer.dialects.asked import Arrival
-from cortex.peer.dialects.chat.parse import AskedChat, parse_chat
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.chat.parse import parse_chat
+from cortex.peer.dialects.chat.reply import ChatTeller
 from cortex.peer.errors import UnsupportedParameter
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
@@ -42,7 +43,7 @@ QUESTION = [{"role": "user", "content": "hello"}]
 EMPTY: dict[str, Any] = {}
 
 
-def parse(**fields: Any) -> AskedChat:
+def parse(**fields: Any) -> Asked[ChatTeller]:
     body = {"model": "m", "messages": QUESTION} | fields
     return parse_chat(json.dumps(body).encode(), ARRIVAL)
 
@@ -70,7 +71,7 @@ def test_plain_question_is_read_with_clock_and_seed_from_outside():
     assert parsed.request.model == "m"
     assert parsed.request.messages[0].content == (TextPart("hello"),)
     assert (parsed.request.now_s, parsed.request.seed) == (7, 11)
-    assert (parsed.is_streamed, parsed.head.include_usage) == (False, False)
+    assert (parsed.is_streamed, parsed.teller.head.include_usage) == (False, False)
 
 
 def test_every_sampling_field_is_carried():
@@ -95,7 +96,7 @@ def test_every_wish_to_the_decoder_is_carried():
     assert request.logit_bias == ((7, -100.0), (12, 0.5))
     assert (request.priority, parse().request.priority) == (-3, 0)
     assert (request.ignore_eos, request.min_tokens) == (True, 4)
-    assert parsed.head.wants_token_ids
+    assert parsed.teller.head.wants_token_ids
     assert parse(logprobs=True).request.top_logprobs == 0
     assert parse(top_logprobs=0).request.top_logprobs is None
 
@@ -125,8 +126,9 @@ def test_unknown_and_ignored_fields_change_nothing():
 
 def test_stream_options_count_only_with_stream():
     options = {"include_usage": True, "include_obfuscation": False}
-    assert parse(stream=True, stream_options=options).head.include_usage
-    assert not parse(stream_options=options).head.include_usage
+    assert parse(stream=True, stream_options=options).teller.head.include_usage
+    for without_effect in (options, 7, {"include_usage": "yes"}):
+        assert not parse(stream_options=without_effect).teller.head.include_usage
 
 
 def test_reasoning_effort_is_a_wish_of_its_own():
@@ -344,7 +346,7 @@ def test_a_custom_tool_takes_one_string():
     [tool] = asked.request.tools
     assert (tool.name, tool.description, tool.is_strict) == ("patch", "Patches", True)
     assert list(json.loads(tool.parameters)["properties"]) == ["input"]
-    assert asked.head.custom_names == {"patch"}
+    assert asked.teller.head.custom_names == {"patch"}
 
 
 SCHEMA = {"type": "object", "properties": {"b": {}, "a": {"$ref": "#/$defs/x"}}}

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from cortex.engine.errors import CortexError, InvalidRequest
 from cortex.engine.frames import pack_value, unpack_value
 from cortex.engine.types import ChatRequest, RawText, RawTokens
-from cortex.peer.dialects.asked import Arrival
-from cortex.peer.dialects.completions.parse import AskedCompletion, parse_completion
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.completions.parse import parse_completion
+from cortex.peer.dialects.completions.reply import CompletionTeller
 from cortex.peer.errors import UnsupportedParameter
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
 
 
-def parse(**fields: Any) -> AskedCompletion:
+def parse(**fields: Any) -> Asked[CompletionTeller]:
     body = {"model": "m", "prompt": "Once"} | fields
     return parse_completion(json.dumps(body).encode(), ARRIVAL)
 
@@ -52,7 +53,11 @@ def test_wishes_are_those_of_every_prompt():
         stop=["x"], logit_bias={"3": 1}, ignore_eos=True, echo=False, suffix="", stream=True,
         stream_options={"include_usage": True}, return_token_ids=True, priority=8,
     )  # fmt: skip
-    assert parsed.is_streamed and parsed.head.include_usage and parsed.head.wants_token_ids
+    assert (
+        parsed.is_streamed
+        and parsed.teller.head.include_usage
+        and parsed.teller.head.wants_token_ids
+    )
     for request in parsed.requests:
         assert (request.num_choices, request.top_logprobs, request.max_tokens) == (2, 3, 9)
         assert (request.seed, request.sampling.temperature, request.stop) == (4, 0.5, ("x",))

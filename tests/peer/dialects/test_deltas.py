@@ -24,8 +24,8 @@ from cortex.engine.types import (
 from cortex.peer.client.remote import StreamReader
 from cortex.peer.deltas import melted, said
 from cortex.peer.dialects.asked import Answer
-from cortex.peer.dialects.chat.reply import ReplyHead, render_reply
-from cortex.peer.dialects.chat.stream import ChatTeller
+from cortex.peer.dialects.chat.reply import ChatTeller
+from cortex.peer.dialects.openai_replies import ReplyHead
 
 HEAD = ReplyHead("chatcmpl-1", 7, "m", include_usage=True)
 CALLED: tuple[Delta, ...] = (
@@ -58,7 +58,7 @@ USAGE = Usage(5, 4, 3, 2)
 
 def whole(deltas: tuple[Delta, ...], reason: FinishReason = "stop") -> dict[str, Any]:
     answer = Answer(Piece(deltas), Finished(reason, USAGE))
-    return json.loads(render_reply(HEAD, [answer], 1))["choices"][0]
+    return json.loads(ChatTeller(HEAD, 1, tells_tokens=False).whole([answer]))["choices"][0]
 
 
 def lines_of(deltas: tuple[Delta, ...], reason: FinishReason | None = None) -> list[bytes]:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import CortexError
 from cortex.engine.types import ReasoningWish, SamplingWish, ToolChoice
-from cortex.peer.dialects.asked import Arrival
-from cortex.peer.dialects.messages.parse import AskedMessage, parse_count, parse_message
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.messages.parse import parse_count, parse_message
+from cortex.peer.dialects.messages.reply import MessageTeller
 
 CLIENTS = Path(__file__).parents[4] / "shared" / "clients"
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="ab", routing_key="")
@@ -25,7 +26,7 @@ TOOLS: list[Fields] = [
 ]
 
 
-def parse(**fields: Any) -> AskedMessage:
+def parse(**fields: Any) -> Asked[MessageTeller]:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
     return parse_message(json.dumps(body | fields).encode(), ARRIVAL)
 
@@ -40,7 +41,7 @@ def test_a_plain_question_is_read_with_clock_seed_and_id_from_outside():
     asked = parse()
     assert (asked.request.model, asked.request.seed, asked.request.now_s) == ("m", 11, 7)
     assert (asked.request.max_tokens, asked.is_streamed) == (9, False)
-    assert asked.head.id == "msg_ab"
+    assert asked.teller.head.id == "msg_ab"
     assert parse(stream=True).is_streamed
 
 
@@ -147,8 +148,9 @@ def test_how_much_the_model_thinks(fields: Fields, wish: ReasoningWish):
 
 
 def test_thinking_may_be_asked_for_without_its_text():
-    assert parse(thinking={"type": "adaptive", "display": "omitted"}).head.hides_thinking
-    assert not parse(thinking={"type": "adaptive", "display": "summarized"}).head.hides_thinking
+    for display, is_hidden in (("omitted", True), ("summarized", False)):
+        asked = parse(thinking={"type": "adaptive", "display": display})
+        assert asked.teller.head.hides_thinking == is_hidden
 
 
 @pytest.mark.parametrize("under", ["output_config", "output_format"])

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,10 +23,10 @@ from cortex.engine.types import (
     ToolCallEnd,
     Usage,
 )
+from cortex.peer.dialects.asked import Answer
 from cortex.peer.dialects.errors import ToldError
-from cortex.peer.dialects.messages.reply import ReplyHead, render_reply
+from cortex.peer.dialects.messages.reply import MessageTeller, ReplyHead
 from cortex.peer.dialects.messages.signatures import hidden_text, sign
-from cortex.peer.dialects.messages.stream import MessageTeller
 
 Json = dict[str, Any]
 ReadStream = Callable[[bytes], Json]
@@ -48,7 +47,7 @@ def streamed(
 
 
 def whole(deltas: Sequence[Delta], finished: Finished, head: ReplyHead = HEAD) -> Json:
-    return json.loads(msgspec.json.encode(render_reply(head, deltas, finished)))
+    return json.loads(MessageTeller(head).whole([Answer(Piece(tuple(deltas)), finished)]))
 
 
 def ended(reason: FinishReason = "stop", stop_text: str | None = None) -> Finished:

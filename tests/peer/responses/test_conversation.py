@@ -19,8 +19,9 @@ from cortex.engine.types import (
     TextPart,
     ToolCall,
 )
-from cortex.peer.dialects.asked import Arrival
-from cortex.peer.dialects.responses.parse import AskedResponse, parse_response
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.responses.parse import parse_response
+from cortex.peer.dialects.responses.stream import ResponseTeller
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
 PIXEL = "data:image/png;base64,AAAA"
@@ -34,7 +35,7 @@ TOOLS: list[dict[str, Any]] = [
 ]
 
 
-def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> AskedResponse:
+def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> Asked[ResponseTeller]:
     body = {"model": "m", "input": "hello"} | fields
     return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
 
@@ -205,6 +206,7 @@ def test_what_another_agent_says_is_read_as_far_as_it_can_be():
         {"type": "compaction", "encrypted_content": "x"},
         {"type": "mcp_list_tools", "tools": "?", "output": []},
         {"type": "tomorrows", "content": 1, "role": "user"},
+        {},
     ],
 )
 def test_items_that_say_nothing_to_a_model_are_skipped_with_a_line_in_the_log(

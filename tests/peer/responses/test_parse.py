@@ -23,8 +23,9 @@ from cortex.engine.types import (
     ReasoningWish,
     TextPart,
 )
-from cortex.peer.dialects.asked import Arrival, Limits
-from cortex.peer.dialects.responses.parse import AskedResponse, parse_response
+from cortex.peer.dialects.asked import Arrival, Asked, Limits
+from cortex.peer.dialects.responses.parse import parse_response
+from cortex.peer.dialects.responses.stream import ResponseTeller
 from cortex.peer.errors import UnsupportedParameter
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
@@ -39,7 +40,7 @@ TOOLS: list[dict[str, Any]] = [
 ]
 
 
-def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> AskedResponse:
+def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> Asked[ResponseTeller]:
     body = {"model": "m", "input": "hello"} | fields
     return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
 
@@ -67,9 +68,9 @@ def output(content: Any, kind: str = "function_call_output") -> dict[str, Any]:
     return {"type": kind, "call_id": "c", "output": content}
 
 
-def told(asked: AskedResponse) -> dict[str, Any]:
+def told(asked: Asked[ResponseTeller]) -> dict[str, Any]:
     """The response that a stream of this one begins with."""
-    opening = asked.teller().open(Accepted(1, (), 1))
+    opening = asked.teller.open(Accepted(1, (), 1))
     data = opening.split(b"\n")[1].removeprefix(b"data: ")
     return json.loads(data)["response"]
 
@@ -78,8 +79,9 @@ def test_a_text_is_a_question_with_clock_and_seed_from_outside():
     asked = parse()
     assert asked.request.messages == (user("hello"),)
     assert (asked.request.now_s, asked.request.seed, asked.request.model) == (7, 11, "m")
-    assert (asked.head.id, asked.head.created_at, asked.is_streamed) == ("resp_0f", 7, False)
-    assert (asked.request.top_logprobs, asked.tells_tokens) == (None, False)
+    response = told(asked)
+    assert (response["id"], response["created_at"], asked.is_streamed) == ("resp_0f", 7, False)
+    assert (asked.request.top_logprobs, asked.teller.tells_tokens) == (None, False)
 
 
 def test_every_wish_is_carried():
@@ -212,10 +214,10 @@ def test_a_form_of_the_answer_is_carried(wanted: Any, grammar: Grammar | None):
 def test_wishes_about_reasoning_are_carried():
     asked = parse(reasoning={"effort": "high", "summary": "auto"})
     assert asked.request.reasoning == ReasoningWish(effort="high")
-    assert asked.manner.summarises
+    assert asked.teller.manner.summarises
     assert told(asked)["reasoning"] == {"effort": "high", "summary": "auto"}
-    assert parse(reasoning={"generate_summary": "concise"}).manner.summarises
-    assert not parse(reasoning={"effort": "low", "summary": None}).manner.summarises
+    assert parse(reasoning={"generate_summary": "concise"}).teller.manner.summarises
+    assert not parse(reasoning={"effort": "low", "summary": None}).teller.manner.summarises
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_wishes_about_reasoning_are_carried():
 def test_log_probabilities_are_asked_for_in_two_ways(fields: dict[str, Any], count: int | None):
     asked = parse(**fields)
     assert asked.request.top_logprobs == count
-    assert asked.tells_tokens == (count is not None)
+    assert asked.teller.tells_tokens == (count is not None)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_a_response_says_again_what_was_asked():
 def test_what_is_said_again_stands_on_one_line():
     body = {"model": "m", "input": "x", "tools": TOOLS, "text": {"format": {"type": "text"}}}
     spaced = json.dumps(body, indent=1).replace("\n", "\r\n").encode()
-    opening = parse_response(spaced, ARRIVAL).teller().open(Accepted(1, (), 1))
+    opening = parse_response(spaced, ARRIVAL).teller.open(Accepted(1, (), 1))
     assert re.fullmatch(rb"(event: [a-z_.]+\ndata: [^\r\n]+\n\n){2}", opening)
 
 

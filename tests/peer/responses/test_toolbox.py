@@ -13,8 +13,9 @@ from cortex.engine.types import (
     TextPart,
     ToolChoice,
 )
-from cortex.peer.dialects.asked import Arrival
-from cortex.peer.dialects.responses.parse import AskedResponse, parse_response
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.responses.parse import parse_response
+from cortex.peer.dialects.responses.stream import ResponseTeller
 from cortex.peer.dialects.responses.toolbox import ToolName
 
 ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
@@ -28,7 +29,7 @@ TOOLS: list[dict[str, Any]] = [
 ]
 
 
-def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> AskedResponse:
+def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> Asked[ResponseTeller]:
     body = {"model": "m", "input": "hello"} | fields
     return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
 
@@ -46,9 +47,9 @@ def called(name: str = "f", arguments: str = "{}", **more: Any) -> dict[str, Any
     return item | more
 
 
-def told(asked: AskedResponse) -> dict[str, Any]:
+def told(asked: Asked[ResponseTeller]) -> dict[str, Any]:
     """The response that a stream of this one begins with."""
-    opening = asked.teller().open(Accepted(1, (), 1))
+    opening = asked.teller.open(Accepted(1, (), 1))
     data = opening.split(b"\n")[1].removeprefix(b"data: ")
     return json.loads(data)["response"]
 
@@ -60,7 +61,7 @@ def test_tools_are_offered_under_flat_names():
     assert (first.description, json.loads(first.parameters)) == ("does", SCHEMA)
     assert (first.is_strict, second.is_strict, second.parameters) == (True, False, "{}")
     assert list(json.loads(third.parameters)["properties"]) == ["input"]
-    assert asked.manner.tools == {
+    assert asked.teller.manner.tools == {
         "f": ToolName("f"),
         "ns__g": ToolName("g", "ns"),
         "patch": ToolName("patch", is_custom=True),
@@ -72,7 +73,7 @@ def test_flat_names_do_not_meet():
     tools = [{"type": "function", "name": "ns__g"}, TOOLS[1]]
     asked = parse(tools=tools, input=[said("user"), called("g", namespace="ns")])
     assert [tool.name for tool in asked.request.tools] == ["ns__g", "ns__g_"]
-    assert asked.manner.tools["ns__g_"] == ToolName("g", "ns")
+    assert asked.teller.manner.tools["ns__g_"] == ToolName("g", "ns")
     assert asked.request.messages[1].tool_calls[0].name == "ns__g_"
 
 
