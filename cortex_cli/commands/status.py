@@ -80,7 +80,7 @@ def status(
         nonlocal before
         keep(invocation.locations.cache_dir, seen_in(sight.picture), time.time())
         if plain:
-            for line in sentences(before, sight.picture):
+            for line in sentences(before, sight):
                 output.line(line)
         else:
             _show(output, sight, as_json=as_json, is_wide=wide)
