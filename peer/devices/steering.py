@@ -13,7 +13,7 @@ from ..errors import ModelPinned
 from ..fleet.alone import NOBODY
 from ..gossip.ids import ModelId
 from ..models.catalogue import Catalogue
-from ..placement.books import Need, Size
+from ..placement.books import Eta, Need, Size
 from ..placement.fit import NoFit, fit
 from ..placement.plan import LoadWish, Plan, Planned, Refusal
 from ..placement.planning import refusal
@@ -21,14 +21,14 @@ from ..types import ModelInfo
 from .places import Extent, Place
 from .residency import Residency
 
-# How long a load takes, by weights and bytes; and what a model's size is made of.
-Eta = Callable[[ModelId, int], float | None]
+# What a model's size is made of.
 PartsOf = Callable[[ModelInfo, Size], tuple[MemoryPart, ...]]
 
 
 class NodeSteering:
-    """Implements Steering for the devices of one node. A plan's peer is nobody: what the peer is
-    called is its fleet's to know.
+    """For the devices of one node; everything is called on its loop. A load that is wished for goes
+    on when whoever wished for it has left, unless nobody else wants it; doing again what is done
+    already does no harm. A plan's peer is nobody: what the peer is called is its fleet's to know.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class NodeSteering:
         self._parts_of = parts_of
 
     def plan(self, wish: LoadWish) -> Planned:
+        """What `load` would do now; acts on nothing."""
         model = self._of_weights(wish.model)
         if model is None:
             return Planned(None, (Refusal(NOBODY, None, "absent", "the model is not on its disk"),))
@@ -62,6 +63,11 @@ class NodeSteering:
         return Planned(plans[0] if plans else None, refusals, tuple(plans[1:]))
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
+        """Return when the model is ready, with the plan as it was carried out.
+
+        Raises ModelNotFound, InsufficientVram with the refusals in words, or what the load failed
+        with.
+        """
         model = self._of_weights(wish.model)
         if model is None:
             raise ModelNotFound(f"no model of the weights {wish.model.hex()} is on this peer")
@@ -79,6 +85,10 @@ class NodeSteering:
         )
 
     async def unload(self, model_id: str, *, is_forced: bool = False) -> None:
+        """Return when it is gone. What it is answering ends first; with `is_forced` that is ended.
+
+        Raises ModelNotFound, or ModelPinned unless forced.
+        """
         self._catalogue().find(model_id)
         if model_id in self._residency.pinned and not is_forced:
             raise ModelPinned(
@@ -88,13 +98,10 @@ class NodeSteering:
         if place is not None:
             await place.gone.wait()
 
-    def pin(self, model_id: str) -> None:
+    def pin(self, model_id: str, *, is_pinned: bool) -> None:
+        """What is pinned is no victim, and does not go when idle. Raises ModelNotFound."""
         self._catalogue().find(model_id)
-        self._residency.pin(model_id, is_pinned=True)
-
-    def unpin(self, model_id: str) -> None:
-        self._catalogue().find(model_id)
-        self._residency.pin(model_id, is_pinned=False)
+        self._residency.pin(model_id, is_pinned=is_pinned)
 
     def _of_weights(self, weights: ModelId) -> ModelInfo | None:
         models = self._catalogue().models
