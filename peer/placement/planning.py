@@ -16,10 +16,10 @@ from cortex.engine.costs import MemoryPart, ModelCosts
 
 from ..fleet.view import FleetView, PeerView, PlacedModel, StoredModel
 from ..gossip.ids import ModelId, NodeId
-from .books import DeviceBooks, Need, Rules, Size
+from .books import DeviceBooks, Eta, Need, Rules, Size
 from .fit import NoFit, fit
 from .plan import LoadWish, Plan, Planned, Reason, Refusal
-from .seen_books import Eta, seen_books
+from .seen_books import seen_books
 
 # The sizes in which a model of these costs may be loaded, for a wish, where it is served with so
 # much context at most, on a device of so many bytes.
