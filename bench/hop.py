@@ -46,6 +46,7 @@ from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.keys.fleet_key import new_fleet_key
 from cortex.peer.keys.keyring import Keyring
+from cortex.peer.measure.statistics import percentile
 from cortex.peer.models.shelf import Shelf
 from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
@@ -86,10 +87,6 @@ def added_ms(given: Mapping[str, Sequence[tuple[int, int]]], had: Stamps) -> lis
         given_ns = {num_tokens: at_ns for num_tokens, at_ns in given[request]}
         taken += [(at_ns - given_ns[num_tokens]) / 1e6 for num_tokens, at_ns in stamps]
     return taken
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 class WeighedShelf(Shelf):

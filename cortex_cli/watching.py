@@ -37,10 +37,11 @@ def watch_fleet(
                 lost = news.error.message
                 diagnostics.line(f"{lost}; asking the others.")
             continue
-        if news.sight.happening is not None:
+        is_happening = news.sight.happening is not None
+        if is_happening and can_redraw:
             continue  # the table shows what came of it
         lost = ""
-        if shown_s is None or clock() - shown_s >= refresh_s:
+        if is_happening or shown_s is None or clock() - shown_s >= refresh_s:
             if redraws:
                 output.clear()
             elif can_redraw and shown_s is not None:

@@ -28,7 +28,8 @@ from .children.commands import text_spec
 from .children.process import Spawn, spawn
 from .children.text_side import TextSide
 from .config import PeerConfig
-from .devices.rack import open_rack
+from .devices.hardware import look_for_gpus
+from .devices.rack import Rack
 from .devices.steering import NodeSteering
 from .gossip.ids import ModelId
 from .models.catalogue import Catalogue
@@ -83,8 +84,9 @@ class Node:
         await asyncio.to_thread(self.costs.read)
         await self._tasks.__aenter__()
         self._text = TextSide(text_spec(self.config), self._tasks, self._spawn)
-        self._rack = await open_rack(
+        self._rack = Rack(
             self.config,
+            await look_for_gpus(self.config),
             self._tasks,
             self._spawn,
             self.history,

@@ -81,7 +81,7 @@ def status(
         now_s = time.time()
         keep(invocation.locations.cache_dir, seen_in(sight, now_s), now_s)
         if plain:
-            for line in sentences(before, sight.picture):
+            for line in sentences(before, sight):
                 output.line(line)
         else:
             _show(output, sight, as_json=as_json, is_wide=wide)

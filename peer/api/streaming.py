@@ -71,9 +71,7 @@ async def _replied(
     return response
 
 
-async def _tell(
-    event: Event, live: LiveRequest, teller: Teller, pulse: Pulse
-) -> None:
+async def _tell(event: Event, live: LiveRequest, teller: Teller, pulse: Pulse) -> None:
     match event:
         case Accepted():
             pulse.keep_alive = teller.keep_alive

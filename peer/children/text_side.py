@@ -22,10 +22,11 @@ from cortex.engine.messages import (
     Prepared,
     PrepareFailed,
 )
-from cortex.engine.types import ChatRequest, ImagePart, RawText, RawTokens
+from cortex.engine.types import ChatRequest
 
 from ..errors import AttemptsExhausted, from_info
 from ..heavy import off_loop
+from ..routing.replay import request_bytes
 from ..types import ModelInfo
 from .process import Spawn
 from .room import Room
@@ -66,7 +67,7 @@ class TextSide:
         return counted.prompt_tokens
 
     async def _answer(self, message: Prepare | Count) -> _Told:
-        request_id, weight_bytes = message.request_id, size_bytes(message.request)
+        request_id, weight_bytes = message.request_id, request_bytes(message.request)
         frame = await off_loop(weight_bytes, functools.partial(pack_message, message))
         outcome = await self._try(request_id, frame, alone=False)
         if isinstance(outcome, ChildEnd) and outcome.may_return:
@@ -114,16 +115,3 @@ class TextSide:
     def _lose_all(self, end: ChildEnd) -> None:
         for request_id in self._asked:
             self._settle(request_id, end)
-
-
-def size_bytes(request: ChatRequest) -> int:
-    """What a request weighs, roughly: its pictures, its text and its token ids."""
-    match request.raw:
-        case RawText():
-            return len(request.raw.text)
-        case RawTokens():
-            return 8 * len(request.raw.token_ids)
-        case None:
-            pass
-    parts = (part for message in request.messages for part in message.content)
-    return sum(len(part.data if isinstance(part, ImagePart) else part.text) for part in parts)

@@ -212,7 +212,7 @@ class Devices:
     async def load(self, place: Place, on_stage: Callable[[Stage], None]) -> Loaded:
         model, clock = place.model, asyncio.get_running_loop().time
         weights, began_s = ModelId(model.weights), clock()
-        whole_s = self._history.eta_s(weights, model.size_bytes)
+        whole_s = self.reload_s(model)
         tally, costs = self._tally.of(model.id), self._costs.known(model)
         learned = (costs.learned_bytes, costs.num_learned) if costs is not None else (0, 0)
 

@@ -30,8 +30,13 @@ def read_hardware(config: PeerConfig, gpus: Sequence[Gpu] = (), driver: Path = _
 
 async def look_at_hardware(config: PeerConfig) -> Hardware:
     """The same, once the driver has been asked for GPUs."""
+    return read_hardware(config, await look_for_gpus(config))
+
+
+async def look_for_gpus(config: PeerConfig) -> Sequence[Gpu]:
+    """Those that the driver shows, where a device of the peer is one."""
     gpus = await ask_for_gpus() if any(map(is_gpu, config.engine_devices)) else None
-    return read_hardware(config, gpus or ())
+    return gpus or ()
 
 
 def read_system() -> str:

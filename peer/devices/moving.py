@@ -58,11 +58,11 @@ class Engines(Protocol):
 
 
 class Mover:
-    """`num_cycles` is how many models have gone from each device since its engine began.
+    """`num_cycles` is how many models have gone from each device since its engine began; those that
+    are `renewing` have one that is being ended, to be started anew.
 
     `on_moved` is called when something has changed; `on_loaded` before that, with what a load
-    came to, `on_learned` with what the look at a model failed with, if it did, and `on_renewed`
-    with a device whose engine has ended as it was told to.
+    came to, and `on_learned` with what the look at a model failed with, if it did.
     """
 
     def __init__(
@@ -75,7 +75,6 @@ class Mover:
         on_stage: Callable[[Place, Stage], None],
         on_loaded: Callable[[Place, Loaded | CortexError], None],
         on_learned: Callable[[ModelInfo, CortexError | None], None],
-        on_renewed: Callable[[int], None],
         on_moved: Callable[[], None],
     ) -> None:
         self._engines = engines
@@ -85,9 +84,9 @@ class Mover:
         self._on_stage = on_stage
         self._on_loaded = on_loaded
         self._on_learned = on_learned
-        self._on_renewed = on_renewed
-        self.num_cycles: Counter[int] = Counter()
         self._on_moved = on_moved
+        self.num_cycles: Counter[int] = Counter()
+        self.renewing: set[int] = set()
         self._learning: set[str] = set()
 
     def load(self, place: Place, victims: Sequence[Place]) -> None:
@@ -99,6 +98,7 @@ class Mover:
 
     def renew(self, device: int, places: Sequence[Place]) -> None:
         """Begin to start a device's engine anew, and to load again what it had."""
+        self.renewing.add(device)
         self._tasks.create_task(self._renew(device, places), name="renew")
 
     def learn(self, model: ModelInfo) -> None:
@@ -128,7 +128,7 @@ class Mover:
             self._on_stage(place, Stage("defragmenting"))
         await self._engines.renew(device)
         self.num_cycles[device] = 0
-        self._on_renewed(device)
+        self.renewing.discard(device)
         for place in places:
             await self._bring(place)
         self._on_moved()

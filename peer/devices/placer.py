@@ -48,8 +48,6 @@ class Placer:
         self._claims: dict[str, Claim] = {}
         # Models that live here and do not load, until their files are changed.
         self.homeless: dict[str, bytes] = {}
-        # Devices whose engine is being ended, to be started anew.
-        self.renewing: set[int] = set()
 
     @property
     def books(self) -> list[DeviceBooks]:
@@ -155,13 +153,12 @@ class Placer:
         for device in self.books if not self._queue else ():
             places, num_cycles = self._places.on(device.index), self._mover.num_cycles[device.index]
             is_idle = all(place.state == "ready" and not place.holders for place in places)
-            if not num_cycles or not is_idle or device.index in self.renewing:
+            if not num_cycles or not is_idle or device.index in self._mover.renewing:
                 continue
             is_due = num_cycles >= self.habits.defrag_after_cycles
             if is_due or self._engines.is_worn(device.index, device.reserved_bytes):
                 for place in places:
                     place.state, place.loaded = "loading", None
-                self.renewing.add(device.index)
                 self._mover.renew(device.index, places)
 
     def _turn(self, model_id: str, wanted: Wanted, claim: Claim | None) -> Turn:
@@ -188,7 +185,7 @@ class Placer:
             if any(self._losses.is_last_try(ticket.num_losses) for ticket in place.holders)
         }
         return (
-            self.renewing
+            self._mover.renewing
             | switching
             | lonely
             | {c.device for c in self._claims.values() if c.is_whole}

@@ -22,8 +22,8 @@ from ..placement.wording import leaving
 from ..routing.load_history import LoadHistory
 from ..types import ModelInfo
 from .device import Devices
-from .device_memory import budget_bytes, gpu_of, is_gpu
-from .gpus import Gpu, ask_for_gpus
+from .device_memory import budget_bytes, gpu_of
+from .gpus import Gpu
 from .places import Place
 from .residency import Residency
 from .steering import NodeSteering
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Rack:
-    """Made by `open_rack`. All of it happens on one event loop."""
+    """`gpus` are those that the driver shows. All of it happens on one event loop."""
 
     def __init__(
         self,
@@ -47,7 +47,6 @@ class Rack:
         chronicle: Chronicle,
         shelf: Shelf,
         on_change: Callable[[], None],
-        available_bytes: Callable[[], int],
     ) -> None:
         self._names = config.engine_devices
         self._tally = tally
@@ -70,11 +69,9 @@ class Rack:
             on_leave=self._note_leaving,
             wake_after=self._wake_after,
         )
-        self.steering = NodeSteering(
-            self.residency, lambda: shelf.catalogue, history.eta_s, self.devices.parts_of
-        )
+        self.steering = NodeSteering(self.residency, self.devices, shelf)
         looks = yielders(
-            *(config, gpus, self.devices, available_bytes),
+            *(config, gpus, self.devices, available_memory_bytes),
             self._reserved_bytes,
             self.residency.look,
         )
@@ -146,32 +143,3 @@ class Rack:
         if seconds is not None and not self._is_closed:
             loop = asyncio.get_running_loop()
             self._alarm = loop.call_later(seconds, self.residency.look)
-
-
-async def open_rack(
-    config: PeerConfig,
-    tasks: asyncio.TaskGroup,
-    spawn: Spawn,
-    history: LoadHistory,
-    costs: CostsBook,
-    tally: PeerTally,
-    chronicle: Chronicle,
-    shelf: Shelf,
-    on_change: Callable[[], None],
-    available_bytes: Callable[[], int] = available_memory_bytes,
-) -> Rack:
-    """As the machine is now."""
-    gpus = await ask_for_gpus() if any(map(is_gpu, config.engine_devices)) else None
-    return Rack(
-        config,
-        gpus or (),
-        tasks,
-        spawn,
-        history,
-        costs,
-        tally,
-        chronicle,
-        shelf,
-        on_change,
-        available_bytes,
-    )

@@ -22,7 +22,7 @@ from cortex.engine.messages import Loaded
 from cortex.engine.types import Stage
 
 from ..children.slot import ChildEnd
-from ..placement.books import DeviceBooks, Need
+from ..placement.books import DeviceBooks
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
 from ..types import ModelInfo
@@ -64,7 +64,6 @@ class Residency:
     ) -> None:
         self.places = PlaceBook()
         self._queue = WishQueue(self.places)
-        self._engines = engines
         self._mover = Mover(
             engines,
             self.places,
@@ -73,7 +72,6 @@ class Residency:
             on_stage=self._tell,
             on_loaded=self._loaded,
             on_learned=self._learned,
-            on_renewed=self._renewed,
             on_moved=self.look,
         )
         self._abandoning = Abandoning(self.places, self._queue, self._mover, clock)
@@ -105,10 +103,6 @@ class Residency:
     @property
     def pinned(self) -> Set[str]:
         return self._placer.pinned
-
-    def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
-        """None where nobody has looked yet."""
-        return self._engines.need_of(model, extent)
 
     def ask(self, ticket: Ticket) -> None:
         """Queue a wish; it may be granted, or have failed, before this returns."""
@@ -185,7 +179,7 @@ class Residency:
 
     def lose(self, device: int, end: ChildEnd) -> None:
         """The engine process is gone, and what it held with it: begin again for all it had."""
-        if device in self._placer.renewing:
+        if device in self._mover.renewing:
             return  # as it was told to
         self._mover.num_cycles[device] = 0
         lost, holders = self.places.on(device), self.places.holders_on(device)
@@ -291,9 +285,6 @@ class Residency:
             self._queue.fail(model.id, failure)
         elif failure is not None:
             self._fail(model, failure)
-
-    def _renewed(self, device: int) -> None:
-        self._placer.renewing.discard(device)
 
     def _fail(self, model: ModelInfo, error: CortexError) -> None:
         self._failures.add(model, error, self._clock())

@@ -5,45 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import Stage
 
 from ..errors import ModelPinned
 from ..fleet.alone import NOBODY
 from ..gossip.ids import ModelId
-from ..models.catalogue import Catalogue
-from ..placement.books import Need, Size
+from ..models.shelf import Shelf
+from ..placement.books import Need
 from ..placement.fit import NoFit, fit
-from ..placement.plan import LoadWish, Plan, Planned, Refusal
+from ..placement.plan import LoadWish, Plan, Planned, Refusal, planned
 from ..placement.planning import refusal
 from ..types import ModelInfo
+from .device import Devices
 from .places import Extent, Place
 from .residency import Residency
 
-# How long a load takes, by weights and bytes; and what a model's size is made of.
-Eta = Callable[[ModelId, int], float | None]
-PartsOf = Callable[[ModelInfo, Size], tuple[MemoryPart, ...]]
-
 
 class NodeSteering:
-    """Implements Steering for the devices of one node. A plan's peer is nobody: what the peer is
-    called is its fleet's to know.
+    """For the devices of one node; everything is called on its loop. A load that is wished for goes
+    on when whoever wished for it has left, unless nobody else wants it; doing again what is done
+    already does no harm. A plan's peer is nobody: what the peer is called is its fleet's to know.
     """
 
-    def __init__(
-        self,
-        residency: Residency,
-        catalogue: Callable[[], Catalogue],
-        eta_s: Eta,
-        parts_of: PartsOf,
-    ) -> None:
+    def __init__(self, residency: Residency, devices: Devices, shelf: Shelf) -> None:
         self._residency = residency
-        self._catalogue = catalogue
-        self._eta_s = eta_s
-        self._parts_of = parts_of
+        self._devices = devices
+        self._shelf = shelf
 
     def plan(self, wish: LoadWish) -> Planned:
+        """What `load` would do now; acts on nothing."""
         model = self._of_weights(wish.model)
         if model is None:
             return Planned(None, (Refusal(NOBODY, None, "absent", "the model is not on its disk"),))
@@ -51,17 +42,20 @@ class NodeSteering:
         place = self._residency.places.of(model.id)
         if place is not None and place.state != "unloading" and place.serves(model, extent):
             return Planned(self._as_it_is(place))
-        need = self._residency.need_of(model, extent)
+        need = self._devices.need_of(model, extent)
         if need is None:
             words = "nobody has looked yet what the model takes"
             return Planned(None, (Refusal(NOBODY, None, "unknown", words),))
         outcomes = list(self._outcomes(model, need))
-        plans = [one for one in outcomes if isinstance(one, Plan)]
-        plans.sort(key=lambda plan: (plan.seconds or 0.0, -plan.free_bytes, plan.device))
-        refusals = tuple(one for one in outcomes if isinstance(one, Refusal))
-        return Planned(plans[0] if plans else None, refusals, tuple(plans[1:]))
+        outcomes.sort(key=_preference)
+        return planned(outcomes)
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
+        """Return when the model is ready, with the plan as it was carried out.
+
+        Raises ModelNotFound, InsufficientVram with the refusals in words, or what the load failed
+        with.
+        """
         model = self._of_weights(wish.model)
         if model is None:
             raise ModelNotFound(f"no model of the weights {wish.model.hex()} is on this peer")
@@ -79,7 +73,11 @@ class NodeSteering:
         )
 
     async def unload(self, model_id: str, *, is_forced: bool = False) -> None:
-        self._catalogue().find(model_id)
+        """Return when it is gone. What it is answering ends first; with `is_forced` that is ended.
+
+        Raises ModelNotFound, or ModelPinned unless forced.
+        """
+        self._shelf.catalogue.find(model_id)
         if model_id in self._residency.pinned and not is_forced:
             raise ModelPinned(
                 f"'{model_id}' is pinned here", "unpin it first, or insist with --force"
@@ -88,23 +86,20 @@ class NodeSteering:
         if place is not None:
             await place.gone.wait()
 
-    def pin(self, model_id: str) -> None:
-        self._catalogue().find(model_id)
-        self._residency.pin(model_id, is_pinned=True)
-
-    def unpin(self, model_id: str) -> None:
-        self._catalogue().find(model_id)
-        self._residency.pin(model_id, is_pinned=False)
+    def pin(self, model_id: str, *, is_pinned: bool) -> None:
+        """What is pinned is no victim, and does not go when idle. Raises ModelNotFound."""
+        self._shelf.catalogue.find(model_id)
+        self._residency.pin(model_id, is_pinned=is_pinned)
 
     def _of_weights(self, weights: ModelId) -> ModelInfo | None:
-        models = self._catalogue().models
+        models = self._shelf.catalogue.models
         return next((model for model in models if model.weights == weights), None)
 
     def _as_it_is(self, place: Place) -> Plan:
-        parts = self._parts_of(place.model, place.size)
+        parts = self._devices.parts_of(place.model, place.size)
         model = ModelId(place.model.weights)
         free_bytes = self._residency.books[place.device].free_bytes
-        whole_s = self._eta_s(model, place.model.size_bytes) if place.state == "loading" else 0.0
+        whole_s = self._devices.reload_s(place.model) if place.state == "loading" else 0.0
         return Plan(
             NOBODY, place.device, model, place.size, parts,
             seconds=whole_s, is_there=True, free_bytes=free_bytes,
@@ -112,7 +107,7 @@ class NodeSteering:
 
     def _outcomes(self, model: ModelInfo, need: Need) -> Iterator[Plan | Refusal]:
         """What a load would do on each device."""
-        load_s = self._eta_s(need.model, model.size_bytes)
+        load_s = self._devices.reload_s(model)
         for books in self._residency.books:
             # Where it is already, but smaller, it would go first.
             others = tuple(each for each in books.residents if each.id != model.id)
@@ -121,11 +116,16 @@ class NodeSteering:
             if isinstance(found, NoFit):
                 yield refusal(NOBODY, device, need, found)
                 continue
+            parts = self._devices.parts_of(model, found.size)
             yield Plan(
-                NOBODY, device.index, need.model, found.size, self._parts_of(model, found.size),
-                found.victims, None if load_s is None else load_s + found.cost_s,
+                NOBODY, device.index, need.model, found.size, parts, found.victims,
+                None if load_s is None else load_s + found.cost_s,
                 free_bytes=device.free_bytes,
             )  # fmt: skip
+
+
+def _preference(one: Plan | Refusal) -> tuple[float, ...]:
+    return (one.seconds or 0.0, -one.free_bytes, one.device) if isinstance(one, Plan) else ()
 
 
 def _extent(model: ModelInfo, wish: LoadWish) -> Extent:

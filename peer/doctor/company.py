@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ..addresses import authority
 from ..fleet.driver import RETIRED_KEY
 from ..gossip.ids import NodeId
-from .findings import Finding, at, fail, ok, warn
+from .findings import Finding, fail, ok, warn
 from .reach import Reach, Target
 
 # Less than what whole seconds and a slow answer can feign.
@@ -44,7 +45,7 @@ def judge_builds(own_build: str, targets: Mapping[str, str]) -> Iterator[Finding
 
 
 def _from_here(target: Target, reach: Reach, *, hears: bool) -> Finding:
-    who = f"{'this peer' if target.is_self else target.name} at {at(target.ip, target.port)}"
+    who = f"{'this peer' if target.is_self else target.name} at {authority(target.ip, target.port)}"
     broken = _broken(who, target, reach)
     if broken is not None:
         return broken

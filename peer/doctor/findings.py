@@ -33,7 +33,3 @@ def fail(check: str, text: str, fix: str) -> Finding:
 
 def num_failed(findings: Iterable[Finding]) -> int:
     return sum(finding.level == "FAIL" for finding in findings)
-
-
-def at(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"

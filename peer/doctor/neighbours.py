@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from ..addresses import authority
 from ..fleet.beacons import SERVICE_TYPE, Found, node_of, read_beacon
-from .findings import Finding, at, fail, warn
+from .findings import Finding, fail, warn
 
 LISTEN_S = 2.5
 MAX_NEIGHBOURS = 256
@@ -76,4 +77,4 @@ def _read(zeroconf: Zeroconf, name: str) -> Found | None:
 
 
 def _at(one: Found) -> str:
-    return at(one.addresses[0], one.fleet_port) if one.addresses else "at no address"
+    return authority(one.addresses[0], one.fleet_port) if one.addresses else "at no address"

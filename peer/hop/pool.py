@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from cortex.engine.types import ChatRequest, Event, Resume, Vector
 
 from ..answering import num_missing
-from ..children.text_side import size_bytes
 from ..errors import HostRefused
 from ..gossip.ids import ModelId, NodeId
 from ..heavy import off_loop
 from ..orders.values import Order, Report, pack_order
+from ..routing.replay import request_bytes
 from .calls import AnswerCall, OrderCall, Question
 from .dialling import Dialler
 from .frames import pack
@@ -164,4 +164,4 @@ def _new_id() -> str:
 
 
 async def _packed(ask: Ask | CountAsk) -> bytes:
-    return await off_loop(size_bytes(ask.request), functools.partial(pack, ask))
+    return await off_loop(request_bytes(ask.request), functools.partial(pack, ask))

@@ -54,14 +54,16 @@ class Catalogue:
 
         Raises ModelNotFound, with the nearest ids as the hint.
         """
-        for model in self.models:
-            if model.id == model_id:
-                return model
+        model = next((model for model in self.models if model.id == model_id), None)
+        if model is None:
+            raise self.unknown(model_id)
+        return model
+
+    def unknown(self, model_id: str) -> ModelNotFound:
         is_long = len(model_id) > _MAX_NAME_CHARS
         shown = f"{model_id[:_MAX_NAME_CHARS]}…" if is_long else model_id
-        raise ModelNotFound(
-            f"model '{shown}' is not {self.place}", self._hint_for(shown), param="model"
-        )
+        hint = self._hint_for(shown)
+        return ModelNotFound(f"model '{shown}' is not {self.place}", hint, param="model")
 
     def first_with_vision(self) -> ModelInfo | None:
         return next((model for model in self.models if model.sees_images), None)

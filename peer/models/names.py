@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ..types import ModelInfo
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+M = TypeVar("M", bound=_Named)
 
 
 def _no_aliases() -> Mapping[str, str]:
@@ -24,12 +32,12 @@ class ModelNames:
     aliases: Mapping[str, str] = field(default_factory=_no_aliases)
     default: str | None = None
 
-    def meant_by(self, name: str, models: Sequence[ModelInfo]) -> ModelInfo | None:
+    def meant_by(self, name: str, models: Sequence[M]) -> M | None:
         """The model of that id or alias, or None."""
         known = {model.id: model for model in models}
         return known.get(name) or known.get(self.aliases.get(name, ""))
 
-    def for_unknown(self, models: Sequence[ModelInfo]) -> ModelInfo | None:
+    def for_unknown(self, models: Sequence[M]) -> M | None:
         """The model that answers for names that mean none, where there is one."""
         return None if self.default is None else self.meant_by(self.default, models)
 

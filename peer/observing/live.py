@@ -7,9 +7,8 @@ headers to the last byte of its reply. Everything happens on one event loop; the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
@@ -99,12 +98,26 @@ class LiveRequest:
         if self._scopes and (scope := self._scopes[-1]) is not None:
             scope.reschedule(0.0)
 
-    def cancellable(self) -> Cancellable:
+    @asynccontextmanager
+    async def cancellable(self) -> AsyncGenerator[None]:
         """A block that `cancel` ends; of blocks in each other, the innermost.
 
         Raises RequestCancelled then.
         """
-        return Cancellable(self._scopes, asyncio.timeout(0.0 if self._is_cancelled else None))
+        scope = asyncio.timeout(0.0 if self._is_cancelled else None)
+        try:
+            async with scope:
+                self._scopes.append(scope)
+                try:
+                    yield
+                finally:
+                    self._scopes.pop()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise RequestCancelled(
+                "this request was ended by whoever runs this peer", "ask them why"
+            ) from None
 
     @contextmanager
     def shielded(self) -> Generator[None]:
@@ -117,34 +130,6 @@ class LiveRequest:
             yield
         finally:
             self._scopes.pop()
-
-
-class Cancellable:
-    """A block of a request's work; `scopes` are those it stands in."""
-
-    __slots__ = ("_scope", "_scopes")
-
-    def __init__(self, scopes: list[asyncio.Timeout | None], scope: asyncio.Timeout) -> None:
-        self._scopes = scopes
-        self._scope = scope
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-        self._scopes.append(self._scope)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._scopes.pop()
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise RequestCancelled(
-                "this request was ended by whoever runs this peer", "ask them why"
-            ) from None
 
 
 class LiveRequests:

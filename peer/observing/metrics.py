@@ -12,6 +12,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -201,27 +202,26 @@ def _told_by(peer: str, family: Metric) -> Metric:
 
 
 def _gauge(name: str, rows: _Rows) -> Metric:
-    known = _BY_NAME[name]
-    family = GaugeMetricFamily(name, known.words, labels=known.labels)
-    for values, number in rows:
-        family.add_metric(values, number)
-    return family
+    return _filled(GaugeMetricFamily, name, rows)
 
 
 def _counter(name: str, rows: _Rows) -> Metric:
-    known = _BY_NAME[name]
-    family = CounterMetricFamily(name, known.words, labels=known.labels)
-    for values, number in rows:
-        family.add_metric(values, number)
-    return family
+    return _filled(CounterMetricFamily, name, rows)
 
 
 def _histogram(name: str, spreads: Iterable[tuple[tuple[str, ...], Spread]]) -> Metric:
+    return _filled(HistogramMetricFamily, name, ((of, *_buckets(spread)) for of, spread in spreads))
+
+
+def _buckets(spread: Spread) -> tuple[list[tuple[str, int]], float]:
+    """A bucket counts all that is below its bound."""
+    bounds = [*map(str, spread.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(spread.counts), strict=True)), spread.sum
+
+
+def _filled(kind: Callable[..., Any], name: str, rows: Iterable[tuple[Any, ...]]) -> Any:
     known = _BY_NAME[name]
-    family = HistogramMetricFamily(name, known.words, labels=known.labels)
-    for values, spread in spreads:
-        bounds = [*map(str, spread.bounds), "+Inf"]
-        # A bucket counts all that is below its bound.
-        buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
-        family.add_metric(values, buckets, spread.sum)
+    family = kind(name, known.words, labels=known.labels)
+    for row in rows:
+        family.add_metric(*row)
     return family

@@ -6,10 +6,11 @@ comes in with every call and never goes back.
 
 from __future__ import annotations
 
-import bisect
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal
+
+from ..measure.statistics import percentile
 
 WINDOW_S = 300
 # Speeds are told of so long a time.
@@ -56,18 +57,10 @@ class Recent:
         return sum(each.numbers[kind] for each in told) / RATE_S
 
     def first_token_s(self, now_s: float, share: float) -> float | None:
-        """So many of the waits were no longer; None where nobody has waited."""
+        """So long were the waits but for the longest ones; None where nobody has waited."""
         waits = [wait_s for at_s, wait_s in self._waits if at_s > now_s - WINDOW_S]
-        return percentile(sorted(waits), share)
+        return percentile(waits, 100 * share) if waits else None
 
     def _forget(self, now_s: float) -> None:
         while self._seconds and self._seconds[0].at_s < int(now_s) - WINDOW_S:
             self._seconds.popleft()
-
-
-def percentile(ordered: list[float], share: float) -> float | None:
-    """The least value that `share` of them do not exceed."""
-    if not ordered:
-        return None
-    ranks = range(1, len(ordered) + 1)
-    return ordered[bisect.bisect_left(ranks, share * len(ordered))]

@@ -71,11 +71,11 @@ class Control:
         self._reach = Reach(desk, hops, first_word_s)
 
     async def view(self) -> FleetView:
+        """Without a fleet as it was when somebody last looked at the disk."""
         if self._membership is not None:
             return self._membership.view
-        models = await self._node.models()
         node = self._node
-        return view_alone(socket.gethostname(), None, node.health, node.placement, models)
+        return view_alone(socket.gethostname(), None, node.health, node.placement, node.stored)
 
     async def peer(self, word: str | None) -> PeerView:
         """The one of that name; this one without. Raises PeerNotFound."""

@@ -9,12 +9,12 @@ from contextlib import aclosing
 
 from cortex.engine.types import Stage
 
+from ..devices.steering import NodeSteering
 from ..errors import RequestNotFound
 from ..jobs import Jobs, Progress
 from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
-from ..placement.steering import Steering
 from ..pulling.pull import pull
 from .anywhere import Anywhere
 from .facts import Describe, ReadLog, WatchHappenings
@@ -47,13 +47,11 @@ from .values import (
 class OrderDesk:
     """`steering` is the node's own, and so is the `teller`."""
 
-    def __init__(
-        self, node: Node, steering: Steering, jobs: Jobs, teller: Teller | None = None
-    ) -> None:
+    def __init__(self, node: Node, steering: NodeSteering, jobs: Jobs, teller: Teller) -> None:
         self._node = node
         self._steering = steering
         self._jobs = jobs
-        self._teller = teller or Teller(node)
+        self._teller = teller
 
     async def plan(self, wish: LoadWish) -> Planned:
         """What a load would do here. Raises what is wrong with the model's files."""
@@ -125,8 +123,7 @@ class OrderDesk:
     ) -> Report:
         match order:
             case PinOrder():
-                change = self._steering.pin if order.is_pinned else self._steering.unpin
-                change(order.model_id)
+                self._steering.pin(order.model_id, is_pinned=order.is_pinned)
                 return Done()
             case UndrainOrder():
                 self._node.end_drain()
@@ -162,9 +159,8 @@ class OrderDesk:
         return Done()
 
     async def _load(self, order: LoadOrder, tell: Callable[[Progress], None]) -> Placed:
-        wish = LoadWish(
-            order.model, None, order.context_tokens, order.num_slots, is_forced=order.is_forced
-        )
+        extent = order.context_tokens, order.num_slots
+        wish = LoadWish(order.model, None, *extent, is_forced=order.is_forced)
         return _placed(await self._steering.load(wish, lambda stage: tell(_progress(stage))))
 
     async def _unload(self, order: UnloadOrder, tell: Callable[[Progress], None]) -> None:

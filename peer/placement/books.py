@@ -4,6 +4,7 @@ plans are made of. Whose they are, a peer's own or another's as the fleet tells 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -14,6 +15,8 @@ from ..gossip.ids import ModelId
 
 # Plans travel between peers: whatever others say, times stay numbers.
 Seconds: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e9)]
+# How long a load of these weights, of so many bytes, takes.
+Eta = Callable[[ModelId, int], float | None]
 ResidentState = Literal["loading", "ready", "unloading"]
 
 

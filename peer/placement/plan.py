@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -89,3 +90,10 @@ class Planned:
             tuple(replace(refusal, peer=peer) for refusal in self.refusals),
             tuple(replace(plan, peer=peer) for plan in self.others),
         )
+
+
+def planned(found: Sequence[Plan | Refusal]) -> Planned:
+    """Out of all places, the best plan first."""
+    plans = [one for one in found if isinstance(one, Plan)]
+    refusals = tuple(one for one in found if isinstance(one, Refusal))
+    return Planned(plans[0] if plans else None, refusals, tuple(plans[1:]))

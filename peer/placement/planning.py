@@ -16,10 +16,10 @@ from cortex.engine.costs import MemoryPart, ModelCosts
 
 from ..fleet.view import FleetView, PeerView, PlacedModel, StoredModel
 from ..gossip.ids import ModelId, NodeId
-from .books import DeviceBooks, Need, Rules, Size
+from .books import DeviceBooks, Eta, Need, Rules, Size
 from .fit import NoFit, fit
-from .plan import LoadWish, Plan, Planned, Reason, Refusal
-from .seen_books import Eta, seen_books
+from .plan import LoadWish, Plan, Planned, Reason, Refusal, planned
+from .seen_books import seen_books
 
 # The sizes in which a model of these costs may be loaded, for a wish, where it is served with so
 # much context at most, on a device of so many bytes.
@@ -71,9 +71,7 @@ def plan_load(
         if wish.peer in (None, peer.node):
             found += outcomes(view, peer, wish, known, told.get(peer.node))
     found.sort(key=lambda one: preference(view, wish.model, one))
-    plans = [one for one in found if isinstance(one, Plan)]
-    refusals = tuple(one for one in found if isinstance(one, Refusal))
-    return Planned(plans[0] if plans else None, refusals, tuple(plans[1:]))
+    return planned(found)
 
 
 def outcomes(

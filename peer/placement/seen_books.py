@@ -5,16 +5,12 @@ They are as old as its word, and coarse: what a peer says of itself to itself is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..fleet.view import DeviceView, PeerView, PlacedModel
-from ..gossip.ids import ModelId
 from ..gossip.records import ModelLoad
 from .ages import least_age_s
-from .books import DeviceBooks, Resident, Rules
-
-# How long a load of these weights, of so many bytes, takes.
-Eta = Callable[[ModelId, int], float | None]
+from .books import DeviceBooks, Eta, Resident, Rules
 
 
 def seen_books(peer: PeerView, rules: Rules, eta_s: Eta) -> Iterator[DeviceBooks]:

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from cortex.engine.types import ChatRequest, ImagePart, Message, RawText, TextPart
+from cortex.engine.types import ChatRequest, ImagePart, Message, RawText
 
 from ..gossip.ids import ModelId, NodeId
 
@@ -81,13 +81,3 @@ def _raw_head(request: ChatRequest) -> bytes:
 def _bytes(text: str) -> bytes:
     """Clients may send halves of characters, which have no UTF-8."""
     return text.encode("utf-8", "surrogatepass")
-
-
-def text_bytes(request: ChatRequest) -> int:
-    """How much is to be read: a hint of what a request costs."""
-    if isinstance(request.raw, RawText):
-        return len(request.raw.text)
-    if request.raw is not None:
-        return len(request.raw.token_ids) * _RAW_TOKEN_BYTES
-    parts = (part for message in request.messages for part in message.content)
-    return sum(len(part.text) for part in parts if isinstance(part, TextPart))

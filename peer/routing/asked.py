@@ -12,9 +12,9 @@ from cortex.engine.types import Began, Event, Stage, Vector
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
 from ..placement.wording import each_of, nowhere
-from .affinity import text_bytes
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
+from .replay import text_bytes
 from .transcript import Transcript
 from .tries import Fault, Tries, fault_of
 

@@ -16,11 +16,11 @@ from cortex.engine.types import Began, Event, Vector
 
 from ..errors import EngineReplaced
 from ..hop.hops import Hops
+from ..node import Node
 from .asked import Asked
 from .candidates import Candidate
 from .catalogue import Eta, FleetModel
 from .choosing import Chooser, shown_wait_s
-from .local import LocalHost
 from .tries import fault_of
 
 
@@ -29,7 +29,7 @@ class Attempts:
 
     def __init__(
         self,
-        local: LocalHost,
+        local: Node,
         hops: Hops,
         chooser: Chooser,
         eta_s: Eta,

@@ -18,13 +18,11 @@ from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..models.catalogue import EMBEDDED_IDS, of_fleet
 from ..models.names import ModelNames
+from ..placement.books import Eta
 from ..types import ModelInfo, Warmth, Whereabouts
 
 _VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)
 _SHIPPED = frozenset(EMBEDDED_IDS.values())
-
-# How long a load of these weights, of so many bytes, takes.
-Eta = Callable[[ModelId, int], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +65,22 @@ class FleetCatalogue:
 
     def known(self, name: str, names: ModelNames) -> FleetModel | None:
         """The model that a name means: an id, an alias, or a variant."""
-        meant = names.meant_by(name, self._infos())
-        return self._variant(name) if meant is None else self._listed_as(meant)
+        return names.meant_by(name, self.models) or self._variant(name)
 
     def find(self, name: str, names: ModelNames) -> FleetModel:
         """That, or the one that answers for names that mean none.
 
         Raises ModelNotFound, with the nearest ids as the hint.
         """
-        model = self.known(name, names)
-        if model is not None:
-            return model
-        infos = self._infos()
-        default = names.for_unknown(infos)
-        return self._listed_as(default or of_fleet(infos).find(name))
+        model = self.known(name, names) or names.for_unknown(self.models)
+        return model or self.named(name, names)
 
     def named(self, name: str, names: ModelNames) -> FleetModel:
         """The model that a name means. Raises ModelNotFound, with the nearest ids as the hint."""
-        return self.known(name, names) or self._listed_as(of_fleet(self._infos()).find(name))
-
-    def _infos(self) -> tuple[ModelInfo, ...]:
-        return tuple(map(_plain, self.models))
-
-    def _listed_as(self, info: ModelInfo) -> FleetModel:
-        return next(model for model in self.models if model.id == info.id)
+        model = self.known(name, names)
+        if model is None:
+            raise of_fleet(tuple(map(_plain, self.models))).unknown(name)
+        return model
 
     def _variant(self, name: str) -> FleetModel | None:
         match = _VARIANT.fullmatch(name)

@@ -10,9 +10,8 @@ import asyncio
 import math
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from cortex.engine.errors import Overloaded
 
@@ -36,6 +35,7 @@ from .candidates import (
     warmest,
 )
 from .catalogue import FleetModel
+from .leases import Leases
 
 _PROBE_S = 0.03
 _POLL_S = 0.1
@@ -51,37 +51,20 @@ _LONGEST_WAIT_S = 60
 _MOST_NAMED = 8
 
 
-class Places(Protocol):
-    """Who loads a model that nobody has in its engine, or one more copy of it."""
-
-    async def place(
-        self,
-        model: ModelId,
-        candidates: Collection[NodeId],
-        *,
-        holders: Collection[NodeId] = (),
-        lost: Collection[NodeId] = (),
-    ) -> NodeId:
-        """One of the candidates, or one that loads it already; with `holders` another than these,
-        and none of the `lost`. Raises NoPeer.
-        """
-        ...
-
-
 class Chooser:
     """`own_busyness` is this peer's own load."""
 
     def __init__(
         self,
         membership: Membership,
-        places: Places,
+        leases: Leases,
         own_busyness: Callable[[], Busyness],
         rng: random.Random,
         clock: Callable[[], float],
     ) -> None:
         self.breakers = Breakers()
         self._membership = membership
-        self._places = places
+        self._leases = leases
         self._own_busyness = own_busyness
         self._rng = rng
         self._clock = clock
@@ -219,7 +202,7 @@ class Chooser:
         nodes = [one.node for one in order]
         try:
             async with asyncio.timeout(_LEASE_S):
-                node = await self._places.place(
+                node = await self._leases.place(
                     model.weights, nodes, holders=holders, lost=lost - set(nodes)
                 )
         except (TimeoutError, NoPeer):

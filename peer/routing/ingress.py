@@ -23,6 +23,7 @@ from ..errors import NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
 from ..hop.hops import Hops
+from ..node import Node
 from ..observing.live import LiveRequest
 from ..observing.tally import Failover
 from ..types import ModelInfo
@@ -32,8 +33,8 @@ from .asked import Asked
 from .attempts import Attempts
 from .candidates import Busyness, Candidate, Wish, gossiped
 from .catalogue import Eta, FleetModel
-from .choosing import Chooser, Places
-from .local import LocalHost
+from .choosing import Chooser
+from .leases import Leases
 from .offers import Offers
 from .replay import ReplayBudget
 from .transcript import Transcript
@@ -56,10 +57,10 @@ class Ingress:
 
     def __init__(
         self,
-        local: LocalHost,
+        local: Node,
         membership: Membership,
         hops: Hops,
-        places: Places,
+        leases: Leases,
         *,
         eta_s: Eta = lambda model, size_bytes: None,
         rng: random.Random | None = None,
@@ -75,7 +76,7 @@ class Ingress:
         self._admission = Admission(config.connections.max_connections, config.max_prepared_bytes)
         self._replay = ReplayBudget(config.replay_bytes)
         self._num_held = 0
-        self._chooser = Chooser(membership, places, self._own_busyness, self._rng, self._clock)
+        self._chooser = Chooser(membership, leases, self._own_busyness, self._rng, self._clock)
         self._offers = Offers(local, membership, eta_s, self._clock)
         self._attempts = Attempts(local, hops, self._chooser, eta_s, self._release, self._clock)
 

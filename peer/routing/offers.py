@@ -18,9 +18,9 @@ from ..fleet.view import FleetView, PeerView
 from ..models.catalogue import of_fleet
 from ..models.eyes import check_sees
 from ..models.names import ModelNames
+from ..node import Node
 from ..types import ModelInfo
 from .catalogue import Eta, FleetCatalogue, FleetModel, to_info, unite
-from .local import LocalHost
 
 # A peer that has been silent for longer is not waited for.
 _GONE_S = 600.0
@@ -30,7 +30,7 @@ class Offers:
     """`eta_s` is how long loads take."""
 
     def __init__(
-        self, local: LocalHost, membership: Membership, eta_s: Eta, clock: Callable[[], float]
+        self, local: Node, membership: Membership, eta_s: Eta, clock: Callable[[], float]
     ) -> None:
         self._local = local
         self._membership = membership

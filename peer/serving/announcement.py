@@ -14,9 +14,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated
 
+from ..addresses import authority
 from ..errors import CannotAnnounce
+from ..onlooker.reading import Told, read
 from ..private_file import write_private
 
 
@@ -28,7 +30,7 @@ class Announcement:
     """
 
     node: str
-    pid: int
+    pid: Annotated[int, Told(read=int)]
     host: str
     port: int
     started_s: int
@@ -36,8 +38,7 @@ class Announcement:
 
     @property
     def address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 @contextmanager
@@ -87,20 +88,9 @@ def _clear_away(folder: Path) -> None:
 def _read(path: Path) -> Announcement | None:
     """A note, or None for any other file that lies there."""
     try:
-        plain: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read(Announcement, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError, OverflowError, RecursionError):
         return None
-    if not isinstance(plain, dict):
-        return None
-    fields = cast(dict[str, Any], plain)
-    node, host = fields.get("node"), fields.get("host")
-    pid, port, started_s = fields.get("pid"), fields.get("port"), fields.get("started_s")
-    if not (isinstance(node, str) and isinstance(host, str) and isinstance(pid, int)):
-        return None
-    if not (isinstance(port, int) and isinstance(started_s, int)):
-        return None
-    key = fields.get("key")
-    return Announcement(node, pid, host, port, started_s, key if isinstance(key, str) else None)
 
 
 def _is_alive(pid: int) -> bool:

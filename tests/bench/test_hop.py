@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.hop import Added, added_ms, figures, percentile, report
+from bench.hop import Added, added_ms, figures, report
 
 MS = 1_000_000
 
@@ -32,7 +32,3 @@ def test_report_says_whether_the_bar_is_met():
     assert one.p99_ms == pytest.approx(1.98, abs=0.02)
     assert report([one])["is_met"]
     assert not report([one, Added(1, 1, 1.6, 2.0, 2.0, 5.0, 6.0)])["is_met"]
-
-
-def test_percentile_of_equal_values_is_that_value():
-    assert percentile([2.0] * 10, 99) == 2.0

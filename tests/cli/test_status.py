@@ -15,6 +15,8 @@ import pytest
 from cortex.cli.fleet_sentences import sentences
 from cortex.cli.fleet_table import fleet_table
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.onlooker.asking import Sight
+from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import (
     DevicePicture,
     FleetPicture,
@@ -237,19 +239,17 @@ def test_the_dashboard_opens_shows_the_peer_and_leaves_the_terminal_as_it_was(
     assert terminal.is_as_found()
 
 
-def test_a_fleet_is_told_in_sentences_and_then_what_changes() -> None:
-    assert sentences(None, PICTURE)[1:3] == [
+def test_a_fleet_is_told_in_sentences_and_then_what_happens() -> None:
+    assert sentences(None, Sight({}, PICTURE))[1:3] == [
         "atlas is up: 2x H100 80GB; qwen3.6-27b ready.",
         "delta is suspect: 2x H100 80GB; qwen3.6-27b ready.",
     ]
     older = replace(PICTURE, peers=(ATLAS, replace(DELTA, silent_s=7.1)))
-    assert sentences(PICTURE, older) == []
-    later = replace(PICTURE, peers=(replace(ATLAS, models=()), replace(DELTA, state="dead")))
-    assert sentences(PICTURE, replace(later, notices=("look",))) == [
-        "atlas has unloaded qwen3.6-27b.",
-        "delta is gone.",
-        "look",
-    ]
+    assert sentences(PICTURE, Sight({}, older)) == []
+    assert sentences(PICTURE, Sight({}, replace(older, notices=("look",)))) == ["look"]
+    happened = Happening(0.0, "atlas", "loaded", "m", "loaded m in 2.0 s")
+    told = sentences(PICTURE, Sight({}, PICTURE, happened))
+    assert told == ["atlas: loaded m in 2.0 s."]
 
 
 def test_sentences_are_no_table(cortex: Cortex, address: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,15 @@ class HandLoader:
         await self.renewal
 
 
-def open_residency(
-    loader: HandLoader, tasks: asyncio.TaskGroup, max_replays: int = 2, **options: Any
-) -> Residency:
-    return Residency(loader, Habits(options.pop("config", CONFIG)), tasks, max_replays, **options)
+@asynccontextmanager
+async def by_hand(
+    *budgets: int, max_replays: int = 2, config: PeerConfig | None = None, **given: Any
+) -> AsyncGenerator[tuple[Residency, HandLoader]]:
+    """A book of such devices; numbers by name are sizes of models, all else is the book's."""
+    sizes = {name: given.pop(name) for name in [*given] if isinstance(given[name], int)}
+    loader = HandLoader(*budgets, **sizes)
+    async with asyncio.TaskGroup() as tasks:
+        yield Residency(loader, Habits(config or CONFIG), tasks, max_replays, **given), loader
 
 
 def resident_id(residency: Residency) -> str | None:

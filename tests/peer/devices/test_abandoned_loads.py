@@ -18,8 +18,8 @@ from tests.peer.by_hand import (
     HandLoader,
     Timer,
     Wish,
+    by_hand,
     load,
-    open_residency,
     resident_id,
     settle,
     states,
@@ -29,9 +29,8 @@ from tests.peer.by_hand import (
 @asynccontextmanager
 async def loading(*wishes: Wish) -> AsyncGenerator[tuple[Residency, HandLoader, Timer]]:
     """Somewhere that these are waited for, the first one's load under way."""
-    loader, clock = HandLoader(), Timer()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks, clock=clock)
+    clock = Timer()
+    async with by_hand(clock=clock) as (residency, loader):
         for wish in wishes:
             residency.ask(wish.ticket)
         await settle()

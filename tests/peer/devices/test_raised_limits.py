@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
 from cortex.engine.wishes import MOST_PIXELS, ModelWishes, PixelWishes
-from tests.peer.by_hand import HandLoader, Wish, load, open_residency, ready, settle
+from tests.peer.by_hand import Wish, by_hand, load, ready, settle
 
 
 def wish(context_length: int = 1, max_pixels: int | None = None) -> Wish:
@@ -21,9 +20,7 @@ def wish(context_length: int = 1, max_pixels: int | None = None) -> Wish:
 
 @pytest.mark.parametrize("raised", [wish(context_length=2), wish(max_pixels=2 * MOST_PIXELS)])
 async def test_a_prompt_by_raised_limits_waits_until_its_model_is_loaded_with_them(raised: Wish):
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         (before,) = await ready(residency, loader, "a")
         residency.ask(raised.ticket)
         await settle()

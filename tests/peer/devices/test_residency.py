@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -17,17 +16,15 @@ from tests.peer.by_hand import (
     LAST_DEATH,
     HandLoader,
     Wish,
+    by_hand,
     load,
-    open_residency,
     resident_id,
     settle,
 )
 
 
 async def test_concurrent_wishes_share_one_load_and_its_progress():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         first, second = Wish("a"), Wish("a")
         residency.ask(first.ticket)
         residency.ask(second.ticket)
@@ -41,9 +38,7 @@ async def test_concurrent_wishes_share_one_load_and_its_progress():
 
 
 async def test_another_model_waits_until_the_resident_one_is_idle_and_then_replaces_it():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         first, other = Wish("a"), Wish("b")
         residency.ask(first.ticket)
         await settle()
@@ -59,9 +54,7 @@ async def test_another_model_waits_until_the_resident_one_is_idle_and_then_repla
 
 
 async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -75,9 +68,7 @@ async def test_failed_load_fails_all_who_waited_for_it_and_nobody_else():
 
 
 async def test_wish_given_back_before_its_load_began_leaves_nothing():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wish = Wish("a")
         residency.ask(wish.ticket)
         residency.give_back(wish.ticket)
@@ -86,9 +77,8 @@ async def test_wish_given_back_before_its_load_began_leaves_nothing():
 
 
 async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_again():
-    loader, now_s = HandLoader(), 100.0
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks, clock=lambda: now_s)
+    now_s = 100.0
+    async with by_hand(clock=lambda: now_s) as (residency, loader):
         first = Wish("a")
         residency.ask(first.ticket)
         await settle()
@@ -116,9 +106,7 @@ async def test_failed_load_is_told_to_those_who_come_soon_after_and_then_tried_a
 
 
 async def test_load_that_killed_three_engines_is_not_tried_by_the_next_request():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         residency.ask(Wish("a").ticket)
         await settle()
         for _ in range(3):
@@ -130,9 +118,7 @@ async def test_load_that_killed_three_engines_is_not_tried_by_the_next_request()
 
 
 async def test_files_that_were_changed_are_loaded_anew_under_the_same_id():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         old, unnamed, new = Wish("a", b"old"), Wish("a"), Wish("a", b"new")
         residency.ask(old.ticket)
         await settle()
@@ -150,7 +136,7 @@ async def test_files_that_were_changed_are_loaded_anew_under_the_same_id():
 
 
 async def test_every_change_is_told():
-    loader, num_told = HandLoader(), 0
+    num_told = 0
 
     def note() -> None:
         nonlocal num_told
@@ -162,8 +148,7 @@ async def test_every_change_is_told():
         await settle()
         return num_told > before
 
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks, on_change=note)
+    async with by_hand(on_change=note) as (residency, loader):
         wish = Wish("a")
         assert await grows(lambda: residency.ask(wish.ticket))
         assert await grows(lambda: loader.on_stage(Stage("loading", 1, 2, "bytes")))
@@ -181,9 +166,7 @@ async def die_while_loading(residency: Residency, loader: HandLoader, end: Child
 
 
 async def test_those_who_used_a_dead_engine_are_granted_the_next_one_before_all_others():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         users, other, late = [Wish("a"), Wish("a")], Wish("b"), Wish("a")
         for wish in (*users, other, late):
             residency.ask(wish.ticket)
@@ -199,9 +182,7 @@ async def test_those_who_used_a_dead_engine_are_granted_the_next_one_before_all_
 
 @pytest.mark.parametrize("is_word_first", [False, True])
 async def test_death_at_the_end_of_a_load_is_not_taken_for_a_loaded_model(is_word_first: bool):
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
@@ -218,9 +199,7 @@ async def test_death_at_the_end_of_a_load_is_not_taken_for_a_loaded_model(is_wor
 
 
 async def test_request_under_which_three_engines_died_fails_and_says_so():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
@@ -235,9 +214,7 @@ async def test_request_under_which_three_engines_died_fails_and_says_so():
 
 
 async def test_last_try_is_made_alone_so_that_a_neighbour_does_not_die_of_it():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         killer, neighbour, newcomer = Wish("a"), Wish("a"), Wish("a")
         residency.ask(killer.ticket)
         residency.ask(neighbour.ticket)
@@ -259,9 +236,7 @@ async def test_last_try_is_made_alone_so_that_a_neighbour_does_not_die_of_it():
 
 
 async def test_model_whose_load_kills_three_engines_fails_those_who_wait_for_it_alone():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -277,9 +252,7 @@ async def test_model_whose_load_kills_three_engines_fails_those_who_wait_for_it_
 
 
 async def test_engine_that_cannot_come_back_fails_at_once_with_its_own_words():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         user, other = Wish("a"), Wish("b")
         residency.ask(user.ticket)
         await settle()
@@ -294,9 +267,7 @@ async def test_engine_that_cannot_come_back_fails_at_once_with_its_own_words():
 
 
 async def test_wish_given_back_between_two_engines_is_not_granted_the_second():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         wish = Wish("a")
         residency.ask(wish.ticket)
         await settle()
@@ -309,9 +280,7 @@ async def test_wish_given_back_between_two_engines_is_not_granted_the_second():
 
 
 async def test_without_replays_requests_share_the_engine_and_its_death_is_theirs():
-    loader = HandLoader()
-    async with asyncio.TaskGroup() as tasks:
-        residency = open_residency(loader, tasks, 0)
+    async with by_hand(max_replays=0) as (residency, loader):
         first, second = Wish("a"), Wish("a")
         residency.ask(first.ticket)
         residency.ask(second.ticket)

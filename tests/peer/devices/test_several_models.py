@@ -178,10 +178,10 @@ async def test_steering_loads_pins_plans_and_lets_go(
         planned = steering.plan(LoadWish(ids["b"])).plan
         assert planned is not None and [each.id for each in planned.victims] == ["a"]
         assert sum(part.num_bytes for part in planned.parts) == planned.size.num_bytes
-        steering.pin("a")
+        steering.pin("a", is_pinned=True)
         refused = steering.plan(LoadWish(ids["b"]))
         assert refused.plan is None and refused.refusals[0].reason == "pinned"
-        steering.unpin("a")
+        steering.pin("a", is_pinned=False)
         done = await steering.load(LoadWish(ids["b"]), lambda _: None)
         assert [each.id for each in done.victims] == ["a"]
         await steering.unload("b")

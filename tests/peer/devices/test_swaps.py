@@ -25,7 +25,7 @@ MODELS = ("one", "two", "three")
 MIB = 1 << 20
 TIGHT, AMPLE = 300 * MIB, 800 * MIB
 DEADLINE_S = 30
-MIN_RESIDENCY_S = 3.0
+MIN_RESIDENCY_S = 1.0
 
 
 class Peer:
@@ -93,7 +93,6 @@ def open_peer(
         memory_bytes: int = TIGHT,
         load_s: float = 0.1,
         interval_ms: float = 10,
-        deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Peer]:
         for name in MODELS:
             path = folder / name / "config.json"
@@ -106,7 +105,7 @@ def open_peer(
             eviction=EvictionConfig(min_residency_s=MIN_RESIDENCY_S),
         )
         async with (
-            asyncio.timeout(deadline_s),
+            asyncio.timeout(DEADLINE_S),
             serving(config, memory_children(fake=fake).spawn) as server,
             ClientSession() as session,
         ):
@@ -129,7 +128,7 @@ async def test_a_loop_over_three_models_where_two_have_room_loses_no_answer(
         async def loop(first: int, *, is_loyal: bool) -> None:
             nonlocal num_answered
             number = first
-            while clock() < began_s + 6:
+            while clock() < began_s + 3:
                 wish = (MODELS[(first if is_loyal else number) % 3], words[number % 4])
                 assert await peer.ask(*wish, 20) == twins[wish]
                 num_answered, number = num_answered + 1, number + 1
@@ -153,12 +152,12 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
     open_peer: Callable[..., Any],
 ):
     async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
-        twins = {model: await ample.ask(model, tokens=500) for model in MODELS}
+        twins = {model: await ample.ask(model, tokens=250) for model in MODELS}
     async with open_peer() as peer:
         ended: list[str] = []
 
         async def long_answer(model: str) -> None:
-            assert await peer.ask(model, tokens=500) == twins[model]
+            assert await peer.ask(model, tokens=250) == twins[model]
             ended.append(model)
 
         async with asyncio.TaskGroup() as group:
@@ -171,13 +170,13 @@ async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_
         assert await peer.num_loads() == dict.fromkeys(MODELS, 1)
 
 
-async def test_an_answer_of_half_a_minute_stays_while_all_others_come_and_go_beside_it(
+async def test_a_long_answer_stays_while_all_others_come_and_go_beside_it(
     open_peer: Callable[..., Any],
 ):
     loyal, *others = MODELS
     async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
-        twin = await ample.ask(loyal, tokens=3000)
-    async with open_peer(deadline_s=3 * DEADLINE_S) as peer:
+        twin = await ample.ask(loyal, tokens=900)
+    async with open_peer() as peer:
         clock = asyncio.get_running_loop().time
 
         async def press(model: str) -> None:
@@ -185,20 +184,13 @@ async def test_an_answer_of_half_a_minute_stays_while_all_others_come_and_go_bes
                 await peer.ask(model)
 
         began_s = clock()
-        answer = asyncio.create_task(peer.ask(loyal, tokens=3000))
+        answer = asyncio.create_task(peer.ask(loyal, tokens=900))
         await peer.until(one="ready")
         await asyncio.gather(answer, *(press(model) for model in others))
-        assert await answer == twin and clock() - began_s >= 30
+        assert await answer == twin and clock() - began_s >= 9
         loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
     assert loads[loyal] == 1
-    assert min(gone[model] for model in others) >= 3, "neither waited for the long answer's end"
-
-
-async def test_fifty_requests_for_a_cold_model_load_it_once(open_peer: Callable[..., Any]):
-    async with open_peer() as peer:
-        answers = await asyncio.gather(*(peer.ask("one") for _ in range(50)))
-        assert len(set(answers)) == 1 and answers[0]
-        assert await peer.num_loads() == {"one": 1}
+    assert min(gone[model] for model in others) >= 2, "neither waited for the long answer's end"
 
 
 async def test_a_load_ends_when_its_only_client_has_left_and_the_next_one_begins_it_anew(

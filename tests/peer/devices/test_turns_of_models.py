@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from cortex.engine.errors import InsufficientVram, ModelInvalid
@@ -13,11 +12,10 @@ from cortex.peer.types import ModelInfo
 from tests.peer.by_hand import (
     CONFIG,
     DEATH,
-    HandLoader,
     Timer,
     Wish,
+    by_hand,
     load,
-    open_residency,
     ready,
     settle,
     states,
@@ -26,26 +24,20 @@ from tests.peer.by_hand import (
 
 
 async def test_models_that_fit_beside_each_other_stay_and_answer_together():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=40, b=50)
-        residency = open_residency(loader, tasks)
+    async with by_hand(100, a=40, b=50) as (residency, loader):
         await ready(residency, loader, "a", "b")
         assert states(residency) == {"a": "ready", "b": "ready"}
         assert [books.free_bytes for books in residency.books] == [10]
 
 
 async def test_a_model_begins_on_the_device_with_most_room_and_is_granted_where_it_is():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, 120, a=40, b=50)
-        residency = open_residency(loader, tasks)
+    async with by_hand(100, 120, a=40, b=50) as (residency, loader):
         await ready(residency, loader, "a", "b", "a")
         assert loader.log == ["load a on 1", "load b on 0"]
 
 
 async def test_two_loads_at_a_time_on_two_devices_and_one_on_each():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, 100, a=40, b=40, c=40)
-        residency = open_residency(loader, tasks)
+    async with by_hand(100, 100, a=40, b=40, c=40) as (residency, loader):
         for model_id in "abc":
             residency.ask(Wish(model_id).ticket)
         await settle()
@@ -59,11 +51,10 @@ async def test_two_loads_at_a_time_on_two_devices_and_one_on_each():
 
 async def test_who_waits_for_a_load_holds_up_nobody_until_it_has_waited_for_long():
     timer, left = Timer(), list[str]()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(
-            loader, tasks, clock=timer, wake_after=timer.wake_after, on_leave=told_to_leave(left)
-        )
+    async with by_hand(clock=timer, wake_after=timer.wake_after, on_leave=told_to_leave(left)) as (
+        residency,
+        loader,
+    ):
         (busy,) = await ready(residency, loader, "a")
         other = Wish("b")
         residency.ask(other.ticket)
@@ -94,10 +85,8 @@ async def test_who_waits_for_a_load_holds_up_nobody_until_it_has_waited_for_long
 
 async def test_a_model_that_was_loaded_stays_until_it_is_idle_for_as_long_as_its_load_took():
     timer = Timer()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
+    async with by_hand(clock=timer, wake_after=timer.wake_after) as (residency, loader):
         loader.load_s = 5.0
-        residency = open_residency(loader, tasks, clock=timer, wake_after=timer.wake_after)
         (first,) = await ready(residency, loader, "a")
         timer.now_s += 2.0
         residency.give_back(first.ticket)
@@ -113,9 +102,7 @@ async def test_a_model_that_was_loaded_stays_until_it_is_idle_for_as_long_as_its
 
 async def test_answer_of_any_length_is_never_pushed_out():
     timer = Timer()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(loader, tasks, clock=timer)
+    async with by_hand(clock=timer) as (residency, loader):
         (busy,) = await ready(residency, loader, "a")
         other = Wish("b")
         residency.ask(other.ticket)
@@ -131,9 +118,7 @@ async def test_answer_of_any_length_is_never_pushed_out():
 
 async def test_who_has_waited_for_long_claims_what_will_be_idle_first():
     timer = Timer()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=50, b=50, c=50)
-        residency = open_residency(loader, tasks, clock=timer)
+    async with by_hand(100, a=50, b=50, c=50, clock=timer) as (residency, loader):
         long, brief = await ready(residency, loader, "a", "b")
         other = Wish("c")
         residency.ask(other.ticket)
@@ -155,10 +140,10 @@ async def test_who_has_waited_for_long_claims_what_will_be_idle_first():
 
 async def test_who_has_claimed_a_place_takes_another_one_that_is_idle_before():
     timer, left = Timer(), list[str]()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=50, b=50, c=50)
-        on_leave = told_to_leave(left)
-        residency = open_residency(loader, tasks, clock=timer, on_leave=on_leave)
+    async with by_hand(100, a=50, b=50, c=50, clock=timer, on_leave=told_to_leave(left)) as (
+        residency,
+        loader,
+    ):
         (longer,) = await ready(residency, loader, "a")
         timer.now_s += 10.0
         (claimed,) = await ready(residency, loader, "b")
@@ -176,9 +161,7 @@ async def test_who_has_claimed_a_place_takes_another_one_that_is_idle_before():
 
 async def test_who_has_claimed_a_long_answers_place_changes_to_one_that_is_idle_far_sooner():
     timer = Timer()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=50, b=50, c=50)
-        residency = open_residency(loader, tasks, clock=timer)
+    async with by_hand(100, a=50, b=50, c=50, clock=timer) as (residency, loader):
         brief, first = await ready(residency, loader, "b", "a")
         other = Wish("c")
         residency.ask(other.ticket)
@@ -208,9 +191,7 @@ def ask(residency: Residency, model_id: str) -> Wish:
 
 
 async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         (first,) = await ready(residency, loader, "a")
         residency.give_back(first.ticket)
         residency.pin("a", is_pinned=True)
@@ -226,9 +207,7 @@ async def test_pinned_model_does_not_go_and_who_needs_its_place_is_told_so():
 
 
 async def test_model_that_no_device_could_hold_is_refused_for_good():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=101)
-        residency = open_residency(loader, tasks)
+    async with by_hand(100, a=101) as (residency, _):
         wish = Wish("a")
         residency.ask(wish.ticket)
         (error,) = wish.told
@@ -239,12 +218,15 @@ async def test_model_that_no_device_could_hold_is_refused_for_good():
 async def test_idle_model_goes_when_its_time_is_over_unless_it_is_pinned():
     timer, left = Timer(), list[str]()
     config = replace(CONFIG, eviction=EvictionConfig(idle_ttl_s=60.0))
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=40, b=40)
-        residency = open_residency(
-            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
-            on_leave=told_to_leave(left),
-        )  # fmt: skip
+    async with by_hand(
+        100,
+        a=40,
+        b=40,
+        config=config,
+        clock=timer,
+        wake_after=timer.wake_after,
+        on_leave=told_to_leave(left),
+    ) as (residency, loader):
         for wish in await ready(residency, loader, "a", "b"):
             residency.give_back(wish.ticket)
         residency.pin("b", is_pinned=True)
@@ -257,9 +239,10 @@ async def test_idle_model_goes_when_its_time_is_over_unless_it_is_pinned():
 
 async def test_memory_that_other_programs_take_is_yielded_by_what_has_been_idle_for_longest():
     timer, left = Timer(), list[str]()
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=30, b=30, c=30)
-        residency = open_residency(loader, tasks, clock=timer, on_leave=told_to_leave(left))
+    async with by_hand(100, a=30, b=30, c=30, clock=timer, on_leave=told_to_leave(left)) as (
+        residency,
+        loader,
+    ):
         for wish in await ready(residency, loader, "a", "b", "c"):
             timer.now_s += 1.0
             if wish.ticket.model.id != "a":
@@ -278,12 +261,13 @@ async def test_model_comes_home_when_its_guest_has_been_idle_for_as_long_as_its_
     timer, left = Timer(), list[str]()
     home = ModelInfo("h", None, ("text",), 1, 0)
     config = replace(CONFIG, models=(ModelConfig("h", home=True),))
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(
-            loader, tasks, config=config, clock=timer, wake_after=timer.wake_after,
-            on_leave=told_to_leave(left), at_home=lambda: [home],
-        )  # fmt: skip
+    async with by_hand(
+        config=config,
+        clock=timer,
+        wake_after=timer.wake_after,
+        on_leave=told_to_leave(left),
+        at_home=lambda: [home],
+    ) as (residency, loader):
         residency.look()
         await settle()
         await load(loader)
@@ -304,11 +288,7 @@ async def test_model_comes_home_when_its_guest_has_been_idle_for_as_long_as_its_
 async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
     timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
     config = replace(CONFIG, models=(ModelConfig("h", home=True),))
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(
-            loader, tasks, config=config, clock=timer, at_home=lambda: [home]
-        )
+    async with by_hand(config=config, clock=timer, at_home=lambda: [home]) as (residency, loader):
         residency.look()
         await settle()
         loader.loads[0].set_exception(ModelInvalid("bad"))
@@ -321,9 +301,7 @@ async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
 
 async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_ones():
     left: list[str] = []
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(loader, tasks, on_leave=told_to_leave(left))
+    async with by_hand(on_leave=told_to_leave(left)) as (residency, loader):
         (busy,) = await ready(residency, loader, "a")
         place = residency.unload("a")
         late = Wish("a")
@@ -338,9 +316,7 @@ async def test_model_that_is_told_to_go_ends_its_answers_first_and_takes_no_new_
 
 
 async def test_more_of_a_model_than_is_there_is_loaded_anew():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(loader, tasks)
+    async with by_hand() as (residency, loader):
         (first,) = await ready(residency, loader, "a")
         larger = Wish("a", context_tokens=4096)
         residency.ask(larger.ticket)
@@ -354,10 +330,8 @@ async def test_more_of_a_model_than_is_there_is_loaded_anew():
 
 
 async def test_what_a_model_takes_is_learned_once_and_those_who_wait_hear_if_it_cannot_be():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
+    async with by_hand() as (residency, loader):
         loader.strange = {"a", "b"}
-        residency = open_residency(loader, tasks)
         wishes = [Wish("a"), Wish("a"), Wish("b")]
         for wish in wishes:
             residency.ask(wish.ticket)
@@ -371,11 +345,10 @@ async def test_what_a_model_takes_is_learned_once_and_those_who_wait_hear_if_it_
 async def test_engine_that_has_had_many_models_is_started_anew_when_idle_and_nobody_notices():
     timer, told = Timer(), list[str]()
     eviction = EvictionConfig(defrag_after_cycles=1, min_residency_s=0.0)
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
-        residency = open_residency(
-            loader, tasks, config=replace(CONFIG, eviction=eviction), clock=timer
-        )
+    async with by_hand(config=replace(CONFIG, eviction=eviction), clock=timer) as (
+        residency,
+        loader,
+    ):
         (first,) = await ready(residency, loader, "a")
         residency.give_back(first.ticket)
         (busy,) = await ready(residency, loader, "b")
@@ -397,10 +370,8 @@ async def test_engine_that_has_had_many_models_is_started_anew_when_idle_and_nob
 
 
 async def test_engine_that_holds_more_than_its_books_say_is_started_anew_but_not_without_a_cause():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader()
+    async with by_hand() as (residency, loader):
         loader.are_worn = True
-        residency = open_residency(loader, tasks)
         (first,) = await ready(residency, loader, "a")
         residency.give_back(first.ticket)
         await settle()
@@ -412,9 +383,7 @@ async def test_engine_that_holds_more_than_its_books_say_is_started_anew_but_not
 
 
 async def test_no_load_begins_beside_a_last_try_and_it_begins_beside_no_load():
-    async with asyncio.TaskGroup() as tasks:
-        loader = HandLoader(100, a=40, b=40)
-        residency = open_residency(loader, tasks)
+    async with by_hand(100, a=40, b=40) as (residency, loader):
         (killer,) = await ready(residency, loader, "a")
         for _ in range(2):
             residency.lose(0, DEATH)

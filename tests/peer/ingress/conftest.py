@@ -285,7 +285,7 @@ def open_fleet(make_config: Callable[..., PeerConfig], memory_children: Any) -> 
             if is_gateway:
                 me = replace(me, stored=(), placed=())
             membership = FakeMembership(me, *map(peer_view, range(1, num_peers)))
-            places = FakePlaces()
+            places: Any = FakePlaces()
             ingress = Ingress(
                 local,
                 membership,

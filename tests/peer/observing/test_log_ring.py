@@ -141,3 +141,13 @@ def test_any_number_may_be_asked_for(after: int) -> None:
     kept = ring()
     log(kept, "a")
     assert len(kept.page(after, EVER, logging.DEBUG).lines) == (after == 0)
+
+
+def test_a_record_that_does_not_fit_its_own_arguments_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    kept = ring()
+    kept.handle(logging.LogRecord("cortex", logging.INFO, "f", 1, "%d of %d", ("one",), None))
+    log(kept, "up")
+    assert texts(kept.page(0, EVER, logging.DEBUG)) == ["up"]

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,13 +20,11 @@ from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.asking import Asking, Door, Sight
-from cortex.peer.onlooker.changes import changes
 from cortex.peer.onlooker.feed import Feed, Lost, News, Seen, others
 from cortex.peer.onlooker.folding import fold
 from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import (
     FleetPicture,
-    ModelPicture,
     PictureReader,
     read_picture,
 )
@@ -125,31 +122,6 @@ def test_a_peer_that_nobody_has_joined_says_how_to() -> None:
     assert notice == "looked on eth0"
     assert wording.worries(picture_of(fleet="")) == []
     assert wording.worries(picture_of(peer(b"node-001", "a"))) == []
-
-
-def test_what_happened_is_said_in_sentences() -> None:
-    before = picture_of(peer(b"node-001", "a"), peer(b"node-002", "b", "suspect"))
-    after = picture_of(
-        peer(b"node-001", "a", "suspect"), peer(b"node-002", "b"), peer(b"node-003", "c")
-    )
-    assert changes(before, after) == ["a does not answer", "b is back", "c joined (-)"]
-    assert changes(before, picture_of(fleet="other")) == []
-    assert changes(after, after) == []
-
-
-def test_what_becomes_of_models_is_said_in_sentences() -> None:
-    def holding(**models: bool) -> FleetPicture:
-        """By id, whether it is pinned."""
-        held = tuple(
-            ModelPicture(id, "ready", None, "", 1, None, None, is_pinned=is_pinned)
-            for id, is_pinned in models.items()
-        )
-        alone = picture_of()
-        return replace(alone, peers=(replace(alone.peers[0], models=held),))
-
-    assert changes(holding(x=False), holding(x=True)) == ["me keeps x"]
-    assert changes(holding(x=True), holding(x=False)) == ["me may let go of x"]
-    assert changes(holding(x=True), holding(y=False)) == ["me has y ready", "me has unloaded x"]
 
 
 def test_others_are_asked_in_the_order_of_their_health() -> None:

@@ -80,13 +80,10 @@ class FakeSteering:
         self.calls.append(("force" if is_forced else "unload", model_id))
         await self.goes.wait()
 
-    def pin(self, model_id: str) -> None:
+    def pin(self, model_id: str, *, is_pinned: bool) -> None:
         if model_id != "fake":
             raise ModelNotFound(f"no {model_id}")
-        self.calls.append(("pin", model_id))
-
-    def unpin(self, model_id: str) -> None:
-        self.calls.append(("unpin", model_id))
+        self.calls.append(("pin" if is_pinned else "unpin", model_id))
 
     def _plan(self, wish: LoadWish) -> Plan:
         size = Size(wish.context_tokens or 4096, wish.num_slots or 8, 3 * GIB)
@@ -184,7 +181,8 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 nodes[node] = await stack.enter_async_context(WeighedNode(config, spawn))
                 jobs = await stack.enter_async_context(Jobs(node, clock))
                 teller = Teller(nodes[node], logs[node])
-                desks[node] = OrderDesk(nodes[node], steerings[node], jobs, teller)
+                steering: Any = steerings[node]
+                desks[node] = OrderDesk(nodes[node], steering, jobs, teller)
             host = HopHost(nodes[B], _grant, _silent if is_old else desks[B].carry_out)
             app = web.Application()
             app.add_routes(host.routes())
