@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, Wishes
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 from cortex.peer.config import EngineKind, HubConfig, Locations, PeerConfig
 
 from .colours import colour_wish, moves_cursor
@@ -114,6 +114,7 @@ class EngineWishes:
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
     kernels: KernelsWish = "auto"
+    speculation: SpeculationWish = "auto"
 
 
 def this_invocation() -> Invocation:
@@ -196,7 +197,7 @@ def peer_config(invocation: Invocation, wishes: EngineWishes) -> PeerConfig:
         fake_token_interval_ms=wishes.fake_token_interval_ms,
         cpu_threads=wishes.cpu_threads,
         memory_bytes=wishes.memory_bytes,
-        wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels),
+        wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels, wishes.speculation),
     )
     return with_fields(config, invocation.settings.fields())
 

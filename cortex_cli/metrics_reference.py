@@ -27,8 +27,8 @@ A label is a word of ours, the id of a model that is here, or the name of a devi
 nothing in it comes from a client. In a fleet every number has the label `peer` besides: who tells
 it. What is counted by models is counted by the peer whose engine made the answer;
 `cortex_requests_total` and the failovers to other peers by the one that was asked. What the engine
-process tells (memory in use, running, waiting, pages, preemptions, steps) is a second old at most,
-begins at zero with each new engine process, and never waits for the device.
+process tells (memory in use, running, waiting, pages, preemptions, tokens computed ahead, steps) is
+a second old at most, begins at zero with each new engine process, and never waits for the device.
 
 | name | kind | labels | meaning |
 | --- | --- | --- | --- |

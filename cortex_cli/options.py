@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish
 from cortex.peer.config import EngineChoice
 
 from . import completing
@@ -65,6 +65,7 @@ _OF_OWN_NODE = (
     "mode",
     "dtype",
     "kernels",
+    "speculation",
 )
 
 
@@ -307,6 +308,15 @@ Kernels = Annotated[
         envvar="CORTEX_KERNELS",
         help="On a CPU, auto compiles kernels of our own where a C compiler is installed; torch's"
         " are slower and need none.",
+    ),
+]
+Speculation = Annotated[
+    SpeculationWish,
+    typer.Option(
+        "--speculation",
+        envvar="CORTEX_SPECULATION",
+        help="auto computes tokens ahead of an answer that says again what was said, where that is"
+        " measured to pay. In exact mode it is the same answer either way.",
     ),
 ]
 Verbose = Annotated[

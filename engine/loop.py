@@ -124,10 +124,9 @@ class DeviceLoop:
                 self._step(service, self._counts[model_id])
 
     def _step(self, service: ModelService, counts: ModelCounts) -> None:
-        began_s, num_preemptions = time.monotonic(), service.num_preemptions
+        began_s = time.monotonic()
         self._emit(*service.step(began_s))
         counts.steps.add(time.monotonic() - began_s)
-        counts.num_preemptions += service.num_preemptions - num_preemptions
         self.step_count += 1
 
     def _statuses(self) -> Iterator[ModelStatus]:
@@ -230,7 +229,7 @@ class DeviceLoop:
         except Exception as error:
             return described("load failed", error)
         self._services[job.model_id] = loaded.service
-        self._counts.setdefault(job.model_id, ModelCounts())
+        loaded.service.counts = self._counts.setdefault(job.model_id, ModelCounts())
         self._budgets[job.model_id] = budget = loaded.budget
         seconds = time.monotonic() - reading.began_s
         # What others' steps took meanwhile cannot be told from what the load did.

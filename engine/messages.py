@@ -221,7 +221,9 @@ class GenerateFailed(msgspec.Struct, frozen=True, tag=True):
 
 class ModelStatus(msgspec.Struct, frozen=True):
     """One model that the process has loaded, now or before: counts since the process began, and
-    what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`."""
+    what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`. Of
+    `num_drafted` tokens computed ahead, `num_accepted` were the answer's.
+    """
 
     model_id: str
     steps: Spread
@@ -231,6 +233,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     num_pages: int = 0
     num_used_pages: int = 0
     used: tuple[MemoryPart, ...] = ()
+    num_drafted: int = 0
+    num_accepted: int = 0
 
 
 # any child -> peer

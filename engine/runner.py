@@ -7,13 +7,19 @@ what a sequence computes does not depend on its neighbours: neither on who they 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
 import torch
 
+from .cache.drafted import DraftedMemory
 from .cache.encoded import EncoderCache, ImageLease
 from .cache.pools import PooledMemory, Pools
 from .models.base import ModelShape, ServableModel
+from .models.memory import StepMemory
 from .patches import image_patches
 from .sequence import ImageSpan, Sequence
+from .speculation.verification import Verification
 
 
 class Runner:
@@ -91,18 +97,42 @@ class Runner:
         """[rows, hidden] to [rows, vocab]."""
         return self._model.logits(hidden)
 
-    def decode(self, sequences: list[Sequence]) -> torch.Tensor:
-        """Feed each sequence its next known token; logits [sequences, vocab]."""
-        device = self.device
-        token_ids = [[s.tokens[s.num_computed]] for s in sequences]
-        at = [[s.num_computed + s.positions.delta] for s in sequences]
-        positions = torch.tensor(at, device=device).expand(3, -1, -1)
-        memory = PooledMemory(self._pools, [s.place() for s in sequences], 1)
-        embeddings = self._model.embed(torch.tensor(token_ids, device=device))
+    def decode(self, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
+        """Feed each sequence its next known token; the scores behind it, [vocab]."""
+        fed = {s: [s.tokens[s.num_computed]] for s in sequences}
+        rows = self._decode(fed, PooledMemory(self._pools, [s.place() for s in fed], 1))
+        return {sequence: row[0] for sequence, row in rows.items()}
+
+    def decode_ahead(
+        self, sequences: Iterable[Sequence], drafts: Mapping[Sequence, list[int]]
+    ) -> Verification:
+        """Feed some of them drafted tokens besides, as rows of their own."""
+        plain = [s for s in sequences if s not in drafts]
+        fed = {s: [s.tokens[s.num_computed], *drafts.get(s, ())] for s in (*plain, *drafts)}
+        memory = DraftedMemory(
+            self._pools,
+            [s.place() for s in plain],
+            [(s.place(), len(fed[s])) for s in drafts],
+        )
+        return Verification(drafts, self._decode(fed, memory), memory)
+
+    def _decode(
+        self, fed: Mapping[Sequence, list[int]], memory: StepMemory
+    ) -> dict[Sequence, torch.Tensor]:
+        """A row for each token; the scores behind those of each sequence, [its tokens, vocab]."""
+        token_ids = [[token_id] for tokens in fed.values() for token_id in tokens]
+        at = [
+            [s.num_computed + s.positions.delta + i]
+            for s, tokens in fed.items()
+            for i in range(len(tokens))
+        ]
+        positions = torch.tensor(at, device=self.device).expand(3, -1, -1)
+        embeddings = self._model.embed(torch.tensor(token_ids, device=self.device))
         hidden = self._model(embeddings, positions, memory)
-        for sequence in sequences:
+        for sequence in fed:
             sequence.num_computed += 1
-        return self._model.logits(hidden[:, 0])
+        logits, ends = self._model.logits(hidden[:, 0]), accumulate(map(len, fed.values()))
+        return {s: logits[end - len(fed[s]) : end] for s, end in zip(fed, ends, strict=True)}
 
     def _splice(
         self, embeddings: torch.Tensor, sequence: Sequence, span: ImageSpan, start: int, end: int

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .guiding import GuidedAnswer
     from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
+    from .speculation.guesses import Guesses
 
 
 # Inside long messages one state is remembered in so many tokens.
@@ -53,7 +54,7 @@ class Sequence:
     to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
     vector, and `prompt_scores` are those of its tokens but the first, where they are to be told.
     `guided` says what may come next, where anything is asked of the answer, and `undrawn` are the
-    scores of a next token that waits for that: float32 [vocab].
+    scores of a next token that waits for that: float32 [vocab]. `guesses` are at what will come.
     """
 
     request_id: str
@@ -73,6 +74,7 @@ class Sequence:
     prompt_scores: tuple[TokenScores, ...] | None = None
     guided: GuidedAnswer | None = None
     undrawn: torch.Tensor | None = None
+    guesses: Guesses | None = None
     num_computed: int = 0
     num_cached: int = 0
     pages: SequencePages | None = None

@@ -7,6 +7,7 @@ computes a plan and draws the next tokens; what came of it is handed back as eve
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 
 import torch
@@ -36,7 +37,9 @@ from .sampler import Chosen, SamplingRow, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
-from .status import with_usage
+from .speculation.speculator import Speculator
+from .speculation.verification import Verification
+from .status import ModelCounts, with_usage
 from .types import FinishReason, Prompt, Stage, TokenScores
 
 MAX_WAITING = 256
@@ -59,6 +62,8 @@ class ModelService:
         grid_tokens: int,
         forbidden_ids: torch.Tensor,
         guiding: Guiding | None,
+        speculator: Speculator,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
         `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
@@ -74,8 +79,11 @@ class ModelService:
         self._grid_tokens = grid_tokens
         self._forbidden_ids = forbidden_ids
         self._guiding = guiding
+        self._speculator = speculator
+        self._clock = clock
         self._waiting_told: list[Sequence] = []
-        self.num_preemptions = 0
+        # What it does is counted here.
+        self.counts = ModelCounts()
 
     @property
     def has_work(self) -> bool:
@@ -129,18 +137,24 @@ class ModelService:
         events = self._admit(now_s)
         events += self._places(now_s)
         plan = self._scheduler.plan(now_s)
+        began_s = self._clock()
         logits = {s: s.undrawn for s in self._scheduler.running if s.undrawn is not None}
         has_work = bool(plan.decode or plan.chunks)
+        ahead: list[Verification] = []
         if plan.decode:
             decode = list(plan.decode)
-            events += self._tried(decode, lambda: self._decode(decode, logits))
+            events += self._tried(decode, lambda: self._decode(decode, logits, ahead))
         for chunk in plan.chunks:
             if chunk.sequence in self._scheduler.running:
                 events += self._tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
-        settled, rows = self._settle(drawable(logits, has_work=has_work))
-        events += settled
-        if rows:
-            events += self._tried(list(rows), lambda: self._draw(logits, rows))
+        events += self._draw_all(drawable(logits, has_work=has_work))
+        for verification in ahead:
+            while confirmed := verification.confirmed():
+                events += self._draw_all(confirmed)
+            events += self._tried(verification.alive, lambda v=verification: self._commit(v))
+        if plan.decode and not plan.chunks:
+            num_drafted = sum(verification.num_drafted for verification in ahead)
+            self._speculator.learn(len(plan.decode), num_drafted, self._clock() - began_s)
         return events
 
     def _admit(self, now_s: float) -> list[DeviceEvent]:
@@ -166,7 +180,7 @@ class ModelService:
         return []
 
     def _suspend(self, sequence: Sequence) -> None:
-        self.num_preemptions += 1
+        self.counts.num_preemptions += 1
         self._recall.suspend(sequence)
         self._runner.release_pictures(sequence)
         self._scheduler.suspend(sequence)
@@ -181,12 +195,26 @@ class ModelService:
             return [self._fail(sequence, error) for sequence in sequences]
 
     def _decode(
-        self, sequences: list[Sequence], logits: dict[Sequence, torch.Tensor]
+        self,
+        sequences: list[Sequence],
+        logits: dict[Sequence, torch.Tensor],
+        ahead: list[Verification],
     ) -> list[DeviceEvent]:
-        rows = self._runner.decode(sequences)
+        drafts = self._speculator.drafts(sequences)
+        if drafts:
+            verification = self._runner.decode_ahead(sequences, drafts)
+            ahead.append(verification)
+            rows = {s: scores[0] for s, scores in verification.rows.items()}
+        else:
+            rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
-        wanted = {s: rows[i] for i, s in enumerate(sequences) if s.wants_token}
-        logits.update(wanted)
+        logits.update({s: row for s, row in rows.items() if s.wants_token})
+        return []
+
+    def _commit(self, verification: Verification) -> list[DeviceEvent]:
+        verification.commit()
+        self.counts.num_drafted += verification.num_drafted
+        self.counts.num_accepted += verification.num_taken
         return []
 
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
@@ -241,6 +269,12 @@ class ModelService:
                 return self._take(sequence, Chosen(forced.token_id))
             case coming:
                 return row_of(sequence, coming, self._runner)
+
+    def _draw_all(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
+        events, rows = self._settle(logits)
+        if rows:
+            events += self._tried(list(rows), lambda: self._draw(logits, rows))
+        return events
 
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])

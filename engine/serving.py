@@ -5,7 +5,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ from .recall import HostStore, Recall
 from .runner import Runner
 from .scheduler import Scheduler
 from .service import ModelService
+from .speculation.guesses import Drafter
+from .speculation.lookup import PromptLookup
+from .speculation.paying import lengths_that_pay
+from .speculation.speculator import ChooseLengths, Speculator
 from .tokenizer import Tokenizer
 from .weights import OnProgress, weight_files
 from .wishes import USUAL_PIXELS, PixelWishes, Wishes
@@ -46,7 +50,8 @@ class LoadedService:
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """A model on its device that has no memory yet to serve with. `identity` names its files, as
-    they were when they were read, and what is computed in.
+    they were when they were read, and what is computed in. `speculates`: whether answers may be
+    computed ahead.
     """
 
     model: ServableModel
@@ -54,6 +59,7 @@ class ReadModel:
     budget: MemoryBudget
     precision: Precision
     identity: Hashable
+    speculates: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,9 @@ def read_model(
     # Pools that lie where weights were made ready would have pages before anybody uses them.
     give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
-    return ReadModel(built.model, tokenizer, budget, precision, identity)
+    return ReadModel(
+        built.model, tokenizer, budget, precision, identity, wishes.speculation == "auto"
+    )
 
 
 def open_service(read: ReadModel, device: torch.device, store: HostStore) -> LoadedService:
@@ -116,6 +124,7 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
     service = make_service(
         read.model, read.tokenizer.vocab_size, device, capacity, store, read.identity,
         is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
+        make_drafter=PromptLookup if read.speculates else None,
     )  # fmt: skip
     whose = "own" if isinstance(read.model.operations, NativeOperations) else "torch's"
     return LoadedService(service, read.tokenizer, f"{read.precision}, {whose} kernels", budget)
@@ -131,10 +140,12 @@ def make_service(
     *,
     is_exact: bool = True,
     guiding: Guiding | None = None,
+    make_drafter: Callable[[], Drafter] | None = None,
+    choose_lengths: ChooseLengths = lengths_that_pay,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
-    Without `guiding` nothing can be asked of answers.
+    Without `guiding` nothing can be asked of answers, without drafters none is computed ahead.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
@@ -166,6 +177,12 @@ def make_service(
         grid_tokens=capacity.grid_tokens,
         forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
         guiding=guiding,
+        speculator=Speculator(
+            make_drafter,
+            num_slots=capacity.num_slots,
+            page_tokens=capacity.page_tokens,
+            choose_lengths=choose_lengths,
+        ),
     )
 
 

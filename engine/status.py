@@ -25,10 +25,18 @@ class ModelCounts:
 
     steps: Histogram = field(default_factory=Histogram)
     num_preemptions: int = 0
+    num_drafted: int = 0
+    num_accepted: int = 0
 
     def status(self, model_id: str) -> ModelStatus:
         """That of a model which holds nothing, because it is not loaded."""
-        return ModelStatus(model_id, self.steps.spread, self.num_preemptions)
+        return ModelStatus(
+            model_id,
+            self.steps.spread,
+            self.num_preemptions,
+            num_drafted=self.num_drafted,
+            num_accepted=self.num_accepted,
+        )
 
 
 def with_usage(

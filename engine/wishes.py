@@ -8,15 +8,18 @@ from typing import Literal
 ModeWish = Literal["auto", "exact", "fast"]
 DtypeWish = Literal["auto", "float32", "bfloat16"]
 KernelsWish = Literal["auto", "torch"]
+SpeculationWish = Literal["auto", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`auto` is what pays on the device; of kernels, our own wherever they can be compiled."""
+    """`auto` is what pays on the device; of kernels, our own wherever they can be compiled; of
+    speculation, as far as it is measured to pay."""
 
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"
     kernels: KernelsWish = "auto"
+    speculation: SpeculationWish = "auto"
 
     def of(self, model: ModelWishes) -> Wishes:
         """What holds for one model."""

@@ -48,7 +48,7 @@ from .messages import (
 )
 from .tokenizer import Tokenizer
 from .types import Delta, TokenLogprob
-from .wishes import DtypeWish, KernelsWish, ModeWish, Wishes
+from .wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 
 logger = logging.getLogger(__name__)
 
@@ -207,8 +207,9 @@ def main() -> None:
     parser.add_argument("--mode", choices=get_args(ModeWish), default="auto")
     parser.add_argument("--dtype", choices=get_args(DtypeWish), default="auto")
     parser.add_argument("--kernels", choices=get_args(KernelsWish), default="auto")
+    parser.add_argument("--speculation", choices=get_args(SpeculationWish), default="auto")
     args = parser.parse_args()
-    wishes = Wishes(args.mode, args.dtype, args.kernels)
+    wishes = Wishes(args.mode, args.dtype, args.kernels, args.speculation)
     keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
     # Devices count as the driver's tool counts them, and as the peer means them.

@@ -34,6 +34,7 @@ from ..options import (
     Memory,
     Mode,
     ModelsDirs,
+    Speculation,
     StateDir,
     Threads,
     Verbose,
@@ -89,6 +90,7 @@ def peer(
     mode: Mode = "auto",
     dtype: Dtype = "auto",
     kernels: Kernels = "auto",
+    speculation: Speculation = "auto",
     python: Annotated[
         str,
         typer.Option(
@@ -142,6 +144,7 @@ def peer(
         mode,
         dtype,
         kernels,
+        speculation,
     )
     membership = FleetWishes(
         name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file

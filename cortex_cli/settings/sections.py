@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from cortex.engine.bounds import MAX_STOP_CHARS, MAX_STOPS
-from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish
 from cortex.peer.config import LogFormat, LogLevel, Strategy
 from cortex.tui.options import FASTEST_S, THEMES
 
@@ -133,6 +133,11 @@ _ENGINE: Mapping[str, Setting] = {
     "mode": OfOptions(kinds.choice(*get_args(ModeWish)), "Exact or fast.", ("mode",)),
     "dtype": OfOptions(kinds.choice(*get_args(DtypeWish)), "The numbers it uses.", ("dtype",)),
     "kernels": OfOptions(kinds.choice(*get_args(KernelsWish)), "Whose kernels.", ("kernels",)),
+    "speculation": OfOptions(
+        kinds.choice(*get_args(SpeculationWish)),
+        "Whether tokens are computed ahead of answers where that pays.",
+        ("speculation",),
+    ),
     "context": OfConfig(
         kinds.whole(256), "The longest context of any model, in tokens.", "context_limit_tokens"
     ),

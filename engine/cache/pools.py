@@ -6,17 +6,21 @@ is decided elsewhere (`pages.py` and the scheduler). A step sees them through Po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
 
 from ..attention.tables import Rows, StepTables, page_rows
-from ..layers.gated_delta import LinearState
+from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import PLAIN, Operations
 from ..models.memory import MemoryShape
 from .place import Place
+
+# A state to what comes of it, and the state behind that.
+Mix = Callable[[LinearState], tuple[torch.Tensor, LinearState]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,18 @@ class Pools:
             state.conv[slot] = copied.conv.to(self.device)
             state.recurrent[slot] = copied.recurrent.to(self.device)
 
+    def move_on(self, layer: int, slots: Rows, mix: Mix) -> torch.Tensor:
+        """What `mix` makes of the states in these slots, which are then what it leaves them."""
+        kept = self.states[layer]
+        state = LinearState(kept.conv[slots], kept.recurrent[slots])
+        out, after = mix(state)
+        kept.conv[slots] = after.conv
+        # Where slots follow on it was given a view, and may have written there.
+        is_view = isinstance(slots, slice)
+        if not is_view or after.recurrent.data_ptr() != state.recurrent.data_ptr():
+            kept.recurrent[slots] = after.recurrent
+        return out
+
     def rows(self, pages: Sequence[int], start: int, end: int) -> Rows:
         """Row indices of a sequence's tokens: a slice, so a view, where its pages follow on."""
         return page_rows(pages, start, end, self.page_tokens, self.device)
@@ -141,21 +157,9 @@ class PooledMemory:
         keys, values = self._pools.keys_values[layer]
         return self._pools.operations.attend(q, k, v, keys, values, self._tables, scale)
 
-    def linear_state(self, layer: int) -> LinearState:
-        state = self._pools.states[layer]
-        return LinearState(state.conv[self._slots], state.recurrent[self._slots])
-
-    def keep_linear_state(self, layer: int, state: LinearState) -> None:
-        kept = self._pools.states[layer]
-        kept.conv[self._slots] = state.conv
-        if not self._is_kept(kept.recurrent, state.recurrent):
-            kept.recurrent[self._slots] = state.recurrent
-
-    def _is_kept(self, kept: torch.Tensor, new: torch.Tensor) -> bool:
-        """Whether it was written in place: where slots follow on, a step is given a view."""
-        if not isinstance(self._slots, slice):
-            return False
-        return kept[self._slots].data_ptr() == new.data_ptr()
+    def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
+        mix = self._pools.operations.gated_delta_mix
+        return self._pools.move_on(layer, self._slots, partial(mix, weights, *inputs))
 
 
 def _slots(slots: list[int], device: torch.device) -> Rows:

@@ -72,19 +72,10 @@ class NativeOperations(Operations):
         a: torch.Tensor,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
+        if not self._mixes(weights, qkv, z, b, a, state):
+            return super().gated_delta_mix(weights, qkv, z, b, a, state)
         batch, tokens, channels = qkv.shape
         stride = _row_stride(qkv)
-        fits = (
-            stride is not None
-            and all(_row_stride(each) == stride for each in (z, b, a))
-            and state.conv.is_contiguous()
-            and state.recurrent.is_contiguous()
-            and state.recurrent.dtype == weights.a_log.dtype == weights.norm.dtype == torch.float32
-            and weights.conv.is_contiguous()
-            and self._serves(qkv, z, b, a, state.conv, weights.conv, weights.dt_bias)
-        )
-        if not fits:
-            return super().gated_delta_mix(weights, qkv, z, b, a, state)
         mixed = torch.empty(batch * tokens * channels, dtype=torch.float32)
         y = torch.empty(batch, tokens, weights.value_heads, weights.value_dim, dtype=qkv.dtype)
         self._functions.gated_delta(
@@ -96,6 +87,20 @@ class NativeOperations(Operations):
             weights.key_dim, weights.value_dim, self._threads,
         )  # fmt: skip
         return y, state
+
+    def gated_delta_steps(
+        self,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+        state: LinearState,
+    ) -> tuple[torch.Tensor, LinearState]:
+        if self._mixes(weights, qkv, z, b, a, state):
+            # Token after token is how they are computed anyway.
+            return self.gated_delta_mix(weights, qkv, z, b, a, state)
+        return super().gated_delta_steps(weights, qkv, z, b, a, state)
 
     def attend(
         self,
@@ -136,6 +141,26 @@ class NativeOperations(Operations):
                 scale, panels.data_ptr(), y.data_ptr(), self._threads,
             )  # fmt: skip
         return y
+
+    def _mixes(
+        self,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+        state: LinearState,
+    ) -> bool:
+        stride = _row_stride(qkv)
+        return (
+            stride is not None
+            and all(_row_stride(each) == stride for each in (z, b, a))
+            and state.conv.is_contiguous()
+            and state.recurrent.is_contiguous()
+            and state.recurrent.dtype == weights.a_log.dtype == weights.norm.dtype == torch.float32
+            and weights.conv.is_contiguous()
+            and self._serves(qkv, z, b, a, state.conv, weights.conv, weights.dt_bias)
+        )
 
     def _serves(self, *given: torch.Tensor) -> bool:
         """Of this dtype, the last dimension contiguous: weights, projections and parts of them."""

@@ -49,6 +49,26 @@ class DeltaWeights(NamedTuple):
     value_dim: int
 
 
+class DeltaInputs(NamedTuple):
+    """What a mixer's projections make of its tokens.
+
+    qkv [batch, tokens, channels], z [batch, tokens, value heads * value dim]; b, a [batch, tokens,
+    value heads].
+    """
+
+    qkv: torch.Tensor
+    z: torch.Tensor
+    b: torch.Tensor
+    a: torch.Tensor
+
+    def rows(self, rows: slice) -> DeltaInputs:
+        return DeltaInputs(*(each[rows] for each in self))
+
+    def as_tokens(self) -> DeltaInputs:
+        """Rows of one token each as the tokens of one row."""
+        return DeltaInputs(*(each.transpose(0, 1) for each in self))
+
+
 def gated_delta_mix(
     weights: DeltaWeights,
     qkv: torch.Tensor,
@@ -59,8 +79,7 @@ def gated_delta_mix(
 ) -> tuple[torch.Tensor, LinearState]:
     """Convolution, delta rule and gated norm.
 
-    qkv [batch, tokens, channels], z [batch, tokens, value heads * value dim]; b, a [batch, tokens,
-    value heads]. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
+    As DeltaInputs. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
     """
     mixed, conv = causal_conv_silu(qkv, weights.conv, state.conv)
     key_size = weights.key_heads * weights.key_dim

@@ -61,6 +61,25 @@ class Operations:
         """See gated_delta.gated_delta_mix."""
         return gated_delta_mix(weights, qkv, z, b, a, state)
 
+    def gated_delta_steps(
+        self,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+        state: LinearState,
+    ) -> tuple[torch.Tensor, LinearState]:
+        """gated_delta_mix of some tokens as if each came alone, so that its bits are the same."""
+        outs: list[torch.Tensor] = []
+        for token in range(qkv.shape[1]):
+            at = slice(token, token + 1)
+            out, state = self.gated_delta_mix(
+                weights, qkv[:, at], z[:, at], b[:, at], a[:, at], state
+            )
+            outs.append(out)
+        return torch.cat(outs, dim=1), state
+
     def attend(
         self,
         q: torch.Tensor,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from ..layers.gated_delta import LinearState
+from ..layers.gated_delta import DeltaInputs, DeltaWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,10 @@ class MemoryShape:
 
 
 class StepMemory(Protocol):
-    """One step: either many sequences of one token each, or one sequence of many tokens.
+    """One step: either many rows of one token each, or one of many tokens.
 
-    Batch row i is sequence i of the step, and goes on where the memory of that sequence ends.
+    A row goes on where the memory of its sequence ends; or, where a sequence has several, behind
+    the one before.
     """
 
     def attend(
@@ -68,10 +69,9 @@ class StepMemory(Protocol):
         """
         ...
 
-    def linear_state(self, layer: int) -> LinearState:
-        """What a linear-attention layer remembers of the batch; it may be written in place."""
-        ...
+    def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
+        """What a linear-attention layer makes of the batch, and of what it remembers of it.
 
-    def keep_linear_state(self, layer: int, state: LinearState) -> None:
-        """The state after this step."""
+        [batch, tokens, value heads, value dim].
+        """
         ...

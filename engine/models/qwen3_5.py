@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..layers.attention import GroupedAttention
-from ..layers.gated_delta import DeltaWeights, LinearState, ShortConvolution
+from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState, ShortConvolution
 from ..layers.mlp import SwiGLU
 from ..layers.norms import GatedRMSNorm, ZeroCentredRMSNorm
 from ..layers.operations import Operating
@@ -67,10 +67,14 @@ class GatedDeltaNet(SideBySide, Operating):
             c.linear_key_heads, c.linear_value_heads, c.linear_key_dim, c.linear_value_dim,
         )  # fmt: skip
 
-    def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
-        qkv, z, b, a = self.project(x)
-        out, after = self.operations.gated_delta_mix(self.weights, qkv, z, b, a, state)
-        return self.out_proj(out.flatten(-2)), after
+    def forward(self, x: torch.Tensor, layer: int, memory: StepMemory | None) -> torch.Tensor:
+        inputs = DeltaInputs(*self.project(x))
+        if memory is None:
+            mix = self.operations.gated_delta_mix
+            out, _ = mix(self.weights, *inputs, self.start(x))
+        else:
+            out = memory.mix(layer, self.weights, inputs)
+        return self.out_proj(out.flatten(-2))
 
 
 def linear_shape(config: TextConfig) -> LinearShape:
@@ -133,13 +137,9 @@ class DecoderLayer(nn.Module):
         sin: torch.Tensor,
         memory: StepMemory | None,
     ) -> torch.Tensor:
-        if not self.is_linear:
-            return self.self_attn(x, cos, sin, self.index, memory)
-        if memory is None:
-            return self.linear_attn(x, self.linear_attn.start(x))[0]
-        mixed, after = self.linear_attn(x, memory.linear_state(self.index))
-        memory.keep_linear_state(self.index, after)
-        return mixed
+        if self.is_linear:
+            return self.linear_attn(x, self.index, memory)
+        return self.self_attn(x, cos, sin, self.index, memory)
 
 
 class LanguageModel(nn.Module):

@@ -27,6 +27,7 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
         command = [config.python, "-m", "cortex.engine.worker", "--device", device]
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         command += ["--kernels", config.wishes.kernels]
+        command += ["--speculation", config.wishes.speculation]
         if config.cpu_threads is not None:
             command += ["--threads", str(config.cpu_threads)]
         if config.memory_bytes is not None:

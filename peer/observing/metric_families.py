@@ -83,6 +83,18 @@ FAMILIES = (
         "Times that an answer gave its place up for want of memory, to go on later.",
     ),
     Family(
+        "cortex_drafted_tokens_total",
+        "counter",
+        _DEVICE_AND_MODEL,
+        "Tokens that were computed ahead of their answers, on a guess.",
+    ),
+    Family(
+        "cortex_accepted_tokens_total",
+        "counter",
+        _DEVICE_AND_MODEL,
+        "Those of them that were the answer's, and needed no step of their own.",
+    ),
+    Family(
         "cortex_step_seconds",
         "histogram",
         _DEVICE_AND_MODEL,

@@ -145,6 +145,10 @@ def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
     yield _gauge("cortex_kv_pages", pages)
     preemptions = (((device, m.model_id), m.num_preemptions) for device, m in told)
     yield _counter("cortex_preemptions_total", preemptions)
+    drafted = (((device, m.model_id), m.num_drafted) for device, m in told)
+    yield _counter("cortex_drafted_tokens_total", drafted)
+    accepted = (((device, m.model_id), m.num_accepted) for device, m in told)
+    yield _counter("cortex_accepted_tokens_total", accepted)
     yield _histogram("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
 
 

@@ -64,12 +64,12 @@ def test_the_engine_process_is_told_how_many_threads_to_use(
 def test_the_engine_process_is_told_how_to_compute(
     arguments: list[str], asked: Asked, invocation: Invocation
 ) -> None:
-    words = "--mode fast --dtype float32 --kernels torch"
+    words = "--mode fast --dtype float32 --kernels torch --speculation off"
     assert main.run([*arguments, *words.split()], invocation) == 0
     assert main.run(arguments, invocation) == 0
     typed, without = (" ".join(engine_spec(config, "cpu").command) for config in asked.configs)
     assert words in typed
-    assert "--mode auto --dtype auto --kernels auto" in without
+    assert "--mode auto --dtype auto --kernels auto --speculation auto" in without
 
 
 def test_threads_may_be_set_in_the_environment(

@@ -90,6 +90,7 @@ memory = "2GiB"
 mode = "exact"
 dtype = "float32"
 kernels = "torch"
+speculation = "off"
 context = 4096
 max_requests = 7
 
@@ -165,6 +166,7 @@ max_connections = 11
         "mode": "exact",
         "dtype": "float32",
         "kernels": "torch",
+        "speculation": "off",
     }
     config = config_of(settings)
     assert config.drain_s == 10

@@ -143,7 +143,7 @@ def test_who_gave_way_goes_on_as_if_nothing_had_been(
     for name, prompt in prompts.items():
         crowd.add(name, prompt)
     crowd.run()
-    assert crowd.service.num_preemptions > 0
+    assert crowd.service.counts.num_preemptions > 0
     for name, prompt in prompts.items():
         assert crowd.answers[name] == alone(golden_model, tokenizer, prompt)
 
@@ -193,7 +193,7 @@ def test_who_waits_for_a_mask_may_be_suspended(
     for name in ("free", "other"):
         three.add(name, prompt_of(9, grammar="", max_tokens=280, stop_token_ids=()))
     three.add("late", prompt_of(1))
-    while three.service.num_preemptions == 0:
+    while three.service.counts.num_preemptions == 0:
         three.step()
     guiding.let_go()
     for name in ("free", "other"):

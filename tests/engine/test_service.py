@@ -161,7 +161,7 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
     asked.run()
 
     assert asked.answers == wanted
-    assert asked.service.num_preemptions > 0
+    assert asked.service.counts.num_preemptions > 0
 
 
 def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:
@@ -486,7 +486,7 @@ def test_a_prompt_that_gave_way_is_scored_once_all_the_same(golden_model: Servab
     for name, prompt in prompts.items():
         asked.add(name, prompt)
     asked.run()
-    assert asked.service.num_preemptions > 0
+    assert asked.service.counts.num_preemptions > 0
     for name, prompt in prompts.items():
         told = [e.prompt_scores for e in asked.tokens if e.request_id == name]
         assert [scores for scores in told if scores is not None] == told[:1]

@@ -71,7 +71,7 @@ def test_what_a_sequence_holds_is_in_use_until_it_ends(golden_model: ServableMod
     status, after = status_of(service), used_bytes(service)
     assert (status.num_running, status.num_used_pages) == (0, 0)
     assert (after[KEYS_AND_VALUES], after[RECURRENT_STATES]) == (0, 0)
-    assert service.num_preemptions == 0
+    assert service.counts.num_preemptions == 0
 
 
 def test_what_is_remembered_of_a_prompt_stays_in_use(dense_model: ServableModel) -> None:
@@ -90,7 +90,7 @@ def test_each_time_that_a_sequence_gives_way_is_counted(golden_model: ServableMo
         prompt = prompt_of([n + 1] * 40, max_tokens=60)
         service.add(Generate(str(n), 0, "m", b""), prompt, now_s=0.0)
     run(service)
-    assert service.num_preemptions > 0
+    assert service.counts.num_preemptions > 0
 
 
 class Watched:

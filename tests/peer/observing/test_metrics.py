@@ -40,6 +40,8 @@ STATUS = ModelStatus(
     num_pages=100,
     num_used_pages=30,
     used=(MemoryPart("keys and values", 640),),
+    num_drafted=21,
+    num_accepted=17,
 )
 MEMORY = (
     MemoryPart("weights", 1000),
@@ -155,6 +157,8 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_kv_pages", "cuda:0", "m", "used"): 30,
         ("cortex_kv_pages", "cuda:0", "m", "free"): 70,
         ("cortex_preemptions_total", "cuda:0", "m"): 4,
+        ("cortex_drafted_tokens_total", "cuda:0", "m"): 21,
+        ("cortex_accepted_tokens_total", "cuda:0", "m"): 17,
         ("cortex_requests_total", "openai", "503"): 8,
         ("cortex_requests_finished_total", "m", "stop"): 6,
         ("cortex_requests_finished_total", "m", "cancelled"): 1,

@@ -1,0 +1,391 @@
+"""Whatever is drafted, and however well: each answer is what it would be without, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+
+from cortex.engine.cache.drafted import DraftedMemory
+from cortex.engine.cache.place import Place
+from cortex.engine.cache.pools import PooledMemory, Pools
+from cortex.engine.cache.store import PrefixStore
+from cortex.engine.events import DeviceEvent, NewToken
+from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.models.base import ServableModel
+from cortex.engine.models.registry import load_model
+from cortex.engine.recall import HostStore
+from cortex.engine.service import ModelService
+from cortex.engine.serving import Capacity, make_service
+from cortex.engine.speculation.guesses import Drafter
+from cortex.engine.speculation.lookup import PromptLookup
+from cortex.engine.speculation.paying import Chance
+from cortex.engine.types import Prompt, Sampling, TokenScores
+from cortex.engine.weights import read_tensors
+from cortex.engine.wishes import KernelsWish
+
+CPU = torch.device("cpu")
+TOKENIZER_SIZE = 1033
+ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
+TURN = 7  # the token that begins a turn in these prompts
+
+_GOLDEN = Path(__file__).parents[2] / "golden"
+_KERNELS: tuple[KernelsWish, ...] = ("auto", "torch")
+
+
+def drawn_anew(folder: Path, seed: int, to: Path) -> Path:
+    """The checkpoint with other weights, drawn as widely as its own."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = read_tensors(folder / "model.safetensors")
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1:
+            drawn = torch.randn(tensor.shape, generator=generator) * tensor.float().std()
+            tensors[name] = drawn.to(tensor.dtype)
+    save_file(tensors, to / "model.safetensors")
+    (to / "config.json").write_bytes((folder / "config.json").read_bytes())
+    return to
+
+
+@pytest.fixture(scope="module", params=["qwen3_5", "qwen3"])
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=_KERNELS)
+def model(request: pytest.FixtureRequest, name: str) -> ServableModel:
+    return load_model(_GOLDEN / name, torch.float32, CPU, kernels=request.param).model
+
+
+@dataclass
+class Told:
+    """A drafter that knows the answers, and says every so many-th token wrong."""
+
+    wholes: Sequence[Sequence[int]]
+    wrong_every: int
+    tokens: list[int] = field(default_factory=list[int])
+
+    def take(self, token_ids: Sequence[int]) -> None:
+        self.tokens += token_ids
+
+    def draft(self, most: int) -> list[int]:
+        start = len(self.tokens)
+        known = next((w for w in self.wholes if list(w[:start]) == self.tokens), ())
+        return [
+            (token_id + 1) % 1000 if (start + i) % self.wrong_every == 0 else token_id
+            for i, token_id in enumerate(known[start : start + most])
+        ]
+
+
+@dataclass
+class Nonsense:
+    """A drafter that is never right but by chance."""
+
+    num_tokens: int = 0
+
+    def take(self, token_ids: Sequence[int]) -> None:
+        self.num_tokens += len(token_ids)
+
+    def draft(self, most: int) -> list[int]:
+        return [(self.num_tokens * 7919 + i * 104729) % TOKENIZER_SIZE for i in range(most)]
+
+
+def all_of_them(chances: list[Chance], share: float, most: int) -> list[int]:
+    """Every guess, paying or not, as far as there are rows."""
+    lengths: list[int] = []
+    for chance in chances:
+        lengths.append(min(chance.num_guesses, most - sum(lengths)))
+    return lengths
+
+
+@dataclass
+class Asked:
+    """Requests to a service, and what came of them: tokens with their scores, and how it ended."""
+
+    service: ModelService
+    answers: dict[str, list[tuple[int, TokenScores | None]]] = field(
+        default_factory=dict[str, list[tuple[int, TokenScores | None]]]
+    )
+    ends: dict[str, str | None] = field(default_factory=dict[str, str | None])
+
+    def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
+        self.answers[name] = []
+        self.service.add(Generate(name, 0, "model", b"", resume), prompt, now_s=0.0)
+
+    def take(self, events: list[DeviceEvent]) -> None:
+        for event in events:
+            assert not isinstance(event, GenerateFailed), event.error
+            if isinstance(event, NewToken):
+                assert event.request_id not in self.ends
+                if event.token_id is not None:
+                    self.answers[event.request_id].append((event.token_id, event.scores))
+                if event.finish is not None:
+                    self.ends[event.request_id] = event.finish
+
+    def run(self) -> int:
+        """The steps it took."""
+        for number in range(10_000):
+            if not self.service.has_work:
+                return number
+            self.take(self.service.step(now_s=0.0))
+        raise AssertionError("the service never came to an end")
+
+    def tokens(self, name: str) -> list[int]:
+        return [token_id for token_id, _ in self.answers[name]]
+
+
+def served(
+    model: ServableModel,
+    make_drafter: Callable[[], Drafter] | None,
+    capacity: Capacity = ROOMY,
+    store_bytes: int = 1 << 24,
+) -> Asked:
+    store: HostStore = PrefixStore(store_bytes)
+    return Asked(
+        make_service(
+            model, TOKENIZER_SIZE, CPU, capacity, store, "model",
+            make_drafter=make_drafter, choose_lengths=all_of_them,
+        )
+    )  # fmt: skip
+
+
+def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
+    starts = tuple(i for i, token_id in enumerate(token_ids) if i and token_id == TURN)
+    greedy = Sampling(seed=0, temperature=0.0)
+    prompt = Prompt(tuple(token_ids), starts, (), greedy, 16, (), stop_token_ids=())
+    return msgspec.structs.replace(prompt, **changes)
+
+
+def alone(model: ServableModel, prompt: Prompt) -> Asked:
+    asked = served(model, None)
+    asked.add("alone", prompt)
+    asked.run()
+    return asked
+
+
+def told(model: ServableModel, prompt: Prompt, wrong_every: int = 1 << 30) -> Told:
+    whole = [*prompt.token_ids, *alone(model, prompt).tokens("alone")]
+    return Told([whole], wrong_every)
+
+
+def test_scores_and_states_are_those_of_one_token_at_a_time(model: ServableModel) -> None:
+    """Attention, convolution, delta rule and products: rows of one sequence beside strangers'."""
+    shape, generator = model.shape.memory, torch.Generator().manual_seed(3)
+    token_ids = torch.randint(0, 1000, (3, 40), generator=generator)
+    places = [Place([5, 1, 7], 2), Place([0, 2, 3], 0), Place([4, 8, 6], 1)]
+
+    def begun() -> Pools:
+        pools = Pools(
+            shape, model.dtype, CPU,
+            num_pages=9, page_tokens=16, num_slots=3, operations=model.operations,
+        )  # fmt: skip
+        for place, ids in zip(places, token_ids, strict=True):
+            pools.clear_state(place.slot)
+            place.num_tokens = 0
+            positions = torch.arange(30).expand(3, 1, -1)
+            model(model.embed(ids[None, :30]), positions, PooledMemory(pools, [place], 30))
+            place.num_tokens = 30
+        return pools
+
+    with torch.inference_mode():
+        one = begun()
+        singles: list[list[torch.Tensor]] = []
+        for place, ids, count in zip(places, token_ids, (1, 4, 6), strict=True):
+            singles.append([])
+            for _ in range(count):
+                at = place.num_tokens
+                memory = PooledMemory(one, [place], 1)
+                positions = torch.tensor([[at]]).expand(3, -1, -1)
+                hidden = model(model.embed(ids[None, at : at + 1]), positions, memory)
+                singles[-1].append(model.logits(hidden[:, 0])[0])
+                place.num_tokens += 1
+        many = begun()
+        memory = DraftedMemory(many, places[:1], [(places[1], 4), (places[2], 8)])
+        rows = [(0, 30), *((1, 30 + i) for i in range(4)), *((2, 30 + i) for i in range(8))]
+        fed = torch.stack([token_ids[s, at] for s, at in rows])[:, None]
+        positions = torch.tensor([[at] for _, at in rows]).expand(3, -1, -1)
+        logits = model.logits(model(model.embed(fed), positions, memory)[:, 0])
+        memory.commit([4, 6])
+
+    assert torch.equal(logits[:11], torch.stack([row for rows in singles for row in rows]))
+    for layer, state in many.states.items():
+        assert torch.equal(state.conv, one.states[layer].conv)
+        assert torch.equal(state.recurrent, one.states[layer].recurrent)
+
+
+def test_what_is_dropped_leaves_no_trace_in_a_state(model: ServableModel) -> None:
+    pools = Pools(
+        model.shape.memory, model.dtype, CPU,
+        num_pages=2, page_tokens=16, num_slots=1, operations=model.operations,
+    )  # fmt: skip
+    pools.clear_state(0)
+    before = pools.copy_states_out(0)
+    with torch.inference_mode():
+        memory = DraftedMemory(pools, [], [(Place([0, 1], 0), 5)])
+        positions = torch.arange(5)[:, None].expand(3, -1, -1)
+        model(model.embed(torch.arange(5)[:, None]), positions, memory)
+        memory.commit([0])
+    after = pools.copy_states_out(0)
+    for was, is_now in zip(before.layers, after.layers, strict=True):
+        assert torch.equal(was.conv, is_now.conv)
+        assert torch.equal(was.recurrent, is_now.recurrent)
+
+
+def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
+    prompt = prompt_of(list(range(20, 60)), max_tokens=40)
+    plain = alone(model, prompt)
+    drafter = told(model, prompt)
+    asked = served(model, lambda: drafter)
+    asked.add("one", prompt)
+    # Eight rows a step, but for the prompt's, one that is measured, and the ends of pages.
+    num_steps = asked.run()
+    assert num_steps <= 8
+    assert asked.answers["one"] == plain.answers["alone"]
+    counts = asked.service.counts
+    assert (counts.num_drafted, counts.num_accepted) == (40 - num_steps, 40 - num_steps)
+
+
+def test_a_stop_token_in_a_draft_ends_the_answer_before_it(model: ServableModel) -> None:
+    prompt = prompt_of(list(range(20, 60)), max_tokens=40)
+    whole = alone(model, prompt).tokens("alone")
+    drafter = told(model, prompt)
+    stop = whole[9]
+    asked = served(model, lambda: drafter)
+    asked.add("one", msgspec.structs.replace(prompt, stop_token_ids=(stop,)))
+    asked.run()
+    assert (asked.tokens("one"), asked.ends["one"]) == (whole[: whole.index(stop)], "stop")
+
+
+def test_an_answer_ends_at_its_limit_inside_a_draft(model: ServableModel) -> None:
+    prompt = prompt_of(list(range(20, 60)), max_tokens=40)
+    whole = alone(model, prompt).tokens("alone")
+    drafter = told(model, prompt)
+    asked = served(model, lambda: drafter)
+    asked.add("one", msgspec.structs.replace(prompt, max_tokens=7))
+    asked.run()
+    assert (asked.tokens("one"), asked.ends["one"]) == (whole[:7], "length")
+
+
+def test_a_cancelled_answer_leaves_drafts_behind_and_others_unharmed(
+    model: ServableModel,
+) -> None:
+    prompts = {str(n): prompt_of(list(range(20 + n, 60)), max_tokens=40) for n in range(2)}
+    wholes = {n: alone(model, p).tokens("alone") for n, p in prompts.items()}
+    known = [[*p.token_ids, *wholes[n]] for n, p in prompts.items()]
+    asked = served(model, lambda: Told(known, 5))
+    for n, prompt in prompts.items():
+        asked.add(n, prompt)
+    for _ in range(4):
+        asked.take(asked.service.step(0.0))
+    asked.take(asked.service.cancel("0", 0))
+    asked.run()
+    got = asked.tokens("0")
+    assert asked.ends["0"] == "cancelled" and got == wholes["0"][: len(got)]
+    assert asked.tokens("1") == wholes["1"]
+
+
+def test_an_answer_can_be_gone_on_with_from_any_token_of_a_draft(model: ServableModel) -> None:
+    prompt = prompt_of(list(range(20, 60)), sampling=Sampling(seed=5, temperature=1.0))
+    whole = alone(model, prompt).tokens("alone")
+    drafter = told(model, prompt, wrong_every=4)
+    for done in range(1, 16, 3):
+        asked = served(model, lambda: Told(drafter.wholes, 4))
+        asked.add("rest", prompt, resume=tuple(whole[:done]))
+        asked.run()
+        assert asked.tokens("rest") == whole[done:]
+
+
+_requests = st.lists(
+    st.tuples(
+        st.integers(0, 60),  # tokens shared with the others
+        st.lists(st.integers(0, 30), min_size=1, max_size=50),  # and its own
+        st.integers(1, 30),  # tokens wanted
+        st.fixed_dictionaries(
+            {
+                "temperature": st.sampled_from([0.0, 0.4, 1.3]),
+                "top_p": st.sampled_from([1.0, 0.8]),
+                "repetition_penalty": st.sampled_from([1.0, 1.0, 1.3]),
+                "presence_penalty": st.sampled_from([0.0, 0.0, 0.7]),
+            }
+        ),
+        st.one_of(st.none(), st.integers(0, 3)),  # log probabilities
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    requests=_requests,
+    shared=st.lists(st.integers(0, 12), min_size=60, max_size=60),
+    drafting=st.one_of(st.sampled_from(["looked up", "nonsense"]), st.integers(2, 9)),
+    num_pages=st.integers(9, 40),
+    num_slots=st.integers(1, 6),
+    store_bytes=st.sampled_from([0, 100_000, 1 << 24]),
+    seed=st.integers(0, 1 << 30),
+)
+def test_no_draft_memory_or_memories_change_an_answer(
+    model: ServableModel,
+    requests: list[tuple[int, list[int], int, dict[str, float], int | None]],
+    shared: list[int],
+    drafting: str | int,
+    num_pages: int,
+    num_slots: int,
+    store_bytes: int,
+    seed: int,
+) -> None:
+    prompts = {
+        str(n): prompt_of(
+            shared[:alike] + own,
+            max_tokens=wanted,
+            sampling=Sampling(seed + n, **asks),  # type: ignore[arg-type]
+            top_logprobs=logprobs,
+        )
+        for n, (alike, own, wanted, asks, logprobs) in enumerate(requests)
+    }
+    plain = {name: alone(model, prompt) for name, prompt in prompts.items()}
+    known = [[*p.token_ids, *plain[name].tokens("alone")] for name, p in prompts.items()]
+
+    def make_drafter() -> Drafter:
+        if isinstance(drafting, int):
+            return Told(known, drafting)
+        return PromptLookup() if drafting == "looked up" else Nonsense()
+
+    capacity = replace(ROOMY, num_pages=num_pages, num_slots=num_slots)
+    asked = served(model, make_drafter, capacity, store_bytes)
+    for again in ("", " again"):
+        for name, prompt in prompts.items():
+            asked.add(name + again, prompt)
+        asked.run()
+        for name in prompts:
+            assert asked.answers[name + again] == plain[name].answers["alone"]
+            assert asked.ends[name + again] == plain[name].ends["alone"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_drawn_at_random_give_the_same_answers_too(
+    tmp_path: Path, name: str, seed: int
+) -> None:
+    model = load_model(drawn_anew(_GOLDEN / name, seed, tmp_path), torch.float32, CPU).model
+    prompts = {
+        str(n): prompt_of(
+            [*range(20, 60), n], max_tokens=60, sampling=Sampling(seed + n, temperature=n / 2)
+        )
+        for n in range(3)
+    }
+    plain = {n: alone(model, prompt).answers["alone"] for n, prompt in prompts.items()}
+    known = [[*p.token_ids, *(t for t, _ in plain[n])] for n, p in prompts.items()]
+    asked = served(model, lambda: Told(known, 6), replace(ROOMY, num_pages=17))
+    for n, prompt in prompts.items():
+        asked.add(n, prompt)
+    asked.run()
+    assert asked.answers == plain
+    assert asked.service.counts.num_preemptions and asked.service.counts.num_accepted
