@@ -29,6 +29,7 @@ DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32", "float16")
 MAX_SHARD_BYTES = 2_000_000_000
 _TORCH = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 _WORDS = {"bfloat16": "BF16", "float32": "F32", "float16": "F16"}
+CPU = torch.device("cpu")
 _CHUNK_ELEMENTS = 4 * 1024 * 1024
 # A_log is drawn as the log of this range, the way the architecture's authors initialise it.
 _LOWEST_RATE, _HIGHEST_RATE = 0.01, 16.0
@@ -40,18 +41,25 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder to make; it must not exist")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", type=torch.device, default=CPU, help="where they are drawn")
     args = parser.parse_args()
     if args.out.exists():
         parser.error(f"{args.out} exists; name another folder, or remove it")
-    make_checkpoint(SHAPES[args.shape], args.dtype, args.out, seed=args.seed)
+    make_checkpoint(SHAPES[args.shape], args.dtype, args.out, seed=args.seed, device=args.device)
     size_bytes = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {size_bytes / 1e9:.2f} GB, {args.shape}, {args.dtype}, seed {args.seed}")
 
 
 def make_checkpoint(
-    shape: Shape, dtype: Dtype, out: Path, *, seed: int, max_shard_bytes: int = MAX_SHARD_BYTES
+    shape: Shape,
+    dtype: Dtype,
+    out: Path,
+    *,
+    seed: int,
+    device: torch.device = CPU,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """The folder `out`, whole or not at all."""
+    """The folder `out`, whole or not at all. Devices draw different numbers from one seed."""
     # What an interrupted run left is of no use: its name never was the folder's.
     folder = out.with_name(f"{out.name}.partial")
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +70,10 @@ def make_checkpoint(
     shards = plan_shards(shape.tensors(shape.config), dtype, max_shard_bytes)
     names = _shard_names(len(shards))
     for name, tensors in zip(names, shards, strict=True):
-        _write_shard(folder / name, tensors, dtype, std, seed)
+        _write_shard(folder / name, tensors, dtype, std, seed, device)
     if len(shards) > 1:
         index = {
-            "metadata": {"total_size": sum(_num_bytes(t, dtype) for s in shards for t in s)},
+            "metadata": {"total_size": sum(num_bytes(t, dtype) for s in shards for t in s)},
             "weight_map": {t.name: name for name, s in zip(names, shards, strict=True) for t in s},
         }
         path = folder / "model.safetensors.index.json"
@@ -78,14 +86,14 @@ def plan_shards(
 ) -> list[list[Tensor]]:
     """Tensors in their order, in as few files as the limit allows; a larger one is alone in its."""
     shards: list[list[Tensor]] = [[]]
-    num_bytes = 0
+    shard_bytes = 0
     for tensor in tensors:
-        size_bytes = _num_bytes(tensor, dtype)
-        if shards[-1] and num_bytes + size_bytes > max_shard_bytes:
+        size_bytes = num_bytes(tensor, dtype)
+        if shards[-1] and shard_bytes + size_bytes > max_shard_bytes:
             shards.append([])
-            num_bytes = 0
+            shard_bytes = 0
         shards[-1].append(tensor)
-        num_bytes += size_bytes
+        shard_bytes += size_bytes
     return shards
 
 
@@ -96,13 +104,18 @@ def _shard_names(num_shards: int) -> list[str]:
 
 
 def _write_shard(
-    path: Path, tensors: Sequence[Tensor], dtype: Dtype, std: float, seed: int
+    path: Path,
+    tensors: Sequence[Tensor],
+    dtype: Dtype,
+    std: float,
+    seed: int,
+    device: torch.device,
 ) -> None:
     with path.open("wb") as file:
         file.write(_header(tensors, dtype))
         for tensor in tensors:
-            for chunk in draw(tensor, std, seed):
-                stored = chunk.to(_TORCH[_dtype_of(tensor, dtype)])
+            for chunk in draw(tensor, std, seed, device):
+                stored = chunk.to(_TORCH[_dtype_of(tensor, dtype)]).cpu()
                 file.write(stored.view(torch.uint8).numpy().tobytes())
 
 
@@ -111,7 +124,7 @@ def _header(tensors: Sequence[Tensor], dtype: Dtype) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     begin = 0
     for tensor in tensors:
-        end = begin + _num_bytes(tensor, dtype)
+        end = begin + num_bytes(tensor, dtype)
         entries[tensor.name] = {
             "dtype": _WORDS[_dtype_of(tensor, dtype)],
             "shape": tensor.shape,
@@ -124,14 +137,16 @@ def _header(tensors: Sequence[Tensor], dtype: Dtype) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def draw(tensor: Tensor, std: float, seed: int) -> Iterator[torch.Tensor]:
+def draw(
+    tensor: Tensor, std: float, seed: int, device: torch.device = CPU
+) -> Iterator[torch.Tensor]:
     """The tensor's numbers, flat, in float32 pieces; all but the float32 ones fit bfloat16."""
     digest = hashlib.blake2b(f"{seed} {tensor.name}".encode(), digest_size=8).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "big") >> 1)
     num_left = math.prod(tensor.shape)
     while num_left:
         num_now = min(num_left, _CHUNK_ELEMENTS)
-        chunk = torch.empty(num_now)  # [elements]
+        chunk = torch.empty(num_now, device=device)  # [elements]
         if tensor.draw == "normal":
             chunk.normal_(0.0, std, generator=generator)
         elif tensor.draw == "log_uniform":
@@ -142,7 +157,8 @@ def draw(tensor: Tensor, std: float, seed: int) -> Iterator[torch.Tensor]:
         num_left -= num_now
 
 
-def _num_bytes(tensor: Tensor, dtype: Dtype) -> int:
+def num_bytes(tensor: Tensor, dtype: Dtype) -> int:
+    """What the tensor takes in a file of that dtype."""
     return math.prod(tensor.shape) * _TORCH[_dtype_of(tensor, dtype)].itemsize
 
 

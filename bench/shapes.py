@@ -2,14 +2,15 @@
 
 A shape is a config and the list of tensors that go with it, in the order of the file. It knows no
 torch: how the numbers are drawn is named here and done elsewhere. Sources: the config.json of
-Qwen/Qwen3-0.6B; for Qwen3.5-0.8B the text part of its config, as a text-only checkpoint, without
-the extra head for guessing ahead (`mtp.*`), which no engine compared here uses.
+Qwen/Qwen3-0.6B and Qwen/Qwen3-8B; for Qwen3.5-0.8B and Qwen3.5-9B the text part of their configs,
+as text-only checkpoints, without the extra head for guessing ahead (`mtp.*`), which no engine
+compared here uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Draw = Literal["normal", "zeros", "ones", "log_uniform"]
@@ -92,6 +93,7 @@ def qwen3_tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
         yield Tensor(f"{layer}post_attention_layernorm.weight", (hidden,), "ones")
         yield from _mlp(layer, hidden, config["intermediate_size"])
     yield Tensor("model.norm.weight", (hidden,), "ones")
+    yield from _head(config)
 
 
 def qwen3_5_tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
@@ -108,6 +110,12 @@ def qwen3_5_tensors(config: Mapping[str, Any]) -> Iterator[Tensor]:
         yield Tensor(f"{layer}post_attention_layernorm.weight", (hidden,), "zeros")
         yield from _mlp(layer, hidden, config["intermediate_size"])
     yield Tensor("model.norm.weight", (hidden,), "zeros")
+    yield from _head(config)
+
+
+def _head(config: Mapping[str, Any]) -> Iterator[Tensor]:
+    if not config["tie_word_embeddings"]:
+        yield Tensor("lm_head.weight", (config["vocab_size"], config["hidden_size"]))
 
 
 def _linear_attention(prefix: str, config: Mapping[str, Any]) -> Iterator[Tensor]:
@@ -225,4 +233,34 @@ QWEN3_5_0_8B = Shape(
     248044,
 )
 
-SHAPES = {shape.name: shape for shape in (QWEN3_0_6B, QWEN3_5_0_8B)}
+QWEN3_8B = replace(
+    QWEN3_0_6B,
+    name="qwen3-8b",
+    config={
+        **QWEN3_0_6B.config,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "max_window_layers": 36,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 36,
+        "tie_word_embeddings": False,
+    },
+)
+
+QWEN3_5_9B = replace(
+    QWEN3_5_0_8B,
+    name="qwen3.5-9b",
+    config={
+        **QWEN3_5_0_8B.config,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 8,
+        "linear_num_value_heads": 32,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 4,
+        "tie_word_embeddings": False,
+    },
+)
+
+SHAPES = {shape.name: shape for shape in (QWEN3_0_6B, QWEN3_8B, QWEN3_5_0_8B, QWEN3_5_9B)}

@@ -42,7 +42,7 @@ class Prompt:
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What an engine is started with. `threads` is for its computing; it keeps `concurrency`
-    sequences of `context_tokens` at once. `log` is where its words go.
+    sequences of `context_tokens` at once. `log` is where its words go. `device` is torch's word.
     """
 
     model_dir: Path
@@ -52,6 +52,7 @@ class Setting:
     concurrency: int
     context_tokens: int
     log: Path
+    device: str = "cpu"
 
 
 class Running(Protocol):

@@ -30,13 +30,17 @@ class CortexPeer:
 
 @contextmanager
 def cortex_server(
-    model: str, log: Path, threads: int | None = None, options: tuple[str, ...] = ()
+    model: str,
+    log: Path,
+    threads: int | None = None,
+    options: tuple[str, ...] = (),
+    gpu: str = "cpu",
 ) -> Generator[Server]:
     """A peer of this checkout with a model loaded, which no other command finds."""
     port = free_port()
     with tempfile.TemporaryDirectory() as state_dir:
         command = (
-            *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", "cpu", "--model", model),
+            *(sys.executable, "-m", "cortex.cli", "peer", "--gpu", gpu, "--model", model),
             *("--port", str(port), "--state-dir", state_dir, "--no-mdns", "--fleet-port", "0"),
             *(("--threads", str(threads)) if threads else ()),
             *options,

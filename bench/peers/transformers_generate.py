@@ -26,6 +26,7 @@ class TransformersGenerate:
 
     def running(self, root: Path, setting: Setting) -> AbstractContextManager[Running]:
         options = ("--dtype", setting.dtype, "--threads", str(setting.threads))
+        options += ("--device", setting.device)
         return scripted(
             self.python(root),
             "answer_with_transformers.py",

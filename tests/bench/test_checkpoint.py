@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -14,43 +13,10 @@ from bench.made_tokenizer import byte_letters
 from bench.make_checkpoint import draw, make_checkpoint, plan_shards
 from bench.peers.base import Prompt
 from bench.shapes import QWEN3_0_6B, QWEN3_5_0_8B, SHAPES, Shape, Tensor
+from bench.tiny_shapes import FIRST_MARK, tiny
 from cortex.engine.models.registry import load_model
 from cortex.engine.template import ChatTemplate
 from cortex.engine.weights import read_tensors
-
-FIRST_MARK = 1000
-SMALL = {
-    "bos_token_id": FIRST_MARK,
-    "eos_token_id": FIRST_MARK,
-    "head_dim": 32,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "num_hidden_layers": 4,
-    "vocab_size": 1088,
-}
-LINEAR = {
-    "layer_types": ["linear_attention"] * 3 + ["full_attention"],
-    "linear_key_head_dim": 16,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 2,
-    "linear_value_head_dim": 16,
-    "rope_parameters": {
-        "mrope_interleaved": True,
-        "mrope_section": [2, 1, 1],
-        "partial_rotary_factor": 0.25,
-        "rope_theta": 10000,
-        "rope_type": "default",
-    },
-}
-
-
-def tiny(shape: Shape) -> Shape:
-    """The same architecture at a size for tests."""
-    more = LINEAR if "layer_types" in shape.config else {}
-    config = {**shape.config, **SMALL, **more}
-    return dataclasses.replace(shape, config=config, first_mark=FIRST_MARK)
 
 
 @pytest.fixture(params=[QWEN3_0_6B, QWEN3_5_0_8B], ids=lambda shape: shape.name)

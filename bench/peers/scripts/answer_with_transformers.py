@@ -31,12 +31,14 @@ def main() -> None:
     parser.add_argument("model_dir")
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", required=True)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     tokenizer = AutoTokenizer.from_pretrained(args.model_dir)
     model = AutoModelForCausalLM.from_pretrained(
         args.model_dir, dtype=getattr(torch, args.dtype), attn_implementation="sdpa"
-    ).eval()
+    )
+    model = model.eval().to(args.device)
     # Answers have a fixed length: no token ends them.
     model.generation_config.eos_token_id = None
     say({"ready": True})
@@ -52,7 +54,9 @@ def answer(
     """All prompts as one batch: they are of one length."""
     clock = StepClock()
     sent_s = time.perf_counter()
-    input_ids = torch.tensor([prompt["token_ids"] for prompt in prompts])  # [prompts, tokens]
+    input_ids = torch.tensor(
+        [prompt["token_ids"] for prompt in prompts], device=model.device
+    )  # [prompts, tokens]
     whole = model.generate(
         input_ids,
         attention_mask=torch.ones_like(input_ids),

@@ -1,0 +1,270 @@
+"""cortex on a GPU beside what the GPU can do: ceilings, the engine alone, over HTTP, and the peer.
+
+The ceilings come first: bytes copied within the device, and a large product. Then random weights at
+published shapes, drawn on the device; golden folders, whose numbers must be right before any speed
+counts; the engine alone at each concurrency and length; the same over HTTP; and transformers'
+`generate` with a static cache beside it. A case that does not fit, and a peer that is not there,
+are told with the reason.
+
+    python -m bench.gpu --out bench/results/gpu.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cortex.cli.output import align
+from cortex.engine.errors import CortexError
+from cortex.engine.verify import verify_folder
+from cortex.engine.wishes import Wishes
+
+from ..compare import decode_rate
+from ..compare_cpu import answers, digits
+from ..load import read_seconds
+from ..machine import describe_machine
+from ..make_checkpoint import DTYPES, make_checkpoint
+from ..peers.base import CannotRun, Setting
+from ..peers.process import exit_when_terminated
+from ..peers.transformers_generate import TransformersGenerate
+from ..shapes import SHAPES, Shape
+from .ceilings import Ceilings, measure_ceilings
+from .engine_level import Case, CaseFailed, load_engine, run_case, seen_in
+from .http_level import serve
+from .roofline import Work, decode_tokens_per_s, prefill_tokens_per_s, work_of
+
+# Of the concurrencies, those asked over HTTP and of the peer too, at the first of the lengths.
+_OVER_HTTP = (1, 32)
+_MEMORY_SHARE = 0.85
+_HEAD = ("SHAPE", "WHAT", "TOKENS/S", "CEILING", "SHARE", "FIRST TOKEN")
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    exit_when_terminated()
+    args = _read_arguments()
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    ceilings = measure_ceilings(device, dtype)
+    _say(f"copy {ceilings.copy_bytes_per_s / 1e9:.0f} GB/s, "
+         f"product {ceilings.product_flops_per_s / 1e12:.1f} TFLOP/s")  # fmt: skip
+    told: dict[str, Any] = {
+        "what": "tokens a second on a GPU, and the least time its memory and its products allow",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine() | {"device": device_name(device)},
+        "dtype": args.dtype,
+        "ceilings": asdict(ceilings),
+        "verified": verified(args.golden, device),
+        "rows": [],
+    }
+    rows: list[Row] = told["rows"]
+    for name in args.shapes:
+        for row in measure_shape(SHAPES[name], args, ceilings):
+            rows.append(row)
+            _write(args.out, told)
+            _say(" ".join(line_of(row)))
+    print("\n".join(align(_HEAD, [line_of(row) for row in rows])))
+
+
+def measure_shape(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+    """All rows of one shape, each as soon as it is there."""
+    model_dir: Path = args.root / "models" / f"{shape.name.replace('.', '_')}-{args.dtype}"
+    if not model_dir.exists():
+        make_checkpoint(shape, args.dtype, model_dir, seed=0, device=torch.device(args.device))
+    work = work_of(shape, args.dtype)
+    cases = [Case(n, *lengths) for lengths in args.lengths for n in args.concurrencies]
+    for row in _engine_rows(model_dir, args, cases, work, ceilings):
+        yield {"shape": shape.name, "level": "engine", **row}
+    give_memory_back(torch.device(args.device))
+    for row in _http_rows(model_dir, args, work, ceilings):
+        yield {"shape": shape.name, "level": "http", **row}
+    for row in _peer_rows(model_dir, shape, args, work, ceilings):
+        yield {"shape": shape.name, "level": "transformers", **row}
+
+
+def _engine_rows(
+    model_dir: Path,
+    args: argparse.Namespace,
+    cases: Sequence[Case],
+    work: Work,
+    ceilings: Ceilings,
+) -> Iterator[Row]:
+    device = torch.device(args.device)
+    wishes = Wishes(mode="fast", dtype=args.dtype)
+    try:
+        loaded = load_engine(model_dir, device, _memory_bytes(device), wishes)
+    except CortexError as error:
+        yield {"case": "load", "skipped": str(error)}
+        return
+    yield {"case": "load", "seconds": loaded.load_s, "computes_in": loaded.computes_in}
+    for case in cases:
+        try:
+            run_case(loaded.service, Case(case.concurrency, case.prompt_tokens, 4), "warm-up")
+            seen = seen_in(case, run_case(loaded.service, case, str(case)))
+        except CaseFailed as error:
+            yield {"case": str(case), "skipped": str(error)}
+            continue
+        yield {
+            "case": str(case),
+            **_decoded(seen.decode_tokens_per_s, case, work, ceilings),
+            "ttft_s": seen.ttft_s,
+            "prefill_tokens_per_s": seen.prefill_tokens_per_s,
+            "prefill_ceiling_tokens_per_s": prefill_tokens_per_s(
+                work, case.prompt_tokens, ceilings.product_flops_per_s
+            ),
+        }
+
+
+def _http_rows(
+    model_dir: Path, args: argparse.Namespace, work: Work, ceilings: Ceilings
+) -> Iterator[Row]:
+    gpu = "cpu" if args.device == "cpu" else str(torch.device(args.device).index or 0)
+    log = args.root / "logs" / f"cortex-{model_dir.name}.log"
+    try:
+        served = serve(model_dir, gpu, args.dtype, args.http_cases, log)
+    except CannotRun as error:
+        yield {"case": "start", "skipped": str(error)}
+        return
+    yield {
+        "case": "start",
+        "first_token_s": served.first_token_s,
+        "weights_read_s": read_seconds(sorted(model_dir.glob("*.safetensors"))),
+        "idle_cores": served.idle_cores,
+    }
+    for case, rate in zip(args.http_cases, served.decode_tokens_per_s, strict=True):
+        yield {"case": str(case), **_decoded(rate, case, work, ceilings)}
+
+
+def _peer_rows(
+    model_dir: Path, shape: Shape, args: argparse.Namespace, work: Work, ceilings: Ceilings
+) -> Iterator[Row]:
+    peer = TransformersGenerate()
+    family = "qwen3" if shape.config["model_type"] == "qwen3" else "qwen3_5"
+    longest = max(case.prompt_tokens + case.output_tokens for case in args.http_cases)
+    setting = Setting(
+        model_dir, family, args.dtype, 1, max(case.concurrency for case in args.http_cases),
+        longest, args.root / "logs" / f"transformers-{model_dir.name}.log", args.device,
+    )  # fmt: skip
+    try:
+        version = peer.install(args.root)
+        with peer.running(args.root, setting) as running:
+            for case in args.http_cases:
+                prompts = digits(f"peer {case}", case.concurrency, case.prompt_tokens)
+                # The first answer compiles.
+                answers(running, prompts, case.output_tokens)
+                rate = decode_rate(answers(running, prompts, case.output_tokens))
+                row = _decoded(rate, case, work, ceilings)
+                yield {"case": str(case), "version": version, **row}
+    except CannotRun as error:
+        yield {"case": "start", "skipped": str(error)}
+
+
+def _decoded(rate: float, case: Case, work: Work, ceilings: Ceilings) -> Row:
+    ceiling = decode_tokens_per_s(
+        work, case.concurrency, case.mean_context_tokens, ceilings.copy_bytes_per_s
+    )
+    return {"decode_tokens_per_s": rate, "ceiling_tokens_per_s": ceiling, "share": rate / ceiling}
+
+
+def line_of(row: Row) -> list[str]:
+    """A row for people."""
+    words = [row["shape"], f"{row['level']} {row['case']}"]
+    if "skipped" in row:
+        return [*words, "-", "-", "-", f"skipped: {row['skipped']}"]
+    if "share" not in row:
+        told = ", ".join(
+            f"{name} {value:.2f}" if isinstance(value, float) else str(value)
+            for name, value in row.items()
+            if name not in ("shape", "level", "case")
+        )
+        return [*words, "-", "-", "-", told]
+    rates = [f"{row['decode_tokens_per_s']:,.0f}", f"{row['ceiling_tokens_per_s']:,.0f}"]
+    first = f"{row['ttft_s'] * 1e3:.1f} ms" if "ttft_s" in row else "-"
+    return [*words, *rates, f"{row['share']:.0%}", first]
+
+
+def verified(golden: Path, device: torch.device) -> dict[str, Any]:
+    """Of each golden checkpoint, how many cases the device computes right, and the worst of all."""
+    found: dict[str, Any] = {}
+    for folder in sorted(path.parent for path in golden.glob("*/config.json")):
+        results = list(verify_folder(folder, str(device)))
+        found[folder.name] = {
+            "passed": sum(result.passed for result in results),
+            "of": len(results),
+            "max_abs_error": max(result.max_abs_error for result in results),
+        }
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def give_memory_back(device: torch.device) -> None:
+    """What this process holds of the device and does not use, to the processes that follow."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        return int(free_bytes * _MEMORY_SHARE)
+    return 4 << 30
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _write(path: Path | None, told: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--device", default="cuda:0", help="a CUDA device, or cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
+    parser.add_argument(
+        "--shapes", nargs="+", choices=sorted(SHAPES), default=["qwen3-8b", "qwen3.5-9b"]
+    )
+    parser.add_argument("--concurrencies", nargs="+", type=int, default=[1, 8, 32, 128])
+    parser.add_argument(
+        "--lengths",
+        nargs="+",
+        type=_lengths,
+        default=[(128, 1024), (1024, 1024), (8192, 256)],
+        metavar="PROMPT/ANSWER",
+        help="in tokens; 128/1024 1024/1024 8192/256 if nothing is said",
+    )
+    cache = Path("~/.cache/cortex-bench").expanduser()
+    parser.add_argument("--root", type=Path, default=cache, help="checkpoints and engines")
+    parser.add_argument("--golden", type=Path, default=Path("tests/golden"))
+    parser.add_argument("--out", type=Path, help="write the figures here as well")
+    args = parser.parse_args()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        parser.error("torch sees no CUDA device; `--device cpu --shapes qwen3-0.6b` tries the rest")
+    prompt_tokens, output_tokens = args.lengths[0]
+    args.http_cases = [
+        Case(n, prompt_tokens, output_tokens) for n in args.concurrencies if n in _OVER_HTTP
+    ]
+    return args
+
+
+def _lengths(text: str) -> tuple[int, int]:
+    prompt, _, answer = text.partition("/")
+    return int(prompt), int(answer)
+
+
+if __name__ == "__main__":
+    main()
