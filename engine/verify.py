@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from .errors import InvalidRequest
-from .verification.checkpoint import CheckpointCases
+from .verification.checkpoint import Agreement, CheckpointCases
 from .verification.checks import CaseResult
 from .verification.pictures import preprocess_cases, smart_resize_cases
 from .verification.text import chat_cases, tokenizer_cases
@@ -26,7 +26,7 @@ def verify_folder(folder: Path, device: str = "cpu") -> Iterator[CaseResult]:
     where it holds a checkpoint that cannot be loaded.
     """
     found = False
-    if (folder / "expected" / "cases.json").exists():
+    if _has_checkpoint(folder):
         found = True
         yield from CheckpointCases(folder, torch.device(device)).run()
     for marker, cases in (
@@ -44,3 +44,21 @@ def verify_folder(folder: Path, device: str = "cpu") -> Iterator[CaseResult]:
             f"{folder} holds no golden cases.",
             "give a folder with expected/cases.json, such as tests/golden/qwen3_5.",
         )
+
+
+def verify_agreement(folder: Path, device: str, dtype: torch.dtype) -> Iterator[Agreement]:
+    """How far a coarser dtype says what a golden checkpoint says, case by case.
+
+    Raises InvalidRequest where the folder holds no checkpoint, and ModelInvalid where that cannot
+    be loaded.
+    """
+    if not _has_checkpoint(folder):
+        raise InvalidRequest(
+            f"{folder} holds no checkpoint whose tokens could be compared.",
+            "give a folder with expected/cases.json, such as tests/golden/qwen3_5.",
+        )
+    yield from CheckpointCases(folder, torch.device(device), dtype).agreements()
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return (folder / "expected" / "cases.json").exists()

@@ -24,7 +24,7 @@ import torch
 
 from cortex.cli.output import align
 from cortex.engine.errors import CortexError
-from cortex.engine.verify import verify_folder
+from cortex.engine.verify import verify_agreement, verify_folder
 from cortex.engine.wishes import Wishes
 
 from ..compare import decode_rate
@@ -192,14 +192,19 @@ def line_of(row: Row) -> list[str]:
 
 
 def verified(golden: Path, device: torch.device) -> dict[str, Any]:
-    """Of each golden checkpoint, how many cases the device computes right, and the worst of all."""
+    """Of each golden checkpoint, how many cases the device computes right, the greatest error, and
+    how many tokens are the same in bfloat16.
+    """
     found: dict[str, Any] = {}
     for folder in sorted(path.parent for path in golden.glob("*/config.json")):
         results = list(verify_folder(folder, str(device)))
+        agreements = list(verify_agreement(folder, str(device), torch.bfloat16))
         found[folder.name] = {
             "passed": sum(result.passed for result in results),
             "of": len(results),
             "max_abs_error": max(result.max_abs_error for result in results),
+            "bfloat16_tokens_equal": sum(each.num_equal for each in agreements),
+            "bfloat16_tokens": sum(each.num_tokens for each in agreements),
         }
     return found
 

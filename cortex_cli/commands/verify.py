@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +27,22 @@ def verify(
             metavar="DIR", exists=True, file_okay=False, help="A golden folder.", show_default=False
         ),
     ],
+    gpu: Annotated[
+        str,
+        typer.Option(
+            "--gpu",
+            metavar="all|cpu|N",
+            envvar="CORTEX_GPU",
+            help="What computes: the first NVIDIA device, else the CPU; the CPU; this device.",
+        ),
+    ] = "all",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(
+            "--dtype",
+            help="float32 compares every number; bfloat16 tells how many tokens are the same.",
+        ),
+    ] = "float32",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -33,6 +50,7 @@ def verify(
 
     \b
       cortex verify tests/golden/qwen3_5
+      cortex verify tests/golden/qwen3_5 --gpu 0 --dtype bfloat16
 
 
     One line for each case: PASS or FAIL, its name, the greatest absolute error, the tolerance.
@@ -47,19 +65,46 @@ def verify(
     from ..output import standard_output
 
     show_logs(verbose=invocation_of(context).verbose)
-    output = standard_output()
+    output, device = standard_output(), _device(gpu)
     results: list[CaseResult] = []
     try:
-        for result in verify_folder(folder):
+        if dtype == "bfloat16":
+            _tell_agreement(output, folder, device, as_json=as_json)
+            return
+        for result in verify_folder(folder, device):
             results.append(result)
             if not as_json:
                 output.line(describe(result))
     except InvalidRequest as error:
         raise UsageProblem(error.message, error.hint) from error
     num_failed = sum(not result.passed for result in results)
-    _summarise(output, results, num_failed, as_json=as_json)
+    _summarise(output, results, num_failed, device, as_json=as_json)
     if num_failed:
         raise typer.Exit(FAILED)
+
+
+def _device(gpu: str) -> str:
+    """One of those that `--gpu` means."""
+    from ..devices import choose_devices, count_gpus, torch_is_for_cpus
+
+    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus()).names[0]
+
+
+def _tell_agreement(output: Output, folder: Path, device: str, *, as_json: bool) -> None:
+    """Nothing fails: numbers rounded so may well choose another of two near tokens."""
+    import torch
+
+    from cortex.engine.verify import verify_agreement
+
+    found = list(verify_agreement(folder, device, torch.bfloat16))
+    if as_json:
+        cases = [asdict(each) for each in found]
+        output.json({"schema": 1, "device": device, "dtype": "bfloat16", "cases": cases})
+        return
+    for each in found:
+        output.line(f"{each.num_equal:>4} of {each.num_tokens:<4} {each.name}")
+    num_equal, num_tokens = (sum(e.num_equal for e in found), sum(e.num_tokens for e in found))
+    output.line(f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on {device}.")
 
 
 def describe(result: CaseResult) -> str:
@@ -69,13 +114,13 @@ def describe(result: CaseResult) -> str:
 
 
 def _summarise(
-    output: Output, results: list[CaseResult], num_failed: int, *, as_json: bool
+    output: Output, results: list[CaseResult], num_failed: int, device: str, *, as_json: bool
 ) -> None:
     if as_json:
         cases = [_as_json(result) for result in results]
-        output.json({"schema": 1, "passed": not num_failed, "cases": cases})
+        output.json({"schema": 1, "device": device, "passed": not num_failed, "cases": cases})
     else:
-        output.line(f"{len(results) - num_failed} of {len(results)} cases pass.")
+        output.line(f"{len(results) - num_failed} of {len(results)} cases pass on {device}.")
 
 
 def _as_json(result: CaseResult) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from ..images import prepare_image
 from ..models.base import ServableModel
 from ..models.registry import load_model
 from ..patches import image_patches
-from ..positions import rope_positions
+from ..positions import RopePositions, rope_positions
 from ..preprocessor import PixelBudget, read_preprocessor
 from ..template import read_template
 from ..tokenizer import Tokenizer
@@ -30,13 +31,24 @@ PIXEL_TOLERANCE = 1e-6
 _MOST_GREEDY_STEPS = 16
 
 
-class CheckpointCases:
-    """The cases of one folder, run in float32 on a device."""
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How many of a case's greedy tokens are the best here too, each after the file's own."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    name: str
+    num_equal: int
+    num_tokens: int
+
+
+class CheckpointCases:
+    """The cases of one folder, on a device: in float32 their numbers, in any dtype their tokens."""
+
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         self._folder = folder
         self._device = device
-        self._model = load_model(folder, torch.float32, device).model
+        self._model = load_model(folder, dtype, device, exact=dtype == torch.float32).model
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
         self._template = read_template(folder)
         self._preprocessor = read_preprocessor(folder)
@@ -45,6 +57,48 @@ class CheckpointCases:
     def run(self) -> Iterator[CaseResult]:
         for case in self._cases["cases"]:
             yield run_case(case["case"], partial(self._checks, case))
+
+    def agreements(self) -> Iterator[Agreement]:
+        for case in self._cases["cases"]:
+            with torch.inference_mode():
+                yield self._agreement(case)
+
+    def _agreement(self, case: dict[str, Any]) -> Agreement:
+        expected = read_tensors(self._folder / "expected" / cast(str, case["file"]))
+        prompt_ids = cast("list[int]", expected["input_ids"].tolist())
+        greedy_ids = cast("list[int]", expected["greedy_ids"].tolist())
+        images = [self._prepared(name) for name in case.get("images") or ()]
+        token_ids = prompt_ids + greedy_ids[:-1]
+        axes = torch.tensor(self._positions(token_ids, images).axes, device=self._device)
+        embeddings, _ = self._embedded(token_ids, images)
+        pools, place = _one_place(self._model, len(token_ids), self._device)
+        memory = PooledMemory(pools, [place], len(token_ids))
+        hidden = self._model(embeddings[None], axes[:, None], memory)[0]
+        best = self._model.logits(hidden[len(prompt_ids) - 1 :]).argmax(dim=-1)
+        is_equal = best.cpu() == expected["greedy_ids"]
+        return Agreement(case["case"], int(is_equal.sum()), len(greedy_ids))
+
+    def _positions(self, token_ids: list[int], images: list[PreparedImage]) -> RopePositions:
+        vision = self._model.shape.vision
+        return rope_positions(
+            token_ids,
+            [image.grid_thw for image in images],
+            vision.merge_size if vision else 1,
+            self._model.shape.image_token_id,
+        )
+
+    def _embedded(
+        self, token_ids: list[int], images: list[PreparedImage]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """[tokens, hidden], the pictures in their places; and the rows of the pictures."""
+        model, ids = self._model, torch.tensor(token_ids, device=self._device)
+        embeddings = model.embed(ids)
+        if not images:
+            return embeddings, None
+        patches = self._patches(images).to(self._device, model.dtype)
+        rows = model.encode_images(patches, [image.grid_thw for image in images])
+        embeddings[ids == model.shape.image_token_id] = rows
+        return embeddings, rows
 
     def _checks(self, case: dict[str, Any]) -> Iterator[Check]:
         tolerance = cast("dict[str, float]", self._cases["tolerance"])
@@ -101,25 +155,15 @@ class CheckpointCases:
     ) -> Iterator[Check]:
         model, device = self._model, self._device
         logits_atol = tolerance["float32_logits_atol"]
-        vision = model.shape.vision
-        positions = rope_positions(
-            token_ids,
-            [image.grid_thw for image in images],
-            vision.merge_size if vision else 1,
-            model.shape.image_token_id,
-        )
+        positions = self._positions(token_ids, images)
         axes = torch.tensor(positions.axes)
         if "position_ids" in expected:
             yield close("position_ids", axes, expected["position_ids"], 0.0)
             yield equal("rope_delta", positions.delta, case["rope_delta"])
         with Watched(model) as seen:
-            embeddings = model.embed(torch.tensor(token_ids, device=device))
-            if images:
-                grids = [image.grid_thw for image in images]
-                rows = model.encode_images(self._patches(images).to(device), grids)
+            embeddings, rows = self._embedded(token_ids, images)
+            if rows is not None:
                 seen["image_embeds"] = rows
-                places = torch.tensor(token_ids, device=device) == model.shape.image_token_id
-                embeddings[places] = rows
             pools, place = _one_place(model, len(token_ids) + _MOST_GREEDY_STEPS, device)
             memory = PooledMemory(pools, [place], len(token_ids))
             hidden = model(embeddings[None], axes[:, None].to(device), memory)[0]

@@ -16,7 +16,7 @@ def test_a_golden_folder_passes_with_a_line_for_each_case(cortex: Cortex, checko
     *cases, summary = done.stdout.splitlines()
     assert (done.code, done.stderr) == (0, "")
     assert all(case.startswith("PASS  ") and "at most" in case for case in cases)
-    assert summary == f"{len(cases)} of {len(cases)} cases pass."
+    assert summary == f"{len(cases)} of {len(cases)} cases pass on cpu."
 
 
 def test_one_changed_expectation_fails(cortex: Cortex, checkout: Path, tmp_path: Path) -> None:
@@ -40,3 +40,21 @@ def test_a_folder_with_nothing_in_it_exits_2(cortex: Cortex, tmp_path: Path) -> 
     done = cortex("verify", str(tmp_path))
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
+
+
+def test_coarser_numbers_are_told_by_their_tokens(cortex: Cortex, checkout: Path) -> None:
+    folder = str(checkout / "tests" / "golden" / "qwen3_5_text")
+    done = cortex("verify", folder, "--dtype", "bfloat16")
+    *cases, summary = done.stdout.splitlines()
+    assert done.code == 0 and cases
+    told = json.loads(cortex("verify", folder, "--dtype", "bfloat16", "--json").stdout)
+    num_equal = sum(case["num_equal"] for case in told["cases"])
+    num_tokens = sum(case["num_tokens"] for case in told["cases"])
+    assert summary == f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on cpu."
+    assert 0.5 < num_equal / num_tokens <= 1
+
+
+def test_a_gpu_that_is_not_there_is_named(cortex: Cortex, checkout: Path) -> None:
+    done = cortex("verify", str(checkout / "tests" / "golden" / "chat"), "--gpu", "7")
+    assert done.code == 2
+    assert done.stderr.startswith("error: gpu 7 asked for")
