@@ -131,18 +131,21 @@ def test_ctrl_c_ends_it_and_says_what_is_left(
     atlas: PeerProcess, steer: Cortex, hub: FakeHub, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "cortex.cli", "pull", "org/stopped"]
-    with subprocess.Popen(
+    pulling = subprocess.Popen(
         [*command, "--peer", f"{atlas.host}:{atlas.port}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         text=True,
-    ) as pulling:
-        until(lambda: "pulling" in steer("models").stdout, PATIENCE_S, "a pull that is shown")
-        [line] = [one for one in steer("models").stdout.splitlines() if "pulling" in one]
-        assert line.startswith("org/stopped on atlas: pulling   0.3/1.0 MB   30 %")
+    )
+    try:
+        line = "org/stopped on atlas: pulling   0.3/1.0 MB   30 %"
+        until(lambda: line in steer("models").stdout, PATIENCE_S, "a part of the weights")
         pulling.send_signal(signal.SIGINT)
         said = pulling.communicate(timeout=PATIENCE_S)[1]
+    finally:
+        pulling.kill()
+        pulling.communicate()
     assert pulling.returncode == 130
     assert "the next pull of it goes on from here" in said and "before its end" in said
     assert "pulling" not in steer("models").stdout
