@@ -54,13 +54,16 @@ class NotReady(Exception):
 
 @dataclass
 class PeerProcess:
-    """`options` are those of `cortex peer`, or of its `command`, but for the state directory."""
+    """`options` are those of `cortex peer`, or of its `command`, but for the state directory;
+    `variables` stand in its environment.
+    """
 
     name: str
     folder: Path
     options: Sequence[str]
     place: Place = field(default_factory=Here)
     command: str = "peer"
+    variables: dict[str, str] = field(default_factory=dict[str, str])
     host: str = ""
     port: int = 0
     started_s: float = 0.0
@@ -100,7 +103,7 @@ class PeerProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(self.folder),
+                env=environment(self.folder) | self.variables,
             )
         said = (self._process, self._lines, self._is_ready)
         threading.Thread(target=self._read, args=said, daemon=True).start()

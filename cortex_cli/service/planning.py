@@ -30,7 +30,7 @@ _DESCRIPTIONS: Mapping[What, str] = {
 # Where a user's programs keep things, wherever that user's manager was started.
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
-    *("HF_HOME", "HF_HUB_CACHE"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"),
 )
 
 
@@ -116,8 +116,10 @@ def _paths(options: Iterable[Option]) -> list[Path]:
 
 
 def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
-    """Folders that an option names for what the service remembers."""
-    return _paths([options["state_dir"]]) + [one.parent for one in _paths([options["key_file"]])]
+    """Folders that an option names for what the service remembers, and for models that it pulls."""
+    first_models = _paths([options["models"]])[:1] if "models" in options else []
+    key_files = _paths([options["key_file"]])
+    return [*_paths([options["state_dir"]]), *(one.parent for one in key_files), *first_models]
 
 
 def _drain_s(invocation: Invocation) -> float:

@@ -189,6 +189,21 @@ def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_p
     assert "--user disable --now cortex.service" in systemd.read_text()
 
 
+@pytest.mark.parametrize("scope", [(), ("--system", "--run-as", "root")])
+def test_a_service_may_write_where_it_pulls_models_to_and_to_no_other_models(
+    run: Run, tmp_path: Path, scope: tuple[str, ...]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    models = ("--models", str(first), "--models", str(second))
+    code, unit, err = run("install", "--print", *scope, *models)
+    assert code == 0, err
+    writable = [one for one in unit.splitlines() if one.startswith("ReadWritePaths=")]
+    assert any(str(first) in one for one in writable)
+    assert not any(str(second) in one for one in writable)
+
+
 def test_what_systemd_refuses_is_told_with_its_words(
     run: Run, systemd: Path, tmp_path: Path
 ) -> None:

@@ -72,6 +72,13 @@ def test_who_is_interrupted_is_told_that_the_load_goes_on(
     assert said == "the load goes on: cortex models shows it, cortex cancel job_1 ends it\n"
 
 
+def test_whoever_interrupts_may_have_it_ended_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    orders = cast(Ordering, FakeOrders([JOB], interrupts=True))
+    with pytest.raises(KeyboardInterrupt):
+        waited_for(read_environment({}), orders, JOB, lambda _, job: f"ended {job['id']}")
+    assert capsys.readouterr().err == "ended job_1\n"
+
+
 def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is() -> None:
     wait(JOB | {"stage": "defragmenting"}, JOB | {"state": "done"})
 

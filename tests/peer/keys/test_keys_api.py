@@ -93,7 +93,8 @@ async def test_without_keys_anything_is_let_in(make_config: MakeConfig):
 
 async def test_steering_from_afar_takes_an_admin_key(make_config: MakeConfig):
     async with serving(make_config(**KEYS)) as server, http(server) as session:
-        for method, path in (("GET", "/requests"), ("DELETE", "/requests/x"), ("POST", "/drain")):
+        steered = (("GET", "/requests"), ("DELETE", "/requests/x"), ("POST", "/drain"))
+        for method, path in (*steered, ("POST", "/models/pull")):
             assert await status(session, path, AFAR, method) == 401
             assert await status(session, path, AFAR | ASK, method) == 403
         assert await status(session, "/requests", AFAR | STEER) == 200

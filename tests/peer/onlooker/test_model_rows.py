@@ -60,6 +60,45 @@ def test_a_model_is_in_one_state(
     assert wording.state(row(model, *jobs)) == words
 
 
+PULL = replace(LOAD, kind="pull", peer="borea", stage="pulling", done=31, total=100)
+
+
+@pytest.mark.parametrize(
+    ("model", "jobs", "words"),
+    [
+        (MODEL, (PULL,), "pull 31%"),
+        (MODEL, (replace(PULL, stage="asking the hub", total=0),), "pull"),
+        (MODEL, (FAILED, PULL), "pull 31%"),
+        (MODEL, (PULL, LOAD), "loading 75%"),
+        (warm(WARM), (PULL,), "warm"),
+        (MODEL, (replace(PULL, state="failed"),), "disk"),
+        (MODEL, (replace(PULL, state="done"),), "disk"),
+    ],
+)
+def test_a_model_that_comes_to_one_more_disk_is_pulled_where_nothing_more_is_done_with_it(
+    model: ModelPicture, jobs: tuple[JobPicture, ...], words: str
+) -> None:
+    assert wording.state(row(model, *jobs)) == words
+
+
+def test_a_model_that_comes_to_the_fleet_has_a_row_before_it_is_there() -> None:
+    [it] = model_rows([], [PULL], None)
+    assert (it.model.id, wording.state(it), wording.where(it)) == ("qwen", "pull 31%", "borea")
+    assert (it.eta_s, it.model.size_bytes) == (5.0, 100)
+    assert wording.counts([it]) == ["0 warm", "1 pull", "0 on disk"]
+    assert "sees" not in " ".join(wording.detail(it)), "nobody knows yet"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("failed", ["failed"]), ("done", []), ("cancelled", [])]
+)
+def test_of_pulls_that_ended_only_failures_are_told(state: str, words: list[str]) -> None:
+    error = ErrorPicture("cannot_store", "no room", "make some")
+    rows = model_rows([], [replace(PULL, state=state, error=error)], None)
+    assert [wording.state(one) for one in rows] == words
+    assert all("pull on borea failed: no room" in wording.detail(one) for one in rows)
+
+
 def test_a_job_calls_a_model_by_the_name_that_its_peer_has_for_it() -> None:
     assert row(replace(MODEL, id="qwen@77aa0000"), LOAD).state == "loading"
 
