@@ -10,7 +10,7 @@ import bisect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Lost, News, Seen
@@ -19,6 +19,8 @@ from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
 _MAX_EVENTS = 200
 NUM_SAMPLES = 60
+# The same, said twice within this time, is one thing.
+_SAME = timedelta(seconds=5)
 
 _Events = list[tuple[datetime, str]]
 
@@ -56,6 +58,12 @@ class Watched:
     @property
     def picture(self) -> FleetPicture | None:
         return self.sight.picture if self.sight is not None else None
+
+    def with_names(self, words: str) -> str:
+        """Peers by their names, in the place of the addresses of their APIs."""
+        for peer in self.picture.peers if self.picture is not None else ():
+            words = words.replace(peer.api or peer.name, peer.name)
+        return words
 
     def events(self, now: datetime) -> Iterator[str]:
         """The newest first."""
@@ -97,8 +105,10 @@ class Watched:
         self._note(f"{happening.peer}  {happening.text}", when)
 
     def _note(self, words: str, when: datetime) -> None:
-        """Peers that are asked anew tell again what had happened before."""
-        if (when, words) not in self._events:
+        """Peers that are asked anew tell again what had happened before, and others of who came and
+        went as they saw it.
+        """
+        if not any(words == known and abs(when - at) < _SAME for at, known in self._events):
             bisect.insort(self._events, (when, words))
             del self._events[:-_MAX_EVENTS]
 

@@ -56,7 +56,8 @@ def status(
       cortex status --json | jq -r '.peers[] | select(.state != "up") | .name'
 
 
-    A * stands behind the peer that was asked. --plain is for ears, and for logs.
+    A * stands behind the peer that was asked. TOK/S is how fast one answer comes,
+    the mean of those under way. --plain is for ears, and for logs.
     """
     import time
 

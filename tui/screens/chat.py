@@ -21,7 +21,7 @@ from textual.widgets import Static
 
 from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.engine.types import ChatRequest
-from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
+from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.talk.conversation import PICTURE_REFUSED, SEED_BITS, Conversation, Wishes
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
@@ -92,8 +92,7 @@ class ChatScreen(FramedScreen):
         model = self._conversation.wishes.model
         if model is None:
             return ["no model chosen yet"]
-        peer = self._peer_name(self._peer)
-        words = [f"{model} through {peer}" if peer else model]
+        words = [f"{model} through {self._peer_name}" if self._peer else model]
         length = next((m.context_length for m in self._models if m.id == model), 0)
         used = tokens(self._tally.context_tokens)
         words.append(f"ctx {used}/{tokens(length)}" if length else f"ctx {used}")
@@ -113,6 +112,10 @@ class ChatScreen(FramedScreen):
                 return not self._is_read_only
             case _:
                 return super().check_action(action, parameters)
+
+    @property
+    def _peer_name(self) -> str:
+        return self.frame.watched.with_names(self._peer)
 
     @property
     def _is_read_only(self) -> bool:
@@ -156,7 +159,7 @@ class ChatScreen(FramedScreen):
             elif error is not None:
                 raise error
             else:
-                await turn.finish(turn.arriving.answer(), self._peer_name(self._peer))
+                await turn.finish(turn.arriving.answer(), self._peer_name)
         finally:
             pulling.cancel()
             self.refresh_bindings()
@@ -219,22 +222,13 @@ class ChatScreen(FramedScreen):
             self._field.move_cursor(self._field.document.end)
 
     def _moved(self, words: str) -> None:
-        for peer in self._peers():
-            words = words.replace(peer.api or peer.name, peer.name)
-        self._note(words)
+        self._note(self.frame.watched.with_names(words))
 
     def _note(self, words: str) -> None:
         """Said before the answer that is under way, if there is one."""
         self.query_one("#hint").display = False
         turns = self._scroll.query(AnswerTurn) if self._pulling is not None else ()
         self._scroll.mount(NoteTurn(words), before=[*turns][-1] if turns else None)
-
-    def _peers(self) -> tuple[PeerPicture, ...]:
-        picture = self.frame.watched.picture
-        return picture.peers if picture is not None else ()
-
-    def _peer_name(self, address: str) -> str:
-        return next((peer.name for peer in self._peers() if peer.api == address), address)
 
     def _draw_attached(self) -> None:
         line = self.query_one("#attached", Static)

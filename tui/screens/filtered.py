@@ -25,6 +25,10 @@ class FilteredScreen(FramedScreen):
         super().__init__(frame)
         self.wanted = ""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where there is no fleet yet there is nothing to look through."""
+        return self.frame.watched.picture is not None
+
     @property
     def narrowed(self) -> Widget:
         """The list."""

@@ -38,6 +38,12 @@ class FleetScreen(TableScreen[PeerPicture]):
     WHAT = "peers"
     SEARCHED = "name, state, device or model"
     ORDERS = frozenset({"load", "unload", "drain"})
+    LEGEND: ClassVar = {
+        "PEER *": "The peer that is asked.",
+        "RUN": "Requests running, and + waiting.",
+        "TOK/S": "Tokens a second of one answer, the mean of those under way.",
+        "SEEN": "How long ago it was last heard of.",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "detail", "Details", id="fleet.detail", show=False),
         Binding("l", "load", "Load", id="fleet.load", group=_OWN),

@@ -6,7 +6,7 @@ on top is not drawn.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -42,9 +42,10 @@ Still looking: this screen changes by itself when a peer appears."""
 
 
 class FramedScreen(Screen[None]):
-    """A screen says what its body is made of, and draws it."""
+    """A screen says what its body is made of, and draws it. `LEGEND` explains its words."""
 
     HEAD: ClassVar[str] = ""
+    LEGEND: ClassVar[Mapping[str, str]] = {}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", id="screen.pause"),
         Binding("r", "ask_again", "Ask again", id="screen.ask_again", show=False),
@@ -99,7 +100,9 @@ class FramedScreen(Screen[None]):
         self._draw_title(picture, now)
         if self.is_paused:
             return
-        self.set_class(picture is None, "-empty")
+        if self.has_class("-empty") != (picture is None):
+            self.set_class(picture is None, "-empty")
+            self.refresh_bindings()
         if picture is None:
             self._draw_empty(now)
             return

@@ -1,4 +1,6 @@
-"""The keys that work on a screen, in the words of the settings, with their ids for `[keys]`."""
+"""The keys that work on a screen, in the words of the settings, with their ids for `[keys]`; and
+what the heads of its columns mean.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from textual.widgets import Static
 
 from ..keys import KEYS
 from ..widgets.keys_line import KeysLine
+from .framed import FramedScreen
 
 _TITLES = {"table": "the table", "screen": "the picture", "app": "everywhere"}
 _KEY_CELLS, _SAYS_CELLS = 12, 44
@@ -44,6 +47,11 @@ def lines_of(app: App[None], screen: Screen[object]) -> list[Text]:
         if binding.id is not None and binding.id in KEYS and active.enabled:
             title = _TITLES.get(binding.id.partition(".")[0], "")
             groups[title].append(_line(app.get_key_display(binding), binding.id))
+    if isinstance(screen, FramedScreen):
+        groups["the columns"] = [
+            Text(f"{word:<{_KEY_CELLS}}", "bold").append(says, "not bold")
+            for word, says in screen.LEGEND.items()
+        ]
     return list(_titled(groups))
 
 

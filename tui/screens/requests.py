@@ -31,6 +31,12 @@ class RequestsScreen(AskingScreen[RequestPicture, RequestsPicture]):
     HEAD = "Requests"
     NOTHING = "Nothing is running. Try: cortex chat"
     ORDERS = frozenset({"cancel"})
+    LEGEND: ClassVar = {
+        "PEER": "Where it came to > who answers.",
+        "IN, OUT": "Tokens of the prompt, and of the answer so far.",
+        "TTFT": "How long its first token took.",
+        "TOK/S": "Tokens a second of the answer, since its first.",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "cancel", "Cancel", id="requests.cancel", group=Binding.Group(OWN)),
     ]

@@ -67,7 +67,9 @@ class TableScreen(FilteredScreen, Generic[T]):
         raise NotImplementedError
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action not in self.ORDERS or action in self._orders
+        if action in self.ORDERS:
+            return action in self._orders
+        return super().check_action(action, parameters)
 
     def offer_orders(self) -> None:
         """Those of the row with the cursor; none while there is nobody to give them to."""

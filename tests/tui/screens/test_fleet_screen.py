@@ -33,7 +33,7 @@ def rows(pilot: Pilot[None]) -> list[str]:
 
 
 async def test_before_the_first_word_it_says_where_it_looks_and_what_to_do(
-    make_app: MakeApp, feed: Any, clock: Any, eyes: Any
+    make_app: MakeApp, feed: Any, clock: Any, told: Any, eyes: Any
 ) -> None:
     async with make_app().run_test() as pilot:
         clock.turn(4)
@@ -44,6 +44,9 @@ async def test_before_the_first_word_it_says_where_it_looks_and_what_to_do(
         assert "no peer answers at None" in text
         assert "cortex peer --join HOST:13132" in text
         assert "cortex doctor" in text
+        assert "Filter" not in text
+        feed.say(told.fleet([told.peer("atlas")]))
+        await eyes.until(pilot, lambda: "Filter" in eyes.screen(pilot))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,7 +55,7 @@ async def test_every_peer_has_a_row_with_its_state_in_a_word(
 ) -> None:
     async with make_app().run_test(size=size) as pilot:
         feed.say(told.four_peers())
-        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
+        await eyes.until(pilot, lambda: "delta has not" in eyes.screen(pilot))
         text = eyes.screen(pilot)
         atlas, borea, cirrus, delta = (
             next(line for line in text.splitlines() if name in line)
@@ -249,6 +252,8 @@ async def test_what_had_happened_before_is_told_late_and_twice_and_shown_once_in
         ago = [told.moment - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
         for at in (1, 2, 0, 1):
             feed.say(fleet, happened=f"loaded model-{at}", at=ago[at])
+        # As another peer saw it.
+        feed.say(fleet, happened="loaded model-0", at=ago[0] + timedelta(seconds=1))
         feed.say(fleet, happened="loaded model-x", at=told.moment - timedelta(days=2))
         await eyes.until(pilot, lambda: "model-x" in eyes.screen(pilot))
         _, *lines = eyes.shown(pilot, "#events").splitlines()
@@ -283,13 +288,14 @@ async def test_a_terminal_too_small_is_asked_for_room(
 async def test_the_keys_are_listed_and_put_away_again(
     make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
-    async with make_app(keys={"table.filter": "f"}).run_test(size=(120, 40)) as pilot:
+    async with make_app(keys={"table.filter": "f"}).run_test(size=(120, 60)) as pilot:
         feed.say(told.four_peers())
         await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
         await pilot.press("question_mark")
         await eyes.until(pilot, lambda: "table.filter" in eyes.screen(pilot))
         [line] = [line for line in eyes.screen(pilot).splitlines() if "table.filter" in line]
         assert line.split()[1] == "f" and "Leave the rows that match." in line
+        assert "Tokens a second of one answer" in eyes.screen(pilot)
         await pilot.press("question_mark")
         await eyes.until(pilot, lambda: "table.filter" not in eyes.screen(pilot))
 

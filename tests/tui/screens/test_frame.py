@@ -161,9 +161,12 @@ async def test_a_theme_colours_the_cells_too(
         await eyes.until(pilot, lambda: str(table.get_row_at(2)[1].style) != before)
 
 
-async def test_a_click_on_a_key_presses_it(make_app: MakeApp, eyes: Any) -> None:
+async def test_a_click_on_a_key_presses_it(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
     async with make_app().run_test() as pilot:
-        await pilot.pause()
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "Pause" in eyes.screen(pilot))
         line = eyes.screen(pilot).splitlines()[-1]
         await pilot.click("#keys", offset=(line.index("Pause"), 0))
         await eyes.until(pilot, lambda: "PAUSED" in eyes.screen(pilot))
