@@ -23,13 +23,14 @@ def choose_backend(
     *,
     api_key: str | None,
 ) -> AbstractAsyncContextManager[Backend]:
-    """The backend to enter, asked with a key; where a running peer is passed over, that is said.
+    """The backend to enter, asked with a key; where a peer is passed over, that is said.
 
     Entering it raises NoPeer where a named peer does not answer.
     """
-    if peer is not None or not typed_for_own_node:
+    if not typed_for_own_node:
         return open_backend(config, peer, on_notice=diagnostics.notice, api_key=api_key)
-    if read_announcements(config.locations.announcements_dir):
+    if peer is not None or read_announcements(config.locations.announcements_dir):
         options = " and ".join(typed_for_own_node)
-        diagnostics.line(f"computing here because of {options}; the running peer is not asked.")
+        passed_over = "the running peer" if peer is None else f"the peer at {peer}"
+        diagnostics.line(f"computing here because of {options}; {passed_over} is not asked.")
     return private_backend(config)

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex.peer.config import EngineKind
+from cortex.peer.units import memory
 
 from .errors import EngineMissing, UsageProblem
 
@@ -84,6 +85,16 @@ def _numbers(wish: str) -> list[int]:
     if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", wish):
         raise UsageProblem(f"--gpu takes all, none, cpu or numbers such as 0,1, not {wish!r}.")
     return list(dict.fromkeys(int(index) for index in wish.split(",")))
+
+
+def check_memory(wish_bytes: int | None, machine_bytes: int) -> None:
+    """Raises UsageProblem where the processors are to have more than there is."""
+    if wish_bytes is not None and wish_bytes > machine_bytes:
+        raise UsageProblem(
+            f"--memory {memory(wish_bytes)} is more than the {memory(machine_bytes)} of this"
+            " machine.",
+            "give it less, or leave it out: then the engine takes most of what is free",
+        )
 
 
 def require_engine(engine: EngineKind = "torch") -> None:

@@ -54,6 +54,11 @@ def typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
+def _on_command_line(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 # Which options say what a node of this command's own computes with; a running peer has its own.
 _OF_OWN_NODE = (
     "models",
@@ -85,14 +90,18 @@ def port_option(default_port: int) -> Any:
 def typed_for_own_node(context: typer.Context) -> list[str]:
     """Those options that were typed and that no running peer would obey.
 
-    The environment does not count: it holds for the running peer as well.
+    The environment does not count: it holds for the running peer as well. Raises UsageProblem
+    where a peer was typed too.
     """
-    typed: list[str] = []
-    for name in _OF_OWN_NODE:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            typed.append(f"--{name.replace('_', '-')}")
-    return typed
+    names = [name for name in _OF_OWN_NODE if _on_command_line(context, name)]
+    given = [f"--{name.replace('_', '-')}" for name in names]
+    if given and _on_command_line(context, "peer"):
+        raise UsageProblem(
+            f"--peer asks a peer, which computes as it was started: {' and '.join(given)} would"
+            " change nothing.",
+            f"leave out {' and '.join(given)}, or --peer to compute here",
+        )
+    return given
 
 
 ModelsDirs = Annotated[
@@ -243,9 +252,7 @@ def asked_peer(context: typer.Context, word: str | None, option: str | None) -> 
     """The peer of a command that takes it as a word and as an option, whose environment variable
     yields to the word. Raises UsageProblem where both were typed and are not the same.
     """
-    source = context.get_parameter_source("peer")
-    was_typed = source is not None and source.name == "COMMANDLINE"
-    if word is not None and was_typed and word != option:
+    if word is not None and _on_command_line(context, "peer") and word != option:
         raise UsageProblem(f"{word} and --peer {option} are two peers.", "ask one at a time")
     return word or option
 

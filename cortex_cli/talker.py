@@ -18,6 +18,7 @@ from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
 from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.devices.hardware import machine_memory_bytes
 from cortex.peer.talk.answer import Answer, receive
 from cortex.peer.talk.conversation import SEED_BITS, Conversation
 from cortex.peer.talk.pictures import read_picture
@@ -26,7 +27,7 @@ from cortex.peer.types import ModelInfo
 
 from .backends import choose_backend
 from .bridge import Bridge, bridge
-from .devices import require_engine
+from .devices import check_memory, require_engine
 from .diagnostics import Diagnostics
 from .interactive import Terminal, converse
 from .output import Output
@@ -123,6 +124,7 @@ def answer_once_or_converse(
         if backend.name == PRIVATE:
             # In time: a node starts no process before it is asked something.
             require_engine(config.engine)
+            check_memory(config.memory_bytes, machine_memory_bytes())
         model = conversation.wishes.model or default_model(
             loop.call(backend.models()), backend.name, has_pictures=bool(conversation.pictures)
         )

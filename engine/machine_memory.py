@@ -20,11 +20,15 @@ def cpu_budget_bytes(available_bytes: int) -> int:
     return int(available_bytes * _CPU_SHARE)
 
 
+def machine_memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def available_memory_bytes(root: Path = Path("/")) -> int:
     """Memory that could be had without pushing anybody out; `root` is where /proc and /sys are."""
     meminfo = root / "proc" / "meminfo"
     if not meminfo.exists():
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return machine_memory_bytes()
     # "MemAvailable:   15879900 kB"
     fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
     free_bytes = int(fields["MemAvailable"].split()[0]) * 1024

@@ -82,7 +82,9 @@ async def member_of(
         system=read_system(),
         api=api,
         roles=("gateway",) if node.config.is_gateway else (),
-        hardware=await look_at_hardware(node.config),
+        hardware=await look_at_hardware(
+            node.config, [each.budget_bytes for each in node.placement.devices]
+        ),
     )
     async with gossiping(config, node.config.locations, keyring, sockets, about) as fleet:
 

@@ -124,7 +124,9 @@ def peer(
     """
     from dataclasses import replace
 
-    from ..devices import require_engine, torch_is_for_cpus
+    from cortex.peer.devices.hardware import machine_memory_bytes
+
+    from ..devices import check_memory, require_engine, torch_is_for_cpus
     from ..serving import serve
 
     invocation = invocation_of(context)
@@ -134,6 +136,8 @@ def peer(
     if uses_our_torch:
         require_engine(engine)
     devices = _devices(gpu, engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
+    if "cpu" in devices.names:
+        check_memory(memory, machine_memory_bytes())
     wishes = EngineWishes(
         models,
         engine if computes else "none",

@@ -18,7 +18,7 @@ _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 
 _HEAD = """\
 # Written by `cortex service install`, which writes it anew each time; changes of your own belong
-# into a drop-in: systemctl edit {name}
+# into a drop-in: systemctl {scope}edit {name}
 [Unit]
 Description={description}
 After=network-online.target nvidia-persistenced.service
@@ -104,7 +104,8 @@ class Service:
 def unit_text(service: Service) -> str:
     stop_s = int(service.drain_s) + _AFTER_DRAIN_S
     command = " ".join(_quoted(word).replace("$", "$$") for word in service.command)
-    head = _HEAD.format(name=service.name, description=service.description)
+    scope = "" if service.is_system else "--user "
+    head = _HEAD.format(scope=scope, name=service.name, description=service.description)
     wants = "Wants=network-online.target\n" if service.is_system else ""
     own = _system_lines(service) if service.is_system else _user_lines(service)
     more = _HARDENED_SYSTEM if service.is_system else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cortex.peer.units import counted
+
 
 def told(state: Mapping[str, str]) -> dict[str, Any]:
     return {
@@ -28,7 +30,7 @@ def lines(name: str, state: Mapping[str, str], *, is_system: bool) -> list[str]:
     if found["state"] == "active" and found["since"]:
         words.append(f"since {found['since']}")
     if found["restarts"]:
-        words.append(f"started again {found['restarts']} times")
+        words.append(f"started again {counted(found['restarts'], 'time')}")
     shown = ["   ".join(words)]
     if found["says"]:
         shown.append(f"it says: {found['says']}")

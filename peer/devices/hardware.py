@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
+
+from cortex.engine.machine_memory import machine_memory_bytes
 
 from ..config import PeerConfig
 from ..gossip.sections import Device, Hardware
@@ -16,19 +19,24 @@ _DRIVER = Path("/proc/driver/nvidia")
 _MODEL = "Model:"
 
 
-def read_hardware(config: PeerConfig, gpus: Sequence[Gpu] = (), driver: Path = _DRIVER) -> Hardware:
-    """A gateway has no device. On a CPU the device's memory is what the operator gives of it; that
-    of GPUs is known as far as they are shown.
+def read_hardware(
+    config: PeerConfig,
+    gpus: Sequence[Gpu] = (),
+    driver: Path = _DRIVER,
+    budgets: Sequence[int] = (),
+) -> Hardware:
+    """A gateway has no device. On a CPU the device's memory is what models may have of it, by the
+    `budgets` of the devices; that of GPUs is known as far as they are shown.
     """
-    memory_bytes = _memory_bytes()
+    memory_bytes = machine_memory_bytes()
     devices = (
-        _device(config, name, gpu_of(name, gpus), memory_bytes, driver)
-        for name in config.engine_devices
+        _device(config, name, gpu_of(name, gpus), budget or memory_bytes, driver)
+        for name, budget in zip(config.engine_devices, budgets or repeat(0), strict=False)
     )
     return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
 
 
-async def look_at_hardware(config: PeerConfig) -> Hardware:
+async def look_at_hardware(config: PeerConfig, budgets: Sequence[int]) -> Hardware:
     """The same, once the driver has been asked for GPUs."""
     return read_hardware(config, await look_for_gpus(config))
 
@@ -44,13 +52,13 @@ def read_system() -> str:
 
 
 def _device(
-    config: PeerConfig, name: str, gpu: Gpu | None, memory_bytes: int, driver: Path
+    config: PeerConfig, name: str, gpu: Gpu | None, beside_gpus_bytes: int, driver: Path
 ) -> Device:
     kind, _, number = name.rpartition(":")
     if kind != "cuda":
         words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
-        most_bytes = memory_bytes if gpu is None else gpu.memory_bytes
-        return Device(words, config.memory_bytes or most_bytes, 0, "")
+        most_bytes = beside_gpus_bytes if gpu is None else config.memory_bytes or gpu.memory_bytes
+        return Device(words, most_bytes, 0, "")
     # What an engine may use of a GPU that is not shown is known once it runs.
     most_bytes = 0 if gpu is None else config.memory_bytes or gpu.memory_bytes
     return Device(_gpu_name(driver, int(number)), most_bytes, 0, _driver_version(driver))
@@ -73,7 +81,3 @@ def _driver_version(driver: Path) -> str:
     except (OSError, IndexError, UnicodeDecodeError):
         return ""
     return next((word for word in line.split() if word[0].isdigit() and "." in word), "")[:64]
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

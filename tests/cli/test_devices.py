@@ -8,12 +8,15 @@ import pytest
 
 from cortex.cli.devices import (
     Devices,
+    check_memory,
     choose_devices,
     count_gpus,
     fake_devices,
     torch_is_for_cpus,
 )
 from cortex.cli.errors import UsageProblem
+
+GIB = 1024**3
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,10 @@ def test_an_engine_that_computes_nothing_has_as_many_devices_as_are_asked_for(
     wish: str, names: tuple[str, ...]
 ) -> None:
     assert fake_devices(wish).names == names
+
+
+def test_more_memory_than_the_machine_has_is_refused_with_both_numbers() -> None:
+    check_memory(None, 8 * GIB)
+    check_memory(8 * GIB, 8 * GIB)
+    with pytest.raises(UsageProblem, match=r"--memory 9\.0 GiB is more than the 8\.0 GiB"):
+        check_memory(9 * GIB, 8 * GIB)

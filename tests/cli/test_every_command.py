@@ -18,7 +18,6 @@ import typer
 from cortex.cli import diagnostics
 from cortex.cli.command_table import SECTIONS
 from cortex.cli.main import app
-from cortex.engine.errors import CortexError
 
 Cortex = Callable[..., Any]
 COMMAND = (sys.executable, "-m", "cortex.cli")
@@ -59,7 +58,8 @@ def test_every_command_has_the_options_of_all(name: str) -> None:
     assert not {"-h", "--help"} & options, "these are typer's"
 
 
-# One for each code. What is 4 and 6 needs somebody who answers so, or not at all: below.
+# One for each code. What is 6 needs somebody who never answers: below; what is 4, a peer that
+# wants keys: test_refused_keys.
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
@@ -105,11 +105,6 @@ def test_a_time_that_is_none_is_refused(cortex: Cortex) -> None:
     done = cortex("status", "--timeout", "soon")
     assert done.code == diagnostics.USAGE
     assert "'soon' is not a time" in done.stderr
-
-
-def test_a_wrong_key_exits_4() -> None:
-    refused: CortexError = diagnostics.InvalidApiKey("who are you?")
-    assert diagnostics.exit_code(refused) == diagnostics.NOT_ALLOWED
 
 
 def test_every_code_has_a_meaning_and_no_error_has_another() -> None:

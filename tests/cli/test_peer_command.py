@@ -80,38 +80,48 @@ def test_a_peer_ends_at_ctrl_c_with_130() -> None:
 
 
 def test_chat_finds_the_running_peer_by_itself(cortex: Cortex, replies: WriteScript) -> None:
-    with running(*replies("from the peer")) as (_, address):
+    with running(*replies("from the peer"), "--name", "atlas"):
         done = cortex("chat", "--json", "hello")
     told = json.loads(done.stdout)
-    assert (told["answer"], told["peer"]) == ("from the peer", address)
+    assert (told["answer"], told["peer"]) == ("from the peer", "atlas")
 
 
-def test_an_engine_that_was_typed_computes_here_and_not_at_the_running_peer(
-    cortex: Cortex, replies: WriteScript
+def test_an_engine_that_was_typed_computes_here_and_not_at_a_peer(
+    cortex: Cortex, replies: WriteScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(*replies("from the peer")) as (_, address):
-        own, asked = (
-            cortex("chat", "--engine", "fake", "--max-tokens", "3", "--json", *peer, "hello")
-            for peer in ((), ("--peer", address))
-        )
+        question = ("chat", "--engine", "fake", "--max-tokens", "3", "--json", "hello")
+        own, both = cortex(*question), cortex(*question, "--peer", address)
+        monkeypatch.setenv("CORTEX_PEER", address)
+        beside = cortex(*question)
         models = cortex("models", "--engine", "fake", "--json")
     assert json.loads(own.stdout)["peer"] == "private"
     assert own.stderr == "computing here because of --engine; the running peer is not asked.\n"
-    assert (json.loads(asked.stdout)["peer"], asked.stderr) == (address, "")
+    assert json.loads(beside.stdout)["peer"] == "private"
+    assert f"the peer at {address} is not asked" in beside.stderr
+    assert (both.code, both.stdout) == (2, "")
+    assert "--engine would change nothing" in both.stderr
     assert json.loads(models.stdout)["peer"] == "private"
+
+
+def test_more_memory_than_the_machine_has_is_refused(cortex: Cortex) -> None:
+    for command in (("peer",), ("chat", "hello")):
+        done = cortex(*command, "--engine", "fake", "--memory", "900TB")
+        assert (done.code, done.stdout) == (2, "")
+        assert re.search(r"--memory [\d,.]+ GiB is more than the [\d,.]+ GiB", done.stderr)
 
 
 def test_a_peer_with_a_state_directory_is_found_by_its_name_alone(
     cortex: Cortex, replies: WriteScript, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--state-dir", str(tmp_path / "state"))
-    with running(*replies("from the peer"), *options) as (_, address):
+    with running(*replies("from the peer"), *options, "--name", "atlas") as (_, address):
         found = cortex("chat", "--json", *options, "hello")
         listed = cortex("models", "--json", *options)
         elsewhere = cortex("models", "--json")
         monkeypatch.setenv("CORTEX_STATE_DIR", options[1])
         by_environment = cortex("models", "--json")
-    assert json.loads(found.stdout)["peer"] == address
+    assert json.loads(found.stdout)["peer"] == "atlas"
     assert json.loads(listed.stdout)["peer"] == address
     assert json.loads(elsewhere.stdout)["peer"] == "private"
     assert json.loads(by_environment.stdout)["peer"] == address
@@ -196,7 +206,7 @@ def test_a_peer_open_to_others_makes_a_key_and_shows_it_once(
         assert status_of(address, key) == 200
         assert key not in (tmp_path / "state" / "api-key").read_text()
         local = cortex("chat", "--json", "--state-dir", str(tmp_path / "state"), "hi")
-        assert json.loads(local.stdout)["peer"] == address, "a local command needs to be told none"
+        assert local.code == 0, "a local command needs to be told none"
         refused = cortex("chat", "--peer", address, "hi")
         monkeypatch.setenv("CORTEX_API_KEY", key)
         let_in = cortex("chat", "--peer", address, "hi")

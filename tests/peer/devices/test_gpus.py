@@ -121,3 +121,11 @@ def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
     assert told(None, CARD) == [80 * GIB, 80 * GIB]
     assert told(GIB, CARD) == [GIB, GIB]
     assert told(None)[0] == 0
+
+
+def test_the_fleet_is_told_what_models_may_have_of_a_machine_without_gpus(
+    make_config: Callable[..., PeerConfig], tmp_path: Path
+):
+    config = make_config(devices=("cpu",), memory_bytes=8 * GIB)
+    hardware = read_hardware(config, (), tmp_path, budgets=[7 * GIB])
+    assert [each.memory_bytes for each in hardware.devices] == [7 * GIB]

@@ -1,0 +1,84 @@
+"""What a script is told where a key is missing or wrong: exit code 4, of whichever command."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from bench.live.peers import peers_in
+from cortex.peer.keys.access import digest_of, spell_hash
+from cortex.peer.keys.fleet_key import new_fleet_key
+
+Cortex = Callable[..., Any]
+
+ASKING = (("chat", "hi"), ("status",), ("models",))
+STEERING = (
+    *(("load", "fake"), ("unload", "fake"), ("pin", "fake"), ("unpin", "fake")),
+    *(("drain",), ("undrain",), ("cancel", "req_1"), ("logs",)),
+)
+NOT_ALLOWED = 4
+HERE = "127.0.0.1"
+# A way to the same that is not known to be one: who asks from here may steer without a key.
+FROM_AFAR = "127.1"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Generator[int]:
+    """A peer that wants keys: `asker` may ask, `admin` may steer as well."""
+    folder = tmp_path_factory.mktemp("keys")
+    settings = folder / "keys.toml"
+    asker, admin = (spell_hash(digest_of(name)) for name in ("asker", "admin"))
+    settings.write_text(f"""
+[api]
+keys = ["{asker}"]
+admin_keys = ["{admin}"]
+""")
+    options = ("--engine", "fake", "--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1")
+    with peers_in(folder, new_fleet_key(random.Random(1).randbytes)) as peers:
+        peer = peers.make("atlas", *options, "--fleet-port", "0", "--config", str(settings))
+        peers.start()
+        yield peer.port
+
+
+@pytest.mark.parametrize(
+    ("words", "host"),
+    [*((each, HERE) for each in ASKING), *((each, FROM_AFAR) for each in STEERING)],
+)
+@pytest.mark.parametrize("key", [None, "nobody's"])
+def test_a_missing_and_a_wrong_api_key_exit_4(
+    cortex: Cortex,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    host: str,
+    key: str | None,
+) -> None:
+    if key is not None:
+        monkeypatch.setenv("CORTEX_API_KEY", key)
+    done = cortex(*words, "--peer", f"{host}:{port}")
+    assert (done.code, done.stdout) == (NOT_ALLOWED, "")
+    assert done.stderr.startswith("error: ")
+    assert "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("words", STEERING, ids=lambda words: words[0])
+def test_a_key_that_is_no_admins_exits_4_where_a_peer_is_steered(
+    cortex: Cortex, port: int, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CORTEX_API_KEY", "asker")
+    done = cortex(*words, "--peer", f"{FROM_AFAR}:{port}")
+    assert (done.code, done.stdout) == (NOT_ALLOWED, "")
+    assert "may ask, but not steer the peer" in done.stderr
+    assert "hint: use an admin key" in done.stderr
+
+
+def test_the_right_keys_are_let_in(
+    cortex: Cortex, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_API_KEY", "asker")
+    assert cortex("chat", "--peer", f"{HERE}:{port}", "hi").code == 0
+    monkeypatch.setenv("CORTEX_API_KEY", "admin")
+    assert cortex("load", "fake", "--peer", f"{FROM_AFAR}:{port}").code == 0
