@@ -82,7 +82,7 @@ async def discovering(
     discovery = MdnsDiscovery(
         own, ear.hearer, HERE, timing=timing, read=read, open_zeroconf=open_zeroconf
     )
-    await discovery.start()
+    discovery.start()
     try:
         yield discovery
     finally:
@@ -127,7 +127,7 @@ async def test_a_changed_node_is_found_under_its_new_name() -> None:
         discovering(first, Ear()) as other,
     ):
         assert await soon(ear.addresses.get()) == ("127.0.0.1", 20001)
-        await other.announce(replace(beacon("borea", tag), fleet_port=20002))
+        other.announce(replace(beacon("borea", tag), fleet_port=20002))
 
         while await soon(ear.addresses.get()) != ("127.0.0.1", 20002):
             pass
@@ -189,7 +189,7 @@ async def test_a_new_address_of_this_machine_is_told_to_others() -> None:
     )
     both = replace(LOOPBACK, ipv4=("127.0.0.1", "127.0.0.2"))
     async with discovering(beacon("atlas", tag), ear, read=lambda: (both,)):
-        await moving.start()
+        moving.start()
         try:
             while await soon(ear.addresses.get()) != ("127.0.0.2", 20002):
                 pass
