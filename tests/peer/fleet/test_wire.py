@@ -62,7 +62,7 @@ def test_a_newer_peer_may_say_more():
 
 
 def test_a_bomb_is_opened_no_further_than_a_body_may_be():
-    bomb = b"\x01" + zlib.compress(bytes(100 * MAX_BODY_BYTES), 9)
+    bomb = b"\x01" + zlib.compress(bytes(10 * MAX_BODY_BYTES))
     assert len(bomb) < MAX_BODY_BYTES
     with pytest.raises(MessageError, match=f"more than {MAX_BODY_BYTES} bytes"):
         unpacked(SyncReply, bomb)
