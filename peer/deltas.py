@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from cortex.engine.types import (
     Delta,
     ReasoningDelta,
@@ -24,7 +26,7 @@ def melted(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     if len(deltas) < 2:  # nearly always: a reader that keeps up reads token by token
         return tuple(deltas)
     return tuple(
-        delta for key, run in itertools.groupby(deltas, _key) for delta in _melted_run(key, run)
+        delta for _, run in itertools.groupby(deltas, _key) for delta in _melted_run(tuple(run))
     )
 
 
@@ -32,17 +34,13 @@ def _key(delta: Delta) -> tuple[type[Delta], int]:
     return type(delta), getattr(delta, "index", 0)
 
 
-def _melted_run(key: tuple[type[Delta], int], run: Iterable[Delta]) -> tuple[Delta, ...]:
-    kind, index = key
-    deltas = tuple(run)
-    if len(deltas) == 1:
+def _melted_run(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+    """Those of one run are all of one kind."""
+    first = deltas[0]
+    if not isinstance(first, _Said):
         return deltas
     text = "".join(delta.text for delta in deltas if isinstance(delta, _Said))
-    if kind is ToolCallArguments:
-        return (ToolCallArguments(index, text),)
-    if kind is ReasoningDelta:
-        return (ReasoningDelta(text),)
-    return (TextDelta(text),) if kind is TextDelta else deltas
+    return (replace(first, text=text),)
 
 
 @dataclass(frozen=True, slots=True)

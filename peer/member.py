@@ -20,6 +20,7 @@ from .fleet.comings import chronicler
 from .fleet.own import Reporter
 from .fleet.telling import About
 from .fleet.thread import FleetThread, gossiping
+from .fleet.trust import host_name
 from .fleet.udp import FleetSockets
 from .gossip.ids import NodeId
 from .gossip.records import Address
@@ -92,7 +93,7 @@ async def member_of(
             seen = fleet.view.peer(peer)
             return () if seen is None else seen.addresses
 
-        dialler = Dialler(addresses_of, fleet.trust.client_context, fleet.trust.host_name)
+        dialler = Dialler(addresses_of, fleet.trust.client_context, host_name)
         async with (
             HopPool(dialler, fleet.doubt) as hops,
             Jobs(fleet.view.self_node) as jobs,

@@ -13,7 +13,7 @@ import functools
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import Self, TypeVar, cast
+from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
 from cortex.engine.types import (
@@ -45,8 +45,6 @@ from .placement.costs_book import costs_book
 from .routing.load_history import LoadHistory
 from .types import ModelInfo
 from .vectors import vectors_of
-
-E = TypeVar("E", bound=Event | Vector)
 
 
 class Node:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -28,9 +28,18 @@ AddressesOf: TypeAlias = Callable[[NodeId], Sequence[Address]]
 def peer_connector(
     addresses_of: AddressesOf, *, limit: int = 0, keepalive_s: float = 15.0
 ) -> aiohttp.TCPConnector:
-    """Opens at most so many connections, where a limit is given."""
+    """Opens at most so many connections, where a limit is given. The first label of a peer's name
+    is its node, in hex.
+    """
+
+    async def look_up(host: str, _: int) -> Sequence[Address]:
+        addresses = addresses_of(NodeId(bytes.fromhex(host.partition(".")[0])))
+        if not addresses:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        return addresses[:MAX_ADDRESSES]
+
     return aiohttp.TCPConnector(
-        resolver=_Resolver(addresses_of),
+        resolver=Resolver(look_up),
         use_dns_cache=False,
         limit=limit,
         keepalive_timeout=keepalive_s,
@@ -38,26 +47,22 @@ def peer_connector(
     )
 
 
-class _Resolver(AbstractResolver):
-    """The first label of a peer's name is its node, in hex."""
+class Resolver(AbstractResolver):
+    """What `look_up` finds for a name and a port, in the words of aiohttp."""
 
-    def __init__(self, addresses_of: AddressesOf) -> None:
-        self._addresses_of = addresses_of
+    def __init__(self, look_up: Callable[[str, int], Awaitable[Sequence[Address]]]) -> None:
+        self._look_up = look_up
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        addresses = self._addresses_of(NodeId(bytes.fromhex(host.partition(".")[0])))
-        if not addresses:
-            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
-        return [resolved(host, address) for address in addresses[:MAX_ADDRESSES]]
+        return [_resolved(host, address) for address in await self._look_up(host, port)]
 
     async def close(self) -> None:
         pass
 
 
-def resolved(host: str, address: Address) -> ResolveResult:
-    """An address, in the words of aiohttp."""
+def _resolved(host: str, address: Address) -> ResolveResult:
     family: Any = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
     return ResolveResult(
         hostname=host,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from ..gossip.ids import ID_BYTES, ModelId, NodeId
+from ..gossip.ids import ID_BYTES, NodeId
 from ..observing.health import NodeHealth, Placed, Placement
 from ..types import ModelInfo
-from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
+from .own_state import stored_model
+from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel
 
 # Who a peer is that is in no fleet.
 NOBODY = NodeId(bytes(ID_BYTES))
-_NO_WEIGHTS = ModelId(bytes(ID_BYTES))
 
 
 def view_alone(
@@ -34,14 +34,14 @@ def view_alone(
             DeviceView(device.name, device.budget_bytes, max(device.free_bytes, 0))
             for device in placement.devices
         ),
-        stored=tuple(_stored(model) for model in models),
+        stored=tuple(stored_model(model) for model in models),
         placed=tuple(_placed(each) for each in placement.placed),
     )
     return FleetView(fleet="", self_node=NOBODY, peers=(me,))
 
 
 def _placed(placed: Placed) -> PlacedModel:
-    stored, loaded = _stored(placed.model), placed.loaded
+    stored, loaded = stored_model(placed.model), placed.loaded
     return PlacedModel(
         stored.model,
         stored.id,
@@ -54,16 +54,4 @@ def _placed(placed: Placed) -> PlacedModel:
         num_slots=0 if loaded is None else loaded.num_slots,
         is_pinned=placed.is_pinned,
         priority=placed.priority,
-    )
-
-
-def _stored(model: ModelInfo) -> StoredModel:
-    weights = ModelId(model.weights) if model.weights else _NO_WEIGHTS
-    return StoredModel(
-        weights,
-        model.id,
-        model.size_bytes,
-        model.context_length,
-        model.capabilities,
-        model.created_s,
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from .driver import Driver
+from .publishing import Publisher
 
 
 class _Round:
@@ -31,8 +32,9 @@ class _Round:
 class LoadQuestions:
     """Those that wait for answers, by the number under which they were asked."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, publisher: Publisher) -> None:
         self._driver = driver
+        self._publisher = publisher
         self._waiting: dict[int, _Round] = {}
 
     def on_answer(self, answer: LoadAnswer) -> None:
@@ -44,7 +46,10 @@ class LoadQuestions:
         self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         """The answers of those that gave one in time."""
-        asked = _Round(nodes)
+        own = self._driver.act(lambda core, _: core.own.node)
+        asked = _Round([node for node in nodes if node != own])
+        if own in nodes:
+            asked.answers[own] = self._publisher.own_answer(model)
         seqs: list[int] = []
         try:
             for _ in range(2):

@@ -25,25 +25,29 @@ class _Body(msgspec.Struct):
     addresses: Annotated[tuple[Address, ...], Meta(max_length=MAX_ADDRESSES)] = ()
 
 
-def read_book(path: Path) -> tuple[Address, ...]:
-    """Those of the last run, the most recently met last."""
+class Book:
+    """`addresses` are those met in the last runs and in this one, the most recently met last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.addresses = self._kept = _read(path)
+
+    def add(self, met: Iterable[Address]) -> None:
+        """Put those met now at the end, and keep the book; the longest unseen go first.
+
+        Raises OSError; what stood there before stands there then.
+        """
+        met = tuple(dict.fromkeys(met))
+        self.addresses = (*(old for old in self.addresses if old not in met), *met)[-MAX_ADDRESSES:]
+        if set(self.addresses) != set(self._kept):
+            plain = [[address.ip, address.port] for address in self.addresses]
+            write_private(self._path, json.dumps({"addresses": plain}))
+            self._kept = self.addresses
+
+
+def _read(path: Path) -> tuple[Address, ...]:
     try:
         with path.open("rb") as file:
             return msgspec.json.decode(file.read(_MAX_FILE_BYTES), type=_Body).addresses
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         return ()
-
-
-def write_book(path: Path, addresses: Iterable[Address]) -> None:
-    """Raises OSError; what stood there before stands there then."""
-    plain = [[address.ip, address.port] for address in addresses]
-    write_private(path, json.dumps({"addresses": plain[-MAX_ADDRESSES:]}))
-
-
-def with_met(book: Iterable[Address], met: Iterable[Address]) -> tuple[Address, ...]:
-    """The book with those met now at its end; the longest unseen go first."""
-    kept = dict.fromkeys(book)
-    for address in met:
-        kept.pop(address, None)
-        kept[address] = None
-    return tuple(kept)[-MAX_ADDRESSES:]

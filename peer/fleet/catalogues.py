@@ -26,9 +26,6 @@ class Catalogues:
         """The models of the list; None where it has not been fetched."""
         return self._known.get(digest)
 
-    def is_known(self, digest: bytes) -> bool:
-        return digest in self._known
-
     def keep(self, digest: bytes, body: bytes, in_use: Iterable[bytes]) -> None:
         """Take a list that was fetched.
 

@@ -17,8 +17,8 @@ from ..errors import HostLost, HostRefused
 from ..gossip.codec import MessageError
 from ..gossip.ids import NodeId
 from ..resolving import AddressesOf, peer_connector
-from .trust import Trust
-from .wire import MAX_BODY_BYTES, SyncQuestion, SyncReply, packed, unpacked
+from .trust import Trust, host_name
+from .wire import SyncQuestion, SyncReply, packed, read_body, unpacked
 
 SYNC_PATH = "/fleet/v1/sync"
 PING_PATH = "/fleet/v1/ping"
@@ -39,18 +39,18 @@ class PeerClient:
     async def ping(self, node: NodeId) -> None:
         """Raises HostLost where that peer does not answer."""
         async with self._asking("GET", node, PING_PATH, _PING_S) as reply:
-            await _body(reply)
+            await read_body(reply.content)
 
     async def sync(self, node: NodeId, question: SyncQuestion) -> SyncReply:
         """Raises HostLost."""
         body = packed(question)
         async with self._asking("POST", node, SYNC_PATH, _EXCHANGE_S, body) as reply:
-            return unpacked(SyncReply, await _body(reply))
+            return unpacked(SyncReply, await read_body(reply.content))
 
     async def catalogue(self, node: NodeId) -> bytes:
         """Raises HostLost."""
         async with self._asking("GET", node, CATALOGUE_PATH, _EXCHANGE_S) as reply:
-            return await _body(reply)
+            return await read_body(reply.content)
 
     @asynccontextmanager
     async def _asking(
@@ -64,7 +64,7 @@ class PeerClient:
         try:
             async with self._session.request(
                 method,
-                URL.build(scheme="https", host=self._trust.host_name(node), path=path),
+                URL.build(scheme="https", host=host_name(node), path=path),
                 data=None if body is None else io.BytesIO(body),
                 ssl=self._trust.client_context(),
                 timeout=aiohttp.ClientTimeout(total=limit_s),
@@ -77,16 +77,6 @@ class PeerClient:
             raise HostRefused(f"no connection to peer {node.hex()}: {error}") from error
         except (TimeoutError, aiohttp.ClientError, OSError, MessageError) as error:
             raise HostLost(f"no use of {path} at peer {node.hex()}: {error}") from error
-
-
-async def _body(reply: aiohttp.ClientResponse) -> bytes:
-    """Raises MessageError for a body that is longer than any may be."""
-    body = bytearray()
-    async for part in reply.content.iter_any():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise MessageError(f"a body of more than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
 
 
 def open_peer_session(addresses_of: AddressesOf) -> aiohttp.ClientSession:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from ..config import FleetConfig
-from ..gossip.identity import Identity
 from ..gossip.ids import NodeId
 from ..gossip.members import Members
+from ..gossip.own import Own
 from ..gossip.records import Address
 from ..keys.keyring import Keyring
 from .beacons import Beacon
@@ -27,41 +26,36 @@ class Discovery:
         self._api_port = _port_of(api)
         self._hearer = hearer
         self._mdns: MdnsDiscovery | None = None
-        self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
-    async def going_on(
-        self, tasks: asyncio.TaskGroup, identity: Identity, keyring: Keyring, address: Address
-    ) -> AsyncGenerator[None]:
+    async def going_on(self, own: Own, keyring: Keyring) -> AsyncGenerator[None]:
         """Tell and listen for as long as the block lasts."""
         if not self._config.has_mdns:
             yield
             return
         wish = MdnsWish(self._config.mdns_interfaces, self._bound_host)
-        self._mdns = MdnsDiscovery(self._beacon(identity, keyring, address), self._hearer, wish)
-        self._tasks = tasks
-        await self._mdns.start()
+        self._mdns = MdnsDiscovery(self._beacon(own, keyring), self._hearer, wish)
+        self._mdns.start()
         try:
             yield
         finally:
             mdns, self._mdns = self._mdns, None
             await mdns.stop()
 
-    def announce(self, identity: Identity, keyring: Keyring, address: Address) -> None:
+    def announce(self, own: Own, keyring: Keyring) -> None:
         """Say this of ourselves from now on."""
-        if self._mdns is not None and self._tasks is not None:
-            beacon = self._beacon(identity, keyring, address)
-            self._tasks.create_task(self._mdns.announce(beacon))
+        if self._mdns is not None:
+            self._mdns.announce(self._beacon(own, keyring))
 
-    def _beacon(self, identity: Identity, keyring: Keyring, address: Address) -> Beacon:
+    def _beacon(self, own: Own, keyring: Keyring) -> Beacon:
         return Beacon(
-            identity.node,
-            identity.boot,
+            own.node,
+            own.identity.boot,
             tuple(key.mdns_tag for key in keyring.trusted),
             self._config.name,
-            address.port,
+            own.address.port,
             self._api_port,
-            () if self._config.advertise is None else (address.ip,),
+            () if self._config.advertise is None else (own.address.ip,),
         )
 
 

@@ -17,12 +17,12 @@ from ..gossip.core import Core
 from ..gossip.events import SyncDue, TcpPing
 from ..gossip.ids import NodeId
 from ..gossip.members import Member
-from ..gossip.sections import Catalog, unpack_content
+from ..gossip.sections import Catalog
 from .catalogues import Catalogues
 from .client import PeerClient
 from .driver import Driver
+from .reading import read, told_addresses
 from .sync import synchronise
-from .viewing import told_addresses
 from .ways import Ways
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Errands:
         }
         for digest, member in named.items():
             is_due = now_s >= self._fetch_after_s.get(digest, 0.0)
-            if not is_due or self._catalogues.is_known(digest):
+            if not is_due or self._catalogues.of(digest) is not None:
                 continue
             fetching = partial(self._fetch, digest, member.node, tuple(named))
             if self._start("fetch", member.node, fetching):
@@ -117,12 +117,6 @@ def _ask_elsewhere(core: Core, now_s: float, due: TcpPing) -> None:
 def _named(members: Iterable[Member]) -> Iterable[tuple[bytes, Member]]:
     """The lists of models that reachable peers tell of, each with one who has it."""
     for member in members:
-        content = member.facts.content(Catalog.SECTION) if member.can_be_asked else None
-        if content is None:
-            continue
-        try:
-            catalog = unpack_content(Catalog, content)
-        except MessageError:
-            continue
-        if catalog.num_models:
+        catalog = read(Catalog, member.facts) if member.can_be_asked else None
+        if catalog is not None and catalog.num_models:
             yield catalog.digest, member

@@ -19,11 +19,12 @@ from typing import TypeAlias, cast
 
 import ifaddr
 
+from ..addresses import WILDCARDS, is_loopback
+
 # Every interface more is a copy more of every packet, and Linux joins at most 20 groups a socket.
 MAX_INTERFACES = 8
 POLL_S = 5.0
 _EVERY_IPV4 = "0.0.0.0"
-_EVERY_ADDRESS = frozenset((_EVERY_IPV4, "::", ""))
 # Bridges and pairs that container engines and hypervisors make, and tunnels.
 _VIRTUAL = re.compile(r"(docker|br-|veth|virbr|vmnet|cni|flannel|cali|lxc|lxd)")
 _TUNNEL = re.compile(r"(tun|wg|tailscale|utun|zt)")
@@ -51,7 +52,7 @@ class Interface:
 
     @property
     def is_loopback(self) -> bool:
-        return any(_is_loopback(ip) for ip in self.addresses)
+        return any(is_loopback(ip) for ip in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _unusable(interface: Interface, bound_host: str) -> str | None:
         return "is down"
     if not interface.addresses:
         return "has no address"
-    if bound_host in _EVERY_ADDRESS or bound_host in _plain(interface):
+    if bound_host in WILDCARDS or bound_host in _plain(interface):
         return None
     # Peers of this machine reach each of its addresses, whichever way they heard of it.
     return None if interface.is_loopback else f"is not where the fleet port listens ({bound_host})"
@@ -146,14 +147,14 @@ def addresses_to_tell(choice: Choice, bound_host: str) -> tuple[str, ...]:
     Addresses of IPv6 are told where the port listens for it; those of one link, without their
     scope, where an interface has no others, for then its mDNS is IPv6 too and gives the scope back.
     """
-    if bound_host not in _EVERY_ADDRESS:
+    if bound_host not in WILDCARDS:
         return (bound_host,)
     told: list[str] = []
     for interface in choice.used:
         ipv6 = () if bound_host == _EVERY_IPV4 else interface.ipv6
         wide = [ip for ip in ipv6 if "%" not in ip]
         told += [*interface.ipv4, *wide] or [ip.partition("%")[0] for ip in ipv6]
-    elsewhere = tuple(ip for ip in told if not _is_loopback(ip))
+    elsewhere = tuple(ip for ip in told if not is_loopback(ip))
     return elsewhere or tuple(ip for ip in told if ip.startswith("127."))[:1]
 
 
@@ -161,7 +162,7 @@ def addresses_to_dial(interfaces: Iterable[Interface], bound_host: str) -> tuple
     """Where others may try the fleet port without having heard any multicast: tunnels are ways too.
     Addresses that mean something on one link alone, or on every machine, are none.
     """
-    if bound_host not in _EVERY_ADDRESS:
+    if bound_host not in WILDCARDS:
         return (bound_host,)
     told: list[str] = []
     for interface in sorted(interfaces, key=lambda each: bool(_TUNNEL.match(each.name))):
@@ -242,7 +243,3 @@ def _flags(name: str) -> int | None:
             return 0
     flags: int = struct.unpack(_REQUEST, answer)[1]
     return flags
-
-
-def _is_loopback(ip: str) -> bool:
-    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback

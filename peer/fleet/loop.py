@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,32 +29,32 @@ from ..gossip.events import (
     SyncDue,
     TcpPing,
 )
-from ..gossip.identity import Identity, StoredNode
-from ..gossip.ids import ModelId, NodeId
-from ..gossip.messages import LoadAnswer
+from ..gossip.identity import StoredNode
+from ..gossip.ids import NodeId
 from ..gossip.node_file import write_node
 from ..gossip.records import Address
 from ..keys.fleet_key import RandomBytes
 from ..keys.keyring import Keyring
 from .asking import LoadQuestions
-from .book import read_book, with_met, write_book
+from .book import Book
 from .catalogues import Catalogues
 from .client import PeerClient, open_peer_session
 from .discovering import Discovery, hearer
 from .driver import RETIRED_KEY, Driver
 from .errands import Errands
 from .looking import Lookout
-from .membership import OwnState
+from .membership import GossipCounters, OwnState
 from .notices import OF_KEYS, Notices
 from .own_address import follow_addresses, improved
 from .publishing import Publisher
+from .reading import tcp_addresses
 from .refusals import words_of
 from .seeds import Seed, Seeking, open_session
 from .telling import About
 from .trust import Trust
 from .udp import Datagrams, FleetSockets
 from .view import FleetView
-from .viewing import Viewer, tcp_addresses
+from .viewing import Viewer
 from .ways import Ways
 from .wire import digest_of
 
@@ -103,7 +103,6 @@ class FleetLoop:
         self._sockets = sockets
         self._keyring = keyring
         self._datagrams = Datagrams(sockets.udp, self._on_datagram)
-        self.traffic = self._datagrams.traffic
         self.driver = Driver(
             core,
             keyring,
@@ -114,7 +113,7 @@ class FleetLoop:
             tell=self.note,
         )
         self._publisher = Publisher(self.driver, setup.config.name, setup.addresses, setup.about)
-        self._questions = LoadQuestions(self.driver)
+        self.questions = LoadQuestions(self.driver, self._publisher)
         self._catalogues = Catalogues()
         self._notices = Notices()
         self._viewer = Viewer(keyring.primary.key_id.hex(), core.own.node)
@@ -128,12 +127,11 @@ class FleetLoop:
         )
         self._errands: Errands | None = None
         self._seeking: Seeking | None = None
-        self._ending = asyncio.Event()
-        self._book = read_book(setup.book_path)
-        self._written = self._book
+        self.ending = asyncio.Event()
+        self._book = Book(setup.book_path)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Be a member until `end`."""
+        """Be a member until `ending` is set."""
         try:
             async with (
                 open_session() as session,
@@ -144,8 +142,8 @@ class FleetLoop:
                 self._errands = Errands(self.driver, client, self._catalogues, self._ways, tasks)
                 self._begin(tasks, session)
                 on_ready()
-                async with self._discovery.going_on(tasks, *self._told_of_us()):
-                    await self._ending.wait()
+                async with self._discovery.going_on(self._core.own, self._keyring):
+                    await self.ending.wait()
                 raise _Ended
         except* _Ended:
             pass
@@ -155,9 +153,6 @@ class FleetLoop:
             self.driver.stop()
             self._datagrams.close()
             self._save_book()
-
-    def end(self) -> None:
-        self._ending.set()
 
     def note(self, text: str, topic: str = "") -> None:
         self._notices.add(self._loop.time(), text, topic)
@@ -174,7 +169,7 @@ class FleetLoop:
     def tell(self, state: OwnState, catalogue: bytes) -> None:
         """`catalogue` is the list of the stored models, packed."""
         digest = digest_of(catalogue)
-        if not self._catalogues.is_known(digest):
+        if self._catalogues.of(digest) is None:
             self._catalogues.keep(digest, catalogue, ())
         self._publisher.tell(state, digest)
         self._lookout.stir()
@@ -185,7 +180,7 @@ class FleetLoop:
         self._notices.forget({OF_KEYS, *(key.mdns_tag.hex() for key in keyring.trusted)})
         self.driver.use(keyring)
         self._publisher.hold(keyring)
-        self._discovery.announce(*self._told_of_us())
+        self._discovery.announce(self._core.own, self._keyring)
 
     def suggest(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.suggest(now_s, address))
@@ -193,30 +188,15 @@ class FleetLoop:
     def doubt(self, node: NodeId) -> None:
         self.driver.act(lambda core, now_s: core.doubt(now_s, node))
 
-    async def leave(self) -> bool:
-        """Whether there is anybody to hear it."""
-        self.driver.act(lambda core, now_s: core.leave(now_s))
-        return len(self._core.members) > 0
-
-    async def ask_loads(
-        self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
-    ) -> Mapping[NodeId, LoadAnswer]:
-        own = self._core.own.node
-        others = [node for node in nodes if node != own]
-        answers = dict(await self._questions.ask(others, model, cost_tokens, limit_s))
-        if len(others) < len(nodes):
-            answers[own] = self._publisher.own_answer(model)
-        return answers
-
-    async def round_trips(self) -> Mapping[NodeId, float]:
-        """In seconds, smoothed, to each that can be asked."""
-        members = self._core.members.reachable()
-        return {one.node: one.rtt_s for one in members if one.rtt_s is not None}
+    @property
+    def counters(self) -> GossipCounters:
+        said = self._datagrams
+        return GossipCounters(said.sent_bytes, said.received_bytes, self.driver.dropped)
 
     def _begin(self, tasks: asyncio.TaskGroup, session: aiohttp.ClientSession) -> None:
         self._datagrams.open()
         self._publisher.begin(self._keyring)
-        for address in self._book:
+        for address in self._book.addresses:
             self._add_seed(address)
         self._seeking = Seeking(tasks, session, self._add_seed, self._drop_seed)
         self._seeking.seek(self._setup.seeds)
@@ -235,7 +215,7 @@ class FleetLoop:
         self.driver.act(lambda core, now_s: core.add_seed(now_s, address))
 
     def _drop_seed(self, address: Address) -> None:
-        if address not in self._book:  # else a peer was met there
+        if address not in self._book.addresses:  # else a peer was met there
             self.driver.act(lambda core, now_s: core.drop_seed(address))
 
     def _readdress(self, addresses: tuple[Address, ...]) -> None:
@@ -260,11 +240,11 @@ class FleetLoop:
             case LoadAsked():
                 self._publisher.answer(event)
             case LoadAnswered():
-                self._questions.on_answer(event.answer)
+                self.questions.on_answer(event.answer)
             case IdentityChanged():
                 logger.warning("identity changed node=%s gen=%d", event.node.hex(), event.gen)
                 self.note(f"this peer took another number in the fleet: {event.reason}")
-                self._discovery.announce(*self._told_of_us())
+                self._discovery.announce(self._core.own, self._keyring)
             case Refused():
                 self.note(words_of(event), OF_KEYS if event.reason == RETIRED_KEY else "")
             case ObservedAs():
@@ -274,10 +254,6 @@ class FleetLoop:
             case _:
                 pass
         self._lookout.stir()
-
-    def _told_of_us(self) -> tuple[Identity, Keyring, Address]:
-        own = self._core.own
-        return own.identity, self._keyring, own.address
 
     def _keep(self, changed: IdentityChanged) -> None:
         """Raises OSError."""
@@ -293,7 +269,7 @@ class FleetLoop:
     def _move(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.move(now_s, address))
         self._publisher.introduce()
-        self._discovery.announce(*self._told_of_us())
+        self._discovery.announce(self._core.own, self._keyring)
 
     def _look(self) -> FleetView:
         now_s = self._loop.time()
@@ -314,12 +290,7 @@ class FleetLoop:
 
     def _save_book(self) -> None:
         met = (member.published for member in self._core.members.reachable())
-        self._book = with_met(self._book, (address for address in met if address is not None))
-        if set(self._book) == set(self._written):
-            return
         try:
-            write_book(self._setup.book_path, self._book)
+            self._book.add(address for address in met if address is not None)
         except OSError as error:
             self.note(f"the addresses of peers cannot be kept: {error.strerror}")
-        else:
-            self._written = self._book

@@ -59,16 +59,11 @@ class MdnsDiscovery:
         self._task: asyncio.Task[None] | None = None
         self._noticed = ""
 
-    @property
-    def searched(self) -> tuple[str, ...]:
-        """The names of the interfaces that are searched now."""
-        return self._session.choice.names if self._session else ()
-
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin; returns before anybody is found."""
         self._task = asyncio.create_task(self._keep_going(), name="mdns")
 
-    async def announce(self, own: Beacon) -> None:
+    def announce(self, own: Beacon) -> None:
         """Say this of ourselves from now on."""
         self._own = own
         if self._session is not None:

@@ -11,7 +11,14 @@ from ..addresses import WILDCARDS, is_loopback
 from ..errors import CannotListen
 from ..gossip.records import Address
 from ..resolving import MAX_ADDRESSES
-from .interfaces import POLL_S, Damper, Interface, Reader, addresses_to_dial, read_interfaces
+from .interfaces import (
+    POLL_S,
+    Interface,
+    Reader,
+    addresses_to_dial,
+    read_interfaces,
+    watch_interfaces,
+)
 from .seeds import look_up, parse_seed
 from .udp import FleetSockets
 
@@ -47,14 +54,14 @@ async def follow_addresses(
     """
     if sockets.host not in WILDCARDS:
         return
-    damper = Damper(await asyncio.to_thread(read))
-    while True:
-        await asyncio.sleep(poll_s)
-        interfaces = await asyncio.to_thread(read)
-        if damper.saw(interfaces):
-            before, first = first, _reached(interfaces, sockets)
-            if first != before:
-                on_change(first)
+
+    def reconsider(interfaces: Sequence[Interface]) -> None:
+        nonlocal first
+        before, first = first, _reached(interfaces, sockets)
+        if first != before:
+            on_change(first)
+
+    await watch_interfaces(read, await asyncio.to_thread(read), reconsider, poll_s)
 
 
 def _reached(interfaces: Sequence[Interface], sockets: FleetSockets) -> tuple[Address, ...]:

@@ -10,7 +10,7 @@ from cortex.engine.costs import ModelCosts
 from cortex.engine.types import Stage
 
 from ..config import PeerConfig
-from ..gossip.ids import ModelId
+from ..gossip.ids import ID_BYTES, ModelId
 from ..gossip.records import ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
 from ..observing.health import NodeHealth, Placed, Placement
@@ -25,6 +25,7 @@ _MIB = 1 << 20
 # Free memory never stands still; told in steps, an idle peer has nothing to tell.
 _MAX_FREE_STEP_MIB = 256
 _FREE_STEPS = 64
+_NO_WEIGHTS = bytes(ID_BYTES)
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
@@ -46,7 +47,7 @@ def own_state(
     num_queued = len(placement.wanted) + sum(each.num_waiting for each in running)
     num_queued = min(num_queued, health.live_requests)
     return OwnState(
-        stored=tuple(_stored(model, costs_of(model)) for model in stored if model.weights),
+        stored=tuple(stored_model(model, costs_of(model)) for model in stored if model.weights),
         placed=tuple(_placed(config, placement, named)),
         claims=tuple(_claims(placement, named)),
         loads=tuple(_loads(placement, running, named)),
@@ -68,9 +69,9 @@ def _free_mib(device: DeviceBooks) -> int:
     return max(device.free_bytes, 0) // _MIB // step_mib * step_mib
 
 
-def _stored(model: ModelInfo, costs: ModelCosts | None) -> StoredModel:
+def stored_model(model: ModelInfo, costs: ModelCosts | None = None) -> StoredModel:
     return StoredModel(
-        ModelId(model.weights),
+        ModelId(model.weights or _NO_WEIGHTS),
         model.id,
         model.size_bytes,
         model.context_length,

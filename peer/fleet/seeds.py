@@ -17,14 +17,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from cortex.engine.errors import CortexError
 
 from ..config import FLEET_PORT
 from ..gossip.ids import Port
 from ..gossip.records import Address
-from ..resolving import resolved
+from ..resolving import Resolver
 from .udp import address_of
 
 logger = logging.getLogger(__name__)
@@ -188,15 +187,6 @@ async def look_up(host: str, port: int) -> tuple[Address, ...]:
 def open_session() -> aiohttp.ClientSession:
     """To ask endpoints which port their fleet has; looked up as seeds are."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=_Resolver()), cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.TCPConnector(resolver=Resolver(look_up)),
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
-
-
-class _Resolver(AbstractResolver):
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return [resolved(host, address) for address in await look_up(host, port)]
-
-    async def close(self) -> None:
-        return

@@ -20,7 +20,7 @@ from ..gossip.ids import NodeId
 from .client import CATALOGUE_PATH, PING_PATH, SYNC_PATH, PeerClient
 from .driver import Driver
 from .trust import Trust
-from .wire import MAX_BODY_BYTES, SyncQuestion, SyncReply, packed, page, unpacked
+from .wire import SyncQuestion, SyncReply, packed, page, read_body, unpacked
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def routes(trust: Trust, ask_core: AskCore, catalogue: Callable[[], bytes]) -> l
     async def sync(request: web.Request) -> web.Response:
         teller = caller(request)
         try:
-            question = unpacked(SyncQuestion, await _body(request))
+            question = unpacked(SyncQuestion, await read_body(request.content))
         except MessageError as error:
             raise InvalidRequest(error.message, "a peer of another version?") from None
         try:
@@ -111,13 +111,3 @@ def routes(trust: Trust, ask_core: AskCore, catalogue: Callable[[], bytes]) -> l
         web.get(PING_PATH, ping),
         web.get(CATALOGUE_PATH, models),
     ]
-
-
-async def _body(request: web.Request) -> bytes:
-    """Raises MessageError for one that is longer than any may be."""
-    body = bytearray()
-    async for part in request.content.iter_any():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise MessageError(f"a body of more than {MAX_BODY_BYTES} bytes")
-    return bytes(body)

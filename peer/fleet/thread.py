@@ -28,7 +28,6 @@ from ..gossip.core import Core
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from ..gossip.node_file import machine_hash, take_up
-from ..gossip.records import Address
 from ..gossip.timing import Timing
 from ..keys.keyring import Keyring
 from .loop import FleetLoop, Setup
@@ -52,7 +51,7 @@ _END_S = 5.0
 
 
 class FleetThread:
-    """A `Membership`. Everything but `note` and `suggest` is called on the loop that made it."""
+    """A `Membership`. Everything but `note` is called on the loop that made it."""
 
     def __init__(
         self,
@@ -84,8 +83,7 @@ class FleetThread:
 
     @property
     def counters(self) -> GossipCounters:
-        traffic, dropped = self._running.traffic, self._running.driver.dropped
-        return GossipCounters(traffic.sent_bytes, traffic.received_bytes, dropped)
+        return self._running.counters
 
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         self._watchers.append(on_view)
@@ -105,22 +103,22 @@ class FleetThread:
     async def ask_loads(
         self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
-        asked = functools.partial(self._running.ask_loads, nodes, model, cost_tokens, limit_s)
-        return await self.run(asked)
+        ask = self._running.questions.ask
+        return await self.run(functools.partial(ask, nodes, model, cost_tokens, limit_s))
 
     async def round_trips(self) -> Mapping[NodeId, float]:
-        """In seconds, to each peer that has answered a question of ours.
+        """In seconds, smoothed, to each peer that has answered a question of ours.
 
         Raises HostLeaving where the thread has ended.
         """
-        return await self.run(self._running.round_trips)
+        return await self._ask_core(
+            lambda core, _: {
+                one.node: one.rtt_s for one in core.members.reachable() if one.rtt_s is not None
+            }
+        )
 
     def doubt(self, node: NodeId) -> None:
         self._post(self._running.doubt, node)
-
-    def suggest(self, address: Address) -> None:
-        """Somebody may be at this address: ask once."""
-        self._post(self._running.suggest, address)
 
     def seek(self, join: Sequence[str]) -> None:
         """Try to meet peers there for ever, and nowhere else.
@@ -146,7 +144,7 @@ class FleetThread:
     async def leave(self) -> None:
         """Say goodbye, and give the word time to get round, if there is anybody to hear it."""
         with suppress(HostLeaving):
-            if await self.run(self._running.leave):
+            if await self._ask_core(lambda core, now_s: core.leave(now_s)):
                 await asyncio.sleep(_GOODBYE_S)
 
     def routes(self) -> list[web.RouteDef]:
@@ -175,7 +173,7 @@ class FleetThread:
     async def end(self) -> None:
         """Return when the thread has ended, or is stuck."""
         if self._inside is not None:
-            self._post(self._inside.end)
+            self._post(self._inside.ending.set)
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 await self._has_ended.wait()
@@ -289,13 +287,7 @@ async def gossiping(
         rng = random.SystemRandom()
         return Core(identity, addresses[0], now_s, rng, timing, about.versions)
 
-    fleet = FleetThread(
-        setup,
-        core_on,
-        keyring,
-        Trust(keyring, identity.node),
-        sockets,
-    )
+    fleet = FleetThread(setup, core_on, keyring, Trust(keyring, identity.node), sockets)
     await fleet.begin()
     try:
         yield fleet

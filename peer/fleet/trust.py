@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -78,9 +78,6 @@ class Trust:
         """For the next connection to a peer, whose `host_name` the caller gives; not to be kept."""
         return self._newest.client
 
-    def host_name(self, node: NodeId) -> str:
-        return host_name(node)
-
     def node_of(self, certificate: Mapping[str, Any] | None) -> NodeId | None:
         """Which member showed this, as `getpeercert` gives it; None if it is no longer one."""
         if not certificate or _issuer(certificate) not in self._newest.authorities:
@@ -140,52 +137,38 @@ class _Authority:
     """What signs for a fleet key. Made again from the key by every peer, and never sent."""
 
     def __init__(self, key: FleetKey) -> None:
-        self.private = ec.derive_private_key(key.ca_number, ec.SECP256R1())
-        self.name = _common_name(_authority_name(key))
+        self._private = ec.derive_private_key(key.ca_number, ec.SECP256R1())
+        self._public = self._private.public_key()
+        self._name = _common_name(_authority_name(key))
 
     def certificate(self) -> x509.Certificate:
-        public = self.private.public_key()
-        return (
-            _Builder(self.name, self.name, public, serial=1)
-            .with_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .with_extension(_signs_certificates(), critical=True)
-            .with_extension(x509.SubjectKeyIdentifier.from_public_key(public))
-            .signed_by(self.private)
+        return self._signed(
+            x509.CertificateBuilder()
+            .subject_name(self._name)
+            .public_key(self._public)
+            .serial_number(1)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_signs_certificates(), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._public), critical=False)
         )
 
     def leaf(self, node: NodeId, public: ec.EllipticCurvePublicKey) -> x509.Certificate:
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.private.public_key())
+        name = x509.SubjectAlternativeName([x509.DNSName(host_name(node))])
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        subject = _common_name(node.hex())
-        return (
-            _Builder(subject, self.name, public, serial=x509.random_serial_number())
-            .with_extension(x509.SubjectAlternativeName([x509.DNSName(host_name(node))]))
-            .with_extension(x509.ExtendedKeyUsage(both))
-            .with_extension(issuer)
-            .signed_by(self.private)
-        )
-
-
-class _Builder:
-    def __init__(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, serial: int
-    ) -> None:
-        self._builder = (
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._public)
+        return self._signed(
             x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key)
-            .serial_number(serial)
-            .not_valid_before(_FROM)
-            .not_valid_after(_TO)
+            .subject_name(_common_name(node.hex()))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .add_extension(name, critical=False)
+            .add_extension(x509.ExtendedKeyUsage(both), critical=False)
+            .add_extension(issuer, critical=False)
         )
 
-    def with_extension(self, extension: x509.ExtensionType, *, critical: bool = False) -> Self:
-        self._builder = self._builder.add_extension(extension, critical)
-        return self
-
-    def signed_by(self, private: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        return self._builder.sign(private, SHA256())
+    def _signed(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        dated = builder.not_valid_before(_FROM).not_valid_after(_TO)
+        return dated.issuer_name(self._name).sign(self._private, SHA256())
 
 
 def _common_name(text: str) -> x509.Name:

@@ -1,7 +1,7 @@
 """The fleet's port: one UDP socket for datagrams, and a TCP socket of the same number.
 
 Sending never waits and never raises: a datagram that the system does not take is lost, as the
-network might have lost it, and counted. What is in a datagram is not known here.
+network might have lost it. What is in a datagram is not known here.
 """
 
 from __future__ import annotations
@@ -117,22 +117,11 @@ def _refused(error: OSError, host: str, port: int) -> PortInUse | CannotListen:
     )
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What has gone over the socket so far."""
-
-    sent: int = 0
-    sent_bytes: int = 0
-    unsent: int = 0
-    received: int = 0
-    received_bytes: int = 0
-
-
 class Datagrams:
     """The UDP socket on a loop: what comes is handed on, what goes out is tried once."""
 
     def __init__(self, udp: socket.socket, on_datagram: OnDatagram) -> None:
-        self.traffic = Traffic()
+        self.sent_bytes = self.received_bytes = 0
         self._udp = udp
         self._on_datagram = on_datagram
 
@@ -144,13 +133,9 @@ class Datagrams:
         asyncio.get_running_loop().remove_reader(self._udp)
 
     def send(self, address: Address, datagram: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             self._udp.sendto(datagram, socket_address(address, self._udp.family))
-        except (OSError, ValueError):
-            self.traffic.unsent += 1
-        else:
-            self.traffic.sent += 1
-            self.traffic.sent_bytes += len(datagram)
+            self.sent_bytes += len(datagram)
 
     def _read(self) -> None:
         for _ in range(_MAX_A_TURN):
@@ -159,8 +144,7 @@ class Datagrams:
                 datagram, source = self._udp.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except OSError:
                 return  # nothing more, or an error that an earlier datagram met on its way
-            self.traffic.received += 1
-            self.traffic.received_bytes += len(datagram)
+            self.received_bytes += len(datagram)
             self._on_datagram(address_of(source), datagram)
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from ..addresses import host_of, is_loopback
-from ..gossip.codec import MessageError
 from ..gossip.core import Core
 from ..gossip.facts import Facts
 from ..gossip.ids import ModelId, NodeId
-from ..gossip.members import Member, Standing, State
+from ..gossip.members import Standing, State
 from ..gossip.records import LOAD_DRAINING, Address, LoadRecord
 from ..gossip.sections import (
     LOADING,
@@ -30,10 +29,9 @@ from ..gossip.sections import (
     LoadedModel,
     Models,
     Policy,
-    unpack_content,
 )
-from ..resolving import MAX_ADDRESSES
 from .notices import printable
+from .reading import read, tcp_addresses, told_addresses
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
 MIB = 1024 * 1024
@@ -47,7 +45,6 @@ _READ: tuple[type[Content], ...] = (Ident, Hardware, Models, Catalog, Policy, Cl
 
 # The models that a digest names, where they are known.
 StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...] | None]
-C = TypeVar("C", bound=Content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Viewer:
         return self._newest
 
     def _show(self, now_s: float, seen: _Seen, stored_of: StoredOf) -> _Shown:
-        digest = _read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
+        digest = read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
         before = self._shown.get(seen.node)
         stored = stored_of(digest.digest) if digest else ()
         if stored is None:  # until the new list has come, the old one says more than none
@@ -158,24 +155,6 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
             )
 
 
-def tcp_addresses(member: Member) -> tuple[Address, ...]:
-    """Where its fleet port may answer, the likeliest first: seen beats said, but for a port that
-    only a NAT knows.
-    """
-    seen, said = member.heard_from, member.published
-    if seen is not None and said is not None and seen.port != said.port:
-        seen = None
-    known = (seen, said, *told_addresses(member.facts))
-    return tuple(dict.fromkeys(each for each in known if each is not None))[:MAX_ADDRESSES]
-
-
-def told_addresses(facts: Facts) -> tuple[Address, ...]:
-    """Those that a peer tells of itself, in its order."""
-    ident = _read(Ident, facts)
-    told = sorted(ident.addresses, key=lambda each: each.preference) if ident else ()
-    return tuple(Address(each.ip, each.port) for each in told)[:MAX_ADDRESSES]
-
-
 def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
     """Whether a peer has spoken, as the view does not know that says how long it is silent."""
     assert view.made_s is not None
@@ -183,8 +162,8 @@ def _is_wrong(now_s: float, view: PeerView, silent_s: float) -> bool:
 
 
 def _peer(now_s: float, seen: _Seen, stored: tuple[StoredModel, ...]) -> PeerView:
-    ident, policy = _read(Ident, seen.facts), _read(Policy, seen.facts)
-    hardware, keys = _read(Hardware, seen.facts), _read(Keys, seen.facts)
+    ident, policy = read(Ident, seen.facts), read(Policy, seen.facts)
+    hardware, keys = read(Hardware, seen.facts), read(Keys, seen.facts)
     return PeerView(
         node=seen.node,
         gen=seen.standing.gen,
@@ -247,7 +226,7 @@ def _devices(hardware: Hardware | None, load: LoadRecord | None) -> tuple[Device
 
 def _placed(facts: Facts, stored: tuple[StoredModel, ...]) -> tuple[PlacedModel, ...]:
     """What its engine has, and after that what it has said that it will load."""
-    models, claims = _read(Models, facts), _read(Claims, facts)
+    models, claims = read(Models, facts), read(Claims, facts)
     percents = {claim.model: min(claim.percent, 100) for claim in (claims.claims if claims else ())}
     engine = tuple(
         _placed_model(model, percents.get(model.model))
@@ -290,16 +269,6 @@ def _claimed(model: ModelId, percent: int, stored: StoredModel | None) -> Placed
         context_tokens=stored.context_tokens if stored else 0,
         percent=percent,
     )
-
-
-def _read(kind: type[C], facts: Facts) -> C | None:
-    content = facts.content(kind.SECTION)
-    if content is None:
-        return None
-    try:
-        return unpack_content(kind, content)
-    except MessageError:
-        return None
 
 
 def _name_apart(shown: Iterable[_Shown]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar, cast, get_args
 
 import msgspec
+from aiohttp import StreamReader
 from msgspec import Meta, Struct
 
 from cortex.engine.costs import ModelCosts
@@ -88,6 +89,16 @@ def unpacked(kind: type[S], body: bytes) -> S:
         return cast(S, _decoder(kind).decode(data))
     except (zlib.error, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MessageError(f"not a {kind.__name__}: {error}") from error
+
+
+async def read_body(content: StreamReader) -> bytes:
+    """Raises MessageError for one that is longer than any may be."""
+    body = bytearray()
+    async for part in content.iter_any():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise MessageError(f"a body of more than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
 
 
 def _unsqueezed(data: bytes) -> bytes:

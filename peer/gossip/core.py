@@ -191,8 +191,10 @@ class Core:
             node=own.node, gen=own.gen, seq=seq, load=load, verdict=verdict, wait_ms=wait_ms
         )
 
-    def leave(self, now_s: float) -> None:
-        """Say goodbye to a few, who tell the rest; the caller may end a moment later."""
+    def leave(self, now_s: float) -> bool:
+        """Say goodbye to a few, who tell the rest; the caller may end a moment later. False where
+        there is nobody to hear it.
+        """
         desk = self._desk
         desk.own.has_left = True
         desk.rumours.tell(desk.own.claim())
@@ -201,6 +203,7 @@ class Core:
             if member.reach is not None:
                 desk.speaker.gossip(member.reach, first=(desk.own.claim(),))
         self._gossiper.wake(now_s)
+        return len(desk.members) > 0
 
     def digest(self) -> tuple[Digest, ...]:
         """What we hold of everybody: the first half of a synchronisation."""

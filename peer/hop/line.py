@@ -59,10 +59,6 @@ class Line:
         self._why_over: str | None = None
         self._has_left = False
 
-    async def run(self) -> None:
-        """Carry calls until the end."""
-        await self.link.run()
-
     @contextmanager
     def calling(self, request_id: str, epoch: int, call: Call) -> Generator[None]:
         """Ask within the block: what comes for it is heard, and leaving early cancels it.

@@ -142,7 +142,7 @@ class HopPool:
             socket = await self._dialler.dial(host)
             line = Line(host, socket, end, self._tick_s, self._idle_ticks)
             opened.set_result(line)
-            await line.run()
+            await line.link.run()
         except HostRefused as error:
             logger.info("hop refused host=%s why=%s", host.hex(), error.message)
             opened.set_result(error.message)

@@ -35,7 +35,7 @@ class Assembler:
         for a slice that does not follow the one before it.
         """
         if piece.offset == 0:
-            self._drop()
+            self.close()
             self._key, self._total_bytes = (piece.request_id, piece.epoch), piece.total_bytes
         if piece.offset != self._num_come or piece.total_bytes != self._total_bytes:
             raise FrameError("a slice that does not follow the one before it")
@@ -47,16 +47,16 @@ class Assembler:
         if self._data is None:
             return None
         self._data += piece.data
-        return self._take() if self._num_come == self._total_bytes else None
+        if self._num_come < self._total_bytes:
+            return None
+        data = self._data
+        self.close()
+        return data
 
     def forget(self, request_id: str, epoch: int) -> None:
         """No more slices of this one come."""
         if self._key == (request_id, epoch):
-            self._drop()
-
-    def close(self) -> None:
-        """Nothing more comes at all."""
-        self._drop()
+            self.close()
 
     def _make_room(self) -> None:
         if self._total_bytes > self._max_bytes:
@@ -68,11 +68,7 @@ class Assembler:
         self._room.enter_context(self._hold(self._total_bytes))
         self._data = bytearray()
 
-    def _take(self) -> bytearray | None:
-        data = self._data
-        self._drop()
-        return data
-
-    def _drop(self) -> None:
+    def close(self) -> None:
+        """Nothing more comes of this one, or at all."""
         self._room.close()
         self._data, self._num_come, self._total_bytes = None, 0, 0

@@ -24,7 +24,8 @@ QUICK_SIZES = (3, 10)
 def planned() -> Iterator[Any]:
     for size in SIZES:
         for measure, loss, seeds in measures_of(size):
-            is_quick = size in QUICK_SIZES and (measure is not false_deaths or loss <= 0.2)
+            is_long = measure is false_deaths and (size < 10 or loss > 0.2)
+            is_quick = size in QUICK_SIZES and not is_long
             marks = () if is_quick else (pytest.mark.slow,)
             name = f"{measure.__name__}-{size}-{loss:g}"
             yield pytest.param(measure, size, loss, seeds, id=name, marks=marks)

@@ -44,9 +44,7 @@ def bring(fleet: Fleet, datagram: bytes, at_s: float, source: int = 3) -> bool:
     return got is not None
 
 
-@pytest.mark.parametrize(
-    "num_datagrams", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("num_datagrams", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_forged_datagrams_change_nothing_and_leave_nothing(num_datagrams: int) -> None:
     fleet = captured(seed=1)
     sound = [data for _, data in fleet.recording]

@@ -114,7 +114,7 @@ async def test_a_neighbour_on_this_machine_is_heard() -> None:
         is_alone=lambda: False,
     )
     discovery = MdnsDiscovery(own, deaf, MdnsWish(bound_host="127.0.0.1"), read=lambda: (LOOPBACK,))
-    await discovery.start()
+    discovery.start()
     try:
         found = await hear_neighbours(["127.0.0.1"])
     finally:

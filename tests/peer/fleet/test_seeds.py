@@ -14,7 +14,7 @@ from aiohttp import web
 
 from cortex.peer.addresses import is_loopback
 from cortex.peer.errors import CannotListen
-from cortex.peer.fleet.book import MAX_ADDRESSES, read_book, with_met, write_book
+from cortex.peer.fleet.book import MAX_ADDRESSES, Book
 from cortex.peer.fleet.interfaces import Interface, addresses_to_dial
 from cortex.peer.fleet.notices import KEPT_S, MAX_NOTICES, Notices
 from cortex.peer.fleet.own_address import follow_addresses, improved, own_addresses
@@ -106,13 +106,14 @@ async def test_a_name_that_nobody_knows_is_an_error_of_the_system():
 
 def test_the_book_comes_back_and_forgets_the_longest_unseen(tmp_path: Path):
     path = tmp_path / "peers.json"
-    assert read_book(path) == ()
+    assert Book(path).addresses == ()
     old = tuple(Address("10.0.0.1", port) for port in range(1, MAX_ADDRESSES + 1))
     met = (Address("10.0.0.2", 1), old[0])
-    book = with_met(old, met)
-    assert book == (*old[2:], *met)
-    write_book(path, book)
-    assert read_book(path) == book
+    Book(path).add(old)
+    book = Book(path)
+    assert book.addresses == old
+    book.add(met)
+    assert Book(path).addresses == book.addresses == (*old[2:], *met)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_the_book_comes_back_and_forgets_the_longest_unseen(tmp_path: Path):
 def test_a_book_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str):
     path = tmp_path / "peers.json"
     path.write_text(text)
-    assert read_book(path) == ()
+    assert Book(path).addresses == ()
 
 
 async def test_the_own_address_is_what_was_said_else_what_is_listened_on():

@@ -21,7 +21,7 @@ from cortex.peer.fleet.client import (
     open_peer_session,
 )
 from cortex.peer.fleet.membership import OwnState
-from cortex.peer.fleet.trust import Trust
+from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.fleet.view import FleetView, StoredModel
 from cortex.peer.fleet.wire import (
     MAX_BODY_BYTES,
@@ -148,7 +148,7 @@ async def test_garbage_is_refused_and_changes_nothing(
         f"https://127.0.0.1:{member.sockets.port}{SYNC_PATH}",
         data=io.BytesIO(body),
         ssl=trust.client_context(),
-        server_hostname=trust.host_name(node),
+        server_hostname=host_name(node),
     ) as reply:
         assert reply.status == 400
     await client.ping(node)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cortex.peer.fleet.trust import Trust
+from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.keys.keyring import Keyring
@@ -64,14 +64,14 @@ async def is_let_in(port: int, context: ssl.SSLContext, name: str) -> bool:
 async def test_members_of_one_fleet_let_each_other_in_and_know_who_calls():
     host, caller = Trust(Keyring(KEY), HOST), Trust(Keyring(KEY), CALLER)
     async with listening(host) as (port, callers):
-        assert await is_let_in(port, caller.client_context(), caller.host_name(HOST))
+        assert await is_let_in(port, caller.client_context(), host_name(HOST))
     assert callers == [CALLER]
 
 
 async def test_the_wrong_node_is_refused_by_its_caller():
     host, caller = Trust(Keyring(KEY), HOST), Trust(Keyring(KEY), CALLER)
     async with listening(host) as (port, callers):
-        wrong = caller.host_name(NodeId(b"another!"))
+        wrong = host_name(NodeId(b"another!"))
         assert not await is_let_in(port, caller.client_context(), wrong)
     assert callers == []
 
@@ -85,7 +85,7 @@ async def test_a_caller_with_another_key_or_without_certificate_is_refused():
     foreign_but_blind.check_hostname = False
     foreign_but_blind.verify_mode = ssl.CERT_NONE
     async with listening(host) as (port, callers):
-        assert not await is_let_in(port, foreign.client_context(), foreign.host_name(HOST))
+        assert not await is_let_in(port, foreign.client_context(), host_name(HOST))
         assert not await is_let_in(port, blind, "anybody")
         assert not await is_let_in(port, foreign_but_blind, "anybody")
     assert callers == []
@@ -97,7 +97,7 @@ async def test_older_tls_is_refused():
     old.minimum_version = ssl.TLSVersion.TLSv1_2
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     async with listening(host) as (port, _):
-        assert not await is_let_in(port, old, caller.host_name(HOST))
+        assert not await is_let_in(port, old, host_name(HOST))
 
 
 async def test_while_keys_change_both_are_let_in_and_the_dropped_one_no_longer():
@@ -107,7 +107,7 @@ async def test_while_keys_change_both_are_let_in_and_the_dropped_one_no_longer()
     host, old, ahead = Trust(both, HOST), Trust(before, CALLER), Trust(both, CALLER)
     ahead.rekey(both.using(new.key_id))
     async with listening(host) as (port, callers):
-        name = host.host_name(HOST)
+        name = host_name(HOST)
         assert await is_let_in(port, old.client_context(), name)
         assert await is_let_in(port, ahead.client_context(), name)
         host.rekey(both.using(new.key_id).dropping(KEY.key_id))
@@ -130,7 +130,7 @@ async def test_a_connection_from_before_is_no_members_after_its_key_is_dropped()
     server = await asyncio.start_server(keep, "127.0.0.1", 0, ssl=host.server_context())
     async with server:
         port = server.sockets[0].getsockname()[1]
-        await is_let_in(port, old.client_context(), host.host_name(HOST))
+        await is_let_in(port, old.client_context(), host_name(HOST))
     assert host.node_of(seen[0]) == CALLER
     host.rekey(both.using(new.key_id).dropping(KEY.key_id))
     assert host.node_of(seen[0]) is None
@@ -141,8 +141,8 @@ async def test_a_peer_that_changes_its_node_shows_the_new_one_at_once():
     renamed = NodeId(b"renamed!")
     async with listening(host) as (port, _):
         host.rename(renamed)
-        assert not await is_let_in(port, caller.client_context(), caller.host_name(HOST))
-        assert await is_let_in(port, caller.client_context(), caller.host_name(renamed))
+        assert not await is_let_in(port, caller.client_context(), host_name(HOST))
+        assert await is_let_in(port, caller.client_context(), host_name(renamed))
 
 
 @pytest.mark.parametrize(

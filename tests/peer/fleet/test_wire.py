@@ -62,7 +62,7 @@ def test_a_newer_peer_may_say_more():
 
 
 def test_a_bomb_is_opened_no_further_than_a_body_may_be():
-    bomb = b"\x01" + zlib.compress(bytes(100 * MAX_BODY_BYTES), 9)
+    bomb = b"\x01" + zlib.compress(bytes(10 * MAX_BODY_BYTES))
     assert len(bomb) < MAX_BODY_BYTES
     with pytest.raises(MessageError, match=f"more than {MAX_BODY_BYTES} bytes"):
         unpacked(SyncReply, bomb)
@@ -110,7 +110,7 @@ def test_a_list_that_is_not_the_one_told_of_is_not_kept():
     garbage = b"\x00garbage"
     with pytest.raises(MessageError):
         catalogues.keep(digest_of(garbage), garbage, ())
-    assert not catalogues.is_known(digest_of(garbage))
+    assert catalogues.of(digest_of(garbage)) is None
 
 
 def test_lists_that_nobody_names_go_first_when_room_is_short():
@@ -120,5 +120,5 @@ def test_lists_that_nobody_names_go_first_when_room_is_short():
     catalogues.keep(digests[0], bodies[0], ())
     catalogues.keep(digests[1], bodies[1], (digests[0],))
     catalogues.keep(digests[2], bodies[2], (digests[0],))
-    assert [catalogues.is_known(digest) for digest in digests] == [True, False, True]
+    assert [catalogues.of(digest) is not None for digest in digests] == [True, False, True]
     assert catalogues.of(digests[1]) is None

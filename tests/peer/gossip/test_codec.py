@@ -303,7 +303,7 @@ def test_a_filled_message_is_within_its_limit_and_has_no_room_for_what_it_left(
 
 
 def test_a_load_record_too_large_for_the_room_lets_a_smaller_one_by() -> None:
-    message = with_loads(Gossip(node=NODE, gen=GEN), (load(60), load(1)))
+    message = with_loads(Gossip(node=NODE, gen=GEN), (load(100), load(1)))
     assert message.loads == (load(1),)
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from cortex.peer.gossip.buckets import SourceBuckets, TokenBucket
 from cortex.peer.gossip.codec import MessageError, pack
 from cortex.peer.gossip.envelope import (
-    HEADER_BYTES,
     MAX_DATAGRAM_BYTES,
     MAX_MESSAGE_BYTES,
     MIN_DATAGRAM_BYTES,
@@ -339,53 +338,6 @@ def test_drops_of_one_cause_are_worth_a_line_a_minute() -> None:
     times_s = (0.0, 1.0, 59.9, 60.0, 61.0)
     assert [log.is_due(at_s, Cause.KEY) for at_s in times_s] == [True, False, False, True, False]
     assert log.is_due(61.0, Cause.SEAL)
-
-
-def mutated(rng: random.Random, sound: list[bytes]) -> bytes:
-    """Random bytes, or a sound datagram with some bits flipped, a piece cut out or put in."""
-    kind = rng.randrange(4)
-    datagram = bytearray(rng.choice(sound))
-    if kind == 0:
-        return rng.randbytes(rng.randrange(1300))
-    if kind == 1:
-        # The header is sound, so that the datagram is opened.
-        size_bytes = rng.randrange(MIN_DATAGRAM_BYTES - HEADER_BYTES, 1300 - HEADER_BYTES)
-        return bytes(datagram[:HEADER_BYTES]) + rng.randbytes(size_bytes)
-    if kind == 2:
-        for _ in range(rng.randrange(1, 5)):
-            datagram[rng.randrange(len(datagram))] ^= rng.randrange(1, 256)
-    else:
-        start = rng.randrange(len(datagram))
-        datagram[start : start + rng.randrange(20)] = rng.randbytes(rng.randrange(20))
-    return bytes(datagram)
-
-
-@pytest.mark.parametrize("num_datagrams", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_mutated_datagrams_change_nothing(
-    fleet_key: FleetKey, sealer: Sealer, receiver: Receiver, num_datagrams: int
-) -> None:
-    rng = random.Random(11)
-    heard = sealer.seal(fleet_key, DATA)
-    assert isinstance(receiver.receive(0.0, SOURCE, heard), Received)
-    unheard = [sealer.seal(fleet_key, pack(replaced(number))) for number in range(50)]
-    sound = {heard, *unheard}
-    tried = 0
-    while tried < num_datagrams:
-        datagram = mutated(rng, [heard, *unheard])
-        if datagram not in sound:
-            tried += 1
-            assert isinstance(receiver.receive(0.0, SOURCE, datagram), Dropped)
-    # Each cause that needs no key was met, and what is sound is taken as if nothing had been.
-    assert receiver.counts.total() == num_datagrams
-    assert set(receiver.counts) == {
-        Cause.LENGTH,
-        Cause.MAGIC,
-        Cause.VERSION,
-        Cause.KEY,
-        Cause.SEAL,
-    }
-    assert all(isinstance(receiver.receive(0.0, SOURCE, one), Received) for one in unheard)
-    assert cause_of(receiver.receive(0.0, SOURCE, heard)) is Cause.REPLAY
 
 
 def test_replayed_traffic_gives_a_restarted_peer_nothing_that_it_could_take_for_fresh(
