@@ -16,12 +16,12 @@ from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
 from ..content import Part
 from ..decoding import ModelName
+from ..offered_tools import Schema
 from ..sampling import Penalty, Probability, Seed, TokenCount
 
 _OBJECT = {"type": "object"}
 _TYPED = {"type": "object", "properties": {"type": {"type": "string"}}}
 _OBJECTS = {"type": "array", "items": _TYPED}
-Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_OBJECT)]
 
 
 class Kind(msgspec.Struct):
@@ -93,20 +93,6 @@ class MoreTools(msgspec.Struct):
     tools: list[Raw] | None = None
 
 
-class FunctionTool(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: Schema = field(default_factory=Raw)
-    strict: bool | None = None
-
-
-class CustomTool(msgspec.Struct):
-    """A tool that takes plain text."""
-
-    name: str
-    description: str | None = None
-
-
 class NamespaceTool(msgspec.Struct):
     """Tools under a common name."""
 
@@ -114,15 +100,17 @@ class NamespaceTool(msgspec.Struct):
     tools: Annotated[list[Raw], Meta(extra_json_schema=_OBJECTS)]
 
 
-class ChosenTool(msgspec.Struct):
+class NamedTool(msgspec.Struct):
     type: str
     name: str | None = None
     namespace: str | None = None
 
 
-class AllowedTools(msgspec.Struct):
-    tools: list[ChosenTool]
+class ChosenTool(NamedTool):
+    """One tool, or of type allowed_tools several."""
+
     mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedTool] | None = None
 
 
 class Format(msgspec.Struct):

@@ -14,8 +14,8 @@ from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 from ..asked import Limits
 from ..call_arguments import object_arguments
 from ..content import Content, PartTypes, check_images, read_content, without_volatile
-from ..custom_tools import arguments_of
 from ..decoding import first_char, is_absent, object_text, read_raw, refuse
+from ..offered_tools import custom_arguments
 from . import body as b
 from .input_items import InputItem
 from .toolbox import Toolbox
@@ -84,7 +84,7 @@ class _Reader:
             case "custom_tool_call":
                 custom = read_raw(item.raw, b.CustomCallInput, item.path)
                 name = self._toolbox.flat(custom.name, custom.namespace or "")
-                arguments = arguments_of(custom.input or "")
+                arguments = custom_arguments(custom.input or "")
                 self._calls.append(ToolCall(custom.call_id or "", name, arguments))
             case "function_call_output" | "custom_tool_call_output":
                 output = read_raw(item.raw, b.CallOutput, item.path)

@@ -19,7 +19,6 @@ from ..decoding import is_absent, read_body, read_raw, refuse
 from ..grammars import schema_grammar
 from ..routing import first_key, session_in
 from .body import Format, ReasoningOptions, ResponsesBody, TextOptions
-from .choice import read_choice
 from .conversation import read_messages
 from .echo import read_echo
 from .input_items import added_tools, split_input
@@ -41,7 +40,7 @@ def parse_response(
     items = split_input(asked.input, arrival.limits)
     sent_tools = [] if is_absent(asked.tools) else read_raw(asked.tools, list[msgspec.Raw], "tools")
     toolbox = read_tools({"tools": sent_tools, **added_tools(items)}, arrival.limits)
-    choice = read_choice(asked.tool_choice, toolbox)
+    choice = toolbox.choice(asked.tool_choice)
     request = ChatRequest(
         model=asked.model,
         messages=read_messages(asked.instructions or "", items, toolbox, arrival.limits),
