@@ -13,7 +13,6 @@ from msgspec import Meta, Raw, field
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
 from ..content import Part
-from ..decoding import ModelName
 from ..offered_tools import CustomTool, FunctionTool, Schema
 from ..sampling import DecoderFields, TokenCount
 
@@ -98,7 +97,6 @@ class StructuredOutputs(msgspec.Struct):
 class ChatBody(DecoderFields, kw_only=True):
     """What is asked of a chat model. Fields that are not listed are ignored."""
 
-    model: ModelName
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     max_completion_tokens: TokenCount | None = None
     tools: list[ChatTool] | None = None

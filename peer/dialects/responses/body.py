@@ -47,17 +47,13 @@ class ReasoningInput(msgspec.Struct):
     summary: list[Part] | None = None
 
 
-class FunctionCallInput(msgspec.Struct):
+class CallInput(msgspec.Struct):
+    """A call of a function, with the JSON text of an object, or of a custom tool, with a text."""
+
     name: Annotated[str, Meta(min_length=1)]
     call_id: str | None = None
     namespace: str | None = None
-    arguments: Annotated[str, Meta(description="The JSON text of an object.")] | None = None
-
-
-class CustomCallInput(msgspec.Struct):
-    name: Annotated[str, Meta(min_length=1)]
-    call_id: str | None = None
-    namespace: str | None = None
+    arguments: str | None = None
     input: str | None = None
 
 
@@ -68,18 +64,13 @@ class CallOutput(msgspec.Struct):
     output: Content | None = None
 
 
-class HostedCallInput(msgspec.Struct):
-    """A call of a tool that a client runs under a name of the dialect's own."""
+class HostedCall(msgspec.Struct):
+    """A call of a tool that a client runs under a name of the dialect's own, or its output."""
 
     call_id: str | None = None
     id: str | None = None
     action: Raw = field(default_factory=Raw)
     operation: Raw = field(default_factory=Raw)
-
-
-class HostedCallOutput(msgspec.Struct):
-    call_id: str | None = None
-    id: str | None = None
     output: Raw = field(default_factory=Raw)
 
 
