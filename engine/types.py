@@ -359,6 +359,9 @@ Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCal
 # up, pieces, one Finished for each choice. A failure is raised as a CortexError instead.
 
 
+StageName = Literal["starting", "loading", "queued", "preparing", "prefill", "defragmenting"]
+
+
 class Stage(msgspec.Struct, frozen=True, tag=True):
     """What is being waited for. `total` 0 means the amount is unknown.
 
@@ -366,7 +369,7 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
     """
 
-    name: Literal["starting", "loading", "queued", "preparing", "prefill", "defragmenting"]
+    name: StageName
     done: int = 0
     total: int = 0
     unit: str = ""

@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 from PIL import Image
 
 Kind = Literal["plain", "stream", "picture"]
@@ -33,6 +34,17 @@ _STAMP = re.compile(rb"@(\d+);")
 # A stamp's tail may be in the next read: so many bytes of the last one are kept.
 STAMP_BYTES = 24
 _PICTURE_SIDE = 1870
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the backend, or a peer in front of it, is to serve: told to its process as JSON."""
+
+    port: int
+    text_socket: str
+    engine_socket: str
+    # Of the backend, in how many groups streams are dealt out; of a peer, what it remembers.
+    groups: tuple[int, ...] = ()
+    state_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..peers.process import (
     free_port,
     make_venv,
@@ -82,12 +84,8 @@ def backend(logs: Path, groups: tuple[int, ...]) -> Generator[Backend]:
     port, log = free_port(), logs / "backend.log"
     with tempfile.TemporaryDirectory() as folder:
         sockets = Path(folder) / "text", Path(folder) / "engine"
-        command = (
-            *_program("backend", "--port", str(port)),
-            *("--text-socket", str(sockets[0]), "--engine-socket", str(sockets[1])),
-            *("--groups", *map(str, groups)),
-        )
-        with started(command, log, env={}) as process:
+        place = canned.Place(port, str(sockets[0]), str(sockets[1]), groups)
+        with started(_placed("backend", place), log, env={}) as process:
             wait_until_it_answers(process, f"http://127.0.0.1:{port}/", log, _START_S)
             yield Backend(port, process.pid, *sockets, logs)
 
@@ -145,12 +143,9 @@ def install_litellm(root: Path) -> Path:
 def ingress_alone(behind: Backend) -> Generator[Ingress]:
     port = free_port()
     with tempfile.TemporaryDirectory() as state_dir:
-        command = (
-            *_program("alone", "--port", str(port), "--state-dir", state_dir),
-            *("--text-socket", str(behind.text_socket)),
-            *("--engine-socket", str(behind.engine_socket)),
-        )
-        with _serving(behind, "alone", command, port, "/healthz") as pid:
+        sockets = str(behind.text_socket), str(behind.engine_socket)
+        place = canned.Place(port, *sockets, state_dir=state_dir)
+        with _serving(behind, "alone", _placed("alone", place), port, "/healthz") as pid:
             yield Ingress(port, pid)
 
 
@@ -205,6 +200,10 @@ def contenders(root: Path) -> list[Contender]:
             num_streams=_MOST_OF_A_PEER,
         ),
     ]
+
+
+def _placed(name: str, place: canned.Place) -> tuple[str, ...]:
+    return _program(name, msgspec.json.encode(place).decode())
 
 
 def _program(name: str, *arguments: str) -> tuple[str, ...]:

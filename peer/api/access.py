@@ -7,10 +7,10 @@ fleet's certificate on its port may do everything, and there alone are the route
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
@@ -23,8 +23,6 @@ Opening = Literal["everybody", "askers", "admins"]
 OPENINGS = web.AppKey("openings", dict[str, Opening])
 # The key that a request came with, where it is one of ours.
 API_KEY = web.RequestKey("api_key", ApiKey)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Under it lies what peers ask of each other.
 FLEET_PREFIX = "/fleet/v1/"

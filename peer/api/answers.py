@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import Delta, Event, Finished, Piece, TokenLogprob
+from cortex.engine.types import Event, Finished, Piece
 
 from ..deltas import melted
 from ..dialects.asked import Answer
-
-
-@dataclass(slots=True)
-class _Coming:
-    deltas: list[Delta] = field(default_factory=list[Delta])
-    token_ids: list[int] = field(default_factory=list[int])
-    logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
-
-    def add(self, piece: Piece) -> None:
-        self.deltas.extend(piece.deltas)
-        self.token_ids.extend(piece.token_ids)
-        self.logprobs.extend(piece.logprobs)
-
-    def finish(self, finished: Finished) -> Answer:
-        whole = Piece(
-            melted(self.deltas), tuple(self.token_ids), tuple(self.logprobs), finished.choice
-        )
-        return Answer(whole, finished)
 
 
 async def gather(events: AsyncGenerator[Event], num_answers: int, model: str) -> list[Answer]:
@@ -35,13 +16,22 @@ async def gather(events: AsyncGenerator[Event], num_answers: int, model: str) ->
 
     Raises EngineFailed where one has no end.
     """
-    coming = [_Coming() for _ in range(num_answers)]
+    pieces: list[list[Piece]] = [[] for _ in range(num_answers)]
     answers: dict[int, Answer] = {}
     async for event in events:
         if isinstance(event, Piece):
-            coming[event.choice].add(event)
+            pieces[event.choice].append(event)
         elif isinstance(event, Finished):
-            answers[event.choice] = coming[event.choice].finish(event)
+            answers[event.choice] = Answer(_joined(pieces[event.choice], event.choice), event)
     if len(answers) < num_answers:
         raise EngineFailed(f"the answer of '{model}' broke off", "send it again")
     return [answers[choice] for choice in range(num_answers)]
+
+
+def _joined(pieces: Sequence[Piece], choice: int) -> Piece:
+    return Piece(
+        melted([delta for piece in pieces for delta in piece.deltas]),
+        tuple(token_id for piece in pieces for token_id in piece.token_ids),
+        tuple(logprob for piece in pieces for logprob in piece.logprobs),
+        choice,
+    )

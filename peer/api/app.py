@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 from aiohttp.hdrs import CONNECTION
+from aiohttp.typedefs import Handler
 
 from cortex.engine.errors import CortexError, InternalError
 
@@ -45,9 +46,6 @@ from .routes import ROUTES
 from .terms import TERMS, TERMS_NOW, TermsNow
 
 logger = logging.getLogger(__name__)
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from typing import TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
 from cortex.engine.types import ChatRequest, Event
@@ -36,8 +37,6 @@ from .terms import TERMS
 T = TypeVar("T")
 # Behind whoever comes in the five minutes after it: a request's priority falls while it waits.
 _LAST_PRIORITY = 10
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def answering(dialect: Dialect) -> Handler:

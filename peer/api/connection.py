@@ -39,18 +39,6 @@ _FAREWELL_STEPS = 4
 
 
 class Connection(web.RequestHandler):
-    __slots__ = (
-        "_farewell_s",
-        "_header_s",
-        "_headers_due",
-        "_is_ending",
-        "_lobby",
-        "_reader_due",
-        "_resting_due",
-        "_unread_bytes",
-        "_write_s",
-    )
-
     def __init__(
         self,
         manager: web.Server,
@@ -59,13 +47,11 @@ class Connection(web.RequestHandler):
         lobby: Lobby,
     ) -> None:
         self._lobby = lobby
-        self._farewell_s = limits.farewell_s
+        self._limits = limits
         # Whether an answer that begins now is the last one; and when it goes that has no work.
         self._is_ending = False
         self._resting_due: asyncio.TimerHandle | None = None
-        self._header_s = limits.header_s
         self._headers_due: asyncio.TimerHandle | None = None
-        self._write_s = limits.write_s
         self._reader_due: asyncio.TimerHandle | None = None
         # What waited for the reader when it was last looked at.
         self._unread_bytes = 0
@@ -101,17 +87,17 @@ class Connection(web.RequestHandler):
         self._rest()
 
     def _rest(self, rested_s: float = 0.0) -> None:
-        if rested_s >= self._farewell_s:
+        if rested_s >= self._limits.farewell_s:
             self.force_close()
             return
-        step_s = self._farewell_s / _FAREWELL_STEPS
+        step_s = self._limits.farewell_s / _FAREWELL_STEPS
         rested_s = 0.0 if self.has_work else rested_s + step_s
         self._resting_due = self._loop.call_later(step_s, self._rest, rested_s)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._lobby.enter(self):
-            self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+            self._headers_due = self._loop.call_later(self._limits.header_s, self._lose_patience)
         else:
             cast(asyncio.Transport, transport).write(_full(new_request_id()))
             self.force_close()
@@ -129,7 +115,7 @@ class Connection(web.RequestHandler):
         if not self._waits_for_request():
             self._stop_waiting()
         elif self._headers_due is None:  # some of them have come
-            self._headers_due = self._loop.call_later(self._header_s, self._lose_patience)
+            self._headers_due = self._loop.call_later(self._limits.header_s, self._lose_patience)
 
     def pause_writing(self) -> None:
         """The reader is slower than we are."""
@@ -143,7 +129,7 @@ class Connection(web.RequestHandler):
     def _watch_reader(self) -> None:
         assert self.transport is not None
         self._unread_bytes = self.transport.get_write_buffer_size()
-        self._reader_due = self._loop.call_later(self._write_s, self._check_reader)
+        self._reader_due = self._loop.call_later(self._limits.write_s, self._check_reader)
 
     def _check_reader(self) -> None:
         """However slowly it reads, it may: but something it has to take."""

@@ -5,13 +5,11 @@ nothing, and their browser keeps the reply from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from .terms import TERMS, TERMS_NOW
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _EXPOSED = (

@@ -13,34 +13,9 @@ from aiohttp import web
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError
 
+from .. import errors as peer_errors
 from ..client.progress import join_hint
 from ..dialects.errors import ToldError, messages_envelope, messages_status, openai_envelope
-from ..errors import (
-    AttemptsExhausted,
-    CannotContinue,
-    CannotStore,
-    EngineReplaced,
-    HostLeaving,
-    HostLost,
-    HostRefused,
-    HostSilent,
-    HubFailed,
-    InvalidApiKey,
-    JobCancelled,
-    JobNotFound,
-    MethodNotAllowed,
-    ModelAway,
-    ModelPinned,
-    NoPeer,
-    NotFound,
-    PeerNotFound,
-    PermissionDenied,
-    RateLimitExceeded,
-    RequestCancelled,
-    RequestNotFound,
-    RequestTooLarge,
-    UnsupportedParameter,
-)
 
 _RETRY_AFTER_S = 2
 # Clients give up, or sleep that long, where they are told to wait for minutes.
@@ -62,45 +37,45 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.ImageUrlUnsupported: _Kind(400),
     engine_errors.InvalidImage: _Kind(400),
     engine_errors.ContextLengthExceeded: _Kind(400, param="messages"),
-    UnsupportedParameter: _Kind(400),
+    peer_errors.UnsupportedParameter: _Kind(400),
     engine_errors.ModelNotFound: _Kind(404, param="model"),
-    NotFound: _Kind(404),
-    MethodNotAllowed: _Kind(405),
-    RequestTooLarge: _Kind(413),
-    RequestNotFound: _Kind(404),
+    peer_errors.NotFound: _Kind(404),
+    peer_errors.MethodNotAllowed: _Kind(405),
+    peer_errors.RequestTooLarge: _Kind(413),
+    peer_errors.RequestNotFound: _Kind(404),
     # Whoever runs the peer ended it on purpose: a client that tries it again undoes that.
-    RequestCancelled: _Kind(400),
-    JobNotFound: _Kind(404),
-    JobCancelled: _Kind(400),
-    PeerNotFound: _Kind(404, param="peer"),
-    InvalidApiKey: _Kind(401, "authentication_error"),
-    PermissionDenied: _Kind(403, "permission_error"),
-    RateLimitExceeded: _Kind(429, "rate_limit_error"),
+    peer_errors.RequestCancelled: _Kind(400),
+    peer_errors.JobNotFound: _Kind(404),
+    peer_errors.JobCancelled: _Kind(400),
+    peer_errors.PeerNotFound: _Kind(404, param="peer"),
+    peer_errors.InvalidApiKey: _Kind(401, "authentication_error"),
+    peer_errors.PermissionDenied: _Kind(403, "permission_error"),
+    peer_errors.RateLimitExceeded: _Kind(429, "rate_limit_error"),
     engine_errors.Overloaded: _Kind(503, "server_error"),
     engine_errors.InsufficientVram: _Kind(503, "server_error"),
-    ModelPinned: _Kind(400, param="model"),
-    ModelAway: _Kind(503, "server_error", param="model"),
-    NoPeer: _Kind(502, "server_error"),
-    HostLost: _Kind(502, "server_error"),
-    HostRefused: _Kind(502, "server_error"),
-    HostSilent: _Kind(502, "server_error"),
-    HostLeaving: _Kind(502, "server_error"),
-    CannotContinue: _Kind(502, "server_error"),
-    EngineReplaced: _Kind(502, "server_error"),
+    peer_errors.ModelPinned: _Kind(400, param="model"),
+    peer_errors.ModelAway: _Kind(503, "server_error", param="model"),
+    peer_errors.NoPeer: _Kind(502, "server_error"),
+    peer_errors.HostLost: _Kind(502, "server_error"),
+    peer_errors.HostRefused: _Kind(502, "server_error"),
+    peer_errors.HostSilent: _Kind(502, "server_error"),
+    peer_errors.HostLeaving: _Kind(502, "server_error"),
+    peer_errors.CannotContinue: _Kind(502, "server_error"),
+    peer_errors.EngineReplaced: _Kind(502, "server_error"),
     engine_errors.EngineFailed: _Kind(502, "server_error"),
     engine_errors.LoadCancelled: _Kind(502, "server_error"),
     engine_errors.DevicePoisoned: _Kind(502, "server_error"),
     # It has been tried often enough, as below.
-    HubFailed: _Kind(502, "server_error", should_retry=False),
+    peer_errors.HubFailed: _Kind(502, "server_error", should_retry=False),
     # It has been tried often enough here: a client that tries it again kills more engines.
-    AttemptsExhausted: _Kind(502, "server_error", should_retry=False),
+    peer_errors.AttemptsExhausted: _Kind(502, "server_error", should_retry=False),
     # Deterministic, so no 5xx: those are tried again by the official clients.
     engine_errors.ModelInvalid: _Kind(400, param="model"),
     engine_errors.ModelNotSupported: _Kind(400, param="model"),
-    CannotStore: _Kind(400),
+    peer_errors.CannotStore: _Kind(400),
 }
 # They may know when it will be otherwise.
-_WAITS = (RateLimitExceeded, engine_errors.Overloaded, engine_errors.InsufficientVram)
+_WAITS = (peer_errors.RateLimitExceeded, engine_errors.Overloaded, engine_errors.InsufficientVram)
 # The same for what would never fit: an empty device has no more room.
 _NEVER_FITS = _Kind(400)
 _BUG = _Kind(500, "server_error")
@@ -118,7 +93,7 @@ def tell(error: CortexError, about: About) -> ToldError:
     """The error as clients are told it."""
     kind, shortage = _kind_of(error), _shortage_of(error)
     retry_after_s = None
-    if isinstance(error, RateLimitExceeded) or kind.status == 503:
+    if isinstance(error, peer_errors.RateLimitExceeded) or kind.status == 503:
         told_s = error.retry_after_s if isinstance(error, _WAITS) else None
         retry_after_s = _bounded(told_s or _RETRY_AFTER_S)
     return ToldError(
@@ -153,12 +128,16 @@ def error_response(error: ToldError, request_id: str, *, for_messages: bool) -> 
 def from_http(error: web.HTTPException, method: str, path: str) -> CortexError | None:
     """What aiohttp itself refuses a request with, in our words; None for what is no refusal."""
     if error.status == 404:
-        return NotFound(f"there is nothing at {path[:200]}", "the API begins at /v1")
+        return peer_errors.NotFound(f"there is nothing at {path[:200]}", "the API begins at /v1")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return MethodNotAllowed(f"{path[:200]} does not take {method[:20]}", f"it takes {allowed}")
+        return peer_errors.MethodNotAllowed(
+            f"{path[:200]} does not take {method[:20]}", f"it takes {allowed}"
+        )
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return RequestTooLarge("the body is over this peer's limit", "send smaller pictures")
+        return peer_errors.RequestTooLarge(
+            "the body is over this peer's limit", "send smaller pictures"
+        )
     if 400 <= error.status < 500:
         return engine_errors.InvalidRequest(error.reason)
     return None

@@ -22,11 +22,11 @@ from .queries import is_asked
 from .replies import json_response
 
 B = TypeVar("B", bound=msgspec.Struct)
+M = TypeVar("M", LoadBody, PlanBody, UnloadBody, PinBody)
 
 
 async def load(request: web.Request) -> web.Response:
-    body = await body_of(request, LoadBody)
-    request[ABOUT] = About(body.model)
+    body = await _of_model(request, LoadBody)
     control = request.app[CONTROL]
     if is_asked(request, "dry_run"):
         told = await control.plan(body.model, body.peer, body.context, body.slots, as_load=True)
@@ -37,15 +37,13 @@ async def load(request: web.Request) -> web.Response:
 
 async def plan(request: web.Request) -> web.Response:
     """A plan is an answer too where there is none: then it says why."""
-    body = await body_of(request, PlanBody)
-    request[ABOUT] = About(body.model)
+    body = await _of_model(request, PlanBody)
     told = await request.app[CONTROL].plan(body.model, body.peer, body.context, body.slots)
     return json_response(render_planned(*told))
 
 
 async def unload(request: web.Request) -> web.Response:
-    body = await body_of(request, UnloadBody)
-    request[ABOUT] = About(body.model)
+    body = await _of_model(request, UnloadBody)
     jobs = request.app[CONTROL].unload(body.model, body.peer, is_forced=bool(body.force))
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
@@ -70,9 +68,14 @@ async def body_of(request: web.Request, cls: type[B]) -> B:
         return read_body(await room.read(request.content), cls)
 
 
-async def _pinned(request: web.Request, *, is_pinned: bool) -> web.Response:
-    body = await body_of(request, PinBody)
+async def _of_model(request: web.Request, cls: type[M]) -> M:
+    body = await body_of(request, cls)
     request[ABOUT] = About(body.model)
+    return body
+
+
+async def _pinned(request: web.Request, *, is_pinned: bool) -> web.Response:
+    body = await _of_model(request, PinBody)
     peer = await request.app[CONTROL].pin(body.model, body.peer, is_pinned=is_pinned)
     return json_response({"model": body.model, "peer": peer.name, "pinned": is_pinned})
 

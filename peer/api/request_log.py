@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ..bounds.allowance import Allowances
 from ..config import REQUEST_LOG
@@ -23,8 +24,6 @@ from .context import LIVE, NODE, REQUEST_ID
 from .metrics import REPLIES, dialect_of
 
 logger = logging.getLogger(REQUEST_LOG)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ALLOWANCES = web.AppKey("allowances", Allowances)
 

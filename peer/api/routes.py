@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from aiohttp.web_routedef import RouteDef
 
 from ..dialects.asked import Dialect
@@ -38,8 +38,6 @@ from . import (
 from .access import Opening
 from .asking import answering
 from .order_bodies import DrainBody, LoadBody, PinBody, PlanBody, PullBody, UnloadBody
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 

@@ -46,11 +46,6 @@ class Admission:
         self.is_draining = False
         self._on_change()
 
-    async def drained(self) -> None:
-        """Admit nobody more; return when the last one has ended."""
-        self.close()
-        await self.idle()
-
     async def idle(self) -> None:
         """Return when nothing is under way."""
         await self._idle.wait()

@@ -29,12 +29,11 @@ async def follow_log(
     Raises what that one refuses with, or NoPeer where it is gone.
     """
     query = urlencode({"peer": peer, "since_s": f"{since_s:.3f}", "level": "debug", "follow": 1})
-    headers = {} if door.key is None else {"authorization": f"Bearer {door.key}"}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
     url = f"http://{door.address}/logs?{query}"
     try:
         async with session.get(
-            url, headers=headers, timeout=timeout, read_bufsize=_MAX_LINE_BYTES
+            url, headers=door.headers, timeout=timeout, read_bufsize=_MAX_LINE_BYTES
         ) as response:
             if response.status != 200:
                 raise error_of(dict_of(json.loads(await response.read())), response.status)

@@ -7,14 +7,24 @@ a hint travels at the end of an error's message. `remote.py` reads both back.
 from __future__ import annotations
 
 import json
-import typing
 from dataclasses import dataclass
 from typing import Any
 
-from cortex.engine.types import Accepted, ImageTokens, Stage
+import msgspec
+
+from cortex.engine.types import Accepted, Stage, StageName
 
 _PREFIX = "cortex "
-_STAGE_NAMES: frozenset[str] = frozenset(typing.get_args(typing.get_type_hints(Stage)["name"]))
+
+
+class _Comment(msgspec.Struct):
+    stage: StageName | None = None
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    eta_s: float | None = None
+    accepted: Accepted | None = None
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +65,14 @@ def from_comment(text: str) -> Remark | None:
     if not text.startswith(_PREFIX):
         return None
     try:
-        plain: Any = json.loads(text.removeprefix(_PREFIX))
-        if "accepted" in plain:
-            return _accepted(plain["accepted"])
-        if "peer" in plain:
-            return AnsweredBy(str(plain["peer"]))
-        if plain["stage"] not in _STAGE_NAMES:
-            return None
-        return Stage(
-            plain["stage"],
-            int(plain.get("done", 0)),
-            int(plain.get("total", 0)),
-            str(plain.get("unit", "")),
-            None if plain.get("eta_s") is None else float(plain["eta_s"]),
-        )
-    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        told = msgspec.json.decode(text.removeprefix(_PREFIX), type=_Comment)
+    except (ValueError, RecursionError):
         return None
+    if told.accepted is not None:
+        return told.accepted
+    if told.peer:
+        return AnsweredBy(told.peer)
+    return Stage(told.stage, told.done, told.total, told.unit, told.eta_s) if told.stage else None
 
 
 def join_hint(message: str, hint: str) -> str:
@@ -80,11 +82,3 @@ def join_hint(message: str, hint: str) -> str:
 def split_hint(message: str, hint: str) -> str:
     """The message without the hint at its end."""
     return message.removesuffix(f"; {hint}") if hint else message
-
-
-def _accepted(plain: Any) -> Accepted:
-    images = tuple(
-        ImageTokens(int(image["width"]), int(image["height"]), int(image["tokens"]))
-        for image in plain["images"]
-    )
-    return Accepted(int(plain["prompt_tokens"]), images, int(plain.get("max_tokens", 0)))

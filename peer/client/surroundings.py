@@ -38,11 +38,10 @@ class Surroundings:
 
     async def look(self, door: Door) -> None:
         """Remember whom the peer behind that door knows, while it can be asked."""
-        headers = {} if door.key is None else {"authorization": f"Bearer {door.key}"}
         try:
             async with (
                 asyncio.timeout(_PATIENCE_S),
-                self._session.get(f"http://{door.address}/fleet", headers=headers) as response,
+                self._session.get(f"http://{door.address}/fleet", headers=door.headers) as response,
             ):
                 self._others = others(read_picture(json.loads(await response.read())))
         except (aiohttp.ClientError, TimeoutError, OSError, *_NOT_A_PEER):

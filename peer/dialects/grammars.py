@@ -19,7 +19,12 @@ def schema_grammar(schema: msgspec.Raw, path: str) -> Grammar:
     return Grammar("json_schema", object_text(schema, path), path)
 
 
-def choice_grammar(choices: list[str], path: str) -> Grammar:
-    if not choices:
-        refuse(path, "must not be empty")
-    return Grammar("choice", msgspec.json.encode(choices).decode(), path)
+def format_grammar(kind: str, schema: msgspec.Raw, path: str, schema_path: str) -> Grammar | None:
+    """What an answer's format asks for; `schema_path` leads from it to the schema."""
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return Grammar("json_object")
+    if kind != "json_schema":
+        refuse(f"{path}.type", "must be text, json_object or json_schema")
+    return schema_grammar(schema, f"{path}.{schema_path}")

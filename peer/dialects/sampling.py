@@ -11,11 +11,18 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 from msgspec import Meta, Raw, field
 
-from cortex.engine.types import MAX_LOGIT_BIASES, MAX_PRIORITY, MIN_PRIORITY, SamplingWish
+from cortex.engine.types import (
+    MAX_LOGIT_BIASES,
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+    ChatRequest,
+    SamplingWish,
+)
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
-from .decoding import is_absent, read_raw, refuse
+from .decoding import ModelName, is_absent, read_raw, refuse
+from .openai_replies import ReplyHead
 from .routing import first_key
 
 _MAX_BIAS = 100.0
@@ -43,6 +50,7 @@ class StreamOptions(msgspec.Struct):
 class DecoderFields(msgspec.Struct, kw_only=True):
     """The fields that chat and plain completions share."""
 
+    model: ModelName
     stream: bool | None = None
     stream_options: Annotated[
         Raw,
@@ -84,15 +92,46 @@ def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
 
 
-def read_sampling(body: DecoderFields) -> SamplingWish:
-    return SamplingWish(
-        temperature=body.temperature,
-        top_k=read_top_k(body.top_k),
-        top_p=body.top_p,
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty,
-        frequency_penalty=body.frequency_penalty,
-        repetition_penalty=body.repetition_penalty,
+def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequest:
+    """All that both bodies ask alike, and `more`."""
+    stops = [body.stop] if isinstance(body.stop, str) else (body.stop or [])
+    return ChatRequest(
+        model=body.model,
+        seed=read_seed(body.seed, arrival.random_seed),
+        now_s=arrival.now_s,
+        sampling=SamplingWish(
+            temperature=body.temperature,
+            top_k=read_top_k(body.top_k),
+            top_p=body.top_p,
+            min_p=body.min_p,
+            presence_penalty=body.presence_penalty,
+            frequency_penalty=body.frequency_penalty,
+            repetition_penalty=body.repetition_penalty,
+        ),
+        stop=tuple(stop for stop in stops if stop),
+        routing_key=first_key(
+            body.prompt_cache_key, arrival.routing_key, body.user, body.safety_identifier
+        ),
+        num_choices=read_num_choices(body, arrival),
+        logit_bias=_read_logit_bias(body),
+        ignore_eos=bool(body.ignore_eos),
+        min_tokens=body.min_tokens or 0,
+        priority=body.priority or 0,
+        **more,
+    )
+
+
+def read_head(
+    body: DecoderFields, arrival: Arrival, prefix: str, custom_names: frozenset[str] = frozenset()
+) -> ReplyHead:
+    return ReplyHead(
+        f"{prefix}{arrival.id_hex}",
+        arrival.now_s,
+        body.model,
+        body.wants_usage,
+        bool(body.return_token_ids),
+        custom_names,
+        arrival.fingerprint,
     )
 
 
@@ -113,11 +152,6 @@ def read_max_tokens(name: str, value: int | float | None) -> int | None:
     return min(int(value), _MAX_TOKENS)
 
 
-def read_stop(body: DecoderFields) -> tuple[str, ...]:
-    stops = [body.stop] if isinstance(body.stop, str) else (body.stop or [])
-    return tuple(stop for stop in stops if stop)
-
-
 def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:
     most = arrival.limits.max_choices
     if body.n is not None and body.n > most:
@@ -125,7 +159,7 @@ def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:
     return body.n or 1
 
 
-def read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:
+def _read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:
     """Token ids, which JSON spells as strings, with what is added to their scores."""
     read: dict[int, float] = {}
     biases = body.logit_bias or {}
@@ -137,7 +171,3 @@ def read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:
         if bias is not None:
             read[int(name)] = bias
     return tuple(read.items())
-
-
-def read_routing_key(body: DecoderFields, arrival: Arrival) -> str:
-    return first_key(body.prompt_cache_key, arrival.routing_key, body.user, body.safety_identifier)

@@ -34,6 +34,10 @@ class Door:
     address: str
     key: str | None = field(default=None, repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -88,8 +92,7 @@ class Asking:
             with contextlib.closing(connection):
                 connection.connect()
                 self._socket = connection.sock
-                headers = {} if door.key is None else {"authorization": f"Bearer {door.key}"}
-                connection.request(method, path, body, headers)
+                connection.request(method, path, body, door.headers)
                 with connection.getresponse() as reply:
                     yield reply
         except TimeoutError as error:

@@ -13,11 +13,10 @@ from msgspec import Meta, Raw, field
 from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
 from ..content import Part
-from ..decoding import ModelName
+from ..offered_tools import CustomTool, FunctionTool, Schema
 from ..sampling import DecoderFields, TokenCount
 
 _ANY_OBJECT = {"type": "object"}
-Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_ANY_OBJECT)]
 
 
 class CalledFunction(msgspec.Struct):
@@ -47,18 +46,6 @@ class ChatMessage(msgspec.Struct):
     function_call: CalledFunction | None = None
     tool_call_id: str | None = None
     name: Any = None
-
-
-class FunctionTool(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: Schema = field(default_factory=Raw)
-    strict: bool | None = None
-
-
-class CustomTool(msgspec.Struct):
-    name: str
-    description: str | None = None
 
 
 class ChatTool(msgspec.Struct):
@@ -110,7 +97,6 @@ class StructuredOutputs(msgspec.Struct):
 class ChatBody(DecoderFields, kw_only=True):
     """What is asked of a chat model. Fields that are not listed are ignored."""
 
-    model: ModelName
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     max_completion_tokens: TokenCount | None = None
     tools: list[ChatTool] | None = None

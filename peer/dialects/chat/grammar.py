@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cortex.engine.types import Grammar
 
 from ..decoding import is_absent, refuse
-from ..grammars import choice_grammar, schema_grammar
-from .body import ChatBody, ResponseFormat, StructuredOutputs
+from ..grammars import format_grammar, schema_grammar
+from .body import ChatBody, JsonSchema, ResponseFormat, StructuredOutputs
 
 
 def read_grammar(body: ChatBody) -> Grammar | None:
@@ -25,15 +27,12 @@ def read_grammar(body: ChatBody) -> Grammar | None:
 
 
 def _from_format(wanted: ResponseFormat | None) -> Grammar | None:
-    if wanted is None or wanted.type == "text":
+    if wanted is None:
         return None
-    if wanted.type == "json_object":
-        return Grammar("json_object")
-    if wanted.type != "json_schema":
-        refuse("response_format.type", "must be text, json_object or json_schema")
-    if wanted.json_schema is None:
+    if wanted.type == "json_schema" and wanted.json_schema is None:
         refuse("response_format.json_schema", "required")
-    return schema_grammar(wanted.json_schema.schema, "response_format.json_schema.schema")
+    schema = (wanted.json_schema or JsonSchema()).schema
+    return format_grammar(wanted.type, schema, "response_format", "json_schema.schema")
 
 
 def _from_outputs(wanted: StructuredOutputs | None) -> Grammar | None:
@@ -45,7 +44,10 @@ def _from_outputs(wanted: StructuredOutputs | None) -> Grammar | None:
     if wanted.regex is not None:
         asked.append(Grammar("regex", wanted.regex, "structured_outputs.regex"))
     if wanted.choice is not None:
-        asked.append(choice_grammar(wanted.choice, "structured_outputs.choice"))
+        if not wanted.choice:
+            refuse("structured_outputs.choice", "must not be empty")
+        choices = msgspec.json.encode(wanted.choice).decode()
+        asked.append(Grammar("choice", choices, "structured_outputs.choice"))
     if wanted.grammar is not None:
         asked.append(Grammar("lark", wanted.grammar, "structured_outputs.grammar"))
     if len(asked) != 1:

@@ -11,8 +11,8 @@ from cortex.engine.types import Message, Role, ToolCall
 from ..asked import Limits
 from ..call_arguments import object_arguments
 from ..content import PartTypes, check_images, read_content, without_volatile
-from ..custom_tools import arguments_of
 from ..decoding import check_count, refuse
+from ..offered_tools import custom_arguments
 from .body import Call, ChatMessage
 
 _ROLES: dict[str, Role] = {
@@ -76,7 +76,7 @@ def _reasoning(item: ChatMessage) -> str:
 
 def _read_call(call: Call, path: str) -> ToolCall:
     if call.custom is not None:
-        return ToolCall(call.id or "", call.custom.name, arguments_of(call.custom.input or ""))
+        return ToolCall(call.id or "", call.custom.name, custom_arguments(call.custom.input or ""))
     if call.function is None:
         refuse(f"{path}.function", "required")
     arguments = object_arguments(call.function.arguments or "")

@@ -7,12 +7,11 @@ ignored.
 from __future__ import annotations
 
 from cortex.engine.errors import UnsupportedContent
-from cortex.engine.types import ChatRequest, ReasoningWish
+from cortex.engine.types import ReasoningWish
 
 from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import names_in, object_text, read_body, refuse
-from ..openai_replies import ReplyHead
 from .body import ChatBody
 from .grammar import read_grammar
 from .messages import read_messages
@@ -31,37 +30,20 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
     asked = read_body(body, ChatBody)
     _check_modalities(asked)
     offered = read_tools(asked, arrival.limits)
-    request = ChatRequest(
-        model=asked.model,
+    request = sampling.read_request(
+        asked,
+        arrival,
         messages=read_messages(asked.messages, arrival.limits),
-        seed=sampling.read_seed(asked.seed, arrival.random_seed),
-        now_s=arrival.now_s,
-        sampling=sampling.read_sampling(asked),
         tools=offered.tools,
         tool_choice=offered.choice,
         grammar=read_grammar(asked),
         reasoning=ReasoningWish(effort=asked.reasoning_effort),
         max_tokens=_read_max_tokens(asked),
-        stop=sampling.read_stop(asked),
         template_kwargs=_read_template_kwargs(asked),
-        routing_key=sampling.read_routing_key(asked, arrival),
-        num_choices=sampling.read_num_choices(asked, arrival),
-        logit_bias=sampling.read_logit_bias(asked),
         top_logprobs=_read_top_logprobs(asked),
-        ignore_eos=bool(asked.ignore_eos),
-        min_tokens=asked.min_tokens or 0,
         parallel_tool_calls=asked.parallel_tool_calls is not False,
-        priority=asked.priority or 0,
     )
-    head = ReplyHead(
-        f"chatcmpl-{arrival.id_hex}",
-        arrival.now_s,
-        asked.model,
-        asked.wants_usage,
-        bool(asked.return_token_ids),
-        offered.custom_names,
-        arrival.fingerprint,
-    )
+    head = sampling.read_head(asked, arrival, "chatcmpl-", offered.custom_names)
     tells_tokens = head.wants_token_ids or request.top_logprobs is not None
     teller = ChatTeller(head, request.num_choices, tells_tokens=tells_tokens)
     return Asked((request,), teller, bool(asked.stream))

@@ -26,7 +26,7 @@ from cortex.engine.types import (
 
 from ...deltas import said
 from ..asked import Answer
-from ..custom_tools import text_of
+from ..offered_tools import custom_text
 from ..openai_replies import OpenAITeller, ReplyHead, finish_reason, render_logprob
 
 
@@ -117,7 +117,7 @@ class ChatTeller(OpenAITeller):
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         if call.name in self.head.custom_names:
-            custom = {"name": call.name, "input": text_of(call.arguments)}
+            custom = {"name": call.name, "input": custom_text(call.arguments)}
             return {"id": call.id, "type": "custom", "custom": custom}
         function = {"name": call.name, "arguments": call.arguments}
         return {"id": call.id, "type": "function", "function": function}

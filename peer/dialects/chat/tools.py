@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from cortex.engine.types import Tool, ToolChoice
 
 from ..asked import Limits
-from ..custom_tools import custom_tool
-from ..decoding import check_count, object_text, refuse
+from ..decoding import check_count, refuse
+from ..offered_tools import choose_named, custom_tool, function_tool, read_choice
 from ..sampling import unsupported
-from ..tool_names import checked_name, choose_named
 from .body import AllowedTools, ChatBody, ChatTool, ChosenTool
 
 
@@ -35,7 +34,7 @@ def read_tools(body: ChatBody, limits: Limits) -> OfferedTools:
     items = body.tools or []
     check_count("tools", items, limits.max_tools)
     tools = tuple(_read_tool(item, f"tools[{index}]") for index, item in enumerate(items))
-    choice = _read_choice(body.tool_choice, tools)
+    choice = read_choice(body.tool_choice, tools, lambda chosen: _read_chosen(chosen, tools))
     if choice is None:
         return OfferedTools()
     custom_names = frozenset(
@@ -48,36 +47,21 @@ def _read_tool(item: ChatTool, path: str) -> Tool:
     if item.type == "custom":
         if item.custom is None:
             refuse(f"{path}.custom", "required")
-        name = checked_name(item.custom.name, f"{path}.custom.name")
-        return custom_tool(name, item.custom.description or "")
+        return custom_tool(item.custom, f"{path}.custom")
     if item.type != "function":
         refuse(f"{path}.type", "must be function or custom")
-    function = item.function
-    if function is None:
+    if item.function is None:
         refuse(f"{path}.function", "required")
-    return Tool(
-        checked_name(function.name, f"{path}.function.name"),
-        function.description or "",
-        object_text(function.parameters, f"{path}.function.parameters"),
-        is_strict=bool(function.strict),
-    )
+    return function_tool(item.function, f"{path}.function")
 
 
-def _read_choice(choice: str | ChosenTool | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
-    """None where nothing may be called."""
-    if choice in (None, "auto", "none"):
-        return None if choice == "none" or not tools else ToolChoice()
-    if not tools:
-        refuse("tool_choice", "chooses a tool, but there are no tools")
-    if choice == "required":
-        return ToolChoice("required")
-    if isinstance(choice, ChosenTool):
-        if choice.allowed_tools is not None:
-            return _allowed(choice.allowed_tools, tools)
-        named = choice.function or choice.custom
-        if named is not None:
-            return choose_named(tools, [named.name], "tool_choice", must=True)
-    refuse("tool_choice", "must be auto, none, required or an object that names a tool")
+def _read_chosen(choice: ChosenTool, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    if choice.allowed_tools is not None:
+        return _allowed(choice.allowed_tools, tools)
+    named = choice.function or choice.custom
+    if named is None:
+        refuse("tool_choice", "must be auto, none, required or an object that names a tool")
+    return choose_named(tools, [named.name], "tool_choice", must=True)
 
 
 def _allowed(allowed: AllowedTools, tools: tuple[Tool, ...]) -> ToolChoice | None:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ..decoding import ModelName
 from ..prompts import PromptField
 from ..sampling import DecoderFields
 
@@ -16,7 +15,6 @@ _MAX_LOGPROBS = 5
 class CompletionBody(DecoderFields, kw_only=True):
     """A prompt to be continued, without any template. Fields that are not listed are ignored."""
 
-    model: ModelName
     prompt: PromptField
     # None at all: the prompt is read, and told again where an echo is asked for.
     max_tokens: Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)] | None = None

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from cortex.engine.types import ChatRequest
-
 from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import read_body, refuse
-from ..openai_replies import ReplyHead
 from ..prompts import read_raw_prompts
 from .body import CompletionBody
 from .reply import CompletionTeller
@@ -39,22 +36,13 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
             "send several requests",
         )
     max_tokens = sampling.read_max_tokens("max_tokens", asked.max_tokens)
-    request = ChatRequest(
-        model=asked.model,
+    request = sampling.read_request(
+        asked,
+        arrival,
         messages=(),
-        seed=0,
-        now_s=arrival.now_s,
-        sampling=sampling.read_sampling(asked),
         max_tokens=_DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
-        stop=sampling.read_stop(asked),
-        routing_key=sampling.read_routing_key(asked, arrival),
-        num_choices=num_choices,
-        logit_bias=sampling.read_logit_bias(asked),
         top_logprobs=asked.logprobs,
-        ignore_eos=bool(asked.ignore_eos),
-        min_tokens=asked.min_tokens or 0,
         echo=bool(asked.echo),
-        priority=asked.priority or 0,
     )
     requests = tuple(
         # Each prompt draws for itself where no seed was asked for.
@@ -63,13 +51,7 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
         )
         for index, prompt in enumerate(prompts.values())
     )
-    head = ReplyHead(
-        f"cmpl-{arrival.id_hex}",
-        arrival.now_s,
-        asked.model,
-        asked.wants_usage,
-        bool(asked.return_token_ids),
-    )
+    head = sampling.read_head(asked, arrival, "cmpl-")
     tells_tokens = head.wants_token_ids or request.top_logprobs is not None
     teller = CompletionTeller(head, num_choices, tells_tokens=tells_tokens)
     return Asked(requests, teller, bool(asked.stream))

@@ -15,15 +15,14 @@ from msgspec import Meta, Raw, field
 from cortex.engine.types import Effort
 
 from ..decoding import ModelName
+from ..offered_tools import Schema
 from ..sampling import TopK
 
 _BLOCK = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
 _TEXT_OR_BLOCKS = {"type": ["string", "array"], "items": _BLOCK}
-_ANY_OBJECT = {"type": "object"}
 
 # Whole numbers, however they are written.
 Count = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
-Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_ANY_OBJECT)]
 
 
 class Turn(msgspec.Struct):

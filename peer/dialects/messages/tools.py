@@ -12,7 +12,7 @@ from cortex.engine.types import Tool, ToolChoice
 
 from ..asked import Limits
 from ..decoding import check_count, is_absent, object_text, read_raw, refuse
-from ..tool_names import checked_name, choose_named
+from ..offered_tools import checked_name, choose_named
 from .body import PromptBody, ToolChoiceWish, ToolDefinition
 
 

@@ -16,12 +16,12 @@ from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
 
 from ..content import Part
 from ..decoding import ModelName
+from ..offered_tools import Schema
 from ..sampling import Penalty, Probability, Seed, TokenCount
 
 _OBJECT = {"type": "object"}
 _TYPED = {"type": "object", "properties": {"type": {"type": "string"}}}
 _OBJECTS = {"type": "array", "items": _TYPED}
-Schema = Annotated[Raw, Meta(description="A JSON schema.", extra_json_schema=_OBJECT)]
 
 
 class Kind(msgspec.Struct):
@@ -47,17 +47,13 @@ class ReasoningInput(msgspec.Struct):
     summary: list[Part] | None = None
 
 
-class FunctionCallInput(msgspec.Struct):
+class CallInput(msgspec.Struct):
+    """A call of a function, with the JSON text of an object, or of a custom tool, with a text."""
+
     name: Annotated[str, Meta(min_length=1)]
     call_id: str | None = None
     namespace: str | None = None
-    arguments: Annotated[str, Meta(description="The JSON text of an object.")] | None = None
-
-
-class CustomCallInput(msgspec.Struct):
-    name: Annotated[str, Meta(min_length=1)]
-    call_id: str | None = None
-    namespace: str | None = None
+    arguments: str | None = None
     input: str | None = None
 
 
@@ -68,18 +64,13 @@ class CallOutput(msgspec.Struct):
     output: Content | None = None
 
 
-class HostedCallInput(msgspec.Struct):
-    """A call of a tool that a client runs under a name of the dialect's own."""
+class HostedCall(msgspec.Struct):
+    """A call of a tool that a client runs under a name of the dialect's own, or its output."""
 
     call_id: str | None = None
     id: str | None = None
     action: Raw = field(default_factory=Raw)
     operation: Raw = field(default_factory=Raw)
-
-
-class HostedCallOutput(msgspec.Struct):
-    call_id: str | None = None
-    id: str | None = None
     output: Raw = field(default_factory=Raw)
 
 
@@ -93,20 +84,6 @@ class MoreTools(msgspec.Struct):
     tools: list[Raw] | None = None
 
 
-class FunctionTool(msgspec.Struct):
-    name: str
-    description: str | None = None
-    parameters: Schema = field(default_factory=Raw)
-    strict: bool | None = None
-
-
-class CustomTool(msgspec.Struct):
-    """A tool that takes plain text."""
-
-    name: str
-    description: str | None = None
-
-
 class NamespaceTool(msgspec.Struct):
     """Tools under a common name."""
 
@@ -114,15 +91,17 @@ class NamespaceTool(msgspec.Struct):
     tools: Annotated[list[Raw], Meta(extra_json_schema=_OBJECTS)]
 
 
-class ChosenTool(msgspec.Struct):
+class NamedTool(msgspec.Struct):
     type: str
     name: str | None = None
     namespace: str | None = None
 
 
-class AllowedTools(msgspec.Struct):
-    tools: list[ChosenTool]
+class ChosenTool(NamedTool):
+    """One tool, or of type allowed_tools several."""
+
     mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedTool] | None = None
 
 
 class Format(msgspec.Struct):

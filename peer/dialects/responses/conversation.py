@@ -14,8 +14,8 @@ from cortex.engine.types import ImagePart, Message, Role, TextPart, ToolCall
 from ..asked import Limits
 from ..call_arguments import object_arguments
 from ..content import Content, PartTypes, check_images, read_content, without_volatile
-from ..custom_tools import arguments_of
 from ..decoding import first_char, is_absent, object_text, read_raw, refuse
+from ..offered_tools import custom_arguments
 from . import body as b
 from .input_items import InputItem
 from .toolbox import Toolbox
@@ -76,16 +76,14 @@ class _Reader:
                 self._read_message(item)
             case "reasoning":
                 self._read_reasoning(item)
-            case "function_call":
-                call = read_raw(item.raw, b.FunctionCallInput, item.path)
+            case "function_call" | "custom_tool_call":
+                call = read_raw(item.raw, b.CallInput, item.path)
                 name = self._toolbox.flat(call.name, call.namespace or "")
-                arguments = object_arguments(call.arguments or "")
+                if item.type == "function_call":
+                    arguments = object_arguments(call.arguments or "")
+                else:
+                    arguments = custom_arguments(call.input or "")
                 self._calls.append(ToolCall(call.call_id or "", name, arguments))
-            case "custom_tool_call":
-                custom = read_raw(item.raw, b.CustomCallInput, item.path)
-                name = self._toolbox.flat(custom.name, custom.namespace or "")
-                arguments = arguments_of(custom.input or "")
-                self._calls.append(ToolCall(custom.call_id or "", name, arguments))
             case "function_call_output" | "custom_tool_call_output":
                 output = read_raw(item.raw, b.CallOutput, item.path)
                 content = self._content(output.output, "tool", f"{item.path}.output")
@@ -143,7 +141,7 @@ class _Reader:
             self._end_with(Message("user", said))
 
     def _read_hosted_call(self, item: InputItem) -> None:
-        call = read_raw(item.raw, b.HostedCallInput, item.path)
+        call = read_raw(item.raw, b.HostedCall, item.path)
         action = call.operation if is_absent(call.action) else call.action
         arguments = object_arguments(object_text(action, f"{item.path}.action"))
         call_id = call.call_id or call.id or ""
@@ -151,7 +149,7 @@ class _Reader:
 
     def _read_hosted_output(self, item: InputItem) -> None:
         """A text, or its JSON as text."""
-        sent = read_raw(item.raw, b.HostedCallOutput, item.path)
+        sent = read_raw(item.raw, b.HostedCall, item.path)
         text = "" if is_absent(sent.output) else bytes(sent.output).decode(errors="replace")
         if first_char(sent.output) == '"':
             text = read_raw(sent.output, str, f"{item.path}.output")

@@ -15,11 +15,10 @@ from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWis
 
 from .. import sampling
 from ..asked import Arrival, Asked
-from ..decoding import is_absent, read_body, read_raw, refuse
-from ..grammars import schema_grammar
+from ..decoding import is_absent, read_body, read_raw
+from ..grammars import format_grammar
 from ..routing import first_key, session_in
 from .body import Format, ReasoningOptions, ResponsesBody, TextOptions
-from .choice import read_choice
 from .conversation import read_messages
 from .echo import read_echo
 from .input_items import added_tools, split_input
@@ -41,7 +40,7 @@ def parse_response(
     items = split_input(asked.input, arrival.limits)
     sent_tools = [] if is_absent(asked.tools) else read_raw(asked.tools, list[msgspec.Raw], "tools")
     toolbox = read_tools({"tools": sent_tools, **added_tools(items)}, arrival.limits)
-    choice = read_choice(asked.tool_choice, toolbox)
+    choice = toolbox.choice(asked.tool_choice)
     request = ChatRequest(
         model=asked.model,
         messages=read_messages(asked.instructions or "", items, toolbox, arrival.limits),
@@ -98,13 +97,7 @@ def _read_grammar(text: TextOptions | None) -> Grammar | None:
     if text is None or is_absent(text.format):
         return None
     wanted = read_raw(text.format, Format, "text.format")
-    if wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return Grammar("json_object")
-    if wanted.type != "json_schema":
-        refuse("text.format.type", "must be text, json_object or json_schema")
-    return schema_grammar(wanted.schema, "text.format.schema")
+    return format_grammar(wanted.type, wanted.schema, "text.format", "schema")
 
 
 def _wants_summary(reasoning: ReasoningOptions | None) -> bool:

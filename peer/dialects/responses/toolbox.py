@@ -12,13 +12,24 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cortex.engine.types import Tool
+from cortex.engine.types import Tool, ToolChoice
 
 from ..asked import Limits
-from ..custom_tools import custom_tool
-from ..decoding import check_count, object_text, read_raw, refuse
-from ..tool_names import checked_name
-from .body import CustomTool, FunctionTool, Kind, NamespaceTool
+from ..decoding import check_count, first_char, is_absent, read_raw, refuse
+from ..offered_tools import (
+    CustomTool,
+    FunctionTool,
+    checked_name,
+    choose_named,
+    custom_tool,
+    function_tool,
+    read_choice,
+)
+from .body import ChosenTool, Kind, NamedTool, NamespaceTool
+
+# Of what a server would run nothing may be called in any case.
+_OFFERED = ("function", "custom")
+_CHOICE = "tool_choice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,37 @@ class Toolbox:
     def flat(self, name: str, namespace: str = "") -> str:
         """What the model calls the tool, also one that is on offer no more."""
         return self.flat_names.get((namespace, name)) or _joined(name, namespace)
+
+    def choice(self, raw: msgspec.Raw) -> ToolChoice | None:
+        """The `tool_choice` of a body; None where nothing may be called.
+
+        Raises InvalidRequest for a choice of what is not on offer.
+        """
+        kind = str if first_char(raw) == '"' else ChosenTool
+        chosen = None if is_absent(raw) else read_raw(raw, kind, _CHOICE)
+        return read_choice(chosen, self.tools, self._read_chosen)
+
+    def _read_chosen(self, chosen: ChosenTool) -> ToolChoice | None:
+        if chosen.type != "allowed_tools":
+            if chosen.type not in _OFFERED:
+                what = f"{chosen.type[:40]!r} is not offered here"
+                refuse(f"{_CHOICE}.type", what, "choose a function")
+            return self._named([chosen], _CHOICE, must=True)
+        path = f"{_CHOICE}.tools"
+        if chosen.tools is None:
+            refuse(path, "required")
+        allowed = [tool for tool in chosen.tools if tool.type in _OFFERED]
+        if not allowed and chosen.mode == "auto":
+            return None
+        if not allowed:
+            refuse(path, "names no tool that is offered here")
+        return self._named(allowed, path, must=chosen.mode == "required")
+
+    def _named(self, chosen: Sequence[NamedTool], path: str, *, must: bool) -> ToolChoice:
+        if not all(tool.name for tool in chosen):
+            refuse(path, "must name a function")
+        names = [self.flat(tool.name or "", tool.namespace or "") for tool in chosen]
+        return choose_named(self.tools, names, path, must=must)
 
 
 def read_tools(sources: Mapping[str, Sequence[msgspec.Raw]], limits: Limits) -> Toolbox:
@@ -72,20 +114,11 @@ class _Reader:
                 refuse(f"{path}.type", "required")
             case "function":
                 tool = read_raw(item, FunctionTool, path)
-                self._add(
-                    ToolName(tool.name, namespace),
-                    Tool(
-                        "",
-                        tool.description or "",
-                        object_text(tool.parameters, f"{path}.parameters"),
-                        is_strict=bool(tool.strict),
-                    ),
-                    f"{path}.name",
-                )
+                self._add(ToolName(tool.name, namespace), function_tool(tool, path), path)
             case "custom":
                 custom = read_raw(item, CustomTool, path)
                 name = ToolName(custom.name, namespace, is_custom=True)
-                self._add(name, custom_tool("", custom.description or ""), f"{path}.name")
+                self._add(name, custom_tool(custom, path), path)
             case "namespace" if not namespace:
                 group = read_raw(item, NamespaceTool, path)
                 self.read(group.tools, f"{path}.tools", checked_name(group.name, f"{path}.name"))
@@ -93,13 +126,13 @@ class _Reader:
                 pass
 
     def _add(self, name: ToolName, tool: Tool, path: str) -> None:
-        key = (name.namespace, checked_name(name.name, path))
+        key = (name.namespace, name.name)
         if key in self.flat_names:
             return
         flat = _joined(name.name, name.namespace)
         while flat in self.names:
             flat += "_"
-        self.flat_names[key] = checked_name(flat, path)
+        self.flat_names[key] = checked_name(flat, f"{path}.name")
         self.names[flat] = name
         self.tools.append(msgspec.structs.replace(tool, name=flat))
 

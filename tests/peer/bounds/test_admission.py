@@ -34,7 +34,8 @@ async def test_bytes_are_held_for_as_long_as_their_block_lasts():
 async def test_draining_lets_the_last_one_end_and_nobody_in():
     admission = Admission(max_requests=2, max_bytes=0)
     with admission.admitted(1):
-        drained = asyncio.create_task(admission.drained())
+        admission.close()
+        drained = asyncio.create_task(admission.idle())
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="going away"), admission.admitted(1):
             pass

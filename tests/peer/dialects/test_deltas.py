@@ -21,7 +21,7 @@ from cortex.engine.types import (
     ToolCallEnd,
     Usage,
 )
-from cortex.peer.client.remote import StreamReader
+from cortex.peer.client.chunks import StreamReader
 from cortex.peer.deltas import melted, said
 from cortex.peer.dialects.asked import Answer
 from cortex.peer.dialects.chat.reply import ChatTeller

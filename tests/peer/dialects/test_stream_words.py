@@ -23,8 +23,8 @@ from cortex.engine.types import (
 from cortex.peer import errors as peer_errors
 from cortex.peer.api.errors import About, error_response, tell
 from cortex.peer.client.backends import normalise_address
+from cortex.peer.client.chunks import StreamReader
 from cortex.peer.client.progress import AnsweredBy, Remark, from_comment, to_comment
-from cortex.peer.client.remote import StreamReader
 from cortex.peer.dialects import events
 from cortex.peer.dialects.errors import openai_envelope
 from cortex.peer.errors import from_info

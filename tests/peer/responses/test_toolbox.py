@@ -8,50 +8,10 @@ from typing import Any
 import pytest
 
 from cortex.engine.types import (
-    Accepted,
-    Message,
-    TextPart,
     ToolChoice,
 )
-from cortex.peer.dialects.asked import Arrival, Asked
-from cortex.peer.dialects.responses.parse import parse_response
-from cortex.peer.dialects.responses.stream import ResponseTeller
 from cortex.peer.dialects.responses.toolbox import ToolName
-
-ARRIVAL = Arrival(now_s=7, random_seed=11, id_hex="0f")
-SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
-TOOLS: list[dict[str, Any]] = [
-    {"type": "function", "name": "f", "description": "does", "parameters": SCHEMA, "strict": True},
-    {"type": "namespace", "name": "ns", "tools": [{"type": "function", "name": "g"}]},
-    {"type": "custom", "name": "patch", "description": "edits", "format": {"type": "grammar"}},
-    {"type": "web_search", "name": 5, "tools": "no list"},
-    {"type": "tool_search", "parameters": {}},
-]
-
-
-def parse(*, arrival: Arrival = ARRIVAL, **fields: Any) -> Asked[ResponseTeller]:
-    body = {"model": "m", "input": "hello"} | fields
-    return parse_response(json.dumps(body).encode(), arrival, lambda: 0.0)
-
-
-def said(role: str, content: Any = "hi") -> dict[str, Any]:
-    return {"type": "message", "role": role, "content": content}
-
-
-def user(text: str) -> Message:
-    return Message("user", (TextPart(text),))
-
-
-def called(name: str = "f", arguments: str = "{}", **more: Any) -> dict[str, Any]:
-    item = {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments}
-    return item | more
-
-
-def told(asked: Asked[ResponseTeller]) -> dict[str, Any]:
-    """The response that a stream of this one begins with."""
-    opening = asked.teller.open(Accepted(1, (), 1))
-    data = opening.split(b"\n")[1].removeprefix(b"data: ")
-    return json.loads(data)["response"]
+from tests.peer.responses.bodies import SCHEMA, TOOLS, called, parse, said, told, user
 
 
 def test_tools_are_offered_under_flat_names():
