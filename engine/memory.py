@@ -65,12 +65,6 @@ class MemoryBudget:
     def unused_bytes(self) -> int:
         return self.total_bytes - self.used_bytes
 
-    @property
-    def max_sequence_tokens(self) -> int:
-        """How long prompt and answer together can become when nothing else runs."""
-        # The last token of an answer is never fed back and needs no place.
-        return min(self.num_pages * self.page_tokens + 1, self.costs.context_tokens)
-
     def parts(self) -> tuple[MemoryPart, ...]:
         """Every use of the memory, and the total at the end."""
         tokens = self.num_pages * self.page_tokens

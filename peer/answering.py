@@ -86,7 +86,7 @@ class Answering:
 
     def _begin(self, place: Place) -> None:
         """An engine is there: let it begin what has not ended, or go on with it."""
-        self._engine = engine = self._devices.engine(place.device)
+        self._engine = engine = self._devices.engines[place.device]
         computes_in = place.computes_in
         if self._resume is not None and self._resume.computes_in not in ("", computes_in):
             self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._resume))

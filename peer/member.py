@@ -35,8 +35,7 @@ from .observing.log_ring import LogRing
 from .orders.control import Control
 from .orders.desk import OrderDesk
 from .orders.teller import Teller
-from .placement.knowing import known_by
-from .placement.planning import Known
+from .placement.planning import Known, known_by
 from .release import own_release
 from .routing.ingress import Ingress
 from .routing.leases import Leases

@@ -62,7 +62,7 @@ class Node:
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
         self.costs = costs_book(
-            config, lambda model: self._rack.devices.engine(0).estimate(model, config.max_replays)
+            config, lambda model: self._rack.devices.engines[0].estimate(model, config.max_replays)
         )
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []

@@ -28,11 +28,6 @@ class PageAllocator:
     def num_free(self) -> int:
         return self._free.num_pages
 
-    @property
-    def largest_run(self) -> int:
-        """How many consecutive pages could be had at once."""
-        return self._free.largest
-
     def allocate(self, num_pages: int) -> SequencePages | None:
         """That many pages, as one run if any is long enough; None, and nothing taken, if too many.
 
@@ -111,10 +106,6 @@ class _FreeRuns:
         self._size_at: dict[int, int] = {}  # a run's first page: its size
         self._start_before: dict[int, int] = {}  # the page after a run: its first page
         self._by_size: list[tuple[int, int]] = []  # (size, first page), ascending
-
-    @property
-    def largest(self) -> int:
-        return self._by_size[-1][0] if self._by_size else 0
 
     def take(self, num_pages: int) -> list[int]:
         """From the smallest run that is large enough, else from the largest ones."""

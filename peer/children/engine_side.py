@@ -208,15 +208,9 @@ class EngineSide:
                 if attempt is not None:
                     attempt.mailbox.put_stage(message.stage)
             case Pooled():
-                attempt = self._attempt_of(message.request_id, message.epoch)
-                if attempt is not None:
-                    attempt.mailbox.end(Vector(message.vector, message.prompt_tokens))
-                    self._end(attempt)
+                self._end_of(message, Vector(message.vector, message.prompt_tokens))
             case GenerateFailed():
-                attempt = self._attempt_of(message.request_id, message.epoch)
-                if attempt is not None:
-                    attempt.mailbox.end(from_info(message.error))
-                    self._end(attempt)
+                self._end_of(message, from_info(message.error))
             case Progress():
                 if not self._attempts:  # else it is steps that must be made, beside any load
                     self._stall.moved()
@@ -260,6 +254,12 @@ class EngineSide:
         """The attempt that a message speaks of; None where it has been abandoned."""
         attempt = self._attempts.get(request_id)
         return attempt if attempt is not None and attempt.epoch == epoch else None
+
+    def _end_of(self, message: Pooled | GenerateFailed, ending: Vector | CortexError) -> None:
+        attempt = self._attempt_of(message.request_id, message.epoch)
+        if attempt is not None:
+            attempt.mailbox.end(ending)
+            self._end(attempt)
 
     def _end(self, attempt: Attempt) -> None:
         del self._attempts[attempt.request_id]

@@ -11,6 +11,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import CortexError, LoadCancelled
@@ -75,7 +76,7 @@ class Devices:
         self._chronicle = chronicle
         # By device, whose process it was and what it took when it was new.
         self._empty_bytes: dict[int, tuple[int, int]] = {}
-        self._engines = [
+        self.engines = [
             EngineSide(
                 engine_spec(config, name),
                 tasks,
@@ -85,30 +86,15 @@ class Devices:
             )
             for index, name in enumerate(config.engine_devices)
         ]
-        self._devices = tuple(
-            DeviceBooks(index, name, budget_bytes)
-            for index, (name, budget_bytes) in enumerate(
-                zip(config.engine_devices, budgets, strict=True)
-            )
-        )
-
-    @property
-    def devices(self) -> Sequence[DeviceBooks]:
-        return self._devices
-
-    @property
-    def engines(self) -> Sequence[EngineSide]:
-        return self._engines
-
-    def engine(self, device: int) -> EngineSide:
-        return self._engines[device]
+        names = config.engine_devices
+        self.devices: Sequence[DeviceBooks] = tuple(map(DeviceBooks, count(), names, budgets))
 
     def wake(self) -> None:
-        for engine in self._engines:
+        for engine in self.engines:
             engine.slot.wake()
 
     async def close(self) -> None:
-        await asyncio.gather(*(engine.slot.close() for engine in self._engines))
+        await asyncio.gather(*(engine.slot.close() for engine in self.engines))
 
     def need_of(self, model: ModelInfo, extent: Extent) -> Need | None:
         """None where nobody has asked the engine yet what the model takes."""
@@ -120,7 +106,7 @@ class Devices:
             context_limit_tokens=model.context_length,
             wanted_context=extent.context_tokens or None,
             wanted_slots=extent.num_slots or self.habits.num_slots(model.id),
-            device_budget_bytes=min(device.budget_bytes for device in self._devices),
+            device_budget_bytes=min(device.budget_bytes for device in self.devices),
         )
         return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
 
@@ -138,39 +124,39 @@ class Devices:
             replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
             if device.name == "cpu"
             else device
-            for device in self._devices
+            for device in self.devices
         )
 
     def look_at_gpus(
         self, gpus: Sequence[Gpu], held: Mapping[int, int], reserved_bytes: Sequence[int]
     ) -> bool:
         """The same of the GPUs' memory; `held` is by process, what is reserved by device."""
-        found = [(device, gpu_of(device.name, gpus)) for device in self._devices]
+        found = [(device, gpu_of(device.name, gpus)) for device in self.devices]
         return self._judge(
             device if gpu is None else self._beside(device, gpu, held, reserved_bytes[device.index])
             for device, gpu in found
         )
 
     def _judge(self, devices: Iterable[DeviceBooks]) -> bool:
-        before, self._devices = self._devices, tuple(devices)
-        return self._devices != before
+        before, self.devices = self.devices, tuple(devices)
+        return self.devices != before
 
     def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
-        touched_bytes = private_bytes(self._engines[device.index].slot.pid)
+        touched_bytes = private_bytes(self.engines[device.index].slot.pid)
         return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
 
     def _beside(
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int
     ) -> DeviceBooks:
         budget = budget_bytes(self._config, device.name, gpu)
-        pid = self._engines[device.index].slot.pid
+        pid = self.engines[device.index].slot.pid
         has_engine_there = pid is not None and device.name.startswith("cuda")
         held_bytes = held.get(pid or 0) if has_engine_there else 0
         foreign = foreign_gpu_bytes(budget, reserved_bytes, held_bytes, gpu.free_bytes)
         return replace(device, budget_bytes=budget, foreign_bytes=foreign)
 
     def is_worn(self, device: int, reserved_bytes: int) -> bool:
-        slot, budget_bytes = self._engines[device].slot, self._devices[device].budget_bytes
+        slot, budget_bytes = self.engines[device].slot, self.devices[device].budget_bytes
         alive = slot.last_alive
         if alive is not None and is_torn(alive.torn_bytes, budget_bytes - reserved_bytes):
             return True
@@ -181,16 +167,16 @@ class Devices:
         return is_swollen(private_bytes(pid), empty_bytes + reserved_bytes + remembered_bytes)
 
     async def renew(self, device: int) -> None:
-        slot = self._engines[device].slot
+        slot = self.engines[device].slot
         before_bytes = private_bytes(slot.pid)
         await slot.renew()
-        name = self._devices[device].name
+        name = self.devices[device].name
         logger.info("engine renewed device=%s it_held=%d", name, before_bytes)
 
     def _note_empty(self, device: int) -> None:
         """What an engine takes before it has loaded anything; that of a GPU is not seen."""
-        pid = self._engines[device].slot.pid
-        if self._devices[device].name != "cpu":
+        pid = self.engines[device].slot.pid
+        if self.devices[device].name != "cpu":
             return
         if pid is not None and self._empty_bytes.get(device, (None, 0))[0] != pid:
             self._empty_bytes[device] = pid, private_bytes(pid)
@@ -205,7 +191,7 @@ class Devices:
     async def survey(self, models: Iterable[ModelInfo]) -> None:
         """Ask what models take that nobody has asked for; not of an engine that does not start."""
         for model in models:
-            if self._costs.known(model) is None and self._engines[0].slot.state in _MAY_BE_ASKED:
+            if self._costs.known(model) is None and self.engines[0].slot.state in _MAY_BE_ASKED:
                 with contextlib.suppress(CortexError):  # who wants it loaded is told why not
                     await self._costs.find(model)
 
@@ -221,7 +207,7 @@ class Devices:
                 self._note_empty(place.device)
             on_stage(with_eta(stage, whole_s, clock() - began_s))
 
-        engine = self._engines[place.device]
+        engine = self.engines[place.device]
         self._chronicle.add("loading", f"loading {model.id}", model.id)
         try:
             loaded = await engine.load(model, place.size, tell, learned)
@@ -244,7 +230,7 @@ class Devices:
         return loaded
 
     def cancel_load(self, place: Place) -> None:
-        self._engines[place.device].cancel_load(place.model.id)
+        self.engines[place.device].cancel_load(place.model.id)
 
     async def unload(self, place: Place) -> None:
-        await self._engines[place.device].unload(place.model.id)
+        await self.engines[place.device].unload(place.model.id)

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from cortex.engine.machine_memory import available_memory_bytes
-
 from ..children.process import Spawn
 from ..children.slot import ChildEnd
 from ..config import PeerConfig
@@ -70,11 +68,7 @@ class Rack:
             wake_after=self._wake_after,
         )
         self.steering = NodeSteering(self.residency, self.devices, shelf)
-        looks = yielders(
-            *(config, gpus, self.devices, available_memory_bytes),
-            self._reserved_bytes,
-            self.residency.look,
-        )
+        looks = yielders(config, gpus, self.devices, self._reserved_bytes, self.residency.look)
         self._looking = [tasks.create_task(look, name="look for others") for look in looks]
         self.residency.look()
 

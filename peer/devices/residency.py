@@ -27,8 +27,7 @@ from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason
 from ..types import ModelInfo
 from .abandoning import Abandoning, is_wanted
-from .failures import RecentFailures
-from .losses import Losses
+from .losses import Losses, RecentFailures
 from .moving import Engines, Mover
 from .placer import Placer
 from .places import Extent, Place, PlaceBook, Ticket

@@ -9,6 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 
+from cortex.engine.machine_memory import available_memory_bytes
+
 from ..config import PeerConfig
 from .device import Devices
 from .device_memory import gpu_of
@@ -27,7 +29,6 @@ def yielders(
     config: PeerConfig,
     gpus: Sequence[Gpu],
     devices: Devices,
-    available_bytes: Callable[[], int],
     reserved_bytes: Callable[[], Sequence[int]],
     on_change: Callable[[], None],
 ) -> Iterator[Coroutine[None, None, None]]:
@@ -36,17 +37,15 @@ def yielders(
     """
     names = config.engine_devices
     if config.engine == "torch" and "cpu" in names:
-        yield _look_at_memory(devices, available_bytes, on_change)
+        yield _look_at_memory(devices, on_change)
     if any(name.startswith("cuda") or gpu_of(name, gpus) for name in names):
         yield _look_at_gpus(devices, reserved_bytes, on_change)
 
 
-async def _look_at_memory(
-    devices: Devices, available_bytes: Callable[[], int], on_change: Callable[[], None]
-) -> None:
+async def _look_at_memory(devices: Devices, on_change: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
-        if devices.look_at_memory(available_bytes()):
+        if devices.look_at_memory(available_memory_bytes()):
             on_change()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
@@ -74,22 +74,15 @@ class PeerTally:
     def __init__(self) -> None:
         self.failovers: Counter[tuple[str, Failover, str]] = Counter()
         self.evictions: Counter[tuple[str, LeaveReason]] = Counter()
-        self._models: dict[str, ModelTally] = {}
-
-    @property
-    def models(self) -> Mapping[str, ModelTally]:
-        return self._models
+        self.models: dict[str, ModelTally] = {}
 
     def of(self, model_id: str) -> ModelTally:
-        tally = self._models.get(model_id)
-        if tally is None:
-            tally = self._models[model_id] = ModelTally()
-        return tally
+        return self.models.get(model_id) or self.models.setdefault(model_id, ModelTally())
 
     @property
     def answer_s(self) -> float:
         """How long an answer takes, in the mean of all that have ended; 0 where none has."""
-        spreads = [tally.answer.spread for tally in self._models.values()]
+        spreads = [tally.answer.spread for tally in self.models.values()]
         num = sum(sum(spread.counts) for spread in spreads)
         return sum(spread.sum for spread in spreads) / num if num else 0.0
 

@@ -61,7 +61,8 @@ class Asking:
     def fleet(self, door: Door) -> Sight:
         with self.reply(door, "GET", "/fleet") as reply:
             _check(reply.status, door)
-            return _see(object_of(reply.read(MAX_LINE_BYTES)))
+            told = object_of(reply.read(MAX_LINE_BYTES))
+            return Sight(told, read_picture(told))
 
     def events(self, door: Door) -> Generator[Sight]:
         """What is told at first and after each change, until the peer is gone: then NoPeer."""
@@ -130,10 +131,6 @@ def events_of(reply: http.client.HTTPResponse) -> Generator[tuple[str, dict[str,
             name = value.decode()
         elif kind == b"data":
             yield name, object_of(value)
-
-
-def _see(told: dict[str, Any]) -> Sight:
-    return Sight(told, read_picture(told))
 
 
 def object_of(text: bytes) -> dict[str, Any]:

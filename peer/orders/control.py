@@ -23,9 +23,8 @@ from ..hop.hops import OrderHops
 from ..jobs import Jobs, home_of
 from ..node import Node
 from ..observing.log_ring import LogPage, LogRing
-from ..placement.knowing import known_by
 from ..placement.plan import LoadWish, Planned
-from ..placement.planning import Known, plan_load
+from ..placement.planning import Known, known_by, plan_load
 from ..routing.catalogue import FleetModel, unite
 from .anywhere import Anywhere
 from .desk import OrderDesk

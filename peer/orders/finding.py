@@ -9,9 +9,8 @@ from cortex.engine.errors import InvalidRequest, ModelNotFound
 
 from ..errors import PeerNotFound
 from ..fleet.view import FleetView, PeerView
-from ..placement.planning import Known
+from ..placement.planning import Known, ranked
 from ..routing.catalogue import FleetModel, Holder
-from ..routing.placing import ranked
 
 _MAX_SHOWN_CHARS = 80
 _MAX_TRIED = 8

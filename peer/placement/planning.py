@@ -8,18 +8,20 @@ nothing. Over the view this is advice: the peer that is chosen decides again, by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from cortex.engine.costs import MemoryPart, ModelCosts
 
+from ..config import PeerConfig
 from ..fleet.view import FleetView, PeerView, PlacedModel, StoredModel
 from ..gossip.ids import ModelId, NodeId
 from .books import DeviceBooks, Eta, Need, Rules, Size
 from .fit import NoFit, fit
 from .plan import LoadWish, Plan, Planned, Reason, Refusal, planned
 from .seen_books import seen_books
+from .sizes import parts, sizes
 
 # The sizes in which a model of these costs may be loaded, for a wish, where it is served with so
 # much context at most, on a device of so many bytes.
@@ -200,3 +202,38 @@ def _num_requests(peer: PeerView) -> int:
 def _room_class(plan: Plan) -> int:
     """How often it would fit beside what is there."""
     return min((max(plan.free_bytes, 0) // max(plan.size.num_bytes, 1)).bit_length(), 3)
+
+
+def ranked(
+    view: FleetView, model: ModelId, candidates: Collection[NodeId], known: Known
+) -> tuple[NodeId, ...]:
+    """The candidates, the best one to load the model first. None is left out: what is believed of
+    a peer may be wrong, and it decides for itself.
+    """
+    wish = LoadWish(model)
+
+    def rank(node: NodeId) -> tuple[object, ...]:
+        peer = view.peer(node)
+        if peer is None:
+            return True, node
+        return False, min(preference(view, model, one) for one in outcomes(view, peer, wish, known))
+
+    return tuple(sorted(candidates, key=rank))
+
+
+def known_by(config: PeerConfig, eta_s: Eta) -> Known:
+    """What a peer knows, as its settings are now."""
+    rules = Rules(config.eviction.strategy, config.eviction.min_residency_s)
+    return Known(_sizes, parts, eta_s, rules, lambda id: config.model(id).priority)
+
+
+def _sizes(
+    costs: ModelCosts, wish: LoadWish, context_tokens: int, budget_bytes: int
+) -> tuple[Size, ...]:
+    return sizes(
+        costs,
+        context_limit_tokens=context_tokens,
+        wanted_context=wish.context_tokens,
+        wanted_slots=wish.num_slots,
+        device_budget_bytes=budget_bytes,
+    )

@@ -97,9 +97,8 @@ def turn(
     # Whoever has claimed a place has waited for long enough to have any that is idle by now.
     own_rules = rules if kept is None else replace(rules, min_residency_s=0.0)
     found = [(each, fit(each, wanted.need, own_rules)) for each in books]
-    if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
-        device, best = min(fits, key=lambda pair: _cost(*pair, closed))
-        return kept or Waits() if device.index in closed else Begin(device.index, best)
+    if best := _best(found, closed):
+        return kept or Waits() if best.device in closed else best
     if isinstance(kept, Claim):
         return _better(kept, wanted.need, books, rules, closed) or kept
     overdue_s = max_wait_s - wanted.waited_s
@@ -156,13 +155,11 @@ def _kept(
 def _claimed(need: Need, books: Sequence[DeviceBooks], rules: Rules) -> Claim | None:
     """The place that would be the best if nobody worked, and the work has to be waited for."""
     hasty = replace(rules, min_residency_s=0.0)
-    calm = [(each, fit(_without_work(each, rules), need, hasty)) for each in books]
-    fits = [(each, one) for each, one in calm if isinstance(one, Fit)]
-    if not fits:
+    best = _best([(each, fit(_without_work(each, rules), need, hasty)) for each in books], ())
+    if best is None:
         return None
-    device, best = min(fits, key=lambda pair: _cost(*pair, ()))
-    victims = frozenset(victim.id for victim in best.victims)
-    return Claim(device.index, victims, need.sizes[-1].num_bytes)
+    victims = frozenset(victim.id for victim in best.fit.victims)
+    return Claim(best.device, victims, need.sizes[-1].num_bytes)
 
 
 def _better(
@@ -188,9 +185,8 @@ def _quiet_turn(
     working = {each.index for each in books if any(r.num_inflight for r in each.residents)}
     quiet = [each for each in books if each.index not in working and each.index not in closed]
     found = [(each, fit(each, need, replace(rules, min_residency_s=0.0))) for each in quiet]
-    if fits := [(each, one) for each, one in found if isinstance(one, Fit)]:
-        device, best = min(fits, key=lambda pair: _cost(*pair, ()))
-        return Begin(device.index, best)
+    if best := _best(found, ()):
+        return best
     claimed = _claimed(need, books, rules)
     if claimed is not None:
         return replace(claimed, is_whole=True)
@@ -210,9 +206,20 @@ def _without_work(books: DeviceBooks, rules: Rules) -> DeviceBooks:
     return replace(books, residents=tuple(calm))
 
 
-def _cost(books: DeviceBooks, found: Fit, closed: Collection[int]) -> tuple[object, ...]:
-    """The lower the better; where it costs nothing, where most is free."""
-    return found.cost_s, books.index in closed, -books.free_bytes, books.index
+def _best(
+    found: Sequence[tuple[DeviceBooks, Fit | NoFit]], closed: Collection[int]
+) -> Begin | None:
+    """Where it costs least; where it costs nothing, where most is free."""
+    fits = [(each, one) for each, one in found if isinstance(one, Fit)]
+    if not fits:
+        return None
+
+    def cost(pair: tuple[DeviceBooks, Fit]) -> tuple[object, ...]:
+        books, one = pair
+        return one.cost_s, books.index in closed, -books.free_bytes, books.index
+
+    device, best = min(fits, key=cost)
+    return Begin(device.index, best)
 
 
 def _soonest_s(refused: Sequence[tuple[int, NoFit]], overdue_s: float) -> float | None:

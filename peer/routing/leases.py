@@ -18,12 +18,12 @@ from cortex.engine.errors import CortexError
 
 from ..errors import NoPeer
 from ..fleet.membership import Membership
+from ..fleet.view import FleetView
 from ..gossip.ids import ModelId, NodeId
 from ..hop.hops import Hops
 from ..hop.messages import LeaseAsk, Leased
-from ..placement.planning import Known
+from ..placement.planning import Known, ranked, rendezvous
 from .lease_book import LeaseBook
-from .placing import arbiters, ranked
 
 # A question and its answer; whoever is asked may have to ask somebody in its turn.
 _ANSWER_S = 2.0
@@ -95,6 +95,12 @@ class Leases:
         if leased is None:
             raise _no_peer(wish.model)
         return leased
+
+
+def arbiters(view: FleetView, model: ModelId) -> list[NodeId]:
+    """Who decides who loads the model: the first of these that can be reached."""
+    nodes = (peer.node for peer in view.peers if peer.state == "up")
+    return sorted(nodes, key=lambda node: rendezvous(model, node), reverse=True)
 
 
 def _no_peer(model: ModelId) -> NoPeer:

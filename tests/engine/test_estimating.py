@@ -129,7 +129,7 @@ def test_a_load_is_given_the_context_and_the_sequences_that_it_was_planned_with(
     budget = load_service(golden / "qwen3_5", CPU, store, Share(num_bytes, 100, 5), Wishes()).budget
 
     assert (budget.num_sequences, budget.total_bytes) == (5, num_bytes)
-    assert budget.num_pages * 64 >= 300 and budget.max_sequence_tokens == 100
+    assert budget.num_pages * 64 >= 300 and budget.costs.context_tokens == 100
     with pytest.raises(InsufficientVram):
         load_service(golden / "qwen3_5", CPU, store, Share(costs.fixed_bytes), Wishes())
 

@@ -248,13 +248,14 @@ def test_a_share_that_cannot_do_is_refused_before_anything_is_read(
     assert failed.error.code == "insufficient_vram"
 
 
-def test_a_model_that_gets_no_memory_is_given_back(
-    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["loop.open_service", "reading.LoadGauge"])
+def test_a_model_that_gets_no_memory_or_cannot_be_measured_is_given_back(
+    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     def refuse(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("cortex.engine.loop.open_service", refuse)
+    monkeypatch.setattr(f"cortex.engine.{place}", refuse)
     device.do(Load("1", "a", str(golden / "qwen3")))
     assert isinstance(failed := device.hear(), JobFailed)
     assert failed.error.code == "internal_error"

@@ -66,7 +66,7 @@ async def test_calls_and_reasoning_go_on_in_the_middle(open_fleet: Any, listen: 
     async with open_fleet(4, fake=FakeConfig((_REPLY,))) as fleet:
         undisturbed = await listen(fleet, request)
         assert undisturbed.ends[0][0] == "stop"
-        for num_events in range(1, 200, 5):
+        for num_events in range(1, 200, 11):
             fleet.hops.deaths = [num_events, 9]
             fleet.hops.asked.clear()
             assert await listen(fleet, request) == undisturbed, num_events

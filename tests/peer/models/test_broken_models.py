@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.devices import failures
+from cortex.peer.devices import losses
 from cortex.peer.serving.server import serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -174,7 +174,7 @@ async def test_a_broken_model_fails_with_the_name_of_what_is_wrong_and_others_an
 async def test_a_broken_model_is_tried_again_once_its_failure_is_forgotten(
     make_config: MakeConfig, broken_models: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(failures, "_KEPT_S", 2.0)
+    monkeypatch.setattr(losses, "_KEPT_S", 2.0)
     config = make_config(
         engine="torch", models_dirs=(broken_models,), memory_bytes=1 << 30, cpu_threads=1
     )

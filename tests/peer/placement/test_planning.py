@@ -21,10 +21,9 @@ from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.placement.ages import least_age_s, told_age
 from cortex.peer.placement.books import Rules, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
-from cortex.peer.placement.planning import Known, plan_load
+from cortex.peer.placement.planning import Known, plan_load, ranked
 from cortex.peer.placement.rendering import render_planned
 from cortex.peer.placement.wording import nowhere
-from cortex.peer.routing.placing import ranked
 
 GIB = 1 << 30
 MODEL = ModelId(b"wanted--")

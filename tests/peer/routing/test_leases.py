@@ -13,7 +13,7 @@ import pytest
 from cortex.peer.errors import NoPeer
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.routing import leases
-from cortex.peer.routing.placing import arbiters
+from cortex.peer.routing.leases import arbiters
 
 MODEL = ModelId(b"model-id")
 NUM_REQUESTS = 100
@@ -48,7 +48,7 @@ async def test_hundred_first_requests_on_ten_ingresses_have_one_loader(make_flee
 async def test_where_views_differ_and_questions_are_lost_duplicates_stay_below_one_in_a_hundred(
     make_fleet: Any,
 ):
-    num_doubled, num_bursts = 0, 200
+    num_doubled, num_bursts = 0, 100
     for seed in range(num_bursts):
         rng = random.Random(seed)
         fleet = lagging(make_fleet, rng, loss=0.02, model=ModelId(rng.randbytes(8)))
@@ -63,7 +63,7 @@ async def test_where_views_differ_and_questions_are_lost_duplicates_stay_below_o
 async def test_without_leases_the_same_views_would_load_it_often(make_fleet: Any):
     """What the test above would find if nobody decided."""
     num_doubled = 0
-    for seed in range(50):
+    for seed in range(20):
         rng = random.Random(seed)
         fleet = lagging(make_fleet, rng, loss=1.0)
         for node in fleet.nodes:
