@@ -323,7 +323,7 @@ _requests = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     requests=_requests,
     shared=st.lists(st.integers(0, 12), min_size=60, max_size=60),
