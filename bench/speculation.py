@@ -110,7 +110,9 @@ def timed(service: ModelService, prompts: Mapping[int, Tokens]) -> float:
     return (sum(told.values()) - before) / (time.perf_counter() - began_s)
 
 
-def measure(read: ReadModel, counts: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+def measure(
+    read: ReadModel, names: Sequence[str], counts: Sequence[int], rounds: int
+) -> list[dict[str, Any]]:
     script = Scripted()
     serving_of_one.choose_tokens = script
     services = {
@@ -118,7 +120,7 @@ def measure(read: ReadModel, counts: Sequence[int], rounds: int) -> list[dict[st
         for name, speculates in (("off", False), ("auto", True))
     }
     found: list[dict[str, Any]] = []
-    for name, write in SCRIPTS.items():
+    for name in names:
         for count in counts:
             speeds: dict[str, list[float]] = {each: [] for each in services}
             done = services["auto"].counts
@@ -126,7 +128,7 @@ def measure(read: ReadModel, counts: Sequence[int], rounds: int) -> list[dict[st
             for number in range(rounds + 1):
                 draw = random.Random(number)
                 prompts = {n: draw.choices(_TOKENS, k=_PROMPT_TOKENS) for n in range(count)}
-                script.answers = {n: write(draw, prompt) for n, prompt in prompts.items()}
+                script.answers = {n: SCRIPTS[name](draw, prompt) for n, prompt in prompts.items()}
                 for each, service in services.items():
                     speed = timed(service, prompts)
                     if number:  # the first round warms up
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--answers", nargs="+", choices=list(SCRIPTS), default=list(SCRIPTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
@@ -167,7 +170,7 @@ def main() -> None:
         "machine": describe_machine(),
         "model": args.model_dir.name,
         "dtype": args.dtype,
-        "lines": measure(read, args.at_once, args.rounds),
+        "lines": measure(read, args.answers, args.at_once, args.rounds),
     }
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from typing import Protocol
 # Three tokens that were foreseen make a stranger trusted, two that were not make it doubted again.
 _AT_FIRST = 0.3
 _RISE, _FALL = 0.4, 0.3
+# A long prompt is taken in over some steps: all of it would hold up everybody's next token.
+_MOST_AT_ONCE = 4096
 
 
 class Drafter(Protocol):
@@ -38,13 +40,13 @@ class Guesses:
 
     def after(self, tokens: Sequence[int], most: int) -> list[int]:
         """What may come after all the tokens of a sequence, of which it has seen the first ones."""
-        new = tokens[self._num_taken :]
-        self._num_taken = len(tokens)
+        new = tokens[self._num_taken : self._num_taken + _MOST_AT_ONCE]
+        self._num_taken += len(new)
         for token_id, guess in zip(new, self._next, strict=False):
             if token_id != guess:
                 self.chance -= _FALL * self.chance
                 break
             self.chance += _RISE * (1 - self.chance)
         self._drafter.take(new)
-        self._next = self._drafter.draft(most)
+        self._next = self._drafter.draft(most) if self._num_taken == len(tokens) else []
         return self._next

@@ -64,15 +64,16 @@ class Speculator:
         Nothing where its grammar says one token at a time what may come.
         """
         is_fed = sequence.num_computed == len(sequence.tokens) - 1
-        if self._make_drafter is None or sequence.guided is not None or not is_fed:
+        # The last token of an answer is drawn and never fed.
+        wanted = sequence.max_tokens - sequence.num_answered - 1
+        is_free = sequence.guided is None and is_fed and wanted > 0
+        if self._make_drafter is None or not is_free:
             return []
         if sequence.guesses is None:
             sequence.guesses = Guesses(self._make_drafter())
         guessed = sequence.guesses.after(sequence.tokens, _MOST_GUESSES)
         assert sequence.pages is not None
         room = len(sequence.pages.pages) * self._page_tokens - len(sequence.tokens)
-        # The last token of an answer is drawn and never fed.
-        wanted = sequence.max_tokens - sequence.num_answered - 1
         stop_token_ids = sequence.prompt.stop_token_ids
         ends = (i for i, token_id in enumerate(guessed) if token_id in stop_token_ids)
         return guessed[: max(0, min(room, wanted, next(ends, len(guessed))))]

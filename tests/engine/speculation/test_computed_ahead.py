@@ -19,18 +19,19 @@ from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, NewToken
+from cortex.engine.memory import Share
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
-from cortex.engine.serving import Capacity, make_service
+from cortex.engine.serving import Capacity, load_service, make_service
 from cortex.engine.speculation.guesses import Drafter
 from cortex.engine.speculation.lookup import PromptLookup
 from cortex.engine.speculation.paying import Chance
 from cortex.engine.types import Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
-from cortex.engine.wishes import KernelsWish
+from cortex.engine.wishes import KernelsWish, SpeculationWish, Wishes
 
 CPU = torch.device("cpu")
 TOKENIZER_SIZE = 1033
@@ -322,7 +323,7 @@ _requests = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     requests=_requests,
     shared=st.lists(st.integers(0, 12), min_size=60, max_size=60),
@@ -389,3 +390,17 @@ def test_weights_drawn_at_random_give_the_same_answers_too(
     asked.run()
     assert asked.answers == plain
     assert asked.service.counts.num_preemptions and asked.service.counts.num_accepted
+
+
+@pytest.mark.parametrize(("wish", "is_ahead"), [("auto", True), ("off", False)])
+def test_who_loads_a_model_says_whether_its_answers_are_computed_ahead(
+    name: str, wish: SpeculationWish, is_ahead: bool
+) -> None:
+    store: HostStore = PrefixStore(1 << 20)
+    share = Share(1 << 29)
+    loaded = load_service(_GOLDEN / name, CPU, store, share, Wishes(speculation=wish))
+    asked = Asked(loaded.service)
+    # Models as small as this one soon go round in circles.
+    asked.add("one", prompt_of([*range(20, 40)] * 3, max_tokens=300))
+    asked.run()
+    assert (loaded.service.counts.num_drafted > 0) == is_ahead

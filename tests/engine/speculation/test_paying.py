@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.speculation.guesses import Guesses
-from cortex.engine.speculation.lookup import PromptLookup
 from cortex.engine.speculation.paying import Chance, StepCosts, lengths_that_pay
 
 chances = st.builds(Chance, st.floats(0, 1), st.integers(0, 4))
@@ -107,28 +105,3 @@ def test_what_was_too_dear_once_is_tried_again_after_hundreds_of_steps() -> None
         steps += 1
         assert steps < 1000
     assert steps > 20
-
-
-def chance_after(tokens: list[int]) -> float:
-    guesses = Guesses(PromptLookup())
-    for end in range(4, len(tokens) + 1):
-        guesses.after(tokens[:end], 4)
-    return guesses.chance
-
-
-def test_trust_comes_fast_with_guesses_that_prove_right_and_goes_with_others() -> None:
-    text = list(range(100, 140))
-    stranger = chance_after(text)
-    quoting = chance_after([*text, *text[:12]])
-    assert stranger < 0.5 < 0.9 < quoting
-    # It goes on in another way, whenever three tokens were alike.
-    shuffled = [t for i in range(0, 36, 3) for t in (*text[i : i + 3], 999 - i)]
-    assert chance_after([*text, *shuffled]) < 0.1
-
-
-def test_a_guess_is_held_against_the_token_that_came_even_if_it_was_not_computed() -> None:
-    guesses = Guesses(PromptLookup())
-    before = guesses.chance
-    assert guesses.after([1, 2, 3, 4, 1, 2, 3], 1) == [4]
-    guesses.after([1, 2, 3, 4, 1, 2, 3, 4], 1)
-    assert guesses.chance > before
