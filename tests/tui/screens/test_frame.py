@@ -125,6 +125,23 @@ async def test_keys_move_and_copy(make_app: MakeApp, feed: Any, told: Any, eyes:
         assert chosen(pilot) == "atlas"
 
 
+async def test_it_is_drawn_at_the_pace_that_is_wished_and_that_keys_set(
+    make_app: MakeApp, eyes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(refresh_s=2.0)
+    paces: list[float] = []
+    set_interval = app.set_interval
+
+    def note(interval: float, callback: Any) -> Any:
+        paces.append(interval)
+        return set_interval(interval, callback)
+
+    monkeypatch.setattr(app, "set_interval", note)
+    async with app.run_test() as pilot:
+        await pilot.press("plus", "minus", "minus")
+        assert paces == [2.0, 1.0, 2.0, 4.0]
+
+
 async def test_the_pace_has_bounds(make_app: MakeApp, eyes: Any) -> None:
     async with make_app(refresh_s=1.0).run_test(notifications=True) as pilot:
         await pilot.press("plus", "plus")
