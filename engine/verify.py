@@ -46,8 +46,8 @@ def verify_folder(folder: Path, device: str = "cpu") -> Iterator[CaseResult]:
         )
 
 
-def verify_agreement(folder: Path, device: str, dtype: torch.dtype) -> Iterator[Agreement]:
-    """How far a coarser dtype says what a golden checkpoint says, case by case.
+def verify_agreement(folder: Path, device: str) -> Iterator[Agreement]:
+    """How far bfloat16 says what a golden checkpoint says, case by case.
 
     Raises InvalidRequest where the folder holds no checkpoint, and ModelInvalid where that cannot
     be loaded.
@@ -57,7 +57,7 @@ def verify_agreement(folder: Path, device: str, dtype: torch.dtype) -> Iterator[
             f"{folder} holds no checkpoint whose tokens could be compared.",
             "give a folder with expected/cases.json, such as tests/golden/qwen3_5.",
         )
-    yield from CheckpointCases(folder, torch.device(device), dtype).agreements()
+    yield from CheckpointCases(folder, torch.device(device), torch.bfloat16).agreements()
 
 
 def _has_checkpoint(folder: Path) -> bool:

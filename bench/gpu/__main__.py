@@ -198,7 +198,7 @@ def verified(golden: Path, device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for folder in sorted(path.parent for path in golden.glob("*/config.json")):
         results = list(verify_folder(folder, str(device)))
-        agreements = list(verify_agreement(folder, str(device), torch.bfloat16))
+        agreements = list(verify_agreement(folder, str(device)))
         found[folder.name] = {
             "passed": sum(result.passed for result in results),
             "of": len(results),

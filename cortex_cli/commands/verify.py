@@ -92,11 +92,9 @@ def _device(gpu: str) -> str:
 
 def _tell_agreement(output: Output, folder: Path, device: str, *, as_json: bool) -> None:
     """Nothing fails: numbers rounded so may well choose another of two near tokens."""
-    import torch
-
     from cortex.engine.verify import verify_agreement
 
-    found = list(verify_agreement(folder, device, torch.bfloat16))
+    found = list(verify_agreement(folder, device))
     if as_json:
         cases = [asdict(each) for each in found]
         output.json({"schema": 1, "device": device, "dtype": "bfloat16", "cases": cases})
