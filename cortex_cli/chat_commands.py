@@ -82,7 +82,7 @@ class ChatCommands:
             self._say("which picture? /image FILE")
         for name in names_in(argument):
             picture = self._read_picture(name)
-            self._talk.conversation.attach(picture)
+            self._talk.conversation.pictures.append(picture)
             self._show_picture(picture)
             self._say(f"{picture.name} goes with the next prompt.")
 

@@ -60,14 +60,11 @@ def deaths(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> li
         suspected_after_s, known_after_s = _death_times_s(meet(size, seed, loss))
         suspected_s.append(suspected_after_s)
         known_s.append(known_after_s)
-
-    def figure(name: str, value: float, bar: float) -> Figure:
-        return Figure(name, "s", size, loss, tuple(seeds), value, bar)
-
+    of, bar_s = ("s", size, loss, tuple(seeds)), _by_size(size, 10, 13, 15, 20)
     return [
-        figure("first suspicion, median", statistics.median(suspected_s), 2.0),
-        figure("first suspicion, worst", max(suspected_s), 5.0),
-        figure("all know of a death, worst", max(known_s), _by_size(size, 10, 13, 15, 20)),
+        Figure("first suspicion, median", *of, statistics.median(suspected_s), 2.0),
+        Figure("first suspicion, worst", *of, max(suspected_s), 5.0),
+        Figure("all know of a death, worst", *of, max(known_s), bar_s),
     ]
 
 
@@ -92,25 +89,11 @@ def news(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list
         fleet.publish(0, 3, b"loaded")
         most_s.append(_time_until_known_s(fleet, math.floor(0.99 * (size - 1))))
         all_s.append(most_s[-1] + _time_until_known_s(fleet, size - 1))
+    of = (size, loss, tuple(seeds))
+    median_s, bar_s = statistics.median(most_s), 1.5 if size <= 100 else 2.5
     return [
-        Figure(
-            "a fact reaches 99 %, median",
-            "s",
-            size,
-            loss,
-            tuple(seeds),
-            statistics.median(most_s),
-            1.5 if size <= 100 else 2.5,
-        ),
-        Figure(
-            "a fact reaches all, worst",
-            "s",
-            size,
-            loss,
-            tuple(seeds),
-            max(all_s),
-            2 * _sync_period_s(size),
-        ),
+        Figure("a fact reaches 99 %, median", "s", *of, median_s, bar_s),
+        Figure("a fact reaches all, worst", "s", *of, max(all_s), 2 * _sync_period_s(size)),
     ]
 
 
@@ -164,19 +147,10 @@ def healing(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> l
         most = max(said[end] - said[end - width] for end in range(width, len(said)))
         bursts.append(most / size / BURST_S)
     bar_s = 5.0 if loss == 0 else 15.0 if loss <= 0.1 else 45.0
+    of, said_within = (size, loss, tuple(seeds)), f"most said within {BURST_S} s of healing"
     return [
-        Figure(
-            "a split of 60 s has healed, worst", "s", size, loss, tuple(seeds), max(healed_s), bar_s
-        ),
-        Figure(
-            f"most said within {BURST_S} s of healing",
-            "bytes/s/peer",
-            size,
-            loss,
-            tuple(seeds),
-            max(bursts),
-            30_000,
-        ),
+        Figure("a split of 60 s has healed, worst", "s", *of, max(healed_s), bar_s),
+        Figure(said_within, "bytes/s/peer", *of, max(bursts), 30_000),
     ]
 
 
@@ -192,14 +166,11 @@ def talk(size: int, loss: float, seeds: Sequence[int], meet: Meet = met) -> list
         fleet.run(5.0)
         busy.append(_said_in(fleet, 20.0))
         ages_s.append(statistics.mean(_load_ages_s(fleet)))
-
-    def figure(name: str, unit: str, value: float, bar: float) -> Figure:
-        return Figure(name, unit, size, loss, tuple(seeds), value, bar)
-
+    of, bar_s = (size, loss, tuple(seeds)), _by_size(size, 0.8, 1.5, 3.0, 15.0)
     return [
-        figure("idle", "bytes/s/peer", max(idle), 1000),
-        figure("busy", "bytes/s/peer", max(busy), 8000 if size <= 100 else 20_000),
-        figure("age of a load record, mean", "s", max(ages_s), _by_size(size, 0.8, 1.5, 3.0, 15.0)),
+        Figure("idle", "bytes/s/peer", *of, max(idle), 1000),
+        Figure("busy", "bytes/s/peer", *of, max(busy), 8000 if size <= 100 else 20_000),
+        Figure("age of a load record, mean", "s", *of, max(ages_s), bar_s),
     ]
 
 

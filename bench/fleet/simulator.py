@@ -28,7 +28,6 @@ from cortex.peer.gossip.events import (
 from cortex.peer.gossip.identity import StoredNode, begun, next_stored
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.members import Standing, State
-from cortex.peer.gossip.messages import Versions
 from cortex.peer.gossip.records import Address
 from cortex.peer.gossip.timing import Timing
 from cortex.peer.keys.keyring import Keyring
@@ -248,7 +247,7 @@ class Fleet:
         """A run of that node, and how it writes."""
         identity = begun(stored, self.rng.randbytes)
         rng = random.Random(self.rng.random())
-        core = Core(identity, address_of(index), self.now_s, rng, self.timing, Versions(1, 1))
+        core = Core(identity, address_of(index), self.now_s, rng, self.timing)
         if self.ring is None:
             return core, OpenMail(identity.boot)
         return core, SealedMail(identity.boot, self.ring, self.now_s, rng)
@@ -369,12 +368,8 @@ class Fleet:
 
         def answered() -> None:
             are_same = (peer.run, other.run) == (run, other_run) and peer.is_up and other.is_up
-            is_meant = other.core.own.node == event.node
-            if (
-                are_same
-                and is_meant
-                and max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s
-            ):
+            are_awake = max(peer.stalled_until_s, other.stalled_until_s) <= self.now_s
+            if are_same and are_awake and other.core.own.node == event.node:
                 action(other)
                 self._carry_out(peer)
                 self._carry_out(other)

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from cortex.peer.keys.fleet_key import FleetKey
 from cortex.peer.keys.keyring import Keyring, write_keyring
 
 from .process import Here, PeerProcess, Place
 
-T = TypeVar("T")
 UNREACHABLE = (OSError, http.client.HTTPException)
 POLL_S = 0.02
 

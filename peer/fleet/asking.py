@@ -5,28 +5,17 @@ half of the time is asked once more, and at its end does without.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
+from ..gossip.core import Core
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from .driver import Driver
 from .publishing import Publisher
 
-
-class _Round:
-    """One question to several."""
-
-    def __init__(self, nodes: Sequence[NodeId]) -> None:
-        self.missing = set(nodes)
-        self.answers: dict[NodeId, LoadAnswer] = {}
-        self.is_complete = asyncio.Event()
-
-    def take(self, answer: LoadAnswer) -> None:
-        if answer.node in self.missing:
-            self.missing.discard(answer.node)
-            self.answers[answer.node] = answer
-            if not self.missing:
-                self.is_complete.set()
+# Of one peer, to come.
+_Answer: TypeAlias = asyncio.Future[LoadAnswer]
 
 
 class LoadQuestions:
@@ -35,48 +24,42 @@ class LoadQuestions:
     def __init__(self, driver: Driver, publisher: Publisher) -> None:
         self._driver = driver
         self._publisher = publisher
-        self._waiting: dict[int, _Round] = {}
+        self._waiting: dict[int, tuple[NodeId, _Answer]] = {}
 
     def on_answer(self, answer: LoadAnswer) -> None:
-        asked = self._waiting.pop(answer.seq, None)
-        if asked is not None:
-            asked.take(answer)
+        node, coming = self._waiting.pop(answer.seq, (None, None))
+        if coming is not None and node == answer.node and not coming.done():
+            coming.set_result(answer)
 
     async def ask(
         self, nodes: Sequence[NodeId], model: ModelId, cost_tokens: int, limit_s: float
     ) -> Mapping[NodeId, LoadAnswer]:
         """The answers of those that gave one in time."""
+        loop = asyncio.get_running_loop()
+        answers: dict[NodeId, _Answer] = {node: loop.create_future() for node in sorted(nodes)}
         own = self._driver.act(lambda core, _: core.own.node)
-        asked = _Round([node for node in nodes if node != own])
-        if own in nodes:
-            asked.answers[own] = self._publisher.own_answer(model)
+        if own in answers:
+            answers[own].set_result(self._publisher.own_answer(model))
         seqs: list[int] = []
         try:
             for _ in range(2):
-                if not asked.missing:
-                    break
-                seqs += self._send(asked, model, cost_tokens)
-                try:
-                    async with asyncio.timeout(limit_s / 2):
-                        await asked.is_complete.wait()
-                except TimeoutError:
-                    continue
+                missing = {node: coming for node, coming in answers.items() if not coming.done()}
+                if missing:
+                    seqs += self._send(missing, model, cost_tokens)
+                    await asyncio.wait(missing.values(), timeout=limit_s / 2)
         finally:
             for seq in seqs:
                 self._waiting.pop(seq, None)
-        return asked.answers
+        return {node: coming.result() for node, coming in answers.items() if coming.done()}
 
-    def _send(self, asked: _Round, model: ModelId, cost_tokens: int) -> list[int]:
-        """Enter the question under all its numbers before any answer can come."""
-        return self._driver.act(
-            lambda core, _: [
-                seq
-                for node in sorted(asked.missing)
-                if (seq := core.ask_load(node, model, cost_tokens)) is not None
-                and self._enter(seq, asked)
-            ]
-        )
+    def _send(
+        self, missing: Mapping[NodeId, _Answer], model: ModelId, cost_tokens: int
+    ) -> Iterable[int]:
+        def send(core: Core, _: float) -> Iterable[int]:
+            """Enter the question under all its numbers before any answer can come."""
+            seqs = {node: core.ask_load(node, model, cost_tokens) for node in missing}
+            sent = {seq: (node, missing[node]) for node, seq in seqs.items() if seq is not None}
+            self._waiting |= sent
+            return sent.keys()
 
-    def _enter(self, seq: int, asked: _Round) -> bool:
-        self._waiting[seq] = asked
-        return True
+        return self._driver.act(send)

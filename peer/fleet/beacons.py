@@ -71,7 +71,6 @@ class Found:
     name: str
     versions: tuple[int, int]
     fleet_port: int
-    api_port: int | None
     addresses: tuple[str, ...]
 
     @property
@@ -107,7 +106,6 @@ def read_beacon(
         name=_shown(text.get(b"n")) or node.hex(),
         versions=versions,
         fleet_port=port,
-        api_port=_port(text.get(b"a")),
         addresses=tuple(ip for ip in addresses if _is_usable(ip))[:MAX_ADDRESSES],
     )
 
@@ -123,13 +121,6 @@ def _hex(value: bytes | None, length_bytes: int) -> bytes | None:
 def _versions(value: bytes | None) -> tuple[int, int] | None:
     match = _RANGE.fullmatch((value or b"").decode("ascii", "replace"))
     return (int(match[1]), int(match[2])) if match else None
-
-
-def _port(value: bytes | None) -> int | None:
-    digits = (value or b"")[:6].decode("ascii", "replace")
-    if not (digits.isascii() and digits.isdecimal()):
-        return None
-    return int(digits) if 0 < int(digits) < 1 << 16 else None
 
 
 def _shown(value: bytes | None) -> str:

@@ -171,37 +171,23 @@ def addresses_to_dial(interfaces: Iterable[Interface], bound_host: str) -> tuple
     return tuple(ip for ip in told if "%" not in ip and not ipaddress.ip_address(ip).is_link_local)
 
 
-class Damper:
-    """A change counts when it was seen twice running: an interface that comes up passes through
-    states that nobody should act on.
-    """
-
-    def __init__(self, settled: tuple[Interface, ...]) -> None:
-        self._settled: tuple[Interface, ...] = settled
-        self._last: tuple[Interface, ...] = settled
-
-    def saw(self, interfaces: tuple[Interface, ...]) -> bool:
-        """Whether this is a change that has settled."""
-        is_change = interfaces == self._last and interfaces != self._settled
-        self._last = interfaces
-        if is_change:
-            self._settled = interfaces
-        return is_change
-
-
 async def watch_interfaces(
     read: Reader,
     first: tuple[Interface, ...],
     on_change: Callable[[tuple[Interface, ...]], None],
     poll_s: float = POLL_S,
 ) -> None:
-    """Tell of each change of the interfaces, for ever."""
-    damper = Damper(first)
+    """Tell of each change of the interfaces, for ever. It counts when it was seen twice running: an
+    interface that comes up passes through states that nobody should act on.
+    """
+    settled = last = first
     while True:
         await asyncio.sleep(poll_s)
         now = await asyncio.to_thread(read)
-        if damper.saw(now):
+        if now == last and now != settled:
+            settled = now
             on_change(now)
+        last = now
 
 
 def read_interfaces() -> tuple[Interface, ...]:

@@ -191,7 +191,7 @@ class Beliefs:
         elif not after.is_reachable:
             self._loads.forget(member.node)
         self._rumours.tell(self.verdict(member, accuser))
-        self._speaker.emit(MemberChanged(member.node, before, after))
+        self._speaker.emit(MemberChanged(member.node, after))
         self._hooks.moved(now_s, member, before)
 
     def _confirm(self, now_s: float, member: Member, accuser: NodeId) -> None:

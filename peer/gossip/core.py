@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from . import syncing
 from .beliefs import Beliefs, Hooks
-from .desk import Desk, Size
+from .desk import Desk
 from .events import Event, IdentityChanged, Resumed, Send
 from .gossiping import Gossiper
 from .hearing import Hearing
@@ -46,9 +46,9 @@ class Core:
         timing: Timing | None = None,
         versions: Versions = SPOKEN,
     ) -> None:
-        self._desk = Desk(Own(identity, address), rng, timing or Timing(), versions)
+        self.desk = Desk(Own(identity, address), rng, timing or Timing(), versions)
         self._beliefs = Beliefs(
-            self._desk,
+            self.desk,
             Hooks(
                 last_chance=lambda at_s, member: self._prober.last_chance(at_s, member),
                 moved=self._on_moved,
@@ -57,11 +57,11 @@ class Core:
                 behind=lambda at_s, member: self._synchroniser.fill_gap(at_s, member),
             ),
         )
-        self._prober = Prober(self._desk, self._beliefs)
-        self._gossiper = Gossiper(self._desk)
-        self._synchroniser = Synchroniser(self._desk)
-        self._seeker = Seeker(self._desk, self._beliefs)
-        self._hearing = Hearing(self._desk, self._beliefs, self._prober, self._gossiper)
+        self._prober = Prober(self.desk, self._beliefs)
+        self._gossiper = Gossiper(self.desk)
+        self._synchroniser = Synchroniser(self.desk)
+        self._seeker = Seeker(self.desk, self._beliefs)
+        self._hearing = Hearing(self.desk, self._beliefs, self._prober, self._gossiper)
         self._doubles = Doubles()
         self._has_synced = False
         self._reading_until_s = float("-inf")
@@ -70,20 +70,16 @@ class Core:
 
     @property
     def own(self) -> Own:
-        return self._desk.own
+        return self.desk.own
 
     @property
     def members(self) -> Members:
-        return self._desk.members
-
-    @property
-    def size(self) -> Size:
-        return self._desk.size
+        return self.desk.members
 
     @property
     def next_s(self) -> float | None:
         """When `on_timer` is due."""
-        due_s = self._desk.agenda.next_s
+        due_s = self.desk.agenda.next_s
         return None if due_s is None else max(due_s, self._reading_until_s)
 
     def on_message(self, now_s: float, address: Address, boot: BootId, message: Message) -> None:
@@ -92,7 +88,7 @@ class Core:
         own = self.own
         if message.node == own.node:
             meet = self._doubles.meet
-            identity = meet(now_s, own.identity, boot, message.gen, self._desk.rng.randbytes)
+            identity = meet(now_s, own.identity, boot, message.gen, self.desk.rng.randbytes)
             self._become(now_s, identity, "another process speaks as our node")
             self._hearing.answer_double(now_s, address, boot, message)
         elif self._hearing.hear(now_s, address, boot, message) and not self._has_synced:
@@ -101,14 +97,14 @@ class Core:
 
     def end_session(self, boot: BootId) -> None:
         """Which of its datagrams came before is forgotten: recordings of them might come now."""
-        self._desk.sessions.end(boot)
+        self.desk.sessions.end(boot)
 
     def on_timer(self, now_s: float) -> None:
         """Do what has become due; after a stall a moment later, when what came has been read."""
         self._notice_lag(now_s)
         if now_s < self._reading_until_s:
             return
-        while (task := self._desk.agenda.pop_due(now_s)) is not None:
+        while (task := self.desk.agenda.pop_due(now_s)) is not None:
             task(now_s)
         self._gossiper.wake(now_s)
 
@@ -118,7 +114,7 @@ class Core:
 
     def poll(self) -> tuple[list[Send], list[Event]]:
         """What to send and what happened since the last call; events go first."""
-        return self._desk.speaker.poll()
+        return self.desk.speaker.poll()
 
     def suggest(self, now_s: float, address: Address) -> None:
         """Somebody may be at this address: ask once."""
@@ -154,8 +150,8 @@ class Core:
         own = self.own
         written = own.facts.write(section, content)
         # With the claim goes how much we have written, so that who misses some knows it.
-        self._desk.rumours.tell(own.claim())
-        self._desk.rumours.tell(Fact(own.node, own.gen, section, written.sver, content))
+        self.desk.rumours.tell(own.claim())
+        self.desk.rumours.tell(Fact(own.node, own.gen, section, written.sver, content))
         self._gossiper.wake(now_s)
 
     def set_load(self, now_s: float, load: LoadRecord) -> None:
@@ -164,25 +160,25 @@ class Core:
 
     def load_of(self, now_s: float, node: NodeId) -> LoadRecord | None:
         """The newest known load of a peer, with its age."""
-        return self._desk.loads.of(node, now_s)
+        return self.desk.loads.of(node, now_s)
 
     def ask_load(self, node: NodeId, model: ModelId, cost_tokens: int) -> int | None:
         """Ask a peer for its load as it is now. The answer comes as an event with this number."""
         member = self.members.get(node)
         if member is None or member.reach is None:
             return None
-        own, seq = self.own, self._desk.pings.next_seq()
+        own, seq = self.own, self.desk.pings.next_seq()
         question = LoadQuestion(
             node=own.node, gen=own.gen, seq=seq, model=model, cost_tokens=cost_tokens
         )
-        self._desk.speaker.send(member.reach, question)
+        self.desk.speaker.send(member.reach, question)
         return seq
 
     def answer_load(
         self, now_s: float, address: Address, seq: int, verdict: Verdict, wait_ms: int
     ) -> None:
         """Answer a `LoadAsked`."""
-        self._desk.speaker.send(address, self.load_answer(now_s, seq, verdict, wait_ms))
+        self.desk.speaker.send(address, self.load_answer(now_s, seq, verdict, wait_ms))
 
     def load_answer(self, now_s: float, seq: int, verdict: Verdict, wait_ms: int) -> LoadAnswer:
         """What we say when asked."""
@@ -195,7 +191,7 @@ class Core:
         """Say goodbye to a few, who tell the rest; the caller may end a moment later. False where
         there is nobody to hear it.
         """
-        desk = self._desk
+        desk = self.desk
         desk.own.has_left = True
         desk.rumours.tell(desk.own.claim())
         reachable = desk.members.reachable()
@@ -224,8 +220,8 @@ class Core:
         self._gossiper.wake(now_s)
 
     def _start(self, now_s: float) -> None:
-        timing, agenda, rng = self._desk.timing, self._desk.agenda, self._desk.rng
-        self._desk.rumours.tell(self.own.claim())
+        timing, agenda, rng = self.desk.timing, self.desk.agenda, self.desk.rng
+        self.desk.rumours.tell(self.own.claim())
         self._gossiper.start(now_s)
         self._seeker.start(now_s)
         agenda.at(now_s + rng.random() * timing.probe_period_s, self._prober.round)
@@ -233,7 +229,7 @@ class Core:
         agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
 
     def _tombstone_round(self, now_s: float) -> None:
-        self._desk.agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
+        self.desk.agenda.at(now_s + TOMBSTONE_ROUND_S, self._tombstone_round)
         self._beliefs.forget_tombstones(now_s)
 
     def _on_moved(self, now_s: float, member: Member, before: Standing | None) -> None:
@@ -246,17 +242,17 @@ class Core:
 
     def _refute(self, now_s: float, gen: int, inc: int) -> None:
         """What is said of us is too much: be above it."""
-        self._desk.health.blame()
+        self.desk.health.blame()
         self._rise_above(now_s, gen, inc)
 
     def _rise_above(self, now_s: float, gen: int, inc: int) -> None:
-        identity = refuted(self.own.identity, gen, inc, self._desk.rng.randbytes)
+        identity = refuted(self.own.identity, gen, inc, self.desk.rng.randbytes)
         self._become(now_s, identity, "our numbers ran out")
 
     def _outlive(self, now_s: float, gen: int) -> None:
         """Of our node more is told than we have said: be above whoever did."""
         meet, own = self._doubles.meet, self.own
-        identity = meet(now_s, own.identity, UNKNOWN_BOOT, gen, self._desk.rng.randbytes)
+        identity = meet(now_s, own.identity, UNKNOWN_BOOT, gen, self.desk.rng.randbytes)
         self._become(now_s, identity, "of our node more is told than we have said")
 
     def _become(self, now_s: float, identity: Identity, reason: str) -> None:
@@ -266,29 +262,29 @@ class Core:
             return
         own.identity = identity
         if (identity.node, identity.gen) != (before.node, before.gen):
-            self._desk.speaker.emit(IdentityChanged(identity.node, identity.gen, reason))
-            self._desk.rumours.drop(before.node)
+            self.desk.speaker.emit(IdentityChanged(identity.node, identity.gen, reason))
+            self.desk.rumours.drop(before.node)
             self._gossiper.retell_load(now_s, before.node)
             for held in own.facts.since(0):
                 fact = Fact(own.node, own.gen, held.section, held.sver, held.content)
-                self._desk.rumours.tell(fact)
-        self._desk.rumours.tell(own.claim())
+                self.desk.rumours.tell(fact)
+        self.desk.rumours.tell(own.claim())
 
     def _notice_lag(self, now_s: float) -> None:
         """A timer that is late says that we, and not the others, were silent."""
-        due_s, timing = self._desk.agenda.next_s, self._desk.timing
+        due_s, timing = self.desk.agenda.next_s, self.desk.timing
         if due_s is None or due_s == self._lag_seen_of_s or now_s - due_s <= timing.lag_s:
             return
         self._lag_seen_of_s = due_s
-        self._desk.health.blame()
+        self.desk.health.blame()
         self._reading_until_s = now_s + READING_S
         if now_s - due_s > timing.suspend_periods * timing.probe_period_s:
             self._resume(now_s, now_s - due_s)
 
     def _resume(self, now_s: float, slept_s: float) -> None:
-        timing, own = self._desk.timing, self.own
+        timing, own = self.desk.timing, self.own
         grace_s, _ = timing.suspicion_range_s(self.members.num_reachable + 1)
         self._prober.lenient_until_s = now_s + grace_s
         self._beliefs.postpone(now_s + grace_s)
         self._rise_above(now_s, own.gen, own.identity.inc)
-        self._desk.speaker.emit(Resumed(slept_s))
+        self.desk.speaker.emit(Resumed(slept_s))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from .agenda import Agenda
 from .health import Health
@@ -23,18 +22,6 @@ from .timing import Timing
 
 # An ack also carries a load, and room for a verdict at its head.
 RUMOUR_BYTES = ROOM_BYTES - LOAD_BYTES - 64
-
-
-class Size(NamedTuple):
-    """How much a core keeps, by table."""
-
-    members: int
-    rumours: int
-    loads: int
-    sessions: int
-    strangers: int
-    pings: int
-    tasks: int
 
 
 @dataclass(slots=True)
@@ -59,15 +46,3 @@ class Desk:
         self.sessions = Sessions(timing.max_sessions, timing.max_strangers)
         self.speaker = Speaker(self.own, self.members, self.rumours, timing, self.versions)
         self.pings = Pings(self.speaker, self.agenda, self.rng)
-
-    @property
-    def size(self) -> Size:
-        return Size(
-            members=len(self.members),
-            rumours=len(self.rumours),
-            loads=len(self.loads),
-            sessions=len(self.sessions),
-            strangers=self.sessions.num_strangers,
-            pings=len(self.pings),
-            tasks=len(self.agenda),
-        )

@@ -26,7 +26,6 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class MemberChanged:
     node: NodeId
-    before: Standing | None
     after: Standing
 
 

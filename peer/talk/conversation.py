@@ -46,10 +46,6 @@ class Conversation:
     turns: list[Message] = field(default_factory=list[Message])
     pictures: list[ImagePart] = field(default_factory=list[ImagePart])
 
-    def attach(self, picture: ImagePart) -> None:
-        """Send a picture along with the next prompt."""
-        self.pictures.append(picture)
-
     def detach(self) -> bool:
         """Let go of the pictures for the next prompt; whether there were any."""
         had_pictures = bool(self.pictures)

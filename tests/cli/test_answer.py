@@ -260,7 +260,7 @@ def test_an_answer_that_ends_its_own_line_gets_no_other() -> None:
 
 def test_a_conversation_sends_all_its_turns_and_each_picture_once() -> None:
     conversation = Conversation(Wishes(system="Be brief.", temperature=0.0, max_tokens=9))
-    conversation.attach(PICTURE)
+    conversation.pictures.append(PICTURE)
     first = conversation.ask("one", model="m", seed=1, now_s=2)
     assert first.messages == (
         Message("system", (TextPart("Be brief."),)),

@@ -170,7 +170,7 @@ def test_an_unknown_setting_names_the_nearest(prompt: Prompt) -> None:
 
 
 def test_a_retry_asks_the_last_prompt_again_in_the_place_of_its_answer(prompt: Prompt) -> None:
-    prompt.talk.conversation.attach(ImagePart(b"bytes", "a.png"))
+    prompt.talk.conversation.pictures.append(ImagePart(b"bytes", "a.png"))
     prompt.talk.answer("one")
     asked = prompt.talk.conversation.turns[0]
     prompt.type("/retry")
@@ -204,7 +204,7 @@ def test_what_was_said_is_saved_as_markdown_and_nothing_is_written_over(
     prompt: Prompt, tmp_path: Path
 ) -> None:
     prompt.type("/system Be brief.")
-    prompt.talk.conversation.attach(ImagePart(b"bytes", "a.png"))
+    prompt.talk.conversation.pictures.append(ImagePart(b"bytes", "a.png"))
     prompt.talk.answer("one")
     path = tmp_path / "said.md"
     assert prompt.type(f"/save {path}") == f"1 turn in {path}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.events import (
@@ -97,6 +98,31 @@ class Stage:
     def standing(self, node: NodeId) -> Standing | None:
         member = self.core.members.get(node)
         return member.standing if member else None
+
+
+class Size(NamedTuple):
+    """How much a core keeps, by table."""
+
+    members: int
+    rumours: int
+    loads: int
+    sessions: int
+    strangers: int
+    pings: int
+    tasks: int
+
+
+def size_of(core: Core) -> Size:
+    desk = core.desk
+    return Size(
+        members=len(desk.members),
+        rumours=len(desk.rumours),
+        loads=len(desk.loads),
+        sessions=len(desk.sessions),
+        strangers=desk.sessions.num_strangers,
+        pings=len(desk.pings),
+        tasks=len(desk.agenda),
+    )
 
 
 def messages(sends: list[Send], *types: type[Message]) -> list[Message]:

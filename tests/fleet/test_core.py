@@ -67,6 +67,7 @@ from tests.fleet.stage import (
     load_of,
     messages,
     ping,
+    size_of,
 )
 
 
@@ -466,7 +467,7 @@ def test_a_recording_of_a_whole_fleet_changes_nothing_in_an_empty_peer() -> None
         fleet.deliver(source, 0, data)
         fleet.run(0.05)
     core = fleet.peers[0].core
-    assert len(core.members) == 0 and core.size.loads == 1 and core.size.sessions == 0
+    assert len(core.members) == 0 and size_of(core).loads == 1 and size_of(core).sessions == 0
 
 
 def test_a_seed_that_was_dropped_is_tried_no_more(stage: Stage) -> None:

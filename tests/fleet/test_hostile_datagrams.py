@@ -20,6 +20,7 @@ from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import Sealer, new_boot
 from cortex.peer.gossip.receiving import Cause, Dropped
 from cortex.peer.keys.fleet_key import new_fleet_key
+from tests.fleet.stage import size_of
 
 # Below what a peer looks into at all: what is above it is not even opened.
 PER_S = 1500
@@ -27,7 +28,7 @@ PER_S = 1500
 
 def state_of(core: Core) -> object:
     """All that a peer believes."""
-    return set(core.digest()), core.size, core.own.standing, core.own.node
+    return set(core.digest()), size_of(core), core.own.standing, core.own.node
 
 
 def sealed_mail(peer: Peer) -> SealedMail:
@@ -98,7 +99,7 @@ def test_a_replayed_capture_tells_a_peer_nothing(is_restarted: bool) -> None:
         fleet.run(0.02)
     core = fleet.peers[0].core
     assert len(core.members) == 0
-    assert core.size.sessions == 0 and core.size.loads == 1
+    assert size_of(core).sessions == 0 and size_of(core).loads == 1
     assert core.own.gen == fleet.peers[0].stored.gen
 
 
@@ -148,7 +149,7 @@ def test_nonsense_under_the_right_key_raises_nothing_and_fills_nothing(
     key, rng, victim = fleet.ring.primary, random.Random(12), fleet.peers[0]
     bodies = bodies_of(fleet)
     sealer = Sealer(new_boot(rng.randbytes), rng.randbytes)
-    before, digest = victim.core.size, set(victim.core.digest())
+    before, digest = size_of(victim.core), set(victim.core.digest())
     if is_known:
         fleet.peers[3].is_up = False
         sealer = sealed_mail(fleet.peers[3]).sealer
@@ -161,7 +162,7 @@ def test_nonsense_under_the_right_key_raises_nothing_and_fills_nothing(
         num_sent += len(victim.core.poll()[0])
         if number % 100 == 0:
             victim.core.on_timer(at_s)
-    timing, size = fleet.timing, victim.core.size
+    timing, size = fleet.timing, size_of(victim.core)
     assert num_sent < 3 * num_datagrams
     assert size.strangers <= timing.max_strangers and size.sessions <= before.sessions
     assert size.members <= timing.max_peers and size.pings <= 3 * timing.max_strangers

@@ -30,6 +30,7 @@ from cortex.peer.gossip.members import State
 from cortex.peer.gossip.records import ModelLoad
 from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.keys.keyring import Keyring
+from tests.fleet.stage import size_of
 
 NUM_PEERS = 4
 PEERS = st.integers(0, NUM_PEERS - 1)
@@ -201,7 +202,7 @@ class FleetMachine(RuleBasedStateMachine):
         """I5 and I7."""
         assert self.fleet.largest_bytes <= 1200
         for peer in self.fleet.peers:
-            size = peer.core.size
+            size = size_of(peer.core)
             num_nodes = len(self.fleet.nodes)
             assert size.members <= num_nodes
             assert size.rumours <= num_nodes * (1 + len(SECTIONS))

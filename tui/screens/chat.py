@@ -293,6 +293,6 @@ class ChatScreen(FramedScreen):
             AttachScreen(self.frame, name, self._conversation.wishes.model)
         )
         if attached is not None:
-            self._conversation.attach(attached.picture)
+            self._conversation.pictures.append(attached.picture)
             self._attached.append(attached)
             self._draw_attached()

@@ -22,7 +22,6 @@ BOREA = Found(
     name="borea",
     versions=(1, 1),
     fleet_port=13132,
-    api_port=13131,
     addresses=("192.168.1.21",),
 )
 

@@ -42,9 +42,9 @@ def test_what_is_told_is_read() -> None:
         name="borea",
         versions=(1, 1),
         fleet_port=13132,
-        api_port=13131,
         addresses=("192.168.1.21", "fe80::1%3"),
     )
+    assert OTHER.text["a"] == "13131"
 
 
 @given(st.text())
