@@ -14,10 +14,13 @@ from typing import Protocol
 import msgspec
 
 from cortex.engine.child import ALIVE_INTERVAL_S
+from cortex.engine.costs import ModelCosts
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import (
     Alive,
     Cancel,
+    Estimate,
+    Estimated,
     Generate,
     Load,
     Loaded,
@@ -42,6 +45,9 @@ _PROMPT_TOKENS = 40
 _PICTURE = ImageTokens(1024, 1024, 1024)
 _PIXEL_BYTES = _PICTURE.width * _PICTURE.height * 3
 _WORD_TOKENS = tuple(range(canned.NUM_WORD_TOKENS))
+# Next to nothing: everything has room.
+_COSTS = ModelCosts(weights_bytes=1, workspace_bytes=1, kv_bytes_per_token=1, context_tokens=4096)
+_MAX_SEQUENCES = 1024
 _USAGE = Usage(_PROMPT_TOKENS, canned.NUM_WORD_TOKENS)
 
 
@@ -79,6 +85,8 @@ class CannedEngine:
 
     def hear(self, message: Message) -> None:
         match message:
+            case Estimate():
+                self._send(Estimated(message.job_id, _COSTS, max_sequences=_MAX_SEQUENCES))
             case Load():
                 self._send(Loaded(message.job_id, message.model_id, weight_bytes=0, seconds=0.0))
             case Unload():

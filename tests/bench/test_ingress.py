@@ -38,7 +38,16 @@ from bench.ingress.figures import (
 from bench.ingress.frames_load import connect
 from bench.ingress.telling import Bar, bars, rows
 from bench.ingress.ticking import Ticker
-from cortex.engine.messages import Cancel, Generate, Message, Prepare, Prepared, Step
+from cortex.engine.messages import (
+    Cancel,
+    Estimate,
+    Estimated,
+    Generate,
+    Message,
+    Prepare,
+    Prepared,
+    Step,
+)
 from cortex.engine.types import ChatRequest, ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 
@@ -193,6 +202,13 @@ async def test_a_stream_called_off_gets_no_more_events() -> None:
     engine.hear(Cancel("r.0", 1))
     assert engine.alive().queued == 0
     assert not steps(sent)
+
+
+def test_an_engine_that_does_nothing_says_what_its_model_costs() -> None:
+    engine, sent = ask_frames(Wish(3, 2))
+    engine.hear(Estimate("job", "dir"))
+    assert isinstance(sent[-1], Estimated)
+    assert sent[-1].job_id == "job"
 
 
 async def test_streams_are_dealt_out_evenly_and_take_turns() -> None:
