@@ -92,10 +92,9 @@ class FleetCatalogue:
 
 def unite(own: Sequence[ModelInfo], view: FleetView) -> FleetCatalogue:
     """What this peer has, and what the others of the fleet that are there say they have."""
-    offers = [*_own_offers(own, view.self_node), *_offers_of_others(view)]
     holders: dict[bytes, dict[NodeId, Holder]] = defaultdict(dict)
     under_name: dict[str, dict[bytes, list[FleetModel]]] = defaultdict(lambda: defaultdict(list))
-    for offer in offers:
+    for offer in _offers(own, view):
         for holder in offer.holders:
             holders[_key(offer)].setdefault(holder.node, holder)
         under_name[offer.id][_key(offer)].append(offer)
@@ -147,33 +146,17 @@ def _plain(model: FleetModel) -> ModelInfo:
     )
 
 
-def _own_offers(own: Iterable[ModelInfo], node: NodeId) -> Iterator[FleetModel]:
-    for model in own:
-        yield FleetModel(
-            id=model.id,
-            weights=ModelId(model.weights),
-            size_bytes=model.size_bytes,
-            context_tokens=model.context_length,
-            capabilities=model.capabilities,
-            created_s=model.created_s,
-            holders=(Holder(node, model.id, model.context_length),),
-        )
-
-
-def _offers_of_others(view: FleetView) -> Iterator[FleetModel]:
+def _offers(own: Iterable[ModelInfo], view: FleetView) -> Iterator[FleetModel]:
+    """What this peer has, and then what others say they have."""
+    for one in own:
+        holder = Holder(view.self_node, one.id, one.context_length)
+        about = one.size_bytes, one.context_length, one.capabilities, one.created_s
+        yield FleetModel(one.id, ModelId(one.weights), *about, (holder,))
     for peer in view.peers:
-        if peer.is_self or peer.is_gone:
-            continue
-        for model in peer.stored:
-            yield FleetModel(
-                id=model.id,
-                weights=model.model,
-                size_bytes=model.size_bytes,
-                context_tokens=model.context_tokens,
-                capabilities=model.capabilities,
-                created_s=model.created_s,
-                holders=(Holder(peer.node, model.id, model.context_tokens),),
-            )
+        for each in () if peer.is_self or peer.is_gone else peer.stored:
+            holder = Holder(peer.node, each.id, each.context_tokens)
+            about = each.size_bytes, each.context_tokens, each.capabilities, each.created_s
+            yield FleetModel(each.id, each.model, *about, (holder,))
 
 
 def _key(offer: FleetModel) -> bytes:
