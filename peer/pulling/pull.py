@@ -164,6 +164,12 @@ class _Pull:
                 f"it serves {', '.join(MODEL_TYPES[self._config.engine])}",
                 param="model",
             )
+        if described.get("quantization_config"):
+            raise ModelInvalid(
+                f"cortex does not serve '{self._repository}': its weights are quantised",
+                "pull the repository with bfloat16, float16 or float32 weights",
+                param="model",
+            )
 
     async def _weights(
         self, partial: Partial, listing: Listing, wanted: tuple[HubFile, ...]

@@ -220,19 +220,24 @@ async def test_an_index_that_leads_astray_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("config", "words", "hint"),
     [
-        (b'{"model_type": "mamba"}', "model_type is 'mamba'"),
-        (b"[1, 2]", "model_type is 'None'"),
-        (b"\xff", "model_type is 'None'"),
+        (b'{"model_type": "mamba"}', "model_type is 'mamba'", "it serves fake"),
+        (b"[1, 2]", "model_type is 'None'", "it serves fake"),
+        (b"\xff", "model_type is 'None'", "it serves fake"),
+        (
+            b'{"model_type": "fake", "quantization_config": {"quant_method": "fp8"}}',
+            "quantised",
+            "bfloat16",
+        ),
     ],
 )
 async def test_what_cannot_be_served_is_refused_before_its_weights_come(
-    pulling: Pull, config: bytes, words: str
+    pulling: Pull, config: bytes, words: str, hint: str
 ) -> None:
     pulling.hub.files["config.json"] = config
     error = await refused(pulling, ModelInvalid, words)
-    assert "it serves fake" in error.hint
+    assert hint in error.hint
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
 
