@@ -129,8 +129,9 @@ def measure(
                 draw = random.Random(number)
                 prompts = {n: draw.choices(_TOKENS, k=_PROMPT_TOKENS) for n in range(count)}
                 script.answers = {n: SCRIPTS[name](draw, prompt) for n, prompt in prompts.items()}
-                for each, service in services.items():
-                    speed = timed(service, prompts)
+                # Who goes first goes second in the next round.
+                for each in sorted(services, reverse=number % 2 == 0):
+                    speed = timed(services[each], prompts)
                     if number:  # the first round warms up
                         speeds[each].append(round(speed, 2))
             line = _line(speeds, done.num_drafted - before[0], done.num_accepted - before[1])
@@ -158,10 +159,11 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--answers", nargs="+", choices=list(SCRIPTS), default=list(SCRIPTS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     keep_freed_memory()
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(args.threads)
     wishes = Wishes(dtype=args.dtype)
     read = read_model(args.model_dir, CPU, Share(_MEMORY_BYTES), _HOST_BYTES, wishes)
     told = {
@@ -170,6 +172,7 @@ def main() -> None:
         "machine": describe_machine(),
         "model": args.model_dir.name,
         "dtype": args.dtype,
+        "threads": args.threads,
         "lines": measure(read, args.answers, args.at_once, args.rounds),
     }
     if args.out is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,42 +133,19 @@ def test_any_chunk_size_gives_the_golden_tokens(
     assert asked.answers["one"] == case["greedy_ids"]
 
 
-class Knowing:
-    """A drafter that knows the answers, and is wrong about every third token."""
-
-    def __init__(self, wholes: list[list[int]]) -> None:
-        self._wholes = wholes
-        self._tokens: list[int] = []
-
-    def take(self, token_ids: Iterable[int]) -> None:
-        self._tokens += token_ids
-
-    def draft(self, most: int) -> list[int]:
-        at = len(self._tokens)
-        whole = next(w for w in self._wholes if w[:at] == self._tokens)
-        return [t if (at + i) % 3 else t + 1 for i, t in enumerate(whole[at : at + most])]
-
-
-@pytest.mark.parametrize("is_drafted", [False, True])
 def test_all_golden_prompts_at_once_give_their_golden_tokens(
-    golden_model: ServableModel, golden: Path, is_drafted: bool
+    golden_model: ServableModel, golden: Path
 ) -> None:
-    cases = {name: golden_case(golden, name) for name in CASES}
-    wholes = [[*prompt.token_ids, *case["greedy_ids"]] for case, prompt in cases.values()]
-    store: HostStore = PrefixStore(1 << 24)
-    service = make_service(
-        golden_model, TOKENIZER_SIZE, CPU, replace(ROOMY, num_slots=16), store, "model",
-        make_drafter=(lambda: Knowing(wholes)) if is_drafted else None,
-        choose_lengths=lambda chances, share, most: [min(c.num_guesses, 1) for c in chances],
-    )  # fmt: skip
-    asked = Asked(service)
-    for name, (_, prompt) in cases.items():
+    asked = served(golden_model)
+    wanted: dict[str, list[int]] = {}
+    for name in CASES:
+        case, prompt = golden_case(golden, name)
         asked.add(name, prompt)
+        wanted[name] = case["greedy_ids"]
 
     asked.run()
 
-    assert asked.answers == {name: case["greedy_ids"] for name, (case, _) in cases.items()}
-    assert (service.counts.num_accepted > 0) == is_drafted
+    assert asked.answers == wanted
 
 
 def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
