@@ -12,7 +12,7 @@ KernelsWish = Literal["auto", "torch"]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`auto` is what pays on the device; of kernels, our own wherever they can be compiled."""
+    """`auto` is what pays on the device; of kernels, our own wherever they serve."""
 
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"

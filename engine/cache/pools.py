@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
-from ..attention.tables import Rows, StepTables, page_rows
-from ..layers.gated_delta import LinearState
-from ..layers.operations import PLAIN, Operations
+from ..attention.tables import Rows, StepSlots, StepTables, page_rows
+from ..layers.gated_delta import DeltaWeights, LinearState
+from ..layers.operations import PLAIN, Operations, Turn
 from ..models.memory import MemoryShape
 from .place import Place
 
@@ -129,36 +128,33 @@ class PooledMemory:
 
     def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
         self._pools = pools
-        self._slots = _slots([p.slot for p in places], pools.device)
+        self._slots = StepSlots([place.slot for place in places], pools.device)
         self._tables = StepTables(
             [place.pages for place in places], [place.num_tokens + num_new for place in places],
             num_new, pools.page_tokens, pools.device,
         )  # fmt: skip
 
     def attend(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        scale: float,
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        return self._pools.operations.attend(q, k, v, keys, values, self._tables, scale)
+        operations = self._pools.operations
+        return operations.turn_and_attend(q, k, v, turn, keys, values, self._tables, scale)
 
-    def linear_state(self, layer: int) -> LinearState:
-        state = self._pools.states[layer]
-        return LinearState(state.conv[self._slots], state.recurrent[self._slots])
-
-    def keep_linear_state(self, layer: int, state: LinearState) -> None:
+    def mix(
+        self,
+        layer: int,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+    ) -> torch.Tensor:
         kept = self._pools.states[layer]
-        kept.conv[self._slots] = state.conv
-        if not self._is_kept(kept.recurrent, state.recurrent):
-            kept.recurrent[self._slots] = state.recurrent
-
-    def _is_kept(self, kept: torch.Tensor, new: torch.Tensor) -> bool:
-        """Whether it was written in place: where slots follow on, a step is given a view."""
-        if not isinstance(self._slots, slice):
-            return False
-        return kept[self._slots].data_ptr() == new.data_ptr()
-
-
-def _slots(slots: list[int], device: torch.device) -> Rows:
-    if all(b == a + 1 for a, b in pairwise(slots)):
-        return slice(slots[0], slots[-1] + 1)
-    return torch.tensor(slots, device=device)
+        return self._pools.operations.mix_kept(weights, qkv, z, b, a, kept, self._slots)

@@ -8,6 +8,7 @@ Float32 inside. Chunks are functional and safe for autograd; the step writes its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -30,6 +31,13 @@ class LinearState:
 
     conv: torch.Tensor
     recurrent: torch.Tensor
+
+
+# As gated_delta_rule.
+DeltaRule = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+    tuple[torch.Tensor, torch.Tensor],
+]
 
 
 class DeltaWeights(NamedTuple):
@@ -56,11 +64,13 @@ def gated_delta_mix(
     b: torch.Tensor,
     a: torch.Tensor,
     state: LinearState,
+    rule: DeltaRule | None = None,
 ) -> tuple[torch.Tensor, LinearState]:
     """Convolution, delta rule and gated norm.
 
     qkv [batch, tokens, channels], z [batch, tokens, value heads * value dim]; b, a [batch, tokens,
     value heads]. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
+    `rule` in place of gated_delta_rule.
     """
     mixed, conv = causal_conv_silu(qkv, weights.conv, state.conv)
     key_size = weights.key_heads * weights.key_dim
@@ -69,7 +79,7 @@ def gated_delta_mix(
     # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
     step_size = a.float() + weights.dt_bias.float()
     g = -weights.a_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
-    out, recurrent = gated_delta_rule(
+    out, recurrent = (rule or gated_delta_rule)(
         _heads(q, weights.key_heads),
         _heads(k, weights.key_heads),
         _heads(v, weights.value_heads),

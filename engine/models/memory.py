@@ -12,7 +12,8 @@ from typing import Protocol
 
 import torch
 
-from ..layers.gated_delta import LinearState
+from ..layers.gated_delta import DeltaWeights
+from ..layers.operations import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,31 @@ class StepMemory(Protocol):
     """
 
     def attend(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        scale: float,
     ) -> torch.Tensor:
-        """Remember k and v [batch, tokens, kv heads, dim]; attention over all remembered so far.
+        """Turn q and k, remember k and v [batch, tokens, kv heads, dim]; attention over all
+        remembered so far.
 
         q [batch, tokens, heads, dim]; each token sees itself and all before it. Returns like q.
         """
         ...
 
-    def linear_state(self, layer: int) -> LinearState:
-        """What a linear-attention layer remembers of the batch; it may be written in place."""
-        ...
-
-    def keep_linear_state(self, layer: int, state: LinearState) -> None:
-        """The state after this step."""
+    def mix(
+        self,
+        layer: int,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+    ) -> torch.Tensor:
+        """The gated delta net from what a linear-attention layer remembers of the batch, which
+        then remembers the step: see Operations.gated_delta_mix.
+        """
         ...

@@ -29,7 +29,7 @@ from .qwen3_5_vision import VisionTower
 
 
 class GatedDeltaNet(SideBySide, Operating):
-    """The linear-attention mixer. State in, state out; no positions."""
+    """The linear-attention mixer; no positions."""
 
     names = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
 
@@ -67,10 +67,15 @@ class GatedDeltaNet(SideBySide, Operating):
             c.linear_key_heads, c.linear_value_heads, c.linear_key_dim, c.linear_value_dim,
         )  # fmt: skip
 
-    def forward(self, x: torch.Tensor, state: LinearState) -> tuple[torch.Tensor, LinearState]:
+    def forward(self, x: torch.Tensor, layer: int, memory: StepMemory | None) -> torch.Tensor:
+        """x [batch, tokens, hidden]; like x."""
         qkv, z, b, a = self.project(x)
-        out, after = self.operations.gated_delta_mix(self.weights, qkv, z, b, a, state)
-        return self.out_proj(out.flatten(-2)), after
+        if memory is None:
+            start = self.start(x)
+            out, _ = self.operations.gated_delta_mix(self.weights, qkv, z, b, a, start)
+        else:
+            out = memory.mix(layer, self.weights, qkv, z, b, a)
+        return self.out_proj(out.flatten(-2))
 
 
 def linear_shape(config: TextConfig) -> LinearShape:
@@ -123,23 +128,12 @@ class DecoderLayer(nn.Module):
         sin: torch.Tensor,
         memory: StepMemory | None,
     ) -> torch.Tensor:
-        hidden = hidden + self._mix(self.input_layernorm(hidden), cos, sin, memory)
+        x = self.input_layernorm(hidden)
+        if self.is_linear:
+            hidden = hidden + self.linear_attn(x, self.index, memory)
+        else:
+            hidden = hidden + self.self_attn(x, cos, sin, self.index, memory)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
-
-    def _mix(
-        self,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        memory: StepMemory | None,
-    ) -> torch.Tensor:
-        if not self.is_linear:
-            return self.self_attn(x, cos, sin, self.index, memory)
-        if memory is None:
-            return self.linear_attn(x, self.linear_attn.start(x))[0]
-        mixed, after = self.linear_attn(x, memory.linear_state(self.index))
-        memory.keep_linear_state(self.index, after)
-        return mixed
 
 
 class LanguageModel(nn.Module):
