@@ -32,7 +32,10 @@ class TritonOperations(Operations):
         a: torch.Tensor,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
-        if self._rule is None or qkv.shape[1] == 1 or qkv.dtype == torch.float32:
+        if qkv.shape[1] == 1:
+            rows = torch.arange(qkv.shape[0], device=qkv.device)
+            return delta_step(weights, qkv, z, b, a, state, rows), state
+        if self._rule is None or qkv.dtype == torch.float32:
             return super().gated_delta_mix(weights, qkv, z, b, a, state)
         return gated_delta_mix(weights, qkv, z, b, a, state, self._rule)
 

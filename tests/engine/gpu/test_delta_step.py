@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.attention.tables import StepSlots
 from cortex.engine.kernels.gpu.delta_step import delta_step
+from cortex.engine.kernels.gpu.operations import TritonOperations
 from cortex.engine.layers.gated_delta import DeltaWeights, LinearState
 from cortex.engine.layers.operations import PLAIN
 
@@ -109,3 +110,19 @@ def test_a_row_has_the_same_bits_in_any_company_and_padding_touches_nothing() ->
     for untouched in (1, 2):
         assert torch.equal(after.recurrent[untouched], kept.recurrent[untouched])
         assert torch.equal(after.conv[untouched], kept.conv[untouched])
+
+
+def test_a_step_on_a_state_of_its_own_has_the_bits_of_one_in_a_slot(
+    operations: TritonOperations,
+) -> None:
+    mixer = Mixer((2, 16), (4, 16), 4, torch.bfloat16)
+    kept = mixer.kept(3)
+    own = LinearState(kept.conv[[2, 0]], kept.recurrent[[2, 0]])
+    qkv, z, b, a = mixer.projected(2)
+
+    out, after = operations.gated_delta_mix(mixer.weights, qkv, z, b, a, own)
+    in_slots = operations.mix_kept(mixer.weights, qkv, z, b, a, kept, StepSlots([2, 0], CPU))
+
+    assert torch.equal(out, in_slots)
+    assert torch.equal(after.conv, kept.conv[[2, 0]])
+    assert torch.equal(after.recurrent, kept.recurrent[[2, 0]])
