@@ -17,10 +17,9 @@ from .cache.pools import KeyValues, Pools
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
 from .heap import give_freed_memory_back
-from .kernels.native import NativeOperations
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
-from .models.registry import build_model, fill_model, make_packer, weights_bytes
+from .models.registry import build_model, fill_model, make_packer, use_gpu_kernels, weights_bytes
 from .precision import Precision
 from .recall import HostStore, Recall
 from .runner import Runner
@@ -107,6 +106,7 @@ def read_model(
     )  # fmt: skip
     budget = plan_share(costs, share, host_bytes)
     fill_model(built, model_dir, precision.dtype, device, packer, on_progress)
+    use_gpu_kernels(built.model, precision.dtype, device, wishes.kernels)
     # Pools that lie where weights were made ready would have pages before anybody uses them.
     give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
@@ -126,8 +126,8 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
         is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
         make_drafter=PromptLookup if read.speculates else None,
     )  # fmt: skip
-    whose = "own" if isinstance(read.model.operations, NativeOperations) else "torch's"
-    return LoadedService(service, read.tokenizer, f"{read.precision}, {whose} kernels", budget)
+    computes_in = f"{read.precision}, {read.model.operations.whose} kernels"
+    return LoadedService(service, read.tokenizer, computes_in, budget)
 
 
 def make_service(

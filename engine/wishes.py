@@ -13,7 +13,7 @@ SpeculationWish = Literal["auto", "off"]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`auto` is what pays on the device; of kernels, our own wherever they can be compiled; of
+    """`auto` is what pays on the device; of kernels, our own wherever they serve; of
     speculation, as far as it is measured to pay."""
 
     mode: ModeWish = "auto"

@@ -25,7 +25,9 @@ ROOMS = {"engine": "engine", "peer": "peer", "tui": "tui", "cli": "cortex_cli"}
 SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
 MAX_LINES = 600
 
-ENGINE_ONLY = ("torch", "safetensors", "tokenizers", "jinja2", "PIL", "numpy", "llguidance")
+ENGINE_ONLY = (
+    *("torch", "triton", "safetensors", "tokenizers", "jinja2", "PIL", "numpy", "llguidance"),
+)
 # Grammars are compiled where nothing else can be lost.
 NO_GRAMMARS = ("llguidance",)
 NETWORK = ("aiohttp", "cryptography", "prometheus_client")

@@ -1,4 +1,4 @@
-"""Where the tokens of a step's sequences lie among the rows of a pool."""
+"""Where a step's sequences lie: their tokens among the rows of a pool, their states among slots."""
 
 from __future__ import annotations
 
@@ -83,3 +83,22 @@ def page_rows(
 
 def _indices(rows: Rows, device: torch.device) -> torch.Tensor:
     return torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows
+
+
+class StepSlots:
+    """The slots of a step's sequences, as an index and as numbers: one of them is read."""
+
+    def __init__(self, slots: Sequence[int], device: torch.device) -> None:
+        self._slots = slots
+        self._device = device
+
+    @cached_property
+    def rows(self) -> Rows:
+        if all(b == a + 1 for a, b in pairwise(self._slots)):
+            return slice(self._slots[0], self._slots[-1] + 1)
+        return self.numbers
+
+    @cached_property
+    def numbers(self) -> torch.Tensor:
+        """int64 [sequences]."""
+        return torch.tensor(self._slots, device=self._device)

@@ -16,7 +16,8 @@ from functools import partial
 import torch
 
 from ..attention.tables import StepTables
-from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
+from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState, move_on
+from ..layers.operations import Turn
 from .place import Place
 from .pools import PooledMemory, Pools
 
@@ -42,10 +43,17 @@ class DraftedMemory:
         self._mixed: dict[int, tuple[DeltaWeights, DeltaInputs]] = {}
 
     def attend(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        scale: float,
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        return self._pools.operations.attend(q, k, v, keys, values, self._tables, scale)
+        operations = self._pools.operations
+        return operations.turn_and_attend(q, k, v, turn, keys, values, self._tables, scale)
 
     def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
         self._mixed[layer] = weights, inputs
@@ -68,5 +76,5 @@ class DraftedMemory:
             for (slot, rows), count in zip(self._drafted, num_taken, strict=True):
                 if count:
                     taken = inputs.rows(slice(rows.start, rows.start + count)).as_tokens()
-                    slots = slice(slot, slot + 1)
-                    self._pools.move_on(layer, slots, partial(steps, weights, *taken))
+                    kept = self._pools.states[layer]
+                    move_on(kept, slice(slot, slot + 1), partial(steps, weights, *taken))

@@ -6,21 +6,16 @@ is decided elsewhere (`pages.py` and the scheduler). A step sees them through Po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 
 import torch
 
-from ..attention.tables import Rows, StepTables, page_rows
+from ..attention.tables import Rows, StepSlots, StepTables, page_rows
 from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
-from ..layers.operations import PLAIN, Operations
+from ..layers.operations import PLAIN, Operations, Turn
 from ..models.memory import MemoryShape
 from .place import Place
-
-# A state to what comes of it, and the state behind that.
-Mix = Callable[[LinearState], tuple[torch.Tensor, LinearState]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +110,6 @@ class Pools:
             state.conv[slot] = copied.conv.to(self.device)
             state.recurrent[slot] = copied.recurrent.to(self.device)
 
-    def move_on(self, layer: int, slots: Rows, mix: Mix) -> torch.Tensor:
-        """What `mix` makes of the states in these slots, which are then what it leaves them."""
-        kept = self.states[layer]
-        state = LinearState(kept.conv[slots], kept.recurrent[slots])
-        out, after = mix(state)
-        kept.conv[slots] = after.conv
-        # Where slots follow on it was given a view, and may have written there.
-        is_view = isinstance(slots, slice)
-        if not is_view or after.recurrent.data_ptr() != state.recurrent.data_ptr():
-            kept.recurrent[slots] = after.recurrent
-        return out
-
     def rows(self, pages: Sequence[int], start: int, end: int) -> Rows:
         """Row indices of a sequence's tokens: a slice, so a view, where its pages follow on."""
         return page_rows(pages, start, end, self.page_tokens, self.device)
@@ -145,24 +128,25 @@ class PooledMemory:
 
     def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
         self._pools = pools
-        self._slots = _slots([p.slot for p in places], pools.device)
+        self._slots = StepSlots([place.slot for place in places], pools.device)
         self._tables = StepTables(
             [place.pages for place in places], [place.num_tokens + num_new for place in places],
             num_new, pools.page_tokens, pools.device,
         )  # fmt: skip
 
     def attend(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        scale: float,
     ) -> torch.Tensor:
         keys, values = self._pools.keys_values[layer]
-        return self._pools.operations.attend(q, k, v, keys, values, self._tables, scale)
+        operations = self._pools.operations
+        return operations.turn_and_attend(q, k, v, turn, keys, values, self._tables, scale)
 
     def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
-        mix = self._pools.operations.gated_delta_mix
-        return self._pools.move_on(layer, self._slots, partial(mix, weights, *inputs))
-
-
-def _slots(slots: list[int], device: torch.device) -> Rows:
-    if all(b == a + 1 for a, b in pairwise(slots)):
-        return slice(slots[0], slots[-1] + 1)
-    return torch.tensor(slots, device=device)
+        kept = self._pools.states[layer]
+        return self._pools.operations.mix_kept(weights, *inputs, kept, self._slots)

@@ -15,6 +15,8 @@ class NativeOperations(Operations):
     plain ones do.
     """
 
+    whose = "own"
+
     def __init__(self, library: Library) -> None:
         self._dtype = library.dtype
         self._functions = library.functions

@@ -14,7 +14,7 @@ from torch import nn
 from ..attention.dense import causal_attention
 from ..models.memory import AttentionShape, StepMemory
 from .norms import RMSNorm
-from .operations import Operating
+from .operations import Operating, Turn
 from .projections import SideBySide
 
 
@@ -62,13 +62,17 @@ class GroupedAttention(SideBySide, Operating):
         if self.has_gate:
             q, gate = q.chunk(2, dim=-1)  # [batch, tokens, heads, head_dim]
         k, v = _heads(k, head_dim), _heads(v, head_dim)
-        turn = self.operations.norm_rotate
-        q = turn(q, self.q_norm.weights if self.q_norm else None, cos, sin)
-        k = turn(k, self.k_norm.weights if self.k_norm else None, cos, sin)
+        turn = Turn(
+            self.q_norm.weights if self.q_norm else None,
+            self.k_norm.weights if self.k_norm else None,
+            cos,
+            sin,
+        )
         if memory is None:
+            q, k = self.operations.turned(q, k, turn)
             out = causal_attention(q, k, v, head_dim**-0.5)
         else:
-            out = memory.attend(layer, q, k, v, head_dim**-0.5)
+            out = memory.attend(layer, q, k, v, turn, head_dim**-0.5)
         if gate is not None:
             out = out * gate.sigmoid()
         return self.o_proj(out.flatten(-2))

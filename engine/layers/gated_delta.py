@@ -8,6 +8,7 @@ Float32 inside. Chunks are functional and safe for autograd; the step writes its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -30,6 +31,13 @@ class LinearState:
 
     conv: torch.Tensor
     recurrent: torch.Tensor
+
+
+# As gated_delta_rule.
+DeltaRule = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+    tuple[torch.Tensor, torch.Tensor],
+]
 
 
 class DeltaWeights(NamedTuple):
@@ -69,6 +77,22 @@ class DeltaInputs(NamedTuple):
         return DeltaInputs(*(each.transpose(0, 1) for each in self))
 
 
+def move_on(
+    kept: LinearState,
+    rows: slice | torch.Tensor,
+    mix: Callable[[LinearState], tuple[torch.Tensor, LinearState]],
+) -> torch.Tensor:
+    """What `mix` makes of some rows of the kept states, which are then what it leaves them."""
+    state = LinearState(kept.conv[rows], kept.recurrent[rows])
+    out, after = mix(state)
+    kept.conv[rows] = after.conv
+    # Where rows follow on it was given a view, and may have written there.
+    is_view = isinstance(rows, slice)
+    if not is_view or after.recurrent.data_ptr() != state.recurrent.data_ptr():
+        kept.recurrent[rows] = after.recurrent
+    return out
+
+
 def gated_delta_mix(
     weights: DeltaWeights,
     qkv: torch.Tensor,
@@ -76,10 +100,12 @@ def gated_delta_mix(
     b: torch.Tensor,
     a: torch.Tensor,
     state: LinearState,
+    rule: DeltaRule | None = None,
 ) -> tuple[torch.Tensor, LinearState]:
     """Convolution, delta rule and gated norm.
 
     As DeltaInputs. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
+    `rule` in place of gated_delta_rule.
     """
     mixed, conv = causal_conv_silu(qkv, weights.conv, state.conv)
     key_size = weights.key_heads * weights.key_dim
@@ -88,7 +114,7 @@ def gated_delta_mix(
     # A_log stays float32 whatever the model's dtype: rounding it changes every decay.
     step_size = a.float() + weights.dt_bias.float()
     g = -weights.a_log.float().exp() * in_whole_vectors(functional.softplus, step_size)
-    out, recurrent = gated_delta_rule(
+    out, recurrent = (rule or gated_delta_rule)(
         _heads(q, weights.key_heads),
         _heads(k, weights.key_heads),
         _heads(v, weights.value_heads),

@@ -6,6 +6,7 @@ that compute the same in fewer passes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from ..attention.dense import causal_attention
-from ..attention.tables import StepTables
-from .gated_delta import DeltaWeights, LinearState, gated_delta_mix
+from ..attention.tables import StepSlots, StepTables
+from .gated_delta import DeltaWeights, LinearState, gated_delta_mix, move_on
 from .rotary import rotate
 
 
@@ -26,8 +27,22 @@ class NormWeights(NamedTuple):
     eps: float
 
 
+class Turn(NamedTuple):
+    """What is done to new queries and keys: each head normed, by both norms or none, and turned.
+
+    cos, sin [sequences, tokens, 1, rotary dim], in the dtype of the heads.
+    """
+
+    q_norm: NormWeights | None
+    k_norm: NormWeights | None
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+
 class Operations:
-    """The plain ones."""
+    """The plain ones. `whose` says in a word by whom they are, for people and other peers."""
+
+    whose: str = "torch's"
 
     def rms_norm(self, x: torch.Tensor, norm: NormWeights) -> torch.Tensor:
         """x [..., size], one row at a time; in float32, then back to the dtype of x."""
@@ -80,6 +95,45 @@ class Operations:
             outs.append(out)
         return torch.cat(outs, dim=1), state
 
+    def mix_kept(
+        self,
+        weights: DeltaWeights,
+        qkv: torch.Tensor,
+        z: torch.Tensor,
+        b: torch.Tensor,
+        a: torch.Tensor,
+        kept: LinearState,
+        slots: StepSlots,
+    ) -> torch.Tensor:
+        """gated_delta_mix of sequences whose states lie among the `kept` ones of all slots, and are
+        there again afterwards.
+        """
+        return move_on(kept, slots.rows, partial(self.gated_delta_mix, weights, qkv, z, b, a))
+
+    def turned(
+        self, q: torch.Tensor, k: torch.Tensor, turn: Turn
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """q and k [sequences, tokens, heads, dim], normed and turned."""
+        return (
+            self.norm_rotate(q, turn.q_norm, turn.cos, turn.sin),
+            self.norm_rotate(k, turn.k_norm, turn.cos, turn.sin),
+        )
+
+    def turn_and_attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        tables: StepTables,
+        scale: float,
+    ) -> torch.Tensor:
+        """`turned`, then `attend`."""
+        q, k = self.turned(q, k, turn)
+        return self.attend(q, k, v, keys, values, tables, scale)
+
     def attend(
         self,
         q: torch.Tensor,
@@ -97,6 +151,17 @@ class Operations:
         other.
         """
         keys[tables.new], values[tables.new] = k.flatten(0, 1), v.flatten(0, 1)
+        return self.attend_kept(q, keys, values, tables, scale)
+
+    def attend_kept(
+        self,
+        q: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        tables: StepTables,
+        scale: float,
+    ) -> torch.Tensor:
+        """`attend` of tokens that are remembered already."""
         outs = [
             causal_attention(q[i : i + 1], keys[rows][None], values[rows][None], scale)
             for i, rows in enumerate(tables.rows)

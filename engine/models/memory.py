@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from ..layers.gated_delta import DeltaInputs, DeltaWeights
+from ..layers.operations import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,16 @@ class StepMemory(Protocol):
     """
 
     def attend(
-        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+        self,
+        layer: int,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        turn: Turn,
+        scale: float,
     ) -> torch.Tensor:
-        """Remember k and v [batch, tokens, kv heads, dim]; attention over all remembered so far.
+        """Turn q and k, remember k and v [batch, tokens, kv heads, dim]; attention over all
+        remembered so far.
 
         q [batch, tokens, heads, dim]; each token sees itself and all before it. Returns like q.
         """

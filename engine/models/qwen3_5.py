@@ -29,7 +29,7 @@ from .qwen3_5_vision import VisionTower
 
 
 class GatedDeltaNet(SideBySide, Operating):
-    """The linear-attention mixer. State in, state out; no positions."""
+    """The linear-attention mixer; no positions."""
 
     names = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a")
 
@@ -68,6 +68,7 @@ class GatedDeltaNet(SideBySide, Operating):
         )  # fmt: skip
 
     def forward(self, x: torch.Tensor, layer: int, memory: StepMemory | None) -> torch.Tensor:
+        """x [batch, tokens, hidden]; like x."""
         inputs = DeltaInputs(*self.project(x))
         if memory is None:
             mix = self.operations.gated_delta_mix
@@ -127,19 +128,12 @@ class DecoderLayer(nn.Module):
         sin: torch.Tensor,
         memory: StepMemory | None,
     ) -> torch.Tensor:
-        hidden = hidden + self._mix(self.input_layernorm(hidden), cos, sin, memory)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
-
-    def _mix(
-        self,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        memory: StepMemory | None,
-    ) -> torch.Tensor:
+        x = self.input_layernorm(hidden)
         if self.is_linear:
-            return self.linear_attn(x, self.index, memory)
-        return self.self_attn(x, cos, sin, self.index, memory)
+            hidden = hidden + self.linear_attn(x, self.index, memory)
+        else:
+            hidden = hidden + self.self_attn(x, cos, sin, self.index, memory)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
 class LanguageModel(nn.Module):

@@ -16,6 +16,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
+from ..kernels.gpu.found import triton_operations
 from ..kernels.linear import LinearPacker, replace_linears
 from ..kernels.native import NativeOperations
 from ..kernels.own import own_kernels
@@ -139,6 +140,7 @@ def load_model(
     packer = make_packer(dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, dtype, packer)
     fill_model(built, model_dir, dtype, device, packer, on_progress)
+    use_gpu_kernels(built.model, dtype, device, kernels)
     return LoadedModel(built.model, num_bytes, built.context_tokens)
 
 
@@ -164,6 +166,16 @@ def fill_model(
             use_operations(model, NativeOperations(packer.library))
     hold_weights(model, mapped, progress.add)
     progress.finish()
+
+
+def use_gpu_kernels(
+    model: ServableModel, dtype: torch.dtype, device: torch.device, kernels: KernelsWish
+) -> None:
+    """On a GPU a filled model computes with our kernels, where they serve it."""
+    if device.type == "cuda" and kernels == "auto":
+        operations = triton_operations(dtype, device)
+        if operations is not None:
+            use_operations(model, operations)
 
 
 def _context_tokens(raw: Mapping[str, Any]) -> int | None:

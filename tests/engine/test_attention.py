@@ -12,8 +12,14 @@ from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.kernels.native import NativeOperations
 from cortex.engine.kernels.own import own_kernels
-from cortex.engine.layers.operations import PLAIN
+from cortex.engine.layers.operations import PLAIN, Turn
 from cortex.engine.models.memory import AttentionShape, MemoryShape
+
+
+def still(sequences: int) -> Turn:
+    """For one token of each sequence: no head is normed, and none turned."""
+    cos, sin = torch.tensor([1.0, 0.0]).repeat_interleave(sequences * 2).view(2, sequences, 1, 1, 2)
+    return Turn(None, None, cos, sin)
 
 
 def written_out(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
@@ -87,11 +93,11 @@ def test_sequences_that_decode_together_see_their_own_positions_alone(
         Place(own, i, length) for i, (own, length) in enumerate(zip(pages, lengths, strict=True))
     ]
 
-    together = PooledMemory(pools, places, 1).attend(0, q, k, v, 0.3)
+    together = PooledMemory(pools, places, 1).attend(0, q, k, v, still(len(lengths)), 0.3)
 
     for i, place in enumerate(places):
         one = slice(i, i + 1)
-        alone = PooledMemory(pools, [place], 1).attend(0, q[one], k[one], v[one], 0.3)
+        alone = PooledMemory(pools, [place], 1).attend(0, q[one], k[one], v[one], still(1), 0.3)
         rows = pools.rows(place.pages, 0, place.num_tokens + 1)
         expected = written_out(q[one], keys[rows][None], values[rows][None], 0.3)
         assert torch.equal(alone, together[one])

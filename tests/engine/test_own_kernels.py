@@ -23,7 +23,7 @@ from cortex.engine.kernels.own import own_kernels
 from cortex.engine.kernels.panels import PanelLinear
 from cortex.engine.kernels.trial import differences
 from cortex.engine.layers.gated_delta import DeltaWeights, LinearState
-from cortex.engine.layers.operations import PLAIN, NormWeights, Operations
+from cortex.engine.layers.operations import PLAIN, NormWeights, Operations, Turn
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -93,7 +93,10 @@ def test_a_token_attends_alike_however_its_prompt_is_cut(
         for end in ends:
             now = slice(place.num_tokens, end)
             memory = PooledMemory(pools, [place], end - place.num_tokens)
-            outs.append(memory.attend(0, q[:, now], k[:, now], v[:, now], 0.3))
+            still = torch.tensor([1.0, 0.0], dtype=dtype).view(2, 1, 1, 1, 1)
+            cos, sin = still.expand(2, 1, end - now.start, 1, 2)
+            turn = Turn(None, None, cos, sin)
+            outs.append(memory.attend(0, q[:, now], k[:, now], v[:, now], turn, 0.3))
             place.num_tokens = end
         return torch.cat(outs, dim=1)
 

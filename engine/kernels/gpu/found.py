@@ -1,0 +1,38 @@
+"""Whether Triton's kernels serve a device: looked for once, and tried before they are believed."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from importlib.util import find_spec
+
+import torch
+
+from ...layers.operations import Operations
+from ..trial import operations_that_differ
+
+_log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=4)
+def triton_operations(dtype: torch.dtype, device: torch.device) -> Operations | None:
+    """Those for tensors of `dtype` there; None where torch's must serve: a log line says why."""
+    if find_spec("triton") is None:
+        _log.info("no Triton kernels, torch's serve: triton is not installed")
+        return None
+    # Whoever computes on a CPU never loads Triton.
+    from .fla_rule import found_fla_rule
+    from .operations import TritonOperations
+    from .prefill import found_varlen
+
+    operations = TritonOperations(found_varlen(), found_fla_rule())
+    try:
+        wrong = operations_that_differ(operations, dtype, device)
+    except Exception as error:
+        # A compiler that fails on this device fails in ways of its own.
+        _log.warning("Triton's kernels fail here, torch's serve: %s", error)
+        return None
+    if wrong:
+        _log.warning("Triton's kernels differ from torch's here, which serve: %s", ", ".join(wrong))
+        return None
+    return operations

@@ -1,0 +1,42 @@
+"""Attention of a prompt's chunk by what torch brings for it: its varlen_attn, where that serves.
+
+It is given keys and values that follow on, as those of consecutive pages do; others are gathered
+first. Its own tables of pages are for pages of 256 tokens or a multiple, and ours are smaller.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn.attention.varlen import varlen_attn
+
+Varlen = Callable[..., torch.Tensor]
+
+
+def found_varlen() -> Varlen | None:
+    """torch's, where it knows of heads that share keys: from torch 2.13 on."""
+    varlen: Callable[..., Any] = varlen_attn
+    return varlen if "enable_gqa" in inspect.signature(varlen).parameters else None
+
+
+def can_flash(q: torch.Tensor) -> bool:
+    """Whether its kernel takes such queries [.., dim]."""
+    halves = q.dtype in (torch.bfloat16, torch.float16)
+    return halves and q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
+
+
+def chunk_attention(
+    varlen: Varlen, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """q [1, tokens, heads, dim], the last of the positions of k and v [positions, kv heads, dim];
+    each sees itself and all before it. Like q.
+    """
+    tokens, positions = q.shape[1], k.shape[0]
+    ends = torch.tensor([[0, tokens], [0, positions]], dtype=torch.int32, device=q.device)
+    return varlen(
+        q[0], k, v, ends[0], ends[1], tokens, positions,
+        scale=scale, window_size=(-1, 0), enable_gqa=q.shape[2] != k.shape[1],
+    )[None]  # fmt: skip

@@ -1,0 +1,49 @@
+"""Triton's interpreter, made to multiply bfloat16: it keeps bits of it, and multiplied those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cortex.engine.kernels.gpu.operations import TritonOperations
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interpreted_bfloat16() -> None:
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    assert type(_kernel()).__name__ == "InterpretedFunction", "Triton was imported too early"
+    builder: Any = interpreter.InterpreterBuilder
+    plain = builder.create_dot
+    widen: Any = vars(interpreter)["_convert_float"]
+
+    def wide(x: Any) -> Any:
+        if x.dtype != tl.bfloat16:
+            return x
+        data = widen(x.data, tl.bfloat16, tl.float32, None).view("float32")
+        return interpreter.TensorHandle(data, tl.float32)
+
+    def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
+        return plain(self, wide(a), wide(b), *rest)
+
+    builder.create_dot = create_dot
+
+
+def _kernel() -> Any:
+    from cortex.engine.kernels.gpu import delta_step
+
+    return vars(delta_step)["_delta_step"]
+
+
+@pytest.fixture(scope="session")
+def operations() -> TritonOperations:
+    """Without what only a GPU has."""
+    return TritonOperations(None, None)
+
+
+@pytest.fixture
+def source() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,90 @@
+"""A prompt's chunk is attended to by torch's varlen_attn where that serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.attention import varlen as torchs
+
+from cortex.engine.attention.dense import causal_attention
+from cortex.engine.attention.tables import StepTables
+from cortex.engine.kernels.gpu.operations import TritonOperations
+from cortex.engine.kernels.gpu.prefill import can_flash, found_varlen
+
+HEADS, KV_HEADS, DIM, PAGE_TOKENS = 4, 2, 64, 16
+
+
+class Varlen:
+    """As torch documents varlen_attn, for one causal sequence; what was given lies in `keys`."""
+
+    def __init__(self) -> None:
+        self.keys: list[torch.Tensor] = []
+
+    def __call__(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cu_seq_q: torch.Tensor,
+        cu_seq_k: torch.Tensor, max_q: int, max_k: int, *, scale: float,
+        window_size: tuple[int, int], enable_gqa: bool,
+    ) -> torch.Tensor:  # fmt: skip
+        assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
+        assert cu_seq_q.tolist() == [0, len(query)] == [0, max_q]
+        assert cu_seq_k.tolist() == [0, len(key)] == [0, max_k]
+        assert window_size == (-1, 0)
+        assert enable_gqa or query.shape[1] == key.shape[1]
+        self.keys.append(key)
+        return causal_attention(query[None], key[None], value[None], scale)[0]
+
+
+def attended(
+    operations: TritonOperations, pages: list[int], dtype: torch.dtype, num_new: int = 70
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the last `num_new` of 100 tokens make of them, and the pool of all keys."""
+    source = torch.Generator().manual_seed(0)
+    q = torch.randn(1, num_new, HEADS, DIM, generator=source).to(dtype)
+    keys, values = torch.randn(2, 10 * PAGE_TOKENS, KV_HEADS, DIM, generator=source).to(dtype)
+    tables = StepTables([pages], [100], num_new, PAGE_TOKENS, torch.device("cpu"))
+    return operations.attend_kept(q, keys, values, tables, 0.1), keys
+
+
+@pytest.mark.parametrize("pages", [[2, 3, 4, 5, 6, 7, 8], [2, 9, 1, 0, 5, 4, 3]])
+def test_a_chunk_is_torchs_to_attend_to_and_keys_that_follow_on_are_not_copied(
+    pages: list[int], operations: TritonOperations
+) -> None:
+    varlen = Varlen()
+
+    out, keys = attended(TritonOperations(varlen, None), pages, torch.bfloat16)
+
+    expected, _ = attended(operations, pages, torch.bfloat16)
+    torch.testing.assert_close(out, expected)
+    (given,) = varlen.keys
+    follow_on = pages == sorted(pages)
+    assert (given.data_ptr() == keys[pages[0] * PAGE_TOKENS :].data_ptr()) == follow_on
+
+
+@pytest.mark.parametrize(("dtype", "num_new"), [(torch.float32, 70), (torch.bfloat16, 3)])
+def test_what_it_does_not_serve_or_is_a_step_goes_elsewhere(
+    dtype: torch.dtype, num_new: int, operations: TritonOperations
+) -> None:
+    varlen = Varlen()
+
+    out, _ = attended(TritonOperations(varlen, None), [2, 9, 1, 0, 5, 4, 3], dtype, num_new)
+
+    assert varlen.keys == []
+    torch.testing.assert_close(out, attended(operations, [2, 9, 1, 0, 5, 4, 3], dtype, num_new)[0])
+
+
+def test_heads_larger_than_its_largest_are_known() -> None:
+    assert can_flash(torch.empty(1, 1, 1, 256, dtype=torch.bfloat16))
+    assert not can_flash(torch.empty(1, 1, 1, 288, dtype=torch.bfloat16))
+    assert not can_flash(torch.empty(1, 1, 1, 36, dtype=torch.bfloat16))
+
+
+def test_an_older_torch_which_knows_no_shared_heads_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def older(query: Any, key: Any, value: Any, *, scale: Any = None) -> Any: ...
+
+    assert found_varlen() is torchs.varlen_attn, "this torch knows them"
+    monkeypatch.setattr("cortex.engine.kernels.gpu.prefill.varlen_attn", older)
+    assert found_varlen() is None
