@@ -47,7 +47,7 @@ class Speculator:
         guesses = {sequence: self._guesses(sequence) for sequence in decode}
         share = self._costs.share(len(decode))
         most = self._most_rows - len(decode)
-        if share is None or most <= 0:
+        if share is None or most <= 0 or not any(guesses.values()):
             return {}
         chances = [Chance(s.guesses.chance if s.guesses else 0, len(g)) for s, g in guesses.items()]
         lengths = self._choose_lengths(chances, share, most)
