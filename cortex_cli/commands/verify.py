@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cortex.engine.errors import InvalidRequest
+from cortex.engine.wishes import DtypeWish
 
 from ..errors import UsageProblem
 from ..options import Json, Verbose, invocation_of
@@ -37,12 +38,13 @@ def verify(
         ),
     ] = "all",
     dtype: Annotated[
-        Literal["float32", "bfloat16"],
+        DtypeWish,
         typer.Option(
             "--dtype",
-            help="float32 compares every number; bfloat16 tells how many tokens are the same.",
+            envvar="CORTEX_DTYPE",
+            help="bfloat16 tells how many tokens are the same; else every number is compared, in float32.",
         ),
-    ] = "float32",
+    ] = "auto",
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
