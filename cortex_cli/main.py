@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
@@ -99,7 +99,7 @@ def _run(arguments: Sequence[str], invocation: Invocation, stderr: TextIO) -> in
         return diagnostics.exit_code(error)
     except typer.TyperException as error:
         to = diagnostics.standard_error(invocation, stderr)
-        to.error(error.format_message(), _help_hint(error))
+        to.error(" ".join(error.format_message().split()), _help_hint(error, arguments))
         return diagnostics.USAGE
     except (KeyboardInterrupt, typer.Abort):
         return diagnostics.INTERRUPTED
@@ -113,6 +113,12 @@ def _run(arguments: Sequence[str], invocation: Invocation, stderr: TextIO) -> in
         return diagnostics.FAILED
 
 
-def _help_hint(error: typer.TyperException) -> str:
-    # A wrong command knows the context it was typed in; what typer shows of that is not public.
-    return f"see {getattr(getattr(error, 'ctx', None), 'command_path', PROGRAM)} -h"
+def _help_hint(error: typer.TyperException, arguments: Sequence[str]) -> str:
+    # A wrong word knows the context it was typed in; what typer shows of that is not public.
+    context: Any = getattr(error, "ctx", None)
+    if context is None:  # an option without its value
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        return f"see {PROGRAM} {command} -h"
+    is_below = context.parent is not None and context.invoked_subcommand is None
+    below = " or ".join(getattr(context.command, "commands", ())) if is_below else ""
+    return f"see {context.command_path} -h" + (f"; it takes {below}" if below else "")

@@ -8,10 +8,10 @@ from typing import Any
 
 from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
-from cortex.peer.units import gib, memory
+from cortex.peer.units import memory
 
 _HEAD = ("MODEL", "CONTEXT", "IMAGES")
-_FLEET_HEAD = ("MODEL", "GIB", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
+_FLEET_HEAD = ("MODEL", "SIZE", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
 
 
 def model_table(models: Sequence[ModelInfo]) -> list[str]:
@@ -54,7 +54,7 @@ def _kind(model: ModelInfo) -> tuple[str, str]:
 
 
 def _size(model: ModelInfo) -> str:
-    return gib(model.size_bytes) if model.size_bytes else "-"
+    return memory(model.size_bytes) if model.size_bytes else "-"
 
 
 def _place(where: Sequence[Whereabouts]) -> tuple[str, str, str]:

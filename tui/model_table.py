@@ -51,10 +51,10 @@ def _searched(row: ModelRow) -> str:
 
 MODELS: Table[ModelRow] = Table(
     (
-        Column("MODEL", (17, 32), _name, lambda row: row.model.id),
+        Column("MODEL", (16, 32), _name, lambda row: row.model.id),
         Column(
             "SIZE",
-            (6, 7),
+            (9, 9),
             plain(wording.size),
             lambda row: -row.model.size_bytes,
             is_number=True,
@@ -68,7 +68,7 @@ MODELS: Table[ModelRow] = Table(
         ),
         Column("IMG", (3, 3), plain(_images), lambda row: not row.model.sees_images),
         Column("STATE", (11, 15), _state, lambda row: _ORDER.index(row.state), stands_out=True),
-        Column("WHERE", (14, 30), plain(wording.where), wording.where),
+        Column("WHERE", (15, 30), plain(wording.where), wording.where),
         Column(
             "LOAD",
             (4, 6),

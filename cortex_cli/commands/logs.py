@@ -64,6 +64,8 @@ def logs(
 
     With --json each line is an object of its own. Ctrl-c ends -f.
     """
+    from cortex.peer.units import age
+
     from .. import diagnostics
     from ..log_reading import LogSource, followed, living_peers, read_all
     from ..log_text import line_json, line_text
@@ -82,8 +84,11 @@ def logs(
         to.line(f"{error.message}; the others go on" if follow else error.message)
 
     lines = followed(sources, lost) if follow else read_all(sources, lost)
+    line = None
     for line in lines:
         if as_json:
             output.json(line_json(line))
         else:
             output.text(line_text(line, with_peer=every) + "\n")
+    if line is None:
+        to.line(f"nothing of that was logged in the last {age(since)}; for longer: --since 24h")

@@ -42,7 +42,8 @@ def verify(
         typer.Option(
             "--dtype",
             envvar="CORTEX_DTYPE",
-            help="bfloat16 tells how many tokens are the same; else every number is compared, in float32.",
+            help="bfloat16 tells how many tokens are the same; else every number is compared,"
+            " in float32.",
         ),
     ] = "auto",
     as_json: Json = False,

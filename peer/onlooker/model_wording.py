@@ -8,7 +8,7 @@ from typing import Any
 from cortex.engine.types import Stage
 
 from ..talk.words import describe
-from ..units import gib, memory
+from ..units import memory
 from ..units import tokens as few_tokens
 from .aligning import align
 from .job_pictures import JobPicture
@@ -16,17 +16,9 @@ from .model_pictures import ModelPicture, WarmPicture
 from .model_rows import ModelRow
 from .wording import NOTHING
 
-_MIB = 1024**2
-
 
 def size(row: ModelRow) -> str:
-    """51.2G, 9.6M for small ones, 7.9K for those that only seem to be some."""
-    num_bytes = row.model.size_bytes
-    if 0 < num_bytes < _MIB // 10:
-        return f"{num_bytes / 1024:.1f}K"
-    if num_bytes < 100 * _MIB:
-        return f"{num_bytes / _MIB:.1f}M" if num_bytes else NOTHING
-    return f"{gib(num_bytes)}G"
+    return memory(row.model.size_bytes) if row.model.size_bytes else NOTHING
 
 
 def context(row: ModelRow) -> str:
@@ -43,7 +35,7 @@ def state(row: ModelRow) -> str:
 def where(row: ModelRow) -> str:
     """Who has it in an engine, or is about to; else who has it on a disk, or why it is nowhere."""
     if row.state == "no room":
-        return f"needs {gib(row.model.size_bytes)}G"
+        return f"needs {memory(row.model.size_bytes)}"
     if row.state in ("pull", "waiting", "failed") and row.job is not None:
         return row.job.peer
     if not row.model.warm:

@@ -64,7 +64,7 @@ def memory(peer: PeerPicture) -> str:
     if not peer.devices:
         return NOTHING
     used = used_bytes(peer)
-    return f"{UNKNOWN if used is None else gib(used)}/{gib(memory_bytes(peer))}G"
+    return f"{UNKNOWN if used is None else gib(used)}/{gib(memory_bytes(peer))} GiB"
 
 
 def models(peer: PeerPicture) -> str:

@@ -214,7 +214,7 @@ class Control:
         if found is None:
             raise RequestNotFound(
                 f"no request '{request_id[:80]}' is under way on any peer",
-                "GET /requests?fleet=1 lists those that are",
+                "cortex ps --fleet, or GET /requests?fleet=1, lists those that are",
             )
         return found
 

@@ -153,7 +153,8 @@ class OrderDesk:
         live = self._node.live.get(request_id)
         if live is None:
             raise RequestNotFound(
-                f"no request '{request_id[:80]}' is under way", "GET /requests lists those that are"
+                f"no request '{request_id[:80]}' is under way",
+                "cortex ps, or GET /requests, lists those that are",
             )
         live.cancel()
         return Done()

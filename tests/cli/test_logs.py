@@ -72,7 +72,9 @@ def test_another_peer_s_log_is_told_with_time_level_and_source(logs: Callable[..
 def test_lines_are_chosen_by_their_level_and_age(logs: Callable[..., Any]) -> None:
     assert any("request id=" in text for text in _texts(logs("borea", "--json").stdout))
     assert logs("borea", "--json", "--level", "error").stdout == ""
-    assert logs("borea", "--json", "--since", "0").stdout == ""
+    none = logs("borea", "--json", "--since", "0")
+    assert (none.code, none.stdout) == (0, "")
+    assert none.stderr == "nothing of that was logged in the last 0.0s; for longer: --since 24h\n"
 
 
 def test_the_logs_of_all_are_told_together_in_order(logs: Callable[..., Any]) -> None:

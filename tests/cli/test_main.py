@@ -85,6 +85,9 @@ def test_the_version_is_the_distribution_s(
         (["status", "--refresh", "0.1"], "0.5 to 3600 seconds"),
         (["tui"], "needs a terminal"),
         (["completion", "tcsh"], "tcsh"),
+        (["launch"], "Choose from: claude, codex"),
+        (["models", "qwen"], "see cortex models -h; it takes show or rm"),
+        (["status", "--peer"], "see cortex status -h"),
     ],
 )
 def test_a_wrong_command_line_is_one_error_and_exits_2(
@@ -95,6 +98,7 @@ def test_a_wrong_command_line_is_one_error_and_exits_2(
     assert shown.out == ""
     assert shown.err.startswith("error: ")
     assert shown.err.count("error: ") == 1
+    assert len(shown.err.splitlines()) <= 2
     assert words in shown.err
 
 

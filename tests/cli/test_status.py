@@ -60,9 +60,9 @@ def test_the_table_has_a_row_for_each_peer_and_a_sentence_for_the_silent() -> No
     assert table() == [
         "fleet 3fa2c1d0   2 peers   4 devices   1 warm   12 running   2 waiting",
         "",
-        "PEER     STATE    DEVICE              MEMORY  RUN  WAIT  MODELS       TOK/S  SEEN",
-        "atlas *  up       2x H100 80GB  110.0/160.0G   12     2  qwen3.6-27b  1,904  0.3s",
-        "delta    suspect  2x H100 80GB  110.0/160.0G    ?     ?  qwen3.6-27b      ?  6.1s",
+        "PEER     STATE    DEVICE                 MEMORY  RUN  WAIT  MODELS       TOK/S  SEEN",
+        "atlas *  up       2x H100 80GB  110.0/160.0 GiB   12     2  qwen3.6-27b  1,904  0.3s",
+        "delta    suspect  2x H100 80GB  110.0/160.0 GiB    ?     ?  qwen3.6-27b      ?  6.1s",
         "",
         "delta has not answered for 6.1s; the others are asking it again.",
         "no multicast on eth0",
@@ -72,12 +72,12 @@ def test_the_table_has_a_row_for_each_peer_and_a_sentence_for_the_silent() -> No
 @pytest.mark.parametrize(
     ("width", "gone"),
     [
-        (81, ()),
-        (80, ("SEEN",)),
-        (70, ("SEEN", "TOK/S")),
-        (66, ("SEEN", "TOK/S", "WAIT")),
-        (60, ("SEEN", "TOK/S", "WAIT", "RUN")),
-        (55, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
+        (84, ()),
+        (83, ("SEEN",)),
+        (73, ("SEEN", "TOK/S")),
+        (69, ("SEEN", "TOK/S", "WAIT")),
+        (63, ("SEEN", "TOK/S", "WAIT", "RUN")),
+        (58, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
         (20, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
     ],
 )

@@ -46,9 +46,9 @@ REQUEST = RequestPicture(
 
 def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes() -> None:
     assert model_table([QWEN, SMALL]) == [
-        "MODEL          GIB  CONTEXT  IMAGES  STATE  WHERE                  LOAD",
-        "qwen3.6-27b   51.0  262,144  yes     warm   atlas (pinned), borea  -",
-        "qwen3.5-0.8b     -  32,768   no      cold   cirrus                 ~2 s",
+        "MODEL             SIZE  CONTEXT  IMAGES  STATE  WHERE                  LOAD",
+        "qwen3.6-27b   51.0 GiB  262,144  yes     warm   atlas (pinned), borea  -",
+        "qwen3.5-0.8b         -  32,768   no      cold   cirrus                 ~2 s",
     ]
 
 

@@ -105,7 +105,7 @@ def test_a_job_calls_a_model_by_the_name_that_its_peer_has_for_it() -> None:
 
 def test_only_a_model_larger_than_every_device_has_no_room() -> None:
     assert row(largest=8 * GIB - 1).state == "no room"
-    assert wording.where(row(largest=1)) == "needs 8.0G"
+    assert wording.where(row(largest=1)) == "needs 8.0 GiB"
     assert row(largest=8 * GIB).state == "disk"
 
 
@@ -144,9 +144,9 @@ def test_places_are_told_with_their_devices_where_there_is_one_peer() -> None:
 
 
 def test_sizes_and_requests_are_short() -> None:
-    assert wording.size(row()) == "8.0G"
-    assert wording.size(row(replace(MODEL, size_bytes=10_000_000))) == "9.5M"
-    assert wording.size(row(replace(MODEL, size_bytes=8_090))) == "7.9K"
+    assert wording.size(row()) == "8.0 GiB"
+    assert wording.size(row(replace(MODEL, size_bytes=10_000_000))) == "9.5 MiB"
+    assert wording.size(row(replace(MODEL, size_bytes=8_090))) == "7.9 KiB"
     assert wording.size(row(replace(MODEL, size_bytes=0))) == "-"
     assert wording.requests(row(warm(WARM, replace(WARM, waiting=None)))) == "6+1"
     assert wording.requests(row(warm(replace(WARM, waiting=0)))) == "3"

@@ -112,8 +112,8 @@ def test_memory_is_unknown_where_one_device_has_not_told() -> None:
     told, half = picture_of(
         peer(b"node-001", "a", devices=(whole, whole)), peer(b"node-002", "b", devices=(silent,))
     ).peers[1:]
-    assert (wording.devices(told), wording.memory(told)) == ("2x A10", "40.0/48.0G")
-    assert wording.memory(half) == "?/24.0G"
+    assert (wording.devices(told), wording.memory(told)) == ("2x A10", "40.0/48.0 GiB")
+    assert wording.memory(half) == "?/24.0 GiB"
 
 
 def test_a_peer_that_nobody_has_joined_says_how_to() -> None:

@@ -66,7 +66,7 @@ async def test_every_peer_has_a_row_with_its_state_in_a_word(
         assert "RTX 4090" in borea and "qwen3.5-4b" in borea
         assert "◐ loading" in cirrus and "74%" in cirrus
         assert "◌ suspect" in delta and "6.1s" in delta and "1,904" not in delta
-        assert ("120.0/160.0G" if size[0] == 120 else "75%") in atlas
+        assert ("120.0/160.0 GiB" if size[0] == 120 else "75%") in atlas
         assert "delta has not answered for 6.1s" in text
         assert "4 peers" in text and "18 running" in text and "4 waiting" in text
         assert "14:02:31" in text

@@ -54,11 +54,12 @@ async def test_every_model_has_a_row_with_its_state_in_a_word(
         lines = eyes.screen(pilot).splitlines()
         shown = {row: next(line for line in lines if row in line[:24]) for row in rows(pilot)}
         assert shown["qwen3.6-27b"].split()[1:] == [
-            *("qwen3.6-27b", "51.2G", "256k", "yes", "●", "warm", "atlas", "0", "-", "9+2", "│")
+            *("qwen3.6-27b", "51.2", "GiB", "256k", "yes"),
+            *("●", "warm", "atlas", "0", "-", "9+2", "│"),
         ]
-        assert "● pinned    borea, delta      -    3" in shown["qwen3.5-4b"]
-        assert "◐ 74%       cirrus 0        ~3s    2" in shown["qwen3.5-9b"]
-        assert "32k no  ○ disk      atlas, borea,…  ~2s" in shown["qwen3.5-0.8b"]
+        assert "● pinned    borea, delta       -    3" in shown["qwen3.5-4b"]
+        assert "◐ 74%       cirrus 0         ~3s    2" in shown["qwen3.5-9b"]
+        assert "32k no  ○ disk      atlas, borea, …  ~2s" in shown["qwen3.5-0.8b"]
         assert "✕ failed    atlas" in shown["broken-2b"]
         assert "Models  2 warm  1 loading  1 failed  3 on disk" in lines[0]
 
@@ -70,7 +71,7 @@ async def test_a_model_larger_than_every_device_has_no_room(
     async with make_app().run_test() as pilot:
         feed.say(told.fleet([told.peer("atlas")]))
         await pilot.press("2")
-        await eyes.until(pilot, lambda: "✕ no room   needs 438.0G " in eyes.screen(pilot))
+        await eyes.until(pilot, lambda: "✕ no room   needs 438.0 GiB" in eyes.screen(pilot))
 
 
 async def test_a_name_is_cut_before_what_tells_two_of_it_apart(
@@ -81,7 +82,7 @@ async def test_a_name_is_cut_before_what_tells_two_of_it_apart(
     async with make_app().run_test() as pilot:
         feed.say(told.four_peers())
         await pilot.press("2")
-        await eyes.until(pilot, lambda: rows(pilot) == ["qwen3.6-27b", "qwen3.6…@0badcafe"])
+        await eyes.until(pilot, lambda: rows(pilot) == ["qwen3.6-27b", "qwen3.…@0badcafe"])
 
 
 async def test_text_of_others_is_text_and_no_markup(
