@@ -7,6 +7,7 @@ through the engine's own preprocessing; the prompt is the template's own text.
 from __future__ import annotations
 
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -28,14 +29,16 @@ from training.nano import (
     MERGE,
     MIN_PIXELS,
     PATCH_PIXELS,
+    SPECIAL_TOKENS,
     TEMPORAL,
+    next_prompt_text,
     prompt_text,
     token_id,
 )
 
 Grid = tuple[int, int, int]
 IGNORED = -100
-_SPECIAL_IN_PROMPT = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
+_SPECIAL = re.compile("(" + "|".join(map(re.escape, SPECIAL_TOKENS)) + ")")
 _IMAGE_PAD = token_id("<|image_pad|>")
 
 
@@ -69,10 +72,10 @@ class ReadingBatch:
     positions: torch.Tensor
 
 
-def see(picture: Picture) -> Seen:
+def see(picture: Picture, max_pixels: int = MAX_PIXELS) -> Seen:
     """Resize as the engine does, cut into patches, and say what each cell shows."""
     width, height = picture.image.size
-    to_height, to_width = smart_resize(height, width, CELL_PIXELS, MIN_PIXELS, MAX_PIXELS)
+    to_height, to_width = smart_resize(height, width, CELL_PIXELS, MIN_PIXELS, max_pixels)
     image = picture.image
     if (to_width, to_height) != (width, height):
         image = image.resize((to_width, to_height), Image.Resampling.BICUBIC)
@@ -84,8 +87,8 @@ def see(picture: Picture) -> Seen:
     return Seen(patches, grid, torch.from_numpy(targets))
 
 
-def tower_batch(pictures: Sequence[Picture]) -> TowerBatch:
-    return _join([see(p) for p in pictures])
+def tower_batch(pictures: Sequence[Picture], max_pixels: int = MAX_PIXELS) -> TowerBatch:
+    return _join([see(p, max_pixels) for p in pictures])
 
 
 def _join(seen: Sequence[Seen]) -> TowerBatch:
@@ -96,48 +99,67 @@ def _join(seen: Sequence[Seen]) -> TowerBatch:
     )
 
 
-def encode_prompt(text: str, pads: int) -> list[int]:
-    """Token ids of a prompt: special tokens by name, every other byte as itself."""
+def encode(text: str, pads: Sequence[int] = ()) -> list[int]:
+    """Token ids: special tokens by name, one pad for each cell of a picture, bytes for the rest."""
+    counts = iter(pads)
     ids: list[int] = []
-    while text:
-        name = next((n for n in (*_SPECIAL_IN_PROMPT, "<|image_pad|>") if text.startswith(n)), None)
-        if name is None:
-            ids.extend(text[0].encode())
-            text = text[1:]
-            continue
-        ids.extend([token_id(name)] * (pads if name == "<|image_pad|>" else 1))
-        text = text[len(name) :]
+    for piece in _SPECIAL.split(text):
+        if piece not in SPECIAL_TOKENS:
+            ids.extend(piece.encode())
+        else:
+            ids.extend([token_id(piece)] * (next(counts) if piece == "<|image_pad|>" else 1))
     return ids
 
 
-def reading_batches(samples: Sequence[Sample], rows_per_batch: int) -> list[ReadingBatch]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A conversation as tokens. `labels` are its answers and their ends, IGNORED elsewhere."""
+
+    ids: list[int]
+    labels: list[int]
+    seen: tuple[Seen, ...]
+
+
+def reading_batches(
+    samples: Sequence[Sample], rows_per_batch: int, max_pixels: int = MAX_PIXELS
+) -> list[ReadingBatch]:
     """Micro-batches of rows of similar length: little padding, little memory."""
-    rows: list[tuple[list[int], int, Seen | None]] = []
-    for sample in samples:
-        seen = see(sample.picture) if sample.picture else None
-        cells = len(seen.targets) if seen else 0
-        prompt = encode_prompt(prompt_text(sample.question, with_picture=seen is not None), cells)
-        answer = [*sample.answer.encode(), token_id("<|im_end|>")]
-        rows.append((prompt + answer, len(prompt), seen))
-    rows.sort(key=lambda row: len(row[0]))
+    rows = sorted((_row(sample, max_pixels) for sample in samples), key=lambda row: len(row.ids))
     return [
         _reading_batch(rows[i : i + rows_per_batch]) for i in range(0, len(rows), rows_per_batch)
     ]
 
 
-def _reading_batch(rows: Sequence[tuple[list[int], int, Seen | None]]) -> ReadingBatch:
-    longest = max(len(ids) for ids, _, _ in rows)
+def _row(sample: Sample, max_pixels: int) -> _Row:
+    seen = tuple(see(picture, max_pixels) for picture in sample.pictures)
+    turns = (*sample.earlier, (sample.question, sample.answer))
+    ids: list[int] = []
+    labels: list[int] = []
+    for number, (question, text) in enumerate(turns):
+        if number:
+            prompt = encode(next_prompt_text(question))
+        else:
+            first = prompt_text(question, pictures=len(seen), tools=sample.tools)
+            prompt = encode(first, [len(each.targets) for each in seen])
+        answer = [*encode(text), token_id("<|im_end|>")]
+        ids += prompt + answer
+        labels += [IGNORED] * len(prompt) + answer
+    return _Row(ids, labels, seen)
+
+
+def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
+    longest = max(len(row.ids) for row in rows)
     token_ids = torch.full((len(rows), longest), token_id("<|endoftext|>"), dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
     positions = torch.zeros((3, len(rows), longest), dtype=torch.long)
-    for n, (ids, prompt_length, seen) in enumerate(rows):
-        row = torch.tensor(ids)
-        token_ids[n, : len(ids)] = row
+    for n, row in enumerate(rows):
+        length = len(row.ids)
+        token_ids[n, :length] = torch.tensor(row.ids)
         # The label of a position is the token after it.
-        labels[n, prompt_length - 1 : len(ids) - 1] = row[prompt_length:]
-        axes = rope_positions(ids, [seen.grid] if seen else [], MERGE, _IMAGE_PAD).axes
-        positions[:, n, : len(ids)] = torch.tensor(axes)
-    pictures = [seen for _, _, seen in rows if seen]
+        labels[n, : length - 1] = torch.tensor(row.labels[1:])
+        axes = rope_positions(row.ids, [seen.grid for seen in row.seen], MERGE, _IMAGE_PAD).axes
+        positions[:, n, :length] = torch.tensor(axes)
+    pictures = [seen for row in rows for seen in row.seen]
     return ReadingBatch(_join(pictures) if pictures else None, token_ids, labels, positions)
 
 

@@ -1,4 +1,6 @@
-"""Measure cortex-nano on its 400 cases, or with `--hand` on the pictures of other tools."""
+"""Measure cortex-nano: on its 400 cases, with `--hand` on the pictures of other tools, with
+`--documents` on whole pages.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,11 @@ from pathlib import Path
 import torch
 
 from training.evaluation.cases import blanked, evaluation_cases
+from training.evaluation.documents import (
+    document_cases,
+    judge_documents,
+    render_documents,
+)
 from training.evaluation.hand import hand_cases
 from training.evaluation.report import judge, render, render_answers
 from training.evaluation.score import score
@@ -22,7 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=NANO_FOLDER)
     parser.add_argument("--hand", action="store_true", help="the hand set, answer by answer")
-    parser.add_argument("--limit", type=int, help="only so many of the 400 cases, spread over all")
+    parser.add_argument("--documents", action="store_true", help="the questions about documents")
+    parser.add_argument("--limit", type=int, help="only so many of the cases, spread over all")
     parser.add_argument("--wrong", action="store_true", help="list the wrong answers too")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -34,6 +42,14 @@ def main() -> None:
         print(render_answers(names, judge(cases, reader.answer)))
         return
     started_s = time.monotonic()
+    if args.documents:
+        pages = document_cases()
+        if args.limit:
+            pages = pages[:: max(1, len(pages) // args.limit)]
+        shares = judge_documents(pages, lambda c: reader.reply(c.pngs, c.earlier, c.question))
+        print(render_documents(shares))
+        print(f"\n{len(pages)} cases in {time.monotonic() - started_s:.0f} s on {args.device}")
+        return
     cases = evaluation_cases()
     if args.limit:
         cases = cases[:: max(1, len(cases) // args.limit)]

@@ -7,6 +7,7 @@ is the only loader there is. Nothing here is trained or random.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +159,26 @@ CHAT_TEMPLATE = """\
 {%- if not messages -%}
     {{- raise_exception('At least one message is needed.') -}}
 {%- endif -%}
+{%- if tools -%}
+    {{- '<|im_start|>system\\nTools:' -}}
+    {%- for tool in tools -%}
+        {{- '\\n' ~ (tool | tojson) -}}
+    {%- endfor -%}
+    {{- '<|im_end|>\\n' -}}
+{%- endif -%}
 {%- for message in messages -%}
     {%- if message.role not in ('system', 'user', 'assistant', 'tool') -%}
         {{- raise_exception('Unknown role: ' ~ message.role) -}}
     {%- endif -%}
     {{- '<|im_start|>' ~ ('user' if message.role == 'tool' else message.role) ~ '\\n' -}}
-    {{- body(message.content, message.role != 'system') | trim -}}
+    {%- set text = body(message.content, message.role != 'system') | trim -%}
+    {{- '<tool_response>\\n' ~ text ~ '\\n</tool_response>' if message.role == 'tool' else text -}}
+    {%- for call in message.tool_calls or [] -%}
+        {%- set given = call.function.arguments -%}
+        {{- '\\n' if text or not loop.first else '' -}}
+        {{- '<tool_call>\\n{"name": ' ~ (call.function.name | tojson) ~ ', "arguments": ' -}}
+        {{- (given if given is string else given | tojson) ~ '}\\n</tool_call>' -}}
+    {%- endfor -%}
     {{- '<|im_end|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
@@ -172,13 +187,20 @@ CHAT_TEMPLATE = """\
 """
 
 
-def prompt_text(question: str, *, with_picture: bool) -> str:
-    """What the template makes of one user turn; a test holds the two together."""
-    picture = "<|vision_start|><|image_pad|><|vision_end|>" if with_picture else ""
-    return f"<|im_start|>user\n{picture}{question}<|im_end|>\n<|im_start|>assistant\n"
+def prompt_text(question: str, *, pictures: int = 0, tools: Sequence[str] = ()) -> str:
+    """What the template makes of a first user turn; a test holds the two together."""
+    shown = "<|vision_start|><|image_pad|><|vision_end|>" * pictures
+    listed = "\n".join(["Tools:", *tools])
+    system = f"<|im_start|>system\n{listed}<|im_end|>\n" if tools else ""
+    return f"{system}<|im_start|>user\n{shown}{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def write_folder(folder: Path) -> None:
+def next_prompt_text(question: str) -> str:
+    """What stands between the end of an answer and the beginning of the next."""
+    return f"\n{prompt_text(question)}"
+
+
+def write_folder(folder: Path, max_pixels: int = MAX_PIXELS) -> None:
     """Everything but the weights and the card, in the published layout."""
     folder.mkdir(parents=True, exist_ok=True)
     stops = [token_id("<|im_end|>"), token_id("<|endoftext|>")]
@@ -199,7 +221,7 @@ def write_folder(folder: Path) -> None:
         },
         "preprocessor_config.json": {
             "image_processor_type": "Qwen2VLImageProcessorFast",
-            "size": {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS},
+            "size": {"shortest_edge": MIN_PIXELS, "longest_edge": max_pixels},
             "patch_size": PATCH_PIXELS,
             "temporal_patch_size": TEMPORAL,
             "merge_size": MERGE,

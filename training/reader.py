@@ -5,6 +5,7 @@ The engine's own parts from prompt to text: what evaluation measures is what use
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from cortex.engine.wishes import Wishes
 from training.nano import CONTEXT_TOKENS
 
 MAX_ANSWER_TOKENS = 160
+MAX_PAGE_TOKENS = 640  # a whole document read out
 _MEMORY_BYTES = 2 << 30
 
 
@@ -35,10 +37,25 @@ class Reader:
         ).service
 
     def answer(self, png: bytes | None, question: str) -> str:
-        picture = () if png is None else (ImagePart(png),)
-        message = Message("user", (*picture, TextPart(question)))
+        return self.reply(() if png is None else (png,), (), question, MAX_ANSWER_TOKENS)
+
+    def reply(
+        self,
+        pngs: Sequence[bytes],
+        earlier: Sequence[tuple[str, str]],
+        question: str,
+        max_tokens: int = MAX_PAGE_TOKENS,
+    ) -> str:
+        """What it answers after these questions and answers; the pictures are in the first."""
+        messages: list[Message] = []
+        for asked, answered in earlier:
+            messages.append(Message("user", (TextPart(asked),)))
+            messages.append(Message("assistant", (TextPart(answered),)))
+        messages.append(Message("user", (TextPart(question),)))
+        shown = tuple(ImagePart(png) for png in pngs)
+        messages[0] = Message("user", (*shown, *messages[0].content))
         request = ChatRequest(
-            "cortex-nano", (message,), seed=0, now_s=0, max_tokens=MAX_ANSWER_TOKENS
+            "cortex-nano", tuple(messages), seed=0, now_s=0, max_tokens=max_tokens
         )
         prompt = build_prompt(self._text, request, CONTEXT_TOKENS).prompt
         self._service.add(Generate("question", 0, "cortex-nano", b""), prompt, now_s=0.0)

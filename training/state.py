@@ -16,7 +16,7 @@ from cortex.engine.models.qwen3_5 import GatedDeltaNet, Qwen35
 from cortex.engine.models.qwen3_5_config import parse_config
 from cortex.engine.weights import read_tensors
 from training.cells import CellReader
-from training.nano import model_config, write_folder
+from training.nano import MAX_PIXELS, model_config, write_folder
 
 
 class Trainee(nn.Module):
@@ -109,9 +109,9 @@ def load_state(path: Path, trainee: Trainee, optimisers: Optimisers) -> Progress
 _PREFIXES = (("language_model.", "model.language_model."), ("visual.", "model.visual."))
 
 
-def export_weights(model: Qwen35, folder: Path) -> None:
+def export_weights(model: Qwen35, folder: Path, max_pixels: int = MAX_PIXELS) -> None:
     """The published layout: bf16 safetensors with the published names, and the other files."""
-    write_folder(folder)
+    write_folder(folder, max_pixels)
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         keep = name.endswith(("linear_attn.A_log", "linear_attn.norm.weight"))

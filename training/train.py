@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import random
+import math
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
@@ -26,15 +25,11 @@ from training.batches import (
     BatchStream,
     ReadingBatch,
     TowerBatch,
-    reading_batches,
     to_device,
-    tower_batch,
 )
 from training.cells import cell_accuracy, cell_loss
-from training.drawing import draw_page, training_book
-from training.drawing.types import Sample
 from training.nano import token_id
-from training.questions import sample, transcript_sample
+from training.recipe import MakeBatch, Recipe, Stage
 from training.state import (
     Optimisers,
     Progress,
@@ -46,86 +41,6 @@ from training.state import (
     new_trainee,
     save_state,
 )
-
-StageName = Literal["tower", "reading", "whole"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`.
-
-    `transcripts` is the share of questions that want everything read out.
-    """
-
-    name: StageName
-    steps: int
-    samples: int
-    peak_lr: float
-    decay_share: float
-    transcripts: float = 0.0
-
-    def lr(self, step: int) -> float:
-        """Warm-up, plateau, linear fall to a fiftieth."""
-        fall = (self.steps - step) / max(1.0, self.steps * self.decay_share)
-        return self.peak_lr * min(1.0, (step + 1) / _WARMUP_STEPS, max(0.02, fall))
-
-
-_WARMUP_STEPS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What makes the model what it is: a changed number belongs in the model card."""
-
-    seed: int
-    stages: tuple[Stage, ...]
-    rows_per_batch: int = 12
-    # The curriculum of the reading stage reaches its full breadth after this share of its steps.
-    curriculum_share: float = 0.3
-    cell_loss_weight: float = 1.0
-
-    def as_text(self) -> str:
-        return json.dumps(asdict(self))
-
-    @property
-    def steps(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    def at(self, step: int) -> tuple[Stage, int]:
-        """The stage of a step, and the step within it."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        raise IndexError("the recipe has ended")
-
-    def level(self, stage: Stage, step_in_stage: int) -> float:
-        if stage.name == "whole":
-            return 1.0
-        return min(1.0, step_in_stage / max(1.0, stage.steps * self.curriculum_share))
-
-
-class MakeBatch:
-    """The batch of an index: pages for the tower, questions after. Lives in a worker process."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._book: Any = None
-
-    def __call__(self, rng: random.Random, index: int) -> TowerBatch | list[ReadingBatch]:
-        torch.set_num_threads(1)
-        self._book = self._book or training_book()
-        # A worker draws a few batches ahead: past the end it repeats the last stage.
-        stage, step = self._recipe.at(min(index, self._recipe.steps - 1))
-        if stage.name == "tower":
-            return tower_batch([draw_page(rng, self._book) for _ in range(stage.samples)])
-        level = self._recipe.level(stage, step)
-        samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
-        return reading_batches(samples, self._recipe.rows_per_batch)
-
-    def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
-        is_transcript = rng.random() < stage.transcripts
-        return (transcript_sample if is_transcript else sample)(rng, self._book, level)
 
 
 def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -203,7 +118,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
             saved_s = time.monotonic()
     save()
     if args.export:
-        export_weights(trainee.model, args.export)
+        export_weights(trainee.model, args.export, recipe.max_pixels)
     print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
 
 
@@ -322,6 +237,8 @@ def main() -> None:
     parser.add_argument("--tower-steps", type=int, default=2900)
     parser.add_argument("--reading-steps", type=int, default=1151)
     parser.add_argument("--whole-steps", type=int, default=540)
+    parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
+    parser.add_argument("--max-cells", type=int, default=128, help="of a picture in the last stage")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)
@@ -329,6 +246,12 @@ def main() -> None:
         Stage("tower", args.tower_steps, samples=32, peak_lr=2e-3, decay_share=0.25),
         Stage("reading", args.reading_steps, 36, peak_lr=2e-3, decay_share=0.01, transcripts=0.6),
         Stage("whole", args.whole_steps, 36, peak_lr=1.5e-3, decay_share=0.8, transcripts=0.3),
+    )
+    # Small documents first: the bound on their cells grows from stage to stage.
+    bounds = (128, math.isqrt(128 * args.max_cells), args.max_cells)
+    stages = tuple(
+        replace(stage, documents=args.documents, max_cells=max_cells)
+        for stage, max_cells in zip(stages, bounds, strict=True)
     )
     train(Recipe(args.seed, stages), args)
 

@@ -9,10 +9,17 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from training.document_questions import KINDS
 from training.evaluation.cases import EVALUATION_SEED, Case, blanked, evaluation_cases
+from training.evaluation.documents import (
+    DocumentCase,
+    document_cases,
+    judge_documents,
+    render_documents,
+)
 from training.evaluation.hand import HAND_FOLDER, hand_cases
 from training.evaluation.report import judge, render, render_answers
-from training.evaluation.score import Verdict, bars, score
+from training.evaluation.score import Share, Verdict, bars, score
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +142,27 @@ def test_answers_are_shown_beside_the_truth() -> None:
     assert "| $11.40 | $11.40 | right |" in table
     assert "| a\\|b | wrong |" in table
     assert table.endswith("1 of 8 right")
+
+
+def test_document_cases_are_the_same_every_time_and_split_by_what_makes_them_hard() -> None:
+    cases = document_cases()
+    assert [(c.question, c.answer) for c in cases] == [
+        (c.question, c.answer) for c in document_cases()
+    ]
+    splits = Counter(split for case in cases for split in case.splits)
+    assert {splits["kind", kind] for kind in KINDS} == {40}
+    assert splits["wording", "held out"] > 50
+    assert min(splits["aspect", name] for name in ("tall", "near square", "wide", "strip")) >= 10
+    assert splits["pictures", "2"] > 10
+    assert len([name for split, name in splits if split == "font"]) >= 5
+
+
+def test_documents_are_counted_under_each_of_their_splits() -> None:
+    right = DocumentCase((), (), "Total?", "$5", (("kind", "invoice"), ("font", "a")))
+    wrong = replace(right, answer="$6", splits=(("kind", "invoice"), ("font", "b")))
+
+    counted = judge_documents([right, wrong], lambda case: " $5\n")
+
+    assert counted["all", ""] == counted["kind", "invoice"] == Share(1, 2)
+    assert (counted["font", "a"], counted["font", "b"]) == (Share(1, 1), Share(0, 1))
+    assert "| kind: invoice | 1 | 2 | 50.0 |" in render_documents(counted)

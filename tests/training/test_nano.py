@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cortex.engine.models.registry import load_model
+from cortex.engine.parsers.family import find_family
 from cortex.engine.text_model import load_text_model
 from cortex.engine.types import ChatRequest, Message, TextPart
-from training.batches import encode_prompt
-from training.nano import SPECIAL_TOKENS, VOCAB_SIZE, prompt_text, token_id, write_folder
+from training.batches import encode
+from training.nano import (
+    SPECIAL_TOKENS,
+    VOCAB_SIZE,
+    next_prompt_text,
+    prompt_text,
+    token_id,
+    write_folder,
+)
 from training.state import Trainee, export_weights, import_weights, new_trainee
 
 torch.set_num_threads(1)
@@ -40,8 +50,29 @@ def test_the_template_renders_what_training_feeds(folder: Path) -> None:
         now_s=request.now_s,
     )
 
-    assert rendered == prompt_text(question, with_picture=True)
-    assert model.tokenizer.encode(rendered) == encode_prompt(rendered, pads=1)
+    assert rendered == prompt_text(question, pictures=1)
+    assert model.tokenizer.encode(rendered) == encode(rendered, pads=[1])
+
+
+def test_turns_tools_and_calls_render_as_training_feeds_them(folder: Path) -> None:
+    template = load_text_model(folder).template
+    tool: dict[str, Any] = {"type": "function", "function": {"name": "save", "parameters": {}}}
+    function = {"name": "save", "arguments": {"name": "total", "value": "£5"}}
+    call = (
+        '<tool_call>\n{"name": "save", "arguments": {"name": "total", "value": "£5"}}\n</tool_call>'
+    )
+    messages = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Save it."}]},
+        {"role": "assistant", "content": "", "tool_calls": [{"function": function}]},
+        {"role": "tool", "content": "ok"},
+    ]
+
+    rendered = template.render(messages, tools=[tool], now_s=0)
+
+    first = prompt_text("Save it.", pictures=1, tools=[json.dumps(tool)])
+    answered = next_prompt_text("<tool_response>\nok\n</tool_response>")
+    assert rendered == f"{first}{call}<|im_end|>{answered}"
+    assert find_family(template).calls == "json"
 
 
 def test_special_tokens_have_the_ids_that_the_tokenizer_gives_them(folder: Path) -> None:
@@ -56,7 +87,7 @@ def test_exported_weights_load_in_the_engine_and_compute_the_same(
     trainee: Trainee, folder: Path
 ) -> None:
     served = load_model(folder, torch.float32, CPU).model
-    ids = torch.tensor([encode_prompt(prompt_text("Hello", with_picture=False), 0)])
+    ids = torch.tensor([encode(prompt_text("Hello"))])
     positions = torch.arange(ids.shape[1]).expand(3, 1, -1)
     reloaded = new_trainee(seed=8).model
     import_weights(reloaded, folder)

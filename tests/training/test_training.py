@@ -13,10 +13,12 @@ from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches,
 from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
 from training.drawing import draw_line, training_book
 from training.drawing.types import Glyph
+from training.nano import token_id
 from training.plot import draw
 from training.questions import sample
+from training.recipe import MakeBatch, Recipe, Stage
 from training.state import Progress, load_state, new_optimisers, new_trainee, save_state
-from training.train import MakeBatch, Recipe, Stage, log, train_step, trim_curve
+from training.train import log, train_step, trim_curve
 
 torch.set_num_threads(1)
 RECIPE = Recipe(
@@ -111,6 +113,21 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     assert load_state(tmp_path / "state.pt", other, new_optimisers(other)) == progress
     pairs = zip(trainee.parameters(), other.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_step_of_documents_teaches_with_two_pictures_and_several_turns() -> None:
+    stage = Stage("whole", 1, 5, peak_lr=1e-3, decay_share=0.5, documents=1.0, max_cells=200)
+    recipe = Recipe(seed=3, stages=(stage,), rows_per_batch=5)
+    trainee = new_trainee(3)
+
+    batch = MakeBatch(recipe)(random.Random(2), 0)
+    metrics = train_step(recipe, trainee, new_optimisers(trainee), batch, 0)
+
+    assert metrics["loss"] > 0 and metrics["cell_loss"] > 0
+    assert isinstance(batch, list)
+    (part,) = batch
+    assert part.pictures is not None and len(part.pictures.grids) > len(part.labels)
+    assert ((part.labels == token_id("<|im_end|>")).sum(1) > 1).any()
 
 
 def test_the_curve_is_cut_where_training_resumes_and_can_be_drawn(tmp_path: Path) -> None:

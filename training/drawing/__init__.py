@@ -4,13 +4,15 @@
 """
 
 from .book import Book, evaluation_book, training_book
+from .documents.compose import draw_document
 from .label import draw_label
 from .line import draw_line
 from .page import draw_page
 from .receipt import draw_receipt
-from .types import Facts, Glyph, Picture, Sample
+from .types import Fact, Facts, Glyph, Picture, Sample
 
 __all__ = [
-    "Book", "Facts", "Glyph", "Picture", "Sample",
-    "draw_label", "draw_line", "draw_page", "draw_receipt", "evaluation_book", "training_book",
+    "Book", "Fact", "Facts", "Glyph", "Picture", "Sample",
+    "draw_document", "draw_label", "draw_line", "draw_page", "draw_receipt",
+    "evaluation_book", "training_book",
 ]  # fmt: skip

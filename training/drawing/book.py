@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .documents.layouts import DocumentLayout
+from .documents.layouts_evaluation import EVALUATION_DOCUMENTS
+from .documents.layouts_training import TRAINING_DOCUMENTS
 from .fonts import FONTS_FOLDER, FontShelf
 from .layouts import Layouts
 from .layouts_evaluation import EVALUATION_LAYOUTS
@@ -35,25 +38,38 @@ class Words:
     change_labels: tuple[str, ...]
     phone_patterns: tuple[str, ...]
     thanks: tuple[str, ...]
+    # For documents; a bar parts what belongs together, as in "invoice|date|Due date".
+    keys: tuple[str, ...]
+    people: tuple[str, ...]
+    tables: tuple[str, ...]
+    charts: tuple[str, ...]
+    commands: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sentences: tuple[str, ...]
+    titles: tuple[str, ...]
+    switches: tuple[str, ...]
+    buttons: tuple[str, ...]
+    item_columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
     shelf: FontShelf
     layouts: Layouts
+    documents: tuple[DocumentLayout, ...]
     words: Words
     scraps: Scraps
 
 
 def training_book() -> Book:
-    return _book("training", TRAINING_LAYOUTS)
+    return _book("training", TRAINING_LAYOUTS, TRAINING_DOCUMENTS)
 
 
 def evaluation_book() -> Book:
-    return _book("evaluation", EVALUATION_LAYOUTS)
+    return _book("evaluation", EVALUATION_LAYOUTS, EVALUATION_DOCUMENTS)
 
 
-def _book(side: str, layouts: Layouts) -> Book:
+def _book(side: str, layouts: Layouts, documents: tuple[DocumentLayout, ...]) -> Book:
     words = Words(**{name: _read(side, name) for name in Words.__dataclass_fields__})
     lines = layouts.lines[0]
     scraps = Scraps(
@@ -64,7 +80,7 @@ def _book(side: str, layouts: Layouts) -> Book:
         lines.date_patterns,
         lines.moneys,
     )
-    return Book(FontShelf(FONTS_FOLDER / side), layouts, words, scraps)
+    return Book(FontShelf(FONTS_FOLDER / side), layouts, documents, words, scraps)
 
 
 def _read(side: str, name: str) -> tuple[str, ...]:

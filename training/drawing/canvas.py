@@ -69,12 +69,18 @@ class Canvas:
         zoom = self._zoom
         return self._shelf.sized(pen.face, pen.size_px * zoom).width(text) / zoom
 
-    def write(self, text: str, x: float, baseline: float, pen: Pen) -> None:
-        """Print one line of text from `x` on."""
+    def write(
+        self, text: str, x: float, baseline: float, pen: Pen, *, inverse: bool = False
+    ) -> None:
+        """Print one line of text from `x` on, in the paper's colour where it stands on ink."""
         zoom = self._zoom
         sized = self._shelf.sized(pen.face, pen.size_px * zoom)
         self._draw.text(
-            (x * zoom, baseline * zoom), text, fill=self._paper.ink, font=sized.font, anchor="ls"
+            (x * zoom, baseline * zoom),
+            text,
+            fill=self._paper.background if inverse else self._paper.ink,
+            font=sized.font,
+            anchor="ls",
         )
         middle = baseline - _MIDDLE * pen.size_px
         self._glyphs.extend(
@@ -100,6 +106,27 @@ class Canvas:
         )
         self._draw.rounded_rectangle(
             box, radius * zoom, outline=self._paper.ink, width=thickness * zoom
+        )
+
+    def box(
+        self,
+        corners: tuple[float, float, float, float],
+        shade: float,
+        line_px: float,
+        radius: float,
+    ) -> None:
+        """A box filled with so much ink, 0 to 1, and with an edge of ink if it has a thickness."""
+        x0, y0, x1, y1 = (round(side * self._zoom) for side in corners)
+        paper = self._paper
+        fill = tuple(
+            round(a + shade * (b - a)) for a, b in zip(paper.background, paper.ink, strict=True)
+        )
+        self._draw.rounded_rectangle(
+            (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)),
+            radius * self._zoom,
+            fill=fill,
+            outline=paper.ink if line_px else None,
+            width=round(line_px * self._zoom),
         )
 
     def finish(self, facts: Facts, kind: Kind) -> Picture:

@@ -96,12 +96,12 @@ def _to_case(sample: Sample) -> Case:
     picture = sample.picture
     if picture is None:
         return Case(sample.task, "chat", False, None, sample.question, sample.answer)
-    png = _to_png(picture.image)
+    png = to_png(picture.image)
     square = _is_square(picture)
     return Case(sample.task, picture.kind, square, png, sample.question, sample.answer)
 
 
-def _to_png(image: Image.Image) -> bytes:
+def to_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
@@ -111,4 +111,4 @@ def _blank(png: bytes) -> bytes:
     with Image.open(io.BytesIO(png)) as opened:
         image = opened.convert("RGB")
     mean = image.resize((1, 1), Image.Resampling.BOX)
-    return _to_png(mean.resize(image.size))
+    return to_png(mean.resize(image.size))

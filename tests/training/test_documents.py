@@ -1,0 +1,161 @@
+"""Documents say what is printed on them, whatever they are, and stay readable for the tower."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+
+from cortex.engine.images import smart_resize
+from training.document_questions import KINDS
+from training.draw import contact_sheet
+from training.drawing import Book, Picture, draw_document, evaluation_book, training_book
+from training.drawing.canvas import Canvas, Paper, Pen
+from training.drawing.documents.distort import Wear, distort, turned
+from training.drawing.types import Facts
+from training.nano import CELL_PIXELS, MIN_PIXELS
+
+COMPUTED = ("count", "switch", "there")
+SMALLEST_SEEN_PX = 13.0
+
+
+@pytest.fixture(scope="module", params=["training", "evaluation"])
+def book(request: pytest.FixtureRequest) -> Book:
+    return training_book() if request.param == "training" else evaluation_book()
+
+
+def _documents(book: Book, seed: int, each: int, max_cells: int = 1000) -> Iterator[Picture]:
+    for kind in KINDS:
+        rng = random.Random(f"{seed}:{kind}")
+        for _ in range(each):
+            yield draw_document(rng, book, kind, max_cells)
+
+
+def test_glyphs_spell_the_lines_and_lie_inside_the_picture(book: Book) -> None:
+    for picture in _documents(book, 1, each=6):
+        spelled = "".join(glyph.char for glyph in picture.glyphs)
+        assert spelled == "".join(picture.facts.lines).replace(" ", "")
+        width, height = picture.image.size
+        assert all(1 <= g.x < width - 1 and 1 <= g.y < height - 1 for g in picture.glyphs)
+
+
+def test_lines_have_single_spaces(book: Book) -> None:
+    for picture in _documents(book, 2, each=3):
+        assert all(line == " ".join(line.split()) for line in picture.facts.lines)
+
+
+def test_every_value_is_printed_or_counted_or_seen(book: Book) -> None:
+    for picture in _documents(book, 3, each=6):
+        text = "\n".join(picture.facts.lines)
+        for fact in picture.facts.known:
+            assert fact.task in COMPUTED or fact.value in text, fact
+            if fact.task not in ("count", "line"):
+                assert all(name in text for name in fact.names), fact
+
+
+def test_letters_stay_large_enough_for_the_tower(book: Book) -> None:
+    for max_cells in (128, 1000):
+        for picture in _documents(book, 4, each=4, max_cells=max_cells):
+            width, height = picture.image.size
+            seen_height, seen_width = smart_resize(
+                height, width, CELL_PIXELS, MIN_PIXELS, max_cells * CELL_PIXELS**2
+            )
+            shrunk = min(seen_height / height, seen_width / width)
+            assert picture.text_px * shrunk >= SMALLEST_SEEN_PX
+            assert seen_height * seen_width <= max_cells * CELL_PIXELS**2
+
+
+def test_shapes_reach_from_tall_to_very_wide() -> None:
+    book = training_book()
+    shapes = [p.image.width / p.image.height for p in _documents(book, 5, each=12)]
+    assert min(shapes) < 0.5 and max(shapes) > 5
+    assert all(0.2 <= shape <= 9 for shape in shapes)
+
+
+def test_the_same_seed_draws_the_same_document(book: Book) -> None:
+    for one, again in zip(_documents(book, 6, 1), _documents(book, 6, 1), strict=True):
+        assert one.image.tobytes() == again.image.tobytes()
+        assert (one.glyphs, one.facts) == (again.glyphs, again.facts)
+
+
+def test_what_an_invoice_comes_to_is_the_sum_of_its_items_and_its_tax(book: Book) -> None:
+    rng = random.Random(7)
+    for _ in range(12):
+        known = draw_document(rng, book, "invoice").facts.known
+        amounts = {fact.names[0]: _cents(fact.value) for fact in known if fact.task == "key"}
+        (total,) = {_cents(fact.value) for fact in known if fact.task == "total"}
+        last = next(f.names[1] for f in reversed(known) if f.task == "cell")
+        items = sum(_cents(f.value) for f in known if f.task == "cell" and f.names[1] == last)
+        tax = total - items
+        assert tax == 0 or tax in amounts.values()
+
+
+def _cents(amount: str) -> int:
+    return int("".join(filter(str.isdigit, amount)) or "0")
+
+
+def test_a_turned_page_takes_its_glyphs_along() -> None:
+    """A dot printed alone stays where its glyph is said to be."""
+    book = training_book()
+    face = book.shelf.families[0].regular
+    for degrees in (-3.0, 1.0, 3.0):
+        canvas = Canvas(book.shelf, 400, 300, Paper((255, 255, 255), (0, 0, 0)))
+        canvas.write("#", 320, 80, Pen(face, 20))
+        page = turned(canvas.finish(Facts(("#",)), "page"), degrees)
+        ink = page.image.convert("L").point([255] * 128 + [0] * 128).getbbox()
+        assert ink is not None
+        assert math.dist(((ink[0] + ink[2]) / 2, (ink[1] + ink[3]) / 2), _place(page)) < 4
+        assert math.dist(_place(page), (326, 73)) > 2
+
+
+def _place(picture: Picture) -> tuple[float, float]:
+    (glyph,) = picture.glyphs
+    return glyph.x, glyph.y
+
+
+def test_wear_changes_pixels_and_no_text() -> None:
+    page = draw_document(random.Random(8), training_book(), "letter")
+    worn = distort(random.Random(9), page, Wear(blur_px=0.5, noise=8, jpeg_quality=60))
+    assert worn.image.tobytes() != page.image.tobytes()
+    assert (worn.image.size, worn.image.mode) == (page.image.size, "RGB")
+    assert (worn.glyphs, worn.facts) == (page.glyphs, page.facts)
+
+
+def test_no_document_layout_is_on_both_sides() -> None:
+    def looks(book: Book) -> set[str]:
+        plain = [{k: v for k, v in asdict(d).items() if k != "name"} for d in book.documents]
+        return {hashlib.sha256(repr(look).encode()).hexdigest() for look in plain}
+
+    def names(book: Book) -> set[str]:
+        return {each.name for each in book.documents}
+
+    training, evaluation = training_book(), evaluation_book()
+    assert len(looks(training)) == len(training.documents) > len(evaluation.documents)
+    assert not looks(training) & looks(evaluation)
+    assert not names(training) & names(evaluation)
+    assert {d.kind for d in training.documents} == {d.kind for d in evaluation.documents}
+
+
+def test_no_key_title_or_bar_is_on_both_sides() -> None:
+    """The word lists hold more than the word itself: what is printed of them is compared here."""
+
+    def printed(book: Book) -> set[str]:
+        words = book.words
+        keys = {entry.split("|")[2] for entry in words.keys}
+        titles = {entry.split("|")[1] for entry in words.titles}
+        heads = {column for entry in words.item_columns for column in entry.split("|")}
+        tables = {entry.split("|")[0] for entry in (*words.tables, *words.charts)}
+        bars = {label for entry in words.charts for label in entry.split("|")[1].split(",")}
+        return {text.casefold() for text in keys | titles | heads | tables | bars}
+
+    assert not printed(training_book()) & printed(evaluation_book())
+
+
+def test_a_contact_sheet_holds_every_picture() -> None:
+    pictures = list(_documents(training_book(), 10, each=1))
+    sheet = contact_sheet(pictures)
+    assert sheet.height >= max(p.image.height for p in pictures)

@@ -1,0 +1,121 @@
+"""What makes the model what it is: stages of training, and the batch of each step.
+
+A batch is a pure function of the recipe, the seed and its index.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from training.batches import ReadingBatch, TowerBatch, reading_batches, tower_batch
+from training.document_questions import KINDS, Asker
+from training.drawing import draw_document, draw_page, training_book
+from training.drawing.types import Picture, Sample
+from training.nano import CELL_PIXELS, MAX_PIXELS
+from training.questions import sample, transcript_sample
+
+StageName = Literal["tower", "reading", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`.
+
+    `transcripts` is the share of questions that want everything read out, `documents` the share of
+    pages and questions that are about documents, of at most `max_cells` each.
+    """
+
+    name: StageName
+    steps: int
+    samples: int
+    peak_lr: float
+    decay_share: float
+    transcripts: float = 0.0
+    documents: float = 0.0
+    max_cells: int = MAX_PIXELS // CELL_PIXELS**2
+
+    @property
+    def max_pixels(self) -> int:
+        return self.max_cells * CELL_PIXELS**2
+
+    def lr(self, step: int) -> float:
+        """Warm-up, plateau, linear fall to a fiftieth."""
+        fall = (self.steps - step) / max(1.0, self.steps * self.decay_share)
+        return self.peak_lr * min(1.0, (step + 1) / _WARMUP_STEPS, max(0.02, fall))
+
+
+_WARMUP_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes the model what it is: a changed number belongs in the model card."""
+
+    seed: int
+    stages: tuple[Stage, ...]
+    rows_per_batch: int = 12
+    # The curriculum of the reading stage reaches its full breadth after this share of its steps.
+    curriculum_share: float = 0.3
+    cell_loss_weight: float = 1.0
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest picture that any stage has shown."""
+        return max(stage.max_pixels for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step, and the step within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError("the recipe has ended")
+
+    def level(self, stage: Stage, step_in_stage: int) -> float:
+        if stage.name == "whole":
+            return 1.0
+        return min(1.0, step_in_stage / max(1.0, stage.steps * self.curriculum_share))
+
+
+class MakeBatch:
+    """The batch of an index: pages for the tower, questions after. Lives in a worker process."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._book: Any = None
+
+    def __call__(self, rng: random.Random, index: int) -> TowerBatch | list[ReadingBatch]:
+        torch.set_num_threads(1)
+        self._book = self._book or training_book()
+        # A worker draws a few batches ahead: past the end it repeats the last stage.
+        stage, step = self._recipe.at(min(index, self._recipe.steps - 1))
+        if stage.name == "tower":
+            pages = [self._page(rng, stage) for _ in range(stage.samples)]
+            return tower_batch(pages, stage.max_pixels)
+        level = self._recipe.level(stage, step)
+        samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
+        return reading_batches(samples, self._recipe.rows_per_batch, stage.max_pixels)
+
+    def _page(self, rng: random.Random, stage: Stage) -> Picture:
+        if stage.documents and rng.random() < stage.documents:
+            return draw_document(rng, self._book, rng.choice(KINDS), stage.max_cells)
+        return draw_page(rng, self._book)
+
+    def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
+        # No roll where there are no documents: the questions of older recipes stay the same.
+        if stage.documents and rng.random() < stage.documents:
+            return Asker(rng, self._book, stage.max_cells).sample(rng.choice(KINDS))
+        is_transcript = rng.random() < stage.transcripts
+        return (transcript_sample if is_transcript else sample)(rng, self._book, level)
