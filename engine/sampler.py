@@ -10,13 +10,13 @@ Knows no sequence and no model; whoever calls says what a row's position and tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 
-from .sampling.adjusting import TokenCounts, adjust, asks_nothing
+from .sampling.adjusting import TokenCounts, adjust, asks_nothing, needs_counts
 from .sampling.drawing import Draw, draw, take
 from .sampling.largest import largest, sound_ids, top
 from .sampling.noise import noise_key
@@ -73,22 +73,36 @@ class Chosen:
     scores: TokenScores | None = None
 
 
+# Logits [rows, vocab] and their rows, all `is_usual`, to token ids int64 [rows]: -1 for none.
+DrawUsual = Callable[[torch.Tensor, Sequence[SamplingRow]], torch.Tensor]
+
+
 def choose_tokens(
-    logits: torch.Tensor, rows: Sequence[SamplingRow], forbidden_ids: torch.Tensor
+    logits: torch.Tensor,
+    rows: Sequence[SamplingRow],
+    forbidden_ids: torch.Tensor,
+    draw_usual: DrawUsual | None = None,
 ) -> list[Chosen | None]:
     """The next token of each row; None where there is none to choose.
 
     That is a row whose logits are not numbers, or one in which everything is forbidden.
     logits float32 [rows, vocab], in which nothing is changed but that forbidden_ids int64 [ids],
-    which no row may ever get, become -inf.
+    which no row may ever get, become -inf. `draw_usual` is given the rows that it can draw.
     """
     logits.index_fill_(1, forbidden_ids, float("-inf"))
     chosen: list[Chosen | None] = [None] * len(rows)
-    plain = [place for place, row in enumerate(rows) if _is_plain(row)]
-    if plain:
-        for place, token_id in zip(plain, sound_ids(*largest(take(logits, plain))), strict=True):
+    is_quick = _is_plain if draw_usual is None else is_usual
+    quick = [place for place, row in enumerate(rows) if is_quick(row)]
+    if quick:
+        scores, quick_rows = take(logits, quick), [rows[place] for place in quick]
+        if draw_usual is None:
+            token_ids = sound_ids(*largest(scores))
+        else:
+            drawn = cast("list[int]", draw_usual(scores, quick_rows).tolist())
+            token_ids = [None if token_id < 0 else token_id for token_id in drawn]
+        for place, token_id in zip(quick, token_ids, strict=True):
             chosen[place] = None if token_id is None else Chosen(token_id)
-    others = [place for place, row in enumerate(rows) if not _is_plain(row)]
+    others = [place for place, row in enumerate(rows) if not is_quick(row)]
     num_at_once = rows_at_once(logits.shape[1])
     for start in range(0, len(others), num_at_once):
         some = others[start : start + num_at_once]
@@ -116,6 +130,12 @@ def rows_at_once(vocab_size: int) -> int:
 def _is_plain(row: SamplingRow) -> bool:
     """Whether the best score is all that is asked for."""
     return row.sampling.temperature == 0.0 and row.top_logprobs is None and asks_nothing(row)
+
+
+def is_usual(row: SamplingRow) -> bool:
+    """Whether it asks for nothing but temperature, truncations and a mask."""
+    asks_more = row.banned_ids or row.sampling.logit_bias or needs_counts(row.sampling)
+    return row.top_logprobs is None and not asks_more
 
 
 def _choose(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> list[Chosen | None]:

@@ -33,7 +33,7 @@ from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
 from .runner import Runner
-from .sampler import Chosen, SamplingRow, choose_tokens
+from .sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
 from .sequence import Sequence, open_sequence
@@ -63,6 +63,7 @@ class ModelService:
         forbidden_ids: torch.Tensor,
         guiding: Guiding | None,
         speculator: Speculator,
+        draw_usual: DrawUsual | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
@@ -78,6 +79,7 @@ class ModelService:
         self._capacity_tokens = capacity_tokens
         self._grid_tokens = grid_tokens
         self._forbidden_ids = forbidden_ids
+        self._draw_usual = draw_usual
         self._guiding = guiding
         self._speculator = speculator
         self._clock = clock
@@ -278,7 +280,7 @@ class ModelService:
 
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])
-        chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids)
+        chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids, self._draw_usual)
         return [
             self._fail(s, no_token_error(row)) if one is None else self._take(s, one)
             for (s, row), one in zip(rows.items(), chosen, strict=True)

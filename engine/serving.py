@@ -17,12 +17,14 @@ from .cache.pools import KeyValues, Pools
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
 from .heap import give_freed_memory_back
+from .kernels.gpu.tried import triton_drawing
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
 from .models.registry import build_model, fill_model, make_packer, use_gpu_kernels, weights_bytes
 from .precision import Precision
 from .recall import HostStore, Recall
 from .runner import Runner
+from .sampler import DrawUsual
 from .scheduler import Scheduler
 from .service import ModelService
 from .speculation.guesses import Drafter
@@ -50,7 +52,7 @@ class LoadedService:
 class ReadModel:
     """A model on its device that has no memory yet to serve with. `identity` names its files, as
     they were when they were read, and what is computed in. `speculates`: whether answers may be
-    computed ahead.
+    computed ahead. `draw_usual`: what draws tokens on its device, if not torch.
     """
 
     model: ServableModel
@@ -59,6 +61,7 @@ class ReadModel:
     precision: Precision
     identity: Hashable
     speculates: bool
+    draw_usual: DrawUsual | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,11 @@ def read_model(
     # Pools that lie where weights were made ready would have pages before anybody uses them.
     give_freed_memory_back()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
+    is_on_gpu = device.type == "cuda" and wishes.kernels == "auto"
     return ReadModel(
-        built.model, tokenizer, budget, precision, identity, wishes.speculation == "auto"
-    )
+        built.model, tokenizer, budget, precision, identity, wishes.speculation == "auto",
+        triton_drawing(device) if is_on_gpu else None,
+    )  # fmt: skip
 
 
 def open_service(read: ReadModel, device: torch.device, store: HostStore) -> LoadedService:
@@ -124,7 +129,7 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
     service = make_service(
         read.model, read.tokenizer.vocab_size, device, capacity, store, read.identity,
         is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
-        make_drafter=PromptLookup if read.speculates else None,
+        make_drafter=PromptLookup if read.speculates else None, draw_usual=read.draw_usual,
     )  # fmt: skip
     computes_in = f"{read.precision}, {read.model.operations.whose} kernels"
     return LoadedService(service, read.tokenizer, computes_in, budget)
@@ -142,6 +147,7 @@ def make_service(
     guiding: Guiding | None = None,
     make_drafter: Callable[[], Drafter] | None = None,
     choose_lengths: ChooseLengths = lengths_that_pay,
+    draw_usual: DrawUsual | None = None,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
@@ -183,6 +189,7 @@ def make_service(
             page_tokens=capacity.page_tokens,
             choose_lengths=choose_lengths,
         ),
+        draw_usual=draw_usual,
     )
 
 

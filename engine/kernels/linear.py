@@ -104,7 +104,7 @@ class LinearPacker:
 
 
 def replace_linears(model: nn.Module, make_product: MakeProduct) -> None:
-    """All of a model on the CPU, in place."""
+    """All of a model, in place."""
     # By name: a list of the layers would keep all unpacked weights to the end.
     modules = cast("Iterator[tuple[str, nn.Module]]", model.named_modules())
     names = [name for name, module in modules if type(module) is nn.Linear]

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelInvalid
 from ..kernels.gpu.found import triton_operations
+from ..kernels.gpu.products import GpuPacker, gpu_packer
 from ..kernels.linear import LinearPacker, replace_linears
 from ..kernels.native import NativeOperations
 from ..kernels.own import own_kernels
@@ -84,14 +85,18 @@ def build_model(model_dir: Path) -> BuiltModel:
 
 def make_packer(
     dtype: torch.dtype, device: torch.device, *, exact: bool, kernels: KernelsWish
-) -> LinearPacker | None:
+) -> LinearPacker | GpuPacker | None:
     """What packs the linear layers; None where they stay as they are."""
+    if device.type == "cuda" and kernels == "auto":
+        return gpu_packer(dtype)
     if device.type != "cpu":
         return None
     return LinearPacker(exact, own_kernels(dtype) if kernels == "auto" else None)
 
 
-def weights_bytes(built: BuiltModel, dtype: torch.dtype, packer: LinearPacker | None) -> int:
+def weights_bytes(
+    built: BuiltModel, dtype: torch.dtype, packer: LinearPacker | GpuPacker | None
+) -> int:
     """What the weights take once they are loaded, and packed if they are to be."""
     num_bytes = filled_bytes(built.model, built.names, dtype)
     if packer is None:
@@ -149,7 +154,7 @@ def fill_model(
     model_dir: Path,
     dtype: torch.dtype,
     device: torch.device,
-    packer: LinearPacker | None,
+    packer: LinearPacker | GpuPacker | None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> None:
     """Give a model its weights, ready to compute with. What `on_progress` raises ends it between
@@ -204,12 +209,14 @@ class _Unfilled(TorchFunctionMode):
 
 
 def _pack(
-    model: ServableModel, packer: LinearPacker, on_packed: Callable[[torch.Tensor], None]
+    model: ServableModel,
+    packer: LinearPacker | GpuPacker,
+    on_packed: Callable[[torch.Tensor], None],
 ) -> None:
-    """Linear layers as the CPU likes them; `on_packed` hears of each weight.
+    """Linear layers as the device likes them; `on_packed` hears of each weight.
 
-    A tied head is read whole for every token, and packed it is read at twice the speed. In panels
-    the embedding's rows can be looked up; oneDNN's order is its own, and the head a second copy.
+    A tied head is read whole for every token, and packed a CPU reads it at twice the speed. In
+    panels the embedding's rows can be looked up; oneDNN's order is its own, and the head a copy.
     """
 
     def packed(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module | None:
