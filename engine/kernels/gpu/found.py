@@ -25,14 +25,20 @@ def triton_operations(dtype: torch.dtype, device: torch.device) -> Operations | 
     from .operations import TritonOperations
     from .prefill import found_varlen
 
-    operations = TritonOperations(found_varlen(), found_fla_rule())
+    # What torch and fla-core bring is tried with ours, and ours alone where that does not serve.
+    for varlen, rule in dict.fromkeys(((found_varlen(), found_fla_rule()), (None, None))):
+        operations = TritonOperations(varlen, rule)
+        reason = _why_not(operations, dtype, device)
+        if not reason:
+            return operations
+        _log.warning("Triton's kernels do not serve here: %s", reason)
+    return None
+
+
+def _why_not(operations: Operations, dtype: torch.dtype, device: torch.device) -> str:
     try:
         wrong = operations_that_differ(operations, dtype, device)
     except Exception as error:
         # A compiler that fails on this device fails in ways of its own.
-        _log.warning("Triton's kernels fail here, torch's serve: %s", error)
-        return None
-    if wrong:
-        _log.warning("Triton's kernels differ from torch's here, which serve: %s", ", ".join(wrong))
-        return None
-    return operations
+        return str(error)
+    return f"{', '.join(wrong)} differ from torch's" if wrong else ""

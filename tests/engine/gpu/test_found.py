@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 import torch
 
-from cortex.engine.kernels.gpu import found
+from cortex.engine.kernels.gpu import fla_rule, found
 from cortex.engine.kernels.gpu.found import triton_operations
 from cortex.engine.kernels.gpu.operations import TritonOperations
 from cortex.engine.kernels.trial import operations_that_differ
@@ -74,6 +74,25 @@ def test_a_compiler_that_fails_leaves_torchs(
 
     triton_operations.cache_clear()
     assert "no such architecture" in caplog.text
+
+
+def test_what_others_bring_does_not_take_ours_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(*_: torch.Tensor) -> NoReturn:
+        raise AssertionError("only tried here by name")
+
+    def found_rule() -> object:
+        return rule
+
+    def differ(operations: TritonOperations, *_: object) -> list[str]:
+        return ["gated_delta_mix of 28"] if operations.whose == "Triton and fla" else []
+
+    monkeypatch.setattr(fla_rule, "found_fla_rule", found_rule)
+    monkeypatch.setattr(found, "operations_that_differ", differ)
+    triton_operations.cache_clear()
+    operations = triton_operations(torch.bfloat16, CPU)
+    triton_operations.cache_clear()
+
+    assert operations is not None and operations.whose == "Triton"
 
 
 def test_without_triton_there_are_none_and_why(
