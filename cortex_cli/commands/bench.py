@@ -8,7 +8,7 @@ import typer
 
 from .. import completing
 from ..errors import UsageProblem
-from ..options import Json, Verbose, invocation_of
+from ..options import Json, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.measure.endpoint import Endpoint
@@ -107,7 +107,6 @@ def bench(
         typer.Option("--seed", metavar="N", envvar="CORTEX_SEED", min=0, help="Other prompts."),
     ] = 0,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Measure how fast an OpenAI endpoint answers.
 

@@ -16,7 +16,6 @@ from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
 from ..errors import UsageProblem
 from ..options import (
-    Config,
     Dtype,
     Engine,
     FakeScript,
@@ -28,9 +27,7 @@ from ..options import (
     ModelsDirs,
     Peer,
     Speculation,
-    StateDir,
     Threads,
-    Verbose,
     invocation_of,
     typed_for_own_node,
 )
@@ -165,7 +162,6 @@ def chat(
         ),
     ] = "auto",
     peer: Peer = None,
-    state_dir: StateDir = None,
     threads: Threads = None,
     memory: Memory = None,
     mode: Mode = "auto",
@@ -176,8 +172,6 @@ def chat(
     engine: Engine = "torch",
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Ask a model about text and pictures.
 

@@ -13,7 +13,7 @@ from .. import completing
 from ..agents import AGENTS, NO_KEY, Agent, AgentName, Setup, Target, in_shell_form
 from ..config import EngineWishes, environment_with, peer_config
 from ..errors import AgentMissing
-from ..options import Peer, StateDir, Verbose, invocation_of
+from ..options import Peer, invocation_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,6 @@ def launch(
         ),
     ] = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Start a coding agent against this fleet: claude, codex, opencode or aider.
 

@@ -37,7 +37,6 @@ from ..options import (
     Speculation,
     StateDir,
     Threads,
-    Verbose,
     invocation_of,
     port_option,
     typed,
@@ -105,7 +104,6 @@ def peer(
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
     config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Serve the OpenAI API from this machine, and be one of a fleet, until ctrl-c.
 

@@ -7,16 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import completing
-from ..options import (
-    ContextTokens,
-    Json,
-    ModelWord,
-    Peer,
-    Slots,
-    StateDir,
-    Verbose,
-    invocation_of,
-)
+from ..options import ContextTokens, Json, ModelWord, Peer, Slots, invocation_of
 
 
 def plan(
@@ -36,8 +27,6 @@ def plan(
     slots: Slots = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show what loading a model would do, and why not elsewhere; nothing is done.
 
@@ -60,7 +49,7 @@ def plan(
     told = orders_of(invocation_of(context), peer).call("POST", "/models/plan", body)
     output = standard_output()
     if as_json:
-        output.json({"schema": 1, **told})
+        output.json(told)
     else:
         for line in plan_lines(understood(read_planned, told)):
             output.line(line)

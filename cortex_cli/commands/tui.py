@@ -11,7 +11,7 @@ import typer
 from cortex.tui.options import DEFAULT_THEME, Theme
 
 from ..errors import UsageProblem
-from ..options import Config, Peer, Refresh, StateDir, Verbose, invocation_of
+from ..options import Peer, Refresh, invocation_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,9 +66,6 @@ def tui(
             help="Leave the mouse to the terminal, for selecting text.",
         ),
     ] = False,
-    config: Config = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Watch the fleet: its peers, their memory, their models, how busy they are.
 

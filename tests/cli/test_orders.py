@@ -71,7 +71,7 @@ def test_a_model_is_loaded_pinned_and_unloaded_on_another_peer(
     assert steer("pin", "fake").stdout == "fake is pinned on borea\n"
     until(lambda: placed(peers)["borea"][0]["pinned"], PATIENCE_S, "the pin to be seen")
     listed = steer("models").stdout.splitlines()[1].split()
-    assert (listed[0], listed[4:7]) == ("fake", ["warm", "borea", "(pinned)"])
+    assert (listed[0], listed[5:8]) == ("fake", ["warm", "borea", "(pinned)"])
 
     refused = steer("unload", "fake")
     assert (refused.code, "pinned" in refused.stderr) == (1, True)
