@@ -14,23 +14,21 @@ import typer
 from .. import completing
 from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
-from ..errors import UsageProblem
-from ..options import (
+from ..engine_options import (
     Dtype,
     Engine,
     FakeScript,
     FakeTokenInterval,
-    Json,
     Kernels,
     Memory,
     Mode,
     ModelsDirs,
-    Peer,
     Speculation,
     Threads,
-    invocation_of,
     typed_for_own_node,
 )
+from ..errors import UsageProblem
+from ..options import Json, Peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.talk.conversation import Conversation, Wishes

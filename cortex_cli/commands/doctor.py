@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..colours import Colour, painted
+from ..engine_options import ModelsDirs
 from ..fleet_options import (
     FleetHost,
     FleetPort,
@@ -19,7 +20,7 @@ from ..fleet_options import (
     key_file_of,
     sought_by,
 )
-from ..options import Json, ModelsDirs, Peer, PeerWord, asked_peer, invocation_of
+from ..options import Json, Peer, PeerWord, asked_peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.doctor.findings import Finding, Level

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config import EngineWishes, peer_config
-from ..options import (
-    Engine,
-    Json,
-    ModelsDirs,
-    ModelWord,
-    Peer,
-    invocation_of,
-    typed_for_own_node,
-)
+from ..engine_options import Engine, ModelsDirs, typed_for_own_node
+from ..options import Json, ModelWord, Peer, invocation_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

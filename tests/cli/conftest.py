@@ -59,11 +59,14 @@ def cortex(tmp_path: Path) -> Cortex:
 def cortex_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cortex:
     """The same without a process of its own, whose start is most of what a short command takes."""
 
-    def run(*arguments: str) -> Done:
+    def run(*arguments: str, stdin: bytes | None = None) -> Done:
+        typed = Path(os.devnull) if stdin is None else tmp_path / ".typed"
+        if stdin is not None:
+            typed.write_bytes(stdin)
         out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
-        with monkeypatch.context() as here, open(os.devnull, encoding="utf-8") as nothing:
+        with monkeypatch.context() as here, typed.open(encoding="utf-8") as words:
             here.chdir(tmp_path)
-            for name, stream in (("stdin", nothing), ("stdout", out), ("stderr", err)):
+            for name, stream in (("stdin", words), ("stdout", out), ("stderr", err)):
                 here.setattr(sys, name, stream)
             code = main.run(arguments, read_environment(os.environ))
         return Done(code, *(_written(stream) for stream in (out, err)))
