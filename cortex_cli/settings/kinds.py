@@ -53,6 +53,14 @@ class Kind:
     none: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A setting there is: its kind, and what it is for."""
+
+    kind: Kind
+    says: str
+
+
 def taking(
     words: str, take: Callable[[Any, Path], Any], show: Callable[[Any], str] = _show, none: str = ""
 ) -> Kind:
