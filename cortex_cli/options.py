@@ -68,6 +68,30 @@ def port_option(default_port: int) -> Any:
     )
 
 
+def model_option(says: str) -> Any:
+    """`--model`, of a command that asks one."""
+    return typer.Option(
+        "--model",
+        "-m",
+        metavar="ID",
+        autocompletion=completing.models,
+        envvar="CORTEX_MODEL",
+        help=says,
+        show_default=False,
+    )
+
+
+def on_option(says: str) -> Any:
+    """`--on`, the peer that something is about."""
+    return typer.Option(
+        "--on",
+        metavar="PEER",
+        autocompletion=completing.peers,
+        help=says,
+        show_default=False,
+    )
+
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -116,13 +140,9 @@ NoWait = Annotated[
 ]
 On = Annotated[
     str | None,
-    typer.Option(
-        "--on",
-        metavar="PEER",
-        autocompletion=completing.peers,
-        help="On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
-        " asked, or where it must be.",
-        show_default=False,
+    on_option(
+        "On the peer of that name, as `cortex status` lists it. Otherwise on the one that is"
+        " asked, or where it must be."
     ),
 ]
 ContextTokens = Annotated[

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .. import completing
 from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
 from ..engine_options import (
@@ -28,7 +27,7 @@ from ..engine_options import (
     typed_for_own_node,
 )
 from ..errors import UsageProblem
-from ..options import Json, Peer, invocation_of
+from ..options import Json, Peer, invocation_of, model_option
 
 if TYPE_CHECKING:
     from cortex.peer.talk.conversation import Conversation, Wishes
@@ -74,14 +73,8 @@ def chat(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            autocompletion=completing.models,
-            envvar="CORTEX_MODEL",
-            help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
-            show_default=False,
+        model_option(
+            "Which model answers; `cortex models` lists them. Otherwise the first that can."
         ),
     ] = None,
     system: Annotated[

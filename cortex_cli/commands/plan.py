@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .. import completing
-from ..options import ContextTokens, Json, ModelWord, Peer, Slots, invocation_of
+from ..options import ContextTokens, Json, ModelWord, Peer, Slots, invocation_of, on_option
 
 
 def plan(
@@ -15,13 +14,7 @@ def plan(
     model: ModelWord,
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on",
-            metavar="PEER",
-            autocompletion=completing.peers,
-            help="For the peer of that name alone. Otherwise for the best one of the fleet.",
-            show_default=False,
-        ),
+        on_option("For the peer of that name alone. Otherwise for the best one of the fleet."),
     ] = None,
     tokens: ContextTokens = None,
     slots: Slots = None,

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import completing
 from ..durations import parse_duration
-from ..options import Json, Peer, invocation_of
+from ..options import Json, Peer, invocation_of, on_option
 
 if TYPE_CHECKING:
     from ..diagnostics import Diagnostics
@@ -71,14 +70,7 @@ def cancel(
         str, typer.Argument(metavar="ID", help="A request of `cortex ps`, or a job.")
     ],
     on: Annotated[
-        str | None,
-        typer.Option(
-            "--on",
-            metavar="PEER",
-            autocompletion=completing.peers,
-            help="At the peer of that name. Otherwise wherever it is.",
-            show_default=False,
-        ),
+        str | None, on_option("At the peer of that name. Otherwise wherever it is.")
     ] = None,
     as_json: Json = False,
     peer: Peer = None,

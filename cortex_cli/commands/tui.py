@@ -11,7 +11,7 @@ import typer
 from cortex.tui.options import DEFAULT_THEME, Theme
 
 from ..errors import UsageProblem
-from ..options import Peer, Refresh, invocation_of
+from ..options import Peer, Refresh, invocation_of, model_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,14 +49,7 @@ def tui(
     ] = DEFAULT_THEME,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            envvar="CORTEX_MODEL",
-            help="Who answers on the chat screen. Otherwise the first model that can.",
-            show_default=False,
-        ),
+        model_option("Who answers on the chat screen. Otherwise the first model that can."),
     ] = None,
     no_mouse: Annotated[
         bool,
