@@ -49,7 +49,15 @@ class Output:
         return shutil.get_terminal_size().columns if self.is_terminal else None
 
     def json(self, value: Mapping[str, Any]) -> None:
-        self.line(json.dumps(value, ensure_ascii=False))
+        self.line(json.dumps({"schema": 1, **value}, ensure_ascii=False))
+
+    def either(self, value: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+        """The value for programs, or lines for people."""
+        if as_json:
+            self.json(value)
+            return
+        for line in lines:
+            self.line(line)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for line in align(head, rows):

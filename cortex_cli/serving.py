@@ -192,9 +192,10 @@ def describe_ready(
 ) -> list[str]:
     """`state_dir` is the one that was named: a command must name it too to find this peer."""
     from cortex.peer.addresses import is_loopback
+    from cortex.peer.units import counted
 
     finding = "" if state_dir is None else f"--state-dir {shlex.quote(str(state_dir))} "
-    asks = f"with {_counted(len(config.keys), 'key')}" if config.keys else "no key"
+    asks = f"with {counted(len(config.keys), 'key')}" if config.keys else "no key"
     reach = (
         f"this machine only, {asks}; add --host 0.0.0.0 to serve the network"
         if is_loopback(config.host)
@@ -210,7 +211,3 @@ def describe_ready(
         *lines,
         f'ready in {took_s:.1f} s.   Try: cortex chat {finding}"hello"   or: {screen}',
     ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

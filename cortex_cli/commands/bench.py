@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import completing
 from ..errors import UsageProblem
-from ..options import Json, Verbose, invocation_of
+from ..options import Json, invocation_of, model_option
 
 if TYPE_CHECKING:
     from cortex.peer.measure.endpoint import Endpoint
@@ -32,15 +31,7 @@ def bench(
     ] = _DEFAULT_URL,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            autocompletion=completing.models,
-            envvar="CORTEX_MODEL",
-            help="Which model is measured. Otherwise the first that the endpoint lists.",
-            show_default=False,
-        ),
+        model_option("Which model is measured. Otherwise the first that the endpoint lists."),
     ] = None,
     concurrency: Annotated[
         str,
@@ -107,7 +98,6 @@ def bench(
         typer.Option("--seed", metavar="N", envvar="CORTEX_SEED", min=0, help="Other prompts."),
     ] = 0,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Measure how fast an OpenAI endpoint answers.
 

@@ -11,29 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .. import completing
 from ..chat_settings import MAX_SEED, MAX_TOKENS
 from ..config import EngineWishes, peer_config
-from ..errors import UsageProblem
-from ..options import (
-    Config,
+from ..engine_options import (
     Dtype,
     Engine,
     FakeScript,
     FakeTokenInterval,
-    Json,
     Kernels,
     Memory,
     Mode,
     ModelsDirs,
-    Peer,
     Speculation,
-    StateDir,
     Threads,
-    Verbose,
-    invocation_of,
     typed_for_own_node,
 )
+from ..errors import UsageProblem
+from ..options import Json, Peer, invocation_of, model_option
 
 if TYPE_CHECKING:
     from cortex.peer.talk.conversation import Conversation, Wishes
@@ -79,14 +73,8 @@ def chat(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            autocompletion=completing.models,
-            envvar="CORTEX_MODEL",
-            help="Which model answers; `cortex models` lists them. Otherwise the first that can.",
-            show_default=False,
+        model_option(
+            "Which model answers; `cortex models` lists them. Otherwise the first that can."
         ),
     ] = None,
     system: Annotated[
@@ -165,7 +153,6 @@ def chat(
         ),
     ] = "auto",
     peer: Peer = None,
-    state_dir: StateDir = None,
     threads: Threads = None,
     memory: Memory = None,
     mode: Mode = "auto",
@@ -176,8 +163,6 @@ def chat(
     engine: Engine = "torch",
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Ask a model about text and pictures.
 

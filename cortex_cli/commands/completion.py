@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 
 from ..completion import SHELLS, Shell, script
-from ..options import Verbose
 from ..output import standard_output
 
 
 def completion(
     shell: Annotated[Shell, typer.Argument(help=f"One of: {', '.join(SHELLS)}.")],
-    verbose: Verbose = False,
 ) -> None:
     """Print the completion script for a shell.
 

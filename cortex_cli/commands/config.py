@@ -73,7 +73,7 @@ def show(
             for one in found
         ]
         file = None if settings.file is None else str(settings.file)
-        output.json({"schema": 1, "file": file, "settings": told})
+        output.json({"file": file, "settings": told})
         return
     rows = [(f"[{one.section}]", one.key, one.text or "-", one.place) for one in found]
     output.table(("SECTION", "SETTING", "VALUE", "FROM"), rows)
@@ -95,21 +95,15 @@ def path(context: typer.Context, named: File = None, as_json: Json = False) -> N
     looked_for = searched if named is None else (named,)
     models = None if read is None else read.parent / MODELS_NAME
     is_there = models is not None and models.is_file()
-    output = standard_output()
-    if as_json:
-        output.json(
-            {
-                "schema": 1,
-                "looked_for": [str(one) for one in looked_for],
-                "read": None if read is None else str(read),
-                "models": str(models) if is_there else None,
-            }
-        )
-        return
-    for one in looked_for:
-        output.line(f"{'read' if one == read else '-':<5} {one}")
+    value = {
+        "looked_for": [str(one) for one in looked_for],
+        "read": None if read is None else str(read),
+        "models": str(models) if is_there else None,
+    }
+    lines = [f"{'read' if one == read else '-':<5} {one}" for one in looked_for]
     if models is not None:
-        output.line(f"{'read' if is_there else '-':<5} {models}")
+        lines.append(f"{'read' if is_there else '-':<5} {models}")
+    standard_output().either(value, lines, as_json=as_json)
 
 
 @config.command("validate")
@@ -133,7 +127,7 @@ def validate(context: typer.Context, named: File = None, as_json: Json = False) 
     files = [str(one) for one in (settings.file, settings.models_file) if one is not None]
     if as_json:
         told = [{"message": one.message, "hint": one.hint} for one in problems]
-        standard_output().json({"schema": 1, "files": files, "problems": told})
+        standard_output().json({"files": files, "problems": told})
     else:
         to = standard_error(invocation)
         for problem in problems:
@@ -184,7 +178,7 @@ def new_key(
     key = ApiKey(name, digest_of(text), is_admin=admin)
     output = standard_output()
     if as_json:
-        output.json({"schema": 1, "name": name, "key": text, "hash": spell_hash(key.digest)})
+        output.json({"name": name, "key": text, "hash": spell_hash(key.digest)})
         return
     output.line(f"key    {text}")
     output.line(f"line   {spell_line(key)}")

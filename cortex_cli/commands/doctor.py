@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..colours import Colour, painted
+from ..engine_options import ModelsDirs
 from ..fleet_options import (
     FleetHost,
     FleetPort,
@@ -18,23 +20,10 @@ from ..fleet_options import (
     key_file_of,
     sought_by,
 )
-from ..options import (
-    Config,
-    Json,
-    ModelsDirs,
-    Peer,
-    PeerWord,
-    StateDir,
-    Verbose,
-    asked_peer,
-    invocation_of,
-)
+from ..options import Json, Peer, PeerWord, asked_peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.doctor.findings import Finding, Level
-
-    from ..output import Output
-
 _COLOURS: Mapping[Level, Colour] = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
@@ -50,9 +39,6 @@ def doctor(
     no_mdns: NoMdns = False,
     mdns_interfaces: MdnsInterfaces = None,
     as_json: Json = False,
-    state_dir: StateDir = None,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Look for what is wrong, here and between the peers, and say what mends it.
 
@@ -91,20 +77,10 @@ def doctor(
     findings = asyncio.run(examine(inquiry))
     output = standard_output()
     has_colour = invocation.has_colour(is_terminal=output.is_terminal)
-    _show(output, findings, as_json=as_json, has_colour=has_colour)
+    lines = (line for each in findings for line in describe(each, has_colour=has_colour))
+    output.either({"findings": [asdict(each) for each in findings]}, lines, as_json=as_json)
     if num_failed(findings):
         raise typer.Exit(FAILED)
-
-
-def _show(output: Output, findings: list[Finding], *, as_json: bool, has_colour: bool) -> None:
-    if as_json:
-        from dataclasses import asdict
-
-        output.json({"schema": 1, "findings": [asdict(finding) for finding in findings]})
-        return
-    for finding in findings:
-        for line in describe(finding, has_colour=has_colour):
-            output.line(line)
 
 
 def describe(finding: Finding, *, has_colour: bool = False) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import completing
-from ..options import Json, Peer, StateDir, Verbose, invocation_of
+from ..options import Json, Peer, invocation_of
 
 Whose = Annotated[
     str | None,
@@ -31,8 +31,6 @@ def drain(
     ] = False,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Have a peer take nothing new, so that it can be stopped; what is under way goes on.
 
@@ -52,11 +50,8 @@ def drain(
     told = orders.call("POST", "/drain", {"peer": whose})
     if wait:
         told |= {"job": waited_for(invocation, orders, told["job"]), "live_requests": 0}
-    if as_json:
-        output.json({"schema": 1, **told})
-    else:
-        live = counted(told["live_requests"], "request")
-        output.line(f"{told['peer']} takes nothing new; {live} under way")
+    live = counted(told["live_requests"], "request")
+    output.either(told, [f"{told['peer']} takes nothing new; {live} under way"], as_json=as_json)
 
 
 def undrain(
@@ -64,8 +59,6 @@ def undrain(
     whose: Whose = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Have a peer that was drained take requests again.
 
@@ -79,8 +72,4 @@ def undrain(
     from ..output import standard_output
 
     told = orders_of(invocation_of(context), peer).call("POST", "/undrain", {"peer": whose})
-    output = standard_output()
-    if as_json:
-        output.json({"schema": 1, **told})
-    else:
-        output.line(f"{told['peer']} takes requests again")
+    standard_output().either(told, [f"{told['peer']} takes requests again"], as_json=as_json)

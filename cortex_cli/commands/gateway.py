@@ -21,7 +21,7 @@ from ..fleet_options import (
     NoMdns,
     fleet_config,
 )
-from ..options import Config, Host, StateDir, Verbose, invocation_of, port_option, typed
+from ..options import Config, Host, StateDir, invocation_of, port_option, typed
 
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
@@ -64,7 +64,6 @@ def gateway(
     key_file: KeyFile = None,
     state_dir: StateDir = None,
     config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Serve the fleet's models from a machine without an engine, until ctrl-c.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..fleet_options import KeyFile, key_file_of
-from ..options import Config, StateDir, invocation_of
+from ..options import StateDir, invocation_of
 
 
 def join(
@@ -19,7 +19,6 @@ def join(
     ] = False,
     key_file: KeyFile = None,
     state_dir: StateDir = None,
-    config: Config = None,
 ) -> None:
     """Join a fleet by its key, which `cortex key` shows on any of its peers.
 

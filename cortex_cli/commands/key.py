@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageProblem
 from ..fleet_options import KeyFile, key_file_of
-from ..options import Config, Json, StateDir, invocation_of
+from ..options import Json, invocation_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +38,6 @@ def key(
     ] = False,
     as_json: Json = False,
     key_file: KeyFile = None,
-    state_dir: StateDir = None,
-    config: Config = None,
 ) -> None:
     """Show the line that lets others join this fleet, or change the fleet's key.
 
@@ -126,10 +124,10 @@ def _tell(action: str, path: Path, output: Output) -> None:
 
     if action == "show":
         key = kept_ring(path).primary
-        output.json({"schema": 1, "id": key.key_id.hex(), "join": f"cortex join {key.text}"})
+        output.json({"id": key.key_id.hex(), "join": f"cortex join {key.text}"})
     elif action == "list":
         keys = [{"id": held.key_id.hex(), "state": state} for held, state in _held(path)]
-        output.json({"schema": 1, "keys": keys})
+        output.json({"keys": keys})
     else:
         raise UsageProblem(f"cortex key {action} changes keys: --json is for show and list.")
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import completing
 from ..agents import AGENTS, NO_KEY, Agent, AgentName, Setup, Target, in_shell_form
 from ..config import EngineWishes, environment_with, peer_config
 from ..errors import AgentMissing
-from ..options import Peer, StateDir, Verbose, invocation_of
+from ..options import Peer, invocation_of, model_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,15 +36,7 @@ def launch(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            autocompletion=completing.models,
-            envvar="CORTEX_MODEL",
-            help="Which model it asks; `cortex models` lists them. Otherwise the first.",
-            show_default=False,
-        ),
+        model_option("Which model it asks; `cortex models` lists them. Otherwise the first."),
     ] = None,
     print_only: Annotated[
         bool,
@@ -56,8 +47,6 @@ def launch(
         ),
     ] = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Start a coding agent against this fleet: claude, codex, opencode or aider.
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import typer
 
 from ..fleet_options import KeyFile, key_file_of
-from ..options import Config, StateDir, invocation_of
+from ..options import invocation_of
 
 
 def leave(
     context: typer.Context,
     key_file: KeyFile = None,
-    state_dir: StateDir = None,
-    config: Config = None,
 ) -> None:
     """Leave the fleet: the next start of the peer makes a fleet of its own.
 

@@ -6,18 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import (
-    ContextTokens,
-    Json,
-    ModelWord,
-    NoWait,
-    On,
-    Peer,
-    Slots,
-    StateDir,
-    Verbose,
-    invocation_of,
-)
+from ..options import ContextTokens, Json, ModelWord, NoWait, On, Peer, Slots, invocation_of
 
 
 def load(
@@ -37,8 +26,6 @@ def load(
     no_wait: NoWait = False,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Load a model, and wait until it is there.
 
@@ -54,16 +41,10 @@ def load(
     from ..output import standard_output
 
     invocation = invocation_of(context)
-    orders, output = orders_of(invocation, peer), standard_output()
-    body = {"model": model, "peer": on, "context": tokens, "slots": slots, "wait": False}
-    body["force"] = force
+    orders, extent = orders_of(invocation, peer), {"context": tokens, "slots": slots}
+    body = {"model": model, "peer": on, **extent, "wait": False, "force": force}
     job = orders.call("POST", "/models/load", body)
     if not no_wait:
         job = waited_for(invocation, orders, job)
-    if as_json:
-        output.json({"schema": 1, **job})
-    elif no_wait:
-        output.line(job["id"])
-    else:
-        for line in placement_lines(job["placement"]):
-            output.line(line)
+    lines = [job["id"]] if no_wait else placement_lines(job["placement"])
+    standard_output().either(job, lines, as_json=as_json)

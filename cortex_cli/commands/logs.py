@@ -12,7 +12,7 @@ from cortex.peer.onlooker.log_lines import Level
 from .. import completing
 from ..durations import parse_duration
 from ..errors import UsageProblem
-from ..options import Json, Peer, StateDir, Verbose, invocation_of
+from ..options import Json, Peer, invocation_of
 
 
 def logs(
@@ -52,8 +52,6 @@ def logs(
     ] = False,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show what peers have logged of late: each keeps its last 2,000 lines.
 

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..config import EngineWishes, peer_config
-from ..options import (
-    Config,
-    Engine,
-    Json,
-    ModelsDirs,
-    ModelWord,
-    Peer,
-    StateDir,
-    Verbose,
-    invocation_of,
-    typed_for_own_node,
-)
+from ..engine_options import Engine, ModelsDirs, typed_for_own_node
+from ..options import Json, ModelWord, Peer, invocation_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +27,9 @@ models = typer.Typer(add_completion=False, rich_markup_mode=None)
 def listed(
     context: typer.Context,
     peer: Peer = None,
-    state_dir: StateDir = None,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """List the models that can be asked, and where in the fleet they are.
 
@@ -72,7 +59,7 @@ def listed(
     output = standard_output()
     if as_json:
         all_told = [told(model) for model in found]
-        output.json({"schema": 1, "peer": asked, "models": all_told, "pulls": pulls})
+        output.json({"peer": asked, "models": all_told, "pulls": pulls})
         return
     for line in model_table(found) if found else ():
         output.line(line)
@@ -90,12 +77,9 @@ def show(
     context: typer.Context,
     model: ModelWord,
     peer: Peer = None,
-    state_dir: StateDir = None,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show all that is known of a model: what it can, how large it is, where it is.
 
@@ -115,12 +99,8 @@ def show(
     is_of_fleet = any(one.where for one in found)
     wanted = (of_fleet(found) if is_of_fleet else Catalogue(found)).find(model)
     files = None if peer is not None else _files(plain, wanted)
-    output = standard_output()
-    if as_json:
-        output.json({"schema": 1, "peer": asked, **told(wanted), "files": files and str(files)})
-        return
-    for line in model_lines(wanted, files):
-        output.line(line)
+    value = {"peer": asked, **told(wanted), "files": files and str(files)}
+    standard_output().either(value, model_lines(wanted, files), as_json=as_json)
 
 
 @models.command("rm")
@@ -130,12 +110,9 @@ def rm(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", envvar="CORTEX_YES", help="Do not ask whether to.")
     ] = False,
-    state_dir: StateDir = None,
     models: ModelsDirs = None,
     engine: Engine = "torch",
     as_json: Json = False,
-    config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Remove a model's files from this machine's disks.
 
@@ -164,11 +141,9 @@ def rm(
         must_confirm(f"remove {wanted.id}, {memory(freed)} in {folder}?", "--yes")
         must_be_idle(wanted, all_pictures(invocation))
     remove(folder)
-    output = standard_output()
-    if as_json:
-        output.json({"schema": 1, "id": wanted.id, "files": str(folder), "freed_bytes": freed})
-    else:
-        output.line(f"removed {wanted.id}: {memory(freed)} are free again")
+    value = {"id": wanted.id, "files": str(folder), "freed_bytes": freed}
+    words = f"removed {wanted.id}: {memory(freed)} are free again"
+    standard_output().either(value, [words], as_json=as_json)
 
 
 def _config(invocation: Invocation, models: Sequence[Path] | None, engine: Any) -> PeerConfig:

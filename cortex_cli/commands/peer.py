@@ -11,6 +11,18 @@ from cortex.peer.config import DEFAULT_PORT
 
 from .. import completing
 from ..config import EngineWishes, peer_config
+from ..engine_options import (
+    Dtype,
+    Engine,
+    FakeScript,
+    FakeTokenInterval,
+    Kernels,
+    Memory,
+    Mode,
+    ModelsDirs,
+    Speculation,
+    Threads,
+)
 from ..fleet_options import (
     Advertise,
     FleetHost,
@@ -23,25 +35,7 @@ from ..fleet_options import (
     NoMdns,
     fleet_config,
 )
-from ..options import (
-    Config,
-    Dtype,
-    Engine,
-    FakeScript,
-    FakeTokenInterval,
-    Host,
-    Kernels,
-    Memory,
-    Mode,
-    ModelsDirs,
-    Speculation,
-    StateDir,
-    Threads,
-    Verbose,
-    invocation_of,
-    port_option,
-    typed,
-)
+from ..options import Config, Host, StateDir, invocation_of, port_option, typed
 
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
@@ -105,7 +99,6 @@ def peer(
     fake_script: FakeScript = None,
     fake_token_interval_ms: FakeTokenInterval = 0,
     config: Config = None,
-    verbose: Verbose = False,
 ) -> None:
     """Serve the OpenAI API from this machine, and be one of a fleet, until ctrl-c.
 

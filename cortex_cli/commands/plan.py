@@ -6,17 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .. import completing
-from ..options import (
-    ContextTokens,
-    Json,
-    ModelWord,
-    Peer,
-    Slots,
-    StateDir,
-    Verbose,
-    invocation_of,
-)
+from ..options import ContextTokens, Json, ModelWord, Peer, Slots, invocation_of, on_option
 
 
 def plan(
@@ -24,20 +14,12 @@ def plan(
     model: ModelWord,
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on",
-            metavar="PEER",
-            autocompletion=completing.peers,
-            help="For the peer of that name alone. Otherwise for the best one of the fleet.",
-            show_default=False,
-        ),
+        on_option("For the peer of that name alone. Otherwise for the best one of the fleet."),
     ] = None,
     tokens: ContextTokens = None,
     slots: Slots = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show what loading a model would do, and why not elsewhere; nothing is done.
 
@@ -60,7 +42,7 @@ def plan(
     told = orders_of(invocation_of(context), peer).call("POST", "/models/plan", body)
     output = standard_output()
     if as_json:
-        output.json({"schema": 1, **told})
+        output.json(told)
     else:
         for line in plan_lines(understood(read_planned, told)):
             output.line(line)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import completing
 from ..durations import parse_duration
-from ..options import Json, Peer, StateDir, Verbose, invocation_of
+from ..options import Json, Peer, invocation_of, on_option
 
 if TYPE_CHECKING:
     from ..diagnostics import Diagnostics
@@ -35,8 +34,6 @@ def ps(
     ] = 1.0,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show the requests under way: those of one peer, or of the whole fleet.
 
@@ -73,19 +70,10 @@ def cancel(
         str, typer.Argument(metavar="ID", help="A request of `cortex ps`, or a job.")
     ],
     on: Annotated[
-        str | None,
-        typer.Option(
-            "--on",
-            metavar="PEER",
-            autocompletion=completing.peers,
-            help="At the peer of that name. Otherwise wherever it is.",
-            show_default=False,
-        ),
+        str | None, on_option("At the peer of that name. Otherwise wherever it is.")
     ] = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """End a request, or a job such as a load.
 
@@ -102,11 +90,8 @@ def cancel(
     kind = "jobs" if wanted.startswith("job_") else "requests"
     path = f"/{kind}/{quote(wanted, safe='')}{whose}"
     told = orders_of(invocation_of(context), peer).call("DELETE", path)
-    output = standard_output()
-    if as_json:
-        output.json({"schema": 1, **told})
-    else:
-        output.line(f"{told['id']} on {told['peer']}: {told.get('state', 'cancelled')}")
+    words = f"{told['id']} on {told['peer']}: {told.get('state', 'cancelled')}"
+    standard_output().either(told, [words], as_json=as_json)
 
 
 def _show(output: Output, to: Diagnostics, told: dict[str, Any], *, as_json: bool) -> None:
@@ -116,7 +101,7 @@ def _show(output: Output, to: Diagnostics, told: dict[str, Any], *, as_json: boo
     from ..request_table import request_table
 
     if as_json:
-        output.json({"schema": 1, **told})
+        output.json(told)
         return
     picture = understood(read_requests, told)
     for missing in picture.missing:

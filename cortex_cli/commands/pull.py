@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import completing
-from ..options import Json, NoWait, On, Peer, StateDir, Verbose, invocation_of
+from ..options import Json, NoWait, On, Peer, invocation_of
 
 
 def pull(
@@ -33,8 +33,6 @@ def pull(
     no_wait: NoWait = False,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Fetch a model from Hugging Face into a peer's first folder of models.
 
@@ -54,12 +52,10 @@ def pull(
     from ..pulling import outcome, stop
 
     invocation = invocation_of(context)
-    orders, output = orders_of(invocation, peer), standard_output()
+    orders = orders_of(invocation, peer)
     body = {"model": model, "revision": revision, "peer": on, "wait": False}
     job = orders.call("POST", "/models/pull", body)
     if not no_wait:
         job = waited_for(invocation, orders, job, stop)
-    if as_json:
-        output.json({"schema": 1, **job})
-    else:
-        output.line(job["id"] if no_wait else outcome(job))
+    words = job["id"] if no_wait else outcome(job)
+    standard_output().either(job, [words], as_json=as_json)

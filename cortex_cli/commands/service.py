@@ -102,14 +102,8 @@ def status(what: Whose = "peer", system: System = False, as_json: Json = False) 
     manager = _manager(is_system=system)
     name = _installed(manager, what)
     state = manager.state(name)
-    output = standard_output()
-    if as_json:
-        output.json(
-            {"schema": 1, "unit": name, "file": str(manager.unit_file(name)), **told(state)}
-        )
-        return
-    for line in lines(name, state, is_system=system):
-        output.line(line)
+    value = {"unit": name, "file": str(manager.unit_file(name)), **told(state)}
+    standard_output().either(value, lines(name, state, is_system=system), as_json=as_json)
 
 
 @service.command("remove")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageProblem
-from ..options import Json, Peer, PeerWord, Refresh, StateDir, Verbose, asked_peer, invocation_of
+from ..options import Json, Peer, PeerWord, Refresh, asked_peer, invocation_of
 
 if TYPE_CHECKING:
     from cortex.peer.onlooker.asking import Sight
@@ -45,8 +45,6 @@ def status(
         ),
     ] = False,
     as_json: Json = False,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Show the peers of the fleet, what they hold, and how busy they are.
 
@@ -103,8 +101,5 @@ _WELL = ("up", "loading", "left")
 def _show(output: Output, sight: Sight, *, as_json: bool, is_wide: bool) -> None:
     from ..fleet_table import fleet_table
 
-    if as_json:
-        output.json({"schema": 1, **sight.told})
-        return
-    for line in fleet_table(sight.picture, width=output.width, is_wide=is_wide):
-        output.line(line)
+    table = fleet_table(sight.picture, width=output.width, is_wide=is_wide)
+    output.either(sight.told, table, as_json=as_json)

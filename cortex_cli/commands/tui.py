@@ -10,7 +10,7 @@ import typer
 from cortex.tui.options import DEFAULT_THEME, Theme
 
 from ..errors import UsageProblem
-from ..options import Config, Peer, Refresh, StateDir, Verbose, invocation_of
+from ..options import Peer, Refresh, invocation_of, model_option
 
 
 def tui(
@@ -41,14 +41,7 @@ def tui(
     ] = DEFAULT_THEME,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID",
-            envvar="CORTEX_MODEL",
-            help="Who answers on the chat screen. Otherwise the first model that can.",
-            show_default=False,
-        ),
+        model_option("Who answers on the chat screen. Otherwise the first model that can."),
     ] = None,
     no_mouse: Annotated[
         bool,
@@ -58,9 +51,6 @@ def tui(
             help="Leave the mouse to the terminal, for selecting text.",
         ),
     ] = False,
-    config: Config = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Watch the fleet: its peers, their memory, their models, how busy they are.
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..options import Json, ModelWord, On, Peer, StateDir, Verbose, invocation_of
-
-if TYPE_CHECKING:
-    from ..config import Invocation
+from ..options import Json, ModelWord, On, Peer, invocation_of
 
 
 def unload(
@@ -22,8 +19,6 @@ def unload(
     ] = False,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Unload a model, once it has answered what it is answering.
 
@@ -35,13 +30,11 @@ def unload(
     from ..output import standard_output
 
     invocation = invocation_of(context)
-    orders, output = orders_of(invocation, peer), standard_output()
+    orders = orders_of(invocation, peer)
     body = {"model": model, "peer": on, "force": force, "wait": False}
     job = waited_for(invocation, orders, orders.call("POST", "/models/unload", body))
-    if as_json:
-        output.json({"schema": 1, **job})
-    else:
-        output.line(f"{job['model']} is in no engine of {job['peer']}")
+    words = f"{job['model']} is in no engine of {job['peer']}"
+    standard_output().either(job, [words], as_json=as_json)
 
 
 def pin(
@@ -50,8 +43,6 @@ def pin(
     on: On = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Keep a model where it is: it makes no room for others, and does not go when it is idle.
 
@@ -61,8 +52,7 @@ def pin(
 
     It holds until the peer ends; for longer, say so in models.toml.
     """
-    told = _order(invocation_of(context), peer, "pin", {"model": model, "peer": on})
-    _show(told, "is pinned on", as_json=as_json)
+    _order(context, peer, "pin", model, on, "pinned", as_json=as_json)
 
 
 def unpin(
@@ -71,31 +61,29 @@ def unpin(
     on: On = None,
     as_json: Json = False,
     peer: Peer = None,
-    state_dir: StateDir = None,
-    verbose: Verbose = False,
 ) -> None:
     """Let a model go again where others need its place.
 
     \b
       cortex unpin qwen3.6-27b
     """
-    told = _order(invocation_of(context), peer, "unpin", {"model": model, "peer": on})
-    _show(told, "is not pinned on", as_json=as_json)
+    _order(context, peer, "unpin", model, on, "not pinned", as_json=as_json)
 
 
 def _order(
-    invocation: Invocation, peer: str | None, what: str, body: dict[str, Any]
-) -> dict[str, Any]:
+    context: typer.Context,
+    peer: str | None,
+    what: str,
+    model: str,
+    on: str | None,
+    state: str,
+    *,
+    as_json: bool,
+) -> None:
     from ..ordering import orders_of
-
-    return orders_of(invocation, peer).call("POST", f"/models/{what}", body)
-
-
-def _show(told: dict[str, Any], words: str, *, as_json: bool) -> None:
     from ..output import standard_output
 
-    output = standard_output()
-    if as_json:
-        output.json({"schema": 1, **told})
-    else:
-        output.line(f"{told['model']} {words} {told['peer']}")
+    orders = orders_of(invocation_of(context), peer)
+    told = orders.call("POST", f"/models/{what}", {"model": model, "peer": on})
+    words = f"{told['model']} is {state} on {told['peer']}"
+    standard_output().either(told, [words], as_json=as_json)

@@ -12,7 +12,7 @@ from cortex.engine.errors import InvalidRequest
 from cortex.engine.wishes import DtypeWish
 
 from ..errors import UsageProblem
-from ..options import Json, Verbose, invocation_of
+from ..options import Json, invocation_of
 
 if TYPE_CHECKING:
     from cortex.engine.verify import CaseResult
@@ -47,7 +47,6 @@ def verify(
         ),
     ] = "auto",
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Compare the engine's numbers with a golden folder's.
 
@@ -100,7 +99,7 @@ def _tell_agreement(output: Output, folder: Path, device: str, *, as_json: bool)
     found = list(verify_agreement(folder, device))
     if as_json:
         cases = [asdict(each) for each in found]
-        output.json({"schema": 1, "device": device, "dtype": "bfloat16", "cases": cases})
+        output.json({"device": device, "dtype": "bfloat16", "cases": cases})
         return
     for each in found:
         output.line(f"{each.num_equal:>4} of {each.num_tokens:<4} {each.name}")
@@ -119,7 +118,7 @@ def _summarise(
 ) -> None:
     if as_json:
         cases = [_as_json(result) for result in results]
-        output.json({"schema": 1, "device": device, "passed": not num_failed, "cases": cases})
+        output.json({"device": device, "passed": not num_failed, "cases": cases})
     else:
         output.line(f"{len(results) - num_failed} of {len(results)} cases pass on {device}.")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from ..errors import ConfigProblem
-from .kinds import BadValue, Kind
+from .kinds import BadValue, Known
 from .toml_file import TomlFile
 
 _MAX_SHOWN_CHARS = 60
@@ -28,11 +28,6 @@ class Said:
     key: str
     text: str
     place: str
-
-
-class HasKind(Protocol):
-    @property
-    def kind(self) -> Kind: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ class Table:
 
 def read_table(
     table: Table,
-    settings: Mapping[str, HasKind],
+    settings: Mapping[str, Known],
     problems: list[ConfigProblem],
     elsewhere: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def read_table(
 def read_entries(
     file: TomlFile,
     section: str,
-    settings: Mapping[str, HasKind],
+    settings: Mapping[str, Known],
     problems: list[ConfigProblem],
 ) -> list[tuple[Table, dict[str, Any]]]:
     """The entries of `[[section]]`, each with those of its values that can be taken."""
@@ -99,7 +94,7 @@ def _checked(
     table: Table,
     key: str,
     value: object,
-    settings: Mapping[str, HasKind],
+    settings: Mapping[str, Known],
     elsewhere: Mapping[str, Iterable[str]],
 ) -> Any:
     place, setting = table.place_of(key), settings.get(key)
@@ -130,7 +125,7 @@ def _shown(value: object) -> str:
 
 
 def say(
-    table: Table, name: str, fields: Mapping[str, Any], settings: Mapping[str, HasKind]
+    table: Table, name: str, fields: Mapping[str, Any], settings: Mapping[str, Known]
 ) -> list[Said]:
     """What an entry says, under a name that tells it from the others."""
     section = f"{table.section}.{name}"

@@ -15,7 +15,7 @@ from cortex.peer.config import PeerConfig
 from cortex.peer.serving.reloading import Reading
 
 from .reading import MODELS_NAME, Settings, read_settings
-from .sections import SECTIONS, Sections
+from .sections import SECTIONS
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -48,28 +48,28 @@ class FollowedFiles:
         return Reading(config, needs_restart=tuple(waiting(self._started, fresh)))
 
 
-def merged(started: Settings, fresh: Settings, sections: Sections = SECTIONS) -> Settings:
+def merged(started: Settings, fresh: Settings) -> Settings:
     """The fresh ones, but for what a running peer cannot take up."""
     values: dict[tuple[str, str], Any] = {
-        **{name: value for name, value in started.values.items() if not _is_live(name, sections)},
-        **{name: value for name, value in fresh.values.items() if _is_live(name, sections)},
+        **{name: value for name, value in started.values.items() if not _is_live(name)},
+        **{name: value for name, value in fresh.values.items() if _is_live(name)},
     }
     return replace(fresh, values=values)
 
 
-def waiting(started: Settings, fresh: Settings, sections: Sections = SECTIONS) -> Iterator[str]:
+def waiting(started: Settings, fresh: Settings) -> Iterator[str]:
     """The settings that have changed and wait for a restart."""
     for name in sorted({*started.values, *fresh.values}):
         is_other = started.values.get(name) != fresh.values.get(name)
-        if is_other and not _is_live(name, sections):
+        if is_other and not _is_live(name):
             yield f"[{name[0]}] {name[1]}"
     if _preloaded(started) != _preloaded(fresh):
         yield "[[models]] preload"
 
 
-def _is_live(name: tuple[str, str], sections: Sections) -> bool:
+def _is_live(name: tuple[str, str]) -> bool:
     section, key = name
-    return sections[section][key].is_live
+    return SECTIONS[section][key].is_live
 
 
 def _preloaded(settings: Settings) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from ..sizes import parse_size
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _GPUS = re.compile(r"all|none|cpu|[0-9]{1,4}(,[0-9]{1,4})*")
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|\*")
+_MOST = 2**31 - 1
+_YEAR_S = 365 * 24 * 3600.0
 
 
 class BadValue(Exception):
@@ -50,54 +53,53 @@ class Kind:
     none: str = ""
 
 
-def text(words: str = "a text") -> Kind:
-    def read(value: object, _: Path) -> str:
-        return _nonempty(value, words)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A setting there is: its kind, and what it is for."""
 
-    return Kind(words, read)
+    kind: Kind
+    says: str
 
 
-def whole(low: int, high: int = 2**31 - 1) -> Kind:
-    words = f"a whole number from {low}" + (f" to {high}" if high < 2**31 - 1 else "")
+def taking(
+    words: str, take: Callable[[Any, Path], Any], show: Callable[[Any], str] = _show, none: str = ""
+) -> Kind:
+    """What `take` gives. It raises ValueError, or whatever a value of another type makes it raise,
+    for what is not such a thing.
+    """
 
-    def read(value: object, _: Path) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise BadValue(words)
-        return value
+    def read(value: object, folder: Path) -> Any:
+        try:
+            return take(value, folder)
+        except (ValueError, TypeError, UsageProblem):
+            raise BadValue(words) from None
 
-    return Kind(words, read)
+    return Kind(words, read, show, none)
+
+
+def text() -> Kind:
+    return taking("a text", lambda value, _: _text(value))
+
+
+def whole(low: int, high: int = _MOST) -> Kind:
+    words = f"a whole number from {low}" + (f" to {high}" if high < _MOST else "")
+    return taking(words, lambda value, _: _number(value, low, high))
 
 
 def duration(low_s: float, high_s: float = 24 * 3600.0) -> Kind:
     """In seconds; a bare number is one of seconds."""
     words = f'a time such as "30s", "500ms" or "10m", {low_s:g} to {high_s:g} seconds'
-
-    def read(value: object, _: Path) -> float:
-        seconds = _seconds(value)
-        if seconds is None or not low_s <= seconds <= high_s:
-            raise BadValue(words)
-        return seconds
-
-    return Kind(words, read, lambda seconds: f'"{seconds:g}s"')
+    return taking(
+        words, lambda value, _: _seconds(value, low_s, high_s), lambda seconds: f'"{seconds:g}s"'
+    )
 
 
 def duration_or_never(low_s: float, *, never: float | None) -> Kind:
     """A duration, or "never", which is read as that value."""
-    timed = duration(low_s, 365 * 24 * 3600.0)
-    words = 'a time such as "10m", or "never"'
-
-    def read(value: object, folder: Path) -> float | None:
-        if value == "never":
-            return never
-        try:
-            return timed.read(value, folder)
-        except BadValue:
-            raise BadValue(words) from None
-
-    spelt = '"never"'
-    return Kind(
-        words,
-        read,
+    timed, spelt = duration(low_s), '"never"'
+    return taking(
+        'a time such as "10m", or "never"',
+        lambda value, _: never if value == "never" else _seconds(value, low_s, _YEAR_S),
         lambda value: spelt if value == never else timed.show(value),
         spelt if never is None else "",
     )
@@ -105,176 +107,105 @@ def duration_or_never(low_s: float, *, never: float | None) -> Kind:
 
 def size() -> Kind:
     words = 'a size such as "64MiB", 1 MiB or more'
-
-    def read(value: object, _: Path) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise BadValue(words)
-        try:
-            return parse_size(str(value))
-        except UsageProblem:
-            raise BadValue(words) from None
-
-    return Kind(words, read, _show_size)
+    return taking(words, lambda value, _: parse_size(_digits(value)), _show_size)
 
 
 def parsed(words: str, parse: Callable[[str], str]) -> Kind:
     """A text that an option of the command line reads too."""
-
-    def read(value: object, _: Path) -> str:
-        return _parsed(value, words, parse)
-
-    return Kind(words, read)
+    return taking(words, lambda value, _: parse(_text(value)))
 
 
 def several(words: str, parse: Callable[[str], str]) -> Kind:
     """A list of such texts."""
-
-    def read(value: object, _: Path) -> list[str]:
-        return [_parsed(one, words, parse) for one in _texts(value, words)]
-
-    return Kind(words, read)
+    return taking(words, lambda value, _: [parse(one) for one in _texts(value)])
 
 
 def switch() -> Kind:
-    words = "true or false"
-
-    def read(value: object, _: Path) -> bool:
-        if not isinstance(value, bool):
-            raise BadValue(words)
-        return value
-
-    return Kind(words, read)
+    return taking("true or false", lambda value, _: _switch(value))
 
 
 def opposite() -> Kind:
     """A switch whose option turns it off."""
-    straight = switch()
-
-    def read(value: object, folder: Path) -> bool:
-        return not straight.read(value, folder)
-
-    return Kind(straight.words, read, lambda value: straight.show(not value))
+    return taking("true or false", lambda value, _: not _switch(value), lambda off: _show(not off))
 
 
 def where(parse: Callable[[str], str]) -> Kind:
     """True for every peer, or the names of some."""
-    words = 'true, false, or a list of names of peers such as ["beast"]'
-
-    def read(value: object, _: Path) -> bool | tuple[str, ...]:
-        if isinstance(value, bool):
-            return value
-        return tuple(_parsed(one, words, parse) for one in _texts(value, words))
-
-    return Kind(words, read)
+    return taking(
+        'true, false, or a list of names of peers such as ["beast"]',
+        lambda value, _: value if isinstance(value, bool) else tuple(map(parse, _texts(value))),
+    )
 
 
 def numbers() -> Kind:
     """The numbers of devices."""
-    words = "a list of numbers of devices such as [0, 1]"
-
-    def read(value: object, _: Path) -> tuple[int, ...]:
-        if not isinstance(value, list):
-            raise BadValue(words)
-        return tuple(_number(one, words) for one in cast(list[object], value))
-
-    return Kind(words, read)
+    return taking(
+        "a list of numbers of devices such as [0, 1]",
+        lambda value, _: tuple(_number(one, 0, 1023) for one in _list(value)),
+    )
 
 
 def choice(*words: str) -> Kind:
     expected = " or ".join(f'"{word}"' for word in words)
-
-    def read(value: object, _: Path) -> str:
-        if value not in words:
-            raise BadValue(expected)
-        return cast(str, value)
-
-    return Kind(expected, read)
+    return taking(expected, lambda value, _: words[words.index(value)])
 
 
 def gpus() -> Kind:
-    expected = '"all", "none", "cpu" or the number of a device'
-
-    def read(value: object, _: Path) -> str:
-        shown = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        if not _GPUS.fullmatch(shown):
-            raise BadValue(expected)
-        return shown
-
-    return Kind(expected, read)
+    return taking(
+        '"all", "none", "cpu" or the number of a device',
+        lambda value, _: _matching(_GPUS, _digits(value)),
+    )
 
 
 def folders() -> Kind:
     """Existing folders; relative ones lie below the file's."""
-    expected = 'a list of folders that exist, such as ["/data/models"]'
-
-    def read(value: object, folder: Path) -> list[str]:
-        paths = [folder / Path(one).expanduser() for one in _texts(value, expected)]
-        for path in paths:
-            if not path.is_dir():
-                raise BadValue(expected, f"there is no folder {path}")
-        return [str(path) for path in paths]
-
-    return Kind(expected, read)
+    words = 'a list of folders that exist, such as ["/data/models"]'
+    return taking(
+        words,
+        lambda value, below: [str(_folder(one, below, words)) for one in _texts(value)],
+    )
 
 
 def folder() -> Kind:
     """An existing folder; a relative one lies below the file's."""
-    expected = "a folder that exists"
-
-    def read(value: object, folder: Path) -> Path:
-        path = folder / Path(_nonempty(value, expected)).expanduser()
-        if not path.is_dir():
-            raise BadValue(expected, f"there is no folder {path}")
-        return path
-
-    return Kind(expected, read)
+    words = "a folder that exists"
+    return taking(words, lambda value, below: _folder(_text(value), below, words))
 
 
 def file() -> Kind:
     """A file, which need not be there yet; a relative one lies below the file of settings'."""
-    expected = "the path of a file"
-
-    def read(value: object, folder: Path) -> str:
-        return str(folder / Path(_nonempty(value, expected)).expanduser())
-
-    return Kind(expected, read)
+    return taking(
+        "the path of a file", lambda value, below: str(below / Path(_text(value)).expanduser())
+    )
 
 
 def program() -> Kind:
     """A program by its name, or by a path; a relative one lies below the file's folder."""
-    expected = "the path of a program"
 
-    def read(value: object, folder: Path) -> str:
-        path = Path(_nonempty(value, expected)).expanduser()
-        return str(folder / path) if len(path.parts) > 1 else str(path)
+    def take(value: object, below: Path) -> str:
+        path = Path(_text(value)).expanduser()
+        return str(below / path) if len(path.parts) > 1 else str(path)
 
-    return Kind(expected, read)
+    return taking("the path of a program", take)
 
 
 def address() -> Kind:
     """HOST, or HOST:PORT; gives (host, port), the port None where there is none."""
-    expected = 'an address such as "127.0.0.1:13131"'
 
-    def read(value: object, _: Path) -> tuple[str, int | None]:
-        found = split_address(_nonempty(value, expected))
-        if found is None:
-            raise BadValue(expected)
+    def take(value: object, _: Path) -> tuple[str, int | None]:
+        if (found := split_address(_text(value))) is None:
+            raise ValueError
         return found
 
-    return Kind(expected, read, _show_address)
+    return taking('an address such as "127.0.0.1:13131"', take, _show_address)
 
 
 def origins() -> Kind:
     """What browsers send as Origin: scheme, host and port, and nothing behind them."""
-    expected = 'a list of origins such as ["https://chat.example.com"], or ["*"]'
-
-    def read(value: object, _: Path) -> tuple[str, ...]:
-        found = _texts(value, expected)
-        if not all(one == "*" or _ORIGIN.fullmatch(one) for one in found):
-            raise BadValue(expected)
-        return tuple(found)
-
-    return Kind(expected, read)
+    return taking(
+        'a list of origins such as ["https://chat.example.com"], or ["*"]',
+        lambda value, _: tuple(_matching(_ORIGIN, one) for one in _texts(value)),
+    )
 
 
 def _show_address(address: tuple[str, int | None]) -> str:
@@ -288,33 +219,60 @@ def _show_size(num_bytes: int) -> str:
     return f"{num_bytes}" if rest else f'"{mebibytes}MiB"'
 
 
-def _nonempty(value: object, expected: str) -> str:
+# What follows raises ValueError or TypeError.
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise BadValue(expected)
+        raise ValueError
     return value
 
 
-def _parsed(value: object, expected: str, parse: Callable[[str], str]) -> str:
-    try:
-        return parse(_nonempty(value, expected))
-    except UsageProblem:
-        raise BadValue(expected) from None
-
-
-def _texts(value: object, expected: str) -> list[str]:
+def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise BadValue(expected)
-    return [_nonempty(one, expected) for one in cast(list[object], value)]
+        raise ValueError
+    return cast(list[object], value)
 
 
-def _number(value: object, expected: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1024:
-        raise BadValue(expected)
+def _texts(value: object) -> list[str]:
+    return [_text(one) for one in _list(value)]
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
     return value
 
 
-def _seconds(value: object) -> float | None:
+def _number(value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def _digits(value: object) -> str:
+    """A text, or a number as one."""
+    return value if isinstance(value, str) else str(_number(value, 0, sys.maxsize))
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise ValueError
+    return text
+
+
+def _folder(name: str, below: Path, words: str) -> Path:
+    path = below / Path(name).expanduser()
+    if not path.is_dir():
+        raise BadValue(words, f"there is no folder {path}")
+    return path
+
+
+def _seconds(value: object, low_s: float, high_s: float) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return float(found[1]) * _UNIT_S[found[2]] if found else None
+        seconds = float(value)
+    elif isinstance(value, str) and (found := _DURATION.fullmatch(value.strip())):
+        seconds = float(found[1]) * _UNIT_S[found[2]]
+    else:
+        raise ValueError
+    if not low_s <= seconds <= high_s:
+        raise ValueError
+    return seconds

@@ -15,7 +15,7 @@ from ..errors import ConfigProblem, UsageProblem
 from ..places import parse_name
 from . import kinds
 from .checking import Said, Table, nearest, read_entries, say
-from .kinds import Kind
+from .kinds import Kind, Known
 from .toml_file import TomlFile
 
 MODELS = "models"
@@ -24,11 +24,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@+-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
-class OfModel:
+class OfModel(Known):
     """`field` is one of ModelConfig's."""
 
-    kind: Kind
-    says: str
     field: str
 
 

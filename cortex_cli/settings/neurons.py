@@ -9,21 +9,15 @@ from ..errors import ConfigProblem
 from ..places import parse_seed
 from . import kinds
 from .checking import Said, read_entries, say
-from .kinds import Kind
+from .kinds import Known
 from .toml_file import TomlFile
 
 NEURONS = "neurons"
 
 
-@dataclass(frozen=True, slots=True)
-class OfNeuron:
-    kind: Kind
-    says: str
-
-
-NEURON_SETTINGS: Mapping[str, OfNeuron] = {
-    "name": OfNeuron(kinds.text(), "What its owner calls it."),
-    "endpoint": OfNeuron(
+NEURON_SETTINGS: Mapping[str, Known] = {
+    "name": Known(kinds.text(), "What its owner calls it."),
+    "endpoint": Known(
         kinds.parsed('an address such as "beast.internal:13132", or a URL', parse_seed),
         "The address of its fleet port, or the URL of its API.",
     ),

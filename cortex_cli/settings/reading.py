@@ -17,19 +17,11 @@ from . import keys
 from .checking import Said, Table, nearest, read_table
 from .models_file import read_models, too_narrow
 from .neurons import NEURONS, Neuron, read_neurons
-from .sections import SECTIONS, OfConfig, OfOptions, Sections
+from .sections import SECTIONS, OfConfig, OfOptions
 from .toml_file import TomlFile, read_toml
 
 NAME = "cortex.toml"
 MODELS_NAME = "models.toml"
-
-
-def _nothing() -> Mapping[tuple[str, str], Any]:
-    return {}
-
-
-def _no_keys() -> Mapping[str, str]:
-    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +31,19 @@ class Settings:
     """
 
     file: Path | None = None
-    values: Mapping[tuple[str, str], Any] = field(default_factory=_nothing)
-    places: Mapping[tuple[str, str], str] = field(default_factory=_nothing)
+    values: Mapping[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
+    places: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], Any])
     neurons: tuple[Neuron, ...] = ()
     models_file: Path | None = None
     models: tuple[ModelConfig, ...] = ()
-    keys: Mapping[str, str] = field(default_factory=_no_keys)
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
     said: tuple[Said, ...] = ()
 
-    def options_of(self, command: str, sections: Sections = SECTIONS) -> dict[str, object]:
+    def options_of(self, command: str) -> dict[str, object]:
         """What a command's options are where neither it nor the environment says more."""
         options: dict[str, object] = {}
         for (section, key), value in self.values.items():
-            setting = sections[section][key]
+            setting = SECTIONS[section][key]
             if isinstance(setting, OfOptions) and (
                 not setting.commands or command in setting.commands
             ):
@@ -67,11 +59,11 @@ class Settings:
     def join(self) -> tuple[str, ...]:
         return tuple(self.values.get(("fleet", "join"), ()))
 
-    def fields(self, sections: Sections = SECTIONS) -> dict[str, object]:
+    def fields(self) -> dict[str, object]:
         """What PeerConfig's fields are, by FIELD or GROUP.FIELD."""
         named: dict[str, object] = {}
         for (section, key), value in self.values.items():
-            setting = sections[section][key]
+            setting = SECTIONS[section][key]
             if isinstance(setting, OfConfig):
                 named[setting.field] = value
         if self.models:
@@ -89,20 +81,18 @@ def find_file(named: Path | None, folders: Iterable[Path]) -> Path | None:
     return next((path for folder in folders if (path := folder / NAME).is_file()), None)
 
 
-def read_settings(path: Path | None, sections: Sections = SECTIONS) -> Settings:
+def read_settings(path: Path | None) -> Settings:
     """What a file says, and the file of models beside it; None says nothing.
 
     Raises ConfigProblem, for the first thing that is wrong.
     """
-    settings, problems = examine(path, sections)
+    settings, problems = examine(path)
     if problems:
         raise problems[0]
     return settings
 
 
-def examine(
-    path: Path | None, sections: Sections = SECTIONS
-) -> tuple[Settings, tuple[ConfigProblem, ...]]:
+def examine(path: Path | None) -> tuple[Settings, tuple[ConfigProblem, ...]]:
     """What can be taken of the files, and all that is wrong with the rest. A file of models may
     stand alone.
     """
@@ -116,8 +106,8 @@ def examine(
     said: list[Said] = []
     is_of_models = path.name == MODELS_NAME
     if not is_of_models and (file := _opened(path, problems)) is not None:
-        for table in _tables_of(file, sections, problems):
-            found = read_table(table, sections[table.section], problems, sections)
+        for table in _tables_of(file, problems):
+            found = read_table(table, SECTIONS[table.section], problems, SECTIONS)
             problems += too_narrow(table, found)
             for key, value in found.items():
                 values[table.section, key] = value
@@ -149,15 +139,13 @@ def _opened(path: Path, problems: list[ConfigProblem]) -> TomlFile | None:
         return None
 
 
-def _tables_of(
-    file: TomlFile, sections: Sections, problems: list[ConfigProblem]
-) -> Iterable[Table]:
+def _tables_of(file: TomlFile, problems: list[ConfigProblem]) -> Iterable[Table]:
     for section, value in file.values.items():
         place = file.place_of(section)
         if section in (NEURONS, keys.SECTION):
             continue
-        if section not in sections:
-            names = [*(f"[{name}]" for name in sections), f"[[{NEURONS}]]", f"[{keys.SECTION}]"]
+        if section not in SECTIONS:
+            names = [*(f"[{name}]" for name in SECTIONS), f"[[{NEURONS}]]", f"[{keys.SECTION}]"]
             what = f"{place}: there is no section [{section}]"
             problems.append(ConfigProblem(what, nearest(section, names)))
         elif not isinstance(value, dict):

@@ -19,36 +19,31 @@ from cortex.tui.options import FASTEST_S, THEMES
 from ..places import parse_name, parse_reach, parse_seed
 from . import kinds
 from .api_keys import api_keys
-from .kinds import Kind
+from .kinds import Known
 
 
 @dataclass(frozen=True, slots=True)
-class OfOptions:
+class OfOptions(Known):
     """The options, by their parameters' names, that the value or its parts stand for.
 
     `commands` are the only ones where it does, if any are named; options of that name elsewhere
     mean something else.
     """
 
-    kind: Kind
-    says: str
     options: tuple[str, ...]
     commands: tuple[str, ...] = ()
     is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class OfConfig:
+class OfConfig(Known):
     """`field` is one of PeerConfig's, or GROUP.FIELD of one of its groups."""
 
-    kind: Kind
-    says: str
     field: str
     is_live: bool = False
 
 
 Setting = OfOptions | OfConfig
-Sections = Mapping[str, Mapping[str, Setting]]
 
 # Pillow warns of larger ones.
 _MOST_PIXELS = 89_478_485
@@ -266,7 +261,7 @@ _TUI: Mapping[str, Setting] = {
     "read_only": OfOptions(kinds.switch(), "Whether to look on only.", ("read_only",), ("tui",)),
 }
 
-SECTIONS: Sections = {
+SECTIONS: Mapping[str, Mapping[str, Setting]] = {
     "peer": _PEER,
     "gateway": _GATEWAY,
     "fleet": _FLEET,

@@ -15,9 +15,13 @@ import termios
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
+
+from cortex.cli import main
+from cortex.cli.config import read_environment
 
 COMMAND = (sys.executable, "-m", "cortex.cli")
 TIMEOUT_S = 30.0
@@ -49,6 +53,30 @@ def cortex(tmp_path: Path) -> Cortex:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def cortex_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cortex:
+    """The same without a process of its own, whose start is most of what a short command takes."""
+
+    def run(*arguments: str, stdin: bytes | None = None) -> Done:
+        typed = Path(os.devnull) if stdin is None else tmp_path / ".typed"
+        if stdin is not None:
+            typed.write_bytes(stdin)
+        out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
+        with monkeypatch.context() as here, typed.open(encoding="utf-8") as words:
+            here.chdir(tmp_path)
+            for name, stream in (("stdin", words), ("stdout", out), ("stderr", err)):
+                here.setattr(sys, name, stream)
+            code = main.run(arguments, read_environment(os.environ))
+        return Done(code, *(_written(stream) for stream in (out, err)))
+
+    return run
+
+
+def _written(stream: TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 class Terminal:

@@ -58,8 +58,8 @@ def peer_url() -> Generator[str]:
             process.kill()
 
 
-def test_a_peer_is_measured_and_shown_as_a_table(cortex: Cortex, peer_url: str) -> None:
-    done = cortex("bench", "--url", peer_url, "--concurrency", "1,2", *QUICK)
+def test_a_peer_is_measured_and_shown_as_a_table(cortex_here: Cortex, peer_url: str) -> None:
+    done = cortex_here("bench", "--url", peer_url, "--concurrency", "1,2", *QUICK)
     assert done.code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"fake at {peer_url}"
@@ -68,8 +68,8 @@ def test_a_peer_is_measured_and_shown_as_a_table(cortex: Cortex, peer_url: str) 
     assert done.stderr == ""
 
 
-def test_json_holds_every_request(cortex: Cortex, peer_url: str) -> None:
-    done = cortex("bench", "--url", peer_url, "--concurrency", "2", "--json", *QUICK)
+def test_json_holds_every_request(cortex_here: Cortex, peer_url: str) -> None:
+    done = cortex_here("bench", "--url", peer_url, "--concurrency", "2", "--json", *QUICK)
     told = json.loads(done.stdout)
     assert (told["schema"], told["model"], told["complete"]) == (1, "fake", True)
     (level,) = told["levels"]
@@ -123,8 +123,8 @@ def test_ctrl_c_shows_what_was_measured_until_then() -> None:
     assert told["levels"][0]["rounds"][0]["num_answered"] >= 10
 
 
-def test_nobody_at_the_address_is_an_error_with_the_next_step(cortex: Cortex) -> None:
-    done = cortex("bench", "--url", "http://127.0.0.1:9/v1")
+def test_nobody_at_the_address_is_an_error_with_the_next_step(cortex_here: Cortex) -> None:
+    done = cortex_here("bench", "--url", "http://127.0.0.1:9/v1")
     assert done.code == 3
     assert "no endpoint answers at http://127.0.0.1:9/v1" in done.stderr
     assert "hint: start one with: cortex peer" in done.stderr

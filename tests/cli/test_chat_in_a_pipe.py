@@ -20,24 +20,24 @@ SLOWLY = ("--fake-token-interval-ms", "25")
 
 
 def test_the_answer_is_all_there_is_on_standard_output(
-    cortex: Cortex, replies: WriteScript
+    cortex_here: Cortex, replies: WriteScript
 ) -> None:
-    done = cortex("chat", *replies("It is 12.40."), "How much?")
+    done = cortex_here("chat", *replies("It is 12.40."), "How much?")
     assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.\n", "")
 
 
 def test_raw_adds_nothing_to_the_answer(
-    cortex: Cortex, replies: WriteScript, picture: Path
+    cortex_here: Cortex, replies: WriteScript, picture: Path
 ) -> None:
-    done = cortex("chat", *replies("It is 12.40."), "--raw", "-i", str(picture), "How much?")
+    done = cortex_here("chat", *replies("It is 12.40."), "--raw", "-i", str(picture), "How much?")
     assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.", "")
 
 
 def test_pictures_are_told_of_on_standard_error(
-    cortex: Cortex, replies: WriteScript, picture: Path
+    cortex_here: Cortex, replies: WriteScript, picture: Path
 ) -> None:
     tall = picture.with_name("tall_58x190.png")
-    done = cortex("chat", *replies("Two."), "-i", str(picture), "-i", str(tall), "How many?")
+    done = cortex_here("chat", *replies("Two."), "-i", str(picture), "-i", str(tall), "How many?")
     assert done.stdout == "Two.\n"
     assert done.stderr == (
         "image   square_96.png  256x256 -> 64 tokens\n"
@@ -46,9 +46,11 @@ def test_pictures_are_told_of_on_standard_error(
 
 
 def test_json_is_one_object_with_every_field(
-    cortex: Cortex, replies: WriteScript, picture: Path
+    cortex_here: Cortex, replies: WriteScript, picture: Path
 ) -> None:
-    done = cortex("chat", *replies("Es kostet 3 €."), "--json", "-i", str(picture), "Wie viel?")
+    done = cortex_here(
+        "chat", *replies("Es kostet 3 €."), "--json", "-i", str(picture), "Wie viel?"
+    )
     told = json.loads(done.stdout)
     assert told.pop("ttft_s") > 0
     del told["tokens_per_s"]
@@ -66,59 +68,63 @@ def test_json_is_one_object_with_every_field(
     }
 
 
-def test_a_cut_answer_says_so(cortex: Cortex, replies: WriteScript) -> None:
-    done = cortex("chat", *replies("abcdef"), "--json", "--max-tokens", "3", "go")
+def test_a_cut_answer_says_so(cortex_here: Cortex, replies: WriteScript) -> None:
+    done = cortex_here("chat", *replies("abcdef"), "--json", "--max-tokens", "3", "go")
     told = json.loads(done.stdout)
     assert (told["answer"], told["finish_reason"]) == ("abc", "length")
 
 
-def test_the_same_seed_gives_the_same_answer_and_piped_text_changes_it(cortex: Cortex) -> None:
+def test_the_same_seed_gives_the_same_answer_and_piped_text_changes_it(cortex_here: Cortex) -> None:
     ask = ("chat", "--engine", "fake", "--max-tokens", "40", "--seed", "3", "hello")
-    first, again, other = cortex(*ask), cortex(*ask, stdin=b""), cortex(*ask, stdin=b"there")
+    first, again, other = (
+        cortex_here(*ask),
+        cortex_here(*ask, stdin=b""),
+        cortex_here(*ask, stdin=b"there"),
+    )
     assert first.stdout == again.stdout != other.stdout
 
 
 def test_an_option_may_come_from_the_environment(
-    cortex: Cortex, replies: WriteScript, monkeypatch: Any
+    cortex_here: Cortex, replies: WriteScript, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("CORTEX_MAX_TOKENS", "2")
-    assert cortex("chat", *replies("abcdef"), "go").stdout == "ab\n"
+    assert cortex_here("chat", *replies("abcdef"), "go").stdout == "ab\n"
 
 
-def test_a_file_is_put_after_the_prompt(cortex: Cortex, tmp_path: Path) -> None:
+def test_a_file_is_put_after_the_prompt(cortex_here: Cortex, tmp_path: Path) -> None:
     (tmp_path / "sums.csv").write_text("net,9\n")
     ask = ("chat", "--engine", "fake", "--max-tokens", "20", "--seed", "3", "--json")
-    bare, filed = cortex(*ask, "add"), cortex(*ask, "--file", "sums.csv", "add")
-    typed = cortex(*ask, "add\n\nsums.csv:\n\nnet,9")
+    bare, filed = cortex_here(*ask, "add"), cortex_here(*ask, "--file", "sums.csv", "add")
+    typed = cortex_here(*ask, "add\n\nsums.csv:\n\nnet,9")
     told = [json.loads(done.stdout) for done in (bare, filed, typed)]
     assert told[1]["answer"] == told[2]["answer"] != told[0]["answer"]
     assert told[1]["prompt_tokens"] == told[2]["prompt_tokens"]
 
 
-def test_a_file_that_is_no_text_or_not_there_is_refused(cortex: Cortex, picture: Path) -> None:
-    done = cortex("chat", "--engine", "fake", "--file", str(picture), "add")
+def test_a_file_that_is_no_text_or_not_there_is_refused(cortex_here: Cortex, picture: Path) -> None:
+    done = cortex_here("chat", "--engine", "fake", "--file", str(picture), "add")
     assert done.code == 2
     assert "not UTF-8 text" in done.stderr and "--image" in done.stderr
-    assert "cannot read sums.csv" in cortex("chat", "--file", "sums.csv", "add").stderr
+    assert "cannot read sums.csv" in cortex_here("chat", "--file", "sums.csv", "add").stderr
 
 
-def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex: Cortex) -> None:
-    done = cortex("chat", "--engine", "fake")
+def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex_here: Cortex) -> None:
+    done = cortex_here("chat", "--engine", "fake")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: nothing to ask: no prompt, no pipe, no terminal.\nhint: ")
 
 
-def test_a_missing_picture_is_an_error_before_anything_is_started(cortex: Cortex) -> None:
-    done = cortex("chat", "--engine", "fake", "-i", "receipt.png", "How much?")
+def test_a_missing_picture_is_an_error_before_anything_is_started(cortex_here: Cortex) -> None:
+    done = cortex_here("chat", "--engine", "fake", "-i", "receipt.png", "How much?")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == "error: no picture at receipt.png.\n"
 
 
 def test_a_file_that_is_no_picture_is_refused_by_the_engine_that_opens_it(
-    cortex: Cortex, tmp_path: Path
+    cortex_here: Cortex, tmp_path: Path
 ) -> None:
     (tmp_path / "letter.png").write_text("Dear reader,")
-    done = cortex("chat", "--engine", "fake", "-i", "letter.png", "How much?")
+    done = cortex_here("chat", "--engine", "fake", "-i", "letter.png", "How much?")
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
     assert "picture" in done.stderr
@@ -126,23 +132,23 @@ def test_a_file_that_is_no_picture_is_refused_by_the_engine_that_opens_it(
 
 
 def test_a_picture_may_come_through_the_pipe(
-    cortex: Cortex, replies: WriteScript, picture: Path
+    cortex_here: Cortex, replies: WriteScript, picture: Path
 ) -> None:
-    done = cortex("chat", *replies("Seen."), "-i", "-", "What?", stdin=picture.read_bytes())
+    done = cortex_here("chat", *replies("Seen."), "-i", "-", "What?", stdin=picture.read_bytes())
     assert (done.code, done.stdout) == (0, "Seen.\n")
     assert "image   standard input  256x256 -> 64 tokens" in done.stderr
 
 
-def test_an_unknown_model_is_named_with_the_nearest_one(cortex: Cortex) -> None:
-    done = cortex("chat", "--engine", "fake", "-m", "fakee", "hello")
+def test_an_unknown_model_is_named_with_the_nearest_one(cortex_here: Cortex) -> None:
+    done = cortex_here("chat", "--engine", "fake", "-m", "fakee", "hello")
     assert done.code == 5
     assert "fakee" in done.stderr
     assert "hint: did you mean fake?" in done.stderr
 
 
-def test_no_peer_at_a_named_address_is_an_error_of_its_own(cortex: Cortex) -> None:
+def test_no_peer_at_a_named_address_is_an_error_of_its_own(cortex_here: Cortex) -> None:
     # Port 1 is nobody's: nothing can listen there without being root, and nothing does.
-    done = cortex("chat", "--peer", "127.0.0.1:1", "hello")
+    done = cortex_here("chat", "--peer", "127.0.0.1:1", "hello")
     assert done.code == 3
     assert done.stderr.startswith("error: no peer answers at 127.0.0.1:1")
 

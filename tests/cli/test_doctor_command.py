@@ -18,9 +18,9 @@ KEY = new_fleet_key(random.Random(4).randbytes)
 
 
 def test_each_finding_has_its_level_and_what_is_amiss_its_fix(
-    cortex: Cortex, tmp_path: Path
+    cortex_here: Cortex, tmp_path: Path
 ) -> None:
-    done = cortex("doctor", "--state-dir", str(tmp_path))
+    done = cortex_here("doctor", "--state-dir", str(tmp_path))
 
     lines = done.stdout.splitlines()
     assert done.code == 0
@@ -31,13 +31,13 @@ def test_each_finding_has_its_level_and_what_is_amiss_its_fix(
 
 
 def test_what_is_broken_is_an_exit_code_and_no_secret_is_shown(
-    cortex: Cortex, tmp_path: Path
+    cortex_here: Cortex, tmp_path: Path
 ) -> None:
     path = tmp_path / "elsewhere.key"
     write_keyring(path, Keyring(KEY))
     path.chmod(0o666)
 
-    done = cortex("doctor", "--json", "--key-file", str(path), "--state-dir", str(tmp_path))
+    done = cortex_here("doctor", "--json", "--key-file", str(path), "--state-dir", str(tmp_path))
 
     told = json.loads(done.stdout)
     assert done.code == 1
@@ -48,14 +48,14 @@ def test_what_is_broken_is_an_exit_code_and_no_secret_is_shown(
     assert KEY.text not in done.stdout + done.stderr
 
 
-def test_whom_to_join_is_named_by_options_and_settings(cortex: Cortex, tmp_path: Path) -> None:
+def test_whom_to_join_is_named_by_options_and_settings(cortex_here: Cortex, tmp_path: Path) -> None:
     write_keyring(tmp_path / "fleet.key", Keyring(KEY))
     settings = tmp_path / "cortex.toml"
     settings.write_text('[fleet]\njoin = ["127.0.0.1:1"]\n', encoding="utf-8")
     here = ("--state-dir", str(tmp_path))
 
-    by_file = cortex("doctor", "--config", str(settings), *here)
-    by_option = cortex("doctor", "--join", "127.0.0.1:1", *here)
+    by_file = cortex_here("doctor", "--config", str(settings), *here)
+    by_option = cortex_here("doctor", "--join", "127.0.0.1:1", *here)
 
     for done in (by_file, by_option):
         assert done.code == 1
@@ -63,35 +63,35 @@ def test_whom_to_join_is_named_by_options_and_settings(cortex: Cortex, tmp_path:
 
 
 def test_interfaces_are_those_of_the_settings(
-    cortex: Cortex, tmp_path: Path, monkeypatch: Any
+    cortex_here: Cortex, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.delenv("CORTEX_NO_MDNS")
     settings = tmp_path / "cortex.toml"
     settings.write_text('[fleet]\nmdns_interfaces = ["lo", "eth99"]\n', encoding="utf-8")
 
-    done = cortex("doctor", "--config", str(settings), "--state-dir", str(tmp_path))
+    done = cortex_here("doctor", "--config", str(settings), "--state-dir", str(tmp_path))
 
     assert "peers are looked for on lo (127.0.0.1)" in done.stdout
     assert "warn   eth99 is not used: it is not there" in done.stdout
 
 
-def test_without_mdns_nothing_is_sent_by_multicast(cortex: Cortex, tmp_path: Path) -> None:
-    done = cortex("doctor", "--no-mdns", "--state-dir", str(tmp_path))
+def test_without_mdns_nothing_is_sent_by_multicast(cortex_here: Cortex, tmp_path: Path) -> None:
+    done = cortex_here("doctor", "--no-mdns", "--state-dir", str(tmp_path))
 
     assert "mDNS is off" in done.stdout
     assert "heard back" not in done.stdout
 
 
-def test_folders_of_models_are_looked_at(cortex: Cortex, tmp_path: Path) -> None:
-    done = cortex("doctor", "--models", str(tmp_path), "--state-dir", str(tmp_path))
+def test_folders_of_models_are_looked_at(cortex_here: Cortex, tmp_path: Path) -> None:
+    done = cortex_here("doctor", "--models", str(tmp_path), "--state-dir", str(tmp_path))
 
     assert f"GiB free in {tmp_path}" in done.stdout
 
 
-def test_the_port_is_the_one_that_was_asked_for(cortex: Cortex, tmp_path: Path) -> None:
+def test_the_port_is_the_one_that_was_asked_for(cortex_here: Cortex, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        done = cortex("doctor", "--fleet-port", port, "--state-dir", str(tmp_path))
+        done = cortex_here("doctor", "--fleet-port", port, "--state-dir", str(tmp_path))
 
     assert done.code == 1
     assert (

@@ -193,15 +193,15 @@ def test_the_file_may_lie_elsewhere_and_settings_say_so(
 
 
 @pytest.mark.parametrize("line", [OLD.text, f"cortex join {OLD.text}\n", f" {OLD.text.upper()} "])
-def test_a_key_comes_by_standard_input_too(cortex: Cortex, path: Path, line: str) -> None:
-    joined = cortex("join", "-", "--state-dir", str(path.parent), stdin=line.encode())
+def test_a_key_comes_by_standard_input_too(cortex_here: Cortex, path: Path, line: str) -> None:
+    joined = cortex_here("join", "-", "--state-dir", str(path.parent), stdin=line.encode())
     assert (joined.code, read_keyring(path)) == (0, Keyring(OLD))
-    added = cortex("key", "add", "-", "--state-dir", str(path.parent), stdin=NEW.text.encode())
+    added = cortex_here("key", "add", "-", "--state-dir", str(path.parent), stdin=NEW.text.encode())
     assert (added.code, read_keyring(path)) == (0, ring_of(OLD, NEW))
 
 
-def test_nothing_on_standard_input_is_no_key(cortex: Cortex, path: Path) -> None:
-    done = cortex("join", "-", "--state-dir", str(path.parent), stdin=b"")
+def test_nothing_on_standard_input_is_no_key(cortex_here: Cortex, path: Path) -> None:
+    done = cortex_here("join", "-", "--state-dir", str(path.parent), stdin=b"")
     assert (done.code, path.exists()) == (2, False)
 
 

@@ -20,9 +20,9 @@ Cortex = Callable[..., Any]
 
 
 def test_a_new_key_and_the_line_for_the_file_belong_together(
-    cortex: Cortex, tmp_path: Path
+    cortex_here: Cortex, tmp_path: Path
 ) -> None:
-    done = cortex("config", "new-key", "--name", "ci")
+    done = cortex_here("config", "new-key", "--name", "ci")
     assert done.code == 0
     first, second = done.stdout.splitlines()
     key, line = first.removeprefix("key    "), second.removeprefix("line   ")
@@ -32,28 +32,28 @@ def test_a_new_key_and_the_line_for_the_file_belong_together(
     assert keys == (ApiKey("ci", digest_of(key)),)
 
 
-def test_an_admin_key_stands_in_a_line_of_its_own_kind(cortex: Cortex) -> None:
-    assert "line   admin_keys = [" in cortex("config", "new-key", "--admin").stdout
+def test_an_admin_key_stands_in_a_line_of_its_own_kind(cortex_here: Cortex) -> None:
+    assert "line   admin_keys = [" in cortex_here("config", "new-key", "--admin").stdout
 
 
-def test_a_new_key_as_json(cortex: Cortex) -> None:
-    told = json.loads(cortex("config", "new-key", "--json").stdout)
+def test_a_new_key_as_json(cortex_here: Cortex) -> None:
+    told = json.loads(cortex_here("config", "new-key", "--json").stdout)
     assert told["hash"] == f"sha256:{digest_of(told['key']).hex()}"
     assert told["name"] == "key"
 
 
-def test_no_two_keys_are_the_same(cortex: Cortex) -> None:
-    assert cortex("config", "new-key").stdout != cortex("config", "new-key").stdout
+def test_no_two_keys_are_the_same(cortex_here: Cortex) -> None:
+    assert cortex_here("config", "new-key").stdout != cortex_here("config", "new-key").stdout
 
 
-def test_a_name_that_would_not_do_in_a_log_is_refused(cortex: Cortex) -> None:
-    done = cortex("config", "new-key", "--name", "a b\n")
+def test_a_name_that_would_not_do_in_a_log_is_refused(cortex_here: Cortex) -> None:
+    done = cortex_here("config", "new-key", "--name", "a b\n")
     assert done.code == 2
     assert done.stderr.startswith("error: --name takes letters, digits")
 
 
-def test_config_alone_tells_what_there_is(cortex: Cortex) -> None:
-    done = cortex("config")
+def test_config_alone_tells_what_there_is(cortex_here: Cortex) -> None:
+    done = cortex_here("config")
     assert done.code == 0
     assert "new-key" in done.stdout
 

@@ -52,9 +52,9 @@ def _address(peer: PeerProcess) -> str:
 
 
 @pytest.fixture
-def logs(peers: Peers, cortex: Cortex) -> Callable[..., Any]:
+def logs(peers: Peers, cortex_here: Cortex) -> Callable[..., Any]:
     """`cortex logs ARGUMENTS`, asked of atlas."""
-    return lambda *words: cortex("logs", *words, "--peer", _address(peers.all[0]))
+    return lambda *words: cortex_here("logs", *words, "--peer", _address(peers.all[0]))
 
 
 def _texts(stdout: str) -> list[str]:
@@ -103,9 +103,9 @@ def test_what_cannot_be_is_one_error(
 
 @pytest.mark.parametrize("words", [(), ("-f",), ("--all",), ("--all", "-f")])
 def test_where_nobody_is_asked_it_says_so(
-    cortex: Cortex, tmp_path: Any, words: tuple[str, ...]
+    cortex_here: Cortex, tmp_path: Any, words: tuple[str, ...]
 ) -> None:
-    done = cortex("logs", *words, "--peer", "127.0.0.1:1", "--state-dir", str(tmp_path))
+    done = cortex_here("logs", *words, "--peer", "127.0.0.1:1", "--state-dir", str(tmp_path))
     assert (done.code, done.stdout) == (3, "")
     assert "no peer answers at 127.0.0.1:1" in done.stderr
 

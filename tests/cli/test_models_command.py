@@ -49,15 +49,15 @@ def peer(name: str, *, is_asked: bool, loaded: str = "", stored: str = "") -> Pe
     )
 
 
-def test_a_model_is_shown_in_full(cortex: Cortex, options: tuple[str, ...]) -> None:
-    done = cortex("models", "show", "org/copy", *options)
+def test_a_model_is_shown_in_full(cortex_here: Cortex, options: tuple[str, ...]) -> None:
+    done = cortex_here("models", "show", "org/copy", *options)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:2] == [
         "org/copy",
         "32,768 tokens of context   reads pictures",
     ]
     assert done.stdout.splitlines()[2].endswith("/org/copy")
-    told = json.loads(cortex("models", "show", "org/copy", "--json", *options).stdout)
+    told = json.loads(cortex_here("models", "show", "org/copy", "--json", *options).stdout)
     assert (told["schema"], told["id"], told["context_tokens"]) == (1, "org/copy", 32768)
     assert told["files"].endswith("/org/copy")
 
@@ -74,23 +74,23 @@ def test_a_model_of_a_fleet_is_shown_with_its_places() -> None:
 
 
 def test_an_unknown_model_is_named_with_the_nearest(
-    cortex: Cortex, options: tuple[str, ...]
+    cortex_here: Cortex, options: tuple[str, ...]
 ) -> None:
     for action in ("show", "rm"):
-        done = cortex("models", action, "org/cpoy", *options)
+        done = cortex_here("models", action, "org/cpoy", *options)
         assert done.code == 5
         assert "did you mean org/copy?" in done.stderr
 
 
 def test_a_model_is_removed_where_that_was_confirmed_beforehand(
-    cortex: Cortex, options: tuple[str, ...], config: PeerConfig
+    cortex_here: Cortex, options: tuple[str, ...], config: PeerConfig
 ) -> None:
     folder = config.locations.data_dir / "models" / "org" / "copy"
-    asked = cortex("models", "rm", "org/copy", *options)
+    asked = cortex_here("models", "rm", "org/copy", *options)
     assert asked.code == 2
     assert "to say yes, add --yes" in asked.stderr
     assert folder.is_dir()
-    done = cortex("models", "rm", "org/copy", "--yes", *options)
+    done = cortex_here("models", "rm", "org/copy", "--yes", *options)
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.startswith("removed org/copy: ")
     assert list(folder.parent.parent.iterdir()) == []

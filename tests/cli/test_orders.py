@@ -42,9 +42,9 @@ def _has_weighed(peer: PeerProcess) -> bool:
 
 
 @pytest.fixture
-def steer(peers: Peers, cortex: Cortex) -> Callable[..., Any]:
+def steer(peers: Peers, cortex_here: Cortex) -> Callable[..., Any]:
     """`cortex ARGUMENTS`, asked of atlas."""
-    return lambda *words: cortex(*words, "--peer", address_of(peers.all[0]))
+    return lambda *words: cortex_here(*words, "--peer", address_of(peers.all[0]))
 
 
 def address_of(peer: PeerProcess) -> str:
@@ -71,7 +71,7 @@ def test_a_model_is_loaded_pinned_and_unloaded_on_another_peer(
     assert steer("pin", "fake").stdout == "fake is pinned on borea\n"
     until(lambda: placed(peers)["borea"][0]["pinned"], PATIENCE_S, "the pin to be seen")
     listed = steer("models").stdout.splitlines()[1].split()
-    assert (listed[0], listed[4:7]) == ("fake", ["warm", "borea", "(pinned)"])
+    assert (listed[0], listed[5:8]) == ("fake", ["warm", "borea", "(pinned)"])
 
     refused = steer("unload", "fake")
     assert (refused.code, "pinned" in refused.stderr) == (1, True)
@@ -129,10 +129,10 @@ def test_what_cannot_be_is_one_error_with_the_next_step(
     assert said in done.stderr
 
 
-def test_orders_that_nobody_hears_are_told_apart(cortex: Cortex) -> None:
-    nobody = cortex("ps")
+def test_orders_that_nobody_hears_are_told_apart(cortex_here: Cortex) -> None:
+    nobody = cortex_here("ps")
     assert nobody.code == 3 and "no peer is running on this machine" in nobody.stderr
-    refused = cortex("load", "fake", "--peer", "127.0.0.1:1")
+    refused = cortex_here("load", "fake", "--peer", "127.0.0.1:1")
     assert refused.code == 3 and "no peer answers at 127.0.0.1:1" in refused.stderr
 
 

@@ -139,7 +139,7 @@ def test_ctrl_c_ends_it_and_says_what_is_left(
         text=True,
     )
     try:
-        line = "org/stopped on atlas: pulling   0.3/1.0 MB   30 %"
+        line = "org/stopped on atlas: pulling   293.0/976.6 KiB   30 %"
         until(lambda: line in steer("models").stdout, PATIENCE_S, "a part of the weights")
         pulling.send_signal(signal.SIGINT)
         said = pulling.communicate(timeout=PATIENCE_S)[1]

@@ -49,7 +49,7 @@ admin_keys = ["{admin}"]
 )
 @pytest.mark.parametrize("key", [None, "nobody's"])
 def test_a_missing_and_a_wrong_api_key_exit_4(
-    cortex: Cortex,
+    cortex_here: Cortex,
     port: int,
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
@@ -58,7 +58,7 @@ def test_a_missing_and_a_wrong_api_key_exit_4(
 ) -> None:
     if key is not None:
         monkeypatch.setenv("CORTEX_API_KEY", key)
-    done = cortex(*words, "--peer", f"{host}:{port}")
+    done = cortex_here(*words, "--peer", f"{host}:{port}")
     assert (done.code, done.stdout) == (NOT_ALLOWED, "")
     assert done.stderr.startswith("error: ")
     assert "hint: " in done.stderr
@@ -66,19 +66,19 @@ def test_a_missing_and_a_wrong_api_key_exit_4(
 
 @pytest.mark.parametrize("words", STEERING, ids=lambda words: words[0])
 def test_a_key_that_is_no_admins_exits_4_where_a_peer_is_steered(
-    cortex: Cortex, port: int, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    cortex_here: Cortex, port: int, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("CORTEX_API_KEY", "asker")
-    done = cortex(*words, "--peer", f"{FROM_AFAR}:{port}")
+    done = cortex_here(*words, "--peer", f"{FROM_AFAR}:{port}")
     assert (done.code, done.stdout) == (NOT_ALLOWED, "")
     assert "may ask, but not steer the peer" in done.stderr
     assert "hint: use an admin key" in done.stderr
 
 
 def test_the_right_keys_are_let_in(
-    cortex: Cortex, port: int, monkeypatch: pytest.MonkeyPatch
+    cortex_here: Cortex, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORTEX_API_KEY", "asker")
-    assert cortex("chat", "--peer", f"{HERE}:{port}", "hi").code == 0
+    assert cortex_here("chat", "--peer", f"{HERE}:{port}", "hi").code == 0
     monkeypatch.setenv("CORTEX_API_KEY", "admin")
-    assert cortex("load", "fake", "--peer", f"{FROM_AFAR}:{port}").code == 0
+    assert cortex_here("load", "fake", "--peer", f"{FROM_AFAR}:{port}").code == 0

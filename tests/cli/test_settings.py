@@ -434,7 +434,7 @@ def listed(done: Done) -> list[str]:
 
 
 def test_an_option_goes_before_the_environment_before_the_file(
-    cortex: Cortex,
+    cortex_here: Cortex,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     make_model: Callable[[Path, str], None],
@@ -443,21 +443,21 @@ def test_an_option_goes_before_the_environment_before_the_file(
         make_model(tmp_path / place, f"from-{place}")
     (tmp_path / "cortex.toml").write_text('[peer]\nmodels = ["file"]\n')
     command = ("models", "--engine", "fake", "--json")
-    assert listed(cortex(*command))[0] == "from-file"
+    assert listed(cortex_here(*command))[0] == "from-file"
     monkeypatch.setenv("CORTEX_MODELS", str(tmp_path / "environment"))
-    assert listed(cortex(*command))[0] == "from-environment"
-    chosen = cortex(*command, "--models", str(tmp_path / "option"))
+    assert listed(cortex_here(*command))[0] == "from-environment"
+    chosen = cortex_here(*command, "--models", str(tmp_path / "option"))
     assert listed(chosen)[0] == "from-option"
 
 
 def test_a_file_can_be_named_and_a_bad_one_ends_the_command(
-    cortex: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cortex_here: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "elsewhere.toml"
     path.write_text("[peer]\nlisen = 3\n")
-    named = cortex("models", "--engine", "fake", "--config", str(path))
+    named = cortex_here("models", "--engine", "fake", "--config", str(path))
     monkeypatch.setenv("CORTEX_CONFIG", str(path))
-    in_environment = cortex("peer", "--engine", "fake")
+    in_environment = cortex_here("peer", "--engine", "fake")
     assert named.code == in_environment.code == 2
     expected = (
         f"error: {path} line 2: [peer] has no setting 'lisen' (= 3).\nhint: did you mean listen?\n"
@@ -466,20 +466,20 @@ def test_a_file_can_be_named_and_a_bad_one_ends_the_command(
 
 
 def test_a_file_lies_here_or_with_the_users_configuration(
-    cortex: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cortex_here: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "users" / "cortex").mkdir(parents=True)
     (tmp_path / "users" / "cortex" / "cortex.toml").write_text("[users]\n")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "users"))
     command = ("models", "--engine", "fake")
-    assert "there is no section [users]" in cortex(*command).stderr
+    assert "there is no section [users]" in cortex_here(*command).stderr
     (tmp_path / "cortex.toml").write_text("[here]\n")
-    assert "there is no section [here]" in cortex(*command).stderr
+    assert "there is no section [here]" in cortex_here(*command).stderr
 
 
-def test_help_is_given_beside_a_bad_file(cortex: Cortex, tmp_path: Path) -> None:
+def test_help_is_given_beside_a_bad_file(cortex_here: Cortex, tmp_path: Path) -> None:
     (tmp_path / "cortex.toml").write_text("[nonsense]\n")
-    assert cortex("peer", "--help").code == 0
+    assert cortex_here("peer", "--help").code == 0
 
 
 @pytest.fixture

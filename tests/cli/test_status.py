@@ -149,8 +149,8 @@ def tell() -> Generator[Callable[[dict[str, Any]], str]]:
         thread.join()
 
 
-def test_a_pipe_gets_the_table_without_anything_else(cortex: Cortex, address: str) -> None:
-    done = cortex("status", address)
+def test_a_pipe_gets_the_table_without_anything_else(cortex_here: Cortex, address: str) -> None:
+    done = cortex_here("status", address)
     assert (done.code, done.stderr) == (0, "")
     heading, empty, head, row = done.stdout.splitlines()
     assert heading == "no fleet   1 peer   1 device   0 warm   0 running   0 waiting"
@@ -160,15 +160,15 @@ def test_a_pipe_gets_the_table_without_anything_else(cortex: Cortex, address: st
 
 
 def test_the_peer_may_be_named_in_the_environment(
-    cortex: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
+    cortex_here: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORTEX_PEER", f"http://{address}/v1")
     monkeypatch.setenv("CORTEX_CHECK", "1")
-    assert cortex("status").code == 0
+    assert cortex_here("status").code == 0
 
 
-def test_json_is_one_object_of_a_known_shape(cortex: Cortex, address: str) -> None:
-    told = json.loads(cortex("status", address, "--json").stdout)
+def test_json_is_one_object_of_a_known_shape(cortex_here: Cortex, address: str) -> None:
+    told = json.loads(cortex_here("status", address, "--json").stdout)
     assert set(told) == {"schema", "fleet", "self", "peers", "notices"}
     assert told["schema"] == 1
     [me] = told["peers"]
@@ -180,16 +180,16 @@ def test_json_is_one_object_of_a_known_shape(cortex: Cortex, address: str) -> No
 
 
 def test_the_peer_is_named_by_a_word_or_by_an_option(
-    cortex: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
+    cortex_here: Cortex, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_word = json.loads(cortex("status", address, "--json").stdout)["self"]
-    assert json.loads(cortex("status", "--peer", address, "--json").stdout)["self"] == by_word
-    assert cortex("status", address, "--peer", address).code == 0
-    two = cortex("status", "127.0.0.1:1", "--peer", address)
+    by_word = json.loads(cortex_here("status", address, "--json").stdout)["self"]
+    assert json.loads(cortex_here("status", "--peer", address, "--json").stdout)["self"] == by_word
+    assert cortex_here("status", address, "--peer", address).code == 0
+    two = cortex_here("status", "127.0.0.1:1", "--peer", address)
     assert two.code == 2 and "two peers" in two.stderr
     monkeypatch.setenv("CORTEX_PEER", "127.0.0.1:1")
-    assert cortex("status").code == 3
-    assert cortex("status", address).code == 0
+    assert cortex_here("status").code == 3
+    assert cortex_here("status", address).code == 0
 
 
 @pytest.mark.parametrize(
@@ -197,26 +197,26 @@ def test_the_peer_is_named_by_a_word_or_by_an_option(
     [("up", 0), ("loading", 0), ("left", 0), ("draining", 1), ("suspect", 1), ("dead", 1)],
 )
 def test_a_check_fails_where_a_peer_is_not_up(
-    cortex: Cortex, tell: Callable[[dict[str, Any]], str], state: str, code: int
+    cortex_here: Cortex, tell: Callable[[dict[str, Any]], str], state: str, code: int
 ) -> None:
     peer = {"node": "a", "name": "atlas", "state": state}
     address = tell({"fleet": "f", "self": "a", "peers": [peer], "notices": []})
-    done = cortex("status", address, "--check")
+    done = cortex_here("status", address, "--check")
     assert (done.code, done.stderr) == (code, "")
     assert "atlas *" in done.stdout
-    assert cortex("status", address).code == 0
+    assert cortex_here("status", address).code == 0
 
 
-def test_nobody_there_is_exit_3_with_the_next_step(cortex: Cortex) -> None:
-    done = cortex("status")
+def test_nobody_there_is_exit_3_with_the_next_step(cortex_here: Cortex) -> None:
+    done = cortex_here("status")
     assert (done.code, done.stdout) == (3, "")
     assert done.stderr.splitlines() == [
         "error: no peer is running on this machine.",
         "hint: start one with: cortex peer; or ask another with --peer HOST:PORT",
     ]
-    assert cortex("status", "127.0.0.1:1").code == 3
-    assert cortex("status", "127.0.0.1:1", "--watch").code == 3
-    assert cortex("status", "what is this").code == 3
+    assert cortex_here("status", "127.0.0.1:1").code == 3
+    assert cortex_here("status", "127.0.0.1:1", "--watch").code == 3
+    assert cortex_here("status", "what is this").code == 3
 
 
 def test_a_peer_is_watched_until_ctrl_c(at_terminal: Callable[..., Any], address: str) -> None:
@@ -252,8 +252,8 @@ def test_a_fleet_is_told_in_sentences_and_then_what_happens() -> None:
     assert told == ["atlas: loaded m in 2.0 s."]
 
 
-def test_sentences_are_no_table(cortex: Cortex, address: str) -> None:
-    done = cortex("status", address, "--plain")
+def test_sentences_are_no_table(cortex_here: Cortex, address: str) -> None:
+    done = cortex_here("status", address, "--plain")
     assert (done.code, done.stderr) == (0, "")
     assert "PEER" not in done.stdout
-    assert cortex("status", address, "--plain", "--json").code == 2
+    assert cortex_here("status", address, "--plain", "--json").code == 2

@@ -11,15 +11,17 @@ from typing import Any
 Cortex = Callable[..., Any]
 
 
-def test_a_golden_folder_passes_with_a_line_for_each_case(cortex: Cortex, checkout: Path) -> None:
-    done = cortex("verify", str(checkout / "tests" / "golden" / "chat"))
+def test_a_golden_folder_passes_with_a_line_for_each_case(
+    cortex_here: Cortex, checkout: Path
+) -> None:
+    done = cortex_here("verify", str(checkout / "tests" / "golden" / "chat"))
     *cases, summary = done.stdout.splitlines()
     assert (done.code, done.stderr) == (0, "")
     assert all(case.startswith("PASS  ") and "at most" in case for case in cases)
     assert summary == f"{len(cases)} of {len(cases)} cases pass on cpu."
 
 
-def test_one_changed_expectation_fails(cortex: Cortex, checkout: Path, tmp_path: Path) -> None:
+def test_one_changed_expectation_fails(cortex_here: Cortex, checkout: Path, tmp_path: Path) -> None:
     folder = tmp_path / "chat"
     shutil.copytree(checkout / "tests" / "golden" / "chat", folder)
     cases = folder / "tokenizer_cases.json"
@@ -27,34 +29,34 @@ def test_one_changed_expectation_fails(cortex: Cortex, checkout: Path, tmp_path:
     plain["cases"][1]["ids"][0] += 1
     cases.write_text(json.dumps(plain))
 
-    done = cortex("verify", "chat")
+    done = cortex_here("verify", "chat")
     assert done.code == 1
     assert sum(line.startswith("FAIL  ") for line in done.stdout.splitlines()) == 1
 
-    told = json.loads(cortex("verify", "chat", "--json").stdout)
+    told = json.loads(cortex_here("verify", "chat", "--json").stdout)
     assert (told["schema"], told["passed"]) == (1, False)
     assert [case["passed"] for case in told["cases"]].count(False) == 1
 
 
-def test_a_folder_with_nothing_in_it_exits_2(cortex: Cortex, tmp_path: Path) -> None:
-    done = cortex("verify", str(tmp_path))
+def test_a_folder_with_nothing_in_it_exits_2(cortex_here: Cortex, tmp_path: Path) -> None:
+    done = cortex_here("verify", str(tmp_path))
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
 
 
-def test_coarser_numbers_are_told_by_their_tokens(cortex: Cortex, checkout: Path) -> None:
+def test_coarser_numbers_are_told_by_their_tokens(cortex_here: Cortex, checkout: Path) -> None:
     folder = str(checkout / "tests" / "golden" / "qwen3_5_text")
-    done = cortex("verify", folder, "--dtype", "bfloat16")
+    done = cortex_here("verify", folder, "--dtype", "bfloat16")
     *cases, summary = done.stdout.splitlines()
     assert done.code == 0 and cases
-    told = json.loads(cortex("verify", folder, "--dtype", "bfloat16", "--json").stdout)
+    told = json.loads(cortex_here("verify", folder, "--dtype", "bfloat16", "--json").stdout)
     num_equal = sum(case["num_equal"] for case in told["cases"])
     num_tokens = sum(case["num_tokens"] for case in told["cases"])
     assert summary == f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on cpu."
     assert 0.5 < num_equal / num_tokens <= 1
 
 
-def test_a_gpu_that_is_not_there_is_named(cortex: Cortex, checkout: Path) -> None:
-    done = cortex("verify", str(checkout / "tests" / "golden" / "chat"), "--gpu", "7")
+def test_a_gpu_that_is_not_there_is_named(cortex_here: Cortex, checkout: Path) -> None:
+    done = cortex_here("verify", str(checkout / "tests" / "golden" / "chat"), "--gpu", "7")
     assert done.code == 2
     assert done.stderr.startswith("error: gpu 7 asked for")

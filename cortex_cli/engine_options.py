@@ -1,0 +1,149 @@
+"""The options about models and what computes them, of commands that may compute by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish
+from cortex.peer.config import EngineChoice
+
+from .errors import UsageProblem
+from .options import on_command_line
+from .sizes import parse_size
+
+# Which options say what a node of this command's own computes with; a running peer has its own.
+_OF_OWN_NODE = (
+    "models",
+    "engine",
+    "fake_script",
+    "fake_token_interval_ms",
+    "threads",
+    "memory",
+    "mode",
+    "dtype",
+    "kernels",
+    "speculation",
+)
+
+
+def typed_for_own_node(context: typer.Context) -> list[str]:
+    """Those options that were typed and that no running peer would obey.
+
+    The environment does not count: it holds for the running peer as well. Raises UsageProblem
+    where a peer was typed too.
+    """
+    names = [name for name in _OF_OWN_NODE if on_command_line(context, name)]
+    given = [f"--{name.replace('_', '-')}" for name in names]
+    if given and on_command_line(context, "peer"):
+        raise UsageProblem(
+            f"--peer asks a peer, which computes as it was started: {' and '.join(given)} would"
+            " change nothing.",
+            f"leave out {' and '.join(given)}, or --peer to compute here",
+        )
+    return given
+
+
+ModelsDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models",
+        metavar="DIR",
+        envvar="CORTEX_MODELS",
+        exists=True,
+        file_okay=False,
+        help="Search this folder for models first (may be given again).",
+        show_default=False,
+    ),
+]
+Engine = Annotated[
+    EngineChoice,
+    typer.Option(
+        "--engine",
+        envvar="CORTEX_ENGINE",
+        help="torch computes; fake makes up text at once, without weights.",
+    ),
+]
+FakeScript = Annotated[
+    Path | None,
+    typer.Option(
+        "--fake-script",
+        metavar="FILE",
+        envvar="CORTEX_FAKE_SCRIPT",
+        exists=True,
+        dir_okay=False,
+        help='Replies of the fake engine: {"replies": ["…"]}.',
+        show_default=False,
+    ),
+]
+FakeTokenInterval = Annotated[
+    int,
+    typer.Option(
+        "--fake-token-interval-ms",
+        metavar="MS",
+        envvar="CORTEX_FAKE_TOKEN_INTERVAL_MS",
+        min=0,
+        max=60_000,
+        help="How long the fake engine takes for one token.",
+    ),
+]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        envvar="CORTEX_MEMORY",
+        parser=parse_size,
+        help="What the engine may use of its device's memory, such as 8GiB. Otherwise most of it.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        envvar="CORTEX_THREADS",
+        min=1,
+        max=1024,
+        help="Compute with so many threads where the CPU computes. Otherwise one a core.",
+        show_default=False,
+    ),
+]
+Mode = Annotated[
+    ModeWish,
+    typer.Option(
+        "--mode",
+        envvar="CORTEX_MODE",
+        help="exact: the same bits in any company, in float32 on the CPU; fast: the quickest way."
+        " auto is exact where that costs little.",
+    ),
+]
+Dtype = Annotated[
+    DtypeWish,
+    typer.Option(
+        "--dtype",
+        envvar="CORTEX_DTYPE",
+        help="Compute in these numbers. auto is bfloat16 where the files hold no more and it pays.",
+    ),
+]
+Kernels = Annotated[
+    KernelsWish,
+    typer.Option(
+        "--kernels",
+        envvar="CORTEX_KERNELS",
+        help="On a CPU, auto compiles kernels of our own where a C compiler is installed; torch's"
+        " are slower and need none. On a GPU, auto takes Triton's where that is installed.",
+    ),
+]
+Speculation = Annotated[
+    SpeculationWish,
+    typer.Option(
+        "--speculation",
+        envvar="CORTEX_SPECULATION",
+        help="auto computes tokens ahead of an answer that says again what was said, where that is"
+        " measured to pay. In exact mode it is the same answer either way.",
+    ),
+]
