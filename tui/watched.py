@@ -7,6 +7,7 @@ time; nothing here draws.
 from __future__ import annotations
 
 import bisect
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -61,9 +62,10 @@ class Watched:
 
     def with_names(self, words: str) -> str:
         """Peers by their names, in the place of the addresses of their APIs."""
-        for peer in self.picture.peers if self.picture is not None else ():
-            words = words.replace(peer.api or peer.name, peer.name)
-        return words
+        peers = self.picture.peers if self.picture is not None else ()
+        names = {peer.api: peer.name for peer in peers if peer.api}
+        whole = rf"(?<![\w.])({'|'.join(map(re.escape, names))})(?!\w)"
+        return re.sub(whole, lambda found: names[found[0]], words) if names else words
 
     def events(self, now: datetime) -> Iterator[str]:
         """The newest first."""

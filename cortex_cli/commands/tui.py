@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,13 +11,6 @@ from cortex.tui.options import DEFAULT_THEME, Theme
 
 from ..errors import UsageProblem
 from ..options import Config, Peer, Refresh, StateDir, Verbose, invocation_of
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
-    from cortex.peer.onlooker.asking import Sight
-    from cortex.tui.watched import Watched
 
 
 def tui(
@@ -90,6 +82,7 @@ def tui(
     from cortex.tui.options import Options
 
     from ..doors import find_doors
+    from ..kept_feed import Kept, seen_before
 
     invocation = invocation_of(context)
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
@@ -99,36 +92,5 @@ def tui(
         sought, refresh, as_ascii, theme, not no_mouse, invocation.settings.keys, model
     )
     cache_dir = invocation.locations.cache_dir
-    app = CortexApp(feed, acting, options, before=_seen_before(cache_dir, peer))
+    app = CortexApp(Kept(feed, cache_dir), acting, options, before=seen_before(cache_dir, peer))
     app.run(mouse=options.has_mouse)
-    _keep(cache_dir, app.frame.watched)
-
-
-def _seen_before(cache_dir: Path | None, peer: str | None) -> tuple[Sight, datetime] | None:
-    """Nothing of a fleet of which that peer is not known to be."""
-    import time
-    from datetime import datetime
-
-    from cortex.peer.addresses import normalise_address
-    from cortex.peer.onlooker.asking import Sight
-    from cortex.peer.onlooker.pictures import read_picture
-
-    from ..last_seen import last_seen
-
-    seen = last_seen(cache_dir, time.time())
-    if seen.fleet is None or (peer is not None and normalise_address(peer) not in seen.addresses):
-        return None
-    told = dict(seen.fleet.told)
-    try:
-        return Sight(told, read_picture(told)), datetime.fromtimestamp(seen.fleet.seen_s)
-    except ValueError:
-        return None
-
-
-def _keep(cache_dir: Path | None, watched: Watched) -> None:
-    from ..last_seen import keep, seen_in
-
-    if watched.address and watched.sight is not None and watched.seen is not None:
-        now_s = watched.seen.timestamp()
-        seen = seen_in(watched.sight, now_s)
-        keep(cache_dir, replace(seen, addresses=(*seen.addresses, watched.address)), now_s)

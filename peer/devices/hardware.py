@@ -38,7 +38,7 @@ def read_hardware(
 
 async def look_at_hardware(config: PeerConfig, budgets: Sequence[int]) -> Hardware:
     """The same, once the driver has been asked for GPUs."""
-    return read_hardware(config, await look_for_gpus(config))
+    return read_hardware(config, await look_for_gpus(config), budgets=budgets)
 
 
 async def look_for_gpus(config: PeerConfig) -> Sequence[Gpu]:

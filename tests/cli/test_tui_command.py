@@ -7,9 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from cortex.cli.last_seen import keep, last_seen
 from cortex.cli.main import run
 from cortex.peer.config import Locations, PeerConfig
 from cortex.tui.options import Options
-from cortex.tui.watched import Watched
 
 Dashboard = Callable[..., str]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?>=:]*[ -/]*[@-~]|\x1b[PX^_\]].*?(?:\x1b\\|\x07)|\x1b.")
@@ -122,7 +119,6 @@ def test_every_option_gets_where_it_belongs(
     class Begun:
         def __init__(self, _feed: object, _acting: object, options: Options, **_: object) -> None:
             begun.append(options)
-            self.frame = SimpleNamespace(watched=Watched(datetime.now()))
 
         def run(self, *, mouse: bool) -> None: ...
 

@@ -42,7 +42,8 @@ _HINT = """\
 Ask about text and pictures: {attach} attaches one, as pasting its name does.
 Nothing that is said here is written to disk. esc stops an answer."""
 _ONLY_LOOKING = """\
-This dashboard only looks on: no model is asked anything, because an answer costs a device its time
+This dashboard only looks on.
+No model is asked anything: an answer costs a device its time,
 and may make it load and let go of models.
 
   cortex chat      a conversation without the dashboard"""
@@ -52,7 +53,7 @@ class ChatScreen(FramedScreen):
     HEAD = "Chat"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", id="chat.stop"),
-        Binding("escape", "leave", "Leave the field", id="chat.leave", show=False),
+        Binding("escape", "leave", "Leave", id="chat.leave"),
         Binding("ctrl+o", "attach", "Attach", id="chat.attach"),
         Binding("ctrl+n", "new", "New", id="chat.new"),
         Binding("ctrl+t", "model", "Model", id="chat.model"),
@@ -105,9 +106,9 @@ class ChatScreen(FramedScreen):
             case "stop":
                 return self._pulling is not None
             case "leave":
-                return self._pulling is None
+                return self._pulling is None and isinstance(self.focused, MessageField)
             case "write":
-                return not self._is_read_only and self.focused is not self._field
+                return not (self._is_read_only or isinstance(self.focused, MessageField))
             case "attach" | "new" | "model":
                 return not self._is_read_only
             case _:

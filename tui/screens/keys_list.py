@@ -19,7 +19,7 @@ from ..widgets.keys_line import KeysLine
 from .framed import FramedScreen
 
 _TITLES = {"table": "the table", "screen": "the picture", "app": "everywhere"}
-_KEY_CELLS, _SAYS_CELLS = 12, 44
+_KEY_CELLS, SAYS_CELLS = 12, 44
 
 
 class KeysList(ModalScreen[None]):
@@ -57,7 +57,7 @@ def lines_of(app: App[None], screen: Screen[object]) -> list[Text]:
 
 def _line(shown: str, id: str) -> Text:
     line = Text(f"{shown:<{_KEY_CELLS}}", style="bold", no_wrap=True)
-    line.append(f"{KEYS[id].says:<{_SAYS_CELLS}} ", style="not bold")
+    line.append(f"{KEYS[id].says:<{SAYS_CELLS}} ", style="not bold")
     return line.append(id, style="not bold dim")
 
 

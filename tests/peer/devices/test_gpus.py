@@ -15,7 +15,7 @@ from cortex.peer.config import PeerConfig
 from cortex.peer.devices import gpus
 from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
-from cortex.peer.devices.hardware import read_hardware
+from cortex.peer.devices.hardware import look_at_hardware, read_hardware
 
 MIB, GIB = 1 << 20, 1 << 30
 CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124")
@@ -123,9 +123,9 @@ def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
     assert told(None)[0] == 0
 
 
-def test_the_fleet_is_told_what_models_may_have_of_a_machine_without_gpus(
-    make_config: Callable[..., PeerConfig], tmp_path: Path
+async def test_the_fleet_is_told_what_models_may_have_of_a_machine_without_gpus(
+    make_config: Callable[..., PeerConfig],
 ):
     config = make_config(devices=("cpu",), memory_bytes=8 * GIB)
-    hardware = read_hardware(config, (), tmp_path, budgets=[7 * GIB])
+    hardware = await look_at_hardware(config, [7 * GIB])
     assert [each.memory_bytes for each in hardware.devices] == [7 * GIB]

@@ -19,6 +19,7 @@ from cortex.tui.app import CortexApp
 from cortex.tui.keys import KEYS, is_key
 from cortex.tui.options import THEMES
 from cortex.tui.screens.fleet import FleetScreen
+from cortex.tui.screens.keys_list import SAYS_CELLS
 from cortex.tui.widgets.keys_line import Hint, fitting
 
 MakeApp = Callable[..., CortexApp]
@@ -63,6 +64,10 @@ def test_every_key_can_be_given_another_by_a_name_that_the_settings_know() -> No
         one.id: ",".join(names.get(key, key) for key in one.key.split(",")) for one in bindings()
     }
     assert bound == {id: use.key for id, use in KEYS.items()}
+
+
+def test_what_a_key_does_is_said_in_the_room_that_the_list_has() -> None:
+    assert {id: use.says for id, use in KEYS.items() if len(use.says) > SAYS_CELLS} == {}
 
 
 async def test_a_key_of_the_settings_works_in_the_place_of_the_other(

@@ -49,7 +49,7 @@ MODELS = (
 class Peer:
     """Answers as told, the second time with a wait that does not end."""
 
-    name = "atlas:13131"
+    name = answered_by = "atlas:13131"
 
     def __init__(self) -> None:
         self.waits: Event | None = None
