@@ -1,4 +1,4 @@
-"""The dashboard and three peers that are processes: watched by a pilot, and in a real terminal."""
+"""The dashboard and three peers that are processes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from cortex.tui.app import CortexApp
 from cortex.tui.options import Options
 
 COMMAND = (sys.executable, "-m", "cortex.cli")
-DEADLINE_S = 30.0
 NAMES = ("atlas", "borea", "cirrus")
 
 
@@ -92,43 +90,3 @@ async def test_it_sees_them_all_loads_a_model_and_outlives_the_peer_it_watches(
         fleet.processes["atlas"].send_signal(signal.SIGKILL)
         await pilot.press("1")
         await until("now reading from", "suspect")
-
-
-@pytest.fixture
-def tmux(tmp_path: Path) -> Generator[Callable[..., str]]:
-    """A server of its own, with nobody's settings."""
-    program = shutil.which("tmux")
-    if program is None:
-        pytest.skip("tmux is not installed: no terminal whose screen could be read")
-
-    def run(*words: str) -> str:
-        command = (program, "-S", str(tmp_path / "tmux"), "-f", "/dev/null", *words)
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    yield run
-    run("kill-server")
-
-
-def test_a_terminal_shows_it_as_it_is_and_is_left_as_it_was(
-    fleet: Fleet, tmux: Callable[..., str]
-) -> None:
-    def until(*words: str, but: str = "traceback") -> str:
-        ends_s = time.monotonic() + DEADLINE_S
-        while True:
-            screen = tmux("capture-pane", "-p")
-            if all(word in screen for word in words) and but not in screen.lower():
-                return screen
-            assert time.monotonic() < ends_s, f"not all of {words} on\n{screen}"
-            time.sleep(0.05)
-
-    tmux("new-session", "-d", "-x", "80", "-y", "24", "env", "-u", "TMUX", "PS1=prompt> ", "sh")
-    until("prompt>")
-    tmux("send-keys", "-l", " ".join((*COMMAND, "tui", "--peer", fleet.api["borea"])))
-    tmux("send-keys", "Enter")
-    screen = until("3 peers", "q Quit", *NAMES, but="prompt>")
-    frame = screen.splitlines()[1]
-    assert frame.startswith("╭─ peers ─") and frame.endswith("─╮") and len(frame) == 80
-    tmux("send-keys", "5")
-    until("Logs", "joined the fleet")
-    tmux("send-keys", "q")
-    until("prompt>", "cortex.cli tui", but="joined")
