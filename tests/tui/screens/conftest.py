@@ -171,12 +171,11 @@ class Dress:
     start: Callable[[], AbstractAsyncContextManager[Pilot[None]]]
 
 
-@pytest.fixture(params=["80x24", "120x40", "light", "ascii"])
+@pytest.fixture(params=["80x24", "120x40", "ascii"])
 def dress(request: pytest.FixtureRequest, make_app: Callable[..., CortexApp]) -> Dress:
-    options = {"light": {"theme": "cortex-light"}, "ascii": {"is_ascii": True}}
     size = (120, 40) if request.param == "120x40" else (80, 24)
-    made = options.get(request.param, {})
-    return Dress(request.param, lambda: make_app(**made).run_test(size=size))
+    app = make_app(is_ascii=request.param == "ascii")
+    return Dress(request.param, lambda: app.run_test(size=size))
 
 
 @pytest.fixture
@@ -190,6 +189,7 @@ def looks_like(tmp_path: Path) -> Any:
         for field in pilot.app.screen.query(Input):
             field.cursor_blink = False
         await pilot.pause()
+        assert _screen(pilot).isascii() or not name.endswith("-ascii"), _screen(pilot)
         svg = pilot.app.export_screenshot(title=name)
         picture = _PICTURES / f"{name}.svg"
         if os.environ.get("WRITE_PICTURES"):

@@ -41,9 +41,13 @@ async def test_a_fleet(dress: Any, seen: Seen, looks_like: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "size", "theme"),
-    [("160x45", (160, 45), "cortex-dark"), ("ansi", (80, 24), "ansi-dark")],
+    [
+        ("160x45", (160, 45), "cortex-dark"),
+        ("light", (80, 24), "cortex-light"),
+        ("ansi", (80, 24), "ansi-dark"),
+    ],
 )
-async def test_a_fleet_with_much_room_and_with_the_colours_of_the_terminal(
+async def test_a_fleet_with_much_room_and_in_other_colours(
     make_app: MakeApp, seen: Seen, looks_like: Any, name: str, size: tuple[int, int], theme: str
 ) -> None:
     async with make_app(theme=theme).run_test(size=size) as pilot:
