@@ -392,3 +392,12 @@ async def test_the_model_may_be_named_beforehand(
         await write(pilot, "one")
         await eyes.until(pilot, lambda: bool(peer.asked))
         assert peer.asked[0].model == "tiny-1b"
+
+
+async def test_an_ascii_terminal_gets_nothing_else(chat: Chat, peer: FakePeer, eyes: Any) -> None:
+    async with chat(is_ascii=True) as pilot:
+        await write(pilot, "one")
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        text = eyes.screen(pilot)
+        assert text.isascii(), {char for char in text if not char.isascii()}
