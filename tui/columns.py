@@ -71,8 +71,21 @@ class Table(Generic[T]):
         return found[::-1] if is_reversed else found
 
 
+def words_column(head: str, num_cells: tuple[int, int], words: Callable[[T], str]) -> Column[T]:
+    """Words, cut where there is no room, by which it is sorted too."""
+    return Column(head, num_cells, plain(words), words)
+
+
+def number_column(
+    head: str,
+    num_cells: tuple[int, int],
+    words: Callable[[T], str],
+    rank: Callable[[T], float],
+) -> Column[T]:
+    return Column(head, num_cells, plain(words), rank, is_number=True)
+
+
 def plain(words: Callable[[T], str]) -> Callable[[T, Look, int], Cell]:
-    """A cell of these words, cut where there is no room."""
     return lambda item, look, num_cells: Cell(fit(words(item), num_cells, look))
 
 

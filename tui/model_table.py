@@ -6,7 +6,7 @@ from cortex.peer.onlooker import model_wording as wording
 from cortex.peer.onlooker.model_rows import ModelRow, ModelWord
 from cortex.peer.onlooker.pictures import PeerWord
 
-from .columns import Cell, Column, Table, fit, plain
+from .columns import Cell, Column, Table, fit, number_column, plain, words_column
 from .look import Look
 
 # A model's state looks like that of a peer of which as much is to be expected.
@@ -43,6 +43,10 @@ def _images(row: ModelRow) -> str:
     return "yes" if row.model.sees_images else "no" if row.model.is_somewhere else ""
 
 
+def _load_s(row: ModelRow) -> float:
+    return float("inf") if row.eta_s is None else row.eta_s
+
+
 def _searched(row: ModelRow) -> str:
     model = row.model
     peers = [place.peer for place in (*model.warm, *model.cold)]
@@ -52,37 +56,13 @@ def _searched(row: ModelRow) -> str:
 MODELS: Table[ModelRow] = Table(
     (
         Column("MODEL", (16, 32), _name, lambda row: row.model.id),
-        Column(
-            "SIZE",
-            (9, 9),
-            plain(wording.size),
-            lambda row: -row.model.size_bytes,
-            is_number=True,
-        ),
-        Column(
-            "CONTEXT",
-            (7, 7),
-            plain(wording.context),
-            lambda row: -row.model.context_tokens,
-            is_number=True,
-        ),
+        number_column("SIZE", (9, 9), wording.size, lambda row: -row.model.size_bytes),
+        number_column("CONTEXT", (7, 7), wording.context, lambda row: -row.model.context_tokens),
         Column("IMG", (3, 3), plain(_images), lambda row: not row.model.sees_images),
         Column("STATE", (11, 15), _state, lambda row: _ORDER.index(row.state), stands_out=True),
-        Column("WHERE", (15, 30), plain(wording.where), wording.where),
-        Column(
-            "LOAD",
-            (4, 6),
-            plain(wording.load_time),
-            lambda row: float("inf") if row.eta_s is None else row.eta_s,
-            is_number=True,
-        ),
-        Column(
-            "REQS",
-            (4, 6),
-            plain(wording.requests),
-            lambda row: -row.running - row.waiting,
-            is_number=True,
-        ),
+        words_column("WHERE", (15, 30), wording.where),
+        number_column("LOAD", (4, 6), wording.load_time, _load_s),
+        number_column("REQS", (4, 6), wording.requests, lambda row: -row.running - row.waiting),
     ),
     key=lambda row: row.model.id,
     searched=_searched,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cortex.peer.onlooker import wording
 from cortex.peer.onlooker.pictures import PeerPicture
 
-from .columns import Cell, Column, Table, fit, plain
+from .columns import Cell, Column, Table, fit, number_column, words_column
 from .look import Look
 
 
@@ -45,31 +45,25 @@ def _searched(peer: PeerPicture) -> str:
     return " ".join((peer.name, peer.state, wording.devices(peer), peer.api or "", models, stored))
 
 
-_COLUMNS = (
-    Column("PEER", (9, 14), _name, lambda peer: peer.name),
-    Column("STATE", (10, 10), _state, lambda peer: peer.state, stands_out=True),
-    Column("DEVICE", (12, 20), plain(wording.devices), wording.devices),
-    Column("MEMORY", (10, 23), _memory, lambda peer: -_share(peer)),
-    Column(
-        "RUN",
-        (4, 6),
-        plain(_busy),
-        lambda peer: 0 if peer.load is None else -peer.load.running - peer.load.waiting,
-        is_number=True,
-    ),
-    Column("MODELS", (14, 24), plain(wording.models), wording.models),
-    Column(
-        "TOK/S",
-        (5, 6),
-        plain(wording.tokens_per_s),
-        lambda peer: 0 if peer.load is None else -peer.load.tokens_per_s_now,
-        is_number=True,
-    ),
-    Column("SEEN", (4, 5), plain(wording.seen), lambda peer: peer.silent_s, is_number=True),
-)
+def _num_asked(peer: PeerPicture) -> int:
+    return 0 if peer.load is None else peer.load.running + peer.load.waiting
 
-PEERS = Table(
-    _COLUMNS,
+
+def _tokens_per_s(peer: PeerPicture) -> float:
+    return 0 if peer.load is None else peer.load.tokens_per_s_now
+
+
+PEERS: Table[PeerPicture] = Table(
+    (
+        Column("PEER", (9, 14), _name, lambda peer: peer.name),
+        Column("STATE", (10, 10), _state, lambda peer: peer.state, stands_out=True),
+        words_column("DEVICE", (12, 20), wording.devices),
+        Column("MEMORY", (10, 23), _memory, lambda peer: -_share(peer)),
+        number_column("RUN", (4, 6), _busy, lambda peer: -_num_asked(peer)),
+        words_column("MODELS", (14, 24), wording.models),
+        number_column("TOK/S", (5, 6), wording.tokens_per_s, lambda peer: -_tokens_per_s(peer)),
+        number_column("SEEN", (4, 5), wording.seen, lambda peer: peer.silent_s),
+    ),
     key=lambda peer: peer.node,
     searched=_searched,
     is_dim=lambda peer: peer.state in ("suspect", "dead", "left"),

@@ -6,7 +6,7 @@ from cortex.peer.onlooker import request_wording as wording
 from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.units import age, tokens
 
-from .columns import Cell, Column, Table, fit, plain
+from .columns import Cell, Column, Table, fit, number_column, words_column
 from .look import Look
 
 
@@ -30,6 +30,10 @@ def _id(one: RequestPicture, look: Look, num_cells: int) -> Cell:
     return Cell(_short_id(one)[:num_cells])
 
 
+def _first_token_s(one: RequestPicture) -> float:
+    return float("inf") if one.first_token_s is None else one.first_token_s
+
+
 def _searched(one: RequestPicture) -> str:
     return " ".join((one.id, one.model, one.peer, one.host, wording.stage(one)))
 
@@ -37,44 +41,21 @@ def _searched(one: RequestPicture) -> str:
 REQUESTS: Table[RequestPicture] = Table(
     (
         Column("ID", (6, 12), _id, lambda one: one.id),
-        Column("MODEL", (12, 26), plain(lambda one: one.model or "-"), lambda one: one.model),
+        words_column("MODEL", (12, 26), lambda one: one.model or "-"),
         Column("PEER", (10, 22), _peers, wording.peers),
         Column("STAGE", (12, 14), _stage, wording.stage),
-        Column(
-            "IN",
-            (6, 7),
-            plain(lambda one: tokens(one.prompt_tokens)),
-            lambda one: -one.prompt_tokens,
-            is_number=True,
+        number_column(
+            "IN", (6, 7), lambda one: tokens(one.prompt_tokens), lambda one: -one.prompt_tokens
         ),
-        Column(
+        number_column(
             "OUT",
             (5, 6),
-            plain(lambda one: tokens(one.completion_tokens)),
+            lambda one: tokens(one.completion_tokens),
             lambda one: -one.completion_tokens,
-            is_number=True,
         ),
-        Column(
-            "TTFT",
-            (5, 6),
-            plain(wording.first_token),
-            lambda one: float("inf") if one.first_token_s is None else one.first_token_s,
-            is_number=True,
-        ),
-        Column(
-            "TOK/S",
-            (5, 5),
-            plain(wording.tokens_per_s),
-            lambda one: -(one.tokens_per_s or 0),
-            is_number=True,
-        ),
-        Column(
-            "AGE",
-            (4, 5),
-            plain(lambda one: age(one.seconds)),
-            lambda one: -one.seconds,
-            is_number=True,
-        ),
+        number_column("TTFT", (5, 6), wording.first_token, _first_token_s),
+        number_column("TOK/S", (5, 5), wording.tokens_per_s, lambda one: -(one.tokens_per_s or 0)),
+        number_column("AGE", (4, 5), lambda one: age(one.seconds), lambda one: -one.seconds),
     ),
     key=lambda one: one.id,
     searched=_searched,

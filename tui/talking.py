@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cortex.peer.errors import NoPeer
@@ -28,15 +29,9 @@ async def open_talk(
     async def now() -> Sequence[Door]:
         return doors()
 
-    steadfast = await asyncio.to_thread(_load)
+    steadfast = await _loaded("steadfast")
     async with steadfast.open_steadfast(now, on_moved) as asked:
         yield asked
-
-
-def _load() -> ModuleType:
-    from cortex.peer.client import steadfast
-
-    return steadfast
 
 
 @asynccontextmanager
@@ -47,12 +42,10 @@ async def open_log(
     found = doors()
     if not found:
         raise NoPeer("no peer answers", "start one with: cortex peer")
-    log_stream = await asyncio.to_thread(_load_logs)
+    log_stream = await _loaded("log_stream")
     async with log_stream.following(found[0], peer, since_s) as lines:
         yield lines
 
 
-def _load_logs() -> ModuleType:
-    from cortex.peer.client import log_stream
-
-    return log_stream
+async def _loaded(client: str) -> ModuleType:
+    return await asyncio.to_thread(import_module, f"cortex.peer.client.{client}")

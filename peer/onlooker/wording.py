@@ -39,11 +39,16 @@ def heading(picture: FleetPicture) -> list[str]:
 def devices(peer: PeerPicture) -> str:
     """2x H100 80GB, or one by its name, or what computes where there is no such device."""
     if peer.devices:
-        kinds = Counter(_MAKER.sub("", device.name) for device in peer.devices)
+        kinds = Counter(short_name(device.name) for device in peer.devices)
         return " + ".join(f"{n}x {name}" if n > 1 else name for name, n in kinds.items())
     if "gateway" in peer.roles:
         return "gateway"
     return f"CPU, {counted(peer.num_cores, 'core')}" if peer.num_cores else NOTHING
+
+
+def short_name(device: str) -> str:
+    """Without who made it."""
+    return _MAKER.sub("", device)
 
 
 def used_bytes(peer: PeerPicture) -> int | None:

@@ -11,7 +11,6 @@ from cortex.cli import talker
 from cortex.cli.config import read_environment
 from cortex.cli.main import run
 from cortex.peer.talk.conversation import Conversation
-from cortex.tui.app import CortexApp
 
 
 @pytest.fixture
@@ -69,20 +68,3 @@ def test_no_think_asks_for_no_reasoning(conversation_of: Any) -> None:
 
 def test_a_seed_is_that_of_every_answer(conversation_of: Any) -> None:
     assert conversation_of("--seed", "7").ask("hi", model="m", seed=1, now_s=2).seed == 7
-
-
-def test_a_model_of_the_dashboard_is_who_answers_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    started: list[str | None] = []
-
-    def note(dashboard: CortexApp, **_: Any) -> None:
-        started.append(dashboard.frame.chat_model)
-
-    monkeypatch.setattr(CortexApp, "run", note)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    invocation = read_environment({"HOME": str(tmp_path)})
-    assert run(["tui", "--model", "tiny-1b"], invocation) == 0
-    assert run(["tui"], invocation) == 0
-    assert started == ["tiny-1b", None]

@@ -229,16 +229,6 @@ def test_a_peer_is_watched_until_ctrl_c(at_terminal: Callable[..., Any], address
     assert terminal.wait_for_end() == 130
 
 
-def test_the_dashboard_opens_shows_the_peer_and_leaves_the_terminal_as_it_was(
-    at_terminal: Callable[..., Any], address: str
-) -> None:
-    terminal = at_terminal("tui", "--peer", address)
-    terminal.wait_for("1 on disk")
-    terminal.press("q")
-    assert terminal.wait_for_end() == 0
-    assert terminal.is_as_found()
-
-
 def test_a_fleet_is_told_in_sentences_and_then_what_happens() -> None:
     assert sentences(None, Sight({}, PICTURE))[1:3] == [
         "atlas is up: 2x H100 80GB; qwen3.6-27b ready.",

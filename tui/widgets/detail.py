@@ -6,7 +6,6 @@ what it tells everybody, that.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -22,7 +21,6 @@ from .memory_bar import memory_bar
 
 _BAR_CELLS = 16
 _NAME_CELLS = 16
-_MAKER = re.compile(r"^(NVIDIA|AMD|Intel\(R\)) +|(GeForce|Tesla) +")
 
 
 def detail(
@@ -54,7 +52,7 @@ def _closely(close: PeerDetail, look: Look) -> Iterator[Text]:
 
 
 def device_line(number: int, device: DeviceDetail, look: Look) -> Text:
-    name = _MAKER.sub("", device.name)[:_NAME_CELLS]
+    name = wording.short_name(device.name)[:_NAME_CELLS]
     line = Text(f"{device.kind.upper()} {number}  {name}  ", no_wrap=True)
     line.append(memory_bar(device, look, _BAR_CELLS))
     used_bytes = max(device.memory_bytes - device.free_bytes, 0)

@@ -90,17 +90,6 @@ async def test_a_long_name_is_cut_and_the_mark_of_the_asked_peer_is_not(
         await eyes.until(pilot, lambda: rows(pilot) == ["workst… *", "my-other…"])
 
 
-async def test_an_ascii_terminal_gets_nothing_else(
-    make_app: MakeApp, feed: Any, told: Any, eyes: Any
-) -> None:
-    async with make_app(is_ascii=True).run_test() as pilot:
-        feed.say(told.four_peers())
-        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
-        text = eyes.screen(pilot)
-        assert "* up" in text and "x dead" not in text and "###" in text
-        assert text.isascii(), {char for char in text if not char.isascii()}
-
-
 async def test_the_cursor_chooses_whose_details_are_shown(
     make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:

@@ -182,8 +182,8 @@ async def test_an_ascii_terminal_gets_nothing_else(
     logs: OpenLogs, streams: Streams, eyes: Any
 ) -> None:
     async with logs(is_ascii=True) as pilot:
-        streams.say("atlas", Skipped(7), line("größer"))
-        await eyes.until(pilot, lambda: "gr??er" in eyes.screen(pilot))
+        streams.say("atlas", *[line("größer")] * 40, Skipped(7))
+        await eyes.until(pilot, lambda: "7 lines" in eyes.screen(pilot))
         text = eyes.screen(pilot)
         assert text.isascii(), {char for char in text if not char.isascii()}
 
