@@ -148,8 +148,8 @@ def test_kernels_for_floors_that_no_row_asks_for_change_nothing() -> None:
 def test_over_a_whole_vocabulary_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floors, "BLOCK_TOKENS", 8192)
     logits = 3 * torch.randn(3, 248_320, generator=torch.Generator().manual_seed(0))
-    rows = [SamplingRow(Sampling(s, 0.6, 20 * s, 0.95), 3) for s in range(2)]
-    rows.append(SamplingRow(Sampling(5), 0))
+    wishes = (Sampling(1, 0.6, top_p=0.95), Sampling(2), Sampling(3, 0.0))
+    rows = [SamplingRow(sampling, 3) for sampling in wishes]
 
     assert choose_tokens(logits, rows, NOTHING, draw_usual) == choose_tokens(logits, rows, NOTHING)
 
