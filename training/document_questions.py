@@ -25,7 +25,10 @@ _LONGEST_TRANSCRIPT = 500
 _LONGEST_NAME = 40
 _HELD_OUT_SHARE = 0.35
 # A page has many cells and lines and one total: tasks are drawn first, then a fact of the task.
-_WEIGHTS: dict[Task, float] = {"line": 0.5, "row": 0.5, "heading": 0.5, "count": 0.7}
+_WEIGHTS: dict[Task, float] = {
+    "total": 4.0, "cell": 2.0, "key": 2.0, "switch": 2.0, "highest": 1.5,
+    "heading": 0.3, "line": 0.5, "row": 0.7,
+}  # fmt: skip
 # Names, dates or amounts also stand on a page without a key: who asks for one may mean those.
 _KEYED = ("code", "word", "count", "percent", "email", "days", "grams")
 _AMOUNT = re.compile(r"\d[.,]\d\d")

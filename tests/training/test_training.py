@@ -11,6 +11,7 @@ import torch
 
 from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches, see
 from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
+from training.document_questions import Asker
 from training.drawing import draw_line, training_book
 from training.drawing.types import Glyph
 from training.nano import token_id
@@ -116,18 +117,29 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
 
 
 def test_a_step_of_documents_teaches_with_two_pictures_and_several_turns() -> None:
-    stage = Stage("whole", 1, 5, peak_lr=1e-3, decay_share=0.5, documents=1.0, max_cells=200)
-    recipe = Recipe(seed=3, stages=(stage,), rows_per_batch=5)
+    stage = Stage("whole", 1, 2, peak_lr=1e-3, decay_share=0.5, documents=1.0, max_cells=200)
+    recipe = Recipe(seed=3, stages=(stage,))
     trainee = new_trainee(3)
+    asker = Asker(random.Random(5), training_book(), stage.max_cells)
+    talk = asker.in_turns(asker.sample("form").pictures[0])
 
-    batch = MakeBatch(recipe)(random.Random(2), 0)
+    batch = reading_batches([asker.about_two("label"), talk], 2, stage.max_pixels)
     metrics = train_step(recipe, trainee, new_optimisers(trainee), batch, 0)
 
     assert metrics["loss"] > 0 and metrics["cell_loss"] > 0
-    assert isinstance(batch, list)
     (part,) = batch
-    assert part.pictures is not None and len(part.pictures.grids) > len(part.labels)
-    assert ((part.labels == token_id("<|im_end|>")).sum(1) > 1).any()
+    assert part.pictures is not None and len(part.pictures.grids) == 3
+    assert (part.labels == token_id("<|im_end|>")).sum() == 2 + len(talk.earlier)
+
+
+def test_a_recipe_says_how_much_of_the_drawing_are_documents_and_how_large() -> None:
+    stage = Stage("tower", 1, 12, peak_lr=1e-3, decay_share=0.5, documents=1.0, max_cells=300)
+    batch = MakeBatch(Recipe(seed=3, stages=(stage,)))(random.Random(6), 0)
+
+    assert isinstance(batch, TowerBatch)
+    cells = [height * width // 4 for _, height, width in batch.grids]
+    assert 128 < max(cells) <= 300
+    assert len(set(cells)) > 5
 
 
 def test_the_curve_is_cut_where_training_resumes_and_can_be_drawn(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _shaped(blocks: list[Block], type: Type, aspect: float) -> tuple[Sheet, floa
 
 def _cells(rng: random.Random, width: float, height: float, aspect: float) -> tuple[int, int]:
     """Sides in whole cells; some sheets have empty paper to spare, towards a shape."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         width = max(width, min(_MOST_SPARE * width, height * aspect))
         height = max(height, min(_MOST_SPARE * height, width / aspect))
     columns, rows = math.ceil(width), math.ceil(height)

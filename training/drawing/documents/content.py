@@ -7,21 +7,18 @@ printed anywhere are told to `Content`, so that no page is asked for "the" date 
 from __future__ import annotations
 
 import random
-import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..book import Book
 from ..names import address, shop_name
-from ..printed import Money, any_cents, any_day, any_name, any_phone, any_time, print_date
+from ..printed import Money, any_cents
 from ..types import Fact
 from .blocks import Block, Columns, Pairs, Rule, Table, Words
 from .layouts import DocumentLayout
 from .pictured import Bars, Buttons, Switches
+from .values import any_value
 
-_CODES = ("##-####", "A-####", "######", "AA ###", "A####-##", "####")
-_CODE_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
-_LONGEST_PRODUCT = 14
 _RATES = (5, 7, 10, 19, 20)
 
 
@@ -72,45 +69,10 @@ class Content:
         return value
 
     def value(self, type: str) -> str:
-        rng, words = self.rng, self.book.words
-        match type:
-            case "date":
-                date = print_date(any_day(rng), self.date_pattern)
-                self.facts.append(Fact("date", (), date))
-                return date
-            case "name":
-                return rng.choice(words.people)
-            case "town":
-                return rng.choice(words.towns)
-            case "street":
-                return f"{rng.randint(1, 299)} {rng.choice(words.streets)}"
-            case "phone":
-                return any_phone(rng, words.phone_patterns)
-            case "email":
-                host = any_name(rng, words.syllables).lower()
-                return f"{any_name(rng, words.syllables).lower()}@{host}.com"
-            case "money":
-                return self.money.print(any_cents(rng))
-            case "time":
-                return any_time(rng)
-            case "code":
-                signs = {"A": _CODE_LETTERS, "#": string.digits}
-                return "".join(rng.choice(signs.get(c, c)) for c in rng.choice(_CODES))
-            case "product":
-                short = [each for each in words.products if len(each) <= _LONGEST_PRODUCT]
-                return rng.choice(short)
-            case "word":
-                return any_name(rng, words.syllables)
-            case "grams":
-                return f"{rng.randrange(50, 2000, 25)} g"
-            case "percent":
-                return f"{rng.randint(1, 100)}%"
-            case "days":
-                return f"{rng.choice((7, 10, 14, 21, 30, 60))} days"
-            case "year":
-                return str(rng.randint(1980, 2040))
-            case _:
-                return str(rng.randint(1, 10 ** rng.randint(1, 3)))
+        value = any_value(self.rng, self.book.words, type, self.money, self.date_pattern)
+        if type == "date":
+            self.facts.append(Fact("date", (), value))
+        return value
 
 
 def begin(rng: random.Random, book: Book, layout: DocumentLayout, most_rows: int) -> Content:
