@@ -100,7 +100,7 @@ class FakeHub:
 async def serving_hub(fake: FakeHub) -> AsyncGenerator[None]:
     app = web.Application()
     app.router.add_get("/{path:.*}", fake.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     fake.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -121,7 +121,12 @@ def hub_in_thread(fake: FakeHub) -> Generator[None]:
             ready.set()
             await ended.wait()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    def run() -> None:
+        """Whoever hangs is cancelled at the end."""
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         assert ready.wait(10)
@@ -129,4 +134,3 @@ def hub_in_thread(fake: FakeHub) -> Generator[None]:
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
-        loop.close()
