@@ -8,8 +8,6 @@ from typing import Protocol
 # Three tokens that were foreseen make a stranger trusted, two that were not make it doubted again.
 _AT_FIRST = 0.3
 _RISE, _FALL = 0.4, 0.3
-# A long prompt is taken in over some steps: all of it would hold up everybody's next token.
-_MOST_AT_ONCE = 4096
 
 
 class Drafter(Protocol):
@@ -35,18 +33,21 @@ class Guesses:
     def __init__(self, drafter: Drafter) -> None:
         self.chance = _AT_FIRST
         self._drafter = drafter
-        self._num_taken = 0
+        self.num_taken = 0
         self._next: list[int] = []
 
-    def after(self, tokens: Sequence[int], most: int) -> list[int]:
-        """What may come after all the tokens of a sequence, of which it has seen the first ones."""
-        new = tokens[self._num_taken : self._num_taken + _MOST_AT_ONCE]
-        self._num_taken += len(new)
+    def after(self, tokens: Sequence[int], most: int, most_taken: int) -> list[int]:
+        """What may come after all the tokens of a sequence, of which it has seen the first ones.
+
+        Nothing, where more are new than it may take now.
+        """
+        new = tokens[self.num_taken : self.num_taken + most_taken]
+        self.num_taken += len(new)
         for token_id, guess in zip(new, self._next, strict=False):
             if token_id != guess:
                 self.chance -= _FALL * self.chance
                 break
             self.chance += _RISE * (1 - self.chance)
         self._drafter.take(new)
-        self._next = self._drafter.draft(most) if self._num_taken == len(tokens) else []
+        self._next = self._drafter.draft(most) if self.num_taken == len(tokens) else []
         return self._next

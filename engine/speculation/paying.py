@@ -21,8 +21,10 @@ _LEARNED = 0.25
 # is forgotten. And after so many steps with drafts there is one without, to be compared with.
 _FORGOTTEN = 0.002
 _COMPARED_AFTER = 32
-# What a step without drafts takes is hardly ever less than it was measured to take, and often more.
+# What a step without drafts takes is hardly ever less than it was measured to take, and often more;
+# of what took far longer than that, something else was the cause.
 _FASTER, _SLOWER = 0.5, 0.1
+_MOST_SLOWER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def lengths_that_pay(chances: Sequence[Chance], share: float, most: int) -> list
 @dataclass(slots=True)
 class _Measured:
     plain_s: float = 0.0
+    num_plain: int = 0
     share: float = _FIRST_SHARE
     num_since_plain: int = _COMPARED_AFTER
 
@@ -84,14 +87,18 @@ class StepCosts:
         known = self._measured.setdefault(num_answers, _Measured())
         if num_drafted:
             known.num_since_plain += 1
-            added = max(0.0, seconds / known.plain_s - 1) if known.plain_s else known.share
+            added = max(0.0, seconds / known.plain_s - 1)
             # No dearer than a step for each: what is beyond that was something else's doing.
             measured = min(1.0, added / num_drafted)
             known.share += _LEARNED * (measured - known.share)
             return
-        if not known.plain_s:
+        known.num_plain += 1
+        known.share += _FORGOTTEN * (_FIRST_SHARE - known.share)
+        if known.num_plain == 1:
+            # It may have waited for kernels to be compiled: beside it drafts would seem free.
+            return
+        known.num_since_plain = 0
+        if known.num_plain == 2:
             known.plain_s = seconds
         rate = _FASTER if seconds < known.plain_s else _SLOWER
-        known.plain_s += rate * (seconds - known.plain_s)
-        known.num_since_plain = 0
-        known.share += _FORGOTTEN * (_FIRST_SHARE - known.share)
+        known.plain_s += rate * (min(seconds, _MOST_SLOWER * known.plain_s) - known.plain_s)

@@ -14,6 +14,9 @@ from .paying import Chance, StepCosts, lengths_that_pay
 
 # More are hardly ever all right.
 _MOST_GUESSES = 12
+# A long prompt is taken in over some steps, and so are those of many answers: all of it at once would
+# hold up everybody's next token.
+_MOST_TAKEN = 4096
 # There is memory for the scores of as many rows as sequences may run, and always for so many.
 _LEAST_ROWS = 8
 
@@ -44,10 +47,20 @@ class Speculator:
 
     def drafts(self, decode: list[Sequence]) -> dict[Sequence, list[int]]:
         """What may come behind the next known token, for those of whom that is to be computed."""
-        guesses = {sequence: self._guesses(sequence) for sequence in decode}
-        share = self._costs.share(len(decode))
         most = self._most_rows - len(decode)
-        if share is None or most <= 0 or not any(guesses.values()):
+        # Where there is no room nothing is guessed either: of many answers that takes its time.
+        if self._make_drafter is None or most <= 0:
+            return {}
+        guesses: dict[Sequence, list[int]] = {}
+        most_taken = _MOST_TAKEN
+        for sequence in decode:
+            if sequence.guesses is None:
+                sequence.guesses = Guesses(self._make_drafter())
+            num_taken = sequence.guesses.num_taken
+            guesses[sequence] = self._guesses(sequence, sequence.guesses, most_taken)
+            most_taken -= sequence.guesses.num_taken - num_taken
+        share = self._costs.share(len(decode))
+        if share is None or not any(guesses.values()):
             return {}
         chances = [Chance(s.guesses.chance if s.guesses else 0, len(g)) for s, g in guesses.items()]
         lengths = self._choose_lengths(chances, share, most)
@@ -58,7 +71,7 @@ class Speculator:
         """A step that computed nothing but the next tokens of so many answers took so long."""
         self._costs.add(num_answers, num_drafted, seconds)
 
-    def _guesses(self, sequence: Sequence) -> list[int]:
+    def _guesses(self, sequence: Sequence, guesses: Guesses, most_taken: int) -> list[int]:
         """All that can be computed ahead of an answer now.
 
         Nothing where its grammar says one token at a time what may come.
@@ -66,12 +79,9 @@ class Speculator:
         is_fed = sequence.num_computed == len(sequence.tokens) - 1
         # The last token of an answer is drawn and never fed.
         wanted = sequence.max_tokens - sequence.num_answered - 1
-        is_free = sequence.guided is None and is_fed and wanted > 0
-        if self._make_drafter is None or not is_free:
+        if sequence.guided is not None or not is_fed or wanted <= 0:
             return []
-        if sequence.guesses is None:
-            sequence.guesses = Guesses(self._make_drafter())
-        guessed = sequence.guesses.after(sequence.tokens, _MOST_GUESSES)
+        guessed = guesses.after(sequence.tokens, _MOST_GUESSES, most_taken)
         assert sequence.pages is not None
         room = len(sequence.pages.pages) * self._page_tokens - len(sequence.tokens)
         stop_token_ids = sequence.prompt.stop_token_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 import torch
@@ -22,28 +22,6 @@ from cortex.engine.models import registry
 from cortex.engine.models.registry import load_model, make_packer
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def multiplied_bfloat16() -> None:
-    """Triton's interpreter keeps the bits of bfloat16, and multiplies those as if they were int."""
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    builder: Any = interpreter.InterpreterBuilder
-    plain = builder.create_dot
-    widen: Any = vars(interpreter)["_convert_float"]
-
-    def wide(x: Any) -> Any:
-        if x.dtype != tl.bfloat16:
-            return x
-        data = widen(x.data, tl.bfloat16, tl.float32, None).view("float32")
-        return interpreter.TensorHandle(data, tl.float32)
-
-    def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
-        return plain(self, wide(a), wide(b), *rest)
-
-    builder.create_dot = create_dot
 
 
 @settings(max_examples=15, deadline=None)

@@ -77,8 +77,10 @@ def test_answers_are_the_same_tokens_by_either(
 def test_golden_cases_pass_through_the_kernels(
     name: str, golden: Path, operations: TritonOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def loaded(folder: Path, dtype: torch.dtype, device: torch.device) -> LoadedModel:
-        found = load_model(folder, dtype, device)
+    def loaded(
+        folder: Path, dtype: torch.dtype, device: torch.device, *, exact: bool
+    ) -> LoadedModel:
+        found = load_model(folder, dtype, device, exact=exact)
         use_operations(found.model, operations)
         return found
 

@@ -245,7 +245,7 @@ def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
     drafter = told(model, prompt)
     asked = served(model, lambda: drafter)
     asked.add("one", prompt)
-    # Eight rows a step, but for the prompt's, one that is measured, and the ends of pages.
+    # Eight rows a step, but for the prompt's, two that are measured, and the ends of pages.
     num_steps = asked.run()
     assert num_steps <= 8
     assert asked.answers["one"] == plain.answers["alone"]

@@ -9,7 +9,7 @@ from cortex.engine.speculation.lookup import PromptLookup
 def chance_after(tokens: list[int]) -> float:
     guesses = Guesses(PromptLookup())
     for end in range(4, len(tokens) + 1):
-        guesses.after(tokens[:end], 4)
+        guesses.after(tokens[:end], 4, 99)
     return guesses.chance
 
 
@@ -26,13 +26,13 @@ def test_trust_comes_fast_with_guesses_that_prove_right_and_goes_with_others() -
 def test_a_guess_is_held_against_the_token_that_came_even_if_it_was_not_computed() -> None:
     guesses = Guesses(PromptLookup())
     before = guesses.chance
-    assert guesses.after([1, 2, 3, 4, 1, 2, 3], 1) == [4]
-    guesses.after([1, 2, 3, 4, 1, 2, 3, 4], 1)
+    assert guesses.after([1, 2, 3, 4, 1, 2, 3], 1, 99) == [4]
+    guesses.after([1, 2, 3, 4, 1, 2, 3, 4], 1, 99)
     assert guesses.chance > before
 
 
 def test_a_long_prompt_is_taken_in_over_some_steps() -> None:
     guesses = Guesses(PromptLookup())
     prompt = [*range(10_000), 1, 2, 3]
-    drafts = [guesses.after(prompt, 2) for _ in range(4)]
+    drafts = [guesses.after(prompt, 2, 4096) for _ in range(4)]
     assert drafts == [[], [], [4, 5], [4, 5]]

@@ -51,8 +51,16 @@ def test_the_likely_ones_of_one_answer_go_before_doubtful_ones_of_another() -> N
     assert lengths_that_pay([Chance(0.9, 8), Chance(0.4, 8)], 0.1, 4) == [4, 0]
 
 
-def learned(true_share: float, num_drafted: int, rounds: int = 40) -> float:
+def begun(step_s: float = 0.01) -> StepCosts:
+    """Of one answer at a time, whose steps without guesses are known."""
     costs = StepCosts()
+    for _ in range(2):
+        costs.add(1, 0, step_s)
+    return costs
+
+
+def learned(true_share: float, num_drafted: int, rounds: int = 40) -> float:
+    costs = begun()
     for _ in range(rounds):
         costs.add(1, 0, 0.01)
         costs.add(1, num_drafted, 0.01 * (1 + true_share * num_drafted))
@@ -67,17 +75,38 @@ def test_what_a_guess_costs_is_learned_from_steps(true_share: float, num_drafted
     assert learned(true_share, num_drafted) == pytest.approx(true_share, abs=0.01)
 
 
-def test_guesses_wait_until_a_step_without_them_was_measured() -> None:
+def test_guesses_wait_until_a_second_step_without_them_was_measured() -> None:
     costs = StepCosts()
-    assert costs.share(3) is None
-    costs.add(3, 0, 0.01)
-    assert costs.share(3) is not None
-    assert costs.share(4) is None
+    for _ in range(2):
+        assert costs.share(1) is None
+        costs.add(1, 0, 0.01)
+    assert costs.share(1) is not None
+    assert costs.share(2) is None
+
+
+def test_a_first_step_that_took_long_does_not_make_guesses_seem_free() -> None:
+    costs = StepCosts()
+    costs.add(1, 0, 3.0)  # kernels were compiled
+    costs.add(1, 0, 0.01)
+    for _ in range(10):
+        costs.add(1, 1, 0.015)
+    share = costs.share(1)
+    assert share is not None and share > 0.4
+
+
+def test_one_step_that_was_held_up_does_not_make_guesses_seem_free() -> None:
+    costs = begun()
+    for _ in range(31):
+        costs.add(1, 1, 0.015)
+    costs.add(1, 0, 1.0)  # something else kept the machine busy
+    for _ in range(31):
+        costs.add(1, 1, 0.015)
+    share = costs.share(1)
+    assert share is not None and share > 0.3
 
 
 def test_a_step_without_guesses_is_measured_again_now_and_then() -> None:
-    costs = StepCosts()
-    costs.add(1, 0, 0.01)
+    costs = begun()
     num_drafted_steps = 0
     while costs.share(1) is not None:
         costs.add(1, 4, 0.011)
@@ -88,8 +117,7 @@ def test_a_step_without_guesses_is_measured_again_now_and_then() -> None:
 
 
 def test_what_was_too_dear_once_is_tried_again_after_hundreds_of_steps() -> None:
-    costs = StepCosts()
-    costs.add(1, 0, 0.01)
+    costs = begun()
     costs.add(1, 8, 10.0)  # something else kept the machine busy
     costs.add(1, 8, 10.0)
     costs.add(1, 8, 10.0)
