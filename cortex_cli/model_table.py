@@ -8,7 +8,7 @@ from typing import Any
 
 from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
-from cortex.peer.units import memory
+from cortex.peer.units import about, memory
 
 _HEAD = ("MODEL", "CONTEXT", "IMAGES")
 _FLEET_HEAD = ("MODEL", "SIZE", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
@@ -32,7 +32,7 @@ def model_lines(model: ModelInfo, files: Path | None) -> list[str]:
 
 
 def _standing(one: Whereabouts) -> str:
-    eta = f"   loads in ~{one.eta_s:.0f} s" if one.state == "cold" and one.eta_s else ""
+    eta = f"   loads in {about(one.eta_s)}" if one.state == "cold" and one.eta_s else ""
     return f"{one.state:<7} on {one.peer}{'   pinned' * one.is_pinned}{eta}"
 
 
@@ -64,5 +64,5 @@ def _place(where: Sequence[Whereabouts]) -> tuple[str, str, str]:
         if those:
             names = ", ".join(f"{one.peer}{' (pinned)' * one.is_pinned}" for one in those)
             etas_s = [one.eta_s for one in those if one.eta_s is not None]
-            return state, names, f"~{min(etas_s):.0f} s" if etas_s else "-"
+            return state, names, about(min(etas_s)) if etas_s else "-"
     return "-", "-", "-"

@@ -79,8 +79,9 @@ class Talker:
         try:
             events = self.bridge.iterate(self.backend.chat(request))
             answer = receive(events, teller, time.monotonic)
-        finally:
-            progress.clear()
+        except BaseException:
+            teller.broken_off()
+            raise
         teller.finished(answer, model=self.model, peer=self.backend.answered_by)
         self._tally.add(answer)
         if answer.text:

@@ -94,6 +94,14 @@ class Teller:
             if self.diagnostics.is_terminal:
                 self.diagnostics.line("   ".join((without_controls(peer), *figures(answer))))
 
+    def broken_off(self) -> None:
+        """An error follows, on a line of its own."""
+        self.progress.clear()
+        self._leave_reasoning()
+        if self.diagnostics.is_beside_text:
+            self.diagnostics.is_beside_text = False
+            self.output.line()
+
     def _render(self, text: str) -> bool:
         """Whether the answer could be replaced; never where the terminal changed its size, or
         something else was said in the middle of it.

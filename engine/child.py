@@ -52,12 +52,12 @@ class Service(Protocol):
         ...
 
 
-def run_child(fd: int, make_service: Callable[[Send], Service]) -> None:
+def run_child(fd: int, make_service: Callable[[Send], Service], log_level: str = "WARNING") -> None:
     """Serve the parent at the other end of `fd` until it closes; call it from the main thread.
 
     `make_service` is called on the running loop and gets `send`, which any thread may call.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=log_level, format="%(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c at the terminal is the parent's
     asyncio.run(_adopt(fd, make_service))
 

@@ -284,6 +284,7 @@ def read_script(path: Path) -> FakeConfig:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="cortex-fake-engine")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
+    parser.add_argument("--log-level", default="WARNING", help="what is logged, and worse")
     parser.add_argument("--script", type=Path, help="a JSON file with the replies to give")
     parser.add_argument("--token-interval-ms", type=float, help="wait this long before each token")
     parser.add_argument("--memory-bytes", type=int, help="what models may reserve in all")
@@ -296,7 +297,7 @@ def main() -> None:
     config = replace(config, memory_bytes=options.memory_bytes)
     if options.token_interval_ms is not None:
         config = replace(config, token_interval_ms=options.token_interval_ms)
-    run_child(options.fd, lambda send: FakeService(config, send))
+    run_child(options.fd, lambda send: FakeService(config, send), options.log_level)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,9 @@ def _prepared(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="cortex-text")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
-    run_child(parser.parse_args().fd, TextService)
+    parser.add_argument("--log-level", default="WARNING", help="what is logged, and worse")
+    args = parser.parse_args()
+    run_child(args.fd, TextService, args.log_level)
 
 
 if __name__ == "__main__":

@@ -202,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="cortex engine process, started by a peer")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda:N")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
+    parser.add_argument("--log-level", default="WARNING", help="what is logged, and worse")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
     parser.add_argument("--mode", choices=get_args(ModeWish), default="auto")
@@ -217,7 +218,11 @@ def main() -> None:
     device = torch.device(args.device)
     code = 0
     try:
-        run_child(args.fd, lambda send: Worker(device, wishes, send, args.memory_bytes))
+        run_child(
+            args.fd,
+            lambda send: Worker(device, wishes, send, args.memory_bytes),
+            args.log_level,
+        )
     except SystemExit as error:
         code = int(error.code or 0)
     # The device thread may be deep in a step: a regular exit would tear it down inside native code,

@@ -33,6 +33,11 @@ def age(age_s: float) -> str:
     return f"{age_s:.0f}s"
 
 
+def about(wait_s: float) -> str:
+    """<1s, ~3s."""
+    return "<1s" if wait_s < 1 else f"~{wait_s:.0f}s"
+
+
 def counted(number: int, thing: str) -> str:
     """1 peer, 4 peers."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -34,7 +34,8 @@ def load(
       cortex load qwen3.6-27b --on beast --context 32768 --slots 4
       cortex load qwen3.6-27b --no-wait --json
 
-    What has to make room goes first; cortex plan shows it beforehand. The load goes on where the
+    What has to make room goes first; cortex plan shows it beforehand. Without --on a plan is for
+    the best peer of the fleet, a load for the one that is asked. The load goes on where the
     command is interrupted.
     """
     from ..ordering import orders_of, placement_lines, waited_for

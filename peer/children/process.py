@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +38,7 @@ Spawn = Callable[[Sequence[str]], Awaitable[ChildProcess]]
 
 
 async def spawn(command: Sequence[str]) -> ChildProcess:
-    """Start the command, completed with `--fd N`."""
+    """Start the command, completed with `--fd N` and with what it may log: what we do, no more."""
     ours, theirs = socket.socketpair()
     with theirs:
         # Our end first: nothing may be awaited between the process's birth and its owner's.
@@ -47,6 +48,8 @@ async def spawn(command: Sequence[str]) -> ChildProcess:
                 *command,
                 "--fd",
                 str(theirs.fileno()),
+                "--log-level",
+                logging.getLevelName(logging.getLogger().level),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 # Our standard output is the answer's: what a child prints must not mix with it.

@@ -8,7 +8,7 @@ from typing import Any
 from cortex.engine.types import Stage
 
 from ..talk.words import describe
-from ..units import memory
+from ..units import about, memory
 from ..units import tokens as few_tokens
 from .aligning import align
 from .job_pictures import JobPicture
@@ -50,7 +50,7 @@ def where(row: ModelRow) -> str:
 
 
 def load_time(row: ModelRow) -> str:
-    return NOTHING if row.eta_s is None else f"~{row.eta_s:.0f}s"
+    return NOTHING if row.eta_s is None else about(row.eta_s)
 
 
 def requests(row: ModelRow) -> str:
@@ -77,7 +77,7 @@ def detail(row: ModelRow) -> Iterator[str]:
         yield from align([""] * len(places[0]), places)[1:]
     if model.cold:
         cold = [
-            place.peer if place.eta_s is None else f"{place.peer} (~{place.eta_s:.0f}s to load)"
+            place.peer if place.eta_s is None else f"{place.peer} ({about(place.eta_s)} to load)"
             for place in model.cold
         ]
         yield f"on disk  {', '.join(cold)}"

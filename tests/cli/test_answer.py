@@ -206,6 +206,19 @@ def test_a_notice_in_the_middle_of_an_answer_has_its_line_and_the_answer_stays(
     assert ("\x1b[J" in output.stream.getvalue()) is not has_notice
 
 
+@pytest.mark.parametrize(("piece", "ending"), [("It i", "\n"), ("It is.\n", "")])
+def test_an_error_in_the_middle_of_an_answer_has_a_line_of_its_own(piece: str, ending: str) -> None:
+    stderr, output = Screen(), TerminalOutput()
+    diagnostics = Diagnostics(stderr, can_redraw=True)
+    progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+    teller = Teller(output, diagnostics, progress, "plain", ())
+    teller.text(piece)
+    teller.broken_off()
+    diagnostics.error("ended")
+    assert output.stream.getvalue() == f"{piece}{ending}"
+    assert stderr.getvalue() == "error: ended.\n"
+
+
 def test_reasoning_that_was_interrupted_ends_its_line() -> None:
     show = Show(terminal=True, pictures=())
     answer = show.receive(*THINKING[:4], KeyboardInterrupt())

@@ -69,7 +69,7 @@ def test_a_model_of_a_fleet_is_shown_with_its_places() -> None:
         "m",
         "4,096 tokens of context   no pictures   3.0 GiB",
         "warm    on ada   pinned",
-        "cold    on bob   loads in ~12 s",
+        "cold    on bob   loads in ~12s",
     ]
 
 

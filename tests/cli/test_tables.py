@@ -48,7 +48,7 @@ def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes(
     assert model_table([QWEN, SMALL]) == [
         "MODEL             SIZE  CONTEXT  IMAGES  STATE  WHERE                  LOAD",
         "qwen3.6-27b   51.0 GiB  262,144  yes     warm   atlas (pinned), borea  -",
-        "qwen3.5-0.8b         -  32,768   no      cold   cirrus                 ~2 s",
+        "qwen3.5-0.8b         -  32,768   no      cold   cirrus                 ~2s",
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_model_that_is_on_its_way_says_so() -> None:
     loading = replace(SMALL, where=(Whereabouts("a", "loading", 3.0), Whereabouts("b", "cold")))
     assert model_table([loading])[1].split() == [
         *("qwen3.5-0.8b", "-", "32,768", "no"),
-        *("loading", "a", "~3", "s"),
+        *("loading", "a", "~3s"),
     ]
 
 

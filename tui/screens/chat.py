@@ -297,3 +297,4 @@ class ChatScreen(FramedScreen):
             self._conversation.pictures.append(attached.picture)
             self._attached.append(attached)
             self._draw_attached()
+            self._field.focus()  # what is typed next is the question

@@ -68,7 +68,8 @@ def device_line(number: int, device: DeviceDetail, look: Look) -> Text:
 
 
 def model_line(model: PlacedDetail, look: Look) -> Text:
-    parts = look.dot.join(f"{part.what} {gib(part.num_bytes)}" for part in model.parts)
+    sizes = ((part.what, gib(part.num_bytes)) for part in model.parts)
+    parts = look.dot.join(f"{what} {size}" for what, size in sizes if size != "0.0")
     words = "" if model.state == "ready" else f"{model.state}  "
     return Text(f"  {model.id}  {words}{parts}", no_wrap=True)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -14,7 +16,7 @@ from cortex.engine.messages import Alive, CancelLoad, Ending, JobFailed, Load, M
 from cortex.engine.types import Stage
 from cortex.peer.children.engine_side import EngineSide
 from cortex.peer.children.link import open_link
-from cortex.peer.children.process import ChildProcess
+from cortex.peer.children.process import ChildProcess, spawn
 from cortex.peer.children.slot import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.placement.books import Size
 from cortex.peer.types import ModelInfo
@@ -211,3 +213,16 @@ def queued(engine: EngineSide) -> int | None:
     """The number in the last heartbeat that was heard."""
     alive = engine.slot.last_alive
     return None if alive is None else alive.queued
+
+
+@pytest.mark.parametrize("level", ["WARNING", "INFO"])
+async def test_a_child_is_told_to_log_no_more_than_its_peer_shows(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.getLevelNamesMapping()[level])
+    program = f"import sys; sys.exit(sys.argv[-2:] != ['--log-level', '{level}'])"
+    child = await spawn((sys.executable, "-c", program))
+    try:
+        assert await child.process.wait() == 0
+    finally:
+        child.link.close()

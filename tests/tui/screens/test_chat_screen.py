@@ -326,6 +326,22 @@ async def test_a_picture_is_drawn_weighed_and_sent_once(
         assert eyes.screen(pilot).count("[square_96.png") == 1
 
 
+async def test_a_question_can_be_typed_as_soon_as_a_picture_is_attached(
+    chat: Chat, eyes: Any, checkout: Path
+) -> None:
+    picture = checkout / "tests" / "golden" / "images" / "square_96.png"
+    async with chat() as pilot:
+        await pilot.press("escape")
+        await pilot.press("ctrl+o")
+        await eyes.until(pilot, lambda: "attach a picture" in eyes.screen(pilot))
+        pilot.app.screen.query_one("#name").insert(str(picture), 0)  # type: ignore[attr-defined]
+        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "[square_96.png" in eyes.screen(pilot))
+        await pilot.press("q", "?")
+        assert pilot.app.screen.query_one(MessageField).text == "q?"
+
+
 async def test_the_pasted_name_of_a_picture_offers_to_attach_it(
     chat: Chat, eyes: Any, checkout: Path
 ) -> None:
