@@ -43,7 +43,7 @@ def main() -> None:
         return
     started_s = time.monotonic()
     if args.documents:
-        pages = document_cases()
+        pages = [*document_cases()]
         if args.limit:
             pages = pages[:: max(1, len(pages) // args.limit)]
         shares = judge_documents(pages, lambda c: reader.reply(c.pngs, c.earlier, c.question))

@@ -119,8 +119,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
 
     Raises ValueError for a config.json that is none.
     """
-    config_file = folder / _CONFIG
-    described = _read_json_object(config_file)
+    described = read_described(folder)
     if described is None or not serves(described, config.engine):
         return None
     if not isfile(folder / "tokenizer.json") or not _has_weights(folder, config.engine):
@@ -134,7 +133,7 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
             config.context_limit_tokens,
             config.model(model_id).context_tokens or config.context_limit_tokens,
         ),
-        created_s=int(config_file.stat().st_mtime),
+        created_s=int((folder / _CONFIG).stat().st_mtime),
         wishes=config.wishes_for(model_id),
     )
 
@@ -212,8 +211,11 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _read_json_object(path: Path) -> dict[str, Any] | None:
-    """None where there is none. Raises ValueError for what cannot be read or is no object."""
+def read_described(folder: Path) -> dict[str, Any] | None:
+    """Its config.json; None where there is none. Raises ValueError for what cannot be read or is no
+    object.
+    """
+    path = folder / _CONFIG
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise ValueError

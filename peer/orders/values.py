@@ -18,6 +18,8 @@ from ..observing.log_ring import LogPage
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 
 JobKind = Literal["load", "unload", "drain", "pull"]
+# What a job says of itself: a newer peer may know more kinds.
+_Word = Annotated[str, Meta(max_length=64)]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 _Id: TypeAlias = Annotated[str, Meta(max_length=256)]
 
@@ -132,7 +134,7 @@ class Job(Struct, frozen=True, tag="job"):
 
     id: str
     node: Node
-    kind: JobKind
+    kind: _Word
     state: JobState
     model: str = ""
     stage: str = ""

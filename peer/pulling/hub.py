@@ -7,6 +7,7 @@ another host.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,8 +23,8 @@ from ..errors import HubFailed, PermissionDenied
 from .listing import HubFile, Listing, read_listing
 
 _CONNECT_S = 10.0
-# For each read, never for the whole.
-_READ_S = 60.0
+# For each read, never for the whole: a link may be slow, a hub that says nothing is away.
+READ_S = 20.0
 _PIECE_BYTES = 1024 * 1024
 _MAX_LISTING_BYTES = 16 * 1024 * 1024
 _LONGEST_REST_S = 30.0
@@ -83,7 +84,7 @@ class Hub:
                 body += piece
                 if len(body) > _MAX_LISTING_BYTES:
                     raise HubFailed(f"{self.host} lists without end", "check HF_ENDPOINT")
-        return read_listing(bytes(body))
+        return await asyncio.to_thread(read_listing, bytes(body))
 
     async def pieces(
         self, repository: str, commit: str, file: HubFile, start: int
@@ -113,10 +114,12 @@ class Hub:
                 self._check(reply, repository)
                 yield reply
         except aiohttp.InvalidURL:
-            raise HubFailed("the hub's address is none", "check HF_ENDPOINT") from None
+            raise _no_address() from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The error's own words may hold a signed address.
             why = getattr(error, "strerror", None)
+            if isinstance(error, TimeoutError):
+                why = "it says nothing"
             raise HubAway(why if isinstance(why, str) else type(error).__name__) from None
 
     def _check(self, reply: aiohttp.ClientResponse, repository: str) -> None:
@@ -130,7 +133,7 @@ class Hub:
         if status == 403 or code == "GatedRepo":
             raise PermissionDenied(
                 f"{self.host} does not open '{repository}' to this peer",
-                f"ask for it at {self._base}/{repository}, and start the peer with HF_TOKEN",
+                f"ask for it at {self.host}/{repository}, and start the peer with HF_TOKEN",
             )
         if status == 401 and self._has_token:
             raise PermissionDenied(f"{self.host} does not take the peer's HF_TOKEN", "renew it")
@@ -149,12 +152,20 @@ class Hub:
 async def open_hub(config: HubConfig) -> AsyncGenerator[Hub]:
     async with aiohttp.ClientSession(
         headers={} if config.token is None else {"authorization": f"Bearer {config.token}"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=READ_S),
         read_bufsize=_PIECE_BYTES,
         # A signed address must stay as it is, to the letter.
         requote_redirect_url=False,
     ) as session:
-        yield Hub(session, config)
+        try:
+            hub = Hub(session, config)
+        except ValueError:
+            raise _no_address() from None
+        yield hub
+
+
+def _no_address() -> HubFailed:
+    return HubFailed("the hub's address is none", "check HF_ENDPOINT")
 
 
 def _place(reply: aiohttp.ClientResponse) -> int:

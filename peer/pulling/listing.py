@@ -8,11 +8,9 @@ programs and weights of other formats are not among them.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +19,7 @@ from cortex.engine.errors import InvalidRequest, ModelInvalid
 from cortex.engine.text_files import TEXT_FILES
 
 from ..errors import HubFailed
+from ..units import memory
 
 INDEX_FILE = "model.safetensors.index.json"
 # The tokenizer's older forms, which other programs look for in the folder, and its licence.
@@ -34,7 +33,10 @@ _REPOSITORY = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"\w[\w./-]{0,254}", re.ASCII)
 _Sha1 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z")]
 _Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-_Size = Annotated[int, Meta(ge=0)]
+# Many of them make a sum that fits everywhere.
+_Size = Annotated[int, Meta(ge=0, le=1 << 50)]
+_MAX_TEXT_BYTES = 64 * 1024 * 1024
+_MAX_SHARDS = 1000
 
 
 class Hasher(Protocol):
@@ -88,6 +90,10 @@ class _Body(Struct):
     siblings: list[_Told] = []
 
 
+class _Index(Struct):
+    weight_map: dict[str, str]
+
+
 def check_names(repository: str, revision: str) -> None:
     """Raises InvalidRequest for what no repository, or revision of one, is called."""
     if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
@@ -105,7 +111,9 @@ def check_names(repository: str, revision: str) -> None:
 
 
 def read_listing(body: bytes) -> Listing:
-    """Raises HubFailed where a file that is wanted comes without a size and a hash."""
+    """Raises HubFailed where a file that is wanted comes without a size and a hash, ModelInvalid
+    for a text that nobody should hold in memory.
+    """
     try:
         told = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -113,6 +121,13 @@ def read_listing(body: bytes) -> Listing:
     named = {one.rfilename: one for one in told.siblings}
     texts = [one for name, one in named.items() if name in TEXT_FILES or name == INDEX_FILE]
     texts += [one for name, one in named.items() if _BESIDE.fullmatch(name)]
+    for one in texts:
+        if one.size is not None and one.size > _MAX_TEXT_BYTES:
+            raise ModelInvalid(
+                f"the repository's {one.rfilename} has {memory(one.size)}",
+                f"the most that is read is {memory(_MAX_TEXT_BYTES)}",
+                param="model",
+            )
     weights = [one for name, one in sorted(named.items()) if _WEIGHTS.fullmatch(name)]
     return Listing(told.sha, tuple(map(_file, texts)), tuple(map(_file, weights)))
 
@@ -120,20 +135,29 @@ def read_listing(body: bytes) -> Listing:
 def shards(listing: Listing, index: bytes | None) -> tuple[HubFile, ...]:
     """The weights that the engine reads: those that the index names, else all there are.
 
-    Raises ModelInvalid for an index that is none, or names what is not there.
+    Raises ModelInvalid for an index that is none, or names what is not there, and for more files
+    than a model is cut into.
     """
-    if index is None:
-        return listing.weights
+    found = listing.weights if index is None else _named_by(index, listing)
+    if len(found) > _MAX_SHARDS:
+        raise ModelInvalid(
+            f"the repository has {len(found):,} files of weights",
+            f"the most that cortex pulls is {_MAX_SHARDS:,}",
+            param="model",
+        )
+    return found
+
+
+def _named_by(index: bytes, listing: Listing) -> tuple[HubFile, ...]:
     try:
-        mapping: Any = json.loads(index)["weight_map"]
-        names = set(cast(Iterable[Any], mapping.values()))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        names = set(msgspec.json.decode(index, type=_Index).weight_map.values())
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise ModelInvalid(f"the repository's {INDEX_FILE} is none", "tell its owner") from None
     lacking = names - {file.name for file in listing.weights}
     if lacking:
-        shown = str(min(map(str, lacking)))[:80]
         raise ModelInvalid(
-            f"{INDEX_FILE} names '{shown}', which the repository does not have", "tell its owner"
+            f"{INDEX_FILE} names '{min(lacking)[:80]}', which the repository does not have",
+            "tell its owner",
         )
     return tuple(file for file in listing.weights if file.name in names)
 

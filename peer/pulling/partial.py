@@ -44,13 +44,10 @@ class Partial:
         paths = (self.whole(file), self._cut(file))
         return next((path.stat().st_size for path in paths if path.is_file()), 0)
 
-    def check(self, file: HubFile) -> bool:
-        """Whether it is here and whole; one that should be and is not has to come again."""
+    def discard(self, file: HubFile) -> None:
+        """It has to come again."""
         with _stored(self.folder):
-            if matches(self.whole(file), file):
-                return True
             self.whole(file).unlink(missing_ok=True)
-            return False
 
     @contextmanager
     def opened(self, file: HubFile) -> Generator[CutFile]:
@@ -89,12 +86,13 @@ class CutFile:
         self._hasher = file.hasher()
         self.num_bytes = 0
 
-    def read_on(self) -> None:
-        """Take up what is there."""
+    def read_on(self) -> bool:
+        """Take up the next part of what is there, if there is one."""
         with _stored(self._path):
-            while data := os.pread(self._descriptor, _READ_BYTES, self.num_bytes):
-                self._hasher.update(data)
-                self.num_bytes += len(data)
+            data = os.pread(self._descriptor, _READ_BYTES, self.num_bytes)
+        self._hasher.update(data)
+        self.num_bytes += len(data)
+        return bool(data)
 
     def write(self, at: int, data: bytes) -> None:
         with _stored(self._path):
@@ -142,13 +140,14 @@ def partial_of(root: Path, repository: str) -> Generator[Partial]:
 
 
 def matches(path: Path, file: HubFile) -> bool:
-    """Whether it has the size and the hash."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size_bytes:
-        return False
+    """Whether it has the size and the hash. Raises CannotStore for what may not be read."""
     hasher = file.hasher()
-    with path.open("rb") as opened:
-        while data := opened.read(_READ_BYTES):
-            hasher.update(data)
+    with _stored(path):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size_bytes:
+            return False
+        with path.open("rb") as opened:
+            while data := opened.read(_READ_BYTES):
+                hasher.update(data)
     return hasher.hexdigest() == file.digest
 
 

@@ -6,33 +6,35 @@ its name when every file has the hash that the hub told.
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeVar, TypeVarTuple
 
 from cortex.engine.errors import InvalidRequest, ModelInvalid
 
 from ..config import PeerConfig
 from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
-from ..models.catalogue import MODEL_TYPES, pulling_dir, serves
+from ..models.catalogue import MODEL_TYPES, pulling_dir, read_described, serves
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
 from .listing import INDEX_FILE, HubFile, Listing, check_names, shards
 from .partial import CutFile, Partial, matches, partial_of
 
 DEFAULT_REVISION = "main"
-# A hub that says nothing at all is told of soon; in the middle of gigabytes it is worth a wait.
+# A hub that says nothing at all is told of soon; amid gigabytes it is worth two minutes.
 _LISTING_TRIES = 4
-_FILE_TRIES = 8
+_FILE_TRIES = 5
 # Others write to the disk as well.
 _SPARE_BYTES = 64 * 1024 * 1024
 
 Tell = Callable[[Progress], None]
 Sleep = Callable[[float], Awaitable[None]]
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 def _free_bytes(folder: Path) -> int:
@@ -89,11 +91,11 @@ class _Pull:
             await self._check_is_there(goal, listing)
             return
         with partial_of(self._root, self._repository) as partial:
-            await asyncio.to_thread(partial.clear_but, listing.files)
+            await _to_its_end(partial.clear_but, listing.files)
             wanted = await self._texts(partial, listing)
             await self._weights(partial, listing, wanted)
             self._tell_of("pulling", sum(file.size_bytes for file in wanted), wanted)
-            await asyncio.to_thread(partial.finish, goal)
+            await _to_its_end(partial.finish, goal)
 
     async def _listing(self, revision: str) -> Listing:
         tries = Tries(_LISTING_TRIES, self._hub.host, self._sleep)
@@ -140,22 +142,21 @@ class _Pull:
         """
         self._check_room(partial, listing.texts)
         for file in listing.texts:
-            if not await asyncio.to_thread(partial.check, file):
+            if not await self._is_whole(partial, file):
                 await self._fetch(partial, listing.commit, file, lambda _: None)
         try:
             self._check_is_served(partial)
             is_sharded = any(file.name == INDEX_FILE for file in listing.texts)
             index = (partial.folder / INDEX_FILE).read_bytes() if is_sharded else None
-            return (*listing.texts, *shards(listing, index))
+            return (*listing.texts, *await asyncio.to_thread(shards, listing, index))
         except ModelInvalid:
             partial.drop()
             raise
 
     def _check_is_served(self, partial: Partial) -> None:
         try:
-            described: Any = json.loads((partial.folder / "config.json").read_bytes())
-            described = cast(dict[str, Any], dict(described))
-        except (ValueError, TypeError, RecursionError):
+            described = read_described(partial.folder) or {}
+        except ValueError:
             described = {}
         if not serves(described, self._config.engine):
             kind = str(described.get("model_type"))[:80]
@@ -171,6 +172,12 @@ class _Pull:
                 param="model",
             )
 
+    async def _is_whole(self, partial: Partial, file: HubFile) -> bool:
+        if await asyncio.to_thread(matches, partial.whole(file), file):
+            return True
+        partial.discard(file)
+        return False
+
     async def _weights(
         self, partial: Partial, listing: Listing, wanted: tuple[HubFile, ...]
     ) -> None:
@@ -179,7 +186,7 @@ class _Pull:
         done = sum(file.size_bytes for file in listing.texts)
         for file in wanted[len(listing.texts) :]:
             self._tell_of("checking", done, wanted)
-            if await asyncio.to_thread(partial.check, file):
+            if await self._is_whole(partial, file):
                 done += file.size_bytes
             else:
                 coming.append(file)
@@ -208,12 +215,13 @@ class _Pull:
     ) -> None:
         """The file is there, whole. Raises HubFailed."""
         with partial.opened(file) as cut:
-            await asyncio.to_thread(cut.read_on)
+            while await _to_its_end(cut.read_on):
+                pass
             is_resumed = cut.num_bytes > 0
             while True:
                 told(cut.num_bytes)
                 is_resumed |= await self._fetch_rest(commit, cut, file, told)
-                if await asyncio.to_thread(cut.seal):
+                if await _to_its_end(cut.seal):
                     return
                 cut.restart()
                 if not is_resumed:
@@ -243,7 +251,7 @@ class _Pull:
                                 f"{self._hub.host} sends more of {file.name} than it tells",
                                 "check HF_ENDPOINT",
                             )
-                        await asyncio.to_thread(cut.write, at, piece)
+                        await _to_its_end(cut.write, at, piece)
                         told(cut.num_bytes)
                         if cut.num_bytes > most:  # whoever only repeats itself gets nowhere
                             most = cut.num_bytes
@@ -257,3 +265,16 @@ class _Pull:
     def _tell_of(self, stage: str, done: int, wanted: Iterable[HubFile]) -> None:
         total = sum(file.size_bytes for file in wanted)
         self._tell(Progress(stage, done, total, "bytes"))
+
+
+async def _to_its_end(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """In a thread, which nobody can cancel: whoever is cancelled waits for it, and lets go of the
+    files that it uses only then.
+    """
+    running = asyncio.create_task(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    finally:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({running})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from PIL import Image
@@ -145,10 +146,8 @@ def test_answers_are_shown_beside_the_truth() -> None:
 
 
 def test_document_cases_are_the_same_every_time_and_split_by_what_makes_them_hard() -> None:
-    cases = document_cases()
-    assert [(c.question, c.answer) for c in cases] == [
-        (c.question, c.answer) for c in document_cases()
-    ]
+    cases = [*document_cases()]
+    assert [*islice(document_cases(), 20)] == cases[:20]
     splits = Counter(split for case in cases for split in case.splits)
     assert {splits["kind", kind] for kind in KINDS} == {40}
     assert splits["wording", "held out"] > 50

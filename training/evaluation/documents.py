@@ -7,8 +7,9 @@ wordings. Nothing here is a bar yet; the figures are split by what may make a pa
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 
 from ..document_questions import KINDS, Asker
 from ..document_wordings import WORDINGS
@@ -34,18 +35,13 @@ class DocumentCase:
     splits: tuple[tuple[str, str], ...]
 
 
-def document_cases() -> tuple[DocumentCase, ...]:
+def document_cases() -> Iterator[DocumentCase]:
     """All of them, the same ones every time. Calls wait for a model whose template has tools."""
     asker = Asker(random.Random(DOCUMENTS_SEED), evaluation_book(), _MOST_CELLS, held_out=True)
-    cases: list[DocumentCase] = []
     for kind in KINDS:
-        of_kind: list[DocumentCase] = []
-        while len(of_kind) < _EACH_KIND:
-            sample = asker.sample(kind)
-            if not sample.tools:
-                of_kind.append(_to_case(sample))
-        cases += of_kind
-    return tuple(cases)
+        samples = (asker.sample(kind) for _ in count())
+        for sample in islice((each for each in samples if not each.tools), _EACH_KIND):
+            yield _to_case(sample)
 
 
 def judge_documents(cases: Sequence[DocumentCase], ask: Ask) -> dict[tuple[str, str], Share]:

@@ -27,7 +27,16 @@ from cortex.peer.hop.messages import Beat, LeaseAsk, Leased, Message
 from cortex.peer.hop.pool import HopPool
 from cortex.peer.models.shelf import Shelf
 from cortex.peer.node import Node
-from cortex.peer.orders.values import Done, DrainOrder, Job, Order, Report, WatchJob
+from cortex.peer.orders.values import (
+    Done,
+    DrainOrder,
+    Job,
+    JobList,
+    ListJobs,
+    Order,
+    Report,
+    WatchJob,
+)
 from cortex.peer.types import ModelInfo
 
 HOST = NodeId(b"the-host")
@@ -54,10 +63,14 @@ async def grant(wish: LeaseAsk) -> Leased:
 
 
 async def carry_out(order: Order) -> AsyncGenerator[Report]:
-    """Jobs of two steps, one second each; anything else is done at once."""
+    """Jobs of two steps, one second each, and beside them one of a kind that only newer peers know;
+    anything else is done at once.
+    """
     if isinstance(order, WatchJob):
         yield Job(order.job_id, HOST, "load", "running", seconds=1.0)
         yield Job(order.job_id, HOST, "load", "done", seconds=2.0)
+    elif isinstance(order, ListJobs):
+        yield JobList((Job("job_2", HOST, "from the future", "running"),))
     elif isinstance(order, DrainOrder):
         raise Overloaded("no more jobs", "wait")
     else:

@@ -31,7 +31,7 @@ from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefuse
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address
 from cortex.peer.hop.messages import Ask, Failed, LeaseAsk, OrderAsk
-from cortex.peer.orders.values import CancelJob, Done, DrainOrder, Job, WatchJob
+from cortex.peer.orders.values import CancelJob, Done, DrainOrder, Job, JobList, ListJobs, WatchJob
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -158,6 +158,19 @@ async def test_an_order_that_only_newer_peers_know_is_refused_and_the_hop_goes_o
         "invalid_request",
         "this peer knows no such order",
     )
+
+
+async def test_a_job_of_a_kind_that_only_newer_peers_know_is_listed_beside_an_answer(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children(fake=FakeConfig(token_interval_ms=5))
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        answer = asyncio.create_task(collect(fleet.ask(hops.request(max_tokens=50))))
+        [told] = [one async for one in fleet.hops.order(hops.node, ListJobs())]
+        assert isinstance((await answer)[-1], Finished)
+        assert fleet.lost == []
+    assert isinstance(told, JobList)
+    assert [job.kind for job in told.jobs] == ["from the future"]
 
 
 async def test_one_connection_carries_many_requests_at_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,8 @@ from cortex.engine.errors import CortexError, InvalidRequest, ModelInvalid, Mode
 from cortex.peer.config import HubConfig
 from cortex.peer.errors import CannotStore, HubFailed, PermissionDenied
 from cortex.peer.models.catalogue import scan
+from cortex.peer.pulling import hub
+from cortex.peer.pulling.partial import CutFile
 
 WEIGHTS = "model.safetensors"
 SHUNNED = ("pytorch_model.bin", "modeling.py", "README.md")
@@ -138,7 +141,22 @@ async def test_a_hub_without_ranges_sends_all_again(pulling: Pull) -> None:
 async def test_a_hub_that_only_repeats_itself_is_given_up(pulling: Pull) -> None:
     pulling.hub.has_ranges, pulling.hub.cuts = False, [4096] * 100
     await refused(pulling, HubFailed, "fails")
-    assert pulling.rests_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert pulling.rests_s == [1.0, 2.0, 4.0, 8.0]
+
+
+async def test_a_hub_that_says_nothing_keeps_a_file_for_about_two_minutes(
+    pulling: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(name: str) -> None:
+        if name == WEIGHTS:
+            await asyncio.Event().wait()
+
+    read_s = hub.READ_S
+    monkeypatch.setattr(hub, "READ_S", 0.05)
+    pulling.hub.on_file = hang
+    await refused(pulling, HubFailed, "fails: it says nothing")
+    num_tries = [name for name, _ in pulling.hub.asked].count(WEIGHTS)
+    assert 100 < num_tries * read_s + sum(pulling.rests_s) < 130
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json", "merges.txt"])
@@ -207,6 +225,7 @@ async def test_of_several_weights_those_of_the_index_come(pulling: Pull) -> None
 @pytest.mark.parametrize(
     ("index", "words"),
     [
+        (b'{"weight_map": ' + 200_000 * b"[" + b"}", "is none"),
         (b'{"weight_map": {"a": "../evil.safetensors"}}', "does not have"),
         (b'{"weight_map": {"a": ["x"]}}', "is none"),
         (b"[]", "is none"),
@@ -217,6 +236,53 @@ async def test_an_index_that_leads_astray_is_refused(
 ) -> None:
     pulling.hub.files["model.safetensors.index.json"] = index
     await refused(pulling, ModelInvalid, words)
+
+
+async def test_a_repository_of_countless_weights_is_refused_before_any_comes(
+    pulling: Pull,
+) -> None:
+    pulling.hub.files |= {f"{number}.safetensors": b"" for number in range(1_001)}
+    await refused(pulling, ModelInvalid, "has 1,002 files of weights")
+    assert not [name for name, _ in pulling.hub.asked if name.endswith(".safetensors")]
+
+
+async def test_a_text_that_fills_the_memory_is_never_asked_for(pulling: Pull) -> None:
+    pulling.hub.listed = {"tokenizer.json": {"size": 65 * 1024 * 1024}}
+    await refused(pulling, ModelInvalid, "tokenizer.json has 65.0 MiB")
+    assert pulling.hub.asked == []
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 2**51])
+async def test_a_size_that_nothing_has_is_none(pulling: Pull, size: int) -> None:
+    pulling.hub.listed = {WEIGHTS: {"size": size}}
+    await refused(pulling, HubFailed, "what answers for the hub is none")
+
+
+async def test_a_cancelled_pull_lets_go_of_its_files_when_no_thread_uses_them(
+    pulling: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file may have the descriptor's number at once."""
+    write, is_writing, go_on = CutFile.write, threading.Event(), threading.Event()
+    written: list[int] = []
+
+    def write_slowly(cut: CutFile, at: int, data: bytes) -> None:
+        is_writing.set()
+        go_on.wait(10)
+        write(cut, at, data)
+        written.append(len(data))
+
+    monkeypatch.setattr(CutFile, "write", write_slowly)
+    pull = asyncio.create_task(pulling())
+    await asyncio.to_thread(is_writing.wait, 10)
+    pull.cancel()
+    await asyncio.sleep(0)
+    pull.cancel()
+    await asyncio.sleep(0)
+    assert not pull.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await pull
+    assert len(written) == 1
 
 
 @pytest.mark.parametrize(
@@ -294,7 +360,9 @@ async def test_nobody_at_the_hubs_address_is_said_soon(pulling: Pull) -> None:
     assert pulling.rests_s == [1.0, 2.0, 4.0]
 
 
-@pytest.mark.parametrize("endpoint", ["no address", "ftp://127.0.0.1/", ""])
+@pytest.mark.parametrize(
+    "endpoint", ["no address", "ftp://127.0.0.1/", "", "http://host:99999", "http://[::1"]
+)
 async def test_an_address_that_is_none_is_refused(pulling: Pull, endpoint: str) -> None:
     pulling.config = replace(pulling.config, hub=HubConfig(endpoint))
     await refused(pulling, HubFailed, "address is none|fails")
