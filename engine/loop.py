@@ -21,6 +21,7 @@ from .cache.store import PrefixStore
 from .child import log_unexpected
 from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
+from .failing import described
 from .frames import unpack_value
 from .gauge import torn_bytes
 from .generation import choice_sampling
@@ -41,7 +42,7 @@ from .messages import (
 from .poison import poison_of
 from .reading import Reading, ReadingEnded, give_back
 from .recall import HostStore
-from .service import ModelService, described
+from .service import ModelService
 from .serving import open_service
 from .status import ModelCounts
 from .types import Prompt

@@ -22,3 +22,9 @@ def poison_of(error: BaseException) -> DevicePoisoned | None:
             f"the device failed for good: {reason}", "a new engine process takes over"
         )
     return None
+
+
+def raise_poison(error: BaseException) -> None:
+    """Where it lasts: what is tried after it would fail for no reason of its own."""
+    if (poison := poison_of(error)) is not None:
+        raise poison from None

@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 
 from .errors import DevicePoisoned, ErrorInfo, LoadCancelled
+from .failing import described
 from .gauge import LoadGauge
 from .heap import give_freed_memory_back
 from .memory import Share
 from .messages import Load, Progress
-from .service import described
 from .serving import ReadModel, read_model
 from .types import Stage
 from .wishes import Wishes

@@ -6,29 +6,18 @@ computes a plan and draws the next tokens; what came of it is handed back as eve
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 
 import torch
 
-from .child import log_unexpected
 from .draws import Rows, coming_for, drawable, no_token_error, row_of
-from .errors import (
-    CortexError,
-    EngineFailed,
-    ErrorInfo,
-    InsufficientVram,
-    InvalidRequest,
-    MemoryShortage,
-    Overloaded,
-    to_info,
-)
+from .errors import CortexError, EngineFailed
 from .events import DeviceEvent, NewToken
+from .failing import described
 from .grammars.guide import Forced, Over
-from .guiding import Guiding
+from .intake import Intake
 from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
-from .poison import poison_of
 from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
@@ -36,15 +25,11 @@ from .runner import Runner
 from .sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
 from .sampling.adjusting import TokenCounts, needs_counts
 from .scheduler import Chunk, Scheduler
-from .sequence import Sequence, open_sequence
+from .sequence import Sequence
 from .speculation.speculator import Speculator
 from .speculation.verification import Verification
 from .status import ModelCounts, with_usage
 from .types import FinishReason, Prompt, Stage, TokenScores
-
-MAX_WAITING = 256
-
-logger = logging.getLogger(__name__)
 
 
 class ModelService:
@@ -55,32 +40,20 @@ class ModelService:
         runner: Runner,
         recall: Recall,
         scheduler: Scheduler,
+        intake: Intake,
         *,
-        capacity_tokens: int,
-        token_bytes: int,
-        picture_bytes: int,
-        grid_tokens: int,
         forbidden_ids: torch.Tensor,
-        guiding: Guiding | None,
         speculator: Speculator,
         draw_usual: DrawUsual | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
-        `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
-
-        forbidden_ids int64 [ids]: what can never be a token of an answer.
-        """
+        """forbidden_ids int64 [ids]: what can never be a token of an answer."""
         self._runner = runner
         self._recall = recall
         self._scheduler = scheduler
-        self._token_bytes = token_bytes
-        self._picture_bytes = picture_bytes
-        self._capacity_tokens = capacity_tokens
-        self._grid_tokens = grid_tokens
+        self._intake = intake
         self._forbidden_ids = forbidden_ids
         self._draw_usual = draw_usual
-        self._guiding = guiding
         self._speculator = speculator
         self._clock = clock
         self._waiting_told: list[Sequence] = []
@@ -95,27 +68,9 @@ class ModelService:
         return with_usage(counted, self._scheduler, self._runner, self._recall)
 
     def add(self, job: Generate, prompt: Prompt, now_s: float) -> None:
-        """Take a request in.
-
-        Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
-        InvalidRequest where pictures and their places differ, or for tokens to go on from that can
-        be no answer's: they come from other peers.
-        """
-        _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
-        # An answer needs room for its first token, a vector for none.
-        needed_tokens = len(prompt.token_ids) + min(1, prompt.max_tokens)
-        _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
-        if len(self._scheduler.waiting) >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
-        sequence = open_sequence(
-            job, prompt, self._runner.shape,
-            capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
-        )  # fmt: skip
-        picture_bytes = sum(self._runner.picture_bytes(sequence).values())
-        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
-        if self._guiding is not None:
-            sequence.guided = self._guiding.open(prompt, job.resume_token_ids)
-        self._scheduler.add(sequence)
+        """Take a request in. Raises what `Intake.open` does."""
+        waiting = len(self._scheduler.waiting)
+        self._scheduler.add(self._intake.open(job, prompt, waiting, now_s))
 
     def cancel(self, request_id: str, epoch: int) -> list[DeviceEvent]:
         """End a request that its client has left; nothing where it has ended already."""
@@ -127,8 +82,7 @@ class ModelService:
     def fail_all(self, error: CortexError) -> list[DeviceEvent]:
         """End every request with this error: the model is going away."""
         events = [self._fail(sequence, error) for sequence in self._all()]
-        if self._guiding is not None:
-            self._guiding.close()
+        self._intake.close()
         return events
 
     @torch.inference_mode()
@@ -330,35 +284,3 @@ class ModelService:
         self._runner.release_pictures(sequence)
         self._recall.forget(sequence)
         self._scheduler.remove(sequence)
-
-
-def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int) -> None:
-    foreign = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
-    if foreign or len(token_ids) > max_tokens:
-        raise InvalidRequest(
-            f"an answer cannot be gone on with from {len(token_ids)} tokens, {len(foreign)} of"
-            f" them none of this model's; {max_tokens} were wanted at most",
-            "send the request again",
-        )
-
-
-def _check_fits(what: str, required: int, available: int, each_bytes: int) -> None:
-    if required > available:
-        raise InsufficientVram(
-            f"this request needs memory for {required} {what}; the model was loaded with room for "
-            f"{available}.",
-            "ask for less, or give the engine more memory.",
-            shortage=MemoryShortage(required * each_bytes, available * each_bytes, is_final=True),
-        )
-
-
-def described(event: str, error: Exception) -> ErrorInfo:
-    """The error for its consumer; where it is a bug, its place for the log, never its text.
-
-    Raises DevicePoisoned, for whoever drives the loop, where nothing more can be computed here.
-    """
-    if not isinstance(error, CortexError):
-        log_unexpected(logger, event, error)
-    if (poison := poison_of(error)) is not None:
-        raise poison from None
-    return to_info(error)

@@ -17,6 +17,7 @@ from .cache.pools import KeyValues, Pools
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
 from .heap import give_freed_memory_back
+from .intake import Intake
 from .kernels.gpu.tried import triton_drawing
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
@@ -112,11 +113,14 @@ def read_model(
     use_gpu_kernels(built.model, precision.dtype, device, wishes.kernels)
     # Pools that lie where weights were made ready would have pages before anybody uses them.
     give_freed_memory_back()
+    if device.type == "cuda":
+        # So would weights from before they were joined, and what was measured with.
+        torch.cuda.empty_cache()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     is_on_gpu = device.type == "cuda" and wishes.kernels == "auto"
     return ReadModel(
         built.model, tokenizer, budget, precision, identity, wishes.speculation == "auto",
-        triton_drawing(device) if is_on_gpu else None,
+        triton_drawing(device, built.model.shape.vocab_size) if is_on_gpu else None,
     )  # fmt: skip
 
 
@@ -173,16 +177,18 @@ def make_service(
     )
     is_recurrent = bool(model.shape.memory.linear)
     tree = store.tree((identity, is_exact), None if is_recurrent else KeyValues.split)
+    runner = Runner(model, pools, EncoderCache(capacity.encoder_bytes))
+    intake = Intake(
+        runner, guiding,
+        capacity_tokens=capacity.num_pages * capacity.page_tokens, token_bytes=pools.token_bytes,
+        picture_bytes=capacity.encoder_bytes, grid_tokens=capacity.grid_tokens,
+    )  # fmt: skip
     return ModelService(
-        Runner(model, pools, EncoderCache(capacity.encoder_bytes)),
+        runner,
         Recall(pools, store, tree, is_exact=is_exact),
         scheduler,
-        capacity_tokens=capacity.num_pages * capacity.page_tokens,
-        token_bytes=pools.token_bytes,
-        picture_bytes=capacity.encoder_bytes,
-        grid_tokens=capacity.grid_tokens,
+        intake,
         forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
-        guiding=guiding,
         speculator=Speculator(
             make_drafter,
             num_slots=capacity.num_slots,

@@ -14,7 +14,7 @@ from .paying import Chance, StepCosts, lengths_that_pay
 
 # More are hardly ever all right.
 _MOST_GUESSES = 12
-# A long prompt is taken in over some steps, and so are those of many answers: all of it at once would
+# A long prompt is taken in over some steps, and so are those of many answers: all at once would
 # hold up everybody's next token.
 _MOST_TAKEN = 4096
 # There is memory for the scores of as many rows as sequences may run, and always for so many.

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import torch
 
 from ...layers.operations import Operations
+from ...poison import raise_poison
 from ..trial import operations_that_differ
 
 _log = logging.getLogger(__name__)
@@ -16,7 +17,10 @@ _log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=4)
 def triton_operations(dtype: torch.dtype, device: torch.device) -> Operations | None:
-    """Those for tensors of `dtype` there; None where torch's must serve: a log line says why."""
+    """Those for tensors of `dtype` there; None where torch's must serve: a log line says why.
+
+    Raises DevicePoisoned where a kernel spoiled the device: torch's would fail there, too.
+    """
     if find_spec("triton") is None:
         _log.info("no Triton kernels, torch's serve: triton is not installed")
         return None
@@ -40,5 +44,6 @@ def _why_not(operations: Operations, dtype: torch.dtype, device: torch.device) -
         wrong = operations_that_differ(operations, dtype, device)
     except Exception as error:
         # A compiler that fails on this device fails in ways of its own.
+        raise_poison(error)
         return str(error)
     return f"{', '.join(wrong)} differ from torch's" if wrong else ""

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ...poison import raise_poison
 from .choosing import Shape, Times, TimesFile, rows_for_ours
 
 _log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ def measured(
             return Times(library_us, time_us(weight.device, lambda: multiply(x, weight, None)))
         except Exception as error:
             # A compiler that fails on this device fails in ways of its own.
+            raise_poison(error)
             _log.warning("our product of %s fails here: %s", tuple(weight.shape), error)
             return Times(library_us, _NEVER_US)
 

@@ -8,18 +8,20 @@ from importlib.util import find_spec
 
 import torch
 
+from ...poison import raise_poison
 from ...sampler import DrawUsual, SamplingRow, choose_tokens
 from ...types import Sampling
 
 _log = logging.getLogger(__name__)
 
-# Several blocks, and no multiple of one.
-_VOCAB_TOKENS = 20_000
-
 
 @lru_cache(maxsize=4)
-def triton_drawing(device: torch.device) -> DrawUsual | None:
-    """None where torch must draw: a log line says why."""
+def triton_drawing(device: torch.device, vocab_tokens: int) -> DrawUsual | None:
+    """From as many scores: kernels are compiled for that. None where torch must draw: a log line
+    says why.
+
+    Raises DevicePoisoned where a kernel spoiled the device: torch would draw nothing there either.
+    """
     if find_spec("triton") is None:
         _log.info("tokens are drawn by torch: triton is not installed")
         return None
@@ -27,10 +29,11 @@ def triton_drawing(device: torch.device) -> DrawUsual | None:
     from .drawing import draw_usual
 
     try:
-        is_right = draws_alike(draw_usual, device, _VOCAB_TOKENS)
+        is_right = draws_alike(draw_usual, device, vocab_tokens)
     except Exception as error:
         # A compiler that fails on this device fails in ways of its own.
         _log.warning("tokens are drawn by torch, Triton fails here: %s", error)
+        raise_poison(error)
         return None
     if not is_right:
         _log.warning("tokens are drawn by torch, Triton draws others here")

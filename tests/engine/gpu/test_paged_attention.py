@@ -61,7 +61,7 @@ class Step:
         )  # fmt: skip
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     histories=st.lists(st.integers(0, 2 * PART_TOKENS + 40), min_size=1, max_size=3),
     num_new=st.integers(1, 4), heads=st.sampled_from([(4, 2), (6, 1), (2, 2), (12, 2)]),

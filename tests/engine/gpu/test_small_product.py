@@ -24,7 +24,7 @@ from cortex.engine.models.registry import load_model, make_packer
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.integers(1, 16), out_features=st.sampled_from([1, 48, 130]),
     in_features=st.sampled_from([8, 136, 1000, 2048]), has_bias=st.booleans(),

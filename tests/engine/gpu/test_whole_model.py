@@ -18,10 +18,10 @@ from cortex.engine.verify import verify_folder
 
 CPU = torch.device("cpu")
 PROMPTS = ([5, 9, 2, 30, 7, 7, 41, 3, 12, 6, 90, 55, 21, 8, 13, 4, 17, 60, 2], [11, 5, 2])
-STEPS = 4
+STEPS = 2
 
 
-@pytest.fixture(params=["qwen3_5", "qwen3"])
+@pytest.fixture(params=["qwen3_5", pytest.param("qwen3", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest, golden: Path) -> ServableModel:
     return load_model(golden / request.param, torch.float32, CPU).model
 

@@ -1,0 +1,85 @@
+"""Requests taken in for one model: what can never be served is refused before it waits.
+
+Knows how much one request may fill, and not who else is there but by their number.
+"""
+
+from __future__ import annotations
+
+from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
+from .guiding import Guiding
+from .messages import Generate
+from .runner import Runner
+from .sequence import Sequence, open_sequence
+from .types import Prompt
+
+MAX_WAITING = 256
+
+
+class Intake:
+    """Opens the sequences of requests."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        guiding: Guiding | None,
+        *,
+        capacity_tokens: int,
+        token_bytes: int,
+        picture_bytes: int,
+        grid_tokens: int,
+    ) -> None:
+        """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
+        `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
+        """
+        self._runner = runner
+        self._guiding = guiding
+        self._capacity_tokens = capacity_tokens
+        self._token_bytes = token_bytes
+        self._picture_bytes = picture_bytes
+        self._grid_tokens = grid_tokens
+
+    def open(self, job: Generate, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
+        """Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
+        InvalidRequest where pictures and their places differ, or for tokens to go on from that can
+        be no answer's: they come from other peers.
+        """
+        _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
+        # An answer needs room for its first token, a vector for none.
+        needed_tokens = len(prompt.token_ids) + min(1, prompt.max_tokens)
+        _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
+        if num_waiting >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
+        sequence = open_sequence(
+            job, prompt, self._runner.shape,
+            capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
+        )  # fmt: skip
+        picture_bytes = sum(self._runner.picture_bytes(sequence).values())
+        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
+        if self._guiding is not None:
+            sequence.guided = self._guiding.open(prompt, job.resume_token_ids)
+        return sequence
+
+    def close(self) -> None:
+        """Nothing is opened any more."""
+        if self._guiding is not None:
+            self._guiding.close()
+
+
+def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int) -> None:
+    foreign = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
+    if foreign or len(token_ids) > max_tokens:
+        raise InvalidRequest(
+            f"an answer cannot be gone on with from {len(token_ids)} tokens, {len(foreign)} of"
+            f" them none of this model's; {max_tokens} were wanted at most",
+            "send the request again",
+        )
+
+
+def _check_fits(what: str, required: int, available: int, each_bytes: int) -> None:
+    if required > available:
+        raise InsufficientVram(
+            f"this request needs memory for {required} {what}; the model was loaded with room for "
+            f"{available}.",
+            "ask for less, or give the engine more memory.",
+            shortage=MemoryShortage(required * each_bytes, available * each_bytes, is_final=True),
+        )
