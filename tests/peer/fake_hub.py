@@ -20,8 +20,9 @@ WEIGHTS = "model.safetensors"
 @dataclass(slots=True)
 class FakeHub:
     """`files` are what it lists; `sends` is what it sends instead, `listed` what it lists instead.
-    An answer ends after the next of `cuts` bytes, and the next of `refusals` is a status and
-    headers for whoever asks for a file; of `refuses_listing` for whoever asks for the list.
+    An answer ends after the next of `cuts` bytes, or if `hangs` goes on no further, and the next of
+    `refusals` is a status and headers for whoever asks for a file; of `refuses_listing` for whoever
+    asks for the list.
     """
 
     files: dict[str, bytes]
@@ -36,6 +37,7 @@ class FakeHub:
         default_factory=list[tuple[int, dict[str, str]]]
     )
     has_ranges: bool = True
+    hangs: bool = False
     leads_to: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     revisions: list[str] = field(default_factory=list[str])
@@ -78,6 +80,8 @@ class FakeHub:
         await response.prepare(request)
         if self.cuts and name == WEIGHTS:
             await response.write(data[start : start + self.cuts.pop(0)])
+            if self.hangs:
+                await asyncio.Event().wait()
             assert request.transport is not None
             request.transport.close()
             return response
