@@ -158,7 +158,8 @@ def served(
 
 
 def prompt_of(token_ids: list[int], **changes: Any) -> Prompt:
-    starts = tuple(i for i, token_id in enumerate(token_ids) if i and token_id == TURN)
+    # Behind the token that shows it, as of real chats: prompts that begin alike are cut alike.
+    starts = tuple(i for i, token_id in enumerate(token_ids[:-1], start=1) if token_id == TURN)
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), starts, (), greedy, 16, (), stop_token_ids=())
     return msgspec.structs.replace(prompt, **changes)
