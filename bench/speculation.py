@@ -30,7 +30,7 @@ from cortex.engine.events import NewToken
 from cortex.engine.heap import keep_freed_memory
 from cortex.engine.memory import Share
 from cortex.engine.messages import Generate
-from cortex.engine.sampler import Chosen, SamplingRow, choose_tokens
+from cortex.engine.sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
 from cortex.engine.service import ModelService
 from cortex.engine.serving import ReadModel, open_service, read_model
 from cortex.engine.types import Prompt, Sampling
@@ -86,9 +86,13 @@ class Scripted:
         self.answers: dict[int, Tokens] = {}
 
     def __call__(
-        self, logits: torch.Tensor, rows: Sequence[SamplingRow], forbidden_ids: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        rows: Sequence[SamplingRow],
+        forbidden_ids: torch.Tensor,
+        draw_usual: DrawUsual | None,
     ) -> list[Chosen | None]:
-        choose_tokens(logits, rows, forbidden_ids)
+        choose_tokens(logits, rows, forbidden_ids, draw_usual)
         places = ((row.sampling.seed, row.position - _PROMPT_TOKENS) for row in rows)
         return [Chosen(self.answers[seed][at]) for seed, at in places]
 
