@@ -64,7 +64,7 @@ class DraftedMemory:
         for slot, rows in self._drafted:
             copy = LinearState(kept.conv[slot, None].clone(), kept.recurrent[slot, None].clone())
             out, _ = self._pools.operations.gated_delta_steps(
-                weights, *inputs.rows(rows).as_tokens(), copy
+                weights, inputs.rows(rows).as_tokens(), copy
             )
             outs.append(out.transpose(0, 1))
         return torch.cat(outs)
@@ -77,4 +77,4 @@ class DraftedMemory:
                 if count:
                     taken = inputs.rows(slice(rows.start, rows.start + count)).as_tokens()
                     kept = self._pools.states[layer]
-                    move_on(kept, slice(slot, slot + 1), partial(steps, weights, *taken))
+                    move_on(kept, slice(slot, slot + 1), partial(steps, weights, taken))

@@ -149,4 +149,4 @@ class PooledMemory:
 
     def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
         kept = self._pools.states[layer]
-        return self._pools.operations.mix_kept(weights, *inputs, kept, self._slots)
+        return self._pools.operations.mix_kept(weights, inputs, kept, self._slots)

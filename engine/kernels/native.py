@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..attention.tables import StepTables
-from ..layers.gated_delta import DeltaWeights, LinearState
+from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import NormWeights, Operations
 from .library import Library
 
@@ -68,14 +68,12 @@ class NativeOperations(Operations):
     def gated_delta_mix(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
-        if not self._mixes(weights, qkv, z, b, a, state):
-            return super().gated_delta_mix(weights, qkv, z, b, a, state)
+        if not self._mixes(weights, inputs, state):
+            return super().gated_delta_mix(weights, inputs, state)
+        qkv, z, b, a = inputs
         batch, tokens, channels = qkv.shape
         stride = _row_stride(qkv)
         mixed = torch.empty(batch * tokens * channels, dtype=torch.float32)
@@ -93,16 +91,13 @@ class NativeOperations(Operations):
     def gated_delta_steps(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
-        if self._mixes(weights, qkv, z, b, a, state):
+        if self._mixes(weights, inputs, state):
             # Token after token is how they are computed anyway.
-            return self.gated_delta_mix(weights, qkv, z, b, a, state)
-        return super().gated_delta_steps(weights, qkv, z, b, a, state)
+            return self.gated_delta_mix(weights, inputs, state)
+        return super().gated_delta_steps(weights, inputs, state)
 
     def attend(
         self,
@@ -144,24 +139,16 @@ class NativeOperations(Operations):
             )  # fmt: skip
         return y
 
-    def _mixes(
-        self,
-        weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
-        state: LinearState,
-    ) -> bool:
-        stride = _row_stride(qkv)
+    def _mixes(self, weights: DeltaWeights, inputs: DeltaInputs, state: LinearState) -> bool:
+        stride = _row_stride(inputs.qkv)
         return (
             stride is not None
-            and all(_row_stride(each) == stride for each in (z, b, a))
+            and all(_row_stride(each) == stride for each in inputs)
             and state.conv.is_contiguous()
             and state.recurrent.is_contiguous()
             and state.recurrent.dtype == weights.a_log.dtype == weights.norm.dtype == torch.float32
             and weights.conv.is_contiguous()
-            and self._serves(qkv, z, b, a, state.conv, weights.conv, weights.dt_bias)
+            and self._serves(*inputs, state.conv, weights.conv, weights.dt_bias)
         )
 
     def _serves(self, *given: torch.Tensor) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from ..attention.tables import StepSlots, StepTables
-from ..layers.gated_delta import DeltaWeights, LinearState
+from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import PLAIN, NormWeights, Operations, Turn
 from .library import Library
 from .native import NativeOperations
@@ -131,4 +131,8 @@ def _mixed(
     qkv, z, b, a = joined.tensor_split(ends, dim=-1)
     kept = LinearState(draw(4, 3, channels), draw(4, 4, 20, dim).float())
     slots = StepSlots([2, 0, 3][:batch], draw.device)
-    return [operations.mix_kept(weights, qkv, z, b, a, kept, slots), kept.conv, kept.recurrent]
+    return [
+        operations.mix_kept(weights, DeltaInputs(qkv, z, b, a), kept, slots),
+        kept.conv,
+        kept.recurrent,
+    ]

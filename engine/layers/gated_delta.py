@@ -72,6 +72,10 @@ class DeltaInputs(NamedTuple):
     def rows(self, rows: slice) -> DeltaInputs:
         return DeltaInputs(*(each[rows] for each in self))
 
+    def token(self, index: int) -> DeltaInputs:
+        """One token of every row."""
+        return DeltaInputs(*(each[:, index : index + 1] for each in self))
+
     def as_tokens(self) -> DeltaInputs:
         """Rows of one token each as the tokens of one row."""
         return DeltaInputs(*(each.transpose(0, 1) for each in self))
@@ -95,18 +99,16 @@ def move_on(
 
 def gated_delta_mix(
     weights: DeltaWeights,
-    qkv: torch.Tensor,
-    z: torch.Tensor,
-    b: torch.Tensor,
-    a: torch.Tensor,
+    inputs: DeltaInputs,
     state: LinearState,
     rule: DeltaRule | None = None,
 ) -> tuple[torch.Tensor, LinearState]:
     """Convolution, delta rule and gated norm.
 
-    As DeltaInputs. Returns [batch, tokens, value heads, value dim], and the state after the tokens.
+    Returns [batch, tokens, value heads, value dim], and the state after the tokens.
     `rule` in place of gated_delta_rule.
     """
+    qkv, z, b, a = inputs
     mixed, conv = causal_conv_silu(qkv, weights.conv, state.conv)
     key_size = weights.key_heads * weights.key_dim
     q, k, v = mixed.tensor_split((key_size, 2 * key_size), dim=-1)

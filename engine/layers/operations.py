@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ..attention.dense import causal_attention
 from ..attention.tables import StepSlots, StepTables
-from .gated_delta import DeltaWeights, LinearState, gated_delta_mix, move_on
+from .gated_delta import DeltaInputs, DeltaWeights, LinearState, gated_delta_mix, move_on
 from .rotary import rotate
 
 
@@ -67,48 +67,36 @@ class Operations:
     def gated_delta_mix(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
         """See gated_delta.gated_delta_mix."""
-        return gated_delta_mix(weights, qkv, z, b, a, state)
+        return gated_delta_mix(weights, inputs, state)
 
     def gated_delta_steps(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
         """gated_delta_mix of some tokens as if each came alone, so that its bits are the same."""
         outs: list[torch.Tensor] = []
-        for token in range(qkv.shape[1]):
-            at = slice(token, token + 1)
-            out, state = self.gated_delta_mix(
-                weights, qkv[:, at], z[:, at], b[:, at], a[:, at], state
-            )
+        for token in range(inputs.qkv.shape[1]):
+            out, state = self.gated_delta_mix(weights, inputs.token(token), state)
             outs.append(out)
         return torch.cat(outs, dim=1), state
 
     def mix_kept(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         kept: LinearState,
         slots: StepSlots,
     ) -> torch.Tensor:
         """gated_delta_mix of sequences whose states lie among the `kept` ones of all slots, and are
         there again afterwards.
         """
-        return move_on(kept, slots.rows, partial(self.gated_delta_mix, weights, qkv, z, b, a))
+        return move_on(kept, slots.rows, partial(self.gated_delta_mix, weights, inputs))
 
     def turned(
         self, q: torch.Tensor, k: torch.Tensor, turn: Turn

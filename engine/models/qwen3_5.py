@@ -72,7 +72,7 @@ class GatedDeltaNet(SideBySide, Operating):
         inputs = DeltaInputs(*self.project(x))
         if memory is None:
             mix = self.operations.gated_delta_mix
-            out, _ = mix(self.weights, *inputs, self.start(x))
+            out, _ = mix(self.weights, inputs, self.start(x))
         else:
             out = memory.mix(layer, self.weights, inputs)
         return self.out_proj(out.flatten(-2))

@@ -22,7 +22,7 @@ from cortex.engine.kernels.native import NativeOperations
 from cortex.engine.kernels.own import own_kernels
 from cortex.engine.kernels.panels import PanelLinear
 from cortex.engine.kernels.trial import differences
-from cortex.engine.layers.gated_delta import DeltaWeights, LinearState
+from cortex.engine.layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from cortex.engine.layers.operations import PLAIN, NormWeights, Operations, Turn
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 
@@ -120,10 +120,10 @@ def test_a_sequence_steps_through_the_delta_rule_as_it_would_alone(dtype: torch.
 
     def step(which: slice) -> tuple[torch.Tensor, LinearState]:
         ends = (channels, channels + heads * dim, channels + heads * dim + heads)
-        qkv, z, b, a = joined[which].tensor_split(ends, dim=-1)
+        inputs = DeltaInputs(*joined[which].tensor_split(ends, dim=-1))
         conv = draw(5, 3, channels, dtype=dtype)[which].clone()
         recurrent = draw(5, heads, dim, dim, dtype=torch.float32)[which].clone()
-        return operations.gated_delta_mix(weights, qkv, z, b, a, LinearState(conv, recurrent))
+        return operations.gated_delta_mix(weights, inputs, LinearState(conv, recurrent))
 
     out, after = step(slice(None))
     for i in range(5):
@@ -149,8 +149,8 @@ def test_the_delta_rule_takes_a_prompt_as_it_takes_its_tokens(dtype: torch.dtype
         state = LinearState(conv, torch.zeros(1, heads, dim, dim))
         outs: list[torch.Tensor] = []
         for start, end in pairwise(cuts):
-            qkv, z, b, a = joined[:, start:end].tensor_split(ends, dim=-1)
-            out, state = operations.gated_delta_mix(weights, qkv, z, b, a, state)
+            inputs = DeltaInputs(*joined[:, start:end].tensor_split(ends, dim=-1))
+            out, state = operations.gated_delta_mix(weights, inputs, state)
             outs.append(out)
         return torch.cat(outs, dim=1), state
 

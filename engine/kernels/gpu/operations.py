@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...attention.tables import StepSlots, StepTables
-from ...layers.gated_delta import DeltaRule, DeltaWeights, LinearState, gated_delta_mix
+from ...layers.gated_delta import DeltaInputs, DeltaRule, DeltaWeights, LinearState, gated_delta_mix
 from ...layers.operations import Operations, Turn
 from .delta_step import delta_step
 from .paged_attention import can_attend, paged_attention
@@ -26,32 +26,27 @@ class TritonOperations(Operations):
     def gated_delta_mix(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         state: LinearState,
     ) -> tuple[torch.Tensor, LinearState]:
+        qkv = inputs.qkv
         if qkv.shape[1] == 1:
             rows = torch.arange(qkv.shape[0], device=qkv.device)
-            return delta_step(weights, qkv, z, b, a, state, rows), state
+            return delta_step(weights, *inputs, state, rows), state
         if self._rule is None or qkv.dtype == torch.float32:
-            return super().gated_delta_mix(weights, qkv, z, b, a, state)
-        return gated_delta_mix(weights, qkv, z, b, a, state, self._rule)
+            return super().gated_delta_mix(weights, inputs, state)
+        return gated_delta_mix(weights, inputs, state, self._rule)
 
     def mix_kept(
         self,
         weights: DeltaWeights,
-        qkv: torch.Tensor,
-        z: torch.Tensor,
-        b: torch.Tensor,
-        a: torch.Tensor,
+        inputs: DeltaInputs,
         kept: LinearState,
         slots: StepSlots,
     ) -> torch.Tensor:
-        if qkv.shape[1] > 1:
-            return super().mix_kept(weights, qkv, z, b, a, kept, slots)
-        return delta_step(weights, qkv, z, b, a, kept, slots.numbers)
+        if inputs.qkv.shape[1] > 1:
+            return super().mix_kept(weights, inputs, kept, slots)
+        return delta_step(weights, *inputs, kept, slots.numbers)
 
     def turn_and_attend(
         self,

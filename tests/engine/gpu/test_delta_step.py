@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cortex.engine.attention.tables import StepSlots
 from cortex.engine.kernels.gpu.delta_step import delta_step
 from cortex.engine.kernels.gpu.operations import TritonOperations
-from cortex.engine.layers.gated_delta import DeltaWeights, LinearState
+from cortex.engine.layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from cortex.engine.layers.operations import PLAIN
 
 TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
@@ -78,9 +78,9 @@ def test_steps_move_their_slots_alone_as_torch_does(
         qkv, z, b, a = given_now
         out = delta_step(mixer.weights, qkv, z, b, a, kept, torch.tensor(chosen))
 
-        qkv, z, b, a = (x.float() for x in given_now)
+        given_wide = DeltaInputs(*(x.float() for x in given_now))
         expected_out = PLAIN.mix_kept(
-            wide(mixer.weights), qkv, z, b, a, expected, StepSlots(chosen, CPU)
+            wide(mixer.weights), given_wide, expected, StepSlots(chosen, CPU)
         )
         torch.testing.assert_close(out.float(), expected_out, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(kept.recurrent, expected.recurrent, rtol=1e-4, atol=1e-4)
@@ -118,10 +118,10 @@ def test_a_step_on_a_state_of_its_own_has_the_bits_of_one_in_a_slot(
     mixer = Mixer((2, 16), (4, 16), 4, torch.bfloat16)
     kept = mixer.kept(3)
     own = LinearState(kept.conv[[2, 0]], kept.recurrent[[2, 0]])
-    qkv, z, b, a = mixer.projected(2)
+    inputs = DeltaInputs(*mixer.projected(2))
 
-    out, after = operations.gated_delta_mix(mixer.weights, qkv, z, b, a, own)
-    in_slots = operations.mix_kept(mixer.weights, qkv, z, b, a, kept, StepSlots([2, 0], CPU))
+    out, after = operations.gated_delta_mix(mixer.weights, inputs, own)
+    in_slots = operations.mix_kept(mixer.weights, inputs, kept, StepSlots([2, 0], CPU))
 
     assert torch.equal(out, in_slots)
     assert torch.equal(after.conv, kept.conv[[2, 0]])
