@@ -23,6 +23,7 @@ from .questions import ABSENT_ANSWER, vary
 KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
 _LONGEST_TRANSCRIPT = 500
 _LONGEST_NAME = 40
+_MOST_TURNS = 4
 _HELD_OUT_SHARE = 0.35
 # A page has many cells and lines and one total: tasks are drawn first, then a fact of the task.
 _WEIGHTS: dict[Task, float] = {
@@ -35,13 +36,22 @@ _AMOUNT = re.compile(r"\d[.,]\d\d")
 
 
 class Asker:
-    """Asks with one side's wordings: `held_out` lets the evaluation use all of them."""
+    """Asks with one side's wordings: `held_out` lets the evaluation use all of them.
+
+    `turns` is the share of pages that are asked about more than once.
+    """
 
     def __init__(
-        self, rng: random.Random, book: Book, max_cells: int, *, held_out: bool = False
+        self,
+        rng: random.Random,
+        book: Book,
+        max_cells: int,
+        *,
+        held_out: bool = False,
+        turns: float = 0.15,
     ) -> None:
         self._rng, self._book, self._max_cells = rng, book, max_cells
-        self._held_out = held_out
+        self._held_out, self._turns = held_out, turns
 
     def sample(self, kind: DocumentKind) -> Sample:
         """A question about one page, several in turn, about two pages, or a wish for a call."""
@@ -49,9 +59,9 @@ class Asker:
         if roll < 0.1:
             return self.about_two(kind)
         picture = draw_document(self._rng, self._book, kind, self._max_cells)
-        if roll < 0.25:
+        if roll < 0.1 + self._turns:
             return self.in_turns(picture)
-        if roll < 0.3:
+        if roll < 0.15 + self._turns:
             return self.call(picture)
         return self.about(picture)
 
@@ -67,8 +77,8 @@ class Asker:
         return self._asked(picture, self._fact(picture))
 
     def in_turns(self, picture: Picture) -> Sample:
-        """Two to four questions about one page, the last of them the sample's own."""
-        samples = [self.about(picture) for _ in range(self._rng.randint(2, 4))]
+        """Several questions about one page, the last of them the sample's own."""
+        samples = [self.about(picture) for _ in range(self._rng.randint(2, _MOST_TURNS))]
         earlier = tuple((each.question, each.answer) for each in samples[:-1])
         return replace(samples[-1], earlier=earlier)
 

@@ -19,15 +19,16 @@ from training.drawing.types import Picture, Sample
 from training.nano import CELL_PIXELS, MAX_PIXELS
 from training.questions import sample, transcript_sample
 
-StageName = Literal["tower", "reading", "whole"]
+StageName = Literal["head", "tower", "reading", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`samples` are pages or questions in a step; the rate falls over the last `decay_share`.
+    """`samples` are pages or conversations in a step; the rate falls over the last `decay_share`.
 
     `transcripts` is the share of questions that want everything read out, `documents` the share of
-    pages and questions that are about documents, of at most `max_cells` each.
+    pages and conversations that are about documents, of at most `max_cells` each, and `turns` the
+    share of those documents that are asked about more than once.
     """
 
     name: StageName
@@ -37,6 +38,7 @@ class Stage:
     decay_share: float
     transcripts: float = 0.0
     documents: float = 0.0
+    turns: float = 0.15
     max_cells: int = MAX_PIXELS // CELL_PIXELS**2
 
     @property
@@ -101,7 +103,7 @@ class MakeBatch:
         self._book = self._book or training_book()
         # A worker draws a few batches ahead: past the end it repeats the last stage.
         stage, step = self._recipe.at(min(index, self._recipe.steps - 1))
-        if stage.name == "tower":
+        if stage.name in ("head", "tower"):
             pages = [self._page(rng, stage) for _ in range(stage.samples)]
             return tower_batch(pages, stage.max_pixels)
         level = self._recipe.level(stage, step)
@@ -116,6 +118,7 @@ class MakeBatch:
     def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
         # No roll where there are no documents: the questions of older recipes stay the same.
         if stage.documents and rng.random() < stage.documents:
-            return Asker(rng, self._book, stage.max_cells).sample(rng.choice(KINDS))
+            asker = Asker(rng, self._book, stage.max_cells, turns=stage.turns)
+            return asker.sample(rng.choice(KINDS))
         is_transcript = rng.random() < stage.transcripts
         return (transcript_sample if is_transcript else sample)(rng, self._book, level)

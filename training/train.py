@@ -1,8 +1,9 @@
 """Train cortex-nano: `python -m training.train --state runs/nano`. One command, resumable, seeded.
 
-Three stages. The tower alone learns to name the characters of each cell on dense pages; then the
-language model learns to read them out and to answer, the tower held still; then both together, with
-the tower's own task kept on. The curve goes to curve.csv beside the state.
+The tower alone learns to name the characters of each cell on dense pages (on weights that have
+learnt before, a new head first learns to name what they see); then the language model learns to
+read them out and to answer, the tower held still; then both together, with the tower's own task
+kept on. The curve goes to curve.csv beside the state.
 """
 
 from __future__ import annotations
@@ -43,9 +44,15 @@ from training.state import (
 )
 
 
-def tower_loss(trainee: Trainee, batch: TowerBatch) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Cell rows [cells, hidden], the loss of naming their characters, and the accuracy."""
-    cells = trainee.model.encode_images(batch.patches, batch.grids)
+def tower_loss(
+    trainee: Trainee, batch: TowerBatch, *, with_tower: bool
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Cell rows [cells, hidden], the loss of naming their characters, and the accuracy.
+
+    Without the tower only the head that names them learns.
+    """
+    with torch.set_grad_enabled(with_tower):
+        cells = trainee.model.encode_images(batch.patches, batch.grids)
     logits = trainee.cell_reader(cells)
     return cells, cell_loss(logits, batch.targets), cell_accuracy(logits, batch.targets)
 
@@ -62,8 +69,9 @@ def reading_loss(
     metrics: dict[str, float] = {}
     extra = embeddings.new_zeros(())
     if batch.pictures is not None:
-        with torch.set_grad_enabled(with_tower):
-            cells, extra, metrics["cell_accuracy"] = tower_loss(trainee, batch.pictures)
+        cells, extra, metrics["cell_accuracy"] = tower_loss(
+            trainee, batch.pictures, with_tower=with_tower
+        )
         pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
         embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
     hidden = model(embeddings, batch.positions)
@@ -174,7 +182,7 @@ def train_step(
     metrics: dict[str, float] = {}
     if isinstance(batch, TowerBatch):
         with torch.autocast(device_type, torch.bfloat16):
-            _, loss, accuracy = tower_loss(trainee, batch)
+            _, loss, accuracy = tower_loss(trainee, batch, with_tower=stage.name == "tower")
         loss.backward()
         metrics = {"cell_loss": loss.item(), "cell_accuracy": accuracy}
     else:
@@ -234,23 +242,34 @@ def main() -> None:
         "--new-recipe", action="store_true", help="go on from a state that another recipe made"
     )
     parser.add_argument("--seed", type=int, default=20261121)
+    parser.add_argument(
+        "--head-steps", type=int, default=0, help="for a new head on weights that have been trained"
+    )
     parser.add_argument("--tower-steps", type=int, default=2900)
     parser.add_argument("--reading-steps", type=int, default=1151)
     parser.add_argument("--whole-steps", type=int, default=540)
+    parser.add_argument("--samples", type=int, default=36, help="conversations in a step")
+    parser.add_argument(
+        "--decay-share", type=float, default=0.8, help="of the last stage, in which the rate falls"
+    )
     parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
+    parser.add_argument(
+        "--turns", type=float, default=0.15, help="share of documents asked about more than once"
+    )
     parser.add_argument("--max-cells", type=int, default=128, help="of a picture in the last stage")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)
     stages = (
+        Stage("head", args.head_steps, samples=32, peak_lr=4e-3, decay_share=0.2),
         Stage("tower", args.tower_steps, samples=32, peak_lr=2e-3, decay_share=0.25),
-        Stage("reading", args.reading_steps, 36, peak_lr=2e-3, decay_share=0.01, transcripts=0.6),
-        Stage("whole", args.whole_steps, 36, peak_lr=1.5e-3, decay_share=0.8, transcripts=0.3),
+        Stage("reading", args.reading_steps, args.samples, 2e-3, decay_share=0.01, transcripts=0.6),
+        Stage("whole", args.whole_steps, args.samples, 1.5e-3, args.decay_share, transcripts=0.3),
     )
     # Small documents first: the bound on their cells grows from stage to stage.
-    bounds = (128, math.isqrt(128 * args.max_cells), args.max_cells)
+    bounds = (128, 128, math.isqrt(128 * args.max_cells), args.max_cells)
     stages = tuple(
-        replace(stage, documents=args.documents, max_cells=max_cells)
+        replace(stage, documents=args.documents, turns=args.turns, max_cells=max_cells)
         for stage, max_cells in zip(stages, bounds, strict=True)
     )
     train(Recipe(args.seed, stages), args)
