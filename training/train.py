@@ -250,6 +250,9 @@ def main() -> None:
     parser.add_argument("--whole-steps", type=int, default=540)
     parser.add_argument("--samples", type=int, default=36, help="conversations in a step")
     parser.add_argument(
+        "--rows", type=int, default=12, help="of them at once: few pad little, many fill a GPU"
+    )
+    parser.add_argument(
         "--decay-share", type=float, default=0.8, help="of the last stage, in which the rate falls"
     )
     parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
@@ -272,7 +275,7 @@ def main() -> None:
         replace(stage, documents=args.documents, turns=args.turns, max_cells=max_cells)
         for stage, max_cells in zip(stages, bounds, strict=True)
     )
-    train(Recipe(args.seed, stages), args)
+    train(Recipe(args.seed, stages, args.rows), args)
 
 
 if __name__ == "__main__":
