@@ -15,6 +15,7 @@ import torch
 from .cache.drafted import DraftedMemory
 from .cache.encoded import EncoderCache, ImageLease
 from .cache.pools import PooledMemory, Pools
+from .decoding.inputs import Staging, StepRow, layout_of
 from .models.base import ModelShape, ServableModel
 from .models.memory import StepMemory
 from .patches import image_patches
@@ -31,6 +32,7 @@ class Runner:
         self._model = model
         self._pools = pools
         self._encoded = encoded
+        self._staging = Staging(pools.device)
 
     @property
     def shape(self) -> ModelShape:
@@ -99,9 +101,17 @@ class Runner:
 
     def decode(self, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
         """Feed each sequence its next known token; the scores behind it, [vocab]."""
-        fed = {s: [s.tokens[s.num_computed]] for s in sequences}
-        rows = self._decode(fed, PooledMemory(self._pools, [s.place() for s in fed], 1))
-        return {sequence: row[0] for sequence, row in rows.items()}
+        fed = {s: _step_row(s) for s in sequences}
+        rows = list(fed.values())
+        layout = layout_of(rows, self._pools.page_tokens)
+        told = self._staging.send(layout.pack(rows, self._pools.page_tokens))
+        inputs = layout.views(told)
+        memory = PooledMemory(self._pools, [row.place for row in rows], 1, inputs)
+        embeddings = self._model.embed(inputs.token_ids)
+        hidden = self._model(embeddings, inputs.positions.expand(3, -1, -1), memory)
+        for sequence in fed:
+            sequence.num_computed += 1
+        return dict(zip(fed, self._model.logits(hidden[:, 0]), strict=True))
 
     def decode_ahead(
         self, sequences: Iterable[Sequence], drafts: Mapping[Sequence, list[int]]
@@ -159,3 +169,9 @@ class Runner:
             rows = self._model.encode_images(patches, [image.grid_thw])
             pictures.fill(image.hash, rows)
         return rows
+
+
+def _step_row(sequence: Sequence) -> StepRow:
+    """Its next known token."""
+    at = sequence.num_computed
+    return StepRow(sequence.tokens[at], at + sequence.positions.delta, sequence.place())

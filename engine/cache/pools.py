@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..attention.tables import Rows, StepSlots, StepTables, page_rows
+from ..decoding.inputs import StepInputs
 from ..layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
 from ..layers.operations import PLAIN, Operations, Turn
 from ..models.memory import MemoryShape
@@ -126,13 +127,23 @@ class PooledMemory:
     The places must have pages for the new tokens; whoever made this counts them afterwards.
     """
 
-    def __init__(self, pools: Pools, places: Sequence[Place], num_new: int) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        places: Sequence[Place],
+        num_new: int,
+        inputs: StepInputs | None = None,
+    ) -> None:
+        """`inputs` say the same of the places, where the device was told already."""
         self._pools = pools
         self._slots = StepSlots([place.slot for place in places], pools.device)
         self._tables = StepTables(
             [place.pages for place in places], [place.num_tokens + num_new for place in places],
             num_new, pools.page_tokens, pools.device,
         )  # fmt: skip
+        if inputs is not None:
+            self._slots.numbers = inputs.slots
+            self._tables.pages, self._tables.lengths = inputs.pages, inputs.lengths
 
     def attend(
         self,
