@@ -82,14 +82,23 @@ class Recall:
             copy_state=partial(self._pools.copy_states_out, place.slot) if has_state else None,
             state_bytes=self._pools.state_bytes,
         )
-        is_border = end in sequence.prompt.boundaries
-        self._tree.insert(sequence.symbols, end, source, is_border=is_border)
+        self._tree.insert(
+            sequence.symbols,
+            end,
+            source,
+            is_border=end in sequence.prompt.boundaries,
+            allowed_ends=self._allowed_ends(sequence),
+        )
 
     def forget(self, sequence: Sequence) -> None:
         """It ended: what was saved for it alone is let go."""
         if sequence.saved is not None:
             sequence.saved.reservation.release()
             sequence.saved = None
+
+    def _allowed_ends(self, sequence: Sequence) -> tuple[int, ...] | None:
+        """Where it may share with others what is remembered; anywhere where that is None."""
+        return sequence.cuts if self._is_exact else None
 
     def _resume(self, sequence: Sequence, saved: Saved) -> None:
         place = sequence.place()
@@ -103,8 +112,7 @@ class Recall:
         Read from there on, the prompt runs through the chunks it would have run through anyway.
         """
         place = sequence.place()
-        allowed_ends = sequence.cuts if self._is_exact else None
-        match = self._tree.lookup(sequence.symbols, allowed_ends)
+        match = self._tree.lookup(sequence.symbols, self._allowed_ends(sequence))
         logger.debug("request %s: %s", sequence.request_id, match.reason)
         with self._tree.restoring(match):
             for segment in match.segments:

@@ -5,8 +5,8 @@ and of recurrent states. What they may cost, and what goes when they cost too mu
 ledger that the trees of all models share.
 
 For the same results as without: insert only at cuts of `chunks.chunk_ends` (not at a prompt's own
-end, nor behind generated tokens), and look up with the new prompt's own cuts. Where results need
-only agree within tolerance, any end may be inserted, and every end allowed.
+end, nor behind generated tokens), and give the prompt's own cuts with every insert and look-up.
+Where results need only agree within tolerance, any end may be inserted, and every end allowed.
 """
 
 from __future__ import annotations
@@ -130,9 +130,19 @@ class PrefixTree(Generic[K, S]):
             self._ledger.touch(node.path() if node else [])
             yield
 
-    def insert(self, symbols: bytes, end: int, source: Source[K, S], *, is_border: bool) -> bool:
+    def insert(
+        self,
+        symbols: bytes,
+        end: int,
+        source: Source[K, S],
+        *,
+        is_border: bool,
+        allowed_ends: Sequence[int] | None = None,
+    ) -> bool:
         """Remember the first `end` tokens of a prompt, copying what is not yet there.
 
+        What other prompts left there is built upon up to one of `allowed_ends`, or to where they
+        part if that is None: the tokens of one chunk are kept as they were computed together.
         `is_border` says that a message of the chat ends there. False where the budget has no room.
         """
         symbols = symbols[: end * SYMBOL_BYTES]
@@ -141,7 +151,10 @@ class PrefixTree(Generic[K, S]):
             above = max(trail.whole, key=lambda node: node.end, default=None)
             known_tokens = above.end if above else 0
         else:
-            above, known_tokens = trail.furthest, trail.known_tokens
+            above = trail.furthest
+            known_tokens = _last_allowed(trail.known_tokens, allowed_ends)
+            while above is not None and above.start >= known_tokens:
+                above = above.parent
         has_state = above is not None and known_tokens == end and above.state is not None
         state_bytes = 0 if has_state else source.state_bytes
         kv_bytes = (end - known_tokens) * source.kv_bytes_per_token
@@ -169,8 +182,7 @@ class PrefixTree(Generic[K, S]):
         while levels:
             parent, children = levels.pop()
             keys = [node.key for node in children]
-            firsts = {key[:SYMBOL_BYTES] for key in keys}
-            if keys != sorted(set(keys)) or (not self.is_recurrent and len(firsts) != len(keys)):
+            if keys != sorted(set(keys)):
                 raise InternalError(f"segments below token {parent.end if parent else 0} overlap")
             for node in children:
                 is_ours = node.parent is parent and node.siblings is children

@@ -2,8 +2,8 @@
 
 A node holds a segment's tokens as symbols and opaque payloads: the keys and values of these
 tokens, and for a recurrent model the state at the segment's end. A recurrent state can only be
-used where it was taken, so the segments of one parent may begin alike; without states a segment can
-be used in part and split, and no two siblings have the same first symbol. Knows how nodes are
+used where it was taken; without states a segment can be used in part and split, but for the same
+bits only where prompts are cut: so the segments of one parent may begin alike. Knows how nodes are
 found; nothing of bytes, budgets, or when a node must go.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 import unittest
@@ -45,14 +46,20 @@ def remember(tree: Tree, tokens: Sequence[int], *ends: int, is_border: bool = Tr
     return all(stored)
 
 
-def insert(tree: Tree, symbols: bytes, end: int, is_border: bool = True) -> bool:
+def insert(
+    tree: Tree,
+    symbols: bytes,
+    end: int,
+    is_border: bool = True,
+    cuts: Sequence[int] | None = None,
+) -> bool:
     source = Source(
         copy_kv=lambda start, stop: cut(symbols, start, stop),
         kv_bytes_per_token=KV_BYTES,
         copy_state=(lambda: cut(symbols, 0, end)) if tree.is_recurrent else None,
         state_bytes=STATE_BYTES if tree.is_recurrent else 0,
     )
-    return tree.insert(symbols, end, source, is_border=is_border)
+    return tree.insert(symbols, end, source, is_border=is_border, allowed_ends=cuts)
 
 
 def find(tree: Tree, tokens: Sequence[int], allowed: Sequence[int] | None = None) -> Found:
@@ -135,6 +142,17 @@ def test_without_states_a_segment_is_used_in_part_and_split_where_prompts_part()
     assert store.stats.used_bytes == (10 + 2) * KV_BYTES
     assert [s.num_tokens for s in find(tree, [*range(6), 60, 61, 62]).segments] == [6, 2]
     assert [s.num_tokens for s in find(tree, range(20)).segments] == [6, 4]
+    store.check_integrity()
+
+
+def test_for_the_same_bits_a_segment_is_split_at_a_cut_alone() -> None:
+    store, tree = plain()
+    parted = [*range(6), 60, 61, 62]
+    for tokens in (range(10), parted):
+        assert insert(tree, token_symbols(tokens), 8, cuts=(4, 8))
+    assert store.stats.used_bytes == (8 + 4) * KV_BYTES
+    assert [s.num_tokens for s in find(tree, parted, (4, 8)).segments] == [4, 4]
+    assert [s.num_tokens for s in find(tree, range(10), (4, 8)).segments] == [4, 4]
     store.check_integrity()
 
 
@@ -382,34 +400,77 @@ def test_lookup_finds_what_a_list_of_all_prefixes_finds(
         assert match.num_tokens == max(best, default=0)
 
 
+def cuts_of(tokens: Sequence[int]) -> list[int]:
+    """Behind every 0: prompts that begin alike are cut alike."""
+    return [end for end, token in enumerate(tokens, start=1) if token == 0]
+
+
+def computed(tokens: Sequence[int]) -> list[bytes]:
+    """Of each token what depends on all of the chunk that it lies in, and nothing behind."""
+    starts = [0, *cuts_of(tokens)]
+    chunks = [(a, b) for a, b in itertools.pairwise([*starts, len(tokens)]) if a < b]
+    digests = [(hashlib.sha256(token_symbols(tokens[:b])).digest(), b - a) for a, b in chunks]
+    return [digest[:SYMBOL_BYTES] for digest, length in digests for _ in range(length)]
+
+
+@given(st.lists(st.tuples(_PROMPTS, st.sets(st.integers(1, 14))), max_size=12))
+@settings(deadline=None)
+def test_tokens_of_one_chunk_are_found_as_they_were_computed_together(
+    prompts: list[tuple[list[int], set[int]]],
+) -> None:
+    store, tree = plain()
+    known: list[bytes] = []
+    for tokens, wanted in prompts:
+        symbols, cuts, own = token_symbols(tokens), cuts_of(tokens), computed(tokens)
+        match = tree.lookup(symbols, cuts)
+        assert b"".join(cut(s.kv, 0, s.num_tokens) for s in match.segments) == b"".join(
+            own[: match.num_tokens]
+        )
+        shared = max((common_symbols(prefix, symbols) for prefix in known), default=0)
+        best = max((c for c in cuts if c <= min(shared, len(tokens) - 1)), default=0)
+        assert match.num_tokens == best
+        source: Source[bytes, bytes] = Source(
+            lambda start, end, own=own: b"".join(own[start:end]), KV_BYTES
+        )
+        for end in sorted(wanted.intersection(cuts)):
+            assert tree.insert(symbols, end, source, is_border=False, allowed_ends=cuts)
+            known.append(cut(symbols, 0, end))
+        store.check_integrity()
+
+
 class Remembering(RuleBasedStateMachine):
-    """Two models, one small budget, restores in flight: what is found is right, and the books."""
+    """Three trees, one small budget, restores in flight: what is found is right, and the books."""
 
     budget = 1200
 
     def __init__(self) -> None:
         super().__init__()
         self.store = Store(self.budget)
-        self.trees = [self.store.tree("hybrid", None), self.store.tree("plain", split)]
-        self.inserted: list[set[bytes]] = [set(), set()]
+        self.trees = [
+            self.store.tree("hybrid", None),
+            self.store.tree("plain", split),
+            self.store.tree("plain, to the bit", split),
+        ]
+        self.inserted: list[set[bytes]] = [set(), set(), set()]
         self.restoring: list[tuple[int, list[int], int, ExitStack]] = []
         self.reserved: list[ExitStack] = []
 
     @rule(
-        which=st.integers(0, 1),
+        which=st.integers(0, 2),
         tokens=_PROMPTS,
         ends=st.sets(st.integers(1, 14)),
         border=st.booleans(),
     )
     def insert(self, which: int, tokens: list[int], ends: set[int], border: bool) -> None:
-        for end in sorted(e for e in ends if e <= len(tokens)):
-            has_room = remember(self.trees[which], tokens, end, is_border=border)
+        symbols, cuts = token_symbols(tokens), cuts_of(tokens) if which == 2 else None
+        for end in sorted(e for e in ends if e <= len(tokens) and (cuts is None or e in cuts)):
+            has_room = insert(self.trees[which], symbols, end, border, cuts)
             self.inserted[which].add(token_symbols(tokens[:end]))
             assert has_room or self.restoring or self.reserved
             if has_room:
                 assert find(self.trees[which], [*tokens[:end], 9]).num_tokens == end
 
-    @rule(which=st.integers(0, 1), tokens=_PROMPTS, allowed=st.none() | st.sets(st.integers(1, 14)))
+    @rule(which=st.integers(0, 2), tokens=_PROMPTS, allowed=st.none() | st.sets(st.integers(1, 14)))
     def lookup(self, which: int, tokens: list[int], allowed: set[int] | None) -> None:
         ends = None if allowed is None else sorted(allowed)
         match = find(self.trees[which], tokens, ends)
@@ -418,7 +479,7 @@ class Remembering(RuleBasedStateMachine):
         assert match.num_tokens < len(tokens)
         assert not match.num_tokens or ends is None or match.num_tokens in ends
 
-    @rule(which=st.integers(0, 1), tokens=_PROMPTS)
+    @rule(which=st.integers(0, 2), tokens=_PROMPTS)
     def restore(self, which: int, tokens: list[int]) -> None:
         match = find(self.trees[which], tokens)
         stack = ExitStack()

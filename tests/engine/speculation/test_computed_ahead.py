@@ -19,7 +19,6 @@ from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import DeviceEvent, NewToken
-from cortex.engine.layers.operations import PLAIN
 from cortex.engine.memory import Share
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.models.base import ServableModel
@@ -345,8 +344,6 @@ def test_no_draft_memory_or_memories_change_an_answer(
     store_bytes: int,
     seed: int,
 ) -> None:
-    if model.operations is PLAIN and not model.shape.memory.linear:
-        store_bytes = 0  # what the next test expects to fail has nothing to do with drafts
     prompts = {
         str(n): prompt_of(
             shared[:alike] + own,
@@ -373,28 +370,6 @@ def test_no_draft_memory_or_memories_change_an_answer(
         for name in prompts:
             assert asked.answers[name + again] == plain[name].answers["alone"]
             assert asked.ends[name + again] == plain[name].ends["alone"]
-
-
-@pytest.mark.xfail(
-    strict=False,
-    reason="torch's attention gives a token other last bits in a longer chunk, and what two prompts"
-    " share up to a place where neither is cut is kept as the first of them computed it",
-)
-def test_prompts_that_part_between_their_cuts_are_remembered_to_the_bit() -> None:
-    """Of models that are attention alone, without our kernels; with them it is to the bit."""
-    model = load_model(_GOLDEN / "qwen3", torch.float32, CPU, kernels="torch").model
-    for long in range(12, 40):
-        prompts = {
-            "short": prompt_of([0, 0, TURN, 0], max_tokens=1, top_logprobs=0),
-            "long": prompt_of([*[0] * long, TURN, *[0] * 20], max_tokens=1, top_logprobs=0),
-        }
-        asked = served(model, None, ROOMY, 1 << 24)
-        for again in ("", " again"):
-            for name, prompt in prompts.items():
-                asked.add(name + again, prompt)
-                asked.run()
-        cold = alone(model, prompts["long"]).answers["alone"]
-        assert asked.answers["long again"] == cold
 
 
 @pytest.mark.parametrize("seed", range(3))
