@@ -225,7 +225,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class ImageTokens(msgspec.Struct, frozen=True):
-    """A picture as the model will see it: pixels after resizing, and prompt tokens it costs."""
+    """A picture as the model will see it: pixels after resizing, and what it adds to the prompt."""
 
     width: int
     height: int
