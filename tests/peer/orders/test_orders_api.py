@@ -18,7 +18,6 @@ from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.observing.live import LiveRequest
-from cortex.peer.orders.values import Job
 from cortex.peer.placement.ages import told_age
 from cortex.peer.placement.plan import LoadWish, Refusal
 
@@ -584,19 +583,3 @@ async def test_a_plan_for_what_is_not_there_is_refused(
     async with pair() as both:
         told = await post(both.client, "/models/plan", body)
     assert told[0] == status and words in told[1]["error"]["message"]
-
-
-async def test_a_job_in_a_state_that_only_newer_peers_know_is_told_and_ends_no_connection(
-    pair: OpenPair,
-):
-    resting = Job(f"job_{B.hex()}_1", B, "dream", "resting", "fake")
-    async with pair(borea_says=(resting,)) as both:
-        status, job = await get(both.client, f"/jobs/{resting.id}")
-        assert (status, job["kind"], job["state"]) == (200, "dream", "resting")
-        async with both.client.get(f"/jobs/{resting.id}/events") as reply:
-            assert [told["state"] async for _, told in events(reply)] == ["resting"]
-        status, told = await post(both.client, "/drain", {"peer": "borea"})
-        assert (status, told["job"]["state"]) == (202, "resting")
-        status, told = await post(both.client, "/models/load", {"model": "fake", "peer": "borea"})
-        assert (status, told["error"]["code"]) == (502, "host_lost")
-        assert both.lost == []
