@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
-
-from cortex.peer.talk.conversation import Wishes
+from typing import TYPE_CHECKING, Any
 
 from .errors import UsageProblem
+
+if TYPE_CHECKING:
+    from cortex.peer.talk.conversation import Wishes
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 2**31 - 1
@@ -46,6 +46,8 @@ NAMES = tuple(_SETTINGS)
 def changed(wishes: Wishes, name: str, value: str) -> Wishes:
     """The wishes with one of them new. Raises UsageProblem."""
     if name not in _SETTINGS:
+        import difflib
+
         close = difflib.get_close_matches(name, NAMES, n=1)
         raise UsageProblem(
             f"there is no setting {name}.",

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
-from cortex.peer.config import EngineKind, HubConfig, Locations, PeerConfig
+from cortex.peer.locations import HubConfig, Locations
 
 from .colours import colour_wish, moves_cursor
 
 if TYPE_CHECKING:
+    from cortex.peer.config import EngineKind, PeerConfig
+
     from .settings.reading import Settings
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
@@ -188,6 +190,8 @@ def find_locations(environ: Mapping[str, str]) -> Locations:
 
 def peer_config(invocation: Invocation, wishes: EngineWishes) -> PeerConfig:
     """A peer for this machine; what only a served peer is told is added by its command."""
+    from cortex.peer.config import PeerConfig
+
     config = PeerConfig(
         locations=invocation.locations,
         hub=invocation.hub,

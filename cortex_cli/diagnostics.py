@@ -23,7 +23,6 @@ from cortex.engine.errors import (
     ModelNotFound,
     VisionUnsupported,
 )
-from cortex.peer.config import LogFormat, LogLevel
 from cortex.peer.errors import (
     CannotStore,
     FleetKeyNotHeld,
@@ -39,6 +38,8 @@ from .errors import CommandLate, ConfigProblem, UsageProblem
 from .log_lines import JsonLines
 
 if TYPE_CHECKING:
+    from cortex.peer.config import LogFormat, LogLevel
+
     from .config import Invocation
 
 DONE = 0

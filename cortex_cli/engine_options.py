@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
-from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish
-from cortex.peer.config import EngineChoice
+from cortex.engine.wishes import (
+    DtypeWish,
+    EngineChoice,
+    KernelsWish,
+    ModeWish,
+    SpeculationWish,
+)
 
 from .errors import UsageProblem
 from .options import on_command_line

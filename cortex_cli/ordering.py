@@ -74,5 +74,4 @@ def placement_lines(placement: dict[str, Any]) -> list[str]:
 
 
 def stage_of(job: dict[str, Any]) -> Stage:
-    name: Any = job["stage"] or job["state"]
-    return Stage(name, job["done"], job["total"], job["unit"], job["eta_s"])
+    return Stage(job["stage"] or job["state"], job["done"], job["total"], job["unit"], job["eta_s"])

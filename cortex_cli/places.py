@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from cortex.peer.config import FLEET_PORT
-
 from .errors import UsageProblem
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^:\[\]\s/@]+)(?::([0-9]{1,5}))?")
@@ -29,6 +27,8 @@ def parse_seed(text: str) -> str:
 
     Raises UsageProblem.
     """
+    from cortex.peer.config import FLEET_PORT
+
     if text.strip().lower().startswith(_KEY):
         raise UsageProblem(
             "a fleet key stands where the address of a peer should.",

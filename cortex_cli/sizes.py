@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 from .errors import UsageProblem
 
@@ -24,6 +23,8 @@ def parse_size(text: str) -> int:
 
     Raises UsageProblem for what is no size, or one that no engine could run in.
     """
+    from fractions import Fraction
+
     found = _SIZE.fullmatch(text.strip())
     if found is None or found[2].lower() not in _UNITS:
         raise UsageProblem(f"{text!r} is no size.", _EXAMPLES)

@@ -112,13 +112,13 @@ def prepare_image(
     )
 
 
-def image_tokens(image: PreparedImage, preprocessor: Preprocessor) -> ImageTokens:
-    """What a prepared picture looks like to the one who asked."""
+def image_tokens(image: PreparedImage, preprocessor: Preprocessor, num_marks: int) -> ImageTokens:
+    """What a prepared picture looks like to the one who asked, with the marks around it."""
     frames, rows, columns = image.grid_thw
     return ImageTokens(
         width=columns * preprocessor.patch_size,
         height=rows * preprocessor.patch_size,
-        tokens=frames * rows * columns // preprocessor.merge_size**2,
+        tokens=frames * rows * columns // preprocessor.merge_size**2 + num_marks,
     )
 
 

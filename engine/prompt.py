@@ -85,7 +85,7 @@ def build_prompt(
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
     bound = bind_answer(request, encoded.reply, why_not)
     check_wanted()
-    images, sizes = _open_pictures(encoded.pictures, model.vision, check_wanted, pixels)
+    images, sizes = _open_pictures(encoded, model.vision, check_wanted, pixels)
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=turn_boundaries(token_ids, model.tokenizer),
@@ -279,19 +279,21 @@ def _room(
 
 
 def _open_pictures(
-    pictures: Sequence[bytes],
+    encoded: _Encoded,
     vision: Vision | None,
     check_wanted: Callable[[], None],
     pixels: PixelWishes,
 ) -> tuple[tuple[PreparedImage, ...], tuple[ImageTokens, ...]]:
     images: list[PreparedImage] = []
-    if vision is None:
+    if vision is None or not encoded.pictures:
         return (), ()
     budget, most = pixel_budget(vision.preprocessor, pixels), pixels.max_image_pixels
-    for data in pictures:
+    for data in encoded.pictures:
         check_wanted()
         images.append(prepare_image(data, vision.preprocessor, budget, most))
-    sizes = tuple(image_tokens(image, vision.preprocessor) for image in images)
+    # A template puts them around each alike, and a client cannot write them.
+    num_marks = sum(map(encoded.token_ids.count, vision.mark_ids)) // len(images)
+    sizes = tuple(image_tokens(image, vision.preprocessor, num_marks) for image in images)
     return tuple(images), sizes
 
 

@@ -30,9 +30,12 @@ _FilesState = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """How this model takes pictures. `pad_id` stands in the prompt once per merged cell."""
+    """How this model takes pictures. `pad_id` stands in the prompt once per merged cell, and
+    `mark_ids` before and behind each picture.
+    """
 
     pad_id: int
+    mark_ids: frozenset[int]
     preprocessor: Preprocessor
 
 
@@ -120,4 +123,5 @@ def _read_vision(model_dir: Path, config: Mapping[str, Any], tokenizer: Tokenize
         raise ModelInvalid(
             f"{model_dir}: image_token_id = {pad_id!r} is not a special token of tokenizer.json"
         )
-    return Vision(pad_id, preprocessor)
+    marks = (config.get(f"vision_{end}_token_id") for end in ("start", "end"))
+    return Vision(pad_id, frozenset(filter(None, marks)), preprocessor)

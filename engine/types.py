@@ -6,7 +6,7 @@ are Structs because they travel between processes for every token (docs/decision
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -225,7 +225,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class ImageTokens(msgspec.Struct, frozen=True):
-    """A picture as the model will see it: pixels after resizing, and prompt tokens it costs."""
+    """A picture as the model will see it: pixels after resizing, and what it adds to the prompt."""
 
     width: int
     height: int
@@ -359,17 +359,18 @@ Delta = ReasoningDelta | TextDelta | ToolCallBegin | ToolCallArguments | ToolCal
 # up, pieces, one Finished for each choice. A failure is raised as a CortexError instead.
 
 
-StageName = Literal["starting", "loading", "queued", "preparing", "prefill", "defragmenting"]
+StageWord = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[a-z ]*\Z")]
 
 
 class Stage(msgspec.Struct, frozen=True, tag=True):
-    """What is being waited for. `total` 0 means the amount is unknown.
+    """What is being waited for: starting, loading, queued, preparing, prefill, defragmenting, or a
+    newer peer's word. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
     `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
     """
 
-    name: StageName
+    name: StageWord
     done: int = 0
     total: int = 0
     unit: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+EngineChoice = Literal["torch", "fake"]
 ModeWish = Literal["auto", "exact", "fast"]
 DtypeWish = Literal["auto", "float32", "bfloat16"]
 KernelsWish = Literal["auto", "torch"]

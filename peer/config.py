@@ -10,17 +10,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from cortex.engine.wishes import USUAL_PIXELS, DtypeWish, ModelWishes, PixelWishes, Wishes
+from cortex.engine.wishes import (
+    USUAL_PIXELS,
+    DtypeWish,
+    EngineChoice,
+    ModelWishes,
+    PixelWishes,
+    Wishes,
+)
 
 from .bounds.limits import ConnectionLimits, Limits
+from .locations import HubConfig, Locations
 from .models.names import ModelNames
 
 if TYPE_CHECKING:
     from .keys.access import ApiKey
 
 # "none" is a peer that makes no tokens of its own: a gateway; that is no engine to choose.
-EngineChoice = Literal["torch", "fake"]
-EngineKind = Literal["torch", "fake", "none"]
+EngineKind = EngineChoice | Literal["none"]
 # Under "lru" the longest idle goes first; under "priority" only models of the same class or a lower
 # one go at all.
 Strategy = Literal["lru", "priority"]
@@ -42,34 +49,6 @@ FLEET_PORT = 13132
 # Those of a gateway: its API, and the numbers that are told without a key.
 GATEWAY_PORT = 31313
 METRICS_PORT = 31314
-
-
-@dataclass(frozen=True, slots=True)
-class Locations:
-    """Where things lie. `runtime_dir` and `hub_dir` are None where the system has none, `cache_dir`
-    where nothing is to be kept that can be made again.
-
-    `data_dir` holds the folder `models`; `runtime_dir` holds what a running peer leaves for local
-    commands (else `state_dir` does); `hub_dir` is the Hugging Face cache's folder `hub`.
-    """
-
-    data_dir: Path
-    state_dir: Path
-    runtime_dir: Path | None = None
-    hub_dir: Path | None = None
-    cache_dir: Path | None = None
-
-    @property
-    def announcements_dir(self) -> Path:
-        return self.runtime_dir or self.state_dir
-
-
-@dataclass(frozen=True, slots=True)
-class HubConfig:
-    """Where models are pulled from; the token opens what is not for everybody there."""
-
-    endpoint: str = "https://huggingface.co"
-    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

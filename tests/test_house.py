@@ -52,6 +52,8 @@ CLEAN_IMPORTS = {
     "cortex.engine.grammars.trial": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.engine.fake": ("torch", "safetensors", "numpy", *NETWORK, *SCREEN, "typer"),
     "cortex.cli.main": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgspec"),
+    # TAB of its options imports it.
+    "cortex.cli.commands.chat": (*ENGINE_ONLY, *NETWORK, *SCREEN, "msgspec"),
     # What `cortex status` loads must be there in a moment.
     "cortex.cli.watching": (*ENGINE_ONLY, *NETWORK, *SCREEN),
     "cortex.cli.fleet_table": (*ENGINE_ONLY, *NETWORK, *SCREEN),

@@ -13,12 +13,14 @@ import logging
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
 from ..bounds.limits import ConnectionLimits
 from .context import identify, new_request_id
 from .errors import About, error_response, tell
+from .expectation import overlooked
 from .lobby import Lobby
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,12 @@ class Connection(web.RequestHandler):
             access_log=no_log,
             auto_decompress=False,
         )
+        make_request: Any = self._request_factory
+
+        def make_overlooking(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+            return make_request(overlooked(message), *rest)
+
+        self._request_factory = make_overlooking
 
     @property
     def has_work(self) -> bool:

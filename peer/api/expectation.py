@@ -1,4 +1,4 @@
-"""The `expect` header: a client that waits to be asked for its body is asked for it.
+"""The `expect` header: a client that waits to be asked for its body is asked for it, by aiohttp.
 
 aiohttp refuses any other expectation in plain text, before a handler or a middleware has seen the
 request. Servers may overlook it instead (RFC 9110, section 10.1.1), and here it is.
@@ -6,12 +6,14 @@ request. Servers may overlook it instead (RFC 9110, section 10.1.1), and here it
 
 from __future__ import annotations
 
-from aiohttp import HttpVersion11, web
+from aiohttp.http import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
 
 
-async def meet(request: web.Request) -> None:
-    expected = request.headers.get("expect", "").strip().lower()
-    if expected == "100-continue" and request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # Not yet a part of the reply, which may still be an error.
-        request.writer.output_size = 0
+def overlooked(message: RawRequestMessage) -> RawRequestMessage:
+    """The same without an expectation that nobody here meets."""
+    if message.headers.get("expect", "100-continue").lower() == "100-continue":
+        return message
+    headers = CIMultiDict(message.headers)
+    del headers["expect"]
+    return message._replace(headers=CIMultiDictProxy(headers))

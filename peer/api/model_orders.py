@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from ..dialects.decoding import read_body
-from ..errors import JobCancelled, from_info
+from ..errors import HostLost, JobCancelled, from_info
 from ..orders.values import Job
 from ..placement.rendering import render_planned
 from .asking import room_for
@@ -86,12 +86,14 @@ async def _carried_out(
     """What was done, or with `waits` false the job. Raises what it failed with."""
     async with aclosing(jobs):
         job = await anext(jobs)  # there is one at once
-        while waits and not job.is_over:
-            job = await anext(jobs)
+        while waits and not job.is_over and (later := await anext(jobs, None)):
+            job = later
     view = await request.app[CONTROL].view()
     _check(job)
     if not waits:
         return json_response(render_job(job, view), status=200 if job.is_over else 202)
+    if not job.is_over:
+        raise HostLost(f"in words of a newer peer the {job.kind} of '{job.model}' is {job.state}")
     return json_response({"status": f"{job.kind}ed", **render_placement(job, view)})
 
 

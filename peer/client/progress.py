@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from cortex.engine.types import Accepted, Stage, StageName
+from cortex.engine.types import Accepted, Stage, StageWord
 
 _PREFIX = "cortex "
 
 
 class _Comment(msgspec.Struct):
-    stage: StageName | None = None
+    stage: StageWord = ""
     done: int = 0
     total: int = 0
     unit: str = ""

@@ -57,11 +57,15 @@ def _device(
     kind, _, number = name.rpartition(":")
     if kind != "cuda":
         words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
-        most_bytes = beside_gpus_bytes if gpu is None else config.memory_bytes or gpu.memory_bytes
+        most_bytes = beside_gpus_bytes if gpu is None else _given_bytes(config, gpu)
         return Device(words, most_bytes, 0, "")
     # What an engine may use of a GPU that is not shown is known once it runs.
-    most_bytes = 0 if gpu is None else config.memory_bytes or gpu.memory_bytes
+    most_bytes = 0 if gpu is None else _given_bytes(config, gpu)
     return Device(_gpu_name(driver, int(number)), most_bytes, 0, _driver_version(driver))
+
+
+def _given_bytes(config: PeerConfig, gpu: Gpu) -> int:
+    return min(config.memory_bytes or gpu.memory_bytes, gpu.memory_bytes)
 
 
 def _gpu_name(driver: Path, index: int) -> str:

@@ -8,18 +8,33 @@ import msgspec
 
 from cortex.engine.frames import FrameError
 
-from .messages import Message
+from ..gossip.ids import Word
+from .messages import Message, Part, Parts, Unread
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _KNOWN = frozenset(kind.__name__ for kind in get_args(Message))
 
 
-class _Kind(msgspec.Struct):
+_PART = msgspec.msgpack.Decoder(Part)
+
+
+class _OfRequest(msgspec.Struct):
+    request_id: Word
+    epoch: int
+
+
+class _Newer(msgspec.Struct):
+    """What is read of a message that is not understood."""
+
     type: str
+    request_id: Word | None = None
+    epoch: int = 0
+    parts: tuple[msgspec.Raw, ...] = ()
 
 
-_KIND = msgspec.msgpack.Decoder(_Kind)
+_NEWER = msgspec.msgpack.Decoder(_Newer)
+_OF_REQUEST = msgspec.msgpack.Decoder(_OfRequest)
 _NOT_OURS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -28,20 +43,33 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(data: bytes | bytearray) -> Message | None:
-    """The message, or None for one of a kind that only newer peers know.
+    """The message, or None for one of a kind that only newer peers know. One of a known kind that
+    says more than is known here is read as parts that are Unread, each of its request.
 
     Raises FrameError for bytes that hold none.
     """
     try:
         return _DECODER.decode(data)
     except _NOT_OURS as error:
-        if _is_of_unknown_kind(data):
-            return None
-        raise FrameError(f"no message: {error}") from error
+        try:
+            return _read_newer(_NEWER.decode(data))
+        except _NOT_OURS:
+            raise FrameError(f"no message: {error}") from error
 
 
-def _is_of_unknown_kind(data: bytes | bytearray) -> bool:
+def _read_newer(told: _Newer) -> Message | None:
+    if told.type not in _KNOWN:
+        return None
+    if told.request_id is not None:
+        return Parts((Part(told.request_id, told.epoch, Unread()),))
+    if not told.parts:
+        raise ValueError("it is of no request")
+    return Parts(tuple(map(_read_part, told.parts)))
+
+
+def _read_part(data: msgspec.Raw) -> Part:
     try:
-        return _KIND.decode(data).type not in _KNOWN
-    except _NOT_OURS:
-        return False
+        return _PART.decode(data)
+    except msgspec.ValidationError:
+        of = _OF_REQUEST.decode(data)
+        return Part(of.request_id, of.epoch, Unread())

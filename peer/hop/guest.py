@@ -18,7 +18,7 @@ from cortex.engine.errors import CortexError, InvalidRequest, ModelNotFound
 from cortex.engine.errors import to_info as to_any_info
 
 from ..bounds.admission import Admission
-from ..errors import to_info
+from ..errors import UnsupportedParameter, to_info
 from ..gossip.ids import ModelId
 from ..node import Node
 from ..observing.live import LiveRequest
@@ -37,6 +37,7 @@ from .messages import (
     Message,
     OrderAsk,
     Part,
+    Parts,
     Reported,
     Slice,
 )
@@ -106,6 +107,9 @@ class Guest:
             case OrderAsk():
                 work = functools.partial(self._obey, message)
                 self._begin(message.request_id, message.epoch, size_bytes, work)
+            case Parts():  # an ask that was not understood
+                for part in message.parts:
+                    self.link.post(Failed(part.request_id, part.epoch, to_info(_unknown())))
             case Cancel():
                 known = self._works.get(message.request_id)
                 if known is not None and known.epoch == message.epoch:
@@ -195,6 +199,13 @@ class Guest:
                 "ask for the models again",
                 param="model",
             )
+
+
+def _unknown() -> UnsupportedParameter:
+    return UnsupportedParameter(
+        "the request asks in words that this peer does not know",
+        "it runs an older cortex: update it, or ask another",
+    )
 
 
 def _check_resume(ask: Ask) -> None:

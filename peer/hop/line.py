@@ -23,6 +23,7 @@ from .messages import (
     Parts,
     Reported,
     Slice,
+    Unread,
 )
 from .slices import Assembler
 
@@ -114,7 +115,17 @@ class Line:
 
     def _hear_part(self, part: Part) -> None:
         asked = self._asked.get(part.request_id)
-        if asked is not None and asked.epoch == part.epoch and isinstance(asked.call, AnswerCall):
+        if asked is None or asked.epoch != part.epoch:
+            return
+        if isinstance(part.event, Unread):
+            self.link.post(Cancel(part.request_id, part.epoch))
+            asked.call.end(
+                HostLost(
+                    f"peer {self.host.hex()} answers in words that are not known here",
+                    "it runs a newer cortex: update this one",
+                )
+            )
+        elif isinstance(asked.call, AnswerCall):
             asked.call.hear(part.event)
 
     def _end_all(self, why: str) -> None:

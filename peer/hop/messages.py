@@ -3,7 +3,8 @@
 One connection carries many requests, each under an id that the asking side made up and an `epoch`
 that numbers its attempts: what an abandoned attempt still sends is dropped by it. A side that
 has nothing to say beats, so that silence means death. A message that is too long to go at once is
-sent in slices. Unknown fields are passed over; a message of an unknown type is dropped.
+sent in slices. Unknown fields are passed over; a message of an unknown type is dropped, and one
+that says of a request what only newer peers know ends that request alone.
 """
 
 from __future__ import annotations
@@ -76,10 +77,14 @@ class OrderAsk(msgspec.Struct, frozen=True, tag=True):
 # host -> ingress
 
 
+class Unread(msgspec.Struct, frozen=True, tag=True):
+    """What only newer peers can read: nobody sends it, it is found where bytes are read."""
+
+
 class Part(msgspec.Struct, frozen=True):
     request_id: Word
     epoch: int
-    event: Stage | Accepted | Began | Piece | Finished | Vector
+    event: Stage | Accepted | Began | Piece | Finished | Vector | Unread
 
 
 class Parts(msgspec.Struct, frozen=True, tag=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from cortex.engine.types import Stage
 
@@ -94,9 +93,8 @@ def job_lines(job: JobPicture) -> Iterator[str]:
         if job.error.hint:
             yield f"hint: {job.error.hint}"
         return
-    stage: Any = job.stage or job.state
-    words = describe(Stage(stage, job.done, job.total, job.unit, job.eta_s), job.rate_per_s)
-    yield f"{job.kind} on {job.peer}: {words}"
+    stage = Stage(job.stage or job.state, job.done, job.total, job.unit, job.eta_s)
+    yield f"{job.kind} on {job.peer}: {describe(stage, job.rate_per_s)}"
 
 
 def _of_itself(model: ModelPicture) -> Iterator[str]:

@@ -176,8 +176,8 @@ class Control:
         """The job, with how much is under way."""
         async with aclosing(self._reach.jobs(await self.peer(peer), DrainOrder())) as jobs:
             job = await anext(jobs)
-            while not (job.stage or job.is_over):
-                job = await anext(jobs)
+            while not (job.stage or job.is_over) and (later := await anext(jobs, None)):
+                job = later
             return job
 
     async def undrain(self, peer: str | None) -> PeerView:

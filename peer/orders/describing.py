@@ -35,15 +35,21 @@ _ORDER = ("weights", "cache", "states", "image", "work", "other")
 
 
 def describe_devices(
-    names: Sequence[str], placement: Placement, sensed: Mapping[int, Sensed]
+    names: Sequence[str],
+    placement: Placement,
+    sensed: Mapping[int, Sensed],
+    given_bytes: int | None = None,
 ) -> tuple[DeviceFacts, ...]:
-    """`names` are what people call the devices; `sensed` is by the number of a GPU."""
+    """`names` are what people call the devices; `sensed` is by the number of a GPU. The operator
+    lets `given_bytes` of each be used at most.
+    """
     return tuple(
         _device(
             name,
             device,
             [placed for placed in placement.placed if placed.device == device.index],
             _of_gpu(device.name, sensed),
+            given_bytes,
         )
         for name, device in zip(names, placement.devices, strict=False)
     )
@@ -76,7 +82,11 @@ def describe_rates(
 
 
 def _device(
-    name: str, device: DeviceBooks, placed: Iterable[Placed], sensed: Sensed
+    name: str,
+    device: DeviceBooks,
+    placed: Iterable[Placed],
+    sensed: Sensed,
+    given_bytes: int | None,
 ) -> DeviceFacts:
     """What of a GPU is in no budget is the driver's or others'; where the tool does not tell how
     large it is, the budget is all that is known of it.
@@ -84,6 +94,9 @@ def _device(
     memory_bytes = max(sensed.memory_bytes or 0, device.budget_bytes)
     if sensed.memory_bytes and device.budget_bytes > sensed.memory_bytes:
         memory_bytes = sensed.memory_bytes  # nobody told when the budget was made
+    whole_bytes = None
+    if given_bytes is not None and given_bytes < memory_bytes:
+        memory_bytes, whole_bytes = given_bytes, memory_bytes
     beside_bytes = max(memory_bytes - device.budget_bytes, 0)
     foreign_bytes = device.foreign_bytes + beside_bytes
     left_bytes = memory_bytes - foreign_bytes - device.reserved_bytes
@@ -99,6 +112,7 @@ def _device(
         utilisation=sensed.utilisation,
         temperature_c=sensed.temperature_c,
         power_w=sensed.power_w,
+        whole_bytes=whole_bytes,
     )
 
 

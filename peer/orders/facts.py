@@ -52,7 +52,8 @@ class PlacedFacts(Struct, frozen=True):
 
 class DeviceFacts(Struct, frozen=True):
     """`foreign_bytes` are other programs', or kept back for the driver: with what the models have
-    and what is free they are the whole memory.
+    and what is free they are all of `memory_bytes`. Where the operator gives less than the GPU has,
+    that is what is given, and the GPU itself has `whole_bytes`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class DeviceFacts(Struct, frozen=True):
     utilisation: float | None = None
     temperature_c: float | None = None
     power_w: float | None = None
+    whole_bytes: int | None = None
 
 
 class RatesFacts(Struct, frozen=True):

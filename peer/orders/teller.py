@@ -69,7 +69,7 @@ class Teller:
             uptime_s=round(now_s - self._began_s, 1),
             api=None if me is None else me.api,
             key_id="" if me is None else me.key_used,
-            devices=describe_devices(names, node.placement, sensed),
+            devices=describe_devices(names, node.placement, sensed, node.config.memory_bytes),
             rates=describe_rates(node.recent, now_s, node.placement, node.health),
             round_trips=() if view is None else tuple(_round_trips(view, trips)),
             events=tuple(

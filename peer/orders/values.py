@@ -18,9 +18,8 @@ from ..observing.log_ring import LogPage
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 
 JobKind = Literal["load", "unload", "drain", "pull"]
-# What a job says of itself: a newer peer may know more kinds.
+# What a job says of itself: a newer peer may know more kinds, and more states.
 _Word = Annotated[str, Meta(max_length=64)]
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 _Id: TypeAlias = Annotated[str, Meta(max_length=256)]
 
 
@@ -126,7 +125,8 @@ class Placed(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True, tag="job"):
-    """One order that takes a while. `total` 0 is an amount that nobody knows.
+    """One order that takes a while: queued, running, and then done, failed or cancelled. `total` 0
+    is an amount that nobody knows.
 
     `seconds` is how long it has been going, or went. `error` says why it failed. `host` is the peer
     where it is done, if that is another one than the job's own.
@@ -135,7 +135,7 @@ class Job(Struct, frozen=True, tag="job"):
     id: str
     node: Node
     kind: _Word
-    state: JobState
+    state: _Word
     model: str = ""
     stage: str = ""
     done: int = 0

@@ -20,7 +20,13 @@ from cortex.engine.errors import (
     Overloaded,
 )
 
-from ..errors import AttemptsExhausted, CannotContinue, EngineReplaced, HostLost
+from ..errors import (
+    AttemptsExhausted,
+    CannotContinue,
+    EngineReplaced,
+    HostLost,
+    UnsupportedParameter,
+)
 from .candidates import Candidate, Life
 
 # "busy": it would have, later. "unfit": it cannot, and another may. "broken": its copy of the model
@@ -47,6 +53,7 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
     (ModelNotFound, "unfit"),
     (InsufficientVram, "unfit"),
     (CannotContinue, "unfit"),
+    (UnsupportedParameter, "unfit"),
     # Another may serve the same weights with more context.
     (ContextLengthExceeded, "unfit"),
 )

@@ -157,7 +157,7 @@ def replies(tmp_path: Path) -> Callable[..., tuple[str, ...]]:
 
 @pytest.fixture
 def picture(checkout: Path) -> Path:
-    """A square picture that costs 64 tokens."""
+    """A square picture that costs 66 tokens."""
     return checkout / "tests" / "golden" / "images" / "square_96.png"
 
 

@@ -142,7 +142,7 @@ def test_a_picture_is_attached_to_the_next_prompt_alone(
     terminal.wait_for(f"{picture.name} goes with the next prompt.")
     terminal.wait_for("> ")
     terminal.press("what is it?\n")
-    terminal.wait_for(f"image   {picture.name}  256x256 -> 64 tokens")
+    terminal.wait_for(f"image   {picture.name}  256x256 -> 66 tokens")
     terminal.wait_for("seen")
     terminal.wait_for("> ")
     terminal.press("and now?\n")

@@ -40,8 +40,8 @@ def test_pictures_are_told_of_on_standard_error(
     done = cortex_here("chat", *replies("Two."), "-i", str(picture), "-i", str(tall), "How many?")
     assert done.stdout == "Two.\n"
     assert done.stderr == (
-        "image   square_96.png  256x256 -> 64 tokens\n"
-        "image   tall_58x190.png  160x480 -> 75 tokens\n"
+        "image   square_96.png  256x256 -> 66 tokens\n"
+        "image   tall_58x190.png  160x480 -> 77 tokens\n"
     )
 
 
@@ -64,7 +64,7 @@ def test_json_is_one_object_with_every_field(
         "finish_reason": "stop",
         "completion_tokens": len("Es kostet 3 €.".encode()),
         "peer": "private",
-        "images": [{"name": "square_96.png", "width": 256, "height": 256, "tokens": 64}],
+        "images": [{"name": "square_96.png", "width": 256, "height": 256, "tokens": 66}],
     }
 
 
@@ -136,7 +136,7 @@ def test_a_picture_may_come_through_the_pipe(
 ) -> None:
     done = cortex_here("chat", *replies("Seen."), "-i", "-", "What?", stdin=picture.read_bytes())
     assert (done.code, done.stdout) == (0, "Seen.\n")
-    assert "image   standard input  256x256 -> 64 tokens" in done.stderr
+    assert "image   standard input  256x256 -> 66 tokens" in done.stderr
 
 
 def test_an_unknown_model_is_named_with_the_nearest_one(cortex_here: Cortex) -> None:

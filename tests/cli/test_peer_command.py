@@ -133,7 +133,7 @@ def test_a_picture_goes_to_the_running_peer(
     with running(*replies("seen")) as (_, address):
         done = cortex("chat", "--peer", address, "-i", str(picture), "what is it?")
     assert done.stdout == "seen\n"
-    assert done.stderr == "image   square_96.png  256x256 -> 64 tokens\n"
+    assert done.stderr == "image   square_96.png  256x256 -> 66 tokens\n"
 
 
 def test_a_taken_port_is_said_with_its_number(cortex: Cortex, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ _BLIND = load_text_model(_GOLDEN / "qwen3_5_text")
 _FAKE_DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
 _IM_START = 1001
 _PAD = 1012
+# What the template puts around a picture.
+_MARKS = 2
 
 
 def cases() -> list[dict[str, Any]]:
@@ -96,12 +98,12 @@ def test_golden_chat_has_the_golden_length_grids_and_tokens(case: dict[str, Any]
     built = build_prompt(_SEEING, request_of(case), 4096)
     assert len(built.prompt.token_ids) == case["tokens"]
     assert [list(i.grid_thw) for i in built.prompt.images] == case.get("image_grid_thw", [])
-    assert [i.tokens for i in built.images] == case.get("tokens_per_image", [])
+    assert [i.tokens - _MARKS for i in built.images] == case.get("tokens_per_image", [])
     single = list(built.prompt.token_ids)
     for position, image in enumerate(built.images):
         # Each run of pads, put back to the one that the template wrote.
         start = [i for i, t in enumerate(single) if t == _PAD and single[i - 1] != _PAD][position]
-        single[start : start + image.tokens] = [_PAD]
+        single[start : start + image.tokens - _MARKS] = [_PAD]
     assert single == _SEEING.tokenizer.encode(case["rendered"])
 
 
@@ -133,8 +135,14 @@ def test_pictures_are_as_large_as_is_wished_and_counted_so() -> None:
     usual = build_prompt(_SEEING, request, 4096).images[0].tokens
     small = PixelWishes(max_pixels=64 * 64)
     built = build_prompt(_SEEING, request, 4096, pixels=small)
-    assert built.images[0].tokens == 4 < usual
+    assert built.images[0].tokens == 4 + _MARKS < usual
     assert count_tokens(_SEEING, request, pixels=small) == len(built.prompt.token_ids)
+
+
+def test_a_picture_is_told_as_what_it_adds_to_the_prompt() -> None:
+    seen = ask(user("a", picture(256, 256), picture(64, 96)))
+    more = count_tokens(_SEEING, seen) - count_tokens(_SEEING, ask(user("a")))
+    assert sum(image.tokens for image in build_prompt(_SEEING, seen, 4096).images) == more
 
 
 def test_pictures_over_the_operators_limit_are_not_opened() -> None:

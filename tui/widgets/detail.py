@@ -57,6 +57,8 @@ def device_line(number: int, device: DeviceDetail, look: Look) -> Text:
     line.append(memory_bar(device, look, _BAR_CELLS))
     used_bytes = max(device.memory_bytes - device.free_bytes, 0)
     line.append(f" {memory_share(used_bytes, device.memory_bytes)}")
+    if device.whole_bytes is not None:
+        line.append(f" given of {memory(device.whole_bytes)}")
     degrees = "C" if look.is_ascii else "°C"
     if device.utilisation is not None:
         line.append(f"  util {device.utilisation:.0%}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -52,6 +53,12 @@ class NoteTurn(Static):
 
     def __init__(self, words: str) -> None:
         super().__init__(Text(words, style="dim"), classes="note")
+
+
+class _AsciiMarkdown(Markdown):
+    """Its lines are those of `talk.tcss`."""
+
+    BULLETS: ClassVar[list[str]] = ["* ", "- ", "+ "]
 
 
 class AnswerTurn(Vertical):
@@ -112,7 +119,8 @@ class AnswerTurn(Vertical):
         self._draw_now()
         growing = self.query_one(".text", Static)
         if self.text:
-            whole = Markdown(with_line_breaks(self.text), open_links=False)
+            drawn = _AsciiMarkdown if self._look.is_ascii else Markdown
+            whole = drawn(with_line_breaks(self.text), open_links=False)
             await self.query_one(".said").mount(whole, after=growing)
             growing.display = False
         else:

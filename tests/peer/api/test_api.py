@@ -285,6 +285,18 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_and_others_
     assert "HTTP/1.1 400 Bad Request" in reply and "model: required" in reply
 
 
+async def test_an_expectation_that_nobody_meets_is_overlooked_where_there_is_nothing_too(
+    make_config: MakeConfig,
+):
+    async with (
+        serving(make_config()) as server,
+        http(server) as session,
+        session.get("/nowhere", headers={"expect": "fire"}) as response,
+    ):
+        told = (await response.json())["error"]
+        assert (response.status, told["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize("is_declared", [True, False])
 async def test_body_over_the_limit_is_413(make_config: MakeConfig, is_declared: bool):
     async def pieces() -> AsyncGenerator[bytes]:

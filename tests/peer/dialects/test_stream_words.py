@@ -52,7 +52,7 @@ def test_progress_survives_its_comment(event: Remark):
         "keep-alive",
         "cortex",
         "cortex {",
-        'cortex {"stage":"flying"}',
+        'cortex {"stage":"\\u001b[2J"}',
         "cortex []",
         "cortex 5",
         'cortex {"stage":"loading","done":1e999}',
@@ -60,6 +60,10 @@ def test_progress_survives_its_comment(event: Remark):
 )
 def test_comment_that_is_not_ours_is_no_event(text: str):
     assert from_comment(text) is None
+
+
+def test_stage_in_a_newer_peers_words_is_told_in_them():
+    assert from_comment('cortex {"stage":"flying","done":2}') == Stage("flying", 2)
 
 
 def test_stream_without_its_end_is_an_error():

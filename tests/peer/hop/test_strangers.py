@@ -18,7 +18,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.types import Event, ImagePart, Piece, Stage, TextPart, Vector
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
-from cortex.peer.errors import HostSilent, RequestTooLarge
+from cortex.peer.errors import HostLost, HostSilent, RequestTooLarge
 from cortex.peer.hop.frames import pack, unpack
 from cortex.peer.hop.host import HOP_PATH
 from cortex.peer.hop.messages import (
@@ -178,6 +178,49 @@ async def test_messages_of_unknown_kinds_are_passed_over(
         known = msgspec.msgpack.decode(pack(CountAsk("a", 1, hops.model, hops.request())))
         await socket.send_bytes(msgspec.msgpack.encode(known | {"newer": True}))
         assert isinstance(await hops.heard(socket), Counted)
+
+
+@pytest.mark.parametrize("kind", [Ask, CountAsk])
+async def test_request_in_words_of_a_newer_peer_is_refused_alone(
+    hops: Hops, make_config: MakeConfig, memory_children: Children, kind: type[Ask | CountAsk]
+):
+    children = memory_children()
+    async with (
+        hops.fleet() as fleet,
+        hops.host(fleet, make_config(), children.spawn),
+        hops.guest(fleet) as socket,
+    ):
+        told = msgspec.msgpack.decode(pack(kind("a", 1, hops.model, hops.request())))
+        told["request"]["messages"][0]["role"] = "oracle"
+        await socket.send_bytes(msgspec.msgpack.encode(told))
+        refused = await hops.heard(socket)
+        assert isinstance(refused, Failed) and (refused.request_id, refused.epoch) == ("a", 1)
+        assert refused.error.code == "unsupported_parameter"
+        await socket.send_bytes(pack(CountAsk("b", 1, hops.model, hops.request())))
+        assert isinstance(await hops.heard(socket), Counted)
+
+
+async def test_answer_in_words_of_a_newer_peer_ends_alone(hops: Hops):
+    async def say_newer_things(socket: web.WebSocketResponse, ask: Ask) -> None:
+        """A stage to the first that asks; when the second has, to that one alone what is known."""
+        asked.append(ask)
+        if len(asked) < 2:
+            await say(socket, ask, Stage("distilling"))
+            return
+        old, new = (Part(each.request_id, each.epoch, Piece((), (2,))) for each in asked)
+        told = msgspec.msgpack.decode(pack(Parts((old, new))))
+        told["parts"][0]["event"]["type"] = "Foretold"
+        await socket.send_bytes(msgspec.msgpack.encode(told))
+
+    asked: list[Ask] = []
+    async with hops.fleet() as fleet, scripted_host(hops, fleet, say_newer_things):
+        async with aclosing(fleet.ask(hops.request())) as odd:
+            assert await first(odd, Stage) == Stage("distilling")
+            async with aclosing(fleet.ask(hops.request())) as plain:
+                assert (await first(plain, Piece)).token_ids == (2,)
+            with pytest.raises(HostLost, match="not known here"):
+                await first(odd, Piece)
+        assert fleet.lost == []
 
 
 async def test_attempts_are_told_apart_by_their_epochs(

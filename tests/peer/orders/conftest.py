@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -151,11 +151,17 @@ def _peer(node: NodeId, name: str, *, is_self: bool) -> PeerView:
 @pytest.fixture
 def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
     """`async with pair() as both`; keywords are of atlas' config, and `hub` of both. An old borea
-    knows no orders.
+    knows no orders; `borea_says` is what it says to any.
     """
 
     @asynccontextmanager
-    async def open_pair(*, is_old: bool = False, **changes: Any) -> AsyncGenerator[Pair]:
+    async def open_pair(
+        *, is_old: bool = False, borea_says: Sequence[Report] = (), **changes: Any
+    ) -> AsyncGenerator[Pair]:
+        async def say(_: Order) -> AsyncGenerator[Report]:
+            for report in borea_says:
+                yield report
+
         spawn: Spawn = memory_children().spawn
         addresses: dict[NodeId, list[Address]] = {}
         view = FleetView(
@@ -183,7 +189,8 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 teller = Teller(nodes[node], logs[node])
                 steering: Any = steerings[node]
                 desks[node] = OrderDesk(nodes[node], steering, jobs, teller)
-            host = HopHost(nodes[B], _grant, _silent if is_old else desks[B].carry_out)
+            obey = say if borea_says else desks[B].carry_out
+            host = HopHost(nodes[B], _grant, _silent if is_old else obey)
             app = web.Application()
             app.add_routes(host.routes())
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)

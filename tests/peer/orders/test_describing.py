@@ -88,6 +88,14 @@ def test_models_free_and_foreign_memory_are_the_whole(
     )
 
 
+def test_of_a_gpu_that_is_given_in_part_the_part_is_told_and_the_whole_named() -> None:
+    placement = Placement((books("cuda:0", 20 * GIB, GIB),), (PLACED,))
+    for given_bytes, expected in ((20, (20, 11, 1, 80)), (90, (80, 11, 61, None))):
+        [device] = describe_devices(["a"], placement, {0: Sensed(80 * GIB)}, given_bytes * GIB)
+        told = (device.memory_bytes, device.free_bytes, device.foreign_bytes, device.whole_bytes)
+        assert told == tuple(each and each * GIB for each in expected)
+
+
 def test_models_stand_at_their_own_device() -> None:
     devices = (books("cuda:0", GIB), replace(books("cuda:1", GIB), index=1))
     told = describe_devices(["a", "b"], Placement(devices, (replace(PLACED, device=1),)), {})

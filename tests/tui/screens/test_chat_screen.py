@@ -413,7 +413,9 @@ async def test_the_model_may_be_named_beforehand(
 async def test_an_ascii_terminal_gets_nothing_else(chat: Chat, peer: FakePeer, eyes: Any) -> None:
     async with chat(is_ascii=True) as pilot:
         await write(pilot, "one")
-        peer.give(*WHOLE)
-        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        table = "| a | b |\n|---|---|\n| 1 | 2 |"
+        peer.give(said(f"> quoted\n\n{table}\n\n---\n\n- above\n  - below"), *WHOLE[-2:])
+        await eyes.until(pilot, lambda: "* above" in eyes.screen(pilot))
         text = eyes.screen(pilot)
         assert text.isascii(), {char for char in text if not char.isascii()}
+        assert "| quoted" in text and "-----" in text
