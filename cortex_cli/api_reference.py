@@ -7,26 +7,20 @@ from typing import Any, cast
 
 # A bound beyond this is the computer's, not the field's.
 _LARGE = 2**31 - 1
-_HEAD = """\
-# Routes and fields of the API
-
-Made from the types that bodies are read as; `GET /openapi.json` is the same for machines. Fields
-that are not listed are accepted and ignored, and a field that is `null` counts as absent. How the
-dialects behave is told in [api.md](api.md).
-"""
 
 
 def api_reference(document: dict[str, Any]) -> str:
     """Markdown of an OpenAPI document of ours."""
     schemas: dict[str, Any] = document["components"]["schemas"]
-    lines = [_HEAD]
+    lines: list[str] = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            lines += ["", f"## {method.upper()} {path}", "", operation["summary"]]
+            lines += [f"## {method.upper()} {path}", "", operation["summary"]]
             if (body := operation.get("requestBody")) is not None:
                 ref = body["content"]["application/json"]["schema"]["$ref"]
                 lines += _tables(_name(ref), schemas, set())
-    return "\n".join(lines) + "\n"
+            lines.append("")
+    return "\n".join(lines)
 
 
 def _tables(name: str, schemas: dict[str, Any], told: set[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from .shared_options import share
+from .spreading import spread
 
 # A command is the function of its name, in the file of its name.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
@@ -87,7 +88,7 @@ def _make(name: str) -> Any:
     found: Any = getattr(module, meant)
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(meant)(found)
+        alone.command(meant)(spread(found))
         found = alone
     command: Any = typer.main.get_command(found)
     command.name, command.hidden = name, name in ALIASES

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from cortex.engine.wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
+from cortex.engine.wishes import Wishes
 from cortex.peer.locations import HubConfig, Locations
 
 from .colours import colour_wish, moves_cursor
 
 if TYPE_CHECKING:
-    from cortex.peer.config import EngineKind, PeerConfig
+    from cortex.peer.config import PeerConfig
 
+    from .engine_options import EngineWishes
     from .settings.reading import Settings
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
@@ -103,22 +104,6 @@ class Invocation:
         return find_file(named, self.settings_dirs)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineWishes:
-    """The options that say which models there are and what computes them."""
-
-    models_dirs: Sequence[Path] | None = None
-    engine: EngineKind = "torch"
-    fake_script: Path | None = None
-    fake_token_interval_ms: int = 0
-    cpu_threads: int | None = None
-    memory_bytes: int | None = None
-    mode: ModeWish = "auto"
-    dtype: DtypeWish = "auto"
-    kernels: KernelsWish = "auto"
-    speculation: SpeculationWish = "auto"
-
-
 def this_invocation() -> Invocation:
     """The one that this process is."""
     for name, value in _INHERITED.items():
@@ -188,21 +173,24 @@ def find_locations(environ: Mapping[str, str]) -> Locations:
     )
 
 
-def peer_config(invocation: Invocation, wishes: EngineWishes) -> PeerConfig:
-    """A peer for this machine; what only a served peer is told is added by its command."""
+def peer_config(invocation: Invocation, wishes: EngineWishes | None) -> PeerConfig:
+    """A peer for this machine, which without wishes computes nothing; what only a served peer is
+    told is added by its command.
+    """
     from cortex.peer.config import PeerConfig
 
-    config = PeerConfig(
-        locations=invocation.locations,
-        hub=invocation.hub,
-        models_dirs=tuple(wishes.models_dirs or ()),
-        engine=wishes.engine,
-        fake_script=wishes.fake_script,
-        fake_token_interval_ms=wishes.fake_token_interval_ms,
-        cpu_threads=wishes.cpu_threads,
-        memory_bytes=wishes.memory_bytes,
-        wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels, wishes.speculation),
-    )
+    config = PeerConfig(locations=invocation.locations, hub=invocation.hub, engine="none")
+    if wishes is not None:
+        config = replace(
+            config,
+            models_dirs=tuple(wishes.models or ()),
+            engine=wishes.engine,
+            fake_script=wishes.fake_script,
+            fake_token_interval_ms=wishes.fake_token_interval_ms,
+            cpu_threads=wishes.threads,
+            memory_bytes=wishes.memory,
+            wishes=Wishes(wishes.mode, wishes.dtype, wishes.kernels, wishes.speculation),
+        )
     return with_fields(config, invocation.settings.fields())
 
 

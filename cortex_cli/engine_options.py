@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -18,38 +19,6 @@ from cortex.engine.wishes import (
 from .errors import UsageProblem
 from .options import on_command_line
 from .sizes import parse_size
-
-# Which options say what a node of this command's own computes with; a running peer has its own.
-_OF_OWN_NODE = (
-    "models",
-    "engine",
-    "fake_script",
-    "fake_token_interval_ms",
-    "threads",
-    "memory",
-    "mode",
-    "dtype",
-    "kernels",
-    "speculation",
-)
-
-
-def typed_for_own_node(context: typer.Context) -> list[str]:
-    """Those options that were typed and that no running peer would obey.
-
-    The environment does not count: it holds for the running peer as well. Raises UsageProblem
-    where a peer was typed too.
-    """
-    names = [name for name in _OF_OWN_NODE if on_command_line(context, name)]
-    given = [f"--{name.replace('_', '-')}" for name in names]
-    if given and on_command_line(context, "peer"):
-        raise UsageProblem(
-            f"--peer asks a peer, which computes as it was started: {' and '.join(given)} would"
-            " change nothing.",
-            f"leave out {' and '.join(given)}, or --peer to compute here",
-        )
-    return given
-
 
 ModelsDirs = Annotated[
     list[Path] | None,
@@ -152,3 +121,36 @@ Speculation = Annotated[
         " measured to pay. In exact mode it is the same answer either way.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWishes:
+    """Which models there are and what computes them; a running peer has wishes of its own."""
+
+    models: ModelsDirs = None
+    threads: Threads = None
+    memory: Memory = None
+    mode: Mode = "auto"
+    dtype: Dtype = "auto"
+    kernels: Kernels = "auto"
+    speculation: Speculation = "auto"
+    engine: Engine = "torch"
+    fake_script: FakeScript = None
+    fake_token_interval_ms: FakeTokenInterval = 0
+
+
+def typed_for_own_node(context: typer.Context) -> list[str]:
+    """Those options that were typed and that no running peer would obey.
+
+    The environment does not count: it holds for the running peer as well. Raises UsageProblem
+    where a peer was typed too.
+    """
+    names = [each.name for each in fields(EngineWishes) if on_command_line(context, each.name)]
+    given = [f"--{name.replace('_', '-')}" for name in names]
+    if given and on_command_line(context, "peer"):
+        raise UsageProblem(
+            f"--peer asks a peer, which computes as it was started: {' and '.join(given)} would"
+            " change nothing.",
+            f"leave out {' and '.join(given)}, or --peer to compute here",
+        )
+    return given

@@ -18,43 +18,6 @@ from .places import name_of_host, parse_name, parse_reach, parse_seed
 _KEY_FILE = "fleet.key"
 
 
-@dataclass(frozen=True, slots=True)
-class FleetWishes:
-    """What was typed, or stands in the environment or the file."""
-
-    name: str | None
-    host: str
-    port: int | None
-    join: Sequence[str] | None
-    no_mdns: bool
-    mdns_interfaces: Sequence[str] | None
-    advertise: str | None
-    key_file: Path | None
-
-
-def fleet_config(invocation: Invocation, wishes: FleetWishes) -> FleetConfig:
-    return FleetConfig(
-        name=wishes.name or name_of_host(socket.gethostname()),
-        key_file=key_file_of(invocation, wishes.key_file),
-        host=wishes.host,
-        port=wishes.port,
-        join=sought_by(invocation, wishes.join),
-        has_mdns=not wishes.no_mdns,
-        mdns_interfaces=tuple(wishes.mdns_interfaces) if wishes.mdns_interfaces else None,
-        advertise=wishes.advertise,
-    )
-
-
-def sought_by(invocation: Invocation, join: Sequence[str] | None) -> tuple[str, ...]:
-    """Whom to join: those that were named, and the neurons of the file."""
-    neurons = (neuron.endpoint for neuron in invocation.settings.neurons)
-    return tuple(dict.fromkeys((*(join or ()), *neurons)))
-
-
-def key_file_of(invocation: Invocation, named: Path | None) -> Path:
-    return named or invocation.locations.state_dir / _KEY_FILE
-
-
 Name = Annotated[
     str | None,
     typer.Option(
@@ -134,3 +97,40 @@ KeyFile = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetWishes:
+    """What was typed, or stands in the environment or the file."""
+
+    name: Name = None
+    join: Join = None
+    fleet_host: FleetHost = "0.0.0.0"
+    fleet_port: FleetPort = None
+    no_mdns: NoMdns = False
+    mdns_interfaces: MdnsInterfaces = None
+    advertise: Advertise = None
+    key_file: KeyFile = None
+
+
+def fleet_config(invocation: Invocation, wishes: FleetWishes) -> FleetConfig:
+    return FleetConfig(
+        name=wishes.name or name_of_host(socket.gethostname()),
+        key_file=key_file_of(invocation, wishes.key_file),
+        host=wishes.fleet_host,
+        port=wishes.fleet_port,
+        join=sought_by(invocation, wishes.join),
+        has_mdns=not wishes.no_mdns,
+        mdns_interfaces=tuple(wishes.mdns_interfaces) if wishes.mdns_interfaces else None,
+        advertise=wishes.advertise,
+    )
+
+
+def sought_by(invocation: Invocation, join: Sequence[str] | None) -> tuple[str, ...]:
+    """Whom to join: those that were named, and the neurons of the file."""
+    neurons = (neuron.endpoint for neuron in invocation.settings.neurons)
+    return tuple(dict.fromkeys((*(join or ()), *neurons)))
+
+
+def key_file_of(invocation: Invocation, named: Path | None) -> Path:
+    return named or invocation.locations.state_dir / _KEY_FILE

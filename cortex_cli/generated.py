@@ -1,5 +1,5 @@
-"""The files that are made from tables: completions, and references of commands, API, settings
-and metrics.
+"""The files that are made from tables: completions, the reference of commands, and the tables of
+the pages about the API, settings and metrics.
 
 `python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
 names what is out of date, and exits 1.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,38 @@ from typer.cli import get_docs_for_click
 
 from cortex.peer.api.openapi import openapi
 from cortex.peer.api.routes import ROUTES
+from cortex.peer.observing.metric_families import FAMILIES
 from cortex.peer.release import own_release
 
 from .api_reference import api_reference
 from .completion import FILE_NAMES, SHELLS, script
 from .diagnostics import MEANINGS
 from .main import PROGRAM, app
-from .metrics_reference import metrics_reference
-from .settings.reference import reference
+from .settings.reference import settings_tables
 
 # Help marks lines that must not be wrapped, which is what our examples are.
 _EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
+# In pages that are written by hand, what is made.
+_PAGES = ("docs/api-fields.md", "docs/config.md", "docs/metrics.md")
+_MADE = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def files() -> dict[str, str]:
+def files(root: Path) -> dict[str, str]:
     """Each generated file's path below the checkout, and what it holds."""
     made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
     made["docs/commands.md"] = _reference()
-    made["docs/api-fields.md"] = api_reference(openapi(ROUTES, own_release()))
-    made["docs/config.md"] = reference(_options())
-    made["docs/metrics.md"] = metrics_reference()
+    tables = settings_tables(_options()) | {
+        "metrics": "".join(_metrics()),
+        "routes": api_reference(openapi(ROUTES, own_release())),
+    }
+    for path in _PAGES:
+        page = (root / path).read_text(encoding="utf-8")
+        made[path] = _MADE.sub(lambda part: f"{part[1]}\n{tables[part[2]]}\n{part[3]}", page)
     return made
 
 
 def outdated(root: Path) -> list[str]:
-    return [path for path, text in files().items() if _read(root / path) != text]
+    return [path for path, text in files(root).items() if _read(root / path) != text]
 
 
 def main(arguments: list[str]) -> int:
@@ -52,10 +60,17 @@ def main(arguments: list[str]) -> int:
         for path in old:
             print(f"{path} is out of date: run `make generated`", file=sys.stderr)
         return 1 if old else 0
-    for path, text in files().items():
+    for path, text in files(root).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
     return 0
+
+
+def _metrics() -> Iterator[str]:
+    yield "| name | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
+    for family in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        yield f"| `{family.name}` | {family.kind} | {labels} | {family.words} |\n"
 
 
 def _options() -> dict[str, dict[str, Any]]:

@@ -12,20 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..chat_settings import MAX_SEED, MAX_TOKENS
-from ..config import EngineWishes, peer_config
-from ..engine_options import (
-    Dtype,
-    Engine,
-    FakeScript,
-    FakeTokenInterval,
-    Kernels,
-    Memory,
-    Mode,
-    ModelsDirs,
-    Speculation,
-    Threads,
-    typed_for_own_node,
-)
+from ..config import peer_config
+from ..engine_options import EngineWishes, typed_for_own_node
 from ..errors import UsageProblem
 from ..options import Json, Peer, invocation_of, model_option
 
@@ -44,6 +32,7 @@ ShowImage = Literal["auto", "blocks", "off"]
 
 def chat(
     context: typer.Context,
+    *,
     prompt: Annotated[
         str | None,
         typer.Argument(
@@ -153,16 +142,7 @@ def chat(
         ),
     ] = "auto",
     peer: Peer = None,
-    threads: Threads = None,
-    memory: Memory = None,
-    mode: Mode = "auto",
-    dtype: Dtype = "auto",
-    kernels: Kernels = "auto",
-    speculation: Speculation = "auto",
-    models: ModelsDirs = None,
-    engine: Engine = "torch",
-    fake_script: FakeScript = None,
-    fake_token_interval_ms: FakeTokenInterval = 0,
+    wishes: EngineWishes,
 ) -> None:
     """Ask a model about text and pictures.
 
@@ -196,21 +176,7 @@ def chat(
         Wishes(model, system, max_tokens, temperature, seed, False if no_think else None),
     )
     answer_once_or_converse(
-        peer_config(
-            invocation,
-            EngineWishes(
-                models,
-                engine,
-                fake_script,
-                fake_token_interval_ms,
-                threads,
-                memory,
-                mode,
-                dtype,
-                kernels,
-                speculation,
-            ),
-        ),
+        peer_config(invocation, wishes),
         peer,
         typed_for_own_node(context),
         question,

@@ -8,19 +8,8 @@ import typer
 
 from cortex.peer.config import GATEWAY_PORT
 
-from ..config import EngineWishes, peer_config
-from ..fleet_options import (
-    Advertise,
-    FleetHost,
-    FleetPort,
-    FleetWishes,
-    Join,
-    KeyFile,
-    MdnsInterfaces,
-    Name,
-    NoMdns,
-    fleet_config,
-)
+from ..config import peer_config
+from ..fleet_options import FleetWishes, fleet_config
 from ..options import Config, Host, StateDir, invocation_of, port_option, typed
 
 if TYPE_CHECKING:
@@ -31,6 +20,7 @@ if TYPE_CHECKING:
 
 def gateway(
     context: typer.Context,
+    *,
     host: Host = "0.0.0.0",
     port: Annotated[int | None, port_option(GATEWAY_PORT)] = None,
     metrics_host: Annotated[
@@ -54,14 +44,7 @@ def gateway(
             show_default=False,
         ),
     ] = None,
-    name: Name = None,
-    join: Join = None,
-    fleet_host: FleetHost = "0.0.0.0",
-    fleet_port: FleetPort = None,
-    no_mdns: NoMdns = False,
-    mdns_interfaces: MdnsInterfaces = None,
-    advertise: Advertise = None,
-    key_file: KeyFile = None,
+    membership: FleetWishes,
     state_dir: StateDir = None,
     config: Config = None,
 ) -> None:
@@ -82,15 +65,12 @@ def gateway(
     from ..serving import serve
 
     invocation = invocation_of(context)
-    membership = FleetWishes(
-        name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
-    )
 
     def made_of(settings: Settings) -> PeerConfig:
         now = replace(invocation, read=settings)
-        seeds = join if typed(context, "join") else settings.join
+        seeds = membership.join if typed(context, "join") else settings.join
         return replace(
-            peer_config(now, EngineWishes(engine="none")),
+            peer_config(now, None),
             host=host,
             port=port,
             default_port=GATEWAY_PORT,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..agents import AGENTS, NO_KEY, Agent, AgentName, Setup, Target, in_shell_form
-from ..config import EngineWishes, environment_with, peer_config
+from ..config import environment_with, peer_config
+from ..engine_options import EngineWishes
 from ..errors import AgentMissing
 from ..options import Peer, invocation_of, model_option
 

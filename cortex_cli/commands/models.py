@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..config import EngineWishes, peer_config
-from ..engine_options import Engine, ModelsDirs, typed_for_own_node
+from ..config import peer_config
+from ..engine_options import Engine, EngineWishes, ModelsDirs, typed_for_own_node
 from ..options import Json, ModelWord, Peer, invocation_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def listed(
     from ..pulling import pull_line, pulls_under_way
 
     invocation = invocation_of(context)
-    plain = peer_config(invocation, EngineWishes(models, engine))
+    plain = peer_config(invocation, EngineWishes(models, engine=engine))
     typed = typed_for_own_node(context)
     asked, found = _found(invocation, plain, peer, typed)
     pulls = [] if typed else pulls_under_way(invocation, peer)
@@ -148,8 +148,8 @@ def rm(
 
 def _config(invocation: Invocation, models: Sequence[Path] | None, engine: Any) -> PeerConfig:
     # A subcommand's options are named after it in no file of settings.
-    folders = models or invocation.settings.models_dirs
-    return peer_config(invocation, EngineWishes(folders, engine))
+    folders = [*(models or invocation.settings.models_dirs)]
+    return peer_config(invocation, EngineWishes(folders, engine=engine))
 
 
 def _found(

@@ -10,31 +10,9 @@ import typer
 from cortex.peer.config import DEFAULT_PORT
 
 from .. import completing
-from ..config import EngineWishes, peer_config
-from ..engine_options import (
-    Dtype,
-    Engine,
-    FakeScript,
-    FakeTokenInterval,
-    Kernels,
-    Memory,
-    Mode,
-    ModelsDirs,
-    Speculation,
-    Threads,
-)
-from ..fleet_options import (
-    Advertise,
-    FleetHost,
-    FleetPort,
-    FleetWishes,
-    Join,
-    KeyFile,
-    MdnsInterfaces,
-    Name,
-    NoMdns,
-    fleet_config,
-)
+from ..config import peer_config
+from ..engine_options import EngineWishes
+from ..fleet_options import FleetWishes, fleet_config
 from ..options import Config, Host, StateDir, invocation_of, port_option, typed
 
 if TYPE_CHECKING:
@@ -46,6 +24,7 @@ if TYPE_CHECKING:
 
 def peer(
     context: typer.Context,
+    *,
     gpu: Annotated[
         str,
         typer.Option(
@@ -67,24 +46,11 @@ def peer(
             show_default=False,
         ),
     ] = None,
-    models: ModelsDirs = None,
     host: Host = "127.0.0.1",
     port: Annotated[int | None, port_option(DEFAULT_PORT)] = None,
-    name: Name = None,
-    join: Join = None,
-    fleet_host: FleetHost = "0.0.0.0",
-    fleet_port: FleetPort = None,
-    no_mdns: NoMdns = False,
-    mdns_interfaces: MdnsInterfaces = None,
-    advertise: Advertise = None,
-    key_file: KeyFile = None,
+    membership: FleetWishes,
     state_dir: StateDir = None,
-    threads: Threads = None,
-    memory: Memory = None,
-    mode: Mode = "auto",
-    dtype: Dtype = "auto",
-    kernels: Kernels = "auto",
-    speculation: Speculation = "auto",
+    wishes: EngineWishes,
     python: Annotated[
         str,
         typer.Option(
@@ -95,9 +61,6 @@ def peer(
             show_default=False,
         ),
     ] = sys.executable,
-    engine: Engine = "torch",
-    fake_script: FakeScript = None,
-    fake_token_interval_ms: FakeTokenInterval = 0,
     config: Config = None,
 ) -> None:
     """Serve the OpenAI API from this machine, and be one of a fleet, until ctrl-c.
@@ -125,33 +88,18 @@ def peer(
     invocation = invocation_of(context)
     computes = gpu != "none"
     # What another Python has installed is not known here.
-    uses_our_torch = computes and engine == "torch" and python == sys.executable
+    uses_our_torch = computes and wishes.engine == "torch" and python == sys.executable
     if uses_our_torch:
-        require_engine(engine)
-    devices = _devices(gpu, engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
+        require_engine(wishes.engine)
+    devices = _devices(gpu, wishes.engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
     if "cpu" in devices.names:
-        check_memory(memory, machine_memory_bytes())
-    wishes = EngineWishes(
-        models,
-        engine if computes else "none",
-        fake_script,
-        fake_token_interval_ms,
-        threads,
-        memory,
-        mode,
-        dtype,
-        kernels,
-        speculation,
-    )
-    membership = FleetWishes(
-        name, fleet_host, fleet_port, join, no_mdns, mdns_interfaces, advertise, key_file
-    )
+        check_memory(wishes.memory, machine_memory_bytes())
 
     def made_of(settings: Settings) -> PeerConfig:
         now = replace(invocation, read=settings)
-        folders = models if typed(context, "models") else settings.models_dirs
-        seeds = join if typed(context, "join") else settings.join
-        plain = peer_config(now, replace(wishes, models_dirs=folders))
+        folders = wishes.models if typed(context, "models") else settings.models_dirs
+        seeds = membership.join if typed(context, "join") else settings.join
+        plain = peer_config(now, replace(wishes, models=folders) if computes else None)
         preload = (model, *(one.id for one in plain.models if one.is_preloaded))
         return replace(
             plain,

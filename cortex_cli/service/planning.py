@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
 
-from ..config import EngineWishes, Invocation, peer_config, set_variables
+from ..config import Invocation, peer_config, set_variables
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
@@ -123,13 +123,13 @@ def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
 
 
 def _drain_s(invocation: Invocation) -> float:
-    return peer_config(invocation, EngineWishes(engine="none")).drain_s
+    return peer_config(invocation, None).drain_s
 
 
 def _check_keys(options: Mapping[str, Option], invocation: Invocation, state_dir: Path) -> None:
     """A key that is made at a start is shown, which in a service would be to a log."""
     host = str(options["host"].value)
-    config = peer_config(invocation, EngineWishes(engine="none"))
+    config = peer_config(invocation, None)
     if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
         raise ServiceProblem(
             f"with --host {host} others reach it, and there are no API keys",

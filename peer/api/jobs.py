@@ -30,7 +30,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def show_job(request: web.Request) -> web.Response:
     control = request.app[CONTROL]
-    async with aclosing(control.follow(request.match_info["id"], is_followed=False)) as jobs:
+    async with aclosing(await control.follow(request.match_info["id"], is_followed=False)) as jobs:
         job = await anext(jobs)
     return json_response(render_job(job, await control.view()))
 
@@ -45,7 +45,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 async def job_events(request: web.Request) -> web.StreamResponse:
     """`job` at each change and every second, the last with its end; `error` where that is lost."""
     control = request.app[CONTROL]
-    async with aclosing(control.follow(request.match_info["id"])) as jobs:
+    async with aclosing(await control.follow(request.match_info["id"])) as jobs:
         first = await anext(jobs)
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)

@@ -31,7 +31,8 @@ async def load(request: web.Request) -> web.Response:
     if is_asked(request, "dry_run"):
         told = await control.plan(body.model, body.peer, body.context, body.slots, as_load=True)
         return json_response(render_planned(*told))
-    jobs = control.load(body.model, body.peer, body.context, body.slots, is_forced=bool(body.force))
+    extent = body.context, body.slots
+    jobs = await control.load(body.model, body.peer, *extent, is_forced=bool(body.force))
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 
@@ -44,14 +45,14 @@ async def plan(request: web.Request) -> web.Response:
 
 async def unload(request: web.Request) -> web.Response:
     body = await _of_model(request, UnloadBody)
-    jobs = request.app[CONTROL].unload(body.model, body.peer, is_forced=bool(body.force))
+    jobs = await request.app[CONTROL].unload(body.model, body.peer, is_forced=bool(body.force))
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 
 async def pull(request: web.Request) -> web.Response:
     body = await body_of(request, PullBody)
     request[ABOUT] = About(body.model)
-    jobs = request.app[CONTROL].pull(body.model, body.revision, body.peer)
+    jobs = await request.app[CONTROL].pull(body.model, body.revision, body.peer)
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 

@@ -1,8 +1,8 @@
 """Every metric that a peer tells: its name, its kind, its labels and what it means.
 
-`metrics.py` fills them, and `docs/metrics.md` is made from them. What is told in a fleet has the
-label `peer` besides. A label's values are words of ours, names of devices and ids of the
-catalogue's models: as many as there are of those, whatever clients send.
+`metrics.py` fills them, and the table of `docs/metrics.md` is made from them. What is told in a
+fleet has the label `peer` besides. A label's values are words of ours, names of devices and ids of
+the catalogue's models: as many as there are of those, whatever clients send.
 """
 
 from __future__ import annotations

@@ -143,28 +143,19 @@ class Control:
         hosts = peers_to_load(view, model, named, self._known())
         order = LoadOrder(model.weights, context_tokens, num_slots, is_forced)
         anywhere = Anywhere(model.id, order, hosts, self._reach.jobs, self._call_off)
-        is_one = len(hosts) == 1
-        carried_out = (
-            self._reach.jobs(hosts[0], order) if is_one else self._desk.load_anywhere(anywhere)
-        )
-        async with aclosing(carried_out) as jobs:
-            async for job in jobs:
-                yield job
+        if len(hosts) == 1:
+            return self._reach.jobs(hosts[0], order)
+        return self._desk.load_anywhere(anywhere)
 
     async def unload(self, name: str, peer: str | None, *, is_forced: bool) -> AsyncGenerator[Job]:
         host, model_id = await self._whose(name, peer)
-        async with aclosing(self._reach.jobs(host, UnloadOrder(model_id, is_forced))) as jobs:
-            async for job in jobs:
-                yield job
+        return self._reach.jobs(host, UnloadOrder(model_id, is_forced))
 
     async def pull(
         self, repository: str, revision: str | None, peer: str | None
     ) -> AsyncGenerator[Job]:
         """A repository of the hub becomes a model of that peer; of this one without a name."""
-        order = PullOrder(repository, revision)
-        async with aclosing(self._reach.jobs(await self.peer(peer), order)) as jobs:
-            async for job in jobs:
-                yield job
+        return self._reach.jobs(await self.peer(peer), PullOrder(repository, revision))
 
     async def pin(self, name: str, peer: str | None, *, is_pinned: bool) -> PeerView:
         """The peer where it holds now."""
@@ -188,16 +179,11 @@ class Control:
 
     async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
-        home = await self._home(job_id)
-        async with aclosing(self._reach.jobs(home, WatchJob(job_id, is_followed))) as jobs:
-            async for job in jobs:
-                yield job
+        return self._reach.jobs(await self._home(job_id), WatchJob(job_id, is_followed))
 
     async def cancel_job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
-        job = await self._reach.first(await self._home(job_id), CancelJob(job_id))
-        assert isinstance(job, Job), "what a cancelled job answers with"
-        return job
+        return await self._reach.answer(Job, await self._home(job_id), CancelJob(job_id))
 
     async def cancel_request(self, request_id: str, peer: str | None) -> PeerView:
         """The peer where it was; without a name all are asked. Raises RequestNotFound."""
@@ -221,24 +207,18 @@ class Control:
     async def facts(self, word: str) -> PeerFacts:
         """How a peer is, closely. Raises PeerNotFound."""
         peer = await self.peer(word)
-        facts = await self._reach.first(peer, Describe())
-        assert isinstance(facts, PeerFacts), "what a peer describes itself with"
+        facts = await self._reach.answer(PeerFacts, peer, Describe())
         return msgspec.structs.replace(facts, node=peer.node.hex(), name=peer.name)
 
     async def log(self, peer: PeerView, order: ReadLog) -> LogPage:
         """One page of a peer's log."""
-        page = await self._reach.first(peer, order)
-        assert isinstance(page, LogPage), "what a peer's log is told in"
-        return page
+        return await self._reach.answer(LogPage, peer, order)
 
-    async def happenings(self, peer: PeerView) -> AsyncGenerator[HappeningList]:
+    def happenings(self, peer: PeerView) -> AsyncGenerator[HappeningList]:
         """What happens at a peer, at once and at each change; of others only as this one sees
         them.
         """
-        async with aclosing(self._reach.reports(peer, WatchHappenings(peer.is_self))) as reports:
-            async for report in reports:
-                if isinstance(report, HappeningList):
-                    yield report
+        return self._reach.of(HappeningList, peer, WatchHappenings(peer.is_self))
 
     async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
         """What this peer says to it, as `everywhere` tells it."""

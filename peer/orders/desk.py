@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 
 from cortex.engine.types import Stage
 
@@ -21,6 +20,7 @@ from .facts import Describe, ReadLog, WatchHappenings
 from .plans import plan_report
 from .teller import Teller
 from .values import (
+    Brief,
     CancelJob,
     CancelRequest,
     Done,
@@ -58,7 +58,7 @@ class OrderDesk:
         await self._node.learn(wish.model)
         return self._steering.plan(wish)
 
-    async def load_anywhere(self, wish: Anywhere) -> AsyncGenerator[Job]:
+    def load_anywhere(self, wish: Anywhere) -> AsyncGenerator[Job]:
         """As an order to load is carried out, by whichever peer can."""
 
         def work(tell: Callable[[Progress], None]) -> Awaitable[Placed]:
@@ -66,34 +66,29 @@ class OrderDesk:
 
         key = ("anywhere", wish.order)
         first = wish.hosts[0].node
-        job = self._jobs.begin("load", key, wish.model_id, work, first)
-        async for report in self._jobs.follow(job.id):
-            yield report
+        return self._jobs.follow(self._jobs.begin("load", key, wish.model_id, work, first).id)
 
-    async def carry_out(self, order: Order) -> AsyncGenerator[Report]:
+    def carry_out(self, order: Order) -> AsyncGenerator[Report]:
         """What it comes to, the first of it at once. Who stops reading stops nothing.
 
         Raises CortexErrors for what cannot be begun; how a job ends is in its last report.
         """
         match order:
             case LoadOrder() | UnloadOrder() | PullOrder() | DrainOrder():
-                async for job in self._jobs.follow(self._begin(order).id):
-                    yield job
+                return self._jobs.follow(self._begin(order).id)
             case WatchJob(is_followed=True):
-                async for job in self._jobs.follow(order.job_id):
-                    yield job
+                return self._jobs.follow(order.job_id)
             case WatchHappenings():
-                async with aclosing(self._teller.happenings(order)) as reports:
-                    async for report in reports:
-                        yield report
-            case Describe():
-                yield await self._teller.facts()
+                return self._teller.happenings(order)
             case PlanOrder():
-                yield Done()  # a first word: the plan may take a while
-                wish = LoadWish(order.model, None, order.context_tokens, order.num_slots)
-                yield plan_report(await self.plan(wish))
+                return self._planned(order)
             case _:
-                yield self._at_once(order)
+                return self._said(order)
+
+    async def _planned(self, order: PlanOrder) -> AsyncGenerator[Report]:
+        yield Done()  # a first word: the plan may take a while
+        wish = LoadWish(order.model, None, order.context_tokens, order.num_slots)
+        yield plan_report(await self.plan(wish))
 
     def _begin(self, order: LoadOrder | UnloadOrder | PullOrder | DrainOrder) -> Job:
         match order:
@@ -110,17 +105,10 @@ class OrderDesk:
                 self._node.begin_drain()
                 return self._jobs.begin("drain", order, "", self._drain)
 
-    def _at_once(
-        self,
-        order: PinOrder
-        | UndrainOrder
-        | ListRequests
-        | CancelRequest
-        | ListJobs
-        | WatchJob
-        | CancelJob
-        | ReadLog,
-    ) -> Report:
+    async def _said(self, order: Brief) -> AsyncGenerator[Report]:
+        yield await self._answer(order)
+
+    async def _answer(self, order: Brief) -> Report:
         match order:
             case PinOrder():
                 self._steering.pin(order.model_id, is_pinned=order.is_pinned)
@@ -142,6 +130,8 @@ class OrderDesk:
                 return self._jobs.get(order.job_id)
             case CancelJob():
                 return self._jobs.cancel(order.job_id)
+            case Describe():
+                return await self._teller.facts()
             case ReadLog():
                 return self._teller.log(order)
 

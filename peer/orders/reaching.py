@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from cortex.engine.errors import CortexError
 
@@ -15,6 +16,8 @@ from ..fleet.view import PeerView
 from ..hop.hops import OrderHops
 from .desk import OrderDesk
 from .values import Job, Order, Report
+
+R = TypeVar("R", bound=Report)
 
 # A peer that takes orders says something at once.
 FIRST_WORD_S = 5.0
@@ -63,6 +66,12 @@ class Reach:
         async with aclosing(self.reports(peer, order)) as reports:
             return await anext(reports)
 
+    async def answer(self, kind: type[R], peer: PeerView, order: Order) -> R:
+        """The same, of an order that is answered with one kind of report."""
+        report = await self.first(peer, order)
+        assert isinstance(report, kind), f"{type(order).__name__} is answered with that"
+        return report
+
     async def last(self, peer: PeerView, order: Order) -> Report:
         """What a peer says to an order at last."""
         async with aclosing(self.reports(peer, order)) as reports:
@@ -71,11 +80,15 @@ class Reach:
                 last = report
             return last
 
-    async def jobs(self, peer: PeerView, order: Order) -> AsyncGenerator[Job]:
+    async def of(self, kind: type[R], peer: PeerView, order: Order) -> AsyncGenerator[R]:
+        """What it reports of one kind."""
         async with aclosing(self.reports(peer, order)) as reports:
             async for report in reports:
-                if isinstance(report, Job):
+                if isinstance(report, kind):
                     yield report
+
+    def jobs(self, peer: PeerView, order: Order) -> AsyncGenerator[Job]:
+        return self.of(Job, peer, order)
 
     async def all(
         self, peers: Sequence[PeerView], order: Order

@@ -92,13 +92,9 @@ class CancelJob(Struct, frozen=True, tag="cancel job"):
     job_id: _Id
 
 
-Order: TypeAlias = (
-    LoadOrder
-    | UnloadOrder
-    | PullOrder
-    | PlanOrder
-    | PinOrder
-    | DrainOrder
+# Those that are answered once, and at once.
+Brief: TypeAlias = (
+    PinOrder
     | UndrainOrder
     | ListRequests
     | CancelRequest
@@ -107,7 +103,9 @@ Order: TypeAlias = (
     | CancelJob
     | Describe
     | ReadLog
-    | WatchHappenings
+)
+Order: TypeAlias = (
+    LoadOrder | UnloadOrder | PullOrder | PlanOrder | DrainOrder | WatchHappenings | Brief
 )
 
 

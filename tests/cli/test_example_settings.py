@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from cortex.cli.config import with_fields
 from cortex.cli.settings.reading import Settings, read_settings
-from cortex.cli.settings.reference import EXAMPLE
 from cortex.peer.config import EvictionConfig, Locations, PeerConfig
 from cortex.peer.keys.access import digest_of, spell_hash
 
@@ -93,4 +93,6 @@ endpoint = "http://atlas:13131"
 
 
 def test_the_example_of_the_documentation_is_taken(write: Write) -> None:
-    assert config_of(read_settings(write(EXAMPLE))).max_concurrent == 8
+    page = (Path(__file__).parents[2] / "docs" / "config.md").read_text(encoding="utf-8")
+    [example, *_] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert config_of(read_settings(write(example))).max_concurrent == 8

@@ -65,8 +65,8 @@ def test_options_of_the_peer_are_what_the_service_is_started_with(
     code, unit, _ = run("install", "--print", *typed)
     assert code == 0
     assert (
-        f"ExecStart={sys.executable} -P -m cortex.cli peer --gpu cpu --models"
-        f' "{tmp_path}/my models" --no-mdns --memory 4294967296\n'
+        f"ExecStart={sys.executable} -P -m cortex.cli peer --gpu cpu --no-mdns --models"
+        f' "{tmp_path}/my models" --memory 4294967296\n'
     ) in unit
 
 

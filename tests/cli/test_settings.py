@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import pytest
 import typer
 
-from cortex.cli.config import EngineWishes, Invocation, find_locations, peer_config, with_fields
+from cortex.cli.config import Invocation, find_locations, peer_config, with_fields
+from cortex.cli.engine_options import EngineWishes
 from cortex.cli.errors import ConfigProblem
 from cortex.cli.fleet_options import FleetWishes, fleet_config
 from cortex.cli.main import app
@@ -403,7 +404,7 @@ endpoint = "[fe80::1]"
     ]
     invocation = Invocation(find_locations({}), can_redraw=False)
     invocation.read_settings(path)
-    wishes = FleetWishes(None, "", None, ["beast:1"], False, None, None, None)
+    wishes = FleetWishes(join=["beast:1"])
     assert fleet_config(invocation, wishes).join == (
         "beast:1",
         "http://192.168.1.21:13131",

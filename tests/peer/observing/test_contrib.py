@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from cortex.peer.config import DEFAULT_PORT, METRICS_PORT
+from cortex.peer.fleet.view import PeerState
+from cortex.peer.gossip.receiving import Cause
 from cortex.peer.observing.metric_families import FAMILIES
+from cortex.peer.observing.tally import Ending, Failover
+from cortex.peer.placement.leaving import LeaveReason
 
 _OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
 _NAME = re.compile(r"\bcortex_[a-z_]+")
@@ -53,6 +57,18 @@ def test_the_dashboard_shows_every_metric_and_none_that_is_not_told(dashboard: A
     assert asked <= samples().keys()
     shown = {re.sub(r"_bucket$", "", name) for name in asked}
     assert shown == {family.name for family in FAMILIES}
+
+
+def test_the_page_about_metrics_has_every_label_and_the_words_that_it_may_be(
+    checkout: Path,
+) -> None:
+    page = (checkout / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told = page.partition("The values of labels:")[2]
+    labels = {label for family in FAMILIES for label in family.labels}
+    endings = [word for part in get_args(Ending) for word in get_args(part)]
+    words = (*endings, *get_args(PeerState), *get_args(Failover), *get_args(LeaveReason))
+    for word in (*labels, *Cause, *words):
+        assert f"`{word}`" in told
 
 
 def test_the_dashboard_selects_and_sums_by_labels_that_are_there(dashboard: Any) -> None:
