@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws the remaining pictures with ImageMagick.
+# Draws pictures with ImageMagick.
 set -eu
 cd "$(dirname "$0")"
 
