@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # Two threads are what the tests and the demo are measured with, whatever the machine has.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand eval-documents \
+.PHONY: help demo demo-fleet demo-swap test test-agents check generated verify eval-nano eval-hand \
 	chaos first-run bench-cpu bench-api bench-fleet clean
 
 help:
@@ -21,9 +21,8 @@ help:
 	@echo "make check       format, lint, types, import laws, generated files"
 	@echo "make generated   write completions/ and docs/commands.md again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
-	@echo "make eval-nano   measure cortex-nano on 400 drawn pictures"
-	@echo "make eval-hand   measure cortex-nano on eight pictures made by other tools"
-	@echo "make eval-documents   measure cortex-nano on 360 drawn pages, which it is not taught yet"
+	@echo "make eval-nano   measure cortex-nano on 900 questions about drawn pictures, and its speed"
+	@echo "make eval-hand   measure cortex-nano on thirty pictures made by other tools"
 	@echo "make chaos       five peers under load, killed, halted and restarted for 2 x 5 minutes"
 	@echo "make bench-fleet measure the fleet in virtual time and on this machine (half an hour)"
 	@echo "make bench-cpu   measure cortex beside other engines on this machine's CPU (an hour or two)"
@@ -79,9 +78,6 @@ eval-nano: $(INSTALLED)
 
 eval-hand: $(INSTALLED)
 	@$(BIN)/python -m training.evaluate --hand
-
-eval-documents: $(INSTALLED)
-	@$(BIN)/python -m training.evaluate --documents
 
 # The first run installs and builds the other engines below ~/.cache/cortex-bench.
 BENCH_MODELS := $(HOME)/.cache/cortex-bench/models

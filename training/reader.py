@@ -5,7 +5,8 @@ The engine's own parts from prompt to text: what evaluation measures is what use
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,20 +16,21 @@ from cortex.engine.errors import EngineFailed
 from cortex.engine.events import NewToken
 from cortex.engine.memory import Share
 from cortex.engine.messages import Generate, GenerateFailed
-from cortex.engine.prompt import build_prompt
+from cortex.engine.prompt import BuiltPrompt, build_prompt
 from cortex.engine.serving import load_service
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
+from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart, Tool, ToolCall
 from cortex.engine.wishes import Wishes
 from training.nano import CONTEXT_TOKENS
 
-MAX_ANSWER_TOKENS = 160
-MAX_PAGE_TOKENS = 640  # a whole document read out
+_MAX_ANSWER_TOKENS = 640  # a whole document read out
 _MEMORY_BYTES = 2 << 30
+_RESULT, _RESULT_END = "<tool_response>\n", "\n</tool_response>"
+_CALL, _CALL_END = "<tool_call>\n", "\n</tool_call>"
 
 
 class Reader:
-    """Loads once; `answer` is greedy."""
+    """Loads once; answers are greedy."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._text = load_text_model(folder)
@@ -36,34 +38,83 @@ class Reader:
             folder, torch.device(device), PrefixStore(0), Share(_MEMORY_BYTES), Wishes()
         ).service
 
-    def answer(self, png: bytes | None, question: str) -> str:
-        return self.reply(() if png is None else (png,), (), question, MAX_ANSWER_TOKENS)
+    @property
+    def takes_tools(self) -> bool:
+        return self._text.family.calls != "none"
 
     def reply(
         self,
         pngs: Sequence[bytes],
-        earlier: Sequence[tuple[str, str]],
         question: str,
-        max_tokens: int = MAX_PAGE_TOKENS,
+        earlier: Sequence[tuple[str, str]] = (),
+        tools: Sequence[str] = (),
     ) -> str:
         """What it answers after these questions and answers; the pictures are in the first."""
-        messages: list[Message] = []
-        for asked, answered in earlier:
-            messages.append(Message("user", (TextPart(asked),)))
-            messages.append(Message("assistant", (TextPart(answered),)))
-        messages.append(Message("user", (TextPart(question),)))
-        shown = tuple(ImagePart(png) for png in pngs)
-        messages[0] = Message("user", (*shown, *messages[0].content))
-        request = ChatRequest(
-            "cortex-nano", tuple(messages), seed=0, now_s=0, max_tokens=max_tokens
-        )
-        prompt = build_prompt(self._text, request, CONTEXT_TOKENS).prompt
+        return self._text.tokenizer.decode([*self.stream(pngs, question, earlier, tools)])
+
+    def stream(
+        self,
+        pngs: Sequence[bytes],
+        question: str,
+        earlier: Sequence[tuple[str, str]] = (),
+        tools: Sequence[str] = (),
+    ) -> Iterator[int]:
+        """The answer's tokens as they come. It has to be read to its end."""
+        prompt = self._build(conversation(pngs, question, earlier, tools)).prompt
         self._service.add(Generate("question", 0, "cortex-nano", b""), prompt, now_s=0.0)
-        token_ids: list[int] = []
         while self._service.has_work:
             for event in self._service.step(now_s=0.0):
                 if isinstance(event, GenerateFailed):
                     raise EngineFailed(event.error.message)
                 if isinstance(event, NewToken) and event.token_id is not None:
-                    token_ids.append(event.token_id)
-        return self._text.tokenizer.decode(token_ids)
+                    yield event.token_id
+
+    def image_tokens(self, png: bytes) -> int:
+        """What a picture takes of the prompt."""
+        return self._build(conversation((png,), "")).images[0].tokens
+
+    def _build(self, request: ChatRequest) -> BuiltPrompt:
+        return build_prompt(self._text, request, CONTEXT_TOKENS)
+
+
+def conversation(
+    pngs: Sequence[bytes],
+    question: str,
+    earlier: Sequence[tuple[str, str]] = (),
+    tools: Sequence[str] = (),
+) -> ChatRequest:
+    """A sample as a client would send it: calls and results are turns of their own sort."""
+    messages: list[Message] = []
+    for asked, answered in earlier:
+        messages += (_asked(asked), _answered(answered))
+    messages.append(_asked(question))
+    shown = tuple(ImagePart(png) for png in pngs)
+    messages[0] = Message("user", (*shown, *messages[0].content))
+    return ChatRequest(
+        "cortex-nano",
+        tuple(messages),
+        seed=0,
+        now_s=0,
+        tools=tuple(map(_tool, tools)),
+        max_tokens=_MAX_ANSWER_TOKENS,
+    )
+
+
+def _asked(text: str) -> Message:
+    if not text.startswith(_RESULT):
+        return Message("user", (TextPart(text),))
+    result = text.removeprefix(_RESULT).removesuffix(_RESULT_END)
+    return Message("tool", (TextPart(result),), tool_call_id="call")
+
+
+def _answered(text: str) -> Message:
+    if not text.startswith(_CALL):
+        return Message("assistant", (TextPart(text),))
+    call = json.loads(text.removeprefix(_CALL).removesuffix(_CALL_END))
+    arguments = json.dumps(call["arguments"], ensure_ascii=False)
+    return Message("assistant", tool_calls=(ToolCall("call", call["name"], arguments),))
+
+
+def _tool(line: str) -> Tool:
+    function = json.loads(line)["function"]
+    return Tool(function["name"], parameters=json.dumps(function["parameters"]))

@@ -19,4 +19,11 @@ shoot receipt-bistro 288 256
 shoot receipt-hardware 256 256
 shoot label-shelf 192 128
 shoot line-notice 288 32
+shoot invoice-page 1280 800
+shoot invoice-garage 448 320
+shoot form-library 448 288
+shoot ticket-ferry 640 224
+shoot table-trains 480 320
+shoot chart-visitors 480 352
+shoot dialog-sound 384 288
 (cd .. && shoot receipt 288 416)

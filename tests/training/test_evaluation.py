@@ -1,26 +1,30 @@
-"""The evaluation asks the same 400 questions each time and counts exactly."""
+"""The evaluation asks the same questions each time and counts exactly."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from training.document_questions import KINDS
 from training.evaluation.cases import EVALUATION_SEED, Case, blanked, evaluation_cases
-from training.evaluation.documents import (
-    DocumentCase,
-    document_cases,
-    judge_documents,
-    render_documents,
-)
-from training.evaluation.hand import HAND_FOLDER, hand_cases
-from training.evaluation.report import judge, render, render_answers
-from training.evaluation.score import Share, Verdict, bars, score
+from training.evaluation.documents import LEAST, document_cases
+from training.evaluation.report import as_json, judge, render, render_answers, render_wrong
+from training.evaluation.score import Bar, Share, Verdict, bars, splits
+from training.evaluation.speed import PAGE, Streams, first_tokens
+from training.questions import ABSENT_ANSWER
+
+# Over task, question and answer of the first 400: figures of all editions can be compared.
+FIRST_400 = "a6467f5527bff59d42a247e1ce773f8ce5fba0a6ea69cb3c28381207afef5f62"
+NO_PICTURE_NEEDED = {"absent", "chat", "there", "switch", "dearer", "cheaper"}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +32,24 @@ def cases() -> tuple[Case, ...]:
     return evaluation_cases()
 
 
-def test_the_seed_is_the_one_that_was_fixed() -> None:
-    assert EVALUATION_SEED == 7_402_611
+@pytest.fixture(scope="module")
+def documents() -> tuple[Case, ...]:
+    return tuple(document_cases())
+
+
+def _right(cases: tuple[Case, ...]) -> tuple[Verdict, ...]:
+    return judge(cases, lambda case: f" {case.answer}\n")
+
+
+def _bar(told: tuple[Bar, ...], name: str) -> Bar:
+    return next(bar for bar in told if bar.name == name)
+
+
+def test_the_first_400_questions_are_the_ones_that_were_fixed(cases: tuple[Case, ...]) -> None:
+    asked = hashlib.sha256()
+    for case in cases:
+        asked.update("\0".join([case.task, case.question, case.answer]).encode() + b"\1")
+    assert (EVALUATION_SEED, asked.hexdigest()) == (7_402_611, FIRST_400)
 
 
 def test_there_are_400_cases_in_the_stated_mix(cases: tuple[Case, ...]) -> None:
@@ -37,7 +57,7 @@ def test_there_are_400_cases_in_the_stated_mix(cases: tuple[Case, ...]) -> None:
     assert Counter(case.kind for case in cases) == {
         "receipt": 236,
         "line": 88,
-        "label": 64,
+        "price label": 64,
         "chat": 12,
     }
     tasks = Counter(case.task for case in cases)
@@ -46,50 +66,96 @@ def test_there_are_400_cases_in_the_stated_mix(cases: tuple[Case, ...]) -> None:
     assert (tasks["absent"], tasks["chat"]) == (32, 12)
 
 
-def test_the_cases_are_the_same_every_time(cases: tuple[Case, ...]) -> None:
+def test_the_cases_are_the_same_every_time(
+    cases: tuple[Case, ...], documents: tuple[Case, ...]
+) -> None:
     assert evaluation_cases() == cases
+    assert tuple(islice(document_cases(), 20)) == documents[:20]
 
 
-def test_a_third_of_the_pictures_of_every_kind_is_square(cases: tuple[Case, ...]) -> None:
-    for kind in ("receipt", "label", "line"):
-        of_kind = [case for case in cases if case.kind == kind]
-        assert 0.3 < sum(case.square for case in of_kind) / len(of_kind) < 0.4
+def test_a_third_of_the_first_pictures_of_every_kind_is_square(cases: tuple[Case, ...]) -> None:
+    for kind in ("receipt", "price label", "line"):
+        of_kind = [case.aspect for case in cases if case.kind == kind]
+        assert 0.3 < of_kind.count("square") / len(of_kind) < 0.4
 
 
-def test_square_says_what_the_picture_is(cases: tuple[Case, ...]) -> None:
-    for case in cases:
-        if case.png is not None:
-            with Image.open(io.BytesIO(case.png)) as image:
-                assert case.square == (image.width == image.height)
+def test_every_picture_tells_its_aspect_and_its_font(
+    cases: tuple[Case, ...], documents: tuple[Case, ...]
+) -> None:
+    for case in (*cases, *documents):
+        assert bool(case.pngs) == bool(case.aspect) == bool(case.font)
+        if case.pngs:
+            with Image.open(io.BytesIO(case.pngs[0])) as image:
+                assert (case.aspect == "square") == (image.width == image.height)
+    assert len({case.font for case in cases if case.font}) == 7
 
 
-def test_blanked_pictures_keep_their_size_and_show_one_colour(cases: tuple[Case, ...]) -> None:
-    first = next(case for case in cases if case.png is not None)
-    (blank,) = blanked([first])
-    assert first.png is not None and blank.png is not None
-    with Image.open(io.BytesIO(first.png)) as image, Image.open(io.BytesIO(blank.png)) as empty:
-        assert empty.size == image.size
-        assert len(empty.getcolors() or ()) == 1
+def test_each_kind_of_document_is_asked_about_and_each_bar_has_its_cases(
+    cases: tuple[Case, ...], documents: tuple[Case, ...]
+) -> None:
+    kinds = Counter(case.kind for case in documents)
+    assert set(kinds) == set(KINDS)
+    assert min(kinds.values()) >= 40
+    tasks = Counter(case.task for case in documents)
+    assert all(tasks[task] >= least for task, least, _ in LEAST)
+    told = bars(_right((*cases, *documents)), _right(blanked(cases[:40])))
+    assert min(bar.of for bar in told) >= 40
 
 
-def test_chat_and_absent_cases_are_not_blanked(cases: tuple[Case, ...]) -> None:
+def test_documents_come_in_all_that_may_make_them_hard(documents: tuple[Case, ...]) -> None:
+    counted = {(each.by, each.name): each.share.total for each in splits(_right(documents))}
+    assert counted["wording", "held out"] > 50
+    assert min(counted["aspect", name] for name in ("tall", "near square", "wide", "strip")) >= 10
+    assert counted["pictures", "2"] > 10
+    assert counted["turns", "2"] > 10
+    assert len([name for by, name in counted if by == "font"]) >= 5
+    calls = [case for case in documents if case.task == "call"]
+    assert all(case.tools for case in calls)
+    assert not any(case.tools for case in documents if case.task != "call")
+
+
+def test_blanked_pictures_keep_their_size_and_show_one_colour(documents: tuple[Case, ...]) -> None:
+    two = next(case for case in documents if len(case.pngs) == 2 and case.task == "key")
+    (empty,) = blanked([two])
+    for shown, blank in zip(two.pngs, empty.pngs, strict=True):
+        with Image.open(io.BytesIO(shown)) as image, Image.open(io.BytesIO(blank)) as paper:
+            assert paper.size == image.size
+            assert len(paper.getcolors() or ()) == 1
+
+
+def test_what_can_be_answered_unseen_is_not_blanked(
+    cases: tuple[Case, ...], documents: tuple[Case, ...]
+) -> None:
     assert len(blanked(cases)) == 400 - 32 - 12
-    assert not {"chat", "absent"} & {case.task for case in blanked(cases)}
+    empty = blanked(documents[::4])
+    assert not NO_PICTURE_NEEDED & {case.task for case in empty}
+    for case in empty:
+        assert case.answer not in "".join(answer for _, answer in case.earlier)
+        assert case.answer != "Done."
 
 
-def test_a_model_that_knows_everything_clears_every_bar(cases: tuple[Case, ...]) -> None:
-    verdicts = [Verdict(case, f" {case.answer}\n") for case in cases]
-    empty = [Verdict(case, "") for case in blanked(cases)]
-    assert all(bar.cleared for bar in bars(score(verdicts, empty)))
+def test_a_model_that_knows_everything_clears_every_bar(
+    cases: tuple[Case, ...], documents: tuple[Case, ...]
+) -> None:
+    empty = judge(blanked(cases[:40]), lambda _: "")
+    assert all(bar.cleared for bar in bars(_right((*cases, *documents)), empty))
 
 
 def test_a_model_that_guesses_without_looking_misses_the_blanked_bar(
     cases: tuple[Case, ...],
 ) -> None:
-    verdicts = [Verdict(case, case.answer) for case in cases]
-    guessed = [Verdict(case, case.answer) for case in blanked(cases)]
-    missed = [bar.name for bar in bars(score(verdicts, guessed)) if not bar.cleared]
-    assert missed == ["picture blanked"]
+    told = bars(_right(cases), _right(blanked(cases[:40])))
+    assert {bar.name for bar in told if not bar.cleared} == {"picture blanked", "table cells"}
+
+
+def test_a_model_that_always_declines_is_told_what_it_has_declined(
+    documents: tuple[Case, ...],
+) -> None:
+    told = bars(judge(documents, lambda _: ABSENT_ANSWER), ())
+    assert _bar(told, "absent, declined").figure == 100
+    assert _bar(told, "present, not declined").figure == 0
+    num_absent = sum(case.task == "absent" for case in documents)
+    assert _bar(told, "present, not declined").of == len(documents) - num_absent
 
 
 def test_nearly_right_is_wrong(cases: tuple[Case, ...]) -> None:
@@ -100,68 +166,97 @@ def test_nearly_right_is_wrong(cases: tuple[Case, ...]) -> None:
 
 
 def test_shapes_are_compared_with_each_other(cases: tuple[Case, ...]) -> None:
-    verdicts = [Verdict(case, case.answer if case.square else "") for case in cases]
-    result = score(verdicts, [])
-    assert result.square.percent == 100
-    assert result.other_shapes.percent == 0
-    assert not bars(result)[-1].cleared
+    told = bars(judge(cases, lambda case: case.answer if case.aspect == "square" else ""), ())
+    behind = _bar(told, "non-square behind square, points")
+    assert (behind.figure, behind.of, behind.cleared) == (100, 388, False)
 
 
-def test_judge_hands_the_picture_and_the_question_to_the_model(cases: tuple[Case, ...]) -> None:
-    seen: list[tuple[bytes | None, str]] = []
+def test_judge_hands_the_case_to_the_model(cases: tuple[Case, ...]) -> None:
+    seen: list[Case] = []
 
-    def answer(png: bytes | None, question: str) -> str:
-        seen.append((png, question))
+    def answer(case: Case) -> str:
+        seen.append(case)
         return "?"
 
     verdicts = judge(cases[:3], answer)
-    assert seen == [(case.png, case.question) for case in cases[:3]]
+    assert seen == [*cases[:3]]
     assert [verdict.given for verdict in verdicts] == ["?"] * 3
 
 
-def test_the_table_shows_every_task_beside_the_bars(cases: tuple[Case, ...]) -> None:
-    table = render(score([Verdict(case, "") for case in cases], []))
-    assert "| overall | 0.0 | >= 80 | MISSED |" in table
+def test_answers_are_counted_under_each_of_their_splits(cases: tuple[Case, ...]) -> None:
+    right = replace(cases[0], kind="invoice", answer="$5", font="a")
+    wrong = replace(right, answer="$6", font="b", is_held_out=True)
+
+    counted = {(each.by, each.name): each.share for each in splits(judge([right, wrong], _five))}
+
+    assert counted["kind", "invoice"] == counted["set", "first 400"] == Share(1, 2)
+    assert (counted["font", "a"], counted["font", "b"]) == (Share(1, 1), Share(0, 1))
+    assert (counted["wording", "trained"], counted["wording", "held out"]) == (
+        Share(1, 1),
+        Share(0, 1),
+    )
+
+
+def _five(case: Case) -> str:
+    return " $5\n"
+
+
+def test_the_report_shows_every_bar_and_every_split(cases: tuple[Case, ...]) -> None:
+    table = render(judge(cases, lambda _: ""), ())
+    assert "| overall | 0.0 | 400 | >= 85 | MISSED |" in table
+    assert "| dates | 0.0 | 60 | >= 92 | MISSED |" in table
     assert "| task: total | 0 | 110 | 0.0 |" in table
     assert "| kind: line | 0 | 88 | 0.0 |" in table
 
 
-def test_the_hand_set_has_eight_pictures_with_their_sources() -> None:
-    named = hand_cases()
-    assert Counter(case.kind for _, case in named) == {"receipt": 4, "label": 2, "line": 2}
-    recipes = (HAND_FOLDER / "make-with-imagemagick.sh").read_text(encoding="utf-8")
-    for name, _ in named:
-        assert (HAND_FOLDER / name).with_suffix(".html").exists() or name in recipes
+def test_wrong_answers_are_listed_and_right_ones_are_not(cases: tuple[Case, ...]) -> None:
+    first, second = (replace(case, answer="$5") for case in cases[:2])
+    verdicts = [Verdict(first, "$5"), Verdict(second, "$6")]
+    (line,) = render_wrong(verdicts).splitlines()
+    assert json.loads(line) == [second.kind, second.task, second.question, "$5", "$6"]
 
 
-def test_answers_are_shown_beside_the_truth() -> None:
-    named = hand_cases()
-    verdicts = [
-        Verdict(case, case.answer if i == 0 else "a|b") for i, (_, case) in enumerate(named)
-    ]
-    table = render_answers([name for name, _ in named], verdicts)
+def test_the_json_holds_bars_splits_and_every_answer(cases: tuple[Case, ...]) -> None:
+    content: dict[str, list[dict[str, Any]]] = json.loads(as_json(_right(cases), (), hand=False))
+    assert {"by": "kind", "name": "line", "right": 88, "total": 88} in content["splits"]
+    assert content["bars"][0]["name"] == "overall"
+    assert len(content["answers"]) == 400
+    assert all(answer["right"] for answer in content["answers"])
+
+
+def test_answers_are_shown_beside_the_truth(cases: tuple[Case, ...]) -> None:
+    first, second = (replace(case, answer="$11.40") for case in cases[:2])
+    table = render_answers(["a.png", "b.png"], [Verdict(first, "$11.40"), Verdict(second, "a|b")])
     assert "| $11.40 | $11.40 | right |" in table
     assert "| a\\|b | wrong |" in table
-    assert table.endswith("1 of 8 right")
+    assert table.endswith("| pictures of other tools | 50.0 | 2 | >= 70 | MISSED |")
 
 
-def test_document_cases_are_the_same_every_time_and_split_by_what_makes_them_hard() -> None:
-    cases = [*document_cases()]
-    assert [*islice(document_cases(), 20)] == cases[:20]
-    splits = Counter(split for case in cases for split in case.splits)
-    assert {splits["kind", kind] for kind in KINDS} == {40}
-    assert splits["wording", "held out"] > 50
-    assert min(splits["aspect", name] for name in ("tall", "near square", "wide", "strip")) >= 10
-    assert splits["pictures", "2"] > 10
-    assert len([name for split, name in splits if split == "font"]) >= 5
+class _SlowReader(Streams):
+    """Takes a second for the first token of a small picture and nine for that of a page."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.read_to_the_end = 0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def stream(self, pngs: Sequence[bytes], question: str) -> Iterator[int]:
+        self.now_s += 9 if pngs[0] == PAGE.read_bytes() else 1
+        yield 5
+        self.now_s += 50
+        yield 6
+        self.read_to_the_end += 1
+
+    def image_tokens(self, png: bytes) -> int:
+        return 1_000
 
 
-def test_documents_are_counted_under_each_of_their_splits() -> None:
-    right = DocumentCase((), (), "Total?", "$5", (("kind", "invoice"), ("font", "a")))
-    wrong = replace(right, answer="$6", splits=(("kind", "invoice"), ("font", "b")))
-
-    counted = judge_documents([right, wrong], lambda case: " $5\n")
-
-    assert counted["all", ""] == counted["kind", "invoice"] == Share(1, 2)
-    assert (counted["font", "a"], counted["font", "b"]) == (Share(1, 1), Share(0, 1))
-    assert "| kind: invoice | 1 | 2 | 50.0 |" in render_documents(counted)
+def test_speed_is_the_time_to_the_first_token_and_no_longer() -> None:
+    reader = _SlowReader()
+    small, page = first_tokens(reader, reader.clock)
+    assert (small.seconds, small.cleared) == (1, True)
+    assert (page.seconds, page.cleared) == (9, False)
+    assert page.name.endswith("1000 image tokens")
+    assert reader.read_to_the_end == 2

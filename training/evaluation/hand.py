@@ -1,4 +1,5 @@
-"""The small set of pictures made with other tools than the drawing code: browser and ImageMagick.
+"""The small set of pictures made with other tools than the drawing code: a browser, LibreOffice,
+ImageMagick and terminals.
 
 `answers.json` lists picture, kind, task, question and truth. Nothing is judged here.
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .cases import Case
+from .cases import Case, aspect_of
 
 HAND_FOLDER = Path(__file__).parents[2] / "examples" / "hand"
 
@@ -25,12 +26,13 @@ def hand_cases(folder: Path = HAND_FOLDER) -> tuple[tuple[str, Case], ...]:
 def _to_case(folder: Path, entry: dict[str, str]) -> Case:
     png = (folder / entry["picture"]).read_bytes()
     with Image.open(io.BytesIO(png)) as image:
-        square = image.width == image.height
+        aspect = aspect_of(image)
     return Case(
+        origin="hand",
         task=entry["task"],  # pyright: ignore[reportArgumentType]  # the file is ours, and tested
         kind=entry["kind"],
-        square=square,
-        png=png,
+        pngs=(png,),
         question=entry["question"],
         answer=entry["truth"],
+        aspect=aspect,
     )
