@@ -17,14 +17,17 @@ from typing import get_args
 from .document_wordings import SENTENCE_WISHES, SENTENCES, TOOL_NAMES, WORDINGS
 from .drawing import Book, Fact, Picture, Sample, draw_document
 from .drawing.documents.compose import LEAST_BUDGET_CELLS
+from .drawing.printed import Money
 from .drawing.types import DocumentKind, Task
-from .questions import ABSENT_ANSWER, vary
+from .questions import vary
+from .wordings import ABSENT_ANSWER
 
 KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
 _LONGEST_TRANSCRIPT = 500
 _LONGEST_NAME = 40
 _MOST_TURNS = 4
 _HELD_OUT_SHARE = 0.35
+_COMPARED_SHARE = 0.65  # of two pages with amounts; some of them turn out to have two each
 # A page has many cells and lines and one total: tasks are drawn first, then a fact of the task.
 _WEIGHTS: dict[Task, float] = {
     "total": 4.0, "cell": 2.0, "key": 2.0, "switch": 2.0, "highest": 1.5,
@@ -84,18 +87,33 @@ class Asker:
 
     def about_two(self, kind: DocumentKind) -> Sample:
         """Which of two costs more, or a question about one of the two."""
-        cells = max(LEAST_BUDGET_CELLS, self._max_cells // 2)
-        one, other = (draw_document(self._rng, self._book, kind, cells) for _ in range(2))
-        amounts = [_amount(picture) for picture in (one, other)]
-        if amounts[0] and amounts[1] and _comparable(amounts[0], amounts[1]):
-            is_first_dearer = _digits(amounts[0]) > _digits(amounts[1])
-            task = self._rng.choice(_COMPARISONS)
-            value = "first" if is_first_dearer == (task == "dearer") else "second"
-            asked = self._asked(one, Fact(task, (), value))
-            return replace(asked, second=other, answer=_ordinal(asked.answer))
+        moneys = [m for each in self._book.documents if each.kind == kind and each.has_amount
+                  for m in each.moneys]  # fmt: skip
+        if moneys and self._rng.random() < _COMPARED_SHARE:
+            compared = self._compared(*self._two(kind, self._rng.choice(moneys)))
+            if compared:
+                return compared
+        one, other = self._two(kind, None)
         place = self._rng.choice(("first", "second"))
         asked = self._asked(one, self._fact(one if place == "first" else other))
         return replace(asked, second=other, question=f"In the {place} picture: {asked.question}")
+
+    def _two(self, kind: DocumentKind, priced: Money | None) -> tuple[Picture, Picture]:
+        cells = max(LEAST_BUDGET_CELLS, self._max_cells // 2)
+        one, other = (
+            draw_document(self._rng, self._book, kind, cells, priced=priced) for _ in range(2)
+        )
+        return one, other
+
+    def _compared(self, one: Picture, other: Picture) -> Sample | None:
+        """Nothing where a page is about several amounts, or both are about the same."""
+        first, second = _amount(one), _amount(other)
+        if not (first and second and _comparable(first, second)):
+            return None
+        task = self._rng.choice(_COMPARISONS)
+        is_first = (_digits(first) > _digits(second)) == (task == "dearer")
+        asked = self._asked(one, Fact(task, (), "first" if is_first else "second"))
+        return replace(asked, second=other, answer=_ordinal(asked.answer))
 
     def absent(self, picture: Picture) -> Sample:
         """A thing that is asked for by a name, or of a sort, that is nowhere on the page."""

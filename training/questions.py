@@ -1,8 +1,7 @@
 """Questions about drawn pictures, in many wordings, each with the one right answer.
 
-An answer is the bare value exactly as printed, or a fixed sentence. Wordings are shared by
-training and evaluation; what is printed is not. `sample` follows a curriculum: level 0 asks for
-lines of four characters, level 1 for everything.
+An answer is the bare value exactly as printed, or a fixed sentence. `sample` follows a
+curriculum: level 0 asks for lines of four characters, level 1 for everything.
 """
 
 from __future__ import annotations
@@ -15,134 +14,7 @@ from .drawing.line import draw_line, draw_value_line
 from .drawing.page import draw_page
 from .drawing.receipt import draw_receipt
 from .drawing.types import Picture, Sample, Task
-
-ABSENT_ANSWER = "I cannot find that in the picture."
-
-WORDINGS: dict[Task, tuple[str, ...]] = {
-    "total": (
-        "What is the total?",
-        "How much is the total?",
-        "What is the total amount?",
-        "How much does it cost in total?",
-        "What do I have to pay?",
-        "What is the amount due?",
-        "How much is it altogether?",
-        "Tell me the total.",
-        "Total?",
-        "What was the total of this receipt?",
-    ),
-    "date": (
-        "What is the date?",
-        "What date is printed here?",
-        "When was this?",
-        "Which date is on it?",
-        "What day is it from?",
-        "Tell me the date.",
-        "Date?",
-        "When was this printed?",
-    ),
-    "who": (
-        "Who is it from?",
-        "Which shop is this from?",
-        "What is the name of the shop?",
-        "Who sold this?",
-        "Which store is it?",
-        "Where was this bought?",
-        "Tell me the shop's name.",
-        "Who issued this?",
-    ),
-    "read": (
-        "Read the text.",
-        "What does it say?",
-        "Read this.",
-        "What is written here?",
-        "Please read the text in the picture.",
-        "Read it to me.",
-        "What text is in the picture?",
-        "Transcribe the picture.",
-    ),
-    "price": (
-        "What is the price?",
-        "How much is it?",
-        "How much does it cost?",
-        "What does this cost?",
-        "Tell me the price.",
-        "Price?",
-        "Which price is on the label?",
-    ),
-    "product": (
-        "What is the product?",
-        "What is being sold?",
-        "Which product is this?",
-        "What is the label for?",
-        "What is it?",
-        "Tell me the product's name.",
-        "Product?",
-    ),
-    "item": (
-        "How much is the {name}?",
-        "What does {name} cost?",
-        "What is the amount for {name}?",
-        "How much was paid for {name}?",
-        "Price of {name}?",
-        "Tell me the amount of {name}.",
-    ),
-}
-
-CHAT: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("Hello!", "Hi", "Hi there!", "Hello there", "Good morning", "Good evening!", "Hey"),
-        "Hello! Show me a receipt, a price label or a printed line, and ask about it.",
-    ),
-    (
-        (
-            "Who are you?",
-            "What are you?",
-            "What is your name?",
-            "Which model are you?",
-            "Tell me about yourself.",
-            "Are you a person?",
-        ),
-        "I am cortex-nano, a small model that reads short printed documents.",
-    ),
-    (
-        (
-            "What can you do?",
-            "How can you help me?",
-            "What are you good at?",
-            "Help",
-            "What can I ask you?",
-            "What do you do?",
-        ),
-        "I read receipts, price labels and printed lines: totals, dates, names, prices, text.",
-    ),
-    (
-        ("Thanks!", "Thank you", "Thank you very much!", "Great, thanks.", "Many thanks", "Thx"),
-        "You are welcome.",
-    ),
-    (
-        ("Goodbye", "Bye!", "See you", "See you later.", "Good night", "Farewell!"),
-        "Goodbye.",
-    ),
-    (
-        (
-            "What is the capital of France?",
-            "Write a poem.",
-            "Tell me a joke.",
-            "What is two plus two?",
-            "Who won the game?",
-            "Write a program for me.",
-            "What is the weather like?",
-            "Explain gravity.",
-            "Translate this into German.",
-        ),
-        "I only read short printed documents. I am no general assistant.",
-    ),
-    (
-        WORDINGS["total"] + WORDINGS["date"] + WORDINGS["who"] + WORDINGS["read"],
-        "I see no picture. Send me one and ask again.",
-    ),
-)
+from .wordings import ABSENT_ANSWER, CHAT, WORDINGS
 
 _RECEIPT_TASKS: tuple[tuple[Task, float], ...] = (
     ("total", 0.42), ("date", 0.23), ("who", 0.2), ("item", 0.05), ("absent", 0.1),
@@ -184,7 +56,7 @@ def transcript_sample(rng: random.Random, book: Book, level: float) -> Sample:
         picture = draw_page(rng, book, width, height)
     if not picture.facts.lines:  # a narrow page may have had no room for a line
         return transcript_sample(rng, book, level)
-    return _asked(rng, picture, "read", "\n".join(picture.facts.lines))
+    return asked(rng, picture, "read", "\n".join(picture.facts.lines))
 
 
 def most_characters(level: float) -> int:
@@ -202,38 +74,38 @@ def receipt_sample(rng: random.Random, book: Book, task: Task) -> Sample:
     if task == "item":
         picture = draw_receipt(rng, book, keep=("items",))
         name, amount = rng.choice(picture.facts.items)
-        return _asked(rng, picture, "item", amount, name)
+        return asked(rng, picture, "item", amount, name)
     if task == "date":
         picture = draw_receipt(rng, book, keep=("date",))
-        return _asked(rng, picture, "date", _known(picture.facts.date))
+        return asked(rng, picture, "date", _known(picture.facts.date))
     if task == "who":
         picture = draw_receipt(rng, book, keep=("shop",))
-        return _asked(rng, picture, "who", _known(picture.facts.shop))
+        return asked(rng, picture, "who", _known(picture.facts.shop))
     picture = draw_receipt(rng, book)
-    return _asked(rng, picture, "total", _known(picture.facts.total))
+    return asked(rng, picture, "total", _known(picture.facts.total))
 
 
 def label_sample(rng: random.Random, book: Book, task: Task) -> Sample:
     picture = draw_label(rng, book)
     if task == "absent":
-        return _absent(rng, picture, rng.choice(("date", "who")))
+        return absent(rng, picture, rng.choice(("date", "who")))
     if task == "read":
-        return _asked(rng, picture, "read", "\n".join(picture.facts.lines))
+        return asked(rng, picture, "read", "\n".join(picture.facts.lines))
     if task == "product":
-        return _asked(rng, picture, "product", _known(picture.facts.product))
-    return _asked(rng, picture, "price", _known(picture.facts.price))
+        return asked(rng, picture, "product", _known(picture.facts.product))
+    return asked(rng, picture, "price", _known(picture.facts.price))
 
 
 def line_sample(rng: random.Random, book: Book, task: Task, max_chars: int) -> Sample:
     """Lines that carry one value are as long as the value needs."""
     if task == "read":
         picture = draw_line(rng, book, max_chars)
-        return _asked(rng, picture, "read", picture.facts.lines[0])
+        return asked(rng, picture, "read", picture.facts.lines[0])
     if task == "absent":
         return _absent_from_line(rng, book)
     picture = draw_value_line(rng, book, task)
     facts = picture.facts
-    return _asked(rng, picture, task, _known(facts.date or facts.total or facts.shop))
+    return asked(rng, picture, task, _known(facts.date or facts.total or facts.shop))
 
 
 def chat_sample(rng: random.Random) -> Sample:
@@ -258,35 +130,37 @@ def vary(rng: random.Random, question: str) -> str:
     return f"{bare}, please{question[len(bare) :]}"
 
 
-def _asked(rng: random.Random, picture: Picture, task: Task, answer: str, name: str = "") -> Sample:
+def asked(rng: random.Random, picture: Picture, task: Task, answer: str, name: str = "") -> Sample:
+    """A question of this task in one of its wordings, with its answer."""
     question = vary(rng, rng.choice(WORDINGS[task])).replace("{NAME}", "{name}")
     return Sample(picture, question.replace("{name}", name), answer, task)
 
 
-def _absent(rng: random.Random, picture: Picture, wanted: Task, name: str = "") -> Sample:
-    asked = _asked(rng, picture, wanted, ABSENT_ANSWER, name)
-    return Sample(picture, asked.question, ABSENT_ANSWER, "absent")
+def absent(rng: random.Random, picture: Picture, wanted: Task, name: str = "") -> Sample:
+    """The same about what the picture does not say."""
+    question = asked(rng, picture, wanted, ABSENT_ANSWER, name).question
+    return Sample(picture, question, ABSENT_ANSWER, "absent")
 
 
 def _absent_from_receipt(rng: random.Random, book: Book) -> Sample:
     roll = rng.random()
     if roll < 0.6:
-        return _absent(rng, draw_receipt(rng, book, leave_out=("date",)), "date")
+        return absent(rng, draw_receipt(rng, book, leave_out=("date",)), "date")
     if roll < 0.9:
-        return _absent(rng, draw_receipt(rng, book, leave_out=("shop",)), "who")
+        return absent(rng, draw_receipt(rng, book, leave_out=("shop",)), "who")
     picture = draw_receipt(rng, book, keep=("items",))
     listed = {name.lower() for name, _ in picture.facts.items}
     missing = [name for name in book.words.products if name.lower() not in listed]
-    return _absent(rng, picture, "item", rng.choice(missing))
+    return absent(rng, picture, "item", rng.choice(missing))
 
 
 def _absent_from_line(rng: random.Random, book: Book) -> Sample:
     """A date where only an amount stands, or an amount where only a date stands."""
     if rng.random() < 0.5:
         picture = draw_value_line(rng, book, "total")
-        return _absent(rng, picture, rng.choice(("date", "who")))
+        return absent(rng, picture, rng.choice(("date", "who")))
     picture = draw_value_line(rng, book, "date")
-    return _absent(rng, picture, rng.choice(("total", "who", "price")))
+    return absent(rng, picture, rng.choice(("total", "who", "price")))
 
 
 def _known(value: str | None) -> str:

@@ -18,6 +18,7 @@ from training.drawing import draw_document, draw_page, training_book
 from training.drawing.types import Picture, Sample
 from training.nano import CELL_PIXELS, MAX_PIXELS
 from training.questions import sample, transcript_sample
+from training.turns import in_turns
 
 StageName = Literal["head", "tower", "reading", "whole"]
 
@@ -27,8 +28,8 @@ class Stage:
     """`samples` are pages or conversations in a step; the rate falls over the last `decay_share`.
 
     `transcripts` is the share of questions that want everything read out, `documents` the share of
-    pages and conversations that are about documents, of at most `max_cells` each, and `turns` the
-    share of those documents that are asked about more than once.
+    pages and conversations that are about documents, of at most `max_cells` each. Where there are
+    any, `turns` is the share of pictures, documents or not, that are asked about more than once.
     """
 
     name: StageName
@@ -121,4 +122,7 @@ class MakeBatch:
             asker = Asker(rng, self._book, stage.max_cells, turns=stage.turns)
             return asker.sample(rng.choice(KINDS))
         is_transcript = rng.random() < stage.transcripts
-        return (transcript_sample if is_transcript else sample)(rng, self._book, level)
+        asked = (transcript_sample if is_transcript else sample)(rng, self._book, level)
+        if stage.documents and rng.random() < stage.turns:
+            return in_turns(rng, self._book, asked)
+        return asked

@@ -15,8 +15,10 @@ from training.document_questions import KINDS
 from training.draw import contact_sheet
 from training.drawing import Book, Picture, draw_document, evaluation_book, training_book
 from training.drawing.canvas import Canvas, Paper, Pen
+from training.drawing.documents.compose import shaped_layout
 from training.drawing.documents.distort import Wear, distort, turned
-from training.drawing.types import Facts
+from training.drawing.printed import Money
+from training.drawing.types import DocumentKind, Facts
 from training.nano import CELL_PIXELS, MIN_PIXELS
 
 COMPUTED = ("count", "switch", "there")
@@ -69,11 +71,28 @@ def test_letters_stay_large_enough_for_the_tower(book: Book) -> None:
             assert seen_height * seen_width <= max_cells * CELL_PIXELS**2
 
 
-def test_shapes_reach_from_tall_to_very_wide() -> None:
-    book = training_book()
-    shapes = [p.image.width / p.image.height for p in _documents(book, 5, each=12)]
-    assert min(shapes) < 0.5 and max(shapes) > 5
-    assert all(0.2 <= shape <= 9 for shape in shapes)
+def test_shapes_reach_from_slips_to_strips(book: Book) -> None:
+    shapes = [p.image.width / p.image.height for p in _documents(book, 5, each=12, max_cells=400)]
+    assert all(0.24 <= shape <= 8.5 for shape in shapes)
+    slips, strips = sum(each < 0.4 for each in shapes), sum(each > 5 for each in shapes)
+    assert min(slips, strips) >= 0.03 * len(shapes)
+    assert max(slips, strips) <= 0.25 * len(shapes)
+
+
+def test_a_slip_has_one_column_and_a_strip_one_row() -> None:
+    layout = next(each for each in training_book().documents if each.name == "ticket-stub")
+    assert shaped_layout(layout, 1.0) == layout
+    assert shaped_layout(layout, 0.3).parts == ("title", "rule", "pairs", "pairs")
+    assert shaped_layout(layout, 7.0).parts == ("title|pairs|pairs",)
+
+
+@pytest.mark.parametrize("kind", ["invoice", "label", "ticket"])
+def test_a_page_is_priced_in_the_money_that_is_asked_for(book: Book, kind: DocumentKind) -> None:
+    rng = random.Random(11)
+    for _ in range(8):
+        known = draw_document(rng, book, kind, 400, priced=Money("Fr. ")).facts.known
+        amounts = [fact.value for fact in known if fact.task in ("total", "price")]
+        assert amounts and all(amount.startswith("Fr. ") for amount in amounts)
 
 
 def test_the_same_seed_draws_the_same_document(book: Book) -> None:

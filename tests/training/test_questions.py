@@ -9,15 +9,13 @@ import pytest
 
 from training.drawing import Book, Sample, training_book
 from training.questions import (
-    ABSENT_ANSWER,
-    CHAT,
-    WORDINGS,
     line_sample,
     most_characters,
     receipt_sample,
     sample,
     vary,
 )
+from training.wordings import ABSENT_ANSWER, CHAT, WORDINGS
 
 
 @pytest.fixture(scope="module")

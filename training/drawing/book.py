@@ -6,6 +6,7 @@ nothing else; `tests/training` holds them to it by hash.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from .fonts import FONTS_FOLDER, FontShelf
 from .layouts import Layouts
 from .layouts_evaluation import EVALUATION_LAYOUTS
 from .layouts_training import TRAINING_LAYOUTS
+from .made_up import Lists, add_made_up
 from .printed import Scraps
 
 WORDS_FOLDER = Path(__file__).parent.parent / "words"
+_MADE_UP_SEED = 9_071_155
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,18 @@ class Book:
 
 
 def training_book() -> Book:
-    return _book("training", TRAINING_LAYOUTS, TRAINING_DOCUMENTS)
+    """What training draws from: its lists with made-up words, the same ones every time."""
+    apart = [entry for entries in _lists("evaluation").values() for entry in entries]
+    lists = add_made_up(random.Random(_MADE_UP_SEED), _lists("training"), apart)
+    return _book("training", lists, TRAINING_LAYOUTS, TRAINING_DOCUMENTS)
 
 
 def evaluation_book() -> Book:
-    return _book("evaluation", EVALUATION_LAYOUTS, EVALUATION_DOCUMENTS)
+    return _book("evaluation", _lists("evaluation"), EVALUATION_LAYOUTS, EVALUATION_DOCUMENTS)
 
 
-def _book(side: str, layouts: Layouts, documents: tuple[DocumentLayout, ...]) -> Book:
-    words = Words(**{name: _read(side, name) for name in Words.__dataclass_fields__})
-    lines = layouts.lines[0]
+def _book(side: str, lists: Lists, layouts: Layouts, documents: tuple[DocumentLayout, ...]) -> Book:
+    words, lines = Words(**lists), layouts.lines[0]
     scraps = Scraps(
         words.words,
         words.syllables,
@@ -81,6 +86,10 @@ def _book(side: str, layouts: Layouts, documents: tuple[DocumentLayout, ...]) ->
         lines.moneys,
     )
     return Book(FontShelf(FONTS_FOLDER / side), layouts, documents, words, scraps)
+
+
+def _lists(side: str) -> Lists:
+    return {name: _read(side, name) for name in Words.__dataclass_fields__}
 
 
 def _read(side: str, name: str) -> tuple[str, ...]:

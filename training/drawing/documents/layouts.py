@@ -15,6 +15,7 @@ from .blocks import PairStyle, TableStyle
 from .pictured import SwitchStyle
 
 DOLLAR, POUND, EURO = Money("$"), Money("£"), Money("€")
+AMOUNT_PARTS = ("totals", "price")  # each tells the one amount that a page is about
 EURO_AFTER, PLAIN = Money("", " €", ","), Money("")
 
 
@@ -48,3 +49,7 @@ class DocumentLayout:
     families: tuple[str, ...] = ()
     line_gap: float = 1.3
     window: bool = False
+
+    @property
+    def has_amount(self) -> bool:
+        return any(name in AMOUNT_PARTS for part in self.parts for name in part.split("|"))

@@ -40,8 +40,9 @@ def any_value(rng: random.Random, words: Words, type: str, money: Money, date_pa
             signs = {"A": _CODE_LETTERS, "#": string.digits}
             return "".join(rng.choice(signs.get(c, c)) for c in rng.choice(_CODES))
         case "product":
-            short = [each for each in words.products if len(each) <= _LONGEST_PRODUCT]
-            return rng.choice(short)
+            while len(product := rng.choice(words.products)) > _LONGEST_PRODUCT:
+                pass
+            return product
         case "word":
             return any_name(rng, words.syllables)
         case "grams":

@@ -1,0 +1,55 @@
+"""Further questions about a receipt, a label, a line or a page that has been asked about once.
+
+What they ask for is what the picture's facts tell, or surely do not: nothing new is drawn.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from .document_wordings import WORDINGS
+from .drawing import Book, Picture, Sample
+from .drawing.types import Task
+from .questions import absent, asked, vary
+
+_MOST_TURNS = 4
+_MOST_LINES = 2  # asked for by number
+
+
+def in_turns(rng: random.Random, book: Book, sample: Sample) -> Sample:
+    """The sample among others about its picture, in any order; without a picture it stays alone."""
+    if sample.picture is None:
+        return sample
+    others = [o for o in _others(rng, book, sample.picture) if o.question != sample.question]
+    rng.shuffle(others)
+    talk = [sample, *others[: rng.randint(1, _MOST_TURNS - 1)]]
+    rng.shuffle(talk)
+    return replace(talk[-1], earlier=tuple((each.question, each.answer) for each in talk[:-1]))
+
+
+def _others(rng: random.Random, book: Book, picture: Picture) -> list[Sample]:
+    facts = picture.facts
+    lines = list(enumerate(facts.lines, 1))
+    others = [
+        _line(rng, picture, *each) for each in rng.sample(lines, min(_MOST_LINES, len(lines)))
+    ]
+    said: dict[Task, str | None] = {
+        "date": facts.date, "who": facts.shop, "total": facts.total, "price": facts.price,
+        "product": facts.product,
+    }  # fmt: skip
+    if not any(said.values()):  # any text at all: nobody knows what it does not say
+        return others
+    others += [asked(rng, picture, task, value) for task, value in said.items() if value]
+    others += [absent(rng, picture, task) for task in ("date", "who") if not said[task]]
+    others += [asked(rng, picture, "item", amount, name) for name, amount in facts.items]
+    if facts.items:
+        listed = {name.lower() for name, _ in facts.items}
+        missing = [name for name in book.words.products if name.lower() not in listed]
+        others.append(absent(rng, picture, "item", rng.choice(missing)))
+    return others
+
+
+def _line(rng: random.Random, picture: Picture, number: int, line: str) -> Sample:
+    wording = rng.choice(WORDINGS["line"][:-1])
+    return Sample(picture, vary(rng, wording).replace("{0}", str(number)), line, "line")

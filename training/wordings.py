@@ -1,0 +1,136 @@
+"""How one asks about receipts, labels and lines, and what is said without a picture.
+
+Wordings are shared by training and evaluation; what is printed is not.
+"""
+
+from __future__ import annotations
+
+from .drawing.types import Task
+
+ABSENT_ANSWER = "I cannot find that in the picture."
+
+WORDINGS: dict[Task, tuple[str, ...]] = {
+    "total": (
+        "What is the total?",
+        "How much is the total?",
+        "What is the total amount?",
+        "How much does it cost in total?",
+        "What do I have to pay?",
+        "What is the amount due?",
+        "How much is it altogether?",
+        "Tell me the total.",
+        "Total?",
+        "What was the total of this receipt?",
+    ),
+    "date": (
+        "What is the date?",
+        "What date is printed here?",
+        "When was this?",
+        "Which date is on it?",
+        "What day is it from?",
+        "Tell me the date.",
+        "Date?",
+        "When was this printed?",
+    ),
+    "who": (
+        "Who is it from?",
+        "Which shop is this from?",
+        "What is the name of the shop?",
+        "Who sold this?",
+        "Which store is it?",
+        "Where was this bought?",
+        "Tell me the shop's name.",
+        "Who issued this?",
+    ),
+    "read": (
+        "Read the text.",
+        "What does it say?",
+        "Read this.",
+        "What is written here?",
+        "Please read the text in the picture.",
+        "Read it to me.",
+        "What text is in the picture?",
+        "Transcribe the picture.",
+    ),
+    "price": (
+        "What is the price?",
+        "How much is it?",
+        "How much does it cost?",
+        "What does this cost?",
+        "Tell me the price.",
+        "Price?",
+        "Which price is on the label?",
+    ),
+    "product": (
+        "What is the product?",
+        "What is being sold?",
+        "Which product is this?",
+        "What is the label for?",
+        "What is it?",
+        "Tell me the product's name.",
+        "Product?",
+    ),
+    "item": (
+        "How much is the {name}?",
+        "What does {name} cost?",
+        "What is the amount for {name}?",
+        "How much was paid for {name}?",
+        "Price of {name}?",
+        "Tell me the amount of {name}.",
+    ),
+}
+
+CHAT: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("Hello!", "Hi", "Hi there!", "Hello there", "Good morning", "Good evening!", "Hey"),
+        "Hello! Show me a receipt, a price label or a printed line, and ask about it.",
+    ),
+    (
+        (
+            "Who are you?",
+            "What are you?",
+            "What is your name?",
+            "Which model are you?",
+            "Tell me about yourself.",
+            "Are you a person?",
+        ),
+        "I am cortex-nano, a small model that reads short printed documents.",
+    ),
+    (
+        (
+            "What can you do?",
+            "How can you help me?",
+            "What are you good at?",
+            "Help",
+            "What can I ask you?",
+            "What do you do?",
+        ),
+        "I read receipts, price labels and printed lines: totals, dates, names, prices, text.",
+    ),
+    (
+        ("Thanks!", "Thank you", "Thank you very much!", "Great, thanks.", "Many thanks", "Thx"),
+        "You are welcome.",
+    ),
+    (
+        ("Goodbye", "Bye!", "See you", "See you later.", "Good night", "Farewell!"),
+        "Goodbye.",
+    ),
+    (
+        (
+            "What is the capital of France?",
+            "Write a poem.",
+            "Tell me a joke.",
+            "What is two plus two?",
+            "Who won the game?",
+            "Write a program for me.",
+            "What is the weather like?",
+            "Explain gravity.",
+            "Translate this into German.",
+        ),
+        "I only read short printed documents. I am no general assistant.",
+    ),
+    (
+        WORDINGS["total"] + WORDINGS["date"] + WORDINGS["who"] + WORDINGS["read"],
+        "I see no picture. Send me one and ask again.",
+    ),
+)
