@@ -19,6 +19,7 @@ from .models.base import ModelShape, ServableModel
 from .models.memory import StepMemory
 from .patches import image_patches
 from .sequence import ImageSpan, Sequence
+from .speculation.head import HeadDrafts
 from .speculation.verification import Verification
 
 
@@ -26,9 +27,15 @@ class Runner:
     """The steps of one model over one set of pools."""
 
     def __init__(
-        self, model: ServableModel, pools: Pools, encoded: EncoderCache[torch.Tensor]
+        self,
+        model: ServableModel,
+        pools: Pools,
+        encoded: EncoderCache[torch.Tensor],
+        head: HeadDrafts | None = None,
     ) -> None:
+        """The draft head, where there is one, hears of all that is computed."""
         self._model = model
+        self._head = head
         self._pools = pools
         self._encoded = encoded
 
@@ -87,6 +94,8 @@ class Runner:
                 self._splice(embeddings, sequence, span, start, end)
         memory = PooledMemory(self._pools, [sequence.place()], end - start)
         hidden = self._model(embeddings[None], positions, memory)
+        if self._head is not None and sequence.prompt.pooling is None:
+            self._head.read_chunk(sequence, embeddings, positions, hidden[0])
         sequence.num_computed = end
         sequence.image_spans = [span for span in sequence.image_spans if span.end > end]
         if not sequence.image_spans:
@@ -128,11 +137,12 @@ class Runner:
         ]
         positions = torch.tensor(at, device=self.device).expand(3, -1, -1)
         embeddings = self._model.embed(torch.tensor(token_ids, device=self.device))
-        hidden = self._model(embeddings, positions, memory)
+        hidden = self._model(embeddings, positions, memory)[:, 0]
+        if self._head is not None:
+            self._head.note(_of_each(fed, hidden))
         for sequence in fed:
             sequence.num_computed += 1
-        logits, ends = self._model.logits(hidden[:, 0]), accumulate(map(len, fed.values()))
-        return {s: logits[end - len(fed[s]) : end] for s, end in zip(fed, ends, strict=True)}
+        return _of_each(fed, self._model.logits(hidden))
 
     def _splice(
         self, embeddings: torch.Tensor, sequence: Sequence, span: ImageSpan, start: int, end: int
@@ -159,3 +169,9 @@ class Runner:
             rows = self._model.encode_images(patches, [image.grid_thw])
             pictures.fill(image.hash, rows)
         return rows
+
+
+def _of_each(fed: Mapping[Sequence, list[int]], rows: torch.Tensor) -> dict[Sequence, torch.Tensor]:
+    """Rows of all tokens, by whose they are."""
+    ends = accumulate(map(len, fed.values()))
+    return {s: rows[end - len(fed[s]) : end] for s, end in zip(fed, ends, strict=True)}
