@@ -3,8 +3,8 @@
 A shape is a config and the list of tensors that go with it, in the order of the file. It knows no
 torch: how the numbers are drawn is named here and done elsewhere. Sources: the config.json of
 Qwen/Qwen3-0.6B and Qwen/Qwen3-8B; for Qwen3.5-0.8B and Qwen3.5-9B the text part of their configs,
-as text-only checkpoints, without the extra head for guessing ahead (`mtp.*`), which no engine
-compared here uses.
+as text-only checkpoints, without the extra head for guessing ahead (`mtp.*`): of weights drawn at
+random there is nothing to guess.
 """
 
 from __future__ import annotations

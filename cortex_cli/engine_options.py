@@ -117,8 +117,9 @@ Speculation = Annotated[
     typer.Option(
         "--speculation",
         envvar="CORTEX_SPECULATION",
-        help="auto computes tokens ahead of an answer that says again what was said, where that is"
-        " measured to pay. In exact mode it is the same answer either way.",
+        help="auto computes tokens ahead of an answer that says again what was said, or that the"
+        " model's own draft head foresees, where that is measured to pay. In exact mode it is the"
+        " same answer either way.",
     ),
 ]
 

@@ -17,6 +17,7 @@ from .models.base import ModelShape
 from .models.registry import build_model, make_packer, weights_bytes
 from .precision import Precision, Stored, choose_precision
 from .preprocessor import pixel_budget, read_preprocessor
+from .speculation.head import MOST_UNREAD_TOKENS
 from .weights import check_weights, stored_dtype
 from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
@@ -43,7 +44,7 @@ def estimate(
     exactly, and for files that are not whole.
     """
     precision = precision_of(model_dir, device, wishes)
-    built = build_model(model_dir)
+    built = build_model(model_dir, drafts=wishes.speculation == "auto")
     check_weights(built.model, model_dir, built.names)
     exact, kernels = precision.is_exact, wishes.kernels
     packer = make_packer(precision.dtype, device, exact=exact, kernels=kernels)
@@ -82,6 +83,8 @@ def costs_of(
     row_bytes = _WORK_VALUES * shape.hidden_size * torch.float32.itemsize
     # A chunk attends to a copy of one head's keys and values at a time.
     head_dims = [each.head_dim for each in shape.memory.attention.values()]
+    scores_bytes = _SCORE_COPIES * shape.vocab_size * torch.float32.itemsize
+    unread_bytes = MOST_UNREAD_TOKENS * shape.hidden_size * dtype.itemsize
     is_cpu = device.type == "cpu"
     image_tokens = 0 if shape.vision is None else _largest_picture(model_dir, pixels)
     patches = image_tokens * shape.vision.merge_size**2 if shape.vision is not None else 0
@@ -89,7 +92,7 @@ def costs_of(
         weights_bytes=num_bytes,
         workspace_bytes=grid_tokens(device) * row_bytes,
         workspace_bytes_per_token=_HEAD_COPIES * max(head_dims, default=0) * dtype.itemsize,
-        workspace_bytes_per_sequence=_SCORE_COPIES * shape.vocab_size * torch.float32.itemsize,
+        workspace_bytes_per_sequence=scores_bytes + (unread_bytes if shape.has_draft_head else 0),
         kv_bytes_per_token=shape.memory.token_bytes(dtype),
         context_tokens=context_tokens or _CONTEXT_TOKENS,
         state_bytes=shape.memory.state_bytes(dtype),

@@ -26,6 +26,13 @@ class RopePositions:
     axes: tuple[list[int], list[int], list[int]]
     delta: int
 
+    def at(self, index: int) -> tuple[int, int, int]:
+        """Of the token at a sequence index, whether it is the prompt's or generated."""
+        time, height, width = self.axes
+        if index < len(time):
+            return time[index], height[index], width[index]
+        return index + self.delta, index + self.delta, index + self.delta
+
 
 def rope_positions(
     token_ids: Sequence[int],

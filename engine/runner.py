@@ -20,6 +20,7 @@ from .models.base import ModelShape, ServableModel
 from .models.memory import StepMemory
 from .patches import image_patches
 from .sequence import ImageSpan, Sequence
+from .speculation.head import HeadDrafts
 from .speculation.verification import Verification
 
 
@@ -27,9 +28,15 @@ class Runner:
     """The steps of one model over one set of pools."""
 
     def __init__(
-        self, model: ServableModel, pools: Pools, encoded: EncoderCache[torch.Tensor]
+        self,
+        model: ServableModel,
+        pools: Pools,
+        encoded: EncoderCache[torch.Tensor],
+        head: HeadDrafts | None = None,
     ) -> None:
+        """The draft head, where there is one, hears of all that is computed."""
         self._model = model
+        self._head = head
         self._pools = pools
         self._encoded = encoded
         self._staging = Staging(pools.device)
@@ -89,6 +96,8 @@ class Runner:
                 self._splice(embeddings, sequence, span, start, end)
         memory = PooledMemory(self._pools, [sequence.place()], end - start)
         hidden = self._model(embeddings[None], positions, memory)
+        if self._head is not None and sequence.prompt.pooling is None:
+            self._head.read_chunk(sequence, embeddings, positions, hidden[0])
         sequence.num_computed = end
         sequence.image_spans = [span for span in sequence.image_spans if span.end > end]
         if not sequence.image_spans:
@@ -108,10 +117,12 @@ class Runner:
         inputs = layout.views(told)
         memory = PooledMemory(self._pools, [row.place for row in rows], 1, inputs)
         embeddings = self._model.embed(inputs.token_ids)
-        hidden = self._model(embeddings, inputs.positions.expand(3, -1, -1), memory)
+        hidden = self._model(embeddings, inputs.positions.expand(3, -1, -1), memory)[:, 0]
+        if self._head is not None:
+            self._head.note(dict(zip(fed, hidden[:, None], strict=True)))
         for sequence in fed:
             sequence.num_computed += 1
-        return dict(zip(fed, self._model.logits(hidden[:, 0]), strict=True))
+        return dict(zip(fed, self._model.logits(hidden), strict=True))
 
     def decode_ahead(
         self, sequences: Iterable[Sequence], drafts: Mapping[Sequence, list[int]]
@@ -138,11 +149,12 @@ class Runner:
         ]
         positions = torch.tensor(at, device=self.device).expand(3, -1, -1)
         embeddings = self._model.embed(torch.tensor(token_ids, device=self.device))
-        hidden = self._model(embeddings, positions, memory)
+        hidden = self._model(embeddings, positions, memory)[:, 0]
+        if self._head is not None:
+            self._head.note(_of_each(fed, hidden))
         for sequence in fed:
             sequence.num_computed += 1
-        logits, ends = self._model.logits(hidden[:, 0]), accumulate(map(len, fed.values()))
-        return {s: logits[end - len(fed[s]) : end] for s, end in zip(fed, ends, strict=True)}
+        return _of_each(fed, self._model.logits(hidden))
 
     def _splice(
         self, embeddings: torch.Tensor, sequence: Sequence, span: ImageSpan, start: int, end: int
@@ -175,3 +187,9 @@ def _step_row(sequence: Sequence) -> StepRow:
     """Its next known token."""
     at = sequence.num_computed
     return StepRow(sequence.tokens[at], at + sequence.positions.delta, sequence.place())
+
+
+def _of_each(fed: Mapping[Sequence, list[int]], rows: torch.Tensor) -> dict[Sequence, torch.Tensor]:
+    """Rows of all tokens, by whose they are."""
+    ends = accumulate(map(len, fed.values()))
+    return {s: rows[end - len(fed[s]) : end] for s, end in zip(fed, ends, strict=True)}

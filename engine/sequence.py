@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .guiding import GuidedAnswer
     from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
-    from .speculation.guesses import Guesses
+    from .speculation.guesses import Foreseen, Guesses
+    from .speculation.head import Unread
 
 
 # Inside long messages one state is remembered in so many tokens.
@@ -54,7 +55,9 @@ class Sequence:
     to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
     vector, and `prompt_scores` are those of its tokens but the first, where they are to be told.
     `guided` says what may come next, where anything is asked of the answer, and `undrawn` are the
-    scores of a next token that waits for that: float32 [vocab]. `guesses` are at what will come.
+    scores of a next token that waits for that: float32 [vocab]. `guesses` are at what will come,
+    looked up, `foreseen` those of the draft head, and `unread` is what that has not read yet: None
+    where it does not follow.
     """
 
     request_id: str
@@ -75,6 +78,8 @@ class Sequence:
     guided: GuidedAnswer | None = None
     undrawn: torch.Tensor | None = None
     guesses: Guesses | None = None
+    foreseen: Foreseen | None = None
+    unread: Unread | None = None
     num_computed: int = 0
     num_cached: int = 0
     pages: SequencePages | None = None
@@ -151,6 +156,7 @@ class Sequence:
         self.pooled = None
         self.prompt_scores = None
         self.undrawn = None
+        self.unread = None
         self.image_spans = list(self.all_image_spans)
 
     def append(self, token_id: int) -> None:

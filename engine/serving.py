@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,13 +26,14 @@ from .models.registry import build_model, fill_model, make_packer, use_gpu_kerne
 from .precision import Precision
 from .recall import HostStore, Recall
 from .runner import Runner
-from .sampler import DrawUsual
+from .sampler import DrawUsual, choose_tokens
 from .scheduler import Scheduler
 from .service import ModelService
 from .speculation.guesses import Drafter
+from .speculation.head import HeadDrafts
 from .speculation.lookup import PromptLookup
-from .speculation.paying import lengths_that_pay
-from .speculation.speculator import ChooseLengths, Speculator
+from .speculation.paying import choices_that_pay
+from .speculation.speculator import ChooseGuesses, Speculator
 from .tokenizer import Tokenizer
 from .weights import OnProgress, weight_files
 from .wishes import USUAL_PIXELS, PixelWishes, Wishes
@@ -52,8 +54,9 @@ class LoadedService:
 @dataclass(frozen=True, slots=True)
 class ReadModel:
     """A model on its device that has no memory yet to serve with. `identity` names its files, as
-    they were when they were read, and what is computed in. `speculates`: whether answers may be
-    computed ahead. `draw_usual`: what draws tokens on its device, if not torch.
+    they were when they were read, what is computed in, and whether its draft head is there.
+    `speculates`: whether answers may be computed ahead. `draw_usual`: what draws tokens on its
+    device, if not torch.
     """
 
     model: ServableModel
@@ -101,8 +104,10 @@ def read_model(
     for what cannot run with that share, and what `on_progress` raises to end it.
     """
     precision = precision_of(model_dir, device, wishes)
-    identity = (_files(model_dir), str(precision.dtype))
-    built = build_model(model_dir)
+    files = _files(model_dir)
+    speculates = wishes.speculation == "auto"
+    built = build_model(model_dir, drafts=speculates)
+    identity = (files, str(precision.dtype), built.model.shape.has_draft_head)
     packer = make_packer(precision.dtype, device, exact=precision.is_exact, kernels=wishes.kernels)
     costs = costs_of(
         model_dir, built.model.shape, precision.dtype, device,
@@ -119,7 +124,7 @@ def read_model(
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     is_on_gpu = device.type == "cuda" and wishes.kernels == "auto"
     return ReadModel(
-        built.model, tokenizer, budget, precision, identity, wishes.speculation == "auto",
+        built.model, tokenizer, budget, precision, identity, speculates,
         triton_drawing(device, built.model.shape.vocab_size) if is_on_gpu else None,
     )  # fmt: skip
 
@@ -133,7 +138,8 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
     service = make_service(
         read.model, read.tokenizer.vocab_size, device, capacity, store, read.identity,
         is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
-        make_drafter=PromptLookup if read.speculates else None, draw_usual=read.draw_usual,
+        make_drafter=PromptLookup if read.speculates else None, asks_head=read.speculates,
+        draw_usual=read.draw_usual,
     )  # fmt: skip
     computes_in = f"{read.precision}, {read.model.operations.whose} kernels"
     return LoadedService(service, read.tokenizer, computes_in, budget)
@@ -150,12 +156,14 @@ def make_service(
     is_exact: bool = True,
     guiding: Guiding | None = None,
     make_drafter: Callable[[], Drafter] | None = None,
-    choose_lengths: ChooseLengths = lengths_that_pay,
+    asks_head: bool = False,
+    choose_guesses: ChooseGuesses = choices_that_pay,
     draw_usual: DrawUsual | None = None,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
-    Without `guiding` nothing can be asked of answers, without drafters none is computed ahead.
+    Without `guiding` nothing can be asked of answers, without drafters none is computed ahead; a
+    model's own draft head is one of them where it `asks_head`.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
@@ -177,7 +185,10 @@ def make_service(
     )
     is_recurrent = bool(model.shape.memory.linear)
     tree = store.tree((identity, is_exact), None if is_recurrent else KeyValues.split)
-    runner = Runner(model, pools, EncoderCache(capacity.encoder_bytes))
+    forbidden_ids = _forbidden_ids(model.shape, num_tokens).to(device)
+    choose = partial(choose_tokens, forbidden_ids=forbidden_ids, draw_usual=draw_usual)
+    head = HeadDrafts(model, pools, choose) if asks_head and model.shape.has_draft_head else None
+    runner = Runner(model, pools, EncoderCache(capacity.encoder_bytes), head)
     intake = Intake(
         runner, guiding,
         capacity_tokens=capacity.num_pages * capacity.page_tokens, token_bytes=pools.token_bytes,
@@ -188,12 +199,13 @@ def make_service(
         Recall(pools, store, tree, is_exact=is_exact),
         scheduler,
         intake,
-        forbidden_ids=_forbidden_ids(model.shape, num_tokens).to(device),
+        forbidden_ids=forbidden_ids,
         speculator=Speculator(
             make_drafter,
             num_slots=capacity.num_slots,
             page_tokens=capacity.page_tokens,
-            choose_lengths=choose_lengths,
+            head=head,
+            choose_guesses=choose_guesses,
         ),
         draw_usual=draw_usual,
     )

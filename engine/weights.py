@@ -142,6 +142,11 @@ def check_weights(model: nn.Module, model_dir: Path, names: WeightNames) -> None
     places.check_filled()
 
 
+def tensor_names(model_dir: Path) -> set[str]:
+    """Of all tensors in a model's files. Raises ModelInvalid as weight_files does."""
+    return {name for _, name, _ in _headers(weight_files(model_dir))}
+
+
 def filled_bytes(model: nn.Module, names: WeightNames, dtype: torch.dtype) -> int:
     """What the parameters of a model on the meta device take once they are filled."""
     parameters = model.named_parameters()

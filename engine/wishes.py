@@ -15,7 +15,7 @@ SpeculationWish = Literal["auto", "off"]
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """`auto` is what pays on the device; of kernels, our own wherever they serve; of
-    speculation, as far as it is measured to pay."""
+    speculation, as far as it is measured to pay; `off` leaves a model's draft head in its files."""
 
     mode: ModeWish = "auto"
     dtype: DtypeWish = "auto"

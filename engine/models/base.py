@@ -7,7 +7,7 @@ there are is the registry's to know.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -36,7 +36,8 @@ class ModelShape:
     """What a model is made for. `vision` is None where it sees no pictures.
 
     The embedding may be padded: ids from the tokenizer's size up to `vocab_size` are no tokens. A
-    model without vision may still have picture tokens in its vocabulary.
+    model without vision may still have picture tokens in its vocabulary. With a draft head it can
+    `foresee`.
     """
 
     vocab_size: int
@@ -45,6 +46,7 @@ class ModelShape:
     vision: VisionShape | None = None
     image_token_id: int | None = None
     video_token_id: int | None = None
+    has_draft_head: bool = False
 
 
 class ServableModel(Operating, ABC):
@@ -87,6 +89,20 @@ class ServableModel(Operating, ABC):
         """[patches, patch values] of all images, merge-block order, to [merged cells, hidden]."""
         raise AssertionError("a model without vision never gets a prompt with images")
 
+    def foresee(
+        self,
+        embeddings: torch.Tensor,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        memory: StepMemory,
+    ) -> torch.Tensor:
+        """About the final hidden states of the tokens behind those at `positions`, like `hidden`.
+
+        Of final hidden states, computed or foreseen, and embeddings of the tokens behind them:
+        [batch, tokens, hidden]. The head remembers them as its own layer of the memory.
+        """
+        raise AssertionError("a model without a draft head is never asked to foresee")
+
     @abstractmethod
     def forward(
         self,
@@ -108,9 +124,11 @@ class Architecture(Generic[Config]):
 
     `parse_config` takes config.json's object and its name for errors, and raises ModelInvalid for
     what cannot be served exactly; `build` makes a model without weights; `weight_names` says where
-    each tensor of the files belongs, and which are known extras.
+    each tensor of the files belongs, and which are known extras. `with_draft_head` makes of a
+    config that of the same model with its draft head, where tensors of these names hold one.
     """
 
     parse_config: Callable[[Mapping[str, Any], str], Config]
     build: Callable[[Config], ServableModel]
     weight_names: Callable[[Config], WeightNames]
+    with_draft_head: Callable[[Config, Collection[str]], Config] | None = None

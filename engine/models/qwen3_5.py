@@ -9,6 +9,8 @@ It knows nothing of tokenizers, templates or sampling.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -24,7 +26,7 @@ from ..layers.rotary import cos_sin, inverse_frequencies
 from ..weights import WeightNames
 from .base import Architecture, ModelShape, ServableModel, VisionShape
 from .memory import AttentionShape, LinearShape, MemoryShape, StepMemory
-from .qwen3_5_config import Qwen35Config, TextConfig, parse_config
+from .qwen3_5_config import LayerType, Qwen35Config, TextConfig, parse_config
 from .qwen3_5_vision import VisionTower
 
 
@@ -89,10 +91,12 @@ def linear_shape(config: TextConfig) -> LinearShape:
     )
 
 
-def memory_shape(config: TextConfig) -> MemoryShape:
-    """What the whole model remembers, by layer."""
+def memory_shape(config: TextConfig, *, has_draft_head: bool) -> MemoryShape:
+    """What the whole model remembers, by layer; the draft head's comes after all others."""
     attention = AttentionShape(config.num_kv_heads, config.head_dim)
-    layers = list(enumerate(config.layer_types))
+    layers: list[tuple[int, LayerType]] = list(enumerate(config.layer_types))
+    if has_draft_head:
+        layers.append((len(layers), "full_attention"))
     return MemoryShape(
         attention={i: attention for i, kind in layers if kind == "full_attention"},
         linear={i: linear_shape(config) for i, kind in layers if kind == "linear_attention"},
@@ -102,11 +106,11 @@ def memory_shape(config: TextConfig) -> MemoryShape:
 class DecoderLayer(nn.Module):
     """h + mixer(norm(h)), then h + mlp(norm(h)). Exactly one of the two mixers exists."""
 
-    def __init__(self, config: TextConfig, index: int) -> None:
+    def __init__(self, config: TextConfig, index: int, kind: LayerType) -> None:
         super().__init__()
         self.index = index
         norm = partial(ZeroCentredRMSNorm, eps=config.rms_norm_eps)
-        self.is_linear = config.layer_types[index] == "linear_attention"
+        self.is_linear = kind == "linear_attention"
         if self.is_linear:
             self.linear_attn = GatedDeltaNet(config)
         else:
@@ -143,7 +147,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(len(config.layer_types)))
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, i, kind) for i, kind in enumerate(config.layer_types)
+        )
         self.norm = ZeroCentredRMSNorm(config.hidden_size, config.rms_norm_eps)
         # Not a buffer: it must stay float32 and never travel with the weights.
         self._inv_freq = inverse_frequencies(config.rope)
@@ -155,13 +161,60 @@ class LanguageModel(nn.Module):
 
         embeddings [batch, tokens, hidden]; positions int [3, batch, tokens].
         """
-        self._inv_freq = self._inv_freq.to(embeddings.device)
-        cos, sin = cos_sin(positions, self._inv_freq, self.config.rope)
-        cos, sin = (x.to(embeddings.dtype)[:, :, None] for x in (cos, sin))  # [b, t, 1, dim]
+        cos, sin = self.rotation(positions, embeddings)
         hidden = embeddings
         for layer in self.layers:
             hidden = layer(hidden, cos, sin, memory)
         return self.norm(hidden)
+
+    def rotation(self, positions: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """cos and sin [batch, tokens, 1, rotary dim] of positions, of the kind of `like`."""
+        self._inv_freq = self._inv_freq.to(like.device)
+        cos, sin = cos_sin(positions, self._inv_freq, self.config.rope)
+        return cos.to(like.dtype)[:, :, None], sin.to(like.dtype)[:, :, None]
+
+
+class DraftHead(nn.Module):
+    """One more layer, which says what comes behind the token after.
+
+    It reads the final hidden state of a token and the embedding of the next one. What it gives is
+    like the final hidden state of that next token, for the model's own head or for its next turn.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        norm = partial(ZeroCentredRMSNorm, config.hidden_size, config.rms_norm_eps)
+        self.pre_fc_norm_embedding = norm()
+        self.pre_fc_norm_hidden = norm()
+        self.fc = nn.Linear(2 * config.hidden_size, config.hidden_size, bias=False)
+        index = len(config.layer_types)
+        self.layers = nn.ModuleList([DecoderLayer(config, index, "full_attention")])
+        self.norm = norm()
+
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        hidden: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        memory: StepMemory | None,
+    ) -> torch.Tensor:
+        """embeddings, hidden [batch, tokens, hidden]; like them."""
+        both = self.pre_fc_norm_embedding(embeddings), self.pre_fc_norm_hidden(hidden)
+        x = self.fc(torch.cat(both, dim=-1))
+        for layer in self.layers:
+            x = layer(x, cos, sin, memory)
+        return self.norm(x)
+
+
+def with_draft_head(config: Qwen35Config, tensor_names: Collection[str]) -> Qwen35Config:
+    """For files that hold the draft head whole, and nothing in it that is not known here.
+
+    What config.json says of it outlives the weights: many who train a model on leave them out.
+    """
+    known = {f"mtp.{name}" for name, _ in DraftHead(config.text).named_parameters()}
+    held = {name for name in tensor_names if name.startswith("mtp.")}
+    return replace(config, has_draft_head=held == known)
 
 
 def model_shape(config: Qwen35Config) -> ModelShape:
@@ -169,12 +222,13 @@ def model_shape(config: Qwen35Config) -> ModelShape:
     return ModelShape(
         vocab_size=config.text.vocab_size,
         hidden_size=config.text.hidden_size,
-        memory=memory_shape(config.text),
+        memory=memory_shape(config.text, has_draft_head=config.has_draft_head),
         vision=VisionShape(vision.patch_size, vision.merge_size, vision.temporal_patch_size)
         if vision
         else None,
         image_token_id=config.image_token_id,
         video_token_id=config.video_token_id,
+        has_draft_head=config.has_draft_head,
     )
 
 
@@ -191,6 +245,7 @@ class Qwen35(ServableModel):
             if config.text.tied_embeddings
             else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
         )
+        self.mtp = DraftHead(config.text) if config.has_draft_head else None
 
     @property
     def embedding(self) -> nn.Module:
@@ -210,13 +265,24 @@ class Qwen35(ServableModel):
     ) -> torch.Tensor:
         return self.language_model(embeddings, positions, memory)
 
+    def foresee(
+        self,
+        embeddings: torch.Tensor,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        memory: StepMemory,
+    ) -> torch.Tensor:
+        assert self.mtp is not None, "only of a model that has a draft head"
+        cos, sin = self.language_model.rotation(positions, embeddings)
+        return self.mtp(embeddings, hidden, cos, sin, memory)
+
 
 def weight_names(config: Qwen35Config) -> WeightNames:
     """Published names say `model.language_model.`, or `model.` where the file is flat."""
 
     def parameter(name: str) -> str | None:
         if name.startswith("mtp."):
-            return None  # the draft head: nothing here drafts
+            return name if config.has_draft_head else None
         if name == "lm_head.weight":
             return None if config.text.tied_embeddings else name
         if name.startswith("model.visual."):
@@ -228,4 +294,4 @@ def weight_names(config: Qwen35Config) -> WeightNames:
     return WeightNames(parameter, ("linear_attn.A_log", "linear_attn.norm.weight"))
 
 
-QWEN3_5 = Architecture(parse_config, Qwen35, weight_names)
+QWEN3_5 = Architecture(parse_config, Qwen35, weight_names, with_draft_head)

@@ -51,15 +51,17 @@ class VisionConfig:
 
 @dataclass(frozen=True, slots=True)
 class Qwen35Config:
-    """`vision` is None for text-only checkpoints."""
+    """`vision` is None for text-only checkpoints. `has_draft_head` is not config.json's to say."""
 
     text: TextConfig
     vision: VisionConfig | None
     image_token_id: int | None
     video_token_id: int | None
+    has_draft_head: bool = False
 
 
-# Of no effect here: bookkeeping, the draft head, and what follows from other fields.
+# Of no effect here: bookkeeping, the draft head (there is one where its weights are), and what
+# follows from other fields.
 _WITHOUT_EFFECT = (
     "full_attention_interval", "language_model_only", "mamba_ssm_dtype", "mtp_num_hidden_layers",
     "mtp_use_dedicated_embeddings", "num_hidden_layers", "output_gate_type",

@@ -32,6 +32,7 @@ from ..weights import (
     filled_bytes,
     hold_weights,
     load_weights,
+    tensor_names,
     weight_files,
 )
 from ..wishes import KernelsWish
@@ -72,13 +73,18 @@ class LoadedModel:
     context_tokens: int | None
 
 
-def build_model(model_dir: Path) -> BuiltModel:
-    """The model of a folder without its weights. Raises ModelInvalid for its config."""
+def build_model(model_dir: Path, *, drafts: bool = False) -> BuiltModel:
+    """The model of a folder without its weights, with its draft head if it `drafts` and has one.
+
+    Raises ModelInvalid for its config.
+    """
     path = model_dir / "config.json"
     raw = read_json_object(path)
     architecture = _architecture(raw.get("model_type"), path)
     config = architecture.parse_config(raw, str(path))
     with torch.device("meta"), _Unfilled():
+        if drafts and architecture.with_draft_head is not None:
+            config = architecture.with_draft_head(config, tensor_names(model_dir))
         model = architecture.build(config)
     return BuiltModel(model, architecture.weight_names(config), _context_tokens(raw))
 
@@ -134,14 +140,15 @@ def load_model(
     *,
     exact: bool = True,
     kernels: KernelsWish = "auto",
+    drafts: bool = False,
 ) -> LoadedModel:
     """The model of a folder in the published layout, its weights in `dtype` on `device`.
 
     `exact`: on the CPU, linear layers give a row the same bits in any company. `kernels` says what
-    computes there.
+    computes there, and `drafts` whether it is to have its draft head.
     Raises ModelInvalid for a config or a tensor that cannot be served exactly.
     """
-    built = build_model(model_dir)
+    built = build_model(model_dir, drafts=drafts)
     packer = make_packer(dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, dtype, packer)
     fill_model(built, model_dir, dtype, device, packer, on_progress)

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-# Three tokens that were foreseen make a stranger trusted, two that were not make it doubted again.
+# Three tokens that were looked up make a stranger trusted, two that were not make it doubted again.
 _AT_FIRST = 0.3
 _RISE, _FALL = 0.4, 0.3
+# A head is right about so many tokens in a hundred, much the same ones all through an answer.
+_OF_ANSWER = 0.15
+
+
+@dataclass(slots=True)
+class Trust:
+    """How likely the next guess is right, by those before it, the last ones most: `rise` and `fall`
+    are how far each of them moves `chance`.
+    """
+
+    chance: float
+    rise: float
+    fall: float
+
+    def hold(self, guessed: Sequence[int], came: Sequence[int]) -> None:
+        """Guesses against the tokens that came, up to the first that was wrong."""
+        for guess, token_id in zip(guessed, came, strict=False):
+            if token_id != guess:
+                self.chance -= self.fall * self.chance
+                break
+            self.chance += self.rise * (1 - self.chance)
 
 
 class Drafter(Protocol):
@@ -26,12 +48,11 @@ class Guesses:
     """One answer's drafter on trial: every guess is held against the token that came.
 
     Whether it was computed ahead or not: so a drafter that is not trusted is tried all the time,
-    and at no cost. `chance` is how likely the next guess is right, by those before it, the last
-    ones most.
+    and at no cost.
     """
 
     def __init__(self, drafter: Drafter) -> None:
-        self.chance = _AT_FIRST
+        self.trust = Trust(_AT_FIRST, _RISE, _FALL)
         self._drafter = drafter
         self.num_taken = 0
         self._next: list[int] = []
@@ -43,11 +64,28 @@ class Guesses:
         """
         new = tokens[self.num_taken : self.num_taken + most_taken]
         self.num_taken += len(new)
-        for token_id, guess in zip(new, self._next, strict=False):
-            if token_id != guess:
-                self.chance -= _FALL * self.chance
-                break
-            self.chance += _RISE * (1 - self.chance)
+        self.trust.hold(self._next, new)
         self._drafter.take(new)
         self._next = self._drafter.draft(most) if self.num_taken == len(tokens) else []
         return self._next
+
+
+class Foreseen:
+    """What a draft head said of one answer, on trial; it is asked only now and then."""
+
+    def __init__(self, chance: float) -> None:
+        """`chance` is what it has been for others."""
+        self.trust = Trust(chance, _OF_ANSWER, _OF_ANSWER)
+        self._next: Sequence[int] = ()
+        self._num_known = 0
+
+    def expect(self, token_ids: Sequence[int], num_known: int) -> None:
+        """These are thought to come behind so many tokens."""
+        self._next, self._num_known = token_ids, num_known
+
+    def hold(self, tokens: Sequence[int], trust_of_all: Trust) -> None:
+        """What was expected last against all tokens of the sequence, once."""
+        came = tokens[self._num_known : self._num_known + len(self._next)]
+        for trust in (self.trust, trust_of_all):
+            trust.hold(self._next, came)
+        self._next = ()

@@ -5,26 +5,42 @@ Knows sequences, and no tensor. What it decides changes how long answers take, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ..sequence import Sequence
-from .guesses import Drafter, Guesses
-from .paying import Chance, StepCosts, lengths_that_pay
+from .guesses import Drafter, Foreseen, Guesses, Trust
+from .paying import Chance, Choice, Offer, Prices, StepCosts, choices_that_pay
 
-# More are hardly ever all right.
+# More are hardly ever all right; of a draft head, which goes on from its own guesses, still fewer.
 _MOST_GUESSES = 12
+_MOST_FORESEEN = 4
 # A long prompt is taken in over some steps, and so are those of many answers: all at once would
 # hold up everybody's next token.
 _MOST_TAKEN = 4096
 # There is memory for the scores of as many rows as sequences may run, and always for so many.
 _LEAST_ROWS = 8
+# A draft head that is not asked is tried once in so many tokens of an answer, with all that it has
+# not read by then in one go; if it would be of use, were it right.
+_TRIED_AFTER = 32
+# How good a head is taken to be, and how far one guess changes what all answers tell of it.
+_FIRST_CHANCE, _OF_ALL = 0.6, 0.05
+_SURELY_RIGHT = Offer(Chance(), Chance(1.0, 1))
 
 
-class ChooseLengths(Protocol):
-    """As `lengths_that_pay`."""
+class ChooseGuesses(Protocol):
+    """As `choices_that_pay`."""
 
-    def __call__(self, chances: list[Chance], share: float, most: int) -> list[int]: ...
+    def __call__(self, offers: list[Offer], prices: Prices, most: int) -> list[Choice]: ...
+
+
+class Head(Protocol):
+    """A draft head, as `head.HeadDrafts` is."""
+
+    def draft(self, lengths: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
+        """So many tokens for each that may come behind the next one that is fed to it."""
+        ...
 
 
 class Speculator:
@@ -36,54 +52,123 @@ class Speculator:
         *,
         num_slots: int,
         page_tokens: int,
-        choose_lengths: ChooseLengths = lengths_that_pay,
+        head: Head | None = None,
+        choose_guesses: ChooseGuesses = choices_that_pay,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without drafters nothing is ever computed ahead."""
+        """Without drafters and without a head nothing is ever computed ahead."""
         self._make_drafter = make_drafter
+        self._head = head
         self._most_rows = max(num_slots, _LEAST_ROWS)
         self._page_tokens = page_tokens
-        self._choose_lengths = choose_lengths
+        self._choose_guesses = choose_guesses
+        self._clock = clock
         self._costs = StepCosts()
+        self._trust = Trust(_FIRST_CHANCE, _OF_ALL, _OF_ALL)
+        self._head_s = 0.0
 
     def drafts(self, decode: list[Sequence]) -> dict[Sequence, list[int]]:
         """What may come behind the next known token, for those of whom that is to be computed."""
+        self._head_s = 0.0
         most = self._most_rows - len(decode)
+        has_drafters = self._make_drafter is not None or self._head is not None
         # Where there is no room nothing is guessed either: of many answers that takes its time.
-        if self._make_drafter is None or most <= 0:
+        if most <= 0 or not has_drafters:
             return {}
-        guesses: dict[Sequence, list[int]] = {}
-        most_taken = _MOST_TAKEN
-        for sequence in decode:
-            if sequence.guesses is None:
-                sequence.guesses = Guesses(self._make_drafter())
-            num_taken = sequence.guesses.num_taken
-            guesses[sequence] = self._guesses(sequence, sequence.guesses, most_taken)
-            most_taken -= sequence.guesses.num_taken - num_taken
-        share = self._costs.share(len(decode))
-        if share is None or not any(guesses.values()):
+        room = {sequence: self._room(sequence) for sequence in decode}
+        looked_up = self._look_up(room)
+        offers = [
+            Offer(_chance_of(s, looked_up.get(s, [])), self._foreseeable(s, most_of_it))
+            for s, most_of_it in room.items()
+        ]
+        prices = self._costs.prices(len(decode))
+        if prices is None:
             return {}
-        chances = [Chance(s.guesses.chance if s.guesses else 0, len(g)) for s, g in guesses.items()]
-        lengths = self._choose_lengths(chances, share, most)
-        drafts = {s: guesses[s][:length] for s, length in zip(decode, lengths, strict=True)}
-        return {sequence: drafted for sequence, drafted in drafts.items() if drafted}
+        choices = dict(zip(decode, self._choose_guesses(offers, prices, most), strict=True))
+        asked = {s: choice.num_guesses for s, choice in choices.items() if choice.is_foreseen}
+        might_pay = choices_that_pay([_SURELY_RIGHT], prices, 1)[0].is_foreseen
+        tried = [s for s in decode if might_pay and s not in asked and _is_to_be_tried(s)]
+        foreseen = self._foresee(len(decode), asked, tried)
+        drafts = {
+            s: (foreseen if c.is_foreseen else looked_up).get(s, [])[: c.num_guesses]
+            for s, c in choices.items()
+        }
+        return {s: to_come for s, drafted in drafts.items() if (to_come := _to_stop(s, drafted))}
 
     def learn(self, num_answers: int, num_drafted: int, seconds: float) -> None:
         """A step that computed nothing but the next tokens of so many answers took so long."""
-        self._costs.add(num_answers, num_drafted, seconds)
+        self._costs.add(num_answers, num_drafted, seconds - self._head_s)
 
-    def _guesses(self, sequence: Sequence, guesses: Guesses, most_taken: int) -> list[int]:
-        """All that can be computed ahead of an answer now.
+    def _room(self, sequence: Sequence) -> int:
+        """How many tokens can be computed ahead of an answer now.
 
-        Nothing where its grammar says one token at a time what may come.
+        None where its grammar says one token at a time what may come.
         """
         is_fed = sequence.num_computed == len(sequence.tokens) - 1
+        if sequence.guided is not None or not is_fed:
+            return 0
         # The last token of an answer is drawn and never fed.
         wanted = sequence.max_tokens - sequence.num_answered - 1
-        if sequence.guided is not None or not is_fed or wanted <= 0:
-            return []
-        guessed = guesses.after(sequence.tokens, _MOST_GUESSES, most_taken)
         assert sequence.pages is not None
-        room = len(sequence.pages.pages) * self._page_tokens - len(sequence.tokens)
-        stop_token_ids = sequence.prompt.stop_token_ids
-        ends = (i for i, token_id in enumerate(guessed) if token_id in stop_token_ids)
-        return guessed[: max(0, min(room, wanted, next(ends, len(guessed))))]
+        in_pages = len(sequence.pages.pages) * self._page_tokens - len(sequence.tokens)
+        return max(0, min(wanted, in_pages))
+
+    def _look_up(self, room: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
+        """The guesses that cost nothing."""
+        found: dict[Sequence, list[int]] = {}
+        if self._make_drafter is None:
+            return found
+        most_taken = _MOST_TAKEN
+        for sequence, most in room.items():
+            if sequence.guesses is None:
+                sequence.guesses = Guesses(self._make_drafter())
+            if most:
+                num_taken = sequence.guesses.num_taken
+                guessed = sequence.guesses.after(sequence.tokens, _MOST_GUESSES, most_taken)
+                found[sequence] = _to_stop(sequence, guessed[:most])
+                most_taken -= sequence.guesses.num_taken - num_taken
+        return found
+
+    def _foreseeable(self, sequence: Sequence, room: int) -> Chance:
+        """What the draft head would be good for; after what it said last was held against what
+        came.
+        """
+        if self._head is None or sequence.unread is None:
+            return Chance()
+        if sequence.foreseen is None:
+            sequence.foreseen = Foreseen(self._trust.chance)
+        sequence.foreseen.hold(sequence.tokens, self._trust)
+        return Chance(sequence.foreseen.trust.chance, min(room, _MOST_FORESEEN))
+
+    def _foresee(
+        self, num_answers: int, asked: Mapping[Sequence, int], tried: list[Sequence]
+    ) -> dict[Sequence, list[int]]:
+        if self._head is None or not (asked or tried):
+            return {}
+        began_s = self._clock()
+        foreseen = self._head.draft({**asked, **dict.fromkeys(tried, 1)})
+        self._head_s = self._clock() - began_s
+        if not tried:
+            self._costs.add_passes(num_answers, max(asked.values()), self._head_s)
+        for sequence, token_ids in foreseen.items():
+            if sequence.foreseen is not None:
+                sequence.foreseen.expect(token_ids, sequence.num_computed + 1)
+        return foreseen
+
+
+def _chance_of(sequence: Sequence, looked_up: list[int]) -> Chance:
+    return Chance(sequence.guesses.trust.chance if sequence.guesses else 0.0, len(looked_up))
+
+
+def _is_to_be_tried(sequence: Sequence) -> bool:
+    unread = sequence.unread
+    if unread is None or sequence.guided is not None:
+        return False
+    return sequence.num_computed - unread.start >= _TRIED_AFTER
+
+
+def _to_stop(sequence: Sequence, guessed: list[int]) -> list[int]:
+    """The guesses before one that would end the answer."""
+    stop_token_ids = sequence.prompt.stop_token_ids
+    ends = (i for i, token_id in enumerate(guessed) if token_id in stop_token_ids)
+    return guessed[: next(ends, len(guessed))]

@@ -28,7 +28,7 @@ from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, load_service, make_service
 from cortex.engine.speculation.guesses import Drafter
 from cortex.engine.speculation.lookup import PromptLookup
-from cortex.engine.speculation.paying import Chance
+from cortex.engine.speculation.paying import Choice, Offer, Prices
 from cortex.engine.types import Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish, SpeculationWish, Wishes
@@ -55,6 +55,24 @@ def drawn_anew(folder: Path, seed: int, to: Path) -> Path:
     return to
 
 
+def made_foreseeable(folder: Path, mixing: float, to: Path) -> Path:
+    """The checkpoint with layers that say little: the next token follows from the last alone, all
+    but. Its draft head, which sees that one as well, is right about as often.
+    """
+    tensors = read_tensors(folder / "model.safetensors")
+    for name, tensor in tensors.items():
+        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight")):
+            tensors[name] = tensor * mixing
+    size = tensors["mtp.fc.weight"].shape[0]
+    # The first half of what it is given are embeddings.
+    tensors["mtp.fc.weight"] = torch.eye(size, 2 * size, dtype=torch.bfloat16)
+    tensors["mtp.pre_fc_norm_embedding.weight"] = torch.zeros(size, dtype=torch.bfloat16)
+    tensors["mtp.norm.weight"] = tensors["model.language_model.norm.weight"].clone()
+    save_file(tensors, to / "model.safetensors")
+    (to / "config.json").write_bytes((folder / "config.json").read_bytes())
+    return to
+
+
 @pytest.fixture(scope="module", params=["qwen3_5", "qwen3"])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -62,7 +80,17 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=_KERNELS)
 def model(request: pytest.FixtureRequest, name: str) -> ServableModel:
-    return load_model(_GOLDEN / name, torch.float32, CPU, kernels=request.param).model
+    kernels: KernelsWish = request.param
+    return load_model(_GOLDEN / name, torch.float32, CPU, kernels=kernels, drafts=True).model
+
+
+@pytest.fixture(scope="module", params=_KERNELS)
+def foreseeable(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ServableModel:
+    folder = made_foreseeable(_GOLDEN / "qwen3_5", 0.3, tmp_path_factory.mktemp("foreseeable"))
+    kernels: KernelsWish = request.param
+    return load_model(folder, torch.float32, CPU, kernels=kernels, drafts=True).model
 
 
 @dataclass
@@ -98,12 +126,16 @@ class Nonsense:
         return [(self.num_tokens * 7919 + i * 104729) % TOKENIZER_SIZE for i in range(most)]
 
 
-def all_of_them(chances: list[Chance], share: float, most: int) -> list[int]:
-    """Every guess, paying or not, as far as there are rows."""
-    lengths: list[int] = []
-    for chance in chances:
-        lengths.append(min(chance.num_guesses, most - sum(lengths)))
-    return lengths
+def all_of_them(offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
+    """Every guess, paying or not, as far as there are rows; the head's where none was found."""
+    choices: list[Choice] = []
+    for offer in offers:
+        is_foreseen = not offer.looked_up.num_guesses
+        wanted = (offer.foreseen if is_foreseen else offer.looked_up).num_guesses
+        num_guesses = min(wanted, most)
+        most -= num_guesses
+        choices.append(Choice(num_guesses, is_foreseen and num_guesses > 0))
+    return choices
 
 
 @dataclass
@@ -147,12 +179,16 @@ def served(
     make_drafter: Callable[[], Drafter] | None,
     capacity: Capacity = ROOMY,
     store_bytes: int = 1 << 24,
+    *,
+    asks_head: bool = False,
+    is_exact: bool = True,
 ) -> Asked:
     store: HostStore = PrefixStore(store_bytes)
     return Asked(
         make_service(
             model, TOKENIZER_SIZE, CPU, capacity, store, "model",
-            make_drafter=make_drafter, choose_lengths=all_of_them,
+            is_exact=is_exact,
+            make_drafter=make_drafter, asks_head=asks_head, choose_guesses=all_of_them,
         )
     )  # fmt: skip
 
@@ -328,7 +364,8 @@ _requests = st.lists(
 @given(
     requests=_requests,
     shared=st.lists(st.integers(0, 12), min_size=60, max_size=60),
-    drafting=st.one_of(st.sampled_from(["looked up", "nonsense"]), st.integers(2, 9)),
+    drafting=st.one_of(st.sampled_from(["looked up", "nonsense"]), st.none(), st.integers(2, 9)),
+    asks_head=st.booleans(),
     num_pages=st.integers(9, 40),
     num_slots=st.integers(1, 6),
     store_bytes=st.sampled_from([0, 100_000, 1 << 24]),
@@ -338,7 +375,8 @@ def test_no_draft_memory_or_memories_change_an_answer(
     model: ServableModel,
     requests: list[tuple[int, list[int], int, dict[str, float], int | None]],
     shared: list[int],
-    drafting: str | int,
+    drafting: str | int | None,
+    asks_head: bool,
     num_pages: int,
     num_slots: int,
     store_bytes: int,
@@ -362,7 +400,9 @@ def test_no_draft_memory_or_memories_change_an_answer(
         return PromptLookup() if drafting == "looked up" else Nonsense()
 
     capacity = replace(ROOMY, num_pages=num_pages, num_slots=num_slots)
-    asked = served(model, make_drafter, capacity, store_bytes)
+    asked = served(
+        model, make_drafter if drafting else None, capacity, store_bytes, asks_head=asks_head
+    )
     for again in ("", " again"):
         for name, prompt in prompts.items():
             asked.add(name + again, prompt)
@@ -370,6 +410,41 @@ def test_no_draft_memory_or_memories_change_an_answer(
         for name in prompts:
             assert asked.answers[name + again] == plain[name].answers["alone"]
             assert asked.ends[name + again] == plain[name].ends["alone"]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_draft_head_is_right_now_and_then_and_changes_no_answer(
+    foreseeable: ServableModel, temperature: float
+) -> None:
+    """Several answers at once, some of which give way, and the same prompts once more."""
+    prompts = {
+        str(n): prompt_of(
+            [*range(20, 60), n], max_tokens=60, sampling=Sampling(n, temperature=temperature)
+        )
+        for n in range(3)
+    }
+    plain = {n: alone(foreseeable, prompt).answers["alone"] for n, prompt in prompts.items()}
+    asked = served(foreseeable, None, replace(ROOMY, num_pages=17), asks_head=True)
+    for again in ("", " again"):
+        before = asked.service.counts.num_drafted, asked.service.counts.num_accepted
+        for n, prompt in prompts.items():
+            asked.add(n + again, prompt)
+        asked.run()
+        assert {n: asked.answers[n + again] for n in prompts} == plain
+        counts = asked.service.counts
+        drafted, accepted = counts.num_drafted - before[0], counts.num_accepted - before[1]
+        assert 0.1 * drafted < accepted < 0.9 * drafted
+    assert asked.service.counts.num_preemptions
+
+
+def test_fast_mode_asks_the_head_as_well(foreseeable: ServableModel) -> None:
+    asked = served(foreseeable, None, asks_head=True, is_exact=False)
+    for turn in range(1, 4):
+        name = str(turn)
+        asked.add(name, prompt_of([t for n in range(turn) for t in (TURN, *range(20 + n, 50))]))
+        asked.run()
+        assert len(asked.tokens(name)) == 16
+    assert asked.service.counts.num_accepted > 0
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,7 +10,7 @@ def chance_after(tokens: list[int]) -> float:
     guesses = Guesses(PromptLookup())
     for end in range(4, len(tokens) + 1):
         guesses.after(tokens[:end], 4, 99)
-    return guesses.chance
+    return guesses.trust.chance
 
 
 def test_trust_comes_fast_with_guesses_that_prove_right_and_goes_with_others() -> None:
@@ -25,10 +25,10 @@ def test_trust_comes_fast_with_guesses_that_prove_right_and_goes_with_others() -
 
 def test_a_guess_is_held_against_the_token_that_came_even_if_it_was_not_computed() -> None:
     guesses = Guesses(PromptLookup())
-    before = guesses.chance
+    before = guesses.trust.chance
     assert guesses.after([1, 2, 3, 4, 1, 2, 3], 1, 99) == [4]
     guesses.after([1, 2, 3, 4, 1, 2, 3, 4], 1, 99)
-    assert guesses.chance > before
+    assert guesses.trust.chance > before
 
 
 def test_a_long_prompt_is_taken_in_over_some_steps() -> None:

@@ -17,6 +17,7 @@ from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
 from cortex.engine.serving import Capacity, make_service
+from cortex.engine.speculation.paying import Choice
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.weights import read_tensors
 
@@ -55,7 +56,7 @@ def test_golden_answers_about_pictures_stay_golden(
     service = make_service(
         golden_model, 1033, torch.device("cpu"), Capacity(80, 8, 48, 1 << 20, 16), store, "model",
         make_drafter=lambda: Knowing([*token_ids, *case["greedy_ids"]]),
-        choose_lengths=lambda chances, share, most: [chances[0].num_guesses],
+        choose_guesses=lambda offers, prices, most: [Choice(offers[0].looked_up.num_guesses)],
     )  # fmt: skip
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), (), images, greedy, len(case["greedy_ids"]), (), ())
