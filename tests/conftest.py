@@ -40,7 +40,7 @@ def scrubbed_environment(
 ) -> None:
     """No settings, no models and no running peer of whoever runs the tests."""
     for name in list(os.environ):
-        if name.startswith(_HIDDEN_PREFIXES):
+        if name.startswith(_HIDDEN_PREFIXES) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))

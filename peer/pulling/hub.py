@@ -156,6 +156,8 @@ async def open_hub(config: HubConfig) -> AsyncGenerator[Hub]:
         read_bufsize=_PIECE_BYTES,
         # A signed address must stay as it is, to the letter.
         requote_redirect_url=False,
+        # Whoever is behind a proxy says so by HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        trust_env=True,
     ) as session:
         try:
             hub = Hub(session, config)

@@ -12,8 +12,8 @@ from cortex.tui.watched import Watched
 def test_an_address_that_begins_or_ends_another_is_not_taken_for_it(told: Any) -> None:
     apis = {"atlas": "10.0.0.1:1313", "borea": "10.0.0.1:13131", "cirrus": "110.0.0.1:1313"}
     fleet = told.fleet([told.peer(name, api=api) for name, api in apis.items()])
-    watched = Watched(told.moment, Sight(fleet, read_picture(fleet)))
+    watched = Watched(told.MOMENT, Sight(fleet, read_picture(fleet)))
     words = "{borea} left: asking {atlas}, then {cirrus}."
     said = watched.with_names(words.format(**apis))
     assert said == "borea left: asking atlas, then cirrus."
-    assert Watched(told.moment).with_names(said) == said
+    assert Watched(told.MOMENT).with_names(said) == said

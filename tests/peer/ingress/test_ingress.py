@@ -13,6 +13,7 @@ from msgspec import structs
 
 from cortex.engine.errors import (
     ContextLengthExceeded,
+    CortexError,
     EngineFailed,
     InsufficientVram,
     InvalidRequest,
@@ -23,7 +24,7 @@ from cortex.engine.errors import (
 )
 from cortex.engine.messages import Loaded
 from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
-from cortex.peer.errors import AttemptsExhausted, HostLost
+from cortex.peer.errors import AttemptsExhausted, HostLost, UnsupportedParameter
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.routing import asked
@@ -93,15 +94,16 @@ async def test_what_is_wrong_with_the_request_is_tried_nowhere_else(
         assert len(fleet.hops.asked) == 1
 
 
-async def test_a_prompt_too_long_for_one_peer_goes_to_one_with_more_context(
-    open_fleet: Any, listen: Any, ask: Any
+@pytest.mark.parametrize("kind", [ContextLengthExceeded, UnsupportedParameter])
+async def test_a_prompt_too_long_or_in_words_too_new_for_one_peer_goes_to_another(
+    open_fleet: Any, listen: Any, ask: Any, kind: type[CortexError]
 ):
     async with open_fleet(3) as fleet:
-        fleet.hops.deaths, fleet.hops.error = [0], lambda: ContextLengthExceeded("too long")
+        fleet.hops.deaths, fleet.hops.error = [0], lambda: kind("not here")
         assert (await listen(fleet, ask())).ends
         assert len({host for host, _ in fleet.hops.asked}) == 2
         fleet.hops.deaths = [0, 0]
-        with pytest.raises(ContextLengthExceeded):
+        with pytest.raises(kind):
             await listen(fleet, ask())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import threading
 from collections.abc import Callable, Generator
@@ -39,6 +40,14 @@ def partial_weights(pulling: Pull) -> Path:
 
 def below(folder: Path) -> list[Path]:
     return [*folder.rglob("*")]
+
+
+def in_shards(pulling: Pull, number: int) -> list[str]:
+    """The hub has weights in so many files, by an index; other weights are left there."""
+    shards = {f"model-{n}.safetensors": bytes([n]) * 999 for n in range(number)}
+    index = json.dumps({"weight_map": dict(enumerate(shards))}).encode()
+    pulling.hub.files |= {**shards, "model.safetensors.index.json": index}
+    return list(shards)
 
 
 async def refused(pulling: Pull, kind: type[CortexError], words: str) -> CortexError:
@@ -214,12 +223,41 @@ async def test_links_in_the_hidden_folder_lead_nowhere(pulling: Pull, tmp_path: 
 
 
 async def test_of_several_weights_those_of_the_index_come(pulling: Pull) -> None:
-    shards = {f"model-{n}-of-2.safetensors": bytes([n]) * 99 for n in (1, 2)}
-    index = b'{"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}'
-    pulling.hub.files |= {**shards, "model.safetensors.index.json": index}
+    shards = in_shards(pulling, 2)
     await pulling()
     there = {path.name for path in pulling.goal.glob("*.safetensors")}
     assert there == set(shards)
+
+
+async def test_weights_come_three_at_a_time_and_are_told_as_one(pulling: Pull) -> None:
+    shards, three = in_shards(pulling, 6), asyncio.Barrier(3)
+    asked: list[str] = []
+    most = 0
+
+    async def hold(name: str) -> None:
+        nonlocal most
+        if name in shards:
+            asked.append(name)
+            most = max(most, len(asked))
+            await three.wait()
+            for _ in range(50):  # a fourth would come
+                await asyncio.sleep(0)
+            asked.remove(name)
+
+    pulling.hub.on_file = hold
+    await pulling()
+    assert most == 3
+    come = [one.done for one in pulling.told if one.stage == "pulling"]
+    assert come == sorted(come) and come[-1] == pulling.told[-1].total
+
+
+async def test_of_weights_that_fail_one_is_told_and_what_has_come_is_kept(pulling: Pull) -> None:
+    shards = in_shards(pulling, 3)
+    pulling.hub.sends = {shards[1]: bytes(999)}
+    await refused(pulling, HubFailed, "has not the hash")
+    pulling.hub.sends.clear()
+    await pulling()
+    assert pulling.goal.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -377,6 +415,15 @@ async def test_the_token_goes_to_the_hub_and_not_where_it_leads(
         await pulling()
         assert set(pulling.hub.tokens) == {"Bearer hf_secret"}
         assert other.tokens == [""], "one question, and no token"
+    assert pulling.goal.is_dir()
+
+
+async def test_whoever_is_behind_a_proxy_pulls_through_it(
+    pulling: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", pulling.hub.address)
+    pulling.config = replace(pulling.config, hub=HubConfig("http://hub.test"))
+    await pulling()
     assert pulling.goal.is_dir()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from textual.app import App
-from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 from cortex.peer.errors import NoPeer
@@ -17,6 +16,7 @@ from cortex.peer.onlooker.pictures import PeerPicture
 from cortex.tui.app import CortexApp
 from cortex.tui.screens.fleet import FleetScreen
 from cortex.tui.widgets.live_table import LiveTable
+from tests.tui.screens.tables import rows
 
 MakeApp = Callable[..., CortexApp]
 SIZES = [(80, 24), (120, 40)]
@@ -25,11 +25,6 @@ SIZES = [(80, 24), (120, 40)]
 def peers_table(app: App[Any]) -> LiveTable[PeerPicture]:
     assert isinstance(app.screen, FleetScreen)
     return app.screen.table
-
-
-def rows(pilot: Pilot[None]) -> list[str]:
-    table = peers_table(pilot.app)
-    return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
 
 async def test_before_the_first_word_it_says_where_it_looks_and_what_to_do(
@@ -230,7 +225,7 @@ async def test_what_happens_is_noted_with_its_time(
             feed.say(fleet)
         await eyes.until(pilot, lambda: "model-2" in eyes.screen(pilot))
         time = eyes.screen(pilot).partition("  atlas  unloaded model-0 after")[0][-8:]
-        assert time == f"{told.moment:%H:%M:%S}"
+        assert time == f"{told.MOMENT:%H:%M:%S}"
 
 
 async def test_what_had_happened_before_is_told_late_and_twice_and_shown_once_in_order(
@@ -238,12 +233,12 @@ async def test_what_had_happened_before_is_told_late_and_twice_and_shown_once_in
 ) -> None:
     async with make_app(refresh_s=0.02).run_test(size=(120, 40)) as pilot:
         fleet = told.fleet([told.peer("atlas")])
-        ago = [told.moment - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
+        ago = [told.MOMENT - timedelta(minutes=minutes) for minutes in (3, 2, 1)]
         for at in (1, 2, 0, 1):
             feed.say(fleet, happened=f"loaded model-{at}", at=ago[at])
         # As another peer saw it.
         feed.say(fleet, happened="loaded model-0", at=ago[0] + timedelta(seconds=1))
-        feed.say(fleet, happened="loaded model-x", at=told.moment - timedelta(days=2))
+        feed.say(fleet, happened="loaded model-x", at=told.MOMENT - timedelta(days=2))
         await eyes.until(pilot, lambda: "model-x" in eyes.screen(pilot))
         _, *lines = eyes.shown(pilot, "#events").splitlines()
         assert [line.split()[-1] for line in lines] == ["model-2", "model-1", "model-0", "model-x"]
@@ -337,7 +332,7 @@ async def test_a_peer_in_full_says_what_it_is_and_whom_it_reaches(
         await eyes.until(pilot, lambda: "round trips" in eyes.screen(pilot))
         text = eyes.screen(pilot)
         assert "Peer atlas" in text and "borea 0.4 ms" in text
-        assert f"{told.moment:%H:%M:%S}  loaded qwen3.6-27b in 11.4 s" in text
+        assert f"{told.MOMENT:%H:%M:%S}  loaded qwen3.6-27b in 11.4 s" in text
         assert "atatatatatatatat" in text and "weights 25.6 · cache 20.5" in text
         await pilot.press("escape")
         await eyes.until(pilot, lambda: "events" in eyes.screen(pilot))

@@ -13,33 +13,16 @@ from cortex.engine.errors import CortexError
 from cortex.peer.errors import NoPeer
 from cortex.tui.app import CortexApp
 from cortex.tui.screens.plan import PlanDialog
-from cortex.tui.widgets.live_table import LiveTable
+from tests.tui.screens.tables import rows, table_of
 
 MakeApp = Callable[..., CortexApp]
 Show = Callable[[Pilot[None]], Any]
 
 
-def table_of(pilot: Pilot[None]) -> LiveTable[Any]:
-    return pilot.app.screen.query_one(LiveTable)  # pyright: ignore[reportUnknownVariableType]
-
-
-def rows(pilot: Pilot[None]) -> list[str]:
-    table = table_of(pilot)
-    return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
-
-
 @pytest.fixture
-def show(feed: Any, told: Any, acting: Any, eyes: Any) -> Show:
+def show(opened: Any) -> Show:
     """The screen of the models of a fleet of four, as soon as it shows some."""
-
-    async def show(pilot: Pilot[None]) -> None:
-        if "GET /models" not in acting.answers:
-            acting.answers |= told.some_models()
-        feed.say(told.four_peers())
-        await pilot.press("2")
-        await eyes.until(pilot, lambda: "qwen3.5-0.8b" in eyes.screen(pilot))
-
-    return show
+    return lambda pilot: opened(pilot, "2", "qwen3.5-0.8b")
 
 
 def orders(acting: Any) -> list[tuple[str, str, Any]]:

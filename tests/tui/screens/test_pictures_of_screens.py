@@ -15,26 +15,6 @@ MakeApp = Callable[..., CortexApp]
 Open = Callable[[Pilot[None], str, str], Any]
 
 
-@pytest.fixture
-def opened(feed: Any, told: Any, acting: Any, eyes: Any) -> Open:
-    """The screen of that key, as soon as those words stand on it."""
-
-    async def open(pilot: Pilot[None], key: str, words: str) -> None:
-        if not acting.answers:
-            acting.answers |= told.some_models() | told.some_requests()
-        refusals = [
-            told.refusal(name, "too large", "50.3 GiB short") for name in ("borea", "cirrus")
-        ]
-        acting.answers["POST /models/plan"] = told.planned(
-            "qwen3.6-35b-a3b", told.plan("atlas"), refusals
-        )
-        feed.say(told.four_peers())
-        await pilot.press(key)
-        await eyes.until(pilot, lambda: words in eyes.screen(pilot))
-
-    return open
-
-
 async def test_the_models(dress: Any, opened: Open, looks_like: Any) -> None:
     async with dress.start() as pilot:
         await opened(pilot, "2", "broken-2b")
@@ -42,7 +22,13 @@ async def test_the_models(dress: Any, opened: Open, looks_like: Any) -> None:
         await looks_like(pilot, f"models-{dress.name}")
 
 
-async def test_a_plan(dress: Any, opened: Open, looks_like: Any, eyes: Any) -> None:
+async def test_a_plan(
+    dress: Any, opened: Open, told: Any, acting: Any, looks_like: Any, eyes: Any
+) -> None:
+    refusals = [told.refusal(name, "too large", "50.3 GiB short") for name in ("borea", "cirrus")]
+    acting.answers["POST /models/plan"] = told.planned(
+        "qwen3.6-35b-a3b", told.plan("atlas"), refusals
+    )
     async with dress.start() as pilot:
         await opened(pilot, "2", "broken-2b")
         await pilot.press("G", "k", "l")

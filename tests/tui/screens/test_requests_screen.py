@@ -10,32 +10,16 @@ from textual.pilot import Pilot
 
 from cortex.peer.errors import NoPeer, RequestNotFound
 from cortex.tui.app import CortexApp
-from cortex.tui.widgets.live_table import LiveTable
+from tests.tui.screens.tables import rows
 
 MakeApp = Callable[..., CortexApp]
 Show = Callable[[Pilot[None]], Any]
 
 
-def table_of(pilot: Pilot[None]) -> LiveTable[Any]:
-    return pilot.app.screen.query_one(LiveTable)  # pyright: ignore[reportUnknownVariableType]
-
-
-def rows(pilot: Pilot[None]) -> list[str]:
-    table = table_of(pilot)
-    return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
-
-
 @pytest.fixture
-def show(feed: Any, told: Any, acting: Any, eyes: Any) -> Show:
+def show(opened: Any) -> Show:
     """The screen of the requests of a fleet of four, as soon as it shows some."""
-
-    async def show(pilot: Pilot[None]) -> None:
-        acting.answers |= told.some_requests()
-        feed.say(told.four_peers())
-        await pilot.press("3")
-        await eyes.until(pilot, lambda: "7f317f" in eyes.screen(pilot))
-
-    return show
+    return lambda pilot: opened(pilot, "3", "7f317f")
 
 
 async def test_every_request_has_a_row_with_its_stage_in_the_users_words(
