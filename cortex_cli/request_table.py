@@ -9,10 +9,10 @@ from cortex.peer.onlooker.aligning import align
 from cortex.peer.onlooker.request_pictures import RequestPicture
 from cortex.peer.units import age
 
-_HEADS: tuple[str, ...] = ("ID", "MODEL", "PEER", "STAGE", "IN", "OUT", "TTFT", "TOK/S", "AGE")
-_NUMBERS = ("IN", "OUT", "TTFT", "TOK/S", "AGE")
+_NUMBERS = ("IN", "REUSED", "OUT", "TTFT", "TOK/S", "AGE")
+_HEADS: tuple[str, ...] = ("ID", "MODEL", "PEER", "STAGE", *_NUMBERS)
 # In which order columns go from a narrow terminal.
-_LEAVE = ("TTFT", "TOK/S", "IN", "OUT", "PEER", "MODEL", "AGE")
+_LEAVE = ("REUSED", "TTFT", "TOK/S", "IN", "OUT", "PEER", "MODEL", "AGE")
 
 
 def request_table(requests: Iterable[RequestPicture], *, width: int | None) -> list[str]:
@@ -40,6 +40,7 @@ def _cells(one: RequestPicture) -> tuple[str, ...]:
         wording.peers(one),
         wording.stage(one),
         f"{one.prompt_tokens:,}",
+        f"{one.cached_tokens:,}",
         f"{one.completion_tokens:,}",
         wording.first_token(one),
         wording.tokens_per_s(one),

@@ -185,7 +185,10 @@ class ModelService:
         self._recall.remember(sequence)
         if sequence.is_prefilled and sequence.wants_token:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
-        stage = Stage("prefill", sequence.num_computed, sequence.num_prompt, "tokens")
+        stage = Stage(
+            "prefill", sequence.num_computed, sequence.num_prompt, "tokens",
+            cached_tokens=sequence.num_cached,
+        )  # fmt: skip
         return [Waiting(sequence.request_id, sequence.epoch, stage)]
 
     def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:

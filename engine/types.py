@@ -367,7 +367,8 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     newer peer's word. `total` 0 means the amount is unknown.
 
     `unit` names what done and total count: "bytes", "tokens", "images", or "place" in a queue.
-    `eta_s` is when the whole wait should be over, judging by earlier ones; None without any.
+    `eta_s` is when the whole wait should be over, judging by earlier ones; None without any. Of the
+    tokens of a prompt that is being read `cached_tokens` were remembered.
     """
 
     name: StageWord
@@ -375,6 +376,7 @@ class Stage(msgspec.Struct, frozen=True, tag=True):
     total: int = 0
     unit: str = ""
     eta_s: float | None = None
+    cached_tokens: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):

@@ -5,10 +5,13 @@ What their keywords mean is the grammar library's affair, but for those that ask
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from ..errors import InvalidRequest
 from ..parsers import json_text
+from ..parsers.parameters import resolve
 
 MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
@@ -49,6 +52,7 @@ def read_schema(text: str, name: str, param: str) -> Schema:
         )
     schema = cast(Schema, value)
     _check_size(schema, name, param)
+    _check_references(schema, name, param)
     schema = cast(Schema, _without_idle(schema))
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
@@ -73,6 +77,53 @@ def _check_size(value: object, name: str, param: str) -> None:
         "use $defs and $ref for what repeats itself",
         param=param,
     )
+
+
+def _check_references(schema: Schema, name: str, param: str) -> None:
+    """Raise InvalidRequest where what a value must be is said by going round for ever.
+
+    The library takes that, and finds no token where such a value would begin.
+    """
+    nodes = list(_nodes(schema))
+    at_once = {id(node): [id(part) for part in _same_place(node, schema)] for node in nodes}
+    try:
+        TopologicalSorter(at_once).prepare()
+    except CycleError as error:
+        on_it = set(cast(list[int], error.args[1]))
+        told = (node.get("$ref") for node in nodes if id(node) in on_it)
+        reference = next(text for text in told if isinstance(text, str))
+        raise InvalidRequest(
+            f"{name} has a $ref that leads to nothing but itself: {reference!r}",
+            "let it lead to a schema that says what the value is",
+            param=param,
+        ) from None
+
+
+def _same_place(node: Schema, root: Schema) -> list[Any]:
+    """The schemas that a value has to obey, all of them, where it has to obey this one."""
+    parts: Any = node.get("allOf")
+    targets = [*cast(list[Any], parts)] if isinstance(parts, list) else []
+    if isinstance(reference := node.get("$ref"), str):
+        targets.append(root if reference == "#" else resolve(reference, root))
+    return targets
+
+
+def _nodes(schema: Schema) -> Iterator[Schema]:
+    """All schemas in a schema, itself the first; values that look like one are none."""
+    pending: list[Any] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending += cast(list[Any], node)
+        if not isinstance(node, dict):
+            continue
+        fields = cast(Schema, node)
+        yield fields
+        for key, part in fields.items():
+            if key in _NAMED_PARTS and isinstance(part, dict):
+                pending += cast(Schema, part).values()
+            elif key not in _VALUES:
+                pending.append(part)
 
 
 def _parts(node: Any) -> list[Any]:

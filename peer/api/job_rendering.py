@@ -72,6 +72,7 @@ def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:
         "key": report.key,
         "stage": report.stage,
         "prompt_tokens": report.prompt_tokens,
+        "cached_tokens": report.cached_tokens,
         "completion_tokens": report.completion_tokens,
         "seconds": report.seconds,
         "first_token_s": _rounded(report.first_token_s, 3),

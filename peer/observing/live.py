@@ -50,6 +50,8 @@ class LiveRequest:
         self.queue_s: float | None = None
         self.num_failovers = 0
         self._accepted_s: float | None = None
+        # Of the prompt that is being read; it counts until the engine has said what it came to.
+        self._reading_cached_tokens = 0
         # Blocks in each other, the innermost last; None for one that nothing ends.
         self._scopes: list[asyncio.Timeout | None] = []
         self._is_cancelled = False
@@ -57,6 +59,11 @@ class LiveRequest:
     @property
     def spent_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def known_cached_tokens(self) -> int:
+        """How much of the prompt was remembered, as far as that is known while it lasts."""
+        return self.cached_tokens or self._reading_cached_tokens
 
     def note(self, event: Event | Vector, clock: Callable[[], float]) -> None:
         """One more event of one of its prompts has come."""
@@ -68,6 +75,8 @@ class LiveRequest:
                 self.completion_tokens += len(event.token_ids)
             case Stage():
                 self.stage = event
+                if event.name == "prefill" and self.first_token_s is None:
+                    self._reading_cached_tokens = event.cached_tokens
                 if event.name in _WAITS_FOR_A_LOAD and self.queue_s is None:
                     self.start = "cold"
             case Began():

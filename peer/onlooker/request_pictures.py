@@ -17,7 +17,8 @@ class RequestPicture:
     """It came to `peer`, and `host` answers it. `done` of `total` is how far its stage is; `total`
     0 is an amount that nobody knows. `first_token_s` is None before the first token, `start` warm
     or cold once its model begins, and `queue_s` how long it waited for that. `num_failovers` is how
-    often another host was asked, or this one again; None where an older peer does not say.
+    often another host was asked, or this one again; None where an older peer does not say. Of the
+    prompt `cached_tokens` were remembered.
     """
 
     id: str
@@ -37,6 +38,7 @@ class RequestPicture:
     queue_s: float | None = None
     evicted: tuple[str, ...] = ()
     num_failovers: Annotated[int | None, Told("failovers")] = None
+    cached_tokens: int = 0
 
     @property
     def tokens_per_s(self) -> float | None:

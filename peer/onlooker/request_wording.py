@@ -48,7 +48,8 @@ def detail(one: RequestPicture) -> Iterator[str]:
     yield f"came to {one.peer}, answered by {one.host}" + (
         f", in the {one.dialect} dialect" if one.dialect else ""
     )
-    yield f"prompt {one.prompt_tokens:,} tokens, answer {one.completion_tokens:,} so far"
+    reused = f" ({one.cached_tokens:,} reused)" if one.cached_tokens else ""
+    yield f"prompt {one.prompt_tokens:,} tokens{reused}, answer {one.completion_tokens:,} so far"
     if one.first_token_s is not None:
         yield f"first token after {first_token(one)}, since then {tokens_per_s(one)} tok/s"
     if one.queue_s is not None:

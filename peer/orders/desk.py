@@ -213,6 +213,7 @@ def _report(live: LiveRequest, now_s: float) -> RequestReport:
         queue_s=live.queue_s,
         evicted=live.evicted,
         num_failovers=live.num_failovers,
+        cached_tokens=live.known_cached_tokens,
     )
 
 

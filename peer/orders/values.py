@@ -159,7 +159,8 @@ class RequestReport(Struct, frozen=True):
     """A request under way. `host` is the peer that answers it, where the fleet was asked.
 
     `first_token_s` is None before that, and `queue_s` before an engine begins. `num_failovers` is
-    how often a host was lost or refused it, and another was asked.
+    how often a host was lost or refused it, and another was asked. Of the prompt `cached_tokens`
+    were remembered.
     """
 
     id: str
@@ -179,6 +180,7 @@ class RequestReport(Struct, frozen=True):
     queue_s: float | None = None
     evicted: tuple[str, ...] = ()
     num_failovers: int = 0
+    cached_tokens: int = 0
 
 
 class RequestList(Struct, frozen=True, tag="requests"):

@@ -68,19 +68,24 @@ def test_a_model_that_is_on_its_way_says_so() -> None:
 
 
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:
+    prefill = replace(REQUEST, model="qwen3.6")
     queued = replace(REQUEST, id="req_1", peer="atlas", model="", stage="queued")
-    decode = replace(REQUEST, stage="decode", total=0, completion_tokens=41, first_token_s=0.8)
-    assert request_table([REQUEST, queued, decode], width=None) == [
-        "ID        MODEL        PEER           STAGE            IN  OUT   TTFT  TOK/S   AGE",
-        "req_7f3a  qwen3.6-27b  borea > atlas  prefill 41%  98,104    0      -      -  6.8s",
-        "req_1     -            atlas          waiting #41  98,104    0      -      -  6.8s",
-        "req_7f3a  qwen3.6-27b  borea > atlas  decode       98,104   41  0.80s      7  6.8s",
+    decode = replace(
+        prefill, stage="decode", total=0, cached_tokens=98_000, completion_tokens=41,
+        first_token_s=0.8,
+    )  # fmt: skip
+    assert request_table([prefill, queued, decode], width=None) == [
+        "ID        MODEL    PEER           STAGE            IN  REUSED  OUT   TTFT  TOK/S   AGE",
+        "req_7f3a  qwen3.6  borea > atlas  prefill 41%  98,104       0    0      -      -  6.8s",
+        "req_1     -        atlas          waiting #41  98,104       0    0      -      -  6.8s",
+        "req_7f3a  qwen3.6  borea > atlas  decode       98,104  98,000   41  0.80s      7  6.8s",
     ]
 
 
 @pytest.mark.parametrize(
     ("width", "heads"),
     [
+        (89, "ID MODEL PEER STAGE IN REUSED OUT TTFT TOK/S AGE"),
         (81, "ID MODEL PEER STAGE IN OUT TTFT TOK/S AGE"),
         (68, "ID MODEL PEER STAGE IN OUT AGE"),
         (67, "ID MODEL PEER STAGE OUT AGE"),

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.messages import Generate
+from cortex.engine.messages import Generate, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
-from cortex.engine.types import Prompt, Sampling, TokenScores
+from cortex.engine.types import Prompt, Sampling, Stage, TokenScores
 from cortex.engine.wishes import KernelsWish
 
 CPU = torch.device("cpu")
@@ -46,16 +46,28 @@ def opened(model: ServableModel, grid_tokens: int = 48) -> ModelService:
     return make_service(model, TOKENIZER_SIZE, CPU, capacity, store, "model")
 
 
-def asked(service: ModelService, token_ids: list[int]) -> tuple[Answer, int]:
-    """The answer, and how many tokens of the prompt were not read for it."""
+def ask(service: ModelService, token_ids: list[int]) -> None:
     starts = tuple(i for i, token_id in enumerate(token_ids[:-1], start=1) if token_id == TURN)
     greedy = Sampling(seed=0, temperature=0.0)
     prompt = Prompt(tuple(token_ids), starts, (), greedy, 2, (), stop_token_ids=(), top_logprobs=3)
     service.add(Generate("one", 0, "model", b"", ()), prompt, now_s=0.0)
+
+
+def asked(service: ModelService, token_ids: list[int]) -> tuple[Answer, int]:
+    """The answer, and how many tokens of the prompt were not read for it."""
+    ask(service, token_ids)
     told: list[NewToken] = []
     while service.has_work:
         told += [event for event in service.step(now_s=0.0) if isinstance(event, NewToken)]
     return [(token.token_id, token.scores) for token in told], told[-1].num_cached
+
+
+def test_how_much_was_remembered_is_told_while_the_rest_is_read(model: ServableModel) -> None:
+    service = opened(model)
+    asked(service, [1, 2, TURN, 3])
+    ask(service, [1, 2, TURN, 4, 5])
+    stages = [event.stage for event in service.step(now_s=0.0) if isinstance(event, Waiting)]
+    assert stages[-1] == Stage("prefill", 5, 5, "tokens", cached_tokens=3)
 
 
 def test_prompts_that_part_between_their_cuts_are_remembered_to_the_bit(

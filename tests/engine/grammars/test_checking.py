@@ -104,6 +104,41 @@ def test_a_schema_too_large_is_refused_by_what_is_too_large(text: str, reason: s
     assert refused.value.param == "response_format"
 
 
+_CHAIN = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(6_000)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"$ref": "#"},
+        {"items": {"$ref": "#/items"}},
+        {"properties": {"a~/b": {"$ref": "#/properties/a~0~1b"}}},
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}},
+        {"$defs": {**_CHAIN, "d6000": {"$ref": "#/$defs/d0"}}},
+    ],
+)
+def test_a_reference_that_leads_to_itself_alone_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="leads to nothing but itself") as refused:
+        read_schema(json.dumps(fields), "the schema", "response_format")
+    assert refused.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "array", "items": {"$ref": "#"}},
+        {"properties": {"$ref": {"type": "string"}, "allOf": {"$ref": "#"}}},
+        {"$defs": {**_CHAIN, "d6000": {"type": "null"}}, "$ref": "#/$defs/d0"},
+        {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {}}},
+        {"enum": [{"$ref": "#/$defs/a"}], "default": {"$ref": "#/default"}},
+    ],
+)
+def test_schemas_may_well_hold_themselves_and_words_that_look_like_it(
+    fields: dict[str, Any],
+) -> None:
+    assert read_schema(json.dumps(fields), "the schema", "response_format") == fields
+
+
 def test_what_asks_nothing_is_left_out_and_nothing_else() -> None:
     idle = {"propertyNames": {"type": "string"}, "uniqueItems": False}
     asking = {"propertyNames": {"type": "string", "minLength": 2}, "uniqueItems": True}

@@ -108,6 +108,7 @@ async def test_any_tool_of_the_messages_dialect_can_be_made_to_come(
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"not": {}}, "not supported"),
     ({"$ref": "http://example.invalid/"}, "example.invalid"),
+    ({"properties": {"a": {"$ref": "#/properties/a"}}}, "'#/properties/a'"),
     ({"enum": [{"a": [[]]}] * 20_000}, "parts"),
     ({"type": "string", "pattern": "("}, "unclosed"),
 ]

@@ -34,6 +34,17 @@ def test_what_becomes_of_a_request_is_counted() -> None:
     assert live.ending == "length"
 
 
+def test_what_was_remembered_is_known_while_the_prompt_is_read() -> None:
+    live = a_request()
+    note(live, Accepted(70, (), 100), Stage("prefill", 48, 70, "tokens", cached_tokens=40))
+    assert (live.known_cached_tokens, live.cached_tokens) == (40, 0)
+    # Another choice of it has found what the first one read.
+    note(live, Piece((), (1,)), Stage("prefill", 70, 70, "tokens", cached_tokens=69))
+    assert live.known_cached_tokens == 40
+    note(live, Finished("stop", Usage(70, 1, 38)))
+    assert live.known_cached_tokens == 38
+
+
 def test_choices_of_one_prompt_count_their_tokens_and_the_prompt_once() -> None:
     live = a_request()
     note(

@@ -48,6 +48,7 @@ REQUEST: dict[str, Any] = {
     "model": None,
     "stage": "decode",
     "prompt_tokens": 3,
+    "cached_tokens": 2,
     "completion_tokens": 5,
     "seconds": 3.0,
     "first_token_s": 1.0,
@@ -167,7 +168,7 @@ def test_a_request_is_told_in_full() -> None:
     assert list(detail(request(dialect="anthropic"))) == [
         "its model is not known yet, decode, for 3.0s",
         "came to a, answered by b, in the anthropic dialect",
-        "prompt 3 tokens, answer 5 so far",
+        "prompt 3 tokens (2 reused), answer 5 so far",
         "first token after 1.00s, since then 2 tok/s",
         "waited 0.5s for an engine; the model had to be loaded",
         "old had to go for it",
@@ -179,8 +180,10 @@ def test_a_request_is_told_in_full() -> None:
         "start": None,
         "evicted": [],
         "failovers": None,
+        "cached_tokens": None,
     }
-    assert len(list(detail(request(**old)))) == 3
+    assert len(told := list(detail(request(**old)))) == 3
+    assert told[2] == "prompt 3 tokens, answer 5 so far"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from cortex.engine.errors import InsufficientVram
+from cortex.engine.types import Stage
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
@@ -309,13 +310,14 @@ async def test_requests_of_the_whole_fleet_are_listed_where_they_came_to(pair: O
             LiveRequest("hop_1", "hop", "fleet", 0.0),
         )
         other.host = "atlas"
+        other.note(Stage("prefill", 6, 9, "tokens", cached_tokens=5), lambda: 0.0)
         a, b = both.nodes[A].live, both.nodes[B].live
         with a.entered(mine), a.entered(passed_on), b.entered(other):
             _, told = await get(both.client, "/requests?fleet=1")
-            assert [(one["id"], one["peer"], one["host"]) for one in told["requests"]] == [
-                ("req_1", "atlas", "atlas"),
-                ("req_2", "borea", "atlas"),
-            ]
+            assert [
+                (one["id"], one["peer"], one["host"], one["cached_tokens"])
+                for one in told["requests"]
+            ] == [("req_1", "atlas", "atlas", 0), ("req_2", "borea", "atlas", 5)]
             assert told["missing"] == []
             _, told = await get(both.client, "/requests")
             assert [one["id"] for one in told["requests"]] == ["req_1", "hop_1"]
