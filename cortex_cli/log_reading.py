@@ -10,11 +10,10 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from urllib.parse import urlencode
 
 from cortex.engine.errors import CortexError
-from cortex.peer.onlooker.log_lines import Skipped, read_event, read_log
+from cortex.peer.onlooker.log_following import follow_log, log_path
+from cortex.peer.onlooker.log_lines import LogLine, read_log
 from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.peer.onlooker.understanding import understood
@@ -33,24 +32,18 @@ class LogSource:
 
     def read(self) -> list[PeerLine | PeerSkipped]:
         """What there is. Raises what the peer refuses with, or NoPeer."""
-        page = understood(read_log, self.orders.call("GET", self._path()))
+        page = understood(
+            read_log, self.orders.call("GET", log_path(self.peer, self.since_s, self.level))
+        )
         lines: list[PeerLine | PeerSkipped] = [PeerLine(page.peer, line) for line in page.lines]
         return [PeerSkipped(page.peer, page.skipped), *lines] if page.skipped else lines
 
     def follow(self) -> Generator[PeerLine | PeerSkipped]:
         """What there is, and what comes. Raises as `read` does, and NoPeer at the peer's end."""
         whose = self.peer or ""
-        for name, told in self.orders.stream(self._path(follow="1")):
-            news = understood(partial(read_event, name), told)
-            if isinstance(news, Skipped):
-                yield PeerSkipped(whose, news.count)
-            elif news is not None:
-                yield PeerLine(whose, news)
-
-    def _path(self, **more: str) -> str:
-        whose = {} if self.peer is None else {"peer": self.peer}
-        asked = {"since_s": f"{self.since_s:g}", "level": self.level, **whose, **more}
-        return f"/logs?{urlencode(asked)}"
+        for told in follow_log(self.orders, self.peer, self.since_s, self.level):
+            is_line = isinstance(told, LogLine)
+            yield PeerLine(whose, told) if is_line else PeerSkipped(whose, told.count)
 
 
 def living_peers(orders: Ordering) -> list[str]:

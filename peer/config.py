@@ -72,8 +72,9 @@ class FleetConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvictionConfig:
-    """When a model goes. `idle_ttl_s` None keeps idle models until their place is wanted; after
-    `defrag_after_cycles` loads and unloads of a device its engine process is started anew.
+    """When a model goes. `idle_ttl_s` None keeps idle models until their place is wanted. One that
+    was loaded stays for `min_residency_s`, unless it has been idle for as long as loading it took.
+    After `defrag_after_cycles` loads and unloads of a device its engine process is started anew.
     """
 
     strategy: Strategy = "lru"

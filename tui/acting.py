@@ -7,22 +7,26 @@ may only look holds a client that gives no order, whatever its keys are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.asking import Asking, Door
+from cortex.peer.onlooker.log_following import follow_log
+from cortex.peer.onlooker.log_lines import LogLine, Skipped
 from cortex.peer.onlooker.ordering import Ordering
 
-from .talking import open_log, open_talk
+from .from_thread import from_thread
+from .talking import open_talk
 
 if TYPE_CHECKING:
     from cortex.peer.client.steadfast import Asked
-    from cortex.peer.onlooker.log_lines import LogLine, Skipped
 
 _SILENCE_S = 15.0
+# A log says at least that it lives, every second.
+_LOG_SILENCE_S = 10.0
 
 
 class OnlyLooking(CortexError):
@@ -78,11 +82,13 @@ class Acting:
         """Somebody to talk with; `on_moved` hears when that is another peer than before."""
         return open_talk(self.doors, on_moved)
 
-    def follow_log(
+    @asynccontextmanager
+    async def follow_log(
         self, peer: str, since_s: float
-    ) -> AbstractAsyncContextManager[AsyncGenerator[LogLine | Skipped]]:
+    ) -> AsyncGenerator[AsyncGenerator[LogLine | Skipped]]:
         """What any peer logs, all levels, from so many seconds ago on."""
-        return open_log(self.doors, peer, since_s)
+        with self._asking(_LOG_SILENCE_S) as asking:
+            yield from_thread(follow_log(Ordering(self.doors(), asking), peer, since_s, "debug"))
 
     def close(self) -> None:
         """End what is under way, so that no thread outlives the screens."""
@@ -98,13 +104,20 @@ class Acting:
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        asking = Asking(_SILENCE_S)
-        ordering = Ordering(self.doors(), asking)
+        with self._asking(_SILENCE_S) as asking:
+            ordering = Ordering(self.doors(), asking)
+            return await asyncio.to_thread(ordering.call, method, path, body)
+
+    @contextmanager
+    def _asking(self, silence_s: float) -> Generator[Asking]:
+        """For a thread; it ends with the block at the latest."""
+        asking = Asking(silence_s)
         self._askings.add(asking)
         try:
-            return await asyncio.to_thread(ordering.call, method, path, body)
+            yield asking
         finally:
             self._askings.discard(asking)
+            asking.close()
 
 
 class ReadOnly(Acting):

@@ -155,7 +155,7 @@ class Placer:
             is_idle = all(place.state == "ready" and not place.holders for place in places)
             if not num_cycles or not is_idle or device.index in self._mover.renewing:
                 continue
-            is_due = num_cycles >= self.habits.defrag_after_cycles
+            is_due = num_cycles >= self.habits.rules.defrag_after_cycles
             if is_due or self._engines.is_worn(device.index, device.reserved_bytes):
                 for place in places:
                     place.state, place.loaded = "loading", None

@@ -11,15 +11,15 @@ from typing import Protocol
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import LoadAnswer
 from ..gossip.receiving import Cause
-from ..gossip.records import ModelLoad
+from ..gossip.records import NO_LOAD, LoadRecord
 from ..gossip.sections import Claim, LoadedModel
 from .view import FleetView, StoredModel
 
 
 @dataclass(frozen=True, slots=True)
 class OwnState:
-    """What this peer tells the fleet of itself: changed as a whole, told in the sections and load
-    records that it touches.
+    """What this peer tells the fleet of itself: changed as a whole, told in the sections that it
+    touches and in its load record, whose node and counter the core fills in.
 
     `slots` is how many requests it takes at one time, waiting ones included. `answer_ms` is how
     long an answer takes, 0 where none has ended yet.
@@ -28,16 +28,9 @@ class OwnState:
     stored: tuple[StoredModel, ...] = ()
     placed: tuple[LoadedModel, ...] = ()
     claims: tuple[Claim, ...] = ()
-    loads: tuple[ModelLoad, ...] = ()
-    is_draining: bool = False
-    num_inflight: int = 0
-    num_queued: int = 0
+    load: LoadRecord = NO_LOAD
     slots: int = 0
-    kv_percent: int = 0
-    first_token_ms: int = 0
     answer_ms: int = 0
-    decode_tokens_per_s: int = 0
-    free_mib: tuple[int, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

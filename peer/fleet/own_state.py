@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from cortex.engine.costs import ModelCosts
 from cortex.engine.types import Stage
 
 from ..config import PeerConfig
 from ..gossip.ids import ID_BYTES, ModelId
-from ..gossip.records import ModelLoad
+from ..gossip.records import LOAD_DRAINING, NO_LOAD, ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
 from ..observing.health import NodeHealth, Placed, Placement
 from ..placement.ages import told_age
@@ -19,6 +21,7 @@ from ..placement.books import DeviceBooks, ResidentState
 from ..types import ModelInfo
 from .membership import OwnState
 from .rates import Rates
+from .telling import count
 from .view import StoredModel
 
 _MIB = 1 << 20
@@ -50,16 +53,19 @@ def own_state(
         stored=tuple(stored_model(model, costs_of(model)) for model in stored if model.weights),
         placed=tuple(_placed(config, placement, named)),
         claims=tuple(_claims(placement, named)),
-        loads=tuple(_loads(placement, running, named)),
-        is_draining=health.is_draining,
-        num_inflight=health.live_requests - num_queued,
-        num_queued=num_queued,
+        load=msgspec.structs.replace(
+            NO_LOAD,
+            flags=LOAD_DRAINING if health.is_draining else 0,
+            num_inflight=health.live_requests - num_queued,
+            num_queued=num_queued,
+            kv_percent=max((each.kv_percent for each in running), default=0),
+            first_token_ms=count(rates.first_token_ms),
+            decode_tokens_per_s=count(rates.decode_tokens_per_s),
+            free_mib=tuple(_free_mib(device) for device in placement.devices),
+            models=tuple(_loads(placement, running, named)),
+        ),
         slots=0 if config.is_gateway else config.max_live_requests,
-        kv_percent=max((each.kv_percent for each in running), default=0),
-        first_token_ms=rates.first_token_ms,
         answer_ms=rates.answer_ms,
-        decode_tokens_per_s=rates.decode_tokens_per_s,
-        free_mib=tuple(_free_mib(device) for device in placement.devices),
     )
 
 
@@ -161,7 +167,7 @@ def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running
     num_waiting = 0 if status is None else min(status.num_waiting, placed.num_granted)
     percent = 0
     if status is not None and status.num_pages:
-        percent = 100 * status.num_used_pages // status.num_pages
+        percent = min(100 * status.num_used_pages // status.num_pages, 100)
     return _Running(
         placed.model,
         num_running=placed.num_granted - num_waiting,

@@ -19,7 +19,7 @@ from ..keys.keyring import Keyring
 from ..resolving import MAX_ADDRESSES
 from .driver import Driver
 from .membership import OwnState
-from .telling import About, fitting, ident, keys, load_of, sections_of, verdict
+from .telling import About, fitting, ident, keys, sections_of, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Publisher:
         self._state = state
         for content in sections_of(state, self._about, digest):
             self._write(content)
-        self._driver.act(lambda core, now_s: core.set_load(now_s, load_of(state)))
+        self._driver.act(lambda core, now_s: core.set_load(now_s, state.load))
 
     def answer(self, asked: LoadAsked) -> None:
         word, wait_ms = verdict(self._state, asked.model)

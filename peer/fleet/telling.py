@@ -1,4 +1,4 @@
-"""What a peer tells of itself, as the sections of its row, its load record and its answers. Pure.
+"""What a peer tells of itself, as the sections of its row and its answers. Pure.
 
 What is too much for a row is told shortened: the first of a list first. Numbers and words are kept
 within what the wire takes, whatever they were.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import msgspec
 
 from ..addresses import WILDCARDS, authority, host_of
-from ..gossip.ids import ID_BYTES, ModelId, NodeId
+from ..gossip.ids import ModelId
 from ..gossip.messages import SPOKEN, Verdict, Versions
-from ..gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
+from ..gossip.records import Address
 from ..gossip.sections import (
     MAX_FEW,
     Catalog,
@@ -35,10 +35,9 @@ from .membership import OwnState
 
 _MAX_WORD_CHARS = 64
 _MAX_NAME_CHARS = 256
-_U8, _U32 = 0xFF, 0xFFFF_FFFF
+_U32 = 0xFFFF_FFFF
 _MAX_WAIT_MS = 600_000
 _NO_HARDWARE = Hardware((), 0, 0)
-_NOBODY = NodeId(bytes(ID_BYTES))
 # Together what a row takes. The list that is cut where a section is longer.
 _MAX_BYTES: dict[type[Content], int] = {
     Ident: 640,
@@ -105,38 +104,22 @@ def sections_of(state: OwnState, about: About, digest: bytes) -> tuple[Content, 
     return (
         Models(tuple(_bounded(model) for model in state.placed)),
         Catalog(len(state.stored), digest),
-        Policy(state.is_draining, tuple(role[:_MAX_WORD_CHARS] for role in about.roles)),
+        Policy(state.load.is_draining, tuple(role[:_MAX_WORD_CHARS] for role in about.roles)),
         Claims(state.claims),
-    )
-
-
-def load_of(state: OwnState) -> LoadRecord:
-    """Its node and counter are filled in by the core."""
-    return LoadRecord(
-        node=_NOBODY,
-        lv=0,
-        age_ds=0,
-        flags=LOAD_DRAINING if state.is_draining else 0,
-        num_inflight=_count(state.num_inflight),
-        num_queued=_count(state.num_queued),
-        kv_percent=max(0, min(state.kv_percent, _U8)),
-        first_token_ms=_count(state.first_token_ms),
-        decode_tokens_per_s=_count(state.decode_tokens_per_s),
-        free_mib=tuple(_count(free) for free in state.free_mib),
-        models=tuple(_bounded_load(load) for load in state.loads),
     )
 
 
 def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
     """What would become of one more request for that model, and for how long it would wait."""
-    if state.is_draining:
+    load = state.load
+    if load.is_draining:
         return "busy", 0
-    num_live = state.num_inflight + state.num_queued
-    wait_ms = min(round(wait_s(state.answer_ms, num_live, state.num_queued)), _MAX_WAIT_MS)
+    num_live = load.num_inflight + load.num_queued
+    wait_ms = min(round(wait_s(state.answer_ms, num_live, load.num_queued)), _MAX_WAIT_MS)
     if num_live >= state.slots:
         return "busy", wait_ms
-    slots_free = {load.model: load.num_slots_free for load in state.loads}
-    if state.num_queued or slots_free.get(model) == 0:
+    slots_free = {one.model: one.num_slots_free for one in load.models}
+    if load.num_queued or slots_free.get(model) == 0:
         return "queue", wait_ms
     return "accept", 0
 
@@ -159,20 +142,12 @@ def _bounded(model: LoadedModel) -> LoadedModel:
         model,
         name=model.name[:_MAX_NAME_CHARS],
         computes_in=model.computes_in[:_MAX_NAME_CHARS],
-        size_mib=_count(model.size_mib),
-        context_tokens=_count(model.context_tokens),
-        num_slots=_count(model.num_slots),
+        size_mib=count(model.size_mib),
+        context_tokens=count(model.context_tokens),
+        num_slots=count(model.num_slots),
     )
 
 
-def _bounded_load(load: ModelLoad) -> ModelLoad:
-    return msgspec.structs.replace(
-        load,
-        num_inflight=_count(load.num_inflight),
-        num_queued=_count(load.num_queued),
-        num_slots_free=_count(load.num_slots_free),
-    )
-
-
-def _count(number: int) -> int:
+def count(number: int) -> int:
+    """Within what the wire takes."""
     return max(0, min(number, _U32))

@@ -44,6 +44,8 @@ from .wire import packed_catalogue
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+# Makes what runs on the fleet's loop, on that loop, and is told who takes its views.
+MakeLoop = Callable[[Callable[[FleetView], None]], FleetLoop]
 
 # How long the goodbye is told before the end: a few ticks of gossip.
 _GOODBYE_S = 0.6
@@ -53,19 +55,9 @@ _END_S = 5.0
 class FleetThread:
     """A `Membership`. Everything but `note` is called on the loop that made it."""
 
-    def __init__(
-        self,
-        setup: Setup,
-        core_on: Callable[[float], Core],
-        keyring: Keyring,
-        trust: Trust,
-        sockets: FleetSockets,
-    ) -> None:
+    def __init__(self, make: MakeLoop, trust: Trust) -> None:
         self.trust = trust
-        self._setup = setup
-        self._core_on = core_on
-        self._keyring = keyring
-        self._sockets = sockets
+        self._make = make
         self._main = asyncio.get_running_loop()
         self._inside: FleetLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -207,15 +199,7 @@ class FleetThread:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
-        core = self._core_on(self._loop.time())
-        self._inside = FleetLoop(
-            self._setup,
-            core,
-            self._keyring,
-            self.trust,
-            self._sockets,
-            lambda view: self._post_back(self._on_view, view),
-        )
+        self._inside = self._make(lambda view: self._post_back(self._on_view, view))
         await self._inside.run(lambda: self._post_back(self._on_begun))
 
     def _post_back(self, deed: Callable[..., None], *arguments: object) -> None:
@@ -283,11 +267,14 @@ async def gossiping(
         os.urandom,
     )
 
-    def core_on(now_s: float) -> Core:
-        rng = random.SystemRandom()
-        return Core(identity, addresses[0], now_s, rng, timing, about.versions)
+    trust = Trust(keyring, identity.node)
 
-    fleet = FleetThread(setup, core_on, keyring, Trust(keyring, identity.node), sockets)
+    def make(on_view: Callable[[FleetView], None]) -> FleetLoop:
+        now_s, rng = asyncio.get_running_loop().time(), random.SystemRandom()
+        core = Core(identity, addresses[0], now_s, rng, timing, about.versions)
+        return FleetLoop(setup, core, keyring, trust, sockets, on_view)
+
+    fleet = FleetThread(make, trust)
     await fleet.begin()
     try:
         yield fleet

@@ -16,7 +16,7 @@ from ..gossip.core import Core
 from ..gossip.facts import Facts
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.members import Standing, State
-from ..gossip.records import LOAD_DRAINING, Address, LoadRecord
+from ..gossip.records import Address, LoadRecord
 from ..gossip.sections import (
     LOADING,
     READY,
@@ -209,7 +209,7 @@ def _state(seen: _Seen, policy: Policy | None) -> PeerState:
             return "left"
         case State.ALIVE:
             says_so = policy is not None and policy.is_draining
-            load_says_so = seen.load is not None and bool(seen.load.flags & LOAD_DRAINING)
+            load_says_so = seen.load is not None and seen.load.is_draining
             return "draining" if says_so or load_says_so else "up"
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from .ids import MAX_ITEMS, U8, U32, Ip, Model, Node, Port
+from .ids import ID_BYTES, MAX_ITEMS, U8, U32, Ip, Model, Node, NodeId, Port
 
 MAX_SECTIONS = 16
 MAX_SECTION_BYTES = 4096
@@ -111,9 +111,15 @@ class LoadRecord(Struct, frozen=True, array_like=True):
     free_mib: Annotated[tuple[U32, ...], _BOUNDED] = ()
     models: Annotated[tuple[ModelLoad, ...], _BOUNDED] = ()
 
+    @property
+    def is_draining(self) -> bool:
+        return bool(self.flags & LOAD_DRAINING)
+
 
 # Bits of LoadRecord.flags.
 LOAD_DRAINING = 1
+# That of nobody in particular.
+NO_LOAD = LoadRecord(NodeId(bytes(ID_BYTES)), 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Section(Struct, frozen=True, array_like=True):

@@ -26,7 +26,7 @@ from ..fleet.membership import Membership
 from ..fleet.view import PeerState
 from ..gossip.receiving import Cause
 from .health import ChildHealth, NodeHealth, Placed, Placement
-from .metric_families import FAMILIES
+from .metric_families import FAMILIES, Kind
 from .tally import ModelTally, PeerTally
 
 # Label values and the number that belongs to them.
@@ -37,6 +37,11 @@ _Told = Sequence[tuple[str, ModelStatus]]
 ReplyCounts = Mapping[tuple[str, int], int]
 
 _BY_NAME = {family.name: family for family in FAMILIES}
+_KINDS: Mapping[Kind, Callable[..., Any]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 class PeerCollector(Collector):
@@ -76,17 +81,17 @@ class PeerCollector(Collector):
         yield from _of_memory(placement, told)
         yield from _of_engines(told, placement)
         replies = (((dialect, str(status)), n) for (dialect, status), n in self._replies.items())
-        yield _counter("cortex_requests_total", replies)
+        yield _family("cortex_requests_total", replies)
         yield from _of_requests(self._tally)
 
 
 def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[Metric]:
     engines = zip(names, health.engines, strict=True)
     children = {**{("engine", name): each for name, each in engines}, ("text", ""): health.text}
-    yield _gauge("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
+    yield _family("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
     restarts = ((labels, child.num_restarts) for labels, child in children.items())
-    yield _counter("cortex_restarts_total", restarts)
-    yield _gauge("cortex_live_requests", [((), health.live_requests)])
+    yield _family("cortex_restarts_total", restarts)
+    yield _family("cortex_live_requests", [((), health.live_requests)])
 
 
 def _is_up(child: ChildHealth) -> int:
@@ -95,9 +100,9 @@ def _is_up(child: ChildHealth) -> int:
 
 def _of_memory(placement: Placement, told: _Told) -> Iterator[Metric]:
     budgets = (((device.name,), device.budget_bytes) for device in placement.devices)
-    yield _gauge("cortex_device_memory_budget_bytes", budgets)
-    yield _gauge("cortex_device_memory_bytes", _shares(placement))
-    yield _gauge(
+    yield _family("cortex_device_memory_budget_bytes", budgets)
+    yield _family("cortex_device_memory_bytes", _shares(placement))
+    yield _family(
         "cortex_device_memory_used_bytes",
         (
             ((device, status.model_id, _kind(part.name)), part.num_bytes)
@@ -133,28 +138,28 @@ def _kind(name: str) -> str:
 
 def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
     running = (((device, m.model_id), m.num_running) for device, m in told)
-    yield _gauge("cortex_running_requests", running)
+    yield _family("cortex_running_requests", running)
     waiting = Counter({(device, m.model_id): m.num_waiting for device, m in told})
     waiting.update(("", model.id) for model in placement.wanted)
-    yield _gauge("cortex_queue_depth", waiting.items())
+    yield _family("cortex_queue_depth", waiting.items())
     pages = (
         ((device, m.model_id, state), number)
         for device, m in told
         for state, number in (("used", m.num_used_pages), ("free", m.num_pages - m.num_used_pages))
     )
-    yield _gauge("cortex_kv_pages", pages)
+    yield _family("cortex_kv_pages", pages)
     preemptions = (((device, m.model_id), m.num_preemptions) for device, m in told)
-    yield _counter("cortex_preemptions_total", preemptions)
+    yield _family("cortex_preemptions_total", preemptions)
     drafted = (((device, m.model_id), m.num_drafted) for device, m in told)
-    yield _counter("cortex_drafted_tokens_total", drafted)
+    yield _family("cortex_drafted_tokens_total", drafted)
     accepted = (((device, m.model_id), m.num_accepted) for device, m in told)
-    yield _counter("cortex_accepted_tokens_total", accepted)
-    yield _histogram("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
+    yield _family("cortex_accepted_tokens_total", accepted)
+    yield _family("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
 
 
 def _of_requests(tally: PeerTally) -> Iterator[Metric]:
     tallies = tally.models
-    yield _counter(
+    yield _family(
         "cortex_requests_finished_total",
         (
             ((model, reason), number)
@@ -163,23 +168,23 @@ def _of_requests(tally: PeerTally) -> Iterator[Metric]:
         ),
     )
     for name, number_of in _COUNTS.items():
-        yield _counter(name, (((model,), number_of(tally)) for model, tally in tallies.items()))
-    yield _counter("cortex_evictions_total", tally.evictions.items())
+        yield _family(name, (((model,), number_of(tally)) for model, tally in tallies.items()))
+    yield _family("cortex_evictions_total", tally.evictions.items())
     replays = (((m, "engine_restart", "engine_failed"), t.num_replays) for m, t in tallies.items())
-    yield _counter("cortex_failovers_total", (*replays, *tally.failovers.items()))
+    yield _family("cortex_failovers_total", (*replays, *tally.failovers.items()))
     for name, spread_of in _SPREADS.items():
-        yield _histogram(name, (((model,), spread_of(tally)) for model, tally in tallies.items()))
+        yield _family(name, (((model,), spread_of(tally)) for model, tally in tallies.items()))
 
 
 def _of_fleet(membership: Membership) -> Iterator[Metric]:
     states = Counter(peer.state for peer in membership.view.peers)
     known = (((state,), states[state]) for state in typing.get_args(PeerState))
-    yield _gauge("cortex_peers", known)
+    yield _family("cortex_peers", known)
     counters = membership.counters
     gossip = ((("sent",), counters.sent_bytes), (("received",), counters.received_bytes))
-    yield _counter("cortex_gossip_bytes_total", gossip)
+    yield _family("cortex_gossip_bytes_total", gossip)
     dropped = (((cause,), counters.num_dropped.get(cause, 0)) for cause in Cause)
-    yield _counter("cortex_gossip_dropped_total", dropped)
+    yield _family("cortex_gossip_dropped_total", dropped)
 
 
 _COUNTS: Mapping[str, Callable[[ModelTally], int]] = {
@@ -205,27 +210,16 @@ def _told_by(peer: str, family: Metric) -> Metric:
     return family
 
 
-def _gauge(name: str, rows: _Rows) -> Metric:
-    return _filled(GaugeMetricFamily, name, rows)
-
-
-def _counter(name: str, rows: _Rows) -> Metric:
-    return _filled(CounterMetricFamily, name, rows)
-
-
-def _histogram(name: str, spreads: Iterable[tuple[tuple[str, ...], Spread]]) -> Metric:
-    return _filled(HistogramMetricFamily, name, ((of, *_buckets(spread)) for of, spread in spreads))
-
-
 def _buckets(spread: Spread) -> tuple[list[tuple[str, int]], float]:
     """A bucket counts all that is below its bound."""
     bounds = [*map(str, spread.bounds), "+Inf"]
     return list(zip(bounds, accumulate(spread.counts), strict=True)), spread.sum
 
 
-def _filled(kind: Callable[..., Any], name: str, rows: Iterable[tuple[Any, ...]]) -> Any:
+def _family(name: str, rows: Iterable[tuple[tuple[str, ...], float | Spread]]) -> Metric:
+    """Of the kind that the table of metrics says."""
     known = _BY_NAME[name]
-    family = kind(name, known.words, labels=known.labels)
-    for row in rows:
-        family.add_metric(*row)
+    family = _KINDS[known.kind](name, known.words, labels=known.labels)
+    for labels, value in rows:
+        family.add_metric(labels, *(_buckets(value) if isinstance(value, Spread) else (value,)))
     return family

@@ -10,13 +10,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from ..config import Strategy
+from ..config import EvictionConfig
 from ..gossip.ids import ModelId
 
 # Plans travel between peers: whatever others say, times stay numbers.
 Seconds: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e9)]
 # How long a load of these weights, of so many bytes, takes.
 Eta = Callable[[ModelId, int], float | None]
+# By which something may go.
+Rules: TypeAlias = EvictionConfig
 ResidentState = Literal["loading", "ready", "unloading"]
 
 
@@ -63,16 +65,6 @@ class DeviceBooks:
     def free_bytes(self) -> int:
         """What one more model could have; negative where others have taken what was promised."""
         return self.budget_bytes - self.foreign_bytes - self.reserved_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """`min_residency_s` is how long a model that was loaded stays, unless it has been idle for as
-    long as loading it took.
-    """
-
-    strategy: Strategy = "lru"
-    min_residency_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,12 @@ class Habits:
 
     @property
     def rules(self) -> Rules:
-        eviction = self._config.eviction
-        return Rules(eviction.strategy, eviction.min_residency_s)
+        return self._config.eviction
 
     @property
     def cold_wait_s(self) -> float:
         """How long one who sees no stages waits for a load before it is told to come back."""
         return self._config.cold_wait_s
-
-    @property
-    def defrag_after_cycles(self) -> int:
-        return self._config.eviction.defrag_after_cycles
 
     @property
     def pinned(self) -> frozenset[str]:

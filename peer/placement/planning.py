@@ -223,8 +223,7 @@ def ranked(
 
 def known_by(config: PeerConfig, eta_s: Eta) -> Known:
     """What a peer knows, as its settings are now."""
-    rules = Rules(config.eviction.strategy, config.eviction.min_residency_s)
-    return Known(_sizes, parts, eta_s, rules, lambda id: config.model(id).priority)
+    return Known(_sizes, parts, eta_s, config.eviction, lambda id: config.model(id).priority)
 
 
 def _sizes(

@@ -13,6 +13,7 @@ import pytest
 from cortex.engine.errors import CortexError
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Door
+from cortex.peer.onlooker.log_lines import LogLine
 from cortex.tui.acting import Acting, OnlyLooking, ReadOnly
 
 
@@ -37,6 +38,8 @@ class _Answering(BaseHTTPRequestHandler):
         is_refused = told is not None and told.get("model") == "no"
         error = {"error": {"code": "model_not_found", "message": "no such model", "hint": "h"}}
         reply = json.dumps(error if is_refused else {"id": "job-1"}).encode()
+        if self.path.startswith("/logs"):
+            reply = b'event: line\ndata: {"time":7.5,"level":"info","source":"s","text":"up"}\n\n'
         self.send_response(404 if is_refused else 200)
         self.send_header("content-length", str(len(reply)))
         self.end_headers()
@@ -109,3 +112,17 @@ async def test_a_refusal_comes_back_as_the_error_that_it_was(heard: Heard) -> No
 async def test_nobody_to_ask_is_an_error_too() -> None:
     with pytest.raises(NoPeer):
         await Acting(list).ask("/models")
+
+
+async def test_a_log_comes_line_by_line_until_its_peer_ends(heard: Heard) -> None:
+    async with Acting(lambda: heard.doors).follow_log("atlas", 600.0) as lines:
+        assert await anext(lines) == LogLine(7.5, "info", "s", "up")
+        with pytest.raises(NoPeer):
+            await anext(lines)
+    assert heard.requests[0][1] == "/logs?since_s=600&level=debug&peer=atlas&follow=1"
+
+
+async def test_a_log_of_nobody_is_an_error() -> None:
+    async with Acting(lambda: ()).follow_log("atlas", 600.0) as lines:
+        with pytest.raises(NoPeer):
+            await anext(lines)

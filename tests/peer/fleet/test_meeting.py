@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from cortex.peer.errors import HostLeaving
 from cortex.peer.fleet import ways
@@ -20,7 +21,7 @@ from cortex.peer.fleet.udp import FleetSockets
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import Versions
-from cortex.peer.gossip.records import Address, ModelLoad
+from cortex.peer.gossip.records import LOAD_DRAINING, NO_LOAD, Address, LoadRecord, ModelLoad
 from cortex.peer.gossip.sections import LOADING, READY, Claim, LoadedModel
 from cortex.peer.gossip.timing import Timing
 from cortex.peer.keys.fleet_key import new_fleet_key
@@ -52,6 +53,10 @@ NANO, LARGE = ModelId(b"nanonano"), ModelId(b"largelar")
 def stored(number: int) -> StoredModel:
     model = ModelId(number.to_bytes(8, "big"))
     return StoredModel(model, f"org/model-{number}", 10**9 + number, 4096, ("text",), 1_700_000_000)
+
+
+def busy(num_inflight: int, **more: Any) -> LoadRecord:
+    return replace(NO_LOAD, num_inflight=num_inflight, **more)
 
 
 def has_stored(models: tuple[StoredModel, ...]) -> Callable[[PeerView], bool]:
@@ -102,11 +107,8 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
         stored=tuple(stored(number) for number in range(3)),
         placed=(ready, loading),
         claims=(Claim(LARGE, 40),),
-        loads=(ModelLoad(NANO, 2, 1, 0),),
-        num_inflight=2,
-        num_queued=1,
+        load=busy(2, num_queued=1, models=(ModelLoad(NANO, 2, 1, 0),), free_mib=(1000,)),
         slots=8,
-        free_mib=(1000,),
     )
     first.fleet.tell(state)
     peer = await second.until_sees(
@@ -124,7 +126,7 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
     assert (cold.id, cold.state, cold.percent) == ("large", "loading", 40)
     assert (peer.load.num_inflight, peer.load.num_queued) == (2, 1)
     assert peer.devices[0].free_bytes == 1000 * 2**20
-    first.fleet.tell(OwnState(is_draining=True))
+    first.fleet.tell(OwnState(load=busy(0, flags=LOAD_DRAINING)))
     await second.until_sees(first, lambda peer: peer.state == "draining" and not peer.placed)
 
 
@@ -133,8 +135,8 @@ async def test_loads_are_asked_for_and_a_peer_answers_itself(start_member: Start
     second = await start_member("second", first)
     await first.until_sees(second, lambda peer: peer.state == "up")
     await second.until_sees(first, lambda peer: peer.state == "up")
-    first.fleet.tell(OwnState(slots=2, num_inflight=1))
-    second.fleet.tell(OwnState(slots=2, num_inflight=2))
+    first.fleet.tell(OwnState(slots=2, load=busy(1)))
+    second.fleet.tell(OwnState(slots=2, load=busy(2)))
     nodes = [first.view.self_node, second.view.self_node, NodeId(b"a nobody")]
     answers = await second.fleet.ask_loads(nodes, NANO, 100, 1.0)
     verdicts = {node: answer.verdict for node, answer in answers.items()}
@@ -192,7 +194,7 @@ async def test_a_doubted_peer_that_is_well_stays_up(start_member: StartMember, f
     states: list[str] = []
     first.fleet.watch(lambda view: states.append(view.peers[1].state))
     first.fleet.doubt(second.view.self_node)
-    second.fleet.tell(OwnState(num_inflight=5))
+    second.fleet.tell(OwnState(load=busy(5)))
     await first.until_sees(
         second, lambda peer: peer.load is not None and peer.load.num_inflight == 5
     )

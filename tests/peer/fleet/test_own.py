@@ -102,7 +102,7 @@ async def test_models_are_offered_when_their_weights_have_a_name(make_config: Ma
         assert (stored.id, stored.capabilities) == ("fake", ("text", "vision"))
         assert stored.model == node.stored[0].weights
         assert stored.size_bytes > 0
-        assert len(state.free_mib) == 1 and state.free_mib[0] > 0
+        assert len(state.load.free_mib) == 1 and state.load.free_mib[0] > 0
 
 
 async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
@@ -121,11 +121,13 @@ async def test_request_for_a_cold_model_is_told_from_its_claim_to_its_end(
                 "hashes",
             )
             assert placed.num_slots == MAX_SEQUENCES
-            busy = await ear.until(lambda state: any(load.num_inflight for load in state.loads))
-            assert busy.num_inflight == 1
-            assert busy.loads[0].num_slots_free == placed.num_slots - 1
+            busy = await ear.until(
+                lambda state: any(load.num_inflight for load in state.load.models)
+            )
+            assert busy.load.num_inflight == 1
+            assert busy.load.models[0].num_slots_free == placed.num_slots - 1
         ear.told.clear()
-        await ear.until(lambda state: state.num_inflight == 0)
+        await ear.until(lambda state: state.load.num_inflight == 0)
 
 
 async def test_model_that_is_copied_in_is_offered_without_anybodys_asking(
@@ -142,9 +144,9 @@ async def test_model_that_is_copied_in_is_offered_without_anybodys_asking(
 
 async def test_draining_is_told(make_config: MakeConfig):
     async with reported(make_config()) as (node, ear):
-        await ear.until(lambda state: not state.is_draining)
+        await ear.until(lambda state: not state.load.is_draining)
         node.begin_drain()
-        await ear.until(lambda state: state.is_draining)
+        await ear.until(lambda state: state.load.is_draining)
 
 
 async def test_nothing_is_said_twice(make_config: MakeConfig):
@@ -180,7 +182,7 @@ def test_model_that_requests_wait_for_is_claimed_before_its_load_begins():
         Claim(ModelId(B.weights), 0),
     )
     assert [placed.state for placed in state.placed] == [LOADING]
-    assert (state.num_inflight, state.num_queued) == (0, 3)
+    assert (state.load.num_inflight, state.load.num_queued) == (0, 3)
 
 
 def test_model_that_goes_and_is_wanted_again_is_claimed():
@@ -200,7 +202,7 @@ def test_every_model_is_told_with_its_place_and_every_device_with_what_it_has_le
     state = told(Placement(devices, (PLACED, second)), 0)
     shown = [(p.name, p.device, p.reserved_mib, p.is_pinned, p.priority) for p in state.placed]
     assert shown == [("a", 0, 3, False, 0), ("b", 1, 3, True, 3)]
-    assert state.free_mib == (3 * 1024, 0)
+    assert state.load.free_mib == (3 * 1024, 0)
 
 
 def resident(model: ModelInfo, num_bytes: int) -> Resident:
@@ -218,10 +220,10 @@ def test_more_than_run_in_one_batch_wait_in_the_engine_and_are_told_as_waiting()
     placement = replace(IDLE, placed=(replace(PLACED, loaded=loaded, num_granted=3),))
     status = ModelStatus("a", Histogram().spread, 0, 2, 1, num_pages=8, num_used_pages=4)
     state = told(placement, 3, Alive(1, 1, 0, (status,)))
-    (load,) = state.loads
+    (load,) = state.load.models
     assert (load.num_inflight, load.num_queued, load.num_slots_free) == (2, 1, 0)
-    assert (state.num_inflight, state.num_queued, state.slots) == (2, 1, 8)
-    assert state.kv_percent == 50
+    assert (state.load.num_inflight, state.load.num_queued, state.slots) == (2, 1, 8)
+    assert state.load.kv_percent == 50
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 20), st.lists(st.sampled_from((A, B))))
@@ -232,11 +234,17 @@ def test_requests_are_counted_once_and_no_number_is_below_zero(
     placed = (replace(PLACED, num_granted=granted), replace(PLACED, model=B, device=1))
     placement = replace(IDLE, placed=placed, wanted=tuple(wanted))
     state = told(placement, live, Alive(1, 0, 0, (status,)))
-    assert state.num_inflight + state.num_queued == live
-    assert min(state.num_inflight, state.num_queued) >= 0
+    assert state.load.num_inflight + state.load.num_queued == live
+    assert min(state.load.num_inflight, state.load.num_queued) >= 0
     assert all(
-        min(load.num_inflight, load.num_queued, load.num_slots_free) >= 0 for load in state.loads
+        min(load.num_inflight, load.num_queued, load.num_slots_free) >= 0
+        for load in state.load.models
     )
+
+
+def test_rates_are_within_what_the_wire_takes():
+    state = own_state(CONFIG, (), IDLE, health(0), Rates(2**40, 2**40))
+    assert (state.load.first_token_ms, state.load.decode_tokens_per_s) == (2**32 - 1, 2**32 - 1)
 
 
 def test_idle_peer_keeps_the_speed_of_its_last_work():

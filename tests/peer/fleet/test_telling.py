@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cortex.peer.fleet.membership import OwnState
-from cortex.peer.fleet.telling import About, fitting, ident, keys, load_of, sections_of, verdict
+from cortex.peer.fleet.telling import About, fitting, ident, keys, sections_of, verdict
 from cortex.peer.gossip.codec import MessageError
 from cortex.peer.gossip.facts import Facts
 from cortex.peer.gossip.ids import ModelId
-from cortex.peer.gossip.loads import LOAD_BYTES
-from cortex.peer.gossip.packing import trimmed
-from cortex.peer.gossip.records import LOAD_DRAINING, Address, LoadRecord, ModelLoad
+from cortex.peer.gossip.records import LOAD_DRAINING, NO_LOAD, Address, LoadRecord, ModelLoad
 from cortex.peer.gossip.sections import (
     READY,
     Claim,
@@ -58,31 +57,22 @@ def test_what_fits_is_told_whole_and_else_the_first_of_it():
     assert 10 < len(few.models) < 100
 
 
-def test_a_load_is_within_what_the_wire_takes():
-    state = OwnState(
-        is_draining=True,
-        num_inflight=-1,
-        kv_percent=400,
-        first_token_ms=2**40,
-        loads=(ModelLoad(MODEL, 2**40, 1, -3),) * 100,
+def busy(num_inflight: int, num_queued: int = 0, *models: ModelLoad, flags: int = 0) -> LoadRecord:
+    return replace(
+        NO_LOAD, flags=flags, num_inflight=num_inflight, num_queued=num_queued, models=models
     )
-    load = load_of(state)
-    assert (load.flags, load.num_inflight, load.kv_percent) == (LOAD_DRAINING, 0, 255)
-    assert load.first_token_ms == 2**32 - 1
-    assert load.models[0] == ModelLoad(MODEL, 2**32 - 1, 1, 0)
-    assert isinstance(trimmed(load, LOAD_BYTES), LoadRecord)
 
 
 @pytest.mark.parametrize(
     ("state", "word"),
     [
-        (OwnState(slots=2, num_inflight=1), "accept"),
-        (OwnState(slots=2, num_inflight=2), "busy"),
-        (OwnState(slots=3, num_inflight=1, num_queued=1), "queue"),
-        (OwnState(slots=3, num_inflight=1, num_queued=2), "busy"),
-        (OwnState(slots=3, num_inflight=1, loads=(ModelLoad(MODEL, 1, 0, 0),)), "queue"),
-        (OwnState(slots=3, num_inflight=1, loads=(ModelLoad(MODEL, 1, 0, 1),)), "accept"),
-        (OwnState(slots=3, is_draining=True), "busy"),
+        (OwnState(slots=2, load=busy(1)), "accept"),
+        (OwnState(slots=2, load=busy(2)), "busy"),
+        (OwnState(slots=3, load=busy(1, 1)), "queue"),
+        (OwnState(slots=3, load=busy(1, 2)), "busy"),
+        (OwnState(slots=3, load=busy(1, 0, ModelLoad(MODEL, 1, 0, 0))), "queue"),
+        (OwnState(slots=3, load=busy(1, 0, ModelLoad(MODEL, 1, 0, 1))), "accept"),
+        (OwnState(slots=3, load=busy(0, flags=LOAD_DRAINING)), "busy"),
         (OwnState(), "busy"),
     ],
 )
@@ -91,13 +81,13 @@ def test_the_word_for_one_more_request(state: OwnState, word: str):
 
 
 def test_who_waits_is_told_for_about_how_long():
-    state = OwnState(slots=9, num_inflight=3, num_queued=2, answer_ms=1000)
+    state = OwnState(slots=9, load=busy(3, 2), answer_ms=1000)
     assert verdict(state, MODEL) == ("queue", 600)
 
 
 def test_who_is_refused_is_told_when_a_place_may_be_free():
-    state = OwnState(slots=8, num_inflight=8, answer_ms=20_000)
+    state = OwnState(slots=8, load=busy(8), answer_ms=20_000)
     assert verdict(state, MODEL) == ("busy", 2500)
-    waiting = OwnState(slots=8, num_inflight=2, num_queued=6, answer_ms=20_000)
+    waiting = OwnState(slots=8, load=busy(2, 6), answer_ms=20_000)
     assert verdict(waiting, MODEL) == ("busy", 17_500)
-    assert verdict(OwnState(slots=1, num_inflight=1), MODEL) == ("busy", 0), "none has ended yet"
+    assert verdict(OwnState(slots=1, load=busy(1)), MODEL) == ("busy", 0), "none has ended yet"

@@ -13,11 +13,14 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.peer.errors import HostLost, InvalidApiKey, NoPeer
 from cortex.peer.onlooker.asking import Asking, Door
+from cortex.peer.onlooker.log_following import follow_log
+from cortex.peer.onlooker.log_lines import LogLine, Skipped
 from cortex.peer.onlooker.ordering import Ordering
 
 Answer = Callable[..., str]
 RUNNING = {"id": "job_1", "state": "running"}
 DONE = {"id": "job_1", "state": "done"}
+LINE = {"time": 7.5, "level": "info", "source": "s", "text": "a\x1bb"}
 
 
 @pytest.fixture
@@ -151,3 +154,30 @@ def test_a_stream_that_is_refused_raises_what_it_was(answer: Answer) -> None:
         list(Ordering([Door(answer(body, 401))]).stream("/logs?follow=1"))
     with pytest.raises(NoPeer, match="no peer is running"):
         list(Ordering([]).stream("/logs?follow=1"))
+
+
+def test_lines_of_a_log_and_what_was_skipped_come_in_turn_and_the_rest_is_passed_over(
+    answer: Answer, heard: list[Any]
+) -> None:
+    body = events(LINE, name="line") + b": alive\n\n" + events({}, name="new")
+    orders = Ordering([Door(answer(body + events({"count": 12}, name="skipped")), "sk-1")])
+    log = follow_log(orders, "bo rea", 11.0, "debug")
+    assert [next(log), next(log)] == [LogLine(7.5, "info", "s", "ab"), Skipped(12)]
+    with pytest.raises(NoPeer, match="has ended"):
+        next(log)
+    assert heard[0][1] == "/logs?since_s=11&level=debug&peer=bo+rea&follow=1"
+
+
+@pytest.mark.parametrize(
+    "body", [b"event: line\ndata: {\n\n", b'event: line\ndata: {"time":1}\n\n']
+)
+def test_what_is_no_log_is_no_peer(answer: Answer, body: bytes) -> None:
+    with pytest.raises(NoPeer):
+        list(follow_log(Ordering([Door(answer(body))]), None, 1.0, "info"))
+
+
+def test_an_error_in_a_log_is_raised(answer: Answer) -> None:
+    error = {"error": {"code": "host_lost", "message": "gone"}}
+    body = events(LINE, name="line") + events(error, name="error")
+    with pytest.raises(HostLost, match="gone"):
+        list(follow_log(Ordering([Door(answer(body))]), None, 1.0, "info"))

@@ -224,7 +224,9 @@ _SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4).map(
     lambda numbers: tuple(Size(num, 1, num) for num in sorted(numbers, reverse=True))
 )
 _NEEDS = st.builds(Need, st.just(ModelId(b"wanted--")), st.just("w"), _SIZES, st.integers(0, 2))
-_RULES = st.builds(Rules, st.sampled_from(["lru", "priority"]), st.integers(0, 60).map(float))
+_RULES = st.builds(
+    Rules, st.sampled_from(["lru", "priority"]), min_residency_s=st.integers(0, 60).map(float)
+)
 
 
 def may_go(one: Resident, need: Need, rules: Rules) -> bool:
