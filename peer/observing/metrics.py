@@ -149,6 +149,8 @@ def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
     yield _counter("cortex_drafted_tokens_total", drafted)
     accepted = (((device, m.model_id), m.num_accepted) for device, m in told)
     yield _counter("cortex_accepted_tokens_total", accepted)
+    replayed = (((device, m.model_id), m.num_replayed) for device, m in told)
+    yield _counter("cortex_replayed_steps_total", replayed)
     yield _histogram("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
 
 
