@@ -6,13 +6,15 @@ answer that is held to something is worked out elsewhere (`guiding.py`) while th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from .errors import CortexError, EngineFailed, InvalidRequest
 from .grammars.guide import Allowed, Free, Next
 from .guiding import mask_tensor, wait_for
 from .runner import Runner
-from .sampler import SamplingRow, sampling_row
+from .sampler import SamplingRow, is_usual, sampling_row
 from .sequence import Sequence
 
 Rows = dict[Sequence, SamplingRow]
@@ -42,6 +44,20 @@ def drawable(
             kept = logits.pop(sequence)
             sequence.undrawn = kept.clone() if sequence.undrawn is None else kept
     return logits
+
+
+def drawn_within(sequences: Iterable[Sequence]) -> Rows:
+    """Whose next token can be drawn by the very step that computes its scores: it is known how by
+    then, and nothing rare is asked.
+    """
+    rows: Rows = {}
+    for s in sequences:
+        is_next = s.num_computed + 1 == len(s.tokens) and s.num_answered < s.max_tokens
+        if is_next and s.guided is None:
+            row = sampling_row(s.prompt, s.num_answered, s.counts)
+            if is_usual(row):
+                rows[s] = row
+    return rows
 
 
 def coming_for(sequence: Sequence) -> Next:

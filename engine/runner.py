@@ -15,7 +15,7 @@ import torch
 from .cache.drafted import DraftedMemory
 from .cache.encoded import EncoderCache, ImageLease
 from .cache.pools import PooledMemory, Pools
-from .decoding.inputs import Staging, StepRow, layout_of
+from .decoding.inputs import Staging, layout_of, step_row
 from .models.base import ModelShape, ServableModel
 from .models.memory import StepMemory
 from .patches import image_patches
@@ -110,7 +110,7 @@ class Runner:
 
     def decode(self, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
         """Feed each sequence its next known token; the scores behind it, [vocab]."""
-        fed = {s: _step_row(s) for s in sequences}
+        fed = {s: step_row(s) for s in sequences}
         rows = list(fed.values())
         layout = layout_of(rows, self._pools.page_tokens)
         told = self._staging.send(layout.pack(rows, self._pools.page_tokens))
@@ -181,12 +181,6 @@ class Runner:
             rows = self._model.encode_images(patches, [image.grid_thw])
             pictures.fill(image.hash, rows)
         return rows
-
-
-def _step_row(sequence: Sequence) -> StepRow:
-    """Its next known token."""
-    at = sequence.num_computed
-    return StepRow(sequence.tokens[at], at + sequence.positions.delta, sequence.place())
 
 
 def _of_each(fed: Mapping[Sequence, list[int]], rows: torch.Tensor) -> dict[Sequence, torch.Tensor]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from .draws import Rows, coming_for, drawable, no_token_error, row_of
+from .decoding.steps import DecodeSteps
+from .draws import Rows, coming_for, drawable, drawn_within, no_token_error, row_of
 from .errors import CortexError, EngineFailed
 from .events import DeviceEvent, NewToken
 from .failing import described
@@ -45,15 +46,19 @@ class ModelService:
         forbidden_ids: torch.Tensor,
         speculator: Speculator,
         draw_usual: DrawUsual | None = None,
+        steps: DecodeSteps | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """forbidden_ids int64 [ids]: what can never be a token of an answer."""
+        """forbidden_ids int64 [ids]: what can never be a token of an answer. Without `steps` the
+        runner decodes.
+        """
         self._runner = runner
         self._recall = recall
         self._scheduler = scheduler
         self._intake = intake
         self._forbidden_ids = forbidden_ids
         self._draw_usual = draw_usual
+        self._steps = steps
         self._speculator = speculator
         self._clock = clock
         self._waiting_told: list[Sequence] = []
@@ -156,16 +161,22 @@ class ModelService:
         logits: dict[Sequence, torch.Tensor],
         ahead: list[Verification],
     ) -> list[DeviceEvent]:
+        events: list[DeviceEvent] = []
         drafts = self._speculator.drafts(sequences)
         if drafts:
             verification = self._runner.decode_ahead(sequences, drafts)
             ahead.append(verification)
             rows = {s: scores[0] for s, scores in verification.rows.items()}
+        elif self._steps is not None:
+            asked = drawn_within(sequences)
+            drawn, rows = self._steps.decode(sequences, asked)
+            events = [self._drawn(s, asked[s], one) for s, one in drawn.items()]
+            self.counts.num_replayed += self._steps.take_num_replayed()
         else:
             rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
         logits.update({s: row for s, row in rows.items() if s.wants_token})
-        return []
+        return events
 
     def _commit(self, verification: Verification) -> list[DeviceEvent]:
         verification.commit()
@@ -238,10 +249,13 @@ class ModelService:
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])
         chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids, self._draw_usual)
-        return [
-            self._fail(s, no_token_error(row)) if one is None else self._take(s, one)
-            for (s, row), one in zip(rows.items(), chosen, strict=True)
-        ]
+        pairs = zip(rows.items(), chosen, strict=True)
+        return [self._drawn(s, row, one) for (s, row), one in pairs]
+
+    def _drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
+        if chosen is None:
+            return self._fail(sequence, no_token_error(row))
+        return self._take(sequence, chosen)
 
     def _take(self, sequence: Sequence, chosen: Chosen) -> DeviceEvent:
         if chosen.token_id in sequence.prompt.stop_token_ids:

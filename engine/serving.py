@@ -15,11 +15,14 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .decoding.cuda_graphs import CudaCapture
+from .decoding.graphs import Capture
+from .decoding.steps import open_steps
 from .estimating import costs_of, grid_tokens, precision_of
 from .guiding import Guiding
 from .heap import give_freed_memory_back
 from .intake import Intake
-from .kernels.gpu.tried import triton_drawing
+from .kernels.gpu.tried import step_drawing, triton_drawing
 from .memory import PAGE_TOKENS, MemoryBudget, Share, plan_share
 from .models.base import ModelShape, ServableModel
 from .models.registry import build_model, fill_model, make_packer, use_gpu_kernels, weights_bytes
@@ -27,6 +30,7 @@ from .precision import Precision
 from .recall import HostStore, Recall
 from .runner import Runner
 from .sampler import DrawUsual, choose_tokens
+from .sampling.wishes import DrawTokens
 from .scheduler import Scheduler
 from .service import ModelService
 from .speculation.guesses import Drafter
@@ -55,8 +59,8 @@ class LoadedService:
 class ReadModel:
     """A model on its device that has no memory yet to serve with. `identity` names its files, as
     they were when they were read, what is computed in, and whether its draft head is there.
-    `speculates`: whether answers may be computed ahead. `draw_usual`: what draws tokens on its
-    device, if not torch.
+    `speculates`: whether answers may be computed ahead. `draw_usual` and `draw_tokens`: what draws
+    tokens on its device, if not torch.
     """
 
     model: ServableModel
@@ -66,6 +70,7 @@ class ReadModel:
     identity: Hashable
     speculates: bool
     draw_usual: DrawUsual | None
+    draw_tokens: DrawTokens | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,11 @@ def read_model(
         torch.cuda.empty_cache()
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     is_on_gpu = device.type == "cuda" and wishes.kernels == "auto"
+    vocab_tokens = built.model.shape.vocab_size
     return ReadModel(
         built.model, tokenizer, budget, precision, identity, speculates,
-        triton_drawing(device, built.model.shape.vocab_size) if is_on_gpu else None,
+        triton_drawing(device, vocab_tokens) if is_on_gpu else None,
+        step_drawing(device, vocab_tokens) if is_on_gpu else None,
     )  # fmt: skip
 
 
@@ -139,7 +146,8 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
         read.model, read.tokenizer.vocab_size, device, capacity, store, read.identity,
         is_exact=read.precision.is_exact, guiding=Guiding(read.tokenizer),
         make_drafter=PromptLookup if read.speculates else None, asks_head=read.speculates,
-        draw_usual=read.draw_usual,
+        draw_usual=read.draw_usual, draw_tokens=read.draw_tokens,
+        capture=None if read.draw_tokens is None else CudaCapture(device),
     )  # fmt: skip
     computes_in = f"{read.precision}, {read.model.operations.whose} kernels"
     return LoadedService(service, read.tokenizer, computes_in, budget)
@@ -159,11 +167,14 @@ def make_service(
     asks_head: bool = False,
     choose_guesses: ChooseGuesses = choices_that_pay,
     draw_usual: DrawUsual | None = None,
+    draw_tokens: DrawTokens | None = None,
+    capture: Capture | None = None,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
     Without `guiding` nothing can be asked of answers, without drafters none is computed ahead; a
-    model's own draft head is one of them where it `asks_head`.
+    model's own draft head is one of them where it `asks_head`. With `draw_tokens` decode steps draw
+    within, and with `capture` they become graphs.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
@@ -194,6 +205,12 @@ def make_service(
         capacity_tokens=capacity.num_pages * capacity.page_tokens, token_bytes=pools.token_bytes,
         picture_bytes=capacity.encoder_bytes, grid_tokens=capacity.grid_tokens,
     )  # fmt: skip
+    forbidden_ids = _forbidden_ids(model.shape, num_tokens).to(device)
+    steps = None
+    if draw_tokens is not None:
+        steps = open_steps(
+            model, pools, forbidden_ids, draw_tokens, capture, capacity.num_slots, head
+        )
     return ModelService(
         runner,
         Recall(pools, store, tree, is_exact=is_exact),
@@ -208,6 +225,7 @@ def make_service(
             choose_guesses=choose_guesses,
         ),
         draw_usual=draw_usual,
+        steps=steps,
     )
 
 

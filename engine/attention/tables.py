@@ -68,6 +68,29 @@ class StepTables:
         return page_rows(self._pages[sequence], start, end, self.page_tokens, self._device)
 
 
+class StagedTables(StepTables):
+    """Of one new token each, in tensors alone: the host knows but how long a sequence may be."""
+
+    def __init__(
+        self, pages: torch.Tensor, lengths: torch.Tensor, longest: int, page_tokens: int
+    ) -> None:
+        """pages [sequences, most pages]; lengths [sequences], 0 for padding."""
+        self.pages, self.lengths = pages, lengths
+        self.longest, self.page_tokens = longest, page_tokens
+
+    @cached_property
+    def rows(self) -> list[Rows]:
+        raise OnlyOnDevice("rows of pools are looked for on the host")
+
+    @cached_property
+    def new(self) -> Rows:
+        raise OnlyOnDevice("rows of new tokens are looked for on the host")
+
+
+class OnlyOnDevice(Exception):
+    """An operation asked the host for what it was not told."""
+
+
 def page_rows(
     pages: Sequence[int], start: int, end: int, page_tokens: int, device: torch.device
 ) -> Rows:
@@ -102,3 +125,15 @@ class StepSlots:
     def numbers(self) -> torch.Tensor:
         """int64 [sequences]."""
         return torch.tensor(self._slots, device=self._device)
+
+
+class StagedSlots(StepSlots):
+    """In a tensor alone; negative for padding."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        """[sequences]."""
+        self.numbers = numbers
+
+    @cached_property
+    def rows(self) -> Rows:
+        raise OnlyOnDevice("slots are looked for on the host")

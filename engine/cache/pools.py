@@ -38,6 +38,14 @@ class States:
 
     layers: tuple[LinearState, ...]
 
+    def is_close_to(self, other: States, tolerance: float) -> bool:
+        """As a share of the largest number of each tensor."""
+        return all(
+            bool((a.float() - b.float()).abs().max() <= tolerance * b.float().abs().max())
+            for mine, others in zip(self.layers, other.layers, strict=True)
+            for a, b in ((mine.conv, others.conv), (mine.recurrent, others.recurrent))
+        )
+
 
 class Pools:
     """All sequences of one model on one device."""
@@ -82,6 +90,12 @@ class Pools:
             state.conv[slot].zero_()
             state.recurrent[slot].zero_()
 
+    def clear_token(self, place: Place) -> None:
+        """What is kept of the token behind those that a place counts."""
+        rows = self.rows(place.pages, place.num_tokens, place.num_tokens + 1)
+        for keys, values in self.keys_values.values():
+            keys[rows], values[rows] = 0, 0
+
     def copy_out(self, place: Place, start: int, end: int) -> KeyValues:
         """Host copy of the tokens from `start` to `end`."""
         rows = self.rows(place.pages, start, end)
@@ -121,29 +135,16 @@ def _copied(x: torch.Tensor) -> torch.Tensor:
     return x.to("cpu", copy=True)
 
 
-class PooledMemory:
-    """The step memory of models (`models/memory.py`) over pools: `num_new` tokens for each place.
+class TabledMemory:
+    """The step memory of models (`models/memory.py`) over pools, as some tables say.
 
-    The places must have pages for the new tokens; whoever made this counts them afterwards.
+    The sequences must have pages for the new tokens; whoever made this counts them afterwards.
     """
 
-    def __init__(
-        self,
-        pools: Pools,
-        places: Sequence[Place],
-        num_new: int,
-        inputs: StepInputs | None = None,
-    ) -> None:
-        """`inputs` say the same of the places, where the device was told already."""
+    def __init__(self, pools: Pools, tables: StepTables, slots: StepSlots) -> None:
         self._pools = pools
-        self._slots = StepSlots([place.slot for place in places], pools.device)
-        self._tables = StepTables(
-            [place.pages for place in places], [place.num_tokens + num_new for place in places],
-            num_new, pools.page_tokens, pools.device,
-        )  # fmt: skip
-        if inputs is not None:
-            self._slots.numbers = inputs.slots
-            self._tables.pages, self._tables.lengths = inputs.pages, inputs.lengths
+        self._tables = tables
+        self._slots = slots
 
     def attend(
         self,
@@ -161,3 +162,25 @@ class PooledMemory:
     def mix(self, layer: int, weights: DeltaWeights, inputs: DeltaInputs) -> torch.Tensor:
         kept = self._pools.states[layer]
         return self._pools.operations.mix_kept(weights, inputs, kept, self._slots)
+
+
+class PooledMemory(TabledMemory):
+    """`num_new` tokens for each place."""
+
+    def __init__(
+        self,
+        pools: Pools,
+        places: Sequence[Place],
+        num_new: int,
+        inputs: StepInputs | None = None,
+    ) -> None:
+        """`inputs` say the same of the places, where the device was told already."""
+        slots = StepSlots([place.slot for place in places], pools.device)
+        tables = StepTables(
+            [place.pages for place in places], [place.num_tokens + num_new for place in places],
+            num_new, pools.page_tokens, pools.device,
+        )  # fmt: skip
+        if inputs is not None:
+            slots.numbers = inputs.slots
+            tables.pages, tables.lengths = inputs.pages, inputs.lengths
+        super().__init__(pools, tables, slots)

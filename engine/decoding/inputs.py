@@ -6,13 +6,16 @@ A row for each sequence, which has one new token. Knows no model; who is in a st
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from ..cache.place import Place
+from ..sampling.wishes import ANY_TOKEN, NUM_WISHES, RowWishes, pack_wishes
+
+if TYPE_CHECKING:
+    from ..sequence import Sequence
 
 # Kernels load sixteen bytes at once from addresses of that kind, and are compiled for them apart.
 _ALIGNED_NUMBERS = 2
@@ -27,12 +30,15 @@ class StepRow(NamedTuple):
 
 
 class StepInputs(NamedTuple):
-    """Views of one tensor, int64; a length counts the new token."""
+    """Views of one tensor, int64 but for the wishes, which are int32. A length counts the new
+    token.
+    """
 
     token_ids: torch.Tensor  # [rows, 1]
     positions: torch.Tensor  # [rows, 1]
     slots: torch.Tensor  # [rows]
     lengths: torch.Tensor  # [rows]
+    wishes: torch.Tensor  # [rows, wishes]; [0, wishes] where no tokens are drawn
     pages: torch.Tensor  # [rows, most pages]
 
 
@@ -42,27 +48,46 @@ class StepLayout:
 
     num_rows: int
     num_pages: int
+    draws: bool = False
 
     @property
     def _stride(self) -> int:
-        return -(-self.num_rows // _ALIGNED_NUMBERS) * _ALIGNED_NUMBERS
+        return _aligned(self.num_rows)
 
-    def pack(self, rows: Sequence[StepRow], page_tokens: int) -> array[int]:
-        """The numbers as they lie there."""
+    @property
+    def _wish_numbers(self) -> int:
+        """An int64 holds two wishes."""
+        return _aligned(-(-self.num_rows * NUM_WISHES // 2)) if self.draws else 0
+
+    @property
+    def size(self) -> int:
+        return 4 * self._stride + self._wish_numbers + self.num_rows * self.num_pages
+
+    def pack(
+        self, rows: list[StepRow], page_tokens: int, wishes: list[RowWishes] | None = None
+    ) -> array[int]:
+        """The numbers as they lie there. Rows that are missing are padding: they have no slot and
+        no tokens, and nothing is kept of them.
+        """
         missing = self._stride - len(rows)
         numbers = array("q")
-        for column in (
-            [row.token_id for row in rows],
-            [row.position for row in rows],
-            [row.place.slot for row in rows],
-            [row.place.num_tokens + 1 for row in rows],
+        for column, padding in (
+            ([row.token_id for row in rows], 0),
+            ([row.position for row in rows], 0),
+            ([row.place.slot for row in rows], -1),
+            ([row.place.num_tokens + 1 for row in rows], 0),
         ):
             numbers.extend(column)
-            numbers.extend([0] * missing)
+            numbers.extend([padding] * missing)
+        if self.draws:
+            known = wishes or []
+            told = pack_wishes([*known, *[ANY_TOKEN] * (self.num_rows - len(known))])
+            numbers.frombytes(told.ljust(self._wish_numbers * numbers.itemsize, b"\0"))
         for row in rows:
             used = row.place.pages[: row.place.num_tokens // page_tokens + 1]
             numbers.extend(used)
             numbers.extend([0] * (self.num_pages - len(used)))
+        numbers.extend([0] * (self.size - len(numbers)))
         return numbers
 
     def views(self, told: torch.Tensor) -> StepInputs:
@@ -70,14 +95,29 @@ class StepLayout:
         rows, stride = self.num_rows, self._stride
         columns = told[: 4 * stride].view(4, stride)[:, :rows]
         token_ids, positions, slots, lengths = columns.unbind()
-        pages = told[4 * stride :][: rows * self.num_pages].view(rows, self.num_pages)
-        return StepInputs(token_ids[:, None], positions[:, None], slots, lengths, pages)
+        packed = told[4 * stride : self.size]
+        wishes = packed[: self._wish_numbers].view(torch.int32)[: rows * NUM_WISHES]
+        pages = packed[self._wish_numbers :].view(rows, self.num_pages)
+        return StepInputs(
+            token_ids[:, None], positions[:, None], slots, lengths, wishes.view(-1, NUM_WISHES),
+            pages,
+        )  # fmt: skip
 
 
-def layout_of(rows: Sequence[StepRow], page_tokens: int) -> StepLayout:
-    """The smallest for these rows."""
+def step_row(sequence: Sequence) -> StepRow:
+    """A sequence's next known token."""
+    at = sequence.num_computed
+    return StepRow(sequence.tokens[at], at + sequence.positions.delta, sequence.place())
+
+
+def layout_of(rows: list[StepRow], page_tokens: int) -> StepLayout:
+    """The smallest for these rows, to be computed and not drawn."""
     longest = max(row.place.num_tokens for row in rows)
     return StepLayout(len(rows), longest // page_tokens + 1)
+
+
+def _aligned(count: int) -> int:
+    return -(-count // _ALIGNED_NUMBERS) * _ALIGNED_NUMBERS
 
 
 class Staging:
@@ -88,13 +128,20 @@ class Staging:
         # In turn: what was sent before may be on its way still.
         self._pinned, self._next = [torch.empty(0, dtype=torch.int64)] * 2, 0
 
-    def send(self, numbers: array[int]) -> torch.Tensor:
-        """int64 [numbers]: on a CPU the numbers themselves."""
+    def send(self, numbers: array[int], to: torch.Tensor | None = None) -> torch.Tensor:
+        """int64 [numbers]: the beginning of `to`, where that is given; without it, on a CPU, the
+        numbers themselves.
+        """
         told = torch.frombuffer(numbers, dtype=torch.int64)
-        if self._device.type == "cpu":
-            return told
+        if self._device.type != "cpu":
+            told = self._in_pinned(told)
+        if to is not None:
+            return to[: len(told)].copy_(told, non_blocking=True)
+        return told.to(self._device, non_blocking=True)
+
+    def _in_pinned(self, told: torch.Tensor) -> torch.Tensor:
         if len(self._pinned[self._next]) < len(told):
             self._pinned[self._next] = torch.empty(2 * len(told), dtype=torch.int64).pin_memory()
         pinned = self._pinned[self._next][: len(told)]
         self._next = 1 - self._next
-        return pinned.copy_(told).to(self._device, non_blocking=True)
+        return pinned.copy_(told)

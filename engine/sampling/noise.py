@@ -27,7 +27,11 @@ def gumbel_noise(token_ids: torch.Tensor, keys: Sequence[Key]) -> torch.Tensor:
 
     token_ids int32 [1 or rows, tokens]; one key a row.
     """
-    halves = torch.tensor(keys, dtype=torch.int32, device=token_ids.device)  # [rows, 2]
+    return keyed_noise(token_ids, torch.tensor(keys, dtype=torch.int32, device=token_ids.device))
+
+
+def keyed_noise(token_ids: torch.Tensor, halves: torch.Tensor) -> torch.Tensor:
+    """`gumbel_noise` by keys in a tensor int32 [rows, 2]."""
     bits = token_ids * -1640531527 ^ halves[:, :1]
     # Rounds of the integer hash lowbias32 (C. Wellons, 2018), the second half of the key between.
     bits ^= (bits >> 16) & 0xFFFF

@@ -95,6 +95,12 @@ FAMILIES = (
         "Those of them that were the answer's, and needed no step of their own.",
     ),
     Family(
+        "cortex_replayed_steps_total",
+        "counter",
+        _DEVICE_AND_MODEL,
+        "Steps that a GPU was given as one graph, and not launch by launch.",
+    ),
+    Family(
         "cortex_step_seconds",
         "histogram",
         _DEVICE_AND_MODEL,

@@ -154,6 +154,8 @@ def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
     yield _family("cortex_drafted_tokens_total", drafted)
     accepted = (((device, m.model_id), m.num_accepted) for device, m in told)
     yield _family("cortex_accepted_tokens_total", accepted)
+    replayed = (((device, m.model_id), m.num_replayed) for device, m in told)
+    yield _family("cortex_replayed_steps_total", replayed)
     yield _family("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
 
 

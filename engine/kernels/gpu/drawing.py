@@ -9,25 +9,27 @@ waits for nothing, and what is launched depends on no row's values. Noise is tha
 # pyright: basic, reportGeneralTypeIssues=false
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
 from ...sampler import SamplingRow
-from ...sampling.noise import noise_key
-from ...types import Sampling
-from .floors import (
+from ...sampling.wishes import (
     KEY_HIGH,
     KEY_LOW,
     LOG_MIN_P,
+    NUM_WISHES,
     TEMPERATURE,
+    RowWishes,
+    Truncations,
+    truncations_of,
+    wishes_of,
+)
+from .floors import (
     WAYS,
-    WISHES,
     best_of,
     block_bests,
     blocks_of,
@@ -41,7 +43,7 @@ _TEMPERATURE = tl.constexpr(TEMPERATURE)
 _LOG_MIN_P = tl.constexpr(LOG_MIN_P)
 _KEY_LOW = tl.constexpr(KEY_LOW)
 _KEY_HIGH = tl.constexpr(KEY_HIGH)
-_WISHES = tl.constexpr(WISHES)
+_WISHES = tl.constexpr(NUM_WISHES)
 _NO_TOKEN = tl.constexpr(2**31 - 1)
 
 
@@ -110,37 +112,6 @@ _DRAW_KERNEL: Any = draw_in_block
 _FIRST_KERNEL: Any = first_of_blocks
 
 
-class Truncations(NamedTuple):
-    """What any row asks for: decides which kernels run. Asked for by none, they would find out."""
-
-    top_k: bool
-    top_p: bool
-    min_p: bool
-
-
-def truncations_of(samplings: Sequence[Sampling]) -> Truncations:
-    drawn = [s for s in samplings if s.temperature != 0.0]
-    return Truncations(
-        any(s.top_k > 0 for s in drawn),
-        any(s.top_p < 1.0 for s in drawn),
-        any(s.min_p > 0.0 for s in drawn),
-    )
-
-
-def wishes_of(rows: Sequence[tuple[Sampling, int, int]]) -> torch.Tensor:
-    """Sampling, position and which of the masks (-1: none) of each row, as int32 [rows, wishes]."""
-    told = b"".join(
-        struct.pack(
-            "<fffiiii", s.temperature, math.log(s.min_p) if s.min_p > 0.0 else -math.inf,
-            # Greedy rows look for no floor, whatever they say.
-            s.top_p if s.temperature else 1.0, s.top_k if s.temperature else 0,
-            *noise_key(s.seed, position), mask,
-        )
-        for s, position, mask in rows
-    )  # fmt: skip
-    return torch.frombuffer(bytearray(told), dtype=torch.int32).view(-1, WISHES)
-
-
 def draw_tokens(
     logits: torch.Tensor, masks: torch.Tensor, wishes: torch.Tensor, truncations: Truncations
 ) -> torch.Tensor:
@@ -176,7 +147,10 @@ def draw_usual(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tenso
     """`draw_tokens` for rows that are `is_usual`; see DrawUsual."""
     masks = [row.mask for row in rows if row.mask is not None]
     places = iter(range(len(masks)))
-    told = [(row.sampling, row.position, -1 if row.mask is None else next(places)) for row in rows]
+    told = [
+        RowWishes(row.sampling, row.position, -1 if row.mask is None else next(places))
+        for row in rows
+    ]
     stacked = torch.stack(masks) if masks else logits.new_zeros(1, 1, dtype=torch.int32)
     truncations = truncations_of([row.sampling for row in rows])
     return draw_tokens(logits, stacked, wishes_of(told).to(logits.device), truncations)

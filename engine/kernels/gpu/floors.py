@@ -17,21 +17,20 @@ import torch
 import triton
 import triton.language as tl
 
+from ...sampling.wishes import MASK, NUM_WISHES, TEMPERATURE, TOP_K, TOP_P
+
 # Scores that a program looks at, and how many at a time.
 BLOCK_TOKENS = 8192
 _TOKENS_AT_ONCE = 256
 WAYS = 16
 # 16 ** 8 is as many as there are float32 numbers.
 LAUNCHES = 8
-# A row's wishes as int32, floats by their bits.
-WISHES = 7
-TEMPERATURE, LOG_MIN_P, TOP_P, TOP_K, KEY_LOW, KEY_HIGH, MASK = range(WISHES)
 
 _TEMPERATURE = tl.constexpr(TEMPERATURE)
 _TOP_P = tl.constexpr(TOP_P)
 _TOP_K = tl.constexpr(TOP_K)
 _MASK = tl.constexpr(MASK)
-_WISHES = tl.constexpr(WISHES)
+_WISHES = tl.constexpr(NUM_WISHES)
 # Below that of minus infinity: as an integer in the order of scores.
 _BELOW_ALL = tl.constexpr(-2139095042)
 

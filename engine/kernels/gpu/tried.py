@@ -10,6 +10,7 @@ import torch
 
 from ...poison import raise_poison
 from ...sampler import DrawUsual, SamplingRow, choose_tokens
+from ...sampling.wishes import DrawTokens
 from ...types import Sampling
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,15 @@ def triton_drawing(device: torch.device, vocab_tokens: int) -> DrawUsual | None:
         _log.warning("tokens are drawn by torch, Triton draws others here")
         return None
     return draw_usual
+
+
+def step_drawing(device: torch.device, vocab_tokens: int) -> DrawTokens | None:
+    """The same from tensors alone, for steps that draw their tokens themselves."""
+    if triton_drawing(device, vocab_tokens) is None:
+        return None
+    from .drawing import draw_tokens
+
+    return draw_tokens
 
 
 def draws_alike(draw_usual: DrawUsual, device: torch.device, vocab_tokens: int) -> bool:

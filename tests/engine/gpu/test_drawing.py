@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import DevicePoisoned
 from cortex.engine.kernels.gpu import drawing, floors, tried
-from cortex.engine.kernels.gpu.drawing import draw_tokens, draw_usual, truncations_of, wishes_of
+from cortex.engine.kernels.gpu.drawing import draw_tokens, draw_usual
 from cortex.engine.kernels.gpu.tried import draws_alike, triton_drawing
 from cortex.engine.sampler import Chosen, DrawUsual, SamplingRow, choose_tokens
+from cortex.engine.sampling.wishes import RowWishes, Truncations, truncations_of, wishes_of
 from cortex.engine.types import Sampling
 
 CPU = torch.device("cpu")
@@ -135,13 +136,13 @@ def test_what_a_row_asks_for_that_no_kernel_knows_is_chosen_by_torch() -> None:
 
 def test_kernels_for_floors_that_no_row_asks_for_change_nothing() -> None:
     logits = torch.randn(2, 300, generator=torch.Generator().manual_seed(0))
-    asked = [(Sampling(1), 4, -1), (Sampling(2, 0.0), 4, -1)]
-    some = truncations_of([sampling for sampling, _, _ in asked])
+    asked = [RowWishes(Sampling(1), 4), RowWishes(Sampling(2, 0.0), 4)]
+    some = truncations_of([row.sampling for row in asked])
     assert some == (False, False, False)
 
     plain = draw_tokens(logits, NO_MASK, wishes_of(asked), some)
 
-    all_of_them = drawing.Truncations(top_k=True, top_p=True, min_p=True)
+    all_of_them = Truncations(top_k=True, top_p=True, min_p=True)
     assert torch.equal(plain, draw_tokens(logits, NO_MASK, wishes_of(asked), all_of_them))
 
 

@@ -41,6 +41,7 @@ STATUS = ModelStatus(
     num_used_pages=30,
     used=(MemoryPart("keys and values", 640),),
     num_drafted=21,
+    num_replayed=7,
     num_accepted=17,
 )
 MEMORY = (
@@ -158,6 +159,7 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_kv_pages", "cuda:0", "m", "free"): 70,
         ("cortex_preemptions_total", "cuda:0", "m"): 4,
         ("cortex_drafted_tokens_total", "cuda:0", "m"): 21,
+        ("cortex_replayed_steps_total", "cuda:0", "m"): 7,
         ("cortex_accepted_tokens_total", "cuda:0", "m"): 17,
         ("cortex_requests_total", "openai", "503"): 8,
         ("cortex_requests_finished_total", "m", "stop"): 6,

@@ -1,0 +1,84 @@
+"""Steps that were recorded once on a device and are launched again as one: how many, and which.
+
+What a recording is, and how it is made, is the device's to know (`cuda_graphs.py`); what a step
+computes, the step's. One that failed is the last: without them every step goes on as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from .keys import StepKey
+
+_log = logging.getLogger(__name__)
+
+# Each holds some megabytes of launches. Beyond that the one that was not used for longest goes.
+_MOST_GRAPHS = 64
+
+
+class Replayable(Protocol):
+    """Work that was captured: the same launches, which read what lies in the same places then."""
+
+    def replay(self) -> None: ...
+
+
+class Capture(Protocol):
+    """Records the launches of some work, which need not happen on the way."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the device has memory for one more."""
+        ...
+
+    def __call__(self, work: Callable[[], None]) -> Replayable: ...
+
+
+class StepGraphs:
+    """Those of one model on one device, by their keys; made at a key's second use, because the
+    first one makes the kernels ready.
+    """
+
+    def __init__(self, capture: Capture | None, most: int = _MOST_GRAPHS) -> None:
+        """Without `capture` there are none."""
+        self._capture = capture
+        self._most = most
+        self._seen: set[StepKey] = set()
+        self._graphs: dict[StepKey, Replayable] = {}  # the one used last at the end
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    @property
+    def are_on(self) -> bool:
+        return self._capture is not None
+
+    def find(self, key: StepKey) -> Replayable | None:
+        graph = self._graphs.pop(key, None)
+        if graph is not None:
+            self._graphs[key] = graph
+        return graph
+
+    def is_due(self, key: StepKey) -> bool:
+        """Whether there should be one: asked once for each use without one."""
+        was_seen = key in self._seen
+        self._seen.add(key)
+        return was_seen and self._capture is not None and self._capture.has_room
+
+    def capture(self, work: Callable[[], None]) -> Replayable:
+        assert self._capture is not None, "asked for only where it is due"
+        return self._capture(work)
+
+    def keep(self, key: StepKey, graph: Replayable) -> None:
+        """It was tried and is right."""
+        if len(self._graphs) == self._most:
+            del self._graphs[next(iter(self._graphs))]
+        self._graphs[key] = graph
+        _log.info("step graph %d of %s", len(self._graphs), key)
+
+    def give_up(self, key: StepKey, reason: str) -> None:
+        """From now on there are none."""
+        _log.warning("no step graphs any more, steps are launched one by one: %s: %s", key, reason)
+        self._capture = None
+        self._graphs.clear()

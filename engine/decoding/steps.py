@@ -1,0 +1,205 @@
+"""Sequences through the decode step of a device: by its graph, where that was tried, or as it is.
+
+Runs on the device thread, its callers in inference mode. The host tells the device everything at
+once, and waits for it once, for the tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, cast
+
+import torch
+
+from ..cache.place import Place
+from ..cache.pools import Pools, States
+from ..models.base import ServableModel
+from ..poison import raise_poison
+from ..sampler import Chosen, SamplingRow
+from ..sampling.wishes import ANY_TOKEN, DrawTokens, RowWishes, Truncations, truncations_of
+from ..sequence import Sequence
+from ..speculation.head import HeadDrafts
+from .graphs import Capture, Replayable, StepGraphs
+from .inputs import Staging, StepInputs, StepRow, layout_of, step_row
+from .keys import StepKey, bucket, most_numbers, padded
+from .step import DecodeStep
+
+_log = logging.getLogger(__name__)
+
+# By how much of the largest number states may differ that should be the same.
+_TOLERANCE = 1e-3
+
+Outcome = tuple[list[int], list[States]]
+
+
+class Stepped(NamedTuple):
+    """Who asked has a token, None where none can be drawn; the others have scores, [vocab], which
+    the next step writes over.
+    """
+
+    drawn: dict[Sequence, Chosen | None]
+    scores: dict[Sequence, torch.Tensor]
+
+
+class DecodeSteps:
+    """The decode steps of one model over one set of pools."""
+
+    def __init__(
+        self,
+        step: DecodeStep,
+        pools: Pools,
+        graphs: StepGraphs,
+        most_rows: int,
+        head: HeadDrafts | None = None,
+    ) -> None:
+        """The draft head, where there is one, hears of all that is computed."""
+        self._num_replayed = 0
+        self._head = head
+        self.graphs = graphs
+        self._step = step
+        self._pools = pools
+        self._staging = Staging(pools.device)
+        # What graphs read stays in its place.
+        num_numbers = most_numbers(most_rows, pools.page_tokens)
+        self._told = torch.empty(num_numbers, dtype=torch.int64, device=pools.device)
+
+    def decode(
+        self, sequences: Iterable[Sequence], asked: Mapping[Sequence, SamplingRow]
+    ) -> Stepped:
+        """Feed each sequence its next known token, and draw the next of those that `asked`, whose
+        rows are all `is_usual` and without masks.
+        """
+        fed = {s: step_row(s) for s in sequences}
+        rows = list(fed.values())
+        wishes = [
+            RowWishes(asked[s].sampling, asked[s].position) if s in asked else ANY_TOKEN
+            for s in fed
+        ]
+        key = StepKey(
+            len(rows),
+            layout_of(rows, self._pools.page_tokens).num_pages,
+            truncations_of([row.sampling for row in asked.values()]) if asked else None,
+            keeps_scores=len(asked) < len(rows),
+        )
+        self._compute(key, rows, wishes)
+        if self._head is not None and self._step.hidden is not None:
+            self._head.note({s: self._step.hidden[i : i + 1] for i, s in enumerate(fed)})
+        for sequence in fed:
+            sequence.num_computed += 1
+        drawn: dict[Sequence, Chosen | None] = {}
+        if asked:
+            token_ids = cast("list[int]", self._step.drawn[: len(rows)].tolist())
+            drawn = {
+                s: Chosen(token_id) if token_id >= 0 else None
+                for s, token_id in zip(fed, token_ids, strict=True)
+                if s in asked
+            }
+        scores = {s: self._step.scores[i] for i, s in enumerate(fed) if s not in asked}
+        return Stepped(drawn, scores)
+
+    def take_num_replayed(self) -> int:
+        """How many steps were graphs since this was asked."""
+        count, self._num_replayed = self._num_replayed, 0
+        return count
+
+    @torch.inference_mode()
+    def try_out(self) -> None:
+        """A step of padding alone. Raises where the model does not compute from tensors alone."""
+        key = padded(StepKey(1, 1, Truncations(False, False, False), True), self._pools.page_tokens)
+        assert key is not None, "the smallest step has a graph"
+        self._staging.send(key.layout.pack([], self._pools.page_tokens), self._told)
+        self._step(key, key.layout.views(self._told))
+        self._step.outcome(key, 1)
+
+    def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
+        page_tokens = self._pools.page_tokens
+        key = padded(exact, page_tokens) if self.graphs.are_on else None
+        if key is None:
+            numbers = exact.layout.pack(rows, page_tokens, wishes)
+            self._step(exact, exact.layout.views(self._staging.send(numbers)))
+            return
+        numbers = key.layout.pack(rows, page_tokens, wishes)
+        self._staging.send(numbers, self._told)
+        graph = self.graphs.find(key)
+        if graph is not None:
+            graph.replay()
+            self._num_replayed += 1
+        elif self.graphs.is_due(key):
+            self._try_graph(key, numbers, [row.place for row in rows])
+        else:
+            self._step(key, key.layout.views(self._told))
+
+    def _try_graph(self, key: StepKey, numbers: array[int], places: list[Place]) -> None:
+        """Compute a step, and make its graph on the way, which is kept if it does the same."""
+        inputs = key.layout.views(self._told)
+        before = self._states(places)
+        self._step(key, inputs)
+        expected = self._step.outcome(key, len(places)), self._states(places)
+
+        def begin_again() -> None:
+            for place, states in zip(places, before, strict=True):
+                self._pools.copy_states_in(place.slot, states)
+                self._pools.clear_token(place)
+            self._staging.send(numbers, self._told)
+
+        try:
+            graph, reason = self._captured(key, inputs), ""
+            begin_again()
+            graph.replay()
+            if not _agree((self._step.outcome(key, len(places)), self._states(places)), expected):
+                graph, reason = None, "launched again, it gives other tokens or states"
+        except Exception as error:
+            raise_poison(error)
+            graph, reason = None, str(error)
+        begin_again()
+        if graph is None:
+            self.graphs.give_up(key, reason)
+            self._step(key, inputs)
+        else:
+            self.graphs.keep(key, graph)
+            graph.replay()
+
+    def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:
+        """Of padding alone: whatever of a step the host still decided would show with other rows,
+        and no row is computed twice where capturing computes.
+        """
+        self._staging.send(key.layout.pack([], self._pools.page_tokens), self._told)
+        return self.graphs.capture(lambda: self._step(key, inputs))
+
+    def _states(self, places: list[Place]) -> list[States]:
+        return [self._pools.copy_states_out(place.slot) for place in places]
+
+
+def _agree(found: Outcome, expected: Outcome) -> bool:
+    (tokens, states), (expected_tokens, expected_states) = found, expected
+    pairs = zip(states, expected_states, strict=True)
+    return tokens == expected_tokens and all(a.is_close_to(b, _TOLERANCE) for a, b in pairs)
+
+
+def open_steps(
+    model: ServableModel,
+    pools: Pools,
+    forbidden_ids: torch.Tensor,
+    draw_tokens: DrawTokens,
+    capture: Capture | None,
+    num_slots: int,
+    head: HeadDrafts | None,
+) -> DecodeSteps | None:
+    """None where a step cannot be computed from tensors alone: a log line says why.
+
+    Raises DevicePoisoned where the try spoiled the device.
+    """
+    most_rows = bucket(num_slots) or num_slots
+    step = DecodeStep(
+        model, pools, forbidden_ids, draw_tokens, most_rows, keeps_hidden=head is not None
+    )
+    steps = DecodeSteps(step, pools, StepGraphs(capture), most_rows, head)
+    try:
+        steps.try_out()
+    except Exception as error:
+        raise_poison(error)
+        _log.warning("steps are told the device part by part, and have no graphs: %s", error)
+        return None
+    return steps

@@ -1,0 +1,95 @@
+"""Steps are alike by a few sizes, and their graphs are few."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex.engine.decoding.graphs import StepGraphs
+from cortex.engine.decoding.keys import StepKey, bucket, most_numbers, padded
+from cortex.engine.sampling.wishes import Truncations
+
+NOTHING_LEFT_OUT = Truncations(top_k=False, top_p=False, min_p=False)
+
+
+def key_of(num_rows: int, num_pages: int = 1) -> StepKey:
+    return StepKey(num_rows, num_pages, NOTHING_LEFT_OUT, keeps_scores=False)
+
+
+@given(num_rows=st.integers(1, 80), num_pages=st.integers(1, 4000), page=st.sampled_from([16, 64]))
+def test_a_padded_step_has_room_for_the_step_and_is_not_much_larger(
+    num_rows: int, num_pages: int, page: int
+) -> None:
+    key = padded(key_of(num_rows, num_pages), page)
+
+    if key is None:
+        assert num_pages * page > 512 * 256 or num_rows * num_pages * page > 4096 * 256 / 2
+        return
+    assert num_rows <= key.num_rows < 1.5 * num_rows
+    assert num_pages <= key.num_pages < 1.5 * num_pages + 256 / page
+    assert padded(key, page) == key
+    assert key.layout.size <= most_numbers(80, page)
+
+
+def test_what_is_launched_is_in_the_key() -> None:
+    others = [
+        StepKey(3, 1, None, keeps_scores=True),
+        StepKey(3, 1, NOTHING_LEFT_OUT, keeps_scores=True),
+        StepKey(3, 1, Truncations(top_k=True, top_p=False, min_p=False), keeps_scores=False),
+    ]
+
+    assert len({padded(key, 64) for key in (key_of(3), *others)}) == 4
+    assert padded(key_of(5), 64) == padded(key_of(6, 4), 64) != padded(key_of(6, 5), 64)
+
+
+def test_beyond_the_largest_bucket_there_is_none() -> None:
+    assert [bucket(n) for n in (1, 5, 33, 512, 513)] == [1, 6, 48, 512, None]
+    assert padded(key_of(600), 64) is None
+
+
+class Done:
+    has_room = True
+
+    def __call__(self, work: Callable[[], None]) -> Done:
+        return self
+
+    def replay(self) -> None:
+        pass
+
+
+def test_a_graph_is_due_at_the_second_use_where_there_is_room() -> None:
+    capture = Done()
+    graphs = StepGraphs(capture)
+
+    assert [graphs.is_due(key_of(1)), graphs.is_due(key_of(2)), graphs.is_due(key_of(1))] == [
+        False, False, True,
+    ]  # fmt: skip
+    capture.has_room = False
+    assert not graphs.is_due(key_of(1))
+
+
+def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
+    graphs = StepGraphs(Done(), most=2)
+    for rows in (1, 2):
+        graphs.keep(key_of(rows), Done())
+    graphs.find(key_of(1))
+
+    graphs.keep(key_of(3), Done())
+
+    assert [graphs.find(key_of(rows)) is not None for rows in (1, 2, 3)] == [True, False, True]
+
+
+def test_one_that_failed_was_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    graphs = StepGraphs(Done())
+    graphs.keep(key_of(1), Done())
+
+    with caplog.at_level(logging.WARNING):
+        graphs.give_up(key_of(2), "no memory")
+
+    assert not graphs.are_on and graphs.find(key_of(1)) is None
+    assert not (graphs.is_due(key_of(1)) or graphs.is_due(key_of(1)))
+    assert "no memory" in caplog.text

@@ -1,0 +1,354 @@
+"""Steps that are launched again as graphs give the tokens that steps of their own would give."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+
+from cortex.engine.cache.place import Place
+from cortex.engine.cache.pools import Pools
+from cortex.engine.cache.store import PrefixStore
+from cortex.engine.decoding.graphs import Capture, Replayable
+from cortex.engine.decoding.inputs import Staging, StepRow
+from cortex.engine.decoding.keys import StepKey
+from cortex.engine.decoding.step import DecodeStep
+from cortex.engine.events import NewToken
+from cortex.engine.kernels.gpu.drawing import draw_tokens as draw_by_triton
+from cortex.engine.kernels.gpu.operations import TritonOperations
+from cortex.engine.layers.operations import PLAIN, use_operations
+from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.models.base import ServableModel
+from cortex.engine.recall import HostStore
+from cortex.engine.sampling.wishes import DrawTokens, Truncations
+from cortex.engine.service import ModelService
+from cortex.engine.serving import Capacity, make_service
+from cortex.engine.speculation.paying import Choice, Offer, Prices
+from cortex.engine.types import Prompt, Sampling
+
+CPU = torch.device("cpu")
+CAPACITY = Capacity(
+    num_pages=40, num_slots=4, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16
+)
+GREEDY = Sampling(seed=0, temperature=0.0)
+# When each begins, in steps; how it is drawn; how long its answer is, and what else it asks.
+REQUESTS: tuple[tuple[int, Sampling, int, dict[str, Any]], ...] = (
+    (0, GREEDY, 20, {}),
+    (0, Sampling(seed=5, temperature=4.0), 8, {}),
+    (3, Sampling(seed=6, temperature=9.0), 16, {}),
+    # Scores of its own are wanted of it: it is drawn beside the step.
+    (12, Sampling(seed=7, temperature=5.0, frequency_penalty=0.5), 4, {"top_logprobs": 2}),
+    (13, Sampling(seed=8, temperature=9.0, top_k=20), 6, {}),
+)
+
+
+@dataclass
+class Told:
+    """Requests to a service, and what came of them."""
+
+    service: ModelService
+    answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    ends: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, name: str, prompt: Prompt) -> None:
+        self.answers[name] = []
+        self.service.add(Generate(name, 0, "model", b""), prompt, now_s=0.0)
+
+    def step(self) -> None:
+        for event in self.service.step(now_s=0.0):
+            if isinstance(event, NewToken):
+                if event.token_id is not None:
+                    self.answers[event.request_id].append(event.token_id)
+                if event.finish is not None:
+                    self.ends[event.request_id] = event.finish
+            elif isinstance(event, GenerateFailed):
+                self.ends[event.request_id] = event.error.message
+
+
+def opened(
+    model: ServableModel,
+    draw_tokens: DrawTokens | None = None,
+    capture: Capture | None = None,
+    *,
+    asks_head: bool = False,
+) -> Told:
+    """Without `draw_tokens` the runner decodes, and torch draws."""
+    store: HostStore = PrefixStore(1 << 20)
+    service = make_service(
+        model, 1033, CPU, CAPACITY, store, "model",
+        is_exact=False, draw_tokens=draw_tokens, capture=capture,
+        asks_head=asks_head, choose_guesses=NowAndThen(),
+    )  # fmt: skip
+    return Told(service)
+
+
+def prompt_of(number: int, sampling: Sampling, max_tokens: int, **more: Any) -> Prompt:
+    token_ids = tuple(3 + (number * 37 + at * 11) % 900 for at in range(3 + number))
+    prompt = Prompt(token_ids, (), (), sampling, max_tokens, (), stop_token_ids=())
+    return msgspec.structs.replace(prompt, **more)
+
+
+def run(told: Told) -> Told:
+    """Requests come one after the other, and leave."""
+    for number_of_step in range(40):
+        for number, (begins, sampling, max_tokens, more) in enumerate(REQUESTS):
+            if begins == number_of_step:
+                told.add(str(number), prompt_of(number, sampling, max_tokens, **more))
+        told.step()
+    assert not told.service.has_work
+    return told
+
+
+@pytest.fixture
+def expected(model: ServableModel) -> dict[str, list[int]]:
+    """What the runner gives, told part by part, with torch drawing."""
+    told = run(opened(model))
+    assert set(told.ends.values()) == {"length"}
+    return told.answers
+
+
+def test_graphs_give_the_tokens_of_steps_without(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    expected: dict[str, list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        told = run(opened(model, draw_tokens, capture))
+
+    assert not caplog.records
+    assert told.answers == expected
+    assert set(told.ends.values()) == {"length"}
+    assert told.service.counts.num_replayed >= 8
+
+
+class NowAndThen:
+    """Every fourth step a draft head is asked."""
+
+    def __init__(self) -> None:
+        self._num_steps = 0
+
+    def __call__(self, offers: list[Offer], prices: Prices, most: int) -> list[Choice]:
+        self._num_steps += 1
+        if self._num_steps % 4:
+            return [Choice()] * len(offers)
+        return [Choice(min(2, offer.foreseen.num_guesses), True) for offer in offers]
+
+
+def test_a_draft_head_hears_of_what_graphs_compute(
+    model_with_draft_head: ServableModel, draw_tokens: DrawTokens, capture: Capture
+) -> None:
+    """It drafts the same as behind steps without them."""
+    plain = run(opened(model_with_draft_head, asks_head=True))
+    told = run(opened(model_with_draft_head, draw_tokens, capture, asks_head=True))
+
+    assert told.answers == plain.answers
+    counts, plain_counts = told.service.counts, plain.service.counts
+    assert counts.num_replayed >= 4
+    assert counts.num_drafted == plain_counts.num_drafted > 8
+    assert counts.num_accepted == plain_counts.num_accepted
+
+
+def test_without_graphs_steps_draw_the_same(
+    model: ServableModel, draw_tokens: DrawTokens, expected: dict[str, list[int]]
+) -> None:
+    told = run(opened(model, draw_tokens))
+
+    assert told.answers == expected
+    assert told.service.counts.num_replayed == 0
+
+
+class Broken:
+    """A capture that is no good, in a way of its own."""
+
+    has_room = True
+
+    def __init__(self, replay: Callable[[], None] | None) -> None:
+        self.num_captured = 0
+        self._replay = replay
+
+    def __call__(self, work: Callable[[], None]) -> Replayable:
+        self.num_captured += 1
+        if self._replay is None:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return self
+
+    def replay(self) -> None:
+        assert self._replay is not None
+        self._replay()
+
+
+def fail() -> None:
+    raise RuntimeError("launch failed")
+
+
+@pytest.mark.parametrize(
+    ("replay", "told"),
+    [
+        (None, "operation not permitted when stream is capturing"),
+        (fail, "launch failed"),
+        (lambda: None, "launched again, it gives other tokens or states"),
+    ],
+)
+def test_graphs_that_fail_are_told_of_once_and_change_nothing(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    expected: dict[str, list[int]],
+    caplog: pytest.LogCaptureFixture,
+    replay: Callable[[], None] | None,
+    told: str,
+) -> None:
+    broken = Broken(replay)
+
+    with caplog.at_level(logging.WARNING):
+        answered = run(opened(model, draw_tokens, broken))
+
+    assert answered.answers == expected
+    assert [told in record.getMessage() for record in caplog.records] == [True]
+    assert broken.num_captured == 1
+
+
+def test_what_the_host_still_decides_is_found_by_the_trial(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    expected: dict[str, list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def with_wishes_of_the_host(
+        logits: torch.Tensor, masks: torch.Tensor, wishes: torch.Tensor, truncations: Any
+    ) -> torch.Tensor:
+        theirs = torch.frombuffer(bytearray(wishes.numpy().tobytes()), dtype=torch.int32)
+        return draw_tokens(logits, masks, theirs.view(wishes.shape), truncations)
+
+    with caplog.at_level(logging.WARNING):
+        told = run(opened(model, with_wishes_of_the_host, capture))
+
+    assert told.answers == expected
+    assert "gives other tokens" in caplog.text
+
+
+def test_operations_that_ask_the_host_are_found_before_anybody_is_served(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    expected: dict[str, list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    theirs = model.operations
+    use_operations(model, PLAIN)
+    try:
+        with caplog.at_level(logging.WARNING):
+            told = run(opened(model, draw_tokens, capture))
+    finally:
+        use_operations(model, theirs)
+
+    assert told.answers == expected
+    assert "looked for on the host" in caplog.text
+
+
+# Numbers would go to a device by one of these, and the host waits for it in the others.
+TOLD: set[Any] = {torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.cuda}
+WAITED: set[Any] = {torch.Tensor.item, torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.__bool__}
+
+
+class Calls(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[Any] = Counter()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.counted[func] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("has_graphs", [False, True])
+def test_the_host_tells_a_step_all_at_once_and_waits_once(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    capture: Capture,
+    has_graphs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    send = Staging.send
+
+    def counting(self: Staging, numbers: array[int], *to: torch.Tensor) -> torch.Tensor:
+        sent.append(len(numbers))
+        return send(self, numbers, *to)
+
+    told = opened(model, draw_tokens, capture if has_graphs else None)
+    for number in range(3):
+        told.add(str(number), prompt_of(number, Sampling(seed=number), 12))
+    for _ in range(5):
+        told.step()
+
+    monkeypatch.setattr(Staging, "send", counting)
+    with Calls() as calls:
+        told.step()
+
+    assert (told.service.counts.num_replayed > 0) == has_graphs
+    assert len(sent) == 1
+    assert not calls.counted.keys() & TOLD
+    assert {f: n for f, n in calls.counted.items() if f in WAITED} == {torch.Tensor.tolist: 1}
+
+
+def test_padding_leaves_no_trace(model: ServableModel, draw_tokens: DrawTokens) -> None:
+    """A step of three rows and one of padding, in pools that are full of something."""
+    pools = Pools(
+        model.shape.memory, model.dtype, CPU, num_pages=8, page_tokens=16, num_slots=4,
+        operations=model.operations,
+    )  # fmt: skip
+    kept = [each for pair in pools.keys_values.values() for each in pair]
+    states = [x for state in pools.states.values() for x in (state.conv, state.recurrent)]
+    for tensor in (*kept, *states):
+        tensor.fill_(0.5)
+    step = DecodeStep(model, pools, torch.tensor([], dtype=torch.long), draw_tokens, 4)
+    rows = [StepRow(7 + i, 20, Place([2 * i, 2 * i + 1], slot=i, num_tokens=20)) for i in range(3)]
+    key = StepKey(4, 2, Truncations(False, False, False), keeps_scores=True)
+
+    with torch.inference_mode():
+        step(key, key.layout.views(torch.tensor(key.layout.pack(rows, 16))))
+
+    new = {row.place.pages[1] * 16 + 4 for row in rows}
+    for tensor in kept:
+        assert {i for i in range(len(tensor)) if not bool((tensor[i] == 0.5).all())} == new
+    for tensor in states:
+        assert [bool((tensor[i] == 0.5).all()) for i in range(4)] == [False] * 3 + [True]
+
+
+@pytest.mark.slow
+def test_so_do_graphs_of_tritons_kernels(
+    model: ServableModel, capture: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = model.operations
+    use_operations(model, TritonOperations(None, None))
+    asked = [Sampling(seed=1, temperature=8.0), GREEDY]
+    answers: list[dict[str, list[int]]] = []
+    try:
+        with caplog.at_level(logging.WARNING):
+            for draw, held in ((draw_by_triton, capture), (None, None)):
+                told = opened(model, draw, held)
+                for number, sampling in enumerate(asked):
+                    told.add(str(number), prompt_of(number, sampling, 4))
+                while told.service.has_work:
+                    told.step()
+                answers.append(told.answers)
+                if held is not None:
+                    assert told.service.counts.num_replayed == 1
+    finally:
+        use_operations(model, theirs)
+
+    assert answers[0] == answers[1]
+    assert not caplog.records
