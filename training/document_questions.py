@@ -27,7 +27,7 @@ _LONGEST_TRANSCRIPT = 500
 _LONGEST_NAME = 40
 _MOST_TURNS = 4
 _HELD_OUT_SHARE = 0.35
-_COMPARED_SHARE = 0.65  # of two pages with amounts; some of them turn out to have two each
+_COMPARED_SHARE = 0.6  # of two pages with amounts; some of them turn out to have two each
 # A page has many cells and lines and one total: tasks are drawn first, then a fact of the task.
 _WEIGHTS: dict[Task, float] = {
     "total": 4.0, "cell": 2.0, "key": 2.0, "switch": 2.0, "highest": 1.5,

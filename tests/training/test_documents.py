@@ -8,7 +8,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import asdict
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cortex.engine.images import smart_resize
 from training.document_questions import KINDS
@@ -137,11 +139,31 @@ def _place(picture: Picture) -> tuple[float, float]:
 
 
 def test_wear_changes_pixels_and_no_text() -> None:
-    page = draw_document(random.Random(8), training_book(), "letter")
-    worn = distort(random.Random(9), page, Wear(blur_px=0.5, noise=8, jpeg_quality=60))
-    assert worn.image.tobytes() != page.image.tobytes()
-    assert (worn.image.size, worn.image.mode) == (page.image.size, "RGB")
-    assert (worn.glyphs, worn.facts) == (page.glyphs, page.facts)
+    book, paper = training_book(), Paper((250, 240, 200), (20, 0, 60))
+    canvas = Canvas(book.shelf, 320, 96, paper.as_plate())
+    canvas.write("Light wear", 40, 60, Pen(book.shelf.families[0].regular, 20))
+    plate = canvas.finish(Facts(("Light wear",)), "page")
+
+    clean = distort(random.Random(9), plate, Wear(), paper)
+    worn = distort(random.Random(9), plate, Wear(blur_px=0.5, noise=8, jpeg_quality=60), paper)
+
+    assert worn.image.tobytes() != clean.image.tobytes()
+    assert (worn.image.size, worn.image.mode) == (clean.image.size, "RGB")
+    assert (worn.glyphs, worn.facts) == (clean.glyphs, clean.facts)
+
+
+def test_a_plate_in_colours_looks_as_if_it_had_been_printed_in_them() -> None:
+    book, paper = training_book(), Paper((250, 240, 200), (20, 0, 60))
+    seen: list[Image.Image] = []
+    for each in (paper, paper.as_plate()):
+        canvas = Canvas(book.shelf, 320, 96, each)
+        canvas.box((8, 8, 312, 40), 0.85, 1.0, 3)
+        for baseline, inverse in ((30, True), (70, False)):
+            pen = Pen(book.shelf.families[0].regular, 20)
+            canvas.write("Ink", 40, baseline, pen, inverse=inverse)
+        seen.append(canvas.finish(Facts(("Ink", "Ink")), "page").image)
+    one, other = (np.asarray(image, dtype=np.int16) for image in (seen[0], paper.printed(seen[1])))
+    assert np.abs(one - other).max() <= 3
 
 
 def test_no_document_layout_is_on_both_sides() -> None:

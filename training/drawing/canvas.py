@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from .fonts import FontShelf
 from .types import Facts, Glyph, Kind, Picture
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]  # red, green and blue, or one number alone for how much ink there is
 # Half the height of a capital over the baseline, as a part of the font size.
 _MIDDLE = 0.35
 
@@ -26,6 +26,19 @@ class Paper:
     background: Colour
     ink: Colour
     oversampling: int = 1
+
+    def as_plate(self) -> Paper:
+        """What to print on first where colours come later: one channel is a third of the work."""
+        return Paper((0,), (255,), self.oversampling)
+
+    def printed(self, plate: Image.Image) -> Image.Image:
+        """A plate in these colours."""
+        shades = range(256)
+        bands = [
+            plate.point([round(a + (b - a) * shade / 255) for shade in shades])
+            for a, b in zip(self.background, self.ink, strict=True)
+        ]
+        return Image.merge("RGB", bands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,8 @@ class Canvas:
         self.width, self.height = width, height
         self._shelf, self._paper, self._zoom = shelf, paper, paper.oversampling
         size = (width * self._zoom, height * self._zoom)
-        self._image = Image.new("RGB", size, paper.background)
+        mode = "L" if len(paper.background) == 1 else "RGB"
+        self._image = Image.new(mode, size, paper.background)
         self._draw = ImageDraw.Draw(self._image)
         self._glyphs: list[Glyph] = []
 

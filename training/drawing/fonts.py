@@ -71,6 +71,7 @@ class FontShelf:
     def __init__(self, folder: Path) -> None:
         self.families = tuple(_family(sub) for sub in sorted(folder.iterdir()) if sub.is_dir())
         self._open: dict[tuple[Path, float], SizedFont] = {}
+        self._advances: dict[tuple[Path, float], dict[str, float]] = {}  # small: of all ever opened
 
     def pick_family(self, rng: random.Random) -> Family:
         return rng.choice(self.families)
@@ -85,7 +86,7 @@ class FontShelf:
         found = self._open.pop(key, None)
         if found is None:
             font = ImageFont.truetype(str(face), size_px, layout_engine=ImageFont.Layout.BASIC)
-            found = SizedFont(font, size_px, {})
+            found = SizedFont(font, size_px, self._advances.setdefault(key, {}))
         self._open[key] = found  # a dict keeps its order: the first is the one unused longest
         if len(self._open) > _MAX_OPEN_FONTS:
             del self._open[next(iter(self._open))]

@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 
 from ..book import Book
-from ..canvas import Canvas, choose_paper
+from ..canvas import Canvas, Paper, choose_paper
 from ..fonts import Family
 from ..printed import Money
 from ..sizes import CELL_PX
@@ -29,7 +29,7 @@ _LEAST_ASPECT, _MOST_ASPECT = 1 / 4, 8.0
 _SLIP_ASPECT, _STRIP_ASPECT = 0.45, 5.0
 _LONGEST_SIDE_CELLS = 56
 # A side with its empty paper, as a part of what is printed on.
-_MOST_SPARE, _MOST_SPARE_OF_SLIPS = 2.5, 4.0
+_MOST_SPARE, _MOST_SPARE_OF_SLIPS = 2.5, 3.5
 # A sheet may be jittered by less than a tenth, which leaves letters of 13 pixels.
 _SMALLEST_TEXT_PX = 14.5
 
@@ -53,9 +53,10 @@ def draw_document(
         layouts = [priced_layout(each, priced) for each in layouts if each.has_amount]
     while True:
         layout = shaped_layout(rng.choice(layouts), aspect)
-        picture = _draw(rng, book, layout, max_cells, round(rows), with_optional, aspect)
-        if picture is not None:
-            return distort(rng, picture, choose_wear(rng))
+        paper = choose_paper(rng)
+        plate = _draw(rng, book, layout, paper, max_cells, round(rows), with_optional, aspect)
+        if plate is not None:
+            return distort(rng, plate, choose_wear(rng), paper)
         # Too much for its cells: less of everything, and nearer to a square.
         rows, with_optional, aspect = max(1.0, 0.7 * rows), 0.7 * with_optional, aspect**0.8
 
@@ -81,6 +82,7 @@ def _draw(
     rng: random.Random,
     book: Book,
     layout: DocumentLayout,
+    paper: Paper,
     max_cells: int,
     most_rows: int,
     with_optional: float,
@@ -100,7 +102,7 @@ def _draw(
     if columns * rows > max_cells or max(columns, rows) > _LONGEST_SIDE_CELLS:
         return None
     sides = [_jittered(rng, round(cells * cell_px)) for cells in (columns, rows)]
-    canvas = Canvas(book.shelf, sides[0], sides[1], choose_paper(rng))
+    canvas = Canvas(book.shelf, sides[0], sides[1], paper.as_plate())
     if layout.window:
         canvas.frame(2, rng.choice((0, 4, 10)), 1)
     spare = (sides[0] - width - 2 * margin, sides[1] - height - 2 * margin)
@@ -141,7 +143,7 @@ def _any_aspect(rng: random.Random) -> float:
 def _cells(rng: random.Random, width: float, height: float, aspect: float) -> tuple[int, int]:
     """Sides in whole cells; some sheets have empty paper to spare, slips and strips mostly."""
     is_extreme = not _SLIP_ASPECT <= aspect <= _STRIP_ASPECT
-    share, most = (0.8, _MOST_SPARE_OF_SLIPS) if is_extreme else (0.25, _MOST_SPARE)
+    share, most = (0.7, _MOST_SPARE_OF_SLIPS) if is_extreme else (0.25, _MOST_SPARE)
     if rng.random() < share:
         width = max(width, min(most * width, height * aspect))
         height = max(height, min(most * height, width / aspect))

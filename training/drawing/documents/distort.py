@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..canvas import Paper
 from ..types import Glyph, Picture
 
 MOST_DEGREES = 3.0
@@ -41,11 +42,13 @@ def choose_wear(rng: random.Random) -> Wear:
     )
 
 
-def distort(rng: random.Random, picture: Picture, wear: Wear) -> Picture:
-    picture = turned(picture, wear.degrees)
+def distort(rng: random.Random, plate: Picture, wear: Wear, paper: Paper) -> Picture:
+    """A plate as a worn page of this paper: it is turned and blurred before it has colours."""
+    picture = turned(plate, wear.degrees)
     image = picture.image
     if wear.blur_px:
         image = image.filter(ImageFilter.GaussianBlur(wear.blur_px))
+    image = paper.printed(image)
     if wear.noise:
         image = _noisy(rng, image, wear.noise)
     if wear.jpeg_quality < 100:
