@@ -77,6 +77,7 @@ _LABELS = {
     "reason` of an eviction": "another model got the place (`lru`, `priority`, `home`: by whose"
     " right), nobody used it (`idle`), other programs have the memory (`foreign`), somebody said so"
     " (`asked`), its files changed (`changed`)",
+    "drafter": "who guessed: `lookup` (it was said before) or `head` (the model's own draft head)",
     "reason` of an answer's end": "`stop` (vectors too), `length`, `context` (the model had no room"
     " for more), `cancelled` (its client left), `refused` (before its prompt was accepted),"
     " `failed`",

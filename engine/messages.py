@@ -222,7 +222,8 @@ class GenerateFailed(msgspec.Struct, frozen=True, tag=True):
 class ModelStatus(msgspec.Struct, frozen=True):
     """One model that the process has loaded, now or before: counts since the process began, and
     what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`. Of
-    `num_drafted` tokens computed ahead, `num_accepted` were the answer's.
+    `num_drafted` tokens computed ahead, `num_accepted` were the answer's; the model's draft head
+    said the `foreseen` of both.
     """
 
     model_id: str
@@ -235,6 +236,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     used: tuple[MemoryPart, ...] = ()
     num_drafted: int = 0
     num_accepted: int = 0
+    num_foreseen: int = 0
+    num_foreseen_accepted: int = 0
 
 
 # any child -> peer

@@ -27,6 +27,8 @@ class ModelCounts:
     num_preemptions: int = 0
     num_drafted: int = 0
     num_accepted: int = 0
+    num_foreseen: int = 0
+    num_foreseen_accepted: int = 0
 
     def status(self, model_id: str) -> ModelStatus:
         """That of a model which holds nothing, because it is not loaded."""
@@ -36,6 +38,8 @@ class ModelCounts:
             self.num_preemptions,
             num_drafted=self.num_drafted,
             num_accepted=self.num_accepted,
+            num_foreseen=self.num_foreseen,
+            num_foreseen_accepted=self.num_foreseen_accepted,
         )
 
 
