@@ -81,7 +81,7 @@ class Foreseen:
         self._num_known = 0
 
     def expect(self, token_ids: Sequence[int], num_known: int, *, is_computed: bool) -> None:
-        """These are thought to come behind so many tokens; they are computed ahead, or only tried."""
+        """Thought to come behind so many tokens; computed ahead in this step, or only tried."""
         self._next, self._num_known, self.is_computed = token_ids, num_known, is_computed
 
     def hold(self, tokens: Sequence[int], trust_of_all: Trust) -> None:
