@@ -443,8 +443,10 @@ def test_a_draft_head_is_right_now_and_then_and_changes_no_answer(
     assert asked.service.counts.num_preemptions
 
 
-def test_fast_mode_asks_the_head_as_well(foreseeable: ServableModel) -> None:
-    asked = served(foreseeable, None, asks_head=True, is_exact=False)
+def test_fast_mode_asks_the_head_as_well(tmp_path: Path) -> None:
+    folder = made_foreseeable(_GOLDEN / "qwen3_5", 0.3, tmp_path)
+    model = load_model(folder, torch.bfloat16, CPU, exact=False, drafts=True).model
+    asked = served(model, None, asks_head=True, is_exact=False)
     for turn in range(1, 4):
         name = str(turn)
         asked.add(name, prompt_of([t for n in range(turn) for t in (TURN, *range(20 + n, 50))]))
