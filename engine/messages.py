@@ -224,6 +224,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`. Of
     `num_drafted` tokens computed ahead, `num_accepted` were the answer's; `num_replayed` of the
     steps were launched as one graph each.
+    `num_drafted` tokens computed ahead, `num_accepted` were the answer's; the model's draft head
+    said the `foreseen` of both.
     """
 
     model_id: str
@@ -237,6 +239,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     num_drafted: int = 0
     num_accepted: int = 0
     num_replayed: int = 0
+    num_foreseen: int = 0
+    num_foreseen_accepted: int = 0
 
 
 # any child -> peer

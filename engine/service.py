@@ -182,6 +182,9 @@ class ModelService:
         verification.commit()
         self.counts.num_drafted += verification.num_drafted
         self.counts.num_accepted += verification.num_taken
+        num_foreseen, num_right = verification.num_foreseen
+        self.counts.num_foreseen += num_foreseen
+        self.counts.num_foreseen_accepted += num_right
         return []
 
     def _prefill(self, chunk: Chunk, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:

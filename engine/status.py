@@ -28,6 +28,8 @@ class ModelCounts:
     num_drafted: int = 0
     num_accepted: int = 0
     num_replayed: int = 0
+    num_foreseen: int = 0
+    num_foreseen_accepted: int = 0
 
     def status(self, model_id: str) -> ModelStatus:
         """That of a model which holds nothing, because it is not loaded."""
@@ -38,6 +40,8 @@ class ModelCounts:
             num_drafted=self.num_drafted,
             num_accepted=self.num_accepted,
             num_replayed=self.num_replayed,
+            num_foreseen=self.num_foreseen,
+            num_foreseen_accepted=self.num_foreseen_accepted,
         )
 
 

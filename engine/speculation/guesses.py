@@ -76,16 +76,17 @@ class Foreseen:
     def __init__(self, chance: float) -> None:
         """`chance` is what it has been for others."""
         self.trust = Trust(chance, _OF_ANSWER, _OF_ANSWER)
+        self.is_computed = False
         self._next: Sequence[int] = ()
         self._num_known = 0
 
-    def expect(self, token_ids: Sequence[int], num_known: int) -> None:
-        """These are thought to come behind so many tokens."""
-        self._next, self._num_known = token_ids, num_known
+    def expect(self, token_ids: Sequence[int], num_known: int, *, is_computed: bool) -> None:
+        """Thought to come behind so many tokens; computed ahead in this step, or only tried."""
+        self._next, self._num_known, self.is_computed = token_ids, num_known, is_computed
 
     def hold(self, tokens: Sequence[int], trust_of_all: Trust) -> None:
         """What was expected last against all tokens of the sequence, once."""
         came = tokens[self._num_known : self._num_known + len(self._next)]
         for trust in (self.trust, trust_of_all):
             trust.hold(self._next, came)
-        self._next = ()
+        self._next, self.is_computed = (), False

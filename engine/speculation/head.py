@@ -27,14 +27,20 @@ from ..sequence import Sequence
 MOST_UNREAD_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unread:
-    """Final hidden states [tokens, hidden] of the tokens from `start` on, those of dropped drafts
-    at the end perhaps, which the head has not read with the tokens that came behind them.
+    """Final hidden states [tokens, hidden] of the tokens from `start` on, which the head has not
+    read with the tokens that came behind them. As steps made them: put together when they are read.
     """
 
     start: int
-    hidden: torch.Tensor
+    pieces: list[torch.Tensor]
+
+    def cut(self, num_tokens: int) -> None:
+        """The last step's drafts that were dropped are no tokens."""
+        num_dropped = sum(map(len, self.pieces)) - num_tokens
+        if num_dropped:
+            self.pieces[-1] = self.pieces[-1][:-num_dropped]
 
 
 # As answers choose them: from logits [rows, vocab], a token for each row.
@@ -67,18 +73,22 @@ class HeadDrafts:
         after = torch.cat([embeddings[1:], self._embed([behind])])
         memory = PooledMemory(self._pools, [sequence.place()], len(hidden))
         self._model.foresee(after[None], hidden[None], positions, memory)
-        sequence.unread = Unread(end - 1, hidden[-1:].clone())
+        sequence.unread = Unread(end - 1, [hidden[-1:].clone()])
 
     def note(self, computed: Mapping[Sequence, torch.Tensor]) -> None:
         """Final hidden states [rows, hidden] of the tokens that a step was fed, drafts among them;
         none of them is counted yet.
         """
         for sequence, hidden in computed.items():
-            if (unread := sequence.unread) is not None:
-                read = unread.hidden[: sequence.num_computed - unread.start]
-                is_far_behind = len(read) >= MOST_UNREAD_TOKENS
-                kept = Unread(unread.start, torch.cat([read, hidden]))
-                sequence.unread = None if is_far_behind else kept
+            unread = sequence.unread
+            if unread is None:
+                continue
+            num_unread = sequence.num_computed - unread.start
+            if num_unread >= MOST_UNREAD_TOKENS:
+                sequence.unread = None
+            else:
+                unread.cut(num_unread)
+                unread.pieces.append(hidden)
 
     def draft(self, lengths: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
         """What may come behind the next token that is fed to each, so many tokens."""
@@ -110,10 +120,11 @@ class HeadDrafts:
             unread, end = sequence.unread, sequence.num_computed
             assert unread is not None and unread.start < end, "a draft is asked for once a step"
             places.append((_place(sequence, unread.start), end - unread.start))
-            hidden.append(unread.hidden[: end - unread.start])
+            unread.cut(end - unread.start)
+            hidden += unread.pieces
             token_ids += sequence.tokens[unread.start + 1 : end + 1]
             positions += map(sequence.positions.at, range(unread.start, end))
-            sequence.unread = Unread(end, unread.hidden[:0])
+            sequence.unread = Unread(end, [])
         memory = DraftedMemory(self._pools, [], places)
         out = self._foresee(self._embed(token_ids), torch.cat(hidden), positions, memory)
         ends = list(accumulate(count for _, count in places))

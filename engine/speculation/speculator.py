@@ -152,7 +152,8 @@ class Speculator:
             self._costs.add_passes(num_answers, max(asked.values()), self._head_s)
         for sequence, token_ids in foreseen.items():
             if sequence.foreseen is not None:
-                sequence.foreseen.expect(token_ids, sequence.num_computed + 1)
+                num_known, is_computed = sequence.num_computed + 1, sequence in asked
+                sequence.foreseen.expect(token_ids, num_known, is_computed=is_computed)
         return foreseen
 
 

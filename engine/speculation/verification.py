@@ -59,6 +59,16 @@ class Verification:
         return sum(draft.num_taken for draft in self._drafts.values())
 
     @property
+    def num_foreseen(self) -> tuple[int, int]:
+        """Drafted and taken, of those that a draft head said."""
+        drafts = [
+            draft
+            for sequence, draft in self._drafts.items()
+            if sequence.foreseen is not None and sequence.foreseen.is_computed
+        ]
+        return sum(len(draft.token_ids) for draft in drafts), sum(d.num_taken for d in drafts)
+
+    @property
     def alive(self) -> list[Sequence]:
         """Whose answers go on."""
         return [sequence for sequence in self._drafts if sequence.slot is not None]

@@ -85,13 +85,13 @@ FAMILIES = (
     Family(
         "cortex_drafted_tokens_total",
         "counter",
-        _DEVICE_AND_MODEL,
+        ("device", "model", "drafter"),
         "Tokens that were computed ahead of their answers, on a guess.",
     ),
     Family(
         "cortex_accepted_tokens_total",
         "counter",
-        _DEVICE_AND_MODEL,
+        ("device", "model", "drafter"),
         "Those of them that were the answer's, and needed no step of their own.",
     ),
     Family(

@@ -150,13 +150,21 @@ def _of_engines(told: _Told, placement: Placement) -> Iterator[Metric]:
     yield _family("cortex_kv_pages", pages)
     preemptions = (((device, m.model_id), m.num_preemptions) for device, m in told)
     yield _family("cortex_preemptions_total", preemptions)
-    drafted = (((device, m.model_id), m.num_drafted) for device, m in told)
+    drafted = _by_drafter(told, lambda m: (m.num_drafted, m.num_foreseen))
     yield _family("cortex_drafted_tokens_total", drafted)
-    accepted = (((device, m.model_id), m.num_accepted) for device, m in told)
+    accepted = _by_drafter(told, lambda m: (m.num_accepted, m.num_foreseen_accepted))
     yield _family("cortex_accepted_tokens_total", accepted)
     replayed = (((device, m.model_id), m.num_replayed) for device, m in told)
     yield _family("cortex_replayed_steps_total", replayed)
     yield _family("cortex_step_seconds", (((device, m.model_id), m.steps) for device, m in told))
+
+
+def _by_drafter(told: _Told, counted: Callable[[ModelStatus], tuple[int, int]]) -> _Rows:
+    """Of numbers for all drafters together, and for draft heads alone."""
+    for device, status in told:
+        of_all, of_head = counted(status)
+        yield (device, status.model_id, "lookup"), of_all - of_head
+        yield (device, status.model_id, "head"), of_head
 
 
 def _of_requests(tally: PeerTally) -> Iterator[Metric]:

@@ -288,6 +288,7 @@ def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
     assert asked.answers["one"] == plain.answers["alone"]
     counts = asked.service.counts
     assert (counts.num_drafted, counts.num_accepted) == (40 - num_steps, 40 - num_steps)
+    assert counts.num_foreseen == 0
 
 
 def test_a_stop_token_in_a_draft_ends_the_answer_before_it(model: ServableModel) -> None:
@@ -434,11 +435,15 @@ def test_a_draft_head_is_right_now_and_then_and_changes_no_answer(
         counts = asked.service.counts
         drafted, accepted = counts.num_drafted - before[0], counts.num_accepted - before[1]
         assert 0.1 * drafted < accepted < 0.9 * drafted
+        foreseen = counts.num_foreseen, counts.num_foreseen_accepted
+        assert foreseen == (counts.num_drafted, counts.num_accepted)
     assert asked.service.counts.num_preemptions
 
 
-def test_fast_mode_asks_the_head_as_well(foreseeable: ServableModel) -> None:
-    asked = served(foreseeable, None, asks_head=True, is_exact=False)
+def test_fast_mode_asks_the_head_as_well(tmp_path: Path) -> None:
+    folder = made_foreseeable(_GOLDEN / "qwen3_5", 0.3, tmp_path)
+    model = load_model(folder, torch.bfloat16, CPU, exact=False, drafts=True).model
+    asked = served(model, None, asks_head=True, is_exact=False)
     for turn in range(1, 4):
         name = str(turn)
         asked.add(name, prompt_of([t for n in range(turn) for t in (TURN, *range(20 + n, 50))]))

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
-import torch
-
 from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.messages import Generate
 from cortex.engine.models.base import ModelShape
@@ -89,7 +87,7 @@ class Telling:
         self.lengths.append(most)
         self.now_s += most * self.pass_s
         for sequence in lengths:
-            sequence.unread = Unread(sequence.num_computed, torch.zeros(0, 8))
+            sequence.unread = Unread(sequence.num_computed, [])
         return {sequence: [self._guess() for _ in range(n)] for sequence, n in lengths.items()}
 
     def _guess(self) -> int:
@@ -116,7 +114,7 @@ def run_alone(head: Telling, num_steps: int) -> int:
     """How many tokens so many steps of one answer give."""
     made = Speculator(None, num_slots=8, page_tokens=16, head=head, clock=head.clock)
     sequence = answering(5, max_tokens=10_000)
-    sequence.unread = Unread(4, torch.zeros(1, 8))
+    sequence.unread = Unread(4, [])
     return sum(answered(head, sequence, made) for _ in range(num_steps))
 
 
@@ -145,7 +143,7 @@ def test_what_one_answer_tells_of_a_draft_head_is_known_of_the_next() -> None:
     num_asked: list[int] = []
     for _ in range(12):
         sequence = answering(5, max_tokens=10_000)
-        sequence.unread = Unread(4, torch.zeros(1, 8))
+        sequence.unread = Unread(4, [])
         before = len(head.lengths)
         for _ in range(30):
             answered(head, sequence, made)
@@ -158,7 +156,7 @@ def test_a_draft_head_that_became_good_is_asked_again() -> None:
     head = Telling(pass_s=0.1 * STEP_S, wrong_every=1)
     made = Speculator(None, num_slots=8, page_tokens=16, head=head, clock=head.clock)
     sequence = answering(5, max_tokens=10_000)
-    sequence.unread = Unread(4, torch.zeros(1, 8))
+    sequence.unread = Unread(4, [])
     for _ in range(100):
         answered(head, sequence, made)
     head.wrong_every = 1 << 40

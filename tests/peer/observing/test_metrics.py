@@ -43,6 +43,8 @@ STATUS = ModelStatus(
     num_drafted=21,
     num_replayed=7,
     num_accepted=17,
+    num_foreseen=8,
+    num_foreseen_accepted=5,
 )
 MEMORY = (
     MemoryPart("weights", 1000),
@@ -158,9 +160,11 @@ def test_every_number_is_there_under_its_name_and_labels() -> None:
         ("cortex_kv_pages", "cuda:0", "m", "used"): 30,
         ("cortex_kv_pages", "cuda:0", "m", "free"): 70,
         ("cortex_preemptions_total", "cuda:0", "m"): 4,
-        ("cortex_drafted_tokens_total", "cuda:0", "m"): 21,
         ("cortex_replayed_steps_total", "cuda:0", "m"): 7,
-        ("cortex_accepted_tokens_total", "cuda:0", "m"): 17,
+        ("cortex_drafted_tokens_total", "cuda:0", "lookup", "m"): 13,
+        ("cortex_drafted_tokens_total", "cuda:0", "head", "m"): 8,
+        ("cortex_accepted_tokens_total", "cuda:0", "lookup", "m"): 12,
+        ("cortex_accepted_tokens_total", "cuda:0", "head", "m"): 5,
         ("cortex_requests_total", "openai", "503"): 8,
         ("cortex_requests_finished_total", "m", "stop"): 6,
         ("cortex_requests_finished_total", "m", "cancelled"): 1,
