@@ -14,6 +14,7 @@ from cortex.engine.types import Accepted, ImagePart, Stage
 from cortex.peer.talk.answer import Answer
 from cortex.peer.talk.plain import without_controls
 from cortex.peer.talk.words import describe_picture, figures, pictures_of_this_turn
+from cortex.peer.units import rounded
 
 from .diagnostics import Diagnostics
 from .output import Output
@@ -136,15 +137,11 @@ def as_json(
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
         "reasoning_tokens": answer.reasoning_tokens,
-        "ttft_s": _rounded(answer.time_to_first_token_s),
-        "tokens_per_s": _rounded(answer.tokens_per_s),
+        "ttft_s": rounded(answer.time_to_first_token_s, 4),
+        "tokens_per_s": rounded(answer.tokens_per_s, 4),
         "peer": peer,
         "images": [
             {"name": name, "width": seen.width, "height": seen.height, "tokens": seen.tokens}
             for name, seen in pictures_of_this_turn(picture_names, answer.images)
         ],
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -1,4 +1,4 @@
-"""Numbers as people read them: always with their unit, always short."""
+"""Numbers as they are read: for people always with their unit, always short."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def tokens(number: int) -> str:
     if number % 1024 == 0:
         return f"{number // 1024:,}k"
     return f"{number / 1e6:.1f}M" if number >= 1_000_000 else f"{number / 1e3:.1f}k"
+
+
+def rounded(value: float | None, num_digits: int = 1) -> float | None:
+    """For programs; None where nobody knows."""
+    return None if value is None else round(value, num_digits)

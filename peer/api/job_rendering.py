@@ -10,6 +10,7 @@ from cortex.engine.errors import CortexError, ErrorInfo
 from ..errors import to_info
 from ..fleet.view import FleetView, PeerView
 from ..orders.values import Job, Report, RequestReport
+from ..units import rounded
 
 
 def render_job(job: Job, view: FleetView) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def render_job(job: Job, view: FleetView) -> dict[str, Any]:
         "done": job.done,
         "total": job.total,
         "unit": job.unit,
-        "rate_per_s": _rounded(job.rate_per_s),
-        "eta_s": _rounded(job.eta_s),
+        "rate_per_s": rounded(job.rate_per_s),
+        "eta_s": rounded(job.eta_s),
         "seconds": job.seconds,
         "error": None if job.error is None else render_error(job.error),
         "placement": None if job.placed is None else render_placement(job, view),
@@ -75,9 +76,9 @@ def render_request(report: RequestReport, peer: PeerView) -> dict[str, Any]:
         "cached_tokens": report.cached_tokens,
         "completion_tokens": report.completion_tokens,
         "seconds": report.seconds,
-        "first_token_s": _rounded(report.first_token_s, 3),
+        "first_token_s": rounded(report.first_token_s, 3),
         "start": report.start or None,
-        "queue_s": _rounded(report.queue_s, 3),
+        "queue_s": rounded(report.queue_s, 3),
         "evicted": list(report.evicted),
         "failovers": report.num_failovers,
     }
@@ -90,7 +91,3 @@ def _name(job: Job, view: FleetView) -> str:
     node = job.host or job.node
     peer = view.peer(node)
     return node.hex() if peer is None else peer.name
-
-
-def _rounded(value: float | None, num_digits: int = 1) -> float | None:
-    return None if value is None else round(value, num_digits)

@@ -8,10 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
+from ..fleet.rendering import render_placed
 from ..fleet.view import FleetView, PeerView, PlacedModel
 from ..models.names import ModelNames
 from ..placement.ages import least_age_s
 from ..routing.catalogue import Eta, FleetModel
+from ..units import rounded
 from .context import CONTROL, NODE
 from .replies import json_response
 
@@ -67,24 +69,14 @@ def _warm(
 def _placed(
     placed: PlacedModel, peer: PeerView, own_idle_s: float | None, now_s: float
 ) -> dict[str, Any]:
-    loads = () if peer.load is None else peer.load.models
-    busy = next((one for one in loads if one.model == placed.model), None)
+    busy = None if peer.load is None else peer.load.of(placed.model)
     idle_s = own_idle_s
     if idle_s is None and busy is not None and placed.state == "ready":
         idle_s = least_age_s(busy.idle_step)
     return {
         "peer": peer.name,
-        "device": placed.device,
-        "state": placed.state,
-        "percent": placed.percent,
-        "context_tokens": placed.context_tokens,
-        "slots": placed.num_slots,
-        "reserved_bytes": placed.reserved_bytes,
-        "pinned": placed.is_pinned,
-        "priority": placed.priority,
-        "running": None if busy is None else busy.num_inflight,
-        "waiting": None if busy is None else busy.num_queued,
-        "idle_s": None if idle_s is None else round(idle_s, 1),
+        **render_placed(placed, peer.load),
+        "idle_s": rounded(idle_s),
         "last_used": None if idle_s is None else round(now_s - idle_s),
     }
 
@@ -93,8 +85,8 @@ def _cold(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[dict[str, 
     for peer in _those_there(view):
         is_placed = any(placed.model == model.weights for placed in peer.placed)
         if model.holder(peer.node) is not None and not is_placed:
-            whole_s = eta_s(model.weights, model.size_bytes)
-            yield {"peer": peer.name, "eta_s": None if whole_s is None else round(whole_s, 1)}
+            whole_s = rounded(eta_s(model.weights, model.size_bytes))
+            yield {"peer": peer.name, "eta_s": whole_s}
 
 
 def _those_there(view: FleetView) -> Iterator[PeerView]:

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from ..types import ModelInfo, Whereabouts
+from ..units import rounded
 from .capabilities import render_capabilities
 from .context import ABOUT, SOURCE, speaks_messages
 from .errors import About
@@ -57,5 +58,5 @@ def render_model(model: ModelInfo, for_messages: bool) -> dict[str, Any]:
 
 
 def _render_whereabouts(one: Whereabouts) -> dict[str, Any]:
-    eta_s = None if one.eta_s is None else round(one.eta_s, 1)
+    eta_s = rounded(one.eta_s)
     return {"peer": one.peer, "state": one.state, "eta_s": eta_s, "pinned": one.is_pinned}

@@ -82,23 +82,29 @@ def _device(device: DeviceView) -> dict[str, Any]:
     }
 
 
-def _placed(model: PlacedModel, load: LoadRecord | None) -> dict[str, Any]:
-    busy = next((one for one in load.models if one.model == model.model), None) if load else None
+def render_placed(model: PlacedModel, load: LoadRecord | None) -> dict[str, Any]:
+    """How a model is placed, and how busy it is there by the peer's load."""
+    busy = None if load is None else load.of(model.model)
     return {
-        "id": model.id,
-        "weights": model.model.hex(),
-        "state": model.state,
-        "computes_in": model.computes_in,
-        "percent": model.percent,
-        "size_bytes": model.size_bytes,
-        "context_tokens": model.context_tokens,
         "device": model.device,
-        "reserved_bytes": model.reserved_bytes,
+        "state": model.state,
+        "percent": model.percent,
+        "context_tokens": model.context_tokens,
         "slots": model.num_slots,
+        "reserved_bytes": model.reserved_bytes,
         "pinned": model.is_pinned,
         "priority": model.priority,
         "running": None if busy is None else busy.num_inflight,
         "waiting": None if busy is None else busy.num_queued,
+    }
+
+
+def _placed(model: PlacedModel, load: LoadRecord | None) -> dict[str, Any]:
+    return render_placed(model, load) | {
+        "id": model.id,
+        "weights": model.model.hex(),
+        "computes_in": model.computes_in,
+        "size_bytes": model.size_bytes,
     }
 
 

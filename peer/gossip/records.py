@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from .ids import ID_BYTES, MAX_ITEMS, U8, U32, Ip, Model, Node, NodeId, Port
+from .ids import ID_BYTES, MAX_ITEMS, U8, U32, Ip, Model, ModelId, Node, NodeId, Port
 
 MAX_SECTIONS = 16
 MAX_SECTION_BYTES = 4096
@@ -114,6 +114,9 @@ class LoadRecord(Struct, frozen=True, array_like=True):
     @property
     def is_draining(self) -> bool:
         return bool(self.flags & LOAD_DRAINING)
+
+    def of(self, model: ModelId) -> ModelLoad | None:
+        return next((one for one in self.models if one.model == model), None)
 
 
 # Bits of LoadRecord.flags.

@@ -18,6 +18,7 @@ from ..devices.sensors import Sensed
 from ..observing.health import NodeHealth, Placed, Placement
 from ..observing.recent import Recent
 from ..placement.books import DeviceBooks
+from ..units import rounded
 from .facts import DeviceFacts, Part, PlacedFacts, RatesFacts
 
 _NOTHING = Sensed()
@@ -71,9 +72,9 @@ def describe_rates(
         prompt_tokens_per_s=recent.per_second(now_s, "read"),
         running=health.live_requests - waiting,
         waiting=waiting,
-        ttft_p50_s=_rounded(recent.first_token_s(now_s, 0.5)),
-        ttft_p95_s=_rounded(recent.first_token_s(now_s, 0.95)),
-        cached_ratio=_rounded(recent.number(now_s, "cached") / prompted if prompted else None),
+        ttft_p50_s=rounded(recent.first_token_s(now_s, 0.5), 4),
+        ttft_p95_s=rounded(recent.first_token_s(now_s, 0.95), 4),
+        cached_ratio=rounded(recent.number(now_s, "cached") / prompted if prompted else None, 4),
         requests_5m=recent.number(now_s, "requests"),
         errors_5m=recent.number(now_s, "errors"),
         failovers_5m=recent.number(now_s, "failovers"),
@@ -129,7 +130,3 @@ def parts_of(placed: Placed) -> Iterable[Part]:
             told[_WHAT.get(part.name, "other")] += part.num_bytes
     told["other"] += max(placed.size.num_bytes - told.total(), 0)
     return (Part(what, told[what]) for what in _ORDER if told[what] > 0)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

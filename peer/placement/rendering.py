@@ -6,6 +6,7 @@ from typing import Any
 
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
+from ..units import rounded
 from .books import Resident
 from .plan import Plan, Planned, Refusal
 
@@ -33,7 +34,7 @@ def render_plan(plan: Plan, view: FleetView) -> dict[str, Any]:
         "free_bytes": plan.free_bytes,
         "victims": [_victim(victim) for victim in plan.victims],
         "free_after_bytes": plan.free_after_bytes,
-        "seconds": _rounded(plan.seconds),
+        "seconds": rounded(plan.seconds),
     }
 
 
@@ -54,8 +55,8 @@ def _victim(victim: Resident) -> dict[str, Any]:
         "id": victim.id,
         "weights": victim.model.hex(),
         "bytes": victim.reserved_bytes,
-        "idle_s": _rounded(victim.idle_s),
-        "reload_s": _rounded(victim.reload_s),
+        "idle_s": rounded(victim.idle_s),
+        "reload_s": rounded(victim.reload_s),
     }
 
 
@@ -66,9 +67,5 @@ def _refusal(refusal: Refusal, view: FleetView) -> dict[str, Any]:
         "words": refusal.words,
         "short_bytes": refusal.short_bytes,
         "needed_bytes": refusal.needed_bytes,
-        "wait_s": _rounded(refusal.wait_s),
+        "wait_s": rounded(refusal.wait_s),
     }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
