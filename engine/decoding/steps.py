@@ -7,7 +7,6 @@ once, and waits for it once, for the tokens.
 from __future__ import annotations
 
 import logging
-from array import array
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
@@ -29,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 # By how much of the largest number states may differ that should be the same.
 _TOLERANCE = 1e-3
+# A graph is tried with so many: their states are copied out and in again meanwhile.
+_TRIED_ROWS = 4
 
 Outcome = tuple[list[int], list[States]]
 
@@ -47,7 +48,7 @@ class DecodeSteps:
 
     def __init__(self, step: DecodeStep, pools: Pools, graphs: StepGraphs, most_rows: int) -> None:
         self._num_replayed = 0
-        self.graphs = graphs
+        self._graphs = graphs
         self._step = step
         self._pools = pools
         self._staging = Staging(pools.device)
@@ -103,28 +104,36 @@ class DecodeSteps:
 
     def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
         page_tokens = self._pools.page_tokens
-        key = padded(exact, page_tokens) if self.graphs.are_on else None
+        key = padded(exact, page_tokens) if self._graphs.are_on else None
         if key is None:
             numbers = exact.layout.pack(rows, page_tokens, wishes)
             self._step(exact, exact.layout.views(self._staging.send(numbers)))
             return
         numbers = key.layout.pack(rows, page_tokens, wishes)
         self._staging.send(numbers, self._told)
-        graph = self.graphs.find(key)
+        graph = self._graphs.find(key)
         if graph is not None:
             graph.replay()
             self._num_replayed += 1
-        elif self.graphs.is_due(key):
-            self._try_graph(key, numbers, [row.place for row in rows])
+        elif self._graphs.is_due(key):
+            graph = self._tried_graph(key, rows[:_TRIED_ROWS], wishes)
+            self._staging.send(numbers, self._told)
+            if graph is not None:
+                graph.replay()
+            else:
+                self._step(key, key.layout.views(self._told))
         else:
             self._step(key, key.layout.views(self._told))
 
-    def _try_graph(self, key: StepKey, numbers: array[int], places: list[Place]) -> None:
-        """Compute a step, and make its graph on the way, which is kept if it does the same."""
-        inputs = key.layout.views(self._told)
+    def _tried_graph(
+        self, key: StepKey, rows: list[StepRow], wishes: list[RowWishes]
+    ) -> Replayable | None:
+        """The graph, if it does with these rows and padding what the step does. They are as before
+        afterwards, whatever was found.
+        """
+        numbers = key.layout.pack(rows, self._pools.page_tokens, wishes[: len(rows)])
+        inputs, places = key.layout.views(self._told), [row.place for row in rows]
         before = self._states(places)
-        self._step(key, inputs)
-        expected = self._step.outcome(key, len(places)), self._states(places)
 
         def begin_again() -> None:
             for place, states in zip(places, before, strict=True):
@@ -132,29 +141,31 @@ class DecodeSteps:
                 self._pools.clear_token(place)
             self._staging.send(numbers, self._told)
 
+        begin_again()
+        self._step(key, inputs)
+        expected = self._step.outcome(key, len(rows)), self._states(places)
         try:
             graph, reason = self._captured(key, inputs), ""
             begin_again()
             graph.replay()
-            if not _agree((self._step.outcome(key, len(places)), self._states(places)), expected):
+            if not _agree((self._step.outcome(key, len(rows)), self._states(places)), expected):
                 graph, reason = None, "launched again, it gives other tokens or states"
         except Exception as error:
             raise_poison(error)
             graph, reason = None, str(error)
         begin_again()
         if graph is None:
-            self.graphs.give_up(key, reason)
-            self._step(key, inputs)
+            self._graphs.give_up(key, reason)
         else:
-            self.graphs.keep(key, graph)
-            graph.replay()
+            self._graphs.keep(key, graph)
+        return graph
 
     def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:
         """Of padding alone: whatever of a step the host still decided would show with other rows,
         and no row is computed twice where capturing computes.
         """
         self._staging.send(key.layout.pack([], self._pools.page_tokens), self._told)
-        return self.graphs.capture(lambda: self._step(key, inputs))
+        return self._graphs.capture(lambda: self._step(key, inputs))
 
     def _states(self, places: list[Place]) -> list[States]:
         return [self._pools.copy_states_out(place.slot) for place in places]
