@@ -48,7 +48,7 @@ class DecodeSteps:
 
     def __init__(self, step: DecodeStep, pools: Pools, graphs: StepGraphs, most_rows: int) -> None:
         self._num_replayed = 0
-        self._graphs = graphs
+        self.graphs = graphs
         self._step = step
         self._pools = pools
         self._staging = Staging(pools.device)
@@ -104,18 +104,18 @@ class DecodeSteps:
 
     def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
         page_tokens = self._pools.page_tokens
-        key = padded(exact, page_tokens) if self._graphs.are_on else None
+        key = padded(exact, page_tokens) if self.graphs.are_on else None
         if key is None:
             numbers = exact.layout.pack(rows, page_tokens, wishes)
             self._step(exact, exact.layout.views(self._staging.send(numbers)))
             return
         numbers = key.layout.pack(rows, page_tokens, wishes)
         self._staging.send(numbers, self._told)
-        graph = self._graphs.find(key)
+        graph = self.graphs.find(key)
         if graph is not None:
             graph.replay()
             self._num_replayed += 1
-        elif self._graphs.is_due(key):
+        elif self.graphs.is_due(key):
             graph = self._tried_graph(key, rows[:_TRIED_ROWS], wishes)
             self._staging.send(numbers, self._told)
             if graph is not None:
@@ -155,9 +155,9 @@ class DecodeSteps:
             graph, reason = None, str(error)
         begin_again()
         if graph is None:
-            self._graphs.give_up(key, reason)
+            self.graphs.give_up(key, reason)
         else:
-            self._graphs.keep(key, graph)
+            self.graphs.keep(key, graph)
         return graph
 
     def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:
@@ -165,7 +165,7 @@ class DecodeSteps:
         and no row is computed twice where capturing computes.
         """
         self._staging.send(key.layout.pack([], self._pools.page_tokens), self._told)
-        return self._graphs.capture(lambda: self._step(key, inputs))
+        return self.graphs.capture(lambda: self._step(key, inputs))
 
     def _states(self, places: list[Place]) -> list[States]:
         return [self._pools.copy_states_out(place.slot) for place in places]
