@@ -1,7 +1,8 @@
 """Which errors of a device last: after one of them every further call on the device fails too.
 
 An illegal access or a failed assertion in a kernel spoils the driver's context for as long as the
-process lives. Running out of memory does not, and is no such error.
+process lives. Running out of memory does not, nor does work that could not be recorded as a graph:
+they are no such errors.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import torch
 
 from .errors import DevicePoisoned
+
+# Capture, captured, capturing: in each of the driver's words for what ends a recording alone.
+_RECORDING = "captur"
 
 
 def poison_of(error: BaseException) -> DevicePoisoned | None:
@@ -18,6 +22,8 @@ def poison_of(error: BaseException) -> DevicePoisoned | None:
     if isinstance(error, torch.AcceleratorError):
         # The driver's first line names what happened to the device; advice follows it.
         reason = str(error).partition("\n")[0]
+        if _RECORDING in reason:
+            return None
         return DevicePoisoned(
             f"the device failed for good: {reason}", "a new engine process takes over"
         )

@@ -28,9 +28,11 @@ class CudaCapture:
 
     def __call__(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # Other threads go on meanwhile: one may be reading another model's weights.
+        # Other threads go on meanwhile: one may be reading another model's weights. Where recording
+        # fails, torch leaves its stream the current one: it is set back here in any case.
         with (
             torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
             torch.cuda.graph(
                 graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
             ),

@@ -47,9 +47,6 @@ class StepGraphs:
         self._seen: set[StepKey] = set()
         self._graphs: dict[StepKey, Replayable] = {}  # the one used last at the end
 
-    def __len__(self) -> int:
-        return len(self._graphs)
-
     @property
     def are_on(self) -> bool:
         return self._capture is not None

@@ -7,7 +7,6 @@ once, and waits for it once, for the tokens.
 from __future__ import annotations
 
 import logging
-from array import array
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
@@ -30,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # By how much of the largest number states may differ that should be the same.
 _TOLERANCE = 1e-3
+# A graph is tried with so many: their states are copied out and in again meanwhile.
+_TRIED_ROWS = 4
 
 Outcome = tuple[list[int], list[States]]
 
@@ -127,16 +128,24 @@ class DecodeSteps:
             graph.replay()
             self._num_replayed += 1
         elif self.graphs.is_due(key):
-            self._try_graph(key, numbers, [row.place for row in rows])
+            graph = self._tried_graph(key, rows[:_TRIED_ROWS], wishes)
+            self._staging.send(numbers, self._told)
+            if graph is not None:
+                graph.replay()
+            else:
+                self._step(key, key.layout.views(self._told))
         else:
             self._step(key, key.layout.views(self._told))
 
-    def _try_graph(self, key: StepKey, numbers: array[int], places: list[Place]) -> None:
-        """Compute a step, and make its graph on the way, which is kept if it does the same."""
-        inputs = key.layout.views(self._told)
+    def _tried_graph(
+        self, key: StepKey, rows: list[StepRow], wishes: list[RowWishes]
+    ) -> Replayable | None:
+        """The graph, if it does with these rows and padding what the step does. They are as before
+        afterwards, whatever was found.
+        """
+        numbers = key.layout.pack(rows, self._pools.page_tokens, wishes[: len(rows)])
+        inputs, places = key.layout.views(self._told), [row.place for row in rows]
         before = self._states(places)
-        self._step(key, inputs)
-        expected = self._step.outcome(key, len(places)), self._states(places)
 
         def begin_again() -> None:
             for place, states in zip(places, before, strict=True):
@@ -144,11 +153,14 @@ class DecodeSteps:
                 self._pools.clear_token(place)
             self._staging.send(numbers, self._told)
 
+        begin_again()
+        self._step(key, inputs)
+        expected = self._step.outcome(key, len(rows)), self._states(places)
         try:
             graph, reason = self._captured(key, inputs), ""
             begin_again()
             graph.replay()
-            if not _agree((self._step.outcome(key, len(places)), self._states(places)), expected):
+            if not _agree((self._step.outcome(key, len(rows)), self._states(places)), expected):
                 graph, reason = None, "launched again, it gives other tokens or states"
         except Exception as error:
             raise_poison(error)
@@ -156,10 +168,9 @@ class DecodeSteps:
         begin_again()
         if graph is None:
             self.graphs.give_up(key, reason)
-            self._step(key, inputs)
         else:
             self.graphs.keep(key, graph)
-            graph.replay()
+        return graph
 
     def _captured(self, key: StepKey, inputs: StepInputs) -> Replayable:
         """Of padding alone: whatever of a step the host still decided would show with other rows,

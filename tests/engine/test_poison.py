@@ -20,5 +20,11 @@ def test_poison_stays_what_it_is() -> None:
 
 
 def test_errors_that_pass_are_no_poison() -> None:
-    passing = (torch.OutOfMemoryError("full"), RuntimeError("shapes"), InvalidRequest("wrong"))
+    passing = (
+        torch.OutOfMemoryError("full"), RuntimeError("shapes"), InvalidRequest("wrong"),
+        torch.AcceleratorError("CUDA error: operation not permitted when stream is capturing"),
+        torch.AcceleratorError(
+            "CUDA error: operation failed due to a previous error during capture\nadvice"
+        ),
+    )  # fmt: skip
     assert [poison_of(error) for error in passing] == [None] * len(passing)

@@ -14,21 +14,19 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from cortex.engine.cache.place import Place
-from cortex.engine.cache.pools import Pools
+from cortex.engine.attention.tables import StepSlots
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.graphs import Capture, Replayable
-from cortex.engine.decoding.inputs import Staging, StepRow
-from cortex.engine.decoding.keys import StepKey
-from cortex.engine.decoding.step import DecodeStep
+from cortex.engine.decoding.inputs import Staging
 from cortex.engine.events import NewToken
 from cortex.engine.kernels.gpu.drawing import draw_tokens as draw_by_triton
 from cortex.engine.kernels.gpu.operations import TritonOperations
-from cortex.engine.layers.operations import PLAIN, use_operations
+from cortex.engine.layers.gated_delta import DeltaInputs, DeltaWeights, LinearState
+from cortex.engine.layers.operations import PLAIN, Operations, use_operations
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
-from cortex.engine.sampling.wishes import DrawTokens, Truncations
+from cortex.engine.sampling.wishes import DrawTokens
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.speculation.paying import Choice, Offer, Prices
@@ -36,7 +34,7 @@ from cortex.engine.types import Prompt, Sampling
 
 CPU = torch.device("cpu")
 CAPACITY = Capacity(
-    num_pages=40, num_slots=4, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16
+    num_pages=40, num_slots=6, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16
 )
 GREEDY = Sampling(seed=0, temperature=0.0)
 # When each begins, in steps; how it is drawn; how long its answer is, and what else it asks.
@@ -237,6 +235,47 @@ def test_what_the_host_still_decides_is_found_by_the_trial(
     assert "gives other tokens" in caplog.text
 
 
+class Forgetful:
+    """Draws right, and leaves states as they were."""
+
+    has_room = True
+
+    def __init__(self, operations: type[Operations], work: Callable[[], None] = fail) -> None:
+        self._operations = operations
+        self._work = work
+
+    def __call__(self, work: Callable[[], None]) -> Replayable:
+        return Forgetful(self._operations, work)
+
+    def replay(self) -> None:
+        def unkept(
+            self: Operations,
+            weights: DeltaWeights,
+            inputs: DeltaInputs,
+            kept: LinearState,
+            slots: StepSlots,
+        ) -> torch.Tensor:
+            state = LinearState(kept.conv[slots.numbers], kept.recurrent[slots.numbers])
+            return self.gated_delta_mix(weights, inputs, state)[0]
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(self._operations, "mix_kept", unkept)
+            self._work()
+
+
+def test_states_that_are_not_moved_on_are_found_by_the_trial(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    expected: dict[str, list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        told = run(opened(model, draw_tokens, Forgetful(type(model.operations))))
+
+    assert told.answers == expected
+    assert ("other tokens or states" in caplog.text) == bool(model.shape.memory.linear)
+
+
 def test_operations_that_ask_the_host_are_found_before_anybody_is_served(
     model: ServableModel,
     draw_tokens: DrawTokens,
@@ -289,7 +328,7 @@ def test_the_host_tells_a_step_all_at_once_and_waits_once(
         return send(self, numbers, *to)
 
     told = opened(model, draw_tokens, capture if has_graphs else None)
-    for number in range(3):
+    for number in range(6):
         told.add(str(number), prompt_of(number, Sampling(seed=number), 12))
     for _ in range(5):
         told.step()
@@ -302,30 +341,6 @@ def test_the_host_tells_a_step_all_at_once_and_waits_once(
     assert len(sent) == 1
     assert not calls.counted.keys() & TOLD
     assert {f: n for f, n in calls.counted.items() if f in WAITED} == {torch.Tensor.tolist: 1}
-
-
-def test_padding_leaves_no_trace(model: ServableModel, draw_tokens: DrawTokens) -> None:
-    """A step of three rows and one of padding, in pools that are full of something."""
-    pools = Pools(
-        model.shape.memory, model.dtype, CPU, num_pages=8, page_tokens=16, num_slots=4,
-        operations=model.operations,
-    )  # fmt: skip
-    kept = [each for pair in pools.keys_values.values() for each in pair]
-    states = [x for state in pools.states.values() for x in (state.conv, state.recurrent)]
-    for tensor in (*kept, *states):
-        tensor.fill_(0.5)
-    step = DecodeStep(model, pools, torch.tensor([], dtype=torch.long), draw_tokens, 4)
-    rows = [StepRow(7 + i, 20, Place([2 * i, 2 * i + 1], slot=i, num_tokens=20)) for i in range(3)]
-    key = StepKey(4, 2, Truncations(False, False, False), keeps_scores=True)
-
-    with torch.inference_mode():
-        step(key, key.layout.views(torch.tensor(key.layout.pack(rows, 16))))
-
-    new = {row.place.pages[1] * 16 + 4 for row in rows}
-    for tensor in kept:
-        assert {i for i in range(len(tensor)) if not bool((tensor[i] == 0.5).all())} == new
-    for tensor in states:
-        assert [bool((tensor[i] == 0.5).all()) for i in range(4)] == [False] * 3 + [True]
 
 
 @pytest.mark.slow
