@@ -86,7 +86,9 @@ class DecodeSteps:
         )
         self._compute(key, rows, wishes)
         if self._head is not None and self._step.hidden is not None:
-            self._head.note({s: self._step.hidden[i : i + 1] for i, s in enumerate(fed)})
+            # Read some steps later perhaps, when others lie where these do.
+            hidden = self._step.hidden[: len(rows)].clone()
+            self._head.note(dict(zip(fed, hidden[:, None], strict=True)))
         for sequence in fed:
             sequence.num_computed += 1
         drawn: dict[Sequence, Chosen | None] = {}
