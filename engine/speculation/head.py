@@ -88,7 +88,8 @@ class HeadDrafts:
                 sequence.unread = None
             else:
                 unread.cut(num_unread)
-                unread.pieces.append(hidden)
+                # The next step may write over it.
+                unread.pieces.append(hidden.clone())
 
     def draft(self, lengths: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
         """What may come behind the next token that is fed to each, so many tokens."""

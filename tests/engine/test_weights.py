@@ -13,10 +13,14 @@ import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 
+from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import ModelInvalid
 from cortex.engine.estimating import estimate
 from cortex.engine.kernels.linear import CpuLinear
+from cortex.engine.memory import Share
 from cortex.engine.models.registry import LoadedModel, load_model
+from cortex.engine.recall import HostStore
+from cortex.engine.serving import load_service
 from cortex.engine.weights import read_tensors, weight_files
 from cortex.engine.wishes import Wishes
 
@@ -31,6 +35,12 @@ def folder(golden: Path, tmp_path: Path) -> Path:
     for name in ("config.json", "model.safetensors"):
         shutil.copy(golden / "qwen3_5_text" / name, target)
     return target
+
+
+@pytest.fixture
+def with_head(golden: Path, tmp_path: Path) -> Path:
+    """One with a draft head, that may be broken too."""
+    return Path(shutil.copytree(golden / "qwen3_5", tmp_path / "model"))
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
@@ -190,3 +200,69 @@ def test_loading_a_model_does_not_import_torchs_compiler(golden: Path) -> None:
     command = [sys.executable, "-c", script, str(golden / "qwen3_5")]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert said.stdout == "False\n"
+
+
+def has_head(folder: Path, *, drafts: bool = True) -> bool:
+    return load_model(folder, torch.float32, CPU, drafts=drafts).model.shape.has_draft_head
+
+
+def test_a_head_whose_weights_are_there_is_loaded_if_it_is_to_draft(with_head: Path) -> None:
+    assert has_head(with_head)
+    assert not has_head(with_head, drafts=False)
+
+
+def test_weights_say_whether_there_is_a_head_and_not_the_config(with_head: Path) -> None:
+    config = json.loads((with_head / "config.json").read_text())
+    names = list(read_tensors(with_head / "model.safetensors"))
+    del config["text_config"]["mtp_num_hidden_layers"]
+    (with_head / "config.json").write_text(json.dumps(config))
+    assert has_head(with_head)
+
+    rewrite(with_head, **{n.replace(".", "__"): None for n in names if n.startswith("mtp.")})
+    assert not has_head(with_head)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mtp__norm__weight": None},
+        {"mtp__layers__1__input_layernorm__weight": torch.zeros(64)},
+        {"mtp__embed_tokens__weight": torch.zeros(1088, 64)},
+    ],
+    ids=["not whole", "of two layers", "with an embedding of its own"],
+)
+def test_a_head_of_another_make_is_left_alone(
+    with_head: Path, changes: dict[str, torch.Tensor | None]
+) -> None:
+    rewrite(with_head, **changes)
+    assert not has_head(with_head)
+
+
+def test_a_head_of_other_sizes_is_refused_with_the_tensors_name(with_head: Path) -> None:
+    rewrite(with_head, mtp__fc__weight=torch.zeros(64, 64))
+    with pytest.raises(ModelInvalid, match=r"mtp\.fc\.weight"):
+        has_head(with_head)
+    with pytest.raises(ModelInvalid, match=r"mtp\.fc\.weight"):
+        estimate(with_head, CPU, Wishes())
+
+
+def test_what_a_head_keeps_of_tokens_is_counted_as_a_layers(with_head: Path) -> None:
+    using, without = (
+        estimate(with_head, CPU, Wishes("exact", speculation=s)) for s in ("auto", "off")
+    )
+    # Two layers of the model attend, and the head.
+    assert using.kv_bytes_per_token * 2 == without.kv_bytes_per_token * 3
+    assert using.state_bytes == without.state_bytes
+    assert using.workspace_bytes_per_sequence > without.workspace_bytes_per_sequence
+    head_bytes = sum(
+        tensor.numel() * 4
+        for name, tensor in read_tensors(with_head / "model.safetensors").items()
+        if name.startswith("mtp.")
+    )
+    assert using.weights_bytes - without.weights_bytes == pytest.approx(head_bytes, rel=0.01)
+
+
+def test_who_does_without_speculation_gives_the_head_no_memory(with_head: Path) -> None:
+    store: HostStore = PrefixStore(0)
+    loaded = load_service(with_head, CPU, store, Share(1 << 29), Wishes("exact", speculation="off"))
+    assert loaded.budget.costs == estimate(with_head, CPU, Wishes("exact", speculation="off"))

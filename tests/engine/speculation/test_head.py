@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,10 @@ from cortex.engine.cache.encoded import EncoderCache
 from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.cache.pools import Pools
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.images import prepare_image
 from cortex.engine.messages import Generate
 from cortex.engine.models.base import ServableModel
 from cortex.engine.models.registry import load_model
 from cortex.engine.patches import image_patches
-from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore, Recall
 from cortex.engine.runner import Runner
 from cortex.engine.sampler import choose_tokens
@@ -31,8 +29,8 @@ from cortex.engine.wishes import KernelsWish
 
 CPU = torch.device("cpu")
 PAGE_TOKENS = 16
-_GOLDEN = Path(__file__).parents[2] / "golden"
-_FOLDER = _GOLDEN / "qwen3_5"
+_FOLDER = Path(__file__).parents[2] / "golden" / "qwen3_5"
+GoldenCase = Callable[[str], tuple[list[int], tuple[PreparedImage, ...], list[int]]]
 _HEADS, _KV_HEADS, _HEAD_DIM, _ROTARY_DIM, _THETA, _EPS = 4, 2, 64, 16, 1e7, 1e-6
 # Of the eight turned pairs of a head: by which axis (time, height, width).
 _AXES = [0, 1, 2, 0, 1, 2, 0, 1]
@@ -289,18 +287,9 @@ def test_a_sequence_that_gave_way_goes_on_elsewhere_with_its_head(
 
 @torch.inference_mode()
 def test_answers_about_pictures_are_foreseen_where_their_positions_are(
-    model: ServableModel, weights: dict[str, torch.Tensor]
+    model: ServableModel, weights: dict[str, torch.Tensor], golden_case: GoldenCase
 ) -> None:
-    cases = json.loads((_FOLDER / "expected" / "cases.json").read_text())["cases"]
-    case = next(c for c in cases if c["case"] == "two_images")
-    token_ids = [int(i) for i in read_tensors(_FOLDER / "expected" / case["file"])["input_ids"]]
-    sizes = read_preprocessor(_FOLDER)
-    assert sizes is not None
-    own = PixelBudget(sizes.min_pixels, sizes.max_pixels)
-    images = tuple(
-        prepare_image((_GOLDEN / "images" / f"{image}.png").read_bytes(), sizes, own)
-        for image in case["images"]
-    )
+    token_ids, images, _ = golden_case("two_images")
     line = Line(model, weights, prompt_of(token_ids, images))
     line.read_prompt()
     assert line.sequence.positions.delta != 0
@@ -322,3 +311,16 @@ def test_a_head_that_is_not_asked_for_long_lets_an_answer_go(
     for _ in range(66):
         line.step()
     assert line.sequence.unread is None
+
+
+def test_what_a_step_computed_is_kept_though_the_next_one_writes_over_it(
+    model: ServableModel, weights: dict[str, torch.Tensor]
+) -> None:
+    line = Line(model, weights, TEXT)
+    with torch.inference_mode():
+        line.read_prompt()
+        computed = torch.ones(1, 64)
+        line.head.note({line.sequence: computed})
+        computed.fill_(torch.nan)
+    assert line.sequence.unread is not None
+    assert all(piece.isfinite().all() for piece in line.sequence.unread.pieces)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
 
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.events import NewToken
-from cortex.engine.images import prepare_image
 from cortex.engine.messages import Generate
 from cortex.engine.models.base import ServableModel
-from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.speculation.paying import Choice
-from cortex.engine.types import Prompt, Sampling
-from cortex.engine.weights import read_tensors
+from cortex.engine.types import PreparedImage, Prompt, Sampling
+
+GoldenCase = Callable[[str], tuple[list[int], tuple[PreparedImage, ...], list[int]]]
 
 
 class Knowing:
@@ -39,32 +36,22 @@ class Knowing:
 
 @pytest.mark.parametrize("name", ["two_images", "multiturn_image"])
 def test_golden_answers_about_pictures_stay_golden(
-    golden_model: ServableModel, golden: Path, name: str
+    golden_model: ServableModel, golden_case: GoldenCase, name: str
 ) -> None:
-    folder = golden / "qwen3_5"
-    cases = json.loads((folder / "expected" / "cases.json").read_text())["cases"]
-    case = next(c for c in cases if c["case"] == name)
-    token_ids = [int(i) for i in read_tensors(folder / "expected" / case["file"])["input_ids"]]
-    sizes = read_preprocessor(folder)
-    assert sizes is not None
-    own = PixelBudget(sizes.min_pixels, sizes.max_pixels)
-    images = tuple(
-        prepare_image((golden / "images" / f"{image}.png").read_bytes(), sizes, own)
-        for image in case["images"]
-    )
+    token_ids, images, greedy_ids = golden_case(name)
     store: HostStore = PrefixStore(0)
     service = make_service(
         golden_model, 1033, torch.device("cpu"), Capacity(80, 8, 48, 1 << 20, 16), store, "model",
-        make_drafter=lambda: Knowing([*token_ids, *case["greedy_ids"]]),
+        make_drafter=lambda: Knowing([*token_ids, *greedy_ids]),
         choose_guesses=lambda offers, prices, most: [Choice(offers[0].looked_up.num_guesses)],
     )  # fmt: skip
     greedy = Sampling(seed=0, temperature=0.0)
-    prompt = Prompt(tuple(token_ids), (), images, greedy, len(case["greedy_ids"]), (), ())
+    prompt = Prompt(tuple(token_ids), (), images, greedy, len(greedy_ids), (), ())
     service.add(Generate("r", 0, "model", b""), prompt, now_s=0.0)
 
     answer: list[int | None] = []
     while service.has_work:
         answer += [e.token_id for e in service.step(0.0) if isinstance(e, NewToken)]
 
-    assert answer == case["greedy_ids"]
+    assert answer == greedy_ids
     assert service.counts.num_accepted > 0
