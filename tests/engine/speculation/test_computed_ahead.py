@@ -420,12 +420,12 @@ def test_a_draft_head_is_right_now_and_then_and_changes_no_answer(
     """Several answers at once, some of which give way, and the same prompts once more."""
     prompts = {
         str(n): prompt_of(
-            [*range(20, 60), n], max_tokens=60, sampling=Sampling(n, temperature=temperature)
+            [*range(20, 60), n], max_tokens=40, sampling=Sampling(n, temperature=temperature)
         )
         for n in range(3)
     }
     plain = {n: alone(foreseeable, prompt).answers["alone"] for n, prompt in prompts.items()}
-    asked = served(foreseeable, None, replace(ROOMY, num_pages=17), asks_head=True)
+    asked = served(foreseeable, None, replace(ROOMY, num_pages=16), asks_head=True)
     for again in ("", " again"):
         before = asked.service.counts.num_drafted, asked.service.counts.num_accepted
         for n, prompt in prompts.items():
