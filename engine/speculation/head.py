@@ -77,7 +77,7 @@ class HeadDrafts:
 
     def note(self, computed: Mapping[Sequence, torch.Tensor]) -> None:
         """Final hidden states [rows, hidden] of the tokens that a step was fed, drafts among them;
-        none of them is counted yet.
+        none of them is counted yet, and no later step writes over them.
         """
         for sequence, hidden in computed.items():
             unread = sequence.unread
@@ -88,8 +88,7 @@ class HeadDrafts:
                 sequence.unread = None
             else:
                 unread.cut(num_unread)
-                # The next step may write over it.
-                unread.pieces.append(hidden.clone())
+                unread.pieces.append(hidden)
 
     def draft(self, lengths: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
         """What may come behind the next token that is fed to each, so many tokens."""

@@ -311,16 +311,3 @@ def test_a_head_that_is_not_asked_for_long_lets_an_answer_go(
     for _ in range(66):
         line.step()
     assert line.sequence.unread is None
-
-
-def test_what_a_step_computed_is_kept_though_the_next_one_writes_over_it(
-    model: ServableModel, weights: dict[str, torch.Tensor]
-) -> None:
-    line = Line(model, weights, TEXT)
-    with torch.inference_mode():
-        line.read_prompt()
-        computed = torch.ones(1, 64)
-        line.head.note({line.sequence: computed})
-        computed.fill_(torch.nan)
-    assert line.sequence.unread is not None
-    assert all(piece.isfinite().all() for piece in line.sequence.unread.pieces)
