@@ -77,7 +77,7 @@ class HeadDrafts:
 
     def note(self, computed: Mapping[Sequence, torch.Tensor]) -> None:
         """Final hidden states [rows, hidden] of the tokens that a step was fed, drafts among them;
-        none of them is counted yet. They are kept as they are: nobody may write over them.
+        none of them is counted yet, and no later step writes over them.
         """
         for sequence, hidden in computed.items():
             unread = sequence.unread
