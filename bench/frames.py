@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.machine import describe_machine
 from cortex.engine.frames import pack_message, unpack_message
 from cortex.engine.messages import Step, StepPart
-from cortex.engine.types import TextDelta
+from cortex.engine.stream import TextDelta
 
 _ROUNDS, _REPEATS = 9, 20_000
 _HEADER_BYTES = 4

@@ -26,15 +26,8 @@ import msgspec
 from aiohttp import web
 
 from bench.machine import describe_machine, load_average
-from cortex.engine.types import (
-    ChatRequest,
-    Event,
-    Message,
-    Piece,
-    Resume,
-    TextPart,
-    Vector,
-)
+from cortex.engine.stream import Event, Piece, Resume, Vector
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.errors import NoPeer
 from cortex.peer.fleet.trust import Trust, host_name

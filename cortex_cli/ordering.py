@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortex.engine.errors import ErrorInfo
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.errors import JobCancelled, from_info
 from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.units import memory

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.talk.words import Pace, describe
 
 from .diagnostics import Diagnostics

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cortex.engine.types import Accepted, ImagePart, Stage
+from cortex.engine.stream import Accepted, Stage
+from cortex.engine.types import ImagePart
 from cortex.peer.talk.answer import Answer
 from cortex.peer.talk.plain import without_controls
 from cortex.peer.talk.words import describe_picture, figures, pictures_of_this_turn

@@ -10,17 +10,9 @@ from collections.abc import Iterable, Sequence
 from .parsers.calls import CallIds
 from .parsers.reply import MARKS, ReplyParser
 from .stopping import StopScanner
+from .stream import Delta, TextDelta, ToolCallEnd, Usage
 from .tokenizer import Detokenizer, Tokenizer
-from .types import (
-    Delta,
-    Prompt,
-    ScoredToken,
-    TextDelta,
-    TokenLogprob,
-    TokenScores,
-    ToolCallEnd,
-    Usage,
-)
+from .types import Prompt, ScoredToken, TokenLogprob, TokenScores
 
 
 class AnswerText:

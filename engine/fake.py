@@ -50,8 +50,9 @@ from .messages import (
     Unloaded,
     Waiting,
 )
+from .stream import Stage
 from .tokenizer import Tokenizer
-from .types import Prompt, Stage
+from .types import Prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from typing import Protocol
 from .answer import AnswerText
 from .grammars.guide import Allowed, Forced, Free, Guide, Next, Over
 from .parsers.reply import CALL, THINK_END
+from .stream import Delta, Usage
 from .tokenizer import Tokenizer
-from .types import Delta, FinishReason, Prompt, TokenLogprob, TokenScores, Usage
+from .types import FinishReason, Prompt, TokenLogprob, TokenScores
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz" + " " * 5 + "\n"
 # What is written by preference where a grammar has its say: strings and numbers come to an end.

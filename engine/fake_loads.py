@@ -18,8 +18,8 @@ from .errors import CortexError, LoadCancelled, ModelInvalid, to_info
 from .memory import MAX_SEQUENCES, MemoryBudget, Share, check_promised, plan_share
 from .messages import Estimate, Estimated, JobFailed, Load, Loaded, Progress
 from .model_files import read_json_object
+from .stream import Stage
 from .tokenizer import Tokenizer
-from .types import Stage
 
 _CONTEXT_TOKENS = 32_768
 _MOST_LOAD_S = 3600

@@ -12,7 +12,8 @@ import msgspec
 from .costs import MemoryPart, ModelCosts
 from .errors import ErrorInfo
 from .histogram import Spread
-from .types import ChatRequest, Delta, FinishReason, ImageTokens, Stage, TokenLogprob, Usage
+from .stream import Delta, Stage, Usage
+from .types import ChatRequest, FinishReason, ImageTokens, TokenLogprob
 from .wishes import AS_ALL, USUAL_PIXELS, ModelWishes, PixelWishes
 
 # peer -> text process

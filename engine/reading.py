@@ -25,7 +25,7 @@ from .heap import give_freed_memory_back
 from .memory import Share
 from .messages import Load, Progress
 from .serving import ReadModel, read_model
-from .types import Stage
+from .stream import Stage
 from .wishes import Wishes
 
 _PROGRESS_INTERVAL_S = 0.1

@@ -30,7 +30,8 @@ from .sequence import Sequence
 from .speculation.speculator import Speculator
 from .speculation.verification import Verification
 from .status import ModelCounts, with_usage
-from .types import FinishReason, Prompt, Stage, TokenScores
+from .stream import Stage
+from .types import FinishReason, Prompt, TokenScores
 
 
 class ModelService:

@@ -46,8 +46,9 @@ from .messages import (
     Unload,
     Unloaded,
 )
+from .stream import Delta
 from .tokenizer import Tokenizer
-from .types import Delta, TokenLogprob
+from .types import TokenLogprob
 from .wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 
 logger = logging.getLogger(__name__)

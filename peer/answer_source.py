@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from cortex.engine.types import ChatRequest, Event, Vector
+from cortex.engine.stream import Event, Vector
+from cortex.engine.types import ChatRequest
 
 from .observing.live import LiveRequest
 from .types import ModelInfo

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Self
 
-from cortex.engine.types import Began, ChatRequest, Event, Finished, Resume, Vector
+from cortex.engine.stream import Began, Event, Finished, Resume, Vector
+from cortex.engine.types import ChatRequest
 
 from .children.engine_side import Attempt, EngineSide
 from .children.mailbox import Mailbox

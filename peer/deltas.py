@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
     ReasoningDelta,
     TextDelta,
-    ToolCall,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
 )
+from cortex.engine.types import ToolCall
 
 _Said = ReasoningDelta | TextDelta | ToolCallArguments
 

@@ -16,12 +16,8 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
-from cortex.engine.types import (
-    ChatRequest,
-    Event,
-    Resume,
-    Vector,
-)
+from cortex.engine.stream import Event, Resume, Vector
+from cortex.engine.types import ChatRequest
 
 from .bounds.admission import Admission
 from .children.commands import text_spec

@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cortex.engine.types import Accepted, ChatRequest, Event, Resume, Stage, Vector
+from cortex.engine.stream import Accepted, Event, Resume, Stage, Vector
+from cortex.engine.types import ChatRequest
 
 from .answering import Answering, num_missing
 from .bounds.admission import Admission

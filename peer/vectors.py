@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import ChatRequest, Event, Vector
+from cortex.engine.stream import Event, Vector
+from cortex.engine.types import ChatRequest
 
 from .bounds.admission import Admission
 from .lanes import in_lanes

@@ -36,6 +36,7 @@ SCREEN = ("textual", "rich")
 # What a module may not bring into an interpreter that imports it.
 CLEAN_IMPORTS = {
     "cortex.engine.types": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
+    "cortex.engine.stream": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.errors": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.histogram": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),
     "cortex.engine.messages": (*ENGINE_ONLY, *NETWORK, *SCREEN, "typer"),

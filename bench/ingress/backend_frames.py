@@ -33,7 +33,8 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
-from cortex.engine.types import ChatRequest, ImagePart, ImageTokens, Stage, TextDelta, Usage
+from cortex.engine.stream import Stage, TextDelta, Usage
+from cortex.engine.types import ChatRequest, ImagePart, ImageTokens
 from cortex.peer.children.link import FrameLink
 
 from . import canned

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..types import Delta, ToolCallArguments, ToolCallBegin, ToolCallEnd
+from ..stream import Delta, ToolCallArguments, ToolCallBegin, ToolCallEnd
 
 _ID_BYTES = 12
 

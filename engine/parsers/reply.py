@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..stopping import StopScanner
-from ..types import Delta, ReasoningDelta, ReplyFormat, TextDelta
+from ..stream import Delta, ReasoningDelta, TextDelta
+from ..types import ReplyFormat
 from .calls import CallBody, CallWriter
 from .edges import Edge
 from .json_call import JsonCall

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Self
 
-from cortex.engine.types import Event
+from cortex.engine.stream import Event
 
 
 class Ahead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import Event, Finished, Piece
+from cortex.engine.stream import Event, Finished, Piece
 
 from ..deltas import melted
 from ..dialects.asked import Answer

@@ -17,7 +17,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec.structs import replace
 
-from cortex.engine.types import ChatRequest, Event
+from cortex.engine.stream import Event
+from cortex.engine.types import ChatRequest
 
 from ..bounds.request_size import check_size
 from ..dialects.asked import Arrival, Asked, Dialect, Teller

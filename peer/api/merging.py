@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from cortex.engine.types import Accepted, Event, Finished, Piece
+from cortex.engine.stream import Accepted, Event, Finished, Piece
 
 
 async def merged(

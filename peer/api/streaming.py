@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage
 
 from ..client.progress import AnsweredBy, to_comment
 from ..dialects import events as sse

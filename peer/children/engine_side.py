@@ -36,7 +36,7 @@ from cortex.engine.messages import (
     Unloaded,
     Waiting,
 )
-from cortex.engine.types import Finished, Piece, Stage, Usage, Vector
+from cortex.engine.stream import Finished, Piece, Stage, Usage, Vector
 
 from ..errors import from_info
 from ..placement.books import Size

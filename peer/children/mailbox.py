@@ -12,17 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import (
-    Accepted,
-    Began,
-    Delta,
-    Event,
-    Finished,
-    Piece,
-    Stage,
-    TokenLogprob,
-    Vector,
-)
+from cortex.engine.stream import Accepted, Began, Delta, Event, Finished, Piece, Stage, Vector
+from cortex.engine.types import TokenLogprob
 
 from ..deltas import melted
 

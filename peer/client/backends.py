@@ -12,7 +12,8 @@ from typing import Protocol
 
 import aiohttp
 
-from cortex.engine.types import ChatRequest, Event
+from cortex.engine.stream import Event
+from cortex.engine.types import ChatRequest
 
 from ..addresses import normalise_address
 from ..config import PeerConfig

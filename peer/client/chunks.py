@@ -8,21 +8,19 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
     Event,
     Finished,
-    FinishReason,
     Piece,
     ReasoningDelta,
-    ScoredToken,
     TextDelta,
-    TokenLogprob,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
     Usage,
 )
+from cortex.engine.types import FinishReason, ScoredToken, TokenLogprob
 
 from ..errors import AnswerBrokeOff
 from .progress import AnsweredBy, Remark, from_comment

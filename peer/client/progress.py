@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cortex.engine.types import Accepted, Stage, StageWord
+from cortex.engine.stream import Accepted, Stage, StageWord
 
 _PREFIX = "cortex "
 

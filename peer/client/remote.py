@@ -15,7 +15,8 @@ from typing import Any, cast, get_args
 import aiohttp
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Capability, ChatRequest, Event
+from cortex.engine.stream import Event
+from cortex.engine.types import Capability, ChatRequest
 
 from ..errors import AnswerBrokeOff, NoPeer
 from ..types import ModelInfo, Warmth, Whereabouts

@@ -17,18 +17,8 @@ import aiohttp
 import msgspec
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    ReasoningDelta,
-    TextDelta,
-    TextPart,
-    Usage,
-)
+from cortex.engine.stream import Accepted, Event, Finished, Piece, ReasoningDelta, TextDelta, Usage
+from cortex.engine.types import ChatRequest, Message, TextPart
 
 from ..errors import AnswerBrokeOff, NoPeer
 from ..onlooker.asking import Door

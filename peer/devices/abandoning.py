@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from .moving import Mover
 from .places import Place, PlaceBook, Ticket

@@ -16,7 +16,7 @@ from itertools import count
 from cortex.engine.costs import MemoryPart
 from cortex.engine.errors import CortexError, LoadCancelled
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..children.commands import engine_spec
 from ..children.engine_side import EngineSide

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cortex.engine.errors import CortexError
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..placement.books import DeviceBooks, Need
 from ..types import ModelInfo

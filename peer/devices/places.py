@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from cortex.engine.errors import CortexError
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..gossip.ids import ModelId
 from ..placement.books import DeviceBooks, Need, Resident, ResidentState, Size

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence, Set
 
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..children.slot import ChildEnd
 from ..placement.books import DeviceBooks

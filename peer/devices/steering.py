@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cortex.engine.errors import ModelNotFound
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..errors import ModelPinned
 from ..fleet.alone import NOBODY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from .places import Place, PlaceBook, Ticket
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from cortex.engine.types import Accepted, ChatRequest, Finished, Piece
+from cortex.engine.stream import Accepted, Finished, Piece
+from cortex.engine.types import ChatRequest
 
 from ..bounds.limits import Limits
 from .errors import ToldError

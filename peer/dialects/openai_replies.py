@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from cortex.engine.types import Finished, FinishReason, ScoredToken, TokenLogprob, Usage
+from cortex.engine.stream import Finished, Usage
+from cortex.engine.types import FinishReason, ScoredToken, TokenLogprob
 
 from . import events
 from .errors import ToldError, openai_envelope

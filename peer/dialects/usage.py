@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortex.engine.types import Finished, Usage
+from cortex.engine.stream import Finished, Usage
 
 
 class UsageTally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cortex.engine.costs import ModelCosts
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..config import PeerConfig
 from ..gossip.ids import ID_BYTES, ModelId

@@ -6,7 +6,7 @@ import asyncio
 from typing import Generic, Protocol, TypeVar
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
 from ..children.mailbox import Mailbox
 from ..orders.values import Report

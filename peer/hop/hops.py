@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from cortex.engine.types import ChatRequest, Event, Resume, Vector
+from cortex.engine.stream import Event, Resume, Vector
+from cortex.engine.types import ChatRequest
 
 from ..gossip.ids import ModelId, NodeId
 from ..orders.values import Order, Report

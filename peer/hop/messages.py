@@ -12,7 +12,8 @@ from __future__ import annotations
 import msgspec
 
 from cortex.engine.errors import ErrorInfo
-from cortex.engine.types import Accepted, Began, ChatRequest, Finished, Piece, Resume, Stage, Vector
+from cortex.engine.stream import Accepted, Began, Finished, Piece, Resume, Stage, Vector
+from cortex.engine.types import ChatRequest
 
 from ..gossip.ids import U8, U63, Model, Node, Word
 from ..orders.values import Report

@@ -15,7 +15,8 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from cortex.engine.types import ChatRequest, Event, Resume, Vector
+from cortex.engine.stream import Event, Resume, Vector
+from cortex.engine.types import ChatRequest
 
 from ..answering import num_missing
 from ..errors import HostRefused

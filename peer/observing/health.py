@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cortex.engine.messages import Alive, Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..children.slot import ChildSlot, SlotState
 from ..placement.books import DeviceBooks, ResidentState, Size

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
-from cortex.engine.types import Accepted, Began, Event, Finished, Piece, Stage, Vector
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Stage, Vector
 
 from ..errors import RequestCancelled
 

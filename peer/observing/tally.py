@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 from cortex.engine.histogram import Histogram
-from cortex.engine.types import Accepted, Began, Event, Finished, FinishReason, Usage, Vector
+from cortex.engine.stream import Accepted, Began, Event, Finished, Usage, Vector
+from cortex.engine.types import FinishReason
 
 from ..dialects.usage import UsageTally
 from ..placement.leaving import LeaveReason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..talk.words import describe
 from ..units import about, memory

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..devices.steering import NodeSteering
 from ..errors import RequestNotFound

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.types import Began, Event, Stage, Vector
+from cortex.engine.stream import Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest

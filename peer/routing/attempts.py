@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager
 from msgspec.structs import replace
 
 from cortex.engine.errors import CortexError, EngineFailed, Overloaded
-from cortex.engine.types import Began, Event, Vector
+from cortex.engine.stream import Began, Event, Vector
 
 from ..errors import EngineReplaced
 from ..hop.hops import Hops

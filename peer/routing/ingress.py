@@ -16,7 +16,8 @@ from typing import cast
 from msgspec.structs import replace
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import ChatRequest, Event, Stage, Vector
+from cortex.engine.stream import Event, Stage, Vector
+from cortex.engine.types import ChatRequest
 
 from ..bounds.admission import Admission
 from ..errors import NoPeer

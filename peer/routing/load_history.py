@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId

@@ -11,16 +11,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import (
-    Accepted,
-    Began,
-    ChatRequest,
-    Event,
-    Finished,
-    Piece,
-    Resume,
-    Vector,
-)
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Resume, Vector
+from cortex.engine.types import ChatRequest
 
 
 class Transcript:

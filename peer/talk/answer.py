@@ -11,19 +11,18 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Began,
     Event,
     Finished,
-    FinishReason,
-    ImageTokens,
     Piece,
     ReasoningDelta,
     Stage,
     TextDelta,
     Usage,
 )
+from cortex.engine.types import FinishReason, ImageTokens
 
 
 @dataclass(frozen=True, slots=True)

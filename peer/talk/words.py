@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cortex.engine.types import ImageTokens, Stage
+from cortex.engine.stream import Stage
+from cortex.engine.types import ImageTokens
 
 from ..units import memory, memory_share
 from .answer import Answer

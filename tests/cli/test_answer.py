@@ -15,20 +15,17 @@ from cortex.cli.output import Output, align
 from cortex.cli.progress import ProgressLine
 from cortex.cli.teller import Form, Rendering, Teller
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Event,
     Finished,
-    ImagePart,
-    ImageTokens,
-    Message,
     Piece,
     ReasoningDelta,
     Stage,
     TextDelta,
-    TextPart,
     Usage,
 )
+from cortex.engine.types import ImagePart, ImageTokens, Message, TextPart
 from cortex.peer.talk.answer import Answer, receive
 from cortex.peer.talk.conversation import Conversation, Wishes
 from cortex.peer.talk.words import figures

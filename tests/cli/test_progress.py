@@ -8,7 +8,7 @@ import pytest
 
 from cortex.cli.diagnostics import Diagnostics
 from cortex.cli.progress import ProgressLine
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.talk.words import describe
 
 MIB = 1024**2

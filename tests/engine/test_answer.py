@@ -14,20 +14,16 @@ from msgspec.structs import replace
 from cortex.engine.answer import AnswerText
 from cortex.engine.frames import pack_message, unpack_message
 from cortex.engine.messages import Step, StepPart
-from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
-    Prompt,
     ReasoningDelta,
-    ReplyFormat,
-    Sampling,
     TextDelta,
-    TokenScores,
-    Tool,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
 )
+from cortex.engine.tokenizer import Tokenizer
+from cortex.engine.types import Prompt, ReplyFormat, Sampling, TokenScores, Tool
 
 _FOLDER = Path(__file__).parents[2] / "engine" / "assets" / "fake"
 _TOKENIZER = Tokenizer(_FOLDER / "tokenizer.json")

@@ -36,18 +36,9 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.prompt import build_prompt
+from cortex.engine.stream import Delta, TextDelta, Usage
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import (
-    ChatRequest,
-    Delta,
-    Grammar,
-    ImagePart,
-    Pooling,
-    Prompt,
-    TextDelta,
-    TextPart,
-    Usage,
-)
+from cortex.engine.types import ChatRequest, Grammar, ImagePart, Pooling, Prompt, TextPart
 from cortex.engine.types import Message as Turn
 
 _DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"

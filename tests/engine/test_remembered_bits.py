@@ -17,7 +17,8 @@ from cortex.engine.models.registry import load_model
 from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
-from cortex.engine.types import Prompt, Sampling, Stage, TokenScores
+from cortex.engine.stream import Stage
+from cortex.engine.types import Prompt, Sampling, TokenScores
 from cortex.engine.wishes import KernelsWish
 
 CPU = torch.device("cpu")

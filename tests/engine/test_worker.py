@@ -43,7 +43,8 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.runner import Runner
-from cortex.engine.types import Pooling, Prompt, Sampling, TextDelta
+from cortex.engine.stream import TextDelta
+from cortex.engine.types import Pooling, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
 from cortex.engine.worker import Worker

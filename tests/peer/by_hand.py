@@ -10,7 +10,7 @@ from typing import Any
 
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.children.slot import ChildEnd
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.devices.places import Extent, Place, Ticket

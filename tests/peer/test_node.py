@@ -14,16 +14,8 @@ import pytest
 from cortex.engine.errors import InvalidImage, Overloaded
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import Message as WireMessage
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Event,
-    ImagePart,
-    Message,
-    Piece,
-    Stage,
-    TextPart,
-)
+from cortex.engine.stream import Accepted, Event, Piece, Stage
+from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.answering import Answering
 from cortex.peer.children import text_side
 from cortex.peer.client.backends import open_backend

@@ -16,7 +16,7 @@ from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widgets import Markdown, Static
 
-from cortex.engine.types import Accepted, Event, Stage
+from cortex.engine.stream import Accepted, Event, Stage
 from cortex.peer.talk.answer import Answer, Arriving
 from cortex.peer.talk.markdown import with_line_breaks
 from cortex.peer.talk.plain import without_controls

@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Delta,
     Finished,
     Piece,
     ReasoningDelta,
     TextDelta,
-    TokenLogprob,
-    ToolCall,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
 )
+from cortex.engine.types import TokenLogprob, ToolCall
 
 from ...deltas import said
 from ..asked import Answer

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from cortex.engine.types import Accepted, Finished, FinishReason, Piece, TokenLogprob
+from cortex.engine.stream import Accepted, Finished, Piece
+from cortex.engine.types import FinishReason, TokenLogprob
 
 from ...deltas import said
 from ..asked import Answer

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cortex.engine.types import ChatRequest, Vector, VectorWish
+from cortex.engine.stream import Vector
+from cortex.engine.types import ChatRequest, VectorWish
 
 from ..asked import Arrival
 from ..decoding import read_body

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
     ReasoningDelta,
     TextDelta,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from cortex.engine.types import Accepted, Finished, Piece, Usage
+from cortex.engine.stream import Accepted, Finished, Piece, Usage
 
 from .. import events
 from ..asked import Answer

@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from cortex.engine.errors import ContextLengthExceeded
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Finished,
     Piece,

@@ -15,22 +15,24 @@ from cortex.engine.grammars.checking import GrammarTrial
 from cortex.engine.grammars.guide import Guide
 from cortex.engine.grammars.matchers import Matchers
 from cortex.engine.grammars.tokens import grammar_tokenizer
-from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.types import (
-    ChatRequest,
+from cortex.engine.stream import (
     Delta,
-    FinishReason,
-    Message,
-    Prompt,
     ReasoningDelta,
-    ReplyFormat,
-    Sampling,
     TextDelta,
-    TextPart,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
     Usage,
+)
+from cortex.engine.tokenizer import Tokenizer
+from cortex.engine.types import (
+    ChatRequest,
+    FinishReason,
+    Message,
+    Prompt,
+    ReplyFormat,
+    Sampling,
+    TextPart,
 )
 
 _FAKE = Path(__file__).parents[3] / "engine" / "assets" / "fake"

@@ -8,13 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 
 from cortex.engine.parsers.reply import ReplyParser
-from cortex.engine.types import (
-    Delta,
-    ReasoningDelta,
-    ReplyFormat,
-    TextDelta,
-    ToolCallArguments,
-)
+from cortex.engine.stream import Delta, ReasoningDelta, TextDelta, ToolCallArguments
+from cortex.engine.types import ReplyFormat
 
 Parse = Callable[..., list[Delta]]
 

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cortex.engine.parsers.reply import ReplyParser
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
     ReasoningDelta,
-    ReplyFormat,
     TextDelta,
-    Tool,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
 )
+from cortex.engine.types import ReplyFormat, Tool
 
 Parse = Callable[..., list[Delta]]
 

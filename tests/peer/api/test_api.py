@@ -18,19 +18,8 @@ import pytest
 from msgspec.structs import replace
 
 from cortex.engine.errors import CortexError, InvalidImage, ModelNotFound
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Delta,
-    Event,
-    Finished,
-    ImagePart,
-    Message,
-    Piece,
-    Stage,
-    TextDelta,
-    TextPart,
-)
+from cortex.engine.stream import Accepted, Delta, Event, Finished, Piece, Stage, TextDelta
+from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.serving.server import Server, serving

@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from cortex.engine.errors import ModelNotFound, Overloaded, VisionUnsupported
-from cortex.engine.types import Accepted, ChatRequest, Finished, ImagePart, Message, Piece, TextPart
+from cortex.engine.stream import Accepted, Finished, Piece
+from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node

@@ -17,7 +17,8 @@ import pytest
 
 from cortex.engine.errors import CortexError
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import ChatRequest, RawText, Vector, VectorWish
+from cortex.engine.stream import Vector
+from cortex.engine.types import ChatRequest, RawText, VectorWish
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node

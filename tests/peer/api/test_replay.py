@@ -19,19 +19,8 @@ from hypothesis import strategies as st
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel
-from cortex.engine.types import (
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    RawText,
-    Stage,
-    TextPart,
-    TokenLogprob,
-    Tool,
-    Usage,
-)
+from cortex.engine.stream import Event, Finished, Piece, Stage, Usage
+from cortex.engine.types import ChatRequest, Message, RawText, TextPart, TokenLogprob, Tool
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import Said, said
 from cortex.peer.errors import AttemptsExhausted

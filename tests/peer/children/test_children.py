@@ -13,7 +13,7 @@ import pytest
 from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from cortex.engine.frames import pack_message, unpack_message
 from cortex.engine.messages import Alive, CancelLoad, Ending, JobFailed, Load, Message, Progress
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.children.engine_side import EngineSide
 from cortex.peer.children.link import open_link
 from cortex.peer.children.process import ChildProcess, spawn

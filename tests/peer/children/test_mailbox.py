@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import (
-    Finished,
-    Piece,
-    ScoredToken,
-    Stage,
-    TextDelta,
-    TokenLogprob,
-    Usage,
-)
+from cortex.engine.stream import Finished, Piece, Stage, TextDelta, Usage
+from cortex.engine.types import ScoredToken, TokenLogprob
 from cortex.peer.children.mailbox import Mailbox
 
 DONE = Finished("stop", Usage(1, 2))

@@ -13,16 +13,8 @@ from typing import Any
 import pytest
 
 from cortex.engine.child import POISONED_EXIT_CODE
-from cortex.engine.types import (
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    Stage,
-    TextDelta,
-    TextPart,
-)
+from cortex.engine.stream import Event, Finished, Piece, Stage, TextDelta
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node

@@ -8,7 +8,8 @@ from contextlib import aclosing
 from typing import Any
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import ChatRequest, Finished, Message, TextPart
+from cortex.engine.stream import Finished
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
 from cortex.peer.node import Node

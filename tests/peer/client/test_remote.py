@@ -11,16 +11,8 @@ import pytest
 from aiohttp import web
 
 from cortex.engine.errors import EngineFailed
-from cortex.engine.types import (
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    TextDelta,
-    TextPart,
-    Usage,
-)
+from cortex.engine.stream import Event, Finished, Piece, TextDelta, Usage
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.api.streaming import HEADERS
 from cortex.peer.client.remote import Patience, RemotePeer
 from cortex.peer.dialects.chat.reply import ChatTeller

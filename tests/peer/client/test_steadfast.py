@@ -7,18 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from cortex.engine.errors import Overloaded
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    Piece,
-    ReasoningDelta,
-    TextDelta,
-    TextPart,
-    Usage,
-)
+from cortex.engine.stream import Accepted, Event, Finished, Piece, ReasoningDelta, TextDelta, Usage
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.client.steadfast import Steadfast
 from cortex.peer.errors import AnswerBrokeOff, NoPeer
 from cortex.peer.onlooker.asking import Door

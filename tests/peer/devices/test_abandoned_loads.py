@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cortex.engine.errors import LoadCancelled, ModelInvalid
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.devices.abandoning import is_worth_its_end
 from cortex.peer.devices.residency import Residency
 from tests.peer.by_hand import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cortex.engine.errors import ModelInvalid
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.children.slot import ChildEnd
 from cortex.peer.devices.residency import Residency
 from cortex.peer.errors import AttemptsExhausted

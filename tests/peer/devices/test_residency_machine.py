@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled, ModelInvalid
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.children.slot import ChildEnd
 from cortex.peer.config import EvictionConfig, Locations, PeerConfig
 from cortex.peer.devices.places import Extent, Place, Ticket

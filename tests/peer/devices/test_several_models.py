@@ -16,7 +16,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from cortex.engine.errors import InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
-from cortex.engine.types import ChatRequest, Event, Finished, Message, Piece, Stage, TextPart
+from cortex.engine.stream import Event, Finished, Piece, Stage
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.api.app import make_app
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
 from cortex.peer.fleet.alone import NOBODY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortex.engine.errors import InsufficientVram, ModelInvalid
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.config import EvictionConfig, ModelConfig
 from cortex.peer.devices.residency import Residency
 from cortex.peer.types import ModelInfo

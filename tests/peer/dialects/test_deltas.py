@@ -8,19 +8,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Delta,
     Finished,
-    FinishReason,
     Piece,
     ReasoningDelta,
     TextDelta,
-    ToolCall,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
     Usage,
 )
+from cortex.engine.types import FinishReason, ToolCall
 from cortex.peer.client.chunks import StreamReader
 from cortex.peer.deltas import melted, said
 from cortex.peer.dialects.asked import Answer

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import CortexError, InvalidRequest
 from cortex.engine.frames import pack_value, unpack_value
-from cortex.engine.types import ChatRequest, RawText, RawTokens, Vector, VectorWish
+from cortex.engine.stream import Vector
+from cortex.engine.types import ChatRequest, RawText, RawTokens, VectorWish
 from cortex.peer.dialects.asked import Arrival
 from cortex.peer.dialects.embeddings.parse import (
     MAX_INPUTS,

@@ -11,15 +11,8 @@ import pytest
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo, to_info
-from cortex.engine.types import (
-    Accepted,
-    Finished,
-    ImageTokens,
-    Piece,
-    Stage,
-    TextDelta,
-    Usage,
-)
+from cortex.engine.stream import Accepted, Finished, Piece, Stage, TextDelta, Usage
+from cortex.engine.types import ImageTokens
 from cortex.peer import errors as peer_errors
 from cortex.peer.api.errors import About, error_response, tell
 from cortex.peer.client.backends import normalise_address

@@ -17,7 +17,8 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.histogram import Histogram
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import Alive, Loaded, ModelStatus
-from cortex.engine.types import ChatRequest, Event, Message, Piece, Stage, TextPart
+from cortex.engine.stream import Event, Piece, Stage
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter

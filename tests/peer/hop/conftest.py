@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from cortex.engine.errors import Overloaded
-from cortex.engine.types import ChatRequest, Event, Resume, TextPart, Vector
+from cortex.engine.stream import Event, Resume, Vector
+from cortex.engine.types import ChatRequest, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.children.process import Spawn
 from cortex.peer.config import PeerConfig

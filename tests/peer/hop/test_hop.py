@@ -13,18 +13,8 @@ from cortex.engine.errors import ModelNotFound, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel as EngineCancel
 from cortex.engine.messages import Generate
-from cortex.engine.types import (
-    Accepted,
-    Began,
-    Event,
-    Finished,
-    Piece,
-    RawText,
-    Resume,
-    Stage,
-    Vector,
-    VectorWish,
-)
+from cortex.engine.stream import Accepted, Began, Event, Finished, Piece, Resume, Stage, Vector
+from cortex.engine.types import RawText, VectorWish
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import said
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostRefused, RequestCancelled

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
 from cortex.engine.frames import FrameError
-from cortex.engine.types import Piece, Stage
+from cortex.engine.stream import Piece, Stage
 from cortex.peer import errors as peer_errors
 from cortex.peer.errors import RateLimitExceeded, RequestTooLarge, from_info, to_info
 from cortex.peer.hop.calls import AnswerCall

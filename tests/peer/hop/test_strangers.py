@@ -15,7 +15,8 @@ from aiohttp import web
 
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import Event, ImagePart, Piece, Stage, TextPart, Vector
+from cortex.engine.stream import Event, Piece, Stage, Vector
+from cortex.engine.types import ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import HostLost, HostSilent, RequestTooLarge

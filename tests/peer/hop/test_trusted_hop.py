@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import Piece
+from cortex.engine.stream import Piece
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import HostLost, HostRefused
 from cortex.peer.fleet.trust import Trust, host_name

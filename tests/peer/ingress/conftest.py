@@ -14,20 +14,8 @@ from msgspec import structs
 
 from cortex.engine.errors import CortexError, Overloaded
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Event,
-    Finished,
-    FinishReason,
-    Message,
-    Piece,
-    Resume,
-    TextPart,
-    TokenLogprob,
-    Usage,
-    Vector,
-)
+from cortex.engine.stream import Accepted, Event, Finished, Piece, Resume, Usage, Vector
+from cortex.engine.types import ChatRequest, FinishReason, Message, TextPart, TokenLogprob
 from cortex.peer.config import PeerConfig
 from cortex.peer.deltas import melted
 from cortex.peer.errors import HostLost, HostRefused

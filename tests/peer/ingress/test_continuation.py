@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.fake import FakeConfig
-from cortex.engine.types import RawText, TextDelta, Tool
+from cortex.engine.stream import TextDelta
+from cortex.engine.types import RawText, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.observing.live import LiveRequest

@@ -23,7 +23,8 @@ from cortex.engine.errors import (
     VisionUnsupported,
 )
 from cortex.engine.messages import Loaded
-from cortex.engine.types import Accepted, ImagePart, Piece, RawText, Stage, VectorWish
+from cortex.engine.stream import Accepted, Piece, Stage
+from cortex.engine.types import ImagePart, RawText, VectorWish
 from cortex.peer.errors import AttemptsExhausted, HostLost, UnsupportedParameter
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.observing.live import LiveRequest

@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cortex.engine.types import ChatRequest, Finished, Message, TextPart
+from cortex.engine.stream import Finished
+from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import InvalidApiKey

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Delta,
     Finished,
-    FinishReason,
     Piece,
     ReasoningDelta,
     TextDelta,
@@ -23,6 +22,7 @@ from cortex.engine.types import (
     ToolCallEnd,
     Usage,
 )
+from cortex.engine.types import FinishReason
 from cortex.peer.dialects.asked import Answer
 from cortex.peer.dialects.errors import ToldError
 from cortex.peer.dialects.messages.reply import MessageTeller, ReplyHead

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cortex.engine.types import Accepted, Finished, Piece, Stage, TextDelta, Usage, Vector
+from cortex.engine.stream import Accepted, Finished, Piece, Stage, TextDelta, Usage, Vector
 from cortex.peer.errors import RequestCancelled
 from cortex.peer.observing.live import LiveRequest, LiveRequests
 

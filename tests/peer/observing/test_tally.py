@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import EngineFailed
 from cortex.engine.histogram import Histogram
-from cortex.engine.types import Accepted, Began, Finished, Usage
+from cortex.engine.stream import Accepted, Began, Finished, Usage
 from cortex.peer.observing.recent import Kind, Recent
 from cortex.peer.observing.tally import Ending, ModelTally, PeerTally, RequestMeter
 

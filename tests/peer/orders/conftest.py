@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.engine.errors import CortexError, ModelNotFound
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.api.app import make_app
 from cortex.peer.children.process import Spawn
 from cortex.peer.config import HubConfig, Locations, PeerConfig

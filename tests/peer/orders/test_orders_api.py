@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from cortex.engine.errors import InsufficientVram
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import CortexError
-from cortex.engine.types import Accepted, Message, TextPart
+from cortex.engine.stream import Accepted
+from cortex.engine.types import Message, TextPart
 from cortex.peer.dialects.asked import Arrival, Asked
 from cortex.peer.dialects.responses.parse import parse_response
 from cortex.peer.dialects.responses.stream import ResponseTeller

@@ -15,12 +15,8 @@ from cortex.engine.errors import (
     InvalidRequest,
 )
 from cortex.engine.frames import pack_value
-from cortex.engine.types import (
-    Accepted,
-    ChatRequest,
-    Grammar,
-    ReasoningWish,
-)
+from cortex.engine.stream import Accepted
+from cortex.engine.types import ChatRequest, Grammar, ReasoningWish
 from cortex.peer.dialects.asked import Arrival, Limits
 from cortex.peer.dialects.responses.parse import parse_response
 from cortex.peer.errors import UnsupportedParameter

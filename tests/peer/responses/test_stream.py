@@ -24,21 +24,19 @@ from cortex.engine.errors import (
     ModelInvalid,
     Overloaded,
 )
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
     Delta,
     Finished,
-    FinishReason,
     Piece,
     ReasoningDelta,
-    ScoredToken,
     TextDelta,
-    TokenLogprob,
     ToolCallArguments,
     ToolCallBegin,
     ToolCallEnd,
     Usage,
 )
+from cortex.engine.types import FinishReason, ScoredToken, TokenLogprob
 from cortex.peer.api.errors import About, tell
 from cortex.peer.dialects.asked import Answer
 from cortex.peer.dialects.decoding import read_body

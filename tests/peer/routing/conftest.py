@@ -11,7 +11,8 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
-from cortex.engine.types import ChatRequest, Event, Resume, Vector
+from cortex.engine.stream import Event, Resume, Vector
+from cortex.engine.types import ChatRequest
 from cortex.peer.errors import HostRefused
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.view import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.fleet.view import FleetView, PeerView, PlacedModel, PlacementState, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.routing.load_history import LoadHistory, remaining_s, with_eta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortex.engine.types import Stage
+from cortex.engine.stream import Stage
 from cortex.peer.talk.words import in_short
 
 MB = 1_000_000

@@ -15,19 +15,17 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown, Static
 
 from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
-    ChatRequest,
     Event,
     Finished,
-    ImagePart,
     Piece,
     ReasoningDelta,
     Stage,
     TextDelta,
-    TextPart,
     Usage,
 )
+from cortex.engine.types import ChatRequest, ImagePart, TextPart
 from cortex.peer.types import ModelInfo
 from cortex.tui.widgets.message import MessageField
 

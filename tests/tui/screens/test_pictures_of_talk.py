@@ -13,18 +13,17 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from cortex.engine.types import (
+from cortex.engine.stream import (
     Accepted,
-    ChatRequest,
     Event,
     Finished,
-    ImageTokens,
     Piece,
     ReasoningDelta,
     Stage,
     TextDelta,
     Usage,
 )
+from cortex.engine.types import ChatRequest, ImageTokens
 from cortex.peer.onlooker.log_lines import LogLine, Skipped
 from cortex.peer.types import ModelInfo, Whereabouts
 from cortex.tui.look import Look
