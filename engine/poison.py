@@ -11,8 +11,9 @@ import torch
 
 from .errors import DevicePoisoned
 
-# Capture, captured, capturing: in each of the driver's words for what ends a recording alone.
-_RECORDING = "captur"
+# The driver's words for what passes. Capture, captured, capturing: what ends a recording alone. And
+# memory that the driver takes by itself, for kernels or for a graph, may be missing.
+_PASSING = ("captur", "out of memory")
 
 
 def poison_of(error: BaseException) -> DevicePoisoned | None:
@@ -22,7 +23,7 @@ def poison_of(error: BaseException) -> DevicePoisoned | None:
     if isinstance(error, torch.AcceleratorError):
         # The driver's first line names what happened to the device; advice follows it.
         reason = str(error).partition("\n")[0]
-        if _RECORDING in reason:
+        if any(words in reason for words in _PASSING):
             return None
         return DevicePoisoned(
             f"the device failed for good: {reason}", "a new engine process takes over"

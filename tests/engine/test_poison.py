@@ -26,5 +26,6 @@ def test_errors_that_pass_are_no_poison() -> None:
         torch.AcceleratorError(
             "CUDA error: operation failed due to a previous error during capture\nadvice"
         ),
+        torch.AcceleratorError("CUDA error: out of memory\nadvice"),
     )  # fmt: skip
     assert [poison_of(error) for error in passing] == [None] * len(passing)
