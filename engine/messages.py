@@ -223,10 +223,8 @@ class GenerateFailed(msgspec.Struct, frozen=True, tag=True):
 class ModelStatus(msgspec.Struct, frozen=True):
     """One model that the process has loaded, now or before: counts since the process began, and
     what the model has at this moment. `used` are bytes in use of parts of `Loaded.memory`. Of
-    `num_drafted` tokens computed ahead, `num_accepted` were the answer's; `num_replayed` of the
-    steps were launched as one graph each.
     `num_drafted` tokens computed ahead, `num_accepted` were the answer's; the model's draft head
-    said the `foreseen` of both.
+    said the `foreseen` of both. `num_replayed` steps were launched as one graph each.
     """
 
     model_id: str

@@ -62,6 +62,8 @@ class Recall:
         if reservation is None:
             sequence.start_again()
             return
+        if sequence.unread is not None:
+            sequence.unread.part()
         place = sequence.place()
         sequence.saved = Saved(
             self._pools.copy_out(place, 0, num_tokens),

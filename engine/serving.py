@@ -205,7 +205,6 @@ def make_service(
         capacity_tokens=capacity.num_pages * capacity.page_tokens, token_bytes=pools.token_bytes,
         picture_bytes=capacity.encoder_bytes, grid_tokens=capacity.grid_tokens,
     )  # fmt: skip
-    forbidden_ids = _forbidden_ids(model.shape, num_tokens).to(device)
     steps = None
     if draw_tokens is not None:
         steps = open_steps(

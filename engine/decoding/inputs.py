@@ -125,8 +125,6 @@ class Staging:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        # In turn: what was sent before may be on its way still.
-        self._pinned, self._next = [torch.empty(0, dtype=torch.int64)] * 2, 0
 
     def send(self, numbers: array[int], to: torch.Tensor | None = None) -> torch.Tensor:
         """int64 [numbers]: the beginning of `to`, where that is given; without it, on a CPU, the
@@ -134,14 +132,9 @@ class Staging:
         """
         told = torch.frombuffer(numbers, dtype=torch.int64)
         if self._device.type != "cpu":
-            told = self._in_pinned(told)
+            # Steps that draw no token are not waited for: many may be on their way at once. torch
+            # gives pinned memory to nobody else before what was copied from it has arrived.
+            told = told.pin_memory()
         if to is not None:
             return to[: len(told)].copy_(told, non_blocking=True)
         return told.to(self._device, non_blocking=True)
-
-    def _in_pinned(self, told: torch.Tensor) -> torch.Tensor:
-        if len(self._pinned[self._next]) < len(told):
-            self._pinned[self._next] = torch.empty(2 * len(told), dtype=torch.int64).pin_memory()
-        pinned = self._pinned[self._next][: len(told)]
-        self._next = 1 - self._next
-        return pinned.copy_(told)

@@ -25,6 +25,9 @@ from ..sequence import Sequence
 # Where the head falls farther behind an answer, it does not follow that one any more: hidden states
 # that nobody reads would fill the memory.
 MOST_UNREAD_TOKENS = 64
+# What attention takes of a GPU's memory goes by rows times the longest sequence. All answers may
+# have much to be read at once: so many rows are not many more than those of a step.
+_MOST_ROWS = 4 * MOST_UNREAD_TOKENS
 
 
 @dataclass(slots=True)
@@ -41,6 +44,10 @@ class Unread:
         num_dropped = sum(map(len, self.pieces)) - num_tokens
         if num_dropped:
             self.pieces[-1] = self.pieces[-1][:-num_dropped]
+
+    def part(self) -> None:
+        """Copy them: each was a row of its step, and kept the rows of all others there."""
+        self.pieces = [torch.cat(self.pieces)] if self.pieces else []
 
 
 # As answers choose them: from logits [rows, vocab], a token for each row.
@@ -112,6 +119,9 @@ class HeadDrafts:
         """Read all that is computed, with the tokens behind it; what the head makes of the last
         ones, [sequences, hidden].
         """
+        return torch.cat([self._read(some) for some in _groups(sequences)])
+
+    def _read(self, sequences: list[Sequence]) -> torch.Tensor:
         places: list[tuple[Place, int]] = []
         hidden: list[torch.Tensor] = []
         token_ids: list[int] = []
@@ -157,6 +167,21 @@ class HeadDrafts:
         ]
         chosen = self._choose(self._model.logits(hidden), rows)
         return [0 if one is None else one.token_id for one in chosen]
+
+
+def _groups(sequences: list[Sequence]) -> list[list[Sequence]]:
+    """In their order, so many at a time as have no more to be read than one pass reads."""
+    groups: list[list[Sequence]] = [[]]
+    room = _MOST_ROWS
+    for sequence in sequences:
+        assert sequence.unread is not None
+        num_unread = sequence.num_computed - sequence.unread.start
+        if num_unread > room:
+            groups.append([])
+            room = _MOST_ROWS
+        groups[-1].append(sequence)
+        room -= num_unread
+    return groups
 
 
 def _place(sequence: Sequence, num_tokens: int) -> Place:

@@ -20,6 +20,9 @@ _LEAST_GAIN = 1.03
 # farther than a cheap one is for noise alone.
 _FIRST_SHARE, _FIRST_PASS_SHARE = 0.05, 0.1
 _LEARNED = 0.25
+# The first steps may wait for kernels to be compiled, and on a GPU for a graph that is made at a
+# step's second use: beside them drafts would seem free.
+_UNUSUAL_STEPS = 2
 # Drafts that did not pay are tried again one day: with each step without, a little of what is known
 # is forgotten. And after so many steps with drafts there is one without, to be compared with.
 _FORGOTTEN = 0.002
@@ -159,11 +162,10 @@ class StepCosts:
         known.num_plain += 1
         known.share += _FORGOTTEN * (_FIRST_SHARE - known.share)
         known.pass_share += _FORGOTTEN * (_FIRST_PASS_SHARE - known.pass_share)
-        if known.num_plain == 1:
-            # It may have waited for kernels to be compiled: beside it drafts would seem free.
+        if known.num_plain <= _UNUSUAL_STEPS:
             return
         known.num_since_plain = 0
-        if known.num_plain == 2:
+        if known.num_plain == 1 + _UNUSUAL_STEPS:
             known.plain_s = seconds
         rate = _FASTER if seconds < known.plain_s else _SLOWER
         known.plain_s += rate * (min(seconds, _MOST_SLOWER * known.plain_s) - known.plain_s)

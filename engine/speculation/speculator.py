@@ -133,11 +133,12 @@ class Speculator:
         """What the draft head would be good for; after what it said last was held against what
         came.
         """
+        if sequence.foreseen is not None:
+            sequence.foreseen.hold(sequence.tokens, self._trust)
         if self._head is None or sequence.unread is None:
             return Chance()
         if sequence.foreseen is None:
             sequence.foreseen = Foreseen(self._trust.chance)
-        sequence.foreseen.hold(sequence.tokens, self._trust)
         return Chance(sequence.foreseen.trust.chance, min(room, _MOST_FORESEEN))
 
     def _foresee(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from cortex.engine.recall import HostStore, Recall
 from cortex.engine.runner import Runner
 from cortex.engine.sampler import choose_tokens
 from cortex.engine.sequence import Sequence, open_sequence
-from cortex.engine.speculation.head import HeadDrafts
+from cortex.engine.speculation.head import HeadDrafts, Unread
 from cortex.engine.types import PreparedImage, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish
@@ -311,3 +312,57 @@ def test_a_head_that_is_not_asked_for_long_lets_an_answer_go(
     for _ in range(66):
         line.step()
     assert line.sequence.unread is None
+
+
+@torch.inference_mode()
+def test_of_many_answers_no_more_is_read_at_once_than_memory_is_there_for(
+    model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = Pools(
+        model.shape.memory, model.dtype, CPU,
+        num_pages=20, page_tokens=PAGE_TOKENS, num_slots=5, operations=model.operations,
+    )  # fmt: skip
+    nothing, allocator = torch.tensor([], dtype=torch.long), PageAllocator(20)
+    head = HeadDrafts(model, pools, partial(choose_tokens, forbidden_ids=nothing))
+    generator = torch.Generator().manual_seed(0)
+    unread: dict[Sequence, torch.Tensor] = {}
+    for number in range(5):
+        sequence = open_sequence(
+            Generate("a", 0, "model", b""), prompt_of([number * 71 + i for i in range(61)]),
+            model.shape, capacity_tokens=80, grid_tokens=24, now_s=0.0,
+        )  # fmt: skip
+        sequence.pages, sequence.slot = allocator.allocate(4), number
+        sequence.num_computed = 60
+        unread[sequence] = torch.randn(60, model.shape.hidden_size, generator=generator)
+
+    def drafted(*sequences: Sequence) -> dict[Sequence, list[int]]:
+        for sequence in sequences:
+            sequence.unread = Unread(0, [unread[sequence]])
+        return head.draft(dict.fromkeys(sequences, 1))
+
+    alone = {sequence: drafted(sequence)[sequence] for sequence in unread}
+    num_rows: list[int] = []
+    foresee = model.foresee
+
+    def counted(embeddings: torch.Tensor, *more: Any) -> torch.Tensor:
+        num_rows.append(len(embeddings))
+        return foresee(embeddings, *more)
+
+    monkeypatch.setattr(model, "foresee", counted)
+    assert drafted(*unread) == alone
+    assert num_rows == [240, 60]
+
+
+def test_an_answer_that_gives_way_keeps_nothing_of_others(
+    model: ServableModel, weights: dict[str, torch.Tensor]
+) -> None:
+    line = Line(model, weights, TEXT)
+    with torch.inference_mode():
+        line.read_prompt()
+        line.head.note({line.sequence: torch.ones(32, 64)[3:4]})
+        line.sequence.num_computed += 1
+        line.recall.suspend(line.sequence)
+    assert line.sequence.unread is not None
+    (piece,) = line.sequence.unread.pieces
+    assert piece.untyped_storage().nbytes() == piece.nbytes
+    assert len(piece) == 2

@@ -11,6 +11,7 @@ from cortex.engine.messages import Generate
 from cortex.engine.models.base import ModelShape
 from cortex.engine.models.memory import AttentionShape, MemoryShape
 from cortex.engine.sequence import Sequence, open_sequence
+from cortex.engine.speculation.guesses import Foreseen
 from cortex.engine.speculation.head import Unread
 from cortex.engine.speculation.speculator import Speculator
 from cortex.engine.types import Prompt, Sampling
@@ -50,7 +51,7 @@ def speculator(drafters: list[Certain]) -> Speculator:
         return drafters[-1]
 
     made = Speculator(make_drafter, num_slots=8, page_tokens=16)
-    for _ in range(2):
+    for _ in range(3):
         made.learn(2, 0, 0.01)
     return made
 
@@ -161,3 +162,15 @@ def test_a_draft_head_that_became_good_is_asked_again() -> None:
         answered(head, sequence, made)
     head.wrong_every = 1 << 40
     assert sum(answered(head, sequence, made) for _ in range(400)) > 800
+
+
+def test_what_a_draft_head_said_is_not_its_word_on_what_comes_after_it_let_go() -> None:
+    made = Speculator(None, num_slots=8, page_tokens=16, head=Telling(0.0, wrong_every=1 << 40))
+    sequence = answering(5)
+    sequence.foreseen = Foreseen(0.5)
+    sequence.foreseen.expect([7, 7], len(sequence.tokens), is_computed=True)
+
+    made.drafts([sequence])
+
+    assert sequence.unread is None
+    assert not sequence.foreseen.is_computed
