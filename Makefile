@@ -19,7 +19,7 @@ help:
 	@echo "make test        run the tests, all but the slow ones"
 	@echo "make test-agents let Claude Code, Codex and opencode edit a file (installs them first)"
 	@echo "make check       format, lint, types, import laws, generated files"
-	@echo "make generated   write completions/ and docs/commands.md again"
+	@echo "make generated   write completions/, docs/commands.md and the tables of other pages again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
 	@echo "make eval-nano   measure cortex-nano on 900 questions about drawn pictures, and its speed"
 	@echo "make eval-hand   measure cortex-nano on thirty pictures made by other tools"

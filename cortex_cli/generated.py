@@ -44,7 +44,8 @@ def files(root: Path) -> dict[str, str]:
     }
     for path in _PAGES:
         page = (root / path).read_text(encoding="utf-8")
-        made[path] = _MADE.sub(lambda part: f"{part[1]}\n{tables[part[2]]}\n{part[3]}", page)
+        made[path] = _MADE.sub(lambda part: f"{part[1]}\n{tables.pop(part[2])}\n{part[3]}", page)
+    assert not tables, f"no page has a place for the tables {', '.join(tables)}"
     return made
 
 

@@ -87,7 +87,7 @@ def reading_loss(
     metrics["answer_accuracy"] = (wrong_in_row == 0).float().mean().item()
     metrics["loss"] = loss.item()
     metrics["cell_loss"] = extra.item()
-    return loss + extra * cell_weight, metrics
+    return (loss + extra * cell_weight if with_tower else loss), metrics
 
 
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
@@ -257,7 +257,7 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
     parser.add_argument(
-        "--turns", type=float, default=0.15, help="share of documents asked about more than once"
+        "--turns", type=float, default=0.15, help="share of pictures asked about more than once"
     )
     parser.add_argument("--max-cells", type=int, default=128, help="of a picture in the last stage")
     args = parser.parse_args()

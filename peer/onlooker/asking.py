@@ -56,6 +56,7 @@ class Asking:
 
     def __init__(self, silence_s: float = SILENCE_S) -> None:
         self._silence_s = silence_s
+        self._is_closed = False
         self._socket: socket.socket | None = None
 
     def fleet(self, door: Door) -> Sight:
@@ -78,7 +79,8 @@ class Asking:
             raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
 
     def close(self) -> None:
-        """End the question under way; from any thread."""
+        """End the question under way, and all later ones; from any thread."""
+        self._is_closed = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -93,6 +95,8 @@ class Asking:
             with contextlib.closing(connection):
                 connection.connect()
                 self._socket = connection.sock
+                if self._is_closed:  # it came while the connection was made
+                    raise NoPeer("nobody waits for an answer any more")
                 connection.request(method, path, body, door.headers)
                 with connection.getresponse() as reply:
                     yield reply

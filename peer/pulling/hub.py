@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -110,7 +111,7 @@ class Hub:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         try:
             url = URL(self._base + path, encoded=True)
-            async with self._session.get(url, headers=headers) as reply:
+            async with self._session.get(url, headers=headers, proxy=_proxy(url)) as reply:
                 self._check(reply, repository)
                 yield reply
         except aiohttp.InvalidURL:
@@ -156,14 +157,25 @@ async def open_hub(config: HubConfig) -> AsyncGenerator[Hub]:
         read_bufsize=_PIECE_BYTES,
         # A signed address must stay as it is, to the letter.
         requote_redirect_url=False,
-        # Whoever is behind a proxy says so by HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
-        trust_env=True,
     ) as session:
         try:
             hub = Hub(session, config)
         except ValueError:
             raise _no_address() from None
         yield hub
+
+
+def _proxy(url: URL) -> str | None:
+    """What HTTP_PROXY, HTTPS_PROXY and NO_PROXY say of an address, and of where that leads.
+
+    aiohttp's `trust_env` would read ~/.netrc too, and refuses a token beside what that holds.
+    Raises HubFailed.
+    """
+    proxy = None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        variable = f"{url.scheme.upper()}_PROXY"
+        raise HubFailed(f"{variable} is no proxy of HTTP", "give it as http://HOST:PORT")
+    return proxy
 
 
 def _no_address() -> HubFailed:

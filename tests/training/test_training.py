@@ -28,6 +28,7 @@ RECIPE = Recipe(
         Stage("tower", 4, samples=2, peak_lr=1e-3, decay_share=0.5),
         Stage("reading", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
         Stage("whole", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
+        Stage("head", 4, samples=2, peak_lr=1e-3, decay_share=0.5),
     ),
 )
 
@@ -96,17 +97,24 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     optimisers = new_optimisers(trainee)
     tower = [p for n, p in trainee.named_parameters() if ".blocks." in n]
     reader = [p for n, p in trainee.named_parameters() if ".layers." in n]
-    changed: dict[int, tuple[bool, bool]] = {}
-    for step in (1, 5, 9):
-        before = [[p.detach().clone() for p in group] for group in (tower, reader)]
+    head = list(trainee.cell_reader.parameters())
+    groups = (tower, reader, head)
+    changed: dict[int, tuple[bool, ...]] = {}
+    for step in (1, 5, 9, 13):
+        before = [[p.detach().clone() for p in group] for group in groups]
         batch = MakeBatch(RECIPE)(random.Random(step), step)
         metrics = train_step(RECIPE, trainee, optimisers, batch, step)
         assert metrics["cell_loss"] > 0
-        changed[step] = tuple(  # type: ignore[assignment]
+        changed[step] = tuple(
             any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
-            for old, new in zip(before, (tower, reader), strict=True)
+            for old, new in zip(before, groups, strict=True)
         )
-    assert changed == {1: (True, False), 5: (False, True), 9: (True, True)}
+    assert changed == {
+        1: (True, False, True),
+        5: (False, True, False),
+        9: (True, True, True),
+        13: (False, False, True),
+    }
 
     progress = Progress(10, 3.5, RECIPE.as_text())
     save_state(tmp_path / "state.pt", trainee, optimisers, progress)

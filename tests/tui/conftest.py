@@ -1,3 +1,5 @@
+"""What tests of the dashboard share."""
+
 from __future__ import annotations
 
 from types import ModuleType

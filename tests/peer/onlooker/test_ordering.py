@@ -131,6 +131,16 @@ def test_a_job_that_is_not_there_is_refused(answer: Answer) -> None:
         follow(answer(b'{"error": {"message": "no", "code": "model_not_found"}}', 404))
 
 
+def test_what_nobody_waits_for_any_more_is_asked_of_no_door(
+    answer: Answer, heard: list[Any]
+) -> None:
+    door, asking = Door(answer(events(LINE, name="line"))), Asking(5.0)
+    asking.close()
+    with pytest.raises(NoPeer, match="nobody waits"):
+        list(follow_log(Ordering([door, door], asking), "atlas", 600.0, "debug"))
+    assert heard == []
+
+
 def test_nobody_to_ask_is_an_error() -> None:
     with pytest.raises(NoPeer, match="no peer is running"):
         Ordering([]).call("GET", "/requests")
