@@ -101,10 +101,12 @@ class ModelService:
         plan = self._scheduler.plan(now_s)
         began_s = self._clock()
         logits = {s: s.undrawn for s in self._scheduler.running if s.undrawn is not None}
-        has_work = bool(plan.decode or plan.chunks)
+        has_work, draws = bool(plan.decode or plan.chunks), False
         ahead: list[Verification] = []
         if plan.decode:
             decode = list(plan.decode)
+            # Of a step that draws nothing nobody waits for the device.
+            draws = any(len(s.tokens) == s.num_computed + 1 for s in decode)
             events += self._tried(decode, lambda: self._decode(decode, logits, ahead))
         for chunk in plan.chunks:
             if chunk.sequence in self._scheduler.running:
@@ -114,7 +116,7 @@ class ModelService:
             while confirmed := verification.confirmed():
                 events += self._draw_all(confirmed)
             events += self._tried(verification.alive, lambda v=verification: self._commit(v))
-        if plan.decode and not plan.chunks:
+        if draws and not plan.chunks:
             num_drafted = sum(verification.num_drafted for verification in ahead)
             self._speculator.learn(len(plan.decode), num_drafted, self._clock() - began_s)
         return events

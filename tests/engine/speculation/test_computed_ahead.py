@@ -29,6 +29,7 @@ from cortex.engine.serving import Capacity, load_service, make_service
 from cortex.engine.speculation.guesses import Drafter
 from cortex.engine.speculation.lookup import PromptLookup
 from cortex.engine.speculation.paying import Choice, Offer, Prices
+from cortex.engine.speculation.speculator import Speculator
 from cortex.engine.types import Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import KernelsWish, SpeculationWish, Wishes
@@ -289,6 +290,27 @@ def test_drafts_that_are_right_save_steps(model: ServableModel) -> None:
     counts = asked.service.counts
     assert (counts.num_drafted, counts.num_accepted) == (40 - num_steps, 40 - num_steps)
     assert counts.num_foreseen == 0
+
+
+def test_steps_that_draw_nothing_tell_nothing_of_what_a_step_takes(
+    model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = served(model, None).service
+    learned: list[int] = []
+
+    def learn(self: Speculator, num_answers: int, num_drafted: int, seconds: float) -> None:
+        learned.append(num_answers)
+
+    monkeypatch.setattr(Speculator, "learn", learn)
+    prompt = prompt_of(list(range(20, 60)), max_tokens=8)
+    service.add(Generate("one", 0, "model", b"", (5, 6, 7, 8)), prompt, now_s=0.0)
+    num_steps = 0
+    while service.has_work:
+        service.step(now_s=0.0)
+        num_steps += 1
+    assert num_steps > 4
+    # The last of what an earlier attempt left is the first that a token is drawn behind.
+    assert learned == [1] * 4
 
 
 def test_a_stop_token_in_a_draft_ends_the_answer_before_it(model: ServableModel) -> None:
