@@ -152,7 +152,7 @@ def test_a_draft_head_hears_of_what_graphs_compute(
     assert told.answers == plain.answers
     counts, plain_counts = told.service.counts, plain.service.counts
     assert counts.num_replayed >= 4
-    assert counts.num_drafted == plain_counts.num_drafted > 8
+    assert counts.num_drafted == plain_counts.num_drafted >= 8
     assert counts.num_accepted == plain_counts.num_accepted
 
 
