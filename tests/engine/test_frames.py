@@ -41,6 +41,10 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         kind, bounds = args
+        if kind is str:
+            most: int = bounds.max_length
+            fits: st.SearchStrategy[str] = st.from_regex(str(bounds.pattern))
+            return fits.filter(lambda text: len(text) <= most)
         assert kind is int, "no other type has bounds"
         return st.integers(bounds.ge, bounds.le)
     if hint in _SCALARS:

@@ -40,7 +40,7 @@ def test_families_are_found_from_what_templates_write(golden: Path) -> None:
     assert family_of(source) == THINKS_XML
     assert family_of(_JSON_TEMPLATE) == ReplyFamily(thinks=False, calls="json")
     assert load_text_model(_ASSETS / "fake").family == ReplyFamily(thinks=True, calls="json")
-    assert load_text_model(_ASSETS / "cortex-nano").family == ReplyFamily()
+    assert load_text_model(_ASSETS / "cortex-nano").family == ReplyFamily(calls="json")
 
 
 @pytest.mark.parametrize(
