@@ -20,12 +20,12 @@ from .drawing.documents.compose import LEAST_BUDGET_CELLS
 from .drawing.printed import Money
 from .drawing.types import DocumentKind, Task
 from .questions import vary
+from .turns import MOST_TURNS, last_of
 from .wordings import ABSENT_ANSWER
 
 KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
 _LONGEST_TRANSCRIPT = 500
 _LONGEST_NAME = 40
-_MOST_TURNS = 4
 _HELD_OUT_SHARE = 0.35
 _COMPARED_SHARE = 0.6  # of two pages with amounts; some of them turn out to have two each
 # A page has many cells and lines and one total: tasks are drawn first, then a fact of the task.
@@ -81,9 +81,8 @@ class Asker:
 
     def in_turns(self, picture: Picture) -> Sample:
         """Several questions about one page, the last of them the sample's own."""
-        samples = [self.about(picture) for _ in range(self._rng.randint(2, _MOST_TURNS))]
-        earlier = tuple((each.question, each.answer) for each in samples[:-1])
-        return replace(samples[-1], earlier=earlier)
+        num_turns = self._rng.randint(2, MOST_TURNS)
+        return last_of([self.about(picture) for _ in range(num_turns)])
 
     def about_two(self, kind: DocumentKind) -> Sample:
         """Which of two costs more, or a question about one of the two."""

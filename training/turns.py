@@ -6,6 +6,7 @@ What they ask for is what the picture's facts tell, or surely do not: nothing ne
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .document_wordings import WORDINGS
@@ -13,7 +14,7 @@ from .drawing import Book, Picture, Sample
 from .drawing.types import Task
 from .questions import absent, asked, vary
 
-_MOST_TURNS = 4
+MOST_TURNS = 4
 _MOST_LINES = 2  # asked for by number
 
 
@@ -23,8 +24,13 @@ def in_turns(rng: random.Random, book: Book, sample: Sample) -> Sample:
         return sample
     others = [o for o in _others(rng, book, sample.picture) if o.question != sample.question]
     rng.shuffle(others)
-    talk = [sample, *others[: rng.randint(1, _MOST_TURNS - 1)]]
+    talk = [sample, *others[: rng.randint(1, MOST_TURNS - 1)]]
     rng.shuffle(talk)
+    return last_of(talk)
+
+
+def last_of(talk: Sequence[Sample]) -> Sample:
+    """The last question about a picture, after the others."""
     return replace(talk[-1], earlier=tuple((each.question, each.answer) for each in talk[:-1]))
 
 
