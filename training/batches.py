@@ -10,12 +10,13 @@ import random
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import IterableDataset
 
 from cortex.engine.images import smart_resize
@@ -63,10 +64,11 @@ class ReadingBatch:
     """Rows of one length class, padded on the right.
 
     token_ids, labels [batch, tokens] (labels are IGNORED but on the answer and its end);
-    positions [3, batch, tokens]. `pictures` is None where no row has one.
+    positions [3, batch, tokens]. `pictures` is None where no row has one, a tensor [cells, hidden]
+    where a tower that is held still has looked at them already.
     """
 
-    pictures: TowerBatch | None
+    pictures: TowerBatch | torch.Tensor | None
     token_ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
@@ -161,6 +163,14 @@ def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
         positions[:, n, :length] = torch.tensor(axes)
     pictures = [seen for row in rows for seen in row.seen]
     return ReadingBatch(_join(pictures) if pictures else None, token_ids, labels, positions)
+
+
+def seen_through(tower: nn.Module, batch: ReadingBatch) -> ReadingBatch:
+    """The batch with what a tower on the CPU makes of its pictures in place of them."""
+    if not isinstance(batch.pictures, TowerBatch):
+        return batch
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        return replace(batch, pictures=tower(batch.pictures.patches, batch.pictures.grids))
 
 
 class BatchStream(IterableDataset[Any]):

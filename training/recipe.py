@@ -11,8 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
-from training.batches import ReadingBatch, TowerBatch, reading_batches, tower_batch
+from training.batches import (
+    ReadingBatch,
+    TowerBatch,
+    reading_batches,
+    seen_through,
+    tower_batch,
+)
 from training.document_questions import KINDS, Asker
 from training.drawing import draw_document, draw_page, training_book
 from training.drawing.types import Picture, Sample
@@ -93,10 +100,13 @@ class Recipe:
 
 
 class MakeBatch:
-    """The batch of an index: pages for the tower, questions after. Lives in a worker process."""
+    """The batch of an index: pages for the tower, questions after. Lives in a worker process.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    A `tower` looks at the pictures of the stage in which it is held still.
+    """
+
+    def __init__(self, recipe: Recipe, tower: nn.Module | None = None) -> None:
+        self._recipe, self._tower = recipe, tower
         self._book: Any = None
 
     def __call__(self, rng: random.Random, index: int) -> TowerBatch | list[ReadingBatch]:
@@ -109,7 +119,10 @@ class MakeBatch:
             return tower_batch(pages, stage.max_pixels)
         level = self._recipe.level(stage, step)
         samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
-        return reading_batches(samples, self._recipe.rows_per_batch, stage.max_pixels)
+        batches = reading_batches(samples, self._recipe.rows_per_batch, stage.max_pixels)
+        if self._tower and stage.name == "reading":
+            return [seen_through(self._tower, batch) for batch in batches]
+        return batches
 
     def _page(self, rng: random.Random, stage: Stage) -> Picture:
         if stage.documents and rng.random() < stage.documents:

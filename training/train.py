@@ -13,7 +13,9 @@ import csv
 import math
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,9 +71,13 @@ def reading_loss(
     metrics: dict[str, float] = {}
     extra = embeddings.new_zeros(())
     if batch.pictures is not None:
-        cells, extra, metrics["cell_accuracy"] = tower_loss(
-            trainee, batch.pictures, with_tower=with_tower
-        )
+        if isinstance(batch.pictures, TowerBatch):
+            cells, extra, metrics["cell_accuracy"] = tower_loss(
+                trainee, batch.pictures, with_tower=with_tower
+            )
+            metrics["cell_loss"] = extra.item()
+        else:
+            cells = batch.pictures
         pads = (batch.token_ids == token_id("<|image_pad|>"))[..., None]
         embeddings = embeddings.masked_scatter(pads, cells.to(embeddings.dtype))
     hidden = model(embeddings, batch.positions)
@@ -86,7 +92,6 @@ def reading_loss(
     metrics["token_accuracy"] = right.float().mean().item()
     metrics["answer_accuracy"] = (wrong_in_row == 0).float().mean().item()
     metrics["loss"] = loss.item()
-    metrics["cell_loss"] = extra.item()
     return (loss + extra * cell_weight if with_tower else loss), metrics
 
 
@@ -101,11 +106,6 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     step, seconds_before = resumed(recipe, args, state_file, trainee, optimisers)
     trim_curve(args.state / "curve.csv", step)
     stopping = StopOnSignal()
-    stream = BatchStream(MakeBatch(recipe), recipe.seed, step)
-    loader = DataLoader(
-        stream, batch_size=None, num_workers=args.workers,
-        prefetch_factor=4 if args.workers else None,
-    )  # fmt: skip
     started_s = saved_s = time.monotonic()
 
     def save() -> None:
@@ -113,9 +113,9 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         progress = Progress(step, seconds, recipe.as_text())
         save_state(state_file, trainee, optimisers, progress)
 
-    for batch in loader:
+    for batch in drawn_batches(recipe, args, trainee, step):
         elapsed_s = time.monotonic() - started_s
-        if step >= recipe.steps or elapsed_s > args.minutes * 60 or stopping.asked:
+        if elapsed_s > args.minutes * 60 or stopping.asked:
             break
         metrics = train_step(recipe, trainee, optimisers, to_batch(batch, device), step)
         step += 1
@@ -128,6 +128,24 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     if args.export:
         export_weights(trainee.model, args.export, recipe.max_pixels)
     print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
+
+
+def drawn_batches(
+    recipe: Recipe, args: argparse.Namespace, trainee: Trainee, step: int
+) -> Iterator[Any]:
+    """The batches from this step on, drawn by other processes, which begin anew with each stage.
+
+    On a CPU it is they who look through the tower while it is held still.
+    """
+    while step < recipe.steps:
+        stage, step_in_stage = recipe.at(step)
+        make = MakeBatch(recipe, trainee.model.visual if args.device == "cpu" else None)
+        loader = DataLoader(
+            BatchStream(make, recipe.seed, step), batch_size=None, num_workers=args.workers,
+            prefetch_factor=4 if args.workers else None,
+        )  # fmt: skip
+        yield from islice(loader, stage.steps - step_in_stage)
+        step += stage.steps - step_in_stage
 
 
 def resumed(

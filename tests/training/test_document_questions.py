@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import torch
 
-from training.batches import IGNORED, reading_batches
+from training.batches import IGNORED, TowerBatch, reading_batches
 from training.document_questions import KINDS, Asker, askable
 from training.document_wordings import SENTENCES, WORDINGS
 from training.drawing import Book, Fact, Sample, training_book
@@ -144,7 +144,7 @@ def test_several_turns_and_two_pictures_make_a_batch(book: Book) -> None:
     answers = [a for s in asked for a in (*(a for _, a in s.earlier), s.answer)]
     ends = (batch.labels == token_id("<|im_end|>")).sum().item()
     assert ends == len(answers)
-    assert batch.pictures is not None
+    assert isinstance(batch.pictures, TowerBatch)
     pads = (batch.token_ids == token_id("<|image_pad|>")).sum().item()
     assert pads == len(batch.pictures.targets)
     assert len(batch.pictures.grids) == sum(len(s.pictures) for s in asked)

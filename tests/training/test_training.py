@@ -124,6 +124,28 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_pictures_that_a_still_tower_has_seen_already_teach_the_same() -> None:
+    trainee = new_trainee(1)
+    unseen, seen = (
+        MakeBatch(RECIPE, tower)(random.Random("1:5"), 5) for tower in (None, trainee.model.visual)
+    )
+    assert isinstance(unseen, list) and isinstance(seen, list)
+    assert not any(isinstance(batch.pictures, TowerBatch) for batch in seen)
+
+    losses = [
+        train_step(RECIPE, twin, new_optimisers(twin), batches, 5)["loss"]
+        for twin, batches in ((trainee, unseen), (new_trainee(1), seen))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_tower_that_learns_sees_the_pictures_itself() -> None:
+    batches = MakeBatch(RECIPE, new_trainee(1).model.visual)(random.Random("1:9"), 9)
+
+    assert isinstance(batches, list)
+    assert any(isinstance(batch.pictures, TowerBatch) for batch in batches)
+
+
 def test_a_step_of_documents_teaches_with_two_pictures_and_several_turns() -> None:
     stage = Stage("whole", 1, 2, peak_lr=1e-3, decay_share=0.5, documents=1.0, max_cells=200)
     recipe = Recipe(seed=3, stages=(stage,))
@@ -136,7 +158,7 @@ def test_a_step_of_documents_teaches_with_two_pictures_and_several_turns() -> No
 
     assert metrics["loss"] > 0 and metrics["cell_loss"] > 0
     (part,) = batch
-    assert part.pictures is not None and len(part.pictures.grids) == 3
+    assert isinstance(part.pictures, TowerBatch) and len(part.pictures.grids) == 3
     assert (part.labels == token_id("<|im_end|>")).sum() == 2 + len(talk.earlier)
 
 
