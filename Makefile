@@ -63,10 +63,10 @@ check: $(INSTALLED)
 	@echo "lint" && $(BIN)/ruff check -q .
 	@echo "types" && $(BIN)/pyright --warnings
 	@echo "imports" && $(BIN)/lint-imports
-	@echo "generated files" && $(BIN)/python -m cortex.cli.generated . --check
+	@echo "generated files" && $(BIN)/python -m contrib.pages . --check
 
 generated: $(INSTALLED)
-	@$(BIN)/python -m cortex.cli.generated .
+	@$(BIN)/python -m contrib.pages .
 
 verify: $(INSTALLED)
 	@for folder in qwen3_5 qwen3_5_text qwen3 qwen2 llama units preprocess chat; do \

@@ -17,12 +17,12 @@ from typing import Any, cast
 import pytest
 import typer
 
-from cortex.cli.generated import outdated
+from contrib.pages.__main__ import outdated
 from cortex.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"engine": "engine", "peer": "peer", "tui": "tui", "cli": "cortex_cli"}
-SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "tests")
+SOURCE_FOLDERS = (*ROOMS.values(), "training", "bench", "contrib", "tests")
 MAX_LINES = 600
 
 ENGINE_ONLY = (

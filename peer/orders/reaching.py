@@ -68,9 +68,8 @@ class Reach:
 
     async def answer(self, kind: type[R], peer: PeerView, order: Order) -> R:
         """The same, of an order that is answered with one kind of report."""
-        report = await self.first(peer, order)
-        assert isinstance(report, kind), f"{type(order).__name__} is answered with that"
-        return report
+        async with aclosing(self.of(kind, peer, order)) as reports:
+            return await anext(reports)
 
     async def last(self, peer: PeerView, order: Order) -> Report:
         """What a peer says to an order at last."""
@@ -81,8 +80,17 @@ class Reach:
             return last
 
     async def of(self, kind: type[R], peer: PeerView, order: Order) -> AsyncGenerator[R]:
-        """What it reports of one kind."""
+        """What it reports of one kind, at least one. Raises HostLost where it begins with another:
+        it may be of any version.
+        """
         async with aclosing(self.reports(peer, order)) as reports:
+            first = await anext(reports)
+            if not isinstance(first, kind):
+                raise HostLost(
+                    f"peer '{peer.name}' said something else than what was asked",
+                    f"it runs {peer.build or 'another cortex'}: update both to one version",
+                )
+            yield first
             async for report in reports:
                 if isinstance(report, kind):
                     yield report

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from cortex.cli.completion import FILE_NAMES
 from cortex.cli.last_seen import FleetSeen, LastSeen, keep, last_seen
 
 Complete = Callable[[str], list[str]]
@@ -56,7 +55,7 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
     shell = request.param
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    script = checkout / "completions" / FILE_NAMES[shell]
+    script = checkout / "completions" / f"cortex.{shell}"
 
     def of_bash(line: str) -> list[str]:
         words = line.split(" ")
@@ -94,7 +93,7 @@ def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: 
 
 @needs("zsh")
 def test_zsh_completes_a_model_that_was_seen(seen: Path, checkout: Path) -> None:
-    script = checkout / "completions" / FILE_NAMES["zsh"]
+    script = checkout / "completions" / "_cortex"
     setup = f"autoload -U compinit; compinit -u -d {seen}/dump; source {script}; echo is-$((40+2))"
     screen, terminal = pty.openpty()
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a peer of a later version reports, read by one of this."""
+"""What a peer of another version reports, read by one of this."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
+
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.orders.values import Job
+from cortex.peer.orders.values import Done, Job
 
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
 B = NodeId(b"b" * 8)
+RESTING = Job(f"job_{B.hex()}_1", B, "dream", "resting", "fake")
 
 
 async def test_a_job_in_a_state_that_only_newer_peers_know_is_told_and_ends_no_connection(
     pair: OpenPair,
 ):
-    resting = Job(f"job_{B.hex()}_1", B, "dream", "resting", "fake")
-    async with pair(borea_says=(resting,)) as both:
-        async with both.client.get(f"/jobs/{resting.id}") as reply:
+    async with pair(borea_says=(RESTING,)) as both:
+        async with both.client.get(f"/jobs/{RESTING.id}") as reply:
             job = await reply.json()
         assert (reply.status, job["kind"], job["state"]) == (200, "dream", "resting")
-        async with both.client.get(f"/jobs/{resting.id}/events") as reply:
+        async with both.client.get(f"/jobs/{RESTING.id}/events") as reply:
             assert (await reply.text()).count('"state":"resting"') == 1
         async with both.client.post("/drain", json={"peer": "borea"}) as reply:
             assert (reply.status, (await reply.json())["job"]["state"]) == (202, "resting")
@@ -29,3 +31,27 @@ async def test_a_job_in_a_state_that_only_newer_peers_know_is_told_and_ends_no_c
         async with both.client.post("/models/load", json=load) as reply:
             assert (reply.status, (await reply.json())["error"]["code"]) == (502, "host_lost")
         assert both.lost == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"/jobs/{RESTING.id}", None),
+        ("GET", f"/jobs/{RESTING.id}/events", None),
+        ("DELETE", f"/jobs/{RESTING.id}", None),
+        ("GET", "/fleet/peers/borea", None),
+        ("GET", "/logs?peer=borea", None),
+        ("POST", "/drain", {"peer": "borea"}),
+        ("POST", "/models/load", {"model": "fake", "peer": "borea"}),
+    ],
+)
+async def test_a_report_of_the_wrong_kind_is_an_error_that_names_the_peer(
+    pair: OpenPair, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    async with (
+        pair(borea_says=(Done(),)) as both,
+        both.client.request(method, path, json=body) as reply,
+    ):
+        error = (await reply.json())["error"]
+    assert (reply.status, error["code"]) == (502, "host_lost")
+    assert "borea" in error["message"]

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex.cli.settings.models_file import MODEL_SETTINGS
+from cortex.cli.settings.origins import field_of
+from cortex.cli.settings.sections import SECTIONS, OfOptions, Setting
 from cortex.peer.config import Locations, PeerConfig
 from cortex.tui.keys import KEYS
-
-from .models_file import MODEL_SETTINGS
-from .origins import field_of
-from .sections import SECTIONS, OfOptions, Setting
 
 # The options of commands, by the command's name and the parameter's.
 Options = Mapping[str, Mapping[str, Any]]

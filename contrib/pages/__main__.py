@@ -1,7 +1,7 @@
 """The files that are made from tables: completions, the reference of commands, and the tables of
 the pages about the API, settings and metrics.
 
-`python -m cortex.cli.generated ROOT` writes them below a checkout; with `--check` it compares,
+`python -m contrib.pages ROOT` writes them below a checkout; with `--check` it compares,
 names what is out of date, and exits 1.
 """
 
@@ -16,16 +16,19 @@ from typing import Any
 import typer
 from typer.cli import get_docs_for_click
 
+from cortex.cli.commands.completion import Shell, script
+from cortex.cli.diagnostics import MEANINGS
+from cortex.cli.main import PROGRAM, app
 from cortex.peer.api.openapi import openapi
 from cortex.peer.api.routes import ROUTES
 from cortex.peer.observing.metric_families import FAMILIES
 from cortex.peer.release import own_release
 
-from .api_reference import api_reference
-from .completion import FILE_NAMES, SHELLS, script
-from .diagnostics import MEANINGS
-from .main import PROGRAM, app
-from .settings.reference import settings_tables
+from .api_fields import api_reference
+from .settings import settings_tables
+
+# Where each shell looks for a completion script, by its name.
+_SCRIPTS: dict[Shell, str] = {"bash": "cortex.bash", "zsh": "_cortex", "fish": "cortex.fish"}
 
 # Help marks lines that must not be wrapped, which is what our examples are.
 _EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
@@ -36,7 +39,7 @@ _MADE = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def files(root: Path) -> dict[str, str]:
     """Each generated file's path below the checkout, and what it holds."""
-    made = {f"completions/{FILE_NAMES[shell]}": f"{script(shell)}\n" for shell in SHELLS}
+    made = {f"completions/{name}": f"{script(shell)}\n" for shell, name in _SCRIPTS.items()}
     made["docs/commands.md"] = _reference()
     tables = settings_tables(_options()) | {
         "metrics": "".join(_metrics()),
