@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,18 @@ def test_a_grammar_that_takes_too_much_memory_ends_its_process() -> None:
         huge = "start: " + " | ".join(f'"{n:0200}"' for n in range(200_000)) + "\n"
         assert "too much memory" in (trial.why_not(huge) or "")
         assert trial.why_not('start: "b"\n') is None
+    finally:
+        trial.close()
+
+
+def test_modules_in_the_folder_of_a_peers_start_do_not_try_its_grammars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llguidance.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    trial = GrammarTrial()
+    try:
+        assert trial.why_not('start: "a"\n') is None
     finally:
         trial.close()
 
