@@ -27,7 +27,7 @@ class GrammarTrial:
 
     def __init__(self, seconds: float = _SECONDS, memory_bytes: int = _MEMORY_BYTES) -> None:
         self._command = (
-            sys.executable, "-m", "cortex.engine.grammars.trial",
+            sys.executable, "-P", "-m", "cortex.engine.grammars.trial",
             "--seconds", str(seconds), "--memory-bytes", str(memory_bytes),
         )  # fmt: skip
         # Who asks for what is known does not wait for a trial.

@@ -5,8 +5,8 @@ What their keywords mean is the grammar library's affair, but for those that ask
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from ..errors import InvalidRequest
@@ -84,28 +84,50 @@ def _check_references(schema: Schema, name: str, param: str) -> None:
 
     The library takes that, and finds no token where such a value would begin.
     """
-    nodes = list(_nodes(schema))
-    at_once = {id(node): [id(part) for part in _same_place(node, schema)] for node in nodes}
-    try:
-        TopologicalSorter(at_once).prepare()
-    except CycleError as error:
-        on_it = set(cast(list[int], error.args[1]))
-        told = (node.get("$ref") for node in nodes if id(node) in on_it)
-        reference = next(text for text in told if isinstance(text, str))
-        raise InvalidRequest(
-            f"{name} has a $ref that leads to nothing but itself: {reference!r}",
-            "let it lead to a schema that says what the value is",
-            param=param,
-        ) from None
+    nodes = {id(node): node for node in _nodes(schema)}
+    endless = _endless({place: _wishes(node, schema) for place, node in nodes.items()})
+    if not endless:
+        return
+    # Whichever way is taken from there leads round sooner or later, and over a reference.
+    place, passed = next(iter(endless)), dict[int, int]()
+    while place not in passed:
+        passed[place] = len(passed)
+        place = endless[place]
+    told = (nodes[on].get("$ref") for on, at in passed.items() if at >= passed[place])
+    reference = next(text for text in told if isinstance(text, str))
+    raise InvalidRequest(
+        f"{name} has a $ref that leads to nothing but itself: {reference!r}",
+        "let it lead to a schema that says what the value is",
+        param=param,
+    )
 
 
-def _same_place(node: Schema, root: Schema) -> list[Any]:
-    """The schemas that a value has to obey, all of them, where it has to obey this one."""
-    parts: Any = node.get("allOf")
-    targets = [*cast(list[Any], parts)] if isinstance(parts, list) else []
+def _endless(wishes: dict[int, list[list[int]]]) -> dict[int, int]:
+    """The nodes that lead nowhere, each with one that it leads to.
+
+    A node leads somewhere when of each of its wishes one part does: what has no wishes, at once.
+    """
+    unmet = {place: dict(enumerate(parts)) for place, parts in wishes.items()}
+    askers: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for place, numbered in unmet.items():
+        for number, parts in numbered.items():
+            for part in parts:
+                askers[part].append((place, number))
+    leading = [place for place in {*unmet, *askers} if not unmet.get(place)]
+    while leading:
+        for place, number in askers[leading.pop()]:
+            if unmet[place].pop(number, None) and not unmet[place]:
+                leading.append(place)
+    return {place: next(iter(left.values()))[0] for place, left in unmet.items() if left}
+
+
+def _wishes(node: Schema, root: Schema) -> list[list[int]]:
+    """The schemas that a value here has to obey as well: of each list, one of them."""
+    wishes = [[part] for part in _list(node.get("allOf"))]
+    wishes += [parts for key in ("anyOf", "oneOf") if (parts := _list(node.get(key)))]
     if isinstance(reference := node.get("$ref"), str):
-        targets.append(root if reference == "#" else resolve(reference, root))
-    return targets
+        wishes.append([root if reference == "#" else resolve(reference, root)])
+    return [[id(part) for part in parts] for parts in wishes]
 
 
 def _nodes(schema: Schema) -> Iterator[Schema]:
@@ -127,9 +149,11 @@ def _nodes(schema: Schema) -> Iterator[Schema]:
 
 
 def _parts(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(cast(Schema, node).values())
-    return cast(list[Any], node) if isinstance(node, list) else []
+    return list(cast(Schema, node).values()) if isinstance(node, dict) else _list(node)
+
+
+def _list(value: Any) -> list[Any]:
+    return cast(list[Any], value) if isinstance(value, list) else []
 
 
 def _without_idle(node: Any) -> Any:

@@ -7,8 +7,8 @@ from .slot import ChildSpec
 
 
 def text_spec(config: PeerConfig) -> ChildSpec:
-    command = (config.python, "-m", "cortex.engine.text")
-    return _spec(config, "text", command, config.longest_text_rest_s)
+    command = _program(config, "cortex.engine.text")
+    return _spec(config, "text", tuple(command), config.longest_text_rest_s)
 
 
 def engine_spec(config: PeerConfig, device: str) -> ChildSpec:
@@ -24,7 +24,8 @@ def _spec(
 
 def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     if config.engine == "torch":
-        command = [config.python, "-m", "cortex.engine.worker", "--device", device]
+        command = _program(config, "cortex.engine.worker")
+        command += ["--device", device]
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         command += ["--kernels", config.wishes.kernels]
         command += ["--speculation", config.wishes.speculation]
@@ -35,7 +36,7 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
         return tuple(command)
     if config.engine == "none":
         return ()  # never started: there is no model to start it for
-    command = [config.python, "-m", "cortex.engine.fake"]
+    command = _program(config, "cortex.engine.fake")
     if config.fake_script is not None:
         command += ["--script", str(config.fake_script)]
     if config.memory_bytes is not None:
@@ -43,3 +44,8 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     if config.fake_token_interval_ms:
         command += ["--token-interval-ms", str(config.fake_token_interval_ms)]
     return tuple(command)
+
+
+def _program(config: PeerConfig, module: str) -> list[str]:
+    # -P: the folder that the command was typed in may hold a torch.py of somebody else's.
+    return [config.python, "-P", "-m", module]

@@ -26,6 +26,16 @@ def test_the_answer_is_all_there_is_on_standard_output(
     assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.\n", "")
 
 
+def test_modules_in_the_folder_that_it_is_typed_in_are_none_of_its_business(
+    cortex_here: Cortex, replies: WriteScript, tmp_path: Path
+) -> None:
+    for name in ("msgpack", "tokenizers", "queue"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not yours')")
+    (tmp_path / "cortex" / "engine").mkdir(parents=True)
+    done = cortex_here("chat", *replies("It is 12.40."), "How much?")
+    assert (done.code, done.stdout, done.stderr) == (0, "It is 12.40.\n", "")
+
+
 def test_raw_adds_nothing_to_the_answer(
     cortex_here: Cortex, replies: WriteScript, picture: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,18 @@ def test_a_grammar_that_takes_too_much_memory_ends_its_process() -> None:
         trial.close()
 
 
+def test_modules_in_the_folder_of_a_peers_start_do_not_try_its_grammars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llguidance.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    trial = GrammarTrial()
+    try:
+        assert trial.why_not('start: "a"\n') is None
+    finally:
+        trial.close()
+
+
 def test_what_was_tried_is_known(trial: GrammarTrial) -> None:
     trial.why_not(HOSTILE["wide"])
     began_s = time.monotonic()
@@ -115,6 +128,11 @@ _CHAIN = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(6_000)}
         {"properties": {"a~/b": {"$ref": "#/properties/a~0~1b"}}},
         {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}},
         {"$defs": {**_CHAIN, "d6000": {"$ref": "#/$defs/d0"}}},
+        {"anyOf": [{"$ref": "#"}]},
+        {"properties": {"a": {"oneOf": [{"$ref": "#/properties/a"}]}}},
+        {"$defs": {**_CHAIN, "d6000": {"anyOf": [{"$ref": "#/$defs/d0"}, {"$ref": "#/$defs/d9"}]}}},
+        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#/$defs/a"}]}]}}},
+        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}, {}], "oneOf": [{"$ref": "#/$defs/a"}]}}},
     ],
 )
 def test_a_reference_that_leads_to_itself_alone_is_refused(fields: dict[str, Any]) -> None:
@@ -131,6 +149,10 @@ def test_a_reference_that_leads_to_itself_alone_is_refused(fields: dict[str, Any
         {"$defs": {**_CHAIN, "d6000": {"type": "null"}}, "$ref": "#/$defs/d0"},
         {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {}}},
         {"enum": [{"$ref": "#/$defs/a"}], "default": {"$ref": "#/default"}},
+        {"anyOf": [{"$ref": "#"}, {"type": "string"}]},
+        {"anyOf": [{"type": "null"}, {"items": {"$ref": "#"}, "type": "array"}]},
+        {"anyOf": [], "oneOf": [True, {"$ref": "#"}]},
+        {"$defs": {**_CHAIN, "d6000": {"anyOf": [{"$ref": "#/$defs/d0"}, {"type": "null"}]}}},
     ],
 )
 def test_schemas_may_well_hold_themselves_and_words_that_look_like_it(

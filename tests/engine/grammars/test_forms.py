@@ -204,6 +204,7 @@ def test_a_form_that_leads_nowhere_ends_its_answer_as_the_clients_own_error(mode
         ("json_schema", '{"$ref": "http://example.invalid/s"}', "example.invalid"),
         ("json_schema", '{"$ref": "#/nowhere"}', "nowhere"),
         ("json_schema", '{"items": {"$ref": "#/items"}}', "itself: '#/items'"),
+        ("json_schema", '{"items": {"anyOf": [{"$ref": "#/items"}]}}', "itself: '#/items'"),
         ("json_schema", '{"oneOf": [{"minLength": 1}, {"maxLength": 3}]}', "oneOf"),
         ("json_schema", '{"x-guidance": {"lenient": true}, "not": {}}', '"not"'),
         ("json_schema", '{"minimum": 2, "maximum": 1, "type": "number"}', "minimum"),
