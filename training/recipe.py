@@ -37,6 +37,7 @@ class Stage:
     `transcripts` is the share of questions that want everything read out, `documents` the share of
     pages and conversations that are about documents, of at most `max_cells` each. Where there are
     any, `turns` is the share of pictures, documents or not, that are asked about more than once.
+    A tower that does not learn is held still while the rest does.
     """
 
     name: StageName
@@ -48,6 +49,7 @@ class Stage:
     documents: float = 0.0
     turns: float = 0.15
     max_cells: int = MAX_PIXELS // CELL_PIXELS**2
+    tower_learns: bool = True
 
     @property
     def max_pixels(self) -> int:
@@ -102,7 +104,7 @@ class Recipe:
 class MakeBatch:
     """The batch of an index: pages for the tower, questions after. Lives in a worker process.
 
-    A `tower` looks at the pictures of the stage in which it is held still.
+    A `tower` looks at the pictures of conversations while it is held still.
     """
 
     def __init__(self, recipe: Recipe, tower: nn.Module | None = None) -> None:
@@ -120,7 +122,7 @@ class MakeBatch:
         level = self._recipe.level(stage, step)
         samples = [self._sample(rng, stage, level) for _ in range(stage.samples)]
         batches = reading_batches(samples, self._recipe.rows_per_batch, stage.max_pixels)
-        if self._tower and stage.name == "reading":
+        if self._tower and not stage.tower_learns:
             return [seen_through(self._tower, batch) for batch in batches]
         return batches
 

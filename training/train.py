@@ -9,7 +9,6 @@ kept on. The curve goes to curve.csv beside the state.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import signal
 import time
@@ -31,6 +30,7 @@ from training.batches import (
     to_device,
 )
 from training.cells import cell_accuracy, cell_loss
+from training.curve import log, trim_curve
 from training.nano import token_id
 from training.recipe import MakeBatch, Recipe, Stage
 from training.state import (
@@ -200,7 +200,7 @@ def train_step(
     metrics: dict[str, float] = {}
     if isinstance(batch, TowerBatch):
         with torch.autocast(device_type, torch.bfloat16):
-            _, loss, accuracy = tower_loss(trainee, batch, with_tower=stage.name == "tower")
+            _, loss, accuracy = tower_loss(trainee, batch, with_tower=stage.tower_learns)
         loss.backward()
         metrics = {"cell_loss": loss.item(), "cell_accuracy": accuracy}
     else:
@@ -209,7 +209,7 @@ def train_step(
                 loss, part_metrics = reading_loss(
                     trainee,
                     part,
-                    with_tower=stage.name == "whole",
+                    with_tower=stage.tower_learns,
                     cell_weight=recipe.cell_loss_weight,
                 )
             (loss / len(batch)).backward()
@@ -219,31 +219,6 @@ def train_step(
     torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
     optimisers.step(lr)
     return {"lr": lr, **metrics}
-
-
-_COLUMNS = ("step", "seconds", "lr", "loss", "cell_loss", "cell_accuracy", "token_accuracy",
-            "answer_accuracy")  # fmt: skip
-
-
-def trim_curve(path: Path, step: int) -> None:
-    """Drop what a lost stretch of training wrote after the step it was resumed from."""
-    if not path.exists():
-        return
-    head, *rows = path.read_text().splitlines()
-    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
-    path.write_text("\n".join([head, *kept]) + "\n")
-
-
-def log(path: Path, step: int, elapsed_s: float, metrics: dict[str, float]) -> None:
-    """A line on the terminal and a row of the curve."""
-    row: dict[str, Any] = {"step": step, "seconds": round(elapsed_s), **metrics}
-    print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(_COLUMNS)
-        writer.writerow([row.get(column, "") for column in _COLUMNS])
 
 
 def main() -> None:
@@ -273,6 +248,9 @@ def main() -> None:
     parser.add_argument(
         "--decay-share", type=float, default=0.8, help="of the last stage, in which the rate falls"
     )
+    parser.add_argument(
+        "--hold-tower", action="store_true", help="in the last stage too: it costs half as much"
+    )
     parser.add_argument("--documents", type=float, default=0.0, help="their share of the drawing")
     parser.add_argument(
         "--turns", type=float, default=0.15, help="share of pictures asked about more than once"
@@ -282,11 +260,13 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.state.mkdir(parents=True, exist_ok=True)
     stages = (
-        Stage("head", args.head_steps, samples=32, peak_lr=4e-3, decay_share=0.2),
-        Stage("tower", args.tower_steps, samples=32, peak_lr=2e-3, decay_share=0.25),
-        Stage("reading", args.reading_steps, args.samples, 2e-3, decay_share=0.01, transcripts=0.6),
-        Stage("whole", args.whole_steps, args.samples, 1.5e-3, args.decay_share, transcripts=0.3),
-    )
+        Stage("head", args.head_steps, 32, 4e-3, decay_share=0.2, tower_learns=False),
+        Stage("tower", args.tower_steps, 32, 2e-3, decay_share=0.25),
+        Stage("reading", args.reading_steps, args.samples, 2e-3, decay_share=0.01,
+              transcripts=0.6, tower_learns=False),
+        Stage("whole", args.whole_steps, args.samples, 1.5e-3, args.decay_share,
+              transcripts=0.3, tower_learns=not args.hold_tower),
+    )  # fmt: skip
     # Small documents first: the bound on their cells grows from stage to stage.
     bounds = (128, 128, math.isqrt(128 * args.max_cells), args.max_cells)
     stages = tuple(

@@ -11,6 +11,7 @@ import torch
 
 from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches, see
 from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
+from training.curve import log, trim_curve
 from training.document_questions import Asker
 from training.drawing import draw_line, training_book
 from training.drawing.types import Glyph
@@ -19,16 +20,16 @@ from training.plot import draw
 from training.questions import sample
 from training.recipe import MakeBatch, Recipe, Stage
 from training.state import Progress, load_state, new_optimisers, new_trainee, save_state
-from training.train import log, train_step, trim_curve
+from training.train import train_step
 
 torch.set_num_threads(1)
 RECIPE = Recipe(
     seed=1,
     stages=(
         Stage("tower", 4, samples=2, peak_lr=1e-3, decay_share=0.5),
-        Stage("reading", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
+        Stage("reading", 4, 3, peak_lr=1e-3, decay_share=0.5, tower_learns=False),
         Stage("whole", 4, samples=3, peak_lr=1e-3, decay_share=0.5),
-        Stage("head", 4, samples=2, peak_lr=1e-3, decay_share=0.5),
+        Stage("head", 4, 2, peak_lr=1e-3, decay_share=0.5, tower_learns=False),
     ),
 )
 
