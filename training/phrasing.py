@@ -69,11 +69,11 @@ _VALUE_WISHES = (
     *(
         f"{verb} {what}."
         for verb in ("Only", "Just", "Give only", "Give me just", "Answer with only", "Print only")
-        for what in ("the value", "the answer", "the answer itself", "what is printed")
+        for what in ("the value", "the answer", "the answer itself", "the bare answer")
     ),
     "Nothing else.", "No other words.", "Value only.", "Answer only.", "Keep it short.",
     "Be brief.", "Only the value:", "Just the answer:", "In short:", "value only please",
-    "Do not add anything.", "Exactly as printed.", "As short as you can.",
+    "Do not add anything.", "Be short.", "As short as you can.",
 )  # fmt: skip
 _WHICH_OF_TWO = (
     "{} picture: {}", "In the {} one: {}", "Look at the {} picture. {}", "On the {} page: {}",
