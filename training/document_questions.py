@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from .document_wordings import SENTENCE_WISHES, SENTENCES, TOOL_NAMES, WORDINGS
+from .document_wordings import SENTENCES, TOOL_NAMES, WORDINGS
 from .drawing import Book, Fact, Picture, Sample, draw_document
 from .drawing.documents.compose import LEAST_BUDGET_CELLS
 from .drawing.printed import Money
 from .drawing.types import DocumentKind, Task
+from .phrasing import of_two, places_of, reworded, wish_for_form, wished
 from .questions import vary
-from .turns import MOST_TURNS, last_of
+from .turns import MOST_TURNS, last_of, unrepeated
 from .wordings import ABSENT_ANSWER
 
 KINDS: tuple[DocumentKind, ...] = get_args(DocumentKind)
@@ -39,7 +40,7 @@ _AMOUNT = re.compile(r"\d[.,]\d\d")
 
 
 class Asker:
-    """Asks with one side's wordings: `held_out` lets the evaluation use all of them.
+    """Asks in the wordings of its book's side: `held_out` lets the evaluation use all of its own.
 
     `turns` is the share of pages that are asked about more than once.
     """
@@ -81,8 +82,10 @@ class Asker:
 
     def in_turns(self, picture: Picture) -> Sample:
         """Several questions about one page, the last of them the sample's own."""
-        num_turns = self._rng.randint(2, MOST_TURNS)
-        return last_of([self.about(picture) for _ in range(num_turns)])
+        num_turns = self._rng.randint(2, MOST_TURNS[self._book.side])
+        if self._book.side == "evaluation":
+            return last_of([self.about(picture) for _ in range(num_turns)])
+        return last_of(unrepeated([self.about(picture) for _ in range(2 * num_turns)])[:num_turns])
 
     def about_two(self, kind: DocumentKind) -> Sample:
         """Which of two costs more, or a question about one of the two."""
@@ -94,8 +97,8 @@ class Asker:
                 return compared
         one, other = self._two(kind, None)
         place = self._rng.choice(("first", "second"))
-        asked = self._asked(one, self._fact(one if place == "first" else other))
-        return replace(asked, second=other, question=f"In the {place} picture: {asked.question}")
+        asked = self._asked(one, self._fact(one if place == "first" else other), second=other)
+        return replace(asked, question=of_two(self._rng, self._book, place, asked.question))
 
     def _two(self, kind: DocumentKind, priced: Money | None) -> tuple[Picture, Picture]:
         cells = max(LEAST_BUDGET_CELLS, self._max_cells // 2)
@@ -111,8 +114,9 @@ class Asker:
             return None
         task = self._rng.choice(_COMPARISONS)
         is_first = (_digits(first) > _digits(second)) == (task == "dearer")
-        asked = self._asked(one, Fact(task, (), "first" if is_first else "second"))
-        return replace(asked, second=other, answer=_ordinal(asked.answer))
+        fact = Fact(task, (), "first" if is_first else "second")
+        asked = self._asked(one, fact, second=other)
+        return replace(asked, answer=_ordinal(asked.answer))
 
     def absent(self, picture: Picture) -> Sample:
         """A thing that is asked for by a name, or of a sort, that is nowhere on the page."""
@@ -152,7 +156,7 @@ class Asker:
         arguments = {"name": name, "value": fact.value}
         call = json.dumps({"name": tool, "arguments": arguments}, ensure_ascii=False)
         wordings = WORDINGS["call"] if len(tools) == 1 else WORDINGS["call"][2:]
-        asked = self._asked(picture, Fact("call", (name, tool), call), wordings)
+        asked = self._asked(picture, Fact("call", (name, tool), call), wordings=wordings)
         answer = f"<tool_call>\n{call}\n</tool_call>"
         asked = replace(asked, answer=answer, tools=tuple(map(_tool, tools)))
         if rng.random() < 0.3:
@@ -173,23 +177,32 @@ class Asker:
         weights = [_WEIGHTS.get(group[0].task, 1.0) for group in groups]
         return self._rng.choice(self._rng.choices(groups, weights)[0])
 
-    def _asked(self, picture: Picture, fact: Fact, wordings: Sequence[str] | None = None) -> Sample:
+    def _asked(
+        self,
+        picture: Picture,
+        fact: Fact,
+        *,
+        wordings: Sequence[str] | None = None,
+        second: Picture | None = None,
+    ) -> Sample:
         rng = self._rng
         wordings = wordings or WORDINGS[fact.task]
-        is_held_out = self._held_out and rng.random() < _HELD_OUT_SHARE
-        wording = wordings[-1] if is_held_out else rng.choice(wordings[:-1])
+        if self._held_out and rng.random() < _HELD_OUT_SHARE:
+            wording = wordings[-1]
+        else:
+            places = () if second or fact.task == "call" else places_of(picture)
+            wording = reworded(rng, self._book, wordings[:-1], fact.task, places)
         names = fact.names
         if fact.task in ("key", "cell", "item") and rng.random() < 0.2:
             names = tuple(name.lower() for name in names)
-        answer = fact.value
-        wish = ""
-        if fact.task in SENTENCES and rng.random() < 0.2:
-            wish = f" {rng.choice(SENTENCE_WISHES)}"
-            answer = SENTENCES[fact.task].format(*fact.names, value=fact.value)
-        question = _filled(vary(rng, wording), names)
-        if len(question) > 2 and wish and question[-1] not in "?.!":
-            question += "."
-        return Sample(picture, question + wish, answer, fact.task, wording=wording)
+        answer, wish = fact.value, ""
+        if fact.task in SENTENCES:
+            is_sentence, wish = wish_for_form(rng, self._book)
+            if is_sentence:
+                answer = SENTENCES[fact.task].format(*fact.names, value=fact.value)
+        question = wished(_filled(vary(rng, wording), names), wish)
+        about = (fact.task, *_asked_as(fact))
+        return Sample(picture, question, answer, fact.task, second, wording=wording, about=about)
 
     def _unprinted_key(self, picture: Picture) -> str:
         text = "\n".join(picture.facts.lines).casefold()

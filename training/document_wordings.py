@@ -1,7 +1,7 @@
 """How one asks for each thing that a document says, and how a whole sentence answers.
 
-{0} and {1} are the names of the thing, {value} what is right. The last wording of each task is held
-out from training: only the evaluation asks it.
+{0} and {1} are the names of the thing, {value} what is right. The evaluation asks in these wordings
+alone; the last of each task is its own, the others are a third of training's (`phrasing.py`).
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class MakeBatch:
         return draw_page(rng, self._book)
 
     def _sample(self, rng: random.Random, stage: Stage, level: float) -> Sample:
-        # No roll where there are no documents: the questions of older recipes stay the same.
+        # No roll where there are no documents: older recipes draw their pictures in the same order.
         if stage.documents and rng.random() < stage.documents:
             asker = Asker(rng, self._book, stage.max_cells, turns=stage.turns)
             return asker.sample(rng.choice(KINDS))

@@ -1,6 +1,6 @@
 """How one asks about receipts, labels and lines, and what is said without a picture.
 
-Wordings are shared by training and evaluation; what is printed is not.
+The evaluation asks in these wordings alone, training in many more (`phrasing.py`, MORE_CHAT).
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ WORDINGS: dict[Task, tuple[str, ...]] = {
         "Product?",
     ),
     "item": (
-        "How much is the {name}?",
-        "What does {name} cost?",
-        "What is the amount for {name}?",
-        "How much was paid for {name}?",
-        "Price of {name}?",
-        "Tell me the amount of {name}.",
+        "How much is the {0}?",
+        "What does {0} cost?",
+        "What is the amount for {0}?",
+        "How much was paid for {0}?",
+        "Price of {0}?",
+        "Tell me the amount of {0}.",
     ),
 }
 
@@ -134,3 +134,43 @@ CHAT: tuple[tuple[tuple[str, ...], str], ...] = (
         "I see no picture. Send me one and ask again.",
     ),
 )
+
+# What training says beside the questions of CHAT, in its order; the last are whole phrases.
+MORE_CHAT: tuple[tuple[str, ...], ...] = (
+    (
+        "Hello", "Hi!", "Hey there", "Good afternoon", "Good day!", "Hi, how are you?", "Morning!",
+        "Hello, is anybody there?", "Greetings", "Hey!", "Hello again", "Good evening to you",
+    ),
+    (
+        "What's your name?", "Who am I talking to?", "What should I call you?", "Are you a robot?",
+        "Tell me who you are.", "What kind of model are you?", "Introduce yourself.",
+        "Can you tell me your name?", "What is cortex-nano?", "Are you human?", "Who is this?",
+        "Say who you are.", "What sort of thing are you?",
+    ),
+    (
+        "What are you able to do?", "What are you for?", "What can you read?", "How do you work?",
+        "What is your purpose?", "Can you help me?", "How can I use you?", "I need help.",
+        "What may I ask?", "Tell me what you can do.", "What do you know?",
+        "Show me what you can do.",
+    ),
+    (
+        "Thanks a lot!", "Thank you so much.", "That was helpful.", "Perfect, thank you.",
+        "Cheers!", "Very kind of you.", "Thanks for your help.", "Good job, thanks!",
+        "I thank you.", "ty", "That is all, thank you.", "Wonderful, thanks",
+    ),
+    (
+        "Bye bye", "So long!", "Until next time.", "Have a nice day!", "I have to go now.", "Ciao",
+        "See you tomorrow.", "Bye for now.", "That is all for today, bye.", "Good bye!",
+        "Take care.",
+    ),
+    (
+        "What is the capital of Spain?", "Write a story about a cat.", "Sing a song.",
+        "What is seven times eight?", "Who is the president?", "Fix this code.", "What time is it?",
+        "How do I bake bread?", "Who wrote Hamlet?", "Give me a recipe for soup.",
+        "Tell me a story.", "How far away is the moon?", "What should I read next?",
+        "Translate hello into French.", "Recommend a film.", "Why is the sky blue?",
+        "Do my homework.", "Explain how a plane flies.", "How old is the earth?", "What is love?",
+        "Plan a trip to Rome.", "Solve x + 3 = 5.",
+    ),
+    (),
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -97,7 +98,7 @@ def test_pages_without_amounts_are_not_compared(book: Book) -> None:
     asker = Asker(random.Random(9), book, MAX_CELLS)
     for kind in ("form", "letter", "chart"):
         each = asker.about_two(kind)
-        assert each.second is not None and each.question.startswith("In the ")
+        assert each.second is not None and re.search("first|second", each.question)
 
 
 def _cents(amount: str) -> int:

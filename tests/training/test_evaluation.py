@@ -24,6 +24,8 @@ from training.questions import ABSENT_ANSWER
 
 # Over task, question and answer of the first 400: figures of all editions can be compared.
 FIRST_400 = "a6467f5527bff59d42a247e1ce773f8ce5fba0a6ea69cb3c28381207afef5f62"
+# Over the same of all 544 about documents, with what was said before and the tools on offer.
+DOCUMENTS = "17b63e6f2696af76be7aa66e4ab40814e7366146696d96c7fb6c8ea397fa6d0c"
 NO_PICTURE_NEEDED = {"absent", "chat", "there", "switch", "dearer", "cheaper"}
 
 
@@ -50,6 +52,17 @@ def test_the_first_400_questions_are_the_ones_that_were_fixed(cases: tuple[Case,
     for case in cases:
         asked.update("\0".join([case.task, case.question, case.answer]).encode() + b"\1")
     assert (EVALUATION_SEED, asked.hexdigest()) == (7_402_611, FIRST_400)
+
+
+def test_the_questions_about_documents_are_the_ones_that_were_fixed(
+    documents: tuple[Case, ...],
+) -> None:
+    asked = hashlib.sha256()
+    for case in documents:
+        earlier = [text for turn in case.earlier for text in turn]
+        told = [case.task, case.question, case.answer, *earlier, *case.tools]
+        asked.update("\0".join(told).encode() + b"\1")
+    assert (len(documents), asked.hexdigest()) == (544, DOCUMENTS)
 
 
 def test_there_are_400_cases_in_the_stated_mix(cases: tuple[Case, ...]) -> None:

@@ -1,7 +1,7 @@
 """Everything one side draws from: its fonts, layouts and word lists.
 
-There are two sides, training and evaluation. They share drawing code and question wordings and
-nothing else; `tests/training` holds them to it by hash.
+There are two sides, training and evaluation. They share drawing code and a short list of question
+wordings and nothing else; `tests/training` holds them to it by hash.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from .documents.layouts import DocumentLayout
 from .documents.layouts_evaluation import EVALUATION_DOCUMENTS
@@ -22,6 +23,7 @@ from .printed import Scraps
 
 WORDS_FOLDER = Path(__file__).parent.parent / "words"
 _MADE_UP_SEED = 9_071_155
+Side = Literal["training", "evaluation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Book:
+    side: Side
     shelf: FontShelf
     layouts: Layouts
     documents: tuple[DocumentLayout, ...]
@@ -75,7 +78,9 @@ def evaluation_book() -> Book:
     return _book("evaluation", _lists("evaluation"), EVALUATION_LAYOUTS, EVALUATION_DOCUMENTS)
 
 
-def _book(side: str, lists: Lists, layouts: Layouts, documents: tuple[DocumentLayout, ...]) -> Book:
+def _book(
+    side: Side, lists: Lists, layouts: Layouts, documents: tuple[DocumentLayout, ...]
+) -> Book:
     words, lines = Words(**lists), layouts.lines[0]
     scraps = Scraps(
         words.words,
@@ -85,7 +90,7 @@ def _book(side: str, lists: Lists, layouts: Layouts, documents: tuple[DocumentLa
         lines.date_patterns,
         lines.moneys,
     )
-    return Book(FontShelf(FONTS_FOLDER / side), layouts, documents, words, scraps)
+    return Book(side, FontShelf(FONTS_FOLDER / side), layouts, documents, words, scraps)
 
 
 def _lists(side: str) -> Lists:

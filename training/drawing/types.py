@@ -78,7 +78,8 @@ class Sample:
     """One question with its one right answer; without a picture it is chat.
 
     `earlier` are the questions and answers before it about the same pictures, `tools` what may be
-    called, as one line of JSON each, and `wording` the question before its names were put in.
+    called, as one line of JSON each, and `wording` the question before its names were put in. Two
+    samples of a picture with the same `about` ask for the same thing.
     """
 
     picture: Picture | None
@@ -89,6 +90,7 @@ class Sample:
     earlier: tuple[tuple[str, str], ...] = ()
     tools: tuple[str, ...] = ()
     wording: str = ""
+    about: tuple[str, ...] = ()
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

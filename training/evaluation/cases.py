@@ -84,7 +84,7 @@ MIX: tuple[tuple[int, _Draw], ...] = (
     (16, _receipt("absent")),
     (8, _label("absent")),
     (8, _line("absent")),
-    (12, lambda rng, book: chat_sample(rng)),
+    (12, chat_sample),
 )
 
 
