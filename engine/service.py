@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 import torch
 
 from .decoding.steps import DecodeSteps
-from .draws import Rows, coming_for, drawable, drawn_within, no_token_error, row_of
+from .draws import Rows, coming_for, drawable, no_token_error, row_of
 from .errors import CortexError, EngineFailed
 from .events import DeviceEvent, NewToken
 from .failing import described
 from .grammars.guide import Forced, Over
 from .intake import Intake
+from .lookahead import Lookahead
 from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
 from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
@@ -59,9 +60,11 @@ class ModelService:
         self._intake = intake
         self._forbidden_ids = forbidden_ids
         self._draw_usual = draw_usual
-        self._steps = steps
+        self._ahead = None if steps is None else Lookahead(steps, scheduler)
         self._speculator = speculator
         self._clock = clock
+        # When the tokens of a step that drew them itself came last.
+        self._arrived_s = 0.0
         self._waiting_told: list[Sequence] = []
         # What it does is counted here.
         self.counts = ModelCounts()
@@ -94,10 +97,13 @@ class ModelService:
     @torch.inference_mode()
     def step(self, now_s: float) -> list[DeviceEvent]:
         """Compute one step's worth; everything that came of it."""
-        while (victim := self._scheduler.victim(now_s)) is not None:
-            self._suspend(victim)
-        events = self._admit(now_s)
+        events = self._make_room(now_s)
+        events += self._admit(now_s)
         events += self._places(now_s)
+        if self._ahead:
+            events += self._go_on(self._ahead)
+            if self._ahead:
+                return events
         plan = self._scheduler.plan(now_s)
         began_s = self._clock()
         logits = {s: s.undrawn for s in self._scheduler.running if s.undrawn is not None}
@@ -119,6 +125,39 @@ class ModelService:
         if draws and not plan.chunks:
             num_drafted = sum(verification.num_drafted for verification in ahead)
             self._speculator.learn(len(plan.decode), num_drafted, self._clock() - began_s)
+        return events
+
+    def _make_room(self, now_s: float) -> list[DeviceEvent]:
+        events: list[DeviceEvent] = []
+        while (victim := self._scheduler.victim(now_s)) is not None:
+            # What is being computed is not saved; and who ends with it may leave room enough.
+            if self._ahead:
+                events += self._arrive(self._ahead)
+            else:
+                self._suspend(victim)
+        return events
+
+    def _go_on(self, ahead: Lookahead) -> list[DeviceEvent]:
+        """With a step on its way: launch the next before its tokens are known, if that may be."""
+        began_s, arriving, rows = self._arrived_s, ahead.arriving, ahead.following()
+        events: list[DeviceEvent] = []
+        if rows and not self._speculator.waits(list(rows)):
+            events += self._tried(arriving, lambda: self._follow(ahead, rows))
+        events += self._arrive(ahead)
+        if ahead:
+            self._speculator.learn(len(arriving), 0, self._arrived_s - began_s)
+        return events
+
+    def _follow(self, ahead: Lookahead, rows: Rows) -> list[DeviceEvent]:
+        ahead.follow(rows)
+        return []
+
+    def _arrive(self, ahead: Lookahead) -> list[DeviceEvent]:
+        events = self._tried(
+            ahead.arriving, lambda: [self._drawn(*each) for each in ahead.arrive()]
+        )
+        self._arrived_s = self._clock()
+        self.counts.num_replayed += ahead.steps.take_num_replayed()
         return events
 
     def _admit(self, now_s: float) -> list[DeviceEvent]:
@@ -170,11 +209,11 @@ class ModelService:
             verification = self._runner.decode_ahead(sequences, drafts)
             ahead.append(verification)
             rows = {s: scores[0] for s, scores in verification.rows.items()}
-        elif self._steps is not None:
-            asked = drawn_within(sequences)
-            drawn, rows = self._steps.decode(sequences, asked)
-            events = [self._drawn(s, asked[s], one) for s, one in drawn.items()]
-            self.counts.num_replayed += self._steps.take_num_replayed()
+        elif self._ahead is not None:
+            rows = self._ahead.launch(sequences)
+            if coming := self._ahead.following():
+                self._ahead.follow(coming)
+            events = self._arrive(self._ahead)
         else:
             rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
