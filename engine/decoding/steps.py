@@ -122,7 +122,7 @@ class DecodeSteps:
             sequence.num_computed += 1
         places = {s: row for row, s in enumerate(fed)}
         scores = {s: self._step.scores[row] for s, row in places.items() if s not in asked}
-        arrive = self._arrive or _when_waited_for
+        arrive = self._arrive if self._arrive and asked else _when_waited_for
         return Launched(places, asked, scores, arrive(self._step.drawn[: len(rows)]))
 
     def _key(self, rows: list[StepRow], asked: Mapping[Sequence, SamplingRow]) -> StepKey:
