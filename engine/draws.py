@@ -46,15 +46,16 @@ def drawable(
     return logits
 
 
-def drawn_within(sequences: Iterable[Sequence]) -> Rows:
+def drawn_within(sequences: Iterable[Sequence], num_coming: int = 0) -> Rows:
     """Whose next token can be drawn by the very step that computes its scores: it is known how by
-    then, and nothing rare is asked.
+    then, and nothing rare is asked. `num_coming` tokens of each are drawn and not known yet.
     """
     rows: Rows = {}
     for s in sequences:
-        is_next = s.num_computed + 1 == len(s.tokens) and s.num_answered < s.max_tokens
+        num_answered = s.num_answered + num_coming
+        is_next = s.num_computed + 1 == len(s.tokens) + num_coming and num_answered < s.max_tokens
         if is_next and s.guided is None:
-            row = sampling_row(s.prompt, s.num_answered, s.counts)
+            row = sampling_row(s.prompt, num_answered, s.counts)
             if is_usual(row):
                 rows[s] = row
     return rows

@@ -120,12 +120,17 @@ class Scheduler:
         """
         order = self.in_order(self.running, now_s)
         for sequence in order:
-            pages = sequence.pages
-            assert pages is not None
-            is_full = sequence.num_computed >= len(pages.pages) * self._page_tokens
-            if sequence.is_prefilled and is_full and not pages.extend(1):
+            if sequence.is_prefilled and not self.has_page(sequence):
                 return order[-1]
         return None
+
+    def has_page(self, sequence: Sequence) -> bool:
+        """Whether there is a page for what comes behind all that is computed of it; one that is
+        free is taken for it.
+        """
+        pages = sequence.pages
+        assert pages is not None
+        return sequence.num_computed < len(pages.pages) * self._page_tokens or pages.extend(1)
 
     def plan(self, now_s: float) -> StepPlan:
         """The next step: all that decode and have a token to feed, and chunks as far as the budget

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 import torch
 
 from .decoding.steps import DecodeSteps
-from .draws import Rows, coming_for, drawable, drawn_within, no_token_error, row_of
+from .draws import Rows, coming_for, drawable, row_of
 from .errors import CortexError, EngineFailed
-from .events import DeviceEvent, NewToken
-from .failing import described
+from .events import DeviceEvent
 from .grammars.guide import Forced, Over
 from .intake import Intake
-from .messages import Generate, GenerateFailed, ModelStatus, Pooled, Waiting
+from .lookahead import Lookahead
+from .messages import Generate, ModelStatus, Pooled, Waiting
 from .pooling import PooledStates, float32_bytes
 from .prompt_scores import score_chunk
 from .recall import Recall
@@ -31,7 +31,8 @@ from .speculation.speculator import Speculator
 from .speculation.verification import Verification
 from .status import ModelCounts, with_usage
 from .stream import Stage
-from .types import FinishReason, Prompt, TokenScores
+from .telling import Telling
+from .types import Prompt
 
 
 class ModelService:
@@ -59,7 +60,8 @@ class ModelService:
         self._intake = intake
         self._forbidden_ids = forbidden_ids
         self._draw_usual = draw_usual
-        self._steps = steps
+        self._telling = Telling(runner, recall, scheduler)
+        self._ahead = None if steps is None else Lookahead(steps, scheduler, self._telling, clock)
         self._speculator = speculator
         self._clock = clock
         self._waiting_told: list[Sequence] = []
@@ -82,23 +84,27 @@ class ModelService:
         """End a request that its client has left; nothing where it has ended already."""
         for sequence in self._all():
             if sequence.key == (request_id, epoch):
-                return [self._finish(sequence, None, "cancelled")]
+                return [self._telling.finish(sequence, None, "cancelled")]
         return []
 
     def fail_all(self, error: CortexError) -> list[DeviceEvent]:
         """End every request with this error: the model is going away."""
-        events = [self._fail(sequence, error) for sequence in self._all()]
+        events = [self._telling.fail(sequence, error) for sequence in self._all()]
         self._intake.close()
         return events
 
     @torch.inference_mode()
     def step(self, now_s: float) -> list[DeviceEvent]:
         """Compute one step's worth; everything that came of it."""
-        while (victim := self._scheduler.victim(now_s)) is not None:
-            self._suspend(victim)
-        events = self._admit(now_s)
+        events = self._make_room(now_s)
+        events += self._admit(now_s)
         events += self._places(now_s)
-        plan = self._scheduler.plan(now_s)
+        if self._ahead:
+            events += self._ahead.go_on(self._speculator)
+            self.counts.num_replayed += self._ahead.steps.take_num_replayed()
+            if self._ahead:
+                return events
+        plan, tried = self._scheduler.plan(now_s), self._telling.tried
         began_s = self._clock()
         logits = {s: s.undrawn for s in self._scheduler.running if s.undrawn is not None}
         has_work, draws = bool(plan.decode or plan.chunks), False
@@ -107,18 +113,28 @@ class ModelService:
             decode = list(plan.decode)
             # Of a step that draws nothing nobody waits for the device.
             draws = any(len(s.tokens) == s.num_computed + 1 for s in decode)
-            events += self._tried(decode, lambda: self._decode(decode, logits, ahead))
+            events += tried(decode, lambda: self._decode(decode, logits, ahead))
         for chunk in plan.chunks:
             if chunk.sequence in self._scheduler.running:
-                events += self._tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
+                events += tried([chunk.sequence], lambda c=chunk: self._prefill(c, logits))
         events += self._draw_all(drawable(logits, has_work=has_work))
         for verification in ahead:
             while confirmed := verification.confirmed():
                 events += self._draw_all(confirmed)
-            events += self._tried(verification.alive, lambda v=verification: self._commit(v))
+            events += tried(verification.alive, lambda v=verification: self._commit(v))
         if draws and not plan.chunks:
             num_drafted = sum(verification.num_drafted for verification in ahead)
             self._speculator.learn(len(plan.decode), num_drafted, self._clock() - began_s)
+        return events
+
+    def _make_room(self, now_s: float) -> list[DeviceEvent]:
+        events: list[DeviceEvent] = []
+        while (victim := self._scheduler.victim(now_s)) is not None:
+            # What is being computed is not saved; and who ends with it may leave room enough.
+            if self._ahead:
+                events += self._ahead.arrive()
+            else:
+                self._suspend(victim)
         return events
 
     def _admit(self, now_s: float) -> list[DeviceEvent]:
@@ -128,7 +144,7 @@ class ModelService:
             if not self._runner.lease_pictures(sequence):
                 self._scheduler.suspend(sequence)
                 break
-            events += self._tried([sequence], lambda s=sequence: self._begin(s))
+            events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
         return events
 
     def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
@@ -149,15 +165,6 @@ class ModelService:
         self._runner.release_pictures(sequence)
         self._scheduler.suspend(sequence)
 
-    def _tried(
-        self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
-    ) -> list[DeviceEvent]:
-        """What the act brings, or the end of the sequences it was done for."""
-        try:
-            return act()
-        except Exception as error:
-            return [self._fail(sequence, error) for sequence in sequences]
-
     def _decode(
         self,
         sequences: list[Sequence],
@@ -170,11 +177,10 @@ class ModelService:
             verification = self._runner.decode_ahead(sequences, drafts)
             ahead.append(verification)
             rows = {s: scores[0] for s, scores in verification.rows.items()}
-        elif self._steps is not None:
-            asked = drawn_within(sequences)
-            drawn, rows = self._steps.decode(sequences, asked)
-            events = [self._drawn(s, asked[s], one) for s, one in drawn.items()]
-            self.counts.num_replayed += self._steps.take_num_replayed()
+        elif self._ahead is not None:
+            rows = self._ahead.launch(sequences)
+            events = self._ahead.arrive()
+            self.counts.num_replayed += self._ahead.steps.take_num_replayed()
         else:
             rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
@@ -215,8 +221,8 @@ class ModelService:
                 "the model's vector holds values that are no numbers.",
                 "check the model's files with cortex verify.",
             )
-            return self._fail(sequence, error)
-        self._end(sequence)
+            return self._telling.fail(sequence, error)
+        self._telling.end(sequence)
         return Pooled(*sequence.key, float32_bytes(vector), sequence.num_prompt)
 
     def _settle(self, logits: Iterable[Sequence]) -> tuple[list[DeviceEvent], Rows]:
@@ -228,7 +234,7 @@ class ModelService:
             try:
                 made = self._settled(sequence)
             except Exception as error:
-                made = self._fail(sequence, error)
+                made = self._telling.fail(sequence, error)
             if isinstance(made, SamplingRow):
                 rows[sequence] = made
             else:
@@ -237,40 +243,26 @@ class ModelService:
 
     def _settled(self, sequence: Sequence) -> DeviceEvent | SamplingRow:
         if sequence.num_answered >= sequence.max_tokens:
-            return self._finish(sequence, None, sequence.limited_by)
+            return self._telling.finish(sequence, None, sequence.limited_by)
         match coming_for(sequence):
             case Over():
-                return self._finish(sequence, None, "stop")
+                return self._telling.finish(sequence, None, "stop")
             case Forced() as forced:
-                return self._take(sequence, Chosen(forced.token_id))
+                return self._telling.take(sequence, Chosen(forced.token_id))
             case coming:
                 return row_of(sequence, coming, self._runner)
 
     def _draw_all(self, logits: dict[Sequence, torch.Tensor]) -> list[DeviceEvent]:
         events, rows = self._settle(logits)
         if rows:
-            events += self._tried(list(rows), lambda: self._draw(logits, rows))
+            events += self._telling.tried(list(rows), lambda: self._draw(logits, rows))
         return events
 
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])
         chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids, self._draw_usual)
         pairs = zip(rows.items(), chosen, strict=True)
-        return [self._drawn(s, row, one) for (s, row), one in pairs]
-
-    def _drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
-        if chosen is None:
-            return self._fail(sequence, no_token_error(row))
-        return self._take(sequence, chosen)
-
-    def _take(self, sequence: Sequence, chosen: Chosen) -> DeviceEvent:
-        if chosen.token_id in sequence.prompt.stop_token_ids:
-            return self._finish(sequence, None, "stop")
-        sequence.append(chosen.token_id)
-        if sequence.num_answered == sequence.max_tokens:
-            return self._finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
-        echoed = sequence.take_prompt_scores()
-        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores, prompt_scores=echoed)
+        return [self._telling.drawn(s, row, one) for (s, row), one in pairs]
 
     def _places(self, now_s: float) -> list[DeviceEvent]:
         """Who waits hears its place, when the line has changed."""
@@ -285,25 +277,3 @@ class ModelService:
 
     def _all(self) -> list[Sequence]:
         return [*self._scheduler.running, *self._scheduler.waiting]
-
-    def _finish(
-        self,
-        sequence: Sequence,
-        token_id: int | None,
-        reason: FinishReason,
-        scores: TokenScores | None = None,
-    ) -> DeviceEvent:
-        self._end(sequence)
-        echoed = sequence.take_prompt_scores() if sequence.is_prefilled else None
-        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores, echoed)
-
-    def _fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
-        self._end(sequence)
-        return GenerateFailed(*sequence.key, described("request failed", error))
-
-    def _end(self, sequence: Sequence) -> None:
-        if sequence.guided is not None:
-            sequence.guided.close()
-        self._runner.release_pictures(sequence)
-        self._recall.forget(sequence)
-        self._scheduler.remove(sequence)

@@ -15,6 +15,7 @@ import torch
 from .cache.encoded import EncoderCache
 from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
+from .decoding.arriving import Arrive, arrive_from_cuda
 from .decoding.cuda_graphs import CudaCapture
 from .decoding.graphs import Capture
 from .decoding.steps import open_steps
@@ -148,6 +149,7 @@ def open_service(read: ReadModel, device: torch.device, store: HostStore) -> Loa
         make_drafter=PromptLookup if read.speculates else None, asks_head=read.speculates,
         draw_usual=read.draw_usual, draw_tokens=read.draw_tokens,
         capture=None if read.draw_tokens is None else CudaCapture(device),
+        arrive=None if read.draw_tokens is None else arrive_from_cuda,
     )  # fmt: skip
     computes_in = f"{read.precision}, {read.model.operations.whose} kernels"
     return LoadedService(service, read.tokenizer, computes_in, budget)
@@ -169,12 +171,14 @@ def make_service(
     draw_usual: DrawUsual | None = None,
     draw_tokens: DrawTokens | None = None,
     capture: Capture | None = None,
+    arrive: Arrive | None = None,
 ) -> ModelService:
     """`num_tokens` is the tokenizer's size: the embedding may be padded beyond it.
 
     Without `guiding` nothing can be asked of answers, without drafters none is computed ahead; a
     model's own draft head is one of them where it `asks_head`. With `draw_tokens` decode steps draw
-    within, and with `capture` they become graphs.
+    within, with `capture` they become graphs, and with `arrive` one is launched before the
+    tokens of the last are known.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
@@ -208,7 +212,7 @@ def make_service(
     steps = None
     if draw_tokens is not None:
         steps = open_steps(
-            model, pools, forbidden_ids, draw_tokens, capture, capacity.num_slots, head
+            model, pools, forbidden_ids, draw_tokens, capture, capacity.num_slots, head, arrive
         )
     return ModelService(
         runner,

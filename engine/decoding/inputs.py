@@ -22,7 +22,9 @@ _ALIGNED_NUMBERS = 2
 
 
 class StepRow(NamedTuple):
-    """A sequence's new token, its position for rotary, and where the sequence lives."""
+    """A sequence's new token, its position for rotary, and where the sequence lives. A token that
+    only the device knows is told by the row that drew it in the step before: -1 is the first row.
+    """
 
     token_id: int
     position: int
@@ -104,10 +106,11 @@ class StepLayout:
         )  # fmt: skip
 
 
-def step_row(sequence: Sequence) -> StepRow:
-    """A sequence's next known token."""
+def step_row(sequence: Sequence, drawn_in: int | None = None) -> StepRow:
+    """A sequence's next token: known, or just drawn in that row of the step before."""
     at = sequence.num_computed
-    return StepRow(sequence.tokens[at], at + sequence.positions.delta, sequence.place())
+    token_id = sequence.tokens[at] if drawn_in is None else -1 - drawn_in
+    return StepRow(token_id, at + sequence.positions.delta, sequence.place())
 
 
 def layout_of(rows: list[StepRow], page_tokens: int) -> StepLayout:

@@ -55,7 +55,7 @@ class DecodeStep:
             inputs.pages, inputs.lengths, key.num_pages * page_tokens, page_tokens
         )
         memory = TabledMemory(self._pools, tables, StagedSlots(inputs.slots))
-        embeddings = self._model.embed(inputs.token_ids)
+        embeddings = self._model.embed(self._token_ids(inputs.token_ids))
         hidden = self._model(embeddings, inputs.positions.expand(3, -1, -1), memory)[:, 0]
         if self.hidden is not None:
             self.hidden[: key.num_rows].copy_(hidden)
@@ -66,6 +66,13 @@ class DecodeStep:
             self.drawn[: key.num_rows].copy_(drawn)
         if key.keeps_scores:
             self.scores[: key.num_rows].copy_(logits)
+
+    def _token_ids(self, told: torch.Tensor) -> torch.Tensor:
+        """int64 [rows, 1]: as they were told, or as the step before drew them (see StepRow). Where
+        that could draw none, any: the row's answer ends before what comes of it is known.
+        """
+        drawn = self.drawn[(-1 - told).clamp(min=0)].clamp(min=0)
+        return torch.where(told < 0, drawn, told)
 
     def outcome(self, key: StepKey, num_rows: int) -> list[int]:
         """Tokens that tell whether two steps computed the same; forgotten by being told."""

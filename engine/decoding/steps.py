@@ -7,7 +7,7 @@ once, and waits for it once, for the tokens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -20,6 +20,7 @@ from ..sampler import Chosen, SamplingRow
 from ..sampling.wishes import ANY_TOKEN, DrawTokens, RowWishes, Truncations, truncations_of
 from ..sequence import Sequence
 from ..speculation.head import HeadDrafts
+from .arriving import Arrive
 from .graphs import Capture, Replayable, StepGraphs
 from .inputs import Staging, StepInputs, StepRow, layout_of, step_row
 from .keys import StepKey, bucket, most_numbers, padded
@@ -35,13 +36,26 @@ _TRIED_ROWS = 4
 Outcome = tuple[list[int], list[States]]
 
 
-class Stepped(NamedTuple):
-    """Who asked has a token, None where none can be drawn; the others have scores, [vocab], which
+class Launched(NamedTuple):
+    """A step on its way. Whoever `asked` will have a token; the others have scores, [vocab], which
     the next step writes over.
     """
 
-    drawn: dict[Sequence, Chosen | None]
+    rows: dict[Sequence, int]
+    asked: Mapping[Sequence, SamplingRow]
     scores: dict[Sequence, torch.Tensor]
+    read: Callable[[], list[int]]
+
+    def drawn(self) -> dict[Sequence, Chosen | None]:
+        """Who asked has a token, None where none can be drawn. Waits for the device."""
+        if not self.asked:
+            return {}
+        token_ids = self.read()
+        return {
+            s: Chosen(token_ids[row]) if token_ids[row] >= 0 else None
+            for s, row in self.rows.items()
+            if s in self.asked
+        }
 
 
 class DecodeSteps:
@@ -54,53 +68,70 @@ class DecodeSteps:
         graphs: StepGraphs,
         most_rows: int,
         head: HeadDrafts | None = None,
+        arrive: Arrive | None = None,
     ) -> None:
-        """The draft head, where there is one, hears of all that is computed."""
+        """The draft head, where there is one, hears of all that is computed. With `arrive` a step
+        can be launched before the tokens of the last one are known.
+        """
         self._num_replayed = 0
         self._head = head
         self.graphs = graphs
         self._step = step
         self._pools = pools
         self._staging = Staging(pools.device)
+        self._arrive = arrive
         # What graphs read stays in its place.
         num_numbers = most_numbers(most_rows, pools.page_tokens)
         self._told = torch.empty(num_numbers, dtype=torch.int64, device=pools.device)
 
-    def decode(
+    def launch(
         self, sequences: Iterable[Sequence], asked: Mapping[Sequence, SamplingRow]
-    ) -> Stepped:
+    ) -> Launched:
         """Feed each sequence its next known token, and draw the next of those that `asked`, whose
         rows are all `is_usual` and without masks.
         """
-        fed = {s: step_row(s) for s in sequences}
+        return self._launch({s: step_row(s) for s in sequences}, asked)
+
+    def launch_behind(
+        self, last: Launched, asked: Mapping[Sequence, SamplingRow]
+    ) -> Launched | None:
+        """Feed those that `asked` what the step launched last draws for them; nobody knows it yet.
+
+        None where it has to be launched when they are known: because its graph is still to be made,
+        or because tokens come only to whom waits for them.
+        """
+        fed = {s: step_row(s, last.rows[s]) for s in asked}
+        if self._arrive is None or not self._is_ready(self._key(list(fed.values()), asked)):
+            return None
+        return self._launch(fed, asked)
+
+    def _launch(
+        self, fed: Mapping[Sequence, StepRow], asked: Mapping[Sequence, SamplingRow]
+    ) -> Launched:
         rows = list(fed.values())
         wishes = [
             RowWishes(asked[s].sampling, asked[s].position) if s in asked else ANY_TOKEN
             for s in fed
         ]
-        key = StepKey(
-            len(rows),
-            layout_of(rows, self._pools.page_tokens).num_pages,
-            truncations_of([row.sampling for row in asked.values()]) if asked else None,
-            keeps_scores=len(asked) < len(rows),
-        )
-        self._compute(key, rows, wishes)
+        self._compute(self._key(rows, asked), rows, wishes)
         if self._head is not None and self._step.hidden is not None:
             # Read some steps later perhaps, when others lie where these do.
             hidden = self._step.hidden[: len(rows)].clone()
             self._head.note(dict(zip(fed, hidden[:, None], strict=True)))
         for sequence in fed:
             sequence.num_computed += 1
-        drawn: dict[Sequence, Chosen | None] = {}
-        if asked:
-            token_ids = cast("list[int]", self._step.drawn[: len(rows)].tolist())
-            drawn = {
-                s: Chosen(token_id) if token_id >= 0 else None
-                for s, token_id in zip(fed, token_ids, strict=True)
-                if s in asked
-            }
-        scores = {s: self._step.scores[i] for i, s in enumerate(fed) if s not in asked}
-        return Stepped(drawn, scores)
+        places = {s: row for row, s in enumerate(fed)}
+        scores = {s: self._step.scores[row] for s, row in places.items() if s not in asked}
+        arrive = self._arrive if self._arrive and asked else _when_waited_for
+        return Launched(places, asked, scores, arrive(self._step.drawn[: len(rows)]))
+
+    def _key(self, rows: list[StepRow], asked: Mapping[Sequence, SamplingRow]) -> StepKey:
+        return StepKey(
+            len(rows),
+            layout_of(rows, self._pools.page_tokens).num_pages,
+            truncations_of([row.sampling for row in asked.values()]) if asked else None,
+            keeps_scores=len(asked) < len(rows),
+        )
 
     def take_num_replayed(self) -> int:
         """How many steps were graphs since this was asked."""
@@ -116,9 +147,17 @@ class DecodeSteps:
         self._step(key, key.layout.views(self._told))
         self._step.outcome(key, 1)
 
+    def _is_ready(self, exact: StepKey) -> bool:
+        """Whether it has its graph, or will never have one."""
+        key = self._graph_key(exact)
+        return key is None or self.graphs.find(key) is not None
+
+    def _graph_key(self, exact: StepKey) -> StepKey | None:
+        return padded(exact, self._pools.page_tokens) if self.graphs.are_on else None
+
     def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
         page_tokens = self._pools.page_tokens
-        key = padded(exact, page_tokens) if self.graphs.are_on else None
+        key = self._graph_key(exact)
         if key is None:
             numbers = exact.layout.pack(rows, page_tokens, wishes)
             self._step(exact, exact.layout.views(self._staging.send(numbers)))
@@ -191,6 +230,10 @@ def _agree(found: Outcome, expected: Outcome) -> bool:
     return tokens == expected_tokens and all(a.is_close_to(b, _TOLERANCE) for a, b in pairs)
 
 
+def _when_waited_for(drawn: torch.Tensor) -> Callable[[], list[int]]:
+    return lambda: cast("list[int]", drawn.tolist())
+
+
 def open_steps(
     model: ServableModel,
     pools: Pools,
@@ -199,6 +242,7 @@ def open_steps(
     capture: Capture | None,
     num_slots: int,
     head: HeadDrafts | None,
+    arrive: Arrive | None = None,
 ) -> DecodeSteps | None:
     """None where a step cannot be computed from tensors alone: a log line says why.
 
@@ -208,7 +252,7 @@ def open_steps(
     step = DecodeStep(
         model, pools, forbidden_ids, draw_tokens, most_rows, keeps_hidden=head is not None
     )
-    steps = DecodeSteps(step, pools, StepGraphs(capture), most_rows, head)
+    steps = DecodeSteps(step, pools, StepGraphs(capture), most_rows, head, arrive)
     try:
         steps.try_out()
     except Exception as error:

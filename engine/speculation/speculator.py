@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..sequence import Sequence
 from .guesses import Drafter, Foreseen, Guesses, Trust
@@ -43,6 +43,19 @@ class Head(Protocol):
         ...
 
 
+class _Considered(NamedTuple):
+    """What was looked up for a step, how much of which guesses to compute, and of whom the draft
+    head is tried besides.
+    """
+
+    looked_up: dict[Sequence, list[int]]
+    choices: dict[Sequence, Choice]
+    tried: list[Sequence]
+
+
+_NOTHING = _Considered({}, {}, [])
+
+
 class Speculator:
     """Ask it for `drafts` before a step, and have it `learn` what the step took."""
 
@@ -70,11 +83,32 @@ class Speculator:
     def drafts(self, decode: list[Sequence]) -> dict[Sequence, list[int]]:
         """What may come behind the next known token, for those of whom that is to be computed."""
         self._head_s = 0.0
+        looked_up, choices, tried = self._considered(decode)
+        asked = {s: choice.num_guesses for s, choice in choices.items() if choice.is_foreseen}
+        foreseen = self._foresee(len(decode), asked, tried)
+        drafts = {
+            s: (foreseen if c.is_foreseen else looked_up).get(s, [])[: c.num_guesses]
+            for s, c in choices.items()
+        }
+        return {s: to_come for s, drafted in drafts.items() if (to_come := _to_stop(s, drafted))}
+
+    def waits(self, decode: list[Sequence]) -> bool:
+        """Whether the next step of these should not be launched before all that is fed to it is
+        known: something is guessed that might pay, or the draft head is to be tried.
+        """
+        _, choices, tried = self._considered(decode)
+        return bool(tried) or any(choice.num_guesses for choice in choices.values())
+
+    def learn(self, num_answers: int, num_drafted: int, seconds: float) -> None:
+        """A step that computed nothing but the next tokens of so many answers took so long."""
+        self._costs.add(num_answers, num_drafted, seconds - self._head_s)
+
+    def _considered(self, decode: list[Sequence]) -> _Considered:
         most = self._most_rows - len(decode)
         has_drafters = self._make_drafter is not None or self._head is not None
         # Where there is no room nothing is guessed either: of many answers that takes its time.
         if most <= 0 or not has_drafters:
-            return {}
+            return _NOTHING
         room = {sequence: self._room(sequence) for sequence in decode}
         looked_up = self._look_up(room)
         offers = [
@@ -83,28 +117,20 @@ class Speculator:
         ]
         prices = self._costs.prices(len(decode))
         if prices is None:
-            return {}
+            return _NOTHING
         choices = dict(zip(decode, self._choose_guesses(offers, prices, most), strict=True))
-        asked = {s: choice.num_guesses for s, choice in choices.items() if choice.is_foreseen}
         might_pay = choices_that_pay([_SURELY_RIGHT], prices, 1)[0].is_foreseen
-        tried = [s for s in decode if might_pay and s not in asked and _is_to_be_tried(s)]
-        foreseen = self._foresee(len(decode), asked, tried)
-        drafts = {
-            s: (foreseen if c.is_foreseen else looked_up).get(s, [])[: c.num_guesses]
-            for s, c in choices.items()
-        }
-        return {s: to_come for s, drafted in drafts.items() if (to_come := _to_stop(s, drafted))}
-
-    def learn(self, num_answers: int, num_drafted: int, seconds: float) -> None:
-        """A step that computed nothing but the next tokens of so many answers took so long."""
-        self._costs.add(num_answers, num_drafted, seconds - self._head_s)
+        tried = [
+            s for s, c in choices.items() if might_pay and not c.is_foreseen and _is_to_be_tried(s)
+        ]
+        return _Considered(looked_up, choices, tried)
 
     def _room(self, sequence: Sequence) -> int:
         """How many tokens can be computed ahead of an answer now.
 
         None where its grammar says one token at a time what may come.
         """
-        is_fed = sequence.num_computed == len(sequence.tokens) - 1
+        is_fed = sequence.num_computed >= len(sequence.tokens) - 1
         if sequence.guided is not None or not is_fed:
             return 0
         # The last token of an answer is drawn and never fed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -222,3 +222,26 @@ class RecordedCapture:
 @pytest.fixture
 def capture() -> Capture:
     return RecordedCapture()
+
+
+class Arrivals:
+    """See Arrive: tokens come when they are read, and what was launched by then is counted."""
+
+    def __init__(self) -> None:
+        self.num_launched = 0
+        self.num_ahead = 0
+
+    def __call__(self, drawn: torch.Tensor) -> Callable[[], list[int]]:
+        self.num_launched += 1
+        number, copy = self.num_launched, drawn.clone()
+
+        def read() -> list[int]:
+            self.num_ahead += self.num_launched - number
+            return cast("list[int]", copy.tolist())
+
+        return read
+
+
+@pytest.fixture
+def arrivals() -> Arrivals:
+    return Arrivals()

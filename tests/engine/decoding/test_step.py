@@ -77,7 +77,7 @@ def test_what_a_draft_head_hears_of_is_not_written_over(
 
     with torch.inference_mode():
         for _ in range(3):
-            steps.decode([sequence], {})
+            steps.launch([sequence], {})
 
     assert len(head.heard) == 3
     assert all(torch.equal(kept, told) for kept, told in head.heard)

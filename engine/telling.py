@@ -1,0 +1,73 @@
+"""What comes of answers, as events: a token that was drawn, an end of their own, a failure.
+
+Whoever ends gives back all that it held. Runs on the device thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .draws import no_token_error
+from .events import DeviceEvent, NewToken
+from .failing import described
+from .messages import GenerateFailed
+from .recall import Recall
+from .runner import Runner
+from .sampler import Chosen, SamplingRow
+from .scheduler import Scheduler
+from .sequence import Sequence
+from .types import FinishReason, TokenScores
+
+
+class Telling:
+    """The answers of one model."""
+
+    def __init__(self, runner: Runner, recall: Recall, scheduler: Scheduler) -> None:
+        self._runner = runner
+        self._recall = recall
+        self._scheduler = scheduler
+
+    def tried(
+        self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
+    ) -> list[DeviceEvent]:
+        """What the act brings, or the end of the sequences it was done for."""
+        try:
+            return act()
+        except Exception as error:
+            return [self.fail(sequence, error) for sequence in sequences]
+
+    def drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
+        if chosen is None:
+            return self.fail(sequence, no_token_error(row))
+        return self.take(sequence, chosen)
+
+    def take(self, sequence: Sequence, chosen: Chosen) -> DeviceEvent:
+        if chosen.token_id in sequence.prompt.stop_token_ids:
+            return self.finish(sequence, None, "stop")
+        sequence.append(chosen.token_id)
+        if sequence.num_answered == sequence.max_tokens:
+            return self.finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
+        echoed = sequence.take_prompt_scores()
+        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores, prompt_scores=echoed)
+
+    def finish(
+        self,
+        sequence: Sequence,
+        token_id: int | None,
+        reason: FinishReason,
+        scores: TokenScores | None = None,
+    ) -> DeviceEvent:
+        self.end(sequence)
+        echoed = sequence.take_prompt_scores() if sequence.is_prefilled else None
+        return NewToken(*sequence.key, token_id, reason, sequence.num_cached, scores, echoed)
+
+    def fail(self, sequence: Sequence, error: Exception) -> DeviceEvent:
+        self.end(sequence)
+        return GenerateFailed(*sequence.key, described("request failed", error))
+
+    def end(self, sequence: Sequence) -> None:
+        if sequence.guided is not None:
+            sequence.guided.close()
+        self._runner.release_pictures(sequence)
+        self._recall.forget(sequence)
+        self._scheduler.remove(sequence)
