@@ -3,8 +3,8 @@
 For an engine's steps that is too little: by itself glibc hands freed tensors of a few hundred
 kilobytes and more back to the system at once, and the next step takes the same pages again, each
 through a fault: a norm over 256 rows took six times as long for it (bench/results/heap-cpu.json).
-For a peer, which holds large bodies now and then, it is too much. Other C libraries are left as
-they are. Standard library only.
+For a peer and its text process, which hold large bodies and pictures now and then, it is too much.
+Other C libraries are left as they are. Standard library only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def give_large_blocks_back() -> None:
 
     glibc begins like that, and stops at the first large block that is freed: those that follow are
     cut from a heap that lies in pieces. A peer grew to seven times a picture's request that way,
-    over six of them one after the other.
+    over six of them one after the other, and a text process kept 600 MB of four large pictures.
     """
     mallopt = _function("mallopt")
     if mallopt is not None:

@@ -21,6 +21,7 @@ from .errors import CortexError, InternalError, to_info
 from .frames import pack_value
 from .grammars.calls import Refusal
 from .grammars.checking import GrammarTrial
+from .heap import give_large_blocks_back
 from .messages import (
     Alive,
     CancelPrepare,
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
     parser.add_argument("--log-level", default="WARNING", help="what is logged, and worse")
     args = parser.parse_args()
+    give_large_blocks_back()
     run_child(args.fd, TextService, args.log_level)
 
 

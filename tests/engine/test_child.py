@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import mmap
+import platform
 import socket
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
+from PIL import Image
 
 from cortex.engine.child import POISONED_EXIT_CODE
 from cortex.engine.errors import to_info
@@ -22,7 +28,7 @@ from cortex.engine.messages import (
     Prepared,
     Step,
 )
-from cortex.engine.types import ChatRequest, TextPart
+from cortex.engine.types import ChatRequest, ImagePart, TextPart
 from cortex.engine.types import Message as Turn
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -177,6 +183,27 @@ async def test_text_and_fake_engine_processes_answer_a_question_together() -> No
     assert isinstance(step, Step)
     assert step.parts[0].finish == "length"
     assert [await text.end(), await engine.end()] == [0, 0]
+
+
+def resident_pages(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
+async def test_the_text_process_keeps_nothing_of_what_large_pictures_took() -> None:
+    page = io.BytesIO()
+    Image.new("RGB", (6000, 4000)).save(page, "PNG")
+    turn = Turn("user", (ImagePart(page.getvalue()),))
+    request = ChatRequest("fake", (turn,), seed=1, now_s=0, max_tokens=1)
+    text = await start("-m", "cortex.engine.text", "--fd")
+    for _ in range(3):
+        for request_id in ("a", "b"):
+            text.say(Prepare(request_id, _FAKE_DIR, request, 32768))
+        for _ in range(2):
+            await hear_all(text, Prepared)
+    num_pages = resident_pages(text.process.pid)
+    assert await text.end() == 0
+    assert num_pages * mmap.PAGESIZE < 128 << 20
 
 
 async def test_poisoned_device_ends_the_process_with_its_reason_and_a_code_of_its_own(
