@@ -185,7 +185,9 @@ def make_service(
     believed.
     """
     if draw_usual is not None and draw_tokens is not None and capture is not None:
-        draw_usual = DrawGraphs(draw_usual, draw_tokens, capture, model.shape.vocab_size, device)
+        draw_usual = DrawGraphs(
+            draw_usual, draw_tokens, capture, model.shape.vocab_size, capacity.num_slots, device
+        )
     pools = Pools(
         model.shape.memory,
         model.dtype,

@@ -59,18 +59,20 @@ class DrawGraphs:
         draw_tokens: DrawTokens,
         capture: Capture,
         vocab_tokens: int,
+        most_rows: int,
         device: torch.device,
     ) -> None:
-        """`draw_usual` draws the same, launch by launch."""
+        """`draw_usual` draws the same, launch by launch. No more than `most_rows` are asked for."""
         self._draw_usual = draw_usual
         self._draw_tokens = draw_tokens
         self.graphs: Graphs[DrawKey] = Graphs(capture)
         self._num_words = -(-vocab_tokens // 32)
         self._staging = Staging(device)
         # What graphs read and write stays in its place.
-        self._scores = torch.zeros(_MOST_ROWS, vocab_tokens, device=device)
-        self._drawn = torch.empty(_MOST_ROWS, dtype=torch.int64, device=device)
-        largest = DrawKey(_MOST_ROWS, Truncations(True, True, True), has_masks=True)
+        num_rows = min(bucket(most_rows) or _MOST_ROWS, _MOST_ROWS)
+        self._scores = torch.zeros(num_rows, vocab_tokens, device=device)
+        self._drawn = torch.empty(num_rows, dtype=torch.int64, device=device)
+        largest = DrawKey(num_rows, Truncations(True, True, True), has_masks=True)
         self._told = torch.empty(self._size(largest), dtype=torch.int64, device=device)
 
     def __call__(self, logits: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:

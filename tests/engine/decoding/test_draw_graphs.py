@@ -50,7 +50,7 @@ def never(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tensor:
 
 
 def opened(draw_tokens: DrawTokens, capture: Capture, draw_usual: DrawUsual = never) -> DrawGraphs:
-    return DrawGraphs(draw_usual, draw_tokens, capture, VOCAB, CPU)
+    return DrawGraphs(draw_usual, draw_tokens, capture, VOCAB, 17, CPU)
 
 
 def batches(num_rows: int) -> list[tuple[torch.Tensor, list[SamplingRow]]]:
