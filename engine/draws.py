@@ -70,7 +70,7 @@ def row_of(sequence: Sequence, coming: Free | Allowed, runner: Runner) -> Sampli
     prompt, num_answered, counts = sequence.prompt, sequence.num_answered, sequence.counts
     if isinstance(coming, Free):
         return sampling_row(prompt, num_answered, counts, may_end=coming.may_end)
-    mask = mask_tensor(coming, runner.shape.vocab_size).to(runner.device)
+    mask = mask_tensor(coming, runner.shape.vocab_size)
     return sampling_row(prompt, num_answered, counts, mask)
 
 

@@ -34,9 +34,9 @@ class SamplingRow:
     """What one row of logits is chosen by. `position` is the new token's index in its sequence.
 
     `counts` are needed where `needs_counts` says so. `banned_ids` may not come now. `mask` is a
-    grammar's word on what may: int32 [vocab / 32, rounded up], a bit for each token, from the
-    lowest bit of the first word on. `top_logprobs` None asks for no log probabilities, a number
-    for the chosen token's and those of so many of the best.
+    grammar's word on what may: int32 [vocab / 32, rounded up] on the host, a bit for each token,
+    from the lowest bit of the first word on. `top_logprobs` None asks for no log probabilities, a
+    number for the chosen token's and those of so many of the best.
     """
 
     sampling: Sampling

@@ -17,6 +17,7 @@ from .cache.pages import PageAllocator
 from .cache.pools import KeyValues, Pools
 from .decoding.arriving import Arrive, arrive_from_cuda
 from .decoding.cuda_graphs import CudaCapture
+from .decoding.draw_graphs import DrawGraphs
 from .decoding.graphs import Capture
 from .decoding.steps import open_steps
 from .estimating import costs_of, grid_tokens, precision_of
@@ -177,12 +178,16 @@ def make_service(
 
     Without `guiding` nothing can be asked of answers, without drafters none is computed ahead; a
     model's own draft head is one of them where it `asks_head`. With `draw_tokens` decode steps draw
-    within, with `capture` they become graphs, and with `arrive` one is launched before the
-    tokens of the last are known.
+    within, with `capture` they become graphs, and draws beside them too, and with `arrive` one is
+    launched before the tokens of the last are known.
 
     `identity` names all that results depend on beside the mode: what was remembered under it is
     believed.
     """
+    if draw_usual is not None and draw_tokens is not None and capture is not None:
+        draw_usual = DrawGraphs(
+            draw_usual, draw_tokens, capture, model.shape.vocab_size, capacity.num_slots, device
+        )
     pools = Pools(
         model.shape.memory,
         model.dtype,

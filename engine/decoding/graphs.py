@@ -1,16 +1,16 @@
-"""Steps that were recorded once on a device and are launched again as one: how many, and which.
+"""What was recorded once on a device and is launched again as one: how many graphs, and which.
 
-What a recording is, and how it is made, is the device's to know (`cuda_graphs.py`); what a step
-computes, the step's. One that failed is the last: without them every step goes on as before.
+What a recording is, and how it is made, is the device's to know (`cuda_graphs.py`); what it
+computes, its owner's. One that failed is the last: without them everything goes on as before.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar
 
-from .keys import StepKey
+Key = TypeVar("Key", bound=Hashable)
 
 _log = logging.getLogger(__name__)
 
@@ -35,29 +35,29 @@ class Capture(Protocol):
     def __call__(self, work: Callable[[], None]) -> Replayable: ...
 
 
-class StepGraphs:
-    """Those of one model on one device, by their keys; made at a key's second use, because the
-    first one makes the kernels ready.
+class Graphs(Generic[Key]):
+    """Those of one kind, of one model on one device, by their keys; made at a key's second use,
+    because the first one makes the kernels ready.
     """
 
     def __init__(self, capture: Capture | None, most: int = _MOST_GRAPHS) -> None:
         """Without `capture` there are none."""
         self._capture = capture
         self._most = most
-        self._seen: set[StepKey] = set()
-        self._graphs: dict[StepKey, Replayable] = {}  # the one used last at the end
+        self._seen: set[Key] = set()
+        self._graphs: dict[Key, Replayable] = {}  # the one used last at the end
 
     @property
     def are_on(self) -> bool:
         return self._capture is not None
 
-    def find(self, key: StepKey) -> Replayable | None:
+    def find(self, key: Key) -> Replayable | None:
         graph = self._graphs.pop(key, None)
         if graph is not None:
             self._graphs[key] = graph
         return graph
 
-    def is_due(self, key: StepKey) -> bool:
+    def is_due(self, key: Key) -> bool:
         """Whether there should be one: asked once for each use without one."""
         was_seen = key in self._seen
         self._seen.add(key)
@@ -67,15 +67,15 @@ class StepGraphs:
         assert self._capture is not None, "asked for only where it is due"
         return self._capture(work)
 
-    def keep(self, key: StepKey, graph: Replayable) -> None:
+    def keep(self, key: Key, graph: Replayable) -> None:
         """It was tried and is right."""
         if len(self._graphs) == self._most:
             del self._graphs[next(iter(self._graphs))]
         self._graphs[key] = graph
-        _log.info("step graph %d of %s", len(self._graphs), key)
+        _log.info("graph %d is of %s", len(self._graphs), key)
 
-    def give_up(self, key: StepKey, reason: str) -> None:
+    def give_up(self, key: Key, reason: str) -> None:
         """From now on there are none."""
-        _log.warning("no step graphs any more, steps are launched one by one: %s: %s", key, reason)
+        _log.warning("no graphs of that kind any more, launches go one by one: %s: %s", key, reason)
         self._capture = None
         self._graphs.clear()

@@ -54,12 +54,12 @@ class StepLayout:
 
     @property
     def _stride(self) -> int:
-        return _aligned(self.num_rows)
+        return aligned(self.num_rows)
 
     @property
     def _wish_numbers(self) -> int:
         """An int64 holds two wishes."""
-        return _aligned(-(-self.num_rows * NUM_WISHES // 2)) if self.draws else 0
+        return aligned(-(-self.num_rows * NUM_WISHES // 2)) if self.draws else 0
 
     @property
     def size(self) -> int:
@@ -119,7 +119,7 @@ def layout_of(rows: list[StepRow], page_tokens: int) -> StepLayout:
     return StepLayout(len(rows), longest // page_tokens + 1)
 
 
-def _aligned(count: int) -> int:
+def aligned(count: int) -> int:
     return -(-count // _ALIGNED_NUMBERS) * _ALIGNED_NUMBERS
 
 
@@ -133,7 +133,10 @@ class Staging:
         """int64 [numbers]: the beginning of `to`, where that is given; without it, on a CPU, the
         numbers themselves.
         """
-        told = torch.frombuffer(numbers, dtype=torch.int64)
+        return self.send_tensor(torch.frombuffer(numbers, dtype=torch.int64), to)
+
+    def send_tensor(self, told: torch.Tensor, to: torch.Tensor | None = None) -> torch.Tensor:
+        """The same of int64 [numbers]; they are not to be changed afterwards."""
         if self._device.type != "cpu":
             # Steps that draw no token are not waited for: many may be on their way at once. torch
             # gives pinned memory to nobody else before what was copied from it has arrived.

@@ -21,7 +21,7 @@ from ..sampling.wishes import ANY_TOKEN, DrawTokens, RowWishes, Truncations, tru
 from ..sequence import Sequence
 from ..speculation.head import HeadDrafts
 from .arriving import Arrive
-from .graphs import Capture, Replayable, StepGraphs
+from .graphs import Capture, Graphs, Replayable
 from .inputs import Staging, StepInputs, StepRow, layout_of, step_row
 from .keys import StepKey, bucket, most_numbers, padded
 from .step import DecodeStep
@@ -65,7 +65,7 @@ class DecodeSteps:
         self,
         step: DecodeStep,
         pools: Pools,
-        graphs: StepGraphs,
+        graphs: Graphs[StepKey],
         most_rows: int,
         head: HeadDrafts | None = None,
         arrive: Arrive | None = None,
@@ -252,7 +252,7 @@ def open_steps(
     step = DecodeStep(
         model, pools, forbidden_ids, draw_tokens, most_rows, keeps_hidden=head is not None
     )
-    steps = DecodeSteps(step, pools, StepGraphs(capture), most_rows, head, arrive)
+    steps = DecodeSteps(step, pools, Graphs(capture), most_rows, head, arrive)
     try:
         steps.try_out()
     except Exception as error:

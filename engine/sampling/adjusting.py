@@ -148,5 +148,6 @@ def _mask(scores: torch.Tensor, rows: Sequence[Adjustment]) -> None:
     loss_by_byte = torch.where(is_set_by_byte, 0.0, float("inf"))  # [256, 8]
     for place, mask in masked:
         row = scores[place]
-        losses = loss_by_byte.index_select(0, mask.view(torch.uint8).int())  # [words * 4, 8]
+        is_set = mask.to(scores.device).view(torch.uint8).int()
+        losses = loss_by_byte.index_select(0, is_set)  # [words * 4, 8]
         row.sub_(losses.view(-1)[: len(row)])

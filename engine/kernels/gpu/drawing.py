@@ -151,6 +151,7 @@ def draw_usual(logits: torch.Tensor, rows: Sequence[SamplingRow]) -> torch.Tenso
         RowWishes(row.sampling, row.position, -1 if row.mask is None else next(places))
         for row in rows
     ]
-    stacked = torch.stack(masks) if masks else logits.new_zeros(1, 1, dtype=torch.int32)
+    stacked = torch.stack(masks) if masks else torch.zeros(1, 1, dtype=torch.int32)
     truncations = truncations_of([row.sampling for row in rows])
-    return draw_tokens(logits, stacked, wishes_of(told).to(logits.device), truncations)
+    device = logits.device
+    return draw_tokens(logits, stacked.to(device), wishes_of(told).to(device), truncations)

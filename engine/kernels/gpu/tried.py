@@ -61,7 +61,7 @@ def draws_alike(draw_usual: DrawUsual, device: torch.device, vocab_tokens: int) 
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(len(samplings), vocab_tokens, generator=generator)).to(device)
     words = torch.randint(-(2**31), 2**31, (-(-vocab_tokens // 32),), generator=generator)
-    mask = words.to(device, torch.int32)
+    mask = words.int()
     nothing = torch.tensor([], dtype=torch.long, device=device)
     with torch.inference_mode():
         for rows in (

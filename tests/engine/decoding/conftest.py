@@ -22,6 +22,7 @@ from cortex.engine.sampling.noise import keyed_noise
 from cortex.engine.sampling.wishes import (
     KEY_HIGH,
     KEY_LOW,
+    MASK,
     TEMPERATURE,
     TOP_K,
     DrawTokens,
@@ -90,15 +91,20 @@ def _keep(pool: torch.Tensor, places: torch.Tensor, new: torch.Tensor) -> None:
 def draw_statically(
     logits: torch.Tensor, masks: torch.Tensor, wishes: torch.Tensor, truncations: Truncations
 ) -> torch.Tensor:
-    """See DrawTokens: by torch, with top-k and without the other truncations."""
+    """See DrawTokens: by torch, with masks and top-k and without the other truncations."""
     assert not (truncations.top_p or truncations.min_p)
     temperature = wishes[:, TEMPERATURE, None].contiguous().view(torch.float32)
     scores = torch.where(temperature == 0.0, logits, logits / temperature)
+    vocab = torch.arange(logits.shape[1], dtype=torch.int32)[None]
+    if masks.shape[1] * 32 >= logits.shape[1]:
+        place = wishes[:, MASK, None].long()
+        words = masks[place.clamp(min=0), vocab // 32]
+        is_free = (place < 0) | ((words >> (vocab % 32)) & 1 == 1)
+        scores = torch.where(is_free, scores, float("-inf"))
     if truncations.top_k:
         top_k = wishes[:, TOP_K, None].long()
         floor = scores.sort(dim=1, descending=True).values.gather(1, (top_k - 1).clamp(min=0))
         scores = torch.where((top_k > 0) & (scores < floor), float("-inf"), scores)
-    vocab = torch.arange(logits.shape[1], dtype=torch.int32)[None]
     noise = keyed_noise(vocab, wishes[:, KEY_LOW : KEY_HIGH + 1])
     best = torch.where(temperature == 0.0, scores, scores + noise).max(dim=1)
     return torch.where(best.values.isfinite(), best.indices, -1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.engine.decoding.graphs import StepGraphs
+from cortex.engine.decoding.graphs import Graphs
 from cortex.engine.decoding.keys import StepKey, bucket, most_numbers, padded
 from cortex.engine.sampling.wishes import Truncations
 
@@ -63,7 +63,7 @@ class Done:
 
 def test_a_graph_is_due_at_the_second_use_where_there_is_room() -> None:
     capture = Done()
-    graphs = StepGraphs(capture)
+    graphs: Graphs[StepKey] = Graphs(capture)
 
     assert [graphs.is_due(key_of(1)), graphs.is_due(key_of(2)), graphs.is_due(key_of(1))] == [
         False, False, True,
@@ -73,7 +73,7 @@ def test_a_graph_is_due_at_the_second_use_where_there_is_room() -> None:
 
 
 def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
-    graphs = StepGraphs(Done(), most=2)
+    graphs: Graphs[StepKey] = Graphs(Done(), most=2)
     for rows in (1, 2):
         graphs.keep(key_of(rows), Done())
     graphs.find(key_of(1))
@@ -84,7 +84,7 @@ def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
 
 
 def test_one_that_failed_was_the_last(caplog: pytest.LogCaptureFixture) -> None:
-    graphs = StepGraphs(Done())
+    graphs: Graphs[StepKey] = Graphs(Done())
     graphs.keep(key_of(1), Done())
 
     with caplog.at_level(logging.WARNING):

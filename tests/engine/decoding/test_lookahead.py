@@ -51,6 +51,7 @@ class Asked:
     service: ModelService
     answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ends: dict[str, str] = field(default_factory=dict[str, str])
+    num_cached: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, name: str, prompt: Prompt) -> None:
         self.answers[name] = []
@@ -64,6 +65,7 @@ class Asked:
                     self.answers[event.request_id].append(event.token_id)
                 if event.finish is not None:
                     self.ends[event.request_id] = event.finish
+                    self.num_cached[event.request_id] = event.num_cached
             elif isinstance(event, GenerateFailed):
                 self.ends[event.request_id] = event.error.message
 
@@ -210,14 +212,14 @@ def test_who_gives_way_is_saved_as_far_as_it_was_told(
 def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_way(
     model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
 ) -> None:
-    tokens = opened(model, draw_tokens)
-    tokens.run([Request(0, prompt_of(1), 99)])
-    last = tokens.answers["0"][6]
+    """The other begins alike: what is remembered of the first holds nothing of that step."""
+    capacity = replace(ROOMY, num_slots=1, grid_tokens=16)
+    first = opened(model, draw_tokens)
+    first.run([Request(0, prompt_of(1, 40), 99)])
     requests = [
-        Request(0, prompt_of(1, stop_token_ids=(last,)), 99),
-        Request(0, prompt_of(2, max_tokens=9), 99),
+        Request(0, prompt_of(1, 40, stop_token_ids=(first.answers["0"][6],)), 99),
+        Request(0, prompt_of(1, 40, sampling=Sampling(seed=3, temperature=4.0), max_tokens=9), 99),
     ]
-    capacity = replace(ROOMY, num_slots=1)
     plain, ahead = (
         opened(model, draw_tokens, arrive=arrive, capacity=capacity) for arrive in (None, arrivals)
     )
@@ -225,6 +227,7 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
         asked.run(requests)
 
     assert ahead.answers == plain.answers and ahead.ends == {"0": "stop", "1": "length"}
+    assert ahead.num_cached == {"0": 0, "1": 32}
     num_told = sum(map(len, ahead.answers.values()))
     # Two tokens are of prompts; the stop token is not told, and one step was for nothing.
     assert arrivals.num_launched == num_told - 2 + 1 + 1
