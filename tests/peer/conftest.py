@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import FleetConfig, Locations, PeerConfig
 from cortex.peer.gossip.records import Address
 from cortex.peer.models.catalogue import embedded_dir
 from tests.peer.in_memory import MemoryChildren
@@ -30,7 +30,9 @@ def make_config(tmp_path: Path) -> MakeConfig:
 
     def make(**changes: Any) -> PeerConfig:
         places = Locations(tmp_path / "data", tmp_path / "state", tmp_path / "run")
-        fields: dict[str, Any] = {"locations": places, "engine": "fake", "port": 0} | changes
+        fleet = FleetConfig("atlas", tmp_path / "fleet.key", "127.0.0.1", 0, has_mdns=False)
+        fields: dict[str, Any] = {"locations": places, "engine": "fake", "port": 0, "fleet": fleet}
+        fields |= changes
         return PeerConfig(**fields)
 
     return make
