@@ -140,7 +140,7 @@ class PeerConfig:
     torch's names. `cpu_threads` None is one a core, and `memory_bytes`, of each device, None what
     is free, less a reserve. `wishes` say how models are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
-    Without a `fleet` the peer is alone. `replay_bytes` bounds the requests that are kept to go on
+    Without a `fleet` it cannot be served. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
     model that is being loaded.
     `max_concurrent`, `requests_per_minute` and `tokens_per_minute` bound each key that has no

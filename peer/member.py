@@ -68,7 +68,7 @@ class Member:
 
 @asynccontextmanager
 async def member_of(
-    config: FleetConfig, node: Node, sockets: FleetSockets, api: str, log: LogRing | None = None
+    config: FleetConfig, node: Node, sockets: FleetSockets, api: str, log: LogRing
 ) -> AsyncGenerator[Member]:
     """A member while the block lasts; `api` is where its public API listens, `log` what it has
     logged of late.

@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
@@ -28,7 +27,6 @@ from .devices.hardware import look_for_gpus
 from .devices.rack import Rack
 from .devices.steering import NodeSteering
 from .gossip.ids import ModelId
-from .models.catalogue import Catalogue
 from .models.eyes import check_sees
 from .models.shelf import Shelf
 from .observing.chronicle import Chronicle
@@ -40,7 +38,6 @@ from .one_request import Means, served
 from .placement.costs_book import costs_book
 from .routing.load_history import LoadHistory
 from .types import ModelInfo
-from .vectors import vectors_of
 
 
 class Node:
@@ -181,10 +178,6 @@ class Node:
         catalogue = await self.shelf.look()
         return tuple(self.config.names.listed(catalogue.models))
 
-    async def model(self, name: str) -> ModelInfo:
-        """One of `models`, by its id or alias. Raises ModelNotFound."""
-        return Catalogue(await self.models()).find(name)
-
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.
 
@@ -225,7 +218,7 @@ class Node:
         admission = self._admission.admitted(request.num_choices)
         return served(self._means, request, live, admission, resume, num_losses)
 
-    async def count(self, request: ChatRequest, live: LiveRequest | None = None) -> int:
+    async def count(self, request: ChatRequest) -> int:
         """How many tokens the request's prompt has, pictures included.
 
         It needs no weights and waits for no engine, and is never refused because requests fill
@@ -233,29 +226,8 @@ class Node:
         """
         with self._counting.admitted(1):
             model = await self.shelf.find(request.model)
-            if live is not None:
-                live.model_id = model.id
-            check_sees(model.id, request, self.suggestion(), sees_images=model.sees_images)
+            check_sees(model.id, request, self.shelf.suggestion(), sees_images=model.sees_images)
             return await self._text.count(secrets.token_hex(8), model, request)
-
-    @asynccontextmanager
-    async def vectors(
-        self, requests: Sequence[ChatRequest], live: LiveRequest | None = None
-    ) -> AsyncGenerator[list[Vector]]:
-        """The vectors of all requests of one call, in their order, while the block lasts.
-
-        Some are under way at a time, and these alone count as requests. Raises the first error
-        that one of them ends with.
-        """
-        most = min(self.config.vector_lanes, self.config.max_live_requests)
-        num_lanes = min(len(requests), most)
-
-        def serve(request: ChatRequest) -> AsyncGenerator[Event | Vector]:
-            return served(self._means, request, live, nullcontext())
-
-        with self._admission.admitted(num_lanes):
-            async with vectors_of(requests, num_lanes, serve, self._admission) as vectors:
-                yield vectors
 
     def begin_drain(self) -> None:
         """Take no more requests."""
@@ -278,10 +250,6 @@ class Node:
         self._is_ending = True
         self.begin_drain()
         await self.idle()
-
-    def suggestion(self) -> str | None:
-        """The id of a model here that sees pictures."""
-        return self.shelf.suggestion()
 
     def _changed(self) -> None:
         for on_change in self._watchers:

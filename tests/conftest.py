@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from cortex.peer.config import RELOAD_LOG, REQUEST_LOG, PeerConfig
+from cortex.peer.config import RELOAD_LOG, REQUEST_LOG, FleetConfig, PeerConfig
 from cortex.peer.serving.server import serving
 
 # Two cores may be busy: how long an example takes says nothing about the code.
@@ -84,19 +85,23 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="module")
 def serve_peer() -> Generator[Callable[[PeerConfig], str]]:
-    """Start a peer that all tests of a module ask, on a loop of its own; gives its address."""
+    """Start a peer that all tests of a module ask, on a loop of its own and in a fleet of its own;
+    gives its address.
+    """
     with ExitStack() as running:
         yield lambda config: running.enter_context(_served(config))
 
 
 @contextmanager
 def _served(config: PeerConfig) -> Generator[str]:
+    key_file = config.locations.state_dir / "fleet.key"
+    fleet = FleetConfig("atlas", key_file, "127.0.0.1", 0, has_mdns=False)
     address: Future[str] = Future()
     loop, leave = asyncio.new_event_loop(), asyncio.Event()
 
     async def live() -> None:
         try:
-            async with serving(config) as server:
+            async with serving(replace(config, fleet=fleet)) as server:
                 address.set_result(server.address)
                 await leave.wait()
         except BaseException as error:

@@ -16,7 +16,7 @@ import msgspec
 from cortex.engine.heap import give_large_blocks_back
 from cortex.peer.children.link import FrameLink
 from cortex.peer.children.process import ChildProcess
-from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.config import FleetConfig, Locations, PeerConfig
 from cortex.peer.serving.server import serving
 
 from .canned import MODEL, Place
@@ -45,8 +45,10 @@ async def run(place: Place) -> None:
         )
         return ChildProcess(_Elsewhere(), link)
 
+    state_dir = Path(place.state_dir)
     config = PeerConfig(
-        Locations(Path(place.state_dir), Path(place.state_dir)),
+        Locations(state_dir, state_dir),
+        fleet=FleetConfig("alone", state_dir / "fleet.key", "127.0.0.1", 0, has_mdns=False),
         preload=(MODEL,),
         engine="fake",
         port=place.port,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Sequence
 
 from aiohttp import web
 from aiohttp.hdrs import CONNECTION
@@ -16,11 +15,9 @@ from aiohttp.typedefs import Handler
 
 from cortex.engine.errors import CortexError, InternalError
 
-from ..answer_source import AnswerSource
 from ..bounds.allowance import Allowances
-from ..fleet.membership import Membership
+from ..member import Member
 from ..node import Node
-from ..orders.control import Control
 from ..release import own_release
 from . import cors, documents, fleet, health, metrics, onlookers
 from .access import OPENINGS, Opening, authorized
@@ -28,12 +25,12 @@ from .answered_by import headers_of
 from .context import (
     CONTROL,
     FINGERPRINT,
+    INGRESS,
     INTAKE,
     LIVE,
     MEMBERSHIP,
     NODE,
     REQUEST_ID,
-    SOURCE,
     identify,
     new_request_id,
     respond,
@@ -48,17 +45,8 @@ from .terms import TERMS, TERMS_NOW, TermsNow
 logger = logging.getLogger(__name__)
 
 
-def make_app(
-    node: Node,
-    control: Control,
-    source: AnswerSource | None = None,
-    membership: Membership | None = None,
-    *,
-    for_peers: Sequence[web.RouteDef] = (),
-) -> web.Application:
-    """`source` makes the answers; without one the node alone does. The routes `for_peers` lie under
-    FLEET_PREFIX.
-    """
+def make_app(node: Node, member: Member) -> web.Application:
+    """The member's own routes, for peers, lie under FLEET_PREFIX."""
     config = node.config
     app = web.Application(
         client_max_size=config.max_body_bytes,
@@ -72,9 +60,9 @@ def make_app(
         ],
     )
     app[NODE] = node
-    app[CONTROL] = control
-    app[SOURCE] = source or node
-    app[MEMBERSHIP] = membership
+    app[CONTROL] = member.control
+    app[INGRESS] = member.ingress
+    app[MEMBERSHIP] = member.fleet
     release = own_release()
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(
@@ -84,12 +72,12 @@ def make_app(
     openings: dict[str, Opening] = {route.template: route.opens_to for route in ROUTES}
     app[OPENINGS] = openings
     app[ALLOWANCES] = Allowances(lambda: node.config, time.monotonic, lambda: node.num_places)
-    metrics.set_up(app, node, membership)
+    metrics.set_up(app, node, member.fleet)
     onlookers.set_up(app)
     fleet.set_up(app)
     app.on_response_prepare.append(_add_headers)
     app.add_routes([route.definition() for route in ROUTES])
-    app.add_routes(for_peers)
+    app.add_routes(member.routes())
     documents.set_up(app, openapi(ROUTES, release))
     return app
 

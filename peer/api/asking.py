@@ -27,7 +27,7 @@ from ..heavy import off_loop
 from .access import API_KEY, is_member
 from .answered_by import headers_of
 from .answers import gather
-from .context import ABOUT, FINGERPRINT, INTAKE, LIVE, SOURCE
+from .context import ABOUT, FINGERPRINT, INGRESS, INTAKE, LIVE
 from .errors import About
 from .intake import Room
 from .merging import merged
@@ -88,7 +88,7 @@ def _arrival_of(request: web.Request) -> Arrival:
 
 
 def _events(request: web.Request, asked: Asked[Teller]) -> AsyncGenerator[Event]:
-    source = request.app[SOURCE]
+    source = request.app[INGRESS]
     live = request[LIVE]
     requests = in_turn(request, asked.requests)
     if len(requests) == 1:

@@ -8,20 +8,20 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, VisionUnsupported
 
-from ..answer_source import AnswerSource
 from ..dialects.errors import ToldError
 from ..fleet.membership import Membership
 from ..node import Node
 from ..observing.live import LiveRequest
 from ..orders.control import Control
+from ..routing.ingress import Ingress
 from .errors import About, error_response, tell
 from .intake import Intake
 
 NODE = web.AppKey("node", Node)
-# Who makes the answers; typed by hand, because a protocol is no class to AppKey.
-SOURCE: web.AppKey[AnswerSource] = web.AppKey("answer_source")
-# What knows of the other peers; None where there is no fleet.
-MEMBERSHIP: web.AppKey[Membership | None] = web.AppKey("membership")
+# Who makes the answers.
+INGRESS = web.AppKey("ingress", Ingress)
+# What knows of the other peers; typed by hand, because a protocol is no class to AppKey.
+MEMBERSHIP: web.AppKey[Membership] = web.AppKey("membership")
 # Who passes on what peers are ordered.
 CONTROL = web.AppKey("control", Control)
 INTAKE = web.AppKey("intake", Intake)
@@ -38,7 +38,7 @@ def told(request: web.Request, error: CortexError) -> ToldError:
     """The error as this request's client is told it; only a lack of eyes suggests another model."""
     about = request.get(ABOUT, About())
     if isinstance(error, VisionUnsupported):
-        about = About(about.model_id, request.app[SOURCE].suggestion())
+        about = About(about.model_id, request.app[INGRESS].suggestion())
     return tell(error, about)
 
 

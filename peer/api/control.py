@@ -44,7 +44,7 @@ async def drain(request: web.Request) -> web.Response:
     body = await body_of(request, DrainBody) if request.body_exists else DrainBody()
     control = request.app[CONTROL]
     job = await control.drain(body.peer)
-    told = render_job(job, await control.view())
+    told = render_job(job, control.view)
     num_live = job.total - job.done
     answer = {"status": "draining", "peer": told["peer"], "live_requests": num_live, "job": told}
     return json_response(answer, status=202)

@@ -10,7 +10,7 @@ from aiohttp import web
 from ..bounds.request_size import check_size
 from ..dialects.messages.parse import parse_count
 from .asking import read_asked, room_for
-from .context import ABOUT, LIVE, SOURCE
+from .context import ABOUT, INGRESS, LIVE
 from .errors import About
 from .replies import json_response
 from .terms import TERMS
@@ -21,5 +21,5 @@ async def count_tokens(request: web.Request) -> web.Response:
         asked = await read_asked(request, room, parse_count)
         request[ABOUT] = About(asked.model)
         check_size(asked, request[TERMS].limits)
-        num_tokens = await request.app[SOURCE].count(asked, request[LIVE])
+        num_tokens = await request.app[INGRESS].count(asked, request[LIVE])
         return json_response({"input_tokens": num_tokens})

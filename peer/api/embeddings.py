@@ -13,12 +13,12 @@ from aiohttp import web
 from ..dialects.embeddings.parse import parse_embeddings, reply_pieces
 from .answered_by import headers_of
 from .asking import in_turn, read_asked, room_for
-from .context import ABOUT, LIVE, SOURCE
+from .context import ABOUT, INGRESS, LIVE
 from .errors import About
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
-    source = request.app[SOURCE]
+    source = request.app[INGRESS]
     with room_for(request) as room:
         asked = await read_asked(request, room, parse_embeddings)
         model = asked.requests[0].model

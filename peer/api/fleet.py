@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +17,10 @@ import msgspec
 from aiohttp import web
 
 from ..dialects import events as sse
-from ..fleet.alone import view_alone
 from ..fleet.membership import Membership
 from ..fleet.rendering import ages, news, render_view
-from ..fleet.view import FleetView
 from ..orders.gathering import Gathering, Listener, Told
-from .context import CONTROL, MEMBERSHIP, NODE
+from .context import CONTROL, MEMBERSHIP
 from .onlookers import Onlooker, onlooking
 from .replies import json_response
 from .streaming import HEADERS
@@ -47,8 +44,8 @@ async def _gather(app: web.Application) -> AsyncGenerator[None]:
 
 
 async def fleet(request: web.Request) -> web.Response:
-    seen = await _seen(request)
-    return json_response(render_view(seen(), asyncio.get_running_loop().time()))
+    view = request.app[MEMBERSHIP].view
+    return json_response(render_view(view, asyncio.get_running_loop().time()))
 
 
 async def fleet_peer(request: web.Request) -> web.Response:
@@ -60,7 +57,6 @@ async def fleet_peer(request: web.Request) -> web.Response:
 
 
 async def fleet_events(request: web.Request) -> web.StreamResponse:
-    seen = await _seen(request)
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
     # Whoever asks for the head of the reply must not get words behind it.
@@ -69,18 +65,18 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
             _watching(request) as onlooker,
             request.app[_GATHERING].listening(onlooker.news.set) as listener,
         ):
-            await _tell(response, seen, onlooker, listener)
+            await _tell(response, request.app[MEMBERSHIP], onlooker, listener)
     return response
 
 
 async def _tell(
     response: web.StreamResponse,
-    seen: Callable[[], FleetView],
+    membership: Membership,
     onlooker: Onlooker,
     listener: Listener,
 ) -> None:
     clock = asyncio.get_running_loop().time
-    told = render_view(seen(), clock())
+    told = render_view(membership.view, clock())
     aged_s = clock()
     await response.write(sse.named("snapshot", told))
     while True:
@@ -91,7 +87,7 @@ async def _tell(
         if onlooker.is_dismissed:
             return
         onlooker.news.clear()
-        before, told = told, render_view(seen(), clock())
+        before, told = told, render_view(membership.view, clock())
         chunk = b"".join(sse.named(name, what) for name, what in news(before, told))
         chunk += b"".join(sse.named("happening", _happening(each)) for each in listener.take())
         if clock() >= aged_s + _BEAT_S:
@@ -104,14 +100,12 @@ async def _tell(
 @contextmanager
 def _watching(request: web.Request) -> Generator[Onlooker]:
     """Woken at each change of the fleet."""
-    membership = request.app[MEMBERSHIP]
     with onlooking(request.app) as onlooker:
-        end = membership.watch(lambda _: onlooker.news.set()) if membership is not None else None
+        end = request.app[MEMBERSHIP].watch(lambda _: onlooker.news.set())
         try:
             yield onlooker
         finally:
-            if end is not None:
-                end()
+            end()
 
 
 def _happening(told: Told) -> dict[str, Any]:
@@ -123,14 +117,3 @@ def _happening(told: Told) -> dict[str, Any]:
         "model": one.model or None,
         "text": one.text,
     }
-
-
-async def _seen(request: web.Request) -> Callable[[], FleetView]:
-    """How to see what is true now."""
-    membership: Membership | None = request.app[MEMBERSHIP]
-    if membership is not None:
-        return lambda: membership.view
-    node = request.app[NODE]
-    models = await node.models()
-    name, api = socket.gethostname(), request.host
-    return lambda: view_alone(name, api, node.health, node.placement, models)

@@ -36,8 +36,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 def _fleet_port(request: web.Request) -> int | None:
     """Where peers talk to this one: whoever knows only the API's address joins by it."""
-    membership = request.app[MEMBERSHIP]
-    reach = None if membership is None else membership.view.me.reach
+    reach = request.app[MEMBERSHIP].view.me.reach
     return None if reach is None else reach.port
 
 

@@ -22,7 +22,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     control = request.app[CONTROL]
     is_whole_fleet = is_asked(request, "fleet")
     answers = await (control.everywhere if is_whole_fleet else control.here)(ListJobs())
-    view = await control.view()
+    view = control.view
     jobs = [job for _, answer in answers if isinstance(answer, JobList) for job in answer.jobs]
     told = {"jobs": [render_job(job, view) for job in jobs]}
     return json_response(told | (missing(answers) if is_whole_fleet else {}))
@@ -30,28 +30,28 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def show_job(request: web.Request) -> web.Response:
     control = request.app[CONTROL]
-    async with aclosing(await control.follow(request.match_info["id"], is_followed=False)) as jobs:
+    async with aclosing(control.follow(request.match_info["id"], is_followed=False)) as jobs:
         job = await anext(jobs)
-    return json_response(render_job(job, await control.view()))
+    return json_response(render_job(job, control.view))
 
 
 async def cancel_job(request: web.Request) -> web.Response:
     """One that has ended stays as it is."""
     control = request.app[CONTROL]
     job = await control.cancel_job(request.match_info["id"])
-    return json_response(render_job(job, await control.view()))
+    return json_response(render_job(job, control.view))
 
 
 async def job_events(request: web.Request) -> web.StreamResponse:
     """`job` at each change and every second, the last with its end; `error` where that is lost."""
     control = request.app[CONTROL]
-    async with aclosing(await control.follow(request.match_info["id"])) as jobs:
+    async with aclosing(control.follow(request.match_info["id"])) as jobs:
         first = await anext(jobs)
         response = web.StreamResponse(headers=HEADERS)
         await response.prepare(request)
         if request.method == "HEAD":
             return response
-        view = await control.view()
+        view = control.view
 
         async def tell(job: Job) -> None:
             await response.write(sse.named("job", render_job(job, view)))

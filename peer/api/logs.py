@@ -35,7 +35,7 @@ _LOOK_S = 0.4
 async def logs(request: web.Request) -> web.StreamResponse:
     control = request.app[CONTROL]
     order = ReadLog(0, time.time() - _since_s(request), _level(request))
-    peer = await control.peer(request.query.get("peer"))
+    peer = control.peer(request.query.get("peer"))
     if not is_asked(request, "follow"):
         return json_response(await _whole(control, peer, order))
     page = await control.log(peer, order)

@@ -16,7 +16,7 @@ REGISTRY = web.AppKey("registry", CollectorRegistry)
 REPLIES = web.AppKey("replies", Counter[tuple[str, int]])
 
 
-def set_up(app: web.Application, node: Node, membership: Membership | None) -> None:
+def set_up(app: web.Application, node: Node, membership: Membership) -> None:
     """Give an app numbers of its own."""
     replies: Counter[tuple[str, int]] = Counter()
     registry = CollectorRegistry()

@@ -52,7 +52,7 @@ async def unload(request: web.Request) -> web.Response:
 async def pull(request: web.Request) -> web.Response:
     body = await body_of(request, PullBody)
     request[ABOUT] = About(body.model)
-    jobs = await request.app[CONTROL].pull(body.model, body.revision, body.peer)
+    jobs = request.app[CONTROL].pull(body.model, body.revision, body.peer)
     return await _carried_out(request, jobs, waits=body.wait is not False)
 
 
@@ -89,7 +89,7 @@ async def _carried_out(
         job = await anext(jobs)  # there is one at once
         while waits and not job.is_over and (later := await anext(jobs, None)):
             job = later
-    view = await request.app[CONTROL].view()
+    view = request.app[CONTROL].view
     _check(job)
     if not waits:
         return json_response(render_job(job, view), status=200 if job.is_over else 202)

@@ -20,7 +20,7 @@ from .replies import json_response
 
 async def list_models(request: web.Request) -> web.Response:
     control, node = request.app[CONTROL], request.app[NODE]
-    models, view = await control.models(), await control.view()
+    models, view = await control.models(), control.view
     idle_s = {placed.model.id: placed.idle_s for placed in node.placement.placed}
     told = render_models(
         models, view, node.history.eta_s, node.config.names, own_idle_s=idle_s, now_s=time.time()

@@ -10,13 +10,13 @@ from aiohttp import web
 from ..types import ModelInfo, Whereabouts
 from ..units import rounded
 from .capabilities import render_capabilities
-from .context import ABOUT, SOURCE, speaks_messages
+from .context import ABOUT, INGRESS, speaks_messages
 from .errors import About
 from .replies import json_response
 
 
 async def list_models(request: web.Request) -> web.Response:
-    models = await request.app[SOURCE].models()
+    models = await request.app[INGRESS].models()
     for_messages = speaks_messages(request)
     return json_response(
         {
@@ -32,7 +32,7 @@ async def list_models(request: web.Request) -> web.Response:
 async def show_model(request: web.Request) -> web.Response:
     model_id = request.match_info["id"]
     request[ABOUT] = About(model_id)
-    model = await request.app[SOURCE].model(model_id)
+    model = await request.app[INGRESS].model(model_id)
     return json_response(render_model(model, speaks_messages(request)))
 
 

@@ -9,8 +9,7 @@ from cortex.engine.errors import ModelNotFound
 from cortex.engine.stream import Stage
 
 from ..errors import ModelPinned
-from ..fleet.alone import NOBODY
-from ..gossip.ids import ModelId
+from ..gossip.ids import ID_BYTES, ModelId, NodeId
 from ..models.shelf import Shelf
 from ..placement.books import Need
 from ..placement.fit import NoFit, fit
@@ -21,11 +20,14 @@ from .device import Devices
 from .places import Extent, Place
 from .residency import Residency
 
+# What the peer is called is its fleet's to know: whoever tells a plan puts the name in its place.
+_NOBODY = NodeId(bytes(ID_BYTES))
+
 
 class NodeSteering:
     """For the devices of one node; everything is called on its loop. A load that is wished for goes
     on when whoever wished for it has left, unless nobody else wants it; doing again what is done
-    already does no harm. A plan's peer is nobody: what the peer is called is its fleet's to know.
+    already does no harm. A plan's peer is nobody.
     """
 
     def __init__(self, residency: Residency, devices: Devices, shelf: Shelf) -> None:
@@ -37,7 +39,9 @@ class NodeSteering:
         """What `load` would do now; acts on nothing."""
         model = self._of_weights(wish.model)
         if model is None:
-            return Planned(None, (Refusal(NOBODY, None, "absent", "the model is not on its disk"),))
+            return Planned(
+                None, (Refusal(_NOBODY, None, "absent", "the model is not on its disk"),)
+            )
         extent = _extent(model, wish)
         place = self._residency.places.of(model.id)
         if place is not None and place.state != "unloading" and place.serves(model, extent):
@@ -45,7 +49,7 @@ class NodeSteering:
         need = self._devices.need_of(model, extent)
         if need is None:
             words = "nobody has looked yet what the model takes"
-            return Planned(None, (Refusal(NOBODY, None, "unknown", words),))
+            return Planned(None, (Refusal(_NOBODY, None, "unknown", words),))
         outcomes = list(self._outcomes(model, need))
         outcomes.sort(key=_preference)
         return planned(outcomes)
@@ -101,7 +105,7 @@ class NodeSteering:
         free_bytes = self._residency.books[place.device].free_bytes
         whole_s = self._devices.reload_s(place.model) if place.state == "loading" else 0.0
         return Plan(
-            NOBODY, place.device, model, place.size, parts,
+            _NOBODY, place.device, model, place.size, parts,
             seconds=whole_s, is_there=True, free_bytes=free_bytes,
         )  # fmt: skip
 
@@ -114,11 +118,11 @@ class NodeSteering:
             device = replace(books, residents=others)
             found = fit(device, need, self._residency.habits.rules)
             if isinstance(found, NoFit):
-                yield refusal(NOBODY, device, need, found)
+                yield refusal(_NOBODY, device, need, found)
                 continue
             parts = self._devices.parts_of(model, found.size)
             yield Plan(
-                NOBODY, device.index, need.model, found.size, parts, found.victims,
+                _NOBODY, device.index, need.model, found.size, parts, found.victims,
                 None if load_s is None else load_s + found.cost_s,
                 free_bytes=device.free_bytes,
             )  # fmt: skip

@@ -45,7 +45,7 @@ _KINDS: Mapping[Kind, Callable[..., Any]] = {
 
 
 class PeerCollector(Collector):
-    """All families of one peer. A peer without a fleet has no numbers of one, and no name."""
+    """All families of one peer."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class PeerCollector(Collector):
         placement: Callable[[], Placement],
         tally: PeerTally,
         replies: ReplyCounts,
-        membership: Membership | None = None,
+        membership: Membership,
     ) -> None:
         self._health = health
         self._placement = placement
@@ -62,9 +62,6 @@ class PeerCollector(Collector):
         self._membership = membership
 
     def collect(self) -> Iterator[Metric]:
-        if self._membership is None:
-            yield from self._own()
-            return
         name = self._membership.view.me.name
         for family in (*self._own(), *_of_fleet(self._membership)):
             yield _told_by(name, family)

@@ -5,7 +5,6 @@ Who may give them is decided before; what becomes of them at a peer is its desk'
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,14 +14,13 @@ import msgspec
 from cortex.engine.errors import CortexError, ModelInvalid
 
 from ..errors import JobNotFound, PeerNotFound, RequestNotFound
-from ..fleet.alone import view_alone
 from ..fleet.membership import Membership
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import NodeId
 from ..hop.hops import OrderHops
-from ..jobs import Jobs, home_of
+from ..jobs import home_of
 from ..node import Node
-from ..observing.log_ring import LogPage, LogRing
+from ..observing.log_ring import LogPage
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, known_by, plan_load
 from ..routing.catalogue import FleetModel, unite
@@ -32,7 +30,6 @@ from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
 from .finding import able_to_load, own_id, peer_named, peer_to_steer, peers_to_load
 from .plans import first_with_plan, told_plans
 from .reaching import FIRST_WORD_S, Reach
-from .teller import Teller
 from .values import (
     CancelJob,
     CancelRequest,
@@ -54,14 +51,12 @@ _MAX_ASKED = 16
 
 
 class Control:
-    """`membership` and `hops` are None where there is no fleet."""
-
     def __init__(
         self,
         node: Node,
         desk: OrderDesk,
-        membership: Membership | None = None,
-        hops: OrderHops | None = None,
+        membership: Membership,
+        hops: OrderHops,
         first_word_s: float = FIRST_WORD_S,
     ) -> None:
         self._node = node
@@ -69,33 +64,30 @@ class Control:
         self._membership = membership
         self._reach = Reach(desk, hops, first_word_s)
 
-    async def view(self) -> FleetView:
-        """Without a fleet as it was when somebody last looked at the disk."""
-        if self._membership is not None:
-            return self._membership.view
-        node = self._node
-        return view_alone(socket.gethostname(), None, node.health, node.placement, node.stored)
+    @property
+    def view(self) -> FleetView:
+        return self._membership.view
 
-    async def peer(self, word: str | None) -> PeerView:
+    def peer(self, word: str | None) -> PeerView:
         """The one of that name; this one without. Raises PeerNotFound."""
-        view = await self.view()
+        view = self.view
         return view.me if word is None else peer_named(view, word)
 
     async def models(self) -> tuple[FleetModel, ...]:
         """All that the fleet has."""
         await self._node.models()
-        return unite(self._node.stored, await self.view()).models
+        return unite(self._node.stored, self.view).models
 
     async def model(self, name: str) -> FleetModel:
         """The model that a name means; none answers for names that mean none. Raises ModelNotFound,
         or ModelInvalid where nobody can read its weights.
         """
         await self._node.models()
-        model = unite(self._node.stored, await self.view()).named(name, self._node.config.names)
+        model = unite(self._node.stored, self.view).named(name, self._node.config.names)
         if model.weights:
             return model
         await self._node.shelf.weigh()
-        model = unite(self._node.stored, await self.view()).named(name, self._node.config.names)
+        model = unite(self._node.stored, self.view).named(name, self._node.config.names)
         if not model.weights:
             for own in (one for one in self._node.stored if one.id == model.id):
                 await self._node.costs.find(own)  # the engine says which file is broken, and how
@@ -114,7 +106,7 @@ class Control:
         """What a load would do now, on the best peer where none is named, or `as_load` on the one
         that `load` would choose; with the model's id, and the view that it is planned in.
         """
-        model, view = await self.model(name), await self.view()
+        model, view = await self.model(name), self.view
         named, known = None if peer is None else peer_named(view, peer), self._known()
         wish = LoadWish(model.weights, None, context_tokens, num_slots)
         hosts = able_to_load(view, model, named)[:_MAX_ASKED]
@@ -138,7 +130,7 @@ class Control:
         is_forced: bool = False,
     ) -> AsyncGenerator[Job]:
         """How far it is, until it is over. Raises what it cannot begin for."""
-        model, view = await self.model(name), await self.view()
+        model, view = await self.model(name), self.view
         named = None if peer is None else peer_named(view, peer)
         hosts = peers_to_load(view, model, named, self._known())
         order = LoadOrder(model.weights, context_tokens, num_slots, is_forced)
@@ -151,11 +143,9 @@ class Control:
         host, model_id = await self._whose(name, peer)
         return self._reach.jobs(host, UnloadOrder(model_id, is_forced))
 
-    async def pull(
-        self, repository: str, revision: str | None, peer: str | None
-    ) -> AsyncGenerator[Job]:
+    def pull(self, repository: str, revision: str | None, peer: str | None) -> AsyncGenerator[Job]:
         """A repository of the hub becomes a model of that peer; of this one without a name."""
-        return self._reach.jobs(await self.peer(peer), PullOrder(repository, revision))
+        return self._reach.jobs(self.peer(peer), PullOrder(repository, revision))
 
     async def pin(self, name: str, peer: str | None, *, is_pinned: bool) -> PeerView:
         """The peer where it holds now."""
@@ -165,7 +155,7 @@ class Control:
 
     async def drain(self, peer: str | None) -> Job:
         """The job, with how much is under way."""
-        async with aclosing(self._reach.jobs(await self.peer(peer), DrainOrder())) as jobs:
+        async with aclosing(self._reach.jobs(self.peer(peer), DrainOrder())) as jobs:
             job = await anext(jobs)
             while not (job.stage or job.is_over) and (later := await anext(jobs, None)):
                 job = later
@@ -173,22 +163,22 @@ class Control:
 
     async def undrain(self, peer: str | None) -> PeerView:
         """The peer that takes requests again. Raises Overloaded where it ends."""
-        host = await self.peer(peer)
+        host = self.peer(peer)
         await self._reach.first(host, UndrainOrder())
         return host
 
-    async def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
+    def follow(self, job_id: str, *, is_followed: bool = True) -> AsyncGenerator[Job]:
         """Raises JobNotFound."""
-        return self._reach.jobs(await self._home(job_id), WatchJob(job_id, is_followed))
+        return self._reach.jobs(self._home(job_id), WatchJob(job_id, is_followed))
 
     async def cancel_job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
-        return await self._reach.answer(Job, await self._home(job_id), CancelJob(job_id))
+        return await self._reach.answer(Job, self._home(job_id), CancelJob(job_id))
 
     async def cancel_request(self, request_id: str, peer: str | None) -> PeerView:
         """The peer where it was; without a name all are asked. Raises RequestNotFound."""
         order = CancelRequest(request_id)
-        host = await self.peer(peer)
+        host = self.peer(peer)
         try:
             await self._reach.first(host, order)
             return host
@@ -206,7 +196,7 @@ class Control:
 
     async def facts(self, word: str) -> PeerFacts:
         """How a peer is, closely. Raises PeerNotFound."""
-        peer = await self.peer(word)
+        peer = self.peer(word)
         facts = await self._reach.answer(PeerFacts, peer, Describe())
         return msgspec.structs.replace(facts, node=peer.node.hex(), name=peer.name)
 
@@ -222,14 +212,14 @@ class Control:
 
     async def here(self, order: Order) -> list[tuple[PeerView, Report | CortexError]]:
         """What this peer says to it, as `everywhere` tells it."""
-        me = await self.peer(None)
+        me = self.peer(None)
         return [(me, await self._reach.first(me, order))]
 
     async def everywhere(
         self, order: Order, *, but_here: bool = False
     ) -> list[tuple[PeerView, Report | CortexError]]:
         """What each peer that is there says to it."""
-        view = await self.view()
+        view = self.view
         peers = [peer for peer in view.peers if not peer.is_gone]
         asked = [peer for peer in peers if not (but_here and peer.is_self)]
         return await self._reach.all(asked, order)
@@ -242,13 +232,13 @@ class Control:
 
     async def _whose(self, name: str, peer: str | None) -> tuple[PeerView, str]:
         """Which peer is meant, and what it calls the model."""
-        model, view = await self.model(name), await self.view()
+        model, view = await self.model(name), self.view
         host = peer_to_steer(view, model, None if peer is None else peer_named(view, peer))
         return host, own_id(view, model, host)
 
-    async def _home(self, job_id: str) -> PeerView:
+    def _home(self, job_id: str) -> PeerView:
         home = home_of(job_id)
-        view = await self.view()
+        view = self.view
         peer = None if home is None else view.peer(NodeId(home))
         if peer is None:
             raise JobNotFound(f"no job '{job_id[:80]}' is known", "GET /jobs lists those of a peer")
@@ -258,8 +248,3 @@ class Control:
                 "look at what has become of it: cortex status",
             )
         return peer
-
-
-def control_alone(node: Node, jobs: Jobs, log: LogRing | None = None) -> Control:
-    """That of a peer that is in no fleet."""
-    return Control(node, OrderDesk(node, node.steering, jobs, Teller(node, log)))

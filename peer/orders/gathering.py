@@ -99,7 +99,7 @@ class Gathering:
         heard: dict[NodeId, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             while True:
-                peers = (await self._control.view()).peers
+                peers = self._control.view.peers
                 there = [one.node for one in peers if not one.is_gone]
                 unheard = [node for node in there if node not in heard]
                 for node in unheard[:_MOST_AT_ONCE]:
@@ -110,7 +110,7 @@ class Gathering:
 
     async def _hear(self, node: NodeId) -> None:
         while True:
-            peer = (await self._control.view()).peer(node)
+            peer = self._control.view.peer(node)
             if peer is not None:
                 with contextlib.suppress(CortexError):
                     await self._hear_once(peer)

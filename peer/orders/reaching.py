@@ -24,16 +24,14 @@ FIRST_WORD_S = 5.0
 
 
 class Reach:
-    """`hops` is None where there is no fleet."""
-
-    def __init__(self, desk: OrderDesk, hops: OrderHops | None, first_word_s: float) -> None:
+    def __init__(self, desk: OrderDesk, hops: OrderHops, first_word_s: float) -> None:
         self._desk = desk
         self._hops = hops
         self._first_word_s = first_word_s
 
     async def reports(self, peer: PeerView, order: Order) -> AsyncGenerator[Report]:
         """At least one. Raises what the peer refuses with, or HostLost."""
-        if peer.is_self or self._hops is None:
+        if peer.is_self:
             async with aclosing(self._desk.carry_out(order)) as reports:
                 async for report in reports:
                     yield report

@@ -31,24 +31,18 @@ _REST_S = 0.1
 RoundTrips = Callable[[], Awaitable[Mapping[NodeId, float]]]
 
 
-async def _no_round_trips() -> Mapping[NodeId, float]:
-    return {}
-
-
 class Teller:
-    """Made on the node's loop. `view` is None where there is no fleet; `round_trips` are in
-    seconds.
-    """
+    """Made on the node's loop. `round_trips` are in seconds."""
 
     def __init__(
         self,
         node: Node,
-        log: LogRing | None = None,
-        view: Callable[[], FleetView] | None = None,
-        round_trips: RoundTrips = _no_round_trips,
+        log: LogRing,
+        view: Callable[[], FleetView],
+        round_trips: RoundTrips,
     ) -> None:
         self._node = node
-        self._log = log or LogRing()
+        self._log = log
         self._view = view
         self._round_trips = round_trips
         self._clock = asyncio.get_running_loop().time
@@ -60,18 +54,17 @@ class Teller:
         sensed, trips = await self._sensors.sense(), await self._round_trips()
         names = [each.name for each in read_hardware(node.config).devices]
         now_s = self._clock()
-        view = None if self._view is None else self._view()
-        me = None if view is None else view.me
+        view = self._view()
         return PeerFacts(
-            node="" if me is None else me.node.hex(),
-            name="" if me is None else me.name,
+            node=view.me.node.hex(),
+            name=view.me.name,
             version=own_release(),
             uptime_s=round(now_s - self._began_s, 1),
-            api=None if me is None else me.api,
-            key_id="" if me is None else me.key_used,
+            api=view.me.api,
+            key_id=view.me.key_used,
             devices=describe_devices(names, node.placement, sensed, node.config.memory_bytes),
             rates=describe_rates(node.recent, now_s, node.placement, node.health),
-            round_trips=() if view is None else tuple(_round_trips(view, trips)),
+            round_trips=tuple(_round_trips(view, trips)),
             events=tuple(
                 EventFacts(one.time_s, f"{one.about} {one.text}" if one.about else one.text)
                 for one in node.chronicle.latest(_NUM_EVENTS)

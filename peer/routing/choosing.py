@@ -74,7 +74,7 @@ class Chooser:
     async def choose(self, model: FleetModel, wish: Wish, since_s: float) -> Candidate:
         """Who is to be asked; it counts as sent to. `since_s` is since when nobody works on it.
 
-        Raises Overloaded where all stay busy, and NoPeer where nobody is there.
+        Raises Overloaded where all stay busy or are draining, and NoPeer where nobody is there.
         """
         began_s = self._clock()
         while True:
@@ -82,7 +82,7 @@ class Chooser:
             is_last_hope = all(one.life in wish.lost for one in found)
             now_s = self._clock()
             if is_last_hope and now_s - since_s >= wish.hope_s:
-                raise _nobody(model)
+                raise self.nobody(model)
             if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
                 chosen = await self._choose(model, wish, found)
                 if chosen is not None:
@@ -106,6 +106,18 @@ class Chooser:
             "try again in a moment",
             retry_after_s=shown_wait_s(min(waits_s)) if waits_s else None,
         )
+
+    def nobody(self, model: FleetModel) -> Overloaded | NoPeer:
+        """What a request is told where none of those that hold the model may be asked."""
+        view = self._membership.view
+        known = (view.peer(holder.node) for holder in model.holders)
+        here = [peer for peer in known if peer is not None and not peer.is_gone]
+        if here and all(peer.state == "draining" for peer in here):
+            names = ", ".join(peer.name for peer in here[:_MOST_NAMED])
+            return Overloaded(
+                f"every peer that holds '{model.id}' is draining: {names}", "try again in a moment"
+            )
+        return NoPeer(f"no peer that holds '{model.id}' can be asked now", "try again in a moment")
 
     def is_elsewhere(self, model: FleetModel, wish: Wish, host: Life) -> bool:
         """Whether another peer has the model in its engine, and room, as far as is known."""
@@ -221,10 +233,6 @@ class Chooser:
 
 def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:
     return replace(gossiped(answer.load, weights), verdict=answer.verdict)
-
-
-def _nobody(model: FleetModel) -> NoPeer:
-    return NoPeer(f"no peer that holds '{model.id}' can be asked now", "try again in a moment")
 
 
 def shown_wait_s(wait_s: float) -> int:

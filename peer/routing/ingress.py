@@ -102,7 +102,7 @@ class Ingress:
             if live is not None:
                 live.model_id = model.id
             self._offers.check_vision(model, request)
-            error: CortexError = NoPeer(f"no peer that holds '{model.id}' can be asked now")
+            error: CortexError = self._chooser.nobody(model)
             wish = Wish(conversation_key(model.weights, request))
             for host in self._chooser.holders(model, wish)[:_MAX_COUNT_TRIES]:
                 try:

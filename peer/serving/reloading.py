@@ -51,13 +51,13 @@ class Notes(Protocol):
 
 
 class Follower:
-    """`take` makes a config the one that holds; `notes` is None where nobody could see them."""
+    """`take` makes a config the one that holds."""
 
     def __init__(
         self,
         files: SettingsFiles,
         take: Callable[[PeerConfig], Awaitable[None]],
-        notes: Notes | None,
+        notes: Notes,
         every_s: float = _LOOK_EVERY_S,
     ) -> None:
         self._files = files
@@ -105,14 +105,13 @@ class Follower:
     def _tell(self, problem: str) -> None:
         """A new problem takes the old one's place; none clears it away."""
         self._problem = problem
-        if self._notes is not None:
-            self._notes.forget(_TOPIC)
+        self._notes.forget(_TOPIC)
         self._told_at_s = 0.0
         self._remind()
 
     def _remind(self) -> None:
         now_s = asyncio.get_running_loop().time()
         is_due = not self._told_at_s or now_s - self._told_at_s >= _TELL_EVERY_S
-        if self._problem and is_due and self._notes is not None:
+        if self._problem and is_due:
             self._notes.note(f"settings not taken: {self._problem}", _TOPIC)
             self._told_at_s = now_s

@@ -10,27 +10,22 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
-
-from aiohttp import web
 
 from cortex.engine.heap import give_large_blocks_back
 
 from ..addresses import authority
 from ..api.app import make_app
 from ..children.process import Spawn, spawn
-from ..config import FLEET_PORT, METRICS_PORT, PeerConfig
-from ..fleet.alone import NOBODY
-from ..fleet.udp import FleetSockets, bind_fleet
+from ..config import FLEET_PORT, METRICS_PORT, FleetConfig, PeerConfig
+from ..fleet.udp import bind_fleet
 from ..fleet.view import FleetView
-from ..jobs import Jobs
 from ..keys.access import ApiKey, digest_of, make_key
 from ..member import Member, member_of, say_why
 from ..node import Node
 from ..observing.log_ring import LogRing
-from ..orders.control import control_alone
 from .announcement import Announcement, announced
 from .listening import Door, Gate, listen, opened
 from .metrics_gate import listen_for_numbers, telling_numbers
@@ -47,18 +42,18 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 class Server:
     """A peer that answers. `address` is HOST:PORT as a local client writes it.
 
-    `metrics_port` is the port where its numbers alone are told, if there is one. Without a
-    `member` it is in no fleet. `local_key` is that of commands on this machine.
+    `metrics_port` is the port where its numbers alone are told, if there is one. `local_key` is
+    that of commands on this machine.
     """
 
     node: Node
+    member: Member
     host: str
     port: int
+    fleet_port: int
     gate: Gate
+    local_key: ApiKey
     metrics_port: int | None = None
-    member: Member | None = None
-    fleet_port: int | None = None
-    local_key: ApiKey | None = None
 
     @property
     def address(self) -> str:
@@ -71,8 +66,7 @@ class Server:
         num_quiet = 0
         while num_quiet < 2:  # one that has just come is no request yet
             await self.gate.quiet()
-            if self.member is not None:
-                await self.member.ingress.idle()
+            await self.member.ingress.idle()
             await asyncio.sleep(_SETTLES_S)
             is_quiet = not any(self.node.live) and not self.gate.lobby.is_resting
             num_quiet = num_quiet + 1 if is_quiet else 0
@@ -80,13 +74,11 @@ class Server:
     async def reconfigure(self, config: PeerConfig) -> None:
         """What holds from now on; where it listens is not asked again."""
         await self.node.reconfigure(_with(self.local_key, config))
-        if self.member is not None and config.fleet is not None:
-            self.member.fleet.seek(config.fleet.join)
+        self.member.fleet.seek(_fleet_of(config).join)
 
     async def leave(self) -> None:
         """Have the rest taken up elsewhere, and say goodbye to the fleet."""
-        if self.member is not None:
-            await self.member.leave()
+        await self.member.leave()
 
 
 @asynccontextmanager
@@ -95,11 +87,12 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
 
     Raises StateInUse, PortInUse or CannotListen before anything is started.
     """
+    fleet = _fleet_of(config)
     with (
-        nullcontext() if config.fleet is None else only_peer_of(config.locations.state_dir),
+        only_peer_of(config.locations.state_dir),
         listen(config.host, config.port, config.default_port) as listener,
         listen_for_numbers(config) as numbers,
-        _fleet_sockets(config) as sockets,
+        closing(bind_fleet(fleet.host, fleet.port)) as sockets,
         (log := LogRing()).listening(),
     ):
         host, port = _WILDCARDS.get(config.host, config.host), listener.getsockname()[1]
@@ -109,54 +102,30 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
         note = Announcement(secrets.token_hex(6), os.getpid(), host, port, int(time.time()), key)
         async with Node(config, spawn) as node, AsyncExitStack() as stack:
             node.wake()
-            member, doors = None, [Door(listener)]
-            if config.fleet is not None and sockets is not None:
-                member = await stack.enter_async_context(
-                    member_of(config.fleet, node, sockets, _listens(config, port), log)
-                )
-                doors.append(Door(sockets.tcp, member.fleet.trust.server_context()))
-            app = await _app(node, member, log, stack)
+            api = authority(config.host or "0.0.0.0", port)
+            member = await stack.enter_async_context(member_of(fleet, node, sockets, api, log))
+            doors = Door(listener), Door(sockets.tcp, member.fleet.trust.server_context())
+            app = make_app(node, member)
             metrics_port = await stack.enter_async_context(
                 telling_numbers(app, numbers, config.connections)
             )
             gates = await stack.enter_async_context(opened(app, config.connections, *doors))
             stack.enter_context(announced(config.locations.announcements_dir, note))
-            fleet_port = None if sockets is None else sockets.port
-            yield Server(node, host, port, gates[0], metrics_port, member, fleet_port, local)
+            yield Server(node, member, host, port, sockets.port, gates[0], local, metrics_port)
 
 
-@contextmanager
-def _fleet_sockets(config: PeerConfig) -> Generator[FleetSockets | None]:
-    if config.fleet is None:
-        yield None
-        return
-    sockets = bind_fleet(config.fleet.host, config.fleet.port)
-    try:
-        yield sockets
-    finally:
-        sockets.close()
+def _fleet_of(config: PeerConfig) -> FleetConfig:
+    assert config.fleet is not None, "a peer that is served is of a fleet"
+    return config.fleet
 
 
-async def _app(
-    node: Node, member: Member | None, log: LogRing, stack: AsyncExitStack
-) -> web.Application:
-    if member is None:
-        jobs = await stack.enter_async_context(Jobs(NOBODY))
-        return make_app(node, control_alone(node, jobs, log))
-    return make_app(node, member.control, member.ingress, member.fleet, for_peers=member.routes())
-
-
-def _listens(config: PeerConfig, port: int) -> str:
-    return authority(config.host or "0.0.0.0", port)
-
-
-def _with(local: ApiKey | None, config: PeerConfig) -> PeerConfig:
+def _with(local: ApiKey, config: PeerConfig) -> PeerConfig:
     """The key of whoever may read this peer's note, its own machine, beside the config's own.
 
     It locks nobody out: without others the peer stays open. One is always there, for keys may come
     later.
     """
-    return config if local is None else replace(config, admin_keys=(*config.admin_keys, local))
+    return replace(config, admin_keys=(*config.admin_keys, local))
 
 
 async def run_peer(
@@ -184,9 +153,8 @@ async def run_peer(
         async with serving(config) as server, watched(supervisor):
             for line in _ports_given_way(config, server):
                 on_notice(line)
-            if server.member is not None:
-                on_view(server.member.fleet.view)
-                server.member.fleet.watch(on_view)
+            on_view(server.member.fleet.view)
+            server.member.fleet.watch(on_view)
             for model_id in config.preload:
                 await server.node.shelf.find(model_id)
             on_ready(server)
@@ -216,8 +184,7 @@ async def _following(
     if files is None:
         yield
         return
-    fleet = None if server.member is None else server.member.fleet
-    follower = Follower(files, server.reconfigure, fleet)
+    follower = Follower(files, server.reconfigure, server.member.fleet)
     had_terminal = _has_terminal()
 
     def hear() -> None:
@@ -253,7 +220,7 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
         yield f"port {config.default_port} is busy: using {server.port}"
     if config.metrics_port is None and server.metrics_port not in (None, METRICS_PORT):
         yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
-    if config.fleet is not None and config.fleet.port is None and server.fleet_port != FLEET_PORT:
+    if _fleet_of(config).port is None and server.fleet_port != FLEET_PORT:
         yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -152,9 +153,12 @@ def tell() -> Generator[Callable[[dict[str, Any]], str]]:
 def test_a_pipe_gets_the_table_without_anything_else(cortex_here: Cortex, address: str) -> None:
     done = cortex_here("status", address)
     assert (done.code, done.stderr) == (0, "")
-    heading, empty, head, row = done.stdout.splitlines()
-    assert heading == "no fleet   1 peer   1 device   0 warm   0 running   0 waiting"
+    heading, empty, head, row, _, worry = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"fleet \w{8}   1 peer   1 device   0 warm   0 running   0 waiting", heading
+    )
     assert (empty, head.split()[0]) == ("", "PEER")
+    assert worry.startswith("No other peer yet.")
     assert " *  up " in row and "1 on disk" in row
     assert "\x1b" not in done.stdout
 

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from cortex.engine.child import Send, Service, serve
 from cortex.engine.fake import FakeConfig, FakeService, read_script
-from cortex.engine.messages import Count, Generate, Load, Message, Prepare, Step
+from cortex.engine.messages import Count, Estimated, Generate, Load, Message, Prepare, Step
 from cortex.engine.text import TextService
 from cortex.engine.types import TextPart
 from cortex.peer.children.link import open_link
@@ -98,11 +98,14 @@ class MemoryChildren:
 
     def _engine(self, process: MemoryProcess, send: Send) -> Service:
         life = self._lives.popleft() if self._lives else None
-        num_said = 0
+        num_said, has_estimated = 0, False
 
         def say(message: Message) -> None:
-            nonlocal num_said
-            num_said += 1
+            nonlocal num_said, has_estimated
+            # A survey may ask again what a load is asking: that is no sooner an end.
+            is_again = isinstance(message, Estimated) and has_estimated
+            has_estimated = has_estimated or isinstance(message, Estimated)
+            num_said += not is_again
             if isinstance(life, int) and num_said > life:
                 process.kill()
                 return

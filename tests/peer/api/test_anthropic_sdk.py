@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from cortex.peer.config import PeerConfig
 from cortex.peer.keys.access import ApiKey, digest_of
+from cortex.peer.routing import asked as routing_asked
 from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -211,8 +212,9 @@ async def test_a_refusal_is_its_class_with_its_code(
 
 
 async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
-    make_config: MakeConfig,
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 0.1)
     config = make_config(max_body_bytes=1000, max_live_requests=1, fake_token_interval_ms=50)
     async with asked(config) as client:
         long = [{"role": "user", "content": "x" * 2000}]
@@ -269,7 +271,7 @@ async def test_counted_tokens_are_those_of_the_prompt(make_config: MakeConfig):
 
 
 async def test_tokens_are_counted_while_every_slot_is_taken(make_config: MakeConfig):
-    config = make_config(max_live_requests=1, fake_token_interval_ms=200)
+    config = make_config(max_live_requests=1, fake_token_interval_ms=50)
     async with asked(config) as client, client.messages.stream(**wish()) as stream:
         await anext(aiter(stream))
         assert (await client.messages.count_tokens(model="fake", messages=HELLO)).input_tokens

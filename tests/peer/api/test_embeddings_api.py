@@ -21,8 +21,8 @@ from cortex.engine.stream import Vector
 from cortex.engine.types import ChatRequest, RawText, VectorWish
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import AttemptsExhausted
-from cortex.peer.node import Node
 from cortex.peer.serving.server import Server
+from cortex.peer.serving.server import serving as serving_with
 from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -153,17 +153,16 @@ async def test_a_call_takes_no_more_lanes_than_it_may(
     children = memory_children(fake=FakeConfig(token_interval_ms=1))
     config = make_config(max_live_requests=5, vector_lanes=3)
     wishes = [wish(f"text {n}") for n in range(20)]
-    async with asyncio.timeout(DEADLINE_S), Node(config, children.spawn) as node:
-        call = asyncio.create_task(vectors(node, wishes))
-        other = asyncio.create_task(vectors(node, wishes[:2]))
+    async with asyncio.timeout(DEADLINE_S), serving_with(config, children.spawn) as server:
+        call = asyncio.create_task(vectors(server, wishes))
+        other = asyncio.create_task(vectors(server, wishes[:2]))
         while not children.generates:  # noqa: ASYNC110 - nothing to wait for
             await asyncio.sleep(0.001)
-        assert node.health.live_requests == 5
-        refused = await vectors(node, wishes[:1])
-        assert isinstance(refused, CortexError) and refused.code() == "overloaded"
+        assert server.node.health.live_requests == 5
+        late = await vectors(server, wishes[:1])  # waits for room
         many, two = await call, await other
-        assert node.health.live_requests == 0
-    assert isinstance(many, list) and many[:2] == two
+        assert server.node.health.live_requests == 0
+    assert isinstance(many, list) and many[:2] == two and many[:1] == late
     assert len(many) == 20
 
 
@@ -171,10 +170,10 @@ async def test_vectors_that_wait_for_others_are_bounded_in_bytes(
     make_config: MakeConfig, memory_children: Children
 ):
     config = make_config(max_prepared_bytes=SIZE * 4 * 10)
-    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
-        refused = await vectors(node, [wish("x")] * 30)
+    async with asyncio.timeout(DEADLINE_S), serving(config) as server:
+        refused = await vectors(server, [wish("x")] * 30)
         assert isinstance(refused, CortexError) and refused.code() == "overloaded"
-        again = await vectors(node, [wish("x")])
+        again = await vectors(server, [wish("x")])
     assert isinstance(again, list) and len(again) == 1
 
 
@@ -198,8 +197,11 @@ async def test_a_call_survives_the_death_of_its_engine(
     told: list[Any] = []
     for lives in ([], [life]):
         children = memory_children(lives, is_haunted=True)
-        async with asyncio.timeout(DEADLINE_S), Node(make_config(), children.spawn) as node:
-            told.append(await vectors(node, wishes))
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            serving_with(make_config(), children.spawn) as server,
+        ):
+            told.append(await vectors(server, wishes))
     assert told[0] == told[1]
     assert isinstance(told[0], list)
 
@@ -208,17 +210,17 @@ async def test_a_call_that_kills_engines_is_given_up(
     make_config: MakeConfig, memory_children: Children
 ):
     children = memory_children([3] * 9)  # dead before the first vector, each time
-    async with asyncio.timeout(DEADLINE_S), Node(make_config(), children.spawn) as node:
-        assert isinstance(await vectors(node, [wish("a")]), AttemptsExhausted)
+    async with asyncio.timeout(DEADLINE_S), serving_with(make_config(), children.spawn) as server:
+        assert isinstance(await vectors(server, [wish("a")]), AttemptsExhausted)
 
 
 def wish(text: str) -> ChatRequest:
     return ChatRequest("fake", (), seed=0, now_s=0, raw=RawText(text), vector=VectorWish())
 
 
-async def vectors(node: Node, requests: list[ChatRequest]) -> list[Vector] | CortexError:
+async def vectors(server: Server, requests: list[ChatRequest]) -> list[Vector] | CortexError:
     try:
-        async with node.vectors(requests) as vectors:
+        async with server.member.ingress.vectors(requests) as vectors:
             return vectors
     except CortexError as error:
         return error

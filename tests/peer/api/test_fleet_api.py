@@ -7,14 +7,14 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-from aiohttp import ClientResponse, web
+from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
-from cortex.peer.fleet.alone import NOBODY
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.rendering import news, render_view
 from cortex.peer.fleet.view import (
@@ -26,9 +26,8 @@ from cortex.peer.fleet.view import (
 )
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address, LoadRecord, ModelLoad
-from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
-from cortex.peer.orders.control import control_alone
+from tests.peer.in_memory import serving
 
 MakeConfig = Callable[..., PeerConfig]
 Client = TestClient[Any, Any]
@@ -77,7 +76,7 @@ class FakeMembership:
 
 
 @asynccontextmanager
-async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Client]:
+async def peer(config: PeerConfig, membership: FakeMembership) -> AsyncGenerator[Client]:
     async with (
         asyncio.timeout(DEADLINE_S),
         Node(config) as node,
@@ -86,8 +85,22 @@ async def peer(config: PeerConfig, membership: Any = None) -> AsyncGenerator[Cli
         yield client
 
 
-def app_of(node: Node, membership: Any) -> web.Application:
-    return make_app(node, control_alone(node, Jobs(NOBODY)), None, membership)
+@asynccontextmanager
+async def lone(config: PeerConfig) -> AsyncGenerator[tuple[Node, ClientSession]]:
+    """A peer in a fleet of its own."""
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(config) as server,
+        ClientSession(f"http://{server.address}") as client,
+    ):
+        yield server.node, client
+
+
+def app_of(node: Node, membership: FakeMembership) -> web.Application:
+    """Nothing is asked of others, nor of an engine."""
+    control = SimpleNamespace(view=replace(VIEW, peers=()))
+    member: Any = SimpleNamespace(fleet=membership, ingress=None, control=control, routes=list)
+    return make_app(node, member)
 
 
 async def events_of(reply: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -204,7 +217,7 @@ async def test_a_reader_that_looked_away_is_told_what_is_true_now(make_config: M
 
 
 async def test_a_stream_ends_with_its_peer(make_config: MakeConfig) -> None:
-    membership: Any = FakeMembership()
+    membership = FakeMembership()
     async with asyncio.timeout(DEADLINE_S), Node(make_config()) as node:
         server = TestServer(app_of(node, membership))
         async with TestClient(server) as client, client.get("/fleet/events") as reply:
@@ -215,24 +228,22 @@ async def test_a_stream_ends_with_its_peer(make_config: MakeConfig) -> None:
     assert not membership.watchers
 
 
-async def test_a_peer_without_a_fleet_tells_of_itself_alone(make_config: MakeConfig) -> None:
-    async with peer(make_config()) as client:
-        told = await (await client.get("/fleet")).json()
+async def test_a_peer_that_knows_nobody_tells_of_itself_alone(make_config: MakeConfig) -> None:
+    async with lone(make_config()) as (_, client):
         async with client.get("/fleet/events") as reply:
             name, first = await anext(events_of(reply))
+        told = first
+        while not told["peers"][0]["stored"]:  # the disks are looked at soon after the start
+            told = await (await client.get("/fleet")).json()
     [me] = told["peers"]
-    assert (told["fleet"], me["node"], me["state"]) == ("", told["self"], "up")
+    assert (me["name"], me["node"], me["state"]) == ("atlas", told["self"], "up")
     assert [model["id"] for model in me["stored"]] == ["fake"]
     assert me["models"] == []
     assert (name, first["self"]) == ("snapshot", told["self"])
 
 
-async def test_a_peer_without_a_fleet_tells_what_happens_at_it(make_config: MakeConfig) -> None:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        Node(make_config()) as node,
-        TestClient(TestServer(app_of(node, None))) as client,
-    ):
+async def test_a_peer_that_knows_nobody_tells_what_happens_at_it(make_config: MakeConfig) -> None:
+    async with lone(make_config()) as (node, client):
         async with client.get("/fleet/events") as reply:
             events = events_of(reply)
             await anext(events)
@@ -241,10 +252,9 @@ async def test_a_peer_without_a_fleet_tells_what_happens_at_it(make_config: Make
             body = {"model": "fake", "prompt": "a", "max_tokens": 1}
             assert (await client.post("/v1/completions", json=body)).status == 200
             told = [what["what"] async for _, what in _until_loaded(events)]
-        me = (await (await client.get("/fleet")).json())["peers"][0]["name"]
-        detail = await (await client.get(f"/fleet/peers/{me}")).json()
+        detail = await (await client.get("/fleet/peers/atlas")).json()
     assert told == ["loading", "loaded"]
-    assert (detail["name"], detail["key_id"], detail["round_trips"]) == (me, "", [])
+    assert (detail["name"], detail["round_trips"]) == ("atlas", [])
     assert [event["text"].split()[0] for event in detail["events"]] == told
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from cortex.peer.config import PeerConfig
 from cortex.peer.keys.access import ApiKey, digest_of
+from cortex.peer.routing import asked as routing_asked
 from tests.peer.in_memory import serving
 from tests.strict import chat
 from tests.strict.sse import parse
@@ -194,8 +195,9 @@ async def test_a_refusal_is_its_class_with_its_code(
 
 
 async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
-    make_config: MakeConfig,
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 0.1)
     config = make_config(max_body_bytes=1000, max_live_requests=1, fake_token_interval_ms=50)
     async with asked(config) as client:
         create: Any = client.chat.completions.create

@@ -6,14 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 
-from cortex.peer.api.app import make_app
 from cortex.peer.config import PeerConfig
-from cortex.peer.fleet.alone import NOBODY
-from cortex.peer.jobs import Jobs
-from cortex.peer.node import Node
-from cortex.peer.orders.control import control_alone
+from cortex.peer.serving.server import serving
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -34,8 +30,8 @@ async def test_every_attempt_at_a_request_has_its_priority(
     children = memory_children([4])
     body = {"model": "fake", "priority": -7, "max_tokens": 12} | question
     async with (
-        Node(make_config(), children.spawn) as node,
-        TestClient(TestServer(make_app(node, control_alone(node, Jobs(NOBODY))))) as client,
+        serving(make_config(), children.spawn) as server,
+        ClientSession(f"http://{server.address}") as client,
     ):
         reply = await client.post(path, json=body)
         assert reply.status == 200

@@ -179,8 +179,8 @@ async def test_a_request_is_one_line_of_ids_and_counts(make_config: MakeConfig, 
         await until(lambda: bool(lines()))
     (line,) = lines()
     assert re.fullmatch(
-        rf"request id={request_id} client_id=mine-1 key=ci dialect=\w+ model=fake peer=- status=200"
-        rf" prompt_tokens={usage['prompt_tokens']} cached_tokens=0"
+        rf"request id={request_id} client_id=mine-1 key=ci dialect=\w+ model=fake peer=atlas"
+        rf" status=200 prompt_tokens={usage['prompt_tokens']} cached_tokens=0"
         rf" completion_tokens={usage['completion_tokens']}"
         r" start=cold evicted=- queue_s=\d+\.\d{3}"
         r" first_token_s=\d+\.\d{3} total_s=\d+\.\d{3} ending=length",

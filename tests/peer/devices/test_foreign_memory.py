@@ -50,7 +50,9 @@ class Peer:
 
     async def until_nobody_else(self) -> None:
         """Has anything of the one device."""
-        nothing = 'cortex_device_memory_bytes{device="fake:0",kind="foreign",model=""} 0.0'
+        nothing = (
+            'cortex_device_memory_bytes{device="fake:0",kind="foreign",model="",peer="atlas"} 0.0'
+        )
         while nothing not in await self.text("/metrics"):  # noqa: ASYNC110 - it is asked for
             await asyncio.sleep(0.02)
 
@@ -114,11 +116,11 @@ async def test_idle_models_go_for_what_other_programs_take_and_no_more_than_it_t
         peer.show(16)
         await peer.until_there("two")
         assert (await peer.load("one"))[0] == 200
-        assert set(await peer.there()) == {"one"}
+        await peer.until_there("one")
         peer.show(32)
         await peer.until_nobody_else()
         assert (await peer.load("two"))[0] == 200
-        assert set(await peer.there()) == {"one", "two"}
+        await peer.until_there("one", "two")
 
 
 async def test_a_load_that_others_leave_no_room_for_is_refused_with_the_numbers(
@@ -136,6 +138,7 @@ async def test_a_load_that_others_leave_no_room_for_is_refused_with_the_numbers(
 async def test_the_gpu_that_others_leave_alone_is_chosen(open_peer: Callable[..., Any]):
     async with open_peer(4, 32) as peer:
         assert (await peer.load("one"))[0] == 200
+        await peer.until_there("one")
         assert await peer.there() == {"one": 1}
 
 

@@ -11,24 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 
 from cortex.engine.errors import InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
-from cortex.peer.api.app import make_app
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
-from cortex.peer.fleet.alone import NOBODY
 from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import Rates
 from cortex.peer.fleet.telling import verdict
 from cortex.peer.gossip.ids import ModelId
-from cortex.peer.jobs import Jobs
 from cortex.peer.node import Node
-from cortex.peer.orders.control import control_alone
 from cortex.peer.placement.plan import LoadWish
+from cortex.peer.serving.server import serving
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -231,10 +228,9 @@ async def test_a_peer_says_how_it_is_while_a_device_is_loading(
     config = make_config(models_dirs=(make_sized(60.0, a=GIB),))
     async with (
         asyncio.timeout(DEADLINE_S),
-        Node(config, memory_children().spawn) as node,
-        Jobs(NOBODY) as jobs,
-        TestClient(TestServer(make_app(node, control_alone(node, jobs)))) as client,
-        aclosing(node.chat(ask("a"))) as events,
+        serving(config, memory_children().spawn) as server,
+        ClientSession(f"http://{server.address}") as client,
+        aclosing(server.node.chat(ask("a"))) as events,
     ):
         async for event in events:
             if isinstance(event, Stage) and event.name == "loading":
@@ -242,7 +238,7 @@ async def test_a_peer_says_how_it_is_while_a_device_is_loading(
         async with asyncio.timeout(STATUS_S), client.get(path) as reply:
             assert reply.status == 200
             assert await reply.json()
-        assert [placed.state for placed in node.placement.placed] == ["loading"]
+        assert [placed.state for placed in server.node.placement.placed] == ["loading"]
 
 
 @pytest.mark.parametrize("num_live", [0, 1, 2])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from cortex.peer.api.app import make_app
 from cortex.peer.config import REQUEST_LOG
-from cortex.peer.fleet.alone import NOBODY
-from cortex.peer.jobs import Jobs
-from cortex.peer.orders.control import control_alone
 from cortex.peer.routing import asked as asked_module
 
 _BODY: dict[str, Any] = {
@@ -27,8 +25,11 @@ _BODY: dict[str, Any] = {
 
 @asynccontextmanager
 async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
-    app = make_app(fleet.local, control_alone(fleet.local, Jobs(NOBODY)), fleet.ingress)
-    async with TestClient(TestServer(app)) as client:
+    """Nobody is ordered anything."""
+    member: Any = SimpleNamespace(
+        fleet=fleet.membership, ingress=fleet.ingress, control=None, routes=list
+    )
+    async with TestClient(TestServer(make_app(fleet.local, member))) as client:
         yield client
 
 

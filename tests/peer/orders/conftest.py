@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,6 +145,10 @@ async def _silent(_: Order) -> AsyncGenerator[Report]:
     yield Done()
 
 
+async def no_round_trips() -> Mapping[NodeId, float]:
+    return {}
+
+
 def _peer(node: NodeId, name: str, *, is_self: bool) -> PeerView:
     return PeerView(node, 1, name, "up", is_self=is_self, build="cortex-0.1.0", stored=(STORED,))
 
@@ -186,7 +191,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 config = PeerConfig(places, **settings)
                 nodes[node] = await stack.enter_async_context(WeighedNode(config, spawn))
                 jobs = await stack.enter_async_context(Jobs(node, clock))
-                teller = Teller(nodes[node], logs[node])
+                teller = Teller(nodes[node], logs[node], lambda: membership.view, no_round_trips)
                 steering: Any = steerings[node]
                 desks[node] = OrderDesk(nodes[node], steering, jobs, teller)
             obey = say if borea_says else desks[B].carry_out
@@ -200,7 +205,10 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             addresses[B] = [Address("127.0.0.1", runner.addresses[0][1])]
             fleet: Any = membership
             control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
-            server = TestServer(make_app(nodes[A], control, None, fleet))
+            member: Any = SimpleNamespace(
+                fleet=membership, ingress=nodes[A], control=control, routes=list
+            )
+            server = TestServer(make_app(nodes[A], member))
             client = await stack.enter_async_context(TestClient(server))
             yield Pair(client, steerings[A], steerings[B], nodes, membership, runner, logs, lost)
 

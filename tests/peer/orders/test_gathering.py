@@ -10,8 +10,6 @@ from cortex.peer.errors import HostLost
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.observing.chronicle import Happening
-from cortex.peer.observing.health import ChildHealth, NodeHealth, Placement
-from cortex.peer.orders.control import Control
 from cortex.peer.orders.facts import HappeningList
 from cortex.peer.orders.gathering import Gathering, Listener
 
@@ -33,7 +31,8 @@ class FakeControl:
         self.connections = [list(one) for one in connections]
         self.num_open = 0
 
-    async def view(self) -> FleetView:
+    @property
+    def view(self) -> FleetView:
         atlas = PeerView(A, 1, "atlas", "up", is_self=True)
         return FleetView("f", A, peers=(atlas, PeerView(B, 1, "borea", "up", is_self=False)))
 
@@ -108,16 +107,3 @@ async def test_nobody_is_asked_when_the_last_has_left() -> None:
     while control.num_open:  # noqa: ASYNC110 - nobody announces it
         await asyncio.sleep(0)
     await gathering.close()
-
-
-async def test_whoever_watches_a_lone_peer_has_no_disk_looked_at() -> None:
-    class Alone:
-        """What looks at the disks is missing."""
-
-        health = NodeHealth((), ChildHealth("up", 1, None, 0, None), 0, is_draining=False)
-        placement = Placement()
-        stored = ()
-
-    node: Any = Alone()
-    view = await Control(node, node).view()
-    assert [peer.is_self for peer in view.peers] == [True]

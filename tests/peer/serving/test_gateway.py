@@ -12,7 +12,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.children.process import ChildProcess
-from cortex.peer.config import PeerConfig
+from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.errors import PortInUse
 from cortex.peer.keys.access import ApiKey, digest_of
 from cortex.peer.node import Node
@@ -71,7 +71,7 @@ async def test_numbers_are_told_without_a_key_on_a_port_where_nothing_else_is(
         assert server.metrics_port is not None
         assert (await status_of(session, server.port, "/metrics"))[0] == 401
         status, numbers = await status_of(session, server.metrics_port, "/metrics")
-        assert (status, "cortex_live_requests 0.0" in numbers) == (200, True)
+        assert (status, 'cortex_live_requests{peer="atlas"} 0.0' in numbers) == (200, True)
         assert (await status_of(session, server.metrics_port, "/healthz"))[0] == 200
         for path in ("/", "/v1/models", "/docs", "/requests"):
             status, error = await status_of(session, server.metrics_port, path)
@@ -84,10 +84,11 @@ async def test_a_peer_has_no_port_for_numbers_unless_it_is_told_to(make_config: 
 
 
 async def test_a_busy_port_for_numbers_ends_the_start_before_it_begins(
-    make_config: MakeConfig,
+    make_config: MakeConfig, tmp_path: Path
 ) -> None:
     async with serving(make_config(engine="none")) as server:
-        config = make_config(metrics_host="127.0.0.1", metrics_port=server.port)
+        places = Locations(tmp_path / "data", tmp_path / "other", tmp_path / "run")
+        config = make_config(locations=places, metrics_host="127.0.0.1", metrics_port=server.port)
         with pytest.raises(PortInUse) as caught:
             async with serving(config, no_child):
                 pass

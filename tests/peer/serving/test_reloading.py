@@ -69,7 +69,7 @@ async def test_files_are_looked_at_again_and_again_and_when_told_to(
     async def take(_: PeerConfig) -> None:
         taken.set()
 
-    follower = Follower(files, take, None, every_s)
+    follower = Follower(files, take, Board(), every_s)
     if is_forced:
         follower.hang_up()
     async with asyncio.timeout(DEADLINE_S):
