@@ -197,7 +197,8 @@ Refresh = Annotated[
         metavar="TIME",
         envvar="CORTEX_REFRESH",
         parser=parse_duration(0.5, 3600),
-        help="Show what changes no oftener than this.",
+        help="Show what changes no oftener than this. Otherwise 1s.",
+        show_default=False,
     ),
 ]
 StateDir = Annotated[
