@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**63 - 1
 MAX_TOKENS = 2**31 - 1
+MAX_TEMPERATURE = 2.0
 _UNSET = "default"
 _SWITCH = {"on": True, "off": False}
 
@@ -22,7 +23,7 @@ def _max_tokens(value: str) -> int:
 
 
 def _temperature(value: str) -> float:
-    return _within(float(value), 0.0, 100.0)
+    return _within(float(value), 0.0, MAX_TEMPERATURE)
 
 
 def _seed(value: str) -> int:
@@ -36,11 +37,20 @@ def _switch(value: str) -> bool:
 # By name: the field, how its value is read, and what the value may be.
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "max-tokens": ("max_tokens", _max_tokens, "a whole number from 1 on"),
-    "temperature": ("temperature", _temperature, "a number from 0 on"),
+    "temperature": ("temperature", _temperature, f"a number from 0 to {MAX_TEMPERATURE:g}"),
     "seed": ("seed", _seed, "a whole number from 0 on"),
     "think": ("thinks", _switch, "on or off"),
 }
 NAMES = tuple(_SETTINGS)
+
+
+def parse_temperature(text: str) -> float:
+    """Raises UsageProblem."""
+    field, read, kind = _SETTINGS["temperature"]
+    try:
+        return read(text)
+    except ValueError:
+        raise UsageProblem(f"--{field} is {kind}, not {text!r}.") from None
 
 
 def changed(wishes: Wishes, name: str, value: str) -> Wishes:

@@ -14,6 +14,7 @@ from . import completing
 from .config import Invocation
 from .durations import parse_duration
 from .errors import UsageProblem
+from .places import parse_peer
 
 
 def invocation_of(context: typer.Context) -> Invocation:
@@ -117,6 +118,7 @@ Peer = Annotated[
         "--peer",
         metavar="HOST:PORT",
         envvar="CORTEX_PEER",
+        parser=parse_peer,
         autocompletion=completing.addresses,
         help="Ask this peer, and no other.",
         show_default=False,
@@ -171,6 +173,7 @@ PeerWord = Annotated[
     str | None,
     typer.Argument(
         metavar="[PEER]",
+        parser=parse_peer,
         autocompletion=completing.addresses,
         help="Whose view, as HOST:PORT, like --peer. Otherwise that of a peer of this machine.",
         show_default=False,
@@ -194,7 +197,8 @@ Refresh = Annotated[
         metavar="TIME",
         envvar="CORTEX_REFRESH",
         parser=parse_duration(0.5, 3600),
-        help="Show what changes no oftener than this.",
+        help="Show what changes no oftener than this. Otherwise 1s.",
+        show_default=False,
     ),
 ]
 StateDir = Annotated[

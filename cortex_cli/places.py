@@ -45,6 +45,21 @@ def parse_seed(text: str) -> str:
     )
 
 
+def parse_peer(text: str) -> str:
+    """Where a peer's API is: HOST, HOST:PORT, or the URL of it.
+
+    Raises UsageProblem.
+    """
+    from cortex.peer.addresses import normalise_address
+
+    if split_address(normalise_address(text.strip())) is None:
+        raise UsageProblem(
+            f"{text!r:.200} is no address of a peer.",
+            "write HOST:PORT, as `cortex peer` says beside api",
+        )
+    return text.strip()
+
+
 def parse_reach(text: str) -> str:
     """HOST:PORT, where others reach this peer.
 

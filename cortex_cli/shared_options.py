@@ -30,9 +30,11 @@ _DAY_S = 86_400.0
 
 
 def share(command: Any, name: str) -> None:
-    """Give a command, and the commands below it, the options of all."""
+    """Give a command, and the commands below it, the options of all and its place in a list."""
     for below in getattr(command, "commands", {}).values():
         share(below, name)
+    # In lists of commands the first sentence stands whole: typer would cut it at the margin.
+    command.short_help = " ".join((command.help or "").partition("\n\n")[0].split())
     own = {option for parameter in command.params for option in parameter.opts}
     for option in get_params_convertors_ctx_param_name_from_function(_shared)[0]:
         if name in _WHOSE.get(option.name or "", (name,)) and not own & set(option.opts):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 from PIL import Image, ImageChops
 
@@ -18,6 +19,8 @@ from .errors import InvalidImage
 from .preprocessor import PixelBudget, Preprocessor
 from .types import ImageTokens, PreparedImage
 from .wishes import USUAL_PIXELS
+
+T = TypeVar("T")
 
 MAX_ASPECT_RATIO = 200
 _MAX_IMAGE_PIXELS = USUAL_PIXELS.max_image_pixels
@@ -112,6 +115,23 @@ def prepare_image(
     )
 
 
+def each_picture(pictures: Sequence[bytes], read: Callable[[bytes], T]) -> list[T]:
+    """What is read of each picture; of several the one that cannot be read is told by its place.
+
+    Raises InvalidImage.
+    """
+    made: list[T] = []
+    for number, data in enumerate(pictures, 1):
+        try:
+            made.append(read(data))
+        except InvalidImage as error:
+            if len(pictures) == 1:
+                raise
+            place = f"picture {number} of {len(pictures)}"
+            raise InvalidImage(f"{place}: {error.message}", error.hint) from error
+    return made
+
+
 def image_tokens(image: PreparedImage, preprocessor: Preprocessor, num_marks: int) -> ImageTokens:
     """What a prepared picture looks like to the one who asked, with the marks around it."""
     frames, rows, columns = image.grid_thw
@@ -136,6 +156,10 @@ def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(f"over {max_image_pixels:,} pixels", max_image_pixels) from error
     except Exception as error:  # decoders raise nearly anything when bytes lie
+        if data.startswith(b"%PDF-"):
+            raise InvalidImage(
+                "the bytes are a PDF, not a picture", "make pictures of its pages: pdftoppm -png"
+            ) from error
         raise InvalidImage(
             "the bytes are not a PNG, JPEG, GIF or WebP picture",
             "send the whole file, in one of these formats",
@@ -159,7 +183,7 @@ def _check_aspect_ratio(height: int, width: int) -> None:
     ratio = max(height, width) / min(height, width)
     if ratio > MAX_ASPECT_RATIO:
         raise InvalidImage(
-            f"the picture's aspect ratio of {ratio:.4g} is over {MAX_ASPECT_RATIO}"
+            f"the picture's aspect ratio of {math.ceil(ratio):,} is over {MAX_ASPECT_RATIO}"
             f" ({width}x{height} pixels)",
             "cut it into pieces that are less narrow",
         )

@@ -21,7 +21,7 @@ from .errors import InvalidImage, InvalidRequest, VisionUnsupported
 from .generation import resolve_sampling
 from .grammars.answers import bind_answer
 from .grammars.calls import Refusal
-from .images import image_tokens, measure_image, prepare_image
+from .images import each_picture, image_tokens, measure_image, prepare_image
 from .long_text import encode_text, too_long
 from .parsers.family import reply_format
 from .preprocessor import pixel_budget
@@ -244,7 +244,9 @@ def _multiply_pads(
             param="messages",
         )
     budget, most = pixel_budget(vision.preprocessor, pixels), pixels.max_image_pixels
-    costs = iter([measure_image(data, vision.preprocessor, budget, most) for data in pictures])
+    costs = iter(
+        each_picture(pictures, lambda data: measure_image(data, vision.preprocessor, budget, most))
+    )
     multiplied: list[int] = []
     pixel_tokens = 0
     for token_id in token_ids:
@@ -284,13 +286,15 @@ def _open_pictures(
     check_wanted: Callable[[], None],
     pixels: PixelWishes,
 ) -> tuple[tuple[PreparedImage, ...], tuple[ImageTokens, ...]]:
-    images: list[PreparedImage] = []
     if vision is None or not encoded.pictures:
         return (), ()
     budget, most = pixel_budget(vision.preprocessor, pixels), pixels.max_image_pixels
-    for data in encoded.pictures:
+
+    def opened(data: bytes) -> PreparedImage:
         check_wanted()
-        images.append(prepare_image(data, vision.preprocessor, budget, most))
+        return prepare_image(data, vision.preprocessor, budget, most)
+
+    images = each_picture(encoded.pictures, opened)
     # A template puts them around each alike, and a client cannot write them.
     num_marks = sum(map(encoded.token_ids.count, vision.mark_ids)) // len(images)
     sizes = tuple(image_tokens(image, vision.preprocessor, num_marks) for image in images)

@@ -41,6 +41,7 @@ It knows the codes of both trees, so that an error a remote peer sent becomes th
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from cortex.engine import errors as engine_errors
@@ -168,6 +169,14 @@ _BY_CODE: dict[str, type[CortexError]] = {
     for kind in tuple(globals().values())
     if isinstance(kind, type) and issubclass(kind, CortexError) and kind.__module__ == __name__
 }
+
+
+def spoken(error: BaseException) -> str:
+    """Why nobody could be reached, in the system's words; asyncio's name the address once more."""
+    code = getattr(error, "errno", None)
+    if isinstance(code, int) and code > 0:
+        return os.strerror(code)
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def to_info(error: CortexError) -> ErrorInfo:

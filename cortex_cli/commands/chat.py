@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..chat_settings import MAX_SEED, MAX_TOKENS
+from ..chat_settings import MAX_SEED, MAX_TOKENS, parse_temperature
 from ..config import peer_config
 from ..engine_options import EngineWishes, typed_for_own_node
 from ..errors import UsageProblem
@@ -95,8 +95,9 @@ def chat(
             "--temperature",
             metavar="X",
             envvar="CORTEX_TEMPERATURE",
-            min=0.0,
-            help="0 always takes the likeliest token. Otherwise what the model recommends.",
+            parser=parse_temperature,
+            help="From 0, which always takes the likeliest token, to 2. Otherwise what the model"
+            " recommends.",
             show_default=False,
         ),
     ] = None,

@@ -37,7 +37,8 @@ def logs(
             metavar="TIME",
             envvar="CORTEX_SINCE",
             parser=parse_duration(0, 365 * 86_400),
-            help="What is no older than that, such as 30s, 10m or 2h.",
+            help="What is no older than that, such as 30s or 2h. Otherwise 10m.",
+            show_default=False,
         ),
     ] = 600.0,
     level: Annotated[

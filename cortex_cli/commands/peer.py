@@ -63,7 +63,7 @@ def peer(
     ] = sys.executable,
     config: Config = None,
 ) -> None:
-    """Serve the OpenAI API from this machine, and be one of a fleet, until ctrl-c.
+    """Serve the APIs from this machine, and be one of a fleet, until ctrl-c.
 
     \b
       cortex peer

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
 
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
@@ -181,6 +182,10 @@ class Connection(web.RequestHandler):
         error: CortexError = InvalidRequest(
             "what came is not an HTTP/1.1 request", "speak plain HTTP to this port, not TLS"
         )
+        if isinstance(exc, LineTooLong):
+            error = InvalidRequest(
+                "the address or a header is too long for this peer", "shorten it, or send a body"
+            )
         if status >= 500:
             error = InternalError("something went wrong in this peer", "its log says where")
         request_id = new_request_id()

@@ -17,7 +17,7 @@ from cortex.engine.types import ChatRequest
 
 from ..addresses import normalise_address
 from ..config import PeerConfig
-from ..errors import NoPeer, nobody_here
+from ..errors import NoPeer, nobody_here, spoken
 from ..node import Node
 from ..onlooker.asking import Door
 from ..serving.announcement import read_announcements
@@ -181,4 +181,4 @@ async def _probe(session: aiohttp.ClientSession, address: str, timeout_s: float)
     except TimeoutError:
         return f"silent for {timeout_s:g} s"
     except (aiohttp.ClientError, ValueError, OSError) as error:
-        return type(error).__name__
+        return spoken(error)

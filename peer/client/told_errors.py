@@ -30,7 +30,8 @@ def error_of(reply: Mapping[str, Any], status: int) -> CortexError:
     )
     # A peer's own hint is for programs that send headers.
     if isinstance(error, InvalidApiKey):
-        return InvalidApiKey(error.message, "set CORTEX_API_KEY to a key of that peer")
+        kind = "an admin key" if "--admin" in error.hint else "a key"
+        return InvalidApiKey(error.message, f"set CORTEX_API_KEY to {kind} of that peer")
     return error
 
 

@@ -168,7 +168,7 @@ def _worded(what: str) -> str:
     types = [t for t in expected["types"].split(" | ") if t != "null"]
     sign, _, bound = expected["bound"].strip().partition(" ")
     if sign in _BOUND_WORDS:
-        return f"must be {_BOUND_WORDS[sign]} {float(bound):.15g}"
+        return f"must be {_BOUND_WORDS[sign]} {bound.removesuffix('.0')}"
     if longest := _LENGTH.search(expected["bound"]):
         return f"must be at most {longest[1]} characters long"
     if sign:  # "of length >= 1" is the only other bound that bodies have
@@ -177,7 +177,9 @@ def _worded(what: str) -> str:
 
 
 def _named(types: list[str]) -> str:
-    return " or ".join(dict.fromkeys(_TYPE_WORDS.get(t, t) for t in types))
+    # A float where whole numbers are taken is one such as 4.0.
+    named = [t for t in types if t != "float" or "int" not in types]
+    return " or ".join(dict.fromkeys(_TYPE_WORDS.get(t, t) for t in named))
 
 
 @functools.cache

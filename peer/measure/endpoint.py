@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from ..errors import NoPeer
+from ..errors import NoPeer, spoken
 from .reading import Clock, TimelineReader, load_object, name_error, objects, read_timeline
 from .timeline import Timeline
 
@@ -43,7 +43,7 @@ class Endpoint:
                 listed = objects(load_object(await response.read()).get("data"))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             raise NoPeer(
-                f"no endpoint answers at {self.url} ({type(error).__name__})",
+                f"no endpoint answers at {self.url} ({spoken(error)})",
                 "start one with: cortex peer; or name another with --url",
             ) from error
         return [str(model["id"]) for model in listed if "id" in model]

@@ -14,7 +14,7 @@ from ..jobs import Jobs, Progress
 from ..node import Node
 from ..observing.live import LiveRequest
 from ..placement.plan import LoadWish, Plan, Planned
-from ..pulling.pull import pull
+from ..pulling.pull import check_pull, pull
 from .anywhere import Anywhere
 from .facts import Describe, ReadLog, WatchHappenings
 from .plans import plan_report
@@ -99,6 +99,8 @@ class OrderDesk:
                 work = functools.partial(self._unload, order)
                 return self._jobs.begin("unload", order, order.model_id, work)
             case PullOrder():
+                # Before there is a job: logs and lists would repeat whatever came as a name.
+                check_pull(order.repository, order.revision)
                 work = functools.partial(self._pull, order)
                 return self._jobs.begin("pull", order, order.repository, work)
             case DrainOrder():

@@ -57,7 +57,7 @@ async def pull(
     Raises what the hub refuses with, HubFailed, CannotStore, ModelInvalid for one that this peer
     cannot serve, and InvalidRequest where other files lie there already.
     """
-    check_names(repository, revision or DEFAULT_REVISION)
+    check_pull(repository, revision)
     if config.is_gateway:
         raise InvalidRequest("a gateway keeps no models", "name a peer that does", param="peer")
     tell(Progress("asking the hub"))
@@ -65,6 +65,11 @@ async def pull(
         await _Pull(hub, config, repository, tell, sleep, free_bytes).run(
             revision or DEFAULT_REVISION
         )
+
+
+def check_pull(repository: str, revision: str | None) -> None:
+    """Raises InvalidRequest for names that no hub could know."""
+    check_names(repository, revision or DEFAULT_REVISION)
 
 
 class _Pull:

@@ -84,7 +84,7 @@ def _no_address(argument: str) -> PictureUnreadable:
 
 def _nearest(path: Path) -> str:
     try:
-        names = [entry.name for entry in path.parent.iterdir()]
+        names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
     except OSError:
         return f"there is no folder {path.parent} either."
     close = difflib.get_close_matches(path.name, names, n=1)

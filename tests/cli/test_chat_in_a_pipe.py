@@ -160,7 +160,7 @@ def test_no_peer_at_a_named_address_is_an_error_of_its_own(cortex_here: Cortex) 
     # Port 1 is nobody's: nothing can listen there without being root, and nothing does.
     done = cortex_here("chat", "--peer", "127.0.0.1:1", "hello")
     assert done.code == 3
-    assert done.stderr.startswith("error: no peer answers at 127.0.0.1:1")
+    assert done.stderr.startswith("error: no peer answers at 127.0.0.1:1 (Connection refused)")
 
 
 def test_without_torch_chat_says_what_to_install_before_any_process_is_started(

@@ -46,6 +46,26 @@ def test_what_is_typed_is_a_wish_and_what_is_not_is_none(
     assert getattr(conversation_of().wishes, wish) is None
 
 
+@pytest.mark.parametrize("temperature", ["-1", "2.1", "nan", "inf", "warm"])
+def test_a_temperature_that_cannot_be_is_refused_before_anybody_is_asked(
+    temperature: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invocation = read_environment({"HOME": str(tmp_path)})
+    assert run(["chat", "--temperature", temperature, "hello"], invocation) == 2
+    told = f"error: --temperature is a number from 0 to 2, not {temperature!r}.\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("command", [("chat", "--peer"), ("status", "--peer"), ("status",)])
+@pytest.mark.parametrize("peer", ["a:99999", "a b:1", "", "a:notaport", "http://"])
+def test_what_is_no_address_of_a_peer_is_a_wrong_option(
+    command: tuple[str, ...], peer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invocation = read_environment({"HOME": str(tmp_path)})
+    assert run([*command, peer], invocation) == 2
+    assert capsys.readouterr().err.startswith(f"error: {peer!r} is no address of a peer.\n")
+
+
 def test_hide_reasoning_is_how_answers_are_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ COMMANDS = dict(all_commands())
 def test_help_says_what_it_does_and_then_shows_examples(name: str) -> None:
     what, _, rest = str(COMMANDS[name].help).partition("\n\n")
     assert what.endswith((".", ":")), "the first paragraph is a sentence"
+    assert COMMANDS[name].short_help == " ".join(what.split()), "lists hold it whole"
     assert rest.startswith("\b\n"), "examples come second"
     examples = rest.partition("\n\n")[0].splitlines()[1:]
     assert any(f"cortex {name}" in example for example in examples)

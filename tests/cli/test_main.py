@@ -57,6 +57,15 @@ def test_every_command_has_help(
     assert f"Usage: cortex {command}" in capsys.readouterr().out
 
 
+def test_times_in_the_help_are_written_as_they_are_typed(
+    invocation: Invocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, default in (("logs", "10m"), ("status", "1s"), ("ps", "1s"), ("tui", "1s")):
+        main.run([command, "-h"], invocation)
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"Otherwise {default}." in told and "default: 1.0" not in told
+
+
 def test_the_version_is_the_distribution_s(
     invocation: Invocation, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,8 @@ def test_a_missing_and_a_wrong_api_key_exit_4(
     done = cortex_here(*words, "--peer", f"{host}:{port}")
     assert (done.code, done.stdout) == (NOT_ALLOWED, "")
     assert done.stderr.startswith("error: ")
-    assert "hint: " in done.stderr
+    kind = "an admin key" if words in STEERING else "a key"
+    assert f"hint: set CORTEX_API_KEY to {kind} of that peer\n" in done.stderr
 
 
 @pytest.mark.parametrize("words", STEERING, ids=lambda words: words[0])

@@ -105,7 +105,13 @@ def test_other_formats_are_refused(form: str) -> None:
         open_image(encoded(Image.new("RGB", (16, 16)), form))
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_a_pdf_is_refused_with_how_pictures_are_made_of_it() -> None:
+    with pytest.raises(InvalidImage, match="are a PDF") as refused:
+        open_image(b"%PDF-1.7")
+    assert "pdftoppm" in refused.value.hint
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
 def test_text_named_png_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage):
         open_image(data)

@@ -179,6 +179,13 @@ def test_broken_picture_is_refused() -> None:
     assert isinstance(refuse(_SEEING, ask(user(b"no picture"))), InvalidImage)
 
 
+@pytest.mark.parametrize("broken", [b"no picture", picture(64, 64)[:70]])
+def test_of_several_pictures_the_broken_one_is_told_by_its_place(broken: bytes) -> None:
+    good = picture(64, 64)
+    error = refuse(_SEEING, ask(user(good, broken), user(good)))
+    assert error.message.startswith("picture 2 of 3: the ")
+
+
 def test_too_long_prompt_says_both_numbers() -> None:
     request = ask(user("word " * 100))
     num_tokens = len(build_prompt(_SEEING, request, 4096).prompt.token_ids)

@@ -69,6 +69,7 @@ async def test_unreadable_bytes_get_a_400_in_the_envelope_and_no_line_that_quote
     async with asyncio.timeout(DEADLINE_S), serving(make_config()) as server:
         status, told, head = await said(server, UNREADABLE[what])
         assert (status, told["error"]["code"]) == (400, "invalid_request")
+        assert ("is too long" in told["error"]["message"]) == what.startswith("a long ")
         assert b"x-request-id: req_" in head.lower()
         good = POST + f"content-length: {len(BODY)}\r\n\r\n".encode() + BODY
         assert (await said(server, good))[0] == 200

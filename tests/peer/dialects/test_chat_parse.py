@@ -493,6 +493,9 @@ def test_what_is_wrong_with_a_huge_value_is_said_at_once_and_in_few_words():
     [
         ({"model": "m" * 257}, "model: must be at most 256 characters long"),
         ({"model": ""}, "model: must not be empty"),
+        ({"seed": 2**63}, "seed: must be at most 9223372036854775807"),
+        ({"top_p": 2}, "top_p: must be at most 1"),
+        ({"max_tokens": "4"}, "max_tokens: must be a whole number"),
     ],
 )
 def test_what_is_out_of_bounds_is_told_in_plain_words(fields: dict[str, Any], words: str):

@@ -212,7 +212,7 @@ async def test_a_refusal_is_named_by_its_status_and_code() -> None:
 
 async def test_nobody_at_an_address_is_said_with_the_address() -> None:
     async with open_endpoint("http://127.0.0.1:9/v1", time.perf_counter) as endpoint:
-        with pytest.raises(NoPeer, match=r"127\.0\.0\.1:9"):
+        with pytest.raises(NoPeer, match=r"127\.0\.0\.1:9/v1 \(Connection refused\)"):
             await endpoint.models()
         assert (await endpoint.ask("completions", {})).error == "ClientConnectorError"
 

@@ -49,6 +49,16 @@ async def test_a_pulled_model_is_offered_at_once_by_the_peer_that_was_named(
     assert stored.pop(where) == ["org/name", "fake"] and [*stored.values()] == [["fake"]]
 
 
+@pytest.mark.parametrize("peer", ["atlas", "borea"])
+@pytest.mark.parametrize("wait", [True, False])
+async def test_what_is_no_name_becomes_no_job(pair: OpenPair, hub: FakeHub, peer: str, wait: bool):
+    async with pair(hub=HubConfig(hub.address)) as both:
+        status, told = await ordered(both, peer=peer, model="a/b\nERROR forged", wait=wait)
+        async with both.client.get("/jobs", params={"fleet": "1"}) as reply:
+            jobs = (await reply.json())["jobs"]
+    assert (status, told["error"]["code"], jobs) == (400, "invalid_request", [])
+
+
 async def test_the_revision_that_was_asked_for_is_pulled(pair: OpenPair, hub: FakeHub):
     async with pair(hub=HubConfig(hub.address)) as both:
         await ordered(both, revision="refs/pr/1")

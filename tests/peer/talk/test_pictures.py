@@ -36,6 +36,11 @@ def test_a_misspelt_file_is_refused_with_the_nearest_name(tmp_path: Path) -> Non
     assert problem.hint == f"did you mean {tmp_path / 'receipt.png'}?"
 
 
+def test_a_link_that_leads_nowhere_is_not_proposed_in_its_own_place(tmp_path: Path) -> None:
+    (tmp_path / "receipt.png").symlink_to(tmp_path / "gone")
+    assert refusal(str(tmp_path / "receipt.png")).hint == ""
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert f"no folder {tmp_path / 'no'}" in refusal(str(tmp_path / "no" / "a.png")).hint
 
