@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,10 @@ def main() -> None:
 def show(peers: list[PeerProcess]) -> None:
     names = {peer.name for peer in peers}
     ada, bob = peers
-    for what, key, observers in (("seen", "state", [ada]), ("ready everywhere", "models", peers)):
+    for what, is_so, observers in (("seen", is_there, [ada]), ("ready everywhere", is_up, peers)):
         if bob in observers:
             bob.wait()
-        until(lambda k=key, o=observers: all(sees(p, names, k) for p in o), PATIENCE_S, what)
+        until(lambda i=is_so, o=observers: all(sees(p, names, i) for p in o), PATIENCE_S, what)
         print(f"bob is {what} {time.monotonic() - bob.started_s:.1f} s after its start")
     stream = Stream(peers[0])
     undisturbed = "".join(stream.pieces())
@@ -132,10 +132,16 @@ def show(peers: list[PeerProcess]) -> None:
         raise SystemExit(1)
 
 
-def sees(peer: PeerProcess, names: set[str], key: str) -> bool:
-    """All up, and with something under the key."""
-    told = peer.fleet()["peers"]
-    return names <= {p["name"] for p in told if p["state"] == "up" and p[key]}
+def sees(peer: PeerProcess, names: set[str], is_so: Callable[[Any], bool]) -> bool:
+    return names <= {told["name"] for told in peer.fleet()["peers"] if is_so(told)}
+
+
+def is_there(told: Any) -> bool:
+    return told["state"] in ("up", "loading")
+
+
+def is_up(told: Any) -> bool:
+    return told["state"] == "up" and bool(told["models"])
 
 
 if __name__ == "__main__":

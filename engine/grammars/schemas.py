@@ -17,6 +17,8 @@ MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
 MAX_SCHEMA_DEPTH = 100
 MAX_SCHEMA_NODES = 20_000
+# Up to there each whole number is a float of its own.
+_MAX_LISTED = 2**53
 # Other dialects' addresses are looked up, and found nowhere.
 _KNOWN_DIALECTS = ("http://json-schema.org/", "https://json-schema.org/")
 
@@ -53,6 +55,7 @@ def read_schema(text: str, name: str, param: str) -> Schema:
     schema = cast(Schema, value)
     _check_size(schema, name, param)
     _check_references(schema, name, param)
+    _check_listed(schema, name, param)
     schema = cast(Schema, _without_idle(schema))
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
@@ -77,6 +80,23 @@ def _check_size(value: object, name: str, param: str) -> None:
         "use $defs and $ref for what repeats itself",
         param=param,
     )
+
+
+def _check_listed(schema: Schema, name: str, param: str) -> None:
+    """Raise InvalidRequest for a whole number that an answer would have to be, and could not.
+
+    The library keeps such a number as a float, and would have the nearest one written.
+    """
+    pending = [node[key] for node in _nodes(schema) for key in ("const", "enum") if key in node]
+    while pending:
+        value = pending.pop()
+        pending += _parts(value)
+        if isinstance(value, int) and abs(value) > _MAX_LISTED:
+            raise InvalidRequest(
+                f"{name} lists {str(value)[:40]}, a number of more digits than can be kept apart",
+                "list it as a string",
+                param=param,
+            )
 
 
 def _check_references(schema: Schema, name: str, param: str) -> None:

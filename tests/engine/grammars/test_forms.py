@@ -45,7 +45,7 @@ LEAVES = st.one_of(
     STRINGS,
     st.integers(-50, 50).map(lambda low: {"type": "integer", "minimum": low, "maximum": low + 70}),
     st.sampled_from([{"type": t} for t in ("integer", "number", "boolean", "null")]),
-    st.lists(st.one_of(st.integers(), NAMES, st.none()), min_size=1, max_size=4).map(
+    st.lists(st.one_of(st.integers(-(2**53), 2**53), NAMES, st.none()), min_size=1, max_size=4).map(
         lambda values: {"enum": values}
     ),
     NAMES.map(lambda value: {"const": value}),
@@ -205,6 +205,8 @@ def test_a_form_that_leads_nowhere_ends_its_answer_as_the_clients_own_error(mode
         ("json_schema", '{"$ref": "#/nowhere"}', "nowhere"),
         ("json_schema", '{"items": {"$ref": "#/items"}}', "itself: '#/items'"),
         ("json_schema", '{"items": {"anyOf": [{"$ref": "#/items"}]}}', "itself: '#/items'"),
+        ("json_schema", '{"enum": ["a", 9007199254740993]}', "9007199254740993"),
+        ("json_schema", '{"items": {"const": {"a": [-9007199254740993]}}}', "-9007199254740993"),
         ("json_schema", '{"oneOf": [{"minLength": 1}, {"maxLength": 3}]}', "oneOf"),
         ("json_schema", '{"x-guidance": {"lenient": true}, "not": {}}', '"not"'),
         ("json_schema", '{"minimum": 2, "maximum": 1, "type": "number"}', "minimum"),
