@@ -233,6 +233,25 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
     assert arrivals.num_launched == num_told - 2 + 1 + 1
 
 
+def test_who_comes_waits_for_no_more_than_the_step_on_its_way(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
+) -> None:
+    asked = opened(model, draw_tokens, arrive=arrivals)
+    asked.add("a", prompt_of(1, max_tokens=30))
+    for _ in range(4):
+        asked.step()
+    assert arrivals.num_launched == len(asked.answers["a"]) == 4
+
+    asked.add("b", prompt_of(2))
+    asked.step()
+
+    assert len(asked.answers["b"]) == 1
+    assert len(asked.answers["a"]) == 6
+    # With its prompt read it takes part, and both go ahead again.
+    asked.step()
+    assert len(asked.answers["b"]) == 2 and arrivals.num_launched == 7
+
+
 class Knowing:
     """A drafter that knows what comes, ten tokens long; of the next ten it has no idea."""
 
