@@ -233,6 +233,44 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
     assert arrivals.num_launched == num_told - 2 + 1 + 1
 
 
+def test_who_comes_waits_for_no_more_than_the_step_on_its_way(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
+) -> None:
+    asked = opened(model, draw_tokens, arrive=arrivals)
+    asked.add("a", prompt_of(1, max_tokens=30))
+    for _ in range(4):
+        asked.step()
+    assert arrivals.num_launched == len(asked.answers["a"]) == 4
+
+    asked.add("b", prompt_of(2))
+    asked.step()
+
+    assert len(asked.answers["b"]) == 1
+    assert len(asked.answers["a"]) == 6
+    # With its prompt read it takes part, and both go ahead again.
+    asked.step()
+    assert len(asked.answers["b"]) == 2 and arrivals.num_launched == 7
+
+
+def test_no_step_goes_ahead_onto_a_page_that_nobody_has(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
+) -> None:
+    """The second fills its only page with its first step, and the first has all others."""
+    requests = [
+        Request(0, prompt_of(1, 20, max_tokens=20), 99),
+        Request(2, prompt_of(2, 15, max_tokens=12), 99),
+    ]
+    capacity = replace(ROOMY, num_pages=4)
+    plain, ahead = (
+        opened(model, draw_tokens, arrive=arrive, capacity=capacity) for arrive in (None, arrivals)
+    )
+    for asked in (plain, ahead):
+        asked.run(requests)
+        assert asked.service.counts.num_preemptions == 1
+
+    assert ahead.answers == plain.answers
+
+
 class Knowing:
     """A drafter that knows what comes, ten tokens long; of the next ten it has no idea."""
 
