@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cortex.peer.config import FleetConfig, PeerConfig
     from cortex.peer.fleet.view import FleetView
     from cortex.peer.keys.keyring import Keyring
+    from cortex.peer.observing.chronicle import Happening
     from cortex.peer.serving.server import Server
 
     from .config import Invocation
@@ -75,6 +76,10 @@ def serve(
         output.line(line)
     _take_up_fleet(config.fleet, invocation, state_dir, output)
 
+    def happened(one: Happening) -> None:
+        words = f"{one.about} {one.text}" if one.about else one.text
+        output.line(f"{time.strftime('%H:%M:%S', time.localtime(one.time_s))} {words}")
+
     def ready(server: Server) -> None:
         took_s = time.monotonic() - began_s
         for line in describe_ready(config, server.address, took_s, state_dir, server.metrics_port):
@@ -88,6 +93,7 @@ def serve(
             on_view=view_teller(
                 output.line, lambda: time.strftime("%H:%M:%S"), LoadLines(time.monotonic)
             ),
+            on_happening=happened,
             files=files,
             supervisor=None if by is None else Supervisor(by.address, by.silence_s),
         )

@@ -118,7 +118,9 @@ async def member_of(
             }
             for task in tasks:
                 task.add_done_callback(say_why)
-            end_watch = fleet.watch(chronicler(node.chronicle, fleet.view))
+            note = chronicler(node.chronicle)
+            note(fleet.view)
+            end_watch = fleet.watch(note)
             try:
                 yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
             finally:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..addresses import authority, host_of, is_loopback
 from ..observing.chronicle import Chronicle
 from .view import FleetView, PeerView
+
+_OF_A_CPU = "cores"
+# Makers and families, which say nothing beside the number.
+_MAKERS = re.compile(r"\b(?:NVIDIA|GeForce|RTX|AMD|Radeon)\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +25,22 @@ class Coming:
     text: str
 
 
-def comings(before: FleetView, after: FleetView) -> Iterator[Coming]:
+def comings(before: FleetView | None, after: FleetView) -> Iterator[Coming]:
     for peer in after.peers:
-        told = None if peer.is_self else _coming(before.peer(peer.node), peer)
+        known = None if before is None else before.peer(peer.node)
+        told = None if peer.is_self else _coming(known, peer)
         if told is not None:
             yield Coming(peer.name, *told)
 
 
-def chronicler(chronicle: Chronicle, view: FleetView) -> Callable[[FleetView], None]:
-    """Notes who comes and goes from that view on."""
+def chronicler(chronicle: Chronicle) -> Callable[[FleetView], None]:
+    """Notes who is there in the first view that it is shown, and then who comes and goes."""
+    before: FleetView | None = None
 
     def note(after: FleetView) -> None:
-        nonlocal view
-        before, view = view, after
-        for one in comings(before, after):
+        nonlocal before
+        earlier, before = before, after
+        for one in comings(earlier, after):
             chronicle.add(one.what, one.text, about=one.peer)
 
     return note
@@ -45,7 +54,7 @@ def _coming(before: PeerView | None, after: PeerView) -> tuple[str, str] | None:
     match after.state:
         case "up":
             is_back = was in ("suspect", "draining")
-            return ("back", "answers again") if is_back else ("joined", "joined the fleet")
+            return ("back", "answers again") if is_back else ("joined", f"joined ({_about(after)})")
         case "draining":
             return "draining", "takes nothing new"
         case "suspect":
@@ -54,3 +63,21 @@ def _coming(before: PeerView | None, after: PeerView) -> tuple[str, str] | None:
             return "dead", f"is gone: nobody has heard of it for {after.silent_s:.0f} s"
         case "left":
             return "left", "has left the fleet"
+
+
+def _about(peer: PeerView) -> str:
+    """What it computes on, and its API where others reach that, else its fleet port."""
+    reach = authority(peer.reach.ip, peer.reach.port) if peer.reach else ""
+    if peer.api and not is_loopback(host_of(peer.api)):
+        reach = peer.api
+    return ", ".join(part for part in (_computes(peer), reach) if part)
+
+
+def _computes(peer: PeerView) -> str:
+    if "gateway" in peer.roles:
+        return "gateway"
+    devices = Counter(_MAKERS.sub("", device.name) for device in peer.devices)
+    return " + ".join(
+        name if name.endswith(_OF_A_CPU) else f"{number}x {name}"
+        for name, number in devices.items()
+    )

@@ -70,6 +70,12 @@ class Chronicle:
         told = [one for one in self._kept if not (own_only and one.about)]
         return told[-most:]
 
+    def tell(self, on_happening: Callable[[Happening], None]) -> None:
+        """Call this with all that has happened, and with whatever does from now on."""
+        for one in self._kept:
+            on_happening(one)
+        self.watch(lambda: on_happening(self._kept[-1]))
+
     def watch(self, on_add: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever something has happened; what is returned ends that."""
         self._watchers.append(on_add)

@@ -54,7 +54,9 @@ _SAY_S = 0.7
 
 
 class Ingress:
-    """Implements AnswerSource over all peers of the fleet; `eta_s` is how long loads take."""
+    """Answers for all peers of the fleet. Each of its public methods of a name that `Node` has is
+    that one, over the fleet. `eta_s` is how long loads take.
+    """
 
     def __init__(
         self,

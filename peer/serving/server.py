@@ -25,6 +25,7 @@ from ..fleet.view import FleetView
 from ..keys.access import ApiKey, digest_of, make_key
 from ..member import Member, member_of, say_why
 from ..node import Node
+from ..observing.chronicle import Happening
 from ..observing.log_ring import LogRing
 from .announcement import Announcement, announced
 from .listening import Door, Gate, listen, opened
@@ -134,13 +135,15 @@ async def run_peer(
     on_ready: Callable[[Server], None],
     on_notice: Callable[[str], None],
     on_view: Callable[[FleetView], None],
+    on_happening: Callable[[Happening], None],
     files: SettingsFiles | None = None,
     supervisor: Supervisor | None = None,
 ) -> signal.Signals:
     """Be a peer until a signal says otherwise; returns the signal that began the end.
 
     It is ready when it answers: what is loaded from the start comes after that. `on_view` is told
-    of each change of the fleet. What changes in the `files` is taken up.
+    of each change of the fleet, `on_happening` of all that happens. What changes in the `files` is
+    taken up.
     """
     give_large_blocks_back()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -155,6 +158,7 @@ async def run_peer(
                 on_notice(line)
             on_view(server.member.fleet.view)
             server.member.fleet.watch(on_view)
+            server.node.chronicle.tell(on_happening)
             for model_id in config.preload:
                 await server.node.shelf.find(model_id)
             on_ready(server)

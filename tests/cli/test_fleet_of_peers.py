@@ -91,7 +91,7 @@ def test_peers_say_who_comes_and_goes_and_follow_a_change_of_their_key(
     atlas.says(r"^\d\d:\d\d:\d\d borea joined \(.+, 127\.0\.0\.1:\d+\)$")
     borea.says(r"^\d\d:\d\d:\d\d atlas joined \(")
     borea.end()
-    atlas.says(r" borea left$")
+    atlas.says(r" borea has left the fleet$")
 
     # The others change the key while atlas runs, and borea comes back with the new one alone.
     new_id, new_key = re.findall(r"^made   (\w+)|add (\S+)$", key_of("atlas", "new"), re.M)

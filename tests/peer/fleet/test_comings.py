@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cortex.peer.fleet.comings import chronicler, comings
-from cortex.peer.fleet.view import FleetView, PeerState, PeerView
+from cortex.peer.fleet.view import DeviceView, FleetView, PeerState, PeerView
 from cortex.peer.gossip.ids import NodeId
+from cortex.peer.gossip.records import Address
 from cortex.peer.observing.chronicle import Chronicle
 from cortex.peer.observing.recent import Recent
 
 ME = PeerView(NodeId(b"m" * 8), 1, "me", "up", is_self=True, build="cortex")
-BOREA = PeerView(NodeId(b"b" * 8), 1, "borea", "up", is_self=False, build="cortex", silent_s=4.6)
+RTX = DeviceView("NVIDIA GeForce RTX 4090", 24 << 30)
+BOREA = PeerView(
+    NodeId(b"b" * 8),
+    1,
+    "borea",
+    "up",
+    False,
+    (Address("192.168.1.21", 13132),),
+    api="192.168.1.21:13131",
+    build="cortex",
+    devices=(RTX,),
+    silent_s=4.6,
+)
 
 
 def view(*others: PeerView) -> FleetView:
@@ -51,15 +65,37 @@ def test_who_has_not_said_who_he_is_has_not_joined_yet() -> None:
     assert [one.what for one in comings(view(stranger), view(BOREA))] == ["joined"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"devices": (RTX, RTX, DeviceView("NVIDIA A100-SXM4", 1)), "api": None},
+            "2x 4090 + 1x A100-SXM4, 192.168.1.21:13132",
+        ),
+        ({"devices": (), "roles": ("gateway",)}, "gateway, 192.168.1.21:13131"),
+        # An API that is not for others is not told.
+        (
+            {"devices": (DeviceView("2 cores", 1),), "api": "127.0.0.1:13131"},
+            "2 cores, 192.168.1.21:13132",
+        ),
+    ],
+)
+def test_a_peer_that_comes_is_told_with_what_it_computes_on_and_its_address(
+    fields: dict[str, Any], words: str
+) -> None:
+    [joined] = comings(view(), view(replace(BOREA, **fields)))
+    assert joined.text == f"joined ({words})"
+
+
 def test_the_chronicle_tells_of_the_others_not_of_oneself() -> None:
     chronicle = Chronicle(Recent(), lambda: 7.0)
-    note = chronicler(chronicle, view())
+    note = chronicler(chronicle)
     note(view(BOREA))
     note(view(replace(BOREA, state="suspect")))
     note(view(replace(BOREA, state="suspect", silent_s=9.0)))
     told = [(one.about, one.what, one.text) for one in chronicle.latest(9)]
     assert told == [
-        ("borea", "joined", "joined the fleet"),
+        ("borea", "joined", "joined (1x 4090, 192.168.1.21:13131)"),
         ("borea", "suspect", "has not answered for 5 s"),
     ]
     assert chronicle.latest(9, own_only=True) == []

@@ -32,6 +32,14 @@ def test_who_watches_is_called_until_he_leaves() -> None:
     assert calls == [1]
 
 
+def test_who_is_told_hears_of_what_was_before_too() -> None:
+    chronicle, told = Chronicle(Recent()), list[str]()
+    chronicle.add("loaded", "one")
+    chronicle.tell(lambda one: told.append(one.text))
+    chronicle.add("loaded", "two")
+    assert told == ["one", "two"]
+
+
 def test_evictions_and_failovers_are_counted_and_unloads_are_not() -> None:
     recent = Recent()
     chronicle = Chronicle(recent)

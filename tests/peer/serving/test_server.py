@@ -79,7 +79,11 @@ async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals
     notices: list[str] = []
     running = asyncio.create_task(
         run_peer(
-            config, on_ready=ready.set_result, on_notice=notices.append, on_view=lambda _: None
+            config,
+            on_ready=ready.set_result,
+            on_notice=notices.append,
+            on_view=lambda _: None,
+            on_happening=lambda _: None,
         )
     )
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)

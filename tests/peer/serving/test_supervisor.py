@@ -39,7 +39,8 @@ async def heard(manager: socket.socket) -> str:
 async def test_a_peer_says_when_it_answers_and_when_it_begins_to_end(
     make_config: MakeConfig, manager: socket.socket
 ):
-    ignored: dict[str, Any] = dict.fromkeys(("on_ready", "on_notice", "on_view"), ignore)
+    told = ("on_ready", "on_notice", "on_view", "on_happening")
+    ignored: dict[str, Any] = dict.fromkeys(told, ignore)
     async with asyncio.timeout(DEADLINE_S):
         by = Supervisor(manager.getsockname())
         running = asyncio.create_task(run_peer(make_config(), supervisor=by, **ignored))

@@ -129,6 +129,6 @@ def test_a_terminal_shows_it_as_it_is_and_is_left_as_it_was(
     frame = screen.splitlines()[1]
     assert frame.startswith("╭─ peers ─") and frame.endswith("─╮") and len(frame) == 80
     tmux("send-keys", "5")
-    until("Logs", "joined the fleet")
+    until("Logs", "joined (")
     tmux("send-keys", "q")
     until("prompt>", "cortex.cli tui", but="joined")
