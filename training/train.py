@@ -241,6 +241,9 @@ def main() -> None:
     parser.add_argument("--tower-steps", type=int, default=2900)
     parser.add_argument("--reading-steps", type=int, default=1151)
     parser.add_argument("--whole-steps", type=int, default=540)
+    parser.add_argument(
+        "--whole-rate", type=float, default=1.5e-3, help="of learning, at its height"
+    )
     parser.add_argument("--samples", type=int, default=36, help="conversations in a step")
     parser.add_argument(
         "--rows", type=int, default=12, help="of them at once: few pad little, many fill a GPU"
@@ -264,7 +267,7 @@ def main() -> None:
         Stage("tower", args.tower_steps, 32, 2e-3, decay_share=0.25),
         Stage("reading", args.reading_steps, args.samples, 2e-3, decay_share=0.01,
               transcripts=0.6, tower_learns=False),
-        Stage("whole", args.whole_steps, args.samples, 1.5e-3, args.decay_share,
+        Stage("whole", args.whole_steps, args.samples, args.whole_rate, args.decay_share,
               transcripts=0.3, tower_learns=not args.hold_tower),
     )  # fmt: skip
     # Small documents first: the bound on their cells grows from stage to stage.
