@@ -215,7 +215,7 @@ async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(routing_asked, "_PATIENCE_S", 0.1)
-    config = make_config(max_body_bytes=1000, max_live_requests=1, fake_token_interval_ms=50)
+    config = make_config(max_body_bytes=1000, max_live_requests=1, fake_token_interval_ms=400)
     async with asked(config) as client:
         long = [{"role": "user", "content": "x" * 2000}]
         with pytest.raises(anthropic.APIStatusError) as refused:

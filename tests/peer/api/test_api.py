@@ -358,7 +358,7 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_client_that_leaves_frees_its_slot(make_config: MakeConfig, stream: bool):
-    config = make_config(fake_token_interval_ms=50, max_live_requests=1)
+    config = make_config(fake_token_interval_ms=400, max_live_requests=1)
     async with serving(config) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "stream": stream}
         asking = asyncio.create_task(
