@@ -22,6 +22,7 @@ from cortex.engine.stream import Accepted, Delta, Event, Finished, Piece, Stage,
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
+from cortex.peer.routing import asked as routing_asked
 from cortex.peer.serving.server import Server, serving
 
 MakeConfig = Callable[..., PeerConfig]
@@ -357,8 +358,11 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_client_that_leaves_frees_its_slot(make_config: MakeConfig, stream: bool):
-    config = make_config(fake_token_interval_ms=400, max_live_requests=1)
+async def test_client_that_leaves_frees_its_slot(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, stream: bool
+):
+    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 0.1)
+    config = make_config(fake_token_interval_ms=200, max_live_requests=1)
     async with serving(config) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "stream": stream}
         asking = asyncio.create_task(
