@@ -361,8 +361,8 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
 async def test_client_that_leaves_frees_its_slot(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, stream: bool
 ):
-    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 0.1)
-    config = make_config(fake_token_interval_ms=200, max_live_requests=1)
+    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 1.0)
+    config = make_config(fake_token_interval_ms=400, max_live_requests=1)
     async with serving(config) as server, http(server) as session:
         body = {"model": "fake", "messages": QUESTION, "stream": stream}
         asking = asyncio.create_task(
