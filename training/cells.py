@@ -23,8 +23,8 @@ NUM_CLASSES = len(CHARACTERS) + 1
 SLOTS_PER_HALF = 5
 NUM_SLOTS = 2 * SLOTS_PER_HALF
 _CLASS = {c: i + 1 for i, c in enumerate(CHARACTERS)}
-# Most slots are empty: at full weight they would drown the rest, at 0.15 letters were seen that are
-# not there, in two of three wrong half cells.
+# Most slots are empty: at full weight they would drown the rest, at too little of it letters are
+# seen that are not there.
 _EMPTY_WEIGHT = 0.4
 
 

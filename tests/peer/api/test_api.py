@@ -364,6 +364,8 @@ async def test_client_that_leaves_frees_its_slot(
     monkeypatch.setattr(routing_asked, "_PATIENCE_S", 1.0)
     config = make_config(fake_token_interval_ms=400, max_live_requests=1)
     async with serving(config) as server, http(server) as session:
+        # Who comes while a model loads waits for it, as long as that takes.
+        assert (await post(session, max_tokens=1))[0] == 200
         body = {"model": "fake", "messages": QUESTION, "stream": stream}
         asking = asyncio.create_task(
             session.post("/v1/chat/completions", json=body, headers={"connection": "close"})
