@@ -162,15 +162,16 @@ class Chooser:
         self, model: FleetModel, wish: Wish, found: list[Candidate]
     ) -> Candidate | None:
         """None where nobody takes it now."""
+        free = [one for one in found if one.busyness.verdict != "busy"]
+        cold = [one for one in free if one.warmth == "cold"]
         # Where all who have it are busy, one that is getting it may be not.
-        free = [one for one in found if one.busyness.verdict != "busy" and one.warmth != "cold"]
-        warmth, those = warmest(free or found)
+        warmth, those = warmest([one for one in free if one.warmth != "cold"] or found)
         if warmth == "cold":
-            return await self._placed(model, wish, found, ())
+            return await self._placed(model, wish, cold, ()) if cold else None
         best, busyness = await self._best(model, wish, those)
         if busyness.verdict == "accept":
             return best
-        idle = [one for one in found if one.warmth == "cold" and one.busyness.num_live == 0]
+        idle = [one for one in cold if one.busyness.num_live == 0]
         if warmth == "warm" and idle:
             return await self._placed(model, wish, idle, [one.node for one in those])
         return best if busyness.verdict == "queue" else None
@@ -207,7 +208,7 @@ class Chooser:
         holders: Sequence[NodeId],
     ) -> Candidate:
         """Who is to load it: the one that is named by whoever decides."""
-        order = in_order(wish, [one for one in found if one.busyness.verdict != "busy"] or found)
+        order = in_order(wish, found)
         if len(model.holders) == 1:
             return order[0]
         lost = {node for node, _ in wish.excluded | wish.lost}

@@ -200,6 +200,19 @@ async def test_a_full_peer_is_passed_over_and_a_full_fleet_says_when_to_come_bac
         assert (await asking).ends
 
 
+async def test_a_full_peer_that_would_have_to_load_the_model_is_waited_for_no_longer(
+    open_fleet: Any, listen: Any, ask: Any, loop_time: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(asked, "_PATIENCE_S", 1.0)
+    async with open_fleet(2) as fleet:
+        fleet.membership.change(1, placed=())
+        fleet.hops.full = set(fleet.hops.nodes)
+        began_s = loop_time()
+        with pytest.raises(Overloaded, match="every peer that holds 'fake' is busy: peer1"):
+            await listen(fleet, ask())
+        assert loop_time() - began_s < 3
+
+
 async def test_who_waits_for_a_place_hears_so_within_a_second(
     open_fleet: Any, ask: Any, loop_time: Any
 ):
