@@ -55,9 +55,10 @@ class Lookahead:
     def go_on(self, speculator: Speculator) -> list[DeviceEvent]:
         """Launch the step behind the one on its way, if that may be; and what came of that one."""
         arriving, rows, began_s = self._arriving, self._following(), self._arrived_s
-        events: list[DeviceEvent] = []
-        if rows and not speculator.waits(list(rows)):
-            events += self._telling.tried(arriving, lambda: self._follow(rows))
+        events = self._telling.tried(
+            arriving,
+            lambda: self._follow({} if rows and speculator.waits(list(rows)) else rows),
+        )
         events += self.arrive()
         if self:
             speculator.learn(len(arriving), 0, self._arrived_s - began_s)

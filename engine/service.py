@@ -70,7 +70,8 @@ class ModelService:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._scheduler)
+        # A step that nobody waits for any more holds on to whom it was launched for.
+        return bool(self._scheduler or self._ahead)
 
     def status(self, counted: ModelStatus) -> ModelStatus:
         return with_usage(counted, self._scheduler, self._runner, self._recall)

@@ -11,6 +11,7 @@ from .draws import no_token_error
 from .events import DeviceEvent, NewToken
 from .failing import described
 from .messages import GenerateFailed
+from .poison import raise_poison
 from .recall import Recall
 from .runner import Runner
 from .sampler import Chosen, SamplingRow
@@ -30,10 +31,14 @@ class Telling:
     def tried(
         self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
     ) -> list[DeviceEvent]:
-        """What the act brings, or the end of the sequences it was done for."""
+        """What the act brings, or the end of the sequences it was done for.
+
+        Raises DevicePoisoned, and ends nobody, where nothing more can be computed here.
+        """
         try:
             return act()
         except Exception as error:
+            raise_poison(error)
             return [self.fail(sequence, error) for sequence in sequences]
 
     def drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:

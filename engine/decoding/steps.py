@@ -148,9 +148,9 @@ class DecodeSteps:
         self._step.outcome(key, 1)
 
     def _is_ready(self, exact: StepKey) -> bool:
-        """Whether it has its graph, or will never have one."""
+        """Whether nothing is recorded when it is computed."""
         key = self._graph_key(exact)
-        return key is None or self.graphs.find(key) is not None
+        return key is None or self.graphs.is_settled(key)
 
     def _graph_key(self, exact: StepKey) -> StepKey | None:
         return padded(exact, self._pools.page_tokens) if self.graphs.are_on else None

@@ -101,7 +101,8 @@ class Speculator:
 
     def learn(self, num_answers: int, num_drafted: int, seconds: float) -> None:
         """A step that computed nothing but the next tokens of so many answers took so long."""
-        self._costs.add(num_answers, num_drafted, seconds - self._head_s)
+        head_s, self._head_s = self._head_s, 0.0  # the steps behind that one had none of it
+        self._costs.add(num_answers, num_drafted, seconds - head_s)
 
     def _considered(self, decode: list[Sequence]) -> _Considered:
         most = self._most_rows - len(decode)

@@ -72,6 +72,19 @@ def test_a_graph_is_due_at_the_second_use_where_there_is_room() -> None:
     assert not graphs.is_due(key_of(1))
 
 
+def test_a_step_is_settled_once_it_has_its_graph_or_there_is_no_room_for_one() -> None:
+    capture = Done()
+    graphs: Graphs[StepKey] = Graphs(capture)
+    for key in (key_of(1), key_of(2)):
+        assert not graphs.is_settled(key)
+        graphs.is_due(key)
+    graphs.keep(key_of(1), Done())
+
+    assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, False, False]
+    capture.has_room = False
+    assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, True, False]
+
+
 def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:
     graphs: Graphs[StepKey] = Graphs(Done(), most=2)
     for rows in (1, 2):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.arriving import Arrive
 from cortex.engine.decoding.graphs import Capture
+from cortex.engine.errors import DevicePoisoned
 from cortex.engine.events import NewToken
 from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.models.base import ServableModel
@@ -314,6 +315,39 @@ def test_tokens_that_never_come_end_their_answers_alone(
 
     assert len(asked.answers["0"]) == 4 and "RuntimeError" in asked.ends["0"]
     assert asked.ends["1"] == "length"
+
+
+@pytest.mark.parametrize("which", [1, 4])
+def test_a_device_that_is_lost_while_tokens_are_waited_for_is_told_as_that(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting, which: int
+) -> None:
+    def lost(drawn: torch.Tensor) -> Callable[[], list[int]]:
+        read = arrivals(drawn)
+        return poison if arrivals.num_launched == which else read
+
+    asked = opened(model, draw_tokens, arrive=lost)
+    with pytest.raises(DevicePoisoned, match="illegal memory access"):
+        asked.run([Request(0, prompt_of(1), 99)])
+
+
+def poison() -> list[int]:
+    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_step_whose_client_has_left_is_let_go_with_all_that_it_holds(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
+) -> None:
+    asked = opened(model, draw_tokens, arrive=arrivals)
+    asked.add("a", prompt_of(1, max_tokens=30))
+    for _ in range(4):
+        asked.step()
+    asked.take(asked.service.cancel("a", 0))
+    assert asked.service.has_work
+
+    asked.step()
+
+    assert not asked.service.has_work
+    assert asked.ends == {"a": "cancelled"}
 
 
 def fail() -> list[int]:

@@ -138,6 +138,19 @@ def test_a_draft_head_that_takes_long_is_not_asked_though_it_is_right() -> None:
     assert len(head.lengths) < 30
 
 
+def test_what_a_draft_head_took_is_taken_from_the_time_of_one_step_alone() -> None:
+    """The steps behind it may be launched ahead, and nothing is drafted for those."""
+    head = Telling(pass_s=1.2 * STEP_S, wrong_every=1 << 40)
+    made = Speculator(None, num_slots=8, page_tokens=16, head=head, clock=head.clock)
+    sequence = answering(5, max_tokens=10_000)
+    sequence.unread = Unread(4, [])
+    for _ in range(60):
+        answered(head, sequence, made)
+        for _ in range(3):
+            made.learn(1, 0, STEP_S)
+    assert 0 < len(head.lengths) < 12
+
+
 def test_what_one_answer_tells_of_a_draft_head_is_known_of_the_next() -> None:
     head = Telling(pass_s=0.1 * STEP_S, wrong_every=1)
     made = Speculator(None, num_slots=8, page_tokens=16, head=head, clock=head.clock)
