@@ -30,6 +30,8 @@ _SINCE_S = 600.0
 _MAX_SINCE_S = 10 * 365 * 86_400.0
 # A follower hears of new lines so soon, and of nothing so often.
 _LOOK_S = 0.4
+# Of one peer's lines in one reply.
+_MOST_BYTES = 4 * 1024 * 1024
 
 
 async def logs(request: web.Request) -> web.StreamResponse:
@@ -49,12 +51,14 @@ async def logs(request: web.Request) -> web.StreamResponse:
 
 async def _whole(control: Control, peer: PeerView, order: ReadLog) -> dict[str, Any]:
     lines: list[LogLine] = []
-    skipped = 0
+    skipped, num_bytes = 0, 0
     while True:
         page = await control.log(peer, order)
         lines += page.lines
         skipped += page.skipped
-        if page.is_last or not page.lines:
+        num_bytes += sum(line.size_bytes for line in page.lines)
+        # No peer keeps so much: what says otherwise is not heard out.
+        if page.is_last or page.last <= order.after or num_bytes > _MOST_BYTES:
             break
         order = ReadLog(page.last, order.since_s, order.level)
     return {"peer": peer.name, "skipped": skipped, "lines": [_render(line) for line in lines]}
@@ -73,7 +77,7 @@ async def _follow(
         told = [sse.named("skipped", {"count": page.skipped})] if page.skipped else []
         told += [sse.named("line", _render(line)) for line in page.lines]
         await response.write(b"".join(told) or sse.KEEP_ALIVE)
-        if page.is_last:
+        if page.is_last or page.last <= order.after:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await onlooker.news.wait()

@@ -45,7 +45,8 @@ class Answer:
 class Teller(Protocol):
     """Tells one reply: `whole`, or as the bytes that go out for each thing that happens.
 
-    `open` comes first and once; `close` or `fail` comes last and once.
+    `open` comes first and once, unless nobody took the request; `close` or `fail` comes last and
+    once.
     """
 
     @property

@@ -27,6 +27,15 @@ from .signatures import hidden_text
 logger = logging.getLogger(__name__)
 
 _LINE_BREAK = "\n"
+# What other dialects call these parts. Skipped, a picture would be missing and nobody would know.
+_OTHER_NAMES = {
+    "image_url": "image",
+    "input_image": "image",
+    "input_text": "text",
+    "output_text": "text",
+    "file": "document",
+    "input_file": "document",
+}
 # What names of block types look like: nothing else of a client's goes into the log.
 _TYPE_NAME = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -104,6 +113,12 @@ def _read_block(
         raise InvalidRequest(
             f"{path}.type: {kind} blocks do not stand in a {where}",
             f"it takes {taken}",
+            param=f"{path}.type",
+        )
+    if (own_name := _OTHER_NAMES.get(kind)) is not None:
+        raise UnsupportedContent(
+            f"{path}.type: {kind!r} is what another dialect calls it",
+            f"send a block of type {own_name!r}, as the Messages API has it",
             param=f"{path}.type",
         )
     shown = kind if _TYPE_NAME.fullmatch(kind) else "?"

@@ -33,7 +33,8 @@ class Turn(msgspec.Struct):
         Raw,
         Meta(
             description="Text, or blocks: text, image, document, search_result, tool_use,"
-            " tool_result, thinking. Blocks of other types are skipped.",
+            " tool_result, thinking. Blocks of other types are skipped,"
+            " but for what other dialects call these: image_url, input_text and the like.",
             extra_json_schema=_TEXT_OR_BLOCKS,
         ),
     ] = field(default_factory=Raw)

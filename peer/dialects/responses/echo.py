@@ -14,8 +14,8 @@ from cortex.engine.errors import InvalidRequest
 from ..decoding import is_absent, refuse
 from .body import ReasoningOptions, ResponsesBody, TextOptions
 
-# Sixteen pairs of 64 and 512 characters are what the dialect's own server takes.
-_MAX_NOTES_BYTES = 64 * 1024
+# What is longer is not said again: every keep-alive would say it.
+_MOST_BYTES = 256 * 1024
 
 
 def read_echo(asked: ResponsesBody) -> dict[str, Any]:
@@ -23,11 +23,14 @@ def read_echo(asked: ResponsesBody) -> dict[str, Any]:
     reasoning = asked.reasoning or ReasoningOptions()
     max_tokens = asked.max_output_tokens
     return {
-        "instructions": asked.instructions,
+        "instructions": _encoded(asked.instructions, "instructions", b"null"),
         "max_output_tokens": None if max_tokens is None else int(max_tokens),
-        "metadata": _notes(asked),
+        "metadata": _encoded(asked.notes, "metadata", b"{}"),
         "parallel_tool_calls": asked.parallel_tool_calls is not False,
-        "reasoning": {"effort": reasoning.effort, "summary": reasoning.summary},
+        "reasoning": {
+            "effort": reasoning.effort,
+            "summary": _encoded(reasoning.summary, "reasoning.summary", b"null"),
+        },
         "temperature": 1.0 if asked.temperature is None else asked.temperature,
         "text": _text(asked.text or TextOptions()),
         "tool_choice": _on_one_line(asked.tool_choice, "tool_choice", b'"auto"'),
@@ -37,15 +40,20 @@ def read_echo(asked: ResponsesBody) -> dict[str, Any]:
     }
 
 
-def _notes(asked: ResponsesBody) -> dict[str, Any]:
-    """The metadata, unless it is longer than anybody's: every keep-alive would say it again."""
-    notes = asked.notes
-    return notes if len(msgspec.json.encode(notes)) <= _MAX_NOTES_BYTES else {}
-
-
 def _text(text: TextOptions) -> dict[str, Any]:
     told = {"format": _on_one_line(text.format, "text.format", b'{"type":"text"}')}
-    return told if text.verbosity is None else told | {"verbosity": text.verbosity}
+    if text.verbosity is None:
+        return told
+    return told | {"verbosity": _encoded(text.verbosity, "text.verbosity", b"null")}
+
+
+def _encoded(value: Any, path: str, default: bytes) -> msgspec.Raw:
+    """Here and now: where it is told there may be less room for what is nested."""
+    try:
+        line = msgspec.json.encode(value)
+    except RecursionError:
+        raise _too_deep(path) from None
+    return _short(line, default)
 
 
 def _on_one_line(raw: msgspec.Raw, path: str, default: bytes) -> msgspec.Raw:
@@ -55,7 +63,15 @@ def _on_one_line(raw: msgspec.Raw, path: str, default: bytes) -> msgspec.Raw:
         line = msgspec.json.format(bytes(raw), indent=-1)
         line.decode()
     except RecursionError:
-        raise InvalidRequest(f"{path}: nested too deeply", param=path) from None
+        raise _too_deep(path) from None
     except ValueError:
         refuse(path, "is not JSON in UTF-8")
-    return msgspec.Raw(line)
+    return _short(line, default)
+
+
+def _short(line: bytes, default: bytes) -> msgspec.Raw:
+    return msgspec.Raw(line if len(line) <= _MOST_BYTES else default)
+
+
+def _too_deep(path: str) -> InvalidRequest:
+    return InvalidRequest(f"{path}: nested too deeply", param=path)

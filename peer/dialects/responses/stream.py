@@ -68,14 +68,14 @@ class ResponseTeller:
         # Of tokens whose text is still to come.
         self._logprobs: list[Json] = []
         self._snapshot = msgspec.Raw(msgspec.json.encode(response))
+        self._is_created = False
 
     @property
     def tells_tokens(self) -> bool:
         return self.manner.tells_tokens
 
     def open(self, accepted: Accepted) -> bytes:
-        created = self._told([("response.created", {"response": self._snapshot})])
-        return created + self.keep_alive()
+        return self._create() + self.keep_alive()
 
     def keep_alive(self) -> bytes:
         """What it was at the start, again: an event, because some clients count those alone."""
@@ -88,7 +88,9 @@ class ResponseTeller:
         return b""
 
     def fail(self, error: ToldError) -> bytes:
-        return self._told(self._end({"status": "failed", "error": _fault(error)}))
+        """Clients take no end of what was never created."""
+        begun = b"" if self._is_created else self._create()
+        return begun + self._told(self._end({"status": "failed", "error": _fault(error)}))
 
     def whole(self, answers: Sequence[Answer]) -> bytes:
         """What the stream of the same answer would have ended with."""
@@ -96,6 +98,10 @@ class ResponseTeller:
         for _ in itertools.chain(self._take(answer.whole), self._take(answer.finished)):
             pass
         return msgspec.json.encode(self._response)
+
+    def _create(self) -> bytes:
+        self._is_created = True
+        return self._told([("response.created", {"response": self._snapshot})])
 
     def _told(self, events: Iterable[Event]) -> bytes:
         """Types are said twice: some clients read only the one, some only the other."""

@@ -239,6 +239,8 @@ def test_a_log_line_shows_no_more_of_a_skipped_block_than_the_name_of_its_type(
         ("user", {"type": "text"}, "text", InvalidRequest),
         ("user", {"type": "text", "text": 3}, "text", InvalidRequest),
         ("user", {"type": "image"}, "source", InvalidRequest),
+        ("user", {"type": "image_url", "image_url": {"url": "x"}}, "type", UnsupportedContent),
+        ("user", {"type": "input_text", "text": "x"}, "type", UnsupportedContent),
         ("user", {"type": "image", "source": {"type": "base64"}}, "source.data", InvalidRequest),
         (
             "user",

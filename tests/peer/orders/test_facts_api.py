@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -16,7 +17,7 @@ from aiohttp.test_utils import TestClient
 
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.observing.log_ring import LogRing
+from cortex.peer.observing.log_ring import LogLine, LogPage, LogRing
 from cortex.peer.onlooker.details import read_detail
 from cortex.peer.onlooker.happenings import Happening, read_happening
 from cortex.peer.onlooker.log_lines import read_line, read_log
@@ -139,6 +140,27 @@ async def test_a_long_log_comes_whole_over_several_pages(pair: OpenPair) -> None
             log(both.logs[B], f"{number} " + "x" * 2000)
         _, told = await get(both.client, "/logs?peer=borea")
     assert [line["text"].split()[0] for line in told["lines"]] == [str(n) for n in range(190)]
+
+
+class Endless:
+    """A megabyte of lines for every time that somebody asks, and always more to come."""
+
+    def __init__(self, *, goes_on: bool) -> None:
+        self._numbers = itertools.count(1) if goes_on else itertools.repeat(1)
+
+    def __iter__(self) -> Iterator[LogPage]:
+        number = next(self._numbers)
+        line = LogLine(number, time.time(), "info", "peer.node", "x" * 1_000_000)
+        yield LogPage((line,), number, is_last=False)
+
+
+@pytest.mark.parametrize(("goes_on", "num_lines"), [(True, 5), (False, 2)])
+async def test_a_peer_whose_log_has_no_end_is_not_heard_out(
+    pair: Callable[..., Any], goes_on: bool, num_lines: int
+) -> None:
+    async with pair(borea_says=Endless(goes_on=goes_on)) as both:
+        status, told = await get(both.client, "/logs?peer=borea")
+    assert (status, len(told["lines"])) == (200, num_lines)
 
 
 async def test_a_followed_log_goes_on_with_what_comes(pair: OpenPair) -> None:

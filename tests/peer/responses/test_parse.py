@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -15,9 +17,9 @@ from cortex.engine.errors import (
     InvalidRequest,
 )
 from cortex.engine.frames import pack_value
-from cortex.engine.stream import Accepted
+from cortex.engine.stream import Accepted, Finished, Piece, Usage
 from cortex.engine.types import ChatRequest, Grammar, ReasoningWish
-from cortex.peer.dialects.asked import Arrival, Limits
+from cortex.peer.dialects.asked import Answer, Arrival, Limits
 from cortex.peer.dialects.responses.parse import parse_response
 from cortex.peer.errors import UnsupportedParameter
 from tests.peer.responses.bodies import (
@@ -217,8 +219,42 @@ def test_a_header_is_a_better_hint_than_a_user():
     assert parse(arrival=arrival, prompt_cache_key="a").request.routing_key == "a"
 
 
-def test_notes_of_megabytes_are_not_said_again_with_every_keep_alive():
-    assert told(parse(metadata={"a": "b" * 70_000}))["metadata"] == {}
+@pytest.mark.parametrize(
+    ("fields", "said_again"),
+    [
+        ({"metadata": {"a": "b" * 300_000}}, {"metadata": {}}),
+        ({"instructions": "b" * 300_000}, {"instructions": None}),
+        ({"tools": [{"type": "web_search", "x": "b" * 300_000}]}, {"tools": []}),
+        (
+            {"reasoning": {"summary": "b" * 300_000}},
+            {"reasoning": {"effort": None, "summary": None}},
+        ),
+    ],
+)
+def test_what_is_longer_than_anybodys_is_not_said_again_with_every_keep_alive(
+    fields: dict[str, Any], said_again: dict[str, Any]
+):
+    response = told(parse(**fields))
+    assert {key: response[key] for key in said_again} == said_again
+
+
+@pytest.mark.parametrize("field", ["metadata", "reasoning", "text"])
+def test_what_could_be_read_can_be_said_again_wherever_that_is(field: str):
+    """An answer is told far down a stack, and its body was read in a thread of its own."""
+    deep: Any = "x"
+    for _ in range(150):
+        deep = [deep]
+    inner = {"metadata": "a", "reasoning": "summary", "text": "verbosity"}[field]
+    wish: dict[str, Any] = {field: {inner: deep}}
+    teller = parse(**wish).teller
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 60)
+    try:
+        opening = teller.open(Accepted(1, (), 1))
+        whole = teller.whole([Answer(Piece(()), Finished("stop", Usage(1, 1)))])
+    finally:
+        sys.setrecursionlimit(limit)
+    assert b"[[[" in opening and b"[[[" in whole
 
 
 def test_a_response_says_again_what_was_asked():

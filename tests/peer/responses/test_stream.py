@@ -364,6 +364,11 @@ def test_a_failure_ends_the_stream_with_nothing_left_open(
     assert last["usage"] is None
 
 
+def test_a_failure_before_anybody_took_it_ends_a_response_that_was_created(read_stream: Read):
+    teller = ResponseTeller(BEGUN, PLAIN, lambda: 1_700_000_003.7)
+    assert read_stream(teller.fail(DIED))["error"]["code"] == "engine_failed"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
