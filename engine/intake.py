@@ -44,8 +44,10 @@ class Intake:
         be no answer's: they come from other peers.
         """
         _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
-        # An answer needs room for its first token, a vector for none.
-        needed_tokens = len(prompt.token_ids) + min(1, prompt.max_tokens)
+        # An answer needs room for its first token, a vector for none; one that began elsewhere,
+        # where there may be more of it, for all that it has.
+        num_answered = max(min(1, prompt.max_tokens), len(job.resume_token_ids))
+        needed_tokens = len(prompt.token_ids) + num_answered
         _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")

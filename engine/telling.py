@@ -53,7 +53,11 @@ class Telling:
         if sequence.num_answered == sequence.max_tokens:
             return self.finish(sequence, chosen.token_id, sequence.limited_by, chosen.scores)
         echoed = sequence.take_prompt_scores()
-        return NewToken(*sequence.key, chosen.token_id, scores=chosen.scores, prompt_scores=echoed)
+        # Its text may say that it was the last.
+        num_cached = sequence.num_cached
+        return NewToken(
+            *sequence.key, chosen.token_id, None, num_cached, chosen.scores, prompt_scores=echoed
+        )
 
     def finish(
         self,

@@ -27,6 +27,7 @@ from .costs import ModelCosts
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .estimating import estimate
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
+from .failing import described
 from .heap import give_freed_memory_back, keep_freed_memory
 from .loop import DeviceLoop
 from .memory import MAX_SEQUENCES
@@ -146,7 +147,7 @@ class Worker:
         for event in events:
             match event:
                 case NewToken():
-                    parts.extend(self._part(event))
+                    parts.extend(self._told(event))
                 case Started():
                     self._begin(event)
                 case ModelLoaded():
@@ -167,6 +168,18 @@ class Worker:
         answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
         answer.resume(event.resume_token_ids)
         self._answers[event.request_id, event.epoch] = answer
+
+    def _told(self, event: NewToken) -> list[StepPart]:
+        """An answer whose tokens make no text ends alone: the others' are told all the same."""
+        try:
+            return [*self._part(event)]
+        except Exception as error:
+            key = (event.request_id, event.epoch)
+            self._answers.pop(key, None)
+            self._send(GenerateFailed(*key, described("text failed", error)))
+            if event.finish is None:
+                self._device_loop.submit(Cancel(*key))
+            return []
 
     def _part(self, event: NewToken) -> Iterator[StepPart]:
         key = (event.request_id, event.epoch)

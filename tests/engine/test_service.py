@@ -212,6 +212,20 @@ def test_a_prompt_that_can_never_fit_is_refused_before_any_work(
     assert not asked.service.has_work
 
 
+def test_an_answer_that_has_outgrown_this_engine_elsewhere_is_refused(
+    golden_model: ServableModel,
+) -> None:
+    """Or it would be given a place, suspended for want of a page, and given a place again."""
+    asked, prompt = served(golden_model, replace(ROOMY, num_pages=2)), prompt_of([1] * 20)
+
+    with pytest.raises(InsufficientVram, match=r"memory for 33 tokens.*room for 32"):
+        asked.add("long", prompt, resume=(7,) * 13)
+    asked.add("just", prompt, resume=(7,) * 11)
+    asked.run()
+
+    assert len(asked.answers["just"]) == 1
+
+
 def test_an_answer_ends_where_memory_for_it_alone_ends(golden_model: ServableModel) -> None:
     asked = served(golden_model, replace(ROOMY, num_pages=2))
 
@@ -242,11 +256,13 @@ def test_a_prompt_may_be_read_without_an_answer_and_is_remembered(
     question = [TURN, *range(20, 60), TURN, 5]
     asked.add("read", turns_of(question, max_tokens=0))
     asked.run()
-    asked.add("again", turns_of(question, max_tokens=1))
+    asked.add("again", turns_of(question, max_tokens=3))
     asked.run()
 
     assert (asked.answers["read"], ended(asked, "read").finish) == ([], "length")
-    assert ended(asked, "again").num_cached > 0
+    # Whoever turns them into text may find its end in any of them.
+    again = [token for token in asked.tokens if token.request_id == "again"]
+    assert len(again) == 3 and all(token.num_cached > 0 for token in again)
 
 
 def test_a_cancelled_request_gives_its_place_to_the_next(golden_model: ServableModel) -> None:

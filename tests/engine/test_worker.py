@@ -17,6 +17,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
+from cortex.engine.answer import AnswerText
 from cortex.engine.child import serve
 from cortex.engine.errors import DevicePoisoned, EngineFailed
 from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
@@ -43,7 +44,7 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.runner import Runner
-from cortex.engine.stream import TextDelta
+from cortex.engine.stream import Delta, TextDelta
 from cortex.engine.types import Pooling, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
@@ -420,6 +421,36 @@ async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_b
     assert not any(isinstance(m, GenerateFailed) for m in heard), "they can go on elsewhere"
     with pytest.raises(DevicePoisoned):
         await engine.ended()
+
+
+async def test_an_answer_whose_text_fails_ends_alone(
+    engine: Engine,
+    golden: Path,
+    case: tuple[dict[str, Any], Prompt],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await engine.load(golden / "qwen3_5")
+    push, failing = AnswerText.push, list[AnswerText]()
+
+    def fails_for_the_first(answer: AnswerText, token_id: int) -> tuple[Delta, ...]:
+        failing[:] = failing or [answer]
+        if answer is failing[0]:
+            raise RuntimeError("secret words")
+        return push(answer, token_id)
+
+    monkeypatch.setattr(AnswerText, "push", fails_for_the_first)
+    for name in ("a", "b"):
+        engine.say(Generate(name, 1, "m", pack_value(case[1])))
+    ended: dict[str, Message | StepPart] = {}
+    while len(ended) < 2:
+        message = await engine.hear()
+        if isinstance(message, GenerateFailed):
+            ended[message.request_id] = message
+        elif isinstance(message, Step):
+            ended |= {part.request_id: part for part in message.parts if part.finish}
+
+    assert isinstance(failed := ended["a"], GenerateFailed) and isinstance(ended["b"], StepPart)
+    assert "secret" not in failed.error.message
 
 
 async def test_a_model_is_estimated_and_loaded_as_is_wished_of_it_alone(
