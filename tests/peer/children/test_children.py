@@ -114,6 +114,21 @@ async def test_slot_closed_while_its_child_is_buried_still_tells_of_the_end(chil
         assert not child.is_killed
 
 
+async def test_slot_closed_before_its_child_began_tells_those_who_wait():
+    async def spawn_never(command: Sequence[str]) -> ChildProcess:
+        return await asyncio.get_running_loop().create_future()
+
+    ends: list[ChildEnd] = []
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        slot = ChildSlot(SPEC, tasks, lambda _: None, ends.append, spawn_never)
+        waiting = asyncio.create_task(slot.ready())
+        await asyncio.sleep(0)
+        await slot.close()
+        with pytest.raises(EngineFailed, match="was stopped"):
+            await waiting
+        assert [end.is_wanted for end in ends] == [True]
+
+
 async def test_condemned_child_is_killed_at_once_and_the_reason_told(child: HandChild):
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         place = Place(child, tasks)
