@@ -97,6 +97,7 @@ class EngineSide:
         self._loads: dict[str, str] = {}
         self._attempts: dict[str, Attempt] = {}
         self._job_numbers = itertools.count(1)
+        self._num_deaths = 0
         self._may_return = True
 
     async def estimate(self, model: ModelInfo, max_replays: int) -> ModelCosts:
@@ -136,7 +137,7 @@ class EngineSide:
         job_id = self._loads[model.id] = self._new_job_id()
         if self.slot.state != "up":
             on_stage(Stage("starting"))
-        await self.slot.ready()
+        await self._same_ready()
         if self._loads.get(model.id) != job_id:
             raise LoadCancelled(f"the load of {model.id} was cancelled", "order it again")
         on_stage(Stage("loading"))
@@ -161,9 +162,19 @@ class EngineSide:
             self.slot.post(CancelLoad(job_id))
 
     async def unload(self, model_id: str) -> None:
-        await self.slot.ready()
+        await self._same_ready()
         job_id = self._new_job_id()
         await self._run_job(job_id, Unload(job_id, model_id), lambda _: None)
+
+    async def _same_ready(self) -> None:
+        """`ready`, for what was decided of the engine that is there or will be next.
+
+        Raises EngineFailed where that ended meanwhile: then nobody wants this of the one after it.
+        """
+        num_deaths = self._num_deaths
+        await self.slot.ready()
+        if self._num_deaths != num_deaths:
+            raise EngineFailed("the engine process ended before it was told", "order it again")
 
     def start(self, attempt: Attempt, model_id: str, prompt: bytes) -> None:
         """Let the engine begin, or go on; what it makes arrives in the attempt's mailbox."""
@@ -273,6 +284,7 @@ class EngineSide:
 
     def _lose_all(self, end: ChildEnd) -> None:
         self._may_return = end.may_return
+        self._num_deaths += 1
         self._attempts.clear()
         for job_id in self._jobs:
             self._settle(job_id, end.error)

@@ -150,6 +150,7 @@ class ChildSlot:
         await self._stop()
 
     async def _stop(self) -> None:
+        await asyncio.sleep(0)  # a life that is ended before it has begun tells nobody
         if self._life is not None:
             if self.state not in ("stopped", "failed"):  # else it is being buried already
                 self._life.cancel()

@@ -108,6 +108,8 @@ class Mover:
             self._tasks.create_task(self._learn(model), name="learn")
 
     async def _unload(self, place: Place) -> None:
+        if not self._places.has(place):
+            return  # its engine has ended: the next one may have been given the model anew
         try:
             await self._engines.unload(place)
         except CortexError as error:

@@ -45,7 +45,11 @@ def yielders(
 async def _look_at_memory(devices: Devices, on_change: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
-        if devices.look_at_memory(available_memory_bytes()):
+        try:
+            available_bytes = available_memory_bytes()
+        except OSError:
+            continue  # as where no file can be opened: what was seen last holds
+        if devices.look_at_memory(available_bytes):
             on_change()
 
 

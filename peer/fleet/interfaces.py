@@ -178,12 +178,16 @@ async def watch_interfaces(
     poll_s: float = POLL_S,
 ) -> None:
     """Tell of each change of the interfaces, for ever. It counts when it was seen twice running: an
-    interface that comes up passes through states that nobody should act on.
+    interface that comes up passes through states that nobody should act on. What was read last
+    holds while the system does not tell.
     """
     settled = last = first
     while True:
         await asyncio.sleep(poll_s)
-        now = await asyncio.to_thread(read)
+        try:
+            now = await asyncio.to_thread(read)
+        except OSError:
+            continue
         if now == last and now != settled:
             settled = now
             on_change(now)

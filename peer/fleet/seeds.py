@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 LOOK_UP_EVERY_S = 60.0
 _ASK_S = 5.0
 _MAX_HEALTH_BYTES = 64 * 1024
+# What comes of asking: no answer, or one that no peer gives, as deep as it may be.
+_NOT_FOUND = (OSError, aiohttp.ClientError, msgspec.MsgspecError, RecursionError)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -133,7 +135,7 @@ async def follow(
     while True:
         try:
             addresses = await look_up(seed.host, await _fleet_port(seed, session))
-        except (OSError, aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as error:
+        except _NOT_FOUND as error:
             logger.info("seed not found host=%s error=%s", seed.host, error)
             rest_s = min(2 * rest_s, LOOK_UP_EVERY_S)
         else:

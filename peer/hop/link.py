@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 # Silence is counted in ticks that this loop really ran: a peer that was itself held up (a busy or
 # suspended machine) does not blame others for it.
 TICK_S = 0.5
-_SILENT_TICKS = 5
-# The longest message of a socket: a slice in its envelope.
-MAX_SOCKET_MESSAGE_BYTES = 2 * SLICE_BYTES
+SILENT_TICKS = 5
+# The longest message of a socket that is taken: the slices of other versions may be longer.
+MAX_SOCKET_MESSAGE_BYTES = 512 * 1024
 # One that lets so many messages wait does not read.
 _MOST_WAITING = 4096
 CLOSED_HERE = "was closed here"
@@ -203,14 +203,14 @@ class HopLink:
 
     async def _watch(self) -> str:
         silent_ticks, num_heard, num_sent = 0, 0, 0
-        while silent_ticks < _SILENT_TICKS:
+        while silent_ticks < SILENT_TICKS:
             await asyncio.sleep(self._tick_s)
             silent_ticks = silent_ticks + 1 if self._num_heard == num_heard else 0
             if self._num_sent == num_sent and self._is_free.is_set():
                 self.post(Beat())
             num_heard, num_sent = self._num_heard, self._num_sent
             self._ear.tick()
-        return f"{SILENT} for {_SILENT_TICKS * self._tick_s:g} s"
+        return f"{SILENT} for {SILENT_TICKS * self._tick_s:g} s"
 
     async def _close_socket(self) -> None:
         try:

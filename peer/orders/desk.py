@@ -104,8 +104,9 @@ class OrderDesk:
                 work = functools.partial(self._pull, order)
                 return self._jobs.begin("pull", order, order.repository, work)
             case DrainOrder():
+                job = self._jobs.begin("drain", order, "", self._drain)
                 self._node.begin_drain()
-                return self._jobs.begin("drain", order, "", self._drain)
+                return job
 
     async def _said(self, order: Brief) -> AsyncGenerator[Report]:
         yield await self._answer(order)

@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import CannotStore
@@ -124,19 +124,34 @@ class CutFile:
 def partial_of(root: Path, repository: str) -> Generator[Partial]:
     """What has come of it so far, which nobody else changes meanwhile. Raises CannotStore."""
     folder = root / f".pulling-{repository.replace('/', '--')}"
-    with _stored(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = None
+    while descriptor is None:
+        descriptor = _locked(folder, repository)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStore(
-                f"somebody else is pulling '{repository}' into {root}", "wait until it is there"
-            ) from None
         yield Partial(folder)
     finally:
         os.close(descriptor)
+
+
+def _locked(folder: Path, repository: str) -> int | None:
+    """The folder, opened; None where another pull has made it a model before it was locked."""
+    with _stored(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    is_ours = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError):
+            is_ours = os.path.samestat(os.fstat(descriptor), folder.lstat())
+    except BlockingIOError:
+        raise CannotStore(
+            f"somebody else is pulling '{repository}' into {folder.parent}",
+            "wait until it is there",
+        ) from None
+    finally:
+        if not is_ours:
+            os.close(descriptor)
+    return descriptor if is_ours else None
 
 
 def matches(path: Path, file: HubFile) -> bool:

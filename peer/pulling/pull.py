@@ -94,15 +94,20 @@ class _Pull:
         listing = await self._listing(revision)
         self._check_is_model(listing)
         goal = self._root / self._repository
-        if goal.exists():
-            await self._check_is_there(goal, listing)
-            return
-        with partial_of(self._root, self._repository) as partial:
-            await _to_its_end(partial.clear_but, listing.files)
-            wanted = await self._texts(partial, listing)
-            await self._weights(partial, listing, wanted)
-            self._tell_of("pulling", sum(file.size_bytes for file in wanted), wanted)
-            await _to_its_end(partial.finish, goal)
+        if not goal.exists():
+            with partial_of(self._root, self._repository) as partial:
+                if not goal.exists():
+                    await self._fill(partial, listing)
+                    await _to_its_end(partial.finish, goal)
+                    return
+                partial.drop()  # another pull has ended meanwhile
+        await self._check_is_there(goal, listing)
+
+    async def _fill(self, partial: Partial, listing: Listing) -> None:
+        await _to_its_end(partial.clear_but, listing.files)
+        wanted = await self._texts(partial, listing)
+        await self._weights(partial, listing, wanted)
+        self._tell_of("pulling", sum(file.size_bytes for file in wanted), wanted)
 
     async def _listing(self, revision: str) -> Listing:
         tries = Tries(_LISTING_TRIES, self._hub.host, self._sleep)

@@ -40,19 +40,20 @@ class _Breaker:
         return self.num_openings > 0 and (now_s < self.open_until_s or self.is_tried)
 
     def failed(self, now_s: float) -> None:
+        self.is_tried = False
         self.outcomes.append((now_s, True))
         self.num_in_a_row += 1
         is_half_open = self.num_openings > 0 and now_s >= self.open_until_s
         if is_half_open or (self.num_openings == 0 and self._is_too_much(now_s)):
             self.num_openings += 1
             self.open_until_s = now_s + min(_REST_S * self.num_openings, _LONGEST_REST_S)
-            self.is_tried = False
 
     def succeeded(self, now_s: float) -> None:
+        self.is_tried = False
         self.outcomes.append((now_s, False))
         self.num_in_a_row = 0
         if self.num_openings and now_s >= self.open_until_s:
-            self.num_openings, self.is_tried = 0, False
+            self.num_openings = 0
             self.outcomes.clear()
 
     def _is_too_much(self, now_s: float) -> bool:

@@ -24,6 +24,8 @@ from ..learned_file import read_part, write_part
 
 _MAX_MODELS = 256
 _NUM_LOADS = 8
+# As many as all peers of a large fleet store, and no more however often they change.
+_MAX_SIZES = 16384
 # Others' loads are believed where they were seen from near their beginning.
 _BEGINNING_PERCENT = 20
 # Until so much has been read its speed says little.
@@ -91,12 +93,19 @@ class LoadHistory:
         for peer in view.peers:
             if self._peers.get(peer.node) is not peer:
                 self._peers[peer.node] = peer
-                self._sizes_bytes |= {each.model: each.size_bytes for each in peer.stored}
+                self._see_sizes(peer)
                 if not peer.is_self:
                     self._see_loads(peer, now_s)
         for node in self._peers.keys() - {peer.node for peer in view.peers}:
             del self._peers[node]
             self._forget(node, keeping=set())
+
+    def _see_sizes(self, peer: PeerView) -> None:
+        for each in peer.stored:
+            self._sizes_bytes.pop(each.model, None)
+            self._sizes_bytes[each.model] = each.size_bytes
+        while len(self._sizes_bytes) > _MAX_SIZES:
+            del self._sizes_bytes[next(iter(self._sizes_bytes))]
 
     def _see_loads(self, peer: PeerView, now_s: float) -> None:
         for placed in peer.placed:

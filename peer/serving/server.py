@@ -30,6 +30,7 @@ from ..observing.log_ring import LogRing
 from .announcement import Announcement, announced
 from .listening import Door, Gate, listen, opened
 from .metrics_gate import listen_for_numbers, telling_numbers
+from .open_files import allow_open_files
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
 from .supervisor import Supervisor, watched
@@ -146,6 +147,7 @@ async def run_peer(
     taken up.
     """
     give_large_blocks_back()
+    allow_open_files()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -114,6 +114,21 @@ async def test_slot_closed_while_its_child_is_buried_still_tells_of_the_end(chil
         assert not child.is_killed
 
 
+async def test_slot_closed_before_its_child_began_tells_those_who_wait():
+    async def spawn_never(command: Sequence[str]) -> ChildProcess:
+        return await asyncio.get_running_loop().create_future()
+
+    ends: list[ChildEnd] = []
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        slot = ChildSlot(SPEC, tasks, lambda _: None, ends.append, spawn_never)
+        waiting = asyncio.create_task(slot.ready())
+        await asyncio.sleep(0)
+        await slot.close()
+        with pytest.raises(EngineFailed, match="was stopped"):
+            await waiting
+        assert [end.is_wanted for end in ends] == [True]
+
+
 async def test_condemned_child_is_killed_at_once_and_the_reason_told(child: HandChild):
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         place = Place(child, tasks)
@@ -202,6 +217,36 @@ async def test_a_load_called_off_ends_by_the_engines_word(child: HandChild):
             await loading
         assert [type(each) for each in child.heard()] == [Load, CancelLoad]
         await end(engine, child)
+
+
+async def test_what_an_engine_was_to_do_that_has_ended_meanwhile_is_not_asked_of_the_next(
+    child: HandChild,
+):
+    following = HandChild()
+    children = iter((child, following))
+
+    def spawn_next(command: Sequence[str]) -> Awaitable[ChildProcess]:
+        return next(children).spawn(command)
+
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 2, lambda _: None, spawn_next)
+        child.say(Alive(0, 0, 0))
+        await engine.slot.ready()
+        child.hang_up()
+        await until(lambda: engine.slot.state == "stopped")
+        asked = asyncio.gather(
+            engine.load(MODEL, Size(8, 1, 100), lambda _: None),
+            engine.unload(MODEL.id),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0)
+        following.say(Alive(0, 0, 0))
+        child.ended.set_result(0)
+        await until(lambda: engine.slot.state == "up")
+        await until(asked.done)
+        assert [type(error) for error in await asked] == [EngineFailed, EngineFailed]
+        await end(engine, following)
+    following.hang_up()
 
 
 async def end(engine: EngineSide, child: HandChild) -> None:

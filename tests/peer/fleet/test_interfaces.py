@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
@@ -110,6 +111,22 @@ async def test_a_change_is_told_once_when_it_was_seen_twice_running() -> None:
     )
     async with asyncio.timeout(5):
         assert [await told.get() for _ in range(2)] == [both, (LOOPBACK,)]
+    watching.cancel()
+
+
+async def test_interfaces_are_watched_on_after_the_system_has_not_told_of_them() -> None:
+    readings = iter([OSError(errno.EMFILE, "too many open files"), (ETHERNET,), (ETHERNET,)])
+    told: asyncio.Queue[tuple[Interface, ...]] = asyncio.Queue()
+
+    def read() -> tuple[Interface, ...]:
+        reading = next(readings, (ETHERNET,))
+        if isinstance(reading, OSError):
+            raise reading
+        return reading
+
+    watching = asyncio.create_task(watch_interfaces(read, (LOOPBACK,), told.put_nowait, poll_s=0))
+    async with asyncio.timeout(5):
+        assert await told.get() == (ETHERNET,)
     watching.cancel()
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -77,13 +76,16 @@ async def test_a_name_is_followed_to_its_addresses(session: aiohttp.ClientSessio
     assert address.port == 4000 and address.ip in ("127.0.0.1", "::1")
 
 
+@pytest.mark.parametrize(
+    "no_answer", ['{"fleet_port": "none"}', '{"a":' + 60_000 * "["], ids=["strange", "deep"]
+)
 async def test_an_endpoint_is_asked_for_the_port_of_its_fleet_until_it_tells(
-    session: aiohttp.ClientSession,
+    session: aiohttp.ClientSession, no_answer: str
 ):
-    answers: list[Any] = [{"status": "ok", "fleet_port": 4444}, {"fleet_port": "none"}]
+    answers = ['{"status": "ok", "fleet_port": 4444}', no_answer]
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response(answers.pop())
+        return web.json_response(text=answers.pop())
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)

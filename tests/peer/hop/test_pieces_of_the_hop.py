@@ -18,7 +18,7 @@ from cortex.peer import errors as peer_errors
 from cortex.peer.errors import RateLimitExceeded, RequestTooLarge, from_info, to_info
 from cortex.peer.hop.calls import AnswerCall
 from cortex.peer.hop.frames import pack, unpack
-from cortex.peer.hop.link import HopLink
+from cortex.peer.hop.link import SILENT_TICKS, TICK_S, HopLink
 from cortex.peer.hop.messages import Beat, Cancel, Failed, Message, Part, Parts, Slice
 from cortex.peer.hop.outbox import SLICE_BYTES, Outbox
 from cortex.peer.hop.slices import Assembler
@@ -85,6 +85,13 @@ def test_messages_pass_a_long_request_and_long_parts_keep_their_order():
     outbox.put(Beat())
     kinds = [type(message).__name__ for message in drained(outbox)]
     assert kinds[-1] == "Beat" and set(kinds[:-1]) == {"Slice"}
+
+
+def test_even_a_slow_link_brings_a_part_of_a_long_request_before_that_counts_as_silence():
+    outbox = Outbox()
+    outbox.put_request(bytes(1 << 20), "long", 1)
+    longest_bytes = max(map(len, iter(outbox.take, None)))
+    assert longest_bytes / 20_000 < SILENT_TICKS * TICK_S
 
 
 def test_withdrawn_request_goes_no_further():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from cortex.peer.gossip.ids import ModelId, NodeId
@@ -63,6 +65,17 @@ def test_half_open_lets_one_try_it(breakers: Breakers) -> None:
     assert _BAD in breakers.usable(_NODES, _MODEL, 5)
     breakers.succeeded(_BAD, _MODEL, 5)
     breakers.tried(_BAD, _MODEL)
+    assert _BAD in breakers.usable(_NODES, _MODEL, 5)
+
+
+@pytest.mark.parametrize("outcome", [Breakers.failed, Breakers.succeeded])
+def test_a_try_that_ends_before_its_time_is_not_the_last(
+    breakers: Breakers, outcome: Callable[[Breakers, NodeId, ModelId, float], None]
+) -> None:
+    fail(breakers, 5)
+    breakers.tried(_BAD, _MODEL)
+    outcome(breakers, _BAD, _MODEL, 1)
+    assert _BAD not in breakers.usable(_NODES, _MODEL, 4.9)
     assert _BAD in breakers.usable(_NODES, _MODEL, 5)
 
 

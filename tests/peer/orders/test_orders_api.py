@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 
 from cortex.engine.errors import InsufficientVram
 from cortex.engine.stream import Stage
+from cortex.peer import jobs
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
@@ -363,6 +364,16 @@ async def test_a_drain_is_begun_on_the_peer_that_is_named(pair: OpenPair, body: 
         name = told["peer"]
         assert await post(both.client, "/undrain", body) == (200, {"status": "up", "peer": name})
         assert not both.nodes[node].health.is_draining
+
+
+async def test_a_drain_that_cannot_be_begun_closes_nothing(
+    pair: OpenPair, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(jobs, "_MAX_UNDER_WAY", 0)
+    async with pair() as both:
+        status, told = await post(both.client, "/drain")
+        assert (status, told["error"]["code"]) == (503, "overloaded")
+        assert not both.nodes[A].health.is_draining
 
 
 async def test_a_drain_that_is_undone_is_over(pair: OpenPair):

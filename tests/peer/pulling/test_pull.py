@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import resource
 import threading
@@ -501,6 +502,25 @@ async def test_two_pulls_into_one_folder_do_not_mix(pulling: Pull) -> None:
     pulling.hub.on_file = pull_too
     await pulling()
     assert len(second) == 1 and pulling.goal.is_dir()
+
+
+async def test_a_pull_that_ends_while_the_next_one_begins_leaves_that_nothing_to_do(
+    pulling: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pulling()
+    lock = fcntl.flock
+    pulling.goal.rename(pulling.partial)
+    pulling.hub.asked.clear()
+
+    def end_the_other_and_lock(descriptor: int, how: int) -> None:
+        if not pulling.goal.exists():
+            pulling.partial.rename(pulling.goal)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", end_the_other_and_lock)
+    await pulling()
+    assert not pulling.partial.exists()
+    assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
 
 
 @pytest.mark.parametrize(

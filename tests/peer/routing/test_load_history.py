@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cortex.engine.stream import Stage
 from cortex.peer.fleet.view import FleetView, PeerView, PlacedModel, PlacementState, StoredModel
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.routing import load_history
 from cortex.peer.routing.load_history import LoadHistory, remaining_s, with_eta
 
 ONE, OTHER = ModelId(b"model--1"), ModelId(b"model--2")
@@ -47,6 +48,20 @@ def test_model_never_loaded_is_judged_by_its_size_and_by_how_fast_others_came(hi
     assert history.eta_s(OTHER) is None, "its size is not known"
     history.see(view_of(None), 0)
     assert history.eta_s(OTHER) == pytest.approx(8.0)
+
+
+def test_sizes_of_the_models_seen_last_are_kept(
+    history: LoadHistory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load_history, "_MAX_SIZES", 2)
+    history.add(ModelId(b"model--3"), GIB, 4.0)
+    view = view_of(None)
+    history.see(view, 0)
+    [peer] = view.peers
+    third = replace(peer.stored[0], model=ModelId(b"model--4"))
+    history.see(replace(view, peers=(replace(peer, stored=(peer.stored[1], third)),)), 1)
+    assert history.eta_s(OTHER) == history.eta_s(third.model) == pytest.approx(8.0)
+    assert history.eta_s(ONE) is None
 
 
 def test_load_of_another_peer_is_learned_from_its_first_word_to_the_ready_model(
