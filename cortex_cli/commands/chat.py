@@ -193,6 +193,7 @@ def chat(
             hides_reasoning=hide_reasoning,
         ),
         api_key=invocation.api_key,
+        is_late=lambda: invocation.is_late,
     )
 
 
@@ -221,9 +222,9 @@ def _read_question(
     question = find_prompt(
         prompt, stdin, stdin_is_picture=FROM_STDIN in images, notice=diagnostics.line
     )
-    pictures = [read_picture(name, stdin and stdin.stream) for name in images]
     if question is not None and is_read:
         question = "\n\n".join((question, *texts))
+    pictures = [read_picture(name, stdin and stdin.stream) for name in images]
     return question, Conversation(wishes, pictures=pictures)
 
 
