@@ -11,8 +11,9 @@ import select
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
+
+from cortex.peer.talk.paths import at_home
 
 from .errors import UsageProblem
 
@@ -90,7 +91,7 @@ def read_text(name: str) -> str:
     Raises UsageProblem where there is none.
     """
     try:
-        with Path(name).expanduser().open("rb") as file:
+        with at_home(name).open("rb") as file:
             data = file.read(MAX_PROMPT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"

@@ -116,7 +116,8 @@ def test_a_file_that_is_no_text_or_not_there_is_refused(cortex_here: Cortex, pic
     done = cortex_here("chat", "--engine", "fake", "--file", str(picture), "add")
     assert done.code == 2
     assert "not UTF-8 text" in done.stderr and "--image" in done.stderr
-    assert "cannot read sums.csv" in cortex_here("chat", "--file", "sums.csv", "add").stderr
+    for name in ("sums.csv", "~nobody-of-that-name/sums.csv"):
+        assert f"cannot read {name}" in cortex_here("chat", "--file", name, "add").stderr
 
 
 def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex_here: Cortex) -> None:
