@@ -99,7 +99,9 @@ def read_text(name: str) -> str:
     if len(data) > MAX_PROMPT_BYTES:
         raise UsageProblem(f"{name} is over {MAX_PROMPT_BYTES // 1024**2} MiB of prompt.")
     try:
-        return f"{name}:\n\n{data.decode().rstrip()}"
+        # A file name need not be text; the one we pass on is.
+        shown = name.encode(errors="replace").decode()
+        return f"{shown}:\n\n{data.decode().rstrip()}"
     except UnicodeDecodeError as error:
         raise UsageProblem(
             f"{name} is not UTF-8 text.", f"to send a picture: --image {name}"
