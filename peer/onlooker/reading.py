@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_TEXT_CHARS = 512
+# A day before the last that a calendar of Python's has, whose hours no time zone can push over it.
+_MAX_UNIX_S = 253_402_214_400
 # Asked of the class, so that who reads dataclasses alone need not load msgspec.
 _OF_STRUCTS = ("fields", "encode_fields", "defaults")
 
@@ -109,6 +111,13 @@ def number(value: Any) -> float:
 def difference(value: Any) -> int:
     is_negative = isinstance(value, int | float) and value < 0
     return -whole(-value) if is_negative else whole(value)
+
+def unix_time(value: Any) -> float:
+    """Of Unix, in seconds; what no calendar shows is no time."""
+    if (time_s := number(value)) > _MAX_UNIX_S:
+        raise ValueError("a time behind the last year")
+    return time_s
+
 
 
 def list_of(value: Any) -> list[Any]:
