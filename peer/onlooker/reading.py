@@ -90,7 +90,11 @@ def _reader(hint: Any) -> Read:
 def text(value: Any, max_chars: int = _MAX_TEXT_CHARS) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{type(value).__name__} where a text should be")
-    return _CONTROLS.sub("", value[:max_chars])
+    return without_controls(value[:max_chars])
+
+
+def without_controls(words: str) -> str:
+    return _CONTROLS.sub("", words)
 
 
 def long_text(value: Any) -> str:
@@ -108,16 +112,16 @@ def number(value: Any) -> float:
     return value
 
 
-def difference(value: Any) -> int:
-    is_negative = isinstance(value, int | float) and value < 0
-    return -whole(-value) if is_negative else whole(value)
-
 def unix_time(value: Any) -> float:
     """Of Unix, in seconds; what no calendar shows is no time."""
     if (time_s := number(value)) > _MAX_UNIX_S:
         raise ValueError("a time behind the last year")
     return time_s
 
+
+def difference(value: Any) -> int:
+    is_negative = isinstance(value, int | float) and value < 0
+    return -whole(-value) if is_negative else whole(value)
 
 
 def list_of(value: Any) -> list[Any]:
