@@ -9,12 +9,11 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from cortex.engine.types import ImagePart
 from cortex.peer.talk.conversation import Conversation, transcript
-from cortex.peer.talk.paths import names_in
+from cortex.peer.talk.paths import at_home, names_in
 from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted
 
@@ -148,7 +147,7 @@ class ChatCommands:
             self._say("where to? /save FILE")
             return
         [name] = names_in(argument)[:1]
-        path = Path(name).expanduser()
+        path = at_home(name)
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(transcript(self._talk.conversation))

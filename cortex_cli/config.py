@@ -19,6 +19,7 @@ from cortex.engine.wishes import Wishes
 from cortex.peer.locations import HubConfig, Locations
 
 from .colours import colour_wish, moves_cursor
+from .errors import UsageProblem
 
 if TYPE_CHECKING:
     from cortex.peer.config import PeerConfig
@@ -50,18 +51,18 @@ class Supervision:
 class Invocation:
     """One run of the command: where it runs, and whether it was asked to say more.
 
-    `settings_dirs` are searched for a file of settings, in order; `api_key` is what peers are
-    asked with. Where `colour_wish` is None, terminals are coloured. `is_remote` says that the
-    terminal is reached over a network; `supervision` is there where a service manager runs it;
-    `read` is what a file of settings says, once one was looked for. With `timeout_s` it is ended
-    after that, and then `is_late`.
+    `settings_dirs` are searched for a file of settings, in order; `key_words` are what stands where
+    the key belongs that peers are asked with. Where `colour_wish` is None, terminals are coloured.
+    `is_remote` says that the terminal is reached over a network; `supervision` is there where a
+    service manager runs it; `read` is what a file of settings says, once one was looked for. With
+    `timeout_s` it is ended after that, and then `is_late`.
     """
 
     locations: Locations
     can_redraw: bool
     hub: HubConfig = field(default_factory=HubConfig)
     settings_dirs: tuple[Path, ...] = ()
-    api_key: str | None = None
+    key_words: str = ""
     supervision: Supervision | None = None
     colour_wish: bool | None = None
     is_remote: bool = False
@@ -69,6 +70,17 @@ class Invocation:
     read: Settings | None = None
     timeout_s: float | None = None
     is_late: bool = False
+
+    @property
+    def api_key(self) -> str | None:
+        """What peers are asked with. Raises UsageProblem for what no header may hold."""
+        key = self.key_words.strip()
+        if not key.isprintable():
+            raise UsageProblem(
+                f"{KEY_VARIABLE} holds characters that are in no key.",
+                "was it read from a file with more in it than the key?",
+            )
+        return key or None
 
     def has_colour(self, *, is_terminal: bool) -> bool:
         """Whether what goes to a stream may be coloured."""
@@ -121,7 +133,7 @@ def read_environment(environ: Mapping[str, str]) -> Invocation:
             platformdirs.user_config_path("cortex", appauthor=False),
             Path("/etc/cortex"),
         ),
-        api_key=environ.get(KEY_VARIABLE) or None,
+        key_words=environ.get(KEY_VARIABLE, ""),
         supervision=_supervision(environ, os.getpid()),
         colour_wish=colour_wish(environ),
         is_remote="SSH_TTY" in environ or "SSH_CONNECTION" in environ,

@@ -11,7 +11,7 @@ from .errors import UsageProblem
 
 def must_confirm(question: str, flag: str) -> None:
     """Raises typer's Abort where the answer is not yes, UsageProblem where nobody can answer."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageProblem(f"nobody can be asked here: {question}", f"to say yes, add {flag}")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

@@ -98,7 +98,8 @@ def exit_code(error: CortexError) -> int:
 class Diagnostics:
     """A stream for everything that is not the answer.
 
-    A reader that has gone away is no reason to stop: what is said here is never the answer.
+    A reader that has gone away, or a full disk, is no reason to stop: what is said here is never
+    the answer.
     """
 
     def __init__(self, stream: TextIO, *, can_redraw: bool, has_colour: bool = False) -> None:
@@ -146,7 +147,7 @@ class Diagnostics:
         self.write(f"{_DIM}{text}{_NOT_DIM}" if self.can_redraw else text)
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
 

@@ -40,14 +40,15 @@ def converse(
     diagnostics: Diagnostics,
     read_picture: Callable[[str], ImagePart],
     show_picture: Callable[[ImagePart], None],
+    is_late: Callable[[], bool],
 ) -> None:
-    """Talk until the person leaves."""
+    """Talk until the person leaves. Raises KeyboardInterrupt once it is late."""
     commands = ChatCommands(talk, diagnostics, read_picture, show_picture)
     diagnostics.line(f"{talk.model} answers. /help lists what can be typed; ctrl-d leaves.")
     for picture in talk.conversation.pictures:
         show_picture(picture)
     with contextlib.suppress(Leave):
-        for line in _lines(keyboard, diagnostics):
+        for line in _lines(keyboard, diagnostics, is_late):
             try:
                 if line and not commands.obey(line):
                     talk.answer(line)
@@ -59,19 +60,22 @@ def converse(
                     )
 
 
-def _lines(keyboard: Keyboard, diagnostics: Diagnostics) -> Iterator[str]:
-    while True:
+def _lines(
+    keyboard: Keyboard, diagnostics: Diagnostics, is_late: Callable[[], bool]
+) -> Iterator[str]:
+    while not is_late():
         try:
             line = keyboard.line().strip()
         except KeyboardInterrupt:
             diagnostics.line("")
-            if not keyboard.has_unsent():
+            if not is_late() and not keyboard.has_unsent():
                 return
         except EOFError:
             diagnostics.line("")
             return
         else:
             yield line
+    raise KeyboardInterrupt
 
 
 class Terminal:

@@ -6,6 +6,8 @@ is imported when it is asked for (`command_table`), and imports what it needs wh
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -69,6 +71,8 @@ def root(
 
 def main() -> None:
     """What the console script calls."""
+    # Where nobody hears what is said beside the answer, the answer is given all the same.
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.exit(run(sys.argv[1:], this_invocation()))
 
 
@@ -109,6 +113,9 @@ def _run(arguments: Sequence[str], invocation: Invocation, stderr: TextIO) -> in
         return diagnostics.DONE
     except Exception as error:
         to = diagnostics.standard_error(invocation, stderr)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            to.error("no space is left on a disk", "is the one full that standard output goes to?")
+            return diagnostics.FAILED
         diagnostics.report_unexpected(to, error, invocation.error_log, verbose=invocation.verbose)
         return diagnostics.FAILED
 

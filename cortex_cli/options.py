@@ -56,6 +56,23 @@ def on_command_line(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def nothing_before(context: typer.Context, subcommand: str) -> None:
+    """Of a command that can stand alone: an option typed before the subcommand that would not
+    reach it. Raises UsageProblem; those that say how the whole program runs hold anywhere.
+    """
+    typed_before = [
+        option.opts[0]
+        for option in context.command.params
+        if on_command_line(context, option.name or "")
+        and (option.expose_value or option.name == "config")
+    ]
+    if typed_before:
+        raise UsageProblem(
+            f"what stands before {subcommand} is not for it: {' and '.join(typed_before)}.",
+            f"put it behind: {context.command_path} {subcommand} {' '.join(typed_before)} …",
+        )
+
+
 def port_option(default_port: int) -> Any:
     """`--port`, of a command that listens there where nothing else is said."""
     return typer.Option(

@@ -77,7 +77,12 @@ class Output:
 
 
 def standard_output() -> Output:
-    """Standard output, where a character that its encoding lacks is replaced, not fatal."""
+    """Standard output, where a character that its encoding lacks is replaced, not fatal.
+
+    Raises OutputFailed where it is closed.
+    """
+    if not sys.stdout:
+        raise OutputFailed("cannot write to standard output: it is closed.", "leave out: >&-")
     stream: TextIO = sys.stdout
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")

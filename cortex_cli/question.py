@@ -11,8 +11,9 @@ import select
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
+
+from cortex.peer.talk.paths import at_home
 
 from .errors import UsageProblem
 
@@ -90,7 +91,7 @@ def read_text(name: str) -> str:
     Raises UsageProblem where there is none.
     """
     try:
-        with Path(name).expanduser().open("rb") as file:
+        with at_home(name).open("rb") as file:
             data = file.read(MAX_PROMPT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
@@ -98,7 +99,9 @@ def read_text(name: str) -> str:
     if len(data) > MAX_PROMPT_BYTES:
         raise UsageProblem(f"{name} is over {MAX_PROMPT_BYTES // 1024**2} MiB of prompt.")
     try:
-        return f"{name}:\n\n{data.decode().rstrip()}"
+        # A file name need not be text; the one we pass on is.
+        shown = name.encode(errors="replace").decode()
+        return f"{shown}:\n\n{data.decode().rstrip()}"
     except UnicodeDecodeError as error:
         raise UsageProblem(
             f"{name} is not UTF-8 text.", f"to send a picture: --image {name}"

@@ -115,10 +115,12 @@ def answer_once_or_converse(
     diagnostics: Diagnostics,
     manner: Manner,
     api_key: str | None,
+    is_late: Callable[[], bool],
 ) -> None:
     """Answer `question`; where it is None, talk with whoever sits at the terminal.
 
-    Raises KeyboardInterrupt where the one answer was interrupted, once it has been shown.
+    Raises KeyboardInterrupt where the one answer was interrupted, once it has been shown, or it is
+    too late to talk on.
     """
     opened = choose_backend(config, peer, typed_for_own_node, diagnostics, api_key=api_key)
     with bridge() as loop, loop.entered(opened) as backend:
@@ -133,7 +135,7 @@ def answer_once_or_converse(
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
             reader = partial(read_picture, stdin=None)
-            converse(talker, terminal, diagnostics, reader, talker.show)
+            converse(talker, terminal, diagnostics, reader, talker.show, is_late)
             return
         if manner.previews_always:
             for picture in conversation.pictures:

@@ -29,19 +29,22 @@ class Drawing:
 
 
 def draw_picture(data: bytes, max_columns: int, max_rows: int) -> Drawing | None:
-    """The first frame, upright, as large as the cells allow; None where it cannot be shown."""
+    """The first frame, upright, as large as the cells allow; None where it cannot be shown. A small
+    terminal has no cell to give, and gets one.
+    """
     try:
         from PIL import Image, ImageOps
     except ImportError:
         return None
+    box = (max(max_columns, 1), 2 * max(max_rows, 1))
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > _MAX_PIXELS:
                 return None
-            image.draft("RGB", (max_columns, 2 * max_rows))
+            image.draft("RGB", box)
             upright = ImageOps.exif_transpose(image).convert("RGBA")
             size = (upright.width, upright.height)
-            upright.thumbnail((max_columns, 2 * max_rows), Image.Resampling.BOX)
+            upright.thumbnail(box, Image.Resampling.BOX)
             paper = Image.new("RGBA", upright.size, "white")
             shown = Image.alpha_composite(paper, upright).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -193,6 +193,7 @@ def chat(
             hides_reasoning=hide_reasoning,
         ),
         api_key=invocation.api_key,
+        is_late=lambda: invocation.is_late,
     )
 
 
@@ -215,11 +216,14 @@ def _read_question(
     for name in ("model", "system"):
         checked_text(getattr(wishes, name) or "", f"--{name}")
     texts = [read_text(name) for name in files]
-    if texts and prompt != FROM_STDIN:
+    is_read = prompt == FROM_STDIN
+    if texts and not is_read:
         prompt = "\n\n".join((*([prompt] if prompt else []), *texts))
     question = find_prompt(
         prompt, stdin, stdin_is_picture=FROM_STDIN in images, notice=diagnostics.line
     )
+    if question is not None and is_read:
+        question = "\n\n".join((question, *texts))
     pictures = [read_picture(name, stdin and stdin.stream) for name in images]
     return question, Conversation(wishes, pictures=pictures)
 

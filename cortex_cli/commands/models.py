@@ -9,7 +9,7 @@ import typer
 
 from ..config import peer_config
 from ..engine_options import Engine, EngineWishes, ModelsDirs, typed_for_own_node
-from ..options import Json, ModelWord, Peer, invocation_of
+from ..options import Json, ModelWord, Peer, invocation_of, nothing_before
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ def listed(
     none is named; with a picture, the first that sees pictures.
     """
     if context.invoked_subcommand is not None:
+        nothing_before(context, context.invoked_subcommand)
         return
     from ..diagnostics import standard_error
     from ..model_table import as_json as told

@@ -61,7 +61,7 @@ def tui(
 
     It stops no peer, and goes on with another one when the one that it watches is gone.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         raise UsageProblem(
             "cortex tui needs a terminal for its input and its output.",
             "for scripts: cortex status --json",

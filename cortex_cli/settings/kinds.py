@@ -71,7 +71,8 @@ def taking(
     def read(value: object, folder: Path) -> Any:
         try:
             return take(value, folder)
-        except (ValueError, TypeError, UsageProblem):
+        # RuntimeError is what pathlib raises for the `~` of a user who is not there.
+        except (ValueError, TypeError, UsageProblem, RuntimeError):
             raise BadValue(words) from None
 
     return Kind(words, read, show, none)

@@ -23,6 +23,7 @@ from cortex.engine.stream import (
 from cortex.engine.types import FinishReason, ScoredToken, TokenLogprob
 
 from ..errors import AnswerBrokeOff
+from ..onlooker.reading import text as text_of
 from .progress import AnsweredBy, Remark, from_comment
 from .told_errors import error_of
 
@@ -48,7 +49,7 @@ class StreamReader:
 
     def _read_remark(self, remark: Remark | None) -> list[Event]:
         if isinstance(remark, AnsweredBy):
-            self.answered_by = remark.peer
+            self.answered_by = text_of(remark.peer)
             return []
         return [] if remark is None else [remark]
 

@@ -19,6 +19,8 @@ from cortex.engine.stream import Event
 from cortex.engine.types import Capability, ChatRequest
 
 from ..errors import AnswerBrokeOff, NoPeer
+from ..onlooker.asking import NOT_A_PEER
+from ..onlooker.reading import text
 from ..types import ModelInfo, Warmth, Whereabouts
 from .bodies import count_body, to_body
 from .chunks import BROKE_OFF, StreamReader, load_object
@@ -26,8 +28,6 @@ from .told_errors import error_of
 
 _CONNECT_S = 5.0
 _MAX_LINE_BYTES = 4 * 1024 * 1024
-# What reading the JSON of some other program can raise.
-_NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class RemotePeer:
                 if response.status != 200:
                     raise error_of(load_object(await response.read()), response.status)
                 yield response
-        except (aiohttp.ClientError, TimeoutError, *_NOT_A_PEER) as error:
+        except (aiohttp.ClientError, TimeoutError, *NOT_A_PEER) as error:
             raise self._gone(error) from error
 
     async def _read_line(self, content: aiohttp.StreamReader) -> bytes:
@@ -122,7 +122,7 @@ def _read_model(plain: dict[str, Any]) -> ModelInfo:
     told = plain.get("capabilities", ())
     capabilities: tuple[Capability, ...] = ("text", "vision") if "vision" in told else ("text",)
     return ModelInfo(
-        id=str(plain["id"]),
+        id=text(plain["id"]),
         dir=None,
         capabilities=capabilities,
         context_length=int(plain.get("context_length", 0)),
@@ -135,7 +135,7 @@ def _read_model(plain: dict[str, Any]) -> ModelInfo:
 def _read_whereabouts(plain: dict[str, Any]) -> Whereabouts:
     eta_s, state = plain.get("eta_s"), str(plain["state"])
     return Whereabouts(
-        str(plain["peer"]),
+        text(plain["peer"]),
         # A newer peer may know more words: what is neither here nor coming has to be loaded.
         cast(Warmth, state) if state in get_args(Warmth) else "cold",
         None if eta_s is None else float(eta_s),

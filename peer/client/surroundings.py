@@ -8,14 +8,12 @@ import json
 import aiohttp
 
 from ..config import PeerConfig
-from ..onlooker.asking import Door
+from ..onlooker.asking import NOT_A_PEER, Door
 from ..onlooker.feed import others
 from ..onlooker.pictures import read_picture
 from ..serving.announcement import read_announcements
 
 _PATIENCE_S = 1.0
-# What reading the JSON of some other program can raise.
-_NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class Surroundings:
@@ -44,5 +42,5 @@ class Surroundings:
                 self._session.get(f"http://{door.address}/fleet", headers=door.headers) as response,
             ):
                 self._others = others(read_picture(json.loads(await response.read())))
-        except (aiohttp.ClientError, TimeoutError, OSError, *_NOT_A_PEER):
+        except (aiohttp.ClientError, TimeoutError, OSError, *NOT_A_PEER):
             return

@@ -8,12 +8,13 @@ from typing import Any, cast
 from cortex.engine.errors import CortexError, ErrorInfo, MemoryShortage
 
 from ..errors import InvalidApiKey, NoPeer, from_info
+from ..onlooker.answers import answer_of
 from .progress import split_hint
 
 
 def error_of(reply: Mapping[str, Any], status: int) -> CortexError:
     """The error that a reply's JSON tells of."""
-    told: Any = reply.get("error")
+    told: Any = answer_of(reply.get("error"))
     if not isinstance(told, dict):
         return NoPeer(f"what answers is no cortex peer (status {status})", "check the address")
     fields = cast(dict[str, Any], told)

@@ -24,7 +24,7 @@ from .pictures import FleetPicture, PictureReader, read_picture
 SILENCE_S = 4.0
 MAX_LINE_BYTES = 16 * 1024 * 1024
 # What reading the JSON of some other program can raise.
-_NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+NOT_A_PEER = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Asking:
             why = error.strerror or type(error).__name__
             hint = "start one there with: cortex peer"
             raise NoPeer(f"no peer answers at {door.address} ({why})", hint) from error
-        except (http.client.HTTPException, *_NOT_A_PEER) as error:
+        except (http.client.HTTPException, *NOT_A_PEER) as error:
             words = f"what answers at {door.address} is no cortex peer"
             raise NoPeer(words, "check the address") from error
 

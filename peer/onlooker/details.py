@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from ..orders.facts import DeviceFacts, PeerFacts, PlacedFacts, RatesFacts
-from .reading import read
+from .reading import read, unix_time
 
 PeerDetail: TypeAlias = PeerFacts
 DeviceDetail: TypeAlias = DeviceFacts
@@ -19,4 +19,7 @@ RatesDetail: TypeAlias = RatesFacts
 
 def read_detail(told: Mapping[str, Any]) -> PeerDetail:
     """Raises ValueError where no peer can have said that."""
-    return read(PeerFacts, told)
+    detail = read(PeerFacts, told)
+    for event in detail.events:
+        unix_time(event.time_s)
+    return detail

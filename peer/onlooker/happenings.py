@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from .reading import Told, read
+from .reading import Told, read, unix_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Happening:
     of the one that it happened to, `model` empty where it is about none. `time_s` is of Unix.
     """
 
-    time_s: Annotated[float, Told("time")]
+    time_s: Annotated[float, Told("time", unix_time)]
     peer: str
     what: str
     model: Annotated[str, Told(or_else="")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from .reading import Told, long_text, read, text
+from .reading import Told, long_text, read, text, unix_time
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -22,7 +22,7 @@ def _level(value: Any) -> Level:
 class LogLine:
     """`source` is the part of the program that wrote it; `time_s` is of Unix."""
 
-    time_s: Annotated[float, Told("time")]
+    time_s: Annotated[float, Told("time", unix_time)]
     level: Annotated[Level, Told(read=_level)]
     source: str
     text: Annotated[str, Told(read=long_text)]

@@ -15,6 +15,7 @@ from cortex.engine.errors import CortexError
 
 from ..client.told_errors import error_of
 from ..errors import NoPeer, nobody_here
+from .answers import answer_of
 from .asking import MAX_LINE_BYTES, Asking, Door, events_of, object_of
 from .job_pictures import OVER
 
@@ -79,7 +80,7 @@ class Ordering:
                 for name, told in events:
                     if name == "error":
                         raise error_of(told, 502)
-                    yield name, told
+                    yield name, answer_of(told)
         raise NoPeer(f"the peer at {door.address} has ended", "start it again: cortex peer")
 
     def _call(
@@ -90,4 +91,4 @@ class Ordering:
             told = object_of(reply.read(MAX_LINE_BYTES))
             if reply.status >= 400:
                 raise error_of(told, reply.status)
-            return told
+            return answer_of(told)

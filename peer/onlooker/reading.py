@@ -15,6 +15,8 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAX_TEXT_CHARS = 512
+# A day before the last that a calendar of Python's has, whose hours no time zone can push over it.
+_MAX_UNIX_S = 253_402_214_400
 # Asked of the class, so that who reads dataclasses alone need not load msgspec.
 _OF_STRUCTS = ("fields", "encode_fields", "defaults")
 
@@ -88,7 +90,11 @@ def _reader(hint: Any) -> Read:
 def text(value: Any, max_chars: int = _MAX_TEXT_CHARS) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{type(value).__name__} where a text should be")
-    return _CONTROLS.sub("", value[:max_chars])
+    return without_controls(value[:max_chars])
+
+
+def without_controls(words: str) -> str:
+    return _CONTROLS.sub("", words)
 
 
 def long_text(value: Any) -> str:
@@ -104,6 +110,13 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63:
         raise ValueError(f"{type(value).__name__} where a number should be")
     return value
+
+
+def unix_time(value: Any) -> float:
+    """Of Unix, in seconds; what no calendar shows is no time."""
+    if (time_s := number(value)) > _MAX_UNIX_S:
+        raise ValueError("a time behind the last year")
+    return time_s
 
 
 def difference(value: Any) -> int:

@@ -9,6 +9,14 @@ _MOST = 200
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
+def at_home(name: str) -> Path:
+    """The path that is meant; the `~` of a user who is not there is a name like any other."""
+    try:
+        return Path(name).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(name)
+
+
 def path_completions(begun: str) -> list[str]:
     """What lies where `begun` leads, as it would be typed; a folder ends with a slash.
 
@@ -17,14 +25,14 @@ def path_completions(begun: str) -> list[str]:
     start = begun.rpartition("/")[2]
     lead = begun[: len(begun) - len(start)]
     try:
-        at = Path(lead or ".").expanduser()
+        at = at_home(lead or ".")
         entries = sorted(at.iterdir(), key=lambda entry: entry.name)
         return [
             f"{lead}{entry.name}{'/' * entry.is_dir()}"
             for entry in entries
             if entry.name.startswith(start) and (start or not entry.name.startswith("."))
         ][:_MOST]
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         return []
 
 
@@ -41,18 +49,18 @@ def completed(begun: str) -> str:
 
 def leads_to_file(name: str) -> bool:
     try:
-        return Path(name).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
+        return at_home(name).is_file()
+    except (OSError, ValueError):
         return False
 
 
 def names_in(argument: str) -> list[str]:
     """File names as a person or a terminal writes them: quoted, escaped, or just as they are."""
     try:
-        if Path(argument).expanduser().exists():
+        if at_home(argument).exists():
             return [argument]
         return shlex.split(argument)
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         return [argument]
 
 
@@ -63,7 +71,7 @@ def picture_named(pasted: str) -> str | None:
         return None
     try:
         [name] = names_in(text)
-        with Path(name).expanduser().open("rb") as file:
+        with at_home(name).open("rb") as file:
             return name if file.read(4).startswith(_PICTURES) else None
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         return None

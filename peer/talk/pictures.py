@@ -14,6 +14,7 @@ from typing import BinaryIO
 from cortex.engine.types import ImagePart
 
 from ..errors import PictureUnreadable
+from .paths import at_home
 
 # A peer takes bodies of 64 MiB, and base64 makes four bytes of three: what is read here must not
 # depend on who answers.
@@ -37,7 +38,7 @@ def read_picture(argument: str, stdin: BinaryIO | None) -> ImagePart:
         return _checked(stdin.read(MAX_PICTURE_BYTES + 1), "standard input")
     if _ADDRESS.match(argument):
         raise _no_address(argument)
-    path = Path(argument).expanduser()
+    path = at_home(argument)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_PICTURE_BYTES + 1)

@@ -249,3 +249,11 @@ def test_a_dumb_terminal_is_sent_no_cursor_movements(
     assert terminal.wait_for_end() == 0
     assert "\x1b" not in terminal.shown
     assert "Here." in terminal.shown
+
+
+def test_time_that_is_up_at_the_prompt_is_told_and_exits_6(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("Here."), "--timeout", "2s")
+    assert terminal.wait_for_end() == 6
+    assert "not done within 2 s." in terminal.shown

@@ -215,6 +215,8 @@ def test_what_was_said_is_saved_as_markdown_and_nothing_is_written_over(
         prompt.type(f"/save {path}")
     with pytest.raises(UsageProblem, match="cannot write"):
         prompt.type(f"/save {tmp_path / 'no' / 'said.md'}")
+    with pytest.raises(UsageProblem, match="cannot write ~nobody-of-that-name"):
+        prompt.type("/save ~nobody-of-that-name/said.md")
 
 
 def test_stats_and_leaving(prompt: Prompt) -> None:

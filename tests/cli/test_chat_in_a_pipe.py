@@ -106,16 +106,18 @@ def test_a_file_is_put_after_the_prompt(cortex_here: Cortex, tmp_path: Path) -> 
     ask = ("chat", "--engine", "fake", "--max-tokens", "20", "--seed", "3", "--json")
     bare, filed = cortex_here(*ask, "add"), cortex_here(*ask, "--file", "sums.csv", "add")
     typed = cortex_here(*ask, "add\n\nsums.csv:\n\nnet,9")
-    told = [json.loads(done.stdout) for done in (bare, filed, typed)]
-    assert told[1]["answer"] == told[2]["answer"] != told[0]["answer"]
-    assert told[1]["prompt_tokens"] == told[2]["prompt_tokens"]
+    piped = cortex_here(*ask, "--file", "sums.csv", "-", stdin=b"add\n")
+    told = [json.loads(done.stdout) for done in (bare, filed, typed, piped)]
+    assert told[1]["answer"] == told[2]["answer"] == told[3]["answer"] != told[0]["answer"]
+    assert told[1]["prompt_tokens"] == told[2]["prompt_tokens"] == told[3]["prompt_tokens"]
 
 
 def test_a_file_that_is_no_text_or_not_there_is_refused(cortex_here: Cortex, picture: Path) -> None:
     done = cortex_here("chat", "--engine", "fake", "--file", str(picture), "add")
     assert done.code == 2
     assert "not UTF-8 text" in done.stderr and "--image" in done.stderr
-    assert "cannot read sums.csv" in cortex_here("chat", "--file", "sums.csv", "add").stderr
+    for name in ("sums.csv", "~nobody-of-that-name/sums.csv"):
+        assert f"cannot read {name}" in cortex_here("chat", "--file", name, "add").stderr
 
 
 def test_no_prompt_no_pipe_and_no_terminal_is_an_error_at_once(cortex_here: Cortex) -> None:

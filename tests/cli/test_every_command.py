@@ -17,6 +17,8 @@ import typer
 
 from cortex.cli import diagnostics
 from cortex.cli.command_table import SECTIONS
+from cortex.cli.confirming import must_confirm
+from cortex.cli.errors import UsageProblem
 from cortex.cli.main import app
 
 Cortex = Callable[..., Any]
@@ -152,3 +154,30 @@ def test_a_reader_that_goes_early_is_no_error(arguments: tuple[str, ...], tmp_pa
     )
     os.close(writes)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ("--version >&-", 1, "error: cannot write to standard output: it is closed."),
+        ("--help >/dev/full", 1, "error: no space is left on a disk."),
+        ("tui <&-", 2, "error: cortex tui needs a terminal"),
+        ("nosuch 2>&-", 2, ""),
+        ("nosuch 2>/dev/full", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_bugs(
+    typed: str, code: int, said: str, tmp_path: Path
+) -> None:
+    line = f'"$0" "$@" {typed}'
+    done = subprocess.run(
+        ["sh", "-c", line, *COMMAND], capture_output=True, timeout=TIMEOUT_S, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr.decode()[: len(said)]) == (code, said)
+    assert b"bug" not in done.stderr
+
+
+def test_nobody_is_asked_where_standard_input_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageProblem, match="nobody can be asked here: sure"):
+        must_confirm("sure?", "--yes")

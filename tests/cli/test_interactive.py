@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -71,7 +71,7 @@ def read(path: str) -> ImagePart:
 def talk_through(error: CortexError, *lines: str) -> tuple[Talk, str]:
     talk, screen = Talk(error), io.StringIO()
     diagnostics = Diagnostics(screen, can_redraw=False)
-    converse(talk, Keyboard(lines), diagnostics, read, lambda _: None)
+    converse(talk, Keyboard(lines), diagnostics, read, lambda _: None, lambda: False)
     return talk, screen.getvalue()
 
 
@@ -93,3 +93,24 @@ def test_a_prompt_that_had_no_picture_loses_none() -> None:
     _, shown = talk_through(ContextLengthExceeded("too long"), "one")
     assert "error: too long." in shown
     assert "without a picture" not in shown
+
+
+def test_time_that_is_up_at_the_prompt_or_in_an_answer_ends_the_conversation_as_late() -> None:
+    class Interrupted(Keyboard):
+        def line(self) -> str:
+            try:
+                return super().line()
+            except EOFError:
+                raise KeyboardInterrupt from None
+
+    def talk_till_late(lines: Sequence[str], is_late: Callable[[], bool]) -> Talk:
+        talk, diagnostics = Talk(Overloaded("busy")), Diagnostics(io.StringIO(), can_redraw=False)
+        converse(talk, Interrupted(lines), diagnostics, read, lambda _: None, is_late)
+        return talk
+
+    at_prompt, in_answer = iter((False, False, True, True)), iter((False, True))
+    with pytest.raises(KeyboardInterrupt):
+        talk_till_late(["one"], lambda: next(at_prompt))
+    with pytest.raises(KeyboardInterrupt):
+        talk_till_late(["one", "two"], lambda: next(in_answer))
+    assert talk_till_late(["one"], lambda: False).asked == [("one", [])], "ctrl-c just leaves"

@@ -73,6 +73,30 @@ def test_a_model_of_a_fleet_is_shown_with_its_places() -> None:
     ]
 
 
+def test_options_before_a_subcommand_are_refused_by_name(
+    cortex_here: Cortex, config: PeerConfig, options: tuple[str, ...]
+) -> None:
+    done = cortex_here("models", "--json", "--peer", "127.0.0.1:1", "show", "org/copy", *options)
+    assert (done.code, done.stdout) == (2, "")
+    assert "before show is not for it: --peer and --json" in done.stderr
+    models = config.locations.data_dir / "models"
+    done = cortex_here("models", "--models", str(models), "rm", "org/copy", "--yes")
+    assert (done.code, done.stdout) == (2, "")
+    assert "hint: put it behind: cortex models rm --models" in done.stderr
+    (models / "cortex.toml").touch()
+    done = cortex_here("models", "--config", str(models / "cortex.toml"), "show", "org/copy")
+    assert (done.code, done.stdout) == (2, "") and "--config" in done.stderr
+    assert (models / "org" / "copy").is_dir()
+
+
+def test_options_about_the_whole_run_may_stand_before_a_subcommand(
+    cortex_here: Cortex, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    state = ("--state-dir", str(tmp_path / "state"))
+    done = cortex_here("models", "--quiet", *state, "show", "org/copy", *options)
+    assert (done.code, done.stderr) == (0, "")
+
+
 def test_an_unknown_model_is_named_with_the_nearest(
     cortex_here: Cortex, options: tuple[str, ...]
 ) -> None:

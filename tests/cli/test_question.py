@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from cortex.cli.errors import UsageProblem
-from cortex.cli.question import MAX_PROMPT_BYTES, Stdin, checked_text, find_prompt, look_at
+from cortex.cli.question import (
+    MAX_PROMPT_BYTES,
+    Stdin,
+    checked_text,
+    find_prompt,
+    look_at,
+    read_text,
+)
 
 Pipe = Callable[[bytes], Stdin]
 
@@ -136,3 +143,9 @@ def test_a_silent_pipe_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_characters_that_spell_nothing_are_refused_by_name() -> None:
     with pytest.raises(UsageProblem, match="--system is not valid UTF-8"):
         checked_text("caf\udce9", "--system")
+
+
+def test_a_file_whose_name_is_no_text_is_told_by_what_of_it_is(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    Path(name).write_text("nine", encoding="utf-8")
+    assert checked_text(read_text(name)) == f"{tmp_path}/caf?.txt:\n\nnine"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.live.peers import peers_in
+from cortex.cli.config import read_environment
 from cortex.peer.keys.access import digest_of, spell_hash
 from cortex.peer.keys.fleet_key import new_fleet_key
 
@@ -63,6 +64,18 @@ def test_a_missing_and_a_wrong_api_key_exit_4(
     assert done.stderr.startswith("error: ")
     kind = "an admin key" if words in STEERING else "a key"
     assert f"hint: set CORTEX_API_KEY to {kind} of that peer\n" in done.stderr
+
+
+def test_a_line_end_behind_the_key_is_not_of_it_and_what_no_key_holds_is_refused_by_name(
+    cortex_here: Cortex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_environment({"CORTEX_API_KEY": "asker\r\n"}).api_key == "asker"
+    assert read_environment({"CORTEX_API_KEY": "\r"}).api_key is None
+    monkeypatch.setenv("CORTEX_API_KEY", "ask\x1ber\nmore")
+    for words in ASKING:
+        done = cortex_here(*words, "--peer", f"{HERE}:1")
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: CORTEX_API_KEY holds characters")
 
 
 @pytest.mark.parametrize("words", STEERING, ids=lambda words: words[0])

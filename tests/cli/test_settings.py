@@ -257,6 +257,7 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
         ("peer", "gpus = true"),
         ("peer", 'models = "/tmp"'),
         ("peer", 'models = ["no/such/folder"]'),
+        ("peer", 'models = ["~nobody-of-that-name/models"]'),
         ("peer", 'drain = "soon"'),
         ("peer", "drain = true"),
         ("engine", "threads = 0"),

@@ -38,6 +38,12 @@ def test_it_fits_its_cells_and_keeps_its_shape(checkout: Path) -> None:
     assert {len(row) for row in rows} == {round(20 * drawing.width / drawing.height)}
 
 
+@pytest.mark.parametrize(("columns", "rows"), [(0, 0), (-3, 9), (9, -3)])
+def test_where_there_is_no_cell_it_takes_one(columns: int, rows: int) -> None:
+    drawing = draw_picture(png(Image.new("RGB", (40, 40))), columns, rows)
+    assert drawing is not None and drawing.text.plain.strip("▀") == ""
+
+
 def test_what_is_transparent_lies_on_paper() -> None:
     drawing = draw_picture(png(Image.new("RGBA", (1, 1), (0, 0, 0, 0))), 4, 4)
     assert drawing is not None

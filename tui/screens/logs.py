@@ -83,6 +83,8 @@ class LogsScreen(FilteredScreen):
             if name not in self._followed:
                 self._followed.add(name)
                 self.run_worker(self._follow(name), group="logs")
+        # Of who has left, nobody waits for the log any more.
+        self._problems = {name: why for name, why in self._problems.items() if name in alive}
         if len(alive) > _MAX_PEERS:
             self._problems[""] = f"{_MAX_PEERS} of {len(alive)} peers are followed"
         self._draw_state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
@@ -29,7 +30,7 @@ async def peer_that(
     answers: Callable[[web.Request], Awaitable[web.StreamResponse]], patience: Patience
 ) -> AsyncGenerator[RemotePeer]:
     app = web.Application()
-    app.add_routes([web.post("/v1/chat/completions", answers)])
+    app.add_routes([web.post("/v1/chat/completions", answers), web.get("/v1/models", answers)])
     runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
     await runner.setup()
     try:
@@ -73,3 +74,27 @@ async def test_peer_that_falls_silent_in_its_stream_has_gone():
     async with peer_that(fall_silent, Patience(in_stream_s=0.1)) as peer:
         with pytest.raises(EngineFailed, match="broke off"):
             await collect(peer)
+
+
+def tell(text: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text)
+
+    return answer
+
+
+async def test_no_name_of_a_model_or_a_peer_moves_the_cursor():
+    model = {"id": "m\x1b[1m\n", "where": [{"peer": "a\x1b[2Jb", "state": "warm"}]}
+    body = json.dumps({"data": [model]})
+    async with peer_that(tell(body), Patience()) as peer:
+        [read] = await peer.models()
+    assert (read.id, read.where[0].peer) == ("m[1m", "a[2Jb")
+
+
+@pytest.mark.parametrize(
+    "body", ['{"data": [{"id": "m", "context_length": 1e999}]}', "[" * 200_000, '{"data": [7]}']
+)
+async def test_what_no_peer_tells_of_its_models_is_no_answer(body: str):
+    async with peer_that(tell(body), Patience()) as peer:
+        with pytest.raises(EngineFailed, match="broke off"):
+            await peer.models()

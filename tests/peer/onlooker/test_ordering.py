@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cortex.engine.errors import ModelNotFound
+from cortex.engine.errors import CortexError, ModelNotFound
 from cortex.peer.errors import HostLost, InvalidApiKey, NoPeer
 from cortex.peer.onlooker.asking import Asking, Door
 from cortex.peer.onlooker.log_following import follow_log
@@ -91,6 +91,28 @@ def test_a_missing_key_is_told_as_people_set_it(answer: Answer) -> None:
 def test_what_is_no_peer_is_said_to_be_none(answer: Answer, body: bytes, status: int) -> None:
     with pytest.raises(NoPeer, match="no cortex peer"):
         Ordering([Door(answer(body, status))]).call("GET", "/requests")
+
+
+def test_a_field_that_every_peer_tells_and_this_one_does_not_says_that_it_is_no_peer(
+    answer: Answer,
+) -> None:
+    told = Ordering([Door(answer(b'{"jobs": [{}]}'))]).call("GET", "/jobs")
+    assert told.get("id") is None
+    for look in (lambda: told["id"], lambda: told["jobs"][0]["kind"]):
+        with pytest.raises(NoPeer, match="no cortex peer"):
+            look()
+    with pytest.raises(NoPeer, match="it tells no 'state'"):
+        follow(answer(events({})))
+
+
+def test_no_text_of_an_answer_or_a_refusal_moves_the_cursor(answer: Answer) -> None:
+    body = json.dumps({"id": "a\x1b[2Jb", "jobs": [{"model": "m\r\n"}]}).encode()
+    told = Ordering([Door(answer(body))]).call("GET", "/jobs")
+    assert told == {"id": "a[2Jb", "jobs": [{"model": "m"}]}
+    body = json.dumps({"error": {"message": "no\x1b[2J", "hint": "go\n", "code": "x"}}).encode()
+    with pytest.raises(CortexError) as raised:
+        Ordering([Door(answer(body, 500))]).call("GET", "/jobs")
+    assert (raised.value.message, raised.value.hint) == ("no[2J", "go")
 
 
 def test_the_first_door_that_answers_is_asked_from_then_on(

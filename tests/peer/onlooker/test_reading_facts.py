@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -51,6 +53,20 @@ DETAIL: dict[str, Any] = {
     "events": [{"time": 1700000000.5, "text": "loaded m"}],
 }
 LINE: dict[str, Any] = {"time": 1700000000.5, "level": "info", "source": "node", "text": "up"}
+
+
+def test_a_time_that_no_calendar_shows_is_refused_wherever_it_stands() -> None:
+    happened = {"time": 1, "peer": "a", "what": "left", "text": "a left"}
+    event = DETAIL["events"][0]
+    for time_s, has_sense in ((253_402_214_400, True), (253_402_214_401, False), (1.7e12, False)):
+        for read, told in (
+            (read_line, LINE | {"time": time_s}),
+            (read_happening, happened | {"time": time_s}),
+            (read_detail, DETAIL | {"events": [event | {"time": time_s}]}),
+        ):
+            with nullcontext() if has_sense else pytest.raises(ValueError, match="last year"):
+                read(told)
+    assert datetime.fromtimestamp(253_402_214_400, timezone(timedelta(hours=14))).year == 9999
 
 
 def test_a_peer_s_details_are_read_whole() -> None:

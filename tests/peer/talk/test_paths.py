@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex.peer.talk.paths import completed, names_in, path_completions, picture_named
+from cortex.peer.talk.paths import at_home, completed, names_in, path_completions, picture_named
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def test_hidden_names_come_where_their_dot_is_typed(folder: Path) -> None:
 def test_a_place_that_is_none_offers_nothing(folder: Path) -> None:
     assert path_completions("no/such") == []
     assert path_completions("a\0b/") == []
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other() -> None:
+    assert at_home("~nobody-of-that-name/a") == Path("~nobody-of-that-name/a")
+    assert at_home("~a\0b") == Path("~a\0b")
+    assert path_completions("~nobody-of-that-name/") == []
 
 
 def test_a_name_is_completed_as_far_as_all_agree(folder: Path) -> None:

@@ -30,6 +30,11 @@ def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_picture("~/a.png", None).data == b"bytes"
 
 
+def test_the_home_of_nobody_holds_no_picture() -> None:
+    name = "~nobody-of-that-name/a.png"
+    assert refusal(name).message == f"no picture at {name}."
+
+
 def test_a_misspelt_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "receipt.png").write_bytes(b"bytes")
     problem = refusal(str(tmp_path / "reciept.png"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -13,6 +13,7 @@ from textual.widgets import RichLog
 
 from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.log_lines import Level, LogLine, Skipped
+from cortex.tui.app import CortexApp
 from cortex.tui.log_book import MAX_LINES, LogBook
 
 NOON_S = 1_780_000_000.0
@@ -155,6 +156,22 @@ async def test_a_stream_that_broke_is_taken_up_again_where_it_ended(
         await eyes.until(pilot, lambda: "after" in eyes.screen(pilot))
         assert eyes.screen(pilot).count("before") == 1
         assert "no more" not in eyes.screen(pilot)
+
+
+async def test_what_was_wrong_with_a_peer_that_has_left_is_told_no_more(
+    logs: OpenLogs, streams: Streams, eyes: Any, feed: Any, told: Any
+) -> None:
+    async with logs() as pilot:
+        streams.say("borea", NoPeer("borea tells its log no more"))
+        await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
+        feed.say(told.fleet([told.peer("atlas")]))
+        watched = cast(CortexApp, pilot.app).frame.watched
+        await eyes.until(
+            pilot, lambda: watched.picture is not None and len(watched.picture.peers) == 1
+        )
+        await pilot.press("r")
+        await eyes.until(pilot, lambda: "no more" not in eyes.screen(pilot))
+        assert [peer for peer, _ in streams.begun].count("borea") == 1
 
 
 async def test_a_paused_screen_stands_still_and_catches_up(
