@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +18,7 @@ from msgspec.structs import replace
 from cortex.engine.answer import AnswerText
 from cortex.engine.child import serve
 from cortex.engine.errors import DevicePoisoned, EngineFailed
-from cortex.engine.frames import pack_message, pack_value, read_message, unpack_message
+from cortex.engine.frames import pack_message, pack_value, read_message
 from cortex.engine.loop import DeviceLoop
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.messages import (
@@ -497,42 +495,6 @@ async def test_hostile_prompt_bytes_fail_that_request_alone(engine: Engine, gold
 
     assert isinstance(failed, GenerateFailed)
     assert b"not a prompt" not in failed.error.message.encode()
-
-
-@pytest.mark.parametrize("is_busy", [False, True])
-def test_the_process_ends_quietly_when_its_parent_goes(
-    golden: Path, case: tuple[dict[str, Any], Prompt], is_busy: bool
-) -> None:
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "cortex.engine.worker", "--threads", "1"]
-    process = subprocess.Popen(
-        [*command, "--fd", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        stderr=subprocess.PIPE,
-    )
-    theirs.close()
-    stream = ours.makefile("rb")
-    ours.sendall(pack_message(Load("job", "m", str(golden / "qwen3_5"))))
-    while not isinstance(_next_message(stream), Loaded):
-        pass
-    if is_busy:
-        endless = pack_value(replace(case[1], max_tokens=100_000))
-        ours.sendall(pack_message(Generate("r", 1, "m", endless)))
-        while not isinstance(_next_message(stream), Step):
-            pass
-
-    stream.close()
-    ours.close()
-    _, said = process.communicate(timeout=TIMEOUT_S)
-
-    # Which kernels there are, and made how, is told once.
-    told = [line for line in said.splitlines() if b"cortex.engine.kernels" not in line]
-    assert (process.returncode, told) == (0, [])
-
-
-def _next_message(stream: BinaryIO) -> Message:
-    size_bytes = int.from_bytes(stream.read(4), "big")
-    return unpack_message(stream.read(size_bytes))
 
 
 async def test_an_estimate_is_answered_while_the_device_is_busy(

@@ -1,0 +1,51 @@
+"""The engine as a process of its own, whose parent goes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from cortex.engine.frames import pack_message, pack_value, unpack_message
+from cortex.engine.messages import Generate, Load, Loaded, Message, Step
+from cortex.engine.types import Prompt, Sampling
+
+TIMEOUT_S = 60.0
+ENDLESS = Prompt((5, 6, 7), (), (), Sampling(seed=0), 100_000, (), ())
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_process_ends_quietly_when_its_parent_goes(golden: Path, is_busy: bool) -> None:
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "cortex.engine.worker", "--threads", "1"]
+    process = subprocess.Popen(
+        [*command, "--fd", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    stream = ours.makefile("rb")
+    ours.sendall(pack_message(Load("job", "m", str(golden / "qwen3_5"))))
+    while not isinstance(_next_message(stream), Loaded):
+        pass
+    if is_busy:
+        ours.sendall(pack_message(Generate("r", 1, "m", pack_value(ENDLESS))))
+        while not isinstance(_next_message(stream), Step):
+            pass
+
+    stream.close()
+    ours.close()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+
+    # Which kernels there are, and made how, is told once.
+    told = [line for line in said.splitlines() if b"cortex.engine.kernels" not in line]
+    assert (process.returncode, told) == (0, [])
+
+
+def _next_message(stream: BinaryIO) -> Message:
+    size_bytes = int.from_bytes(stream.read(4), "big")
+    return unpack_message(stream.read(size_bytes))
