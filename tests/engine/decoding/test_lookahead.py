@@ -234,13 +234,19 @@ def test_the_place_of_one_that_ended_is_anothers_while_its_last_step_is_on_its_w
     assert arrivals.num_launched == num_told - 2 + 1 + 1
 
 
-def test_who_comes_waits_for_no_more_than_the_step_on_its_way(
-    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
-) -> None:
+def four_steps_on(model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting) -> Asked:
+    """One answer, with a step on its way."""
     asked = opened(model, draw_tokens, arrive=arrivals)
     asked.add("a", prompt_of(1, max_tokens=30))
     for _ in range(4):
         asked.step()
+    return asked
+
+
+def test_who_comes_waits_for_no_more_than_the_step_on_its_way(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
+) -> None:
+    asked = four_steps_on(model, draw_tokens, arrivals)
     assert arrivals.num_launched == len(asked.answers["a"]) == 4
 
     asked.add("b", prompt_of(2))
@@ -337,10 +343,7 @@ def poison() -> list[int]:
 def test_a_step_whose_client_has_left_is_let_go_with_all_that_it_holds(
     model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting
 ) -> None:
-    asked = opened(model, draw_tokens, arrive=arrivals)
-    asked.add("a", prompt_of(1, max_tokens=30))
-    for _ in range(4):
-        asked.step()
+    asked = four_steps_on(model, draw_tokens, arrivals)
     asked.take(asked.service.cancel("a", 0))
     assert asked.service.has_work
 
