@@ -266,8 +266,10 @@ def _chunks(
     k_to_end = k * (last - decay_sum).exp()[..., None]
     carry = last.exp()[..., None]
     outs: list[torch.Tensor] = []
-    for n in range(q.shape[2]):
-        new_v = u[:, :, n] - w[:, :, n] @ state
-        outs.append(q_decayed[:, :, n] @ state + scores[:, :, n] @ new_v)
-        state = state * carry[:, :, n] + k_to_end[:, :, n].transpose(-1, -2) @ new_v
+    # Unbound at once: the gradient of an index is as large as all chunks together.
+    by_chunk = (x.unbind(2) for x in (u, w, scores, q_decayed, k_to_end, carry))
+    for u_n, w_n, scores_n, q_n, k_n, carry_n in zip(*by_chunk, strict=True):
+        new_v = u_n - w_n @ state
+        outs.append(q_n @ state + scores_n @ new_v)
+        state = state * carry_n + k_n.transpose(-1, -2) @ new_v
     return torch.cat(outs, dim=2)[:, :, :tokens], state
