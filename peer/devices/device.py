@@ -101,14 +101,24 @@ class Devices:
         costs = self._costs.known(model)
         if costs is None:
             return None
-        ways = sizes(
-            costs,
-            context_limit_tokens=model.context_length,
-            wanted_context=extent.context_tokens or None,
-            wanted_slots=extent.num_slots or self.habits.num_slots(model.id),
-            device_budget_bytes=min(device.budget_bytes for device in self.devices),
+        budgets = {device.budget_bytes for device in self.devices}
+        ways = {
+            budget: sizes(
+                costs,
+                context_limit_tokens=model.context_length,
+                wanted_context=extent.context_tokens or None,
+                wanted_slots=extent.num_slots or self.habits.num_slots(model.id),
+                device_budget_bytes=budget,
+            )
+            for budget in budgets
+        }
+        return Need(
+            ModelId(model.weights),
+            model.id,
+            ways[min(budgets)],
+            self.habits.priority(model.id),
+            {device.index: ways[device.budget_bytes] for device in self.devices},
         )
-        return Need(ModelId(model.weights), model.id, ways, self.habits.priority(model.id))
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""

@@ -55,7 +55,8 @@ class Placer:
         return self._places.books(self._engines.devices, self.pinned, self._clock())
 
     def reform(self, habits: Habits) -> None:
-        self.pinned = (self.pinned - self.habits.pinned) | habits.pinned
+        before, now = self.habits.pinned, habits.pinned
+        self.pinned = (self.pinned - (before - now)) | (now - before)
         self.habits = habits
 
     def claimed(self, model_id: str) -> set[Place]:

@@ -52,6 +52,9 @@ class NodeSteering:
             return Planned(None, (Refusal(_NOBODY, None, "unknown", words),))
         outcomes = list(self._outcomes(model, need))
         outcomes.sort(key=_preference)
+        if not outcomes:
+            words = "models.toml lets it be on none of the devices that are here"
+            return Planned(None, (Refusal(_NOBODY, None, "away", words),))
         return planned(outcomes)
 
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
@@ -110,13 +113,15 @@ class NodeSteering:
         )  # fmt: skip
 
     def _outcomes(self, model: ModelInfo, need: Need) -> Iterator[Plan | Refusal]:
-        """What a load would do on each device."""
-        load_s = self._devices.reload_s(model)
-        for books in self._residency.books:
+        """What a load would do on each device that it may be on."""
+        load_s, habits = self._devices.reload_s(model), self._residency.habits
+        every = self._residency.books
+        allowed = habits.devices(model.id, len(every))
+        for books in (each for each in every if each.index in allowed):
             # Where it is already, but smaller, it would go first.
             others = tuple(each for each in books.residents if each.id != model.id)
             device = replace(books, residents=others)
-            found = fit(device, need, self._residency.habits.rules)
+            found = fit(device, need, habits.rules)
             if isinstance(found, NoFit):
                 yield refusal(_NOBODY, device, need, found)
                 continue

@@ -4,8 +4,8 @@ plans are made of. Whose they are, a peer's own or another's as the fleet tells 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
@@ -79,10 +79,15 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Need:
     """A model that wants a place. `sizes` has the most welcome one first and the smallest that
-    would do last.
+    would do last; so has `own_sizes`, by device, where they are others. The smallest is everywhere
+    the same.
     """
 
     model: ModelId
     id: str
     sizes: tuple[Size, ...]
     priority: int = 0
+    own_sizes: Mapping[int, tuple[Size, ...]] = field(default_factory=dict[int, tuple[Size, ...]])
+
+    def sizes_on(self, device: int) -> tuple[Size, ...]:
+        return self.own_sizes.get(device, self.sizes)

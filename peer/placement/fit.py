@@ -53,7 +53,7 @@ def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
 
     The model itself is not among the residents: whoever has it needs no place.
     """
-    size = _largest(need, books.free_bytes)
+    size = _largest(need, books)
     if size is not None:
         return Fit(size)
     short_bytes = need.sizes[-1].num_bytes - books.free_bytes
@@ -62,7 +62,7 @@ def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
         return _no_fit(books, need, rules)
     victims = sorted(_cheapest(may_go, short_bytes, rules), key=_longest_idle)
     freed_bytes = sum(victim.reserved_bytes for victim in victims)
-    size = _largest(need, books.free_bytes + freed_bytes) or need.sizes[-1]
+    size = _largest(need, books, freed_bytes) or need.sizes[-1]
     return Fit(size, tuple(victims), fsum(_cost_s(victim, rules) for victim in victims))
 
 
@@ -94,8 +94,10 @@ def wait_s(resident: Resident, rules: Rules) -> float:
     )
 
 
-def _largest(need: Need, free_bytes: int) -> Size | None:
-    return next((size for size in need.sizes if size.num_bytes <= free_bytes), None)
+def _largest(need: Need, books: DeviceBooks, freed_bytes: int = 0) -> Size | None:
+    room_bytes = books.free_bytes + freed_bytes
+    ways = need.sizes_on(books.index)
+    return next((size for size in ways if size.num_bytes <= room_bytes), None)
 
 
 def _is_in_the_way(resident: Resident, need: Need, rules: Rules) -> Reason | None:

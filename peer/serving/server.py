@@ -6,6 +6,7 @@ First signal: no new connections, requests under way end, within a bound. Second
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -14,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 
+from cortex.engine.errors import CortexError
 from cortex.engine.heap import give_large_blocks_back
 
 from ..addresses import authority
@@ -34,6 +36,8 @@ from .open_files import allow_open_files
 from .reloading import Follower, SettingsFiles
 from .state_lock import only_peer_of
 from .supervisor import Supervisor, watched
+
+logger = logging.getLogger(__name__)
 
 # Within that time a request that has come is known to be there.
 _SETTLES_S = 0.02
@@ -167,7 +171,7 @@ async def run_peer(
             if supervisor is not None:
                 supervisor.ready(f"answers at http://{server.address}")
             async with _following(server, files, signals):
-                await _preload(server.node, ending)
+                await _preload(server.node, ending, on_notice)
                 first = await ending
             if supervisor is not None:
                 supervisor.stopping()
@@ -230,12 +234,21 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
         yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
 
 
-async def _preload(node: Node, ending: asyncio.Task[signal.Signals]) -> None:
-    """Load what the config names, unless a signal comes first."""
+async def _preload(
+    node: Node, ending: asyncio.Task[signal.Signals], on_notice: Callable[[str], None]
+) -> None:
+    """Load what the config names, unless a signal comes first. Who asks for one that cannot be
+    loaded now is told why; the others are served meanwhile.
+    """
 
     async def load_all() -> None:
         for model_id in node.config.preload:
-            await node.preload(model_id)
+            try:
+                await node.preload(model_id)
+            except CortexError as error:
+                logger.warning("preload failed model=%s code=%s", model_id, error.code())
+                hint = f" ({error.hint})" if error.hint else ""
+                on_notice(f"not loaded at the start: {model_id}: {error.message}{hint}")
 
     loading = asyncio.create_task(load_all())
     try:

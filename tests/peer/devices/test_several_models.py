@@ -187,6 +187,52 @@ async def test_steering_loads_pins_plans_and_lets_go(
         assert node.tally.evictions == {("a", "lru"): 1, ("b", "asked"): 1}
 
 
+async def test_a_plan_names_no_device_that_the_operator_keeps_a_model_from(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(
+        models_dirs=(make_sized(a=GIB),),
+        devices=("fake:0", "fake:1"),
+        models=(ModelConfig("a", devices=(1,)),),
+    )
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        wish = LoadWish(ModelId(node.stored[0].weights))
+        planned = node.steering.plan(wish)
+        assert planned.plan is not None and planned.plan.device == 1
+        assert (planned.others, planned.refusals) == ((), ())
+        assert (await node.steering.load(wish, lambda _: None)).device == 1
+        await node.steering.unload("a")
+        await node.reconfigure(replace(config, models=(ModelConfig("a", devices=(7,)),)))
+        nowhere = node.steering.plan(wish)
+        assert nowhere.plan is None and "none of the devices" in nowhere.refusals[0].words
+
+
+async def test_a_large_device_is_given_a_large_size_beside_a_small_one(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_sized(a=1000),), devices=("fake:0", "fake:1"))
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        await node.survey()
+        devices = node._rack.devices  # pyright: ignore[reportPrivateUsage]
+        wish = LoadWish(ModelId(node.stored[0].weights))
+
+        def sizes_by_device(*budgets: int) -> dict[int, int]:
+            devices.devices = [
+                replace(books, budget_bytes=budget)
+                for books, budget in zip(devices.devices, budgets, strict=True)
+            ]
+            planned = node.steering.plan(wish)
+            assert planned.plan is not None
+            return {each.device: each.size.num_bytes for each in (planned.plan, *planned.others)}
+
+        alone = sizes_by_device(GIB, GIB)
+        mixed = sizes_by_device(GIB, 100_000)
+        assert mixed[0] == alone[0] > mixed[1]
+
+
 async def test_a_peer_whose_engine_has_not_started_finds_out_what_its_models_take(
     make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
 ):

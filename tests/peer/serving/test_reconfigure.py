@@ -114,6 +114,29 @@ async def test_the_size_of_pictures_changes(
         assert await peer.picture_tokens(png_uri) == -400
 
 
+async def test_what_was_pinned_or_unpinned_by_hand_stays_so(
+    make_config: MakeConfig, memory_children: Children
+):
+    pinned = (ModelConfig("fake", pinned=True),)
+    async with asked(make_config(models=pinned), memory_children) as peer:
+        await peer.chat()
+
+        def is_pinned() -> bool:
+            [placed] = peer.server.node.placement.ready
+            return placed.is_pinned
+
+        peer.server.node.steering.pin("fake", is_pinned=False)
+        await peer.change(requests_per_minute=9)
+        assert not is_pinned()
+        await peer.change(models=())
+        peer.server.node.steering.pin("fake", is_pinned=True)
+        await peer.change(requests_per_minute=8)
+        assert is_pinned()
+        await peer.change(models=pinned)
+        await peer.change(models=())
+        assert not is_pinned()
+
+
 async def test_a_request_under_way_is_judged_by_what_held_when_it_came(
     make_config: MakeConfig, memory_children: Children
 ):

@@ -73,15 +73,18 @@ async def test_stale_note_is_skipped(make_config: MakeConfig):
         assert backend.name == "private"
 
 
-async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals], list[str]]:
+Notices = asyncio.Queue[str]
+
+
+async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals], Notices]:
     """A peer under `run_peer`, ready."""
     ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
-    notices: list[str] = []
+    notices = Notices()
     running = asyncio.create_task(
         run_peer(
             config,
             on_ready=ready.set_result,
-            on_notice=notices.append,
+            on_notice=notices.put_nowait,
             on_view=lambda _: None,
             on_happening=lambda _: None,
         )
@@ -118,7 +121,7 @@ async def test_first_signal_drains_and_the_note_is_gone_at_the_end(make_config: 
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == signal.SIGTERM
         assert await asking == 200
-        assert "1 request finishes" in notices[0]
+        assert "1 request finishes" in notices.get_nowait()
         assert list(folder.iterdir()) == []
 
 
@@ -154,6 +157,21 @@ async def test_a_ready_peer_loads_what_it_shall_hold_without_being_asked(make_co
 async def test_preload_of_an_unknown_model_ends_the_peer_with_its_error(make_config: MakeConfig):
     with pytest.raises(ModelNotFound):
         await start(make_config(preload=("fack",)))
+
+
+async def test_a_preload_that_fails_is_told_and_the_peer_serves_on(
+    make_config: MakeConfig, tmp_path: Path
+):
+    config = make_config(preload=("fake",), python=str(tmp_path / "none"))
+    async with asyncio.timeout(DEADLINE_S):
+        server, running, notices = await start(config)
+        notice = await notices.get()
+        assert notice.startswith("not loaded at the start: fake: ") and "No such file" in notice
+        url = f"http://{server.address}/v1/models"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.status == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == signal.SIGTERM
 
 
 async def test_stream_speaks_every_second_before_its_first_token(make_config: MakeConfig):
