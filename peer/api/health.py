@@ -25,7 +25,7 @@ async def healthz(request: web.Request) -> web.Response:
             ],
             "text": _child(health.text),
             "models": [_placed(each, placement.devices) for each in placement.placed],
-            "live_requests": health.live_requests,
+            "live_requests": len(node.live),
             "fleet_port": _fleet_port(request),
         },
         # Only one that takes no requests says so by its status: a child that failed is started

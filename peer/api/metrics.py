@@ -21,7 +21,14 @@ def set_up(app: web.Application, node: Node, membership: Membership) -> None:
     replies: Counter[tuple[str, int]] = Counter()
     registry = CollectorRegistry()
     registry.register(
-        PeerCollector(lambda: node.health, lambda: node.placement, node.tally, replies, membership)
+        PeerCollector(
+            lambda: node.health,
+            lambda: node.placement,
+            lambda: len(node.live),
+            node.tally,
+            replies,
+            membership,
+        )
     )
     app[REPLIES], app[REGISTRY] = replies, registry
 

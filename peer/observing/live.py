@@ -7,6 +7,7 @@ headers to the last byte of its reply. Everything happens on one event loop; the
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
@@ -146,6 +147,10 @@ class LiveRequests:
 
     def __init__(self) -> None:
         self._by_id: dict[str, LiveRequest] = {}
+        self._watchers: list[Callable[[], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[LiveRequest]:
         return iter(self._by_id.values())
@@ -160,3 +165,10 @@ class LiveRequests:
             yield
         finally:
             del self._by_id[request.id]
+            for on_end in tuple(self._watchers):
+                on_end()
+
+    def watch(self, on_end: Callable[[], None]) -> Callable[[], None]:
+        """Call this whenever one has ended; what is returned ends that."""
+        self._watchers.append(on_end)
+        return functools.partial(self._watchers.remove, on_end)

@@ -41,7 +41,7 @@ FAMILIES = (
         "cortex_live_requests",
         "gauge",
         (),
-        "Answers that were asked for and have not ended, in whatever stage; each choice counts.",
+        "Requests that have come and not ended, in whatever stage; those answered elsewhere too.",
     ),
     Family(
         "cortex_device_memory_budget_bytes",

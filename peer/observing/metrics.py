@@ -51,12 +51,14 @@ class PeerCollector(Collector):
         self,
         health: Callable[[], NodeHealth],
         placement: Callable[[], Placement],
+        num_live: Callable[[], int],
         tally: PeerTally,
         replies: ReplyCounts,
         membership: Membership,
     ) -> None:
         self._health = health
         self._placement = placement
+        self._num_live = num_live
         self._tally = tally
         self._replies = replies
         self._membership = membership
@@ -75,6 +77,7 @@ class PeerCollector(Collector):
             for status in (engine.last_alive.models if engine.last_alive else ())
         ]
         yield from _of_processes(health, names)
+        yield _family("cortex_live_requests", [((), self._num_live())])
         yield from _of_memory(placement, told)
         yield from _of_engines(told, placement)
         replies = (((dialect, str(status)), n) for (dialect, status), n in self._replies.items())
@@ -88,7 +91,6 @@ def _of_processes(health: NodeHealth, names: Sequence[str]) -> Iterator[Metric]:
     yield _family("cortex_process_up", ((of, _is_up(child)) for of, child in children.items()))
     restarts = ((labels, child.num_restarts) for labels, child in children.items())
     yield _family("cortex_restarts_total", restarts)
-    yield _family("cortex_live_requests", [((), health.live_requests)])
 
 
 def _is_up(child: ChildHealth) -> int:

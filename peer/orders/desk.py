@@ -166,18 +166,24 @@ class OrderDesk:
         await self._node.take_stock()
 
     async def _drain(self, tell: Callable[[Progress], None]) -> None:
-        total = self._node.health.live_requests
-
-        def count() -> None:
-            num_ended = total - self._node.health.live_requests
-            tell(Progress("draining", max(num_ended, 0), total, "requests"))
-
-        end = self._node.watch(count)
+        """Until all that is under way now has ended, what is passed on to other peers too. What is
+        passed on later is not waited for: it may never end to come.
+        """
+        live, ended = self._node.live, asyncio.Event()
+        before = left = set(live)
+        end_watch = live.watch(ended.set)
         try:
-            count()
-            await self._node.idle()
+            while True:
+                num_ended = len(before) - len(left)
+                tell(Progress("draining", num_ended, len(before), "requests"))
+                if not left:
+                    break
+                ended.clear()
+                await ended.wait()
+                left = before & set(live)
         finally:
-            end()
+            end_watch()
+        await self._node.idle()
 
 
 def _progress(stage: Stage) -> Progress:

@@ -264,7 +264,7 @@ async def _drain(
     server: Server, signals: asyncio.Queue[signal.Signals], on_notice: Callable[[str], None]
 ) -> None:
     """Let requests end; the bound, or a second signal, ends them all."""
-    live, bound_s = server.node.health.live_requests, server.node.config.drain_s
+    live, bound_s = len(server.node.live), server.node.config.drain_s
     if live:
         what = "1 request finishes" if live == 1 else f"{live} requests finish"
         on_notice(f"draining: {what}, {bound_s:g} s at most; again to stop now")

@@ -54,7 +54,7 @@ MEMORY = (
 UP = ChildHealth("up", 1, Alive(7, 5, 0, (STATUS,)), 3, None)
 STOPPED = ChildHealth("stopped", None, None, 0, None)
 LOADED = Loaded("1", "m", 0, 1.0, "exact mode, float32, own kernels", MEMORY)
-HEALTH = NodeHealth((UP, STOPPED), STOPPED, live_requests=9, is_draining=False)
+HEALTH = NodeHealth((UP, STOPPED), STOPPED, live_requests=7, is_draining=False)
 INFO = ModelInfo("m", None, ("text",), 4096, 0)
 NEXT = ModelInfo("n", None, ("text",), 4096, 0)
 WAITED_FOR = ModelInfo("w", None, ("text",), 4096, 0)
@@ -111,7 +111,9 @@ def registered(
     evictions = {(name, "lru"): 6 for name in tallies}
     all_of_it: Any = SimpleNamespace(models=tallies, failovers=failovers, evictions=evictions)
     replies = {("openai", 503): 8}
-    registry.register(PeerCollector(lambda: health, lambda: placement, all_of_it, replies, fleet))
+    registry.register(
+        PeerCollector(lambda: health, lambda: placement, lambda: 9, all_of_it, replies, fleet)
+    )
     return registry
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.errors import PortInUse
 from cortex.peer.keys.access import ApiKey, digest_of
 from cortex.peer.node import Node
-from cortex.peer.serving.server import serving
+from cortex.peer.observing.live import LiveRequest
+from cortex.peer.serving.server import Server, run_peer, serving
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30
@@ -76,6 +80,40 @@ async def test_numbers_are_told_without_a_key_on_a_port_where_nothing_else_is(
         for path in ("/", "/v1/models", "/docs", "/requests"):
             status, error = await status_of(session, server.metrics_port, path)
             assert (status, "not_found" in error) == (404, True)
+
+
+async def test_a_gateway_tells_of_the_requests_that_it_passes_on(make_config: MakeConfig) -> None:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(make_config(engine="none")) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        with server.node.live.entered(LiveRequest("req_1", "openai", "-", 0.0)):
+            _, numbers = await status_of(session, server.port, "/metrics")
+            _, health = await status_of(session, server.port, "/healthz")
+    assert 'cortex_live_requests{peer="atlas"} 1.0' in numbers
+    assert json.loads(health)["live_requests"] == 1
+
+
+async def test_the_first_signal_to_a_gateway_says_what_it_waits_for(
+    make_config: MakeConfig,
+) -> None:
+    ready: asyncio.Queue[Server] = asyncio.Queue()
+    notices: asyncio.Queue[str] = asyncio.Queue()
+    running = run_peer(
+        make_config(engine="none", drain_s=0.0),
+        on_ready=ready.put_nowait,
+        on_notice=notices.put_nowait,
+        on_view=lambda _: None,
+        on_happening=lambda _: None,
+    )
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        ended = tasks.create_task(running)
+        server = await ready.get()
+        with server.node.live.entered(LiveRequest("req_1", "openai", "-", 0.0)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert "1 request finishes" in await notices.get()
+            await ended
 
 
 async def test_a_peer_has_no_port_for_numbers_unless_it_is_told_to(make_config: MakeConfig) -> None:
