@@ -187,6 +187,8 @@ def show_logs(
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT_LINES))
     handler.addFilter(lambda record: record.levelno >= loud.get(record.name, least))
     logging.basicConfig(handlers=[handler], level=least, force=True)
+    if (ours := logging.getLogger("cortex")).level != logging.NOTSET:  # somebody else listens
+        ours.setLevel(min(least, logging.INFO))
     # What it complains of, those who call it tell in words of their own.
     logging.getLogger("zeroconf").setLevel(logging.INFO if verbose else logging.CRITICAL)
     for name, its_least in loud.items():

@@ -80,8 +80,8 @@ class LogRing(logging.Handler):
         loggers = [logging.getLogger(name) for name in _LOGGERS]
         levels = [logger.level for logger in loggers]
         for logger in loggers:
-            if logger.name == "cortex" and logger.getEffectiveLevel() > logging.INFO:
-                logger.setLevel(logging.INFO)
+            if logger.name == "cortex":  # its own from now on, whatever is shown elsewhere
+                logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
             logger.addHandler(self)
         try:
             yield

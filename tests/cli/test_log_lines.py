@@ -71,6 +71,21 @@ def test_what_is_made_for_another_listener_is_not_shown(
     assert words == ["shown", "well"]
 
 
+def test_another_level_holds_at_once_and_what_is_kept_stays_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    room = logging.getLogger("cortex.x")
+    show_logs(verbose=False, level="info")
+    with (ring := LogRing()).listening():
+        show_logs(verbose=False, level="warning")
+        room.info("kept alone")
+        show_logs(verbose=False, level="debug")
+        room.debug("shown")
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["shown"]
+    kept = ring.page(0, 0.0, logging.DEBUG).lines
+    assert [line.text for line in kept] == ["kept alone", "shown"]
+
+
 def test_a_peer_logs_as_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("json", "text"):
         show_logs(verbose=False, form=form)
