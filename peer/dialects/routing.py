@@ -6,6 +6,7 @@ Never a reason to refuse a request, and no secret; it is hashed before it is log
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -36,7 +37,13 @@ def first_key(*candidates: object) -> str:
     return ""
 
 
-def session_in(user_id: object) -> str:
+def user_key(metadata: object) -> str:
+    """That of the user in a body's metadata, whatever that is."""
+    fields = cast(dict[str, object], metadata) if isinstance(metadata, dict) else {}
+    return _session_in(fields.get("user_id"))
+
+
+def _session_in(user_id: object) -> str:
     """A user id may be JSON text that holds the session's."""
     if not isinstance(user_id, str):
         return ""

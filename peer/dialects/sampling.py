@@ -23,7 +23,7 @@ from ..errors import UnsupportedParameter
 from .asked import Arrival
 from .decoding import ModelName, is_absent, read_raw, refuse
 from .openai_replies import ReplyHead
-from .routing import first_key
+from .routing import first_key, user_key
 
 _MAX_BIAS = 100.0
 # More digits than any token id has.
@@ -77,6 +77,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     return_token_ids: bool | None = None
     # Hints of which conversation this is: nothing in them is a reason to refuse.
     prompt_cache_key: Any = None
+    metadata: Any = None
     user: Any = None
     safety_identifier: Any = None
 
@@ -110,7 +111,11 @@ def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequ
         ),
         stop=tuple(stop for stop in stops if stop),
         routing_key=first_key(
-            body.prompt_cache_key, arrival.routing_key, body.user, body.safety_identifier
+            body.prompt_cache_key,
+            arrival.routing_key,
+            user_key(body.metadata),
+            body.user,
+            body.safety_identifier,
         ),
         num_choices=read_num_choices(body, arrival),
         logit_bias=_read_logit_bias(body),

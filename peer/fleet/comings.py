@@ -12,6 +12,8 @@ from ..observing.chronicle import Chronicle
 from .view import FleetView, PeerView
 
 _OF_A_CPU = "cores"
+# What of these is told of oneself.
+_OWN = ("draining", "back")
 # Makers and families, which say nothing beside the number.
 _MAKERS = re.compile(r"\b(?:NVIDIA|GeForce|RTX|AMD|Radeon)\s+")
 
@@ -28,8 +30,8 @@ class Coming:
 def comings(before: FleetView | None, after: FleetView) -> Iterator[Coming]:
     for peer in after.peers:
         known = None if before is None else before.peer(peer.node)
-        told = None if peer.is_self else _coming(known, peer)
-        if told is not None:
+        told = _coming(known, peer)
+        if told is not None and (not peer.is_self or told[0] in _OWN):
             yield Coming(peer.name, *told)
 
 

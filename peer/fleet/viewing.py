@@ -36,7 +36,7 @@ from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, Store
 
 MIB = 1024 * 1024
 # Who has gone is shown for so long.
-_SHOWN_S = {State.DEAD: 3600.0, State.LEFT: 600.0}
+_SHOWN_S = 600.0
 # What a view may say too much of a peer's silence before it is put right.
 _WRONG_S = 3.0
 _MAX_NAME_CHARS = 64
@@ -139,8 +139,8 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     own_ips = {address.ip for address in ours}
     yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0)
     for member in core.members:
-        shown_s = _SHOWN_S.get(member.standing.state)
-        if shown_s is None or now_s - member.since_s < shown_s:
+        is_gone = member.standing.state in (State.DEAD, State.LEFT)
+        if not is_gone or now_s - member.since_s < _SHOWN_S:
             addresses = tcp_addresses(member)
             reach_ip = addresses[0].ip if addresses else ""
             yield _Seen(

@@ -6,7 +6,7 @@ ignored.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish
 
@@ -14,7 +14,7 @@ from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import read_body, refuse
 from ..grammars import schema_grammar
-from ..routing import first_key, session_in
+from ..routing import first_key, user_key
 from .body import MessagesBody, OutputFormat, PromptBody
 from .reply import MessageTeller, ReplyHead
 from .tools import read_tools
@@ -37,7 +37,7 @@ def parse_message(body: bytes, arrival: Arrival) -> Asked[MessageTeller]:
         ),
         max_tokens=sampling.read_max_tokens("max_tokens", asked.max_tokens),
         stop=_read_stop(asked.stop_sequences or []),
-        routing_key=_read_routing_key(asked.metadata, arrival),
+        routing_key=first_key(arrival.routing_key, user_key(asked.metadata)),
     )
     head = ReplyHead(f"msg_{arrival.id_hex}", asked.model, hides_thinking=_hides_thinking(asked))
     return Asked((request,), MessageTeller(head), bool(asked.stream))
@@ -104,9 +104,3 @@ def _read_stop(stops: list[str]) -> tuple[str, ...]:
         if not stop.strip():
             refuse(f"stop_sequences[{index}]", "must not be white space alone")
     return tuple(stops)
-
-
-def _read_routing_key(metadata: Any, arrival: Arrival) -> str:
-    """A hint: whatever shape it has, it is no reason to refuse."""
-    fields = cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {}
-    return first_key(arrival.routing_key, session_in(fields.get("user_id")))

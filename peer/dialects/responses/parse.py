@@ -17,7 +17,7 @@ from .. import sampling
 from ..asked import Arrival, Asked
 from ..decoding import is_absent, read_body, read_raw
 from ..grammars import format_grammar
-from ..routing import first_key, session_in
+from ..routing import first_key, user_key
 from .body import Format, ReasoningOptions, ResponsesBody, TextOptions
 from .conversation import read_messages
 from .echo import read_echo
@@ -110,7 +110,7 @@ def _read_routing_key(asked: ResponsesBody, arrival: Arrival) -> str:
     return first_key(
         asked.prompt_cache_key,
         arrival.routing_key,
-        session_in(asked.notes.get("user_id")),
+        user_key(asked.metadata),
         asked.user,
         asked.safety_identifier,
     )

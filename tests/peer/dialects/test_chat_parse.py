@@ -548,7 +548,7 @@ NAMES = st.sampled_from(
     logit_bias ignore_eos min_tokens return_token_ids priority
     top_k min_p seed stop n logprobs top_logprobs tools tool_choice functions function_call audio
     modalities response_format structured_outputs reasoning_effort chat_template_kwargs
-    user prompt_cache_key
+    user prompt_cache_key metadata
     """.split()  # noqa: SIM905 - one word a name reads better than thirty quoted ones
 )
 PART_NAMES = st.sampled_from(["type", "text", "image_url", "refusal", "url"])

@@ -87,6 +87,17 @@ def test_a_peer_that_comes_is_told_with_what_it_computes_on_and_its_address(
     assert joined.text == f"joined ({words})"
 
 
+def test_of_oneself_it_is_told_that_one_drains_and_no_more() -> None:
+    def told(was: PeerState, now: PeerState) -> list[str]:
+        views = (FleetView("f", ME.node, peers=(replace(ME, state=s),)) for s in (was, now))
+        return [f"{one.peer} {one.text}" for one in comings(*views)]
+
+    assert told("up", "draining") == ["me takes nothing new"]
+    assert told("draining", "up") == ["me answers again"]
+    assert told("draining", "left") == []
+    assert list(comings(None, view())) == []
+
+
 def test_the_chronicle_tells_of_the_others_not_of_oneself() -> None:
     chronicle = Chronicle(Recent(), lambda: 7.0)
     note = chronicler(chronicle)

@@ -1,0 +1,29 @@
+"""Which conversation a chat says that it belongs to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cortex.peer.dialects.asked import Arrival
+from cortex.peer.dialects.chat.parse import parse_chat
+
+QUESTION = [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "header", "key"),
+    [
+        ({"metadata": {"user_id": '{"session_id": "s"}'}, "user": "b"}, "", "s"),
+        ({"metadata": {"user_id": "u"}}, "h", "h"),
+        ({"metadata": {"user_id": "u"}, "prompt_cache_key": "a"}, "h", "a"),
+        ({"metadata": {"a": "b"}, "user": "b"}, "", "b"),
+        ({"metadata": 5}, "", ""),
+    ],
+)
+def test_a_conversation_is_known_by_its_first_hint(fields: dict[str, Any], header: str, key: str):
+    body = {"model": "m", "messages": QUESTION} | fields
+    arrival = Arrival(7, 11, "0f", routing_key=header)
+    assert parse_chat(json.dumps(body).encode(), arrival).request.routing_key == key
