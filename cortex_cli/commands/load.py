@@ -35,8 +35,9 @@ def load(
       cortex load qwen3.6-27b --no-wait --json
 
     What has to make room goes first; cortex plan shows it beforehand. Without --on a plan is for
-    the best peer of the fleet, a load for the one that is asked. The load goes on where the
-    command is interrupted.
+    the best peer of the fleet; a load is tried at the one that is asked, and where that one has no
+    copy, no room or no luck at the next best, eight in all. The load goes on where the command is
+    interrupted.
     """
     from ..ordering import orders_of, placement_lines, waited_for
     from ..output import standard_output

@@ -1,4 +1,4 @@
-"""GET /healthz, and the probe of the base address that agents make."""
+"""GET /healthz and /readyz, and the probe of the base address that agents make."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ async def healthz(request: web.Request) -> web.Response:
         # again by the next request, so that whoever stays away keeps it failing.
         status=503 if word == "draining" else 200,
     )
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Whether requests sent here can be answered: by this peer, or by another."""
+    peers = request.app[MEMBERSHIP].view.peers
+    if request.app[NODE].health.is_draining:
+        word = "draining"
+    else:
+        has_models = any(peer.takes_requests and peer.stored for peer in peers)
+        word = "ready" if has_models else "no models"
+    return json_response({"status": word}, status=200 if word == "ready" else 503)
 
 
 def _fleet_port(request: web.Request) -> int | None:

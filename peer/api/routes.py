@@ -89,6 +89,7 @@ ROUTES = (
         "everybody",
         Route("GET", "/", health.root, "Whether somebody answers here."),
         Route("GET", "/healthz", health.healthz, "How this peer and its processes are."),
+        Route("GET", "/readyz", health.readyz, "Whether requests sent here can be answered."),
         Route("GET", "/openapi.json", documents.openapi_document, "This document."),
         Route("GET", "/docs", documents.docs_page),
     ),

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -93,6 +94,33 @@ async def test_a_gateway_tells_of_the_requests_that_it_passes_on(make_config: Ma
             _, health = await status_of(session, server.port, "/healthz")
     assert 'cortex_live_requests{peer="atlas"} 1.0' in numbers
     assert json.loads(health)["live_requests"] == 1
+
+
+async def test_who_can_answer_nothing_is_not_ready(
+    make_config: MakeConfig, memory_children: Callable[..., Any]
+) -> None:
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(make_config(engine="none")) as gateway,
+        aiohttp.ClientSession() as session,
+    ):
+        status, told = await status_of(session, gateway.port, "/readyz")
+        assert (status, json.loads(told)) == (503, {"status": "no models"})
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(make_config(), memory_children().spawn) as peer,
+        aiohttp.ClientSession() as session,
+    ):
+        changed = asyncio.Event()
+        peer.member.fleet.watch(lambda _: changed.set())
+        while not peer.member.fleet.view.me.stored:
+            await changed.wait()
+            changed.clear()
+        status, told = await status_of(session, peer.port, "/readyz")
+        assert (status, json.loads(told)) == (200, {"status": "ready"})
+        peer.node.begin_drain()
+        status, told = await status_of(session, peer.port, "/readyz")
+        assert (status, json.loads(told)) == (503, {"status": "draining"})
 
 
 async def test_the_first_signal_to_a_gateway_says_what_it_waits_for(
