@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from cortex.engine.errors import CortexError, ErrorInfo, MemoryShortage
 
-from ..errors import InvalidApiKey, NoPeer, from_info
+from ..errors import InvalidApiKey, ModelAway, NoPeer, from_info
 from ..onlooker.answers import answer_of
 from .progress import split_hint
 
@@ -33,6 +33,9 @@ def error_of(reply: Mapping[str, Any], status: int) -> CortexError:
     if isinstance(error, InvalidApiKey):
         kind = "an admin key" if "--admin" in error.hint else "a key"
         return InvalidApiKey(error.message, f"set CORTEX_API_KEY to {kind} of that peer")
+    # Whoever says so is there itself: another one that is asked would find no more.
+    if isinstance(error, NoPeer):
+        return ModelAway(error.message, error.hint)
     return error
 
 

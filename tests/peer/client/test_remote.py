@@ -16,8 +16,11 @@ from cortex.engine.stream import Event, Finished, Piece, TextDelta, Usage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.api.streaming import HEADERS
 from cortex.peer.client.remote import Patience, RemotePeer
+from cortex.peer.client.steadfast import Steadfast
 from cortex.peer.dialects.chat.reply import ChatTeller
 from cortex.peer.dialects.openai_replies import ReplyHead
+from cortex.peer.errors import ModelAway
+from cortex.peer.onlooker.asking import Door
 
 DEADLINE_S = 30
 HEAD = ReplyHead("id", 0, "m", include_usage=True)
@@ -98,3 +101,21 @@ async def test_what_no_peer_tells_of_its_models_is_no_answer(body: str):
     async with peer_that(tell(body), Patience()) as peer:
         with pytest.raises(EngineFailed, match="broke off"):
             await peer.models()
+
+
+async def test_a_peer_that_finds_no_host_is_not_taken_for_gone():
+    told = {"code": "no_peer", "message": "no peer that holds 'm' can be asked now; try again"}
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": told | {"hint": "try again"}}, status=502)
+
+    async with peer_that(refuse, Patience()) as peer:
+        moves: list[str] = []
+
+        async def doors() -> list[Door]:
+            return [Door(peer.name)]
+
+        steadfast = Steadfast(doors, lambda _: peer, moves.append)
+        with pytest.raises(ModelAway, match=r"can be asked now$") as caught:
+            await anext(steadfast.chat(QUESTION))
+    assert (caught.value.hint, moves) == ("try again", [])
