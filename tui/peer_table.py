@@ -57,12 +57,16 @@ PEERS: Table[PeerPicture] = Table(
     (
         Column("PEER", (9, 14), _name, lambda peer: peer.name),
         Column("STATE", (10, 10), _state, lambda peer: peer.state, stands_out=True),
-        words_column("DEVICE", (12, 20), wording.devices),
-        Column("MEMORY", (10, 23), _memory, lambda peer: -_share(peer)),
+        words_column("DEVICE", (12, 18), wording.devices),
+        Column("MEMORY", (10, 21), _memory, lambda peer: -_share(peer)),
+        number_column(
+            "UTIL", (4, 4), wording.utilisation, lambda peer: -(wording.busy_share(peer) or 0)
+        ),
         number_column("RUN", (4, 6), _busy, lambda peer: -_num_asked(peer)),
-        words_column("MODELS", (14, 24), wording.models),
+        words_column("MODELS", (14, 23), wording.models),
         number_column("TOK/S", (5, 6), wording.tokens_per_s, lambda peer: -_tokens_per_s(peer)),
-        number_column("SEEN", (4, 5), wording.seen, lambda peer: peer.silent_s),
+        # Of whoever is silent a sentence says so too.
+        number_column("SEEN", (0, 5), wording.seen, lambda peer: peer.silent_s),
     ),
     key=lambda peer: peer.node,
     searched=_searched,

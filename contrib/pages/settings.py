@@ -50,11 +50,15 @@ def _default(setting: Setting, options: Options) -> str:
     if isinstance(setting, OfOptions):
         return ", ".join(_names(setting, options))
     default = field_of(PeerConfig(Locations(Path(), Path())), setting)
-    return "none" if default in (None, ()) else f"`{setting.kind.show(default)}`"
+    shown = "none" if default in (None, ()) else f"`{setting.kind.show(default)}`"
+    return f"{shown}; {_name(options['peer'][setting.option])}" if setting.option else shown
 
 
 def _names(setting: OfOptions, options: Options) -> Iterator[str]:
     for name in setting.options:
-        option = options[(setting.commands or ("peer",))[0]][name]
-        long = next(one for one in option.opts if one.startswith("--"))
-        yield f"that of `{long}` (`{option.envvar}`)"
+        yield f"that of {_name(options[(setting.commands or ('peer',))[0]][name])}"
+
+
+def _name(option: Any) -> str:
+    long = next(one for one in option.opts if one.startswith("--"))
+    return f"`{long}` (`{option.envvar}`)"

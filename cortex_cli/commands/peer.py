@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cortex.peer.config import DEFAULT_PORT
+from cortex.peer.config import DEFAULT_PORT, LogFormat
 
 from .. import completing
-from ..config import peer_config
+from ..config import peer_config, with_fields
+from ..durations import parse_as_set
 from ..engine_options import EngineWishes
 from ..fleet_options import FleetWishes, fleet_config
 from ..options import Config, Host, StateDir, invocation_of, port_option, typed
@@ -36,13 +37,45 @@ def peer(
         ),
     ] = "all",
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="ID",
             autocompletion=completing.models,
             envvar="CORTEX_MODEL",
-            help="Load this model at the start instead of at the first request.",
+            help="Load this model at the start instead of at the first request"
+            " (may be given again).",
+            show_default=False,
+        ),
+    ] = None,
+    idle_ttl: Annotated[
+        float | None,
+        typer.Option(
+            "--idle-ttl",
+            metavar="TIME|never",
+            envvar="CORTEX_IDLE_TTL",
+            parser=parse_as_set("eviction", "idle_ttl"),
+            help="How long a model stays when nobody asks it, such as 30m. Otherwise 10m.",
+            show_default=False,
+        ),
+    ] = None,
+    drain: Annotated[
+        float | None,
+        typer.Option(
+            "--drain",
+            metavar="TIME",
+            envvar="CORTEX_DRAIN",
+            parser=parse_as_set("peer", "drain"),
+            help="How long running answers may take to end at the end. Otherwise 30s.",
+            show_default=False,
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--log-format",
+            envvar="CORTEX_LOG_FORMAT",
+            help="Whether a line of the log is for people or a JSON object. Otherwise text.",
             show_default=False,
         ),
     ] = None,
@@ -84,6 +117,7 @@ def peer(
 
     from ..devices import check_memory, require_engine, torch_is_for_cpus
     from ..serving import serve
+    from ..settings.sections import fields_of_options
 
     invocation = invocation_of(context)
     computes = gpu != "none"
@@ -95,15 +129,18 @@ def peer(
     if "cpu" in devices.names:
         check_memory(wishes.memory, machine_memory_bytes())
 
+    given = {"idle_ttl": idle_ttl, "drain": drain, "log_format": log_format}
+    over = fields_of_options({name: given[name] for name in given if typed(context, name)})
+
     def made_of(settings: Settings) -> PeerConfig:
         now = replace(invocation, read=settings)
         folders = wishes.models if typed(context, "models") else settings.models_dirs
         seeds = membership.join if typed(context, "join") else settings.join
         plain = peer_config(now, replace(wishes, models=folders) if computes else None)
-        preload = (model, *(one.id for one in plain.models if one.is_preloaded))
+        preload = (*(model or ()), *(one.id for one in plain.models if one.is_preloaded))
         return replace(
-            plain,
-            preload=tuple(dict.fromkeys(one for one in preload if one is not None)),
+            with_fields(plain, over),
+            preload=tuple(dict.fromkeys(preload)),
             python=python,
             devices=devices.names,
             host=host,

@@ -23,7 +23,9 @@ def status(
     wide: Annotated[
         bool,
         typer.Option(
-            "--wide", envvar="CORTEX_WIDE", help="Show addresses, versions and roles as well."
+            "--wide",
+            envvar="CORTEX_WIDE",
+            help="Show addresses, versions and roles as well.",
         ),
     ] = False,
     watch: Annotated[
@@ -54,8 +56,9 @@ def status(
       cortex status --json | jq -r '.peers[] | select(.state != "up") | .name'
 
 
-    A * stands behind the peer that was asked. TOK/S is how fast one answer comes,
-    the mean of those under way. --plain is for ears, and for logs.
+    A * stands behind the peer that was asked. UTIL is how much of the time its GPUs
+    compute, the mean of them, where their driver tells. TOK/S is how fast one answer
+    comes, the mean of those under way. --plain is for ears, and for logs.
     """
     import time
 

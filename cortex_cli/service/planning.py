@@ -60,7 +60,7 @@ def system_service(
         NAMES[what],
         _DESCRIPTIONS[what],
         _command(what, words),
-        _drain_s(invocation),
+        _drain_s(options, invocation),
         is_system=True,
         run_as=run_as,
         reads=reads,
@@ -81,7 +81,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         NAMES[what],
         _DESCRIPTIONS[what],
         _command(what, words),
-        _drain_s(invocation),
+        _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
         environment=set_variables(_CARRIED),
@@ -97,11 +97,17 @@ def _words(options: Mapping[str, Option]) -> list[str]:
     """What was typed or stands in the environment, as it is typed anywhere on this machine."""
     words: list[str] = []
     for option in options.values():
-        if option.source not in ("option", "environment") or option.value is False:
+        if not _is_given(option) or option.value is False:
             continue
         for value in _values(option):
-            words += [option.long] if value is True else [option.long, str(value)]
+            # Of an option that was given, no time is never.
+            word = "never" if value is None else str(value)
+            words += [option.long] if value is True else [option.long, word]
     return words
+
+
+def _is_given(option: Option) -> bool:
+    return option.source in ("option", "environment")
 
 
 def _values(option: Option) -> Sequence[Any]:
@@ -122,7 +128,10 @@ def _folders_kept(options: Mapping[str, Option]) -> list[Path]:
     return [*_paths([options["state_dir"]]), *(one.parent for one in key_files), *first_models]
 
 
-def _drain_s(invocation: Invocation) -> float:
+def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:
+    option = options.get("drain")
+    if option is not None and _is_given(option):
+        return option.value
     return peer_config(invocation, None).drain_s
 
 

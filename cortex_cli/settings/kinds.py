@@ -82,6 +82,15 @@ def text() -> Kind:
     return taking("a text", lambda value, _: _text(value))
 
 
+def text_or_texts() -> Kind:
+    """Several, of which one alone need be no list."""
+    return taking(
+        "a text or a list of texts",
+        lambda value, _: [_text(value)] if isinstance(value, str) else _texts(value),
+        lambda texts: _show(texts[0] if len(texts) == 1 else texts),
+    )
+
+
 def whole(low: int, high: int = _MOST) -> Kind:
     words = f"a whole number from {low}" + (f" to {high}" if high < _MOST else "")
     return taking(words, lambda value, _: _number(value, low, high))

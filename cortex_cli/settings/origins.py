@@ -60,6 +60,9 @@ def origins(settings: Settings, options: Options, command: str) -> Iterator[Orig
             place = settings.places.get((section, key), "default")
             if isinstance(setting, OfConfig):
                 text = _spelt(setting, field_of(config, setting))
+                option = options[command].get(setting.option)
+                if option is not None and option.source in ("option", "environment"):
+                    text, place = _spelt(setting, option.value), _place_of(option, place)
             else:
                 text, place = _of_options(setting, options, command, place)
             yield Origin(section, key, text, place)

@@ -37,10 +37,13 @@ class OfOptions(Known):
 
 @dataclass(frozen=True, slots=True)
 class OfConfig(Known):
-    """`field` is one of PeerConfig's, or GROUP.FIELD of one of its groups."""
+    """`field` is one of PeerConfig's, or GROUP.FIELD of one of its groups. An `option` of `cortex
+    peer`, by its parameter's name, goes before it where it is typed.
+    """
 
     field: str
     is_live: bool = False
+    option: str = ""
 
 
 Setting = OfOptions | OfConfig
@@ -77,9 +80,15 @@ _PEER: Mapping[str, Setting] = {
     "models": OfOptions(
         kinds.folders(), "Folders that are searched for models.", ("models",), is_live=True
     ),
-    "model": OfOptions(kinds.text(), "Load this model at the start.", ("model",), _OF_PEERS),
+    "model": OfOptions(
+        kinds.text_or_texts(), "Load these models at the start.", ("model",), _OF_PEERS
+    ),
     "drain": OfConfig(
-        kinds.duration(0), "How long running answers may take to end at the end.", "drain_s", True
+        kinds.duration(0),
+        "How long running answers may take to end at the end.",
+        "drain_s",
+        True,
+        "drain",
     ),
     "log_level": OfConfig(
         kinds.choice(*get_args(LogLevel)), "From where on it is logged.", "log_level", True
@@ -89,6 +98,7 @@ _PEER: Mapping[str, Setting] = {
         "Whether a line of the log is for people or a JSON object.",
         "log_format",
         True,
+        "log_format",
     ),
 }
 _GATEWAY: Mapping[str, Setting] = {
@@ -152,6 +162,7 @@ _EVICTION: Mapping[str, Setting] = {
         "How long a model stays when nobody asks it.",
         "eviction.idle_ttl_s",
         True,
+        "idle_ttl",
     ),
     "min_residency": OfConfig(
         kinds.duration(0),
@@ -271,3 +282,13 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
     "api": _API,
     "tui": _TUI,
 }
+
+
+def fields_of_options(given: Mapping[str, object]) -> dict[str, object]:
+    """What PeerConfig's fields are by such options, as Settings.fields names them."""
+    every = (setting for known in SECTIONS.values() for setting in known.values())
+    return {
+        setting.field: given[setting.option]
+        for setting in every
+        if isinstance(setting, OfConfig) and setting.option in given
+    }

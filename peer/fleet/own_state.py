@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,8 @@ from cortex.engine.costs import ModelCosts
 from cortex.engine.stream import Stage
 
 from ..config import PeerConfig
+from ..devices.device_memory import is_gpu
+from ..devices.sensors import Sensed
 from ..gossip.ids import ID_BYTES, ModelId
 from ..gossip.records import LOAD_DRAINING, NO_LOAD, ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
@@ -29,6 +31,7 @@ _MIB = 1 << 20
 _MAX_FREE_STEP_MIB = 256
 _FREE_STEPS = 64
 _NO_WEIGHTS = bytes(ID_BYTES)
+_NOT_SENSED = Sensed()
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
@@ -39,8 +42,9 @@ def own_state(
     health: NodeHealth,
     rates: Rates,
     costs_of: Callable[[ModelInfo], ModelCosts | None] = lambda model: None,
+    sensed: Mapping[int, Sensed] | None = None,
 ) -> OwnState:
-    """What is told of a node that is like this.
+    """What is told of a node that is like this; `sensed` is by the number of a GPU.
 
     `slots` is what admission takes, for that is where a request is refused. How many run in one
     batch is told model by model: more than that wait, and are not refused.
@@ -63,6 +67,7 @@ def own_state(
             decode_tokens_per_s=count(rates.decode_tokens_per_s),
             free_mib=tuple(_free_mib(device) for device in placement.devices),
             models=tuple(_loads(placement, running, named)),
+            busy_percents=tuple(_busy_percents(placement, sensed)) if sensed else (),
         ),
         slots=0 if config.is_gateway else config.max_live_requests,
         answer_ms=rates.answer_ms,
@@ -73,6 +78,13 @@ def _free_mib(device: DeviceBooks) -> int:
     """A small budget is told in small steps: models are planned into what is told."""
     step_mib = max(1, min(_MAX_FREE_STEP_MIB, device.budget_bytes // _MIB // _FREE_STEPS))
     return max(device.free_bytes, 0) // _MIB // step_mib * step_mib
+
+
+def _busy_percents(placement: Placement, sensed: Mapping[int, Sensed]) -> Iterator[int | None]:
+    for device in placement.devices:
+        number = int(device.name.rpartition(":")[2]) if is_gpu(device.name) else None
+        share = None if number is None else sensed.get(number, _NOT_SENSED).utilisation
+        yield None if share is None else round(share * 100)
 
 
 def stored_model(model: ModelInfo, costs: ModelCosts | None = None) -> StoredModel:

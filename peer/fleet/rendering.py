@@ -79,6 +79,7 @@ def _device(device: DeviceView) -> dict[str, Any]:
         "name": device.name,
         "memory_bytes": device.memory_bytes,
         "free_bytes": device.free_bytes,
+        "utilisation": device.utilisation,
     }
 
 

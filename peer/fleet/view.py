@@ -22,11 +22,12 @@ PlacementState = Literal["loading", "ready", "unloading"]
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """`free_bytes` is None where the peer has not said."""
+    """`free_bytes` and `utilisation`, a share of the time, are None where the peer has not said."""
 
     name: str
     memory_bytes: int
     free_bytes: int | None = None
+    utilisation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

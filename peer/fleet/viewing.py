@@ -216,11 +216,17 @@ def _state(seen: _Seen, policy: Policy | None) -> PeerState:
 def _devices(hardware: Hardware | None, load: LoadRecord | None) -> tuple[DeviceView, ...]:
     if hardware is None:
         return ()
-    free = [mib * MIB for mib in load.free_mib] if load else []
-    padded = [*free, *[None] * len(hardware.devices)]
+    num = len(hardware.devices)
+    free = [*((mib * MIB for mib in load.free_mib) if load else ()), *[None] * num]
+    busy = [*(load.busy_percents if load else ()), *[None] * num]
     return tuple(
-        DeviceView(printable(device.name, _MAX_NAME_CHARS), device.memory_bytes, free_bytes)
-        for device, free_bytes in zip(hardware.devices, padded, strict=False)
+        DeviceView(
+            printable(device.name, _MAX_NAME_CHARS),
+            device.memory_bytes,
+            free_bytes,
+            None if percent is None else min(percent / 100, 1.0),
+        )
+        for device, free_bytes, percent in zip(hardware.devices, free, busy, strict=False)
     )
 
 

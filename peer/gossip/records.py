@@ -97,6 +97,8 @@ class LoadRecord(Struct, frozen=True, array_like=True):
 
     `age_ds` is tenths of a second since the owner wrote it; each relay adds how long it held the
     record, so that no two clocks are compared. Of two records the one with the higher `lv` counts.
+    `busy_percents` is how much of the time each device computes, None where its driver does not
+    say, and empty where none does. Nobody decides by it.
     """
 
     node: Node
@@ -110,6 +112,7 @@ class LoadRecord(Struct, frozen=True, array_like=True):
     decode_tokens_per_s: U32
     free_mib: Annotated[tuple[U32, ...], _BOUNDED] = ()
     models: Annotated[tuple[ModelLoad, ...], _BOUNDED] = ()
+    busy_percents: Annotated[tuple[U8 | None, ...], _BOUNDED] = ()
 
     @property
     def is_draining(self) -> bool:

@@ -17,9 +17,12 @@ _PEER_WORDS: tuple[str, ...] = get_args(PeerWord)
 
 @dataclass(frozen=True, slots=True)
 class DevicePicture:
+    """`utilisation` is a share of the time, from 0 to 1."""
+
     name: str
     memory_bytes: int
     free_bytes: int | None
+    utilisation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,17 @@ def tokens_per_s(peer: PeerPicture) -> str:
     return _fresh(peer, None if peer.load is None else peer.load.tokens_per_s_now or None)
 
 
+def utilisation(peer: PeerPicture) -> str:
+    share = busy_share(peer)
+    return _fresh(peer, None if share is None else round(share * 100), "%")
+
+
+def busy_share(peer: PeerPicture) -> float | None:
+    """The mean of its devices, as far as their driver tells."""
+    shares = [each.utilisation for each in peer.devices if each.utilisation is not None]
+    return sum(shares) / len(shares) if shares else None
+
+
 def seen(peer: PeerPicture) -> str:
     return age(peer.silent_s)
 
@@ -119,10 +130,10 @@ def _worry(peer: PeerPicture) -> str:
     return ""
 
 
-def _fresh(peer: PeerPicture, number: int | None) -> str:
+def _fresh(peer: PeerPicture, number: int | None, unit: str = "") -> str:
     if peer.is_gone or number is None or peer.load is None:
         return NOTHING
-    return UNKNOWN if _is_stale(peer) else f"{number:,}"
+    return UNKNOWN if _is_stale(peer) else f"{number:,}{unit}"
 
 
 def _is_stale(peer: PeerPicture) -> bool:

@@ -57,6 +57,10 @@ def test_an_option_goes_before_the_file_and_is_named(cortex_here: Cortex, tmp_pa
     path.write_text('[gateway]\nlisten = "127.0.0.1:1"\n')
     words = ("config", "show", "--json", "--config", str(path))
     assert shown(cortex_here(*words))["gateway", "listen"] == ("127.0.0.1:1", f"{path} line 2")
+    peer = shown(cortex_here(*words, "--idle-ttl", "2m", "--model", "a", "--model", "b"))
+    assert peer["eviction", "idle_ttl"] == ("120s", "--idle-ttl")
+    assert peer["peer", "model"] == (["a", "b"], "--model")
+    assert peer["peer", "drain"] == ("30s", "default")
     typed = shown(cortex_here(*words, "--gateway", "--port", "7"))
     assert typed["gateway", "listen"] == ("127.0.0.1:7", f"{path} line 2, --port")
 

@@ -120,9 +120,40 @@ def test_a_models_folder_that_is_not_there_is_refused_by_name(
     assert not asked.configs
 
 
-def test_a_peer_loads_one_model_at_the_start(asked: Asked, invocation: Invocation) -> None:
-    main.run(["peer", "--gpu", "cpu", "--model", "cortex-nano"], invocation)
-    assert asked.configs[0].preload == ("cortex-nano",)
+def test_a_peer_loads_models_at_the_start(
+    asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main.run(["peer", "--gpu", "cpu", "--model", "cortex-nano", "--model", "b"], invocation)
+    assert asked.configs[-1].preload == ("cortex-nano", "b")
+    monkeypatch.setenv("CORTEX_MODEL", "b c")
+    main.run(["peer", "--gpu", "cpu"], invocation)
+    assert asked.configs[-1].preload == ("b", "c")
+    monkeypatch.delenv("CORTEX_MODEL")
+    for text, models in (('"one-alone"', ("one-alone",)), ('["one", "two"]', ("one", "two"))):
+        (tmp_path / "cortex.toml").write_text(f"[peer]\nmodel = {text}\n")
+        main.run(["peer", "--gpu", "cpu", "--config", str(tmp_path / "cortex.toml")], invocation)
+        assert asked.configs[-1].preload == models
+
+
+def test_what_a_peer_is_told_goes_before_its_file(
+    asked: Asked, invocation: Invocation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "cortex.toml"
+    file.write_text('[peer]\ndrain = "10s"\nlog_format = "json"\n[eviction]\nidle_ttl = "20m"\n')
+    peer = ["peer", "--gpu", "cpu", "--config", str(file)]
+
+    def told(*words: str) -> tuple[float, str, float | None]:
+        assert main.run([*peer, *words], invocation) == 0
+        config = asked.configs[-1]
+        return config.drain_s, config.log_format, config.eviction.idle_ttl_s
+
+    assert told() == (10.0, "json", 1200.0)
+    assert told("--drain", "1m", "--log-format", "text") == (60.0, "text", 1200.0)
+    assert told("--idle-ttl", "never") == (10.0, "json", None)
+    monkeypatch.setenv("CORTEX_DRAIN", "90")
+    monkeypatch.setenv("CORTEX_IDLE_TTL", "500ms")
+    assert main.run(peer, invocation) == 2, "a second at least, as in the file"
+    assert told("--idle-ttl", "2s") == (90.0, "json", 2.0)
 
 
 @pytest.mark.parametrize("command", [["chat", "hi"], ["peer", "--gpu", "cpu"]])

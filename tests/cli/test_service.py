@@ -78,6 +78,10 @@ def test_settings_of_this_folder_are_read_by_the_service_too(
     _, unit, _ = run("install", "--print")
     assert f"--config {tmp_path}/cortex.toml\n" in unit
     assert "TimeoutStopSec=315\n" in unit
+    typed = ("--drain", "2m", "--idle-ttl", "never", "--model", "a", "--model", "b")
+    _, unit, _ = run("install", "--print", *typed)
+    assert " --model a --model b --idle-ttl never --drain 120.0 " in unit
+    assert "TimeoutStopSec=135\n" in unit
 
 
 def test_a_gateway_is_a_service_of_another_name(run: Run) -> None:

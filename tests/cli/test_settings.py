@@ -160,7 +160,7 @@ max_connections = 11
         "port": 13999,
         "gpu": "cpu",
         "models": [str(tmp_path / "models")],
-        "model": "m1",
+        "model": ["m1"],
         "python": "python3",
         "threads": 3,
         "memory": 2 * 1024**3,
@@ -205,6 +205,8 @@ def test_every_setting_leads_somewhere() -> None:
                 group, _, name = setting.field.rpartition(".")
                 holder = getattr(config, group) if group else config
                 assert name in {one.name for one in fields(holder)}, (section, key)
+                options = {option.name for option in commands.commands["peer"].params}
+                assert not setting.option or setting.option in options, (section, key)
             else:
                 for command in setting.commands or ("peer",):
                     options = {option.name for option in commands.commands[command].params}
@@ -372,7 +374,7 @@ def test_a_fleet_key_at_a_wrong_place_is_not_repeated(write: Write) -> None:
 
 def test_a_setting_holds_for_the_commands_that_have_its_option(write: Write) -> None:
     settings = read_settings(write('[peer]\nmodel = "m1"\n[engine]\nthreads = 2\n'))
-    assert settings.options_of("peer") == {"model": "m1", "threads": 2}
+    assert settings.options_of("peer") == {"model": ["m1"], "threads": 2}
     assert settings.options_of("chat") == {"threads": 2}
 
 

@@ -28,8 +28,8 @@ from cortex.peer.onlooker.pictures import (
 
 Cortex = Callable[..., Any]
 GIB = 1024**3
-H100 = DevicePicture("NVIDIA H100 80GB", 80 * GIB, 25 * GIB)
-QWEN = ModelPicture("qwen3.6-27b", "ready", None, "fast mode", 51 * GIB, 9, 2)
+H100 = DevicePicture("NVIDIA H100 80GB", 80 * GIB, 25 * GIB, 0.84)
+QWEN = ModelPicture("qwen3.6-2b", "ready", None, "fast mode", 51 * GIB, 9, 2)
 ATLAS = PeerPicture(
     "aa",
     "atlas",
@@ -37,9 +37,9 @@ ATLAS = PeerPicture(
     is_asked=True,
     api="192.168.1.20:13131",
     address=None,
-    devices=(H100, H100),
+    devices=(H100, replace(H100, utilisation=0.92)),
     models=(QWEN,),
-    stored=("qwen3.6-27b",),
+    stored=("qwen3.6-2b",),
     load=LoadPicture(12, 2, 1904, 210, 0.3),
     silent_s=0.3,
     build="0.1.0",
@@ -61,9 +61,9 @@ def test_the_table_has_a_row_for_each_peer_and_a_sentence_for_the_silent() -> No
     assert table() == [
         "fleet 3fa2c1d0   2 peers   4 devices   1 warm   12 running   2 waiting",
         "",
-        "PEER     STATE    DEVICE                 MEMORY  RUN  WAIT  MODELS       TOK/S  SEEN",
-        "atlas *  up       2x H100 80GB  110.0/160.0 GiB   12     2  qwen3.6-27b  1,904  0.3s",
-        "delta    suspect  2x H100 80GB  110.0/160.0 GiB    ?     ?  qwen3.6-27b      ?  6.1s",
+        "PEER     STATE    DEVICE                 MEMORY  UTIL  RUN  WAIT  MODELS      TOK/S  SEEN",
+        "atlas *  up       2x H100 80GB  110.0/160.0 GiB   88%   12     2  qwen3.6-2b  1,904  0.3s",
+        "delta    suspect  2x H100 80GB  110.0/160.0 GiB     ?    ?     ?  qwen3.6-2b      ?  6.1s",
         "",
         "delta has not answered for 6.1s; the others are asking it again.",
         "no multicast on eth0",
@@ -73,18 +73,19 @@ def test_the_table_has_a_row_for_each_peer_and_a_sentence_for_the_silent() -> No
 @pytest.mark.parametrize(
     ("width", "gone"),
     [
-        (84, ()),
-        (83, ("SEEN",)),
-        (73, ("SEEN", "TOK/S")),
-        (69, ("SEEN", "TOK/S", "WAIT")),
-        (63, ("SEEN", "TOK/S", "WAIT", "RUN")),
-        (58, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
-        (20, ("SEEN", "TOK/S", "WAIT", "RUN", "DEVICE")),
+        (89, ()),
+        (88, ("SEEN",)),
+        (78, ("SEEN", "TOK/S")),
+        (74, ("SEEN", "TOK/S", "WAIT")),
+        (68, ("SEEN", "TOK/S", "WAIT", "RUN")),
+        (63, ("SEEN", "TOK/S", "WAIT", "RUN", "UTIL")),
+        (57, ("SEEN", "TOK/S", "WAIT", "RUN", "UTIL", "DEVICE")),
+        (20, ("SEEN", "TOK/S", "WAIT", "RUN", "UTIL", "DEVICE")),
     ],
 )
 def test_a_narrow_terminal_loses_the_least_first(width: int, gone: tuple[str, ...]) -> None:
-    all_heads = ["PEER", "STATE", "DEVICE", "MEMORY", "RUN", "WAIT", "MODELS", "TOK/S", "SEEN"]
-    assert table(width)[2].split() == [head for head in all_heads if head not in gone]
+    heads = table()[2].split()
+    assert table(width)[2].split() == [head for head in heads if head not in gone]
 
 
 def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
@@ -94,10 +95,18 @@ def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
     assert delta.endswith("6.1s  -                   0.1.0    0a1b2c3d  -")
 
 
+def test_a_peer_whose_driver_tells_nothing_shows_no_number() -> None:
+    nothing = DevicePicture("CPU", GIB, GIB)
+    quiet = replace(ATLAS, devices=(H100, nothing))
+    silent = replace(ATLAS, devices=(nothing,))
+    lines = fleet_table(FleetPicture("", (quiet, silent), ()), width=None, is_wide=False)
+    assert [line.split()[-6] for line in lines[3:5]] == ["84%", "-"]
+
+
 def test_a_peer_that_rests_makes_no_tokens_however_fast_it_was() -> None:
     resting = replace(ATLAS, load=LoadPicture(0, 0, 1904, 210, 0.3))
     lines = fleet_table(FleetPicture("", (resting,), ()), width=None, is_wide=False)
-    assert lines[3].split()[-5:] == ["0", "0", "qwen3.6-27b", "-", "0.3s"]
+    assert lines[3].split()[-5:] == ["0", "0", "qwen3.6-2b", "-", "0.3s"]
 
 
 def test_numbers_of_old_are_not_shown_as_fresh() -> None:
@@ -105,8 +114,8 @@ def test_numbers_of_old_are_not_shown_as_fresh() -> None:
     gone = replace(ATLAS, state="dead", node="cc", silent_s=61)
     lines = fleet_table(FleetPicture("", (stale, gone), ()), width=None, is_wide=False)
     assert lines[0] == "no fleet   1 peer   2 devices   1 warm   0 running   0 waiting"
-    assert lines[3].split()[-5:] == ["?", "?", "qwen3.6-27b", "?", "0.3s"]
-    assert lines[4].split()[-5:] == ["-", "-", "qwen3.6-27b", "-", "1m"]
+    assert lines[3].split()[-5:] == ["?", "?", "qwen3.6-2b", "?", "0.3s"]
+    assert lines[4].split()[-5:] == ["-", "-", "qwen3.6-2b", "-", "1m"]
     assert lines[-1] == "atlas is gone: nobody has heard of it for 1m."
 
 
@@ -245,8 +254,8 @@ def test_a_peer_is_watched_until_ctrl_c(at_terminal: Callable[..., Any], address
 
 def test_a_fleet_is_told_in_sentences_and_then_what_happens() -> None:
     assert sentences(None, Sight({}, PICTURE))[1:3] == [
-        "atlas is up: 2x H100 80GB; qwen3.6-27b ready.",
-        "delta is suspect: 2x H100 80GB; qwen3.6-27b ready.",
+        "atlas is up: 2x H100 80GB; qwen3.6-2b ready.",
+        "delta is suspect: 2x H100 80GB; qwen3.6-2b ready.",
     ]
     older = replace(PICTURE, peers=(ATLAS, replace(DELTA, silent_s=7.1)))
     assert sentences(PICTURE, Sight({}, older)) == []

@@ -380,6 +380,20 @@ def test_a_load_question_goes_up_and_its_answer_comes_back(stage: Stage) -> None
     assert [e.answer for e in stage.events if isinstance(e, LoadAnswered)] == [back]
 
 
+def test_a_device_that_is_busier_is_no_news_and_is_told_with_the_next_of_it(stage: Stage) -> None:
+    stage.meet(YOU)
+    load = replace(load_of(US), busy_percents=(1,))
+    stage.core.set_load(stage.now_s, load)
+    stage.wait(5.0)
+    before = stage.core.load_of(stage.now_s, US)
+    busier = replace(load, busy_percents=(99,))
+    stage.core.set_load(stage.now_s, busier)
+    assert before is not None and stage.core.load_of(stage.now_s, US) == before
+    stage.core.set_load(stage.now_s, replace(busier, num_inflight=load.num_inflight + 1))
+    after = stage.core.load_of(stage.now_s, US)
+    assert after is not None and (after.lv, after.busy_percents) == (before.lv + 1, (99,))
+
+
 def test_goodbye_is_said_to_some_and_believed(stage: Stage) -> None:
     stage.meet(YOU)
     stage.core.leave(0.0)

@@ -27,6 +27,7 @@ def model(id: str, **changes: Any) -> dict[str, Any]:
 
 def peer(name: str, **changes: Any) -> dict[str, Any]:
     device = {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 20 * GIB}
+    device |= {"utilisation": 0.88}
     return {
         "node": name[:2] * 8,
         "name": name,

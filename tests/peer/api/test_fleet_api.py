@@ -46,7 +46,7 @@ ATLAS = PeerView(
     api="192.168.1.20:13131",
     build="cortex-0.1.0",
     roles=("gateway",),
-    devices=(DeviceView("NVIDIA H100 80GB", 80 * GIB, 25 * GIB),),
+    devices=(DeviceView("NVIDIA H100 80GB", 80 * GIB, 25 * GIB, 0.92),),
     num_cores=32,
     memory_bytes=256 * GIB,
     stored=(StoredModel(WEIGHTS, "qwen", 51 * GIB, 262144, ("text", "vision"), 7),),
@@ -122,7 +122,12 @@ def test_a_view_is_told_with_every_number_in_its_unit() -> None:
     )
     atlas, borea = told["peers"]
     assert atlas["devices"] == [
-        {"name": "NVIDIA H100 80GB", "memory_bytes": 80 * GIB, "free_bytes": 25 * GIB}
+        {
+            "name": "NVIDIA H100 80GB",
+            "memory_bytes": 80 * GIB,
+            "free_bytes": 25 * GIB,
+            "utilisation": 0.92,
+        }
     ]
     assert atlas["models"] == [
         {

@@ -107,7 +107,13 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
         stored=tuple(stored(number) for number in range(3)),
         placed=(ready, loading),
         claims=(Claim(LARGE, 40),),
-        load=busy(2, num_queued=1, models=(ModelLoad(NANO, 2, 1, 0),), free_mib=(1000,)),
+        load=busy(
+            2,
+            num_queued=1,
+            models=(ModelLoad(NANO, 2, 1, 0),),
+            free_mib=(1000,),
+            busy_percents=(92,),
+        ),
         slots=8,
     )
     first.fleet.tell(state)
@@ -125,7 +131,8 @@ async def test_what_a_peer_has_and_does_is_seen_by_others(start_member: StartMem
     )
     assert (cold.id, cold.state, cold.percent) == ("large", "loading", 40)
     assert (peer.load.num_inflight, peer.load.num_queued) == (2, 1)
-    assert peer.devices[0].free_bytes == 1000 * 2**20
+    (device,) = peer.devices
+    assert (device.free_bytes, device.utilisation) == (1000 * 2**20, 0.92)
     first.fleet.tell(OwnState(load=busy(0, flags=LOAD_DRAINING)))
     await second.until_sees(first, lambda peer: peer.state == "draining" and not peer.placed)
 

@@ -20,6 +20,7 @@ from cortex.engine.messages import Alive, Loaded, ModelStatus
 from cortex.engine.stream import Event, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.config import Locations, PeerConfig
+from cortex.peer.devices.sensors import Sensed
 from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter
 from cortex.peer.fleet.own_state import own_state
@@ -204,6 +205,25 @@ def test_every_model_is_told_with_its_place_and_every_device_with_what_it_has_le
     shown = [(p.name, p.device, p.reserved_mib, p.is_pinned, p.priority) for p in state.placed]
     assert shown == [("a", 0, 3, False, 0), ("b", 1, 3, True, 3)]
     assert state.load.free_mib == (3 * 1024, 0)
+    assert state.load.busy_percents == (), "no driver has said anything"
+
+
+def test_how_busy_a_gpu_is_is_told_as_a_whole_percent():
+    devices = (DeviceBooks(0, "cuda:1", 1 << 30), DeviceBooks(1, "cuda:3", 1 << 30))
+    sensed = {0: Sensed(utilisation=1.0), 1: Sensed(1 << 30, 0.918, 61.4, 412.31)}
+    state = own_state(
+        CONFIG, (), Placement(devices), health(0), Rates(), lambda _: None, sensed=sensed
+    )
+    assert state.load.busy_percents == (92, None)
+
+
+async def test_the_driver_is_asked_without_anybodys_wanting_to_know(
+    make_config: MakeConfig, driver_tool: Callable[[str], None]
+):
+    driver_tool("echo '0, 81920, 92, 61, 412.31'")
+    async with reported(make_config(devices=("fake:0",))) as (_, ear):
+        state = await ear.until(lambda state: bool(state.load.busy_percents))
+        assert state.load.busy_percents == (92,)
 
 
 def resident(model: ModelInfo, num_bytes: int) -> Resident:

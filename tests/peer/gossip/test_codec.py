@@ -57,6 +57,7 @@ CONTACT = Contact("192.168.1.23", 13132, 41)
 EIGHT = st.binary(min_size=8, max_size=8)
 NODES = EIGHT.map(NodeId)
 MODELS = EIGHT.map(ModelId)
+U8 = st.integers(0, 255)
 U32 = st.integers(0, 2**32 - 1)
 PORTS = st.integers(1, 65_535)
 IPS = st.ip_addresses().map(str) | st.just("fe80::1%eth0")
@@ -73,6 +74,7 @@ LOADS = st.builds(
     *(NODES, U32, U32, U32, U32, U32, st.integers(0, 255), U32, U32),
     free_mib=st.lists(U32, max_size=4).map(tuple),
     models=st.lists(st.builds(ModelLoad, MODELS, U32, U32, U32), max_size=4).map(tuple),
+    busy_percents=st.lists(st.none() | U8, max_size=4).map(tuple),
 )
 SOME_RUMOURS = st.lists(RUMOURS, max_size=8).map(tuple)
 SOME_LOADS = st.lists(LOADS, max_size=8).map(tuple)
@@ -157,7 +159,7 @@ def unpacked(body: Any) -> Message:
 def load(num_models: int) -> LoadRecord:
     """A usual one: a busy peer with one device."""
     models = tuple(ModelLoad(MODEL, 3, 1, 4) for _ in range(num_models))
-    return LoadRecord(NODE, 90_211, 4, 0, 3, 1, 62, 310, 171, (21_400,), models)
+    return LoadRecord(NODE, 90_211, 4, 0, 3, 1, 62, 310, 171, (21_400,), models, (92,))
 
 
 @given(MESSAGES)
@@ -211,8 +213,15 @@ def test_arrays_may_grow_at_the_end() -> None:
     body = plain(message)
     body[7][0].append("newer")
     body[8][0].append([1, 2, 3])
-    body[8][0][-2][0].append(0)
+    body[8][0][-3][0].append(0)
     assert unpacked(body) == message
+
+
+def test_a_load_of_before_devices_were_told_is_read_without_them() -> None:
+    body = plain(Gossip(node=NODE, gen=GEN, loads=(load(1),)))
+    del body[8][0][-1]
+    older = msgspec.structs.replace(load(1), busy_percents=())
+    assert unpacked(body) == Gossip(node=NODE, gen=GEN, loads=(older,))
 
 
 def test_a_rumour_of_a_kind_that_is_not_known_is_passed_over() -> None:
@@ -275,8 +284,8 @@ def test_any_bytes_are_a_message_or_are_refused(data: bytes, draw: st.DataObject
 
 
 def test_records_are_as_small_as_the_protocol_says() -> None:
-    assert packed_bytes(load(1)) == 47
-    assert packed_bytes(load(3)) == 79
+    assert packed_bytes(load(1)) == 49
+    assert packed_bytes(load(3)) == 81
     alive = Alive(NODE, GEN, 4, CONTACT)
     # A byte over the page's 35, which has an address without the version in it; 41 takes one.
     assert packed_bytes(alive) == 36
