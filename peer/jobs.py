@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Self
 
 from msgspec.structs import replace
@@ -92,7 +93,8 @@ class Jobs:
     def begin(
         self, kind: JobKind, order: object, model: str, work: Work, host: NodeId | None = None
     ) -> Job:
-        """Do this, unless the same is being done, by an equal `order`: then that is the job.
+        """Do this, unless the same is being done, by an equal `order`: then that is the job. One
+        that was cancelled may still hold what it used: this begins when it has let go.
 
         Raises Overloaded where too much is under way.
         """
@@ -106,8 +108,9 @@ class Jobs:
                 "wait for one of them, or cancel it: DELETE /jobs/{id}",
             )
         job = Job(_new_id(self._node), self._node, kind, "queued", model, host=host)
+        before = [one.task for one in self._entries.values() if one.order == order and one.task]
         entry = self._entries[job.id] = _Entry(job, order, self._clock())
-        entry.task = asyncio.create_task(self._run(entry, work), name=job.id)
+        entry.task = asyncio.create_task(self._run(entry, work, before), name=job.id)
         return self._now(entry)
 
     def all(self) -> tuple[Job, ...]:
@@ -146,8 +149,10 @@ class Jobs:
             self._end(entry, replace(entry.job, state="cancelled"))
         return self._now(entry)
 
-    async def _run(self, entry: _Entry, work: Work) -> None:
+    async def _run(self, entry: _Entry, work: Work, before: list[asyncio.Task[None]]) -> None:
         try:
+            if before:
+                await asyncio.wait(before)
             placed = await work(lambda progress: self._tell(entry, progress))
             self._end(entry, replace(entry.job, state="done", placed=placed))
         except CortexError as error:
@@ -217,13 +222,14 @@ class Jobs:
         return (entry for entry in self._entries.values() if not entry.job.is_over)
 
     def _forget(self) -> None:
-        """Let go of what ended long ago, and of the oldest where there are too many."""
+        """Let go of what ended long ago, and of what ended first where there is too much."""
         now_s = self._clock()
-        ended = [entry for entry in self._entries.values() if entry.ended_s is not None]
-        for place, entry in enumerate(reversed(ended)):
-            assert entry.ended_s is not None
-            if place >= _MAX_KEPT or now_s - entry.ended_s > _KEPT_S:
-                del self._entries[entry.job.id]
+        entries = self._entries.items()
+        ended = [(one.ended_s, job_id) for job_id, one in entries if one.ended_s is not None]
+        ended.sort(key=itemgetter(0))
+        for place, (ended_s, job_id) in enumerate(reversed(ended)):
+            if place >= _MAX_KEPT or now_s - ended_s > _KEPT_S:
+                del self._entries[job_id]
 
 
 def _new_id(node: NodeId) -> str:

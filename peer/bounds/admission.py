@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from cortex.engine.errors import Overloaded
 
+from ..errors import UnsupportedParameter
+
 
 class Admission:
     """`max_bytes` bounds prompts and vectors together. `on_change` is called when the number of
@@ -54,10 +56,16 @@ class Admission:
     def admitted(self, num_requests: int) -> Generator[None]:
         """Be under way, as so many requests, for as long as the block lasts.
 
-        Raises Overloaded.
+        Raises Overloaded, and UnsupportedParameter for what can never be: another peer may take it.
         """
         if self.is_draining:
             raise Overloaded("this peer is going away", "ask another peer, or this one later")
+        if num_requests > self._max_requests:
+            raise UnsupportedParameter(
+                f"n: each choice is a request, and this peer takes {self._max_requests} at a time",
+                "ask for fewer choices",
+                param="n",
+            )
         if self.live_requests + num_requests > self._max_requests:
             raise Overloaded(
                 f"{self.live_requests} requests are under way, which is the most this peer takes",

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,11 +72,13 @@ async def bury(child: ChildProcess, farewell_s: float) -> str:
     """Close the socket, wait for the process, kill it if it lingers; returns how it exited."""
     child.link.close()
     if (code := await _wait(child.process, farewell_s)) is None:
-        child.process.kill()
+        with suppress(ProcessLookupError):  # it went in this very moment
+            child.process.kill()
         code = await _wait(child.process, _KILL_S)
         return ", killed" if code is not None else f", killed, and not gone after {_KILL_S:g} s"
     if code < 0:
-        return f"{BY_SIGNAL} {signal.Signals(-code).name}"
+        names = {one.value: one.name for one in signal.Signals}  # not of all real-time ones
+        return f"{BY_SIGNAL} {names.get(-code, -code)}"
     return f", exit code {code}" if code else ""
 
 

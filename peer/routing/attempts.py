@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from cortex.engine.errors import CortexError, EngineFailed, Overloaded
 from cortex.engine.stream import Began, Event, Vector
 
-from ..errors import EngineReplaced
+from ..errors import EngineReplaced, HostLeaving
 from ..hop.hops import Hops
 from ..node import Node
 from .asked import Asked
@@ -108,7 +108,9 @@ class Attempts:
         try:
             yield judge
         except CortexError as error:
-            if fault_of(error) in ("broken", "lost", "failed", "moved"):
+            is_fault = fault_of(error) in ("broken", "lost", "failed", "moved")
+            # Whoever leaves in order has not failed: it may be back at once.
+            if is_fault and not isinstance(error, HostLeaving):
                 is_good = True
                 breakers.failed(*who, self._clock())
             raise

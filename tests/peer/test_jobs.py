@@ -135,6 +135,29 @@ async def test_a_cancelled_job_stops_working_and_stays_cancelled(jobs: Jobs):
     assert jobs.cancel(job.id).state == "cancelled"
 
 
+async def test_what_was_cancelled_and_is_ordered_again_begins_when_the_old_one_has_let_go(
+    jobs: Jobs,
+):
+    old, new, let_go = Work(), Work(), asyncio.Event()
+
+    async def work_that_lets_go_late(tell: Tell) -> Placed | None:
+        try:
+            return await old(tell)
+        finally:
+            await let_go.wait()
+
+    first = begin(jobs, work_that_lets_go_late)
+    await old.begun.wait()
+    jobs.cancel(first.id)
+    second = begin(jobs, new)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert old.outcome.cancelled() and not new.begun.is_set()
+    assert second.id != first.id and jobs.get(second.id).state == "queued"
+    let_go.set()
+    await new.begun.wait()
+
+
 async def test_a_job_that_has_ended_is_not_cancelled_any_more(jobs: Jobs):
     work = Work()
     job = begin(jobs, work)
@@ -164,6 +187,21 @@ async def test_the_newest_64_of_those_that_ended_are_kept(jobs: Jobs):
         work.outcome.set_result(None)
         ids.append((await last(jobs, job)).id)
     assert [job.id for job in jobs.all()] == ids[-64:]
+
+
+async def test_a_long_job_is_known_when_it_ends_however_many_younger_ones_ended_before(
+    jobs: Jobs, clock: Clock
+):
+    long = Work()
+    job = begin(jobs, long)
+    for number in range(70):
+        work = Work()
+        work.outcome.set_result(None)
+        await last(jobs, begin(jobs, work, LoadOrder(ModelId(b"weights."), number)))
+    clock.now_s += 1
+    long.outcome.set_result(PLACED)
+    assert (await last(jobs, job)).state == "done"
+    assert jobs.get(job.id).placed == PLACED
 
 
 async def test_more_than_64_jobs_at_a_time_are_refused(jobs: Jobs):

@@ -28,6 +28,8 @@ from cortex.peer.serving.server import Server, serving
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 HELLO: Any = QUESTION  # the official client's own types know no plain dicts
+# An answer that does not end of itself while a test lasts.
+ENDLESS: dict[str, Any] = {"ignore_eos": True, "max_tokens": 20_000}
 DEADLINE_S = 30
 
 
@@ -366,7 +368,7 @@ async def test_client_that_leaves_frees_its_slot(
     async with serving(config) as server, http(server) as session:
         # Who comes while a model loads waits for it, as long as that takes.
         assert (await post(session, max_tokens=1))[0] == 200
-        body = {"model": "fake", "messages": QUESTION, "stream": stream}
+        body = {"model": "fake", "messages": QUESTION, "stream": stream} | ENDLESS
         asking = asyncio.create_task(
             session.post("/v1/chat/completions", json=body, headers={"connection": "close"})
         )
@@ -511,7 +513,7 @@ async def test_closing_a_remote_answer_frees_the_peer(make_config: MakeConfig):
     config = make_config(fake_token_interval_ms=20)
 
     async def first_text(backend: Backend) -> None:
-        async with aclosing(backend.chat(ask())) as events:
+        async with aclosing(backend.chat(ask(**ENDLESS))) as events:
             async for event in events:
                 if isinstance(event, Piece):
                     return

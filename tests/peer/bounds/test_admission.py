@@ -8,12 +8,15 @@ import pytest
 
 from cortex.engine.errors import Overloaded
 from cortex.peer.bounds.admission import Admission
+from cortex.peer.errors import UnsupportedParameter
 
 
 async def test_more_requests_than_may_be_are_turned_away_whole():
     admission = Admission(max_requests=4, max_bytes=0)
     with admission.admitted(3):
         with pytest.raises(Overloaded), admission.admitted(2):
+            pass
+        with pytest.raises(UnsupportedParameter, match=r"n: .* takes 4 at"), admission.admitted(5):
             pass
         with admission.admitted(1):
             assert admission.live_requests == 4

@@ -67,6 +67,15 @@ async def test_a_request_over_a_limit_is_refused(
     assert says in message
 
 
+async def test_more_choices_than_may_ever_be_under_way_are_refused_for_good(
+    make_config: MakeConfig,
+):
+    config = make_config(max_live_requests=2)
+    taken, (status, message) = await replies_to(config, {"n": 2}, {"n": 3})
+    assert taken == (200, "")
+    assert (status, message.partition(":")[0]) == (400, "n")
+
+
 @pytest.mark.parametrize(
     ("limits", "num_within", "num_over"),
     [(Limits(max_images=1), 1, 2), (Limits(max_image_bytes=50), 0, 1)],

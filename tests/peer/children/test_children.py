@@ -140,6 +140,37 @@ async def test_condemned_child_is_killed_at_once_and_the_reason_told(child: Hand
         assert place.slot.last_end == "was found wanting, killed"
 
 
+async def test_child_that_goes_in_the_moment_of_its_killing_is_told_as_ended(
+    child: HandChild, monkeypatch: pytest.MonkeyPatch
+):
+    def kill() -> None:
+        child.ended.set_result(0)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(child, "kill", kill)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        place.slot.condemn("was found wanting")
+        await until(lambda: bool(place.ends))
+        assert place.slot.last_end == "was found wanting, killed"
+
+
+@pytest.mark.parametrize(("number", "name"), [(11, "SIGSEGV"), (35, "35")])
+async def test_child_that_a_signal_ended_is_told_with_its_name_if_it_has_one(
+    child: HandChild, number: int, name: str
+):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        child.ended.set_result(-number)
+        child.hang_up()
+        await until(lambda: bool(place.ends))
+        assert place.slot.last_end == f"ended, signal {name}"
+
+
 async def test_child_that_never_came_up_may_not_return(child: HandChild):
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         place = Place(child, tasks)

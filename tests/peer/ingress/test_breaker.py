@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from cortex.engine.errors import CortexError, EngineFailed
+from cortex.peer.errors import HostLeaving, HostLost
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.routing.breaker import Breakers
 
@@ -102,3 +106,40 @@ def test_where_most_would_be_given_up_nobody_is(breakers: Breakers) -> None:
         _NODES[2],
         NodeId(b"12345678"),
     }
+
+
+async def test_a_host_that_failed_five_requests_is_not_asked_by_the_sixth(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(3) as fleet:
+        await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        fleet.hops.error = lambda: EngineFailed("over it")
+        for _ in range(5):
+            fleet.hops.asked.clear()
+            fleet.hops.deaths = [0]
+            assert (await listen(fleet, ask())).ends
+            assert fleet.hops.asked[0][0] == first, "a conversation stays with its peer"
+        fleet.hops.asked.clear()
+        assert (await listen(fleet, ask())).ends
+        [(host, _)] = fleet.hops.asked
+        assert host != first
+
+
+@pytest.mark.parametrize(("error", "is_asked"), [(HostLeaving, True), (HostLost, False)])
+async def test_a_peer_that_left_in_order_amid_answers_is_asked_as_soon_as_it_is_back(
+    open_fleet: Any, listen: Any, ask: Any, error: type[CortexError], is_asked: bool
+):
+    async with open_fleet(3) as fleet:
+        await listen(fleet, ask())
+        first = fleet.hops.asked[0][0]
+        fleet.hops.asked.clear()
+        fleet.hops.deaths, fleet.hops.error = [7] * 5, lambda: error("gone")
+        answers = await asyncio.gather(*(listen(fleet, ask()) for _ in range(5)))
+        assert all(told.ends for told in answers)
+        assert [host for host, _ in fleet.hops.asked[:5]] == [first] * 5
+        fleet.hops.asked.clear()
+        fleet.membership.change(int.from_bytes(first, "big"), gen=2)
+        assert (await listen(fleet, ask())).ends
+        [(host, _)] = fleet.hops.asked
+        assert (host == first) is is_asked

@@ -59,6 +59,7 @@ def test_who_wants_to_change_the_file_waits_for_who_does(path: Path) -> None:
     second = threading.Thread(target=change)
     with held(path):
         second.start()
+        second.join(0.1)
         order.append("first")
     second.join(10)
     assert order == ["first", "second"]

@@ -19,10 +19,6 @@ MODEL = ModelId(b"model-id")
 NUM_REQUESTS = 100
 
 
-def arbiter_of(fleet: Any, observer: NodeId) -> NodeId:
-    return arbiters(fleet.view_of(observer), MODEL)[0]
-
-
 async def burst(fleet: Any, rng: random.Random) -> list[NodeId]:
     """A hundred first requests within a second, each at an ingress of its own."""
     holders: list[NodeId] = []
@@ -74,18 +70,20 @@ async def test_without_leases_the_same_views_would_load_it_often(make_fleet: Any
     assert num_doubled > 2
 
 
-async def test_arbiter_that_dies_is_followed_by_one_that_sees_who_is_loading(make_fleet: Any):
+@pytest.mark.parametrize(("now_s", "state"), [(1.0, "up"), (6.0, "dead")])
+async def test_arbiter_that_dies_is_followed_by_one_that_sees_who_is_loading(
+    make_fleet: Any, now_s: float, state: str
+):
     fleet = make_fleet(10, random.Random(1))
-    arbiter = arbiter_of(fleet, fleet.nodes[0])
-    asker = next(node for node in fleet.nodes if node != arbiter)
-    holder = await fleet.ask(asker)
+    arbiter, _, *others = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)
+    holder = await fleet.leases[others[0]].place(MODEL, others)
+    fleet.load(holder)
     fleet.kill(arbiter, seen_after_s=5.0)
-    fleet.loads_s.setdefault(holder, 0.0)  # it is another peer's death that is looked at
-    fleet.dead.discard(holder)
-    for node in fleet.nodes:
-        if node not in fleet.dead:
-            candidates = [peer for peer in fleet.nodes if peer not in fleet.dead]
-            assert await fleet.leases[node].place(MODEL, candidates) == holder
+    fleet.now_s = now_s
+    assert fleet.view_of(holder).peer(arbiter).state == state
+    candidates = [node for node in fleet.nodes if node not in (arbiter, holder)]
+    for node in candidates:
+        assert await fleet.leases[node].place(MODEL, candidates) == holder, "whoever it knows of"
 
 
 async def test_holder_that_dies_frees_the_lease_and_one_other_loads(make_fleet: Any):
