@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from .cache.store import PrefixStore
 from .child import log_unexpected
+from .current_device import make_current
 from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCancelled, to_info
 from .events import DeviceEvent, ModelLoaded, Started
 from .failing import described
@@ -107,6 +108,7 @@ class DeviceLoop:
 
         Raises DevicePoisoned: what it held then is its owner's to hand back.
         """
+        make_current(self._device)
         try:
             while not self._closing.is_set():
                 self._take_jobs()

@@ -15,7 +15,7 @@ from .errors import InsufficientVram, MemoryShortage
 
 PAGE_TOKENS = 64
 # As many as one model works on at once: the others wait in its queue.
-MAX_SEQUENCES = 64
+MAX_SEQUENCES = 128
 # Parts of the memory whose use changes while a model serves, and the sum of all parts.
 KEYS_AND_VALUES = "keys and values"
 RECURRENT_STATES = "recurrent states"

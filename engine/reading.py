@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from .current_device import make_current
 from .errors import DevicePoisoned, ErrorInfo, LoadCancelled
 from .failing import described
 from .gauge import LoadGauge
@@ -76,6 +77,7 @@ class Reading:
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # Linux alone has it for one thread
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        make_current(self._device)
         self.outcome = self._read()
         if not isinstance(self.outcome, ReadModel):
             # What the error held of it has gone with the error.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ import torch
 
 from cortex.cli.output import align
 from cortex.engine.errors import CortexError
+from cortex.engine.reading import give_back
+from cortex.engine.service import ModelService
 from cortex.engine.verify import verify_agreement, verify_folder
 from cortex.engine.wishes import Wishes
 
@@ -37,7 +39,7 @@ from ..peers.process import exit_when_terminated
 from ..peers.transformers_generate import TransformersGenerate
 from ..shapes import SHAPES, Shape
 from .ceilings import Ceilings, measure_ceilings
-from .engine_level import Case, CaseFailed, load_engine, run_case, seen_in
+from .engine_level import Case, CaseFailed, load_engine, measured_case
 from .http_level import serve
 from .roofline import Work, decode_tokens_per_s, prefill_tokens_per_s, work_of
 
@@ -62,91 +64,108 @@ def main() -> None:
         "machine": describe_machine() | {"device": device_name(device)},
         "dtype": args.dtype,
         "ceilings": asdict(ceilings),
-        "verified": verified(args.golden, device),
+        "verified": {},
         "rows": [],
     }
     rows: list[Row] = told["rows"]
+
+    def tell(row: Row) -> None:
+        rows.append(row)
+        _write(args.out, told)
+        _say(" ".join(line_of(row)))
+
+    _write(args.out, told)
+    try:
+        told["verified"] = verified(args.golden, device)
+        _say(f"golden folders: {json.dumps(told['verified'])}")
+    except Exception as error:
+        tell({"shape": "golden", "level": "engine", "case": "verify", "skipped": _why(error)})
     for name in args.shapes:
-        for row in measure_shape(SHAPES[name], args, ceilings):
-            rows.append(row)
-            _write(args.out, told)
-            _say(" ".join(line_of(row)))
+        for part in _PARTS:
+            try:
+                for row in part(SHAPES[name], args, ceilings):
+                    tell({"shape": name, **row})
+            except Exception as error:
+                # Whatever failed on a device nobody has seen, what comes after it is measured.
+                level = part.__name__.removesuffix("_rows")
+                tell({"shape": name, "level": level, "case": "all", "skipped": _why(error)})
     print("\n".join(align(_HEAD, [line_of(row) for row in rows])))
 
 
-def measure_shape(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
-    """All rows of one shape, each as soon as it is there."""
+def _model_dir(shape: Shape, args: argparse.Namespace) -> Path:
+    """Drawn where it is not."""
     model_dir: Path = args.root / "models" / f"{shape.name.replace('.', '_')}-{args.dtype}"
     if not model_dir.exists():
         make_checkpoint(shape, args.dtype, model_dir, seed=0, device=torch.device(args.device))
-    work = work_of(shape, args.dtype)
-    cases = [Case(n, *lengths) for lengths in args.lengths for n in args.concurrencies]
-    for row in _engine_rows(model_dir, args, cases, work, ceilings):
-        yield {"shape": shape.name, "level": "engine", **row}
-    give_memory_back(torch.device(args.device))
-    for row in _http_rows(model_dir, args, work, ceilings):
-        yield {"shape": shape.name, "level": "http", **row}
-    for row in _peer_rows(model_dir, shape, args, work, ceilings):
-        yield {"shape": shape.name, "level": "transformers", **row}
+    return model_dir
 
 
-def _engine_rows(
-    model_dir: Path,
-    args: argparse.Namespace,
-    cases: Sequence[Case],
-    work: Work,
-    ceilings: Ceilings,
-) -> Iterator[Row]:
-    device = torch.device(args.device)
-    wishes = Wishes(mode="fast", dtype=args.dtype)
+def engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+    device, work = torch.device(args.device), work_of(shape, args.dtype)
+    model_dir = _model_dir(shape, args)
+    give_back(device)
+    # Guesses at tokens would move other bytes than the ceiling counts.
+    wishes = Wishes(mode="fast", dtype=args.dtype, speculation="off")
     try:
         loaded = load_engine(model_dir, device, _memory_bytes(device), wishes)
     except CortexError as error:
-        yield {"case": "load", "skipped": str(error)}
+        yield {"level": "engine", "case": "load", "skipped": str(error)}
         return
-    yield {"case": "load", "seconds": loaded.load_s, "computes_in": loaded.computes_in}
-    for case in cases:
-        try:
-            run_case(loaded.service, Case(case.concurrency, case.prompt_tokens, 4), "warm-up")
-            seen = seen_in(case, run_case(loaded.service, case, str(case)))
-        except CaseFailed as error:
-            yield {"case": str(case), "skipped": str(error)}
-            continue
-        yield {
-            "case": str(case),
-            **_decoded(seen.decode_tokens_per_s, case, work, ceilings),
-            "ttft_s": seen.ttft_s,
-            "prefill_tokens_per_s": seen.prefill_tokens_per_s,
-            "prefill_ceiling_tokens_per_s": prefill_tokens_per_s(
-                work, case.prompt_tokens, ceilings.product_flops_per_s
-            ),
-        }
+    yield {
+        "level": "engine",
+        "case": "load",
+        "seconds": loaded.load_s,
+        "computes_in": loaded.computes_in,
+    }
+    for lengths in args.lengths:
+        for concurrency in args.concurrencies:
+            case = Case(concurrency, *lengths)
+            yield {"level": "engine", "case": str(case)} | _engine_row(
+                loaded.service, case, work, ceilings
+            )
 
 
-def _http_rows(
-    model_dir: Path, args: argparse.Namespace, work: Work, ceilings: Ceilings
-) -> Iterator[Row]:
+def _engine_row(service: ModelService, case: Case, work: Work, ceilings: Ceilings) -> Row:
+    try:
+        seen = measured_case(service, case)
+    except CaseFailed as error:
+        return {"skipped": str(error)}
+    return {
+        **_decoded(seen.decode_tokens_per_s, case, work, ceilings),
+        "ttft_s": seen.ttft_s,
+        "num_replayed": seen.num_replayed,
+        "prefill_tokens_per_s": seen.prefill_tokens_per_s,
+        "prefill_ceiling_tokens_per_s": prefill_tokens_per_s(
+            work, case.prompt_tokens, ceilings.product_flops_per_s
+        ),
+    }
+
+
+def http_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+    give_back(torch.device(args.device))
+    model_dir, work = _model_dir(shape, args), work_of(shape, args.dtype)
     gpu = "cpu" if args.device == "cpu" else str(torch.device(args.device).index or 0)
     log = args.root / "logs" / f"cortex-{model_dir.name}.log"
     try:
         served = serve(model_dir, gpu, args.dtype, args.http_cases, log)
     except CannotRun as error:
-        yield {"case": "start", "skipped": str(error)}
+        yield {"level": "http", "case": "start", "skipped": str(error)}
         return
     yield {
+        "level": "http",
         "case": "start",
         "first_token_s": served.first_token_s,
         "weights_read_s": read_seconds(sorted(model_dir.glob("*.safetensors"))),
         "idle_cores": served.idle_cores,
     }
     for case, rate in zip(args.http_cases, served.decode_tokens_per_s, strict=True):
-        yield {"case": str(case), **_decoded(rate, case, work, ceilings)}
+        yield {"level": "http", "case": str(case), **_decoded(rate, case, work, ceilings)}
 
 
-def _peer_rows(
-    model_dir: Path, shape: Shape, args: argparse.Namespace, work: Work, ceilings: Ceilings
-) -> Iterator[Row]:
-    peer = TransformersGenerate()
+def transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+    give_back(torch.device(args.device))
+    model_dir, work = _model_dir(shape, args), work_of(shape, args.dtype)
+    peer = TransformersGenerate(args.peer_python)
     family = "qwen3" if shape.config["model_type"] == "qwen3" else "qwen3_5"
     longest = max(case.prompt_tokens + case.output_tokens for case in args.http_cases)
     setting = Setting(
@@ -162,9 +181,12 @@ def _peer_rows(
                 answers(running, prompts, case.output_tokens)
                 rate = decode_rate(answers(running, prompts, case.output_tokens))
                 row = _decoded(rate, case, work, ceilings)
-                yield {"case": str(case), "version": version, **row}
+                yield {"level": "transformers", "case": str(case), "version": version, **row}
     except CannotRun as error:
-        yield {"case": "start", "skipped": str(error)}
+        yield {"level": "transformers", "case": "start", "skipped": str(error)}
+
+
+_PARTS = (engine_rows, http_rows, transformers_rows)
 
 
 def _decoded(rate: float, case: Case, work: Work, ceilings: Ceilings) -> Row:
@@ -213,10 +235,8 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def give_memory_back(device: torch.device) -> None:
-    """What this process holds of the device and does not use, to the processes that follow."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _memory_bytes(device: torch.device) -> int:
@@ -255,6 +275,9 @@ def _read_arguments() -> argparse.Namespace:
     cache = Path("~/.cache/cortex-bench").expanduser()
     parser.add_argument("--root", type=Path, default=cache, help="checkpoints and engines")
     parser.add_argument("--golden", type=Path, default=Path("tests/golden"))
+    parser.add_argument(
+        "--peer-python", type=Path, help="has torch and transformers; without it both are installed"
+    )
     parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():

@@ -28,7 +28,7 @@ class Served:
 
 def serve(model_dir: Path, gpu: str, dtype: str, cases: Sequence[Case], log: Path) -> Served:
     """Raises CannotRun, with the peer's last words."""
-    options = ("--models", str(model_dir.parent), "--dtype", dtype)
+    options = ("--models", str(model_dir.parent), "--dtype", dtype, "--speculation", "off")
     began_s = time.perf_counter()
     with cortex_server(model_dir.name, log, None, options, gpu) as server:
         server.answer(digits("first", 1, 16), 1)
@@ -38,7 +38,12 @@ def serve(model_dir: Path, gpu: str, dtype: str, cases: Sequence[Case], log: Pat
 
 
 def _decode_rate(server: Server, case: Case) -> float:
-    prompts = digits(f"http {case}", case.concurrency, case.prompt_tokens)
+    """The second time: in the first, kernels and graphs are made."""
+    warm, prompts = (
+        digits(f"{word} {case}", case.concurrency, case.prompt_tokens)
+        for word in ("warm-up", "http")
+    )
+    answers(server, warm, case.output_tokens)
     return decode_rate(answers(server, prompts, case.output_tokens))
 
 

@@ -19,7 +19,7 @@ from .base import CannotRun, Prompt
 from .process import started, wait_until_it_answers
 
 _WAY = Way("completions", has_extras=True)
-_START_S = 600.0
+_START_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,15 @@ class TransformersGenerate:
     name = "transformers"
     settings = "generate, sdpa, static cache, all prompts as one batch"
 
+    def __init__(self, python: Path | None = None) -> None:
+        """With a Python that has transformers already, nothing is installed."""
+        self._python = python
+
     def install(self, root: Path) -> str:
         return version_of(self.python(root), "transformers")
 
     def python(self, root: Path) -> Path:
-        return make_venv(root / "transformers", _PACKAGES)
+        return self._python or make_venv(root / "transformers", _PACKAGES)
 
     def running(self, root: Path, setting: Setting) -> AbstractContextManager[Running]:
         options = ("--dtype", setting.dtype, "--threads", str(setting.threads))

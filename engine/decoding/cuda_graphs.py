@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -19,7 +22,7 @@ class CudaCapture:
         self._device = device
         with torch.cuda.device(device):
             self._pool = torch.cuda.graph_pool_handle()
-            self._stream = torch.cuda.Stream(device)
+        self._stream = _recording_stream(device)
 
     @property
     def has_room(self) -> bool:
@@ -30,12 +33,32 @@ class CudaCapture:
         graph = torch.cuda.CUDAGraph()
         # Other threads go on meanwhile: one may be reading another model's weights. Where recording
         # fails, torch leaves its stream the current one: it is set back here in any case.
-        with (
-            torch.cuda.device(self._device),
-            torch.cuda.stream(torch.cuda.current_stream(self._device)),
-            torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-            ),
-        ):
-            work()
+        try:
+            with (
+                torch.cuda.device(self._device),
+                torch.cuda.stream(torch.cuda.current_stream(self._device)),
+                torch.cuda.graph(
+                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                ),
+            ):
+                work()
+        except Exception:
+            self._end_recording()
+            raise
         return graph
+
+    def _end_recording(self) -> None:
+        """Where recording fails torch 2.11 goes on to think of this pool as recorded to: it would
+        give no freed memory back to the device any more, and refuse to record here again.
+        """
+        index = self._device.index or 0
+        # What has ended already is an error to it; an older or newer torch may not have the call.
+        with suppress(RuntimeError, AttributeError, KeyError):
+            end: Any = torch.__dict__["_C"]._cuda_endAllocateToPool
+            end(index, self._pool)
+
+
+@lru_cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all models: cuBLAS keeps memory for each stream until the process ends."""
+    return torch.cuda.Stream(device)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.gpu.ceilings import Amounts, measure_ceilings
-from bench.gpu.engine_level import Case, CaseFailed, load_engine, run_case, seen_in
+from bench.gpu.engine_level import Case, CaseFailed, load_engine, measured_case, run_case
 from bench.gpu.roofline import decode_tokens_per_s, prefill_tokens_per_s, work_of
 from bench.make_checkpoint import make_checkpoint
 from bench.shapes import QWEN3_5_0_8B, QWEN3_5_9B, QWEN3_8B
@@ -61,7 +61,7 @@ def test_every_answer_of_a_case_has_its_length(tmp_path: Path) -> None:
     case = Case(concurrency=3, prompt_tokens=20, output_tokens=5)
     timelines = run_case(loaded.service, case, "seed")
     assert [len(each.arrivals) for each in timelines] == [5, 5, 5]
-    assert seen_in(case, timelines).decode_tokens_per_s > 0
+    assert measured_case(loaded.service, case).decode_tokens_per_s > 0
     with pytest.raises(CaseFailed, match="room for"):
         run_case(loaded.service, Case(1, 10**6, 5), "seed")
     assert not loaded.service.has_work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import product
 
 import torch
 
@@ -29,8 +30,10 @@ def triton_operations(dtype: torch.dtype, device: torch.device) -> Operations | 
     from .operations import TritonOperations
     from .prefill import found_varlen
 
-    # What torch and fla-core bring is tried with ours, and ours alone where that does not serve.
-    for varlen, rule in dict.fromkeys(((found_varlen(), found_fla_rule()), (None, None))):
+    # What torch and fla-core bring is tried with ours, then each of both without the other, and
+    # ours alone where nothing of it serves.
+    varlens, rules = (found_varlen(), None), (found_fla_rule(), None)
+    for varlen, rule in dict.fromkeys(product(varlens, rules)):
         operations = TritonOperations(varlen, rule)
         reason = _why_not(operations, dtype, device)
         if not reason:

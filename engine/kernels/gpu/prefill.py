@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,15 @@ Varlen = Callable[..., torch.Tensor]
 
 
 def found_varlen() -> Varlen | None:
-    """torch's, where it knows of heads that share keys: from torch 2.13 on."""
+    """torch's, where it can be told that a token sees those before it; from 2.11 on, about."""
     varlen: Callable[..., Any] = varlen_attn
-    return varlen if "enable_gqa" in inspect.signature(varlen).parameters else None
+    parameters = inspect.signature(varlen).parameters
+    if "window_size" not in parameters or "scale" not in parameters:
+        return None
+    if "enable_gqa" in parameters:
+        return partial(varlen, enable_gqa=True)
+    # Earlier ones do not ask whether heads share keys: the kernel below them sees it.
+    return varlen
 
 
 def can_flash(q: torch.Tensor) -> bool:
@@ -38,5 +45,5 @@ def chunk_attention(
     ends = torch.tensor([[0, tokens], [0, positions]], dtype=torch.int32, device=q.device)
     return varlen(
         q[0], k, v, ends[0], ends[1], tokens, positions,
-        scale=scale, window_size=(-1, 0), enable_gqa=q.shape[2] != k.shape[1],
+        scale=scale, window_size=(-1, 0),
     )[None]  # fmt: skip

@@ -7,7 +7,6 @@ library's; for every shape of weight both are measured at the first load on a de
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -113,7 +112,8 @@ def times_of_device(weight: torch.Tensor) -> TimesFile:
     """Those kept of the device and the numbers of a weight."""
     depends_on = (
         torch.cuda.get_device_name(weight.device), torch.__version__, version("triton"),
-        str(weight.dtype), Path(__file__).with_name("small_product.py").read_text(encoding="utf-8"),
+        "time of the device", str(weight.dtype),
+        Path(__file__).with_name("small_product.py").read_text(encoding="utf-8"),
     )  # fmt: skip
     folder = platformdirs.user_cache_path("cortex", appauthor=False) / "kernels"
     return TimesFile(folder, depends_on)
@@ -149,23 +149,20 @@ def _agree(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 
 def gpu_time_us(device: torch.device, work: Callable[[], object]) -> float:
-    """What some work takes of the device, its data read from memory and not from a cache; or of
-    the host that launches it, where that is more: steps are launched one kernel after the other.
+    """What some work takes of the device, its data read from memory and not from a cache. What the
+    host takes to launch it does not count: most steps are graphs.
     """
     work()
     filler = torch.empty(_CACHE_BYTES, dtype=torch.uint8, device=device)
     device_us: list[float] = []
-    host_us: list[float] = []
     for _ in range(_REPEATS):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         # Long enough that the work is launched before it can begin.
         for _ in range(_FILLINGS):
             filler.zero_()
         start.record()
-        began_s = time.perf_counter()
         work()
-        host_us.append(1e6 * (time.perf_counter() - began_s))
         end.record()
         end.synchronize()
         device_us.append(1000 * start.elapsed_time(end))
-    return max(median(device_us), median(host_us))
+    return median(device_us)

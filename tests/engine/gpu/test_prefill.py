@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,13 +26,12 @@ class Varlen:
     def __call__(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cu_seq_q: torch.Tensor,
         cu_seq_k: torch.Tensor, max_q: int, max_k: int, *, scale: float,
-        window_size: tuple[int, int], enable_gqa: bool,
+        window_size: tuple[int, int],
     ) -> torch.Tensor:  # fmt: skip
         assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
         assert cu_seq_q.tolist() == [0, len(query)] == [0, max_q]
         assert cu_seq_k.tolist() == [0, len(key)] == [0, max_k]
         assert window_size == (-1, 0)
-        assert enable_gqa or query.shape[1] == key.shape[1]
         self.keys.append(key)
         return causal_attention(query[None], key[None], value[None], scale)[0]
 
@@ -80,11 +80,16 @@ def test_heads_larger_than_its_largest_are_known() -> None:
     assert not can_flash(torch.empty(1, 1, 1, 36, dtype=torch.bfloat16))
 
 
-def test_an_older_torch_which_knows_no_shared_heads_is_not_asked(
+def test_torchs_is_asked_where_a_token_can_see_those_before_it_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def older(query: Any, key: Any, value: Any, *, scale: Any = None) -> Any: ...
+    def oldest(query: Any, key: Any, value: Any, *, is_causal: bool = False) -> Any: ...
 
-    assert found_varlen() is torchs.varlen_attn, "this torch knows them"
-    monkeypatch.setattr("cortex.engine.kernels.gpu.prefill.varlen_attn", older)
-    assert found_varlen() is None
+    def older(query: Any, key: Any, value: Any, *, scale: Any, window_size: Any) -> Any: ...
+
+    ours = found_varlen()
+    assert isinstance(ours, partial) and ours.func is torchs.varlen_attn
+    assert ours.keywords == {"enable_gqa": True}
+    for known, found in ((older, older), (oldest, None)):
+        monkeypatch.setattr("cortex.engine.kernels.gpu.prefill.varlen_attn", known)
+        assert found_varlen() is found

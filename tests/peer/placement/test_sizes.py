@@ -58,9 +58,9 @@ def sized(
 def test_on_an_empty_device_a_model_has_room_for_many_at_once() -> None:
     most = sized(HYBRID, 16 * GIB)[0]
     assert most.context_tokens == 32_768
-    assert 16 <= most.num_slots <= 64
+    assert 16 <= most.num_slots <= 128
     assert most.num_bytes - HYBRID.weights_bytes <= 4 * GIB
-    assert sized(PLAIN, 80 * GIB)[0].num_slots == 64
+    assert sized(PLAIN, 80 * GIB)[0].num_slots == 128
 
 
 def test_a_quarter_of_the_device_is_left_behind_for_a_full_context_alone() -> None:
