@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from cortex.cli import progress
 from cortex.cli.config import read_environment
 from cortex.cli.ordering import placement_lines, waited_for
 from cortex.engine.errors import InsufficientVram
@@ -79,8 +80,12 @@ def test_whoever_interrupts_may_have_it_ended_instead(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "ended job_1\n"
 
 
-def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is() -> None:
-    wait(JOB | {"stage": "defragmenting"}, JOB | {"state": "done"})
+def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_LOG_FROM_S", 0.0)
+    wait(JOB | {"stage": "kneading"}, JOB | {"stage": "kneading", "state": "done"})
+    assert capsys.readouterr().err.startswith("kneading")
 
 
 @pytest.mark.parametrize(

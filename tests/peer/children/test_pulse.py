@@ -54,14 +54,26 @@ async def test_a_remark_breaks_no_silence():
     assert b"loading" in response.written
 
 
-async def test_who_speaks_often_enough_hears_no_heartbeat():
+async def test_who_speaks_often_enough_hears_no_heartbeat(monkeypatch: pytest.MonkeyPatch):
+    loop, now_s = asyncio.get_running_loop(), 1e6
+    monkeypatch.setattr(loop, "time", lambda: now_s)
     response = Response()
-    with pulse_of(response) as pulse:
+    with pulse_of(response, quiet_s=60.0) as pulse:
         for _ in range(5):
+            now_s += 40.0
             await pulse.write(b"said")
-            await asyncio.sleep(0)
+            await turns()
         await pulse.write(b"")
-    assert response.written == [b"said"] * 5
+        assert response.written == [b"said"] * 5
+        now_s += 60.0
+        await turns()
+        assert response.written == [*[b"said"] * 5, b"beat"]
+
+
+async def turns() -> None:
+    """What is due now happens."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_a_reader_who_has_to_be_waited_for_is_not_told_more():

@@ -93,6 +93,21 @@ async def test_thoughts_alone_are_made_anew() -> None:
     assert second.asked == [ASKED]
 
 
+@pytest.mark.parametrize(("num_pieces", "text"), [(2, "It"), (3, "It is")])
+async def test_an_answer_that_was_thought_of_is_gone_on_with_from_its_thoughts_and_text(
+    num_pieces: int, text: str
+) -> None:
+    pieces = [
+        Piece((ReasoningDelta("It "),)),
+        Piece((ReasoningDelta("is so."), TextDelta("It"))),
+        Piece((TextDelta(" is"),)),
+    ][:num_pieces]
+    second = FakePeer("b", END)
+    await Fleet(FakePeer("a", *pieces, BROKE_OFF), second).answer()
+    begun = Message("assistant", (TextPart(text),), reasoning="It is so.")
+    assert [request.messages for request in second.asked] == [(*ASKED.messages, begun)]
+
+
 async def test_it_waits_until_another_is_known() -> None:
     fleet = Fleet(FakePeer("a", SAID, BROKE_OFF), FakePeer("b", END))
     fleet.known, fleet.known_after_rest = ["a"], ["b"]

@@ -199,6 +199,18 @@ async def test_an_answer_over_the_replay_budget_is_not_gone_on_with(
             await listen(fleet, ask("longer than that"), live)
 
 
+async def test_what_an_answer_had_of_the_replay_budget_the_next_one_has(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(4, replay_bytes=10) as fleet:
+        undisturbed = await listen(fleet, ask("ten bytes!"))
+        for _ in range(2):
+            fleet.hops.deaths = [7]
+            fleet.hops.asked.clear()
+            assert await listen(fleet, ask("ten bytes!")) == undisturbed
+            assert len(fleet.hops.asked) == 2
+
+
 async def test_the_length_is_what_the_first_host_would_have_let_it_be(
     open_fleet: Any, listen: Any, ask: Any
 ):

@@ -253,11 +253,19 @@ async def test_weights_come_three_at_a_time_and_are_told_as_one(pulling: Pull) -
 
 
 async def test_of_weights_that_fail_one_is_told_and_what_has_come_is_kept(pulling: Pull) -> None:
-    shards = in_shards(pulling, 3)
-    pulling.hub.sends = {shards[1]: bytes(999)}
+    first, bad, last = in_shards(pulling, 3)
+
+    async def hold(name: str) -> None:
+        others = [pulling.partial / first, pulling.partial / last]
+        while name == bad and not all(map(Path.exists, others)):  # noqa: ASYNC110 - files tell nobody
+            await asyncio.sleep(0.01)
+
+    pulling.hub.sends, pulling.hub.on_file = {bad: bytes(999)}, hold
     await refused(pulling, HubFailed, "has not the hash")
     pulling.hub.sends.clear()
+    pulling.hub.asked.clear()
     await pulling()
+    assert pulling.hub.asked == [(bad, "")]
     assert pulling.goal.is_dir()
 
 
