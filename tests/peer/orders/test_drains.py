@@ -1,0 +1,34 @@
+"""How long a peer drains: for what it passes on to others, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, ExitStack
+from typing import Any
+
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.observing.live import LiveRequest
+
+A = NodeId(b"a" * 8)
+
+
+async def test_a_drain_is_over_when_what_is_passed_on_to_other_peers_has_ended(
+    pair: Callable[..., AbstractAsyncContextManager[Any]],
+):
+    async with pair() as both:
+        relayed, later = (LiveRequest(name, "openai", "-", 0.0) for name in ("req_1", "req_2"))
+        live = both.nodes[A].live
+        with ExitStack() as under_way:
+            under_way.enter_context(live.entered(relayed))
+            async with both.client.post("/drain") as reply:
+                told = await reply.json()
+            assert (told["live_requests"], told["job"]["state"]) == (1, "running")
+            with live.entered(later):  # of those that come meanwhile there may be no end
+                path = f"/jobs/{told['job']['id']}"
+                async with both.client.get(path) as reply:
+                    assert (await reply.json())["state"] == "running"
+                under_way.close()
+                async with both.client.get(f"{path}/events") as events:
+                    *_, last = [line async for line in events.content if line.startswith(b"data")]
+                assert json.loads(last.removeprefix(b"data:"))["state"] == "done"
