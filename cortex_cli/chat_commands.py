@@ -79,6 +79,7 @@ class ChatCommands:
     def image(self, argument: str) -> None:
         if not argument:
             self._say("which picture? /image FILE")
+            return
         for name in names_in(argument):
             picture = self._read_picture(name)
             self._talk.conversation.pictures.append(picture)

@@ -20,6 +20,8 @@ from .chat_commands import NAMES, ChatCommands, Leave, Talk
 from .diagnostics import Diagnostics
 
 PROMPT = "> "
+# Python turns it off as it imports readline; with it a block of lines that is pasted is one prompt.
+_PASTE_WHOLE = "set enable-bracketed-paste on"
 # alt-enter: a newline, taken as it is.
 _NEWLINE_KEYS = ('"\\e\\C-m": "\\C-v\\C-j"', '"\\e\\C-j": "\\C-v\\C-j"')
 
@@ -110,8 +112,9 @@ def _load_readline() -> _Readline | None:
         import readline
     except ImportError:  # some builds of Python have none
         return None
-    for keys in _NEWLINE_KEYS:
-        readline.parse_and_bind(keys)
+    # To libedit, which some builds have in its place, these are unknown words that it passes over.
+    for words in (_PASTE_WHOLE, *_NEWLINE_KEYS):
+        readline.parse_and_bind(words)
     readline.set_completer_delims(" \t\n")
     readline.set_completer(_completer(readline.get_begidx))
     readline.parse_and_bind("tab: complete")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..errors import UsageProblem
 from ..fleet_options import KeyFile, key_file_of
 from ..options import Json, invocation_of
@@ -27,7 +28,12 @@ _ACTIONS = (*_WITHOUT_WORD, *_WITH_WORD)
 def key(
     context: typer.Context,
     action: Annotated[
-        str, typer.Argument(metavar="[show|new|add|use|drop|list]", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[show|new|add|use|drop|list]",
+            autocompletion=completing.one_of(_ACTIONS),
+            show_default=False,
+        ),
     ] = "show",
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY|ID]")] = None,
     yes: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import completing
 from ..config import user_config_home
 from ..options import Json, invocation_of
 
@@ -24,7 +25,13 @@ System = Annotated[
     typer.Option("--system", help="The whole machine's, from its start. Otherwise your own."),
 ]
 Whose = Annotated[
-    str, typer.Argument(metavar="[peer|gateway]", help="Which of the two.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="[peer|gateway]",
+        autocompletion=completing.one_of(("peer", "gateway")),
+        help="Which of the two.",
+        show_default=False,
+    ),
 ]
 
 

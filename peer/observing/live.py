@@ -28,7 +28,8 @@ class LiveRequest:
     `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
     `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for. What
     is not `is_continuable` is lost with its host. `queue_s` is how long the prompt waited for an
-    engine, and `num_failovers` how often a host was lost or refused it, and another was asked.
+    engine, and `num_failovers` how often a host was lost or had no
+    place for it, and another was asked.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:

@@ -39,7 +39,7 @@ from .leases import Leases
 from .offers import Offers
 from .replay import ReplayBudget
 from .transcript import Transcript
-from .tries import fault_of
+from .tries import fault_of, is_failover
 
 # Before another host is asked, so that those who lost one do not come to the next all at once.
 _JITTER_S = 0.05
@@ -221,6 +221,8 @@ class Ingress:
         if fault == "lost":
             self._chooser.doubt(host.life)
         asked.failed(host, error, self._clock())
+        if not is_failover(error):
+            return
         asked.live.num_failovers += 1
         kind: Failover = "continuation" if asked.transcript.has_begun else "retry"
         self._local.tally.failovers[asked.model.id, kind, error.code()] += 1

@@ -59,11 +59,20 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
 )
 
 
+# Another may do better, but what is wrong is the request's: nothing was lost with who refused it.
+_OF_REQUEST = (ContextLengthExceeded, UnsupportedParameter)
+
+
 def fault_of(error: CortexError) -> Fault:
     for kind, fault in _FAULTS:
         if isinstance(error, kind):
             return fault
     return "refused"
+
+
+def is_failover(error: CortexError) -> bool:
+    """Whether a request that goes on elsewhere after it is told of and counted as moved."""
+    return not isinstance(error, _OF_REQUEST)
 
 
 class Tries:

@@ -96,6 +96,26 @@ def test_a_conversation_remembers_its_turns_and_ends_at_ctrl_d(
     assert terminal.is_as_found()
 
 
+def test_lines_that_are_pasted_are_one_prompt(
+    at_terminal: OpenTerminal, replies: WriteScript, tmp_path: Path
+) -> None:
+    terminal = at_terminal("chat", *replies("first reply", "second reply"))
+    # What asks a terminal to mark where a paste begins and ends, as readline understands it then.
+    terminal.wait_for("\x1b[?2004h")
+    terminal.wait_for("> ")
+    terminal.press("\x1b[200~one\ntwo\nthree\x1b[201~\n")
+    terminal.wait_for("first reply\r\n")
+    terminal.wait_for("> ")
+    terminal.press(f"/save {tmp_path / 'said'}\n")
+    terminal.wait_for("1 turn in ")
+    terminal.wait_for("> ")
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+    assert "one\ntwo\nthree\n" in (tmp_path / "said").read_text()
+    _, _, left = terminal.shown.rpartition("\x1b[?2004h")
+    assert "\x1b[?2004l" in left
+
+
 def test_ctrl_c_in_a_conversation_stops_the_answer_and_not_the_conversation(
     at_terminal: OpenTerminal, replies: WriteScript
 ) -> None:

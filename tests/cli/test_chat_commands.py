@@ -104,6 +104,11 @@ def test_several_pictures_go_with_the_next_prompt_and_are_drawn(
     assert not prompt.talk.conversation.pictures
 
 
+def test_no_picture_named_is_asked_for_and_none_is_read(prompt: Prompt) -> None:
+    assert prompt.type("/image") == "which picture? /image FILE\n"
+    assert not prompt.talk.conversation.pictures
+
+
 def test_another_model_keeps_the_conversation_and_that_is_said(prompt: Prompt) -> None:
     prompt.talk.answer("one")
     assert prompt.type("/model nano") == (

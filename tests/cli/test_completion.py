@@ -85,6 +85,9 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
         ("cortex chat --engine f", ["fake"]),
         ("cortex models --js", ["--json"]),
         ("cortex service re", ["remove"]),
+        ("cortex service status ", ["gateway", "peer"]),
+        ("cortex key ", ["add", "drop", "list", "new", "show", "use"]),
+        ("cortex key dr", ["drop"]),
     ],
 )
 def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: list[str]) -> None:

@@ -28,16 +28,19 @@ class LiveTable(DataTable[Text], Generic[T]):
         return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else None
 
     def show(self, items: Sequence[T], look: Look, *, is_wide: bool) -> None:
+        """Draw them. The cursor stays with its item, in other columns too."""
         table = self._table
         rows = {table.key(item): table.row(item, look, is_wide=is_wide) for item in items}
+        if is_wide == self._is_wide and list(rows) == list(self._rows):
+            self._change(rows)
+            return
+        chosen = self.chosen
         if is_wide != self._is_wide:
             self._is_wide = is_wide
             self._make_columns(is_wide)
-            self._fill(rows)
-        elif list(rows) != list(self._rows):
-            self._fill(rows)
-        else:
-            self._change(rows)
+        self._fill(rows)
+        if chosen is not None:
+            self.choose(chosen)
 
     def choose(self, key: str) -> None:
         """Move the cursor to a row, where it is there."""
@@ -53,14 +56,11 @@ class LiveTable(DataTable[Text], Generic[T]):
             self.add_column(head, width=num_cells + 1, key=column.head)
 
     def _fill(self, rows: dict[str, tuple[Cell, ...]]) -> None:
-        """Whole rows: some came, went or moved. The cursor stays with its item."""
-        chosen = self.chosen
+        """Whole rows: some came, went or moved."""
         self.clear()
         for key, cells in rows.items():
             self.add_row(*map(_drawn, cells), key=key)
         self._rows = rows
-        if chosen is not None:
-            self.choose(chosen)
 
     def _change(self, rows: dict[str, tuple[Cell, ...]]) -> None:
         columns = self._table.shown(is_wide=bool(self._is_wide))

@@ -105,8 +105,13 @@ async def test_a_prompt_too_long_or_in_words_too_new_for_one_peer_goes_to_anothe
         assert (await listen(fleet, ask())).ends
         assert len({host for host, _ in fleet.hops.asked}) == 2
         fleet.hops.deaths = [0, 0]
+        live = LiveRequest("req_1", "openai", "", 0.0)
         with pytest.raises(kind):
-            await listen(fleet, ask())
+            await listen(fleet, ask(), live)
+        assert len(fleet.hops.asked) == 4
+        # Nobody was lost, and the request is refused for what is wrong with it.
+        assert (live.num_failovers, fleet.local.tally.failovers) == (0, {})
+        assert not fleet.local.chronicle.latest(9)
 
 
 async def test_a_broken_copy_of_a_model_is_tried_elsewhere_twice_and_no_more(

@@ -272,6 +272,22 @@ async def test_a_terminal_too_small_is_asked_for_room(
         assert "Too little room" not in eyes.screen(pilot)
 
 
+async def test_the_cursor_stays_on_its_peer_in_a_terminal_of_another_size(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
+    async with make_app().run_test(size=(80, 24)) as pilot:
+        feed.say(told.four_peers())
+        await eyes.until(pilot, lambda: "delta" in eyes.screen(pilot))
+        await pilot.press("j", "j")
+        chosen = peers_table(pilot.app).chosen
+        assert chosen is not None and peers_table(pilot.app).cursor_row == 2
+        for size in ((120, 40), (200, 50), (81, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert pilot.app.size == size
+            assert peers_table(pilot.app).chosen == chosen
+
+
 async def test_the_keys_are_listed_and_put_away_again(
     make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
