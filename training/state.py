@@ -6,11 +6,12 @@ import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cortex.engine.models.qwen3_5 import GatedDeltaNet, Qwen35
 from cortex.engine.models.qwen3_5_config import parse_config
@@ -43,12 +44,22 @@ def new_trainee(seed: int) -> Trainee:
     return trainee
 
 
+# Of the mean of the weights, what a step leaves as it was: it looks back some 500 steps.
+_MEAN_KEEPS = 0.998
+
+
 @dataclass(frozen=True, slots=True)
 class Optimisers:
-    """Muon for the matrices inside blocks (Jordan et al., 2024), AdamW for everything else."""
+    """Muon for the matrices inside blocks (Jordan et al., 2024), AdamW for everything else.
 
+    Steps of few conversations at a high rate jump about the place that they mean: `mean`, the
+    running mean of the weights (Polyak & Juditsky, 1992), lies there, and is what is exported.
+    """
+
+    trainee: Trainee
     muon: torch.optim.Optimizer
     adamw: torch.optim.Optimizer
+    mean: AveragedModel
 
     def step(self, lr: float) -> None:
         for optimiser in (self.muon, self.adamw):
@@ -56,6 +67,7 @@ class Optimisers:
                 group["lr"] = lr
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        self.mean.update_parameters(self.trainee)
 
 
 def new_optimisers(trainee: Trainee) -> Optimisers:
@@ -71,7 +83,9 @@ def new_optimisers(trainee: Trainee) -> Optimisers:
         adjust_lr_fn="match_rms_adamw",
     )
     adamw = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0)
-    return Optimisers(muon, adamw)
+    fall_behind = cast("Any", get_ema_multi_avg_fn)(_MEAN_KEEPS)
+    mean = AveragedModel(trainee, multi_avg_fn=fall_behind)
+    return Optimisers(trainee, muon, adamw, mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +97,13 @@ class Progress:
     recipe: str
 
 
-def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, progress: Progress) -> None:
+def save_state(path: Path, optimisers: Optimisers, progress: Progress) -> None:
     """Written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     content = {
-        "trainee": trainee.state_dict(),
+        "trainee": optimisers.trainee.state_dict(),
+        "mean": optimisers.mean.state_dict(),
         "muon": optimisers.muon.state_dict(),
         "adamw": optimisers.adamw.state_dict(),
         **asdict(progress),
@@ -97,10 +112,11 @@ def save_state(path: Path, trainee: Trainee, optimisers: Optimisers, progress: P
     os.replace(temporary, path)
 
 
-def load_state(path: Path, trainee: Trainee, optimisers: Optimisers) -> Progress:
+def load_state(path: Path, optimisers: Optimisers) -> Progress:
     """Restore a state of our own making."""
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    trainee.load_state_dict(content["trainee"])
+    optimisers.trainee.load_state_dict(content["trainee"])
+    optimisers.mean.load_state_dict(content["mean"])
     optimisers.muon.load_state_dict(content["muon"])
     optimisers.adamw.load_state_dict(content["adamw"])
     return Progress(content["step"], content["seconds"], content["recipe"])

@@ -103,7 +103,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     trainee.to(device)
     optimisers = new_optimisers(trainee)
     state_file = args.state / "state.pt"
-    step, seconds_before = resumed(recipe, args, state_file, trainee, optimisers)
+    step, seconds_before = resumed(recipe, args, state_file, optimisers)
     trim_curve(args.state / "curve.csv", step)
     stopping = StopOnSignal()
     started_s = saved_s = time.monotonic()
@@ -111,7 +111,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     def save() -> None:
         seconds = seconds_before + time.monotonic() - started_s
         progress = Progress(step, seconds, recipe.as_text())
-        save_state(state_file, trainee, optimisers, progress)
+        save_state(state_file, optimisers, progress)
 
     for batch in drawn_batches(recipe, args, trainee, step):
         elapsed_s = time.monotonic() - started_s
@@ -126,7 +126,8 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
             saved_s = time.monotonic()
     save()
     if args.export:
-        export_weights(trainee.model, args.export, recipe.max_pixels)
+        averaged = cast("Trainee", optimisers.mean.module)
+        export_weights(averaged.model, args.export, recipe.max_pixels)
     print(f"stopped at step {step} of {recipe.steps}; state in {state_file}")
 
 
@@ -149,16 +150,12 @@ def drawn_batches(
 
 
 def resumed(
-    recipe: Recipe,
-    args: argparse.Namespace,
-    state_file: Path,
-    trainee: Trainee,
-    optimisers: Optimisers,
+    recipe: Recipe, args: argparse.Namespace, state_file: Path, optimisers: Optimisers
 ) -> tuple[int, float]:
     """The step to go on from and the seconds spent so far, from the state or from nothing."""
     if not state_file.exists():
         return args.first_step, 0.0
-    progress = load_state(state_file, trainee, optimisers)
+    progress = load_state(state_file, optimisers)
     if progress.recipe != recipe.as_text() and not args.new_recipe:
         raise SystemExit(
             f"error: {state_file} was made by another recipe:\n{progress.recipe}\n"

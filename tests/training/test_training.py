@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from training.batches import IGNORED, ReadingBatch, TowerBatch, reading_batches, see
 from training.cells import CHARACTERS, NUM_SLOTS, cell_targets
@@ -118,11 +119,28 @@ def test_every_stage_learns_what_it_says_and_training_resumes(tmp_path: Path) ->
     }
 
     progress = Progress(10, 3.5, RECIPE.as_text())
-    save_state(tmp_path / "state.pt", trainee, optimisers, progress)
-    other = new_trainee(2)
-    assert load_state(tmp_path / "state.pt", other, new_optimisers(other)) == progress
-    pairs = zip(trainee.parameters(), other.parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
+    save_state(tmp_path / "state.pt", optimisers, progress)
+    others = new_optimisers(new_trainee(2))
+    assert load_state(tmp_path / "state.pt", others) == progress
+    assert are_same(optimisers.trainee, others.trainee)
+    assert are_same(optimisers.mean, others.mean)
+    assert not are_same(others.trainee, others.mean)
+
+
+def are_same(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_mean_of_the_weights_follows_them_slowly() -> None:
+    optimisers = new_optimisers(new_trainee(1))
+    (weight, *_), (mean, *_) = optimisers.trainee.parameters(), optimisers.mean.parameters()
+    began = weight.detach().clone()
+    optimisers.step(0.0)
+    weight.data += 1.0
+    optimisers.step(0.0)
+
+    torch.testing.assert_close(mean, began + 0.002)
 
 
 def test_pictures_that_a_still_tower_has_seen_already_teach_the_same() -> None:
