@@ -28,6 +28,14 @@ def find_doors(invocation: Invocation, peer: str | None) -> list[Door]:
     return [Door(address, invocation.api_key or noted)]
 
 
+def doors_to_ask(invocation: Invocation, peer: str | None) -> list[Door]:
+    """As `find_doors`, for whoever asks now or not at all. Raises NoPeer where there is none."""
+    doors = find_doors(invocation, peer)
+    if not doors:
+        raise nobody_here(invocation.locations.announcements_dir)
+    return doors
+
+
 def ask_first(doors: list[Door]) -> Sight:
     """What the first one tells that answers.
 

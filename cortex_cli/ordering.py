@@ -15,7 +15,7 @@ from cortex.peer.units import memory
 
 from .config import Invocation
 from .diagnostics import standard_error
-from .doors import find_doors
+from .doors import doors_to_ask
 from .progress import ProgressLine
 
 # What is done about the job then, and said.
@@ -27,7 +27,7 @@ def _leave(_: Ordering, job: dict[str, Any]) -> str:
 
 
 def orders_of(invocation: Invocation, peer: str | None) -> Ordering:
-    return Ordering(find_doors(invocation, peer))
+    return Ordering(doors_to_ask(invocation, peer))
 
 
 def waited_for(

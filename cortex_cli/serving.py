@@ -129,11 +129,14 @@ def _guarded(config: PeerConfig, output: Output, *, is_kept: bool) -> PeerConfig
     import secrets
 
     from cortex.peer.addresses import is_loopback
+    from cortex.peer.serving.listening import listen
 
     from .first_key import first_key
 
     if config.keys or is_loopback(config.host):
         return config
+    # None is made, and shown this once, for an address that is not this machine's.
+    listen(config.host, 0).close()
     made = first_key(config.locations.state_dir, secrets.token_bytes(32))
     if made.text is not None and is_kept:
         output.line("key    made, and shown in no log; for one to ask with: cortex config new-key")

@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from cortex.engine import errors as engine_errors
 from cortex.engine.errors import CortexError, ErrorInfo
@@ -94,10 +95,13 @@ class PeerNotFound(CortexError): ...
 class NoPeer(CortexError): ...
 
 
-def nobody_here() -> NoPeer:
+def nobody_here(looked_in: Path | None = None) -> NoPeer:
+    """`looked_in` is where peers leave notes; one with another --state-dir leaves its there."""
+    there = "" if looked_in is None else f", as far as {looked_in} tells"
     return NoPeer(
-        "no peer is running on this machine",
-        "start one with: cortex peer; or ask another with --peer HOST:PORT",
+        f"no peer is running on this machine{there}",
+        "start one with: cortex peer; or name its --state-dir where it has one, or another's"
+        " address with --peer HOST:PORT",
     )
 
 

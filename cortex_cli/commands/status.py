@@ -62,7 +62,7 @@ def status(
     """
     import time
 
-    from ..doors import ask_first, find_doors
+    from ..doors import ask_first, doors_to_ask
     from ..fleet_sentences import sentences
     from ..last_seen import keep, seen_in
     from ..output import standard_output
@@ -91,7 +91,7 @@ def status(
 
     if watch:
         watch_fleet(invocation, asked, output, show, refresh, can_redraw=not (as_json or plain))
-    sight = ask_first(find_doors(invocation, asked))
+    sight = ask_first(doors_to_ask(invocation, asked))
     show(sight)
     if check and any(one.state not in _WELL for one in sight.picture.peers):
         raise typer.Exit(1)

@@ -117,7 +117,7 @@ async def open_peer(
     async with aiohttp.ClientSession() as session:
         remote = await _find_peer(session, config, peer, api_key, on_notice)
         if remote is None:
-            raise nobody_here()
+            raise nobody_here(config.locations.announcements_dir)
         yield remote
 
 

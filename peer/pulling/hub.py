@@ -44,12 +44,17 @@ class HubAway(Exception):
 
 
 class Tries:
-    """How often something may fail in a row, with ever longer rests between."""
+    """How often something may fail in a row, with ever longer rests between; `hint` is for whoever
+    is told that it has failed for good.
+    """
 
-    def __init__(self, most: int, host: str, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, most: int, host: str, sleep: Callable[[float], Awaitable[None]], hint: str
+    ) -> None:
         self._most = most
         self._host = host
         self._sleep = sleep
+        self._hint = hint
         self._num_failed = 0
 
     def went_on(self) -> None:
@@ -59,10 +64,7 @@ class Tries:
         """Rest. Raises HubFailed where that was the last try."""
         self._num_failed += 1
         if self._num_failed >= self._most:
-            raise HubFailed(
-                f"{self._host} fails: {error.why}",
-                "try again later: what has come is kept, and the next pull goes on from there",
-            ) from error
+            raise HubFailed(f"{self._host} fails: {error.why}", self._hint) from error
         own_s = min(2.0 ** (self._num_failed - 1), _LONGEST_REST_S)
         await self._sleep(own_s if error.wait_s is None else min(error.wait_s, _LONGEST_WAIT_S))
 

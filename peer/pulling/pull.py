@@ -28,6 +28,8 @@ DEFAULT_REVISION = "main"
 # A hub that says nothing at all is told of soon; amid gigabytes it is worth two minutes.
 _LISTING_TRIES = 4
 _FILE_TRIES = 5
+_UNREACHED = "see whether that machine reaches it, by HTTPS_PROXY where it must, and pull again"
+_CUT_OFF = "try again later: what has come is kept, and the next pull goes on from there"
 # One connection is seldom as fast as the line.
 _FILES_AT_ONCE = 3
 # Others write to the disk as well.
@@ -110,7 +112,7 @@ class _Pull:
         self._tell_of("pulling", sum(file.size_bytes for file in wanted), wanted)
 
     async def _listing(self, revision: str) -> Listing:
-        tries = Tries(_LISTING_TRIES, self._hub.host, self._sleep)
+        tries = Tries(_LISTING_TRIES, self._hub.host, self._sleep, _UNREACHED)
         while True:
             try:
                 return await self._hub.listing(self._repository, revision)
@@ -258,7 +260,7 @@ class _Pull:
         self, commit: str, cut: CutFile, file: HubFile, told: Callable[[int], None]
     ) -> bool:
         """Whether it took more than one answer."""
-        tries = Tries(_FILE_TRIES, self._hub.host, self._sleep)
+        tries = Tries(_FILE_TRIES, self._hub.host, self._sleep, _CUT_OFF)
         most, num_answers = cut.num_bytes, 0
         while cut.num_bytes < file.size_bytes:
             num_answers += 1

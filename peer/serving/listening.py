@@ -117,8 +117,9 @@ def _listen_on(host: str, port: int, option: str) -> socket.socket:
                 f"port {port} on {host} {in_use(port)}",
                 f"choose another with {option}, or leave {option} out for the next free one",
             ) from None
+        place = f"{host} port {port}" if port else host
         raise CannotListen(
-            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            f"cannot listen on {place}: {error.strerror or error}",
             f"name an address of this machine with {option.removesuffix('port')}host, such as"
             " 127.0.0.1",
         ) from None

@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 
 _MOST = 200
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+# What the pictures that are read begin with.
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
 def at_home(name: str) -> Path:
@@ -72,6 +73,6 @@ def picture_named(pasted: str) -> str | None:
     try:
         [name] = names_in(text)
         with at_home(name).open("rb") as file:
-            return name if file.read(4).startswith(_PICTURES) else None
+            return name if file.read(4).startswith(PICTURES) else None
     except (OSError, ValueError):
         return None

@@ -1,7 +1,8 @@
 """A picture that a person named, as bytes: read, bounded, and never opened.
 
-Whether the bytes are a picture is judged where the model is. What can be said here without
-decoding is said here: no such file, a folder, nothing in it, too large, an address, a PDF.
+Whether the bytes are a whole picture is judged where the model is. What can be said here without
+decoding is said here: no such file, a folder, nothing in it, too large, an address, a PDF, bytes
+that begin as no picture does.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import BinaryIO
 from cortex.engine.types import ImagePart
 
 from ..errors import PictureUnreadable
-from .paths import at_home
+from .paths import PICTURES, at_home
 
 # A peer takes bodies of 64 MiB, and base64 makes four bytes of three: what is read here must not
 # depend on who answers.
 MAX_PICTURE_BYTES = 46 * 1024 * 1024
 FROM_STDIN = "-"
 
+_KINDS = "a picture is a PNG, JPEG, GIF or WebP file."
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|data:)", re.IGNORECASE)
 
 
@@ -56,7 +58,7 @@ def read_picture(argument: str, stdin: BinaryIO | None) -> ImagePart:
 
 def _checked(data: bytes, name: str) -> ImagePart:
     if not data:
-        raise PictureUnreadable(f"{name} is empty.", "a picture is a PNG, JPEG, GIF or WebP file.")
+        raise PictureUnreadable(f"{name} is empty.", _KINDS)
     if len(data) > MAX_PICTURE_BYTES:
         raise PictureUnreadable(
             f"{name} is over {MAX_PICTURE_BYTES // 1024**2} MiB, the most a picture may have.",
@@ -67,6 +69,8 @@ def _checked(data: bytes, name: str) -> ImagePart:
             f"{name} is a PDF; convert it to a picture first.",
             f"pdftoppm -r 150 -png -singlefile {name} page && cortex chat --image page.png",
         )
+    if not data.startswith(PICTURES):
+        raise PictureUnreadable(f"{name} is no picture.", _KINDS)
     # A file name need not be text; the one we pass on is.
     return ImagePart(data, name.encode(errors="replace").decode())
 

@@ -132,10 +132,19 @@ def test_a_missing_picture_is_an_error_before_anything_is_started(cortex_here: C
     assert done.stderr == "error: no picture at receipt.png.\n"
 
 
-def test_a_file_that_is_no_picture_is_refused_by_the_engine_that_opens_it(
+def test_a_file_that_is_no_picture_is_refused_by_its_name_before_anything_is_started(
     cortex_here: Cortex, tmp_path: Path
 ) -> None:
     (tmp_path / "letter.png").write_text("Dear reader,")
+    done = cortex_here("chat", "--engine", "fake", "-i", "letter.png", "How much?")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: letter.png is no picture.\nhint: ")
+
+
+def test_a_file_that_only_begins_as_a_picture_is_refused_by_the_engine_that_opens_it(
+    cortex_here: Cortex, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.png").write_bytes(b"\x89PNG\r\n\x1a\nDear reader,")
     done = cortex_here("chat", "--engine", "fake", "-i", "letter.png", "How much?")
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")

@@ -136,6 +136,16 @@ def test_a_picture_goes_to_the_running_peer(
     assert done.stderr == "image   square_96.png  256x256 -> 66 tokens\n"
 
 
+def test_no_key_is_made_for_an_address_that_is_not_this_machines(
+    cortex: Cortex, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    done = cortex("peer", "--engine", "fake", "--host", "999.1.1.1", "--state-dir", str(state))
+    assert done.code == 1
+    assert "cannot listen on 999.1.1.1: " in done.stderr
+    assert "key " not in done.stdout and not state.exists()
+
+
 def test_a_taken_port_is_said_with_its_number(cortex: Cortex, tmp_path: Path) -> None:
     with running("--engine", "fake") as (_, address):
         port, elsewhere = address.rpartition(":")[2], str(tmp_path / "elsewhere")

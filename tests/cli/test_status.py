@@ -225,12 +225,13 @@ def test_a_check_fails_where_a_peer_is_not_up(
     assert cortex_here("status", address).code == 0
 
 
-def test_nobody_there_is_exit_3_with_the_next_step(cortex_here: Cortex) -> None:
-    done = cortex_here("status")
+def test_nobody_there_is_exit_3_with_the_next_step(cortex_here: Cortex, tmp_path: Path) -> None:
+    done = cortex_here("status", "--state-dir", str(tmp_path))
     assert (done.code, done.stdout) == (3, "")
     assert done.stderr.splitlines() == [
-        "error: no peer is running on this machine.",
-        "hint: start one with: cortex peer; or ask another with --peer HOST:PORT",
+        f"error: no peer is running on this machine, as far as {tmp_path} tells.",
+        "hint: start one with: cortex peer; or name its --state-dir where it has one, or another's"
+        " address with --peer HOST:PORT",
     ]
     assert cortex_here("status", "127.0.0.1:1").code == 3
     assert cortex_here("status", "127.0.0.1:1", "--watch").code == 3

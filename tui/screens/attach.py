@@ -140,7 +140,7 @@ class AttachScreen(ModalScreen[Attached | None]):
             self._say(error)
 
     def _say(self, error: CortexError) -> None:
-        words = ". ".join(filter(None, (error.message, error.hint)))
+        words = ". ".join(filter(None, (error.message.removesuffix("."), error.hint)))
         self.query_one("#cost", Static).update(words)
 
 

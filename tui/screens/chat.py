@@ -93,7 +93,9 @@ class ChatScreen(FramedScreen):
         model = self._conversation.wishes.model
         if model is None:
             return ["no model chosen yet"]
-        words = [f"{model} through {self._peer_name}" if self._peer else model]
+        # Who answered last, while it is there: the next question goes through another.
+        is_here = any(peer.name == self._peer_name and not peer.is_gone for peer in picture.peers)
+        words = [f"{model} through {self._peer_name}" if is_here else model]
         length = next((m.context_length for m in self._models if m.id == model), 0)
         used = tokens(self._tally.context_tokens)
         words.append(f"ctx {used}/{tokens(length)}" if length else f"ctx {used}")

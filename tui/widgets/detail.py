@@ -82,7 +82,10 @@ def _from_afar(peer: PeerPicture, look: Look) -> Iterator[Text]:
     if not peer.devices:
         yield Text(wording.devices(peer))
     for model in peer.models:
-        yield _model(model, look)
+        line = _model(model, look, was="was " * peer.is_gone)
+        if peer.is_gone:
+            line.stylize("dim")
+        yield line
 
 
 def _device(number: int, device: DevicePicture, look: Look) -> Text:
@@ -95,8 +98,8 @@ def _device(number: int, device: DevicePicture, look: Look) -> Text:
     return line.append(f" {memory_share(used_bytes, device.memory_bytes)}")
 
 
-def _model(model: ModelPicture, look: Look) -> Text:
-    words = [model.state if model.percent is None else f"{model.state} {model.percent}%"]
+def _model(model: ModelPicture, look: Look, was: str) -> Text:
+    words = [was + (model.state if model.percent is None else f"{model.state} {model.percent}%")]
     if model.size_bytes:
         words.append(memory(model.size_bytes))
     if model.computes_in:

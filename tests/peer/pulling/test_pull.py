@@ -403,7 +403,8 @@ async def test_a_busy_hub_is_asked_again_when_it_says(pulling: Pull, is_listing:
 
 async def test_nobody_at_the_hubs_address_is_said_soon(pulling: Pull) -> None:
     pulling.config = replace(pulling.config, hub=HubConfig("http://127.0.0.1:9"))
-    await refused(pulling, HubFailed, "127.0.0.1 fails")
+    error = await refused(pulling, HubFailed, "127.0.0.1 fails")
+    assert "has come" not in error.hint, "nothing has"
     assert pulling.rests_s == [1.0, 2.0, 4.0]
 
 

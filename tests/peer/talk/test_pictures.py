@@ -19,15 +19,15 @@ def refusal(argument: str) -> PictureUnreadable:
 
 
 def test_a_picture_is_its_bytes_and_its_name(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"not opened")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG, not opened")
     picture = read_picture(str(tmp_path / "a.png"), None)
-    assert (picture.data, picture.name) == (b"not opened", "a.png")
+    assert (picture.data, picture.name) == (b"\x89PNG, not opened", "a.png")
 
 
 def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"bytes")
-    assert read_picture("~/a.png", None).data == b"bytes"
+    (tmp_path / "a.png").write_bytes(b"GIF8, bytes")
+    assert read_picture("~/a.png", None).data == b"GIF8, bytes"
 
 
 def test_the_home_of_nobody_holds_no_picture() -> None:
@@ -36,7 +36,7 @@ def test_the_home_of_nobody_holds_no_picture() -> None:
 
 
 def test_a_misspelt_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    (tmp_path / "receipt.png").write_bytes(b"bytes")
+    (tmp_path / "receipt.png").write_bytes(b"GIF8, bytes")
     problem = refusal(str(tmp_path / "reciept.png"))
     assert problem.hint == f"did you mean {tmp_path / 'receipt.png'}?"
 
@@ -57,6 +57,14 @@ def test_a_folder_is_refused_as_one(tmp_path: Path) -> None:
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert refusal(str(tmp_path / "a.png")).message == "a.png is empty."
+
+
+def test_bytes_that_begin_as_no_picture_are_refused_by_the_name_of_their_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "u.bin").write_bytes(bytes(range(1, 200)))
+    problem = refusal(str(tmp_path / "u.bin"))
+    assert problem.message == "u.bin is no picture." and "PNG" in problem.hint
 
 
 def test_a_file_without_an_end_is_not_read_for_ever() -> None:
@@ -92,8 +100,8 @@ def test_a_pdf_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> N
 
 
 def test_a_dash_is_standard_input() -> None:
-    picture = read_picture("-", io.BytesIO(b"bytes"))
-    assert (picture.data, picture.name) == (b"bytes", "standard input")
+    picture = read_picture("-", io.BytesIO(b"GIF8, bytes"))
+    assert (picture.data, picture.name) == (b"GIF8, bytes", "standard input")
 
 
 def test_a_dash_without_standard_input_is_refused() -> None:
@@ -102,5 +110,5 @@ def test_a_dash_without_standard_input_is_refused() -> None:
 
 def test_a_name_that_is_no_text_is_passed_on_as_text(tmp_path: Path) -> None:
     path = tmp_path / b"caf\xe9.png".decode(errors="surrogateescape")
-    path.write_bytes(b"bytes")
+    path.write_bytes(b"GIF8, bytes")
     assert read_picture(str(path), None).name == "caf?.png"

@@ -122,9 +122,9 @@ WHOLE = (
 
 
 async def test_an_answer_is_shown_with_its_figures_and_rendered_when_it_is_whole(
-    chat: Chat, peer: FakePeer, eyes: Any
+    chat: Chat, peer: FakePeer, feed: Any, told: Any, eyes: Any
 ) -> None:
-    async with chat() as pilot:
+    async with chat(refresh_s=0.02) as pilot:
         await write(pilot, "How much?")
         await eyes.until(pilot, lambda: bool(peer.asked))
         peer.give(*WHOLE)
@@ -135,6 +135,10 @@ async def test_an_answer_is_shown_with_its_figures_and_rendered_when_it_is_whole
         assert "atlas" in text and "90 in, 64 reused" in text and "5 out" in text
         assert len(pilot.app.screen.query(Markdown)) == 1
         assert "qwen3.6-27b through atlas  ctx 95/256k" in text.splitlines()[0]
+        gone = told.peer("atlas", api=FakePeer.name, state="dead")
+        feed.say(told.fleet([told.peer("borea"), gone]))
+        await eyes.until(pilot, lambda: "through atlas" not in eyes.screen(pilot).splitlines()[0])
+        assert "qwen3.6-27b  ctx 95/256k" in eyes.screen(pilot).splitlines()[0]
 
 
 async def test_the_wait_names_its_stage_how_far_it_is_and_how_long_it_takes(
@@ -338,6 +342,20 @@ async def test_a_question_can_be_typed_as_soon_as_a_picture_is_attached(
         await eyes.until(pilot, lambda: "[square_96.png" in eyes.screen(pilot))
         await pilot.press("q", "?")
         assert pilot.app.screen.query_one(MessageField).text == "q?"
+
+
+async def test_a_misspelt_picture_is_told_in_sentences_with_one_full_stop_each(
+    chat: Chat, eyes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "receipt.png").write_bytes(b"GIF8")
+    async with chat() as pilot:
+        await pilot.press("ctrl+o")
+        await eyes.until(pilot, lambda: "attach a picture" in eyes.screen(pilot))
+        pilot.app.screen.query_one("#name").insert("reciept.png", 0)  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        words = "no picture at reciept.png. did you mean receipt.png?"
+        await eyes.until(pilot, lambda: words in eyes.screen(pilot))
 
 
 async def test_the_pasted_name_of_a_picture_offers_to_attach_it(

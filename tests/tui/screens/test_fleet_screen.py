@@ -272,6 +272,16 @@ async def test_a_terminal_too_small_is_asked_for_room(
         assert "Too little room" not in eyes.screen(pilot)
 
 
+async def test_what_a_peer_that_is_gone_had_is_told_as_what_was(
+    make_app: MakeApp, feed: Any, told: Any, eyes: Any
+) -> None:
+    async with make_app(refresh_s=0.02).run_test(size=(120, 40)) as pilot:
+        feed.say(told.fleet([told.peer("atlas", state="dead")]))
+        await eyes.until(pilot, lambda: "qwen3.6-27b  was ready" in eyes.shown(pilot, "#detail"))
+        feed.say(told.fleet([told.peer("atlas")]))
+        await eyes.until(pilot, lambda: "qwen3.6-27b  ready" in eyes.shown(pilot, "#detail"))
+
+
 async def test_the_cursor_stays_on_its_peer_in_a_terminal_of_another_size(
     make_app: MakeApp, feed: Any, told: Any, eyes: Any
 ) -> None:
