@@ -73,9 +73,9 @@ def model_config() -> dict[str, Any]:
     vision: dict[str, Any] = {
         "model_type": "qwen3_5_vision",
         "depth": 4,
-        "hidden_size": 192,
-        "intermediate_size": 768,
-        "num_heads": 4,
+        "hidden_size": 384,
+        "intermediate_size": 1536,
+        "num_heads": 8,
         "in_channels": 3,
         "patch_size": PATCH_PIXELS,
         "temporal_patch_size": TEMPORAL,

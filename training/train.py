@@ -261,11 +261,11 @@ def main() -> None:
     args.state.mkdir(parents=True, exist_ok=True)
     stages = (
         Stage("head", args.head_steps, 32, 4e-3, decay_share=0.2, tower_learns=False),
-        Stage("tower", args.tower_steps, 32, 2e-3, decay_share=0.25),
+        Stage("tower", args.tower_steps, 32, 2e-3, decay_share=0.5),
         Stage("reading", args.reading_steps, args.samples, 2e-3, decay_share=0.01,
               transcripts=0.6, tower_learns=False),
         Stage("whole", args.whole_steps, args.samples, args.whole_rate, args.decay_share,
-              transcripts=0.3, tower_learns=not args.hold_tower),
+              transcripts=0.45, tower_learns=not args.hold_tower),
     )  # fmt: skip
     # Small documents first: the bound on their cells grows from stage to stage.
     bounds = (128, 128, math.isqrt(128 * args.max_cells), args.max_cells)

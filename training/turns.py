@@ -16,7 +16,7 @@ from .drawing.types import Task
 from .phrasing import places_of, reworded
 from .questions import absent, asked, vary
 
-MOST_TURNS: dict[Side, int] = {"training": 7, "evaluation": 4}
+MOST_TURNS: dict[Side, int] = {"training": 12, "evaluation": 4}
 _MOST_LINES = 2  # asked for by number
 
 

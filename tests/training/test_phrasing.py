@@ -15,7 +15,7 @@ from training.drawing.types import Task
 from training.phrases import CORES
 from training.phrasing import of_two, phrase, places_of, reworded, wish_for_form, wished
 from training.questions import vary
-from training.turns import unrepeated
+from training.turns import MOST_TURNS, unrepeated
 from training.wordings import CHAT, MORE_CHAT, WORDINGS
 
 HELD_OUT = [wordings[-1] for wordings in DOCUMENT_WORDINGS.values()]
@@ -135,4 +135,4 @@ def test_a_page_is_not_asked_the_same_thing_twice() -> None:
         counts.add(len(asker.in_turns(page).earlier) + 1)
         talk = unrepeated([asker.about(page) for _ in range(20)])
         assert len({each.about for each in talk}) == len(talk) < 20
-    assert max(counts) == 7
+    assert 7 < max(counts) <= MOST_TURNS["training"]
