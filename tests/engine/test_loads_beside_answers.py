@@ -131,7 +131,7 @@ def gate_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Gate]:
 def test_answers_go_on_while_another_model_is_read(
     device: Device, golden: Path, gate_at: Callable[[float], Gate]
 ) -> None:
-    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.do(Load("1", "a", str(golden / "qwen3"), 100 * MIB))
     device.loaded()
     alone = device.answer()
     gate = gate_at(0.3)
@@ -149,7 +149,7 @@ def test_answers_go_on_while_another_model_is_read(
 def test_a_model_goes_while_another_one_is_read(
     device: Device, golden: Path, gate_at: Callable[[float], Gate]
 ) -> None:
-    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.do(Load("1", "a", str(golden / "qwen3"), 100 * MIB))
     device.loaded()
     gate = gate_at(0.3)
     device.do(Load("2", "b", str(golden / "llama")))
@@ -220,7 +220,9 @@ def test_a_load_that_waits_for_another_is_cancelled_before_it_begins(
     device: Device, golden: Path, gate_at: Callable[[float], Gate]
 ) -> None:
     gate = gate_at(0.3)
-    device.do(Load("1", "a", str(golden / "qwen3")), Load("2", "b", str(golden / "llama")))
+    device.do(
+        Load("1", "a", str(golden / "qwen3"), 100 * MIB), Load("2", "b", str(golden / "llama"))
+    )
     gate.wait()
     device.do(CancelLoad("2"))
     assert isinstance(failed := device.hear(), JobFailed)

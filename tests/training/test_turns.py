@@ -11,7 +11,7 @@ from training.document_wordings import WORDINGS as DOCUMENT_WORDINGS
 from training.drawing import Book, Sample, training_book
 from training.questions import chat_sample, label_sample, receipt_sample, sample, transcript_sample
 from training.recipe import MakeBatch, Recipe, Stage
-from training.turns import in_turns
+from training.turns import MOST_TURNS, in_turns
 from training.wordings import ABSENT_ANSWER
 
 
@@ -33,7 +33,7 @@ def test_every_answer_is_printed_or_absent(book: Book) -> None:
         if talk.picture is not None:
             text = "\n".join(talk.picture.facts.lines)
             assert all(answer in text or answer == ABSENT_ANSWER for _, answer in _turns(talk))
-    assert counts == {1, 2, 3, 4, 5, 6, 7}
+    assert counts >= set(range(1, 10)) and max(counts) <= MOST_TURNS["training"]
 
 
 def test_the_first_question_stays_among_them_and_none_is_asked_twice(book: Book) -> None:
