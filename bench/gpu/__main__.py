@@ -81,14 +81,14 @@ def main() -> None:
     except Exception as error:
         tell({"shape": "golden", "level": "engine", "case": "verify", "skipped": _why(error)})
     for name in args.shapes:
-        for part in _PARTS:
+        for level, measure in _LEVELS.items():
+            place = {"shape": name, "level": level}
             try:
-                for row in part(SHAPES[name], args, ceilings):
-                    tell({"shape": name, **row})
+                for row in measure(SHAPES[name], args, ceilings):
+                    tell(place | row)
             except Exception as error:
                 # Whatever failed on a device nobody has seen, what comes after it is measured.
-                level = part.__name__.removesuffix("_rows")
-                tell({"shape": name, "level": level, "case": "all", "skipped": _why(error)})
+                tell(place | {"case": "all", "skipped": _why(error)})
     print("\n".join(align(_HEAD, [line_of(row) for row in rows])))
 
 
@@ -100,7 +100,7 @@ def _model_dir(shape: Shape, args: argparse.Namespace) -> Path:
     return model_dir
 
 
-def engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+def _engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
     device, work = torch.device(args.device), work_of(shape, args.dtype)
     model_dir = _model_dir(shape, args)
     give_back(device)
@@ -109,10 +109,9 @@ def engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> I
     try:
         loaded = load_engine(model_dir, device, _memory_bytes(device), wishes)
     except CortexError as error:
-        yield {"level": "engine", "case": "load", "skipped": str(error)}
+        yield {"case": "load", "skipped": str(error)}
         return
     yield {
-        "level": "engine",
         "case": "load",
         "seconds": loaded.load_s,
         "computes_in": loaded.computes_in,
@@ -120,9 +119,7 @@ def engine_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> I
     for lengths in args.lengths:
         for concurrency in args.concurrencies:
             case = Case(concurrency, *lengths)
-            yield {"level": "engine", "case": str(case)} | _engine_row(
-                loaded.service, case, work, ceilings
-            )
+            yield {"case": str(case)} | _engine_row(loaded.service, case, work, ceilings)
 
 
 def _engine_row(service: ModelService, case: Case, work: Work, ceilings: Ceilings) -> Row:
@@ -141,7 +138,7 @@ def _engine_row(service: ModelService, case: Case, work: Work, ceilings: Ceiling
     }
 
 
-def http_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+def _http_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
     give_back(torch.device(args.device))
     model_dir, work = _model_dir(shape, args), work_of(shape, args.dtype)
     gpu = "cpu" if args.device == "cpu" else str(torch.device(args.device).index or 0)
@@ -149,20 +146,19 @@ def http_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Ite
     try:
         served = serve(model_dir, gpu, args.dtype, args.http_cases, log)
     except CannotRun as error:
-        yield {"level": "http", "case": "start", "skipped": str(error)}
+        yield {"case": "start", "skipped": str(error)}
         return
     yield {
-        "level": "http",
         "case": "start",
         "first_token_s": served.first_token_s,
         "weights_read_s": read_seconds(sorted(model_dir.glob("*.safetensors"))),
         "idle_cores": served.idle_cores,
     }
     for case, rate in zip(args.http_cases, served.decode_tokens_per_s, strict=True):
-        yield {"level": "http", "case": str(case), **_decoded(rate, case, work, ceilings)}
+        yield {"case": str(case), **_decoded(rate, case, work, ceilings)}
 
 
-def transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
+def _transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings) -> Iterator[Row]:
     give_back(torch.device(args.device))
     model_dir, work = _model_dir(shape, args), work_of(shape, args.dtype)
     peer = TransformersGenerate(args.peer_python)
@@ -181,12 +177,12 @@ def transformers_rows(shape: Shape, args: argparse.Namespace, ceilings: Ceilings
                 answers(running, prompts, case.output_tokens)
                 rate = decode_rate(answers(running, prompts, case.output_tokens))
                 row = _decoded(rate, case, work, ceilings)
-                yield {"level": "transformers", "case": str(case), "version": version, **row}
+                yield {"case": str(case), "version": version, **row}
     except CannotRun as error:
-        yield {"level": "transformers", "case": "start", "skipped": str(error)}
+        yield {"case": "start", "skipped": str(error)}
 
 
-_PARTS = (engine_rows, http_rows, transformers_rows)
+_LEVELS = {"engine": _engine_rows, "http": _http_rows, "transformers": _transformers_rows}
 
 
 def _decoded(rate: float, case: Case, work: Work, ceilings: Ceilings) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -53,9 +53,8 @@ class CudaCapture:
         """
         index = self._device.index or 0
         # What has ended already is an error to it; an older or newer torch may not have the call.
-        with suppress(RuntimeError, AttributeError, KeyError):
-            end: Any = torch.__dict__["_C"]._cuda_endAllocateToPool
-            end(index, self._pool)
+        with suppress(RuntimeError, AttributeError):
+            cast("Any", torch)._C._cuda_endAllocateToPool(index, self._pool)
 
 
 @lru_cache

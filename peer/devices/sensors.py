@@ -1,7 +1,7 @@
 """How busy, how warm and how hungry the GPUs are, as the driver's tool says.
 
-It is asked only while somebody wants to know, and no oftener than once a second; where it is not
-there, or does not know, nothing is said.
+It is asked when somebody wants to know, and no oftener than once a second; where it is not there,
+or does not know, nothing is said.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ class Sensed:
     utilisation: float | None = None
     temperature_c: float | None = None
     power_w: float | None = None
+
+
+_NOTHING = Sensed()
+
+
+def of_device(name: str, sensed: Mapping[int, Sensed]) -> Sensed:
+    """What is sensed of a device by the peer's name for it: nothing, of one that is no GPU."""
+    return sensed.get(int(name.rpartition(":")[2]), _NOTHING) if is_gpu(name) else _NOTHING
 
 
 class GpuSensors:

@@ -12,8 +12,7 @@ from cortex.engine.costs import ModelCosts
 from cortex.engine.stream import Stage
 
 from ..config import PeerConfig
-from ..devices.device_memory import is_gpu
-from ..devices.sensors import Sensed
+from ..devices.sensors import Sensed, of_device
 from ..gossip.ids import ID_BYTES, ModelId
 from ..gossip.records import LOAD_DRAINING, NO_LOAD, ModelLoad
 from ..gossip.sections import LOADING, READY, UNLOADING, Claim, LoadedModel
@@ -31,7 +30,6 @@ _MIB = 1 << 20
 _MAX_FREE_STEP_MIB = 256
 _FREE_STEPS = 64
 _NO_WEIGHTS = bytes(ID_BYTES)
-_NOT_SENSED = Sensed()
 _STATES: dict[ResidentState, int] = {"loading": LOADING, "ready": READY, "unloading": UNLOADING}
 
 
@@ -82,8 +80,7 @@ def _free_mib(device: DeviceBooks) -> int:
 
 def _busy_percents(placement: Placement, sensed: Mapping[int, Sensed]) -> Iterator[int | None]:
     for device in placement.devices:
-        number = int(device.name.rpartition(":")[2]) if is_gpu(device.name) else None
-        share = None if number is None else sensed.get(number, _NOT_SENSED).utilisation
+        share = of_device(device.name, sensed).utilisation
         yield None if share is None else round(share * 100)
 
 

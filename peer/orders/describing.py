@@ -13,15 +13,13 @@ from cortex.engine.memory import (
     TOTAL,
 )
 
-from ..devices.device_memory import is_gpu
-from ..devices.sensors import Sensed
+from ..devices.sensors import Sensed, of_device
 from ..observing.health import NodeHealth, Placed, Placement
 from ..observing.recent import Recent
 from ..placement.books import DeviceBooks
 from ..units import rounded
 from .facts import DeviceFacts, Part, PlacedFacts, RatesFacts
 
-_NOTHING = Sensed()
 _WHAT = {
     "weights": "weights",
     KEYS_AND_VALUES: "cache",
@@ -49,7 +47,7 @@ def describe_devices(
             name,
             device,
             [placed for placed in placement.placed if placed.device == device.index],
-            _of_gpu(device.name, sensed),
+            of_device(device.name, sensed),
             given_bytes,
         )
         for name, device in zip(names, placement.devices, strict=False)
@@ -115,11 +113,6 @@ def _device(
         power_w=sensed.power_w,
         whole_bytes=whole_bytes,
     )
-
-
-def _of_gpu(device: str, sensed: Mapping[int, Sensed]) -> Sensed:
-    number = device.rpartition(":")[2]
-    return sensed.get(int(number), _NOTHING) if is_gpu(device) else _NOTHING
 
 
 def parts_of(placed: Placed) -> Iterable[Part]:
