@@ -84,25 +84,26 @@ def _bind(host: str, port: int) -> FleetSockets:
 
 def _bind_both(family: socket.AddressFamily, host: str, port: int) -> FleetSockets:
     """Raises PortInUse and CannotListen."""
-    tcp = socket.socket(family, socket.SOCK_STREAM)
-    udp = socket.socket(family, socket.SOCK_DGRAM)
-    sockets = FleetSockets(udp, tcp)
-    try:
-        for each in (tcp, udp):
-            each.setblocking(False)
-            if family == socket.AF_INET6:
-                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
-        # A port that was just left may be taken again.
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tcp.bind((host, port))
-        udp.bind((host, tcp.getsockname()[1]))
-        tcp.listen(_BACKLOG)
+    with contextlib.ExitStack() as closing:
+        try:
+            # A kernel without the family refuses the sockets themselves.
+            tcp = closing.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            udp = closing.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            for each in (tcp, udp):
+                each.setblocking(False)
+                if family == socket.AF_INET6:
+                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+            # A port that was just left may be taken again.
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind((host, port))
+            udp.bind((host, tcp.getsockname()[1]))
+            tcp.listen(_BACKLOG)
+        except OSError as error:
+            raise _refused(error, host, port) from None
         with contextlib.suppress(OSError):  # the system may give less, which is no error
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-    except OSError as error:
-        sockets.close()
-        raise _refused(error, host, port) from None
-    return sockets
+        closing.pop_all()
+    return FleetSockets(udp, tcp)
 
 
 def _refused(error: OSError, host: str, port: int) -> PortInUse | CannotListen:

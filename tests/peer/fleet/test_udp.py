@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from contextlib import closing
@@ -48,6 +49,22 @@ def test_the_default_port_gives_way_to_the_next_even_one():
 def test_what_is_not_ours_to_listen_on_is_an_error(host: str, port: int):
     with pytest.raises(CannotListen):
         bind_fleet(host, port)
+
+
+def test_all_addresses_are_those_of_ipv4_where_the_kernel_has_no_ipv6(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    class OfIPv4(socket.socket):
+        def __init__(self, family: int, kind: int) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family, kind)
+
+    monkeypatch.setattr(socket, "socket", OfIPv4)
+    with closing(bind_fleet("0.0.0.0", 0)) as sockets:
+        assert sockets.udp.family == sockets.tcp.family == socket.AF_INET
+    with pytest.raises(CannotListen):
+        bind_fleet("::1", 0)
 
 
 async def heard_by(receiver_host: str, sender_host: str, to: str) -> tuple[Address, bytes]:
