@@ -97,7 +97,7 @@ class ConfigFields:
         """Refuse what is left, but for what has no effect, here or in any architecture."""
         if self._fields.pop("quantization_config", None):
             raise ModelInvalid(
-                f"{self.where}: the weights are quantised.",
+                f"{self.where}: the weights are quantised (quantization_config).",
                 "use a checkpoint with bfloat16, float16 or float32 weights.",
             )
         for name, value in self._fields.items():
