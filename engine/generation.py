@@ -87,8 +87,13 @@ class GenerationDefaults:
     stop_token_ids: tuple[int, ...]
 
 
-def read_generation_defaults(model_dir: Path, config: Mapping[str, Any]) -> GenerationDefaults:
+def read_generation_defaults(
+    model_dir: Path, config: Mapping[str, Any], turn_end_id: int | None = None
+) -> GenerationDefaults:
     """The folder's generation_config.json; `config` is its config.json, for what is not there.
+
+    An answer ends at `turn_end_id` too, the tokenizer's own: some configs name the end of a text
+    alone, which is not that of a turn.
 
     Raises ModelInvalid for a value out of range, for a wish that this sampler does not know, or
     where nothing says how an answer ends.
@@ -110,12 +115,16 @@ def read_generation_defaults(model_dir: Path, config: Mapping[str, Any]) -> Gene
     if not isinstance(wish.get("top_k", 0), int):
         raise ModelInvalid(f"{path}: top_k = {wish['top_k']!r} is not a whole number")
     inner = cast(dict[str, Any], config.get("text_config") or {})
-    for source in (given, config, inner):
-        if (stop := source.get("eos_token_id")) is not None:
-            return GenerationDefaults(SamplingWish(**wish), _token_ids(model_dir, stop))
-    raise ModelInvalid(
-        f"{model_dir}: eos_token_id is missing", "put it into generation_config.json"
-    )
+    named = (source.get("eos_token_id") for source in (given, config, inner))
+    stop = next((value for value in named if value is not None), None)
+    stop_token_ids = _token_ids(model_dir, stop) if stop is not None else ()
+    if turn_end_id is not None and turn_end_id not in stop_token_ids:
+        stop_token_ids = (*stop_token_ids, turn_end_id)
+    if not stop_token_ids:
+        raise ModelInvalid(
+            f"{model_dir}: eos_token_id is missing", "put it into generation_config.json"
+        )
+    return GenerationDefaults(SamplingWish(**wish), stop_token_ids)
 
 
 def resolve_sampling(wish: SamplingWish, defaults: SamplingWish, seed: int) -> Sampling:

@@ -39,7 +39,7 @@ class ChatTemplate:
         )
         environment.filters["tojson"] = _to_json
         self.source = source
-        self._variables = dict(variables)
+        self.variables = dict(variables)
         try:
             self._template = environment.from_string(source)
             self.names = frozenset(meta.find_undeclared_variables(environment.parse(source)))
@@ -61,7 +61,7 @@ class ChatTemplate:
         options = options or {}
         if taken := sorted(_OURS & options.keys()):
             raise InvalidRequest(f"chat_template_kwargs may not hold {taken[0]!r}")
-        variables = {**self._variables, "add_generation_prompt": True, **options}
+        variables = {**self.variables, "add_generation_prompt": True, **options}
         try:
             return self._template.render(
                 {

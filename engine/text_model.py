@@ -58,11 +58,12 @@ def load_text_model(model_dir: Path) -> TextModel:
     config = read_json_object(model_dir / "config.json")
     tokenizer = Tokenizer(model_dir / "tokenizer.json")
     template = read_template(model_dir)
+    turn_end_id = tokenizer.special_id(template.variables.get("eos_token", ""))
     return TextModel(
         tokenizer=tokenizer,
         template=template,
         habits=find_habits(template),
-        defaults=read_generation_defaults(model_dir, config),
+        defaults=read_generation_defaults(model_dir, config, turn_end_id),
         family=find_family(template),
         vision=_read_vision(model_dir, config, tokenizer),
         pooling=read_pooling(model_dir, config),

@@ -16,11 +16,14 @@ from ..errors import ModelInvalid
 _WITHOUT_EFFECT = frozenset({
     "_attn_implementation_autoset", "_name_or_path", "architectures", "attention_dropout",
     "bos_token_id", "chunk_size_feed_forward", "dtype", "eos_token_id", "id2label",
-    "initializer_range", "is_encoder_decoder", "label2id", "model_type", "output_attentions",
-    "output_hidden_states", "pad_token_id", "problem_type", "return_dict", "sep_token_id",
-    "torch_dtype", "transformers_version", "unsloth_fixed", "use_cache",
+    "initializer_range", "is_encoder_decoder", "label2id", "model_name", "model_type",
+    "output_attentions", "output_hidden_states", "pad_token_id", "problem_type", "return_dict",
+    "sep_token_id", "torch_dtype", "transformers_version", "unsloth_fixed", "unsloth_version",
+    "use_cache",
     "max_position_embeddings",  # whoever offers the model reads its context from there
 })  # fmt: skip
+_MAX_SHOWN_CHARS = 100
+_TAKE_OUT = "take the field out of config.json if you know that it changes nothing."
 
 
 class ConfigFields:
@@ -82,14 +85,21 @@ class ConfigFields:
         if value not in allowed:
             self.refuse(name, value)
 
-    def refuse(self, name: str, value: Any) -> NoReturn:
+    def refuse(self, name: str, value: Any, hint: str = "use a checkpoint without it.") -> NoReturn:
+        told = json.dumps(value)
+        shown = told if len(told) <= _MAX_SHOWN_CHARS else f"{told[:_MAX_SHOWN_CHARS]}…"
         raise ModelInvalid(
-            f"{self.where}: {name} = {json.dumps(value)} is not something this engine can serve.",
-            "cortex serves a model exactly or not at all; use a checkpoint without it.",
+            f"{self.where}: {name} = {shown} is not something this engine can serve.",
+            f"cortex serves a model exactly or not at all; {hint}",
         )
 
     def done(self, *without_effect: str) -> None:
         """Refuse what is left, but for what has no effect, here or in any architecture."""
+        if self._fields.pop("quantization_config", None):
+            raise ModelInvalid(
+                f"{self.where}: the weights are quantised (quantization_config).",
+                "use a checkpoint with bfloat16, float16 or float32 weights.",
+            )
         for name, value in self._fields.items():
             if name not in _WITHOUT_EFFECT and name not in without_effect:
-                self.refuse(name, value)
+                self.refuse(name, value, _TAKE_OUT)

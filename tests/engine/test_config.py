@@ -92,3 +92,31 @@ def test_yarn_is_read(raw: dict[str, Any]) -> None:
     }
 
     assert parse_config(raw).text.rope.scaling == Yarn(4.0, 262144)
+
+
+def test_the_marks_of_a_fine_tunes_maker_change_nothing(raw: dict[str, Any]) -> None:
+    marked = raw | {"unsloth_version": "2026.4.5", "model_name": "unsloth/Qwen3.5-9B"}
+
+    assert parse_config(marked) == parse_config(raw)
+
+
+@pytest.mark.parametrize("part", [None, "text_config"])
+def test_quantised_weights_are_refused_in_words_and_without_their_settings(
+    raw: dict[str, Any], part: str | None
+) -> None:
+    fields = raw if part is None else raw[part]
+    fields["quantization_config"] = {"quant_method": "fp8", "ignore": ["lm_head"] * 1000}
+
+    with pytest.raises(ModelInvalid, match="the weights are quantised") as caught:
+        parse_config(raw)
+    assert "lm_head" not in caught.value.message
+    assert "bfloat16" in caught.value.hint
+
+
+def test_a_field_that_nobody_knows_is_told_shortly_and_with_what_to_do(raw: dict[str, Any]) -> None:
+    raw["layer_scales"] = list(range(10_000))
+
+    with pytest.raises(ModelInvalid, match=r"layer_scales = \[0, 1, 2, .*… is not") as caught:
+        parse_config(raw)
+    assert len(caught.value.message) < 250
+    assert "take the field out of config.json" in caught.value.hint

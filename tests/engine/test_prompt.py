@@ -367,6 +367,27 @@ def test_stop_tokens_fall_back_to_the_config(tmp_path: Path) -> None:
         read_generation_defaults(tmp_path, {})
 
 
+@pytest.mark.parametrize("end", ["<|im_end|>", {"content": "<|im_end|>", "special": True}])
+@pytest.mark.parametrize("generation", [None, '{"eos_token_id": 1000}'])
+def test_an_answer_ends_with_the_tokenizers_turn_though_configs_name_only_the_end_of_texts(
+    tmp_path: Path, generation: str | None, end: Any
+) -> None:
+    config = json.loads((_GOLDEN / "qwen3_5" / "config.json").read_text())
+    config.pop("eos_token_id", None)
+    config["text_config"]["eos_token_id"] = 1000
+    tokenizer_config = json.loads((_GOLDEN / "qwen3_5" / "tokenizer_config.json").read_text())
+    replaced = {
+        "config.json": json.dumps(config),
+        "tokenizer_config.json": json.dumps(tokenizer_config | {"eos_token": end}),
+        "generation_config.json": generation,
+    }
+    for source in (_GOLDEN / "qwen3_5").glob("*.j*"):
+        text = replaced.get(source.name, source.read_text())
+        if text is not None:
+            (tmp_path / source.name).write_text(text)
+    assert load_text_model(tmp_path).defaults.stop_token_ids == (1000, 1002)
+
+
 @pytest.mark.parametrize("bad", ['{"top_p": 2}', '{"temperature": "1"}', '{"eos_token_id": "x"}'])
 def test_generation_config_out_of_range_is_refused(tmp_path: Path, bad: str) -> None:
     (tmp_path / "generation_config.json").write_text(bad)
