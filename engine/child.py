@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from .errors import DevicePoisoned, EngineFailed, to_info
+from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .frames import MAX_FRAME_BYTES, pack_message, read_message
 from .messages import Alive, Ending, Message
 
@@ -68,21 +68,28 @@ async def serve(
     make_service: Callable[[Send], Service],
 ) -> None:
     """The life of a child on given streams: until the reader's end, or an error of the service."""
-    service = make_service(_sender(writer))
+    try:
+        await _live(reader, writer, make_service(_sender(writer)))
+    except Exception as error:
+        _write(writer, pack_message(Ending(to_info(error))))
+        raise
+    finally:
+        writer.close()
+
+
+async def _live(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: Service
+) -> None:
     lives = (_beat(writer, service), _read(reader, service), service.run())
     tasks = [asyncio.create_task(life) for life in lives]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-    except Exception as error:
-        _write(writer, pack_message(Ending(to_info(error))))
-        raise
     finally:
         for task in tasks:
             task.cancel()
         await service.close()
-        writer.close()
 
 
 def log_unexpected(logger: logging.Logger, event: str, error: BaseException) -> None:
@@ -98,6 +105,9 @@ async def _adopt(fd: int, make_service: Callable[[Send], Service]) -> None:
     except DevicePoisoned as error:
         _log.error("device poisoned: %s", error.message)
         raise SystemExit(POISONED_EXIT_CODE) from None
+    except CortexError as error:
+        _log.error("child gave up: %s", error.message)
+        raise SystemExit(1) from None
     except Exception as error:
         log_unexpected(_log, "child failed", error)
         raise SystemExit(1) from None

@@ -108,8 +108,8 @@ class DeviceLoop:
 
         Raises DevicePoisoned: what it held then is its owner's to hand back.
         """
-        make_current(self._device)
         try:
+            make_current(self._device)
             while not self._closing.is_set():
                 self._take_jobs()
                 self._step_all()

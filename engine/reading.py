@@ -77,9 +77,8 @@ class Reading:
     def _run(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # Linux alone has it for one thread
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        make_current(self._device)
         self.outcome = self._read()
-        if not isinstance(self.outcome, ReadModel):
+        if isinstance(self.outcome, ErrorInfo):
             # What the error held of it has gone with the error.
             give_back(self._device)
         self._on_end(ReadingEnded())
@@ -87,6 +86,7 @@ class Reading:
     def _read(self) -> ReadModel | ErrorInfo | DevicePoisoned:
         job = self.job
         try:
+            make_current(self._device)
             self.gauge = LoadGauge(self._device)
             return read_model(
                 Path(job.model_dir), self._device, self._share, self._host_bytes, self._wishes,

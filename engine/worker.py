@@ -24,6 +24,7 @@ from .answer import AnswerText
 from .child import Send, log_unexpected, run_child
 from .cores import usable_cores
 from .costs import ModelCosts
+from .current_device import open_device
 from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .estimating import estimate
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
@@ -227,16 +228,15 @@ def main() -> None:
     wishes = Wishes(args.mode, args.dtype, args.kernels, args.speculation)
     keep_freed_memory()
     torch.set_num_threads(args.threads or usable_cores())
-    # Devices count as the driver's tool counts them, and as the peer means them.
-    os.putenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     device = torch.device(args.device)
+
+    def make_worker(send: Send) -> Worker:
+        open_device(device)
+        return Worker(device, wishes, send, args.memory_bytes)
+
     code = 0
     try:
-        run_child(
-            args.fd,
-            lambda send: Worker(device, wishes, send, args.memory_bytes),
-            args.log_level,
-        )
+        run_child(args.fd, make_worker, args.log_level)
     except SystemExit as error:
         code = int(error.code or 0)
     # The device thread may be deep in a step: a regular exit would tear it down inside native code,

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from cortex.cli.output import align
-from cortex.engine.errors import CortexError
+from cortex.engine.current_device import open_device
+from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.reading import give_back
 from cortex.engine.service import ModelService
 from cortex.engine.verify import verify_agreement, verify_folder
@@ -276,8 +277,10 @@ def _read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="write the figures here as well")
     args = parser.parse_args()
-    if args.device != "cpu" and not torch.cuda.is_available():
-        parser.error("torch sees no CUDA device; `--device cpu --shapes qwen3-0.6b` tries the rest")
+    try:
+        open_device(torch.device(args.device))
+    except EngineFailed as error:
+        parser.error(f"{error.message}; `--device cpu --shapes qwen3-0.6b` tries the rest")
     prompt_tokens, output_tokens = args.lengths[0]
     args.http_cases = [
         Case(n, prompt_tokens, output_tokens) for n in args.concurrencies if n in _OVER_HTTP

@@ -14,7 +14,7 @@ import torch
 
 from ..cache.place import Place
 from ..cache.pools import PooledMemory, Pools
-from ..current_device import make_current
+from ..current_device import open_device
 from ..images import prepare_image
 from ..models.base import ServableModel
 from ..models.registry import load_model
@@ -49,7 +49,7 @@ class CheckpointCases:
     ) -> None:
         self._folder = folder
         self._device = device
-        make_current(device)
+        open_device(device)
         self._model = load_model(folder, dtype, device, exact=dtype == torch.float32).model
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
         self._template = read_template(folder)

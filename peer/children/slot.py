@@ -91,6 +91,8 @@ class ChildSlot:
         self._started: asyncio.Future[CortexError | None] | None = None
         self._child: ChildProcess | None = None
         self._condemned: asyncio.Future[str] | None = None
+        # What is to be done, by the word of the child that ends.
+        self._advice = ""
         self._deaths_s: deque[float] = deque(maxlen=_NUM_REMEMBERED_DEATHS)
         self._has_been_up = False
         self._is_closed = False
@@ -197,7 +199,8 @@ class ChildSlot:
         if not is_wanted:
             self.last_end = ending
             self._deaths_s.append(asyncio.get_running_loop().time())
-        error = _death(self.spec, ending, was_up)
+        error = _death(self.spec, ending, was_up, self._advice)
+        self._advice = ""
         if not started.done():
             started.set_result(error)
         level = logging.INFO if is_wanted else logging.WARNING
@@ -237,18 +240,20 @@ class ChildSlot:
                 self._has_been_up = True
                 started.set_result(None)
         if isinstance(message, Ending):
+            self._advice = message.error.hint
             self.condemn(f"{_GAVE_UP}: {message.error.message}")
         else:
             self._on_message(message)
 
 
-def _death(spec: ChildSpec, how: str, was_up: bool) -> EngineFailed:
+def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed:
     if was_up:
         return EngineFailed(
             f"the {spec.name} process {how}", "send the request again: a new one is started"
         )
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",
-        "it said why on the peer's standard error; if a package is missing there:"
+        advice
+        or "it said why on the peer's standard error; if a package is missing there:"
         " pip install 'cortex-fleet[engine]'",
     )

@@ -1,11 +1,14 @@
-"""A thread launches on the device that its tensors are on."""
+"""A thread launches on the device that its tensors are on, and a device is tried before its use."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
 
-from cortex.engine.current_device import make_current
+from cortex.engine.current_device import make_current, open_device
+from cortex.engine.errors import EngineFailed
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda:1"])
@@ -18,3 +21,43 @@ def test_a_gpu_becomes_the_threads_own_and_a_cpu_needs_no_word(
     make_current(torch.device(name))
 
     assert told == [torch.device(name)] * (name != "cpu")
+
+
+def test_a_device_is_opened_once_its_numbers_are_the_drivers_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+
+    def take(size: int, device: torch.device) -> None:
+        done.append((size, device))
+
+    def put(name: str, value: str) -> None:
+        done.append((name, value))
+
+    monkeypatch.setattr(os, "putenv", put)
+    monkeypatch.setattr(torch.cuda, "init", lambda: done.append("init"))
+    monkeypatch.setattr(torch.cuda, "set_device", done.append)
+    monkeypatch.setattr(torch, "empty", take)
+    device = torch.device("cuda:1")
+
+    open_device(torch.device("cpu"))
+    open_device(device)
+
+    assert done == [("CUDA_DEVICE_ORDER", "PCI_BUS_ID"), "init", device, (1, device)]
+
+
+@pytest.mark.parametrize("refusing", ["init", "set_device"])
+def test_a_device_that_cannot_be_opened_is_told_in_torchs_first_line(
+    refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old.\nadvice")
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, refusing, refuse)
+
+    with pytest.raises(EngineFailed) as failed:
+        open_device(torch.device("cuda:0"))
+
+    told = "cuda:0 cannot be used: The NVIDIA driver on your system is too old"
+    assert (failed.value.message, failed.value.hint) == (told, "to compute without it: --gpu cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from cortex.engine.errors import InvalidRequest
+from cortex.engine.errors import EngineFailed, InvalidRequest
 from cortex.engine.verification.checkpoint import CheckpointCases
 from cortex.engine.verify import verify_folder
 from cortex.engine.weights import read_tensors
@@ -52,6 +52,11 @@ def test_any_changed_number_fails_its_case(
             survived += [f"{name}[{place}]"] * result.passed
 
     assert survived == []
+
+
+def test_a_device_that_cannot_be_used_is_no_bug_of_the_engine(golden: Path) -> None:
+    with pytest.raises(EngineFailed, match="cuda:99 cannot be used"):
+        list(verify_folder(golden / "qwen3_5", "cuda:99"))
 
 
 def test_what_breaks_one_case_leaves_the_others(golden: Path, tmp_path: Path) -> None:

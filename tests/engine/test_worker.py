@@ -396,6 +396,29 @@ async def test_a_dead_device_thread_ends_the_process(
         await engine.ended()
 
 
+async def test_a_device_thread_that_gets_no_device_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(_: torch.device) -> None:
+        raise torch.AcceleratorError("CUDA error: device lost")
+
+    monkeypatch.setattr("cortex.engine.loop.make_current", lost)
+    async with running() as engine:
+        with pytest.raises(DevicePoisoned, match="device lost"):
+            await engine.ended()
+
+
+async def test_a_load_whose_thread_gets_no_device_is_answered(
+    engine: Engine, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: torch.device) -> None:
+        raise EngineFailed("refused")
+
+    monkeypatch.setattr("cortex.engine.reading.make_current", refused)
+    failed = await engine.load(golden / "qwen3")
+    assert isinstance(failed, JobFailed) and failed.error.message == "refused"
+
+
 async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_back(
     engine: Engine,
     golden: Path,

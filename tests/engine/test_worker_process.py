@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from cortex.engine.frames import pack_message, pack_value, unpack_message
-from cortex.engine.messages import Generate, Load, Loaded, Message, Step
+from cortex.engine.messages import Ending, Generate, Load, Loaded, Message, Step
 from cortex.engine.types import Prompt, Sampling
 
 TIMEOUT_S = 60.0
@@ -49,3 +49,22 @@ def test_the_process_ends_quietly_when_its_parent_goes(golden: Path, is_busy: bo
 def _next_message(stream: BinaryIO) -> Message:
     size_bytes = int.from_bytes(stream.read(4), "big")
     return unpack_message(stream.read(size_bytes))
+
+
+def test_the_first_word_of_a_process_whose_device_cannot_be_used_is_why() -> None:
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "cortex.engine.worker", "--device", "cuda:99"]
+    process = subprocess.Popen(
+        [*command, "--fd", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    with ours.makefile("rb") as stream:
+        first = _next_message(stream)
+    ours.close()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+
+    assert isinstance(first, Ending) and first.error.code == "engine_failed"
+    assert first.error.message.startswith("cuda:99 cannot be used: ")
+    assert process.returncode == 1 and b"Traceback" not in said
