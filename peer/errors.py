@@ -5,6 +5,7 @@
      ├─ NotFound               no such route
      ├─ MethodNotAllowed       the route exists, the method does not
      ├─ RequestTooLarge        a body over the limit
+     ├─ RequestTimeout         a body that does not come, or too slowly
      ├─ InvalidApiKey          no key, or one that is not known here
      ├─ PermissionDenied       a key that may not do this
      ├─ RateLimitExceeded      a key over its own limits
@@ -59,6 +60,9 @@ class MethodNotAllowed(CortexError): ...
 
 
 class RequestTooLarge(CortexError): ...
+
+
+class RequestTimeout(CortexError): ...
 
 
 class InvalidApiKey(CortexError): ...

@@ -1,8 +1,8 @@
 """Request bodies: how they are read, and how many bytes of them a peer holds at one time.
 
 A body may be 64 MiB and there may be many at once: past a common bound new ones are turned away
-before they are read, so that no crowd of clients costs unbounded memory. Room is held for a
-bounded time while a body arrives, and after that for what really came.
+before they are read, so that no crowd of clients costs unbounded memory. Room is held while a body
+keeps arriving, and after that for what really came.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from aiohttp.http import HttpProcessingError
 
 from cortex.engine.errors import InvalidRequest, Overloaded
 
-from ..errors import RequestTooLarge
+from ..errors import RequestTimeout, RequestTooLarge
 
-# A client that sends nothing for so long in the middle of a body has gone. One that sends slowly
-# has a second more for each MiB that it may send: then its room is somebody else's.
+# A client that sends nothing for so long in the middle of a body has gone. One that has fallen
+# behind this pace by as much only holds room: a slow line is faster.
 _STALL_S = 30.0
-_SLOWEST_BYTES_PER_S = 1024 * 1024
+_SLOWEST_BYTES_PER_S = 32 * 1024
 
 
 class Body(Protocol):
@@ -88,15 +88,15 @@ class Room:
     async def read(self, content: Body) -> bytes:
         """The whole body; from then on no more room is held than it needs.
 
-        Raises RequestTooLarge once it is over the limit, InvalidRequest where it comes too slowly
-        or broken.
+        Raises RequestTooLarge once it is over the limit, RequestTimeout where it comes too slowly,
+        InvalidRequest where it is broken.
         """
-        patience_s = self._intake.stall_s + self.size_bytes / _SLOWEST_BYTES_PER_S
         try:
-            body = await self._read_all(content, patience_s)
+            body = await self._read_all(content)
         except TimeoutError:
-            raise InvalidRequest(
-                f"the body stopped arriving, or took more than {patience_s:.0f} s",
+            raise RequestTimeout(
+                f"the body stopped arriving for {self._intake.stall_s:g} s, or came at less than"
+                f" {_SLOWEST_BYTES_PER_S // 1024} KiB/s",
                 "send it in one go",
             ) from None
         except (web.RequestPayloadError, HttpProcessingError):
@@ -105,7 +105,7 @@ class Room:
         self._intake.shrink(self, len(body))
         return body
 
-    async def _read_all(self, content: Body, patience_s: float) -> bytes:
+    async def _read_all(self, content: Body) -> bytes:
         if content.is_eof():  # most bodies are here as soon as their heads
             body = await content.readany()
             self._intake.check_size(len(body))
@@ -113,10 +113,11 @@ class Room:
         chunks: list[bytes] = []
         size_bytes = 0
         now_s = asyncio.get_running_loop().time
-        last_s = now_s() + patience_s
+        began_s = now_s()
         async with asyncio.timeout(None) as limit:
             while True:
-                limit.reschedule(min(now_s() + self._intake.stall_s, last_s))
+                paced_s = min(now_s(), began_s + size_bytes / _SLOWEST_BYTES_PER_S)
+                limit.reschedule(paced_s + self._intake.stall_s)
                 chunk = await content.readany()
                 if not chunk:
                     return b"".join(chunks)

@@ -6,11 +6,13 @@ Whichever it is, a Backend takes the same ChatRequest and gives the same events.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import aiohttp
+import msgspec
 
 from cortex.engine.stream import Event
 from cortex.engine.types import ChatRequest
@@ -29,6 +31,9 @@ from .surroundings import Surroundings
 # A peer next door answers at once or is not well.
 _LOCAL_PROBE_S = 0.3
 _NAMED_PROBE_S = 5.0
+_DRAINS = "it drains"
+# What a probe finds of a peer that may be asked, the best first.
+_ANSWERS = (None, _DRAINS)
 
 
 class Backend(Protocol):
@@ -47,6 +52,12 @@ class Backend(Protocol):
     async def models(self) -> tuple[ModelInfo, ...]: ...
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
+
+
+class _Health(msgspec.Struct):
+    """What a peer says of itself at /healthz, as far as it is read here."""
+
+    status: str = ""
 
 
 # What a backend is called that is this process itself.
@@ -149,7 +160,7 @@ async def _choose(
         return await find_local_peer(session, config)
     address = normalise_address(peer)
     problem = await _probe(session, address, _NAMED_PROBE_S)
-    if problem is not None:
+    if problem not in _ANSWERS:
         raise NoPeer(
             f"no peer answers at {address} ({problem})",
             "start one there with: cortex peer; or leave --peer out",
@@ -158,11 +169,14 @@ async def _choose(
 
 
 async def find_local_peer(session: aiohttp.ClientSession, config: PeerConfig) -> str | None:
-    """The address of the youngest peer on this machine that is well."""
+    """The address of the youngest peer on this machine that is well; else of one that drains, for
+    others of its fleet may answer through it.
+    """
     notes = read_announcements(config.locations.announcements_dir)
     addresses = [note.address for note in notes]
     problems = await asyncio.gather(*(_probe(session, a, _LOCAL_PROBE_S) for a in addresses))
-    return next((a for a, p in zip(addresses, problems, strict=True) if p is None), None)
+    found = dict(zip(reversed(problems), reversed(addresses), strict=True))
+    return next((found[problem] for problem in _ANSWERS if problem in found), None)
 
 
 def _noted_key(config: PeerConfig, address: str) -> str | None:
@@ -171,14 +185,23 @@ def _noted_key(config: PeerConfig, address: str) -> str | None:
 
 
 async def _probe(session: aiohttp.ClientSession, address: str, timeout_s: float) -> str | None:
-    """None where a peer answers that it is well, else what is the matter."""
+    """None where a peer answers that it is well, _DRAINS where it drains, else what is the matter."""
     try:
         async with (
             asyncio.timeout(timeout_s),
             session.get(f"http://{address}/healthz") as response,
         ):
-            return None if response.status == 200 else f"it says {response.status}"
+            if response.status == 200:
+                return None
+            drains = response.status == 503 and _says_draining(await response.read())
+            return _DRAINS if drains else f"it says {response.status}"
     except TimeoutError:
         return f"silent for {timeout_s:g} s"
     except (aiohttp.ClientError, ValueError, OSError) as error:
         return spoken(error)
+
+
+def _says_draining(body: bytes) -> bool:
+    with contextlib.suppress(msgspec.DecodeError):
+        return msgspec.json.decode(body, type=_Health).status == "draining"
+    return False

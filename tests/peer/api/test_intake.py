@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import TransferEncodingError
 
 from cortex.engine.errors import InvalidRequest, Overloaded
 from cortex.peer.api.intake import Intake
-from cortex.peer.errors import RequestTooLarge
+from cortex.peer.errors import RequestTimeout, RequestTooLarge
 
 
 class Coming:
@@ -47,12 +47,20 @@ class Here:
         return self._body
 
 
-class Trickle(Coming):
-    """A body that goes on and on."""
+class Paced(Coming):
+    """A body that comes in chunks of a size, on a loop whose clock goes on by so much at each."""
+
+    def __init__(self, num_chunks: int, chunk_bytes: int, pause_s: float) -> None:
+        self._chunks = iter([bytes(chunk_bytes)] * num_chunks)
+        self._pause_s = pause_s
+        self._now_s = 0.0
+        asyncio.get_running_loop().time = lambda: self._now_s
 
     async def readany(self) -> bytes:
-        await asyncio.sleep(0)
-        return b"x"
+        self._now_s += self._pause_s
+        for _ in range(5):  # time limits have their turn
+            await asyncio.sleep(0)
+        return next(self._chunks, b"")
 
 
 class Silence(Coming):
@@ -74,17 +82,25 @@ async def test_body_of_undeclared_length_gives_back_the_room_it_did_not_need():
         pass
 
 
-async def test_body_that_trickles_for_ever_is_given_up():
-    intake = Intake(10**9, 10**9, stall_s=0.05)
-    async with asyncio.timeout(10):
-        with intake.room_for(10, None) as room, pytest.raises(InvalidRequest, match="took more"):
-            await room.read(Trickle())
+async def test_body_that_trickles_is_given_up_long_before_its_end():
+    with Intake(10**6, 10**6).room_for(10**6, None) as room:
+        trickle = Paced(10**6, 1, 1.0)
+        with pytest.raises(RequestTimeout, match="less than 32 KiB/s"):
+            await room.read(trickle)
+    assert asyncio.get_running_loop().time() < 32
+
+
+async def test_body_that_keeps_coming_over_a_slow_line_is_taken_however_long_it_takes():
+    chunks = Paced(500, 128 * 1024, 2.0)
+    with Intake(2**26, 2**26).room_for(2**26, None) as room:
+        assert len(await room.read(chunks)) == 500 * 128 * 1024
+    assert asyncio.get_running_loop().time() > 1000
 
 
 async def test_body_that_stops_coming_is_given_up_however_long_it_may_be():
     intake = Intake(10**9, 10**9, stall_s=0.05)
     async with asyncio.timeout(10):
-        with intake.room_for(10**9, None) as room, pytest.raises(InvalidRequest, match="stopped"):
+        with intake.room_for(10**9, None) as room, pytest.raises(RequestTimeout, match="stopped"):
             await room.read(Silence())
 
 

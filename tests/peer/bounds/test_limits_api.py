@@ -97,7 +97,7 @@ async def test_a_body_that_stops_arriving_is_given_up_after_its_time(make_config
     async with asyncio.timeout(DEADLINE_S), serving(make_config(body_stall_s=0.1)) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         # The connection stays open a while for the rest of the body.
         await reader.readuntil(b"the body stopped arriving")
         writer.close()

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,25 @@ async def test_stale_note_is_skipped(make_config: MakeConfig):
     (folder / "a.json").write_text(json.dumps(note))
     async with open_backend(config, None, on_notice=lambda _: None) as backend:
         assert backend.name == "private"
+
+
+async def test_a_peer_that_drains_is_asked_where_none_is_well(make_config: MakeConfig):
+    """It answers through others of its fleet; a private node would take the memory it freed."""
+    first = make_config()
+
+    async def found(peer: str | None = None) -> str:
+        async with open_backend(first, peer, on_notice=lambda _: None) as backend:
+            return backend.name
+
+    async with asyncio.timeout(DEADLINE_S), serving(first) as draining:
+        draining.node.begin_drain()
+        assert await found() == await found(draining.address) == draining.address
+        apart = replace(first.locations, state_dir=first.locations.state_dir / "apart")
+        async with serving(replace(first, locations=apart)) as well:
+            assert await found() == well.address
+            well.node.begin_drain()
+            draining.node.end_drain()
+            assert await found() == draining.address
 
 
 Notices = asyncio.Queue[str]
