@@ -189,7 +189,7 @@ class Connection(web.RequestHandler):
         if status >= 500:
             error = InternalError("something went wrong in this peer", "its log says where")
         request_id = new_request_id()
-        response = error_response(tell(error, About()), request_id, for_messages=False)
+        response = error_response(tell(error, About()), request_id, "chat")
         identify(response, request_id)
         response.force_close()
         return response

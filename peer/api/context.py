@@ -8,7 +8,7 @@ from aiohttp import web
 
 from cortex.engine.errors import CortexError, VisionUnsupported
 
-from ..dialects.errors import ToldError
+from ..dialects.errors import Family, ToldError
 from ..fleet.membership import Membership
 from ..node import Node
 from ..observing.live import LiveRequest
@@ -44,8 +44,7 @@ def told(request: web.Request, error: CortexError) -> ToldError:
 
 def respond(request: web.Request, error: CortexError) -> web.Response:
     """The error as a whole reply, in the client's dialect."""
-    for_messages = speaks_messages(request)
-    return error_response(told(request, error), request[REQUEST_ID], for_messages=for_messages)
+    return error_response(told(request, error), request[REQUEST_ID], _family_of(request))
 
 
 def speaks_messages(request: web.Request) -> bool:
@@ -56,6 +55,12 @@ def speaks_messages(request: web.Request) -> bool:
     if request.path.startswith("/v1/models"):
         return "anthropic-version" in request.headers
     return request.path == "/v1/messages" or request.path.startswith("/v1/messages/")
+
+
+def _family_of(request: web.Request) -> Family:
+    if speaks_messages(request):
+        return "messages"
+    return "responses" if request.path == "/v1/responses" else "chat"
 
 
 def new_request_id() -> str:

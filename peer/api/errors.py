@@ -15,7 +15,14 @@ from cortex.engine.errors import CortexError
 
 from .. import errors as peer_errors
 from ..client.progress import join_hint
-from ..dialects.errors import ToldError, messages_envelope, messages_status, openai_envelope
+from ..dialects.errors import (
+    Family,
+    ToldError,
+    messages_envelope,
+    messages_status,
+    openai_envelope,
+    responses_envelope,
+)
 
 _RETRY_AFTER_S = 2
 # Clients give up, or sleep that long, where they are told to wait for minutes.
@@ -113,11 +120,16 @@ def tell(error: CortexError, about: About) -> ToldError:
     )
 
 
-def error_response(error: ToldError, request_id: str, *, for_messages: bool) -> web.Response:
-    """The whole HTTP reply, in the messages dialect or in OpenAI's."""
-    status, body = error.status, openai_envelope(error)
-    if for_messages:
-        status, body = messages_status(error), messages_envelope(error, request_id)
+def error_response(error: ToldError, request_id: str, family: Family) -> web.Response:
+    """The whole HTTP reply."""
+    status = messages_status(error) if family == "messages" else error.status
+    match family:
+        case "messages":
+            body = messages_envelope(error, request_id)
+        case "responses":
+            body = responses_envelope(error)
+        case "chat":
+            body = openai_envelope(error)
     headers = {"content-type": "application/json"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)

@@ -5,8 +5,8 @@ Which error is which status is not known here: `peer/api/errors.py` says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 # Overload has a status of its own in the messages dialect, and types go by status.
 _MESSAGES_OVERLOAD = 529
@@ -20,6 +20,13 @@ _MESSAGES_TYPES = {
     504: "timeout_error",
     _MESSAGES_OVERLOAD: "overloaded_error",
 }
+# Agents send a refused picture again with each turn, unless the refusal has words that they know.
+_PICTURE_CODES = ("vision_unsupported", "invalid_image", "image_url_unsupported")
+_KNOWN_TO_CLAUDE_CODE = "Could not process image"
+_KNOWN_TO_CODEX = "The image data you provided does not represent a valid image"
+
+# Whose words an error is told in.
+Family = Literal["chat", "responses", "messages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,10 @@ def openai_envelope(error: ToldError) -> dict[str, Any]:
     return {"error": plain | _extras(error)}
 
 
+def responses_envelope(error: ToldError) -> dict[str, Any]:
+    return openai_envelope(replace(error, message=_beside(error, _KNOWN_TO_CODEX)))
+
+
 def messages_status(error: ToldError) -> int:
     return _MESSAGES_OVERLOAD if error.status == 503 else error.status
 
@@ -67,11 +78,15 @@ def messages_envelope(error: ToldError, request_id: str | None = None) -> dict[s
         details["param"] = error.param
     told: dict[str, Any] = {
         "type": _MESSAGES_TYPES.get(status, default),
-        "message": error.message,
+        "message": _beside(error, _KNOWN_TO_CLAUDE_CODE),
         "details": details,
     }
     envelope: dict[str, Any] = {"type": "error", "error": told}
     return envelope if request_id is None else envelope | {"request_id": request_id}
+
+
+def _beside(error: ToldError, known: str) -> str:
+    return f"{error.message} ({known})" if error.code in _PICTURE_CODES else error.message
 
 
 def _extras(error: ToldError) -> dict[str, Any]:

@@ -121,3 +121,62 @@ async def test_picture_of_an_odd_sort_is_answered(make_config: MakeConfig, what:
     async with asking(make_config()) as ask:
         status, reply = await ask(GOOD[what]())
         assert (status, reply.get("error")) == (200, None)
+
+
+Json = dict[str, Any]
+_NO_PICTURE = "data:image/png;base64," + base64.b64encode(b"Dear reader").decode()
+
+
+def in_messages(uri: str) -> Json:
+    kind = "url" if uri.startswith("https:") else "base64"
+    told = {"url": uri} if kind == "url" else {"data": uri.partition(",")[2]}
+    source = {"type": kind, "media_type": "image/png"} | told
+    turn = {"role": "user", "content": [{"type": "image", "source": source}]}
+    return {"messages": [turn], "max_tokens": 2}
+
+
+def in_responses(uri: str) -> Json:
+    return {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": uri}]}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body_of", "words"),
+    [
+        ("/v1/messages", in_messages, "Could not process image"),
+        (
+            "/v1/responses",
+            in_responses,
+            "The image data you provided does not represent a valid image",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "uri", "ours"),
+    [
+        ("fake", _NO_PICTURE, "the bytes are not a"),
+        ("fake", "https://x.invalid/a.png", "is not fetched"),
+        ("blind", None, "takes text only"),
+    ],
+)
+async def test_a_refused_picture_is_told_in_words_on_which_agents_drop_it(
+    make_config: MakeConfig,
+    make_models: Callable[..., Any],
+    png_uri: str,
+    path: str,
+    body_of: Callable[[str], Json],
+    words: str,
+    model: str,
+    uri: str | None,
+    ours: str,
+):
+    config = make_config(models_dirs=(make_models("blind", blind=True),))
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        serving(config) as server,
+        aiohttp.ClientSession(f"http://{server.address}") as session,
+        session.post(path, json={"model": model, **body_of(uri or png_uri)}) as response,
+    ):
+        message = (await response.json())["error"]["message"]
+    assert response.status == 400
+    assert ours in message
+    assert words in message

@@ -80,7 +80,7 @@ def test_error_event_is_raised_as_the_class_it_was():
 def test_shortage_of_memory_travels_with_its_numbers(is_final: bool, status: int):
     shortage = engine_errors.MemoryShortage(3 << 30, 2 << 30, is_final)
     error = from_info(to_info(engine_errors.InsufficientVram("no", "wait", shortage=shortage)))
-    response = error_response(tell(error, About()), "req_1", for_messages=False)
+    response = error_response(tell(error, About()), "req_1", "chat")
     assert response.status == status
     assert ("retry-after" in response.headers) == (not is_final)
     told = openai_envelope(tell(error, About()))
@@ -105,9 +105,7 @@ ALL_ERRORS = sorted(CortexError.__subclasses__(), key=lambda error: error.code()
 
 @pytest.mark.parametrize("error", ALL_ERRORS)
 def test_every_error_has_a_status_and_both_envelope_keys(error: type[CortexError]):
-    response = error_response(
-        tell(error("what", "do this"), About("m", None)), "req_1", for_messages=False
-    )
+    response = error_response(tell(error("what", "do this"), About("m", None)), "req_1", "chat")
     assert 400 <= response.status < 600
     assert isinstance(response.body, bytes)
     told = json.loads(response.body)["error"]
