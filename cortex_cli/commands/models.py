@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,7 +89,7 @@ def show(
       cortex models show qwen3.5-4b
       cortex models show qwen3.5-4b --json | jq .where
     """
-    from cortex.peer.models.catalogue import Catalogue, of_fleet
+    from cortex.peer.models.catalogue import Catalogue, of_fleet, scan
 
     from ..model_table import as_json as told
     from ..model_table import model_lines
@@ -97,9 +98,11 @@ def show(
     invocation = invocation_of(context)
     plain = _config(invocation, models, engine)
     asked, found = _found(invocation, plain, peer, typed_for_own_node(context))
+    here = Catalogue(()) if peer is not None else scan(plain)
     is_of_fleet = any(one.where for one in found)
-    wanted = (of_fleet(found) if is_of_fleet else Catalogue(found)).find(model)
-    files = None if peer is not None else _files(plain, wanted)
+    all_told = of_fleet(found, here.unserved) if is_of_fleet else replace(here, models=found)
+    wanted = all_told.find(model)
+    files = wanted.dir or next((one.dir for one in here.models if one.id == wanted.id), None)
     value = {"peer": asked, **told(wanted), "files": files and str(files)}
     standard_output().either(value, model_lines(wanted, files), as_json=as_json)
 
@@ -171,12 +174,3 @@ def _found(
     seen = LastSeen(tuple(model.id for model in found), tuple(sorted(peers)))
     keep(invocation.locations.cache_dir, seen, time.time())
     return asked, found
-
-
-def _files(plain: PeerConfig, wanted: ModelInfo) -> Path | None:
-    """Where it lies on this machine's disks, if it does."""
-    from cortex.peer.models.catalogue import scan
-
-    if wanted.dir is not None:
-        return wanted.dir
-    return next((one.dir for one in scan(plain).models if one.id == wanted.id), None)

@@ -2,16 +2,16 @@
 
 A model is a folder with config.json, tokenizer.json and safetensors files, of an architecture that
 the engine in use serves. The catalogue reads configs alone and never opens weights; whether a
-model really loads is the engine's to say. What may not be read is passed over: the questions of
-os.path are asked, because those of Path raise PermissionError.
+model really loads is the engine's to say. A folder that is passed over is kept with the reason,
+for whoever asks for it by its name. What may not be read is not there: the questions of os.path
+are asked, because those of Path raise PermissionError.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from os.path import isdir, isfile
 from pathlib import Path
@@ -22,37 +22,32 @@ from cortex.engine.types import Capability
 
 from ..config import EngineKind, PeerConfig
 from ..types import ModelInfo
+from .folder import CONFIG_FILE, Unserved, lacking, read_described, why_unserved
 
-# What each engine serves, by config.json's model_type; a test holds it to the engine's registry.
-# Tuples, not sets: a config may hold anything, and a list cannot be looked up in a set.
-MODEL_TYPES: dict[EngineKind, tuple[str, ...]] = {
-    "torch": ("llama", "qwen2", "qwen3", "qwen3_5", "qwen3_5_text"),
-    "fake": ("fake",),
-    "none": (),
-}
 EMBEDDED_IDS: dict[EngineKind, str] = {"torch": "cortex-nano", "fake": "fake"}
-_CONFIG = "config.json"
-_MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
 _MAX_NAME_CHARS = 128
+_UNREADABLE = Unserved("its config.json cannot be read", "fetch that file again")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What was found, in search order; the first one is the default. `brings` is what to do where
-    nothing was; `unreadable` are configs that are there and are none.
+    nothing was; `unreadable` are configs that are there and are none, and `unserved` is why folders
+    were passed over, by the ids that their models would have.
     """
 
     models: tuple[ModelInfo, ...]
     unreadable: tuple[Path, ...] = ()
     place: str = "on this peer"
     brings: str = "cortex pull fetches one, --models DIR names a folder of some"
+    unserved: Mapping[str, Unserved] = field(default_factory=dict[str, Unserved])
 
     def find(self, model_id: str) -> ModelInfo:
         """The model of that id.
 
-        Raises ModelNotFound, with the nearest ids as the hint.
+        Raises ModelNotFound, with the nearest ids as the hint, or why it is not served.
         """
         model = next((model for model in self.models if model.id == model_id), None)
         if model is None:
@@ -60,6 +55,9 @@ class Catalogue:
         return model
 
     def unknown(self, model_id: str) -> ModelNotFound:
+        if (unserved := self.unserved.get(model_id)) is not None:
+            message = f"'{model_id}' is here, but cortex does not serve it: {unserved.reason}"
+            return ModelNotFound(message, unserved.hint, param="model")
         is_long = len(model_id) > _MAX_NAME_CHARS
         shown = f"{model_id[:_MAX_NAME_CHARS]}…" if is_long else model_id
         hint = self._hint_for(shown)
@@ -78,9 +76,10 @@ class Catalogue:
         return f"no model was found at all: {self.brings}"
 
 
-def of_fleet(models: tuple[ModelInfo, ...]) -> Catalogue:
-    """What all its peers have."""
-    return Catalogue(models, (), "in this fleet", "start a peer that has some: cortex peer")
+def of_fleet(models: tuple[ModelInfo, ...], unserved: Mapping[str, Unserved]) -> Catalogue:
+    """What all its peers have; `unserved` is what this one passes over."""
+    brings = "start a peer that has some: cortex peer"
+    return Catalogue(models, (), "in this fleet", brings, unserved)
 
 
 def scan(config: PeerConfig) -> Catalogue:
@@ -88,6 +87,7 @@ def scan(config: PeerConfig) -> Catalogue:
     if config.is_gateway:
         return Catalogue(())
     models: dict[str, ModelInfo] = {}
+    unserved: dict[str, Unserved] = {}
     unreadable: list[Path] = []
     named = {one.source.resolve(): one.id for one in config.models if one.source is not None}
     for model_id, folder in _candidates(config):
@@ -95,15 +95,17 @@ def scan(config: PeerConfig) -> Catalogue:
         if model_id in models or named.get(folder.resolve(), model_id) != model_id:
             continue
         try:
-            model = read_model(model_id, folder, config)
+            model = _read_model(model_id, folder, config)
         except OSError:  # it went away while we looked
             continue
         except ValueError:
-            unreadable.append(folder / _CONFIG)
-            continue
-        if model is not None:
+            unreadable.append(folder / CONFIG_FILE)
+            model = _UNREADABLE
+        if isinstance(model, ModelInfo):
             models[model_id] = model
-    return Catalogue(tuple(models.values()), tuple(unreadable))
+        else:
+            unserved.setdefault(model_id, model)
+    return Catalogue(tuple(models.values()), tuple(unreadable), unserved=unserved)
 
 
 def embedded_dir(config: PeerConfig) -> Path:
@@ -114,16 +116,16 @@ def embedded_dir(config: PeerConfig) -> Path:
     return Path(str(resources.files("cortex.engine"))) / "assets" / name
 
 
-def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | None:
-    """A folder as a model, or None where it is none that this engine serves.
+def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | Unserved:
+    """A folder as a model, or why it is none that this engine serves.
 
     Raises ValueError for a config.json that is none.
     """
-    described = read_described(folder)
-    if described is None or not serves(described, config.engine):
-        return None
-    if not isfile(folder / "tokenizer.json") or not _has_weights(folder, config.engine):
-        return None
+    described = read_described(folder) or {}
+    if (name := lacking(folder, config.engine)) is not None:
+        return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
+    if (unserved := why_unserved(described, config.engine)) is not None:
+        return unserved
     return ModelInfo(
         id=model_id,
         dir=folder,
@@ -133,20 +135,15 @@ def read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | N
             config.context_limit_tokens,
             config.model(model_id).context_tokens or config.context_limit_tokens,
         ),
-        created_s=int((folder / _CONFIG).stat().st_mtime),
+        created_s=int((folder / CONFIG_FILE).stat().st_mtime),
         wishes=config.wishes_for(model_id),
     )
-
-
-def serves(described: Mapping[str, Any], engine: EngineKind) -> bool:
-    """Whether the engine serves models of such a config.json."""
-    return described.get("model_type") in MODEL_TYPES[engine]
 
 
 def pulling_dir(config: PeerConfig) -> Path:
     """Where models are put that come: the first folder of models, which is no model itself."""
     places = [*config.models_dirs, config.locations.data_dir / "models"]
-    return next(one for one in places if one == places[-1] or not isfile(one / _CONFIG))
+    return next(one for one in places if one == places[-1] or not isfile(one / CONFIG_FILE))
 
 
 def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
@@ -156,45 +153,48 @@ def _candidates(config: PeerConfig) -> Iterator[tuple[str, Path]]:
     for root in (*config.models_dirs, config.locations.data_dir / "models"):
         yield from _in_models_dir(root)
     if config.locations.hub_dir is not None:
-        yield from _in_hub(config.locations.hub_dir)
+        yield from _in_hub(config.locations.hub_dir, config.engine)
     yield EMBEDDED_IDS[config.engine], embedded_dir(config)
 
 
 def _in_models_dir(root: Path) -> Iterator[tuple[str, Path]]:
     """The folder itself, NAME, or ORG/NAME below it; hidden ones come or go."""
-    if isfile(root / "config.json"):
+    if isfile(root / CONFIG_FILE):
         yield root.resolve().name, root
         return
     for child in _folders(root):
         if child.name.startswith("."):
             continue
-        if isfile(child / "config.json"):
+        if isfile(child / CONFIG_FILE):
             yield child.name, child
             continue
         for grandchild in _folders(child):
-            if isfile(grandchild / "config.json"):
+            if isfile(grandchild / CONFIG_FILE):
                 yield f"{child.name}/{grandchild.name}", grandchild
 
 
-def _in_hub(hub_dir: Path) -> Iterator[tuple[str, Path]]:
+def _in_hub(hub_dir: Path, engine: EngineKind) -> Iterator[tuple[str, Path]]:
     """The current snapshot of each repository in a Hugging Face cache."""
     for repository in _folders(hub_dir):
         if not repository.name.startswith("models--"):
             continue
-        snapshot = _current_snapshot(repository)
+        snapshot = _current_snapshot(repository, engine)
         if snapshot is not None:
             yield repository.name.removeprefix("models--").replace("--", "/", 1), snapshot
 
 
-def _current_snapshot(repository: Path) -> Path | None:
+def _current_snapshot(repository: Path, engine: EngineKind) -> Path | None:
+    """That of main if it is whole, for some tools fetch a new main's config alone; else the newest
+    that is; else that of main, or the newest.
+    """
     try:
         commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         commit = ""
-    if commit and isfile(repository / "snapshots" / commit / "config.json"):
-        return repository / "snapshots" / commit
-    snapshots = _folders(repository / "snapshots")
-    return max(snapshots, key=_modified_s, default=None)
+    snapshots = sorted(_folders(repository / "snapshots"), key=_modified_s, reverse=True)
+    snapshots.sort(key=lambda folder: folder.name != commit)
+    whole = (folder for folder in snapshots if lacking(folder, engine) is None)
+    return next(whole, snapshots[0] if snapshots else None)
 
 
 def _modified_s(folder: Path) -> float:
@@ -209,28 +209,6 @@ def _folders(root: Path) -> list[Path]:
         return sorted(child for child in root.iterdir() if isdir(child))
     except OSError:
         return []
-
-
-def read_described(folder: Path) -> dict[str, Any] | None:
-    """Its config.json; None where there is none. Raises ValueError for what cannot be read or is no
-    object.
-    """
-    path = folder / _CONFIG
-    try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ValueError
-        value: object = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, RecursionError) as error:
-        raise ValueError from error
-    if not isinstance(value, dict):
-        raise ValueError
-    return cast(dict[str, Any], value)
-
-
-def _has_weights(folder: Path, engine: EngineKind) -> bool:
-    return engine == "fake" or next(folder.glob("*.safetensors"), None) is not None
 
 
 def _capabilities(described: dict[str, Any], folder: Path) -> tuple[Capability, ...]:

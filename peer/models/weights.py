@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
@@ -27,8 +27,8 @@ from cortex.engine.text_files import TEXT_FILES
 from ..config import EngineKind
 from ..gossip.ids import ID_BYTES, ModelId
 from ..private_file import write_private
+from .folder import INDEX_FILE, named_shards
 
-_INDEX_FILE = "model.safetensors.index.json"
 _WHOLE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 4096
 _NUM_SAMPLES = 8
@@ -159,15 +159,13 @@ def _named(folder: Path, engine: EngineKind, digest_of: Callable[[Path], bytes])
 
 def _shards(folder: Path) -> list[Path]:
     """The safetensors files that the engine reads: those of the index, where there is one."""
-    index = folder / _INDEX_FILE
+    index = folder / INDEX_FILE
     if not index.is_file():
         return sorted(folder.glob("*.safetensors"))
     try:
-        mapping: Any = json.loads(index.read_bytes())["weight_map"]
-        names = {str(name) for name in cast(dict[str, object], mapping).values()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        shards = [folder / name for name in named_shards(index.read_bytes())]
+    except ValueError:
         raise _Incomplete from None
-    shards = [folder / name for name in sorted(names)]
     if not all(shard.parent == folder and shard.is_file() for shard in shards):
         raise _Incomplete
     return shards

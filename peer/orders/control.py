@@ -23,7 +23,7 @@ from ..node import Node
 from ..observing.log_ring import LogPage
 from ..placement.plan import LoadWish, Planned
 from ..placement.planning import Known, known_by, plan_load
-from ..routing.catalogue import FleetModel, unite
+from ..routing.catalogue import FleetCatalogue, FleetModel, unite
 from .anywhere import Anywhere
 from .desk import OrderDesk
 from .facts import Describe, HappeningList, PeerFacts, ReadLog, WatchHappenings
@@ -76,23 +76,26 @@ class Control:
     async def models(self) -> tuple[FleetModel, ...]:
         """All that the fleet has."""
         await self._node.models()
-        return unite(self._node.stored, self.view).models
+        return self._united().models
 
     async def model(self, name: str) -> FleetModel:
         """The model that a name means; none answers for names that mean none. Raises ModelNotFound,
         or ModelInvalid where nobody can read its weights.
         """
         await self._node.models()
-        model = unite(self._node.stored, self.view).named(name, self._node.config.names)
+        model = self._united().named(name, self._node.config.names)
         if model.weights:
             return model
         await self._node.shelf.weigh()
-        model = unite(self._node.stored, self.view).named(name, self._node.config.names)
+        model = self._united().named(name, self._node.config.names)
         if not model.weights:
             for own in (one for one in self._node.stored if one.id == model.id):
                 await self._node.costs.find(own)  # the engine says which file is broken, and how
             raise ModelInvalid(f"weights of '{model.id}' cannot be read", "look into its folder")
         return model
+
+    def _united(self) -> FleetCatalogue:
+        return unite(self._node.stored, self.view, self._node.shelf.catalogue.unserved)
 
     async def plan(
         self,

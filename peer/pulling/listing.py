@@ -19,9 +19,9 @@ from cortex.engine.errors import InvalidRequest, ModelInvalid
 from cortex.engine.text_files import TEXT_FILES
 
 from ..errors import HubFailed
+from ..models.folder import INDEX_FILE, named_shards
 from ..units import memory
 
-INDEX_FILE = "model.safetensors.index.json"
 # The tokenizer's older forms, which other programs look for in the folder, and its licence.
 _BESIDE = re.compile(
     r"(vocab|added_tokens|special_tokens_map)\.json|(merges|vocab)\.txt"
@@ -90,10 +90,6 @@ class _Body(Struct):
     siblings: list[_Told] = []
 
 
-class _Index(Struct):
-    weight_map: dict[str, str]
-
-
 def check_names(repository: str, revision: str) -> None:
     """Raises InvalidRequest for what no repository, or revision of one, is called."""
     if _REPOSITORY.fullmatch(repository) is None or ".." in repository or "--" in repository:
@@ -150,8 +146,8 @@ def shards(listing: Listing, index: bytes | None) -> tuple[HubFile, ...]:
 
 def _named_by(index: bytes, listing: Listing) -> tuple[HubFile, ...]:
     try:
-        names = set(msgspec.json.decode(index, type=_Index).weight_map.values())
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        names = set(named_shards(index))
+    except ValueError:
         raise ModelInvalid(f"the repository's {INDEX_FILE} is none", "tell its owner") from None
     lacking = names - {file.name for file in listing.weights}
     if lacking:

@@ -18,10 +18,11 @@ from cortex.engine.errors import InvalidRequest, ModelInvalid
 from ..config import PeerConfig
 from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
-from ..models.catalogue import MODEL_TYPES, pulling_dir, read_described, serves
+from ..models.catalogue import pulling_dir
+from ..models.folder import INDEX_FILE, read_described, why_unserved
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
-from .listing import INDEX_FILE, HubFile, Listing, check_names, shards
+from .listing import HubFile, Listing, check_names, shards
 from .partial import CutFile, Partial, matches, partial_of
 
 DEFAULT_REVISION = "main"
@@ -172,17 +173,10 @@ class _Pull:
             described = read_described(partial.folder) or {}
         except ValueError:
             described = {}
-        if not serves(described, self._config.engine):
-            kind = str(described.get("model_type"))[:80]
+        if (unserved := why_unserved(described, self._config.engine)) is not None:
             raise ModelInvalid(
-                f"cortex does not serve '{self._repository}': its model_type is '{kind}'",
-                f"it serves {', '.join(MODEL_TYPES[self._config.engine])}",
-                param="model",
-            )
-        if described.get("quantization_config"):
-            raise ModelInvalid(
-                f"cortex does not serve '{self._repository}': its weights are quantised",
-                "pull the repository with bfloat16, float16 or float32 weights",
+                f"cortex does not serve '{self._repository}': {unserved.reason}",
+                unserved.hint,
                 param="model",
             )
 

@@ -11,17 +11,20 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from cortex.engine.types import Capability
 
 from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..models.catalogue import EMBEDDED_IDS, of_fleet
+from ..models.folder import Unserved
 from ..models.names import ModelNames
 from ..placement.books import Eta
 from ..types import ModelInfo, Warmth, Whereabouts
 
 _VARIANT = re.compile(r"(?P<id>.+)@(?P<weights>[0-9a-f]{8})", re.DOTALL)
+_NOTHING: Mapping[str, Unserved] = MappingProxyType({})
 _SHIPPED = frozenset(EMBEDDED_IDS.values())
 
 
@@ -57,11 +60,13 @@ class FleetModel:
 @dataclass(frozen=True, slots=True)
 class FleetCatalogue:
     """`models` in the order in which they are listed; the first one is the default. `variants` are
-    all weights under each of their names, those that the bare name means first.
+    all weights under each of their names, those that the bare name means first; `unserved` is what
+    this peer has and passes over.
     """
 
     models: tuple[FleetModel, ...]
     variants: Mapping[str, tuple[FleetModel, ...]]
+    unserved: Mapping[str, Unserved]
 
     def known(self, name: str, names: ModelNames) -> FleetModel | None:
         """The model that a name means: an id, an alias, or a variant."""
@@ -79,7 +84,7 @@ class FleetCatalogue:
         """The model that a name means. Raises ModelNotFound, with the nearest ids as the hint."""
         model = self.known(name, names)
         if model is None:
-            raise of_fleet(tuple(map(_plain, self.models))).unknown(name)
+            raise of_fleet(tuple(map(_plain, self.models)), self.unserved).unknown(name)
         return model
 
     def _variant(self, name: str) -> FleetModel | None:
@@ -90,7 +95,9 @@ class FleetCatalogue:
         return next((v for v in variants if v.weights[:4].hex() == match["weights"]), None)
 
 
-def unite(own: Sequence[ModelInfo], view: FleetView) -> FleetCatalogue:
+def unite(
+    own: Sequence[ModelInfo], view: FleetView, unserved: Mapping[str, Unserved] = _NOTHING
+) -> FleetCatalogue:
     """What this peer has, and what the others of the fleet that are there say they have."""
     holders: dict[bytes, dict[NodeId, Holder]] = defaultdict(dict)
     under_name: dict[str, dict[bytes, list[FleetModel]]] = defaultdict(lambda: defaultdict(list))
@@ -106,7 +113,8 @@ def unite(own: Sequence[ModelInfo], view: FleetView) -> FleetCatalogue:
         for name, by_weights in under_name.items()
     }
     listed = [model for name in variants for model in _listed(variants[name])]
-    return FleetCatalogue(tuple(sorted(listed, key=_place_in({m.id for m in own}))), variants)
+    in_order = sorted(listed, key=_place_in({m.id for m in own}))
+    return FleetCatalogue(tuple(in_order), variants, unserved)
 
 
 def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Whereabouts]:

@@ -60,7 +60,7 @@ class Offers:
             view = self._membership.view
             return dataclasses.replace(to_info(variant, view, self._eta_s), id=name)
         try:
-            return of_fleet(models).find(name)
+            return of_fleet(models, self._catalogue().unserved).find(name)
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
 
@@ -88,7 +88,7 @@ class Offers:
     def _catalogue(self) -> FleetCatalogue:
         view, own = self._membership.view, self._local.stored
         if self._united is None or self._united[0] is not view or self._united[1] is not own:
-            self._united = (view, own, unite(own, view))
+            self._united = (view, own, unite(own, view, self._local.shelf.catalogue.unserved))
         return self._united[2]
 
     def _why_not(self, name: str, unknown: ModelNotFound) -> CortexError:

@@ -106,6 +106,17 @@ def test_an_unknown_model_is_named_with_the_nearest(
         assert "did you mean org/copy?" in done.stderr
 
 
+def test_a_model_that_is_here_and_not_served_is_shown_with_the_reason(
+    cortex_here: Cortex, options: tuple[str, ...], config: PeerConfig
+) -> None:
+    path = config.locations.data_dir / "models" / "org" / "copy" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "mamba"}))
+    done = cortex_here("models", "show", "org/copy", *options)
+    assert done.code == 5
+    assert "does not serve it: its model_type is 'mamba'" in done.stderr
+    assert "it serves fake" in done.stderr
+
+
 def test_a_model_is_removed_where_that_was_confirmed_beforehand(
     cortex_here: Cortex, options: tuple[str, ...], config: PeerConfig
 ) -> None:

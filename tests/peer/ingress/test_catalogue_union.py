@@ -10,6 +10,7 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId
+from cortex.peer.models.folder import Unserved
 from cortex.peer.models.names import ModelNames
 from cortex.peer.routing.catalogue import to_info, unite
 from cortex.peer.types import ModelInfo, Whereabouts
@@ -78,6 +79,12 @@ def test_an_unknown_model_is_refused_with_the_nearest_ids(view_of: Any) -> None:
     with pytest.raises(ModelNotFound, match="not in this fleet") as caught:
         unite([own("qwen3", _B)], view_of(_A)).find("qwen4", _NAMES)
     assert "qwen3" in caught.value.hint
+
+
+def test_what_this_peer_passes_over_is_no_slip_of_the_pen(view_of: Any) -> None:
+    unserved = {"qwen4": Unserved("its weights are quantised", "pull others")}
+    with pytest.raises(ModelNotFound, match=r"'qwen4' is here, .*: its weights are quantised"):
+        unite([own("qwen3", _B)], view_of(_A), unserved).find("qwen4", _NAMES)
 
 
 def test_aliases_and_the_default_mean_models_of_others_too(view_of: Any) -> None:

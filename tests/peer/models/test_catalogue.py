@@ -15,7 +15,8 @@ import pytest
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.models.registry import ARCHITECTURES
 from cortex.peer.config import Locations, ModelConfig, PeerConfig
-from cortex.peer.models.catalogue import MODEL_TYPES, scan
+from cortex.peer.models.catalogue import scan
+from cortex.peer.models.folder import MODEL_TYPES
 from cortex.peer.models.shelf import Shelf
 
 
@@ -96,6 +97,66 @@ def test_hub_snapshot_is_the_one_main_points_at(config: PeerConfig, tmp_path: Pa
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("aaa\n")
     assert scan(config).models[0].dir == repository / "snapshots" / "aaa"
+
+
+def test_hub_snapshot_of_main_gives_way_to_the_newest_whole_one_while_its_files_are_lacking(
+    config: PeerConfig, tmp_path: Path
+):
+    repository = tmp_path / "hub" / "models--org--m"
+    for commit, age_s in (("old", 3_000), ("whole", 2_000), ("part", 1_000), ("main", 0)):
+        put_model(repository / "snapshots" / commit)
+        modified_s = 1_700_000_000 - age_s
+        os.utime(repository / "snapshots" / commit, (modified_s, modified_s))
+    for commit in ("part", "main"):
+        folder = repository / "snapshots" / commit
+        modified = folder.stat().st_mtime
+        (folder / "model.safetensors").unlink()
+        os.utime(folder, (modified, modified))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("main")
+    assert [model.dir for model in scan(config).models] == [repository / "snapshots" / "whole"]
+
+
+def test_model_cut_into_files_is_one_when_all_that_its_index_names_are_there(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "m")
+    names = [f"model-{n}-of-2.safetensors" for n in (1, 2)]
+    index = json.dumps({"weight_map": {"a": names[0], "b": names[1], "c": names[0]}})
+    (tmp_path / "mine" / "m" / "model.safetensors.index.json").write_text(index)
+    for name in names:
+        with pytest.raises(ModelNotFound, match=f"does not serve it: {name} is missing"):
+            scan(config).find("m")
+        (tmp_path / "mine" / "m" / name).write_bytes(b"")
+    assert ids(config) == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("described", "reason", "hint"),
+    [
+        ({"model_type": "qwen3_5_moe"}, "its model_type is 'qwen3_5_moe'", "it serves llama, "),
+        ({"quantization_config": {"bits": 4}}, "its weights are quantised", "bfloat16"),
+        ({"text_config": {"quantization_config": {"bits": 4}}}, "weights are quantised", "float16"),
+    ],
+)
+def test_what_is_here_and_not_served_says_why_to_whoever_names_it_and_is_nobodys_default(
+    config: PeerConfig, tmp_path: Path, described: dict[str, Any], reason: str, hint: str
+):
+    put_model(tmp_path / "embedded")
+    put_model(tmp_path / "mine" / "m1", **described)
+    assert ids(config) == ["cortex-nano"]
+    with pytest.raises(ModelNotFound, match="'m1' is here, but") as caught:
+        scan(config).find("m1")
+    assert reason in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_folder_that_is_served_stands_for_one_of_its_name_that_is_not(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(tmp_path / "mine" / "twin", quantization_config={"bits": 4})
+    put_model(tmp_path / "data" / "models" / "twin")
+    assert scan(config).find("twin").dir == tmp_path / "data" / "models" / "twin"
 
 
 @pytest.mark.parametrize("lacking", ["config.json", "tokenizer.json", "model.safetensors"])
