@@ -2,7 +2,7 @@
 
 The model is built without weights, as a load builds it, and refused where a load would refuse it.
 What serving needs beside weights follows from the model's shape; `serving.py` shares memory out by
-the same sum. Touches no device: not for its thread.
+the same sum. Computes on no device, which is its thread's: asks it at most what it is.
 """
 
 from __future__ import annotations
@@ -62,8 +62,24 @@ def precision_of(model_dir: Path, device: torch.device, wishes: Wishes) -> Preci
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 by itself."""
+    """Whether the device multiplies bfloat16 by itself. GPUs do since compute capability 8.0; torch
+    makes older ones do it as well, in several steps.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     return can_pack(torch.bfloat16) if device.type == "cpu" else True
+
+
+def told_of(device: torch.device) -> str:
+    """What is to be said of a device before it serves slowly; of most there is nothing."""
+    if device.type != "cuda" or has_bfloat16(device):
+        return ""
+    major, minor = torch.cuda.get_device_capability(device)
+    return (
+        f"{torch.cuda.get_device_name(device)} (compute capability {major}.{minor}) has no bfloat16"
+        " of its own: models are computed in float32, slowly and in twice the memory;"
+        " --dtype bfloat16 takes less of it"
+    )
 
 
 def grid_tokens(device: torch.device) -> int:

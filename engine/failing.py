@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import torch
+
 from .child import log_unexpected
-from .errors import CortexError, ErrorInfo, to_info
+from .errors import CortexError, ErrorInfo, InsufficientVram, to_info
 from .poison import raise_poison
+
+_SHORT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +20,29 @@ def described(event: str, error: Exception) -> ErrorInfo:
 
     Raises DevicePoisoned, for whoever drives the loop, where nothing more can be computed here.
     """
+    if (shortage := shortage_of(error)) is not None:
+        logger.warning("%s: %s", event, shortage.message)
+        return to_info(shortage)
     if not isinstance(error, CortexError):
         log_unexpected(logger, event, error)
     raise_poison(error)
     return to_info(error)
+
+
+def shortage_of(error: Exception) -> InsufficientVram | None:
+    """What an error of torch means that says that the device's memory did not reach: others may
+    free some. None for any other.
+    """
+    reason = str(error).partition("\n")[0]
+    # The driver and a library that ask for memory by themselves say it in words of their own.
+    is_drivers = isinstance(error, RuntimeError) and reason.startswith("CUDA error: ")
+    if not isinstance(error, torch.OutOfMemoryError) and not (
+        is_drivers and any(words in reason for words in _SHORT)
+    ):
+        return None
+    # Then torch tells who holds how much, and its own settings.
+    told = ". ".join(reason.split(". ")[:2]).removesuffix(".")
+    return InsufficientVram(
+        f"the device's memory does not reach: {told}.",
+        "leave more of it free: a smaller --memory, or close what else uses the device",
+    )

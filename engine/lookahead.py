@@ -44,23 +44,24 @@ class Lookahead:
         return bool(self._launched)
 
     def launch(self, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
-        """A step of their next known tokens, with nothing on its way before it, and the one behind
-        it, if that may be. The scores of those that are not drawn within, [vocab].
+        """A step of their next known tokens, with nothing on its way before it. The scores of those
+        that are not drawn within, [vocab].
         """
         launched = self.steps.launch(sequences, drawn_within(sequences))
         self._launched.append(launched)
-        self._follow(self._following())
         return launched.scores
 
-    def go_on(self, speculator: Speculator) -> list[DeviceEvent]:
+    def go_on(self, speculator: Speculator | None = None) -> list[DeviceEvent]:
         """Launch the step behind the one on its way, if that may be; and what came of that one."""
         arriving, rows, began_s = self._arriving, self._following(), self._arrived_s
-        events = self._telling.tried(
-            arriving,
-            lambda: self._follow({} if rows and speculator.waits(list(rows)) else rows),
-        )
+
+        def follow() -> list[DeviceEvent]:
+            waits = bool(rows) and speculator is not None and speculator.waits(list(rows))
+            return self._follow({} if waits else rows)
+
+        events = self._telling.tried(arriving, follow)
         events += self.arrive()
-        if self:
+        if self and speculator is not None:
             speculator.learn(len(arriving), 0, self._arrived_s - began_s)
         return events
 

@@ -68,8 +68,11 @@ class DeviceLoop:
         memory_bytes: int | None,
         wishes: Wishes,
         hand_over: Callable[[tuple[DeviceEvent, ...]], None],
+        num_engines: int = 1,
     ) -> None:
-        """`memory_bytes` is what may be used in all, host copies too on a CPU; None: most of it."""
+        """`memory_bytes` is what may be used in all, host copies too on a CPU; None: most of it.
+        The host's memory is for `num_engines` like this one.
+        """
         self._device = device
         self._memory_bytes = memory_bytes
         self._wishes = wishes
@@ -77,7 +80,7 @@ class DeviceLoop:
         self._outbox: list[DeviceEvent] = []
         self._jobs: queue.SimpleQueue[Job | ReadingEnded | None] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes))
+        self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes, num_engines))
         self._moves: deque[Load | Unload] = deque()
         self._reading: Reading | None = None
         # How many there were when the load began.
@@ -304,8 +307,8 @@ class DeviceLoop:
             self._emit(*service.cancel(job.request_id, job.epoch))
 
 
-def _remembered_bytes(device: torch.device, memory_bytes: int | None) -> int:
-    """A quarter of the host memory that there is for us is for what was read before."""
+def _remembered_bytes(device: torch.device, memory_bytes: int | None, num_engines: int) -> int:
+    """A quarter of the host memory that there is for us all is for what was read before."""
     if device.type == "cpu" and memory_bytes is not None:
         return remembered_bytes(memory_bytes)
-    return remembered_bytes(cpu_budget_bytes(available_memory_bytes()))
+    return remembered_bytes(cpu_budget_bytes(available_memory_bytes())) // num_engines

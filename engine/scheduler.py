@@ -48,6 +48,8 @@ class Scheduler:
         self._page_tokens = page_tokens
         self._step_tokens = step_tokens
         self._free_slots = list(range(num_slots))
+        # Fewer where that many turned out to be too many for the device.
+        self.most_running = num_slots
         self._arrivals = 0
         self._order: dict[Sequence, int] = {}
         self.waiting: list[Sequence] = []
@@ -94,7 +96,7 @@ class Scheduler:
         Nobody overtakes it: a long prompt that waits for memory is not starved by short ones. Only
         who waits for what another is just reading lets those behind it go ahead.
         """
-        if not self.waiting or not self._free_slots:
+        if not self.waiting or len(self.running) >= self.most_running:
             return None
         order = self.in_order(self.waiting, now_s)
         first = next((s for s in order if not self._follows(s, now_s)), None)

@@ -88,6 +88,8 @@ class Sequence:
     all_image_spans: tuple[ImageSpan, ...] = ()
     image_spans: list[ImageSpan] = field(init=False)  # those not yet computed
     pictures: ImageLease[torch.Tensor] | None = None
+    # The device's memory did not reach for it alone.
+    was_short: bool = False
 
     def __post_init__(self) -> None:
         self.image_spans = list(self.all_image_spans)

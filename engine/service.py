@@ -180,7 +180,7 @@ class ModelService:
             rows = {s: scores[0] for s, scores in verification.rows.items()}
         elif self._ahead is not None:
             rows = self._ahead.launch(sequences)
-            events = self._ahead.arrive()
+            events = self._ahead.go_on()
             self.counts.num_replayed += self._ahead.steps.take_num_replayed()
         else:
             rows = self._runner.decode(sequences)

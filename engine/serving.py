@@ -5,6 +5,7 @@ The one place that knows all the parts. What they do with each other is in `serv
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from .decoding.cuda_graphs import CudaCapture
 from .decoding.draw_graphs import DrawGraphs
 from .decoding.graphs import Capture
 from .decoding.steps import open_steps
-from .estimating import costs_of, grid_tokens, precision_of
+from .estimating import costs_of, grid_tokens, precision_of, told_of
 from .guiding import Guiding
 from .heap import give_freed_memory_back
 from .intake import Intake
@@ -45,6 +46,8 @@ from .weights import OnProgress, weight_files
 from .wishes import USUAL_PIXELS, PixelWishes, Wishes
 
 _STEP_TOKENS = 512
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ def read_model(
     for what cannot run with that share, and what `on_progress` raises to end it.
     """
     precision = precision_of(model_dir, device, wishes)
+    if words := told_of(device):
+        _log.warning(words)
     files = _files(model_dir)
     speculates = wishes.speculation == "auto"
     built = build_model(model_dir, drafts=speculates)

@@ -5,11 +5,15 @@ Whoever ends gives back all that it held. Runs on the device thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+import torch
+
 from .draws import no_token_error
+from .errors import InsufficientVram
 from .events import DeviceEvent, NewToken
-from .failing import described
+from .failing import described, shortage_of
 from .messages import GenerateFailed
 from .poison import raise_poison
 from .recall import Recall
@@ -18,6 +22,8 @@ from .sampler import Chosen, SamplingRow
 from .scheduler import Scheduler
 from .sequence import Sequence
 from .types import FinishReason, TokenScores
+
+logger = logging.getLogger(__name__)
 
 
 class Telling:
@@ -31,7 +37,8 @@ class Telling:
     def tried(
         self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
     ) -> list[DeviceEvent]:
-        """What the act brings, or the end of the sequences it was done for.
+        """What the act brings, or the end of the sequences it was done for; where the device's
+        memory did not reach for it, they begin again, fewer at a time.
 
         Raises DevicePoisoned, and ends nobody, where nothing more can be computed here.
         """
@@ -39,7 +46,39 @@ class Telling:
             return act()
         except Exception as error:
             raise_poison(error)
-            return [self.fail(sequence, error) for sequence in sequences]
+            shortage = shortage_of(error)
+            if shortage is None:
+                return [self.fail(sequence, error) for sequence in sequences]
+        # Tensors that the error held have gone with it.
+        return self._begin_again(sequences, shortage)
+
+    def _begin_again(
+        self, sequences: list[Sequence], shortage: InsufficientVram
+    ) -> list[DeviceEvent]:
+        """All of them: where a step was broken off, states may be neither before nor behind it.
+
+        Who is alone, and short for the second time, ends.
+        """
+        if self._runner.device.type == "cuda":
+            torch.cuda.empty_cache()
+        is_alone = len(sequences) == 1
+        if is_alone and sequences[0].was_short:
+            return [self.fail(sequences[0], shortage)]
+        scheduler = self._scheduler
+        if is_alone:
+            sequences[0].was_short = True
+        else:
+            scheduler.most_running = max(1, len(scheduler.running) // 2)
+        logger.warning(
+            "%d answers begin again, at most %d at a time: %s",
+            *(len(sequences), scheduler.most_running, shortage.message),
+        )
+        for sequence in sequences:
+            self._runner.release_pictures(sequence)
+            self._recall.forget(sequence)
+            sequence.start_again()
+            scheduler.suspend(sequence)
+        return []
 
     def drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
         if chosen is None:

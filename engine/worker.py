@@ -65,6 +65,7 @@ class Worker:
         wishes: Wishes,
         send: Send,
         memory_bytes: int | None = None,
+        num_engines: int = 1,
     ) -> None:
         self._send = send
         self._device, self._wishes = device, wishes
@@ -73,7 +74,7 @@ class Worker:
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
         self._device_ended: asyncio.Future[CortexError] = self._event_loop.create_future()
-        self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over)
+        self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over, num_engines)
         name = f"{device.type}-dev-{device.index or 0}"
         # A daemon: it may be deep in a long step when the parent goes, and must not hold the end.
         threading.Thread(target=self._drive, name=name, daemon=True).start()
@@ -220,6 +221,7 @@ def main() -> None:
     parser.add_argument("--log-level", default="WARNING", help="what is logged, and worse")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--memory-bytes", type=int, help="what may be used (default: most of it)")
+    parser.add_argument("--engines", type=int, default=1, help="that share the host's memory")
     parser.add_argument("--mode", choices=get_args(ModeWish), default="auto")
     parser.add_argument("--dtype", choices=get_args(DtypeWish), default="auto")
     parser.add_argument("--kernels", choices=get_args(KernelsWish), default="auto")
@@ -232,7 +234,7 @@ def main() -> None:
 
     def make_worker(send: Send) -> Worker:
         open_device(device)
-        return Worker(device, wishes, send, args.memory_bytes)
+        return Worker(device, wishes, send, args.memory_bytes, args.engines)
 
     code = 0
     try:

@@ -29,6 +29,7 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         command += ["--kernels", config.wishes.kernels]
         command += ["--speculation", config.wishes.speculation]
+        command += ["--engines", str(len(config.engine_devices))]
         if config.cpu_threads is not None:
             command += ["--threads", str(config.cpu_threads)]
         if config.memory_bytes is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,13 @@ def test_the_engine_process_is_told_how_much_memory_it_may_use(
     bounded, without = (engine_spec(config, "cpu").command for config in asked.configs)
     assert bounded[-2:] == ("--memory-bytes", str(3 * 2**29))
     assert "--memory-bytes" not in without
+
+
+def test_an_engine_is_told_how_many_there_are(asked: Asked, invocation: Invocation) -> None:
+    assert main.run(["peer", "--gpu", "cpu"], invocation) == 0
+    config = replace(asked.configs[0], devices=("cuda:0", "cuda:1"))
+    command = engine_spec(config, "cuda:1").command
+    assert command[command.index("--engines") + 1] == "2"
 
 
 def test_memory_may_be_set_in_the_environment(

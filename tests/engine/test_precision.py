@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cortex.engine.errors import ModelInvalid
+from cortex.engine.estimating import has_bfloat16, told_of
 from cortex.engine.precision import (
     Mode,
     Precision,
@@ -61,6 +62,32 @@ def test_a_wish_is_obeyed(
     mode: ModeWish, dtype: DtypeWish, expected_mode: Mode, expected_dtype: torch.dtype
 ) -> None:
     assert chosen(mode, dtype) == Precision(expected_mode, expected_dtype)
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_own"), [((7, 5), False), ((8, 0), True), ((12, 1), True)]
+)
+def test_a_gpu_older_than_its_bfloat16_computes_in_float32_and_that_is_said(
+    capability: tuple[int, int], has_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(_: torch.device) -> tuple[int, int]:
+        return capability
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", told)
+    monkeypatch.setattr(torch.cuda, "get_device_name", str)
+    device = torch.device("cuda:1")
+
+    found = has_bfloat16(device)
+
+    assert chosen(device="cuda", has_bfloat16=found).dtype == (BFLOAT16 if has_own else FLOAT32)
+    said = told_of(device)
+    assert (said == "") == has_own
+    if said:
+        assert said.startswith("cuda:1 (compute capability 7.5) has no bfloat16")
+
+
+def test_of_a_cpu_nothing_is_said() -> None:
+    assert told_of(torch.device("cpu")) == ""
 
 
 def test_a_gpu_is_fast_and_keeps_float32_where_the_files_have_it() -> None:

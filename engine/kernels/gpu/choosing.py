@@ -33,7 +33,8 @@ class Times(msgspec.Struct, frozen=True):
 
 # By number of rows, as text: keys of JSON are that.
 ShapeTimes = dict[str, Times]
-Measure = Callable[[int], Times]
+# None where measuring itself failed: on a full disk, say, which need not be full for ever.
+Measure = Callable[[int], Times | None]
 
 
 class Shape(NamedTuple):
@@ -64,13 +65,25 @@ class TimesFile:
         key = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()[:16]
         self._path = folder / f"products-{key}.json"
         self._times = self._read()
+        self._failed: set[str] = set()
 
     def times(self, shape: Shape, measure: Measure) -> ShapeTimes:
-        """As kept, or else as measured now."""
-        kept = self._times.get(str(shape))
+        """As kept, or else as measured now; none where that failed, which is tried again with the
+        next of these files and never kept.
+        """
+        name = str(shape)
+        kept = self._times.get(name)
+        if name in self._failed:
+            return {}
         if kept is None or kept.keys() != set(map(str, MEASURED_ROWS)):
-            kept = {str(rows): measure(rows) for rows in MEASURED_ROWS}
-            self._times[str(shape)] = kept
+            kept = {}
+            for rows in MEASURED_ROWS:
+                measured = measure(rows)
+                if measured is None:
+                    self._failed.add(name)
+                    return {}
+                kept[str(rows)] = measured
+            self._times[name] = kept
             self._write()
         return kept
 

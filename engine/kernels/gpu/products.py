@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 # x [rows, in] @ weight [out, in].T + bias.
 Multiply = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-MeasureWeight = Callable[[torch.Tensor, int], Times]
+MeasureWeight = Callable[[torch.Tensor, int], Times | None]
 OpenTimes = Callable[[torch.Tensor], TimesFile]
 
 _REPEATS = 7
@@ -124,13 +124,13 @@ def measured(
     weight: torch.Tensor,
     rows: int,
     time_us: Callable[[torch.device, Callable[[], object]], float],
-) -> Times:
-    """Ours takes for ever where it fails or computes something else."""
+) -> Times | None:
+    """Ours takes for ever where it computes something else. None where measuring fails."""
     generator = torch.Generator().manual_seed(rows)
     x = torch.randn(rows, weight.shape[1], generator=generator).to(weight.device, weight.dtype)
     with torch.inference_mode():
-        library_us = time_us(weight.device, lambda: functional.linear(x, weight))
         try:
+            library_us = time_us(weight.device, lambda: functional.linear(x, weight))
             if not _agree(multiply(x, weight, None), functional.linear(x, weight)):
                 _log.warning("our product of %s differs from torch's", tuple(weight.shape))
                 return Times(library_us, _NEVER_US)
@@ -138,8 +138,12 @@ def measured(
         except Exception as error:
             # A compiler that fails on this device fails in ways of its own.
             raise_poison(error)
-            _log.warning("our product of %s fails here: %s", tuple(weight.shape), error)
-            return Times(library_us, _NEVER_US)
+            _log.warning(
+                "products of %s are torch's, to measure ours fails here: %s",
+                tuple(weight.shape),
+                error,
+            )
+            return None
 
 
 def _agree(ours: torch.Tensor, theirs: torch.Tensor) -> bool:

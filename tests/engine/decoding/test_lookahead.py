@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.arriving import Arrive
 from cortex.engine.decoding.graphs import Capture
+from cortex.engine.decoding.inputs import StepInputs
+from cortex.engine.decoding.keys import StepKey
+from cortex.engine.decoding.step import DecodeStep
 from cortex.engine.errors import DevicePoisoned
 from cortex.engine.events import NewToken
 from cortex.engine.messages import Generate, GenerateFailed
@@ -355,3 +358,33 @@ def test_a_step_whose_client_has_left_is_let_go_with_all_that_it_holds(
 
 def fail() -> list[int]:
     raise RuntimeError("a device that failed")
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 5, 6])
+def test_a_step_that_the_devices_memory_does_not_reach_for_leaves_the_same_answers(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    arrivals: Counting,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: int,
+) -> None:
+    plain = opened(model, draw_tokens)
+    ahead = opened(model, draw_tokens, arrive=arrivals)
+    for asked in (plain, ahead):
+        for name in ("a", "b"):
+            asked.add(name, prompt_of(ord(name)))
+    plain.run()
+    compute, number = DecodeStep.__call__, 0
+
+    def short(step: DecodeStep, key: StepKey, inputs: StepInputs) -> None:
+        nonlocal number
+        number += 1
+        compute(step, key, inputs)
+        if number == failing:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(DecodeStep, "__call__", short)
+    ahead.run()
+
+    assert number > failing
+    assert (ahead.answers, ahead.ends) == (plain.answers, plain.ends)

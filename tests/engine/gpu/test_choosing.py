@@ -108,3 +108,22 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement(
 
     assert clock.measured == [*MEASURED_ROWS, *MEASURED_ROWS]
     assert "is not kept" in caplog.text
+
+
+def test_a_shape_whose_measurement_failed_is_the_librarys_until_the_next_load(
+    tmp_path: Path,
+) -> None:
+    tried: list[int] = []
+
+    def fails_in_the_end(rows: int) -> Times | None:
+        tried.append(rows)
+        return Times(2.0, 1.0) if len(tried) == 1 else None
+
+    times = TimesFile(tmp_path, ())
+    assert [times.times(SHAPE, fails_in_the_end) for _ in range(3)] == [{}, {}, {}]
+    assert tried == list(MEASURED_ROWS[:2])
+
+    times.times(Shape(1024, 4096), Clock())  # whose times are written
+    clock = Clock()
+    assert rows_for_ours(TimesFile(tmp_path, ()).times(SHAPE, clock)) == frozenset(range(3, 17))
+    assert clock.measured == list(MEASURED_ROWS)
