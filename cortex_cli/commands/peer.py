@@ -143,6 +143,7 @@ def peer(
             preload=tuple(dict.fromkeys(preload)),
             python=python,
             devices=devices.names,
+            cards=devices.cards,
             host=host,
             port=port,
             fleet=fleet_config(now, replace(membership, join=seeds)),
@@ -152,10 +153,10 @@ def peer(
 
 
 def _devices(gpu: str, engine: str, *, torch_is_for_cpus: bool) -> Devices:
-    from ..devices import Devices, choose_devices, count_gpus, fake_devices
+    from ..devices import Devices, choose_devices, fake_devices, find_gpus
 
     if gpu == "none":
         return Devices()
     if engine == "fake":
         return fake_devices(gpu)
-    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus)
+    return choose_devices(gpu, find_gpus(gpu), torch_is_for_cpus=torch_is_for_cpus)
