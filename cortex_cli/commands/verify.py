@@ -88,9 +88,9 @@ def verify(
 def _device(gpu: str) -> str:
     """One of those that `--gpu` means, by torch's name for it in this process."""
     from ..config import see_only
-    from ..devices import choose_devices, find_gpus, torch_is_for_cpus
+    from ..devices import choose_devices, find_gpus, torch_cuda
 
-    chosen = choose_devices(gpu, find_gpus(gpu), torch_is_for_cpus=torch_is_for_cpus())
+    chosen = choose_devices(gpu, find_gpus(gpu), torch_cuda())
     if not chosen.cards:
         return chosen.names[0]
     see_only(chosen.cards[0].id)

@@ -19,6 +19,9 @@ DRIVER = Path("/proc/driver/nvidia")
 _NODES = Path("/dev")
 # A driver that nothing keeps awake takes long to list many cards.
 _LIST_S = 20.0
+# The oldest Linux driver that runs each CUDA's programs: NVIDIA's CUDA release notes, "minor
+# version compatibility".
+_OLDEST_DRIVERS = {"11": 450, "12": 525, "13": 580}
 _CARD = re.compile(r"GPU (\d+): (.*) \(UUID: (GPU-[^)]+)\)")
 _SLICE = re.compile(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)")
 
@@ -58,6 +61,26 @@ def visible_cards(visible: str, cards: Sequence[Card]) -> Iterator[Card]:
         if not named or not found:
             return
         yield found[0]
+
+
+def driver_version(driver: Path = DRIVER) -> str:
+    """Empty where the kernel's module does not tell."""
+    try:
+        line = (driver / "version").read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
+    return next((word for word in line.split() if word[0].isdigit() and "." in word), "")[:64]
+
+
+def too_old(driver: str, cuda: str | None) -> str:
+    """What is wrong with a driver, by its version, for programs of a CUDA such as 13.0; empty where
+    nothing is.
+    """
+    oldest = _OLDEST_DRIVERS.get((cuda or "").partition(".")[0], 0)
+    major = driver.partition(".")[0]
+    if not major.isdecimal() or int(major) >= oldest:
+        return ""
+    return f"CUDA {cuda} needs a driver of {oldest} or newer, this is {driver}"
 
 
 def _first_slices(cards: Iterable[Card]) -> Iterable[Card]:

@@ -17,7 +17,7 @@ FORMAT = "--format=csv,noheader,nounits"
 _GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version"
 _PROCESSES = "--query-compute-apps=pid,used_gpu_memory"
 _MIB = 1 << 20
-_ANSWER_S = 5.0
+ANSWER_S = 5.0
 # A killed process that does not end is stuck in the driver: nobody can wait for that.
 _KILL_S = 1.0
 _MOST_BYTES = 1 << 20
@@ -103,7 +103,7 @@ async def hear(*question: str, limit_s: float | None = None) -> list[str] | Sile
     assert process.stdout is not None
     said, is_answer, is_late = b"", False, False
     try:
-        async with asyncio.timeout(limit_s or _ANSWER_S):
+        async with asyncio.timeout(limit_s or ANSWER_S):
             said = await _read(process.stdout)
             is_answer = await process.wait() == 0
     except TimeoutError:

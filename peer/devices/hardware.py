@@ -12,7 +12,7 @@ from cortex.engine.machine_memory import machine_memory_bytes
 
 from ..config import PeerConfig
 from ..gossip.sections import Device, Hardware
-from .cards import DRIVER
+from .cards import DRIVER, driver_version
 from .device_memory import gpu_of, is_gpu
 from .gpus import Gpu, ask_for_gpus
 
@@ -61,16 +61,8 @@ def _device(
     most_bytes = 0 if gpu is None else _given_bytes(config, gpu)
     card = config.card_of(name)
     words = f"gpu {number}" if card is None else card.name[:64]
-    return Device(words, most_bytes, 0, _driver_version(driver))
+    return Device(words, most_bytes, 0, driver_version(driver))
 
 
 def _given_bytes(config: PeerConfig, gpu: Gpu) -> int:
     return min(config.memory_bytes or gpu.memory_bytes, gpu.memory_bytes)
-
-
-def _driver_version(driver: Path) -> str:
-    try:
-        line = (driver / "version").read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""
-    return next((word for word in line.split() if word[0].isdigit() and "." in word), "")[:64]

@@ -13,7 +13,7 @@ from cortex.cli.devices import (
     choose_devices,
     fake_devices,
     find_gpus,
-    torch_is_for_cpus,
+    torch_cuda,
 )
 from cortex.cli.errors import UsageProblem
 from cortex.peer.config import Card
@@ -62,34 +62,43 @@ def test_a_wish_that_cannot_be_met_is_refused(wish: str, num_gpus: int, message:
 
 
 def test_a_torch_without_cuda_computes_on_the_cpu_and_says_so() -> None:
-    device = choose_devices("all", CARDS[:1], torch_is_for_cpus=True)
+    device = choose_devices("all", CARDS[:1], "")
     assert device.names == ("cpu",)
     assert "built without CUDA" in device.note
 
 
 def test_a_gpu_that_was_asked_for_and_that_torch_cannot_use_is_refused() -> None:
     with pytest.raises(UsageProblem) as caught:
-        choose_devices("0", CARDS[:1], torch_is_for_cpus=True)
+        choose_devices("0", CARDS[:1], "")
     assert caught.value.message == "gpu 0 asked for, but the torch here was built without CUDA."
     assert "--gpu cpu" in caught.value.hint
 
 
+def test_a_driver_that_is_too_old_for_torch_is_told_where_a_gpu_computes() -> None:
+    note = "CUDA 13.0 needs a driver of 580 or newer, this is 570.124"
+    for wish in ("all", "0"):
+        assert choose_devices(wish, CARDS[:1], "13.0", "570.124").note == note
+        assert not choose_devices(wish, CARDS[:1], "12.8", "570.124").note
+        assert not choose_devices(wish, CARDS[:1], "13.0", "580.65.06").note
+        assert not choose_devices(wish, CARDS[:1], None, "").note
+
+
 @pytest.mark.parametrize(
-    ("written", "is_for_cpus"),
+    ("written", "cuda"),
     [
-        ("__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip = None\n", True),
-        ("cuda = None\n", True),
-        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", False),
-        ("a torch that writes down something else", False),
-        (None, False),
+        ("__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip = None\n", ""),
+        ("cuda = None\n", ""),
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", "13.0"),
+        ("a torch that writes down something else", None),
+        (None, None),
     ],
 )
 def test_what_torch_was_built_for_is_read_without_loading_it(
-    written: str | None, is_for_cpus: bool, tmp_path: Path
+    written: str | None, cuda: str | None, tmp_path: Path
 ) -> None:
     if written is not None:
         (tmp_path / "version.py").write_text(written, encoding="utf-8")
-    assert torch_is_for_cpus(tmp_path) == is_for_cpus
+    assert torch_cuda(tmp_path) == cuda
 
 
 def test_gpus_that_the_environment_hides_are_not_found(

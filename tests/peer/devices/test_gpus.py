@@ -56,7 +56,7 @@ async def test_a_tool_that_fails_or_says_anything_gives_no_answer(
 async def test_a_tool_that_hangs_is_ended(
     driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(gpus, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
     driver_tool(f"echo $$ > {tmp_path}/pid; exec sleep 600")
     assert await ask_for_gpus() is None
     pid = int((tmp_path / "pid").read_text())
@@ -108,8 +108,10 @@ async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when
     memory_children: type[MemoryChildren],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    alive = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
-    monkeypatch.setattr(FakeService, "alive", lambda _: alive)
+    def alive(_: FakeService) -> Alive:
+        return Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+
+    monkeypatch.setattr(FakeService, "alive", alive)
     driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95'")
     slice_of_a_card = Card(0, "MIG-4", "H100")
     for card, budgets in ((None, [int(0.9 * 79 * GIB), 9 * GIB]), (slice_of_a_card, [9 * GIB] * 2)):
