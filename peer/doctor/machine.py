@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ _INSTALL = "pip install 'cortex-fleet[engine]'"
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`torch_cuda` is the CUDA that torch was built for, empty where that is none and None where
-    nobody knows. `num_gpus` are those that we may use, `gpus` what the driver's tool says of them.
+    nobody knows. `num_gpus` are those that we may use, `gpus` what the driver's tool says of them,
+    and `missing` is what kernels for them are not compiled without.
     """
 
     python: str
@@ -47,6 +49,7 @@ class Machine:
     num_cores: int
     memory_bytes: int | None
     free_memory_bytes: int | None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ async def look_at_machine(num_gpus: int, torch_cuda: str | None) -> Machine:
         num_cores=os.cpu_count() or 1,
         memory_bytes=memory.get("MemTotal"),
         free_memory_bytes=memory.get("MemAvailable"),
+        missing=tuple(_missing(Path(sysconfig.get_path("include")))) if num_gpus else (),
     )
 
 
@@ -113,6 +117,12 @@ def _judge_software(machine: Machine) -> Iterator[Finding]:
         fix = "update the NVIDIA driver, or install a torch for this one"
         yield fail("software", f"{said}: {wrong}", fix)
         return
+    if machine.missing:
+        text = (
+            f"there is no {' and no '.join(machine.missing)} here: GPUs compute by slower kernels"
+        )
+        yield warn("software", f"{said}: {text}", "sudo apt install build-essential python3-dev")
+        return
     yield ok("software", f"{said}, driver {driver}" if driver else said)
 
 
@@ -153,6 +163,14 @@ def _judge_memory(machine: Machine) -> Iterator[Finding]:
         yield warn("memory", said, "end what else takes memory, or bound the peer with --memory")
     else:
         yield ok("memory", said)
+
+
+def _missing(include: Path) -> Iterator[str]:
+    """What Triton builds its launchers with."""
+    if not any(map(shutil.which, ("gcc", "clang"))):
+        yield "C compiler"
+    if not (include / "Python.h").is_file():
+        yield "Python.h"
 
 
 def _version(distribution: str) -> str | None:

@@ -46,6 +46,12 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
         ({"torch": None}, "software", "warn", "without torch"),
         ({"torch_cuda": ""}, "software", "warn", "stays idle"),
         ({"torch_cuda": "13.0"}, "software", "FAIL", "580 or newer, this is 570.124"),
+        (
+            {"missing": ("C compiler", "Python.h")},
+            "software",
+            "warn",
+            "no C compiler and no Python.h",
+        ),
         ({"gpus": "too slow"}, "device", "FAIL", "1 NVIDIA device, and nvidia-smi takes longer"),
         ({"gpus": "failed"}, "device", "FAIL", "nvidia-smi fails"),
         ({"gpus": "no tool"}, "device", "warn", "no nvidia-smi"),
@@ -84,6 +90,22 @@ async def test_a_tool_that_is_slow_is_told_from_one_that_is_not_there_or_fails(
     assert (await look_at_machine(1, "")).gpus == "failed"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (await look_at_machine(1, "")).gpus == "no tool"
+
+
+async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def include_folder(_: str) -> str:
+        return str(tmp_path)
+
+    monkeypatch.setattr("sysconfig.get_path", include_folder)
+    assert (await look_at_machine(1, "")).missing == ("C compiler", "Python.h")
+    assert (await look_at_machine(0, "")).missing == ()
+    (tmp_path / "gcc").touch(mode=0o755)
+    (tmp_path / "Python.h").touch()
+    assert (await look_at_machine(1, "")).missing == ()
 
 
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:
