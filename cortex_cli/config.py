@@ -161,6 +161,16 @@ def set_variables(names: Sequence[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
+def visible_gpus() -> str | None:
+    """What CUDA is to see by the word of whoever started this; None where nobody has said."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def see_only(gpu_id: str) -> None:
+    """For this process, before it has loaded torch: this is its first and only GPU."""
+    os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu_id}
+
+
 def user_config_home() -> Path:
     """Where each program keeps its user's settings in a folder of its own."""
     return platformdirs.user_config_path()

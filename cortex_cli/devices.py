@@ -1,77 +1,95 @@
 """What can compute on this machine: the devices that `--gpu` means, and whether torch is there.
 
-The NVIDIA driver lists its devices in a folder, and torch writes down what it was built for:
-neither needs torch to be loaded.
+The NVIDIA driver's tool lists its devices, and torch writes down what it was built for: neither
+needs torch to be loaded.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from cortex.peer.config import EngineKind
+from cortex.peer.config import Card, EngineKind
+from cortex.peer.devices.cards import find_cards, too_old
 from cortex.peer.units import memory
 
+from .config import visible_gpus
 from .errors import EngineMissing, UsageProblem
 
-DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 _CPU_TORCH = "the torch here was built without CUDA"
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """`names` are what torch calls them; `note` says what the wish did not get."""
+    """`names` are what people call them; `note` says what the wish did not get, and `cards` are
+    those of the names that are cards.
+    """
 
     names: tuple[str, ...] = ()
     note: str = ""
+    cards: tuple[Card, ...] = ()
 
 
-def count_gpus(listing: Path = DRIVER_GPUS) -> int:
-    return sum(1 for _ in listing.iterdir()) if listing.is_dir() else 0
+def find_gpus(wish: str = "all") -> Sequence[Card]:
+    """Those that this process may use; nobody looks for them where the CPU is meant."""
+    return () if wish == "cpu" else asyncio.run(find_cards(visible_gpus()))
 
 
-def torch_is_for_cpus(folder: Path | None = None) -> bool:
-    """Whether the torch in `folder`, else the installed one, was built without CUDA."""
+def torch_cuda(folder: Path | None = None) -> str | None:
+    """The CUDA that the torch in `folder`, else the installed one, was built for: empty where that
+    is none, None where nobody says.
+    """
     if folder is None:
         spec = find_spec("torch")
         if spec is None or spec.origin is None:
-            return False
+            return None
         folder = Path(spec.origin).parent
     try:
         built_for = (folder / "version.py").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return False
-    return re.search(r"^cuda\b[^=]*= *None *$", built_for, re.MULTILINE) is not None
+        return None
+    found = re.search(r"^cuda\b[^=]*= *(?:None|'([\d.]+)') *$", built_for, re.MULTILINE)
+    return None if found is None else found[1] or ""
 
 
-def choose_devices(wish: str, num_gpus: int, *, torch_is_for_cpus: bool = False) -> Devices:
-    """The devices that compute.
+def choose_devices(
+    wish: str, cards: Sequence[Card], cuda: str | None = None, driver: str = ""
+) -> Devices:
+    """The devices that compute. `cuda` is what torch was built for, and `driver` a version.
 
     Raises UsageProblem for one that is not there or that this torch cannot use.
     """
     if wish == "cpu":
         return Devices(("cpu",))
     if wish == "all":
-        if num_gpus == 0:
+        if not cards:
             return Devices(("cpu",), "no NVIDIA device is seen")
-        if torch_is_for_cpus:
+        if cuda == "":
             return Devices(("cpu",), f"{_CPU_TORCH}, and the NVIDIA device stays idle")
-        return Devices(tuple(f"cuda:{index}" for index in range(num_gpus)))
-    wanted = _numbers(wish)
-    if missing := [index for index in wanted if index >= num_gpus]:
-        here = ",".join(map(str, range(num_gpus))) or "none"
+        return _with_cards(cards, too_old(driver, cuda))
+    wanted, by_number = _numbers(wish), {card.number: card for card in cards}
+    if missing := [number for number in wanted if number not in by_number]:
+        here = ",".join(map(str, by_number)) or "none"
         raise UsageProblem(
             f"gpu {missing[0]} asked for, but this machine has {here}.",
-            "" if num_gpus else "to compute without one: --gpu cpu",
+            "they count as in nvidia-smi; CUDA_VISIBLE_DEVICES hides those it does not name"
+            if cards
+            else "to compute without one: --gpu cpu",
         )
-    if torch_is_for_cpus:
+    if cuda == "":
         raise UsageProblem(
             f"gpu {wanted[0]} asked for, but {_CPU_TORCH}.",
             "install a torch built with CUDA, or compute without it: --gpu cpu",
         )
-    return Devices(tuple(f"cuda:{index}" for index in wanted))
+    return _with_cards([by_number[number] for number in wanted], too_old(driver, cuda))
+
+
+def _with_cards(cards: Sequence[Card], note: str) -> Devices:
+    return Devices(tuple(card.device for card in cards), note, tuple(cards))
 
 
 def fake_devices(wish: str) -> Devices:

@@ -109,7 +109,8 @@ Kernels = Annotated[
         "--kernels",
         envvar="CORTEX_KERNELS",
         help="On a CPU, auto compiles kernels of our own where a C compiler is installed; torch's"
-        " are slower and need none. On a GPU, auto takes Triton's where that is installed.",
+        " are slower and need none. On a GPU, auto takes Triton's where that is installed,"
+        " a C compiler and Python.h too.",
     ),
 ]
 Speculation = Annotated[

@@ -46,6 +46,11 @@ class LoadGauge:
         return private_bytes()
 
 
+def gpu_memory(device: torch.device) -> tuple[int, int]:
+    """What is free of a GPU, and all that it has, by its own driver; 0 of what is none."""
+    return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+
+
 def torn_bytes(stats: Mapping[str, int]) -> int:
     """Of what torch.cuda.memory_stats says after all whole blocks were given back: the rest lies
     between tensors, and none larger than its gap can have any of it.

@@ -251,6 +251,8 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     `step_count` counts the device thread's work: it stands still when the device is wedged.
     `models` are an engine process's, as they were at the end of its last step; `torn_bytes` is what
     it has of its device and cannot give back, though nothing lies there: gaps between what does.
+    `device_bytes` is all that a GPU has, and `free_at_start_bytes` what was free of it before
+    anything was loaded; 0 of what is no GPU.
     """
 
     step_count: int
@@ -258,6 +260,8 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     memory_bytes: int
     models: tuple[ModelStatus, ...] = ()
     torn_bytes: int = 0
+    device_bytes: int = 0
+    free_at_start_bytes: int = 0
 
 
 class Ending(msgspec.Struct, frozen=True, tag=True):

@@ -29,6 +29,7 @@ from .errors import CortexError, DevicePoisoned, EngineFailed, to_info
 from .estimating import estimate
 from .events import DeviceEvent, ModelLoaded, NewToken, Started
 from .failing import described
+from .gauge import gpu_memory
 from .heap import give_freed_memory_back, keep_freed_memory
 from .loop import DeviceLoop
 from .memory import MAX_SEQUENCES
@@ -69,6 +70,7 @@ class Worker:
     ) -> None:
         self._send = send
         self._device, self._wishes = device, wishes
+        self._free_at_start_bytes, self._device_bytes = gpu_memory(device)
         self._estimates: asyncio.Queue[Estimate] = asyncio.Queue()
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
@@ -92,7 +94,10 @@ class Worker:
         loop = self._device_loop
         models = loop.models
         num_waiting = sum(model.num_waiting for model in models)
-        return Alive(loop.step_count, num_waiting, loop.weight_bytes, models, loop.torn_bytes)
+        return Alive(
+            loop.step_count, num_waiting, loop.weight_bytes, models, loop.torn_bytes,
+            self._device_bytes, self._free_at_start_bytes,
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Raises, which ends the process, once the device thread has ended."""

@@ -129,6 +129,25 @@ class VisionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """One that engines may use. `number` is that of the driver's tool, and `id` what
+    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours.
+    """
+
+    number: int
+    id: str
+    name: str
+
+    @property
+    def device(self) -> str:
+        return f"cuda:{self.number}"
+
+    @property
+    def is_slice(self) -> bool:
+        return self.id.startswith("MIG-")
+
+
+@dataclass(frozen=True, slots=True)
 class PeerConfig:
     """Everything one peer is told when it starts.
 
@@ -136,9 +155,10 @@ class PeerConfig:
     With a `metrics_host` numbers and health are told on a port of their own too, without keys;
     `metrics_port` None means the default one or the next free.
     `embedded_dir` replaces the model that ships inside the package. `preload` names models to load
-    at the start. `python` runs the children, of which one computes on each of the `devices`, by
-    torch's names. `cpu_threads` None is one a core, and `memory_bytes`, of each device, None what
-    is free, less a reserve. `wishes` say how models are computed.
+    at the start. `python` runs the children, of which one computes on each of the `devices`, as
+    cpu or cuda:N, where N is the number of one of the `cards`. `cpu_threads` None is one a core,
+    and `memory_bytes`, of each device, None what is free, less a reserve. `wishes` say how models
+    are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
     Without a `fleet` it cannot be served. `replay_bytes` bounds the requests that are kept to go on
     with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
@@ -157,6 +177,7 @@ class PeerConfig:
     fake_token_interval_ms: int = 0
     python: str = sys.executable
     devices: tuple[str, ...] = ("cpu",)
+    cards: tuple[Card, ...] = ()
     cpu_threads: int | None = None
     memory_bytes: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
@@ -238,6 +259,9 @@ class PeerConfig:
     def engine_devices(self) -> tuple[str, ...]:
         """Those that an engine computes on, each with a process of its own."""
         return () if self.is_gateway else self.devices
+
+    def card_of(self, device: str) -> Card | None:
+        return next((card for card in self.cards if card.device == device), None)
 
 
 def _first(one: T | None, other: T | None) -> T | None:

@@ -87,6 +87,7 @@ class Node:
             self.shelf,
             self._changed,
         )
+        await self._rack.devices.ask_for_memory()
         self._means = Means(
             self.shelf, self._text, self._rack, self.tally, self.recent, self._admission, self.wake
         )

@@ -54,7 +54,7 @@ def doctor(
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
 
-    from ..devices import count_gpus, torch_is_for_cpus
+    from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
     from ..output import standard_output
@@ -71,8 +71,8 @@ def doctor(
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
         bound_host=fleet_host,
         fleet_port=fleet_port,
-        num_gpus=count_gpus(),
-        torch_is_for_cpus=torch_is_for_cpus(),
+        num_gpus=len(find_gpus()),
+        torch_cuda=torch_cuda(),
     )
     findings = asyncio.run(examine(inquiry))
     output = standard_output()

@@ -115,7 +115,7 @@ def peer(
 
     from cortex.peer.devices.hardware import machine_memory_bytes
 
-    from ..devices import check_memory, require_engine, torch_is_for_cpus
+    from ..devices import check_memory, require_engine, torch_cuda
     from ..serving import serve
     from ..settings.sections import fields_of_options
 
@@ -125,7 +125,7 @@ def peer(
     uses_our_torch = computes and wishes.engine == "torch" and python == sys.executable
     if uses_our_torch:
         require_engine(wishes.engine)
-    devices = _devices(gpu, wishes.engine, torch_is_for_cpus=uses_our_torch and torch_is_for_cpus())
+    devices = _devices(gpu, wishes.engine, torch_cuda() if uses_our_torch else None)
     if "cpu" in devices.names:
         check_memory(wishes.memory, machine_memory_bytes())
 
@@ -143,6 +143,7 @@ def peer(
             preload=tuple(dict.fromkeys(preload)),
             python=python,
             devices=devices.names,
+            cards=devices.cards,
             host=host,
             port=port,
             fleet=fleet_config(now, replace(membership, join=seeds)),
@@ -151,11 +152,13 @@ def peer(
     serve(made_of, devices, state_dir, invocation, config)
 
 
-def _devices(gpu: str, engine: str, *, torch_is_for_cpus: bool) -> Devices:
-    from ..devices import Devices, choose_devices, count_gpus, fake_devices
+def _devices(gpu: str, engine: str, cuda: str | None) -> Devices:
+    from cortex.peer.devices.cards import driver_version
+
+    from ..devices import Devices, choose_devices, fake_devices, find_gpus
 
     if gpu == "none":
         return Devices()
     if engine == "fake":
         return fake_devices(gpu)
-    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus)
+    return choose_devices(gpu, find_gpus(gpu), cuda, driver_version())

@@ -61,13 +61,13 @@ def verify(
     from ..devices import require_engine
 
     require_engine()
-    from cortex.engine.verify import verify_folder
-
     from ..diagnostics import FAILED, show_logs
     from ..output import standard_output
 
     show_logs(verbose=invocation_of(context).verbose)
     output, device = standard_output(), _device(gpu)
+    from cortex.engine.verify import verify_folder
+
     results: list[CaseResult] = []
     try:
         if dtype == "bfloat16":
@@ -86,10 +86,15 @@ def verify(
 
 
 def _device(gpu: str) -> str:
-    """One of those that `--gpu` means."""
-    from ..devices import choose_devices, count_gpus, torch_is_for_cpus
+    """One of those that `--gpu` means, by torch's name for it in this process."""
+    from ..config import see_only
+    from ..devices import choose_devices, find_gpus, torch_cuda
 
-    return choose_devices(gpu, count_gpus(), torch_is_for_cpus=torch_is_for_cpus()).names[0]
+    chosen = choose_devices(gpu, find_gpus(gpu), torch_cuda())
+    if not chosen.cards:
+        return chosen.names[0]
+    see_only(chosen.cards[0].id)
+    return "cuda:0"
 
 
 def _tell_agreement(output: Output, folder: Path, device: str, *, as_json: bool) -> None:

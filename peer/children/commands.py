@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import PeerConfig
+from ..config import Card, PeerConfig
 from .slot import ChildSpec
 
 
@@ -24,8 +24,11 @@ def _spec(
 
 def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     if config.engine == "torch":
-        command = _program(config, "cortex.engine.worker")
-        command += ["--device", device]
+        card = config.card_of(device)
+        command = [] if card is None else _alone_with(card)
+        command += _program(config, "cortex.engine.worker")
+        # Of those that it sees, which is one, torch calls it the first.
+        command += ["--device", device if card is None else "cuda:0"]
         command += ["--mode", config.wishes.mode, "--dtype", config.wishes.dtype]
         command += ["--kernels", config.wishes.kernels]
         command += ["--speculation", config.wishes.speculation]
@@ -45,6 +48,12 @@ def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:
     if config.fake_token_interval_ms:
         command += ["--token-interval-ms", str(config.fake_token_interval_ms)]
     return tuple(command)
+
+
+def _alone_with(card: Card) -> list[str]:
+    """Set before torch is loaded, which reads it only once."""
+    order = "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+    return ["env", order, f"CUDA_VISIBLE_DEVICES={card.id}"]
 
 
 def _program(config: PeerConfig, module: str) -> list[str]:

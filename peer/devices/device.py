@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 
 from cortex.engine.costs import MemoryPart
-from cortex.engine.errors import CortexError, LoadCancelled
+from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
 
@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 # What is remembered of prompts has a quarter of a CPU's memory, a third of what the models have.
 _REMEMBERED_PART = 3
 
+
+# So long a peer's start waits at most for what engines find on their GPUs.
+_ASK_MEMORY_S = 30.0
 
 # One that has ended is started again for it.
 _MAY_BE_ASKED = ("stopped", "starting", "up")
@@ -141,11 +144,28 @@ class Devices:
         self, gpus: Sequence[Gpu], held: Mapping[int, int], reserved_bytes: Sequence[int]
     ) -> bool:
         """The same of the GPUs' memory; `held` is by process, what is reserved by device."""
-        found = [(device, gpu_of(device.name, gpus)) for device in self.devices]
+        found = [(device, gpu_of(self._config, device.name, gpus)) for device in self.devices]
         return self._judge(
-            device if gpu is None else self._beside(device, gpu, held, reserved_bytes[device.index])
+            self._alone(device)
+            if gpu is None
+            else self._beside(device, gpu, held, reserved_bytes[device.index])
             for device, gpu in found
         )
+
+    async def ask_for_memory(self) -> None:
+        """Of GPUs that the driver's tool tells nothing of their engines tell, which are started."""
+        unknown = [device for device in self.devices if _is_unknown(device)]
+        with contextlib.suppress(EngineFailed, TimeoutError):
+            async with asyncio.timeout(_ASK_MEMORY_S):
+                await asyncio.gather(*(self.engines[each.index].slot.ready() for each in unknown))
+        self._judge(map(self._alone, self.devices))
+
+    def _alone(self, device: DeviceBooks) -> DeviceBooks:
+        """Nobody tells of it now: what was seen last holds, and else what its engine has found."""
+        if not _is_unknown(device):
+            return device
+        alive = self.engines[device.index].slot.last_alive
+        return replace(device, budget_bytes=budget_bytes(self._config, device.name, None, alive))
 
     def _judge(self, devices: Iterable[DeviceBooks]) -> bool:
         before, self.devices = self.devices, tuple(devices)
@@ -158,8 +178,9 @@ class Devices:
     def _beside(
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int
     ) -> DeviceBooks:
-        budget = budget_bytes(self._config, device.name, gpu)
-        pid = self.engines[device.index].slot.pid
+        slot = self.engines[device.index].slot
+        budget = budget_bytes(self._config, device.name, gpu, slot.last_alive)
+        pid = slot.pid
         has_engine_there = pid is not None and device.name.startswith("cuda")
         held_bytes = held.get(pid or 0) if has_engine_there else 0
         foreign = foreign_gpu_bytes(budget, reserved_bytes, held_bytes, gpu.free_bytes)
@@ -244,3 +265,7 @@ class Devices:
 
     async def unload(self, place: Place) -> None:
         await self.engines[place.device].unload(place.model.id)
+
+
+def _is_unknown(device: DeviceBooks) -> bool:
+    return device.name.startswith("cuda") and not device.budget_bytes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_bytes
 from cortex.engine.memory import remembered_bytes
+from cortex.engine.messages import Alive
 
 from ..config import PeerConfig
 from .gpus import Gpu
@@ -21,8 +22,6 @@ _GPU_SHARE = 0.9
 _EMPTY_ENGINE_BYTES = 1 << 30
 # Small changes are not worth telling.
 _STEP_BYTES = 64 * _MIB
-# Where the driver's tool tells nothing: an engine finds out by itself what it can have.
-_UNKNOWN_BYTES = 1 << 40
 
 
 def is_gpu(device: str) -> bool:
@@ -32,17 +31,23 @@ def is_gpu(device: str) -> bool:
     return device.rpartition(":")[0] in ("cuda", "fake")
 
 
-def gpu_of(device: str, gpus: Iterable[Gpu]) -> Gpu | None:
-    number = device.rpartition(":")[2]
-    return next((gpu for gpu in gpus if is_gpu(device) and str(gpu.index) == number), None)
+def gpu_of(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
+    """None of one of which the memory is not told: of a slice, what the whole card has is."""
+    number, card = device.rpartition(":")[2], config.card_of(device)
+    if card is not None and card.is_slice:
+        return None
+    shown = (gpu for gpu in gpus if gpu.memory_bytes and is_gpu(device))
+    return next((gpu for gpu in shown if str(gpu.index) == number), None)
 
 
-def budget_bytes(config: PeerConfig, device: str, gpu: Gpu | None) -> int:
+def budget_bytes(
+    config: PeerConfig, device: str, gpu: Gpu | None, alive: Alive | None = None
+) -> int:
     """What the models of a device may have in all, whatever others have of it now. What the
-    operator gives counts; a GPU that nobody tells of has no bounds.
+    operator gives counts; of a GPU that nobody tells of it is nothing until its engine is `alive`.
     """
     if gpu is not None or device.startswith("cuda"):
-        most = _UNKNOWN_BYTES if gpu is None else _share(gpu.memory_bytes - _EMPTY_ENGINE_BYTES)
+        most = _gpu_bytes(gpu, alive)
         return most if config.memory_bytes is None else min(config.memory_bytes, most)
     given = config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
     # What is remembered of prompts lies in the same memory, beside the models.
@@ -73,6 +78,14 @@ def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _gpu_bytes(gpu: Gpu | None, alive: Alive | None) -> int:
+    told_bytes = 0 if alive is None else alive.device_bytes
+    if gpu is None:
+        # Without the driver's tool nobody sees what others have: it is taken as theirs for good.
+        return _share(alive.free_at_start_bytes) if alive is not None else 0
+    return _share(min(gpu.memory_bytes, told_bytes or gpu.memory_bytes) - _EMPTY_ENGINE_BYTES)
 
 
 def _share(free_bytes: int) -> int:

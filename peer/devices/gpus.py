@@ -10,21 +10,26 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 _TOOL = "nvidia-smi"
-_FORMAT = "--format=csv,noheader,nounits"
+FORMAT = "--format=csv,noheader,nounits"
 _GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version"
 _PROCESSES = "--query-compute-apps=pid,used_gpu_memory"
 _MIB = 1 << 20
-_ANSWER_S = 5.0
+ANSWER_S = 5.0
 # A killed process that does not end is stuck in the driver: nobody can wait for that.
 _KILL_S = 1.0
 _MOST_BYTES = 1 << 20
 
 
+# Why the tool has said nothing: it is not there, did not end in time, or failed.
+Silence = Literal["no tool", "too slow", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """`index` counts in PCI bus order, as torch is made to count in an engine process."""
+    """`index` counts in PCI bus order. One of which the memory is not told has 0 bytes of it."""
 
     index: int
     name: str
@@ -35,23 +40,26 @@ class Gpu:
 
 async def ask_for_gpus() -> tuple[Gpu, ...] | None:
     """None where the tool is not there, or does not answer."""
-    said = await ask(_GPUS)
-    return None if said is None else read_gpus(said)
+    found = await hear_of_gpus()
+    return None if isinstance(found, str) else found
+
+
+async def hear_of_gpus() -> tuple[Gpu, ...] | Silence:
+    said = await hear(_GPUS, FORMAT)
+    return said if isinstance(said, str) else read_gpus(said) or "failed"
 
 
 async def ask_for_holders() -> Mapping[int, int]:
     """What processes have of the GPUs' memory, by their ids, as far as the tool tells: in a
     container it may know none.
     """
-    return read_holders(await ask(_PROCESSES) or ())
+    return read_holders(await ask(_PROCESSES, FORMAT) or ())
 
 
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
-    """None where that is no list of devices."""
-    try:
-        return tuple(_gpu(*cells(line)) for line in lines) or None
-    except (TypeError, ValueError):
-        return None
+    """None where that is no list of devices; a device that is ill does not hide the others."""
+    rows = map(cells, lines)
+    return tuple(_gpu(*row) for row in rows if len(row) == 5 and row[0].isdecimal()) or None
 
 
 def read_holders(lines: Iterable[str]) -> Mapping[int, int]:
@@ -69,37 +77,43 @@ def cells(line: str) -> list[str]:
 
 
 def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str) -> Gpu:
-    memory_bytes, free_bytes = int(memory_mib) * _MIB, int(free_mib) * _MIB
-    if not 0 <= free_bytes <= memory_bytes:
-        raise ValueError(f"{free_mib} of {memory_mib} MiB are free")
-    return Gpu(int(index), name, memory_bytes, free_bytes, driver)
+    is_told = memory_mib.isdecimal() and free_mib.isdecimal() and int(free_mib) <= int(memory_mib)
+    memory_bytes, free_bytes = (int(memory_mib), int(free_mib)) if is_told else (0, 0)
+    return Gpu(int(index), name, memory_bytes * _MIB, free_bytes * _MIB, driver)
 
 
-async def ask(query: str) -> list[str] | None:
-    """The lines of the answer, of values that commas part; None where there is none."""
+async def ask(*question: str, limit_s: float | None = None) -> list[str] | None:
+    """The lines of the answer; None where there is none."""
+    said = await hear(*question, limit_s=limit_s)
+    return None if isinstance(said, str) else said
+
+
+async def hear(*question: str, limit_s: float | None = None) -> list[str] | Silence:
+    """The same, or why there is none."""
     try:
         process = await asyncio.create_subprocess_exec(
             _TOOL,
-            query,
-            _FORMAT,
+            *question,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
     except OSError:
-        return None
+        return "no tool"
     assert process.stdout is not None
-    said = None
+    said, is_answer, is_late = b"", False, False
     try:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(limit_s or ANSWER_S):
             said = await _read(process.stdout)
             is_answer = await process.wait() == 0
     except TimeoutError:
-        is_answer = False
+        is_late = True
     finally:
         if process.returncode is None:
             await _end(process)
-    return said.decode("utf-8", "replace").splitlines() if said and is_answer else None
+    if is_late:
+        return "too slow"
+    return said.decode("utf-8", "replace").splitlines() if said and is_answer else "failed"
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:

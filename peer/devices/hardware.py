@@ -12,17 +12,15 @@ from cortex.engine.machine_memory import machine_memory_bytes
 
 from ..config import PeerConfig
 from ..gossip.sections import Device, Hardware
+from .cards import DRIVER, driver_version
 from .device_memory import gpu_of, is_gpu
 from .gpus import Gpu, ask_for_gpus
-
-_DRIVER = Path("/proc/driver/nvidia")
-_MODEL = "Model:"
 
 
 def read_hardware(
     config: PeerConfig,
     gpus: Sequence[Gpu] = (),
-    driver: Path = _DRIVER,
+    driver: Path = DRIVER,
     budgets: Sequence[int] = (),
 ) -> Hardware:
     """A gateway has no device. On a CPU the device's memory is what models may have of it, by the
@@ -30,7 +28,7 @@ def read_hardware(
     """
     memory_bytes = machine_memory_bytes()
     devices = (
-        _device(config, name, gpu_of(name, gpus), budget or memory_bytes, driver)
+        _device(config, name, gpu_of(config, name, gpus), budget or memory_bytes, driver)
         for name, budget in zip(config.engine_devices, budgets or repeat(0), strict=False)
     )
     return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
@@ -61,27 +59,10 @@ def _device(
         return Device(words, most_bytes, 0, "")
     # What an engine may use of a GPU that is not shown is known once it runs.
     most_bytes = 0 if gpu is None else _given_bytes(config, gpu)
-    return Device(_gpu_name(driver, int(number)), most_bytes, 0, _driver_version(driver))
+    card = config.card_of(name)
+    words = f"gpu {number}" if card is None else card.name[:64]
+    return Device(words, most_bytes, 0, driver_version(driver))
 
 
 def _given_bytes(config: PeerConfig, gpu: Gpu) -> int:
     return min(config.memory_bytes or gpu.memory_bytes, gpu.memory_bytes)
-
-
-def _gpu_name(driver: Path, index: int) -> str:
-    """The driver's own word. The listing is in PCI bus order, as our numbers are."""
-    try:
-        folder = sorted((driver / "gpus").iterdir())[index]
-        lines = (folder / "information").read_text(encoding="utf-8").splitlines()
-    except (OSError, IndexError, UnicodeDecodeError):
-        return f"gpu {index}"
-    named = (line.removeprefix(_MODEL).strip() for line in lines if line.startswith(_MODEL))
-    return next(named, f"gpu {index}")[:64]
-
-
-def _driver_version(driver: Path) -> str:
-    try:
-        line = (driver / "version").read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, IndexError, UnicodeDecodeError):
-        return ""
-    return next((word for word in line.split() if word[0].isdigit() and "." in word), "")[:64]

@@ -52,7 +52,8 @@ class Rack:
         self._shelf = shelf
         self._alarm: asyncio.TimerHandle | None = None
         self._is_closed = False
-        budgets = [budget_bytes(config, name, gpu_of(name, gpus)) for name in self._names]
+        shown = ((name, gpu_of(config, name, gpus)) for name in self._names)
+        budgets = [budget_bytes(config, name, gpu) for name, gpu in shown]
         self.devices = Devices(
             config, budgets, tasks, self._lose_engine, spawn, history, costs, tally, chronicle
         )

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .device_memory import is_gpu
-from .gpus import ask, cells
+from .gpus import FORMAT, ask, cells
 
 _MIB = 1 << 20
 _QUERY = "--query-gpu=index,memory.total,utilization.gpu,temperature.gpu,power.draw"
@@ -74,7 +74,7 @@ async def ask_sensors() -> Mapping[int, Sensed] | None:
     lines = None
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ANSWER_S):
-            lines = await ask(_QUERY)
+            lines = await ask(_QUERY, FORMAT)
     return None if lines is None else read_sensors(lines)
 
 

@@ -38,7 +38,7 @@ def yielders(
     names = config.engine_devices
     if config.engine == "torch" and "cpu" in names:
         yield _look_at_memory(devices, on_change)
-    if any(name.startswith("cuda") or gpu_of(name, gpus) for name in names):
+    if any(name.startswith("cuda") or gpu_of(config, name, gpus) for name in names):
         yield _look_at_gpus(devices, reserved_bytes, on_change)
 
 
@@ -64,9 +64,7 @@ async def _look_at_gpus(
         if is_well != (gpus is not None):
             is_well = not is_well
             logger.warning("gpus %s", "answer again" if is_well else "unknown: nvidia-smi is ill")
-        if gpus is None:
-            continue
         # In this order: what our engines take between the two questions is ours.
-        held = await ask_for_holders()
-        if devices.look_at_gpus(gpus, held, reserved_bytes()):
+        held = await ask_for_holders() if gpus else dict[int, int]()
+        if devices.look_at_gpus(gpus or (), held, reserved_bytes()):
             on_change()

@@ -63,7 +63,7 @@ class Inquiry:
     bound_host: str = "0.0.0.0"
     fleet_port: int | None = None
     num_gpus: int = 0
-    torch_is_for_cpus: bool = False
+    torch_cuda: str | None = None
 
 
 async def examine(inquiry: Inquiry, limit_s: float = LIMIT_S) -> list[Finding]:
@@ -96,7 +96,7 @@ async def _within(
 
 
 async def _machine(inquiry: Inquiry) -> list[Finding]:
-    machine = await look_at_machine(inquiry.num_gpus, torch_is_for_cpus=inquiry.torch_is_for_cpus)
+    machine = await look_at_machine(inquiry.num_gpus, inquiry.torch_cuda)
     return judge_machine(machine)
 
 

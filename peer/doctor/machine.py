@@ -1,6 +1,6 @@
 """What this machine brings: Python, torch, the driver, devices, memory, disks.
 
-torch is never loaded: what it was built for is in its version. Devices are told by the driver's own
+torch is never loaded: others tell what it was built for. Devices are told by the driver's own
 tool, in a process that may hang without harm.
 """
 
@@ -10,14 +10,15 @@ import asyncio
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..devices.gpus import Gpu, ask_for_gpus
-from ..units import memory, memory_share
+from ..devices.cards import too_old
+from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
+from ..units import counted, memory, memory_share
 from .findings import Finding, fail, ok, warn
 
 _GIB = 1024**3
@@ -25,24 +26,30 @@ _GIB = 1024**3
 LITTLE_FOR_MODELS_BYTES = 20 * _GIB
 LITTLE_FOR_STATE_BYTES = _GIB // 4
 LITTLE_MEMORY_BYTES = 2 * _GIB
-# The oldest Linux driver that runs each CUDA's programs: NVIDIA's CUDA release notes, "minor
-# version compatibility".
-_OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
+_UNTOLD = (
+    "none where it has the machine's memory: its engine tells; else look for Xid in dmesg,"
+    " and restart the machine"
+)
+_IN_A_CONTAINER = "in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility"
 _INSTALL = "pip install 'cortex-fleet[engine]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`num_gpus` are those that the driver shows; `gpus` is None where its tool gave no answer."""
+    """`torch_cuda` is the CUDA that torch was built for, empty where that is none and None where
+    nobody knows. `num_gpus` are those that we may use, `gpus` what the driver's tool says of them,
+    and `missing` is what kernels for them are not compiled without.
+    """
 
     python: str
     torch: str | None
-    torch_is_for_cpus: bool
+    torch_cuda: str | None
     num_gpus: int
-    gpus: tuple[Gpu, ...] | None
+    gpus: tuple[Gpu, ...] | Silence
     num_cores: int
     memory_bytes: int | None
     free_memory_bytes: int | None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +63,18 @@ class Place:
     little_bytes: int
 
 
-async def look_at_machine(num_gpus: int, *, torch_is_for_cpus: bool) -> Machine:
+async def look_at_machine(num_gpus: int, torch_cuda: str | None) -> Machine:
     memory = await asyncio.to_thread(_memory)
     return Machine(
         python=platform.python_version(),
         torch=_version("torch"),
-        torch_is_for_cpus=torch_is_for_cpus,
+        torch_cuda=torch_cuda,
         num_gpus=num_gpus,
-        gpus=await ask_for_gpus() if num_gpus else (),
+        gpus=await hear_of_gpus() if num_gpus else (),
         num_cores=os.cpu_count() or 1,
         memory_bytes=memory.get("MemTotal"),
         free_memory_bytes=memory.get("MemAvailable"),
+        missing=tuple(_missing(Path(sysconfig.get_path("include")))) if num_gpus else (),
     )
 
 
@@ -99,15 +107,21 @@ def _judge_software(machine: Machine) -> Iterator[Finding]:
         yield warn("software", text, _INSTALL)
         return
     said = f"python {machine.python}, torch {machine.torch}"
-    if machine.num_gpus and machine.torch_is_for_cpus:
+    if machine.num_gpus and machine.torch_cuda == "":
         idle = "the NVIDIA device stays idle"
         yield warn("software", f"{said} is built for CPUs: {idle}", "install a torch with CUDA")
         return
-    driver = machine.gpus[0].driver if machine.gpus else ""
-    oldest = _oldest_driver(machine.torch)
-    if driver and oldest and _major(driver) < oldest:
-        text = f"{said} needs a driver of {oldest} or newer, this is {driver}"
-        yield fail("software", text, "update the NVIDIA driver, or install a torch for this one")
+    gpus = () if isinstance(machine.gpus, str) else machine.gpus
+    driver = gpus[0].driver if gpus else ""
+    if wrong := too_old(driver, machine.torch_cuda):
+        fix = "update the NVIDIA driver, or install a torch for this one"
+        yield fail("software", f"{said}: {wrong}", fix)
+        return
+    if machine.missing:
+        text = (
+            f"there is no {' and no '.join(machine.missing)} here: GPUs compute by slower kernels"
+        )
+        yield warn("software", f"{said}: {text}", "sudo apt install build-essential python3-dev")
         return
     yield ok("software", f"{said}, driver {driver}" if driver else said)
 
@@ -115,12 +129,30 @@ def _judge_software(machine: Machine) -> Iterator[Finding]:
 def _judge_devices(machine: Machine) -> Iterator[Finding]:
     if not machine.num_gpus:
         yield ok("device", f"no NVIDIA device: {machine.num_cores} CPU cores compute")
-    elif not machine.gpus:
-        text = f"the driver shows {machine.num_gpus} devices, and nvidia-smi does not answer"
-        yield fail("device", text, "run nvidia-smi, and restart the machine if it hangs")
-    for gpu in machine.gpus or ():
-        free = memory_share(gpu.free_bytes, gpu.memory_bytes)
-        yield ok("device", f"gpu {gpu.index} {gpu.name}: {free} free")
+        return
+    if isinstance(machine.gpus, str):
+        yield _judge_silence(machine.gpus, counted(machine.num_gpus, "NVIDIA device"))
+        return
+    for gpu in machine.gpus:
+        said = f"gpu {gpu.index} {gpu.name}"
+        if gpu.memory_bytes:
+            free = memory_share(gpu.free_bytes, gpu.memory_bytes)
+            yield ok("device", f"{said}: {free} free")
+        else:
+            yield warn("device", f"{said}: nvidia-smi tells no memory of it", _UNTOLD)
+
+
+def _judge_silence(silence: Silence, devices: str) -> Finding:
+    match silence:
+        case "no tool":
+            text, fix = "no nvidia-smi tells of their memory", "install it with the NVIDIA driver"
+            return warn("device", f"{devices}, and {text}", f"{fix}; {_IN_A_CONTAINER}")
+        case "too slow":
+            text = f"{devices}, and nvidia-smi takes longer than {ANSWER_S:g} s"
+            return fail("device", text, "sudo nvidia-smi -pm 1; restart the machine if it hangs")
+        case "failed":
+            text, fix = "nvidia-smi fails", "run nvidia-smi, and do what it says"
+            return fail("device", f"{devices}, and {text}", fix)
 
 
 def _judge_memory(machine: Machine) -> Iterator[Finding]:
@@ -133,15 +165,12 @@ def _judge_memory(machine: Machine) -> Iterator[Finding]:
         yield ok("memory", said)
 
 
-def _oldest_driver(torch: str) -> int | None:
-    """Of torch's version as it is installed: 2.11.0+cu128 is for CUDA 12.8."""
-    built = re.search(r"\+cu(\d{2})\d", torch)
-    return _OLDEST_DRIVERS.get(int(built[1])) if built else None
-
-
-def _major(version: str) -> int:
-    digits = re.match(r"\d+", version)
-    return int(digits[0]) if digits else 0
+def _missing(include: Path) -> Iterator[str]:
+    """What Triton builds its launchers with."""
+    if not any(map(shutil.which, ("gcc", "clang"))):
+        yield "C compiler"
+    if not (include / "Python.h").is_file():
+        yield "Python.h"
 
 
 def _version(distribution: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,28 +11,37 @@ from cortex.cli.devices import (
     Devices,
     check_memory,
     choose_devices,
-    count_gpus,
     fake_devices,
-    torch_is_for_cpus,
+    find_gpus,
+    torch_cuda,
 )
 from cortex.cli.errors import UsageProblem
+from cortex.peer.config import Card
 
 GIB = 1024**3
+CARDS = tuple(Card(number, f"GPU-{number}", "H100") for number in range(8))
 
 
 @pytest.mark.parametrize(
     ("wish", "num_gpus", "devices"),
     [
         ("all", 0, Devices(("cpu",), "no NVIDIA device is seen")),
-        ("all", 1, Devices(("cuda:0",))),
-        ("all", 2, Devices(("cuda:0", "cuda:1"))),
+        ("all", 1, Devices(("cuda:0",), cards=CARDS[:1])),
+        ("all", 2, Devices(("cuda:0", "cuda:1"), cards=CARDS[:2])),
         ("cpu", 8, Devices(("cpu",))),
-        ("3", 8, Devices(("cuda:3",))),
-        ("5,3,5", 8, Devices(("cuda:5", "cuda:3"))),
+        ("3", 8, Devices(("cuda:3",), cards=(CARDS[3],))),
+        ("5,3,5", 8, Devices(("cuda:5", "cuda:3"), cards=(CARDS[5], CARDS[3]))),
     ],
 )
 def test_a_wish_becomes_devices(wish: str, num_gpus: int, devices: Devices) -> None:
-    assert choose_devices(wish, num_gpus) == devices
+    assert choose_devices(wish, CARDS[:num_gpus]) == devices
+
+
+def test_a_card_keeps_its_number_where_others_are_hidden() -> None:
+    assert choose_devices("all", CARDS[3:4]).names == ("cuda:3",)
+    with pytest.raises(UsageProblem, match="gpu 0 asked for, but this machine has 3") as caught:
+        choose_devices("0", CARDS[3:4])
+    assert "CUDA_VISIBLE_DEVICES" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -47,46 +57,64 @@ def test_a_wish_becomes_devices(wish: str, num_gpus: int, devices: Devices) -> N
 )
 def test_a_wish_that_cannot_be_met_is_refused(wish: str, num_gpus: int, message: str) -> None:
     with pytest.raises(UsageProblem) as caught:
-        choose_devices(wish, num_gpus)
+        choose_devices(wish, CARDS[:num_gpus])
     assert caught.value.message == message
 
 
 def test_a_torch_without_cuda_computes_on_the_cpu_and_says_so() -> None:
-    device = choose_devices("all", 1, torch_is_for_cpus=True)
+    device = choose_devices("all", CARDS[:1], "")
     assert device.names == ("cpu",)
     assert "built without CUDA" in device.note
 
 
 def test_a_gpu_that_was_asked_for_and_that_torch_cannot_use_is_refused() -> None:
     with pytest.raises(UsageProblem) as caught:
-        choose_devices("0", 1, torch_is_for_cpus=True)
+        choose_devices("0", CARDS[:1], "")
     assert caught.value.message == "gpu 0 asked for, but the torch here was built without CUDA."
     assert "--gpu cpu" in caught.value.hint
 
 
+def test_a_driver_that_is_too_old_for_torch_is_told_where_a_gpu_computes() -> None:
+    note = "CUDA 13.0 needs a driver of 580 or newer, this is 570.124"
+    for wish in ("all", "0"):
+        assert choose_devices(wish, CARDS[:1], "13.0", "570.124").note == note
+        assert not choose_devices(wish, CARDS[:1], "12.8", "570.124").note
+        assert not choose_devices(wish, CARDS[:1], "13.0", "580.65.06").note
+        assert not choose_devices(wish, CARDS[:1], None, "").note
+
+
 @pytest.mark.parametrize(
-    ("written", "is_for_cpus"),
+    ("written", "cuda"),
     [
-        ("__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip = None\n", True),
-        ("cuda = None\n", True),
-        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", False),
-        ("a torch that writes down something else", False),
-        (None, False),
+        ("__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip = None\n", ""),
+        ("cuda = None\n", ""),
+        ("cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", "13.0"),
+        ("a torch that writes down something else", None),
+        (None, None),
     ],
 )
 def test_what_torch_was_built_for_is_read_without_loading_it(
-    written: str | None, is_for_cpus: bool, tmp_path: Path
+    written: str | None, cuda: str | None, tmp_path: Path
 ) -> None:
     if written is not None:
         (tmp_path / "version.py").write_text(written, encoding="utf-8")
-    assert torch_is_for_cpus(tmp_path) == is_for_cpus
+    assert torch_cuda(tmp_path) == cuda
 
 
-def test_gpus_are_counted_as_the_driver_lists_them(tmp_path: Path) -> None:
-    assert count_gpus(tmp_path / "no driver") == 0
-    for address in ("0000:01:00.0", "0000:02:00.0"):
-        (tmp_path / address).mkdir()
-    assert count_gpus(tmp_path) == 2
+def test_gpus_that_the_environment_hides_are_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\nfor n in 0 1; do echo "GPU $n: H100 (UUID: GPU-$n)"; done\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [card.device for card in find_gpus()] == ["cuda:0", "cuda:1"]
+    assert not find_gpus("cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert find_gpus() == [CARDS[1]]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not find_gpus()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from ...layers.operations import Operations
 from ...poison import raise_poison
 from ..trial import operations_that_differ
+from .complaint import complain
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def triton_operations(dtype: torch.dtype, device: torch.device) -> Operations | 
         reason = _why_not(operations, dtype, device)
         if not reason:
             return operations
-        _log.warning("Triton's kernels do not serve here: %s", reason)
+        complain(reason)
     return None
 
 

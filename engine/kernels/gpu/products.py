@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ...poison import raise_poison
 from .choosing import Shape, Times, TimesFile, rows_for_ours
+from .complaint import complain
 
 _log = logging.getLogger(__name__)
 
@@ -138,11 +139,7 @@ def measured(
         except Exception as error:
             # A compiler that fails on this device fails in ways of its own.
             raise_poison(error)
-            _log.warning(
-                "products of %s are torch's, to measure ours fails here: %s",
-                tuple(weight.shape),
-                error,
-            )
+            complain(str(error))
             return None
 
 

@@ -12,6 +12,7 @@ from ...poison import raise_poison
 from ...sampler import DrawUsual, SamplingRow, choose_tokens
 from ...sampling.wishes import DrawTokens
 from ...types import Sampling
+from .complaint import complain
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +34,11 @@ def triton_drawing(device: torch.device, vocab_tokens: int) -> DrawUsual | None:
         is_right = draws_alike(draw_usual, device, vocab_tokens)
     except Exception as error:
         # A compiler that fails on this device fails in ways of its own.
-        _log.warning("tokens are drawn by torch, Triton fails here: %s", error)
         raise_poison(error)
+        complain(str(error))
         return None
     if not is_right:
-        _log.warning("tokens are drawn by torch, Triton draws others here")
+        complain("it draws other tokens")
         return None
     return draw_usual
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from cortex.engine.kernels.gpu import fla_rule, found
+from cortex.engine.kernels.gpu.complaint import tell_once
 from cortex.engine.kernels.gpu.found import triton_operations
 from cortex.engine.kernels.gpu.operations import TritonOperations
 from cortex.engine.kernels.trial import operations_that_differ
@@ -54,6 +55,7 @@ def test_kernels_that_agree_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_kernels_that_compute_something_else_are_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    tell_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert found_with(["mix_kept of 28"], monkeypatch) is None
 
@@ -69,6 +71,7 @@ def test_a_compiler_that_fails_leaves_torchs(
     monkeypatch.setattr(found, "operations_that_differ", fail)
     triton_operations.cache_clear()
 
+    tell_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert triton_operations(torch.bfloat16, CPU) is None
 

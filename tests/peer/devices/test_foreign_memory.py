@@ -83,7 +83,7 @@ def open_peer(
 ) -> Callable[..., Any]:
     monkeypatch.setattr(yielding, "_GPU_LOOK_S", 0.05)
     monkeypatch.setattr(yielding, "_ILL_LOOK_S", 0.05)
-    monkeypatch.setattr(gpus, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(gpus, "ANSWER_S", 1.0)
     folder = make_models(*MODELS)
     for name in MODELS:
         path = folder / name / "config.json"

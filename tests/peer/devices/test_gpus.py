@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.peer.config import PeerConfig
+from cortex.engine.fake import FakeService
+from cortex.engine.messages import Alive
+from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices import gpus
 from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
+from cortex.peer.node import Node
+from tests.peer.in_memory import MemoryChildren
 
 MIB, GIB = 1 << 20, 1 << 30
 CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124")
@@ -52,7 +56,7 @@ async def test_a_tool_that_fails_or_says_anything_gives_no_answer(
 async def test_a_tool_that_hangs_is_ended(
     driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(gpus, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
     driver_tool(f"echo $$ > {tmp_path}/pid; exec sleep 600")
     assert await ask_for_gpus() is None
     pid = int((tmp_path / "pid").read_text())
@@ -71,16 +75,58 @@ def test_the_lists_are_read_and_errors_are_none() -> None:
     lines = [LINE, "1, H100, 81559, 12, 570.124"]
     assert [gpu.free_bytes for gpu in read_gpus(lines) or ()] == [79 * GIB, 12 * MIB]
     assert read_gpus(["NVIDIA-SMI has failed because it couldn't communicate"]) is None
-    assert read_gpus(["0, H100, 81559, 99999, 570.124"]) is None
     assert read_gpus([]) is None
     assert read_holders(["7, [N/A]", "[Not Found], 3", "8, 2"]) == {8: 2 * MIB}
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["1, NVIDIA GB10, [N/A], [N/A], 580.95", "1, H100, [Unknown Error], , 5", "1, H100, 1, 9, 5"],
+)
+def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
+    shown = read_gpus(["Unable to determine the device handle", LINE, row])
+    assert shown is not None and [gpu.index for gpu in shown] == [0, 1]
+    assert (shown[0], shown[1].memory_bytes) == (CARD, 0)
+
+
+def test_what_nobody_tells_of_a_gpus_memory_its_engine_tells(
+    make_config: Callable[..., PeerConfig],
+):
+    config = make_config()
+    alive = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+    untold = Gpu(0, "GB10", 0, 0, "580")
+    assert gpu_of(config, "cuda:0", (untold,)) is None
+    assert budget_bytes(config, "cuda:0", None) == 0
+    assert budget_bytes(config, "cuda:0", None, alive) == 9 * GIB
+    assert budget_bytes(config, "cuda:0", CARD, alive) == int(0.9 * 19 * GIB)
+    assert budget_bytes(make_config(memory_bytes=GIB), "cuda:0", None, alive) == GIB
+
+
+async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when_it_serves(
+    make_config: Callable[..., PeerConfig],
+    driver_tool: Callable[[str], None],
+    memory_children: type[MemoryChildren],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def alive(_: FakeService) -> Alive:
+        return Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+
+    monkeypatch.setattr(FakeService, "alive", alive)
+    driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95'")
+    slice_of_a_card = Card(0, "MIG-4", "H100")
+    for card, budgets in ((None, [int(0.9 * 79 * GIB), 9 * GIB]), (slice_of_a_card, [9 * GIB] * 2)):
+        cards = () if card is None else (card,)
+        config = make_config(devices=("cuda:0", "cuda:1"), cards=cards)
+        async with Node(config, memory_children().spawn) as node:
+            assert [device.budget_bytes for device in node.placement.devices] == budgets
 
 
 def test_a_fake_device_has_the_memory_of_the_gpu_of_its_number(
     make_config: Callable[..., PeerConfig],
 ):
-    assert gpu_of("fake:0", (CARD,)) == gpu_of("cuda:0", (CARD,)) == CARD
-    assert gpu_of("fake:1", (CARD,)) is gpu_of("cpu", (CARD,)) is None
+    config = make_config()
+    assert gpu_of(config, "fake:0", (CARD,)) == gpu_of(config, "cuda:0", (CARD,)) == CARD
+    assert gpu_of(config, "fake:1", (CARD,)) is gpu_of(config, "cpu", (CARD,)) is None
     assert budget_bytes(make_config(), "cuda:0", CARD) == int(0.9 * 79 * GIB)
     assert budget_bytes(make_config(memory_bytes=GIB), "cuda:0", CARD) == GIB
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cortex.peer.devices import gpus
 from cortex.peer.devices.gpus import Gpu
 from cortex.peer.doctor.findings import Finding
 from cortex.peer.doctor.machine import (
@@ -21,7 +23,8 @@ from cortex.peer.doctor.machine import (
 
 GIB = 1024**3
 CARD = Gpu(0, "H100", 81559 << 20, 80000 << 20, "570.124")
-MACHINE = Machine("3.12.1", "2.11.0+cu128", False, 1, (CARD,), 16, 64 * GIB, 60 * GIB)
+UNTOLD = Gpu(1, "GB10", 0, 0, "580.95")
+MACHINE = Machine("3.12.1", "2.11.0", "12.8", 1, (CARD,), 16, 64 * GIB, 60 * GIB)
 
 
 def found(machine: Machine, check: str) -> Finding:
@@ -33,7 +36,7 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
 
     assert {finding.level for finding in findings} == {"ok"}
     assert not any(finding.fix for finding in findings)
-    assert found(MACHINE, "software").text == "python 3.12.1, torch 2.11.0+cu128, driver 570.124"
+    assert found(MACHINE, "software").text == "python 3.12.1, torch 2.11.0, driver 570.124"
     assert found(MACHINE, "device").text == "gpu 0 H100: 78.1/79.6 GiB free"
 
 
@@ -41,9 +44,18 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
     ("changes", "check", "level", "words"),
     [
         ({"torch": None}, "software", "warn", "without torch"),
-        ({"torch_is_for_cpus": True}, "software", "warn", "stays idle"),
-        ({"torch": "2.12.0+cu130"}, "software", "FAIL", "580 or newer, this is 570.124"),
-        ({"gpus": None}, "device", "FAIL", "nvidia-smi does not answer"),
+        ({"torch_cuda": ""}, "software", "warn", "stays idle"),
+        ({"torch_cuda": "13.0"}, "software", "FAIL", "580 or newer, this is 570.124"),
+        (
+            {"missing": ("C compiler", "Python.h")},
+            "software",
+            "warn",
+            "no C compiler and no Python.h",
+        ),
+        ({"gpus": "too slow"}, "device", "FAIL", "1 NVIDIA device, and nvidia-smi takes longer"),
+        ({"gpus": "failed"}, "device", "FAIL", "nvidia-smi fails"),
+        ({"gpus": "no tool"}, "device", "warn", "no nvidia-smi"),
+        ({"gpus": (UNTOLD,)}, "device", "warn", "gpu 1 GB10: nvidia-smi tells no memory"),
         ({"free_memory_bytes": GIB}, "memory", "warn", "1.0/64.0 GiB"),
         ({"num_gpus": 0, "gpus": ()}, "device", "ok", "16 CPU cores"),
     ],
@@ -58,8 +70,46 @@ def test_what_is_wrong_is_named_with_its_value(
     assert bool(finding.fix) == (level != "ok")
 
 
+def test_gpus_that_can_be_read_are_shown_beside_one_that_cannot() -> None:
+    findings = judge_machine(replace(MACHINE, num_gpus=2, gpus=(UNTOLD, CARD)))
+    told = [(each.level, each.text) for each in findings if each.check == "device"]
+    assert told == [
+        ("warn", "gpu 1 GB10: nvidia-smi tells no memory of it"),
+        ("ok", "gpu 0 H100: 78.1/79.6 GiB free"),
+    ]
+
+
+async def test_a_tool_that_is_slow_is_told_from_one_that_is_not_there_or_fails(
+    driver_tool: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
+    driver_tool("exec sleep 600")
+    assert (await look_at_machine(1, "")).gpus == "too slow"
+    monkeypatch.setattr(gpus, "ANSWER_S", 10)
+    driver_tool("echo no; exit 9")
+    assert (await look_at_machine(1, "")).gpus == "failed"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (await look_at_machine(1, "")).gpus == "no tool"
+
+
+async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def include_folder(_: str) -> str:
+        return str(tmp_path)
+
+    monkeypatch.setattr("sysconfig.get_path", include_folder)
+    assert (await look_at_machine(1, "")).missing == ("C compiler", "Python.h")
+    assert (await look_at_machine(0, "")).missing == ()
+    (tmp_path / "gcc").touch(mode=0o755)
+    (tmp_path / "Python.h").touch()
+    assert (await look_at_machine(1, "")).missing == ()
+
+
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:
-    machine = await look_at_machine(0, torch_is_for_cpus=True)
+    machine = await look_at_machine(0, "")
 
     assert machine.num_cores == os.cpu_count()
     assert not any(finding.level == "FAIL" for finding in judge_machine(machine))

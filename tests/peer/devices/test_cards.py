@@ -1,0 +1,85 @@
+"""Which cards are ours: what the driver lists, in all the ways that machines hide some of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from cortex.peer.children.commands import engine_spec
+from cortex.peer.config import Card, PeerConfig
+from cortex.peer.devices.cards import find_cards, read_cards, visible_cards
+from cortex.peer.devices.hardware import read_hardware
+
+LISTED = """\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11aa)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-22bb)
+  MIG 3g.20gb     Device  0: (UUID: MIG-33cc)
+  MIG 2g.10gb     Device  1: (UUID: MIG-44dd)
+GPU 2: NVIDIA RTX 6000 (Ada) (UUID: GPU-11ee)
+"""
+H100 = Card(0, "GPU-11aa", "NVIDIA H100 80GB HBM3")
+SLICES = [Card(1, id, "NVIDIA A100-SXM4-40GB") for id in ("MIG-33cc", "MIG-44dd")]
+RTX = Card(2, "GPU-11ee", "NVIDIA RTX 6000 (Ada)")
+
+
+def test_a_card_that_is_cut_is_there_as_its_slices() -> None:
+    assert read_cards(LISTED.splitlines()) == [H100, *SLICES, RTX]
+    assert read_cards(["No devices found."]) == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        ("0", [H100]),
+        ("2, 0", [RTX, H100]),
+        ("GPU-11a", [H100]),
+        ("MIG-44dd", [SLICES[1]]),
+        ("1", [SLICES[0]]),
+        ("2,7,0", [RTX]),
+        ("-1,0", []),
+        ("", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_what_is_visible_is_read_as_cuda_reads_it(visible: str, found: Sequence[Card]) -> None:
+    assert [*visible_cards(visible, [H100, *SLICES, RTX])] == found
+
+
+async def test_of_each_card_there_is_one_device(driver_tool: Callable[[str], None]) -> None:
+    driver_tool(f"test $1 = --list-gpus && cat <<'END'\n{LISTED}END")
+    assert await find_cards(None) == [H100, SLICES[0], RTX]
+    assert await find_cards("MIG-44dd,0") == [SLICES[1], H100]
+
+
+async def test_where_the_tool_is_silent_the_module_lists_what_has_a_node_here(
+    driver_tool: Callable[[str], None], tmp_path: Path
+) -> None:
+    driver_tool("exit 9")
+    assert await find_cards(None, tmp_path / "none", tmp_path) == []
+    for minor, bus in enumerate(("0000:01:00.0", "0000:41:00.0", "0000:81:00.0")):
+        folder = tmp_path / "driver" / "gpus" / bus
+        folder.mkdir(parents=True)
+        id = "GPU-????" if minor == 2 else f"GPU-{minor}"
+        told = f"Model: \t\t NVIDIA L4\nGPU UUID: \t {id}\nDevice Minor: \t {minor}\n"
+        (folder / "information").write_text(told, encoding="utf-8")
+    for minor in (1, 2):
+        (tmp_path / f"nvidia{minor}").touch()
+    found = await find_cards(None, tmp_path / "driver", tmp_path)
+    assert found == [Card(0, "GPU-1", "NVIDIA L4"), Card(1, "1", "NVIDIA L4")]
+
+
+def test_an_engine_sees_its_card_alone_and_people_see_its_name(
+    make_config: Callable[..., PeerConfig],
+) -> None:
+    config = make_config(engine="torch", devices=("cuda:2", "cpu"), cards=(RTX,))
+    command = engine_spec(config, "cuda:2").command
+    assert command[:3] == (
+        "env",
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES=GPU-11ee",
+    )
+    assert command[command.index("--device") + 1] == "cuda:0"
+    assert engine_spec(config, "cpu").command[0] == config.python
+    assert read_hardware(config).devices[0].name == "NVIDIA RTX 6000 (Ada)"
