@@ -23,12 +23,14 @@ class Disks:
 
     def __init__(self) -> None:
         self.num_looks = 0
+        self.is_looked_at = threading.Event()
         self.answers = threading.Event()
         self.answers.set()
 
     def scan(self, _: PeerConfig) -> Catalogue:
         self.num_looks += 1
         models = tuple(ModelInfo(f"m{number}", None, (), 1, 0) for number in range(self.num_looks))
+        self.is_looked_at.set()
         assert self.answers.wait(DEADLINE_S)
         return Catalogue(models)
 
@@ -67,8 +69,7 @@ async def test_who_asks_while_somebody_looks_is_told_what_came_after(shelf: Shel
     disks.answers.clear()
     first = asyncio.create_task(shelf.look(DEADLINE_S))
     async with asyncio.timeout(DEADLINE_S):
-        while not disks.num_looks:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(disks.is_looked_at.wait, DEADLINE_S)
         others = [asyncio.create_task(shelf.look(DEADLINE_S)) for _ in range(5)]
         await asyncio.sleep(0)
         disks.answers.set()
