@@ -74,10 +74,15 @@ class _Entry:
 
 
 class Jobs:
-    """Use as `async with Jobs(node) as jobs`: what is under way at its end is cancelled."""
+    """Use as `async with Jobs(node_now) as jobs`: what is under way at its end is cancelled.
 
-    def __init__(self, node: NodeId, clock: Callable[[], float] = time.monotonic) -> None:
-        self._node = node
+    `node_now` tells this peer's id, which another with the same one makes it change.
+    """
+
+    def __init__(
+        self, node_now: Callable[[], NodeId], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._node_now = node_now
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
 
@@ -107,7 +112,8 @@ class Jobs:
                 f"{_MAX_UNDER_WAY} jobs are under way, which is the most this peer takes",
                 "wait for one of them, or cancel it: DELETE /jobs/{id}",
             )
-        job = Job(_new_id(self._node), self._node, kind, "queued", model, host=host)
+        node = self._node_now()
+        job = Job(_new_id(node), node, kind, "queued", model, host=host)
         before = [one.task for one in self._entries.values() if one.order == order and one.task]
         entry = self._entries[job.id] = _Entry(job, order, self._clock())
         entry.task = asyncio.create_task(self._run(entry, work, before), name=job.id)
@@ -117,6 +123,10 @@ class Jobs:
         """The oldest first."""
         self._forget()
         return tuple(map(self._now, self._entries.values()))
+
+    def has(self, job_id: str) -> bool:
+        self._forget()
+        return job_id in self._entries
 
     def get(self, job_id: str) -> Job:
         """Raises JobNotFound."""

@@ -95,7 +95,7 @@ async def member_of(
         dialler = Dialler(addresses_of, fleet.trust.client_context, host_name)
         async with (
             HopPool(dialler, fleet.doubt) as hops,
-            Jobs(fleet.view.self_node) as jobs,
+            Jobs(lambda: fleet.view.self_node) as jobs,
         ):
 
             def known() -> Known:

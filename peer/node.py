@@ -28,7 +28,7 @@ from .devices.rack import Rack
 from .devices.steering import NodeSteering
 from .gossip.ids import ModelId
 from .models.eyes import check_sees
-from .models.shelf import Shelf
+from .models.shelf import AT_LENGTH_S, Shelf
 from .observing.chronicle import Chronicle
 from .observing.health import NodeHealth, Placement, child_health
 from .observing.live import LiveRequest, LiveRequests
@@ -70,7 +70,7 @@ class Node:
         self._is_ending = False
 
     async def __aenter__(self) -> Self:
-        await self.shelf.look()
+        await self.shelf.look(AT_LENGTH_S)
         await asyncio.to_thread(self.history.read)
         await asyncio.to_thread(self.costs.read)
         await self._tasks.__aenter__()
@@ -142,7 +142,7 @@ class Node:
         models lie. What the children were started with stays as it is.
         """
         self.config = config
-        await self.shelf.look()
+        await self.shelf.look(AT_LENGTH_S)
         self._rack.reform(config)
 
     @property

@@ -185,7 +185,7 @@ def _noted_key(config: PeerConfig, address: str) -> str | None:
 
 
 async def _probe(session: aiohttp.ClientSession, address: str, timeout_s: float) -> str | None:
-    """None where a peer answers that it is well, _DRAINS where it drains, else what is the matter."""
+    """None where a peer is well, _DRAINS where it drains, else what is the matter."""
     try:
         async with (
             asyncio.timeout(timeout_s),

@@ -1,7 +1,8 @@
 """The models on this peer's disks, with the names of their weights as far as these are known.
 
 Looking is quick and serves requests; weighing reads the files themselves and is for whoever offers
-the models to others. All reading happens in threads.
+the models to others. All reading happens in threads, one that looks and one that weighs at a time:
+a disk that does not answer holds up no other work.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from dataclasses import replace
 from ..config import PeerConfig
 from ..types import ModelInfo
 from .catalogue import Catalogue, scan
+from .shared import Shared
 from .weights import WeightsBook
 
 logger = logging.getLogger(__name__)
+
+# Clients wait so long for what has come of late, and whoever has nothing to go by so long.
+_SOON_S = 1.0
+AT_LENGTH_S = 30.0
 
 
 class Shelf:
@@ -26,9 +32,24 @@ class Shelf:
         self.catalogue = Catalogue(())
         self._config_now = config_now
         self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
+        self._looking = Shared(self._look_through)
+        self._weighing = Shared(self._weigh_unknown)
+        self._is_late = False
 
-    async def look(self) -> Catalogue:
+    async def look(self, patience_s: float = _SOON_S) -> Catalogue:
+        """What there is now; what there was, where the disks do not say soon."""
+        looking = self._looking.asked()
+        await asyncio.wait({looking}, timeout=patience_s)
+        if looking.done():
+            return looking.result()
+        if not self._is_late:
+            self._is_late = True
+            logger.warning("models not looked through: their folders do not answer")
+        return self.catalogue
+
+    async def _look_through(self) -> Catalogue:
         found = await asyncio.to_thread(self._found)
+        self._is_late = False
         before, self.catalogue = self.catalogue, found
         # Clients have us look as often as they like: what is no news is not said again.
         for path in set(found.unreadable) - set(before.unreadable):
@@ -37,9 +58,13 @@ class Shelf:
 
     async def weigh(self) -> Catalogue:
         """Look, and find the names of weights that nobody has looked at yet."""
-        unknown = [model for model in (await self.look()).models if not model.weights]
+        return await asyncio.shield(self._weighing.asked())
+
+    async def _weigh_unknown(self) -> Catalogue:
+        found = await self._looking.asked()
+        unknown = [model for model in found.models if not model.weights]
         if await asyncio.to_thread(self._weigh, unknown):
-            await self.look()
+            await self._looking.asked()
         return self.catalogue
 
     async def find(self, name: str) -> ModelInfo:

@@ -240,6 +240,8 @@ class Control:
         return host, own_id(view, model, host)
 
     def _home(self, job_id: str) -> PeerView:
+        if self._desk.has_job(job_id):  # its id may be of a node that this peer was before
+            return self.peer(None)
         home = home_of(job_id)
         view = self.view
         peer = None if home is None else view.peer(NodeId(home))

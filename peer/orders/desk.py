@@ -53,6 +53,9 @@ class OrderDesk:
         self._jobs = jobs
         self._teller = teller
 
+    def has_job(self, job_id: str) -> bool:
+        return self._jobs.has(job_id)
+
     async def plan(self, wish: LoadWish) -> Planned:
         """What a load would do here. Raises what is wrong with the model's files."""
         await self._node.learn(wish.model)

@@ -47,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def jobs(clock: Clock) -> AsyncGenerator[Jobs]:
-    async with asyncio.timeout(30), Jobs(NODE, clock) as jobs:
+    async with asyncio.timeout(30), Jobs(lambda: NODE, clock) as jobs:
         yield jobs
 
 
@@ -212,7 +212,7 @@ async def test_more_than_64_jobs_at_a_time_are_refused(jobs: Jobs):
 
 
 async def test_jobs_end_with_their_peer(clock: Clock):
-    async with Jobs(NODE, clock) as jobs:
+    async with Jobs(lambda: NODE, clock) as jobs:
         work = Work()
         job = begin(jobs, work)
         await work.begun.wait()

@@ -109,7 +109,7 @@ class FakeMembership:
     def watch(self, on_view: Callable[[FleetView], None]) -> Callable[[], None]:
         return lambda: None
 
-    def change(self, node: NodeId, **fields: Any) -> None:
+    def change(self, node: NodeId, /, **fields: Any) -> None:
         peers = tuple(
             replace(peer, **fields) if peer.node == node else peer for peer in self.view.peers
         )
@@ -190,7 +190,9 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 settings: dict[str, Any] = {"engine": "fake", "port": 0, **fields}
                 config = PeerConfig(places, **settings)
                 nodes[node] = await stack.enter_async_context(WeighedNode(config, spawn))
-                jobs = await stack.enter_async_context(Jobs(node, clock))
+                jobs = await stack.enter_async_context(
+                    Jobs((lambda: membership.view.self_node) if node == A else (lambda: B), clock)
+                )
                 teller = Teller(nodes[node], logs[node], lambda: membership.view, no_round_trips)
                 steering: Any = steerings[node]
                 desks[node] = OrderDesk(nodes[node], steering, jobs, teller)

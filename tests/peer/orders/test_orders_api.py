@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from cortex.peer import jobs
 from cortex.peer.fleet.view import DeviceView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import LoadRecord, ModelLoad
+from cortex.peer.jobs import home_of
 from cortex.peer.observing.live import LiveRequest
 from cortex.peer.placement.ages import told_age
 from cortex.peer.placement.plan import LoadWish, Refusal
@@ -294,6 +296,22 @@ async def test_a_stream_of_a_job_whose_peer_dies_ends_with_an_error(pair: OpenPa
             await both.runner.cleanup()
             name, news = [one async for one in told][-1]
     assert (name, news["error"]["code"]) == ("error", "host_lost")
+
+
+async def test_a_job_outlives_the_id_that_its_peer_had_when_it_began(pair: OpenPair):
+    """Another peer with the same id makes it take a new one."""
+    async with pair() as both:
+        both.atlas.goes.clear()
+        body = {"model": "fake", "peer": "atlas", "wait": False}
+        _, job = await post(both.client, "/models/load", body)
+        new = NodeId(b"c" * 8)
+        both.membership.change(A, node=new)
+        both.membership.view = replace(both.membership.view, self_node=new)
+        assert (await get(both.client, f"/jobs/{job['id']}"))[1]["state"] == "running"
+        async with both.client.delete(f"/jobs/{job['id']}") as cancelled:
+            assert (await cancelled.json())["state"] == "cancelled"
+        _, later = await post(both.client, "/models/load", body)
+        assert (home_of(job["id"]), home_of(later["id"])) == (A, new)
 
 
 async def test_jobs_that_nobody_knows_are_not_found(pair: OpenPair):
