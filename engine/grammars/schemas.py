@@ -12,6 +12,7 @@ from typing import Any, cast
 from ..errors import InvalidRequest
 from ..parsers import json_text
 from ..parsers.parameters import resolve
+from .formats import FORMATS
 
 MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
@@ -24,7 +25,8 @@ _KNOWN_DIALECTS = ("http://json-schema.org/", "https://json-schema.org/")
 
 Schema = dict[str, Any]
 
-# What is written out by generators of schemas and asks nothing, but the library refuses.
+# What is written out by generators of schemas and asks nothing, but the library refuses: these,
+# and formats of an application's own.
 _IDLE: Schema = {"propertyNames": {"type": "string"}, "uniqueItems": False}
 _NAMED_PARTS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _VALUES = frozenset({"const", "enum", "default", "examples"})
@@ -188,6 +190,12 @@ def _without_idle(node: Any) -> Any:
             kept[key] = {name: _without_idle(schema) for name, schema in named.items()}
         elif key in _VALUES:
             kept[key] = part
-        elif key not in _IDLE or part != _IDLE[key]:
+        elif not _is_idle(key, part):
             kept[key] = _without_idle(part)
     return kept
+
+
+def _is_idle(key: str, part: Any) -> bool:
+    if key == "format":
+        return isinstance(part, str) and part not in FORMATS
+    return key in _IDLE and part == _IDLE[key]

@@ -6,13 +6,15 @@ them back by the same types.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ..errors import InvalidRequest
 from ..parsers import json_text
-from ..parsers.parameters import ParameterTypes, resolve
+from ..parsers.parameters import ParameterTypes, Types, resolve, types_of
 from ..types import Tool
+from .formats import FORMATS
 from .forms import expression
 from .lark import LarkText, any_of, json_value, quoted
 from .schemas import Schema
@@ -25,7 +27,19 @@ _ANY_TEXT = r"/(?s:.*)/ & ~/(?s:.*)<\/parameter>(?s:.*)/"
 _MAX_DEPTH = 8
 # What a schema of arguments may ask here of the whole object.
 _OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties"})
-_TEXT_KEYWORDS = frozenset({"type", "pattern", "minLength", "maxLength"})
+_TEXT_KEYWORDS = frozenset({"type", "pattern", "format", "minLength", "maxLength"})
+# In regular expressions: what is escaped or in brackets, and else what groups and what parts.
+_BARS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|[()|]", re.DOTALL)
+# What stands bare beside strings and is known from them by how it begins.
+_OPENINGS = {"array": r"\[", "object": r"\{"}
+_TOLD_APART = frozenset({"string", "null", *_OPENINGS})
+# What a schema with several types says of those alone.
+_NOT_OF_TEXTS = frozenset(
+    {
+        "additionalProperties", "items", "maxItems", "maxProperties", "minItems", "minProperties",
+        "prefixItems", "properties", "required",
+    }
+)  # fmt: skip
 _BRANCHES = ("anyOf", "oneOf")
 _NOTES = frozenset(
     {
@@ -94,20 +108,51 @@ class ParameterRules:
             return self._lark.rule(any_of(self._texts(tool, fields, root)))
         if listed := self._listed(tool, fields):
             return self._lark.rule(any_of(listed))
+        if types <= _TOLD_APART and (ways := self._ways(tool, fields, types, root, defs)):
+            return self._lark.rule(any_of(ways))
         # Text that is read by its looks: only the types can be promised.
         self._check(tool, fields, frozenset({"type", *_BRANCHES}), name)
         for branch in _branches(fields):
             self._check(tool, branch, frozenset({"type"}), name)
         return self._any_text()
 
-    def _texts(self, tool: Tool, schema: Schema, root: Schema, depth: int = 0) -> list[str]:
-        """The ways to write a string or a null, each with its closing tag."""
+    def _ways(
+        self, tool: Tool, schema: Schema, types: Types, root: Schema, defs: Schema
+    ) -> list[str]:
+        """The ways to write a text, or what is known from texts by how it begins; none where a
+        branch may be either.
+        """
+        branches = _branches(schema)
+        if branches:
+            self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
+        else:
+            branches = [_of_type(schema, name) for name in _list(schema.get("type"))]
+        barred = "".join(_OPENINGS.get(name, "") for name in sorted(types))
+        ways: list[str] = []
+        for branch in branches:
+            kinds = types_of(branch, root)
+            if "string" not in kinds:
+                ways.append(self._json(tool, {**branch, **defs}))
+            elif kinds <= {"string", "null"}:
+                ways += self._texts(tool, branch, root, barred)
+            else:
+                return []
+        return ways
+
+    def _texts(
+        self, tool: Tool, schema: Schema, root: Schema, barred: str = "", depth: int = 0
+    ) -> list[str]:
+        """The ways to write a string or a null, each with its closing tag.
+
+        Strings do not begin with a `barred` character.
+        """
         if depth < _MAX_DEPTH and isinstance(reference := schema.get("$ref"), str):
             self._check(tool, schema, frozenset({"$ref"}), reference)
-            return self._texts(tool, _object(resolve(reference, root)), root, depth + 1)
+            target = _object(resolve(reference, root))
+            return self._texts(tool, target, root, barred, depth + 1)
         if depth < _MAX_DEPTH and (branches := _branches(schema)):
             self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
-            return [t for b in branches for t in self._texts(tool, b, root, depth + 1)]
+            return [t for b in branches for t in self._texts(tool, b, root, barred, depth + 1)]
         if listed := self._listed(tool, schema):
             return listed
         self._check(tool, schema, _TEXT_KEYWORDS, "a string")
@@ -115,7 +160,7 @@ class ParameterRules:
         if types == "null":
             return [_literal(None)]
         null = [_literal(None)] if isinstance(types, list) and "null" in types else []
-        return [self._string(tool, schema), *null]
+        return [self._string(tool, schema, barred), *null]
 
     def _listed(self, tool: Tool, schema: Schema) -> list[str]:
         values = [schema["const"]] if "const" in schema else _list(schema.get("enum"))
@@ -123,14 +168,18 @@ class ParameterRules:
             self._check(tool, schema, frozenset({"type", "enum", "const"}), "a list of values")
         return [_literal(value) for value in values]
 
-    def _string(self, tool: Tool, schema: Schema) -> str:
+    def _string(self, tool: Tool, schema: Schema, barred: str) -> str:
         conditions = [_any_but_closing(self._lark)]
+        if barred:
+            conditions.insert(0, rf"~/[\s\x1c-\x1f]*[{barred}](?s:.*)/")
         least, most = schema.get("minLength"), schema.get("maxLength")
         if isinstance(least, int) or isinstance(most, int):
             size = f"{{{least or 0},{'' if most is None else most}}}"
             conditions.insert(0, f"/(?s:.{size})/")
         if isinstance(pattern := schema.get("pattern"), str):
-            conditions.insert(0, expression(_searching(tool, pattern)))
+            conditions.insert(0, expression(_searching(pattern)))
+        if isinstance(form := schema.get("format"), str):
+            conditions[:0] = map(expression, FORMATS.get(form, ()))
         token = self._lark.token(" & ".join(conditions))
         rule = f"{token} {quoted(_END)}"
         if len(conditions) > 1 and self._is_refused(tool, self._alone(conditions)):
@@ -170,18 +219,32 @@ def _any_but_closing(lark: LarkText) -> str:
     return lark.token(_ANY_TEXT)
 
 
-def _searching(tool: Tool, pattern: str) -> str:
+def _searching(pattern: str) -> str:
     """A pattern that may be found anywhere as one that fits the whole text."""
+    return "|".join(map(_found, _alternatives(pattern)))
+
+
+def _found(pattern: str) -> str:
     begins, ends = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
     inner = pattern[begins : len(pattern) - ends]
-    if tool.is_strict and (begins or ends) and "|" in inner:
-        raise InvalidRequest(
-            f"tools: the pattern {pattern!r} of {tool.name} cannot be obeyed in this model's"
-            " spelling of calls",
-            "put it without ^ and $, or list the values",
-            param="tools",
-        )
     return f"{'' if begins else '(?s:.*)'}(?:{inner}){'' if ends else '(?s:.*)'}"
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the bars that stand in no brackets."""
+    parts, begin, depth = list[str](), 0, 0
+    for mark in _BARS.finditer(pattern):
+        depth += (mark[0] == "(") - (mark[0] == ")")
+        if mark[0] == "|" and not depth:
+            parts.append(pattern[begin : mark.start()])
+            begin = mark.end()
+    return [*parts, pattern[begin:]]
+
+
+def _of_type(schema: Schema, name: Any) -> Schema:
+    """What a schema of several types asks of values of this one."""
+    kept = schema.keys() - _NOT_OF_TEXTS if name == "string" else schema.keys()
+    return {**{key: schema[key] for key in schema if key in kept}, "type": name}
 
 
 def _branches(schema: Schema) -> list[Schema]:

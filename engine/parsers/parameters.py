@@ -42,7 +42,7 @@ class ParameterTypes:
         key = (tool, parameter)
         if key not in self._known:
             schema = self._schema(tool)
-            self._known[key] = _types(_member(_member(schema, "properties"), parameter), schema)
+            self._known[key] = types_of(_member(_member(schema, "properties"), parameter), schema)
         return self._known[key]
 
     def _schema(self, tool: str) -> Mapping[str, Any]:
@@ -132,7 +132,7 @@ def _kind(value: object) -> str:
             return "null"
 
 
-def _types(node: object, schema: Mapping[str, Any]) -> Types:
+def types_of(node: object, schema: Mapping[str, Any]) -> Types:
     """All types that a parameter's schema allows; none where any part of it does not say."""
     found: set[str] = set()
     pending = [node]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.errors import InvalidRequest
+from cortex.engine.grammars.formats import FORMATS
 from cortex.engine.types import Prompt, ReplyFormat, Tool, ToolChoice
 
 
@@ -43,6 +44,10 @@ TEXTS = st.sampled_from(
         {"type": ["string", "null"]},
         {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}], "default": None},
         {"$ref": "#/$defs/colour"},
+        {"type": "string", "pattern": "^(left|right)$"},
+        {"type": "string", "pattern": "^(a|b)[|]$|^\\|\\($"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "format": "file-path", "maxLength": 4},
     ]
 )
 OTHERS = st.sampled_from(
@@ -62,11 +67,26 @@ OTHERS = st.sampled_from(
         {"enum": [1, "two", None, [3]]},
         {"$ref": "#/$defs/size"},
         {"description": "anything"},
+        {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": 2},
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"$ref": "#/$defs/size"}, "maxItems": 2},
+                {"$ref": "#/$defs/point"},
+                {"type": "null"},
+            ]
+        },
     ]
 )
 DEFS = {
     "colour": {"type": "string", "enum": ["red", "blue"]},
     "size": {"type": "integer", "minimum": 7, "maximum": 7},
+    "point": {
+        "type": "object",
+        "properties": {"x": {"type": "boolean"}},
+        "required": ["x"],
+        "additionalProperties": False,
+    },
 }
 
 
@@ -91,7 +111,8 @@ def check(answered: Answered, offered: tuple[Tool, ...]) -> None:
     by_name = {tool.name: json.loads(tool.parameters) for tool in offered}
     for call in answered.calls:
         assert call.is_whole
-        jsonschema_rs.validator_for(by_name[call.name]).validate(json.loads(call.arguments))
+        validator = jsonschema_rs.validator_for(by_name[call.name], validate_formats=True)
+        validator.validate(json.loads(call.arguments))
 
 
 @pytest.mark.parametrize("spelling", ["json", "xml"])
@@ -194,13 +215,40 @@ def test_a_schema_that_cannot_be_obeyed_stops_strict_tools_only(
 
 @pytest.mark.parametrize(
     "keyword",
-    ['"format": "date"', '"pattern": "^a|b$"', '"allOf": [{"minLength": 3}]', '"pattern": "(?=a)"'],
+    ['"allOf": [{"minLength": 3}]', '"pattern": "(?=a)"', '"format": "uuid", "not": {}'],
 )
 def test_what_bare_text_cannot_promise_is_refused(model: Model, keyword: str) -> None:
     schema = f'{{"properties": {{"a": {{"type": "string", {keyword}}}}}}}'
     offered = (Tool("f", "", schema, is_strict=True),)
     with pytest.raises(InvalidRequest, match="tools: "):
         model.prompt(ReplyFormat("none", "xml", offered), tools=offered)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_bare_text_has_the_format_that_its_schema_asks(model: Model, form: str) -> None:
+    schema = {"properties": {"a": {"type": "string", "format": form}}, "required": ["a"]}
+    offered = (Tool("f", "", json.dumps(schema), is_strict=True),)
+    for seed in range(4):
+        reply = ReplyFormat("none", "xml", offered, takes_one_call=True)
+        asked: dict[str, Any] = {"tools": offered, "parallel_tool_calls": False}
+        prompt = model.prompt(reply, seed, tool_choice=ToolChoice("required"), **asked)
+        check(model.answer(prompt), offered)
+
+
+def test_a_text_that_looks_like_a_list_is_one(model: Model) -> None:
+    """Written as a string, "[2]" would be read as a list that the schema does not allow."""
+    values: list[Any] = []
+    text = {"type": "string", "pattern": r"^(\[2\]|x)$"}
+    ones = {"type": "array", "items": {"const": 1}, "minItems": 1, "maxItems": 2}
+    schema = {"properties": {"a": {"anyOf": [text, ones]}}, "required": ["a"]}
+    offered = (Tool("f", "", json.dumps(schema), is_strict=True),)
+    for seed in range(20):
+        reply = ReplyFormat("none", "xml", offered)
+        prompt = model.prompt(reply, seed, tools=offered, tool_choice=ToolChoice("required"))
+        answered = model.answer(prompt)
+        check(answered, offered)
+        values += [json.loads(call.arguments)["a"] for call in answered.calls]
+    assert {type(value) for value in values} == {str, list}
 
 
 def test_a_name_that_the_spelling_cannot_hold_is_refused(model: Model) -> None:
