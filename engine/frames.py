@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from . import messages
-from .errors import CortexError
+from .errors import CortexError, ErrorInfo
 
 T = TypeVar("T")
 _HEADER_BYTES = 4
@@ -30,8 +30,8 @@ class FrameError(CortexError):
     """Bytes on a process socket that are not one of our messages."""
 
 
-def pack_value(value: msgspec.Struct) -> bytes:
-    """One Struct, without its name: the reader must know what it is."""
+def pack_value(value: msgspec.Struct | ErrorInfo) -> bytes:
+    """One Struct or error, without its name: the reader must know what it is."""
     return _ENCODER.encode(value)
 
 

@@ -78,15 +78,23 @@ def build_model(model_dir: Path, *, drafts: bool = False) -> BuiltModel:
 
     Raises ModelInvalid for its config.
     """
-    path = model_dir / "config.json"
-    raw = read_json_object(path)
-    architecture = _architecture(raw.get("model_type"), path)
-    config = architecture.parse_config(raw, str(path))
+    architecture, config, context_tokens = read_config(model_dir)
     with torch.device("meta"), _Unfilled():
         if drafts and architecture.with_draft_head is not None:
             config = architecture.with_draft_head(config, tensor_names(model_dir))
         model = architecture.build(config)
-    return BuiltModel(model, architecture.weight_names(config), _context_tokens(raw))
+    return BuiltModel(model, architecture.weight_names(config), context_tokens)
+
+
+def read_config(model_dir: Path) -> tuple[Architecture[Any], Any, int | None]:
+    """Of what architecture a folder is, its config for that, and `context_tokens` as in BuiltModel.
+
+    Raises ModelInvalid.
+    """
+    path = model_dir / "config.json"
+    raw = read_json_object(path)
+    architecture = _architecture(raw.get("model_type"), path)
+    return architecture, architecture.parse_config(raw, str(path)), _context_tokens(raw)
 
 
 def make_packer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..config import Card, PeerConfig
 from .slot import ChildSpec
 
@@ -14,6 +16,12 @@ def text_spec(config: PeerConfig) -> ChildSpec:
 def engine_spec(config: PeerConfig, device: str) -> ChildSpec:
     name = "engine" if len(config.engine_devices) < 2 else f"engine {device}"
     return _spec(config, name, _engine_command(config, device), config.longest_engine_rest_s)
+
+
+def check_command(config: PeerConfig, folder: Path) -> tuple[str, ...]:
+    """What reads all of a model's folder but its weights."""
+    command = _program(config, "cortex.engine.check_folder")
+    return (*command, "--engine", config.engine, str(folder))
 
 
 def _spec(

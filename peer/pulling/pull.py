@@ -19,11 +19,12 @@ from ..config import PeerConfig
 from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
 from ..models.catalogue import pulling_dir
-from ..models.folder import INDEX_FILE, read_described, why_unserved
+from ..models.folder import INDEX_FILE, Unserved, read_described, why_unserved
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
 from .listing import HubFile, Listing, check_names, shards
 from .partial import CutFile, Partial, matches, partial_of
+from .reading import why_unreadable
 
 DEFAULT_REVISION = "main"
 # A hub that says nothing at all is told of soon; amid gigabytes it is worth two minutes.
@@ -37,6 +38,7 @@ _FILES_AT_ONCE = 3
 _SPARE_BYTES = 64 * 1024 * 1024
 
 Tell = Callable[[Progress], None]
+Check = Callable[[PeerConfig, Path], Awaitable[Unserved | None]]
 Sleep = Callable[[float], Awaitable[None]]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -54,6 +56,7 @@ async def pull(
     *,
     sleep: Sleep = asyncio.sleep,
     free_bytes: Callable[[Path], int] = _free_bytes,
+    check: Check = why_unreadable,
 ) -> None:
     """Return when it lies among the models, checked.
 
@@ -65,7 +68,7 @@ async def pull(
         raise InvalidRequest("a gateway keeps no models", "name a peer that does", param="peer")
     tell(Progress("asking the hub"))
     async with open_hub(config.hub) as hub:
-        await _Pull(hub, config, repository, tell, sleep, free_bytes).run(
+        await _Pull(hub, config, repository, tell, sleep, free_bytes, check).run(
             revision or DEFAULT_REVISION
         )
 
@@ -84,6 +87,7 @@ class _Pull:
         tell: Tell,
         sleep: Sleep,
         free_bytes: Callable[[Path], int],
+        check: Check,
     ) -> None:
         self._hub = hub
         self._config = config
@@ -91,6 +95,7 @@ class _Pull:
         self._tell = tell
         self._sleep = sleep
         self._free_bytes = free_bytes
+        self._check = check
         self._root = pulling_dir(config)
 
     async def run(self, revision: str) -> None:
@@ -160,7 +165,7 @@ class _Pull:
             if not await self._is_whole(partial, file):
                 await self._fetch(partial, listing.commit, file, lambda _: None)
         try:
-            self._check_is_served(partial)
+            await self._check_is_served(partial)
             is_sharded = any(file.name == INDEX_FILE for file in listing.texts)
             index = (partial.folder / INDEX_FILE).read_bytes() if is_sharded else None
             return (*listing.texts, *await asyncio.to_thread(shards, listing, index))
@@ -168,12 +173,14 @@ class _Pull:
             partial.drop()
             raise
 
-    def _check_is_served(self, partial: Partial) -> None:
+    async def _check_is_served(self, partial: Partial) -> None:
         try:
             described = read_described(partial.folder) or {}
         except ValueError:
             described = {}
-        if (unserved := why_unserved(described, self._config.engine)) is not None:
+        unserved = why_unserved(described, self._config.engine)
+        unserved = unserved or await self._check(self._config, partial.folder)
+        if unserved is not None:
             raise ModelInvalid(
                 f"cortex does not serve '{self._repository}': {unserved.reason}",
                 unserved.hint,

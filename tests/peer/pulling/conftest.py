@@ -15,7 +15,8 @@ import pytest
 from cortex.peer.config import HubConfig, PeerConfig
 from cortex.peer.jobs import Progress
 from cortex.peer.models.catalogue import embedded_dir
-from cortex.peer.pulling.pull import pull
+from cortex.peer.models.folder import Unserved
+from cortex.peer.pulling.pull import Check, pull
 from tests.peer.fake_hub import WEIGHTS, FakeHub, serving_hub
 
 
@@ -41,6 +42,11 @@ async def hub(model_files: dict[str, bytes]) -> AsyncGenerator[FakeHub]:
         yield fake
 
 
+async def nothing_against(config: PeerConfig, folder: Path) -> Unserved | None:
+    """Of the engine, which is not asked whether it could read the folder."""
+    return None
+
+
 @dataclass(slots=True)
 class Pulling:
     """Pulls from the hub into a folder of its own, and remembers what was told and how long it
@@ -52,6 +58,7 @@ class Pulling:
     told: list[Progress] = field(default_factory=list[Progress])
     rests_s: list[float] = field(default_factory=list[float])
     free_bytes: int = 1 << 40
+    check: Check = nothing_against
 
     @property
     def root(self) -> Path:
@@ -76,6 +83,7 @@ class Pulling:
             self.told.append,
             sleep=rest,
             free_bytes=lambda _: self.free_bytes,
+            check=self.check,
         )
 
 

@@ -22,6 +22,7 @@ from cortex.engine.errors import CortexError, InvalidRequest, ModelInvalid, Mode
 from cortex.peer.config import HubConfig
 from cortex.peer.errors import CannotStore, HubFailed, PermissionDenied
 from cortex.peer.models.catalogue import scan
+from cortex.peer.models.folder import Unserved
 from cortex.peer.pulling import hub
 from cortex.peer.pulling.partial import CutFile
 
@@ -351,6 +352,20 @@ async def test_what_cannot_be_served_is_refused_before_its_weights_come(
     pulling.hub.files["config.json"] = config
     error = await refused(pulling, ModelInvalid, words)
     assert hint in error.hint
+    assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
+    assert not pulling.partial.exists()
+
+
+async def test_what_the_engine_could_not_read_is_refused_before_its_weights_come(
+    pulling: Pull,
+) -> None:
+    async def refuse(config: Any, folder: Path) -> Unserved:
+        assert (folder / "tokenizer.json").is_file(), "all that is small is there"
+        return Unserved("it has no chat template", "it needs one")
+
+    pulling.check = refuse
+    error = await refused(pulling, ModelInvalid, "does not serve 'org/name': it has no chat temp")
+    assert error.hint == "it needs one"
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
 

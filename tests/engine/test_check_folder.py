@@ -1,0 +1,48 @@
+"""A model's folder without its weights is refused by whatever would refuse it with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex.engine.check_folder import check_folder
+from cortex.engine.errors import ModelInvalid
+
+_WORD_PIECES = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+
+
+@pytest.fixture
+def folder(golden: Path, tmp_path: Path) -> Path:
+    ignored = shutil.ignore_patterns("*.safetensors", "expected")
+    return shutil.copytree(golden / "qwen3_5", tmp_path / "m", ignore=ignored)
+
+
+def test_a_folder_that_would_be_served_passes_before_its_weights_are_there(folder: Path) -> None:
+    check_folder(folder, "torch")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "words"),
+    [
+        ("config.json", {"layer_scales": [1]}, "layer_scales"),
+        ("config.json", {"model_type": "mamba"}, "mamba"),
+        ("generation_config.json", {"num_beams": 4}, "num_beams"),
+        ("preprocessor_config.json", {"do_pad": True}, "do_pad"),
+        (
+            "tokenizer.json",
+            {"decoder": {"type": "WordPiece", "prefix": "#", "cleanup": True}},
+            "WordP",
+        ),
+    ],
+)
+def test_what_the_engine_or_the_text_process_refuses_is_refused(
+    folder: Path, file: str, changes: dict[str, Any], words: str
+) -> None:
+    path = folder / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ModelInvalid, match=words):
+        check_folder(folder, "torch")

@@ -1,0 +1,79 @@
+"""What the engine says of a folder without weights, asked in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cortex.peer.config import PeerConfig
+from cortex.peer.models.catalogue import embedded_dir
+from cortex.peer.models.folder import Unserved
+from cortex.peer.pulling import reading
+from cortex.peer.pulling.reading import why_unreadable
+
+MakeConfig = Callable[..., PeerConfig]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model for the engine itself, before its weights have come."""
+    golden = Path(__file__).parents[2] / "golden" / "qwen3"
+    ignored = shutil.ignore_patterns("*.safetensors", "expected")
+    return shutil.copytree(golden, tmp_path / ".pulling-org--name", ignore=ignored)
+
+
+@pytest.fixture
+def fake_folder(make_config: MakeConfig, tmp_path: Path) -> Path:
+    return shutil.copytree(embedded_dir(make_config()), tmp_path / ".pulling-org--fake")
+
+
+async def test_the_engine_refuses_a_field_that_it_does_not_know_before_the_weights_come(
+    make_config: MakeConfig, folder: Path
+) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "layer_scales": [1, 2]}))
+    assert await why_unreadable(make_config(engine="torch"), folder) == Unserved(
+        "config.json: layer_scales = [1, 2] is not something this engine can serve.",
+        "cortex serves a model exactly or not at all;"
+        " take the field out of config.json if you know that it changes nothing.",
+    )
+
+
+async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
+    make_config: MakeConfig, fake_folder: Path
+) -> None:
+    assert await why_unreadable(make_config(), fake_folder) is None
+    (fake_folder / "chat_template.jinja").unlink()
+    unserved = await why_unreadable(make_config(), fake_folder)
+    assert unserved is not None
+    assert unserved.reason == "it has no chat template"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exec sleep 1000", "it takes too long"),
+        ("exit 3", "exit_code=3"),
+        ("echo Segmentation", "not checked"),
+    ],
+)
+async def test_a_check_that_comes_to_nothing_is_told_and_stands_in_nobodys_way(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(reading, "_LONGEST_S", 1.0)
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    config = replace(make_config(), python=str(program))
+    assert await why_unreadable(config, tmp_path) is None
+    assert reason in caplog.text
