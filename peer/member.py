@@ -92,7 +92,7 @@ async def member_of(
             seen = fleet.view.peer(peer)
             return () if seen is None else seen.addresses
 
-        dialler = Dialler(addresses_of, fleet.trust.client_context, host_name)
+        dialler = Dialler(addresses_of, fleet.trust.client_context, host_name, fleet.round_trip_s)
         async with (
             HopPool(dialler, fleet.doubt) as hops,
             Jobs(lambda: fleet.view.self_node) as jobs,

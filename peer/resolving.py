@@ -21,6 +21,10 @@ from .gossip.records import Address
 
 MAX_ADDRESSES = 4
 HEAD_START_S = 0.25
+# What a peer nearby has for TCP, TLS and the first answer, and what none may take longer than.
+_NEARBY_S = 1.0
+_LONGEST_S = 5.0
+_ROUND_TRIPS = 4
 
 AddressesOf: TypeAlias = Callable[[NodeId], Sequence[Address]]
 
@@ -45,6 +49,19 @@ def peer_connector(
         keepalive_timeout=keepalive_s,
         happy_eyeballs_delay=HEAD_START_S,
     )
+
+
+def patience_s(rtt_s: float | None, num_addresses: int) -> float:
+    """For how long to wait for a peer's first answer, on a connection that is still to be made: it
+    is so far away, and any but the last of its addresses may swallow what is sent there.
+    """
+    head_starts_s = HEAD_START_S * (min(num_addresses, MAX_ADDRESSES) - 1)
+    return min(max(_NEARBY_S, _ROUND_TRIPS * (rtt_s or 0.0)) + max(head_starts_s, 0.0), _LONGEST_S)
+
+
+def is_too_far(rtt_s: float | None) -> bool:
+    """Whether nobody's patience is long enough, so that silence tells nothing."""
+    return rtt_s is not None and _ROUND_TRIPS * rtt_s > _LONGEST_S
 
 
 class Resolver(AbstractResolver):

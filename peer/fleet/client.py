@@ -7,7 +7,7 @@ Where a peer is its session knows; what is in the bodies is `wire.py`'s.
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -23,22 +23,29 @@ from .wire import SyncQuestion, SyncReply, packed, read_body, unpacked
 SYNC_PATH = "/fleet/v1/sync"
 PING_PATH = "/fleet/v1/ping"
 CATALOGUE_PATH = "/fleet/v1/catalog"
-_PING_S = 1.0
 _EXCHANGE_S = 10.0
 _KEEP_ALIVE_S = 30.0
 _MAX_CONNECTIONS = 64
 
 
 class PeerClient:
-    """Asks in a session that finds peers by name: that of `open_peer_session`."""
+    """Asks in a session that finds peers by name: that of `open_peer_session`. `patience_s` is how
+    soon a peer answers that is well.
+    """
 
-    def __init__(self, trust: Trust, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        trust: Trust,
+        session: aiohttp.ClientSession,
+        patience_s: Callable[[NodeId], float],
+    ) -> None:
         self._trust = trust
         self._session = session
+        self._patience_s = patience_s
 
     async def ping(self, node: NodeId) -> None:
         """Raises HostLost where that peer does not answer."""
-        async with self._asking("GET", node, PING_PATH, _PING_S) as reply:
+        async with self._asking("GET", node, PING_PATH, self._patience_s(node)) as reply:
             await read_body(reply.content)
 
     async def sync(self, node: NodeId, question: SyncQuestion) -> SyncReply:

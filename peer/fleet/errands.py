@@ -18,6 +18,7 @@ from ..gossip.events import SyncDue, TcpPing
 from ..gossip.ids import NodeId
 from ..gossip.members import Member
 from ..gossip.sections import Catalog
+from ..resolving import is_too_far
 from .catalogues import Catalogues
 from .client import PeerClient
 from .driver import Driver
@@ -101,9 +102,14 @@ class Errands:
             self._ways.had_connection(node)
         except HostLost as error:
             logger.debug("errand failed kind=%s error=%s", kind, error)
-            self._driver.act(lambda _, now_s: self._ways.had_no_connection(now_s, node))
+            self._driver.act(partial(self._had_no_connection, node))
         finally:
             self._num_open[kind] -= 1
+
+    def _had_no_connection(self, node: NodeId, core: Core, now_s: float) -> None:
+        member = core.members.get(node)
+        if member is None or not is_too_far(member.rtt_s):
+            self._ways.had_no_connection(now_s, node)
 
 
 def _ask_elsewhere(core: Core, now_s: float, due: TcpPing) -> None:

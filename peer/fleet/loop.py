@@ -35,6 +35,7 @@ from ..gossip.node_file import write_node
 from ..gossip.records import Address
 from ..keys.fleet_key import RandomBytes
 from ..keys.keyring import Keyring
+from ..resolving import patience_s
 from .asking import LoadQuestions
 from .book import Book
 from .catalogues import Catalogues
@@ -138,7 +139,7 @@ class FleetLoop:
                 open_peer_session(self._addresses_of) as peer_session,
                 asyncio.TaskGroup() as tasks,
             ):
-                client = PeerClient(self._trust, peer_session)
+                client = PeerClient(self._trust, peer_session, self._patience_s)
                 self._errands = Errands(self.driver, client, self._catalogues, self._ways, tasks)
                 self._begin(tasks, session)
                 on_ready()
@@ -210,6 +211,10 @@ class FleetLoop:
     def _addresses_of(self, node: NodeId) -> Sequence[Address]:
         member = self._core.members.get(node)
         return () if member is None else tcp_addresses(member)
+
+    def _patience_s(self, node: NodeId) -> float:
+        member = self._core.members.get(node)
+        return patience_s(member and member.rtt_s, len(self._addresses_of(node)))
 
     def _add_seed(self, address: Address) -> None:
         self.driver.act(lambda core, now_s: core.add_seed(now_s, address))

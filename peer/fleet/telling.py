@@ -84,15 +84,19 @@ def ident(name: str, addresses: Sequence[Address], about: About) -> Ident:
         build=about.build[:_MAX_WORD_CHARS],
         capabilities=0,
         system=about.system[:_MAX_WORD_CHARS],
-        api=_api(about.api, addresses[0])[:_MAX_NAME_CHARS],
+        api=_api(about.api, addresses)[:_MAX_NAME_CHARS],
     )
 
 
-def _api(listens: str, address: Address) -> str:
-    """What listens on every address is reached where the fleet's port is."""
-    if host_of(listens) not in WILDCARDS:
+def _api(listens: str, addresses: Sequence[Address]) -> str:
+    """What listens on every address is reached where the fleet's port is; what listens on those of
+    IPv4 alone, at one of them.
+    """
+    host = host_of(listens)
+    if host not in WILDCARDS:
         return listens
-    return authority(address.ip, int(listens.rpartition(":")[2]))
+    served = (each.ip for each in addresses if host == "::" or ":" not in each.ip)
+    return authority(next(served, addresses[0].ip), int(listens.rpartition(":")[2]))
 
 
 def keys(keyring: Keyring) -> Keys:

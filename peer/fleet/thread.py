@@ -109,6 +109,12 @@ class FleetThread:
             }
         )
 
+    async def round_trip_s(self, node: NodeId) -> float | None:
+        """The same to one of them; None where it is not known."""
+        with suppress(HostLeaving):
+            return (await self.round_trips()).get(node)
+        return None
+
     def doubt(self, node: NodeId) -> None:
         self._post(self._running.doubt, node)
 

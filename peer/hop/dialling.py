@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self, cast
 
 import aiohttp
@@ -16,19 +16,22 @@ from yarl import URL
 
 from ..errors import HostRefused
 from ..gossip.ids import NodeId
-from ..resolving import AddressesOf, peer_connector
+from ..resolving import AddressesOf, patience_s, peer_connector
 from .host import HOP_PATH
 from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES
 
-_DIAL_S = 1.0
 # Its fields are invisible to type checkers.
 _FAREWELL: aiohttp.ClientWSTimeout = cast(Any, aiohttp.ClientWSTimeout)(ws_close=FAREWELL_S)
+
+
+async def _unknown(_: NodeId) -> None:
+    return None
 
 
 class Dialler:
     """`addresses_of` is where a peer may be, the likeliest first. `context_of` gives what a host
     proves itself with, and `name_of` the name that its certificate bears; without a context nothing
-    is encrypted.
+    is encrypted. `round_trip_s` is how far away a peer is, where that is known.
     """
 
     def __init__(
@@ -36,10 +39,12 @@ class Dialler:
         addresses_of: AddressesOf,
         context_of: Callable[[], ssl.SSLContext | None],
         name_of: Callable[[NodeId], str],
+        round_trip_s: Callable[[NodeId], Awaitable[float | None]] = _unknown,
     ) -> None:
         self._addresses_of = addresses_of
         self._context_of = context_of
         self._name_of = name_of
+        self._round_trip_s = round_trip_s
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -57,8 +62,9 @@ class Dialler:
         context = self._context_of()
         scheme = "http" if context is None else "https"
         url = URL.build(scheme=scheme, host=self._name_of(node), path=HOP_PATH)
+        limit_s = patience_s(await self._round_trip_s(node), len(self._addresses_of(node)))
         try:
-            async with asyncio.timeout(_DIAL_S):
+            async with asyncio.timeout(limit_s):
                 return await self._session.ws_connect(
                     url,
                     ssl=True if context is None else context,
@@ -67,7 +73,7 @@ class Dialler:
                     timeout=_FAREWELL,
                 )
         except TimeoutError:
-            raise self._refused(node, f"no answer within {_DIAL_S:g} s") from None
+            raise self._refused(node, f"no answer within {limit_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._refused(node, _why(error)) from None
 

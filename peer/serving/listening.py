@@ -109,8 +109,11 @@ def _listen_on(host: str, port: int, option: str) -> socket.socket:
     if not 0 <= port <= 65535:
         raise CannotListen(f"{port} is no port", "ports are 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+        )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(

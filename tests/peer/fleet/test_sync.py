@@ -69,7 +69,7 @@ async def plain() -> AsyncGenerator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def client(session: aiohttp.ClientSession, keyring: Keyring) -> PeerClient:
-    return PeerClient(Trust(keyring, CALLER), session)
+    return PeerClient(Trust(keyring, CALLER), session, lambda _: 1.0)
 
 
 async def test_rows_go_both_ways_in_one_exchange(
@@ -164,7 +164,7 @@ async def test_strangers_are_refused_whatever_they_ask(
     member = await start_member()
     node = places.learn(member)
     foreign = Trust(Keyring(new_fleet_key(random.Random(9).randbytes)), CALLER)
-    stranger = PeerClient(foreign, session)
+    stranger = PeerClient(foreign, session, lambda _: 1.0)
     with pytest.raises(HostLost):
         await stranger.ping(node)
     for path in (PING_PATH, CATALOGUE_PATH):

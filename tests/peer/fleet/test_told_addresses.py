@@ -37,7 +37,9 @@ def test_an_api_on_every_address_is_told_by_the_one_that_others_reach(
     listens: str, told: str
 ) -> None:
     assert ident("atlas", [Address("10.0.0.7", 13132)], About(api=listens)).api == told
-    assert ident("atlas", [Address("fd00::7", 1)], About(api="0.0.0.0:1")).api == "[fd00::7]:1"
+    both = [Address("fd00::7", 1), Address("10.0.0.7", 1)]
+    assert ident("atlas", both, About(api="[::]:1")).api == "[fd00::7]:1"
+    assert ident("atlas", both, About(api="0.0.0.0:1")).api == "10.0.0.7:1"
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from cortex.peer.errors import HostLost
 from cortex.peer.fleet.catalogues import Catalogues
 from cortex.peer.fleet.errands import Errands
 from cortex.peer.fleet.notices import Notices
 from cortex.peer.fleet.telling import About, ident
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet.viewing import Viewer
-from cortex.peer.fleet.ways import Ways
+from cortex.peer.fleet.ways import CLOSED_AFTER_S, Ways
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.events import TcpPing
 from cortex.peer.gossip.identity import Identity
@@ -165,6 +166,33 @@ async def test_who_is_silent_at_one_address_is_asked_at_the_others(stage: Stage)
         Errands(driver, client, Catalogues(), ways, tasks).ping(TcpPing(YOU, YOURS, 7))
     assert asked == [YOU]
     assert {send.address for send in stage.core.poll()[0]} == set(wires)
+
+
+@pytest.mark.parametrize(("rtt_s", "is_blamed"), [(None, True), (0.5, True), (2.0, False)])
+async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a_firewall(
+    stage: Stage, rtt_s: float | None, is_blamed: bool
+):
+    stage.hear(YOU, named("yours", YOURS))
+    member = stage.core.members.get(YOU)
+    assert member is not None
+    member.rtt_s = rtt_s
+    notices = Notices()
+
+    async def ping(_: NodeId) -> None:
+        raise HostLost("no answer")
+
+    def act(deed: Callable[[Core, float], Any]) -> Any:
+        return deed(stage.core, stage.now_s)
+
+    driver: Any = SimpleNamespace(act=act)
+    client: Any = SimpleNamespace(ping=ping)
+    ways = Ways(stage.core.members, notices, stage.viewer.name_of)
+    for _ in range(2):
+        async with asyncio.TaskGroup() as tasks:
+            Errands(driver, client, Catalogues(), ways, tasks).ping(TcpPing(YOU, YOURS, 7))
+        stage.now_s += CLOSED_AFTER_S
+        member.heard_s = stage.now_s
+    assert bool(notices.at(stage.now_s)) is is_blamed
 
 
 def test_models_are_shown_with_how_far_their_load_is(stage: Stage):

@@ -52,6 +52,13 @@ def test_ports_of_the_fleet_are_never_taken_for_the_api(busy_port: int):
         assert (listener.getsockname()[1] - busy_port) % 2 == 0
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(ip: str):
+    with listen("::", 0) as listener:
+        socket.create_connection((ip, listener.getsockname()[1]), 10).close()
+
+
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0), ("::1", 70000)])
 def test_address_that_is_not_ours_is_an_error(host: str, port: int):
     with pytest.raises(CannotListen):
