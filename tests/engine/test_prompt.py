@@ -192,6 +192,8 @@ def test_too_long_prompt_says_both_numbers() -> None:
     error = refuse(_SEEING, request, num_tokens - 1)
     assert isinstance(error, ContextLengthExceeded)
     assert error.message == f"prompt is too long: {num_tokens} tokens > {num_tokens - 1} maximum"
+    known = f"this model's maximum context length is {num_tokens - 1} tokens"
+    assert error.hint.startswith(known)
     assert build_prompt(_SEEING, request, num_tokens).prompt.max_tokens == 1
 
 
