@@ -6,7 +6,7 @@ given is not known here.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import msgspec
 from msgspec import Meta, Raw, field
@@ -16,6 +16,7 @@ from cortex.engine.types import (
     MAX_PRIORITY,
     MIN_PRIORITY,
     ChatRequest,
+    Effort,
     SamplingWish,
 )
 
@@ -39,6 +40,11 @@ Bias = Annotated[float, Meta(ge=-_MAX_BIAS, le=_MAX_BIAS)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 # Whole numbers, however they are written.
 TokenCount = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1)]
+
+_EFFORTS: tuple[Effort, ...] = get_args(Effort)
+EffortName = Annotated[
+    str, Meta(description=f"{', '.join(_EFFORTS)}; any other is as if there were none.")
+]
 
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
 
@@ -138,6 +144,11 @@ def read_head(
         custom_names,
         arrival.fingerprint,
     )
+
+
+def read_effort(name: str | None) -> Effort | None:
+    """What no model here can follow is ignored, as all controls of the reasoning are."""
+    return next((effort for effort in _EFFORTS if effort == name), None)
 
 
 def read_top_k(top_k: int | None) -> int | None:
