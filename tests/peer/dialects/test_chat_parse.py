@@ -136,6 +136,14 @@ def test_reasoning_effort_is_a_wish_of_its_own():
     assert parse().request.reasoning == ReasoningWish()
 
 
+def test_whole_numbers_are_whole_however_they_are_written():
+    request = parse(seed=7.0, n=2.0, top_k=40.0, max_tokens=9.0).request
+    assert (request.seed, request.num_choices, request.max_tokens) == (7, 2, 9)
+    assert request.sampling.top_k == 40
+    for name in ("seed", "n", "top_k"):
+        assert refusal(**{name: 1.5}).param == name
+
+
 @pytest.mark.parametrize("word", ["default", "auto", "", "ultra", "High"])
 def test_a_word_that_is_no_effort_asks_nothing(word: str):
     assert parse(reasoning_effort=word).request.reasoning == ReasoningWish()
