@@ -20,6 +20,13 @@ AgentName = Literal["claude", "codex", "opencode", "aider"]
 _PROVIDER = "cortex"
 # Agents want a key even where a peer asks for none.
 NO_KEY = "none"
+# How long Claude Code waits for more of an answer. A load and a long prompt may take minutes.
+_CLAUDE_LIMITS = (
+    "CLAUDE_STREAM_IDLE_TIMEOUT_MS",
+    "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS",
+    "API_TIMEOUT_MS",
+)
+_PATIENCE_MS = str(30 * 60 * 1000)
 # An answer may take this share of the context; agents set it aside before they fill the rest.
 _ANSWER_SHARE = 4
 
@@ -74,6 +81,8 @@ def _claude(target: Target) -> Setup:
             "CLAUDE_CODE_SUBAGENT_MODEL": target.model,
             "CLAUDE_CODE_AUTO_COMPACT_WINDOW": str(target.context_tokens),
             "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(target.answer_tokens),
+            # It gives up streams in which it sees none but pings, as before a first token.
+            **dict.fromkeys(_CLAUDE_LIMITS, _PATIENCE_MS),
         },
         # A key of its owner's own would win over the token.
         hidden=("ANTHROPIC_API_KEY",),

@@ -43,7 +43,9 @@ def encode_text(
 def too_long(prompt_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
     return ContextLengthExceeded(
         f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
-        "shorten the conversation, or send fewer or smaller pictures",
+        # LiteLLM looks for these words, and for nothing in the first sentence.
+        f"this model's maximum context length is {context_tokens} tokens: shorten the conversation,"
+        " or send fewer or smaller pictures",
         param=param,
     )
 

@@ -1,7 +1,8 @@
 """A stream of events as a streamed reply: accepted first, never silent for long, errors told.
 
 Where nobody takes the request for a while the reply begins before that: what it is refused with
-then is told in the stream. It knows no dialect: a teller says what an event looks like.
+then is told in the stream, and so is what the dialect's clients know there alone. It knows no
+dialect: a teller says what an event looks like.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ async def stream_reply(
 ) -> web.StreamResponse:
     live = request[LIVE]
     async with Ahead(events) as ahead:
-        first = await _until_begun(ahead)
+        try:
+            first: Accepted | Stage | CortexError = await _until_begun(ahead)
+        except teller.told_in_stream as refusal:
+            first = refusal
         if isinstance(first, Accepted):
             await ahead.look(_HEAD_S, _says_how_it_starts)
         return await _replied(request, live, first, ahead, teller)
@@ -49,7 +53,7 @@ async def stream_reply(
 async def _replied(
     request: web.Request,
     live: LiveRequest,
-    first: Accepted | Stage,
+    first: Accepted | Stage | CortexError,
     events: Ahead,
     teller: Teller,
 ) -> web.StreamResponse:
@@ -59,6 +63,8 @@ async def _replied(
         with Pulse(response, lambda: sse.KEEP_ALIVE, _QUIET_BEFORE_TEXT_S) as pulse:
             try:
                 async with live.cancellable():
+                    if isinstance(first, CortexError):
+                        raise first
                     await _tell(first, live, teller, pulse)
                     async for event in events:
                         await _tell(event, live, teller, pulse)

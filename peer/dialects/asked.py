@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from cortex.engine.errors import CortexError
 from cortex.engine.stream import Accepted, Finished, Piece
 from cortex.engine.types import ChatRequest
 
@@ -52,6 +53,11 @@ class Teller(Protocol):
     @property
     def tells_tokens(self) -> bool:
         """Whether pieces that say nothing are told of too."""
+        ...
+
+    @property
+    def told_in_stream(self) -> tuple[type[CortexError], ...]:
+        """What clients know in a stream only: with these it begins, and ends at once."""
         ...
 
     def open(self, accepted: Accepted) -> bytes: ...

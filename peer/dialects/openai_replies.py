@@ -35,6 +35,8 @@ class ReplyHead:
 class OpenAITeller:
     """What tellers of chats and of plain completions do alike: `kind` is what chunks are called."""
 
+    told_in_stream = ()
+
     def __init__(self, head: ReplyHead, kind: str, num_choices: int, *, tells_tokens: bool) -> None:
         self.head = head
         self.tells_tokens = tells_tokens

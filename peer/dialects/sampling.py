@@ -6,7 +6,7 @@ given is not known here.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import msgspec
 from msgspec import Meta, Raw, field
@@ -16,6 +16,7 @@ from cortex.engine.types import (
     MAX_PRIORITY,
     MIN_PRIORITY,
     ChatRequest,
+    Effort,
     SamplingWish,
 )
 
@@ -33,12 +34,24 @@ _MAX_TOKENS = 2**31 - 1
 _SEED_BITS = 63
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
-TopK = Annotated[int, Meta(ge=-1, le=2**31 - 1, description="-1 and 0: off.")]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-_MAX_BIAS, le=_MAX_BIAS)]
-Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-# Whole numbers, however they are written.
+# Whole numbers, however they are written: some clients write 1.0.
 TokenCount = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1)]
+_MAX_TOP_K, _MAX_SEED = 2**31 - 1, 2**_SEED_BITS - 1
+TopK = Annotated[
+    Annotated[int, Meta(ge=-1, le=_MAX_TOP_K)] | Annotated[float, Meta(ge=-1, le=_MAX_TOP_K)],
+    Meta(description="-1 and 0: off."),
+]
+Seed = (
+    Annotated[int, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)]
+    | Annotated[float, Meta(ge=-_MAX_SEED - 1, le=_MAX_SEED)]
+)
+
+_EFFORTS: tuple[Effort, ...] = get_args(Effort)
+EffortName = Annotated[
+    str, Meta(description=f"{', '.join(_EFFORTS)}; any other is as if there were none.")
+]
 
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
 
@@ -69,7 +82,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     repetition_penalty: Annotated[float, Meta(ge=0.01, le=10)] | None = None
     seed: Seed | None = None
     stop: str | list[str] | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
+    n: TokenCount | None = None
     logit_bias: dict[str, Bias | None] | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Meta(ge=0, le=_MAX_TOKENS)] | None = None
@@ -140,28 +153,39 @@ def read_head(
     )
 
 
-def read_top_k(top_k: int | None) -> int | None:
+def read_effort(name: str | None) -> Effort | None:
+    """What no model here can follow is ignored, as all controls of the reasoning are."""
+    return next((effort for effort in _EFFORTS if effort == name), None)
+
+
+def read_top_k(top_k: float | None) -> int | None:
     """Elsewhere -1 is a common spelling of "off", which here is 0."""
-    return None if top_k is None else max(top_k, 0)
+    read = _read_whole("top_k", top_k)
+    return None if read is None else max(read, 0)
 
 
-def read_seed(seed: int | None, random_seed: int) -> int:
-    return (random_seed if seed is None else seed) % 2**_SEED_BITS
+def read_seed(seed: float | None, random_seed: int) -> int:
+    read = _read_whole("seed", seed)
+    return (random_seed if read is None else read) % 2**_SEED_BITS
 
 
-def read_max_tokens(name: str, value: int | float | None) -> int | None:
-    if value is None:
-        return None
-    if value != int(value):
-        refuse(name, "must be a whole number")
-    return min(int(value), _MAX_TOKENS)
+def read_max_tokens(name: str, value: float | None) -> int | None:
+    read = _read_whole(name, value)
+    return None if read is None else min(read, _MAX_TOKENS)
 
 
 def read_num_choices(body: DecoderFields, arrival: Arrival) -> int:
     most = arrival.limits.max_choices
-    if body.n is not None and body.n > most:
+    wanted = _read_whole("n", body.n) or 1
+    if wanted > most:
         refuse("n", f"must be at most {most}")
-    return body.n or 1
+    return wanted
+
+
+def _read_whole(name: str, value: float | None) -> int | None:
+    if value is not None and value != int(value):
+        refuse(name, "must be a whole number")
+    return None if value is None else int(value)
 
 
 def _read_logit_bias(body: DecoderFields) -> tuple[tuple[int, float], ...]:

@@ -88,6 +88,13 @@ def test_claude_asks_one_model_in_every_role_and_knows_its_context() -> None:
     # It puts /v1/messages behind the address itself.
     assert setup.variables["ANTHROPIC_BASE_URL"] == "http://10.1.2.3:13131"
     assert setup.variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "32768"
+    # Longer than a load and a long prompt take: its watchdogs do not see pings.
+    waits = (
+        "CLAUDE_STREAM_IDLE_TIMEOUT_MS",
+        "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS",
+        "API_TIMEOUT_MS",
+    )
+    assert {setup.variables[name] for name in waits} == {"1800000"}
     assert setup.hidden == ("ANTHROPIC_API_KEY",)
 
 

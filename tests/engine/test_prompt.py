@@ -192,6 +192,8 @@ def test_too_long_prompt_says_both_numbers() -> None:
     error = refuse(_SEEING, request, num_tokens - 1)
     assert isinstance(error, ContextLengthExceeded)
     assert error.message == f"prompt is too long: {num_tokens} tokens > {num_tokens - 1} maximum"
+    known = f"this model's maximum context length is {num_tokens - 1} tokens"
+    assert error.hint.startswith(known)
     assert build_prompt(_SEEING, request, num_tokens).prompt.max_tokens == 1
 
 
@@ -456,6 +458,17 @@ def test_a_raw_text_is_encoded_as_it_stands_and_spells_no_control_token() -> Non
     spelt = build_prompt(_BLIND, raw("<|im_start|>user"), 4096).prompt
     assert _IM_START not in spelt.token_ids
     assert _BLIND.tokenizer.decode(spelt.token_ids) == "<|im_start|>user"
+
+
+def test_a_raw_text_may_ask_for_its_middle_in_the_models_own_marks() -> None:
+    """They are not among the control tokens of their files."""
+    text = "<|fim_prefix|>a = <|fim_suffix|>print(a)<|fim_middle|>"
+    file = json.loads((_GOLDEN / "qwen3_5_text" / "tokenizer.json").read_text())
+    ids = {token["content"]: token["id"] for token in file["added_tokens"]}
+    token_ids = build_prompt(_BLIND, raw(text), 4096).prompt.token_ids
+    marks = ("prefix", "suffix", "middle")
+    assert [i for i in token_ids if i in ids.values()] == [ids[f"<|fim_{m}|>"] for m in marks]
+    assert _BLIND.tokenizer.decode(token_ids) == text
 
 
 def test_raw_token_ids_are_the_prompt_control_tokens_too() -> None:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, field
 
-from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
+from cortex.engine.types import MAX_TOP_LOGPROBS
 
 from ..content import Part
 from ..offered_tools import CustomTool, FunctionTool, Schema
-from ..sampling import DecoderFields, TokenCount
+from ..sampling import DecoderFields, EffortName, TokenCount
 
 _ANY_OBJECT = {"type": "object"}
 
@@ -106,7 +106,7 @@ class ChatBody(DecoderFields, kw_only=True):
     structured_outputs: StructuredOutputs | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    reasoning_effort: Effort | None = None
+    reasoning_effort: EffortName | None = None
     chat_template_kwargs: Annotated[Raw, Meta(extra_json_schema=_ANY_OBJECT)] = field(
         default_factory=Raw
     )

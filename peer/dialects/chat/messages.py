@@ -69,7 +69,7 @@ def _read_message(item: ChatMessage, path: str, limits: Limits) -> Message | Non
 
 def _reasoning(item: ChatMessage) -> str:
     for value in (item.reasoning_content, item.reasoning, item.reasoning_text):
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             return value
     return ""
 

@@ -37,7 +37,7 @@ def parse_chat(body: bytes, arrival: Arrival) -> Asked[ChatTeller]:
         tools=offered.tools,
         tool_choice=offered.choice,
         grammar=read_grammar(asked),
-        reasoning=ReasoningWish(effort=asked.reasoning_effort),
+        reasoning=ReasoningWish(effort=sampling.read_effort(asked.reasoning_effort)),
         max_tokens=_read_max_tokens(asked),
         template_kwargs=_read_template_kwargs(asked),
         top_logprobs=_read_top_logprobs(asked),

@@ -59,7 +59,12 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
 
 def _refuse_what_is_not_built(asked: CompletionBody, num_choices: int) -> None:
     if asked.suffix:
-        sampling.unsupported("suffix", "no model here fills in the middle", "leave suffix out")
+        sampling.unsupported(
+            "suffix",
+            "is not put into a prompt here",
+            "spell the model's own marks in the prompt (Qwen:"
+            " <|fim_prefix|>…<|fim_suffix|>…<|fim_middle|>)",
+        )
     if asked.best_of is not None and asked.best_of != num_choices:
         sampling.unsupported(
             "best_of", f"must equal n, which is {num_choices}", "leave best_of out"

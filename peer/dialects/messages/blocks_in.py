@@ -36,6 +36,8 @@ _OTHER_NAMES = {
     "file": "document",
     "input_file": "document",
 }
+# Claude Code sends a refused PDF again with each turn, unless the refusal has these words.
+_KNOWN_OF_PDFS = "The PDF specified was not valid"
 # What names of block types look like: nothing else of a client's goes into the log.
 _TYPE_NAME = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -151,7 +153,8 @@ def _read_document(block: Raw, path: str, limits: Limits) -> tuple[Item, ...]:
     elif source.type == "content":
         told = _read(source.content, _DOCUMENT_READERS, "document", f"{path}.content", limits)
     else:
-        _refuse_source(source, path, "send the document's text")
+        known = f" ({_KNOWN_OF_PDFS})" if source.type == "base64" else ""
+        _refuse_source(source, path, f"send the document's text{known}")
     return (*_texts(document.title, document.context), *told)
 
 

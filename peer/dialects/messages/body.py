@@ -12,11 +12,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, field
 
-from cortex.engine.types import Effort
-
 from ..decoding import ModelName
 from ..offered_tools import Schema
-from ..sampling import TopK
+from ..sampling import EffortName, TopK
 
 _BLOCK = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
 _TEXT_OR_BLOCKS = {"type": ["string", "array"], "items": _BLOCK}
@@ -60,7 +58,7 @@ class OutputFormat(msgspec.Struct):
 class OutputConfig(msgspec.Struct):
     """How much the model reasons, and what its answer has to look like."""
 
-    effort: Effort | None = None
+    effort: EffortName | None = None
     format: OutputFormat | None = None
 
 

@@ -84,7 +84,8 @@ def _read_format(wanted: OutputFormat, path: str) -> Grammar:
 
 def _read_reasoning(asked: PromptBody) -> ReasoningWish:
     """With `adaptive`, and whatever is newer, the effort decides."""
-    effort = None if asked.output_config is None else asked.output_config.effort
+    config = asked.output_config
+    effort = sampling.read_effort(config and config.effort)
     thinking = asked.thinking
     if thinking is None or thinking.type not in ("enabled", "disabled"):
         return ReasoningWish(effort)

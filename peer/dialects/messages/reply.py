@@ -33,6 +33,7 @@ class MessageTeller:
     """A `Teller` of one answer."""
 
     tells_tokens = False
+    told_in_stream = ()
 
     def __init__(self, head: ReplyHead) -> None:
         self.head = head

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Raw, field
 
-from cortex.engine.types import MAX_TOP_LOGPROBS, Effort
+from cortex.engine.types import MAX_TOP_LOGPROBS
 
 from ..content import Part
 from ..decoding import ModelName
 from ..offered_tools import Schema
-from ..sampling import Penalty, Probability, Seed, TokenCount
+from ..sampling import EffortName, Penalty, Probability, Seed, TokenCount
 
 _OBJECT = {"type": "object"}
 _TYPED = {"type": "object", "properties": {"type": {"type": "string"}}}
@@ -117,7 +117,7 @@ class TextOptions(msgspec.Struct):
 class ReasoningOptions(msgspec.Struct):
     """A `summary` of any form: the reasoning is told as one, whole. The other name is its old."""
 
-    effort: Effort | None = None
+    effort: EffortName | None = None
     summary: Any = None
     generate_summary: Any = None
 

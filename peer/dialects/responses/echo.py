@@ -12,6 +12,7 @@ import msgspec
 from cortex.engine.errors import InvalidRequest
 
 from ..decoding import is_absent, refuse
+from ..sampling import read_effort
 from .body import ReasoningOptions, ResponsesBody, TextOptions
 
 # What is longer is not said again: every keep-alive would say it.
@@ -28,7 +29,7 @@ def read_echo(asked: ResponsesBody) -> dict[str, Any]:
         "metadata": _encoded(asked.notes, "metadata", b"{}"),
         "parallel_tool_calls": asked.parallel_tool_calls is not False,
         "reasoning": {
-            "effort": reasoning.effort,
+            "effort": read_effort(reasoning.effort),
             "summary": _encoded(reasoning.summary, "reasoning.summary", b"null"),
         },
         "temperature": 1.0 if asked.temperature is None else asked.temperature,

@@ -57,7 +57,8 @@ def _read_kind(raw: msgspec.Raw, path: str) -> InputItem:
     if kind.type == "item_reference" or (kind.type is None and kind.id is not None):
         raise UnsupportedContent(
             f"{path}: refers to an item of before, but nothing is stored here",
-            "send the item itself",
+            "set `store: false`, so that your client sends whole items"
+            " (AI SDK: `providerOptions.openai.store`)",
             param=path,
         )
     return InputItem(path, kind.type or "", raw)

@@ -50,7 +50,7 @@ def parse_response(
         tools=toolbox.tools if choice is not None else (),
         tool_choice=choice or ToolChoice(),
         grammar=_read_grammar(asked.text),
-        reasoning=ReasoningWish(effort=asked.reasoning.effort if asked.reasoning else None),
+        reasoning=ReasoningWish(sampling.read_effort(asked.reasoning and asked.reasoning.effort)),
         max_tokens=sampling.read_max_tokens("max_output_tokens", asked.max_output_tokens),
         routing_key=_read_routing_key(asked, arrival),
         top_logprobs=_read_top_logprobs(asked),

@@ -37,6 +37,15 @@ RESPONSE_PREFIX = "resp_"
 # that would fail again are not among them, so they are told as this one.
 _FINAL_CODE = "invalid_prompt"
 _INCOMPLETE = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+# For agents the end by a limit that the client did not set is a broken stream, tried again.
+_CONTEXT_FULL = {
+    "status": "failed",
+    "error": {
+        "code": ContextLengthExceeded.code(),
+        "message": "the answer filled what the prompt left of the model's context;"
+        " shorten the conversation",
+    },
+}
 _CANCELLED = {
     "code": "cancelled",
     "message": "the answer was cancelled by whoever runs this peer",
@@ -56,6 +65,9 @@ class ResponseTeller:
     """Tells a response that begins as `response` says. The last event goes out with the answer's
     end, or with its failure: none is left to add.
     """
+
+    # Agents shorten a conversation when a stream says so, and take a status for any bad request.
+    told_in_stream = (ContextLengthExceeded,)
 
     def __init__(self, response: Json, manner: Manner, clock: Callable[[], float]) -> None:
         self.manner = manner
@@ -138,6 +150,8 @@ class ResponseTeller:
             end = {"status": "completed", "completed_at": int(self._clock())}
         elif finished.reason == "cancelled":
             end = {"status": "failed", "error": _CANCELLED}
+        elif finished.reason == "context" and self._response["max_output_tokens"] is None:
+            end = _CONTEXT_FULL
         else:
             end = _INCOMPLETE
         yield from self._end(end | {"usage": _told_usage(finished.usage)})

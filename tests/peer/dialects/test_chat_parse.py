@@ -136,6 +136,26 @@ def test_reasoning_effort_is_a_wish_of_its_own():
     assert parse().request.reasoning == ReasoningWish()
 
 
+def test_whole_numbers_are_whole_however_they_are_written():
+    request = parse(seed=7.0, n=2.0, top_k=40.0, max_tokens=9.0).request
+    assert (request.seed, request.num_choices, request.max_tokens) == (7, 2, 9)
+    assert request.sampling.top_k == 40
+    for name in ("seed", "n", "top_k"):
+        assert refusal(**{name: 1.5}).param == name
+
+
+@pytest.mark.parametrize("word", ["default", "auto", "", "ultra", "High"])
+def test_a_word_that_is_no_effort_asks_nothing(word: str):
+    assert parse(reasoning_effort=word).request.reasoning == ReasoningWish()
+
+
+@pytest.mark.parametrize("empty", ["", None, 3])
+def test_reasoning_is_read_under_the_name_that_has_some(empty: object):
+    turn = {"role": "assistant", "content": "a", "reasoning_content": empty, "reasoning": "hm"}
+    [_, message] = parse(messages=[*QUESTION, turn]).request.messages
+    assert message.reasoning == "hm"
+
+
 def test_template_kwargs_keep_their_order():
     asked = {"z": 1, "enable_thinking": True, "a": "ü"}
     request = parse(chat_template_kwargs=asked).request
@@ -258,7 +278,7 @@ def test_data_that_is_no_base64_is_an_invalid_image(uri: str):
         ({"tools": [function("f")], "tool_choice": "perhaps"}, "tool_choice"),
         ({"tools": [function("f")], "tool_choice": 5}, "tool_choice"),
         ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
-        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"reasoning_effort": 5}, "reasoning_effort"),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ],
@@ -483,8 +503,10 @@ def test_the_old_spelling_of_an_earlier_call_is_read_with_its_result():
 
 def test_what_is_wrong_with_a_huge_value_is_said_at_once_and_in_few_words():
     began_s = time.monotonic()
-    error = refusal(reasoning_effort="x - at `$.model`" * 1_000_000)
-    assert (error.param, len(error.message) < 200) == ("reasoning_effort", True)
+    allowed: dict[str, Any] = {"mode": "x - at `$.model`" * 1_000_000, "tools": []}
+    error = refusal(tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+    assert error.param == "tool_choice.allowed_tools.mode"
+    assert len(error.message) < 200
     assert time.monotonic() - began_s < 2
 
 

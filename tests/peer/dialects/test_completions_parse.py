@@ -115,6 +115,10 @@ def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any]):
     assert error.param == next(iter(fields))
 
 
+def test_a_refused_suffix_says_how_a_middle_is_filled_in():
+    assert "<|fim_prefix|>…<|fim_suffix|>…<|fim_middle|>" in refusal(suffix="x").hint
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),

@@ -85,7 +85,7 @@ def test_what_has_no_bearing_on_the_answer_is_ignored(fields: Fields):
         ({"stream": "yes"}, "stream"),
         ({"thinking": {"budget_tokens": 5}}, "thinking.type"),
         ({"thinking": {"type": "enabled", "budget_tokens": -5}}, "thinking.budget_tokens"),
-        ({"output_config": {"effort": "some"}}, "output_config.effort"),
+        ({"output_config": {"effort": 3}}, "output_config.effort"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
         ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema"),
@@ -141,6 +141,7 @@ def test_a_budget_may_be_anything_a_client_makes_of_it():
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
             ReasoningWish("high"),
         ),
+        ({"output_config": {"effort": "ultra"}}, ReasoningWish()),
     ],
 )
 def test_how_much_the_model_thinks(fields: Fields, wish: ReasoningWish):

@@ -289,6 +289,13 @@ def test_a_wrong_block_is_named(role: str, block: Any, param: str, kind: type[Co
     assert error.param == f"messages[1].content[1].{param}".rstrip(".")
 
 
+@pytest.mark.parametrize("is_result", [True, False])
+def test_a_pdf_is_refused_in_words_on_which_agents_drop_it(is_result: bool):
+    pdf = {"type": "document", "source": {"type": "base64", "data": DATA}}
+    error = refusal(turn("user", result("a", [pdf]) if is_result else pdf))
+    assert error.hint == "send the document's text (The PDF specified was not valid)"
+
+
 @pytest.mark.parametrize(
     ("message", "param"),
     [

@@ -209,6 +209,19 @@ async def test_what_is_refused_is_refused_before_the_stream(
     assert (answered, error["code"], error["param"]) == (status, code, param)
 
 
+async def test_a_prompt_too_long_is_told_in_the_stream_that_was_asked_for(
+    make_config: MakeConfig, read_stream: Read
+):
+    async with posting(make_config(context_limit_tokens=64)) as post:
+        status, stream = await post(input="a" * 500, stream=True)
+        plain_status, plain = await post(input="a" * 500)
+    last = read_stream(stream)
+    assert (status, last["status"], last["output"]) == (200, "failed", [])
+    assert last["error"]["code"] == "context_length_exceeded"
+    assert last["error"]["message"].startswith("prompt is too long: ")
+    assert (plain_status, json.loads(plain)["error"]["code"]) == (400, "context_length_exceeded")
+
+
 async def test_pictures_in_questions_and_outputs_are_seen(make_config: MakeConfig, png: bytes):
     url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     seen = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": url}]

@@ -196,3 +196,10 @@ def test_items_that_say_nothing_to_a_model_are_skipped_with_a_line_in_the_log(
 )
 def test_content_that_is_not_taken_is_refused(item: dict[str, Any], error: type[CortexError]):
     assert type(refusal(input=[item])) is error
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
+def test_a_reference_is_refused_with_what_makes_clients_send_items(item: dict[str, Any]):
+    hint = refusal(input=[item]).hint
+    assert "`store: false`" in hint
+    assert "`providerOptions.openai.store`" in hint

@@ -107,7 +107,7 @@ def test_a_stream_is_streamed():
         ),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
-        ({"reasoning": {"effort": "heroic"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": {}}}, "reasoning.effort"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_by_its_name(fields: dict[str, Any], param: str):
@@ -179,6 +179,9 @@ def test_wishes_about_reasoning_are_carried():
     assert told(asked)["reasoning"] == {"effort": "high", "summary": "auto"}
     assert parse(reasoning={"generate_summary": "concise"}).teller.manner.summarises
     assert not parse(reasoning={"effort": "low", "summary": None}).teller.manner.summarises
+    heroic = parse(reasoning={"effort": "heroic"})
+    assert heroic.request.reasoning == ReasoningWish()
+    assert told(heroic)["reasoning"]["effort"] is None
 
 
 @pytest.mark.parametrize(

@@ -331,9 +331,8 @@ def test_a_summary_is_told_in_summary_events_alone():
     assert (item["summary"], item["content"]) == ([{"type": "summary_text", "text": "hm"}], [])
 
 
-@pytest.mark.parametrize("reason", ["length", "context"])
-def test_an_answer_cut_off_is_incomplete_with_its_last_item(reason: FinishReason):
-    last = Told().push(*called(0, "g", "{}"), TextDelta("so f")).finish(reason).last
+def test_an_answer_cut_off_is_incomplete_with_its_last_item():
+    last = Told().push(*called(0, "g", "{}"), TextDelta("so f")).finish("length").last
     assert last["status"] == "incomplete"
     assert last["incomplete_details"] == {"reason": "max_output_tokens"}
     assert [item["status"] for item in last["output"]] == ["completed", "incomplete"]
@@ -388,6 +387,22 @@ def test_what_would_fail_again_is_told_so_that_no_client_sends_it_again(
     told = Told()
     told.wire += told.teller.fail(tell(error, About()))
     assert read_stream(told.wire)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "code"),
+    [(None, "failed", "context_length_exceeded"), (4096, "incomplete", None)],
+)
+def test_an_answer_that_fills_the_context_is_cut_by_the_limit_that_was_asked_for(
+    read_stream: Read, limit: int | None, status: str, code: str | None
+):
+    begun = BEGUN | {"max_output_tokens": limit}
+    teller = ResponseTeller(begun, PLAIN, lambda: 1_700_000_003.7)
+    wire = teller.open(Accepted(10, (), 5)) + teller.tell(Piece((TextDelta("so f"),)))
+    last = read_stream(wire + teller.tell(Finished("context", USAGE)) + teller.close())
+    assert (last["status"], (last["error"] or {}).get("code")) == (status, code)
+    assert last["output"][0]["content"][0]["text"] == "so f"
+    assert last["usage"]["output_tokens"] == 5
 
 
 def test_a_cancelled_answer_does_not_end_like_a_finished_one():
