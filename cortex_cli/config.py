@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,8 +230,14 @@ def with_fields(config: PeerConfig, fields: Mapping[str, object]) -> PeerConfig:
 
 
 def _hub(environ: Mapping[str, str]) -> HubConfig:
-    """By the variables that Hugging Face's own tools obey."""
+    """By the variables that Hugging Face's own tools obey, and the file in which they keep a token
+    that they were given once.
+    """
     usual, token = HubConfig(), environ.get("HF_TOKEN", "").strip()
+    if not token:
+        with suppress(OSError, ValueError, RuntimeError):  # none, not for us to read, no home
+            path = Path(environ.get("HF_TOKEN_PATH") or _hub_home(environ) / "token")
+            token = path.read_text(encoding="ascii").strip()
     return HubConfig(environ.get("HF_ENDPOINT") or usual.endpoint, token or None)
 
 
@@ -238,9 +245,12 @@ def _hub_dir(environ: Mapping[str, str]) -> Path | None:
     """The Hugging Face cache, by the variables that its own tools obey."""
     if hub := environ.get("HF_HUB_CACHE"):
         return Path(hub)
+    hub_dir = _hub_home(environ) / "hub"
+    return hub_dir if environ.get("HF_HOME") or hub_dir.is_dir() else None
+
+
+def _hub_home(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HF_HOME"):
-        return Path(home) / "hub"
+        return Path(home)
     cache = environ.get("XDG_CACHE_HOME")
-    base = Path(cache) if cache else Path("~/.cache").expanduser()
-    hub_dir = base / "huggingface" / "hub"
-    return hub_dir if hub_dir.is_dir() else None
+    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "huggingface"

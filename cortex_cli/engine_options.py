@@ -100,7 +100,8 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         envvar="CORTEX_DTYPE",
-        help="Compute in these numbers. auto is bfloat16 where the files hold no more and it pays.",
+        help="Compute in these numbers. auto is bfloat16 where the files hold that, or float16"
+        " (of which three bits go), and it pays.",
     ),
 ]
 Kernels = Annotated[

@@ -45,8 +45,8 @@ def pull(
     when all of it is there. Ctrl-c ends the pull; what has come stays, and the next one goes on
     from there, as it does after a crash. With --no-wait it goes on by itself.
 
-    HF_TOKEN opens what is not public, HF_ENDPOINT names a mirror and HTTPS_PROXY a proxy: in the
-    peer's environment.
+    HF_TOKEN, or what `hf auth login` has kept for the peer's user, opens what is not public;
+    HF_ENDPOINT names a mirror and HTTPS_PROXY a proxy, in the peer's environment.
     """
     from ..ordering import orders_of, waited_for
     from ..output import standard_output

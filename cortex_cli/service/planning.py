@@ -30,7 +30,7 @@ _DESCRIPTIONS: Mapping[What, str] = {
 # Where a user's programs keep things, wherever that user's manager was started.
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
-    *("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_ENDPOINT"),
 )
 
 

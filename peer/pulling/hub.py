@@ -31,6 +31,7 @@ _MAX_LISTING_BYTES = 16 * 1024 * 1024
 _LONGEST_REST_S = 30.0
 # Of what a hub in distress may ask for.
 _LONGEST_WAIT_S = 300.0
+_WITH_TOKEN = "start the peer with HF_TOKEN, or after hf auth login"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 
 
@@ -136,16 +137,18 @@ class Hub:
         if status == 403 or code == "GatedRepo":
             raise PermissionDenied(
                 f"{self.host} does not open '{repository}' to this peer",
-                f"ask for it at {self.host}/{repository}, and start the peer with HF_TOKEN",
+                f"ask for it at {self.host}/{repository}, and {_WITH_TOKEN}",
             )
         if status == 401 and self._has_token:
-            raise PermissionDenied(f"{self.host} does not take the peer's HF_TOKEN", "renew it")
+            raise PermissionDenied(
+                f"{self.host} does not take the peer's token", f"renew it, and {_WITH_TOKEN}"
+            )
         if code == "RevisionNotFound":
             raise ModelNotFound(f"'{repository}' has no such revision", "try without --revision")
         if status in (401, 404):
             raise ModelNotFound(
                 f"{self.host} shows no '{repository}'",
-                "check the name; for one that is not public, start the peer with HF_TOKEN",
+                f"check the name; for one that is not public, {_WITH_TOKEN}",
                 param="model",
             )
         raise HubFailed(f"{self.host} answers {status}", "check HF_ENDPOINT")

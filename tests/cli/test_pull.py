@@ -16,6 +16,7 @@ import pytest
 
 from bench.live.peers import Peers, peers_in, until
 from bench.live.process import PeerProcess
+from cortex.cli.config import read_environment
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.keys.fleet_key import new_fleet_key
 from cortex.peer.models.catalogue import embedded_dir
@@ -168,8 +169,37 @@ def test_the_token_goes_to_the_hub_and_into_no_log(
 ) -> None:
     hub.refuses_listing.append((401, {}))
     refused = steer("pull", "org/quiet", "-v")
-    assert refused.code == 4 and "does not take the peer's HF_TOKEN" in refused.stderr
+    assert refused.code == 4 and "does not take the peer's token" in refused.stderr
     assert set(hub.tokens) == {f"Bearer {TOKEN}"}
     logged = atlas.log.read_text()
     assert "kind=pull model=org/quiet" in logged
     assert TOKEN not in logged + refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "hf_at_home"),
+        ({"HF_TOKEN": "hf_said"}, "hf_said"),
+        ({"HF_TOKEN": " "}, "hf_at_home"),
+        ({"HF_HOME": "{}/hf"}, "hf_moved"),
+        ({"HF_HOME": "{}/hf", "HF_TOKEN_PATH": "{}/named"}, "hf_named"),
+        ({"HF_TOKEN_PATH": "{}/nowhere"}, None),
+        ({"HF_TOKEN_PATH": "{}"}, None),
+        ({"HF_TOKEN_PATH": "{}/torn"}, None),
+    ],
+)
+def test_the_token_that_was_given_to_the_hubs_own_tools_once_is_taken(
+    tmp_path: Path, variables: dict[str, str], expected: str | None
+) -> None:
+    for name, text in (
+        ("cache/huggingface/token", b"hf_at_home\n"),
+        ("hf/token", b"hf_moved"),
+        ("named", b"hf_named"),
+        ("torn", b"\xff\xfe"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    environ = {name: value.format(tmp_path) for name, value in variables.items()}
+    environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    assert read_environment(environ).hub.token == expected

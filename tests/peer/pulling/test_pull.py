@@ -383,7 +383,7 @@ async def test_a_repository_that_is_no_model_is_refused_by_what_it_lacks(pulling
         (404, {"x-error-code": "RepoNotFound"}, None, ModelNotFound, "shows no 'org/name'"),
         (404, {"x-error-code": "RevisionNotFound"}, None, ModelNotFound, "no such revision"),
         (401, {}, None, ModelNotFound, "shows no 'org/name'"),
-        (401, {}, "hf_secret", PermissionDenied, "does not take the peer's HF_TOKEN"),
+        (401, {}, "hf_secret", PermissionDenied, "does not take the peer's token"),
         (401, {"x-error-code": "GatedRepo"}, None, PermissionDenied, "does not open 'org/name'"),
         (403, {"x-error-code": "GatedRepo"}, "hf_secret", PermissionDenied, "does not open"),
         (418, {}, None, HubFailed, "answers 418"),
