@@ -44,7 +44,7 @@ def test_beyond_all_patience_silence_tells_nothing():
 async def test_a_host_far_away_is_waited_for_as_long_as_its_way_takes(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    async def connect(*_: object, **__: object) -> Any:
+    async def connect(*asked: object, **options: object) -> Any:
         """Takes a second and a half, by the loop's clock."""
         loop = asyncio.get_running_loop()
         now_s = loop.time
