@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from cortex.engine.current_device import make_current, open_device
-from cortex.engine.errors import EngineFailed
+from cortex.engine.errors import DevicePoisoned, EngineFailed
+from cortex.engine.loop import DeviceLoop
+from cortex.engine.wishes import Wishes
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda:1"])
@@ -61,3 +63,15 @@ def test_a_device_that_cannot_be_opened_is_told_in_torchs_first_line(
 
     told = "cuda:0 cannot be used: The NVIDIA driver on your system is too old"
     assert (failed.value.message, failed.value.hint) == (told, "to compute without it: --gpu cpu")
+
+
+def test_a_device_thread_that_gets_no_device_says_what_its_process_must_end_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(_: torch.device) -> None:
+        raise torch.AcceleratorError("CUDA error: device lost")
+
+    monkeypatch.setattr("cortex.engine.loop.make_current", lost)
+
+    with pytest.raises(DevicePoisoned, match="device lost"):
+        DeviceLoop(torch.device("cpu"), None, Wishes(), lambda _: None).run()

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from bench.estimated_shapes import SMALL
+from cortex.engine.errors import EngineFailed
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken
 from cortex.engine.frames import pack_value
 from cortex.engine.gauge import private_bytes
 from cortex.engine.heap import give_freed_memory_back
 from cortex.engine.loop import DeviceLoop, Job
+from cortex.engine.memory import REMEMBERED_PREFIXES
 from cortex.engine.messages import (
     CancelLoad,
     Generate,
@@ -43,9 +45,11 @@ E = TypeVar("E", bound=DeviceEvent)
 class Device:
     """A device loop on its thread, and what it says."""
 
-    def __init__(self, memory_bytes: int | None = None) -> None:
+    def __init__(self, memory_bytes: int | None = None, num_engines: int = 1) -> None:
         self._said: queue.SimpleQueue[DeviceEvent] = queue.SimpleQueue()
-        self._loop = DeviceLoop(torch.device("cpu"), memory_bytes, Wishes(), self._hear)
+        self._loop = DeviceLoop(
+            torch.device("cpu"), memory_bytes, Wishes(), self._hear, num_engines
+        )
         self._thread = threading.Thread(target=self._loop.run)
 
     def _hear(self, events: tuple[DeviceEvent, ...]) -> None:
@@ -264,3 +268,42 @@ def test_a_model_that_gets_no_memory_or_cannot_be_measured_is_given_back(
     monkeypatch.undo()
     device.do(Load("2", "a", str(golden / "qwen3")))
     assert device.loaded().job_id == "2"
+
+
+def test_a_load_whose_thread_gets_no_device_is_answered(
+    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: torch.device) -> None:
+        raise EngineFailed("refused")
+
+    monkeypatch.setattr("cortex.engine.reading.make_current", refused)
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    failed = device.hear()
+    assert isinstance(failed, JobFailed) and failed.error.message == "refused"
+
+
+def test_engines_share_the_hosts_memory_for_what_was_read_before(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cortex.engine.loop.available_memory_bytes", lambda: 8 << 30)
+    remembered: list[int] = []
+    for num_engines in (1, 8):
+        with Device(num_engines=num_engines).running() as device:
+            device.do(Load("1", "a", str(golden / "qwen3")))
+            parts = device.loaded().memory
+        remembered += [part.num_bytes for part in parts if part.name == REMEMBERED_PREFIXES]
+
+    assert remembered[0] > 1 << 30 and remembered[1] == remembered[0] // 8
+
+
+def test_what_is_said_of_a_slow_device_is_said_at_a_load(
+    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow(_: torch.device) -> str:
+        return "a slow device"
+
+    monkeypatch.setattr("cortex.engine.serving.told_of", slow)
+    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.loaded()
+
+    assert "a slow device" in caplog.messages

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.cache.pools import Pools, States
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.errors import InsufficientVram, InvalidRequest
 from cortex.engine.events import DeviceEvent, NewToken
@@ -23,8 +21,6 @@ from cortex.engine.messages import Generate, GenerateFailed, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import PixelBudget, read_preprocessor
 from cortex.engine.recall import HostStore
-from cortex.engine.runner import Runner
-from cortex.engine.sequence import Sequence
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.status import ModelCounts
@@ -166,84 +162,6 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
 
     assert asked.answers == wanted
     assert asked.service.counts.num_preemptions > 0
-
-
-def full(*_: object) -> None:
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has less")
-
-
-def test_answers_that_are_too_many_for_the_device_begin_again_fewer_at_a_time(
-    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prompts = {f"r{n}": prompt_of([n + 1] * 20, max_tokens=6) for n in range(5)}
-    wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
-    decode, sizes = Runner.decode, list[int]()
-
-    def for_two(runner: Runner, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
-        fed = list(sequences)
-        sizes.append(len(fed))
-        rows = decode(runner, fed)
-        if len(fed) > 2:  # when the states of all have gone on
-            full()
-        return rows
-
-    monkeypatch.setattr(Runner, "decode", for_two)
-    asked = served(golden_model)
-    for name, prompt in prompts.items():
-        asked.add(name, prompt)
-    asked.run()
-
-    assert asked.answers == wanted
-    assert [size for size in sizes if size > 2] == [5]
-    assert all(isinstance(end, NewToken) for end in asked.ends.values())
-
-
-def test_who_is_too_much_for_the_device_alone_ends_at_the_second_time_and_nobody_else(
-    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small, large = prompt_of([5] * 20, max_tokens=6), prompt_of([6] * 40, max_tokens=6)
-    wanted = alone(golden_model, small)
-    prefill, tried = Runner.prefill, list[int]()
-
-    def for_small(runner: Runner, sequence: Sequence, end: int) -> torch.Tensor:
-        hidden = prefill(runner, sequence, end)
-        if sequence.request_id == "large":
-            tried.append(end)
-            full()
-        return hidden
-
-    monkeypatch.setattr(Runner, "prefill", for_small)
-    asked = served(golden_model)
-    asked.add("small", small)
-    asked.add("large", large)
-    asked.run()
-
-    assert asked.answers == {"small": wanted, "large": []}
-    assert len(tried) == 2 and tried[0] == tried[1]
-    assert isinstance(end := asked.ends["large"], GenerateFailed)
-    assert end.error.code == "insufficient_vram"
-
-
-def test_a_sequence_that_cannot_be_taken_up_again_begins_again(
-    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prompts = {f"r{n}": prompt_of([n + 1] * 40, max_tokens=60) for n in range(4)}
-    wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
-    copy_in, failing = Pools.copy_states_in, [True]
-
-    def fails_once(pools: Pools, slot: int, states: States) -> None:
-        copy_in(pools, slot, states)
-        if failing:
-            failing.clear()
-            full()
-
-    monkeypatch.setattr(Pools, "copy_states_in", fails_once)
-    asked = served(golden_model, replace(ROOMY, num_pages=17))
-    for name, prompt in prompts.items():
-        asked.add(name, prompt)
-    asked.run()
-
-    assert not failing and asked.answers == wanted
 
 
 def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:

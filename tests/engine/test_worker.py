@@ -107,12 +107,12 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def running(memory_bytes: int | None = None, num_engines: int = 1) -> AsyncGenerator[Engine]:
+async def running(memory_bytes: int | None = None) -> AsyncGenerator[Engine]:
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_unix_connection(sock=theirs)
     cpu = torch.device("cpu")
     worker = asyncio.create_task(
-        serve(reader, writer, lambda send: Worker(cpu, Wishes(), send, memory_bytes, num_engines))
+        serve(reader, writer, lambda send: Worker(cpu, Wishes(), send, memory_bytes))
     )
     engine = Engine(*await asyncio.open_unix_connection(sock=ours), worker)
     try:
@@ -396,29 +396,6 @@ async def test_a_dead_device_thread_ends_the_process(
         await engine.ended()
 
 
-async def test_a_device_thread_that_gets_no_device_ends_the_process(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def lost(_: torch.device) -> None:
-        raise torch.AcceleratorError("CUDA error: device lost")
-
-    monkeypatch.setattr("cortex.engine.loop.make_current", lost)
-    async with running() as engine:
-        with pytest.raises(DevicePoisoned, match="device lost"):
-            await engine.ended()
-
-
-async def test_a_load_whose_thread_gets_no_device_is_answered(
-    engine: Engine, golden: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(_: torch.device) -> None:
-        raise EngineFailed("refused")
-
-    monkeypatch.setattr("cortex.engine.reading.make_current", refused)
-    failed = await engine.load(golden / "qwen3")
-    assert isinstance(failed, JobFailed) and failed.error.message == "refused"
-
-
 async def test_a_device_error_that_lasts_ends_the_process_and_hands_everything_back(
     engine: Engine,
     golden: Path,
@@ -593,32 +570,6 @@ async def test_two_models_answer_at_once_each_as_if_it_were_alone(
         said = await engine.hear()
         rest += said.parts if isinstance(said, Step) else ()
     assert ids_of(rest) == cases["qwen3_5"][0]["greedy_ids"]
-
-
-async def test_engines_share_the_hosts_memory_for_what_was_read_before(
-    golden: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cortex.engine.loop.available_memory_bytes", lambda: 8 << 30)
-    remembered: list[int] = []
-    for num_engines in (1, 8):
-        async with running(num_engines=num_engines) as engine:
-            loaded = await engine.load(golden / "qwen3")
-        assert isinstance(loaded, Loaded), loaded
-        remembered += [part.num_bytes for part in loaded.memory if part.name.startswith("remem")]
-
-    assert remembered[0] > 1 << 30 and remembered[1] == remembered[0] // 8
-
-
-async def test_what_is_said_of_a_slow_device_is_said_at_a_load(
-    engine: Engine, golden: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def slow(_: torch.device) -> str:
-        return "a slow device"
-
-    monkeypatch.setattr("cortex.engine.serving.told_of", slow)
-    await engine.load(golden / "qwen3")
-
-    assert "a slow device" in caplog.messages
 
 
 async def test_models_share_what_the_device_has_and_no_more_is_promised(golden: Path) -> None:

@@ -1,0 +1,116 @@
+"""Where a device's memory does not reach for a step, its answers begin again and stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cortex.engine.cache.pools import Pools, States
+from cortex.engine.cache.store import PrefixStore
+from cortex.engine.events import NewToken
+from cortex.engine.messages import Generate, GenerateFailed
+from cortex.engine.models.base import ServableModel
+from cortex.engine.recall import HostStore
+from cortex.engine.runner import Runner
+from cortex.engine.sequence import Sequence
+from cortex.engine.serving import Capacity, make_service
+from cortex.engine.types import Prompt, Sampling
+
+ROOMY = Capacity(num_pages=80, num_slots=8, grid_tokens=48, encoder_bytes=1 << 20, page_tokens=16)
+
+
+def prompts_of(num_tokens: int, max_tokens: int, names: Iterable[str]) -> dict[str, Prompt]:
+    greedy = Sampling(seed=0, temperature=0.0)
+    return {
+        name: Prompt((place,) * num_tokens, (), (), greedy, max_tokens, (), stop_token_ids=())
+        for place, name in enumerate(names, start=1)
+    }
+
+
+def answers_to(
+    model: ServableModel, prompts: dict[str, Prompt], capacity: Capacity = ROOMY
+) -> dict[str, list[int | str]]:
+    """Their tokens, behind which stands what kind of error ended them, if one did."""
+    store: HostStore = PrefixStore(1 << 24)
+    service = make_service(model, 1033, torch.device("cpu"), capacity, store, "model")
+    answers: dict[str, list[int | str]] = {name: [] for name in prompts}
+    for name, prompt in prompts.items():
+        service.add(Generate(name, 0, "model", b""), prompt, 0.0)
+    for _ in range(1000):
+        if not service.has_work:
+            return answers
+        for event in service.step(0.0):
+            if isinstance(event, NewToken) and event.token_id is not None:
+                answers[event.request_id].append(event.token_id)
+            elif isinstance(event, GenerateFailed):
+                answers[event.request_id].append(event.error.code)
+    raise AssertionError("the service never came to an end")
+
+
+def full(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has less")
+
+
+def test_answers_that_are_too_many_for_the_device_begin_again_fewer_at_a_time(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(20, 6, "abcde")
+    wanted = answers_to(golden_model, prompts)
+    decode, sizes = Runner.decode, list[int]()
+
+    def for_two(runner: Runner, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
+        fed = list(sequences)
+        sizes.append(len(fed))
+        rows = decode(runner, fed)
+        if len(fed) > 2:  # when the states of all have gone on
+            full()
+        return rows
+
+    monkeypatch.setattr(Runner, "decode", for_two)
+
+    assert answers_to(golden_model, prompts) == wanted
+    assert [size for size in sizes if size > 2] == [5]
+
+
+def test_who_is_too_much_for_the_device_alone_ends_at_the_second_time_and_nobody_else(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(20, 6, ("small", "large"))
+    wanted = answers_to(golden_model, prompts)
+    prefill, tried = Runner.prefill, list[int]()
+
+    def for_small(runner: Runner, sequence: Sequence, end: int) -> torch.Tensor:
+        hidden = prefill(runner, sequence, end)
+        if sequence.request_id == "large":
+            tried.append(end)
+            full()
+        return hidden
+
+    monkeypatch.setattr(Runner, "prefill", for_small)
+
+    answers = answers_to(golden_model, prompts)
+    assert answers == {"small": wanted["small"], "large": ["insufficient_vram"]}
+    assert len(tried) == 2 and tried[0] == tried[1]
+
+
+def test_a_sequence_that_cannot_be_taken_up_again_begins_again(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = prompts_of(40, 60, "abcd")
+    wanted = answers_to(golden_model, prompts)
+    copy_in, failing = Pools.copy_states_in, [True]
+
+    def fails_once(pools: Pools, slot: int, states: States) -> None:
+        copy_in(pools, slot, states)
+        if failing:
+            failing.clear()
+            full()
+
+    monkeypatch.setattr(Pools, "copy_states_in", fails_once)
+
+    # Room for two whole answers and the beginning of a third.
+    assert answers_to(golden_model, prompts, replace(ROOMY, num_pages=17)) == wanted
+    assert not failing
