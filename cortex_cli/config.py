@@ -234,12 +234,17 @@ def _hub(environ: Mapping[str, str]) -> HubConfig:
     return HubConfig(environ.get("HF_ENDPOINT") or usual.endpoint, token or None)
 
 
+def _written(path: str) -> Path:
+    """A folder as people write it where no shell reads it."""
+    return Path(os.path.expandvars(path)).expanduser()
+
+
 def _hub_dir(environ: Mapping[str, str]) -> Path | None:
     """The Hugging Face cache, by the variables that its own tools obey."""
     if hub := environ.get("HF_HUB_CACHE"):
-        return Path(hub)
+        return _written(hub)
     if home := environ.get("HF_HOME"):
-        return Path(home) / "hub"
+        return _written(home) / "hub"
     cache = environ.get("XDG_CACHE_HOME")
     base = Path(cache) if cache else Path("~/.cache").expanduser()
     hub_dir = base / "huggingface" / "hub"
