@@ -30,8 +30,8 @@ help:
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)
-	@echo '$$ cortex chat --image examples/receipt.png "What is the total?"'
-	@$(BIN)/cortex chat --image examples/receipt.png "What is the total?" < /dev/null
+	@echo '$$ cortex chat --model cortex-nano --image examples/receipt.png "What is the total?"'
+	@$(BIN)/cortex chat --model cortex-nano --image examples/receipt.png "What is the total?" < /dev/null
 
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet

@@ -241,16 +241,21 @@ def _hub(environ: Mapping[str, str]) -> HubConfig:
     return HubConfig(environ.get("HF_ENDPOINT") or usual.endpoint, token or None)
 
 
+def _written(path: str) -> Path:
+    """A folder as people write it where no shell reads it."""
+    return Path(os.path.expandvars(path)).expanduser()
+
+
 def _hub_dir(environ: Mapping[str, str]) -> Path | None:
     """The Hugging Face cache, by the variables that its own tools obey."""
     if hub := environ.get("HF_HUB_CACHE"):
-        return Path(hub)
+        return _written(hub)
     hub_dir = _hub_home(environ) / "hub"
     return hub_dir if environ.get("HF_HOME") or hub_dir.is_dir() else None
 
 
 def _hub_home(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HF_HOME"):
-        return Path(home)
+        return _written(home)
     cache = environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path("~/.cache").expanduser()) / "huggingface"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import ImagePart
@@ -129,7 +130,9 @@ def answer_once_or_converse(
             require_engine(config.engine)
             check_memory(config.memory_bytes, machine_memory_bytes())
         model = conversation.wishes.model or default_model(
-            loop.call(backend.models()), backend.name, has_pictures=bool(conversation.pictures)
+            cached_last(loop.call(backend.models()), config.locations.hub_dir),
+            backend.name,
+            has_pictures=bool(conversation.pictures),
         )
         talker = Talker(backend, loop, model, conversation, output, diagnostics, manner)
         if question is None:
@@ -156,6 +159,18 @@ def default_model(models: Sequence[ModelInfo], backend_name: str, *, has_picture
     seeing = [model for model in models if model.sees_images]
     # Where none sees, the first one's refusal says so.
     return (seeing if has_pictures and seeing else models)[0].id
+
+
+def cached_last(models: Sequence[ModelInfo], hub_dir: Path | None) -> Sequence[ModelInfo]:
+    """What other programs have fetched, in the Hugging Face cache, may be large: it answers by its
+    name, and by default where there is nothing else. Where another machine has its models is not
+    known here.
+    """
+
+    def is_cached(model: ModelInfo) -> bool:
+        return hub_dir is not None and model.dir is not None and model.dir.is_relative_to(hub_dir)
+
+    return sorted(models, key=is_cached)
 
 
 def find_model(models: Sequence[ModelInfo], wanted: str) -> ModelInfo:

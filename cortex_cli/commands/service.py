@@ -79,6 +79,7 @@ def install(
     sees the machine read-only but for its own folders, gains no privileges, is started again
     where it fails or says nothing for half a minute, and lets answers end when it is stopped.
     """
+    from ..diagnostics import standard_error
     from ..errors import UsageProblem
     from ..output import standard_output
     from ..service.unit import unit_text
@@ -88,6 +89,10 @@ def install(
     invocation = invocation_of(context)
     what, planned = _planned(context, invocation, run_as, is_system=system)
     text = unit_text(planned)
+    for name in planned.left_out:
+        standard_error(invocation).line(
+            f"{name} holds a password, and is not in the unit, which all may read."
+        )
     if print_only:
         standard_output().text(text)
         return

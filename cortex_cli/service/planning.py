@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
+from cortex.peer.locations import Locations
 
 from ..config import Invocation, peer_config, set_variables
 from ..errors import ServiceProblem, UsageProblem
@@ -31,6 +32,12 @@ _DESCRIPTIONS: Mapping[What, str] = {
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_ENDPOINT"),
+    *("SSL_CERT_FILE", "CUDA_VISIBLE_DEVICES"),
+)
+_PROXIES = tuple(
+    name
+    for kind in ("HTTPS", "HTTP", "ALL", "NO")
+    for name in (f"{kind}_PROXY", f"{kind}_PROXY".lower())
 )
 
 
@@ -77,6 +84,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
     if file is not None and "--config" not in words and not file.is_absolute():
         words += ["--config", str(file.absolute())]  # it lies here, where the service does not run
     folders = [locations.state_dir, locations.data_dir, locations.cache_dir]
+    proxies = set_variables(_PROXIES)
     return Service(
         NAMES[what],
         _DESCRIPTIONS[what],
@@ -84,8 +92,20 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
-        environment=set_variables(_CARRIED),
+        environment=_caches(locations) | set_variables(_CARRIED) | open_proxies(proxies),
+        left_out=[name for name in proxies if name not in open_proxies(proxies)],
     )
+
+
+def open_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
+    """Those without a password: a unit is for all to read."""
+    return {name: address for name, address in proxies.items() if "@" not in address}
+
+
+def _caches(locations: Locations) -> dict[str, str]:
+    """Where Triton and CUDA keep what they compile: where the service may write."""
+    folder = (locations.cache_dir or locations.state_dir).absolute()
+    return {"TRITON_CACHE_DIR": str(folder / "triton"), "CUDA_CACHE_PATH": str(folder / "cuda")}
 
 
 def _command(what: What, words: Sequence[str]) -> list[str]:

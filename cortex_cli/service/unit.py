@@ -47,7 +47,6 @@ UMask=0077
 RuntimeDirectory=cortex
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
-Environment=TRITON_CACHE_DIR=%C/cortex/triton CUDA_CACHE_PATH=%C/cortex/cuda
 """
 
 # Neither MemoryDenyWriteExecute (torch and Triton write the code that they run) nor PrivateDevices
@@ -78,7 +77,12 @@ ProtectKernelModules=yes
 ProtectProc=invisible
 RemoveIPC=yes
 DevicePolicy=closed
-DeviceAllow=char-nvidia* rw
+DeviceAllow=char-nvidia* rwm
+"""
+# Without that module systemd knows no number of the devices that are allowed.
+_WANTS_SYSTEM = """\
+Wants=network-online.target modprobe@nvidia_uvm.service
+After=modprobe@nvidia_uvm.service
 """
 
 
@@ -86,7 +90,7 @@ DeviceAllow=char-nvidia* rw
 class Service:
     """What runs, and what it touches. `reads` are paths that it must see, `writes` folders that it
     must write besides those that systemd makes for it. `run_as` is None for a user that systemd
-    makes up, and where the unit is a user's own.
+    makes up, and where the unit is a user's own. `left_out` are variables that hold a password.
     """
 
     name: str
@@ -99,6 +103,7 @@ class Service:
     reads: Sequence[Path] = ()
     writes: Sequence[Path] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    left_out: Sequence[str] = ()
 
 
 def unit_text(service: Service) -> str:
@@ -106,7 +111,7 @@ def unit_text(service: Service) -> str:
     command = " ".join(_quoted(word).replace("$", "$$") for word in service.command)
     scope = "" if service.is_system else "--user "
     head = _HEAD.format(scope=scope, name=service.name, description=service.description)
-    wants = "Wants=network-online.target\n" if service.is_system else ""
+    wants = _WANTS_SYSTEM if service.is_system else ""
     own = _system_lines(service) if service.is_system else _user_lines(service)
     more = _HARDENED_SYSTEM if service.is_system else ""
     target = "multi-user.target" if service.is_system else "default.target"
@@ -129,6 +134,9 @@ def _system_lines(service: Service) -> list[str]:
         "WorkingDirectory=%S/cortex",
         # One folder below each of these is the peer's, as it is below a user's own.
         "Environment=XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
+        "Environment=TRITON_CACHE_DIR=%C/cortex/triton CUDA_CACHE_PATH=%C/cortex/cuda",
+        # What makes the nodes of GPUs where no display and nobody else has used them yet.
+        "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u",
         *_environment(service.environment),
         f"ProtectHome={'read-only' if needs_home else 'yes'}",
         *_writable(service.writes),

@@ -17,6 +17,9 @@ from ..types import ModelInfo, is_same
 
 # Whoever asks so soon after a load has failed is told the same; nothing is tried.
 _KEPT_S = 15.0
+# A device of which so many loads in a row ended the engine is avoided for so long after the last.
+NUM_BAD_LOADS = 2
+AVOIDED_S = 300.0
 
 
 class Losses:
@@ -26,6 +29,8 @@ class Losses:
         self._max_replays = max_replays
         # Engines that died in a row of a model's load.
         self._num_failed_loads: dict[str, int] = {}
+        # By device, when its engine died of a load, since the last that it brought to an end.
+        self._bad_loads_s: dict[int, list[float]] = {}
 
     def load_lost(self, model_id: str) -> int:
         """An engine died of this load; how many in a row by now."""
@@ -36,6 +41,17 @@ class Losses:
     def load_over(self, model_id: str) -> None:
         """It came to an end of its own, good or bad, or is not tried any more."""
         self._num_failed_loads.pop(model_id, None)
+
+    def device_failed(self, device: int, now_s: float) -> None:
+        """Its engine died of a load, whichever model's."""
+        self._bad_loads_s.setdefault(device, []).append(now_s)
+
+    def device_served(self, device: int) -> None:
+        self._bad_loads_s.pop(device, None)
+
+    def is_avoided(self, device: int, now_s: float) -> bool:
+        bad_s = self._bad_loads_s.get(device, [])
+        return len(bad_s) >= NUM_BAD_LOADS and now_s < bad_s[-1] + AVOIDED_S
 
     def is_last_load(self, model_id: str) -> bool:
         return self.is_last_try(self._num_failed_loads.get(model_id, 0))

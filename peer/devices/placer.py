@@ -168,14 +168,21 @@ class Placer:
         for earlier in self._claims.values():
             books = [with_claim(device, earlier) for device in books]
         allowed = self.habits.devices(model_id, len(books))
-        return turn(
-            wanted,
-            [device for device in books if device.index in allowed],
-            rules,
-            max_wait_s=max(rules.min_residency_s, _LEAST_PATIENCE_S),
-            claim=claim,
-            closed=self._closed(),
-        )
+        here, now_s = [each for each in books if each.index in allowed], self._clock()
+        sound = [each for each in here if not self._losses.is_avoided(each.index, now_s)]
+
+        def turn_on(books: Sequence[DeviceBooks]) -> Turn:
+            return turn(
+                wanted,
+                books,
+                rules,
+                max_wait_s=max(rules.min_residency_s, _LEAST_PATIENCE_S),
+                claim=claim,
+                closed=self._closed(),
+            )
+
+        found = turn_on(sound) if sound else None
+        return turn_on(here) if found is None or isinstance(found, Refused) else found
 
     def _closed(self) -> set[int]:
         """Where no load may begin: one is under way, or somebody is to be alone there."""

@@ -22,6 +22,7 @@ from ..types import ModelInfo
 from .device import Devices
 from .device_memory import budget_bytes, gpu_of
 from .gpus import Gpu
+from .losses import AVOIDED_S, NUM_BAD_LOADS
 from .places import Place
 from .residency import Residency
 from .steering import NodeSteering
@@ -118,7 +119,13 @@ class Rack:
     def _lose_engine(self, device: int, end: ChildEnd) -> None:
         if not end.is_wanted:
             self._chronicle.add("engine_lost", f"{self._names[device]}: {end.error.message}")
+        was_avoided = self.residency.is_avoided(device)
         self.residency.lose(device, end)
+        if self.residency.is_avoided(device) and not was_avoided:
+            words = f"{NUM_BAD_LOADS} loads in a row ended its engine: others are chosen before it"
+            self._chronicle.add(
+                "engine_lost", f"{self._names[device]}: {words} for {AVOIDED_S / 60:g} min"
+            )
 
     def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
         self._tally.evictions[place.model.id, reason] += 1

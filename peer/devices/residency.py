@@ -181,6 +181,8 @@ class Residency:
         if device in self._mover.renewing:
             return  # as it was told to
         self._mover.num_cycles[device] = 0
+        if not end.is_wanted and any(each.state == "loading" for each in self.places.on(device)):
+            self._losses.device_failed(device, self._clock())
         lost, holders = self.places.on(device), self.places.holders_on(device)
         for place in lost:
             self.places.forget(place)
@@ -197,6 +199,10 @@ class Residency:
         for ticket in doomed:
             ticket.on_failed(self._losses.last_word(end))
         self.look()
+
+    def is_avoided(self, device: int) -> bool:
+        """Models go there only where no other device will do: it ended one engine after another."""
+        return self._losses.is_avoided(device, self._clock())
 
     def look(self) -> None:
         """Do what can be done now: let go, grant, begin loads."""
@@ -266,6 +272,7 @@ class Residency:
     def _loaded(self, place: Place, outcome: Loaded | CortexError) -> None:
         self._losses.load_over(place.model.id)
         if isinstance(outcome, Loaded):
+            self._losses.device_served(place.device)
             place.loaded, place.state = outcome, "ready"
             self._placer.homeless.pop(place.model.id, None)
             if not place.ready_s:  # else it had been there before its engine was started anew

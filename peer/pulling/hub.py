@@ -171,14 +171,16 @@ async def open_hub(config: HubConfig) -> AsyncGenerator[Hub]:
 
 
 def _proxy(url: URL) -> str | None:
-    """What HTTP_PROXY, HTTPS_PROXY and NO_PROXY say of an address, and of where that leads.
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of an address that is asked.
 
     aiohttp's `trust_env` would read ~/.netrc too, and refuses a token beside what that holds.
     Raises HubFailed.
     """
-    proxy = None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+    proxies = getproxies()
+    name = url.scheme if url.scheme in proxies else "all"
+    proxy = None if proxy_bypass(url.host or "") else proxies.get(name)
     if proxy is not None and not proxy.startswith(("http://", "https://")):
-        variable = f"{url.scheme.upper()}_PROXY"
+        variable = f"{name.upper()}_PROXY"
         raise HubFailed(f"{variable} is no proxy of HTTP", "give it as http://HOST:PORT")
     return proxy
 

@@ -11,7 +11,7 @@ import pytest
 
 from cortex.cli import main
 from cortex.cli.config import Invocation, find_locations
-from cortex.cli.talker import default_model
+from cortex.cli.talker import cached_last, default_model
 from cortex.engine.errors import ModelNotFound
 from cortex.engine.types import Capability
 from cortex.peer.children.commands import engine_spec
@@ -200,6 +200,21 @@ def test_a_picture_is_shown_to_the_first_model_that_sees() -> None:
     assert default_model(models[:1], "here", has_pictures=True) == "reader"
 
 
+def test_what_other_programs_have_cached_answers_by_default_only_where_nothing_else_does(
+    tmp_path: Path,
+) -> None:
+    far = ModelInfo("far", None, ("text",), 4096, 0)
+    cached = ModelInfo("org/large", tmp_path / "hub" / "models--org--large", ("text",), 4096, 0)
+    models = [cached, model("cortex-nano"), far]
+    assert [one.id for one in cached_last(models, tmp_path / "hub")] == [
+        "cortex-nano",
+        "far",
+        "org/large",
+    ]
+    assert cached_last(models, None) == models
+    assert cached_last([cached], tmp_path / "hub") == [cached]
+
+
 def test_a_backend_without_models_is_named() -> None:
     with pytest.raises(ModelNotFound, match="here has no models"):
         default_model((), "here", has_pictures=True)
@@ -329,3 +344,11 @@ def test_a_gateway_listens_on_ports_of_its_own(
     )
     assert main.run([command, "--metrics-port", "5"], invocation) == 0
     assert asked.configs[2].metrics_port == 5
+
+
+def test_the_hugging_face_cache_is_found_where_no_shell_has_read_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_locations({"HF_HOME": "~/hf"}).hub_dir == tmp_path / "hf" / "hub"
+    assert find_locations({"HF_HUB_CACHE": "$HOME/c"}).hub_dir == tmp_path / "c"

@@ -173,6 +173,37 @@ def test_little_of_the_machine_lies_open_to_a_system_service(run: Run, tmp_path:
     assert float(exposure[1]) < 2.5
 
 
+def test_what_a_shell_says_of_proxies_and_caches_holds_for_the_service_but_no_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    for name, value in {
+        "HTTPS_PROXY": "http://me:secret@proxy.test:3128",
+        "NO_PROXY": "10.0.0.0/8",
+        "SSL_CERT_FILE": "/etc/ours.pem",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "XDG_CACHE_HOME": str(cache),
+    }.items():
+        monkeypatch.setenv(name, value)
+    code, unit, err = run("install", "--print")
+    assert code == 0
+    assert "secret" not in unit + err
+    assert "HTTPS_PROXY holds a password" in err
+    for line in (
+        "NO_PROXY=10.0.0.0/8", "SSL_CERT_FILE=/etc/ours.pem", "CUDA_VISIBLE_DEVICES=1",
+        f"TRITON_CACHE_DIR={cache}/cortex/triton", f"CUDA_CACHE_PATH={cache}/cortex/cuda",
+    ):  # fmt: skip
+        assert f"Environment={line}\n" in unit
+    assert "TRITON_CACHE_DIR=%C" not in unit
+
+
+def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: Run) -> None:
+    _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
+    assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit
+    assert "After=modprobe@nvidia_uvm.service\n" in unit
+    assert "TRITON_CACHE_DIR=%C/cortex/triton" in unit
+
+
 def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_path: Path) -> None:
     code, out, err = run("install", "--gpu", "cpu")
     assert (code, err) == (0, "")

@@ -481,6 +481,15 @@ async def test_a_proxy_that_speaks_another_protocol_is_refused_by_name(
     await refused(pulling, HubFailed, "HTTP_PROXY is no proxy of HTTP")
 
 
+async def test_a_proxy_of_all_protocols_is_taken_where_no_other_is_named(
+    pulling: Pull, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    await refused(pulling, HubFailed, "ALL_PROXY is no proxy of HTTP")
+
+
 async def test_a_disk_without_room_is_told_before_the_weights_come(pulling: Pull) -> None:
     pulling.free_bytes = (
         64 * 1024 * 1024
