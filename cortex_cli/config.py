@@ -236,7 +236,8 @@ def _hub(environ: Mapping[str, str]) -> HubConfig:
     usual, token = HubConfig(), environ.get("HF_TOKEN", "").strip()
     if not token:
         with suppress(OSError, ValueError, RuntimeError):  # none, not for us to read, no home
-            path = Path(environ.get("HF_TOKEN_PATH") or _hub_home(environ) / "token")
+            named = environ.get("HF_TOKEN_PATH")
+            path = _written(named) if named else _hub_home(environ) / "token"
             token = path.read_text(encoding="ascii").strip()
     return HubConfig(environ.get("HF_ENDPOINT") or usual.endpoint, token or None)
 

@@ -52,6 +52,11 @@ def parse_peer(text: str) -> str:
     """
     from cortex.peer.addresses import normalise_address
 
+    if text.strip().lower().startswith("https://"):
+        raise UsageProblem(
+            f"{text!r:.200} is an address of https, which is not spoken here.",
+            "write HOST:PORT of the peer itself, as `cortex peer` says beside api",
+        )
     if split_address(normalise_address(text.strip())) is None:
         raise UsageProblem(
             f"{text!r:.200} is no address of a peer.",

@@ -22,8 +22,8 @@ _HEAD = """\
 [Unit]
 Description={description}
 After=network-online.target nvidia-persistenced.service
-StartLimitIntervalSec=300
-StartLimitBurst=10
+# The network, or the address to listen on, may come at any time.
+StartLimitIntervalSec=0
 """
 
 _SERVICE = """\
@@ -34,7 +34,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 WatchdogSec=30
 Restart=on-failure
-RestartSec=2
+RestartSec=10
 # A wrong option or file of settings stays wrong.
 RestartPreventExitStatus=2
 TimeoutStopSec={stop_s}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -48,6 +49,16 @@ _TOLD = {
 }
 
 
+def asleep_s() -> float:
+    """For how long this machine has slept since it started: a clock that goes on then is ahead of
+    the one that every loop has by as much. 0 where there is none.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    awake_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - awake_s
+
+
 class Driver:
     """`send` takes a datagram and never waits; `keep` writes a changed identity to the disk, and
     raises OSError where it cannot: nothing is sent until it could. `tell` is for people.
@@ -63,6 +74,7 @@ class Driver:
         keep: Callable[[IdentityChanged], None],
         on_event: Callable[[Event], None],
         tell: Teller,
+        asleep_s: Callable[[], float] = asleep_s,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         boot = core.own.identity.boot
@@ -80,6 +92,7 @@ class Driver:
         self._is_flushing = False
         self._unkept: IdentityChanged | None = None
         self._keep_again_s = float("-inf")
+        self._asleep_s, self._slept_s = asleep_s, asleep_s()
 
     @property
     def dropped(self) -> Mapping[Cause, int]:
@@ -100,11 +113,13 @@ class Driver:
     def act(self, deed: Callable[[Core, float], T]) -> T:
         """Do something with the core, and carry out what comes of it."""
         try:
+            self._notice_sleep()
             return deed(self._core, self._loop.time())
         finally:
             self._flush()
 
     def on_datagram(self, address: Address, datagram: bytes) -> None:
+        self._notice_sleep()
         now_s = self._loop.time()
         got = self._receiver.receive(now_s, address.ip, datagram)
         if isinstance(got, Dropped):
@@ -118,9 +133,14 @@ class Driver:
     def _on_timer(self) -> None:
         self._timer = None
         try:
+            self._notice_sleep()
             self._core.on_timer(self._loop.time())
         finally:
             self._flush()
+
+    def _notice_sleep(self) -> None:
+        before_s, self._slept_s = self._slept_s, self._asleep_s()
+        self._core.was_silent(self._loop.time(), self._slept_s - before_s)
 
     def _flush(self) -> None:
         """Carry out what the core wants, until it wants nothing more."""

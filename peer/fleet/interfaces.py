@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import re
 import socket
 import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import ifaddr
@@ -26,12 +28,18 @@ MAX_INTERFACES = 8
 POLL_S = 5.0
 _EVERY_IPV4 = "0.0.0.0"
 # Bridges and pairs that container engines and hypervisors make, and tunnels.
-_VIRTUAL = re.compile(r"(docker|br-|veth|virbr|vmnet|cni|flannel|cali|lxc|lxd)")
+_VIRTUAL = re.compile(
+    r"(docker|podman|nerdctl|br-|veth|virbr|vnet|vmnet|vboxnet|mpqemubr|waydroid"
+    r"|cni|cilium|flannel|cali|weave|kube-|lxc|lxd|incus)"
+)
 _TUNNEL = re.compile(r"(tun|wg|tailscale|utun|zt)")
 # netdevice(7).
 _UP, _POINT_TO_POINT, _RUNNING, _MULTICAST = 0x1, 0x10, 0x40, 0x1000
 _SIOCGIFFLAGS = 0x8913
 _REQUEST = "16sH14x"
+# proc(5) and linux/if_addr.h: IFA_F_TEMPORARY (RFC 8981), IFA_F_DEPRECATED.
+_IF_INET6 = Path("/proc/net/if_inet6")
+_FLEETING = 0x01 | 0x20
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +168,25 @@ def addresses_to_tell(choice: Choice, bound_host: str) -> tuple[str, ...]:
 
 def addresses_to_dial(interfaces: Iterable[Interface], bound_host: str) -> tuple[str, ...]:
     """Where others may try the fleet port without having heard any multicast: tunnels are ways too.
-    Addresses that mean something on one link alone, or on every machine, are none.
+    Addresses that mean something on one link alone, or on every machine, are none. Each interface's
+    first of a family comes before any second one, for only a few are told.
     """
     if bound_host not in WILDCARDS:
         return (bound_host,)
-    told: list[str] = []
-    for interface in sorted(interfaces, key=lambda each: bool(_TUNNEL.match(each.name))):
-        if interface.is_up and not interface.is_loopback and not _VIRTUAL.match(interface.name):
-            told += interface.ipv4 if bound_host == _EVERY_IPV4 else interface.addresses
-    return tuple(ip for ip in told if "%" not in ip and not ipaddress.ip_address(ip).is_link_local)
+    ways = [
+        interface
+        for interface in sorted(interfaces, key=lambda each: bool(_TUNNEL.match(each.name)))
+        if interface.is_up and not interface.is_loopback and not _VIRTUAL.match(interface.name)
+    ]
+    lists = [_far_reaching(each.ipv4) for each in ways]
+    if bound_host != _EVERY_IPV4:
+        lists += [_far_reaching(each.ipv6) for each in ways]
+    rounds = itertools.zip_longest(*lists)
+    return tuple(ip for ips in rounds for ip in ips if ip is not None)
+
+
+def _far_reaching(ips: Sequence[str]) -> list[str]:
+    return [ip for ip in ips if "%" not in ip and not ipaddress.ip_address(ip).is_link_local]
 
 
 async def watch_interfaces(
@@ -196,10 +214,27 @@ async def watch_interfaces(
 
 def read_interfaces() -> tuple[Interface, ...]:
     """All there are. May block for a moment."""
-    return tuple(_read(adapter) for adapter in ifaddr.get_adapters(include_unconfigured=True))
+    fleeting = fleeting_ipv6(_IF_INET6)
+    adapters = ifaddr.get_adapters(include_unconfigured=True)
+    return tuple(_read(adapter, fleeting) for adapter in adapters)
 
 
-def _read(adapter: ifaddr.Adapter) -> Interface:
+def fleeting_ipv6(path: Path) -> frozenset[str]:
+    """The addresses that stand for this machine for a day at most, so that nobody knows it by them;
+    as the kernel's list tells. None where there is no list.
+    """
+    try:
+        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return frozenset()
+    return frozenset(
+        str(ipaddress.IPv6Address(bytes.fromhex(row[0])))
+        for row in rows
+        if int(row[4], 16) & _FLEETING
+    )
+
+
+def _read(adapter: ifaddr.Adapter, fleeting: frozenset[str]) -> Interface:
     name = str(adapter.nice_name)
     flags = _flags(name)
     ipv4 = tuple(cast(str, ip.ip) for ip in adapter.ips if ip.is_IPv4)
@@ -208,7 +243,7 @@ def _read(adapter: ifaddr.Adapter) -> Interface:
         name=name,
         index=adapter.index or 0,
         ipv4=ipv4,
-        ipv6=ipv6,
+        ipv6=tuple(sorted(ipv6, key=lambda ip: ip in fleeting)),
         is_up=flags is None or flags & (_UP | _RUNNING) == _UP | _RUNNING,
         has_multicast=flags is None or bool(flags & _MULTICAST),
         is_point_to_point=flags is not None and bool(flags & _POINT_TO_POINT),

@@ -99,6 +99,19 @@ class Core:
         """Which of its datagrams came before is forgotten: recordings of them might come now."""
         self.desk.sessions.end(boot)
 
+    def was_silent(self, now_s: float, silent_s: float) -> bool:
+        """We were, for so long: whether that is long enough to matter. A machine that sleeps stops
+        the clock that timers go by: then whoever sees that says so.
+        """
+        timing = self.desk.timing
+        if silent_s <= timing.lag_s:
+            return False
+        self.desk.health.blame()
+        self._reading_until_s = now_s + READING_S
+        if silent_s > timing.suspend_periods * timing.probe_period_s:
+            self._resume(now_s, silent_s)
+        return True
+
     def on_timer(self, now_s: float) -> None:
         """Do what has become due; after a stall a moment later, when what came has been read."""
         self._notice_lag(now_s)
@@ -272,14 +285,11 @@ class Core:
 
     def _notice_lag(self, now_s: float) -> None:
         """A timer that is late says that we, and not the others, were silent."""
-        due_s, timing = self.desk.agenda.next_s, self.desk.timing
-        if due_s is None or due_s == self._lag_seen_of_s or now_s - due_s <= timing.lag_s:
+        due_s = self.desk.agenda.next_s
+        if due_s is None or due_s == self._lag_seen_of_s:
             return
-        self._lag_seen_of_s = due_s
-        self.desk.health.blame()
-        self._reading_until_s = now_s + READING_S
-        if now_s - due_s > timing.suspend_periods * timing.probe_period_s:
-            self._resume(now_s, now_s - due_s)
+        if self.was_silent(now_s, now_s - due_s):
+            self._lag_seen_of_s = due_s
 
     def _resume(self, now_s: float, slept_s: float) -> None:
         timing, own = self.desk.timing, self.own

@@ -66,6 +66,13 @@ def test_what_is_no_address_of_a_peer_is_a_wrong_option(
     assert capsys.readouterr().err.startswith(f"error: {peer!r} is no address of a peer.\n")
 
 
+def test_https_is_refused_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    invocation = read_environment({"HOME": str(tmp_path)})
+    assert run(["chat", "--peer", "https://llm.example.com", "hello"], invocation) == 2
+    told = capsys.readouterr().err
+    assert "https, which is not spoken here" in told and "HOST:PORT of the peer itself" in told
+
+
 def test_hide_reasoning_is_how_answers_are_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -137,6 +137,12 @@ def test_words_reach_the_service_as_they_are() -> None:
     assert r'ExecStart=/bin/x "a \"b\"" "50%%" "$$HOME" "back\\slash" ""' in text
 
 
+def test_a_service_whose_address_comes_late_is_started_again_for_ever() -> None:
+    text = unit_text(Service("x.service", "x", ["/bin/x"], 30.0))
+    assert "StartLimitIntervalSec=0\n" in text and "RestartSec=10\n" in text
+    assert "RestartPreventExitStatus=2\n" in text
+
+
 @needs_systemd
 @pytest.mark.parametrize("is_system", [False, True])
 def test_systemd_finds_nothing_wrong_with_the_unit(

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from cortex.peer.fleet.driver import RETIRED_KEY, Driver
+from cortex.peer.fleet.driver import RETIRED_KEY, Driver, asleep_s
 from cortex.peer.gossip.codec import pack
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.envelope import Sealer
-from cortex.peer.gossip.events import Event, IdentityChanged, Refused
+from cortex.peer.gossip.events import Event, IdentityChanged, Refused, Resumed
 from cortex.peer.gossip.identity import Identity
 from cortex.peer.gossip.ids import BootId, NodeId
 from cortex.peer.gossip.messages import Ping
@@ -36,6 +36,7 @@ class Peer:
         self.events: list[Event] = []
         self.told: list[str] = []
         self.disk_is_full = False
+        self.asleep_s = 1000.0
         self.node, self.boot = NodeId(bytes([number]) * 8), BootId(bytes([number]) * 8)
         self.core = Core(
             Identity(self.node, self.boot, 1),
@@ -51,6 +52,7 @@ class Peer:
             keep=self._keep,
             on_event=self.events.append,
             tell=lambda text, topic="": self.told.append(text),
+            asleep_s=lambda: self.asleep_s,
         )
         self._wires = wires
         wires.peers[self.address] = self
@@ -96,6 +98,23 @@ class Wires:
 def ping_as(node: NodeId, boot: BootId, key: FleetKey) -> bytes:
     ping = Ping(node=node, gen=5, seq=1, challenge=b"a secret")
     return Sealer(boot, RANDOM.randbytes).seal(key, pack(ping))
+
+
+async def test_a_sleep_that_stopped_every_timer_is_noticed_by_the_clock_that_went_on():
+    peer = Peer(Wires(), 1, Keyring(KEY))
+    peer.driver.start()
+    peer.suggest(STRANGER)
+    assert not [event for event in peer.events if isinstance(event, Resumed)]
+    peer.asleep_s += 3600
+    for _ in range(2):
+        peer.suggest(STRANGER)
+    assert [event.slept_s for event in peer.events if isinstance(event, Resumed)] == [3600]
+    assert peer.core.own.standing.inc == 1, "it says that it is back"
+    peer.driver.stop()
+
+
+def test_a_machine_that_is_awake_sleeps_no_longer_than_it_has():
+    assert asleep_s() == pytest.approx(asleep_s(), abs=0.1)
 
 
 async def test_two_meet_over_whatever_carries_their_datagrams():

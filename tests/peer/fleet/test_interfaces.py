@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from cortex.peer.fleet.interfaces import (
     MAX_INTERFACES,
     Choice,
     Interface,
+    addresses_to_dial,
     addresses_to_tell,
     choose,
+    fleeting_ipv6,
     multicast_on,
     read_interfaces,
     watch_interfaces,
@@ -26,6 +29,31 @@ def reason_of(choice: Choice, name: str) -> str:
     return next(skipped.reason for skipped in choice.skipped if skipped.name == name)
 
 
+def test_no_interface_takes_another_ones_place_among_the_few_addresses_that_are_told() -> None:
+    private = tuple(f"2001:db8::{number}" for number in range(1, 5))
+    lan = Interface("eth0", 2, ("192.168.1.20",), ("fe80::1%2", "fd00::2", *private))
+    second = Interface("eth1", 3, ("10.0.0.20", "10.0.0.21"))
+    tunnel = Interface("wg0", 4, ("100.64.0.9",), ("fd11::9",))
+
+    told = addresses_to_dial([LOOPBACK, lan, tunnel, second], "::")
+
+    assert told[:5] == ("192.168.1.20", "10.0.0.20", "100.64.0.9", "fd00::2", "fd11::9")
+    assert sorted(told[5:]) == sorted(("10.0.0.21", *private))
+
+
+def test_addresses_of_a_day_are_known_from_those_that_stay(tmp_path: Path) -> None:
+    rows = (
+        "20010db8000000000000000000000001 02 40 00 01     eth0",
+        "20010db8000000000000000000000002 02 40 00 00     eth0",
+        "20010db8000000000000000000000003 02 40 00 20     eth0",
+        "00000000000000000000000000000001 01 80 10 80       lo",
+    )
+    (tmp_path / "if_inet6").write_text("\n".join(rows) + "\n")
+
+    assert fleeting_ipv6(tmp_path / "if_inet6") == {"2001:db8::1", "2001:db8::3"}
+    assert fleeting_ipv6(tmp_path / "none") == frozenset()
+
+
 def test_loopback_comes_first_so_that_peers_of_one_machine_meet() -> None:
     assert choose([ETHERNET, LOOPBACK], None).names == ("lo", "eth0")
 
@@ -34,6 +62,7 @@ def test_loopback_comes_first_so_that_peers_of_one_machine_meet() -> None:
     "name",
     [
         *("docker0", "br-1a2b", "veth9f", "virbr0", "cni0", "flannel.1"),
+        *("podman0", "vboxnet0", "incusbr0", "vnet3", "nerdctl0", "cilium_host", "kube-ipvs0"),
         *("tun0", "wg0", "tailscale0", "utun3"),
     ],
 )

@@ -49,7 +49,7 @@ async def test_a_host_far_away_is_waited_for_as_long_as_its_way_takes(
         loop = asyncio.get_running_loop()
         now_s = loop.time
         monkeypatch.setattr(loop, "time", lambda: now_s() + 1.5)
-        for _ in range(5):  # time limits have their turn
+        for _turn in range(5):  # time limits have their turn
             await asyncio.sleep(0)
         return "connected"
 
