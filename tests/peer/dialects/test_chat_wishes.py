@@ -1,0 +1,75 @@
+"""What a chat asks of the decoder and of the model's reasoning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import InvalidRequest
+from cortex.engine.types import ReasoningWish
+from cortex.peer.dialects.asked import Arrival, Asked
+from cortex.peer.dialects.chat.parse import parse_chat
+from cortex.peer.dialects.chat.reply import ChatTeller
+
+
+def parse(**fields: Any) -> Asked[ChatTeller]:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]} | fields
+    return parse_chat(json.dumps(body).encode(), Arrival(now_s=7, random_seed=11, id_hex="0f"))
+
+
+def test_every_sampling_field_is_carried():
+    request = parse(
+        temperature=0, top_p=0.5, top_k=-1, min_p=0.1, frequency_penalty=-2, presence_penalty=2,
+        repetition_penalty=1.1, seed=-1, stop="end", max_tokens=5,
+    ).request  # fmt: skip
+    assert request.sampling.temperature == 0.0
+    assert (request.sampling.top_p, request.sampling.top_k) == (0.5, 0)
+    assert (request.sampling.min_p, request.sampling.repetition_penalty) == (0.1, 1.1)
+    assert (request.sampling.frequency_penalty, request.sampling.presence_penalty) == (-2, 2)
+    assert (request.stop, request.max_tokens, request.seed) == (("end",), 5, 2**63 - 1)
+
+
+def test_every_wish_to_the_decoder_is_carried():
+    parsed = parse(
+        n=3, logprobs=True, top_logprobs=5, logit_bias={"7": -100, "12": 0.5, "3": None},
+        ignore_eos=True, min_tokens=4, return_token_ids=True, priority=-3,
+    )  # fmt: skip
+    request = parsed.request
+    assert (request.num_choices, request.top_logprobs) == (3, 5)
+    assert request.logit_bias == ((7, -100.0), (12, 0.5))
+    assert (request.priority, parse().request.priority) == (-3, 0)
+    assert (request.ignore_eos, request.min_tokens) == (True, 4)
+    assert parsed.teller.head.wants_token_ids
+    assert parse(logprobs=True).request.top_logprobs == 0
+    assert parse(top_logprobs=0).request.top_logprobs is None
+
+
+def test_max_completion_tokens_wins_over_max_tokens():
+    assert parse(max_completion_tokens=3, max_tokens=9).request.max_tokens == 3
+
+
+@pytest.mark.parametrize("wish", [10**30, 1e300])
+def test_more_tokens_than_any_context_is_no_error(wish: float):
+    assert parse(max_tokens=wish).request.max_tokens == 2**31 - 1
+
+
+def test_reasoning_effort_is_a_wish_of_its_own():
+    assert parse(reasoning_effort="none").request.reasoning == ReasoningWish("none")
+    assert parse().request.reasoning == ReasoningWish()
+
+
+def test_whole_numbers_are_whole_however_they_are_written():
+    request = parse(seed=7.0, n=2.0, top_k=40.0, max_tokens=9.0).request
+    assert (request.seed, request.num_choices, request.max_tokens) == (7, 2, 9)
+    assert request.sampling.top_k == 40
+    for name in ("seed", "n", "top_k"):
+        with pytest.raises(InvalidRequest) as refused:
+            parse(**{name: 1.5})
+        assert refused.value.param == name
+
+
+@pytest.mark.parametrize("word", ["default", "auto", "", "ultra", "High"])
+def test_a_word_that_is_no_effort_asks_nothing(word: str):
+    assert parse(reasoning_effort=word).request.reasoning == ReasoningWish()
