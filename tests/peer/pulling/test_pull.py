@@ -84,23 +84,6 @@ async def test_a_second_pull_checks_what_is_there_and_fetches_nothing(pulling: P
     assert (pulling.told[-1].stage, pulling.told[-1].done) == ("checking", pulling.told[-1].total)
 
 
-async def test_what_the_hugging_face_cache_holds_is_fetched_where_a_revision_is_named_alone(
-    pulling: Pull, tmp_path: Path
-) -> None:
-    hub_dir = tmp_path / "hub"
-    snapshot = hub_dir / "models--org--name" / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    for name, data in pulling.hub.files.items():
-        (snapshot / name).write_bytes(data)
-    places = replace(pulling.config.locations, hub_dir=hub_dir)
-    pulling.config = replace(pulling.config, locations=places)
-    await pulling()
-    assert pulling.hub.asked == [] and not pulling.goal.exists()
-    assert (pulling.told[-1].stage, pulling.told[-1].total > 0) == ("checking", True)
-    await pulling(revision="main")
-    assert pulling.goal.is_dir()
-
-
 async def test_other_files_at_its_place_are_left_alone(pulling: Pull) -> None:
     await pulling()
     (pulling.goal / WEIGHTS).write_bytes(b"mine")
