@@ -18,7 +18,7 @@ from cortex.engine.errors import InvalidRequest, ModelInvalid
 from ..config import PeerConfig
 from ..errors import CannotStore, HubFailed
 from ..jobs import Progress
-from ..models.catalogue import pulling_dir
+from ..models.catalogue import pulling_dir, scan
 from ..models.folder import INDEX_FILE, Unserved, read_described, why_unserved
 from ..units import memory
 from .hub import Hub, HubAway, Tries, open_hub
@@ -58,7 +58,8 @@ async def pull(
     free_bytes: Callable[[Path], int] = _free_bytes,
     check: Check = why_unreadable,
 ) -> None:
-    """Return when it lies among the models, checked.
+    """Return when it lies among the models, checked. Where no revision is named, what the Hugging
+    Face cache holds is not fetched again.
 
     Raises what the hub refuses with, HubFailed, CannotStore, ModelInvalid for one that this peer
     cannot serve, and InvalidRequest where other files lie there already.
@@ -66,11 +67,26 @@ async def pull(
     check_pull(repository, revision)
     if config.is_gateway:
         raise InvalidRequest("a gateway keeps no models", "name a peer that does", param="peer")
+    if revision is None:
+        cached_bytes = await asyncio.to_thread(_cached_bytes, config, repository)
+        if cached_bytes:
+            tell(Progress("checking", cached_bytes, cached_bytes, "bytes"))
+            return
     tell(Progress("asking the hub"))
     async with open_hub(config.hub) as hub:
         await _Pull(hub, config, repository, tell, sleep, free_bytes, check).run(
             revision or DEFAULT_REVISION
         )
+
+
+def _cached_bytes(config: PeerConfig, repository: str) -> int:
+    """What the Hugging Face cache holds of a model that is served from there."""
+    hub_dir = config.locations.hub_dir
+    served = (model.dir for model in scan(config).models if model.id == repository)
+    folder = next(served, None)
+    if hub_dir is None or folder is None or not folder.is_relative_to(hub_dir):
+        return 0
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def check_pull(repository: str, revision: str | None) -> None:
@@ -231,7 +247,8 @@ class _Pull:
             raise CannotStore(
                 f"'{self._repository}' needs {memory(needed)} more, and {memory(free)} are free"
                 f" in {self._root}",
-                "make room there; what has come is kept",
+                "make room there, where what has come is kept, or start the peer with --models DIR"
+                " on a larger disk",
             )
 
     async def _fetch(

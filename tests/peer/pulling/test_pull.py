@@ -498,7 +498,8 @@ async def test_a_disk_without_room_is_told_before_the_weights_come(pulling: Pull
         - len(pulling.hub.files[WEIGHTS])
     )
     pulling.hub.files[WEIGHTS] = bytes(1_000_000)
-    await refused(pulling, CannotStore, r"needs .* more, and .* are free in")
+    error = await refused(pulling, CannotStore, r"needs .* more, and .* are free in")
+    assert "--models DIR" in error.hint
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
 
 
