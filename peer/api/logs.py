@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from cortex.engine.errors import CortexError
 
@@ -36,7 +37,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 async def logs(request: web.Request) -> web.StreamResponse:
     control = request.app[CONTROL]
-    order = ReadLog(0, time.time() - _since_s(request), _level(request))
+    age_s = _since_s(request)
+    order = ReadLog(0, time.time() - age_s, _level(request), age_s)
     peer = control.peer(request.query.get("peer"))
     if not is_asked(request, "follow"):
         return json_response(await _whole(control, peer, order))
@@ -60,7 +62,7 @@ async def _whole(control: Control, peer: PeerView, order: ReadLog) -> dict[str, 
         # No peer keeps so much: what says otherwise is not heard out.
         if page.is_last or page.last <= order.after or num_bytes > _MOST_BYTES:
             break
-        order = ReadLog(page.last, order.since_s, order.level)
+        order = replace(order, after=page.last)
     return {"peer": peer.name, "skipped": skipped, "lines": [_render(line) for line in lines]}
 
 
@@ -81,7 +83,7 @@ async def _follow(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await onlooker.news.wait()
-        order = ReadLog(page.last, order.since_s, order.level)
+        order = replace(order, after=page.last)
         try:
             page = await control.log(peer, order)
         except CortexError as error:

@@ -69,6 +69,7 @@ class LogRing(logging.Handler):
         self._max_lines, self._max_bytes, self._most_per_s = max_lines, max_bytes, most_per_s
         self._num_bytes = 0
         # Numbers go on rising when the peer is started again.
+        self._clock = clock
         self._first = self._number = int(clock() * 1000)
         self._second_s = 0
         self._num_in_second: Counter[bool] = Counter()
@@ -119,12 +120,18 @@ class LogRing(logging.Handler):
             )
             self._num_skipped = 0
 
-    def page(self, after: int, since_s: float, level: int) -> LogPage:
-        """The lines behind that number, not older than that, and of that level at least."""
+    def page(self, after: int, since_s: float, level: int, age_s: float | None = None) -> LogPage:
+        """The lines behind that number, not older than that, and of that level at least. Who asks
+        may have another clock: an age goes by this one.
+        """
+        if age_s is not None:
+            since_s = self._clock() - age_s
         self.acquire()
         try:
-            lines = [line for line in self._lines if line.number > after]
             newest = self._number
+            if after > newest:  # of a life before, whose clock was ahead of this one's
+                after = 0
+            lines = [line for line in self._lines if line.number > after]
         finally:
             self.release()
         oldest = lines[0].number if lines else newest + 1

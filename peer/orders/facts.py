@@ -19,13 +19,14 @@ class Describe(Struct, frozen=True, tag="describe"):
 
 
 class ReadLog(Struct, frozen=True, tag="log"):
-    """The lines of the log behind that number, written since that Unix time, of that level at
-    least; as many of them as go into one page.
+    """The lines of the log behind that number, no older than `age_s`, of that level at least; as
+    many of them as go into one page. Older peers know only `since_s`, a Unix time.
     """
 
     after: U63 = 0
     since_s: float = 0.0
     level: _Word = "info"
+    age_s: float | None = None
 
 
 class WatchHappenings(Struct, frozen=True, tag="happenings"):

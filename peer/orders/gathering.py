@@ -63,8 +63,8 @@ class Gathering:
         self._retry_s = retry_s
         self._listeners: list[Listener] = []
         self._gathering: asyncio.Task[None] | None = None
-        # By peer, the number of the last that is known of it.
-        self._last: dict[NodeId, int] = {}
+        # By peer, its generation and the number of the last that is known of it.
+        self._last: dict[NodeId, tuple[int, int]] = {}
         self._lately: deque[Told] = deque(maxlen=_MAX_PENDING)
 
     @contextmanager
@@ -122,10 +122,13 @@ class Gathering:
                 self._take(peer, report.happenings)
 
     def _take(self, peer: PeerView, happenings: tuple[Happening, ...]) -> None:
-        last = self._last.get(peer.node, -1)
+        gen, last = self._last.get(peer.node, (peer.gen, -1))
+        newest = max((one.number for one in happenings), default=last)
+        if peer.gen > gen or newest < last:  # another life, whose clock may have been set back
+            last = -1
+        self._last[peer.node] = (peer.gen, max(newest, last))
         for one in happenings:
             if one.number > last:
-                self._last[peer.node] = one.number
                 told = Told(one.about or peer.name, one)
                 self._lately.append(told)
                 for listener in self._listeners:

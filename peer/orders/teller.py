@@ -74,7 +74,7 @@ class Teller:
     def log(self, order: ReadLog) -> LogPage:
         """Of a level that nobody knows it tells all."""
         level = logging.getLevelNamesMapping().get(order.level.upper(), logging.DEBUG)
-        return self._log.page(order.after, order.since_s, level)
+        return self._log.page(order.after, order.since_s, level, order.age_s)
 
     async def happenings(self, order: WatchHappenings) -> AsyncGenerator[HappeningList]:
         chronicle, changed = self._node.chronicle, asyncio.Event()

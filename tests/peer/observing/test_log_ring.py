@@ -140,7 +140,24 @@ def test_numbers_go_on_rising_over_a_restart() -> None:
 def test_any_number_may_be_asked_for(after: int) -> None:
     kept = ring()
     log(kept, "a")
-    assert len(kept.page(after, EVER, logging.DEBUG).lines) == (after == 0)
+    assert texts(kept.page(after, EVER, logging.DEBUG)) == ["a"]
+
+
+def test_lines_are_told_to_whoever_followed_a_life_whose_clock_was_ahead() -> None:
+    first, second = LogRing(clock=lambda: 100.0), LogRing(clock=lambda: 99.0)
+    log(first, "before")
+    log(second, "after the clock was set back")
+    seen = first.page(0, EVER, logging.DEBUG).last
+    page = second.page(seen, EVER, logging.DEBUG)
+    assert (texts(page), page.skipped) == (["after the clock was set back"], 0)
+    assert page.last < seen and second.page(page.last, EVER, logging.DEBUG).lines == ()
+
+
+def test_an_age_goes_by_the_clock_that_the_lines_have_and_not_by_the_askers() -> None:
+    kept = LogRing(clock=lambda: 1000.0)
+    for at_s in (100.0, 950.0, 990.0):
+        log(kept, f"at {at_s:g}", at_s=at_s)
+    assert texts(kept.page(0, 9999.0, logging.DEBUG, age_s=60.0)) == ["at 950", "at 990"]
 
 
 def test_a_record_that_does_not_fit_its_own_arguments_is_passed_over(

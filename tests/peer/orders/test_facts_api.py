@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from cortex.engine.types import ChatRequest, Message, TextPart
+from cortex.peer.api import logs as logs_module
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.observing.log_ring import LogLine, LogPage, LogRing
 from cortex.peer.onlooker.details import read_detail
@@ -111,6 +113,17 @@ async def test_a_peer_that_does_not_answer_is_named(pair: OpenPair, path: str) -
         status, told = await get(both.client, path)
         assert (status, told["error"]["code"]) == (502, "host_refused")
         assert "update it" in told["error"]["message"]
+
+
+async def test_lines_are_as_old_as_the_clock_of_their_peer_says_and_not_the_askers(
+    pair: OpenPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = SimpleNamespace(time=lambda: time.time() + 7200.0)
+    monkeypatch.setattr(logs_module, "time", ahead)
+    async with pair() as both:
+        log(both.logs[B], "lately", age_s=60.0)
+        _, told = await get(both.client, "/logs?peer=borea")
+    assert [line["text"] for line in told["lines"]] == ["lately"]
 
 
 @pytest.mark.parametrize(("query", "node"), [("", A), ("peer=borea", B)])

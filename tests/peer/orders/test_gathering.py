@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+import pytest
+
 from cortex.peer.errors import HostLost
 from cortex.peer.fleet.view import FleetView, PeerView
 from cortex.peer.gossip.ids import NodeId
@@ -27,14 +29,18 @@ class FakeControl:
     atlas, which is asked, says nothing.
     """
 
-    def __init__(self, *connections: Sequence[HappeningList]) -> None:
+    def __init__(self, *connections: Sequence[HappeningList], restarts: bool = False) -> None:
+        self.restarts = restarts
         self.connections = [list(one) for one in connections]
         self.num_open = 0
+        # A peer that is started again has the next one.
+        self.gen = 1
 
     @property
     def view(self) -> FleetView:
         atlas = PeerView(A, 1, "atlas", "up", is_self=True)
-        return FleetView("f", A, peers=(atlas, PeerView(B, 1, "borea", "up", is_self=False)))
+        borea = PeerView(B, self.gen, "borea", "up", is_self=False)
+        return FleetView("f", A, peers=(atlas, borea))
 
     async def happenings(self, peer: PeerView) -> AsyncGenerator[HappeningList]:
         self.num_open += 1
@@ -44,6 +50,7 @@ class FakeControl:
                     yield report
                     await asyncio.sleep(0)
                 if self.connections:
+                    self.gen += self.restarts
                     raise HostLost("borea is gone", "")
             await asyncio.Event().wait()
         finally:
@@ -72,6 +79,18 @@ async def test_each_is_told_once_those_first_that_had_happened_before() -> None:
     with gathering.listening(news.set) as listener:
         told = await told_to(listener, 5, news)
     assert told == [("borea", number) for number in range(7, 12)]
+    await gathering.close()
+
+
+@pytest.mark.parametrize(("is_seen", "later"), [(False, (3, 4)), (True, (3, 9))])
+async def test_a_peer_whose_clock_was_set_back_before_it_began_again_is_heard(
+    is_seen: bool, later: tuple[int, int]
+) -> None:
+    control = FakeControl([happened(7, 8)], [happened(*later)], restarts=is_seen)
+    gathering, news = gathering_of(control), asyncio.Event()
+    with gathering.listening(news.set) as listener:
+        told = await told_to(listener, 4, news)
+    assert told == [("borea", number) for number in (7, 8, *later)]
     await gathering.close()
 
 
