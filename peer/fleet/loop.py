@@ -210,7 +210,8 @@ class FleetLoop:
 
     def _addresses_of(self, node: NodeId) -> Sequence[Address]:
         member = self._core.members.get(node)
-        return () if member is None else tcp_addresses(member)
+        ours = self._publisher.addresses
+        return () if member is None else tcp_addresses(member, ours)
 
     def _patience_s(self, node: NodeId) -> float:
         member = self._core.members.get(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from ..gossip.codec import MessageError
@@ -23,14 +24,16 @@ def read(kind: type[C], facts: Facts) -> C | None:
         return None
 
 
-def tcp_addresses(member: Member) -> tuple[Address, ...]:
+def tcp_addresses(member: Member, ours: Collection[Address]) -> tuple[Address, ...]:
     """Where its fleet port may answer, the likeliest first: seen beats said, but for a port that
-    only a NAT knows.
+    only a NAT knows. At `ours` we would meet ourselves: every machine may have a bridge of that
+    address.
     """
     seen, said = member.heard_from, member.published
     if seen is not None and said is not None and seen.port != said.port:
         seen = None
-    known = (seen, said, *told_addresses(member.facts))
+    told = (each for each in told_addresses(member.facts) if each not in ours)
+    known = (seen, said, *told)
     return tuple(dict.fromkeys(each for each in known if each is not None))[:MAX_ADDRESSES]
 
 

@@ -141,7 +141,7 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     for member in core.members:
         is_gone = member.standing.state in (State.DEAD, State.LEFT)
         if not is_gone or now_s - member.since_s < _SHOWN_S:
-            addresses = tcp_addresses(member)
+            addresses = tcp_addresses(member, ours)
             reach_ip = addresses[0].ip if addresses else ""
             yield _Seen(
                 member.node,

@@ -168,6 +168,12 @@ async def test_who_is_silent_at_one_address_is_asked_at_the_others(stage: Stage)
     assert {send.address for send in stage.core.poll()[0]} == set(wires)
 
 
+def test_a_peer_is_not_looked_for_at_our_own_address(stage: Stage):
+    own, bridge = stage.core.own.address, Address("10.1.0.2", 2)
+    stage.hear(YOU, named("yours", YOURS, own, bridge))
+    assert stage.peer(YOU).addresses == (YOURS, bridge)
+
+
 @pytest.mark.parametrize(("rtt_s", "is_blamed"), [(None, True), (0.5, True), (2.0, False)])
 async def test_a_peer_too_far_away_to_connect_in_time_is_not_said_to_be_behind_a_firewall(
     stage: Stage, rtt_s: float | None, is_blamed: bool
