@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 2
 	chaos first-run bench-cpu bench-api bench-fleet clean
 
 help:
-	@echo "make demo        ask about the picture of a receipt, on this machine's CPU"
+	@echo "make demo        ask about pictures of a receipt and an invoice, on this machine's CPU"
 	@echo "make demo-fleet  two peers on this machine, one of which dies in the middle of an answer"
 	@echo "make demo-swap   two models in turn on a machine with memory for one"
 	@echo "make first-run   the first steps of a person, typed into real terminals (needs tmux)"
@@ -30,8 +30,11 @@ help:
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)
-	@echo '$$ cortex chat --model cortex-nano --image examples/receipt.png "What is the total?"'
-	@$(BIN)/cortex chat --model cortex-nano --image examples/receipt.png "What is the total?" < /dev/null
+	@for picture in receipt hand/invoice-page; do \
+		echo "\$$ cortex chat --model cortex-nano --image examples/$$picture.png 'What is the total?'"; \
+		$(BIN)/cortex chat --model cortex-nano --image examples/$$picture.png "What is the total?" \
+			< /dev/null || exit 1; \
+	done
 
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet

@@ -18,8 +18,8 @@ Lists = Mapping[str, tuple[str, ...]]
 # How many are made up for each list, beside its own entries.
 _COUNTS = {
     "words": 900, "syllables": 160, "products": 900, "people": 400, "towns": 200, "streets": 200,
-    "shop_first": 300, "shop_second": 300, "shop_kind": 150, "keys": 100, "titles": 80,
-    "tables": 60, "charts": 60, "commands": 80, "outputs": 80, "sentences": 200, "switches": 100,
+    "shop_first": 300, "shop_second": 300, "shop_kind": 150, "keys": 400, "titles": 240,
+    "tables": 240, "charts": 240, "commands": 80, "outputs": 80, "sentences": 200, "switches": 400,
     "buttons": 60,
 }  # fmt: skip
 _ONSETS = "b c d f g h j k l m n p r s t v w z bl br ch cl cr dr fl gr pl sh sk sp st str th tr"
