@@ -18,6 +18,7 @@ from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
+from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
 from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import Rates
@@ -364,6 +365,26 @@ async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_
         assert node.health.engines[0].last_end is None, "none of them died"
     told = {one.what for one in node.chronicle.latest(99)}
     assert told == {"loading", "loaded", "evicted"}
+
+
+async def test_a_peer_of_which_one_device_never_starts_answers_by_the_other(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_sized(a=1000),), devices=("fake:0", "fake:1"))
+    children, num_starts = memory_children(), 0
+
+    async def spawn(command: Sequence[str]) -> ChildProcess:
+        """The second engine that is started is that of the sound device, and lives on."""
+        nonlocal num_starts
+        if "cortex.engine.text" not in command:
+            num_starts += 1
+            if num_starts != 2:
+                raise FileNotFoundError(2, "no such device")
+        return await children.spawn(command)
+
+    async with Node(config, spawn) as node:
+        assert isinstance((await answer(node, "a"))[-1], Finished)
+        assert where(node) == {"a": 1}
 
 
 async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(
