@@ -155,9 +155,10 @@ class Devices:
     async def ask_for_memory(self) -> None:
         """Of GPUs that the driver's tool tells nothing of their engines tell, which are started."""
         unknown = [device for device in self.devices if _is_unknown(device)]
-        with contextlib.suppress(EngineFailed, TimeoutError):
+        starts = (self.engines[each.index].slot.ready() for each in unknown)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ASK_MEMORY_S):
-                await asyncio.gather(*(self.engines[each.index].slot.ready() for each in unknown))
+                await asyncio.gather(*starts, return_exceptions=True)
         self._judge(map(self._alone, self.devices))
 
     def _alone(self, device: DeviceBooks) -> DeviceBooks:
