@@ -193,9 +193,11 @@ def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
     assert told(None)[0] == 0
 
 
-async def test_the_fleet_is_told_what_models_may_have_of_a_machine_without_gpus(
-    make_config: Callable[..., PeerConfig],
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+async def test_the_fleet_is_told_what_models_may_have_where_no_gpu_tells_its_memory(
+    make_config: Callable[..., PeerConfig], driver_tool: Callable[[str], None], device: str
 ):
-    config = make_config(devices=("cpu",), memory_bytes=8 * GIB)
+    driver_tool("exit 1")
+    config = make_config(devices=(device,), memory_bytes=8 * GIB)
     hardware = await look_at_hardware(config, [7 * GIB])
     assert [each.memory_bytes for each in hardware.devices] == [7 * GIB]
