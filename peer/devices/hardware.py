@@ -23,8 +23,8 @@ def read_hardware(
     driver: Path = DRIVER,
     budgets: Sequence[int] = (),
 ) -> Hardware:
-    """A gateway has no device. The memory of a CPU, and of a GPU that does not tell its own, is what
-    models may have of it, by the `budgets` of the devices.
+    """A gateway has no device. The memory of a CPU, and of a GPU that does not tell its own, is
+    what models may have of it, by the `budgets` of the devices.
     """
     memory_bytes = machine_memory_bytes()
     devices = (
