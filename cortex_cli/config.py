@@ -167,6 +167,11 @@ def visible_gpus() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
+def c_compiler() -> str | None:
+    """What Triton compiles with by the word of whoever started this."""
+    return os.environ.get("CC")
+
+
 def see_only(gpu_id: str) -> None:
     """For this process, before it has loaded torch: this is its first and only GPU."""
     os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu_id}

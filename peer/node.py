@@ -54,9 +54,7 @@ class Node:
         self.live = LiveRequests()
         self._spawn = spawn
         self.history = LoadHistory(config.locations.state_dir / "learned.json")
-        self.costs = costs_book(
-            config, lambda model: self._rack.devices.engines[0].estimate(model, config.max_replays)
-        )
+        self.costs = costs_book(config, lambda model: self._rack.devices.estimate(model))
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()

@@ -54,6 +54,7 @@ def doctor(
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
 
+    from ..config import c_compiler
     from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
@@ -73,6 +74,7 @@ def doctor(
         fleet_port=fleet_port,
         num_gpus=len(find_gpus()),
         torch_cuda=torch_cuda(),
+        c_compiler=c_compiler(),
     )
     findings = asyncio.run(examine(inquiry))
     output = standard_output()

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from cortex.peer.addresses import is_loopback
 from cortex.peer.locations import Locations
 
-from ..config import Invocation, peer_config, set_variables
+from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
 from ..first_key import has_first_key
 from ..settings.origins import Option
@@ -32,7 +32,7 @@ _DESCRIPTIONS: Mapping[What, str] = {
 _CARRIED = (
     *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_ENDPOINT"),
-    *("SSL_CERT_FILE", "CUDA_VISIBLE_DEVICES"),
+    "SSL_CERT_FILE",
 )
 _PROXIES = tuple(
     name
@@ -92,7 +92,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
-        environment=_caches(locations) | set_variables(_CARRIED) | open_proxies(proxies),
+        environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | open_proxies(proxies),
         left_out=[name for name in proxies if name not in open_proxies(proxies)],
     )
 
@@ -100,6 +100,12 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
 def open_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
     """Those without a password: a unit is for all to read."""
     return {name: address for name, address in proxies.items() if "@" not in address}
+
+
+def _gpus() -> dict[str, str]:
+    """Set to nothing says none."""
+    visible = visible_gpus()
+    return {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
 
 
 def _caches(locations: Locations) -> dict[str, str]:

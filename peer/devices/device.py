@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
-from cortex.engine.costs import MemoryPart
+from cortex.engine.costs import MemoryPart, ModelCosts
 from cortex.engine.errors import CortexError, EngineFailed, LoadCancelled
 from cortex.engine.messages import Loaded
 from cortex.engine.stream import Stage
@@ -53,8 +53,8 @@ _REMEMBERED_PART = 3
 # So long a peer's start waits at most for what engines find on their GPUs.
 _ASK_MEMORY_S = 30.0
 
-# One that has ended is started again for it.
-_MAY_BE_ASKED = ("stopped", "starting", "up")
+# One that has "stopped" is started again for who asks it.
+_DOES_NOT_START = ("resting", "failed")
 
 
 class Devices:
@@ -155,9 +155,10 @@ class Devices:
     async def ask_for_memory(self) -> None:
         """Of GPUs that the driver's tool tells nothing of their engines tell, which are started."""
         unknown = [device for device in self.devices if _is_unknown(device)]
-        with contextlib.suppress(EngineFailed, TimeoutError):
+        starts = (self.engines[each.index].slot.ready() for each in unknown)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ASK_MEMORY_S):
-                await asyncio.gather(*(self.engines[each.index].slot.ready() for each in unknown))
+                await asyncio.gather(*starts, return_exceptions=True)
         self._judge(map(self._alone, self.devices))
 
     def _alone(self, device: DeviceBooks) -> DeviceBooks:
@@ -219,10 +220,24 @@ class Devices:
             self._chronicle.add("failed", f"cannot load {model.id}: {error.message}", model.id)
             raise
 
+    async def estimate(self, model: ModelInfo) -> ModelCosts:
+        """What it takes, by the first engine that starts: one GPU that is broken says nothing of
+        the others. Raises as the engine does.
+        """
+        *others, last = sorted(self.engines, key=lambda each: each.slot.state in _DOES_NOT_START)
+        for engine in others:
+            with contextlib.suppress(EngineFailed):
+                await engine.slot.ready()
+                break
+        else:
+            engine = last
+        return await engine.estimate(model, self._config.max_replays)
+
     async def survey(self, models: Iterable[ModelInfo]) -> None:
         """Ask what models take that nobody has asked for; not of an engine that does not start."""
         for model in models:
-            if self._costs.known(model) is None and self.engines[0].slot.state in _MAY_BE_ASKED:
+            may_ask = any(each.slot.state not in _DOES_NOT_START for each in self.engines)
+            if self._costs.known(model) is None and may_ask:
                 with contextlib.suppress(CortexError):  # who wants it loaded is told why not
                     await self._costs.find(model)
 

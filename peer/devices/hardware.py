@@ -23,12 +23,12 @@ def read_hardware(
     driver: Path = DRIVER,
     budgets: Sequence[int] = (),
 ) -> Hardware:
-    """A gateway has no device. On a CPU the device's memory is what models may have of it, by the
-    `budgets` of the devices; that of GPUs is known as far as they are shown.
+    """A gateway has no device. The memory of a CPU, and of a GPU that does not tell its own, is
+    what models may have of it, by the `budgets` of the devices.
     """
     memory_bytes = machine_memory_bytes()
     devices = (
-        _device(config, name, gpu_of(config, name, gpus), budget or memory_bytes, driver)
+        _device(config, name, gpu_of(config, name, gpus), budget, driver)
         for name, budget in zip(config.engine_devices, budgets or repeat(0), strict=False)
     )
     return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
@@ -50,15 +50,13 @@ def read_system() -> str:
 
 
 def _device(
-    config: PeerConfig, name: str, gpu: Gpu | None, beside_gpus_bytes: int, driver: Path
+    config: PeerConfig, name: str, gpu: Gpu | None, budget_bytes: int, driver: Path
 ) -> Device:
     kind, _, number = name.rpartition(":")
+    most_bytes = budget_bytes if gpu is None else _given_bytes(config, gpu)
     if kind != "cuda":
         words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
-        most_bytes = beside_gpus_bytes if gpu is None else _given_bytes(config, gpu)
-        return Device(words, most_bytes, 0, "")
-    # What an engine may use of a GPU that is not shown is known once it runs.
-    most_bytes = 0 if gpu is None else _given_bytes(config, gpu)
+        return Device(words, most_bytes or machine_memory_bytes(), 0, "")
     card = config.card_of(name)
     words = f"gpu {number}" if card is None else card.name[:64]
     return Device(words, most_bytes, 0, driver_version(driver))

@@ -17,7 +17,8 @@ from ..types import ModelInfo, is_same
 
 # Whoever asks so soon after a load has failed is told the same; nothing is tried.
 _KEPT_S = 15.0
-# A device of which so many loads in a row ended the engine is avoided for so long after the last.
+# A device whose engine so many loads in a row ended, or which did not start, is avoided for so long
+# after the last.
 NUM_BAD_LOADS = 2
 AVOIDED_S = 300.0
 
@@ -29,7 +30,8 @@ class Losses:
         self._max_replays = max_replays
         # Engines that died in a row of a model's load.
         self._num_failed_loads: dict[str, int] = {}
-        # By device, when its engine died of a load, since the last that it brought to an end.
+        # By device, when its engine died of a load or did not start, since the last load that it
+        # brought to an end.
         self._bad_loads_s: dict[int, list[float]] = {}
 
     def load_lost(self, model_id: str) -> int:
@@ -43,7 +45,7 @@ class Losses:
         self._num_failed_loads.pop(model_id, None)
 
     def device_failed(self, device: int, now_s: float) -> None:
-        """Its engine died of a load, whichever model's."""
+        """Its engine died of a load, whichever model's, or did not start."""
         self._bad_loads_s.setdefault(device, []).append(now_s)
 
     def device_served(self, device: int) -> None:

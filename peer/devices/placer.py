@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..children.slot import ChildEnd
 from ..placement.books import DeviceBooks
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason, leavers, next_expiry_s
@@ -66,6 +67,14 @@ class Placer:
             return set()
         there = self._places.on(claim.device)
         return {each for each in there if claim.is_whole or each.model.id in claim.victims}
+
+    def may_go_elsewhere(self, place: Place, end: ChildEnd) -> bool:
+        """Whether a load, of an engine that was never up, is for another device. Not where this one
+        was avoided before: then no other would do.
+        """
+        is_last = end.is_wanted or self._losses.is_avoided(place.device, self._clock())
+        num_devices = len(self.habits.devices(place.model.id, len(self._engines.devices)))
+        return not end.may_return and not is_last and num_devices > 1
 
     def let_leavers_go(self) -> list[float | None]:
         """Those that were told to, once they are idle, and those that nobody uses; gives when the

@@ -122,10 +122,10 @@ class Rack:
         was_avoided = self.residency.is_avoided(device)
         self.residency.lose(device, end)
         if self.residency.is_avoided(device) and not was_avoided:
-            words = f"{NUM_BAD_LOADS} loads in a row ended its engine: others are chosen before it"
-            self._chronicle.add(
-                "engine_lost", f"{self._names[device]}: {words} for {AVOIDED_S / 60:g} min"
-            )
+            words = f"{NUM_BAD_LOADS} loads or starts in a row ended its engine"
+            if len(self._names) > 1:
+                words += f": others are chosen before it for {AVOIDED_S / 60:g} min"
+            self._chronicle.add("engine_lost", f"{self._names[device]}: {words}")
 
     def _note_leaving(self, place: Place, reason: LeaveReason, wanted: str) -> None:
         self._tally.evictions[place.model.id, reason] += 1

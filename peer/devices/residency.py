@@ -181,9 +181,11 @@ class Residency:
         if device in self._mover.renewing:
             return  # as it was told to
         self._mover.num_cycles[device] = 0
-        if not end.is_wanted and any(each.state == "loading" for each in self.places.on(device)):
-            self._losses.device_failed(device, self._clock())
         lost, holders = self.places.on(device), self.places.holders_on(device)
+        spared = [place for place in lost if self._placer.may_go_elsewhere(place, end)]
+        was_bad = not end.may_return or any(place.state == "loading" for place in lost)
+        if was_bad and not end.is_wanted:
+            self._losses.device_failed(device, self._clock())
         for place in lost:
             self.places.forget(place)
         for ticket in holders:
@@ -192,7 +194,7 @@ class Residency:
         self._queue.put_back(ticket for ticket in holders if ticket not in doomed)
         num_again = len(holders) - len(doomed)
         for place in lost:
-            if place.state == "loading":
+            if place.state == "loading" and place not in spared:
                 doomed += self._lose_load(place, end)
         if holders or doomed:
             logger.warning("engine lost sent_again=%d failed=%d", num_again, len(doomed))

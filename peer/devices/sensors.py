@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..config import Card
 from .device_memory import is_gpu
 from .gpus import FORMAT, ask, cells
 
@@ -38,6 +39,15 @@ _NOTHING = Sensed()
 def of_device(name: str, sensed: Mapping[int, Sensed]) -> Sensed:
     """What is sensed of a device by the peer's name for it: nothing, of one that is no GPU."""
     return sensed.get(int(name.rpartition(":")[2]), _NOTHING) if is_gpu(name) else _NOTHING
+
+
+def of_our_cards(sensed: Mapping[int, Sensed], cards: Iterable[Card]) -> Mapping[int, Sensed]:
+    """Without the memory of cards of which a slice is ours: it is that of the whole card."""
+    slices = {card.number for card in cards if card.is_slice}
+    return {
+        number: replace(one, memory_bytes=None) if number in slices else one
+        for number, one in sensed.items()
+    }
 
 
 class GpuSensors:

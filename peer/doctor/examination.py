@@ -64,6 +64,7 @@ class Inquiry:
     fleet_port: int | None = None
     num_gpus: int = 0
     torch_cuda: str | None = None
+    c_compiler: str | None = None
 
 
 async def examine(inquiry: Inquiry, limit_s: float = LIMIT_S) -> list[Finding]:
@@ -96,7 +97,7 @@ async def _within(
 
 
 async def _machine(inquiry: Inquiry) -> list[Finding]:
-    machine = await look_at_machine(inquiry.num_gpus, inquiry.torch_cuda)
+    machine = await look_at_machine(inquiry.num_gpus, inquiry.torch_cuda, inquiry.c_compiler)
     return judge_machine(machine)
 
 

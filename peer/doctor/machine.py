@@ -63,8 +63,12 @@ class Place:
     little_bytes: int
 
 
-async def look_at_machine(num_gpus: int, torch_cuda: str | None) -> Machine:
+async def look_at_machine(
+    num_gpus: int, torch_cuda: str | None, c_compiler: str | None = None
+) -> Machine:
+    """`c_compiler` is the one that was named: then Triton looks for no other."""
     memory = await asyncio.to_thread(_memory)
+    include = Path(sysconfig.get_path("include"))
     return Machine(
         python=platform.python_version(),
         torch=_version("torch"),
@@ -74,7 +78,7 @@ async def look_at_machine(num_gpus: int, torch_cuda: str | None) -> Machine:
         num_cores=os.cpu_count() or 1,
         memory_bytes=memory.get("MemTotal"),
         free_memory_bytes=memory.get("MemAvailable"),
-        missing=tuple(_missing(Path(sysconfig.get_path("include")))) if num_gpus else (),
+        missing=tuple(_missing(include, c_compiler)) if num_gpus else (),
     )
 
 
@@ -165,9 +169,9 @@ def _judge_memory(machine: Machine) -> Iterator[Finding]:
         yield ok("memory", said)
 
 
-def _missing(include: Path) -> Iterator[str]:
+def _missing(include: Path, c_compiler: str | None) -> Iterator[str]:
     """What Triton builds its launchers with."""
-    if not any(map(shutil.which, ("gcc", "clang"))):
+    if not any(map(shutil.which, [c_compiler] if c_compiler else ("gcc", "clang"))):
         yield "C compiler"
     if not (include / "Python.h").is_file():
         yield "Python.h"

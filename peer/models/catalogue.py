@@ -121,11 +121,16 @@ def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | 
 
     Raises ValueError for a config.json that is none.
     """
-    described = read_described(folder) or {}
-    if (name := lacking(folder, config.engine)) is not None:
-        return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
+    described = read_described(folder)
+    if described is None:
+        return Unserved(
+            "it has no config.json, and is no model in the layout that transformers reads",
+            "pull the repository that has one, with weights in safetensors",
+        )
     if (unserved := why_unserved(described, config.engine)) is not None:
         return unserved
+    if (name := lacking(folder, config.engine)) is not None:
+        return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
     return ModelInfo(
         id=model_id,
         dir=folder,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from ..devices.hardware import read_hardware
-from ..devices.sensors import GpuSensors
+from ..devices.sensors import GpuSensors, of_our_cards
 from ..fleet.view import FleetView
 from ..gossip.ids import NodeId
 from ..node import Node
@@ -52,6 +52,7 @@ class Teller:
     async def facts(self) -> PeerFacts:
         node = self._node
         sensed, trips = await self._sensors.sense(), await self._round_trips()
+        sensed = of_our_cards(sensed, node.config.cards)
         names = [each.name for each in read_hardware(node.config).devices]
         now_s = self._clock()
         view = self._view()

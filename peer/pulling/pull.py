@@ -86,7 +86,8 @@ def _cached_bytes(config: PeerConfig, repository: str) -> int:
     folder = next(served, None)
     if hub_dir is None or folder is None or not folder.is_relative_to(hub_dir):
         return 0
-    return sum(path.stat().st_size for path in folder.iterdir())
+    # Of a link that leads nowhere there is nothing.
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def check_pull(repository: str, revision: str | None) -> None:

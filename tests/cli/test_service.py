@@ -203,6 +203,15 @@ def test_what_a_shell_says_of_proxies_and_caches_holds_for_the_service_but_no_pa
     assert "TRITON_CACHE_DIR=%C" not in unit
 
 
+def test_a_shell_that_hides_all_gpus_hides_them_from_the_service(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "Environment=CUDA_VISIBLE_DEVICES=\n" in run("install", "--print")[1]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert "CUDA_VISIBLE_DEVICES" not in run("install", "--print")[1]
+
+
 def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: Run) -> None:
     _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
     assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit

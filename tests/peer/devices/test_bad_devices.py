@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from cortex.peer.devices.losses import AVOIDED_S
 from cortex.peer.devices.residency import Residency
-from tests.peer.by_hand import DEATH, HandLoader, Timer, Wish, by_hand, load, settle
+from tests.peer.by_hand import (
+    DEATH,
+    LAST_DEATH,
+    HandLoader,
+    Timer,
+    Wish,
+    by_hand,
+    load,
+    settle,
+)
 
 
 async def die(residency: Residency, loader: HandLoader) -> None:
@@ -58,3 +67,37 @@ async def test_an_avoided_device_is_taken_where_no_other_will_do():
         assert loader.log == ["load a on 0"] * 3
         await load(loader)
         assert not residency.is_avoided(0)
+
+
+async def test_a_load_on_a_device_whose_engine_never_starts_goes_to_another():
+    async with by_hand(100, 100, a=100, max_replays=0, clock=Timer()) as (residency, loader):
+        wish = await ask(residency, "a")
+        residency.lose(0, LAST_DEATH)
+        await settle()
+        residency.lose(0, LAST_DEATH)
+        await settle()
+        assert loader.log == ["load a on 0", "load a on 0", "load a on 1"]
+        loader.loads[0].set_exception(LAST_DEATH.error)
+        loader.loads[1].set_exception(LAST_DEATH.error)
+        await load(loader)
+        assert wish.is_granted
+
+
+async def test_a_start_that_fails_without_a_load_counts_against_its_device():
+    async with by_hand(100, 100, a=100, clock=Timer()) as (residency, loader):
+        residency.lose(0, LAST_DEATH)
+        residency.lose(0, LAST_DEATH)
+        await ask(residency, "a")
+        assert loader.log == ["load a on 1"]
+        await load(loader)
+
+
+async def test_a_load_fails_where_the_engine_does_not_start_and_no_other_device_has_room():
+    async with by_hand(100, 50, a=100, clock=Timer()) as (residency, loader):
+        wish = await ask(residency, "a")
+        for _ in range(3):
+            residency.lose(0, LAST_DEATH)
+            loader.loads[-1].set_exception(LAST_DEATH.error)
+            await settle()
+        assert loader.log == ["load a on 0"] * 3
+        assert wish.told[-1] is LAST_DEATH.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.fake import FakeService
 from cortex.engine.messages import Alive
+from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices import gpus
 from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
@@ -121,6 +122,29 @@ async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when
             assert [device.budget_bytes for device in node.placement.devices] == budgets
 
 
+async def test_an_engine_that_does_not_start_keeps_no_other_from_telling_of_its_gpu(
+    make_config: Callable[..., PeerConfig],
+    driver_tool: Callable[[str], None],
+    memory_children: type[MemoryChildren],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def alive(_: FakeService) -> Alive:
+        return Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+
+    monkeypatch.setattr(FakeService, "alive", alive)
+    driver_tool("exit 1")
+    children, commands = memory_children(), list[Sequence[str]]()
+
+    async def spawn(command: Sequence[str]) -> ChildProcess:
+        commands.append(command)
+        if len(commands) == 1:
+            raise FileNotFoundError(2, "no such device")
+        return await children.spawn(command)
+
+    async with Node(make_config(devices=("cuda:0", "cuda:1")), spawn) as node:
+        assert [device.budget_bytes for device in node.placement.devices] == [0, 9 * GIB]
+
+
 def test_a_fake_device_has_the_memory_of_the_gpu_of_its_number(
     make_config: Callable[..., PeerConfig],
 ):
@@ -169,9 +193,11 @@ def test_the_fleet_is_told_what_a_gpu_has_or_what_the_operator_gives_of_it(
     assert told(None)[0] == 0
 
 
-async def test_the_fleet_is_told_what_models_may_have_of_a_machine_without_gpus(
-    make_config: Callable[..., PeerConfig],
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+async def test_the_fleet_is_told_what_models_may_have_where_no_gpu_tells_its_memory(
+    make_config: Callable[..., PeerConfig], driver_tool: Callable[[str], None], device: str
 ):
-    config = make_config(devices=("cpu",), memory_bytes=8 * GIB)
+    driver_tool("exit 1")
+    config = make_config(devices=(device,), memory_bytes=8 * GIB)
     hardware = await look_at_hardware(config, [7 * GIB])
     assert [each.memory_bytes for each in hardware.devices] == [7 * GIB]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cortex.peer.devices.sensors import GpuSensors, Sensed, ask_sensors
+from cortex.peer.config import Card
+from cortex.peer.devices.sensors import GpuSensors, Sensed, ask_sensors, of_our_cards
 
 Tool = Callable[[str], None]
 GIB = 1 << 30
@@ -77,3 +78,9 @@ async def test_where_there_is_no_gpu_nobody_is_asked() -> None:
         raise AssertionError("asked")
 
     assert await GpuSensors(("cpu",), lambda: 0.0, read).sense() == {}
+
+
+def test_the_memory_of_a_whole_card_is_not_told_as_that_of_our_slice_of_it() -> None:
+    sensed = {0: Sensed(80, 0.5), 1: Sensed(24, 0.1)}
+    cards = (Card(0, "MIG-4", "H100"), Card(1, "GPU-5", "A10"))
+    assert of_our_cards(sensed, cards) == {0: Sensed(None, 0.5), 1: Sensed(24, 0.1)}

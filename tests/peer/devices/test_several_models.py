@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from cortex.engine.errors import InsufficientVram, Overloaded
+from cortex.engine.errors import EngineFailed, InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Unload
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
+from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
+from cortex.peer.devices.losses import NUM_BAD_LOADS
 from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import Rates
 from cortex.peer.fleet.telling import verdict
@@ -364,6 +366,42 @@ async def test_engine_is_started_anew_after_so_many_models_and_no_request_fails_
         assert node.health.engines[0].last_end is None, "none of them died"
     told = {one.what for one in node.chronicle.latest(99)}
     assert told == {"loading", "loaded", "evicted"}
+
+
+async def test_a_peer_of_which_one_device_never_starts_answers_by_the_other(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_sized(a=1000),), devices=("fake:0", "fake:1"))
+    children, num_starts = memory_children(), 0
+
+    async def spawn(command: Sequence[str]) -> ChildProcess:
+        """The second engine that is started is that of the sound device, and lives on."""
+        nonlocal num_starts
+        if "cortex.engine.text" not in command:
+            num_starts += 1
+            if num_starts != 2:
+                raise FileNotFoundError(2, "no such device")
+        return await children.spawn(command)
+
+    async with Node(config, spawn) as node:
+        assert isinstance((await answer(node, "a"))[-1], Finished)
+        assert where(node) == {"a": 1}
+        told = " ".join(one.text for one in node.chronicle.latest(99))
+        assert "ended its engine: others are chosen before it for 5 min" in told
+
+
+async def test_of_an_only_device_nobody_is_told_that_others_are_chosen_before_it(
+    make_config: MakeConfig, make_sized: Callable[..., Path]
+):
+    async def spawn(command: Sequence[str]) -> ChildProcess:
+        raise FileNotFoundError(2, "no such device")
+
+    async with Node(make_config(models_dirs=(make_sized(a=1000),)), spawn) as node:
+        for _ in range(NUM_BAD_LOADS):
+            with pytest.raises(EngineFailed):
+                await node.preload("a")
+        told = [one.text for one in node.chronicle.latest(99)]
+        assert any(text.endswith("ended its engine") for text in told)
 
 
 async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(

@@ -106,6 +106,9 @@ async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu
     (tmp_path / "gcc").touch(mode=0o755)
     (tmp_path / "Python.h").touch()
     assert (await look_at_machine(1, "")).missing == ()
+    (tmp_path / "gcc").rename(tmp_path / "x86_64-conda-linux-gnu-cc")
+    assert (await look_at_machine(1, "", "x86_64-conda-linux-gnu-cc")).missing == ()
+    assert (await look_at_machine(1, "", "gcc")).missing == ("C compiler",)
 
 
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:

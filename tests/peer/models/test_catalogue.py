@@ -151,6 +151,22 @@ def test_what_is_here_and_not_served_says_why_to_whoever_names_it_and_is_nobodys
     assert hint in caught.value.hint
 
 
+def test_a_model_of_another_kind_is_not_told_to_be_on_its_way(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / "m1", model_type="whisper")
+    (tmp_path / "mine" / "m1" / "tokenizer.json").unlink()
+    with pytest.raises(ModelNotFound, match="its model_type is 'whisper'"):
+        scan(config).find("m1")
+
+
+def test_a_snapshot_without_a_config_is_none_that_transformers_reads(
+    config: PeerConfig, tmp_path: Path
+):
+    put_model(snapshot := tmp_path / "hub" / "models--org--m" / "snapshots" / "abc")
+    (snapshot / "config.json").unlink()
+    with pytest.raises(ModelNotFound, match="no model in the layout that transformers reads"):
+        scan(config).find("org/m")
+
+
 def test_a_folder_that_is_served_stands_for_one_of_its_name_that_is_not(
     config: PeerConfig, tmp_path: Path
 ):

@@ -17,6 +17,8 @@ async def test_what_the_hugging_face_cache_holds_is_fetched_where_a_revision_is_
     snapshot.mkdir(parents=True)
     for name, data in pulling.hub.files.items():
         (snapshot / name).write_bytes(data)
+    (snapshot / "README.md").unlink(missing_ok=True)
+    (snapshot / "README.md").symlink_to(tmp_path / "gone")
     places = replace(pulling.config.locations, hub_dir=hub_dir)
     pulling.config = replace(pulling.config, locations=places)
     await pulling()
