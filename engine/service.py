@@ -97,6 +97,7 @@ class ModelService:
     @torch.inference_mode()
     def step(self, now_s: float) -> list[DeviceEvent]:
         """Compute one step's worth; everything that came of it."""
+        self._telling.try_more()
         events = self._make_room(now_s)
         events += self._admit(now_s)
         events += self._places(now_s)

@@ -23,6 +23,9 @@ from .scheduler import Scheduler
 from .sequence import Sequence
 from .types import FinishReason, TokenScores
 
+# What else takes of the device's memory changes in seconds and minutes.
+_STEPS_BEFORE_MORE = 500
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +36,20 @@ class Telling:
         self._runner = runner
         self._recall = recall
         self._scheduler = scheduler
+        self._steps_since_change = 0
+
+    def try_more(self) -> None:
+        """Called before each step: memory that did not reach for many may do so by now, tried for
+        one more at a time.
+        """
+        scheduler = self._scheduler
+        if scheduler.most_running == scheduler.num_slots:
+            return
+        self._steps_since_change += 1
+        if self._steps_since_change > _STEPS_BEFORE_MORE:
+            self._steps_since_change = 0
+            scheduler.most_running += 1
+            logger.warning("at most %d answers at a time again", scheduler.most_running)
 
     def tried(
         self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
@@ -61,6 +78,7 @@ class Telling:
         """
         if self._runner.device.type == "cuda":
             torch.cuda.empty_cache()
+        self._steps_since_change = 0
         is_alone = len(sequences) == 1
         if is_alone and sequences[0].was_short:
             return [self.fail(sequences[0], shortage)]

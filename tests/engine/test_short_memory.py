@@ -75,6 +75,33 @@ def test_answers_that_are_too_many_for_the_device_begin_again_fewer_at_a_time(
     assert [size for size in sizes if size > 2] == [5]
 
 
+def test_after_a_while_as_many_as_before_are_tried_again_one_more_at_a_time(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = prompts_of(20, 30, "abcde")
+    wanted = answers_to(golden_model, prompts)
+    decode, sizes = Runner.decode, list[int]()
+
+    def short_once(runner: Runner, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
+        fed = list(sequences)
+        if len(fed) == 5 and 5 not in sizes:
+            sizes.append(5)
+            full()
+        sizes.append(len(fed))
+        return decode(runner, fed)
+
+    monkeypatch.setattr(Runner, "decode", short_once)
+    monkeypatch.setattr("cortex.engine.telling._STEPS_BEFORE_MORE", 4)
+
+    assert answers_to(golden_model, prompts) == wanted
+    after = sizes[sizes.index(5) + 1 :]
+    assert max(after[:4]) == 2
+    assert max(after) >= 3
+    told = [record.message for record in caplog.records if "again" in record.message]
+    assert "at most 2 at a time" in told[0]
+    assert told[1:] == [f"at most {most} answers at a time again" for most in range(3, 9)]
+
+
 def test_who_is_too_much_for_the_device_alone_ends_at_the_second_time_and_nobody_else(
     golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
