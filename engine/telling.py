@@ -6,11 +6,11 @@ Whoever ends gives back all that it held. Runs on the device thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
-from .draws import no_token_error
+from .draws import Rows, no_token_error
 from .errors import InsufficientVram
 from .events import DeviceEvent, NewToken
 from .failing import described, shortage_of
@@ -63,11 +63,11 @@ class Telling:
             return act()
         except Exception as error:
             raise_poison(error)
-            shortage = shortage_of(error)
+            shortage, alive = shortage_of(error), [s for s in sequences if s.slot is not None]
             if shortage is None:
-                return [self.fail(sequence, error) for sequence in sequences]
+                return [self.fail(sequence, error) for sequence in alive]
         # Tensors that the error held have gone with it.
-        return self._begin_again(sequences, shortage)
+        return self._begin_again(alive, shortage) if alive else []
 
     def _begin_again(
         self, sequences: list[Sequence], shortage: InsufficientVram
@@ -98,7 +98,14 @@ class Telling:
             scheduler.suspend(sequence)
         return []
 
-    def drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
+    def drawn(self, rows: Rows, chosen: Iterable[Chosen | None]) -> list[DeviceEvent]:
+        """Each by itself: what one was told stays so, whatever fails for the next."""
+        events: list[DeviceEvent] = []
+        for (sequence, row), one in zip(rows.items(), chosen, strict=True):
+            events += self.tried([sequence], lambda s=sequence, r=row, o=one: [self._told(s, r, o)])
+        return events
+
+    def _told(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
         if chosen is None:
             return self.fail(sequence, no_token_error(row))
         return self.take(sequence, chosen)
