@@ -30,9 +30,10 @@ def open_device(device: torch.device) -> None:
         make_current(device)
         torch.empty(1, device=device)
     except Exception as error:
-        # Of its first line all is said: advice for programmers follows.
+        # Its number is torch's, for this process alone: whoever started it knows which GPU it is.
+        # Of torch's first line all is said: advice for programmers follows.
         reason = str(error).partition("\n")[0]
         raise EngineFailed(
-            f"{device} cannot be used: {reason.removesuffix('.')}",
+            f"the GPU cannot be used: {reason.removesuffix('.')}",
             "to compute without it: --gpu cpu",
         ) from None

@@ -71,12 +71,19 @@ class Lookahead:
         """
         alive, launched = self._arriving, self._launched.popleft()
         events = self._telling.tried(alive, lambda: self._told(alive, launched)) if alive else []
+        self._drop_ended()
         self._arrived_s = self._clock()
         return events
 
     def _told(self, alive: list[Sequence], launched: Launched) -> list[DeviceEvent]:
         drawn = launched.drawn()
-        return [self._telling.drawn(s, launched.asked[s], drawn[s]) for s in alive]
+        return self._telling.drawn({s: launched.asked[s] for s in alive}, [drawn[s] for s in alive])
+
+    def _drop_ended(self) -> None:
+        """Who begins again may have a place again when what was launched of it before arrives."""
+        for place, launched in enumerate(self._launched):
+            asked = {s: row for s, row in launched.asked.items() if s.slot is not None}
+            self._launched[place] = launched._replace(asked=asked)
 
     @property
     def _arriving(self) -> list[Sequence]:

@@ -48,7 +48,8 @@ class Scheduler:
         self._page_tokens = page_tokens
         self._step_tokens = step_tokens
         self._free_slots = list(range(num_slots))
-        # Fewer where that many turned out to be too many for the device.
+        self.num_slots = num_slots
+        # Fewer while that many turned out to be too many for the device.
         self.most_running = num_slots
         self._arrivals = 0
         self._order: dict[Sequence, int] = {}

@@ -155,6 +155,7 @@ class Sequence:
     def start_again(self) -> None:
         """Nothing of it is in memory any more: it will be computed from the first token on."""
         self.num_computed = 0
+        self.counts = None
         self.pooled = None
         self.prompt_scores = None
         self.undrawn = None
@@ -163,11 +164,12 @@ class Sequence:
 
     def append(self, token_id: int) -> None:
         """A token that was drawn; it is computed by the next step."""
+        # On the device: where its memory does not reach for this, no token has been taken.
+        if self.counts is not None:
+            self.counts.add(token_id)
         self.tokens.append(token_id)
         if self.guided is not None:
             self.guided.take(token_id)
-        if self.counts is not None:
-            self.counts.add(token_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class ModelService:
     @torch.inference_mode()
     def step(self, now_s: float) -> list[DeviceEvent]:
         """Compute one step's worth; everything that came of it."""
+        self._telling.try_more()
         events = self._make_room(now_s)
         events += self._admit(now_s)
         events += self._places(now_s)
@@ -262,8 +263,7 @@ class ModelService:
     def _draw(self, logits: dict[Sequence, torch.Tensor], rows: Rows) -> list[DeviceEvent]:
         stacked = torch.stack([logits[s] for s in rows])
         chosen = choose_tokens(stacked, list(rows.values()), self._forbidden_ids, self._draw_usual)
-        pairs = zip(rows.items(), chosen, strict=True)
-        return [self._telling.drawn(s, row, one) for (s, row), one in pairs]
+        return self._telling.drawn(rows, chosen)
 
     def _places(self, now_s: float) -> list[DeviceEvent]:
         """Who waits hears its place, when the line has changed."""

@@ -114,7 +114,8 @@ def read_model(
     for what cannot run with that share, and what `on_progress` raises to end it.
     """
     precision = precision_of(model_dir, device, wishes)
-    if words := told_of(device):
+    is_chosen = wishes.dtype == "auto" and precision.dtype == torch.float32
+    if is_chosen and (words := told_of(device)):
         _log.warning(words)
     files = _files(model_dir)
     speculates = wishes.speculation == "auto"

@@ -6,11 +6,11 @@ Whoever ends gives back all that it held. Runs on the device thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
-from .draws import no_token_error
+from .draws import Rows, no_token_error
 from .errors import InsufficientVram
 from .events import DeviceEvent, NewToken
 from .failing import described, shortage_of
@@ -23,6 +23,9 @@ from .scheduler import Scheduler
 from .sequence import Sequence
 from .types import FinishReason, TokenScores
 
+# What else takes of the device's memory changes in seconds and minutes.
+_STEPS_BEFORE_MORE = 500
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +36,20 @@ class Telling:
         self._runner = runner
         self._recall = recall
         self._scheduler = scheduler
+        self._steps_since_change = 0
+
+    def try_more(self) -> None:
+        """Called before each step: memory that did not reach for many may do so by now, tried for
+        one more at a time.
+        """
+        scheduler = self._scheduler
+        if scheduler.most_running == scheduler.num_slots:
+            return
+        self._steps_since_change += 1
+        if self._steps_since_change > _STEPS_BEFORE_MORE:
+            self._steps_since_change = 0
+            scheduler.most_running += 1
+            logger.warning("at most %d answers at a time again", scheduler.most_running)
 
     def tried(
         self, sequences: list[Sequence], act: Callable[[], list[DeviceEvent]]
@@ -46,11 +63,11 @@ class Telling:
             return act()
         except Exception as error:
             raise_poison(error)
-            shortage = shortage_of(error)
+            shortage, alive = shortage_of(error), [s for s in sequences if s.slot is not None]
             if shortage is None:
-                return [self.fail(sequence, error) for sequence in sequences]
+                return [self.fail(sequence, error) for sequence in alive]
         # Tensors that the error held have gone with it.
-        return self._begin_again(sequences, shortage)
+        return self._begin_again(alive, shortage) if alive else []
 
     def _begin_again(
         self, sequences: list[Sequence], shortage: InsufficientVram
@@ -61,6 +78,7 @@ class Telling:
         """
         if self._runner.device.type == "cuda":
             torch.cuda.empty_cache()
+        self._steps_since_change = 0
         is_alone = len(sequences) == 1
         if is_alone and sequences[0].was_short:
             return [self.fail(sequences[0], shortage)]
@@ -80,7 +98,14 @@ class Telling:
             scheduler.suspend(sequence)
         return []
 
-    def drawn(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
+    def drawn(self, rows: Rows, chosen: Iterable[Chosen | None]) -> list[DeviceEvent]:
+        """Each by itself: what one was told stays so, whatever fails for the next."""
+        events: list[DeviceEvent] = []
+        for (sequence, row), one in zip(rows.items(), chosen, strict=True):
+            events += self.tried([sequence], lambda s=sequence, r=row, o=one: [self._told(s, r, o)])
+        return events
+
+    def _told(self, sequence: Sequence, row: SamplingRow, chosen: Chosen | None) -> DeviceEvent:
         if chosen is None:
             return self.fail(sequence, no_token_error(row))
         return self.take(sequence, chosen)

@@ -65,13 +65,13 @@ def verify(
     from ..output import standard_output
 
     show_logs(verbose=invocation_of(context).verbose)
-    output, device = standard_output(), _device(gpu)
+    output, (name, device) = standard_output(), chosen_device(gpu)
     from cortex.engine.verify import verify_folder
 
     results: list[CaseResult] = []
     try:
         if dtype == "bfloat16":
-            _tell_agreement(output, folder, device, as_json=as_json)
+            _tell_agreement(output, folder, device, name, as_json=as_json)
             return
         for result in verify_folder(folder, device):
             results.append(result)
@@ -80,36 +80,36 @@ def verify(
     except InvalidRequest as error:
         raise UsageProblem(error.message, error.hint) from error
     num_failed = sum(not result.passed for result in results)
-    _summarise(output, results, num_failed, device, as_json=as_json)
+    _summarise(output, results, num_failed, name, as_json=as_json)
     if num_failed:
         raise typer.Exit(FAILED)
 
 
-def _device(gpu: str) -> str:
-    """One of those that `--gpu` means, by torch's name for it in this process."""
+def chosen_device(gpu: str) -> tuple[str, str]:
+    """One of those that `--gpu` means: its name, and torch's for it in this process."""
     from ..config import see_only
     from ..devices import choose_devices, find_gpus, torch_cuda
 
     chosen = choose_devices(gpu, find_gpus(gpu), torch_cuda())
     if not chosen.cards:
-        return chosen.names[0]
+        return chosen.names[0], chosen.names[0]
     see_only(chosen.cards[0].id)
-    return "cuda:0"
+    return chosen.names[0], "cuda:0"
 
 
-def _tell_agreement(output: Output, folder: Path, device: str, *, as_json: bool) -> None:
+def _tell_agreement(output: Output, folder: Path, device: str, name: str, *, as_json: bool) -> None:
     """Nothing fails: numbers rounded so may well choose another of two near tokens."""
     from cortex.engine.verify import verify_agreement
 
     found = list(verify_agreement(folder, device))
     if as_json:
         cases = [asdict(each) for each in found]
-        output.json({"device": device, "dtype": "bfloat16", "cases": cases})
+        output.json({"device": name, "dtype": "bfloat16", "cases": cases})
         return
     for each in found:
         output.line(f"{each.num_equal:>4} of {each.num_tokens:<4} {each.name}")
     num_equal, num_tokens = (sum(e.num_equal for e in found), sum(e.num_tokens for e in found))
-    output.line(f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on {device}.")
+    output.line(f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on {name}.")
 
 
 def describe(result: CaseResult) -> str:
@@ -119,13 +119,13 @@ def describe(result: CaseResult) -> str:
 
 
 def _summarise(
-    output: Output, results: list[CaseResult], num_failed: int, device: str, *, as_json: bool
+    output: Output, results: list[CaseResult], num_failed: int, name: str, *, as_json: bool
 ) -> None:
     if as_json:
         cases = [_as_json(result) for result in results]
-        output.json({"device": device, "passed": not num_failed, "cases": cases})
+        output.json({"device": name, "passed": not num_failed, "cases": cases})
     else:
-        output.line(f"{len(results) - num_failed} of {len(results)} cases pass on {device}.")
+        output.line(f"{len(results) - num_failed} of {len(results)} cases pass on {name}.")
 
 
 def _as_json(result: CaseResult) -> dict[str, Any]:

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cortex.cli.commands.verify import chosen_device
+from cortex.peer.config import Card
+
 Cortex = Callable[..., Any]
 
 
@@ -54,6 +59,24 @@ def test_coarser_numbers_are_told_by_their_tokens(cortex_here: Cortex, checkout:
     num_tokens = sum(case["num_tokens"] for case in told["cases"])
     assert summary == f"{num_equal} of {num_tokens} tokens agree, in bfloat16 on cpu."
     assert 0.5 < num_equal / num_tokens <= 1
+
+
+def test_a_gpu_is_named_as_it_was_asked_for_and_is_the_only_one_that_torch_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = (Card(0, "GPU-a", "L4"), Card(1, "GPU-b", "L4"))
+    seen: list[str] = []
+
+    def found(wish: str) -> tuple[Card, ...]:
+        return cards
+
+    monkeypatch.setattr("cortex.cli.devices.find_gpus", found)
+    monkeypatch.setattr("cortex.cli.devices.torch_cuda", lambda: "13.0")
+    monkeypatch.setattr("cortex.cli.config.see_only", seen.append)
+
+    assert chosen_device("1") == ("cuda:1", "cuda:0")
+    assert seen == ["GPU-b"]
+    assert chosen_device("cpu") == ("cpu", "cpu")
 
 
 def test_a_gpu_that_is_not_there_is_named(cortex_here: Cortex, checkout: Path) -> None:

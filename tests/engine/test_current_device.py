@@ -61,7 +61,7 @@ def test_a_device_that_cannot_be_opened_is_told_in_torchs_first_line(
     with pytest.raises(EngineFailed) as failed:
         open_device(torch.device("cuda:0"))
 
-    told = "cuda:0 cannot be used: The NVIDIA driver on your system is too old"
+    told = "the GPU cannot be used: The NVIDIA driver on your system is too old"
     assert (failed.value.message, failed.value.hint) == (told, "to compute without it: --gpu cpu")
 
 

@@ -33,7 +33,7 @@ from cortex.engine.messages import (
 )
 from cortex.engine.reading import read_model
 from cortex.engine.types import Prompt, Sampling
-from cortex.engine.wishes import Wishes
+from cortex.engine.wishes import DtypeWish, ModelWishes, Wishes
 
 TIMEOUT_S = 60.0
 MIB = 1 << 20
@@ -296,14 +296,19 @@ def test_engines_share_the_hosts_memory_for_what_was_read_before(
     assert remembered[0] > 1 << 30 and remembered[1] == remembered[0] // 8
 
 
-def test_what_is_said_of_a_slow_device_is_said_at_a_load(
-    device: Device, golden: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+def test_what_is_said_of_a_slow_device_is_said_at_a_load_for_which_nobody_wished_otherwise(
+    dtype: DtypeWish,
+    device: Device,
+    golden: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def slow(_: torch.device) -> str:
         return "a slow device"
 
     monkeypatch.setattr("cortex.engine.serving.told_of", slow)
-    device.do(Load("1", "a", str(golden / "qwen3")))
+    device.do(Load("1", "a", str(golden / "qwen3"), wishes=ModelWishes(dtype=dtype)))
     device.loaded()
 
-    assert "a slow device" in caplog.messages
+    assert ("a slow device" in caplog.messages) == (dtype == "auto")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from cortex.engine.messages import Generate, GenerateFailed
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.runner import Runner
+from cortex.engine.sampling.adjusting import TokenCounts
 from cortex.engine.sequence import Sequence
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.types import Prompt, Sampling
@@ -73,6 +75,58 @@ def test_answers_that_are_too_many_for_the_device_begin_again_fewer_at_a_time(
 
     assert answers_to(golden_model, prompts) == wanted
     assert [size for size in sizes if size > 2] == [5]
+
+
+def test_after_a_while_as_many_as_before_are_tried_again_one_more_at_a_time(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = prompts_of(20, 30, "abcde")
+    wanted = answers_to(golden_model, prompts)
+    decode, sizes = Runner.decode, list[int]()
+
+    def short_once(runner: Runner, sequences: Iterable[Sequence]) -> dict[Sequence, torch.Tensor]:
+        fed = list(sequences)
+        if len(fed) == 5 and 5 not in sizes:
+            sizes.append(5)
+            full()
+        sizes.append(len(fed))
+        return decode(runner, fed)
+
+    monkeypatch.setattr(Runner, "decode", short_once)
+    monkeypatch.setattr("cortex.engine.telling._STEPS_BEFORE_MORE", 4)
+
+    assert answers_to(golden_model, prompts) == wanted
+    after = sizes[sizes.index(5) + 1 :]
+    assert max(after[:4]) == 2
+    assert max(after) >= 3
+    told = [record.message for record in caplog.records if "again" in record.message]
+    assert "at most 2 at a time" in told[0]
+    assert told[1:] == [f"at most {most} answers at a time again" for most in range(3, 9)]
+
+
+@pytest.mark.parametrize("which", range(1, 11))
+def test_what_was_told_before_memory_was_short_for_the_next_stays_so(
+    which: int, golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    penalised = Sampling(seed=0, temperature=0.0, presence_penalty=0.5)
+    prompts = {
+        # Some end beside those that go on.
+        name: msgspec.structs.replace(prompt, sampling=penalised, max_tokens=max_tokens)
+        for max_tokens, (name, prompt) in enumerate(prompts_of(20, 0, "abcd").items(), start=1)
+    }
+    wanted = answers_to(golden_model, prompts)
+    add, added = TokenCounts.add, list[int]()
+
+    def short_once(counts: TokenCounts, token_id: int) -> None:
+        add(counts, token_id)
+        added.append(token_id)
+        if len(added) == which:
+            full()
+
+    monkeypatch.setattr(TokenCounts, "add", short_once)
+
+    assert answers_to(golden_model, prompts) == wanted
+    assert [len(tokens) for tokens in wanted.values()] == [1, 2, 3, 4]
 
 
 def test_who_is_too_much_for_the_device_alone_ends_at_the_second_time_and_nobody_else(

@@ -66,5 +66,5 @@ def test_the_first_word_of_a_process_whose_device_cannot_be_used_is_why() -> Non
     _, said = process.communicate(timeout=TIMEOUT_S)
 
     assert isinstance(first, Ending) and first.error.code == "engine_failed"
-    assert first.error.message.startswith("cuda:99 cannot be used: ")
+    assert first.error.message.startswith("the GPU cannot be used: ")
     assert process.returncode == 1 and b"Traceback" not in said

@@ -1,4 +1,4 @@
-"""Why Triton's kernels do not serve: each reason is told once, however many kernels it fails."""
+"""Why kernels of Triton's do not serve: each reason is told once, however many kernels it fails."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ def complain(reason: str) -> None:
 
 @lru_cache(maxsize=64)
 def tell_once(reason: str) -> None:
-    _log.warning("Triton's kernels do not serve here, and torch's do instead: %s", reason)
+    _log.warning("not all of Triton's kernels serve here, torch's do instead: %s", reason)

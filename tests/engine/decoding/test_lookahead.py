@@ -326,6 +326,28 @@ def test_tokens_that_never_come_end_their_answers_alone(
     assert asked.ends["1"] == "length"
 
 
+@pytest.mark.parametrize("which", range(2, 9))
+def test_who_begins_again_is_told_nothing_of_the_step_that_was_on_its_way(
+    model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting, which: int
+) -> None:
+    requests = [Request(0, prompt_of(number), 99) for number in (1, 2)]
+    plain = opened(model, draw_tokens)
+    plain.run(requests)
+
+    def short_once(drawn: torch.Tensor) -> Callable[[], list[int]]:
+        read = arrivals(drawn)
+        return short if arrivals.num_launched == which else read
+
+    ahead = opened(model, draw_tokens, arrive=short_once)
+    ahead.run(requests)
+
+    assert (ahead.answers, ahead.ends) == (plain.answers, plain.ends)
+
+
+def short() -> list[int]:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has less")
+
+
 @pytest.mark.parametrize("which", [1, 4])
 def test_a_device_that_is_lost_while_tokens_are_waited_for_is_told_as_that(
     model: ServableModel, draw_tokens: DrawTokens, arrivals: Counting, which: int

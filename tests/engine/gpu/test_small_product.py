@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cortex.engine.kernels.gpu import products
 from cortex.engine.kernels.gpu.choosing import Times, TimesFile
+from cortex.engine.kernels.gpu.complaint import tell_once
 from cortex.engine.kernels.gpu.products import GpuLinear, GpuPacker, gpu_packer, measured
 from cortex.engine.kernels.gpu.small_product import part_inputs, small_product
 from cortex.engine.models import registry
@@ -110,10 +111,12 @@ def test_a_measurement_that_fails_says_so_and_nothing_of_which_is_the_quicker(
     time_us: Callable[[torch.device, Callable[[], object]], float],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    tell_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert measured(multiply, torch.eye(64).bfloat16(), 2, time_us) is None
+        assert measured(fail, torch.eye(32).bfloat16(), 2, in_turn(9.0)) is None
 
-    assert "no such architecture" in caplog.text
+    assert caplog.text.count("torch's do instead: no such architecture") == 1
 
 
 def test_a_layer_computes_our_way_for_its_rows_alone() -> None:

@@ -101,12 +101,12 @@ async def test_end_right_after_the_first_word_is_told_to_those_whom_that_let_go_
 async def test_child_that_gives_up_before_its_first_word_says_itself_what_to_do(child: HandChild):
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
         place = Place(child, tasks)
-        why = ErrorInfo("engine_failed", "cuda:0 cannot be used", "compute without it")
+        why = ErrorInfo("engine_failed", "the GPU cannot be used", "compute without it")
         child.say(Ending(why))
         child.ended.set_result(1)
         with pytest.raises(EngineFailed) as failed:
             await place.slot.ready()
-        assert "gave up: cuda:0 cannot be used, exit code 1" in failed.value.message
+        assert "gave up: the GPU cannot be used, exit code 1" in failed.value.message
         assert failed.value.hint == "compute without it"
 
 
