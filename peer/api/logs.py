@@ -92,7 +92,7 @@ async def _follow(
 
 
 def _next(order: ReadLog, page: LogPage) -> ReadLog:
-    """Behind a page its number says it all: by age, lines would be too old before they are asked."""
+    """Behind a page its number says it all: by age, lines would grow too old unasked."""
     return replace(order, after=page.last, since_s=0.0, age_s=None)
 
 
