@@ -15,13 +15,16 @@ def authority(host: str, port: int) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the address, or the name, means the machine that asks."""
+    """Whether the address, or the name, means the machine that asks. A socket that listens for both
+    kinds of addresses tells those of the older kind in the words of the newer.
+    """
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ip = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def host_of(authority: str) -> str:

@@ -23,22 +23,25 @@ class Entry:
 
 @dataclass(slots=True)
 class LogBook:
-    """`least` is the level from which on lines are shown, `wanted` what must be in them; `newest_s`
-    is when each peer has last logged.
+    """`least` is the level from which on lines are shown, `wanted` what must be in them; `last_s`
+    is when each peer has last logged, by its clock.
     """
 
     entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     least: Level = "info"
     wanted: str = ""
     _fresh: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
-    newest_s: dict[str, float] = field(default_factory=dict[str, float])
+    last_s: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, peer: str, line: LogLine) -> None:
-        self.newest_s[peer] = max(self.newest_s.get(peer, 0.0), line.time_s)
+        self.last_s[peer] = line.time_s
         self._fresh.append(Entry(line.time_s, peer, line))
 
     def skip(self, peer: str, count: int) -> None:
-        self._fresh.append(Entry(self.newest_s.get(peer, 0.0), peer, None, count))
+        self._fresh.append(Entry(self.last_s.get(peer, 0.0), peer, None, count))
+
+    def lines_of(self, peer: str) -> set[LogLine]:
+        return {e.line for e in (*self.entries, *self._fresh) if e.peer == peer and e.line}
 
     def turn(self, most: int) -> list[Entry]:
         """Take in what is fresh and give what of it is shown: the last lines, where there are more

@@ -245,7 +245,9 @@ _API: Mapping[str, Setting] = {
         kinds.duration(0.1, 3600), "What a client has for its headers.", "connections.header_s"
     ),
     "body_timeout": OfConfig(
-        kinds.duration(0.1, 3600), "The longest pause in a body that arrives.", "body_stall_s"
+        kinds.duration(0.1, 3600),
+        "The longest pause in a body that arrives, and how far it may fall behind 32 KiB/s.",
+        "body_stall_s",
     ),
     "write_timeout": OfConfig(
         kinds.duration(0.1, 3600),

@@ -38,17 +38,24 @@ _HEX = "[0-9A-Fa-f]{1,4}"
 _IPV6 = "|".join(
     (
         f"(?:{_HEX}:){{7}}{_HEX}",
+        f"(?:{_HEX}:){{6}}{_IPV4}",
         f"(?:{_HEX}:){{1,7}}:",
         *(f"(?:{_HEX}:){{1,{7 - behind}}}(?::{_HEX}){{1,{behind}}}" for behind in range(1, 7)),
+        # An address of the older kind stands for two groups.
+        *(f"(?:{_HEX}:){{1,{5 - behind}}}(?::{_HEX}){{0,{behind}}}:{_IPV4}" for behind in range(5)),
         f":(?::{_HEX}){{1,7}}",
+        f":(?::{_HEX}){{0,5}}:{_IPV4}",
         "::",
-        f"::(?:[Ff]{{4}}:)?{_IPV4}",
     )
 )
 _PORT = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3})"
-_PATH_CHAR = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_NAME_CHAR = "(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_PATH_CHAR = f"(?:{_NAME_CHAR}|[:@])"
+_AUTHORITY = rf"(?:(?:{_NAME_CHAR}|:)*@)?(?:{_NAME_CHAR}+|\[(?:{_IPV6})\])(?::{_PORT})?"
 _URI = (
-    f"[A-Za-z][A-Za-z0-9+.-]*:(?://{_HOSTNAME}(?::{_PORT})?|{_PATH_CHAR}+)(?:/{_PATH_CHAR}*)*"
+    "[A-Za-z][A-Za-z0-9+.-]*:"
+    # Before a path on this machine stands no authority.
+    f"(?://{_AUTHORITY}|(?://)?/{_PATH_CHAR}+|{_PATH_CHAR}+)(?:/{_PATH_CHAR}*)*"
     rf"(?:\?(?:{_PATH_CHAR}|[/?])*)?(?:#(?:{_PATH_CHAR}|[/?])*)?"
 )
 

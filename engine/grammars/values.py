@@ -120,7 +120,7 @@ class ParameterRules:
         self, tool: Tool, schema: Schema, types: Types, root: Schema, defs: Schema
     ) -> list[str]:
         """The ways to write a text, or what is known from texts by how it begins; none where a
-        branch may be either.
+        branch may be either or does not say.
         """
         branches = _branches(schema)
         if branches:
@@ -131,6 +131,8 @@ class ParameterRules:
         ways: list[str] = []
         for branch in branches:
             kinds = types_of(branch, root)
+            if not kinds:
+                return []
             if "string" not in kinds:
                 ways.append(self._json(tool, {**branch, **defs}))
             elif kinds <= {"string", "null"}:

@@ -48,7 +48,8 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.ModelNotFound: _Kind(404, param="model"),
     peer_errors.NotFound: _Kind(404),
     peer_errors.MethodNotAllowed: _Kind(405),
-    peer_errors.RequestTimeout: _Kind(408),
+    # The same body comes no faster the second time.
+    peer_errors.RequestTimeout: _Kind(408, should_retry=False),
     peer_errors.RequestTooLarge: _Kind(413),
     peer_errors.RequestNotFound: _Kind(404),
     # Whoever runs the peer ended it on purpose: a client that tries it again undoes that.

@@ -23,6 +23,8 @@ from ..errors import RequestTimeout, RequestTooLarge
 # behind this pace by as much only holds room: a slow line is faster.
 _STALL_S = 30.0
 _SLOWEST_BYTES_PER_S = 32 * 1024
+# While more than half of all room is held: a few slow ones must not keep all others out for long.
+_SLOWEST_WHEN_FULL_BYTES_PER_S = 256 * 1024
 
 
 class Body(Protocol):
@@ -66,6 +68,11 @@ class Intake:
         finally:
             self._held_bytes -= room.size_bytes
 
+    @property
+    def slowest_bytes_per_s(self) -> int:
+        is_full = self._held_bytes > self._max_total_bytes // 2
+        return _SLOWEST_WHEN_FULL_BYTES_PER_S if is_full else _SLOWEST_BYTES_PER_S
+
     def shrink(self, room: Room, size_bytes: int) -> None:
         self._held_bytes -= room.size_bytes - size_bytes
         room.size_bytes = size_bytes
@@ -96,7 +103,7 @@ class Room:
         except TimeoutError:
             raise RequestTimeout(
                 f"the body stopped arriving for {self._intake.stall_s:g} s, or came at less than"
-                f" {_SLOWEST_BYTES_PER_S // 1024} KiB/s",
+                f" {self._intake.slowest_bytes_per_s // 1024} KiB/s",
                 "send it in one go",
             ) from None
         except (web.RequestPayloadError, HttpProcessingError):
@@ -116,7 +123,7 @@ class Room:
         began_s = now_s()
         async with asyncio.timeout(None) as limit:
             while True:
-                paced_s = min(now_s(), began_s + size_bytes / _SLOWEST_BYTES_PER_S)
+                paced_s = min(now_s(), began_s + size_bytes / self._intake.slowest_bytes_per_s)
                 limit.reschedule(paced_s + self._intake.stall_s)
                 chunk = await content.readany()
                 if not chunk:

@@ -62,7 +62,7 @@ async def _whole(control: Control, peer: PeerView, order: ReadLog) -> dict[str, 
         # No peer keeps so much: what says otherwise is not heard out.
         if page.is_last or page.last <= order.after or num_bytes > _MOST_BYTES:
             break
-        order = replace(order, after=page.last)
+        order = _next(order, page)
     return {"peer": peer.name, "skipped": skipped, "lines": [_render(line) for line in lines]}
 
 
@@ -83,12 +83,17 @@ async def _follow(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await onlooker.news.wait()
-        order = replace(order, after=page.last)
+        order = _next(order, page)
         try:
             page = await control.log(peer, order)
         except CortexError as error:
             await response.write(sse.named("error", {"error": render_error(to_info(error))}))
             return
+
+
+def _next(order: ReadLog, page: LogPage) -> ReadLog:
+    """Behind a page its number says it all: by age, lines would grow too old unasked."""
+    return replace(order, after=page.last, since_s=0.0, age_s=None)
 
 
 def _render(line: LogLine) -> dict[str, Any]:

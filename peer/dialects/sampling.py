@@ -50,7 +50,7 @@ Seed = (
 
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 EffortName = Annotated[
-    str, Meta(description=f"{', '.join(_EFFORTS)}; any other is as if there were none.")
+    str, Meta(description=f"{', '.join(_EFFORTS)}; any other counts as if the field were left out.")
 ]
 
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}

@@ -48,7 +48,7 @@ from .membership import GossipCounters, OwnState
 from .notices import OF_KEYS, Notices
 from .own_address import follow_addresses, improved
 from .publishing import Publisher
-from .reading import tcp_addresses
+from .reading import our_addresses, tcp_addresses
 from .refusals import words_of
 from .seeds import Seed, Seeking, open_session
 from .telling import About
@@ -210,8 +210,7 @@ class FleetLoop:
 
     def _addresses_of(self, node: NodeId) -> Sequence[Address]:
         member = self._core.members.get(node)
-        ours = self._publisher.addresses
-        return () if member is None else tcp_addresses(member, ours)
+        return () if member is None else tcp_addresses(member, our_addresses(self._core.own))
 
     def _patience_s(self, node: NodeId) -> float:
         member = self._core.members.get(node)

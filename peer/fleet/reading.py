@@ -8,6 +8,7 @@ from typing import TypeVar
 from ..gossip.codec import MessageError
 from ..gossip.facts import Facts
 from ..gossip.members import Member
+from ..gossip.own import Own
 from ..gossip.records import Address
 from ..gossip.sections import Content, Ident, unpack_content
 from ..resolving import MAX_ADDRESSES
@@ -22,6 +23,11 @@ def read(kind: type[C], facts: Facts) -> C | None:
         return None if content is None else unpack_content(kind, content)
     except MessageError:
         return None
+
+
+def our_addresses(own: Own) -> tuple[Address, ...]:
+    """Where we are met, by what we tell and by where we are seen."""
+    return tuple(dict.fromkeys((own.address, *told_addresses(own.facts))))
 
 
 def tcp_addresses(member: Member, ours: Collection[Address]) -> tuple[Address, ...]:

@@ -31,7 +31,7 @@ from ..gossip.sections import (
     Policy,
 )
 from .notices import printable
-from .reading import read, tcp_addresses, told_addresses
+from .reading import our_addresses, read, tcp_addresses
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
 MIB = 1024 * 1024
@@ -135,7 +135,7 @@ def _is_same(before: FleetView, after: FleetView) -> bool:
 def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     own = core.own
     load = core.load_of(now_s, own.node)
-    ours = tuple(dict.fromkeys((own.address, *told_addresses(own.facts))))
+    ours = our_addresses(own)
     own_ips = {address.ip for address in ours}
     yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0)
     for member in core.members:

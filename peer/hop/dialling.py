@@ -22,6 +22,8 @@ from .link import FAREWELL_S, MAX_SOCKET_MESSAGE_BYTES
 
 # Its fields are invisible to type checkers.
 _FAREWELL: aiohttp.ClientWSTimeout = cast(Any, aiohttp.ClientWSTimeout)(ws_close=FAREWELL_S)
+# Who knows how far away a peer is may be held up; then it is as if it were not known.
+_ASK_S = 0.2
 
 
 async def _unknown(_: NodeId) -> None:
@@ -62,7 +64,7 @@ class Dialler:
         context = self._context_of()
         scheme = "http" if context is None else "https"
         url = URL.build(scheme=scheme, host=self._name_of(node), path=HOP_PATH)
-        limit_s = patience_s(await self._round_trip_s(node), len(self._addresses_of(node)))
+        limit_s = patience_s(await self._distance_s(node), len(self._addresses_of(node)))
         try:
             async with asyncio.timeout(limit_s):
                 return await self._session.ws_connect(
@@ -76,6 +78,13 @@ class Dialler:
             raise self._refused(node, f"no answer within {limit_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._refused(node, _why(error)) from None
+
+    async def _distance_s(self, node: NodeId) -> float | None:
+        try:
+            async with asyncio.timeout(_ASK_S):
+                return await self._round_trip_s(node)
+        except TimeoutError:
+            return None
 
     def _refused(self, node: NodeId, why: str) -> HostRefused:
         tried = ", ".join(f"{a.ip} port {a.port}" for a in self._addresses_of(node)) or "no address"

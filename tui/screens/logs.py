@@ -25,13 +25,15 @@ from ..log_book import MAX_LINES, Entry, LogBook
 from .filtered import FilteredScreen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Set
 
 
 _DRAW_S = 0.25
 # 200 a second: more can nobody read, and a terminal far away should not have to show.
 _LINES_A_DRAWING = 50
 _SINCE_S = 600.0
+# Lines are on their way for a while: of a stream taken up again, so much is asked for once more.
+_OVERLAP_S = 5.0
 _MAX_PEERS = 32
 _ALIVE = ("up", "loading", "draining", "suspect")
 # The terminal's own, told apart on dark and on light ground.
@@ -57,6 +59,8 @@ class LogsScreen(FilteredScreen):
         super().__init__(frame)
         self._book = LogBook()
         self._followed: set[str] = set()
+        # By our clock: peers may have others.
+        self._heard_s: dict[str, float] = {}
         self._names: list[str] = []
         self._problems: dict[str, str] = {}
         self._turning: Timer | None = None
@@ -99,25 +103,29 @@ class LogsScreen(FilteredScreen):
 
     async def _follow(self, peer: str) -> None:
         """Until its stream ends; the next beat begins again, behind what is known."""
-        known_s = self._book.newest_s.get(peer, 0.0)
-        since_s = self.frame.now().timestamp() - known_s + 1.0 if known_s else _SINCE_S
+        heard_s = self._heard_s.get(peer)
+        since_s = _SINCE_S if heard_s is None else self._now_s() - heard_s + _OVERLAP_S
         try:
-            async with self.frame.acting.follow_log(peer, max(since_s, 1.0)) as lines:
+            async with self.frame.acting.follow_log(peer, max(since_s, _OVERLAP_S)) as lines:
                 self._problems.pop(peer, None)
-                await self._take(peer, lines, known_s)
+                await self._take(peer, lines, self._book.lines_of(peer))
         except CortexError as error:
             self._problems[peer] = error.message
         finally:
             self._followed.discard(peer)
 
     async def _take(
-        self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known_s: float
+        self, peer: str, lines: AsyncGenerator[LogLine | Skipped], known: Set[LogLine]
     ) -> None:
         async for told in lines:
+            self._heard_s[peer] = self._now_s()
             if isinstance(told, Skipped):
                 self._book.skip(peer, told.count)
-            elif told.time_s > known_s:
+            elif told not in known:
                 self._book.add(peer, told)
+
+    def _now_s(self) -> float:
+        return self.frame.now().timestamp()
 
     @property
     def narrowed(self) -> Widget:

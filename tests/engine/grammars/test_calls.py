@@ -224,6 +224,13 @@ def test_what_bare_text_cannot_promise_is_refused(model: Model, keyword: str) ->
         model.prompt(ReplyFormat("none", "xml", offered), tools=offered)
 
 
+def test_a_union_whose_parts_do_not_say_of_what_they_are_is_refused(model: Model) -> None:
+    either = {"type": ["string", "array"], "anyOf": [{"minLength": 3}, {"maxItems": 2}]}
+    offered = (Tool("f", "", json.dumps({"properties": {"a": either}}), is_strict=True),)
+    with pytest.raises(InvalidRequest, match="'minLength' for a of f"):
+        model.prompt(ReplyFormat("none", "xml", offered), tools=offered)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_bare_text_has_the_format_that_its_schema_asks(model: Model, form: str) -> None:
     schema = {"properties": {"a": {"type": "string", "format": form}}, "required": ["a"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import ExitStack
 
 import pytest
@@ -10,7 +11,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import TransferEncodingError
 
 from cortex.engine.errors import InvalidRequest, Overloaded
+from cortex.peer.api.errors import About, error_response, tell
 from cortex.peer.api.intake import Intake
+from cortex.peer.dialects.errors import Family
 from cortex.peer.errors import RequestTimeout, RequestTooLarge
 
 
@@ -83,7 +86,7 @@ async def test_body_of_undeclared_length_gives_back_the_room_it_did_not_need():
 
 
 async def test_body_that_trickles_is_given_up_long_before_its_end():
-    with Intake(10**6, 10**6).room_for(10**6, None) as room:
+    with Intake(10**6, 10**7).room_for(10**6, None) as room:
         trickle = Paced(10**6, 1, 1.0)
         with pytest.raises(RequestTimeout, match="less than 32 KiB/s"):
             await room.read(trickle)
@@ -92,9 +95,28 @@ async def test_body_that_trickles_is_given_up_long_before_its_end():
 
 async def test_body_that_keeps_coming_over_a_slow_line_is_taken_however_long_it_takes():
     chunks = Paced(500, 128 * 1024, 2.0)
-    with Intake(2**26, 2**26).room_for(2**26, None) as room:
+    with Intake(2**26, 2**27).room_for(2**26, None) as room:
         assert len(await room.read(chunks)) == 500 * 128 * 1024
     assert asyncio.get_running_loop().time() > 1000
+
+
+async def test_slow_bodies_are_given_up_sooner_while_they_hold_most_of_the_room():
+    intake = Intake(2**26, 2**27)
+    with (
+        intake.room_for(2**26, None) as room,
+        intake.room_for(1, None),
+        pytest.raises(RequestTimeout, match="less than 256 KiB/s"),
+    ):
+        await room.read(Paced(500, 128 * 1024, 2.0))
+    assert asyncio.get_running_loop().time() < 60
+
+
+@pytest.mark.parametrize("family", ["chat", "messages"])
+def test_body_that_came_too_slowly_is_not_to_be_sent_again(family: Family):
+    reply = error_response(tell(RequestTimeout("too slow"), About()), "req", family)
+    assert (reply.status, reply.headers["x-should-retry"]) == (408, "false")
+    assert isinstance(reply.body, bytes)
+    assert family == "chat" or json.loads(reply.body)["error"]["type"] == "timeout_error"
 
 
 async def test_body_that_stops_coming_is_given_up_however_long_it_may_be():

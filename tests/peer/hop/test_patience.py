@@ -41,6 +41,22 @@ def test_beyond_all_patience_silence_tells_nothing():
     assert [is_too_far(rtt_s) for rtt_s in (None, 0.001, 1.2, 1.3)] == [False, False, False, True]
 
 
+async def test_how_far_away_a_host_is_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch):
+    async def connect(*asked: object, **options: object) -> str:
+        return "connected"
+
+    async def held_up(_: NodeId) -> float:
+        await asyncio.Event().wait()
+        return 0.6
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", connect)
+    async with (
+        asyncio.timeout(10),
+        Dialler(lambda _: [PLACE], lambda: None, lambda _: "host.test", held_up) as dialler,
+    ):
+        assert await dialler.dial(HOST) == "connected"
+
+
 async def test_a_host_far_away_is_waited_for_as_long_as_its_way_takes(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -79,12 +79,16 @@ def test_steering_takes_an_admin_key_or_this_very_machine() -> None:
         check_steering(None, comes_from_here=False)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost", "LocalHost"]
+)
 def test_addresses_of_this_machine(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.1.2", "localhost.evil.com", "x"])
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "::", "192.168.1.2", "::ffff:192.168.1.2", "localhost.evil.com", "x"]
+)
 def test_addresses_of_others(host: str) -> None:
     assert not is_loopback(host)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import stat
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -101,6 +102,15 @@ async def test_steering_from_afar_takes_an_admin_key(make_config: MakeConfig):
         assert await status(session, "/requests", AFAR | STEER) == 200
         assert await status(session, "/requests", {}) == 200
         assert (await post(session, ASK))[0] == 200, "a refused drain drains nothing"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("ip", ["127.0.0.1", "[::1]"])
+async def test_who_is_here_steers_a_peer_on_all_addresses(make_config: MakeConfig, ip: str):
+    async with serving(replace(make_config(**KEYS), host="::")) as server:
+        port = server.address.rpartition(":")[2]
+        async with aiohttp.ClientSession(f"http://{ip}:{port}") as session:
+            assert await status(session, "/requests") == 200
 
 
 async def test_a_page_in_a_browser_here_cannot_steer(make_config: MakeConfig):

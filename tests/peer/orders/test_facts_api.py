@@ -27,6 +27,7 @@ from cortex.peer.onlooker.log_lines import read_line, read_log
 OpenPair = Callable[..., AbstractAsyncContextManager[Any]]
 Client = TestClient[Any, Any]
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
+DEADLINE_S = 30
 
 
 async def get(client: Client, path: str) -> tuple[int, Any]:
@@ -198,6 +199,17 @@ async def test_a_followed_log_goes_on_with_what_comes(pair: OpenPair) -> None:
             rest = [one async for one in told]
     [(name, what)] = rest
     assert (name, what["error"]["code"]) in (("error", "host_lost"), ("error", "host_refused"))
+
+
+async def test_a_line_that_is_asked_for_late_is_not_too_old_for_who_follows(pair: OpenPair) -> None:
+    async with pair() as both:
+        log(both.logs[B], "before", age_s=10.0)
+        async with both.client.get("/logs?peer=borea&follow=1&since_s=30") as reply:
+            told = events(reply)
+            assert (await anext(told))[1]["text"] == "before"
+            log(both.logs[B], "late", age_s=60.0)
+            async with asyncio.timeout(DEADLINE_S):
+                assert (await anext(told))[1]["text"] == "late"
 
 
 async def test_a_followed_log_ends_when_its_peer_or_its_reader_does(pair: OpenPair) -> None:

@@ -151,11 +151,28 @@ async def test_a_stream_that_broke_is_taken_up_again_where_it_ended(
         await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
         await pilot.press("r")
         await eyes.until(pilot, lambda: len(streams.begun) == 3)
-        assert streams.begun[-1] == ("atlas", pytest.approx(11.0))
+        assert streams.begun[-1] == ("atlas", pytest.approx(5.0))
         streams.say("atlas", line("before", at_s=50), line("after", at_s=51))
         await eyes.until(pilot, lambda: "after" in eyes.screen(pilot))
         assert eyes.screen(pilot).count("before") == 1
         assert "no more" not in eyes.screen(pilot)
+
+
+async def test_a_log_is_followed_on_whatever_the_clock_of_its_peer_says(
+    logs: OpenLogs, streams: Streams, eyes: Any, clock: Any
+) -> None:
+    """It is an hour ahead, and set right while nobody listens."""
+    clock.now = clock.now.fromtimestamp(NOON_S)
+    async with logs() as pilot:
+        streams.say("atlas", line("ahead", at_s=3600), NoPeer("atlas tells its log no more"))
+        await eyes.until(pilot, lambda: "tells its log no more" in eyes.screen(pilot))
+        clock.now = clock.now.fromtimestamp(NOON_S + 60)
+        await pilot.press("r")
+        await eyes.until(pilot, lambda: len(streams.begun) == 3)
+        assert streams.begun[-1] == ("atlas", pytest.approx(65.0))
+        streams.say("atlas", line("ahead", at_s=3600), line("set right", at_s=61))
+        await eyes.until(pilot, lambda: "set right" in eyes.screen(pilot))
+        assert eyes.screen(pilot).count("ahead") == 1
 
 
 async def test_what_was_wrong_with_a_peer_that_has_left_is_told_no_more(
