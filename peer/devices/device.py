@@ -159,7 +159,11 @@ class Devices:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ASK_MEMORY_S):
                 await asyncio.gather(*starts, return_exceptions=True)
-        self._judge(map(self._alone, self.devices))
+        self.look_at_engines()
+
+    def look_at_engines(self) -> bool:
+        """What they tell of GPUs that nobody else has told of; whether that is anything new."""
+        return self._judge(map(self._alone, self.devices))
 
     def _alone(self, device: DeviceBooks) -> DeviceBooks:
         """Nobody tells of it now: what was seen last holds, and else what its engine has found."""

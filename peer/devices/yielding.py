@@ -40,6 +40,8 @@ def yielders(
         yield _look_at_memory(devices, on_change)
     if any(name.startswith("cuda") or gpu_of(config, name, gpus) for name in names):
         yield _look_at_gpus(devices, reserved_bytes, on_change)
+    if any(name.startswith("cuda") for name in names):
+        yield _look_at_engines(devices, on_change)
 
 
 async def _look_at_memory(devices: Devices, on_change: Callable[[], None]) -> None:
@@ -67,4 +69,12 @@ async def _look_at_gpus(
         # In this order: what our engines take between the two questions is ours.
         held = await ask_for_holders() if gpus else dict[int, int]()
         if devices.look_at_gpus(gpus or (), held, reserved_bytes()):
+            on_change()
+
+
+async def _look_at_engines(devices: Devices, on_change: Callable[[], None]) -> None:
+    """What one tells of its GPU that has started later than the peer."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if devices.look_at_engines():
             on_change()

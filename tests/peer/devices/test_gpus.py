@@ -15,7 +15,7 @@ from cortex.engine.fake import FakeService
 from cortex.engine.messages import Alive
 from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import Card, PeerConfig
-from cortex.peer.devices import gpus
+from cortex.peer.devices import gpus, yielding
 from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
@@ -141,8 +141,17 @@ async def test_an_engine_that_does_not_start_keeps_no_other_from_telling_of_its_
             raise FileNotFoundError(2, "no such device")
         return await children.spawn(command)
 
+    monkeypatch.setattr(yielding, "_LOOK_S", 0.01)
+    monkeypatch.setattr(yielding, "_GPU_LOOK_S", 600)
     async with Node(make_config(devices=("cuda:0", "cuda:1")), spawn) as node:
+        changed = asyncio.Event()
+        node.watch(changed.set)
         assert [device.budget_bytes for device in node.placement.devices] == [0, 9 * GIB]
+        node.wake()  # and now it starts
+        async with asyncio.timeout(20):
+            while node.placement.devices[0].budget_bytes == 0:
+                changed.clear()
+                await changed.wait()
 
 
 def test_a_fake_device_has_the_memory_of_the_gpu_of_its_number(
