@@ -30,11 +30,10 @@ help:
 	@echo "make clean       remove .venv"
 
 demo: $(INSTALLED)
-	@for picture in receipt hand/invoice-page; do \
-		echo "\$$ cortex chat --model cortex-nano --image examples/$$picture.png 'What is the total?'"; \
-		$(BIN)/cortex chat --model cortex-nano --image examples/$$picture.png "What is the total?" \
-			< /dev/null || exit 1; \
-	done
+	@echo '$$ cortex chat --model cortex-nano --image examples/receipt.png "What is the total?"'
+	@$(BIN)/cortex chat --model cortex-nano --image examples/receipt.png "What is the total?" < /dev/null
+	@echo '$$ cortex chat --model cortex-nano --image examples/hand/invoice-page.png "What is the total?"'
+	@$(BIN)/cortex chat --model cortex-nano --image examples/hand/invoice-page.png "What is the total?" < /dev/null
 
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet

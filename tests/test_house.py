@@ -193,7 +193,8 @@ def test_the_demo_reads_nothing_from_whoever_runs_it() -> None:
     """A pipe that never ends, such as a build server's, would be waited for."""
     demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert demo is not None
-    assert demo[1].rstrip().endswith("< /dev/null")
+    questions = [line for line in demo[1].splitlines() if "(BIN)/cortex" in line]
+    assert questions and all(line.endswith("< /dev/null") for line in questions)
     assert "make demo < /dev/null" in (ROOT / ".ci" / "run").read_text()
 
 
