@@ -85,6 +85,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         words += ["--config", str(file.absolute())]  # it lies here, where the service does not run
     folders = [locations.state_dir, locations.data_dir, locations.cache_dir]
     proxies = set_variables(_PROXIES)
+    to_all = open_proxies(proxies)
     return Service(
         NAMES[what],
         _DESCRIPTIONS[what],
@@ -92,8 +93,8 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
-        environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | open_proxies(proxies),
-        left_out=[name for name in proxies if name not in open_proxies(proxies)],
+        environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | to_all,
+        left_out=[name for name in proxies if name not in to_all],
     )
 
 

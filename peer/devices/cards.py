@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from ..config import Card
@@ -101,7 +100,7 @@ def _driver_cards(driver: Path, nodes: Path) -> Iterator[Card]:
         return
     told = (_fields(folder / "information") for folder in folders)
     here = (each for each in told if (nodes / f"nvidia{each.get('Device Minor')}").exists())
-    for number, each in zip(count(), here, strict=False):
+    for number, each in enumerate(here):
         id, name = each.get("GPU UUID", ""), each.get("Model", f"gpu {number}")
         # The driver's own word for what it does not know.
         yield Card(number, str(number) if "?" in id or not id else id, name)

@@ -7,6 +7,7 @@ Whoever would not be tried once more after another death is at its last try.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from dataclasses import dataclass
 
 from cortex.engine.errors import CortexError
@@ -32,7 +33,7 @@ class Losses:
         self._num_failed_loads: dict[str, int] = {}
         # By device, when its engine died of a load or did not start, since the last load that it
         # brought to an end.
-        self._bad_loads_s: dict[int, list[float]] = {}
+        self._bad_loads_s: dict[int, deque[float]] = {}
 
     def load_lost(self, model_id: str) -> int:
         """An engine died of this load; how many in a row by now."""
@@ -46,14 +47,15 @@ class Losses:
 
     def device_failed(self, device: int, now_s: float) -> None:
         """Its engine died of a load, whichever model's, or did not start."""
-        self._bad_loads_s.setdefault(device, []).append(now_s)
+        last_s = self._bad_loads_s.setdefault(device, deque(maxlen=NUM_BAD_LOADS))
+        last_s.append(now_s)
 
     def device_served(self, device: int) -> None:
         self._bad_loads_s.pop(device, None)
 
     def is_avoided(self, device: int, now_s: float) -> bool:
-        bad_s = self._bad_loads_s.get(device, [])
-        return len(bad_s) >= NUM_BAD_LOADS and now_s < bad_s[-1] + AVOIDED_S
+        bad_s = self._bad_loads_s.get(device, ())
+        return len(bad_s) == NUM_BAD_LOADS and now_s < bad_s[-1] + AVOIDED_S
 
     def is_last_load(self, model_id: str) -> bool:
         return self.is_last_try(self._num_failed_loads.get(model_id, 0))

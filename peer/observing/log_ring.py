@@ -68,8 +68,8 @@ class LogRing(logging.Handler):
         self._lines: deque[LogLine] = deque()
         self._max_lines, self._max_bytes, self._most_per_s = max_lines, max_bytes, most_per_s
         self._num_bytes = 0
-        # Numbers go on rising when the peer is started again.
         self._clock = clock
+        # Numbers go on rising when the peer is started again.
         self._first = self._number = int(clock() * 1000)
         self._second_s = 0
         self._num_in_second: Counter[bool] = Counter()

@@ -90,11 +90,20 @@ def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
     assert (shown[0], shown[1].memory_bytes) == (CARD, 0)
 
 
+TELLS_MEMORY = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+
+
+def engines_tell_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def alive(_: FakeService) -> Alive:
+        return TELLS_MEMORY
+
+    monkeypatch.setattr(FakeService, "alive", alive)
+
+
 def test_what_nobody_tells_of_a_gpus_memory_its_engine_tells(
     make_config: Callable[..., PeerConfig],
 ):
-    config = make_config()
-    alive = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
+    config, alive = make_config(), TELLS_MEMORY
     untold = Gpu(0, "GB10", 0, 0, "580")
     assert gpu_of(config, "cuda:0", (untold,)) is None
     assert budget_bytes(config, "cuda:0", None) == 0
@@ -109,10 +118,7 @@ async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when
     memory_children: type[MemoryChildren],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def alive(_: FakeService) -> Alive:
-        return Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
-
-    monkeypatch.setattr(FakeService, "alive", alive)
+    engines_tell_memory(monkeypatch)
     driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95'")
     slice_of_a_card = Card(0, "MIG-4", "H100")
     for card, budgets in ((None, [int(0.9 * 79 * GIB), 9 * GIB]), (slice_of_a_card, [9 * GIB] * 2)):
@@ -128,10 +134,7 @@ async def test_an_engine_that_does_not_start_keeps_no_other_from_telling_of_its_
     memory_children: type[MemoryChildren],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def alive(_: FakeService) -> Alive:
-        return Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
-
-    monkeypatch.setattr(FakeService, "alive", alive)
+    engines_tell_memory(monkeypatch)
     driver_tool("exit 1")
     children, commands = memory_children(), list[Sequence[str]]()
 
