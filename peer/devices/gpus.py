@@ -110,7 +110,7 @@ async def hear(*question: str, limit_s: float | None = None) -> list[str] | Sile
         is_late = True
     finally:
         if process.returncode is None:
-            await _end(process)
+            await _end(process, process.stdout)
     if is_late:
         return "too slow"
     return said.decode("utf-8", "replace").splitlines() if said and is_answer else "failed"
@@ -126,8 +126,12 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
     return said
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, TimeoutError):
+async def _end(process: asyncio.subprocess.Process, said: asyncio.StreamReader) -> None:
+    """Its pipe is emptied as well: one that is full is no longer listened to, and never closed."""
+    with contextlib.suppress(ProcessLookupError):
         process.kill()
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_KILL_S):
+            while await said.read(_MOST_BYTES):
+                pass
             await process.wait()

@@ -202,16 +202,17 @@ def test_a_model_that_served_beside_another_is_given_back_when_it_goes(
     with Device(768 * MIB).running() as device:
         device.do(Load("0", "a", str(golden / "qwen3"), 100 * MIB, 128, 1))
         device.loaded()
-        before_bytes = after_bytes = 0
-        for _ in range(2):  # the first load makes things for all
+        grown_bytes: list[int] = []
+        for _ in range(4):  # the first load makes things for all
             before_bytes = settled_bytes()
             device.do(load)
             device.loaded()
             assert device.answer(), "the other one"
             device.do(Unload("2", "b"))
             assert device.expect(Unloaded)
-            after_bytes = private_bytes()  # by the engine's own doing
-        assert after_bytes - before_bytes < 6 * MIB
+            grown_bytes.append(private_bytes() - before_bytes)  # by the engine's own doing
+        # What a model keeps it keeps each time; what else this process does comes and goes.
+        assert min(grown_bytes[1:]) < 6 * MIB
 
 
 def settled_bytes() -> int:

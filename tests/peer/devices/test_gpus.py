@@ -65,6 +65,22 @@ async def test_a_tool_that_hangs_is_ended(
         os.kill(pid, 0)
 
 
+async def test_nothing_of_a_tool_without_end_stays_open_however_slowly_it_dies(
+    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+):
+    kill = asyncio.subprocess.Process.kill
+
+    def kill_later(process: asyncio.subprocess.Process) -> None:
+        asyncio.get_running_loop().call_later(0.05, kill, process)
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", kill_later)
+    driver_tool("exec yes 0,")
+    assert await ask_for_gpus() is None
+    open_before = os.listdir("/proc/self/fd")
+    assert await ask_for_gpus() is None
+    assert os.listdir("/proc/self/fd") == open_before
+
+
 async def test_a_tool_that_is_not_there_gives_no_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
