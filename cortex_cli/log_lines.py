@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 _LINE = re.compile(r"(?P<event>[^=\n]*?)(?P<fields>(?: \w+=\S+)+)")
 
+_SAID = "cortex.said"
+
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -22,6 +24,12 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def json_line(text: str, time_s: float) -> str:
+    """What is said beside the log, as a line of it. `time_s` is Unix time."""
+    told = {"name": _SAID, "levelname": "INFO", "msg": text, "created": time_s}
+    return JsonLines().format(logging.makeLogRecord(told))
 
 
 def _members(message: str) -> dict[str, str]:

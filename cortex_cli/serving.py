@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from cortex.peer.config import FleetConfig, PeerConfig
     from cortex.peer.fleet.view import FleetView
     from cortex.peer.keys.keyring import Keyring
+    from cortex.peer.models.shelf import Shelf
     from cortex.peer.observing.chronicle import Happening
     from cortex.peer.serving.server import Server
 
     from .config import Invocation
     from .devices import Devices
     from .load_lines import LoadLines
-    from .output import Output
     from .settings.reading import Settings
+    from .voice import Voice
 
 
 def serve(
@@ -45,8 +46,7 @@ def serve(
     import signal
     import time
 
-    from cortex.peer.config import RELOAD_LOG, REQUEST_LOG
-    from cortex.peer.models.catalogue import scan
+    from cortex.peer.config import CHRONICLE_LOG, RELOAD_LOG, REQUEST_LOG
     from cortex.peer.serving.server import run_peer
     from cortex.peer.serving.supervisor import Supervisor
 
@@ -54,56 +54,65 @@ def serve(
     from .load_lines import LoadLines
     from .output import standard_output
     from .settings.following import FollowedFiles
+    from .voice import Voice
 
-    output, by = standard_output(), invocation.supervision
-    if invocation.settings.file is not None:
-        output.line(f"config {invocation.settings.file}")
+    voice = Voice(standard_output(), standard_error(invocation))
+    by = invocation.supervision
 
     def build(settings: Settings) -> PeerConfig:
-        config = _guarded(made_of(settings), output, is_kept=by is not None)
+        config = made_of(settings)
+        voice.form = config.log_format
+        # All that happens is in the log where that is all there is to read.
+        happenings = (CHRONICLE_LOG,) if voice.form == "json" else ()
         show_logs(
             verbose=invocation.verbose,
             level=config.log_level,
-            also=(REQUEST_LOG, RELOAD_LOG),
+            also=(REQUEST_LOG, RELOAD_LOG, *happenings),
             form=config.log_format,
         )
-        return config
+        return _guarded(config, voice, is_kept=by is not None)
 
     config = build(invocation.settings)
+    if invocation.settings.file is not None:
+        voice.line(f"config {invocation.settings.file}")
     files = FollowedFiles(invocation.settings, lambda: invocation.find_settings(named), build)
     began_s = time.monotonic()
-    for line in describe_start(config, devices, [found.id for found in scan(config).models]):
-        output.line(line)
-    _take_up_fleet(config.fleet, invocation, state_dir, output)
+    for line in describe_start(config, devices):
+        voice.line(line)
+    _take_up_fleet(config.fleet, invocation, state_dir, voice)
 
     def happened(one: Happening) -> None:
-        words = f"{one.about} {one.text}" if one.about else one.text
-        output.line(f"{time.strftime('%H:%M:%S', time.localtime(one.time_s))} {words}")
+        if voice.form != "json":
+            voice.event(f"{one.about} {one.text}" if one.about else one.text, one.time_s)
 
     def ready(server: Server) -> None:
         took_s = time.monotonic() - began_s
-        for line in describe_ready(config, server.address, took_s, state_dir, server.metrics_port):
-            output.line(line)
+        for line in (
+            *describe_models(config, server.node.shelf),
+            *describe_ready(config, server.address, took_s, state_dir, server.metrics_port),
+        ):
+            voice.line(line)
 
-    ended_by = asyncio.run(
-        run_peer(
-            config,
-            on_ready=ready,
-            on_notice=standard_error(invocation).line,
-            on_view=view_teller(
-                output.line, lambda: time.strftime("%H:%M:%S"), LoadLines(time.monotonic)
-            ),
-            on_happening=happened,
-            files=files,
-            supervisor=None if by is None else Supervisor(by.address, by.silence_s),
+    try:
+        ended_by = asyncio.run(
+            run_peer(
+                config,
+                on_ready=ready,
+                on_notice=voice.notice,
+                on_view=view_teller(voice.line, voice.event, LoadLines(time.monotonic)),
+                on_happening=happened,
+                files=files,
+                supervisor=None if by is None else Supervisor(by.address, by.silence_s),
+            )
         )
-    )
+    finally:
+        voice.end()
     if ended_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 
 def view_teller(
-    say: Callable[[str], None], time_of_day: Callable[[], str], loads: LoadLines
+    say: Callable[[str], None], happens: Callable[[str], None], loads: LoadLines
 ) -> Callable[[FleetView], None]:
     """Tells of each view what the one before did not show."""
     from .fleet_lines import changes, opening
@@ -115,13 +124,13 @@ def view_teller(
         for line in opening(view) if before is None else ():
             say(line)
         for line in (*changes(before, view), *loads.of(view)):
-            say(f"{time_of_day()} {line}")
+            happens(line)
         before = view
 
     return tell
 
 
-def _guarded(config: PeerConfig, output: Output, *, is_kept: bool) -> PeerConfig:
+def _guarded(config: PeerConfig, voice: Voice, *, is_kept: bool) -> PeerConfig:
     """The config with a key where others can reach the peer and nobody gave it any.
 
     What is said is not shown the key where it `is_kept`, as by a service manager in its log.
@@ -139,14 +148,14 @@ def _guarded(config: PeerConfig, output: Output, *, is_kept: bool) -> PeerConfig
     listen(config.host, 0).close()
     made = first_key(config.locations.state_dir, secrets.token_bytes(32))
     if made.text is not None and is_kept:
-        output.line("key    made, and shown in no log; for one to ask with: cortex config new-key")
+        voice.line("key    made, and shown in no log; for one to ask with: cortex config new-key")
     elif made.text is not None:
-        output.line(f"key    {made.text}   shown this once; others ask with it")
+        voice.line(f"key    {made.text}   shown this once; others ask with it")
     return replace(config, keys=(made.key,))
 
 
 def _take_up_fleet(
-    fleet: FleetConfig | None, invocation: Invocation, state_dir: Path | None, output: Output
+    fleet: FleetConfig | None, invocation: Invocation, state_dir: Path | None, voice: Voice
 ) -> None:
     """See that there is a fleet key, and say which."""
     import secrets
@@ -162,7 +171,7 @@ def _take_up_fleet(
     # Nor is the fleet's key for a log: `cortex key` shows it at any time.
     is_shown = is_new and invocation.supervision is None
     for line in describe_fleet(fleet, ring, searched, named, state_dir, is_new=is_shown):
-        output.line(line)
+        voice.line(line)
 
 
 def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Keyring, bool]:
@@ -177,7 +186,7 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
         ) from None
 
 
-def describe_start(config: PeerConfig, devices: Devices, model_ids: list[str]) -> list[str]:
+def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
     from importlib.metadata import version
 
     first = f"cortex {version('cortex-fleet')}"
@@ -188,8 +197,16 @@ def describe_start(config: PeerConfig, devices: Devices, model_ids: list[str]) -
     if is_fake:
         computes += "   (the engine is fake: it computes nothing)"
     note = f"   ({devices.note})" if devices.note else ""
-    found = f"{len(model_ids)} found   ({', '.join(model_ids)})" if model_ids else "none found"
-    return [first, f"device {computes}{note}", f"models {found}"]
+    return [first, f"device {computes}{note}"]
+
+
+def describe_models(config: PeerConfig, shelf: Shelf) -> list[str]:
+    if config.is_gateway:
+        return []
+    if shelf.is_late:
+        return ["models their folders do not answer yet"]
+    ids = [model.id for model in shelf.catalogue.models]
+    return [f"models {len(ids)} found   ({', '.join(ids)})" if ids else "models none found"]
 
 
 def describe_ready(

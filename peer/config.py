@@ -41,6 +41,8 @@ DEFAULT_PORT = 13131
 REQUEST_LOG = "cortex.peer.api.request_log"
 # That of settings that have changed, which is shown as well.
 RELOAD_LOG = "cortex.peer.serving.reloading"
+# That of all that happens.
+CHRONICLE_LOG = "cortex.peer.observing.chronicle"
 # A busy default port gives way to one of the next so many: odd ones for the API, even ones for the
 # fleet, so that neither takes the other's.
 NUM_DEFAULT_PORTS = 32

@@ -26,7 +26,9 @@ AT_LENGTH_S = 30.0
 
 
 class Shelf:
-    """`catalogue` is what there was when somebody last looked. The config may change."""
+    """`catalogue` is what there was when somebody last looked, and while it `is_late` the folders
+    have not answered since. The config may change.
+    """
 
     def __init__(self, config_now: Callable[[], PeerConfig]) -> None:
         self.catalogue = Catalogue(())
@@ -34,7 +36,7 @@ class Shelf:
         self._weights = WeightsBook(config_now().locations.state_dir / "weights.json")
         self._looking = Shared(self._look_through)
         self._weighing = Shared(self._weigh_unknown)
-        self._is_late = False
+        self.is_late = False
 
     async def look(self, patience_s: float = _SOON_S) -> Catalogue:
         """What there is now; what there was, where the disks do not say soon."""
@@ -42,14 +44,14 @@ class Shelf:
         await asyncio.wait({looking}, timeout=patience_s)
         if looking.done():
             return looking.result()
-        if not self._is_late:
-            self._is_late = True
+        if not self.is_late:
+            self.is_late = True
             logger.warning("models not looked through: their folders do not answer")
         return self.catalogue
 
     async def _look_through(self) -> Catalogue:
         found = await asyncio.to_thread(self._found)
-        self._is_late = False
+        self.is_late = False
         before, self.catalogue = self.catalogue, found
         # Clients have us look as often as they like: what is no news is not said again.
         for path in set(found.unreadable) - set(before.unreadable):

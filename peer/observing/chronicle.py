@@ -14,10 +14,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
+from ..config import CHRONICLE_LOG
 from ..gossip.ids import U63, Word
 from .recent import Kind, Recent
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(CHRONICLE_LOG)
 
 _MOST = 256
 _MAX_TEXT_CHARS = 400

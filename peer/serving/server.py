@@ -165,6 +165,7 @@ async def run_peer(
             on_view(server.member.fleet.view)
             server.member.fleet.watch(on_view)
             server.node.chronicle.tell(on_happening)
+            await server.node.shelf.look()
             for model_id in config.preload:
                 await server.node.shelf.find(model_id)
             on_ready(server)

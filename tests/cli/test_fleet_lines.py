@@ -84,7 +84,9 @@ def test_a_notice_is_told_once() -> None:
 
 def test_what_is_new_is_told_with_its_time() -> None:
     said: list[str] = []
-    tell = view_teller(said.append, lambda: "14:02:31", LoadLines(lambda: 0.0))
+    tell = view_teller(
+        said.append, lambda text: said.append(f"14:02:31 {text}"), LoadLines(lambda: 0.0)
+    )
     for view in (view_of(), view_of(("a stranger",)), view_of(("a stranger",))):
         tell(view)
     assert said == [

@@ -18,21 +18,23 @@ from typing import Any, TextIO
 import pytest
 
 from cortex.cli.devices import Devices
-from cortex.cli.serving import describe_ready, describe_start
+from cortex.cli.serving import describe_models, describe_ready, describe_start
 from cortex.peer.config import Locations, PeerConfig
 from cortex.peer.keys.access import ApiKey, digest_of, spell_hash
+from cortex.peer.models.shelf import Shelf
 
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
 
 READY_S = 30.0
+DEADLINE_S = 20.0
 
 
 @contextmanager
 def running(
     *arguments: str,
     said: list[str] | None = None,
-    stderr: TextIO | None = None,
+    stderr: TextIO | int | None = None,
     command: tuple[str, ...] = ("-m", "cortex.cli", "peer"),
 ) -> Generator[tuple[subprocess.Popen[str], str]]:
     """A peer that says it is ready within its time, and its address.
@@ -54,7 +56,7 @@ def running(
                     said.append(line)
                 if found := re.search(r"http://(\S+)/v1", line):
                     address = found[1]
-                if is_ready := line.startswith("ready in "):
+                if is_ready := "ready in " in line:
                     break
             deadline.cancel()
             assert is_ready, f"the peer was not ready within {READY_S:g} s"
@@ -77,6 +79,36 @@ def test_a_peer_ends_at_ctrl_c_with_130() -> None:
     with running("--engine", "fake", "--model", "fake") as (process, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+
+
+def test_a_peer_whose_output_nobody_reads_any_more_works_on() -> None:
+    with running("--engine", "fake") as (process, address):
+        assert process.stdout is not None
+        process.stdout.close()
+        assert ask(address).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_of_a_peer_with_a_log_in_json_every_line_is_an_object_and_none_says_it_again() -> None:
+    options = ("--engine", "fake", "--log-format", "json", "-v")
+    said: list[str] = []
+    with running(*options, said=said, stderr=subprocess.STDOUT) as (process, address):
+        assert ask(address).status == 200
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=DEADLINE_S)
+    events = [json.loads(line)["event"] for line in (*said, *rest.splitlines())]
+    assert len([event for event in events if event.startswith("loaded fake in ")]) == 1
+    assert any(event.startswith("ready in ") for event in events)
+
+
+def ask(address: str) -> Any:
+    body = {"model": "fake", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    url, head = f"http://{address}/v1/chat/completions", {"content-type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), head)
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+        response.read()
+        return response
 
 
 def test_chat_finds_the_running_peer_by_itself(cortex: Cortex, replies: WriteScript) -> None:
@@ -164,13 +196,22 @@ def test_the_engine_runs_under_the_python_that_was_named(cortex: Cortex, tmp_pat
 
 def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     config = PeerConfig(locations=Locations(Path("data"), Path("state")))
-    lines = describe_start(config, Devices(("cpu",), "no NVIDIA device is seen"), ["a", "b"])
-    assert lines[1:] == ["device cpu   (no NVIDIA device is seen)", "models 2 found   (a, b)"]
+    lines = describe_start(config, Devices(("cpu",), "no NVIDIA device is seen"))
+    assert lines[1:] == ["device cpu   (no NVIDIA device is seen)"]
+
+
+async def test_models_of_folders_that_do_not_answer_are_not_said_to_be_none(tmp_path: Path) -> None:
+    config = PeerConfig(locations=Locations(tmp_path, tmp_path), engine="fake")
+    shelf = Shelf(lambda: config)
+    await shelf.look(patience_s=0.0)
+    assert describe_models(config, shelf) == ["models their folders do not answer yet"]
+    await shelf.look(DEADLINE_S)
+    assert describe_models(config, shelf) == ["models 1 found   (fake)"]
 
 
 def test_the_devices_of_a_fake_engine_are_named_and_said_to_compute_nothing() -> None:
     config = PeerConfig(Locations(Path("data"), Path("state")), engine="fake")
-    (_, device, _) = describe_start(config, Devices(("fake:0", "fake:1")), [])
+    (_, device) = describe_start(config, Devices(("fake:0", "fake:1")))
     assert device == "device fake:0, fake:1   (the engine is fake: it computes nothing)"
 
 
