@@ -18,7 +18,7 @@ from cortex.peer.devices.cards import find_cards, too_old
 from cortex.peer.units import memory
 
 from .config import visible_gpus
-from .errors import EngineMissing, UsageProblem
+from .errors import EngineMissing, NotThereYet, UsageProblem
 
 _CPU_TORCH = "the torch here was built without CUDA"
 
@@ -61,7 +61,7 @@ def choose_devices(
 ) -> Devices:
     """The devices that compute. `cuda` is what torch was built for, and `driver` a version.
 
-    Raises UsageProblem for one that is not there or that this torch cannot use.
+    Raises NotThereYet for one that is not there, UsageProblem for one that this torch cannot use.
     """
     if wish == "cpu":
         return Devices(("cpu",))
@@ -74,7 +74,7 @@ def choose_devices(
     wanted, by_number = _numbers(wish), {card.number: card for card in cards}
     if missing := [number for number in wanted if number not in by_number]:
         here = ",".join(map(str, by_number)) or "none"
-        raise UsageProblem(
+        raise NotThereYet(
             f"gpu {missing[0]} asked for, but this machine has {here}.",
             "they count as in nvidia-smi; CUDA_VISIBLE_DEVICES hides those it does not name"
             if cards

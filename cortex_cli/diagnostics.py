@@ -34,7 +34,7 @@ from cortex.peer.errors import (
 )
 
 from .colours import Colour, painted
-from .errors import CommandLate, ConfigProblem, UsageProblem
+from .errors import CommandLate, ConfigProblem, NotThereYet, UsageProblem
 from .log_lines import JsonLines
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ _ERASE_LINE = "\r\x1b[K"
 _DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 EXIT_CODES: tuple[tuple[type[CortexError], int], ...] = (
+    (NotThereYet, FAILED),  # a service is started again
     (UsageProblem, USAGE),
     (ConfigProblem, USAGE),
     (PictureUnreadable, USAGE),

@@ -16,9 +16,18 @@ from cortex.engine.wishes import (
     SpeculationWish,
 )
 
-from .errors import UsageProblem
+from .errors import NotThereYet, UsageProblem
 from .options import on_command_line
 from .sizes import parse_size
+
+
+def _that_exist(folders: list[Path] | None) -> list[Path] | None:
+    """Raises NotThereYet."""
+    for folder in folders or ():
+        if not folder.exists():
+            raise NotThereYet(f"Invalid value for '--models': Directory '{folder}' does not exist.")
+    return folders
+
 
 ModelsDirs = Annotated[
     list[Path] | None,
@@ -26,8 +35,8 @@ ModelsDirs = Annotated[
         "--models",
         metavar="DIR",
         envvar="CORTEX_MODELS",
-        exists=True,
         file_okay=False,
+        callback=_that_exist,
         help="Search this folder for models first (may be given again).",
         show_default=False,
     ),

@@ -3,6 +3,7 @@
 CortexError
  ├─ UsageProblem     the command cannot mean anything as it was typed (exit 2)
  ├─ ConfigProblem    a file of settings says what cannot be (exit 2)
+ │   └─ NotThereYet  the folder or device that is named is missing, and may come later (exit 1)
  ├─ EngineMissing    the packages that compute are not installed
  ├─ ServiceProblem   systemd does not do what it was asked, or the service could not run
  ├─ ModelStays       a model's files that are not ours to remove, or in use
@@ -20,6 +21,9 @@ class UsageProblem(CortexError): ...
 
 
 class ConfigProblem(CortexError): ...
+
+
+class NotThereYet(ConfigProblem): ...
 
 
 class EngineMissing(CortexError): ...

@@ -43,6 +43,7 @@ def serve(
     changes. `state_dir` and `named`, a file of settings, are those that were named.
     """
     import asyncio
+    import faulthandler
     import signal
     import time
 
@@ -56,6 +57,8 @@ def serve(
     from .settings.following import FollowedFiles
     from .voice import Voice
 
+    # A crash, or a supervisor that hears nothing, leaves stacks in the log, and no values.
+    faulthandler.enable()
     voice = Voice(standard_output(), standard_error(invocation))
     by = invocation.supervision
 

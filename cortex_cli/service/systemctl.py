@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import ServiceProblem
 
 _TIMEOUT_S = 120.0
+# What they wait for lasts as long as a drain may, which systemd bounds by what the peer tells it.
+_PATIENT = ("disable", "restart")
 _SYSTEM_DIR = Path("/etc/systemd/system")
 # sd_booted(3): systemd runs this machine where this folder is.
 _BOOTED = Path("/run/systemd/system")
@@ -46,8 +48,9 @@ class Manager:
     def call(self, *words: str) -> str:
         """What it printed. Raises ServiceProblem with what it said."""
         command = ["systemctl", *self._scope, *words]
+        limit_s = None if words[0] in _PATIENT else _TIMEOUT_S
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ServiceProblem(f"{' '.join(command)} failed: {error}") from None
         if done.returncode:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A drain is bounded; saying goodbye and ending the engines takes a few seconds more.
-_AFTER_DRAIN_S = 15
+from cortex.peer.serving.supervisor import AFTER_DRAIN_S
+
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 
@@ -43,6 +43,8 @@ KillMode=mixed
 # An engine that has too little memory ends alone: the peer replaces it.
 OOMPolicy=continue
 LimitNOFILE=65536
+# Memory holds prompts and keys: what crashes leaves its stacks in the log, and nothing else.
+LimitCORE=0
 UMask=0077
 RuntimeDirectory=cortex
 RuntimeDirectoryMode=0700
@@ -79,10 +81,13 @@ RemoveIPC=yes
 DevicePolicy=closed
 DeviceAllow=char-nvidia* rwm
 """
-# Without that module systemd knows no number of the devices that are allowed.
+# Models may lie on a network's disk. One that comes later still is waited for by starting again,
+# which a unit never does whose RequiresMountsFor= has failed.
+# Without the module systemd knows no number of the devices that are allowed.
 _WANTS_SYSTEM = """\
 Wants=network-online.target modprobe@nvidia_uvm.service
 After=modprobe@nvidia_uvm.service
+After=remote-fs.target
 """
 
 
@@ -107,7 +112,7 @@ class Service:
 
 
 def unit_text(service: Service) -> str:
-    stop_s = int(service.drain_s) + _AFTER_DRAIN_S
+    stop_s = int(service.drain_s) + AFTER_DRAIN_S
     command = " ".join(_quoted(word).replace("$", "$$") for word in service.command)
     scope = "" if service.is_system else "--user "
     head = _HEAD.format(scope=scope, name=service.name, description=service.description)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..errors import ConfigProblem
-from .kinds import BadValue, Known
+from ..errors import ConfigProblem, NotThereYet
+from .kinds import BadValue, Known, Missing
 from .toml_file import TomlFile
 
 _MAX_SHOWN_CHARS = 60
@@ -108,7 +108,8 @@ def _checked(
         return setting.kind.read(value, table.file.path.parent.resolve())
     except BadValue as error:
         there = "" if error.is_secret else f", not {_shown(value)}"
-        raise ConfigProblem(
+        problem = NotThereYet if isinstance(error, Missing) else ConfigProblem
+        raise problem(
             f"{place}: {table.shown} {key} takes {error.expected}{there}", error.hint
         ) from None
 

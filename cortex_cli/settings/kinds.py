@@ -36,6 +36,10 @@ class BadValue(Exception):
         self.is_secret = is_secret
 
 
+class Missing(BadValue):
+    """What is named may be there another time."""
+
+
 def _show(value: object) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
@@ -272,7 +276,7 @@ def _matching(pattern: re.Pattern[str], text: str) -> str:
 def _folder(name: str, below: Path, words: str) -> Path:
     path = below / Path(name).expanduser()
     if not path.is_dir():
-        raise BadValue(words, f"there is no folder {path}")
+        raise Missing(words, f"there is no folder {path}")
     return path
 
 

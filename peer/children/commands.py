@@ -66,4 +66,4 @@ def _alone_with(card: Card) -> list[str]:
 
 def _program(config: PeerConfig, module: str) -> list[str]:
     # -P: the folder that the command was typed in may hold a torch.py of somebody else's.
-    return [config.python, "-P", "-m", module]
+    return [config.python, "-P", "-X", "faulthandler", "-m", module]

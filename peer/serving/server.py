@@ -175,7 +175,7 @@ async def run_peer(
                 await _preload(server.node, ending, on_notice)
                 first = await ending
             if supervisor is not None:
-                supervisor.stopping()
+                supervisor.stopping(server.node.config.drain_s)
             await _drain(server, signals, on_notice)
             await server.leave()
             return first

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 # sd_watchdog_enabled(3) asks for half; a third leaves room for a slow second.
 _PARTS_OF_SILENCE = 3
+# A drain is bounded; saying goodbye and ending the engines takes a few seconds more.
+AFTER_DRAIN_S = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,11 @@ class Supervisor:
     def ready(self, status: str) -> None:
         self._tell("READY=1", f"STATUS={status}")
 
-    def stopping(self) -> None:
-        self._tell("STOPPING=1", "STATUS=answers what is under way, and takes nothing new")
+    def stopping(self, drain_s: float) -> None:
+        """A drain of that bound begins, which the manager may know as a shorter one."""
+        more_us = int((drain_s + AFTER_DRAIN_S) * 1e6)
+        status = "STATUS=answers what is under way, and takes nothing new"
+        self._tell("STOPPING=1", status, f"EXTEND_TIMEOUT_USEC={more_us}")
 
     def alive(self) -> None:
         self._tell("WATCHDOG=1")

@@ -15,7 +15,7 @@ from cortex.cli.devices import (
     find_gpus,
     torch_cuda,
 )
-from cortex.cli.errors import UsageProblem
+from cortex.cli.errors import NotThereYet, UsageProblem
 from cortex.peer.config import Card
 
 GIB = 1024**3
@@ -39,7 +39,7 @@ def test_a_wish_becomes_devices(wish: str, num_gpus: int, devices: Devices) -> N
 
 def test_a_card_keeps_its_number_where_others_are_hidden() -> None:
     assert choose_devices("all", CARDS[3:4]).names == ("cuda:3",)
-    with pytest.raises(UsageProblem, match="gpu 0 asked for, but this machine has 3") as caught:
+    with pytest.raises(NotThereYet, match="gpu 0 asked for, but this machine has 3") as caught:
         choose_devices("0", CARDS[3:4])
     assert "CUDA_VISIBLE_DEVICES" in caught.value.hint
 
@@ -50,6 +50,17 @@ def test_a_card_keeps_its_number_where_others_are_hidden() -> None:
         ("3", 2, "gpu 3 asked for, but this machine has 0,1."),
         ("0", 0, "gpu 0 asked for, but this machine has none."),
         ("0,5", 2, "gpu 5 asked for, but this machine has 0,1."),
+    ],
+)
+def test_a_gpu_that_is_not_there_may_come_later(wish: str, num_gpus: int, message: str) -> None:
+    with pytest.raises(NotThereYet) as caught:
+        choose_devices(wish, CARDS[:num_gpus])
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("wish", "num_gpus", "message"),
+    [
         ("none", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not 'none'."),
         ("-1", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not '-1'."),
         ("", 2, "--gpu takes all, none, cpu or numbers such as 0,1, not ''."),

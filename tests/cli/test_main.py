@@ -11,7 +11,7 @@ import pytest
 from cortex.cli import diagnostics, main
 from cortex.cli.command_table import SECTIONS
 from cortex.cli.config import Invocation, find_locations
-from cortex.cli.errors import OutputFailed, UsageProblem
+from cortex.cli.errors import ConfigProblem, NotThereYet, OutputFailed, UsageProblem
 from cortex.engine.errors import (
     CortexError,
     EngineFailed,
@@ -83,11 +83,9 @@ def test_the_version_is_the_distribution_s(
         (["chat", "--json", "--raw", "hi"], "exclude each other"),
         (["chat", "-i", "-", "-i", "-", "hi"], "twice"),
         (["chat", "--fake-script", "missing.json", "hi"], "missing.json"),
-        (["peer", "--gpu", "77"], "gpu 77 asked for"),
         (["peer", "--port", "70000"], "--port"),
         (["chat", "--threads", "0", "hi"], "--threads"),
         (["chat", "--memory", "8 gigs", "hi"], "'8 gigs' is no size"),
-        (["models", "--models", "/no/such/folder"], "/no/such/folder"),
         (["verify", "missing"], "missing"),
         (["status", "--watch", "--check"], "exclude each other"),
         (["status", "--refresh", "soon"], "'soon' is not a time"),
@@ -112,11 +110,27 @@ def test_a_wrong_command_line_is_one_error_and_exits_2(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["peer", "--gpu", "77"], "gpu 77 asked for"),
+        (["models", "--models", "/no/such/folder"], "/no/such/folder"),
+    ],
+)
+def test_what_is_named_and_may_come_later_is_no_wrong_command_line(
+    arguments: list[str], words: str, invocation: Invocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(arguments, invocation) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (EngineFailed("x"), 1),
         (InvalidImage("x"), 1),
         (OutputFailed("x"), 1),
+        (NotThereYet("x"), 1),
+        (ConfigProblem("x"), 2),
         (UsageProblem("x"), 2),
         (NoPeer("x"), 3),
         (ModelNotFound("x"), 5),

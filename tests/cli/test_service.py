@@ -15,6 +15,7 @@ import pytest
 
 from cortex.cli import main
 from cortex.cli.config import read_environment
+from cortex.cli.errors import ServiceProblem
 from cortex.cli.service import systemctl
 from cortex.cli.service.unit import Service, unit_text
 from cortex.cli.service.wording import lines, told
@@ -143,6 +144,22 @@ def test_a_service_whose_address_comes_late_is_started_again_for_ever() -> None:
     assert "RestartPreventExitStatus=2\n" in text
 
 
+def test_a_service_that_crashes_writes_its_memory_to_no_disk() -> None:
+    assert "LimitCORE=0\n" in unit_text(Service("x.service", "x", ["/bin/x"], 30.0))
+
+
+@pytest.mark.parametrize("place", ["option", "file"])
+def test_a_peer_whose_disk_of_models_comes_late_ends_as_one_that_is_started_again(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if place == "file":
+        (tmp_path / "cortex.toml").write_text('[peer]\nmodels = ["late"]\n')
+    options = ("--models", "late") if place == "option" else ()
+    assert main.run(["peer", "--engine", "fake", *options], read_environment({})) == 1
+    assert "late" in capsys.readouterr().err
+
+
 @needs_systemd
 @pytest.mark.parametrize("is_system", [False, True])
 def test_systemd_finds_nothing_wrong_with_the_unit(
@@ -215,7 +232,7 @@ def test_a_shell_that_hides_all_gpus_hides_them_from_the_service(
 def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: Run) -> None:
     _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
     assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit
-    assert "After=modprobe@nvidia_uvm.service\n" in unit
+    assert "After=modprobe@nvidia_uvm.service\nAfter=remote-fs.target\n" in unit
     assert "TRITON_CACHE_DIR=%C/cortex/triton" in unit
 
 
@@ -261,6 +278,18 @@ def test_what_systemd_refuses_is_told_with_its_words(
     code, _, err = run("install")
     assert code == 1
     assert err.startswith("error: systemctl --user daemon-reload failed: Unit is masked.\n")
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_service_that_lets_long_answers_end_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(systemctl, "_TIMEOUT_S", 0.0)
+    manager = systemctl.system_manager()
+    with pytest.raises(ServiceProblem, match="timed out"):
+        manager.call("daemon-reload")
+    manager.call("disable", "--now", "cortex.service")
+    manager.call("restart", "cortex.service")
 
 
 @pytest.mark.usefixtures("systemd")

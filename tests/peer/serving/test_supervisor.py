@@ -43,10 +43,11 @@ async def test_a_peer_says_when_it_answers_and_when_it_begins_to_end(
     ignored: dict[str, Any] = dict.fromkeys(told, ignore)
     async with asyncio.timeout(DEADLINE_S):
         by = Supervisor(manager.getsockname())
-        running = asyncio.create_task(run_peer(make_config(), supervisor=by, **ignored))
+        running = asyncio.create_task(run_peer(make_config(drain_s=60.0), supervisor=by, **ignored))
         assert (await heard(manager)).startswith("READY=1\nSTATUS=answers at http://127.0.0.1:")
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (await heard(manager)).startswith("STOPPING=1\n")
+        told = (await heard(manager)).splitlines()
+        assert (told[0], told[-1]) == ("STOPPING=1", "EXTEND_TIMEOUT_USEC=75000000")
         assert await running == signal.SIGTERM
 
 
