@@ -51,27 +51,26 @@ class Notes(Protocol):
 
 
 class Follower:
-    """`take` makes a config the one that holds."""
+    """`take` makes a config the one that holds. `hung_up` is set to have it look at once, whatever
+    the files' times say: what SIGHUP asks of a server.
+    """
 
     def __init__(
         self,
         files: SettingsFiles,
         take: Callable[[PeerConfig], Awaitable[None]],
         notes: Notes,
+        hung_up: asyncio.Event,
         every_s: float = _LOOK_EVERY_S,
     ) -> None:
         self._files = files
         self._take = take
         self._notes = notes
         self._every_s = every_s
-        self._hung_up = asyncio.Event()
+        self._hung_up = hung_up
         self._problem = ""
         self._told_at_s = 0.0
         self._waiting: tuple[str, ...] = ()
-
-    def hang_up(self) -> None:
-        """Look at once, whatever the files' times say: what SIGHUP asks of a server."""
-        self._hung_up.set()
 
     async def run(self) -> None:
         while True:

@@ -34,6 +34,7 @@ from .listening import Door, Gate, listen, opened
 from .metrics_gate import listen_for_numbers, telling_numbers
 from .open_files import allow_open_files
 from .reloading import Follower, SettingsFiles
+from .signals import heeded
 from .state_lock import only_peer_of
 from .supervisor import Supervisor, watched
 
@@ -152,13 +153,7 @@ async def run_peer(
     """
     give_large_blocks_back()
     allow_open_files()
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
-    for number in caught:
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    ending = asyncio.create_task(signals.get())
-    try:
+    with heeded() as signals:
         async with serving(config) as server, watched(supervisor):
             for line in _ports_given_way(config, server):
                 on_notice(line)
@@ -171,58 +166,32 @@ async def run_peer(
             on_ready(server)
             if supervisor is not None:
                 supervisor.ready(f"answers at http://{server.address}")
-            async with _following(server, files, signals):
-                await _preload(server.node, ending, on_notice)
-                first = await ending
+            async with _following(server, files, signals.reload):
+                await _preload(server.node, signals.first, on_notice)
+                first = await signals.first
             if supervisor is not None:
                 supervisor.stopping(server.node.config.drain_s)
-            await _drain(server, signals, on_notice)
+            await _drain(server, signals.again, on_notice)
             await server.leave()
             return first
-    finally:
-        ending.cancel()
-        for number in caught:
-            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
 async def _following(
-    server: Server, files: SettingsFiles | None, signals: asyncio.Queue[signal.Signals]
+    server: Server, files: SettingsFiles | None, reload: asyncio.Event
 ) -> AsyncGenerator[None]:
-    """Take up what changes in the files while the block lasts, and at once at SIGHUP, unless that
-    says that the terminal has gone.
-    """
+    """Take up what changes in the files while the block lasts, and at once where that is set."""
     if files is None:
         yield
         return
-    follower = Follower(files, server.reconfigure, server.member.fleet)
-    had_terminal = _has_terminal()
-
-    def hear() -> None:
-        if had_terminal and not _has_terminal():
-            signals.put_nowait(signal.SIGHUP)
-        else:
-            follower.hang_up()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, hear)
+    follower = Follower(files, server.reconfigure, server.member.fleet, reload)
     following = asyncio.create_task(follower.run(), name="settings")
     following.add_done_callback(say_why)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
         following.cancel()
         await asyncio.wait({following})
-
-
-def _has_terminal() -> bool:
-    """Whether a terminal controls this process."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
@@ -236,7 +205,7 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
 
 
 async def _preload(
-    node: Node, ending: asyncio.Task[signal.Signals], on_notice: Callable[[str], None]
+    node: Node, ending: asyncio.Future[signal.Signals], on_notice: Callable[[str], None]
 ) -> None:
     """Load what the config names, unless a signal comes first. Who asks for one that cannot be
     loaded now is told why; the others are served meanwhile.
@@ -261,16 +230,14 @@ async def _preload(
         await asyncio.wait({loading})
 
 
-async def _drain(
-    server: Server, signals: asyncio.Queue[signal.Signals], on_notice: Callable[[str], None]
-) -> None:
+async def _drain(server: Server, again: asyncio.Event, on_notice: Callable[[str], None]) -> None:
     """Let requests end; the bound, or a second signal, ends them all."""
     live, bound_s = len(server.node.live), server.node.config.drain_s
     if live:
         what = "1 request finishes" if live == 1 else f"{live} requests finish"
         on_notice(f"draining: {what}, {bound_s:g} s at most; again to stop now")
     draining = asyncio.create_task(server.drain())
-    interrupted = asyncio.create_task(signals.get())
+    interrupted = asyncio.create_task(again.wait())
     try:
         await asyncio.wait(
             {draining, interrupted}, timeout=bound_s, return_when=asyncio.FIRST_COMPLETED

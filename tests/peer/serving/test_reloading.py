@@ -44,7 +44,7 @@ class Watched:
     def __init__(self, *readings: Reading | None) -> None:
         self.files, self.board = Files(*readings), Board()
         self.taken: list[PeerConfig] = []
-        self.follower = Follower(self.files, self.take, self.board)
+        self.follower = Follower(self.files, self.take, self.board, asyncio.Event())
 
     async def take(self, config: PeerConfig) -> None:
         self.taken.append(config)
@@ -69,9 +69,10 @@ async def test_files_are_looked_at_again_and_again_and_when_told_to(
     async def take(_: PeerConfig) -> None:
         taken.set()
 
-    follower = Follower(files, take, Board(), every_s)
+    hung_up = asyncio.Event()
     if is_forced:
-        follower.hang_up()
+        hung_up.set()
+    follower = Follower(files, take, Board(), hung_up, every_s)
     async with asyncio.timeout(DEADLINE_S):
         following = asyncio.create_task(follower.run())
         await taken.wait()
