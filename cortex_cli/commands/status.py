@@ -37,7 +37,7 @@ def status(
         typer.Option(
             "--check",
             envvar="CORTEX_CHECK",
-            help="Exit 1 where a peer is draining, silent or gone.",
+            help="Exit 1 where a peer is draining, silent, or has been dead for less than a day.",
         ),
     ] = False,
     plain: Annotated[

@@ -7,7 +7,7 @@ nothing has changed is the same view: who compares by identity does nothing for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -35,7 +35,8 @@ from .reading import our_addresses, read, tcp_addresses
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
 MIB = 1024 * 1024
-# Who has gone is shown for so long.
+# Who has left is shown for so long, and so is a dead peer where another one goes by its name; other
+# dead ones are missed for as long as they are known.
 _SHOWN_S = 600.0
 # What a view may say too much of a peer's silence before it is put right.
 _WRONG_S = 3.0
@@ -49,7 +50,9 @@ StoredOf: TypeAlias = Callable[[bytes], tuple[StoredModel, ...] | None]
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """All that the view of one peer is made of. `is_here` says that it is on this machine."""
+    """All that the view of one peer is made of. `is_here` says that it is on this machine, and
+    `is_long_dead` that it is shown only where it is missed.
+    """
 
     node: NodeId
     standing: Standing
@@ -59,6 +62,7 @@ class _Seen:
     addresses: tuple[Address, ...]
     load: LoadRecord | None
     silent_s: float
+    is_long_dead: bool = False
 
 
 @dataclass(slots=True)
@@ -90,10 +94,16 @@ class Viewer:
     ) -> FleetView:
         """The newest view: the last one, where nothing has changed since."""
         before = self._newest
-        shown = {each.node: self._show(now_s, each, stored_of) for each in _seen(now_s, core)}
-        self._shown = shown
-        _name_apart(shown.values())
-        peers = tuple(sorted((each.view for each in shown.values()), key=_order))
+        seen = list(_seen(now_s, core))
+        self._shown = {each.node: self._show(now_s, each, stored_of) for each in seen}
+        here = {each.own_name for each in self._shown.values() if not each.view.is_gone}
+        shown = [
+            self._shown[each.node]
+            for each in seen
+            if not (each.is_long_dead and self._shown[each.node].own_name in here)
+        ]
+        _name_apart(shown)
+        peers = tuple(sorted((each.view for each in shown), key=_order))
         after = FleetView(self._fleet, core.own.node, before.version, peers, notices)
         if not _is_same(before, after):
             self._newest = replace(after, version=before.version + 1)
@@ -139,8 +149,8 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     own_ips = {address.ip for address in ours}
     yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0)
     for member in core.members:
-        is_gone = member.standing.state in (State.DEAD, State.LEFT)
-        if not is_gone or now_s - member.since_s < _SHOWN_S:
+        state, is_long = member.standing.state, now_s - member.since_s >= _SHOWN_S
+        if not (state is State.LEFT and is_long):
             addresses = tcp_addresses(member, ours)
             reach_ip = addresses[0].ip if addresses else ""
             yield _Seen(
@@ -152,6 +162,7 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
                 addresses,
                 core.load_of(now_s, member.node),
                 now_s - max(member.heard_s, member.gen_since_s),
+                is_long_dead=state is State.DEAD and is_long,
             )
 
 
@@ -277,9 +288,8 @@ def _claimed(model: ModelId, percent: int, stored: StoredModel | None) -> Placed
     )
 
 
-def _name_apart(shown: Iterable[_Shown]) -> None:
+def _name_apart(shown: Sequence[_Shown]) -> None:
     """Give every peer a name of its own; those that have gone make way for those that are here."""
-    shown = list(shown)
     here = Counter(each.own_name for each in shown if not each.view.is_gone)
     every = Counter(each.own_name for each in shown)
     for each in shown:

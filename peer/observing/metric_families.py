@@ -188,7 +188,13 @@ FAMILIES = (
         _MODEL,
         "From the beginning of a model's load until it was ready.",
     ),
-    Family("cortex_peers", "gauge", ("state",), "Peers that this one knows of, itself included."),
+    Family(
+        "cortex_peers",
+        "gauge",
+        ("state",),
+        "Peers that this one knows of, itself included. Who is dead counts for a day, or for ten"
+        " minutes where another peer goes by its name; who has left, for ten minutes.",
+    ),
     Family(
         "cortex_gossip_bytes_total",
         "counter",

@@ -247,14 +247,24 @@ def test_peers_of_one_name_are_told_apart_and_those_that_are_gone_make_way(stage
     assert [peer.name for peer in stage.look().peers] == ["ours", "his", "his-6868"]
 
 
-def test_who_has_left_or_is_dead_is_shown_for_ten_minutes(stage: Stage):
+def test_who_has_left_is_shown_for_ten_minutes_and_who_is_dead_for_as_long_as_it_is_known(
+    stage: Stage,
+):
     stage.hear(YOU, state=State.LEFT)
     stage.hear(HIM, state=State.DEAD)
     assert {peer.node: peer.state for peer in stage.look().peers[1:]} == {YOU: "left", HIM: "dead"}
     stage.now_s += 590.0
     assert {peer.node for peer in stage.look().peers[1:]} == {YOU, HIM}
     stage.now_s += 20.0
-    assert stage.look().peers[1:] == ()
+    assert {peer.node: peer.state for peer in stage.look().peers[1:]} == {HIM: "dead"}
+
+
+def test_a_dead_peer_is_no_longer_missed_where_another_one_goes_by_its_name(stage: Stage):
+    stage.hear(HIM, named("beast"), state=State.DEAD)
+    stage.hear(YOU, named("beast"))
+    assert [peer.name for peer in stage.look().peers[1:]] == ["beast", "beast-6868"]
+    stage.now_s += 610.0
+    assert [peer.name for peer in stage.look().peers[1:]] == ["beast"]
 
 
 def test_a_name_that_is_none_is_the_nodes_number(stage: Stage):

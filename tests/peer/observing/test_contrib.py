@@ -115,6 +115,15 @@ def test_the_example_scrapes_peers_with_a_key_and_gateways_without(checkout: Pat
     assert f":{METRICS_PORT}" in gateways and "authorization" not in gateways
 
 
+def test_alerts_ask_for_numbers_and_labels_that_a_peer_tells(checkout: Path) -> None:
+    told, known = (checkout / "contrib" / "prometheus" / "alerts.yml").read_text(), samples()
+    asked = set(_NAME.findall(told))
+    assert len(asked) >= 3 and asked <= set(known)
+    assert '{state="dead"}' in told and "dead" in get_args(PeerState)
+    labels = set(re.findall(r"\$labels\.(\w+)", told)) - {"instance"}
+    assert labels <= set().union(*(known[name] for name in asked))
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here")
 def test_promtool_takes_the_example(checkout: Path) -> None:
     path = checkout / "contrib" / "prometheus" / "prometheus.yml"
