@@ -21,8 +21,9 @@ class ModelCosts:
     `kv_bytes_per_token` counts layers with full attention alone; `state_bytes` is what the others
     keep of one sequence, however long. The work of the largest step is `workspace_bytes`, and more
     for every token of the context and for every sequence that runs; `vision_peak_bytes` is that of
-    encoding a picture of `max_image_tokens`. `tokenizer_bytes` count where the device's memory is
-    the machine's. `learned_bytes` is by how much `num_learned` loads were larger than that.
+    encoding a picture of `max_image_tokens`, and `grid_tokens` is the longest chunk.
+    `tokenizer_bytes` count where the device's memory is the machine's. `learned_bytes` is by how
+    much `num_learned` loads were larger than that.
     """
 
     weights_bytes: Amount
@@ -33,6 +34,7 @@ class ModelCosts:
     vision_peak_bytes: Amount = 0
     image_bytes_per_token: Amount = 0
     max_image_tokens: Amount = 0
+    grid_tokens: Amount = GRID_TOKENS
     workspace_bytes_per_token: Amount = 0
     workspace_bytes_per_sequence: Amount = 0
     tokenizer_bytes: Amount = 0
@@ -62,7 +64,7 @@ class ModelCosts:
     def chunk_images_bytes(self) -> int:
         """The pictures of one chunk: two that reach beyond its ends, the others between them."""
         return self.image_bytes_per_token * (
-            2 * self.max_image_tokens + GRID_TOKENS if self.max_image_tokens else 0
+            2 * self.max_image_tokens + self.grid_tokens if self.max_image_tokens else 0
         )
 
 

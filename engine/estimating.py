@@ -115,6 +115,7 @@ def costs_of(
         vision_peak_bytes=patches * row_bytes // 4,
         image_bytes_per_token=shape.hidden_size * dtype.itemsize if image_tokens else 0,
         max_image_tokens=image_tokens,
+        grid_tokens=grid_tokens(device),
         tokenizer_bytes=_tokenizer_bytes(model_dir, shape.vocab_size) if is_cpu else 0,
     )
 

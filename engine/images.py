@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, PngImagePlugin
 
 from .errors import InvalidImage
 from .preprocessor import PixelBudget, Preprocessor
@@ -21,6 +21,10 @@ from .types import ImageTokens, PreparedImage
 from .wishes import USUAL_PIXELS
 
 T = TypeVar("T")
+
+# Profiles of printers, and notes of programs, are larger than Pillow's mebibyte. What all notes of
+# a picture take together stays bounded by its MAX_TEXT_MEMORY.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 
 MAX_ASPECT_RATIO = 200
 _MAX_IMAGE_PIXELS = USUAL_PIXELS.max_image_pixels

@@ -29,7 +29,8 @@ class Intake:
         grid_tokens: int,
     ) -> None:
         """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
-        `picture_bytes` what the rows of its pictures may take; `grid_tokens` is the longest chunk.
+        `picture_bytes` what the rows of pictures may take, those of one chunk at a time;
+        `grid_tokens` is the longest chunk.
         """
         self._runner = runner
         self._guiding = guiding
@@ -55,7 +56,7 @@ class Intake:
             job, prompt, self._runner.shape,
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
-        picture_bytes = sum(self._runner.picture_bytes(sequence).values())
+        picture_bytes = self._runner.picture_bytes(sequence)
         _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
         if self._guiding is not None:
             sequence.guided = self._guiding.open(prompt, job.resume_token_ids)

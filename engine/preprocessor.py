@@ -1,7 +1,8 @@
 """What a checkpoint says about its pictures: patch sizes and limits, checked against what we do.
 
-Reads preprocessor_config.json, or the `image_processor` part of processor_config.json. What the
-engine would not do exactly as written there is refused by the field's name.
+Reads the `image_processor` part of processor_config.json, or else preprocessor_config.json, as
+transformers does: whoever saves a model again may leave the older file as it was. What the engine
+would not do exactly as written there is refused by the field's name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from .wishes import MOST_PIXELS, USUAL_PIXELS, PixelWishes
 
 _BICUBIC = 3
 _MEAN_AND_STD = [0.5, 0.5, 0.5]
-_KNOWN_TYPES = {"Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen3VLImageProcessorFast"}
+_KNOWN_TYPES = {
+    *("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast"),
+    *("Qwen3VLImageProcessor", "Qwen3VLImageProcessorFast"),
+}
 # Fields that change pixels, and the only values under which the engine does what they say.
 _REQUIRED_VALUES: dict[str, Any] = {
     "do_resize": True,
@@ -58,13 +62,11 @@ def read_preprocessor(model_dir: Path) -> Preprocessor | None:
 
     Raises ModelInvalid for a setting that cannot be honoured.
     """
-    path = model_dir / "preprocessor_config.json"
-    if path.exists():
-        return _parse(path, read_json_object(path))
     path = model_dir / "processor_config.json"
     if path.exists() and "image_processor" in (whole := read_json_object(path)):
         return _parse(path, _object(path, whole, "image_processor"))
-    return None
+    path = model_dir / "preprocessor_config.json"
+    return _parse(path, read_json_object(path)) if path.exists() else None
 
 
 def pixel_budget(preprocessor: Preprocessor, wishes: PixelWishes = USUAL_PIXELS) -> PixelBudget:

@@ -24,7 +24,7 @@ from .grammars.calls import Refusal
 from .images import each_picture, image_tokens, measure_image, prepare_image
 from .long_text import encode_text, too_long
 from .parsers.family import reply_format
-from .preprocessor import pixel_budget
+from .preprocessor import PixelBudget, Preprocessor, pixel_budget
 from .text_model import TextModel, Vision
 from .turns import turn_boundaries
 from .types import (
@@ -43,8 +43,11 @@ from .types import (
 from .wishes import USUAL_PIXELS, PixelWishes
 
 # What one message between processes may carry with room to spare: 87,000 picture tokens.
-_MAX_PIXEL_BYTES = 256 * 1024 * 1024
+MAX_PIXEL_BYTES = 256 * 1024 * 1024
 _MAX_BIAS = 100.0
+
+# `prepare_image`, or what does the same.
+PreparePicture = Callable[[bytes, Preprocessor, PixelBudget, int], PreparedImage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,13 @@ def build_prompt(
     check_wanted: Callable[[], None] = lambda: None,
     why_not: Refusal = lambda grammar: None,
     pixels: PixelWishes = USUAL_PIXELS,
+    prepare: PreparePicture = prepare_image,
 ) -> BuiltPrompt:
     """Render, encode, and open the pictures.
 
     `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
-    whether a grammar can be used, and `pixels` how large pictures are made. Raises
-    InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
+    whether a grammar can be used, `pixels` how large pictures are made, and `prepare` makes them.
+    Raises InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
@@ -85,7 +89,7 @@ def build_prompt(
     max_tokens, limited_by = _room(len(token_ids), request, context_tokens)
     bound = bind_answer(request, encoded.reply, why_not)
     check_wanted()
-    images, sizes = _open_pictures(encoded, model.vision, check_wanted, pixels)
+    images, sizes = _open_pictures(encoded, model.vision, check_wanted, pixels, prepare)
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=turn_boundaries(token_ids, model.tokenizer),
@@ -256,7 +260,7 @@ def _multiply_pads(
             multiplied += [token_id] * cost
         else:
             multiplied.append(token_id)
-    if pixel_tokens * vision.preprocessor.factor**2 * 3 > _MAX_PIXEL_BYTES:
+    if pixel_tokens * vision.preprocessor.factor**2 * 3 > MAX_PIXEL_BYTES:
         raise InvalidImage(
             f"the pictures are too many: {pixel_tokens} tokens of pictures in one request",
             "send fewer pictures at once",
@@ -285,6 +289,7 @@ def _open_pictures(
     vision: Vision | None,
     check_wanted: Callable[[], None],
     pixels: PixelWishes,
+    prepare: PreparePicture,
 ) -> tuple[tuple[PreparedImage, ...], tuple[ImageTokens, ...]]:
     if vision is None or not encoded.pictures:
         return (), ()
@@ -292,7 +297,7 @@ def _open_pictures(
 
     def opened(data: bytes) -> PreparedImage:
         check_wanted()
-        return prepare_image(data, vision.preprocessor, budget, most)
+        return prepare(data, vision.preprocessor, budget, most)
 
     images = each_picture(encoded.pictures, opened)
     # A template puts them around each alike, and a client cannot write them.

@@ -8,12 +8,12 @@ what a sequence computes does not depend on its neighbours: neither on who they 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 
 from .cache.drafted import DraftedMemory
-from .cache.encoded import EncoderCache, ImageLease
+from .cache.encoded import EncoderCache
 from .cache.pools import PooledMemory, Pools
 from .decoding.inputs import Staging, layout_of, step_row
 from .models.base import ModelShape, ServableModel
@@ -22,6 +22,7 @@ from .patches import image_patches
 from .sequence import ImageSpan, Sequence
 from .speculation.head import HeadDrafts
 from .speculation.verification import Verification
+from .types import PreparedImage
 
 
 class Runner:
@@ -61,28 +62,12 @@ class Runner:
     @property
     def encoded_bytes(self) -> int:
         """What encoded pictures take now."""
-        return self._encoded.stats.used_bytes
+        return self._encoded.used_bytes
 
-    def picture_bytes(self, sequence: Sequence) -> dict[bytes, int]:
-        """What the encoded rows take of the pictures not yet computed, by their hashes."""
-        row_bytes = self.shape.hidden_size * self._model.dtype.itemsize
-        images = sequence.prompt.images
-        return {
-            images[span.image_index].hash: (span.end - span.start) * row_bytes
-            for span in sequence.image_spans
-        }
-
-    def lease_pictures(self, sequence: Sequence) -> bool:
-        """Room for the rows of all its pictures; False where it has to wait for it."""
-        if not sequence.image_spans:
-            return True
-        sequence.pictures = self._encoded.lease(self.picture_bytes(sequence))
-        return sequence.pictures is not None
-
-    def release_pictures(self, sequence: Sequence) -> None:
-        if sequence.pictures is not None:
-            sequence.pictures.release_all()
-            sequence.pictures = None
+    def picture_bytes(self, sequence: Sequence) -> int:
+        """What the encoded rows take of the pictures of one chunk, at the most."""
+        chunks = pairwise((0, *sequence.cuts))
+        return max(sum(self._sizes(sequence.pictures_in(*chunk)).values()) for chunk in chunks)
 
     def prefill(self, sequence: Sequence, end: int) -> torch.Tensor:
         """Compute the prompt up to `end`; final hidden states [tokens, hidden] of this part."""
@@ -91,17 +76,12 @@ class Runner:
         axes = [axis[start:end] for axis in sequence.positions.axes]
         positions = torch.tensor(axes, device=device)[:, None]
         embeddings = self._model.embed(token_ids)
-        for span in sequence.image_spans:
-            if span.start < end:
-                self._splice(embeddings, sequence, span, start, end)
+        self._splice(embeddings, sequence, start, end)
         memory = PooledMemory(self._pools, [sequence.place()], end - start)
         hidden = self._model(embeddings[None], positions, memory)
         if self._head is not None and sequence.prompt.pooling is None:
             self._head.read_chunk(sequence, embeddings, positions, hidden[0])
         sequence.num_computed = end
-        sequence.image_spans = [span for span in sequence.image_spans if span.end > end]
-        if not sequence.image_spans:
-            self.release_pictures(sequence)
         return hidden[0]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -156,31 +136,30 @@ class Runner:
             sequence.num_computed += 1
         return _of_each(fed, self._model.logits(hidden))
 
-    def _splice(
-        self, embeddings: torch.Tensor, sequence: Sequence, span: ImageSpan, start: int, end: int
-    ) -> None:
-        """The rows of one picture into its places in a chunk."""
-        assert sequence.pictures is not None, "pictures are leased before their chunk is computed"
-        rows = self._image_rows(sequence, sequence.pictures, span)
-        first, last = max(start, span.start), min(end, span.end)
-        embeddings[first - start : last - start] = rows[first - span.start : last - span.start]
+    def _splice(self, embeddings: torch.Tensor, sequence: Sequence, start: int, end: int) -> None:
+        """The rows of pictures into their places in a chunk; encoded where nobody did it before."""
+        spans = sequence.pictures_in(start, end)
+        images = {span.image.hash: span.image for span in spans}
+        rows = self._encoded.rows(self._sizes(spans), lambda h: self._encode(images[h]))
+        for span in spans:
+            first, last = max(start, span.start), min(end, span.end)
+            part = rows[span.image.hash][first - span.start : last - span.start]
+            embeddings[first - start : last - start] = part
 
-    def _image_rows(
-        self, sequence: Sequence, pictures: ImageLease[torch.Tensor], span: ImageSpan
-    ) -> torch.Tensor:
-        """[merged cells, hidden]; encoded where nobody did it before."""
-        image = sequence.prompt.images[span.image_index]
-        rows = pictures.rows(image.hash)
-        if rows is None:
-            vision = self.shape.vision
-            assert vision is not None, "a prompt with pictures for a model without a tower"
-            patches = image_patches(
-                image, vision.patch_size, vision.merge_size, vision.temporal_patch_size
-            )
-            patches = patches.to(self.device, self._model.dtype)
-            rows = self._model.encode_images(patches, [image.grid_thw])
-            pictures.fill(image.hash, rows)
-        return rows
+    def _sizes(self, spans: Iterable[ImageSpan]) -> dict[bytes, int]:
+        """What the encoded rows of pictures take, by hash."""
+        row_bytes = self.shape.hidden_size * self._model.dtype.itemsize
+        return {span.image.hash: (span.end - span.start) * row_bytes for span in spans}
+
+    def _encode(self, image: PreparedImage) -> torch.Tensor:
+        """[merged cells, hidden]."""
+        vision = self.shape.vision
+        assert vision is not None, "a prompt with pictures for a model without a tower"
+        patches = image_patches(
+            image, vision.patch_size, vision.merge_size, vision.temporal_patch_size
+        )
+        patches = patches.to(self.device, self._model.dtype)
+        return self._model.encode_images(patches, [image.grid_thw])
 
 
 def _of_each(fed: Mapping[Sequence, list[int]], rows: torch.Tensor) -> dict[Sequence, torch.Tensor]:

@@ -7,7 +7,7 @@ step computes the runner's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .cache.place import Place
@@ -16,12 +16,11 @@ from .chunks import chunk_ends, remembered_ends
 from .messages import Generate
 from .models.base import ModelShape
 from .positions import RopePositions, rope_positions
-from .types import FinishReason, Prompt, TokenScores
+from .types import FinishReason, PreparedImage, Prompt, TokenScores
 
 if TYPE_CHECKING:
     import torch
 
-    from .cache.encoded import ImageLease
     from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
@@ -85,14 +84,9 @@ class Sequence:
     pages: SequencePages | None = None
     slot: int | None = None
     saved: Saved | None = None
-    all_image_spans: tuple[ImageSpan, ...] = ()
-    image_spans: list[ImageSpan] = field(init=False)  # those not yet computed
-    pictures: ImageLease[torch.Tensor] | None = None
+    image_spans: tuple[ImageSpan, ...] = ()
     # The device's memory did not reach for it alone.
     was_short: bool = False
-
-    def __post_init__(self) -> None:
-        self.image_spans = list(self.all_image_spans)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -137,6 +131,10 @@ class Sequence:
         scores, self.prompt_scores = self.prompt_scores, None
         return scores
 
+    def pictures_in(self, start: int, end: int) -> list[ImageSpan]:
+        """The pictures that these tokens of the prompt show, or parts of, in order."""
+        return [span for span in self.image_spans if span.start < end and start < span.end]
+
     def place(self) -> Place:
         """Where it lives on the device; only a sequence that was admitted has a place."""
         assert self.pages is not None and self.slot is not None
@@ -145,7 +143,6 @@ class Sequence:
     def skip_to(self, num_tokens: int) -> None:
         """So much of the prompt was restored from what is remembered."""
         self.num_computed = self.num_cached = num_tokens
-        self.image_spans = [span for span in self.image_spans if span.end > num_tokens]
 
     def remember_also(self, ends: Iterable[int]) -> None:
         """More places to cut the prompt at, and to remember it."""
@@ -160,7 +157,6 @@ class Sequence:
         self.prompt_scores = None
         self.undrawn = None
         self.unread = None
-        self.image_spans = list(self.all_image_spans)
 
     def append(self, token_id: int) -> None:
         """A token that was drawn; it is computed by the next step."""
@@ -178,7 +174,7 @@ class ImageSpan:
 
     start: int
     end: int
-    image_index: int
+    image: PreparedImage
 
 
 def open_sequence(
@@ -216,7 +212,7 @@ def open_sequence(
         min(prompt.max_tokens, capacity_tokens - num_prompt),
         now_s,
         job.priority,
-        all_image_spans=image_spans(prompt, shape.image_token_id, merge),
+        image_spans=image_spans(prompt, shape.image_token_id, merge),
     )
 
 
@@ -224,10 +220,10 @@ def image_spans(prompt: Prompt, image_token_id: int | None, merge: int) -> tuple
     """Where each picture of a prompt stands, in order. The prompt was checked to be whole."""
     spans: list[ImageSpan] = []
     at = 0
-    for index, image in enumerate(prompt.images):
+    for image in prompt.images:
         assert image_token_id is not None, "pictures in a prompt of a model without places for them"
         times, rows, columns = image.grid_thw
         start = prompt.token_ids.index(image_token_id, at)
         at = start + times * rows * columns // merge**2
-        spans.append(ImageSpan(start, at, index))
+        spans.append(ImageSpan(start, at, image))
     return tuple(spans)

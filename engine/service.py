@@ -142,17 +142,11 @@ class ModelService:
     def _admit(self, now_s: float) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
         while (sequence := self._scheduler.admit(now_s)) is not None:
-            # Bytes first: without room for its pictures it gives its place back and waits.
-            if not self._runner.lease_pictures(sequence):
-                self._scheduler.suspend(sequence)
-                break
             events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
         return events
 
     def _begin(self, sequence: Sequence) -> list[DeviceEvent]:
         self._recall.begin(sequence)
-        if not sequence.image_spans:
-            self._runner.release_pictures(sequence)
         if sequence.counts is None and needs_counts(sequence.prompt.sampling):
             sequence.counts = TokenCounts(sequence.prompt.token_ids, self._runner.device)
             for token_id in sequence.tokens[sequence.num_prompt :]:
@@ -164,7 +158,6 @@ class ModelService:
     def _suspend(self, sequence: Sequence) -> None:
         self.counts.num_preemptions += 1
         self._recall.suspend(sequence)
-        self._runner.release_pictures(sequence)
         self._scheduler.suspend(sequence)
 
     def _decode(

@@ -92,7 +92,6 @@ class Telling:
             *(len(sequences), scheduler.most_running, shortage.message),
         )
         for sequence in sequences:
-            self._runner.release_pictures(sequence)
             self._recall.forget(sequence)
             sequence.start_again()
             scheduler.suspend(sequence)
@@ -141,6 +140,5 @@ class Telling:
     def end(self, sequence: Sequence) -> None:
         if sequence.guided is not None:
             sequence.guided.close()
-        self._runner.release_pictures(sequence)
         self._recall.forget(sequence)
         self._scheduler.remove(sequence)

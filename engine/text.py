@@ -19,9 +19,9 @@ from pathlib import Path
 from .child import Send, log_unexpected, run_child
 from .errors import CortexError, InternalError, to_info
 from .frames import pack_value
-from .grammars.calls import Refusal
 from .grammars.checking import GrammarTrial
 from .heap import give_large_blocks_back
+from .kept_pictures import KeptPictures
 from .messages import (
     Alive,
     CancelPrepare,
@@ -32,7 +32,7 @@ from .messages import (
     Prepared,
     PrepareFailed,
 )
-from .prompt import build_prompt, count_tokens
+from .prompt import MAX_PIXEL_BYTES, BuiltPrompt, build_prompt, count_tokens
 from .text_model import TextModel, TextModels
 from .vector_prompt import build_vector_prompt
 
@@ -52,6 +52,8 @@ class TextService:
         self._send = send
         self._models = TextModels()
         self._trial = GrammarTrial()
+        # All that one request may show: those of a long conversation do not push each other out.
+        self._pictures = KeptPictures(MAX_PIXEL_BYTES)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
         self._called_off: dict[str, threading.Event] = {}
         self._num_done = 0
@@ -92,7 +94,7 @@ class TextService:
                 num_tokens = count_tokens(model, message.request, check_wanted, message.pixels)
                 self._send(Counted(message.request_id, num_tokens))
             else:
-                self._send(_prepared(model, message, check_wanted, self._trial.why_not))
+                self._send(_prepared(message, self._built(model, message, check_wanted)))
         except _NotWantedError:
             _log.debug("prepare called off request=%s", message.request_id)
         except Exception as error:
@@ -104,15 +106,19 @@ class TextService:
             if self._called_off.get(message.request_id) is called_off:
                 del self._called_off[message.request_id]
 
+    def _built(
+        self, model: TextModel, message: Prepare, check_wanted: Callable[[], None]
+    ) -> BuiltPrompt:
+        request, context_tokens = message.request, message.context_tokens
+        if request.vector is not None:
+            return build_vector_prompt(model, request, request.vector, context_tokens)
+        return build_prompt(
+            model, request, context_tokens, check_wanted,
+            self._trial.why_not, message.pixels, self._pictures.prepare,
+        )  # fmt: skip
 
-def _prepared(
-    model: TextModel, message: Prepare, check_wanted: Callable[[], None], why_not: Refusal
-) -> Prepared:
-    request, context_tokens = message.request, message.context_tokens
-    if request.vector is not None:
-        built = build_vector_prompt(model, request, request.vector, context_tokens)
-    else:
-        built = build_prompt(model, request, context_tokens, check_wanted, why_not, message.pixels)
+
+def _prepared(message: Prepare, built: BuiltPrompt) -> Prepared:
     return Prepared(
         request_id=message.request_id,
         prompt=pack_value(built.prompt),

@@ -16,7 +16,8 @@ class Limits:
     can be written in, and even the smallest picture becomes some 200 kB of pixels.
     """
 
-    max_images: int = 64
+    # Of a whole conversation: agents send each screenshot again with every turn.
+    max_images: int = 100
     # Of each picture, as the file that was sent.
     max_image_bytes: int = 20 * 1024 * 1024
     max_messages: int = 4096

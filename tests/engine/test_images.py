@@ -117,6 +117,21 @@ def test_text_named_png_is_refused(data: bytes) -> None:
         open_image(data)
 
 
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [(b"iCCP", b"ICC\0\0"), (b"zTXt", b"note\0\0"), (b"iTXt", b"note\0\1\0\0\0")],
+)
+def test_a_png_with_a_large_profile_or_note_is_a_picture(kind: bytes, head: bytes) -> None:
+    note = chunk(kind, head + zlib.compress(bytes(3 << 20)))
+    assert pixels(png(1, 1, 8, 2, b"\0\1\2\3", note)) == [(1, 2, 3)]
+
+
+def test_notes_that_unpack_without_end_are_refused() -> None:
+    note = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(17 << 20)))
+    with pytest.raises(InvalidImage):
+        open_image(png(1, 1, 8, 2, b"\0\1\2\3", note))
+
+
 def test_pixel_bombs_are_refused_before_decoding() -> None:
     rows = b"\x00" * 1000
     for width, height in ((30_000, 30_000), (10_000, 10_000), (8_000, 5_001)):
@@ -244,6 +259,27 @@ def test_image_part_of_a_processor_config_is_read_and_old_names_win(tmp_path: Pa
     whole = {"image_processor": image, "video_processor": video}
     (tmp_path / "processor_config.json").write_text(json.dumps(whole))
     assert read_preprocessor(tmp_path) == Preprocessor(16, 2, 2, 1024, 2048)
+
+
+def test_where_a_folder_has_both_files_the_newer_form_counts(tmp_path: Path) -> None:
+    older, newer = {**settings(), "max_pixels": 2048}, {**settings(), "max_pixels": 8192}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(older | {"min_pixels": 1024}))
+    processor = tmp_path / "processor_config.json"
+    processor.write_text(json.dumps({"image_processor": newer | {"min_pixels": 4096}}))
+    assert read_preprocessor(tmp_path) == Preprocessor(16, 2, 2, 4096, 8192)
+
+    processor.write_text(json.dumps({"processor_class": "Qwen3VLProcessor"}))
+    assert read_preprocessor(tmp_path) == Preprocessor(16, 2, 2, 1024, 2048)
+
+
+@pytest.mark.parametrize("generation", ["Qwen2VL", "Qwen3VL"])
+@pytest.mark.parametrize("suffix", ["", "Fast"])
+def test_the_published_names_of_what_prepares_pictures_are_known(
+    tmp_path: Path, generation: str, suffix: str
+) -> None:
+    named = {**settings(), "image_processor_type": f"{generation}ImageProcessor{suffix}"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(named))
+    assert read_preprocessor(tmp_path) == read_preprocessor(_GOLDEN / "qwen3_5")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cortex.engine.estimating import estimate
+from cortex.engine.estimating import costs_of, estimate
+from cortex.engine.models.base import ServableModel
 from cortex.engine.preprocessor import pixel_budget, read_preprocessor
 from cortex.engine.wishes import ModelWishes, PixelWishes, Wishes
 
@@ -51,6 +52,15 @@ def test_smaller_pictures_take_less_of_the_device(golden: Path) -> None:
     )
     assert small.vision_peak_bytes < usual.vision_peak_bytes
     assert small.chunk_images_bytes < usual.chunk_images_bytes
+
+
+@pytest.mark.parametrize(("device", "grid_tokens"), [("cpu", 256), ("cuda", 2048)])
+def test_room_for_pictures_is_for_a_chunk_as_long_as_the_devices_are(
+    golden: Path, golden_model: ServableModel, device: str, grid_tokens: int
+) -> None:
+    shape = golden_model.shape
+    costs = costs_of(golden / "qwen3_5", shape, torch.float32, torch.device(device), 1, None)
+    assert costs.chunk_images_bytes == (64 + 64 + grid_tokens) * shape.hidden_size * 4
 
 
 def test_a_model_without_eyes_has_no_picture(golden: Path) -> None:

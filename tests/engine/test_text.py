@@ -85,6 +85,23 @@ async def test_prepared_prompt_is_the_built_one(desk: Desk) -> None:
     assert answer.max_tokens == built.prompt.max_tokens
 
 
+async def test_a_picture_of_an_earlier_turn_is_not_opened_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.prepare(ask(_PICTURE, "What is it?"))
+    first = await desk.hear()
+
+    def opened(*_: object) -> None:
+        raise AssertionError("it was there")
+
+    monkeypatch.setattr("cortex.engine.kept_pictures.prepare_image", opened)
+    await desk.prepare(ask(_PICTURE, "What is it?", "And what colour?"))
+    again = await desk.hear()
+    assert isinstance(first, Prepared) and isinstance(again, Prepared)
+    shown = [unpack_value(Prompt, each.prompt).images for each in (first, again)]
+    assert shown[0] == shown[1] != ()
+
+
 async def test_refusal_carries_its_code(desk: Desk) -> None:
     await desk.prepare(ask(b"no picture"))
     answer = await desk.hear()

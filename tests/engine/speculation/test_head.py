@@ -142,7 +142,6 @@ class Line:
 
     def place(self) -> None:
         self.sequence.pages, self.sequence.slot = self.allocator.allocate(30), 0
-        self.runner.lease_pictures(self.sequence)
         self.recall.begin(self.sequence)
 
     def read_prompt(self) -> None:
@@ -171,8 +170,8 @@ class Line:
         rows = self.model.embed(torch.tensor(self.sequence.tokens))
         vision = self.model.shape.vision
         assert vision is not None
-        for span in self.sequence.all_image_spans:
-            image = self.prompt.images[span.image_index]
+        for span in self.sequence.image_spans:
+            image = span.image
             sizes = vision.patch_size, vision.merge_size, vision.temporal_patch_size
             patches = image_patches(image, *sizes).to(self.model.dtype)
             rows[span.start : span.end] = self.model.encode_images(patches, [image.grid_thw])

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from PIL import Image
 
+from cortex.peer.bounds.limits import Limits
 from cortex.peer.config import PeerConfig
 from tests.peer.in_memory import serving
 
@@ -151,11 +152,12 @@ def in_responses(uri: str) -> Json:
     ],
 )
 @pytest.mark.parametrize(
-    ("model", "uri", "ours"),
+    ("model", "uri", "max_images", "ours"),
     [
-        ("fake", _NO_PICTURE, "the bytes are not a"),
-        ("fake", "https://x.invalid/a.png", "is not fetched"),
-        ("blind", None, "takes text only"),
+        ("fake", _NO_PICTURE, 1, "the bytes are not a"),
+        ("fake", None, 0, "at most 0 are taken"),
+        ("fake", "https://x.invalid/a.png", 1, "is not fetched"),
+        ("blind", None, 1, "takes text only"),
     ],
 )
 async def test_a_refused_picture_is_told_in_words_on_which_agents_drop_it(
@@ -167,9 +169,12 @@ async def test_a_refused_picture_is_told_in_words_on_which_agents_drop_it(
     words: str,
     model: str,
     uri: str | None,
+    max_images: int,
     ours: str,
 ):
-    config = make_config(models_dirs=(make_models("blind", blind=True),))
+    config = make_config(
+        models_dirs=(make_models("blind", blind=True),), limits=Limits(max_images=max_images)
+    )
     async with (
         asyncio.timeout(DEADLINE_S),
         serving(config) as server,

@@ -320,7 +320,10 @@ def test_pictures_by_address_are_refused_wherever_they_stand():
 def test_a_body_holds_no_more_of_anything_than_its_limits():
     limits = Limits(max_images=2, max_messages=3, max_parts=4)
     three = [result("a", [IMAGE]), IMAGE, IMAGE]
-    assert "pictures" in refusal(turn("user", *three), limits=limits).message
+    too_many = refusal(turn("user", *three), limits=limits)
+    assert isinstance(too_many, InvalidImage) and too_many.param == "messages"
+    assert too_many.message == "messages: holds 3 pictures, at most 2 are taken"
+    assert "new conversation" in too_many.hint and "max_images" in too_many.hint
     assert refusal(*[turn("user", text("a"))] * 4, limits=limits).param == "messages"
     five = turn("user", *[text("a")] * 5)
     assert refusal(five, limits=limits).param == "messages[0].content"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import (
     CortexError,
+    InvalidImage,
     InvalidRequest,
 )
 from cortex.engine.frames import pack_value
@@ -288,13 +289,14 @@ def test_limits_hold():
     for fields in (
         {"input": [said("user")] * 3},
         {"input": [said("user", [{"type": "text"}] * 3)]},
-        {"input": [said("user", [picture] * 2)]},
-        {"input": [said("user"), output([picture, picture])]},
         {"tools": [function] * 3},
         {"tools": [function, TOOLS[1] | {"tools": [function, TOOLS[0]]}]},
     ):
         with pytest.raises(InvalidRequest):
             parse(arrival=arrival, **fields)
+    for shown in (said("user", [picture] * 2), output([picture, picture])):
+        with pytest.raises(InvalidImage, match="input: holds 2 pictures, at most 1"):
+            parse(arrival=arrival, input=[said("user"), shown])
 
 
 def test_half_a_surrogate_pair_is_a_replacement_character():
