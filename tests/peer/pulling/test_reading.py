@@ -54,6 +54,17 @@ async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
     assert unserved.reason == "it has no chat template"
 
 
+async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
+    make_config: MakeConfig, fake_folder: Path
+) -> None:
+    (fake_folder / "chat_template.jinja").unlink()
+    path = fake_folder / "tokenizer_config.json"
+    path.write_text(json.dumps({"chat_template": [1]}))
+    unserved = await why_unreadable(make_config(), fake_folder)
+    assert unserved is not None
+    assert unserved.reason == "it cannot be read (AttributeError)"
+
+
 @pytest.fixture
 def run_instead(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
