@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .errors import CortexError, to_info
+from .errors import CortexError, ModelInvalid, to_info
 from .frames import pack_value
 from .text_model import load_text_model
 
@@ -33,7 +33,15 @@ def main() -> None:
     try:
         check_folder(args.folder, args.engine)
     except CortexError as error:
-        sys.stdout.buffer.write(pack_value(to_info(error)))
+        _tell(error)
+    except (ImportError, OSError):
+        raise  # that is this machine's fault
+    except Exception as error:
+        _tell(ModelInvalid(f"{args.folder} cannot be read ({type(error).__name__})"))
+
+
+def _tell(error: CortexError) -> None:
+    sys.stdout.buffer.write(pack_value(to_info(error)))
 
 
 if __name__ == "__main__":

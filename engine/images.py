@@ -29,6 +29,11 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 MAX_ASPECT_RATIO = 200
 _MAX_IMAGE_PIXELS = USUAL_PIXELS.max_image_pixels
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+# A scan of a JPEG, of which programs write up to a dozen, may be a few bytes and is a pass over all
+# its pixels. These are a hundred over the largest picture: the mark also comes about by chance, in
+# what some cameras put behind the picture.
+_SCAN_MARK = b"\xff\xda"
+_MAX_SCANNED_PIXELS = 4_000_000_000
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -171,7 +176,19 @@ def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
     if image.width * image.height > max_image_pixels:
         raise _too_large(f"{image.width}x{image.height} pixels", max_image_pixels)
     _check_aspect_ratio(image.height, image.width)
+    if data.startswith(b"\xff\xd8"):
+        _check_scans(data, image.width * image.height)
     return image
+
+
+def _check_scans(data: bytes, num_pixels: int) -> None:
+    num_scans = data.count(_SCAN_MARK)
+    if num_scans * num_pixels > _MAX_SCANNED_PIXELS:
+        raise InvalidImage(
+            f"the JPEG picture is too much work to decode: {num_scans:,} scans of {num_pixels:,}"
+            " pixels",
+            "save it again with another program",
+        )
 
 
 def _too_large(size: str, max_image_pixels: int) -> InvalidImage:

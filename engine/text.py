@@ -1,9 +1,9 @@
 """The text process: `python -m cortex.engine.text --fd N`.
 
 Answers each Prepare with the prompt, and each Count with its length, or the reason why there is
-none. Hostile bytes are opened here
-and nowhere else, so that a decoder's crash costs one request. The work runs on two threads: the
-main one goes on saying Alive and can call work off.
+none. Hostile bytes are opened here and nowhere else, so that a decoder's crash costs one request.
+The work runs on two threads: the main one goes on saying Alive and can call work off. What comes to
+no end it cannot end: it names the request then, and gives the process up.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .child import Send, log_unexpected, run_child
-from .errors import CortexError, InternalError, to_info
+from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, to_info
 from .frames import pack_value
 from .grammars.checking import GrammarTrial
 from .heap import give_large_blocks_back
@@ -37,6 +36,12 @@ from .text_model import TextModel, TextModels
 from .vector_prompt import build_vector_prompt
 
 _THREADS = 2
+# Of what is made in one go: a template rendered, a picture opened, a model's files read. Seconds at
+# most, and many of them where a machine is busy. Counted in ticks that this process really ran.
+_LONGEST_PIECE_S = 120
+_TICK_S = 1.0
+
+Sleep = Callable[[float], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -45,66 +50,95 @@ class _NotWantedError(Exception):
     """The request was called off: stop working, say nothing."""
 
 
+class _Work:
+    """One request's. `num_still_ticks` is None until a thread has begun with it, and then counts
+    from the last piece that is done.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.is_called_off = False
+        self.num_still_ticks: int | None = None
+
+    def check_wanted(self) -> None:
+        if self.is_called_off:
+            raise _NotWantedError
+        self.num_still_ticks = 0
+
+    def tick(self) -> bool:
+        """Whether it has taken too long over one piece."""
+        if self.num_still_ticks is None:
+            return False
+        self.num_still_ticks += 1
+        return self.num_still_ticks * _TICK_S >= _LONGEST_PIECE_S
+
+
 class TextService:
     """Prepares prompts. Knows the requests in work by their ids, and nothing of who asked."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, sleep: Sleep = asyncio.sleep) -> None:
         self._send = send
+        self._sleep = sleep
         self._models = TextModels()
         self._trial = GrammarTrial()
         # All that one request may show: those of a long conversation do not push each other out.
         self._pictures = KeptPictures(MAX_PIXEL_BYTES)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
-        self._called_off: dict[str, threading.Event] = {}
+        self._works: set[_Work] = set()
         self._num_done = 0
 
     async def handle(self, message: Message) -> None:
         match message:
             case Prepare() | Count():
-                called_off = threading.Event()
-                self._called_off[message.request_id] = called_off
-                self._pool.submit(self._work, message, called_off)
+                work = _Work(message.request_id)
+                self._works.add(work)
+                self._pool.submit(self._work, message, work)
             case CancelPrepare():
-                if (called_off := self._called_off.get(message.request_id)) is not None:
-                    called_off.set()
+                for work in list(self._works):
+                    work.is_called_off |= work.request_id == message.request_id
             case _:
                 raise InternalError(f"the text process got a {type(message).__name__}")
 
     def alive(self) -> Alive:
-        return Alive(step_count=self._num_done, queued=len(self._called_off), memory_bytes=0)
+        return Alive(step_count=self._num_done, queued=len(self._works), memory_bytes=0)
 
     async def run(self) -> None:
-        await asyncio.Event().wait()  # all work is asked for
+        """Raises EngineFailed when a thread is held for too long, whose request alone is blamed."""
+        while True:
+            await self._sleep(_TICK_S)
+            stuck = [work for work in list(self._works) if work.tick()]
+            for work in stuck:
+                if not work.is_called_off:
+                    self._send(PrepareFailed(work.request_id, to_info(_too_slow())))
+            if stuck:
+                raise EngineFailed(f"a prompt was in work for over {_LONGEST_PIECE_S} s")
 
     async def close(self) -> None:
-        for called_off in list(self._called_off.values()):
-            called_off.set()
+        for work in list(self._works):
+            work.is_called_off = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._trial.close()
 
-    def _work(self, message: Prepare | Count, called_off: threading.Event) -> None:
-        def check_wanted() -> None:
-            if called_off.is_set():
-                raise _NotWantedError
-
+    def _work(self, message: Prepare | Count, work: _Work) -> None:
         try:
-            check_wanted()
+            work.check_wanted()
             model = self._models.get(Path(message.model_dir))
+            work.check_wanted()
             if isinstance(message, Count):
-                num_tokens = count_tokens(model, message.request, check_wanted, message.pixels)
+                num_tokens = count_tokens(model, message.request, work.check_wanted, message.pixels)
                 self._send(Counted(message.request_id, num_tokens))
             else:
-                self._send(_prepared(message, self._built(model, message, check_wanted)))
+                self._send(_prepared(message, self._built(model, message, work.check_wanted)))
         except _NotWantedError:
             _log.debug("prepare called off request=%s", message.request_id)
-        except Exception as error:
+        # Nothing may leave a client waiting, be it what Python does not call an Exception.
+        except BaseException as error:
             if not isinstance(error, CortexError):
                 log_unexpected(_log, f"prepare failed request={message.request_id}", error)
             self._send(PrepareFailed(message.request_id, to_info(error)))
         finally:
             self._num_done += 1
-            if self._called_off.get(message.request_id) is called_off:
-                del self._called_off[message.request_id]
+            self._works.discard(work)
 
     def _built(
         self, model: TextModel, message: Prepare, check_wanted: Callable[[], None]
@@ -116,6 +150,13 @@ class TextService:
             model, request, context_tokens, check_wanted,
             self._trial.why_not, message.pixels, self._pictures.prepare,
         )  # fmt: skip
+
+
+def _too_slow() -> InvalidRequest:
+    return InvalidRequest(
+        f"the prompt cannot be made: one piece of it takes over {_LONGEST_PIECE_S} s",
+        "send less at once, or ask another model",
+    )
 
 
 def _prepared(message: Prepare, built: BuiltPrompt) -> Prepared:

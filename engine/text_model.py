@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -76,23 +77,35 @@ class TextModels:
     def __init__(self, capacity: int = 4) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._models: OrderedDict[Path, tuple[_FilesState, TextModel]] = OrderedDict()
+        self._models: OrderedDict[Path, tuple[_FilesState, Future[TextModel]]] = OrderedDict()
 
     def get(self, model_dir: Path) -> TextModel:
         """The folder as it is now on disk, loaded again only if its files have changed.
 
-        Raises ModelInvalid.
+        Whoever asks for it meanwhile waits for one load, and nobody for another folder's. Raises
+        ModelInvalid.
         """
+        state = _files_state(model_dir)
         with self._lock:
-            state = _files_state(model_dir)
             known = self._models.get(model_dir)
-            if known is None or known[0] != state:
-                known = (state, load_text_model(model_dir))
-                self._models[model_dir] = known
+            is_first = known is None or known[0] != state
+            if known is None or is_first:
+                known = self._models[model_dir] = (state, Future())
             self._models.move_to_end(model_dir)
             while len(self._models) > self._capacity:
                 self._models.popitem(last=False)
-            return known[1]
+        if is_first:
+            self._load(model_dir, known[1])
+        return known[1].result()
+
+    def _load(self, model_dir: Path, loading: Future[TextModel]) -> None:
+        try:
+            loading.set_result(load_text_model(model_dir))
+        except BaseException as error:
+            with self._lock:
+                if (known := self._models.get(model_dir)) is not None and known[1] is loading:
+                    del self._models[model_dir]
+            loading.set_exception(error)
 
 
 def _files_state(model_dir: Path) -> _FilesState:

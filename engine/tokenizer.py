@@ -27,7 +27,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers.decoders import ByteLevel
 
-from .errors import ModelInvalid
+from .errors import InvalidRequest, ModelInvalid
 from .pieces import PieceMemo
 
 # A private-use character of the last plane: it is not whitespace, has no case, and survives
@@ -192,7 +192,9 @@ class Detokenizer:
 def _load(path: Path) -> tokenizers.Tokenizer:
     try:
         encoder = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception for whatever is wrong
+    except BaseException as error:  # the library raises bare Exception for whatever is wrong
+        if not isinstance(error, Exception) and not _is_panic(error):
+            raise
         hint = "download the model's tokenizer.json again" if path.exists() else "add the file"
         raise ModelInvalid(f"{path} cannot be read as a tokenizer", hint) from error
     # Some files carry the limits of a training run: a prompt must never be cut or filled up.
@@ -215,7 +217,21 @@ def _encode(
 ) -> list[int]:
     # As a batch of one: only batches let other threads run meanwhile, and a long prompt takes
     # seconds, in which a process must go on saying that it is alive.
-    return encoder.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+    try:
+        return encoder.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+    except BaseException as error:
+        if not _is_panic(error):
+            raise
+        raise InvalidRequest(
+            "the model's tokenizer breaks down over this text", "ask another model"
+        ) from error
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust came to what its makers held impossible: that is no Exception, and
+    of a class that cannot be imported.
+    """
+    return type(error).__name__ == "PanicException"
 
 
 def _stands_alone(token: tokenizers.AddedToken) -> bool:

@@ -174,8 +174,8 @@ class ParameterRules:
         conditions = [_any_but_closing(self._lark)]
         if barred:
             conditions.insert(0, rf"~/[\s\x1c-\x1f]*[{barred}](?s:.*)/")
-        least, most = schema.get("minLength"), schema.get("maxLength")
-        if isinstance(least, int) or isinstance(most, int):
+        least, most = (self._length(tool, schema, name) for name in ("minLength", "maxLength"))
+        if least is not None or most is not None:
             size = f"{{{least or 0},{'' if most is None else most}}}"
             conditions.insert(0, f"/(?s:.{size})/")
         if isinstance(pattern := schema.get("pattern"), str):
@@ -187,6 +187,19 @@ class ParameterRules:
         if len(conditions) > 1 and self._is_refused(tool, self._alone(conditions)):
             return self._any_text()
         return self._lark.rule(rule, is_lazy=True)
+
+    def _length(self, tool: Tool, schema: Schema, name: str) -> int | None:
+        """Nothing but a number may get into the grammar; what else stands there asks nothing."""
+        length = schema.get(name)
+        if isinstance(length, int) and not isinstance(length, bool) and length >= 0:
+            return length
+        if tool.is_strict and name in schema:
+            raise InvalidRequest(
+                f"tools: {name} for a string of {tool.name} is not a whole number from 0 on",
+                "change the schema, or leave strict out",
+                param="tools",
+            )
+        return None
 
     def _alone(self, conditions: list[str]) -> str:
         return f"TEXT\nTEXT: {' & '.join([*conditions[:-1], _ANY_TEXT])}"

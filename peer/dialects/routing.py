@@ -26,7 +26,9 @@ class _UserId(msgspec.Struct):
 
 
 def header_key(headers: Mapping[str, str]) -> str:
-    return first_key(*(headers.get(name) for name in _HEADERS))
+    """Bytes of a header that are no UTF-8 come as half characters, which no peer could be sent."""
+    key = first_key(*(headers.get(name) for name in _HEADERS))
+    return key.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def first_key(*candidates: object) -> str:

@@ -11,7 +11,7 @@ import logging
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from cortex.engine.errors import CortexError, ErrorInfo, ModelInvalid, from_info
+from cortex.engine.errors import ErrorInfo, ModelInvalid, from_info
 from cortex.engine.frames import FrameError, unpack_value
 
 from ..children.commands import check_command
@@ -28,15 +28,6 @@ async def why_unreadable(config: PeerConfig, folder: Path) -> Unserved | None:
     """Why no request for that model would be answered; None where nothing is known against it, be
     it that the engine cannot be asked here.
     """
-    error = await _told(config, folder)
-    if not isinstance(error, ModelInvalid):
-        return None
-    # The folder is gone when this is read.
-    reason = error.message.replace(f"{folder}/", "").replace(str(folder), "it")
-    return Unserved(reason, error.hint)
-
-
-async def _told(config: PeerConfig, folder: Path) -> CortexError | None:
     process = await asyncio.create_subprocess_exec(
         *check_command(config, folder),
         stdin=DEVNULL,
@@ -49,18 +40,31 @@ async def _told(config: PeerConfig, folder: Path) -> CortexError | None:
         async with asyncio.timeout(_LONGEST_S):
             told, _ = await process.communicate()
     except TimeoutError:
-        logger.warning("folder not checked path=%s reason=it takes too long", folder)
-        return None
+        reason = f"reading it, without its weights, takes over {_LONGEST_S:g} s"
+        return Unserved(reason, "pull it again if this machine was busy")
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it went in this very moment
                 process.kill()
             await process.wait()
+    assert process.returncode is not None
+    if process.returncode < 0:
+        reason = f"whoever reads it, without its weights, dies by signal {-process.returncode}"
+        return Unserved(reason, "pull it again if this machine was short of memory")
     if process.returncode:
         logger.warning("folder not checked path=%s exit_code=%d", folder, process.returncode)
         return None
+    return _reason(told, folder) if told else None
+
+
+def _reason(told: bytes, folder: Path) -> Unserved | None:
     try:
-        return from_info(unpack_value(ErrorInfo, told)) if told else None
-    except FrameError as error:
-        logger.warning("folder not checked path=%s reason=%s", folder, error.message)
+        error = from_info(unpack_value(ErrorInfo, told))
+    except FrameError as frame_error:
+        logger.warning("folder not checked path=%s reason=%s", folder, frame_error.message)
         return None
+    if not isinstance(error, ModelInvalid):
+        return None
+    # The folder is gone when this is read.
+    reason = error.message.replace(f"{folder}/", "").replace(str(folder), "it")
+    return Unserved(reason, error.hint)

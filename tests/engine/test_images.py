@@ -247,6 +247,22 @@ def test_golden_checkpoint_tells_its_preprocessing() -> None:
     assert read_preprocessor(_GOLDEN / "qwen3_5_text") is None
 
 
+def progressive(width: int, num_scans: int) -> bytes:
+    """A square whose last scan, a few bytes that say nothing new, comes so many times."""
+    data = encoded(Image.new("L", (width, width)), "JPEG", progressive=True)
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last_scan * (num_scans - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_a_jpeg_of_more_scans_than_are_ever_written_is_refused_unopened() -> None:
+    hostile = progressive(2_000, 1_001)
+    with pytest.raises(InvalidImage, match="1,001 scans"):
+        open_image(hostile)
+    with pytest.raises(InvalidImage, match="1,001 scans"):
+        measure_image(hostile, _PUBLISHED, _SMALL_BUDGET)
+    assert open_image(progressive(20, 100)).size == (20, 20)
+
+
 def settings() -> dict[str, Any]:
     path = _GOLDEN / "qwen3_5" / "preprocessor_config.json"
     fields: dict[str, Any] = json.loads(path.read_text())

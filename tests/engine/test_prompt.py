@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -423,6 +426,45 @@ def test_loaded_folder_is_kept_until_a_file_changes(tmp_path: Path) -> None:
     assert models.get(tmp_path) is first
     (tmp_path / "chat_template.jinja").write_text("changed")
     assert models.get(tmp_path).template.render([], now_s=0) == "changed"
+
+
+def test_a_folder_that_takes_long_keeps_nobody_from_another_and_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+    read: list[Path] = []
+
+    def load(folder: Path) -> TextModel:
+        read.append(folder)
+        if folder.name == "slow":
+            begun.set()
+            assert over.wait(20)
+        return _SEEING
+
+    monkeypatch.setattr("cortex.engine.text_model.load_text_model", load)
+    models = TextModels()
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(models.get, tmp_path / "slow") for _ in range(2)]
+        try:
+            assert begun.wait(20)
+            assert models.get(tmp_path / "quick") is _SEEING
+        finally:
+            over.set()
+        assert [future.result() for future in asked] == [_SEEING, _SEEING]
+    assert [folder.name for folder in read] == ["slow", "quick"]
+
+
+def test_a_folder_that_could_not_be_read_is_read_again(tmp_path: Path) -> None:
+    models = TextModels()
+    path = copied(tmp_path) / "config.json"
+    text = path.read_text()
+    path.write_text("[" + text[1:])
+    times = path.stat().st_mtime_ns
+    with pytest.raises(ModelInvalid):
+        models.get(tmp_path)
+    path.write_text(text)
+    os.utime(path, ns=(times, times))  # nobody could tell that it has changed
+    models.get(tmp_path)
 
 
 def test_least_recently_used_folder_is_let_go(tmp_path: Path) -> None:

@@ -54,6 +54,20 @@ def test_template_error_in_plain_python_is_the_clients_not_a_crash() -> None:
         inline("{{ messages[0].content + 1 }}").render([{"content": "a"}], now_s=0)
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["'x' * 2 * 10**8", "10**8 * 'x'", "[0] * 10**8", "2 ** 1073741824", "10**250 * 10**250"],
+)
+def test_a_template_cannot_multiply_itself_beyond_all_bounds(source: str) -> None:
+    template = inline("{{ (" + source + ") | length }}")
+    with pytest.raises(InvalidRequest, match="multiplies"):
+        template.render([], now_s=0)
+
+
+def test_a_template_multiplies_what_templates_do() -> None:
+    assert inline("{{ '  ' * 2 }}{{ 3 * 0.5 }}{{ 2 ** 10 }}").render([], now_s=0) == "    1.51024"
+
+
 def test_broken_template_is_named() -> None:
     with pytest.raises(ModelInvalid, match="inline"):
         inline("{% if %}")

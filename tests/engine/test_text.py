@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from cortex.engine.errors import InternalError
+from cortex.engine.errors import EngineFailed, InternalError
 from cortex.engine.frames import unpack_value
 from cortex.engine.messages import (
     CancelPrepare,
@@ -44,10 +46,14 @@ _PICTURE = (_MODEL_DIR.parent / "images" / "square_96.png").read_bytes()
 class Desk:
     """A text service and what it has sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._loop = asyncio.get_running_loop()
         self._sent: asyncio.Queue[Message] = asyncio.Queue()
-        self.service = TextService(self._send)
+        self.service = TextService(self._send, sleep)
+
+    @property
+    def is_silent(self) -> bool:
+        return self._sent.empty()
 
     def _send(self, message: Message) -> None:
         self._loop.call_soon_threadsafe(self._sent.put_nowait, message)
@@ -150,6 +156,83 @@ async def test_bug_is_answered_and_logged_without_client_words(
     assert answer.error.code == "internal_error"
     assert "own words" not in answer.error.message + caplog.text
     assert "type=KeyError" in caplog.text
+
+
+async def test_what_python_calls_no_exception_is_answered_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def broken(*_: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr("cortex.engine.text.build_prompt", broken)
+    await desk.prepare(ask("a"))
+    answer = await desk.hear()
+    assert isinstance(answer, PrepareFailed)
+    assert answer.error.code == "internal_error"
+
+
+async def no_time(seconds: float) -> None:
+    assert seconds == 1
+    await asyncio.sleep(0)
+
+
+async def test_a_piece_of_work_without_end_is_blamed_by_name_and_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def endless(*_: object) -> None:
+        begun.set()
+        over.wait()
+
+    monkeypatch.setattr("cortex.engine.text.build_prompt", endless)
+    desk = Desk(no_time)
+    try:
+        for name in ("guilty", "left", "waiting"):
+            await desk.prepare(ask("a"), name)
+        assert await asyncio.to_thread(begun.wait, 20)
+        await desk.service.handle(CancelPrepare("left"))
+        with pytest.raises(EngineFailed, match="120 s"):
+            await desk.service.run()
+        answer = await desk.hear()
+        assert isinstance(answer, PrepareFailed)
+        assert (answer.request_id, answer.error.code) == ("guilty", "invalid_request")
+        assert desk.is_silent
+    finally:
+        over.set()
+        await desk.service.close()
+
+
+async def test_many_pieces_may_take_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, over = threading.Event(), threading.Event()
+    pieces: list[Callable[[], None]] = []
+    num_ticks = 0
+
+    def patient(*arguments: Any) -> None:
+        pieces.extend([arguments[3]] * 3)
+        begun.set()
+        over.wait()
+
+    async def tick(_: float) -> None:
+        nonlocal num_ticks
+        num_ticks += 1
+        if num_ticks % 100 == 0 and pieces:
+            pieces.pop()()
+
+    monkeypatch.setattr("cortex.engine.text.build_prompt", patient)
+    desk = Desk(tick)
+    try:
+        await desk.prepare(ask("a"))
+        assert await asyncio.to_thread(begun.wait, 20)
+        with pytest.raises(EngineFailed):
+            await desk.service.run()
+        assert num_ticks == 300 + 120 - 1
+    finally:
+        over.set()
+        await desk.service.close()
 
 
 async def test_message_for_another_process_is_a_bug(desk: Desk) -> None:

@@ -11,7 +11,7 @@ import tokenizers
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cortex.engine.errors import ModelInvalid
+from cortex.engine.errors import InvalidRequest, ModelInvalid
 from cortex.engine.tokenizer import Detokenizer, Tokenizer
 
 _CHAT = Path(__file__).parent.parent / "golden" / "chat"
@@ -128,6 +128,26 @@ def test_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelInvalid, match="cannot be read"):
         Tokenizer(tmp_path / "tokenizer.json")
+
+
+def with_fields(folder: Path, **fields: Any) -> Path:
+    path = folder / "tokenizer.json"
+    plain = json.loads((_CHAT / "tokenizer.json").read_text())
+    path.write_text(json.dumps({**plain, **fields}))
+    return path
+
+
+def test_a_tokenizer_over_which_the_library_breaks_down_is_refused(tmp_path: Path) -> None:
+    charsmap = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    with pytest.raises(ModelInvalid, match="cannot be read"):
+        Tokenizer(with_fields(tmp_path, normalizer=charsmap))
+
+
+def test_a_text_over_which_the_library_breaks_down_is_refused(tmp_path: Path) -> None:
+    cuts = {"type": "FixedLength", "length": 0}
+    tokenizer = Tokenizer(with_fields(tmp_path, pre_tokenizer=cuts))
+    with pytest.raises(InvalidRequest, match="breaks down"):
+        tokenizer.encode("hello")
 
 
 def test_decoder_that_is_not_byte_level_is_refused_by_name(tmp_path: Path) -> None:

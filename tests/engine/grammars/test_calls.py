@@ -229,6 +229,30 @@ def test_what_bare_text_cannot_promise_is_refused(model: Model, keywords: str) -
         model.prompt(ReplyFormat("none", "xml", offered), tools=offered)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "sound"),
+    [
+        ({"minLength": 1, "maxLength": "9})/\\nEVIL: /x"}, {"minLength": 1}),
+        ({"minLength": "0,9})/ | /(x", "maxLength": 9}, {"maxLength": 9}),
+        ({"minLength": True, "maxLength": 9}, {"maxLength": 9}),
+        ({"minLength": -1}, {}),
+        ({"maxLength": 1.5}, {}),
+    ],
+)
+def test_a_length_that_is_no_number_gets_into_no_grammar(
+    model: Model, lengths: dict[str, Any], sound: dict[str, Any]
+) -> None:
+    def grammar(lengths: dict[str, Any], *, is_strict: bool) -> str:
+        schema = {"properties": {"a": {"type": "string", **lengths}}}
+        offered = (Tool("f", "", json.dumps(schema), is_strict=is_strict),)
+        reply = ReplyFormat("none", "xml", offered)
+        return model.prompt(reply, tools=offered, tool_choice=ToolChoice("required")).grammar
+
+    with pytest.raises(InvalidRequest, match=r"tools: m..Length .* of f "):
+        grammar(lengths, is_strict=True)
+    assert grammar(lengths, is_strict=False) == grammar(sound, is_strict=False)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_bare_text_has_the_format_that_its_schema_asks(model: Model, form: str) -> None:
     schema = {"properties": {"a": {"type": "string", "format": form}}, "required": ["a"]}

@@ -9,6 +9,7 @@ import pytest
 
 from cortex.peer.dialects.asked import Arrival
 from cortex.peer.dialects.chat.parse import parse_chat
+from cortex.peer.dialects.routing import header_key
 
 QUESTION = [{"role": "user", "content": "hello"}]
 
@@ -27,3 +28,9 @@ def test_a_conversation_is_known_by_its_first_hint(fields: dict[str, Any], heade
     body = {"model": "m", "messages": QUESTION} | fields
     arrival = Arrival(7, 11, "0f", routing_key=header)
     assert parse_chat(json.dumps(body).encode(), arrival).request.routing_key == key
+
+
+def test_a_header_that_is_no_utf8_is_a_key_that_peers_can_be_sent() -> None:
+    header = b"Zo\xeb".decode("utf-8", "surrogateescape")  # as aiohttp reads it
+    assert header_key({"x-session-id": header}) == "Zo\N{REPLACEMENT CHARACTER}"
+    assert header_key({"session-id": "Zo\xeb"}) == "Zo\xeb"

@@ -54,26 +54,53 @@ async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
     assert unserved.reason == "it has no chat template"
 
 
+async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
+    make_config: MakeConfig, fake_folder: Path
+) -> None:
+    (fake_folder / "chat_template.jinja").unlink()
+    path = fake_folder / "tokenizer_config.json"
+    path.write_text(json.dumps({"chat_template": [1]}))
+    unserved = await why_unreadable(make_config(), fake_folder)
+    assert unserved is not None
+    assert unserved.reason == "it cannot be read (AttributeError)"
+
+
+@pytest.fixture
+def run_instead(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], PeerConfig]:
+    """A peer whose checks are this shell script."""
+    monkeypatch.setattr(reading, "_LONGEST_S", 1.0)
+
+    def configured(script: str) -> PeerConfig:
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o700)
+        return replace(make_config(), python=str(program))
+
+    return configured
+
+
 @pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("exec sleep 1000", "it takes too long"),
-        ("exit 3", "exit_code=3"),
-        ("echo Segmentation", "not checked"),
-    ],
+    ("script", "reason"), [("exit 3", "exit_code=3"), ("echo Segmentation", "not checked")]
 )
 async def test_a_check_that_comes_to_nothing_is_told_and_stands_in_nobodys_way(
-    make_config: MakeConfig,
+    run_instead: Callable[[str], PeerConfig],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     script: str,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(reading, "_LONGEST_S", 1.0)
-    program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o700)
-    config = replace(make_config(), python=str(program))
-    assert await why_unreadable(config, tmp_path) is None
+    assert await why_unreadable(run_instead(script), tmp_path) is None
     assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"), [("exec sleep 1000", "takes over 1 s"), ("kill -9 $$", "signal 9")]
+)
+async def test_a_folder_that_holds_up_or_kills_who_reads_it_is_refused(
+    run_instead: Callable[[str], PeerConfig], tmp_path: Path, script: str, reason: str
+) -> None:
+    unserved = await why_unreadable(run_instead(script), tmp_path)
+    assert unserved is not None
+    assert reason in unserved.reason
