@@ -116,6 +116,7 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
                 telling_numbers(app, numbers, config.connections)
             )
             gates = await stack.enter_async_context(opened(app, config.connections, *doors))
+            member.rechecks.append(gates[1].lobby.recheck)
             stack.enter_context(announced(config.locations.announcements_dir, note))
             yield Server(node, member, host, port, sockets.port, gates[0], local, metrics_port)
 
