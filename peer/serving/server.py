@@ -117,7 +117,8 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
             )
             gates = await stack.enter_async_context(opened(app, config.connections, *doors))
             member.rechecks.append(gates[1].lobby.recheck)
-            stack.enter_context(announced(config.locations.announcements_dir, note))
+            for folder in config.locations.note_dirs:
+                stack.enter_context(announced(folder, note))
             yield Server(node, member, host, port, sockets.port, gates[0], local, metrics_port)
 
 
