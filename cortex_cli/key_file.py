@@ -58,6 +58,15 @@ def kept_ring(path: Path) -> Keyring:
     return ring
 
 
+def is_held(path: Path, key: FleetKey) -> bool:
+    """Raises ConfigProblem."""
+    from cortex.peer.keys.keyring import read_keyring
+
+    with _told(path):
+        ring = read_keyring(path)
+    return ring is not None and key in ring.trusted
+
+
 def change(path: Path, changed: Callable[[Keyring], Keyring]) -> Keyring:
     """The ring that is kept there from now on. Raises what `changed` does, or ConfigProblem."""
     from cortex.peer.keys.keyring import write_keyring

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 def name_running(locations: Locations) -> str | None:
     """That a peer which runs goes on as it began; None where none runs."""
     from cortex.peer.serving.announcement import read_announcements
+    from cortex.peer.serving.state_lock import holder_of
 
     notes = read_announcements(locations.announcements_dir)
-    if not notes:
+    pids = ", ".join(str(note.pid) for note in notes) or holder_of(locations.state_dir)
+    if pids is None:
         return None
-    pids = ", ".join(str(note.pid) for note in notes)
     return f"restart the peer that runs (process {pids}): until then it stays as it is"

@@ -25,6 +25,11 @@ class Locations:
     cache_dir: Path | None = None
 
     @property
+    def note_dirs(self) -> tuple[Path, ...]:
+        """Where a running peer leaves its note: who names the state directory finds it as well."""
+        return tuple(dict.fromkeys((self.announcements_dir, self.state_dir)))
+
+    @property
     def announcements_dir(self) -> Path:
         return self.runtime_dir or self.state_dir
 

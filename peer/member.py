@@ -10,7 +10,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
@@ -26,10 +25,12 @@ from .gossip.ids import NodeId
 from .gossip.records import Address
 from .hop.dialling import Dialler
 from .hop.host import HopHost
+from .hop.link import NodeOf
 from .hop.pool import HopPool
 from .jobs import Jobs
+from .keys.following import KeyFollower
 from .keys.keyring import Keyring
-from .keys.keyring_file import first_keyring, keyring_changed
+from .keys.keyring_file import first_keyring
 from .node import Node
 from .observing.log_ring import LogRing
 from .orders.control import Control
@@ -42,9 +43,6 @@ from .routing.leases import Leases
 
 logger = logging.getLogger(__name__)
 
-# A command that changes the keys is followed so soon.
-_KEYS_EVERY_S = 2.0
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -56,6 +54,13 @@ class Member:
     ingress: Ingress
     host: HopHost
     control: Control
+    keys: KeyFollower
+    # Told when the keys have changed: which certificates still count.
+    rechecks: list[Callable[[NodeOf], None]]
+
+    @property
+    def node_of(self) -> NodeOf:
+        return self.fleet.trust.node_of
 
     def routes(self) -> Sequence[web.RouteDef]:
         return (*self.fleet.routes(), *self.host.routes())
@@ -106,14 +111,16 @@ async def member_of(
             teller = Teller(node, log, lambda: fleet.view, fleet.round_trips)
             desk = OrderDesk(node, node.steering, jobs, teller)
             host = HopHost(node, leases.answer, desk.carry_out)
+            rechecks = [host.recheck, hops.recheck]
 
             def rekey(changed: Keyring) -> None:
                 fleet.rekey(changed)
-                host.recheck(fleet.trust.node_of)
-                hops.recheck(fleet.trust.node_of)
+                for recheck in rechecks:
+                    recheck(fleet.trust.node_of)
 
+            keys = KeyFollower(config.key_file, keyring, rekey, fleet)
             tasks = {
-                asyncio.create_task(_follow_keys(config.key_file, keyring, rekey), name="keys"),
+                asyncio.create_task(keys.run(), name="keys"),
                 asyncio.create_task(Reporter(node, fleet, clock).run(), name="report"),
             }
             for task in tasks:
@@ -122,7 +129,8 @@ async def member_of(
             note(fleet.view)
             end_watch = fleet.watch(note)
             try:
-                yield Member(fleet, ingress, host, Control(node, desk, fleet, hops))
+                control = Control(node, desk, fleet, hops)
+                yield Member(fleet, ingress, host, control, keys, rechecks)
             finally:
                 end_watch()
                 for task in tasks:
@@ -134,13 +142,3 @@ def say_why(task: asyncio.Task[None]) -> None:
     """Neither ends by itself, but by a bug: the peer answers on, and its log says so."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("task ended name=%s", task.get_name(), exc_info=error)
-
-
-async def _follow_keys(path: Path, keyring: Keyring, rekey: Callable[[Keyring], None]) -> None:
-    while True:
-        await asyncio.sleep(_KEYS_EVERY_S)
-        changed = await asyncio.to_thread(keyring_changed, path, keyring)
-        if changed is not None:
-            keyring = changed
-            logger.info("fleet keys changed using=%s", keyring.primary.key_id.hex())
-            rekey(keyring)

@@ -1,4 +1,7 @@
-"""Files that nobody else may read, written whole or not at all, and by one at a time."""
+"""Files that nobody else may read, written whole or not at all, and by one at a time.
+
+They stay whose they were where root writes them: the peer that reads them is another user's.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ def write_private(path: Path, text: str) -> None:
         # Made for its owner alone: nobody opens it in the moment before its mode is set.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
+            _give_to_owner(descriptor, path)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -36,10 +40,31 @@ def held(path: Path) -> Generator[None]:
     Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Opened for writing: a file system of the network locks no others.
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """Raises OSError."""
+    lock = path.with_name(f"{path.name}.lock")
+    # For writing: a file system of the network locks no others.
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    _give_to_owner(descriptor, path)
+    return descriptor
+
+
+def _give_to_owner(descriptor: int, path: Path) -> None:
+    """What root has just made goes to whose file stands there, or whose folder it is in."""
+    if os.geteuid() == 0:
+        try:
+            whose = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            whose = os.stat(path.parent)
+        os.fchown(descriptor, whose.st_uid, whose.st_gid)

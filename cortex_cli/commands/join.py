@@ -34,7 +34,7 @@ def join(
     import shlex
     import sys
 
-    from ..key_file import become_member, key_in
+    from ..key_file import become_member, is_held, key_in
     from ..output import standard_output
     from ..running import name_running
 
@@ -42,13 +42,16 @@ def join(
     wished = key_in(words, sys.stdin and sys.stdin.buffer)
     path = key_file_of(invocation, key_file)
     state = invocation.locations.state_dir
+    # Of such a change a peer that runs learns by itself.
+    is_news = not is_held(path, wished)
     put_aside = become_member(path, state, wished, may_leave=yes)
     output = standard_output()
     output.line(f"member of fleet {wished.key_id.hex()}; its key is in {path}")
-    if put_aside is None:
+    if put_aside is not None:
+        output.line(f"left the fleet of before; its key is in {put_aside}")
+    running = name_running(invocation.locations)
+    if running is not None and is_news:
+        output.line(running)
+    elif running is None and put_aside is None:
         there = "" if state_dir is None else f" --state-dir {shlex.quote(str(state_dir))}"
         output.line(f"start with: cortex peer{there}")
-        return
-    output.line(f"left the fleet of before; its key is in {put_aside}")
-    if running := name_running(invocation.locations):
-        output.line(running)

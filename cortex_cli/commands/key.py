@@ -80,14 +80,25 @@ def key(
 
 
 def _seen(invocation: Invocation) -> FleetPicture | None:
-    """The fleet as a peer that runs here sees it, where one does."""
+    """The fleet as a peer that runs here sees it, where one does.
+
+    Raises UsageProblem where one does and does not say.
+    """
     from cortex.engine.errors import CortexError
+    from cortex.peer.serving.state_lock import holder_of
 
     from ..doors import ask_first, find_doors
 
     try:
         return ask_first(find_doors(invocation, None)).picture
     except CortexError:
+        state_dir = invocation.locations.state_dir
+        if (pid := holder_of(state_dir)) is not None:
+            raise UsageProblem(
+                f"the peer that runs with {state_dir} (process {pid}) does not say whether the"
+                " others are ready.",
+                "see what it lacks: cortex doctor; to change the key all the same: --yes",
+            ) from None
         return None
 
 

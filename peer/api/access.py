@@ -7,7 +7,9 @@ fleet's certificate on its port may do everything, and there alone are the route
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -15,6 +17,7 @@ from aiohttp.typedefs import Handler
 from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
 from ..keys.access import ApiKey, presented_keys
+from .context import NODE_OF
 from .terms import TERMS
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
@@ -34,6 +37,11 @@ _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
     if is_member(request):
         return await handler(request)
+    if certificate_of(request.transport):
+        raise PermissionDenied(
+            "the fleet key of this connection is no longer held here",
+            "take in the new one with `cortex key add`",
+        )
     if request.path.startswith(FLEET_PREFIX):
         raise NotFound("this route is for peers, on the fleet's port", "see /docs for the others")
     terms = request[TERMS]
@@ -54,9 +62,13 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 def is_member(request: web.Request) -> bool:
-    """Whether the caller has shown a certificate of the fleet: no other connection has any."""
-    transport = request.transport
-    return transport is not None and bool(transport.get_extra_info("peercert"))
+    """Whether the caller has shown a certificate of the fleet that still counts."""
+    return request.app[NODE_OF](certificate_of(request.transport)) is not None
+
+
+def certificate_of(transport: asyncio.BaseTransport | None) -> Mapping[str, Any] | None:
+    """What the other side has shown: on the fleet's port alone it shows any."""
+    return None if transport is None else transport.get_extra_info("peercert")
 
 
 def key_name(request: web.Request) -> str:

@@ -30,6 +30,7 @@ from .context import (
     LIVE,
     MEMBERSHIP,
     NODE,
+    NODE_OF,
     REQUEST_ID,
     identify,
     new_request_id,
@@ -63,6 +64,7 @@ def make_app(node: Node, member: Member) -> web.Application:
     app[CONTROL] = member.control
     app[INGRESS] = member.ingress
     app[MEMBERSHIP] = member.fleet
+    app[NODE_OF] = member.node_of
     release = own_release()
     app[FINGERPRINT] = f"cortex-{release}"
     app[INTAKE] = Intake(

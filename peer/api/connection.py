@@ -19,6 +19,8 @@ from aiohttp.http_exceptions import LineTooLong
 from cortex.engine.errors import CortexError, InternalError, InvalidRequest
 
 from ..bounds.limits import ConnectionLimits
+from ..hop.link import NodeOf
+from .access import certificate_of
 from .context import identify, new_request_id
 from .errors import About, error_response, tell
 from .expectation import overlooked
@@ -81,6 +83,13 @@ class Connection(web.RequestHandler):
 
     def leave(self) -> None:
         self.force_close()
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed: end where the other side's certificate is no member's now."""
+        shown = certificate_of(self.transport)
+        if shown and node_of(shown) is None:
+            assert self.transport is not None
+            self.transport.abort()
 
     @property
     def is_ending(self) -> bool:

@@ -10,6 +10,7 @@ from cortex.engine.errors import CortexError, VisionUnsupported
 
 from ..dialects.errors import Family, ToldError
 from ..fleet.membership import Membership
+from ..hop.link import NodeOf
 from ..node import Node
 from ..observing.live import LiveRequest
 from ..orders.control import Control
@@ -22,6 +23,8 @@ NODE = web.AppKey("node", Node)
 INGRESS = web.AppKey("ingress", Ingress)
 # What knows of the other peers; typed by hand, because a protocol is no class to AppKey.
 MEMBERSHIP: web.AppKey[Membership] = web.AppKey("membership")
+# Which member showed a certificate.
+NODE_OF: web.AppKey[NodeOf] = web.AppKey("node_of")
 # Who passes on what peers are ordered.
 CONTROL = web.AppKey("control", Control)
 INTAKE = web.AppKey("intake", Intake)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..hop.link import NodeOf
+
 
 class Guest(Protocol):
     """A connection."""
@@ -20,6 +22,10 @@ class Guest(Protocol):
 
     def finish(self) -> None:
         """Go with the next answer that begins, or after a while without work."""
+        ...
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """Go at once where it came as a member and is none any more."""
         ...
 
 
@@ -51,6 +57,11 @@ class Lobby:
         self._is_closing = True
         for guest in tuple(self._guests):
             guest.finish()
+
+    def recheck(self, node_of: NodeOf) -> None:
+        """The keys have changed."""
+        for guest in tuple(self._guests):
+            guest.recheck(node_of)
 
     @property
     def is_resting(self) -> bool:

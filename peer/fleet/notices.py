@@ -23,6 +23,14 @@ class Teller(Protocol):
     def __call__(self, text: str, topic: str = "") -> None: ...
 
 
+class Notes(Protocol):
+    """Where a person sees what ought to be known of this peer."""
+
+    def note(self, text: str, topic: str = "") -> None: ...
+
+    def forget(self, topic: str) -> None: ...
+
+
 class Notices:
     """The newest ones, each once. Their words may come from other peers: they are made harmless."""
 

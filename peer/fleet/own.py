@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 
 from ..devices.sensors import GpuSensors, Sensed
@@ -17,6 +18,8 @@ from .membership import Membership, OwnState
 from .own_state import own_state
 from .rates import RateMeter, Rates, summed
 from .view import FleetView
+
+logger = logging.getLogger(__name__)
 
 _SHORTEST_REST_S = 0.05
 _LOOK_S = 1.0
@@ -65,11 +68,14 @@ class Reporter:
     async def _look_at_disks(self) -> None:
         """A model that was copied in is offered soon after, without anybody's asking."""
         while True:
-            await self._node.shelf.weigh()
-            self._changed.set()
-            await self._node.survey()
-            self._changed.set()
-            await self._node.save()
+            try:
+                await self._node.shelf.weigh()
+                self._changed.set()
+                await self._node.survey()
+                self._changed.set()
+                await self._node.save()
+            except Exception:  # what lies there may be anybody's: the rest is told all the same
+                logger.exception("disks not looked at")
             await asyncio.sleep(_DISKS_S)
 
     async def _look_at_gpus(self) -> None:

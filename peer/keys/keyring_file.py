@@ -35,12 +35,12 @@ def first_keyring(path: Path, random_bytes: RandomBytes) -> tuple[Keyring, bool]
 def keyring_changed(path: Path, before: Keyring) -> Keyring | None:
     """The ring in the file where a running peer is to go on with it, else None.
 
-    It follows a rotation. A file that is gone, cannot be read, or has none of its keys is of
-    another fleet or of nobody: that is for the next start.
+    It follows a rotation. A file that is gone, is broken, or has none of its keys is of another
+    fleet or of nobody: that is for the next start. Raises OSError for one that cannot be read.
     """
     try:
         now = read_keyring(path)
-    except (CortexError, OSError):
+    except CortexError:
         return None
     if now is None or now == before or not {*now.trusted, *now.retired} & set(before.trusted):
         return None

@@ -29,6 +29,7 @@ _CONTEXT_WITHOUT_WORD_TOKENS = 4096
 # Of a name that no model has: whoever made it up may have made it megabytes long.
 _MAX_NAME_CHARS = 128
 _UNREADABLE = Unserved("its config.json cannot be read", "fetch that file again")
+_UNSPEAKABLE = Unserved("the name of its folder is no UTF-8", "give the folder another name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ def scan(config: PeerConfig) -> Catalogue:
     unreadable: list[Path] = []
     named = {one.source.resolve(): one.id for one in config.models if one.source is not None}
     for model_id, folder in _candidates(config):
+        if not _is_text(f"{model_id}{folder}"):
+            unserved[model_id.encode("utf-8", "replace").decode()] = _UNSPEAKABLE
+            continue
         # A folder that has been given an id goes by that alone.
         if model_id in models or named.get(folder.resolve(), model_id) != model_id:
             continue
@@ -207,6 +211,15 @@ def _modified_s(folder: Path) -> float:
         return folder.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _is_text(path: str) -> bool:
+    """Whether others can be told of it: file systems take names that are no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folders(root: Path) -> list[Path]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import struct
 import threading
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 
@@ -32,13 +31,16 @@ from .folder import INDEX_FILE, named_shards
 _WHOLE_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 4096
 _NUM_SAMPLES = 8
-# The format's own bound.
-_MAX_HEADER_BYTES = 100_000_000
+# The format allows 100 MB, which nobody's tensors need: they would hold up the whole peer.
+_MAX_HEADER_BYTES = 16 * 1024 * 1024
 _DIGEST_BYTES = 16
 # Read at one time.
 _PIECE_BYTES = 1024 * 1024
 # Another way to look at files gives other ids, and forgets what was found in this one.
 _PERSON = b"cortex/weights/1"
+
+
+_Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class _Body(msgspec.Struct):
     files: dict[str, _Kept]
 
 
+class _Tensor(msgspec.Struct):
+    data_offsets: tuple[_Offset, _Offset] | None = None
+
+
+# The header of a safetensors file; `__metadata__`, which is no tensor, has other fields.
+_HEADER = msgspec.json.Decoder(dict[str, _Tensor | None])
+
+
 class _Incomplete(Exception):
     """A file that is still being written, or was cut off."""
 
@@ -77,14 +87,14 @@ class WeightsBook:
         """A folder by what was found before, without reading it; None where it has changed."""
         try:
             return _named(folder, engine, self._kept_digest)
-        except (OSError, _Incomplete):
+        except (OSError, ValueError, _Incomplete):
             return None
 
     def weigh(self, folder: Path, engine: EngineKind) -> Weighed | None:
         """A folder by its files, as far as they were not known; None where they are not whole."""
         try:
             weighed = _named(folder, engine, self._found_digest)
-        except (OSError, _Incomplete):
+        except (OSError, ValueError, _Incomplete):
             return None
         self._save()
         return weighed
@@ -145,7 +155,9 @@ def _signature(path: Path) -> tuple[int, int]:
 
 
 def _named(folder: Path, engine: EngineKind, digest_of: Callable[[Path], bytes]) -> Weighed:
-    """Raises _Incomplete where not all files are there and whole."""
+    """Raises _Incomplete where not all files are there and whole, ValueError for the name of one
+    that is no UTF-8: no engine opens that.
+    """
     shards = _shards(folder)
     texts = [name for name in TEXT_FILES if (folder / name).is_file()]
     # What the fake engine makes of a folder is not what the real one makes of it.
@@ -202,17 +214,19 @@ def _spans(file: BinaryIO, size_bytes: int) -> Iterable[tuple[int, int]]:
 
 def _tensor_spans(header: bytes) -> list[tuple[int, int]]:
     try:
-        described: Any = json.loads(header)
-        spans = [
-            (int(start), int(end))
-            for name, tensor in described.items()
-            if name != "__metadata__"
-            for start, end in [tensor["data_offsets"]]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        tensors = _HEADER.decode(header)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _Incomplete from None
-    if any(not 0 <= start <= end for start, end in spans):
-        raise _Incomplete
+    spans: list[tuple[int, int]] = []
+    for name, tensor in tensors.items():
+        if name == "__metadata__":
+            continue
+        if tensor is None or tensor.data_offsets is None:
+            raise _Incomplete
+        start, end = tensor.data_offsets
+        if start > end:
+            raise _Incomplete
+        spans.append((start, end))
     return spans
 
 

@@ -7,8 +7,8 @@ import errno
 import functools
 import socket
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -19,6 +19,7 @@ from ..bounds.limits import ConnectionLimits
 from ..config import DEFAULT_PORT, NUM_DEFAULT_PORTS
 from ..errors import CannotListen, PortInUse
 from .port_holder import in_use
+from .threshold import Threshold
 
 # What handlers of a peer that stops at once get to clean up after themselves.
 _FAREWELL_S = 1.0
@@ -38,12 +39,12 @@ class Door:
 class Gate:
     """A door that is open."""
 
-    server: asyncio.Server
+    shut: Callable[[], object]
     lobby: Lobby
 
     def close(self) -> None:
         """Let nobody more in. Who is in is answered once more, and asks again elsewhere."""
-        self.server.close()
+        self.shut()
         self.lobby.close()
 
     async def quiet(self) -> None:
@@ -61,25 +62,40 @@ async def opened(
     """The app behind the sockets while the block lasts; each has its own places."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_FAREWELL_S)
     await runner.setup()
-    gates: list[Gate] = []
     try:
-        for door in doors:
-            gates.append(await _open_gate(runner, door, limits))
-        yield tuple(gates)
+        async with AsyncExitStack() as stack:
+            gates = [
+                await stack.enter_async_context(_open_gate(runner, door, limits)) for door in doors
+            ]
+            yield tuple(gates)
     finally:
-        for gate in gates:
-            gate.server.close()
         await runner.cleanup()
 
 
-async def _open_gate(runner: web.AppRunner, door: Door, limits: ConnectionLimits) -> Gate:
+@asynccontextmanager
+async def _open_gate(
+    runner: web.AppRunner, door: Door, limits: ConnectionLimits
+) -> AsyncGenerator[Gate]:
     """Let connections in. Their kind is ours, so no aiohttp site does it."""
     assert runner.server is not None, "the runner has been set up"
     loop = asyncio.get_running_loop()
     lobby = Lobby(limits.max_connections)
     connect = functools.partial(Connection, runner.server, loop, limits, lobby)
-    server = await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG, ssl=door.trust)
-    return Gate(server, lobby)
+    if door.trust is None:
+        server = await loop.create_server(connect, sock=door.listener, backlog=_BACKLOG)
+        try:
+            yield Gate(server.close, lobby)
+        finally:
+            server.close()
+        return
+    door.listener.listen(_BACKLOG)
+    threshold = Threshold(door.listener, door.trust, connect)
+    letting_in = asyncio.create_task(threshold.run(), name="threshold")
+    try:
+        yield Gate(letting_in.cancel, lobby)
+    finally:
+        letting_in.cancel()
+        await asyncio.wait({letting_in})
 
 
 def listen(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..config import RELOAD_LOG, PeerConfig
+from ..fleet.notices import Notes
 
 logger = logging.getLogger(RELOAD_LOG)
 
@@ -40,14 +41,6 @@ class SettingsFiles(Protocol):
     def look(self, *, is_forced: bool) -> Reading | None:
         """What they say, where they have changed since the last look, or it is forced."""
         ...
-
-
-class Notes(Protocol):
-    """Where a person sees what ought to be known of this peer."""
-
-    def note(self, text: str, topic: str = "") -> None: ...
-
-    def forget(self, topic: str) -> None: ...
 
 
 class Follower:

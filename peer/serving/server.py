@@ -117,7 +117,9 @@ async def serving(config: PeerConfig, spawn: Spawn = spawn) -> AsyncGenerator[Se
                 telling_numbers(app, numbers, config.connections)
             )
             gates = await stack.enter_async_context(opened(app, config.connections, *doors))
-            stack.enter_context(announced(config.locations.announcements_dir, note))
+            member.rechecks.append(gates[1].lobby.recheck)
+            for folder in config.locations.note_dirs:
+                stack.enter_context(announced(folder, note))
             yield Server(node, member, host, port, sockets.port, gates[0], local, metrics_port)
 
 

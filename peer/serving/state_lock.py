@@ -32,6 +32,23 @@ def only_peer_of(state_dir: Path) -> Generator[None]:
         os.close(descriptor)
 
 
+def holder_of(state_dir: Path) -> str | None:
+    """The process of the peer that runs with this directory, as a word; None where none does, or
+    nobody may know.
+    """
+    try:
+        descriptor = os.open(state_dir / _NAME, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _open(state_dir: Path) -> int:
     path = state_dir / _NAME
     try:
@@ -48,10 +65,15 @@ def _take(descriptor: int, state_dir: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, _MAX_PID_BYTES, 0).decode("ascii", "replace").strip()
         raise StateInUse(
-            f"a peer runs with the state directory {state_dir} (process {pid or 'unknown'})",
+            f"a peer runs with the state directory {state_dir} (process"
+            f" {_read_holder(descriptor)})",
             "look at it with `cortex status`; another one takes --state-dir DIR of its own",
         ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _read_holder(descriptor: int) -> str:
+    pid = os.pread(descriptor, _MAX_PID_BYTES, 0).decode("ascii", "replace").strip()
+    return pid or "unknown"

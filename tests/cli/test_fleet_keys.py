@@ -16,6 +16,7 @@ from cortex.cli import main
 from cortex.cli.config import Invocation, find_locations
 from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.keys.keyring import MAX_KEYS, Keyring, read_keyring, write_keyring
+from cortex.peer.serving.state_lock import only_peer_of
 
 OLD, NEW, FOREIGN = (new_fleet_key(random.Random(number).randbytes) for number in (1, 2, 3))
 
@@ -174,7 +175,29 @@ def test_who_runs_is_told_to_be_restarted_where_it_would_stay(run: Run, path: Pa
     path.with_name("ab.json").write_text(json.dumps(note))
     assert f"process {os.getpid()}" in run("join", FOREIGN.text, "--yes")[1]
     assert f"process {os.getpid()}" in run("leave")[1]
-    assert "process" not in run("join", OLD.text)[1]
+    assert f"process {os.getpid()}" in run("join", OLD.text)[1], "it was of the other fleet"
+    joined = run("join", OLD.text)[1]
+    assert "process" not in joined and "start with" not in joined, "it has that key already"
+
+
+def test_a_peer_is_known_to_run_by_its_state_folder_alone(run: Run, path: Path) -> None:
+    write_keyring(path, Keyring(OLD))
+    with only_peer_of(path.parent):
+        assert f"process {os.getpid()}" in run("leave")[1]
+
+
+def test_no_key_is_used_or_dropped_while_the_peer_that_runs_says_nothing(
+    run: Run, path: Path
+) -> None:
+    write_keyring(path, ring_of(OLD, NEW))
+    use, drop = ("key", "use", NEW.key_id.hex()), ("key", "drop", NEW.key_id.hex())
+    with only_peer_of(path.parent):
+        for arguments in (use, drop):
+            code, _, said = run(*arguments)
+            assert (code, read_keyring(path)) == (2, ring_of(OLD, NEW))
+            assert f"process {os.getpid()}" in said and "--yes" in said
+        assert run(*use, "--yes")[0] == 0
+    assert read_keyring(path) == ring_of(NEW, OLD)
 
 
 def test_the_file_may_lie_elsewhere_and_settings_say_so(

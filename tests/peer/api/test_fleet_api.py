@@ -99,7 +99,9 @@ async def lone(config: PeerConfig) -> AsyncGenerator[tuple[Node, ClientSession]]
 def app_of(node: Node, membership: FakeMembership) -> web.Application:
     """Nothing is asked of others, nor of an engine."""
     control = SimpleNamespace(view=replace(VIEW, peers=()))
-    member: Any = SimpleNamespace(fleet=membership, ingress=None, control=control, routes=list)
+    member: Any = SimpleNamespace(
+        fleet=membership, ingress=None, control=control, node_of=lambda _: None, routes=list
+    )
     return make_app(node, member)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.gossip.sections import LOADING, READY, UNLOADING, Claim
+from cortex.peer.models.weights import Weighed, WeightsBook
 from cortex.peer.node import Node
 from cortex.peer.observing.health import ChildHealth, NodeHealth, Placed, Placement
 from cortex.peer.placement.books import DeviceBooks, Resident, Size
@@ -142,6 +144,23 @@ async def test_model_that_is_copied_in_is_offered_without_anybodys_asking(
         shutil.copytree(root / "one", root / "two")
         state = await ear.until(lambda state: len(state.stored) == 3)
         assert len({stored.model for stored in state.stored}) == 1, "the same bytes, one name"
+
+
+async def test_a_fault_in_looking_at_the_disks_ends_no_telling(
+    make_config: MakeConfig, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("cortex.peer.fleet.own._DISKS_S", 0.05)
+    whole, faults = WeightsBook.weigh, [RuntimeError("a bug")]
+
+    def weigh(book: WeightsBook, *rest: Any) -> Weighed | None:
+        if faults:
+            raise faults.pop()
+        return whole(book, *rest)
+
+    monkeypatch.setattr(WeightsBook, "weigh", weigh)
+    async with reported(make_config()) as (_, ear):
+        await ear.until(lambda state: bool(state.stored))
+    assert "disks not looked at" in caplog.text
 
 
 async def test_draining_is_told(make_config: MakeConfig):

@@ -27,7 +27,11 @@ _BODY: dict[str, Any] = {
 async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
     """Nobody is ordered anything."""
     member: Any = SimpleNamespace(
-        fleet=fleet.membership, ingress=fleet.ingress, control=None, routes=list
+        fleet=fleet.membership,
+        ingress=fleet.ingress,
+        control=None,
+        node_of=lambda _: None,
+        routes=list,
     )
     async with TestClient(TestServer(make_app(fleet.local, member))) as client:
         yield client

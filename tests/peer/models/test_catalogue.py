@@ -167,6 +167,14 @@ def test_a_snapshot_without_a_config_is_none_that_transformers_reads(
         scan(config).find("org/m")
 
 
+def test_a_folder_whose_name_is_no_text_is_passed_over(config: PeerConfig, tmp_path: Path):
+    put_model(tmp_path / "mine" / os.fsdecode(b"caf\xe9"))
+    put_model(tmp_path / "mine" / "own")
+    assert ids(config) == ["own"]
+    with pytest.raises(ModelNotFound, match="no UTF-8"):
+        scan(config).find("caf?")
+
+
 def test_a_folder_that_is_served_stands_for_one_of_its_name_that_is_not(
     config: PeerConfig, tmp_path: Path
 ):

@@ -108,12 +108,45 @@ def test_file_that_is_still_being_copied_has_no_name_yet(
     assert weigh(tmp_path, folder) is None
 
 
-@pytest.mark.parametrize("header", [b"", b"[]", b'{"t": 1}', b'{"t": {"data_offsets": [5]}}'])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"[]",
+        b'{"t": 1}',
+        b'{"t": null}',
+        b'{"t": {"dtype": "U8"}}',
+        b'{"t": {"data_offsets": [5]}}',
+        b'{"t": {"data_offsets": [-1, 0]}}',
+        b'{"t": {"data_offsets": [0, 1e999]}}',
+    ],
+)
 def test_broken_header_is_no_model(tmp_path: Path, folder: Path, header: bytes):
     data = struct.pack("<Q", len(header)) + header
     (folder / "model.safetensors").write_bytes(data)
     weighed = weigh(tmp_path, folder)
     assert weighed is None
+
+
+def test_a_header_may_hold_more_than_its_tensors(tmp_path: Path, folder: Path):
+    header = b'{"__metadata__": {"format": "pt"}, "t": {"dtype": "U8", "data_offsets": [0, 1]}}'
+    data = struct.pack("<Q", len(header)) + header + b"t"
+    (folder / "model.safetensors").write_bytes(data)
+    assert weigh(tmp_path, folder) is not None
+
+
+def test_a_header_of_many_megabytes_is_never_read(tmp_path: Path, folder: Path):
+    header_bytes = 17 * 1024 * 1024
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", header_bytes) + b"{}" + b" " * (header_bytes - 2))
+    assert weigh(tmp_path, folder) is None
+
+
+def test_weights_whose_file_has_a_name_of_no_alphabet_have_no_name(
+    tmp_path: Path, folder: Path, book: WeightsBook
+):
+    (folder / "model.safetensors").rename(folder / os.fsdecode(b"\xff.safetensors"))
+    assert book.weigh(folder, "torch") is book.known(folder, "torch") is None
 
 
 def test_what_is_no_file_is_never_opened(tmp_path: Path, folder: Path):

@@ -208,7 +208,11 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
             fleet: Any = membership
             control = Control(nodes[A], desks[A], fleet, hops, 0.2 if is_old else 5.0)
             member: Any = SimpleNamespace(
-                fleet=membership, ingress=nodes[A], control=control, routes=list
+                fleet=membership,
+                ingress=nodes[A],
+                control=control,
+                node_of=lambda _: None,
+                routes=list,
             )
             server = TestServer(make_app(nodes[A], member))
             client = await stack.enter_async_context(TestClient(server))

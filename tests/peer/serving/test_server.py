@@ -21,8 +21,10 @@ from cortex.engine.errors import EngineFailed, ModelNotFound
 from cortex.peer.client.backends import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
+from cortex.peer.serving.announcement import read_announcements
 from cortex.peer.serving.listening import listen
 from cortex.peer.serving.server import Server, run_peer, serving
+from tests.peer import in_memory
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION = [{"role": "user", "content": "hello"}]
@@ -69,6 +71,15 @@ async def test_named_peer_that_does_not_answer_is_no_peer(make_config: MakeConfi
     with pytest.raises(NoPeer, match=r"no peer answers at 127\.0\.0\.1:1 "):
         async with open_backend(make_config(), "127.0.0.1:1", on_notice=lambda _: None):
             pass
+
+
+async def test_who_names_the_state_directory_finds_the_peer_too(make_config: MakeConfig):
+    config = make_config()
+    by_state = replace(config.locations, runtime_dir=None)
+    async with in_memory.serving(config) as server:
+        [note] = read_announcements(by_state.announcements_dir)
+        assert note.address == server.address
+    assert not read_announcements(by_state.announcements_dir)
 
 
 async def test_stale_note_is_skipped(make_config: MakeConfig):

@@ -1,0 +1,135 @@
+"""Connections that have shown no certificate yet: how many, of whom, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from cortex.peer.fleet.trust import Trust, host_name
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.keys.fleet_key import new_fleet_key
+from cortex.peer.keys.keyring import Keyring
+from cortex.peer.serving import threshold
+from cortex.peer.serving.threshold import Threshold
+
+HOST, CALLER = NodeId(b"the host"), NodeId(b"a caller")
+KEYRING = Keyring(new_fleet_key(random.Random(1).randbytes))
+DEADLINE_S = 20
+# Far longer than any test: what ends within it was not ended by this.
+NEVER_S = 600.0
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
+@asynccontextmanager
+async def opened(handshake_s: float = NEVER_S) -> AsyncGenerator[int]:
+    """A door of members; its port."""
+    context = Trust(KEYRING, HOST).server_context()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        running = asyncio.create_task(Threshold(listener, context, Echo, handshake_s).run())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                yield listener.getsockname()[1]
+        finally:
+            assert not running.done()
+            running.cancel()
+            await asyncio.wait({running})
+
+
+class Silent:
+    """One that comes and says nothing."""
+
+    def __init__(self, source: str = "127.0.0.1") -> None:
+        self._socket = socket.socket()
+        self._socket.bind((source, 0))
+        self._socket.setblocking(False)
+
+    async def comes(self, port: int) -> None:
+        await asyncio.get_running_loop().sock_connect(self._socket, ("127.0.0.1", port))
+
+    async def says(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def is_sent_away(self) -> bool:
+        """Return when it is, whatever it is told before."""
+        with suppress(ConnectionResetError):
+            while await asyncio.get_running_loop().sock_recv(self._socket, 1024):
+                pass
+        return True
+
+    @property
+    def waits(self) -> bool:
+        with suppress(BlockingIOError):
+            return bool(self._socket.recv(1))
+        return True
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+async def is_answered(port: int) -> bool:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1",
+        port,
+        ssl=Trust(KEYRING, CALLER).client_context(),
+        server_hostname=host_name(HOST),
+    )
+    writer.write(b"?")
+    answer = await reader.readexactly(1)
+    writer.close()
+    return answer == b"?"
+
+
+async def test_who_shows_nothing_is_sent_away_after_a_while():
+    with Silent() as silent:
+        async with opened(handshake_s=0.1) as port:
+            await silent.comes(port)
+            assert await silent.is_sent_away()
+
+
+async def test_of_one_address_few_wait_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threshold, "_MAX_WAITING_OF_ONE", 2)
+    with Silent("127.0.0.2") as other, Silent() as first, Silent() as second, Silent() as third:
+        async with opened() as port:
+            for silent in (other, first, second, third):
+                await silent.comes(port)
+            assert await first.is_sent_away()
+            assert await is_answered(port)
+            assert await second.is_sent_away()
+            assert third.waits and other.waits
+
+
+async def test_of_all_addresses_few_wait_and_a_member_gets_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threshold, "_MAX_WAITING", 2)
+    with Silent("127.0.0.2") as first, Silent("127.0.0.3") as second, Silent("127.0.0.4") as third:
+        async with opened() as port:
+            for silent in (first, second, third):
+                await silent.comes(port)
+            assert await first.is_sent_away()
+            assert await is_answered(port)
+            assert await second.is_sent_away()
+            assert third.waits
+
+
+async def test_what_is_no_tls_harms_nobody():
+    with Silent() as talker:
+        async with opened() as port:
+            await talker.comes(port)
+            await talker.says(b"GET / HTTP/1.1\r\n\r\n")
+            assert await talker.is_sent_away()
+            assert await is_answered(port)

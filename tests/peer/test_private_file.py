@@ -1,0 +1,60 @@
+"""Files for their owner alone: whose they are where root writes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cortex.peer.private_file import held, write_private
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """What root gives to whom, as (name, user, group)."""
+    gifts: list[tuple[str, int, int]] = []
+
+    def give(descriptor: int, user: int, group: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        gifts.append((path.name.replace(str(os.getpid()), "PID"), user, group))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", give)
+    return gifts
+
+
+def owned_by(monkeypatch: pytest.MonkeyPatch, **users: int) -> None:
+    """Files and folders of these names are those users'."""
+    true_stat = os.stat
+
+    def stat(path: str | Path, **options: bool) -> os.stat_result:
+        told = list(true_stat(path, **options))
+        told[4] = told[5] = users.get(Path(path).stem, 0)
+        return os.stat_result(told)
+
+    monkeypatch.setattr(os, "stat", stat)
+
+
+def test_what_root_replaces_stays_its_owners(
+    tmp_path: Path, given: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state" / "fleet.key"
+    path.parent.mkdir()
+    owned_by(monkeypatch, state=7, fleet=8)
+    write_private(path, "a new one is whose folder it is in")
+    write_private(path, "another one is whose the old one was")
+    assert given == [("fleet.PID.new", 7, 7), ("fleet.PID.new", 8, 8)]
+    assert path.read_text().startswith("another")
+
+
+def test_a_lock_that_root_makes_can_be_taken_by_the_files_owner(
+    tmp_path: Path, given: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state" / "fleet.key"
+    path.parent.mkdir()
+    owned_by(monkeypatch, state=7)
+    for _ in range(2):
+        with held(path):
+            pass
+    assert given == [("fleet.key.lock", 7, 7)], "one that is there is its maker's"
