@@ -253,8 +253,22 @@ class ChatScreen(FramedScreen):
         for turn in self.query(AnswerTurn):
             turn.toggle_thoughts()
 
+    @work
     async def action_new(self) -> None:
-        self.action_stop()
+        if self._conversation.turns or self._pulling is not None:
+            words = "forget what was said, here and for the model"
+            option = Option(words, True)
+            if not await self.app.push_screen_wait(Choice("a new conversation", [option])):
+                return
+        self.call_next(self._begin_anew)
+
+    async def _begin_anew(self) -> None:
+        """The answer under way ends first, with nobody to show its end: it is of the old one."""
+        self.workers.cancel_group(self, "answer")
+        if self._pulling is not None:
+            self._pulling.cancel()
+            await asyncio.wait({self._pulling})
+            self._pulling = None
         self._conversation.begin_anew()
         self._attached.clear()
         self._tally = Tally()
