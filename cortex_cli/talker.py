@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from cortex.engine.errors import ModelNotFound
-from cortex.engine.types import ImagePart
+from cortex.engine.types import ChatRequest, ImagePart
 from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.devices.hardware import machine_memory_bytes
-from cortex.peer.talk.answer import Answer, receive
+from cortex.peer.talk.answer import Answer, Arriving, receive
 from cortex.peer.talk.conversation import SEED_BITS, Conversation
 from cortex.peer.talk.pictures import read_picture
 from cortex.peer.talk.tally import Tally
@@ -63,7 +63,7 @@ class Talker:
     def answer(self, prompt: str) -> Answer:
         """Ask, show the answer, remember both.
 
-        An interrupted answer is remembered as far as it came.
+        One that was interrupted, or broke off, is remembered as far as it came.
         """
         seed = random.SystemRandom().getrandbits(SEED_BITS)
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
@@ -77,17 +77,24 @@ class Talker:
             self.manner.hides_reasoning,
             self.manner.rendering,
         )
+        arriving = Arriving(asked_s=time.monotonic())
         try:
             events = self.bridge.iterate(self.backend.chat(request))
-            answer = receive(events, teller, time.monotonic)
+            answer = receive(events, teller, arriving, time.monotonic)
         except BaseException:
             teller.broken_off()
             raise
+        finally:
+            # First of all: ctrl-c may come again while the answer is drawn.
+            self._keep(request, arriving.answer())
         teller.finished(answer, model=self.model, peer=self.backend.answered_by)
-        self._tally.add(answer)
+        return answer
+
+    def _keep(self, request: ChatRequest, answer: Answer) -> None:
+        if answer.prompt_tokens is not None:
+            self._tally.add(answer)
         if answer.text:
             self.conversation.keep(request, answer.text, answer.reasoning)
-        return answer
 
     def models(self) -> tuple[ModelInfo, ...]:
         return self.bridge.call(self.backend.models())

@@ -14,7 +14,12 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Markdown, Static
 
-from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    Overloaded,
+    VisionUnsupported,
+)
 from cortex.engine.stream import (
     Accepted,
     Event,
@@ -260,6 +265,18 @@ async def test_a_refusal_is_shown_and_the_message_given_back(
         await eyes.until(pilot, lambda: "too many requests wait here" in eyes.screen(pilot))
         assert "try again in 2 s" in eyes.screen(pilot)
         assert pilot.app.screen.query_one(MessageField).text == "How much?"
+
+
+async def test_a_full_context_names_the_key_that_begins_anew(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    async with chat() as pilot:
+        await write(pilot, "one")
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        await write(pilot, "two")
+        peer.give(ContextLengthExceeded("prompt is too long"))
+        await eyes.until(pilot, lambda: "^n begins anew" in eyes.screen(pilot))
 
 
 async def test_another_model_is_told_the_conversation_and_that_is_said(
