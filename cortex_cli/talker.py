@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,7 @@ from .interactive import Terminal, converse
 from .output import Output
 from .progress import ProgressLine
 from .teller import Form, Rendering, Teller
+from .unheard import unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Talker:
     output: Output
     diagnostics: Diagnostics
     manner: Manner
+    # Keeps out of an answer what is typed while it comes.
+    unheard: Callable[[], AbstractContextManager[None]]
     _tally: Tally = field(default_factory=Tally, init=False)
 
     def answer(self, prompt: str) -> Answer:
@@ -78,16 +83,17 @@ class Talker:
             self.manner.rendering,
         )
         arriving = Arriving(asked_s=time.monotonic())
-        try:
-            events = self.bridge.iterate(self.backend.chat(request))
-            answer = receive(events, teller, arriving, time.monotonic)
-        except BaseException:
-            teller.broken_off()
-            raise
-        finally:
-            # First of all: ctrl-c may come again while the answer is drawn.
-            self._keep(request, arriving.answer())
-        teller.finished(answer, model=self.model, peer=self.backend.answered_by)
+        with self.unheard():
+            try:
+                events = self.bridge.iterate(self.backend.chat(request))
+                answer = receive(events, teller, arriving, time.monotonic)
+            except BaseException:
+                teller.broken_off()
+                raise
+            finally:
+                # First of all: ctrl-c may come again while the answer is drawn.
+                self._keep(request, arriving.answer())
+            teller.finished(answer, model=self.model, peer=self.backend.answered_by)
         return answer
 
     def _keep(self, request: ChatRequest, answer: Answer) -> None:
@@ -141,7 +147,10 @@ def answer_once_or_converse(
             backend.name,
             has_pictures=bool(conversation.pictures),
         )
-        talker = Talker(backend, loop, model, conversation, output, diagnostics, manner)
+        # Where the answer goes elsewhere, nothing that is typed mixes with it.
+        keyboard = sys.stdin if output.is_terminal else None
+        deaf = partial(unheard, keyboard, is_forgotten=question is None)
+        talker = Talker(backend, loop, model, conversation, output, diagnostics, manner, deaf)
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
             reader = partial(read_picture, stdin=None)
