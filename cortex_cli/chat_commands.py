@@ -63,17 +63,23 @@ class ChatCommands:
         self._show_picture = show_picture
 
     def obey(self, line: str) -> bool:
-        """Whether the line was a command. Raises CortexError, and Leave."""
+        """Whether the line was a command, if one that is misspelt: a path that more is said about
+        is none. Raises CortexError, and Leave.
+        """
         asked = _COMMAND.fullmatch(line)
         if asked is None:
             return False
+        rest = (asked[2] or "").strip()
         command = _COMMANDS.get(_ALSO.get(asked[1], asked[1]))
-        if command is None:
-            close = difflib.get_close_matches(asked[1], NAMES, n=1)
-            near = f"did you mean /{close[0]}?" if close else "/help lists them."
-            self._say(f"there is no command /{asked[1]}; {near}")
-        else:
-            command.run(self, (asked[2] or "").strip())
+        if command is not None:
+            command.run(self, rest)
+            return True
+        close = difflib.get_close_matches(asked[1], NAMES, n=1)
+        if rest and not close:
+            return False
+        near = f"did you mean /{close[0]}?" if close else "/help lists them."
+        otherwise = " With a space before it, it is asked." if rest else ""
+        self._say(f"there is no command /{asked[1]}; {near}{otherwise}")
         return True
 
     def image(self, argument: str) -> None:
@@ -137,6 +143,7 @@ class ChatCommands:
                 # Without another answer the first one stands.
                 if len(conversation.turns) < len(before):
                     conversation.turns[:] = before
+                    conversation.unanswered = None
                     conversation.detach()
 
     def new(self, _: str) -> None:

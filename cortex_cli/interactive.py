@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from cortex.engine.errors import CortexError
+from cortex.engine.errors import ContextLengthExceeded, CortexError
 from cortex.engine.types import ImagePart
 from cortex.peer.talk.conversation import PICTURE_REFUSED
 from cortex.peer.talk.paths import path_completions
@@ -52,10 +52,16 @@ def converse(
     with contextlib.suppress(Leave):
         for line in _lines(keyboard, diagnostics, is_late):
             try:
-                if line and not commands.obey(line):
-                    talk.answer(line)
+                if line.strip() and not commands.obey(line):
+                    talk.answer(line.strip())
+            except KeyboardInterrupt:  # of a command, or of what follows an answer
+                if is_late():
+                    raise
+                diagnostics.line("stopped.")
             except CortexError as error:
                 diagnostics.error(error.message, error.hint)
+                if isinstance(error, ContextLengthExceeded) and talk.conversation.turns:
+                    diagnostics.line("/new begins anew, /save FILE keeps what was said.")
                 if isinstance(error, PICTURE_REFUSED) and talk.conversation.detach():
                     diagnostics.line(
                         "the next prompt goes without a picture; /image FILE sends one."
@@ -67,7 +73,7 @@ def _lines(
 ) -> Iterator[str]:
     while not is_late():
         try:
-            line = keyboard.line().strip()
+            line = keyboard.line().rstrip()
         except KeyboardInterrupt:
             diagnostics.line("")
             if not is_late() and not keyboard.has_unsent():

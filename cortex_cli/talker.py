@@ -9,18 +9,20 @@ from __future__ import annotations
 import difflib
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from cortex.engine.errors import ModelNotFound
-from cortex.engine.types import ImagePart
+from cortex.engine.types import ChatRequest, ImagePart
 from cortex.peer.client.backends import PRIVATE, Backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.devices.hardware import machine_memory_bytes
-from cortex.peer.talk.answer import Answer, receive
+from cortex.peer.talk.answer import Answer, Arriving, receive
 from cortex.peer.talk.conversation import SEED_BITS, Conversation
 from cortex.peer.talk.pictures import read_picture
 from cortex.peer.talk.tally import Tally
@@ -34,6 +36,7 @@ from .interactive import Terminal, converse
 from .output import Output
 from .progress import ProgressLine
 from .teller import Form, Rendering, Teller
+from .unheard import unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,14 @@ class Talker:
     output: Output
     diagnostics: Diagnostics
     manner: Manner
+    # Keeps out of an answer what is typed while it comes.
+    unheard: Callable[[], AbstractContextManager[None]]
     _tally: Tally = field(default_factory=Tally, init=False)
 
     def answer(self, prompt: str) -> Answer:
         """Ask, show the answer, remember both.
 
-        An interrupted answer is remembered as far as it came.
+        One that was interrupted, or broke off, is remembered as far as it came.
         """
         seed = random.SystemRandom().getrandbits(SEED_BITS)
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
@@ -77,17 +82,25 @@ class Talker:
             self.manner.hides_reasoning,
             self.manner.rendering,
         )
-        try:
-            events = self.bridge.iterate(self.backend.chat(request))
-            answer = receive(events, teller, time.monotonic)
-        except BaseException:
-            teller.broken_off()
-            raise
-        teller.finished(answer, model=self.model, peer=self.backend.answered_by)
-        self._tally.add(answer)
+        arriving = Arriving(asked_s=time.monotonic())
+        with self.unheard():
+            try:
+                events = self.bridge.iterate(self.backend.chat(request))
+                answer = receive(events, teller, arriving, time.monotonic)
+            except BaseException:
+                teller.broken_off()
+                raise
+            finally:
+                # First of all: ctrl-c may come again while the answer is drawn.
+                self._keep(request, arriving.answer())
+            teller.finished(answer, model=self.model, peer=self.backend.answered_by)
+        return answer
+
+    def _keep(self, request: ChatRequest, answer: Answer) -> None:
+        if answer.prompt_tokens is not None:
+            self._tally.add(answer)
         if answer.text:
             self.conversation.keep(request, answer.text, answer.reasoning)
-        return answer
 
     def models(self) -> tuple[ModelInfo, ...]:
         return self.bridge.call(self.backend.models())
@@ -134,7 +147,10 @@ def answer_once_or_converse(
             backend.name,
             has_pictures=bool(conversation.pictures),
         )
-        talker = Talker(backend, loop, model, conversation, output, diagnostics, manner)
+        # Where the answer goes elsewhere, nothing that is typed mixes with it.
+        keyboard = sys.stdin if output.is_terminal else None
+        deaf = partial(unheard, keyboard, is_forgotten=question is None)
+        talker = Talker(backend, loop, model, conversation, output, diagnostics, manner, deaf)
         if question is None:
             terminal = Terminal(diagnostics, can_edit=output.is_terminal)
             reader = partial(read_picture, stdin=None)

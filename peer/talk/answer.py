@@ -53,9 +53,12 @@ class Listener(Protocol):
     def text(self, piece: str) -> None: ...
 
 
-def receive(events: Generator[Event], listener: Listener, clock: Callable[[], float]) -> Answer:
-    """Take an answer in to its end, or to the KeyboardInterrupt that stops it."""
-    arriving = Arriving(asked_s=clock())
+def receive(
+    events: Generator[Event], listener: Listener, arriving: Arriving, clock: Callable[[], float]
+) -> Answer:
+    """Take an answer in to its end, or to the KeyboardInterrupt that stops it. What came before an
+    error is in `arriving`.
+    """
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(events):
         for event in events:
             arriving.take(event, clock)

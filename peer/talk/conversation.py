@@ -40,11 +40,14 @@ class Wishes:
 
 @dataclass(slots=True)
 class Conversation:
-    """`pictures` go with the next prompt."""
+    """`pictures` go with the next prompt. `unanswered` is the last one where nothing came of it;
+    its pictures go with the next one still.
+    """
 
     wishes: Wishes
     turns: list[Message] = field(default_factory=list[Message])
     pictures: list[ImagePart] = field(default_factory=list[ImagePart])
+    unanswered: str | None = None
 
     def detach(self) -> bool:
         """Let go of the pictures for the next prompt; whether there were any."""
@@ -54,6 +57,7 @@ class Conversation:
 
     def ask(self, prompt: str, *, model: str, seed: int, now_s: int) -> ChatRequest:
         """The request for the next answer; pictures stand before the words about them."""
+        self.unanswered = prompt
         wishes, content = self.wishes, (*self.pictures, TextPart(prompt))
         opening = () if wishes.system is None else (Message("system", (TextPart(wishes.system),)),)
         return ChatRequest(
@@ -74,11 +78,14 @@ class Conversation:
         answered = Message("assistant", (TextPart(answer),), reasoning=reasoning)
         self.turns += [request.messages[-1], answered]
         self.pictures.clear()
+        self.unanswered = None
 
     def take_back(self) -> str | None:
-        """Forget the last turn and give its prompt, with its pictures attached again."""
-        if not self.turns:
-            return None
+        """The prompt that was not answered; else forget the last turn and give its prompt, with its
+        pictures attached again.
+        """
+        if self.unanswered is not None or not self.turns:
+            return self.unanswered
         asked = self.turns[-2]
         del self.turns[-2:]
         self.pictures[:] = [part for part in asked.content if isinstance(part, ImagePart)]
@@ -87,6 +94,7 @@ class Conversation:
     def begin_anew(self) -> None:
         self.turns.clear()
         self.pictures.clear()
+        self.unanswered = None
 
 
 def text_of(message: Message) -> str:

@@ -124,6 +124,11 @@ class Terminal:
         """Whether echo, line editing and the rest are as they were before the command."""
         return termios.tcgetattr(self._terminal) == self._before
 
+    def unread(self) -> bytes:
+        """What was typed and nobody has read."""
+        is_any = select.select([self._terminal], [], [], 0)[0]
+        return os.read(self._terminal, 65536) if is_any else b""
+
     def close(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ from cortex.engine.stream import (
     Usage,
 )
 from cortex.engine.types import ImagePart, ImageTokens, Message, TextPart
-from cortex.peer.talk.answer import Answer, receive
+from cortex.peer.talk.answer import Answer, Arriving, receive
 from cortex.peer.talk.conversation import Conversation, Wishes
 from cortex.peer.talk.words import figures
 
@@ -63,7 +63,7 @@ class Show:
         return self._now_s
 
     def receive(self, *events: Event | BaseException) -> Answer:
-        answer = receive(played(*events), self.teller, self.clock)
+        answer = receive(played(*events), self.teller, Arriving(self.clock()), self.clock)
         self.teller.finished(answer, model="m", peer="here")
         return answer
 
@@ -197,7 +197,8 @@ def test_a_notice_in_the_middle_of_an_answer_has_its_line_and_the_answer_stays(
     if has_notice:
         diagnostics.notice("a is gone; b goes on")
     teller.text("is.")
-    answer = receive(played(said("**It** is."), Finished("stop", Usage(1, 2))), teller, lambda: 0.0)
+    events = played(said("**It** is."), Finished("stop", Usage(1, 2)))
+    answer = receive(events, teller, Arriving(0.0), lambda: 0.0)
     teller.finished(answer, model="m", peer="b")
     assert ("\na is gone; b goes on\n" in stderr.getvalue()) is has_notice
     assert ("\x1b[J" in output.stream.getvalue()) is not has_notice
@@ -255,10 +256,11 @@ def test_a_failure_is_raised_with_its_source_closed() -> None:
         finally:
             closed.append(True)
 
-    show = Show()
+    show, arriving = Show(), Arriving(0.0)
     with pytest.raises(EngineFailed):
-        receive(failing(), show.teller, show.clock)
+        receive(failing(), show.teller, arriving, show.clock)
     assert closed
+    assert arriving.answer().text == "half"
     assert show.stdout.getvalue() == "half"
 
 

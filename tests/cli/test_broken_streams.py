@@ -89,6 +89,22 @@ def test_what_is_said_of_a_break_stands_on_a_line_of_its_own(
     assert before.endswith("\r\x1b[K")
 
 
+def test_an_answer_that_breaks_off_is_remembered_as_far_as_it_came(
+    at_terminal: OpenTerminal, scripted: Callable[..., ScriptedPeer]
+) -> None:
+    error = chunk(error={"message": "the engine died", "code": "engine_failed"})
+    peer = scripted(_ACCEPTED + _PEER + _TEXT + error, _WHOLE)
+    terminal = at_terminal("chat", "--peer", peer.address)
+    terminal.wait_for("> ")
+    terminal.press("one\n")
+    terminal.wait_for("the engine died")
+    terminal.wait_for("> ")
+    terminal.press("/save said\n")
+    terminal.wait_for("1 turn in said")
+    terminal.press("/quit\n")
+    assert terminal.wait_for_end() == 0
+
+
 def test_an_answer_is_signed_by_who_made_it(
     at_terminal: OpenTerminal, scripted: Callable[..., ScriptedPeer]
 ) -> None:

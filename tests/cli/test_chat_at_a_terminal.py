@@ -134,6 +134,38 @@ def test_ctrl_c_in_a_conversation_stops_the_answer_and_not_the_conversation(
     assert terminal.wait_for_end() == 0
 
 
+def test_what_is_typed_while_an_answer_comes_is_neither_shown_nor_asked(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies(LONG_REPLY, "short reply"), *SLOWLY)
+    terminal.wait_for("> ")
+    terminal.press("one\n")
+    terminal.wait_for("It begins here.")
+    terminal.press("meanwhile\nand more")
+    terminal.wait_for("and on and on")
+    terminal.press(CTRL_C)
+    terminal.wait_for("stopped")
+    terminal.wait_for("> ")
+    terminal.wait_for_quiet()
+    terminal.press(CTRL_D)
+    assert terminal.wait_for_end() == 0
+    assert "meanwhile" not in terminal.shown and "and more" not in terminal.shown
+    assert "short reply" not in terminal.shown
+    assert terminal.is_as_found()
+
+
+def test_what_is_typed_while_the_only_answer_comes_is_left_for_the_shell(
+    at_terminal: OpenTerminal, replies: WriteScript
+) -> None:
+    terminal = at_terminal("chat", *replies("It begins here and goes on and on."), *SLOWLY, "go on")
+    terminal.wait_for("It begins")
+    terminal.press("ls\n")
+    assert terminal.wait_for_end() == 0
+    assert "ls" not in terminal.shown
+    assert terminal.is_as_found()
+    assert terminal.unread() == b"ls\n"
+
+
 def test_ctrl_c_clears_a_line_and_at_an_empty_prompt_leaves(
     at_terminal: OpenTerminal, replies: WriteScript
 ) -> None:

@@ -13,7 +13,7 @@ from cortex.cli.diagnostics import Diagnostics
 from cortex.cli.errors import UsageProblem
 from cortex.cli.talker import find_model
 from cortex.engine.errors import CortexError, ModelNotFound, Overloaded
-from cortex.engine.types import ImagePart
+from cortex.engine.types import ImagePart, TextPart
 from cortex.peer.talk.conversation import Conversation, Wishes
 from cortex.peer.types import ModelInfo
 
@@ -29,10 +29,10 @@ class Talk:
         self.num_answers = 0
 
     def answer(self, prompt: str) -> object:
+        request = self.conversation.ask(prompt, model=self.model, seed=1, now_s=2)
         if self.error is not None:
             raise self.error
         self.num_answers += 1
-        request = self.conversation.ask(prompt, model=self.model, seed=1, now_s=2)
         self.conversation.keep(request, f"answer {self.num_answers}", "")
         return None
 
@@ -77,10 +77,13 @@ def prompt() -> Prompt:
 def test_what_is_no_command_is_for_the_model(prompt: Prompt) -> None:
     assert prompt.is_for_the_model("hello /help")
     assert prompt.is_for_the_model("/etc/hosts is what?")
+    assert prompt.is_for_the_model("/usr is full, what now?")
+    assert prompt.is_for_the_model(" /system is a folder")
 
 
 def test_an_unknown_command_names_the_nearest(prompt: Prompt) -> None:
-    assert prompt.type("/modle x") == "there is no command /modle; did you mean /model?\n"
+    assert prompt.type("/modle") == "there is no command /modle; did you mean /model?\n"
+    assert prompt.type("/modle x").endswith("/model? With a space before it, it is asked.\n")
     assert "/help lists them" in prompt.type("/zzz")
 
 
@@ -193,6 +196,41 @@ def test_a_retry_that_fails_leaves_the_first_answer(prompt: Prompt) -> None:
         prompt.type("/retry")
     assert prompt.talk.conversation.turns == before
     assert not prompt.talk.conversation.pictures
+
+
+def test_a_retry_of_what_was_not_answered_asks_that_with_its_pictures(prompt: Prompt) -> None:
+    prompt.talk.answer("one")
+    prompt.talk.conversation.pictures.append(ImagePart(b"bytes", "a.png"))
+    prompt.talk.error = Overloaded("full")
+    with pytest.raises(Overloaded):
+        prompt.talk.answer("two")
+    with pytest.raises(Overloaded):
+        prompt.type("/retry")
+    prompt.talk.error = None
+    prompt.type("/retry")
+    one, _, two, _ = prompt.talk.conversation.turns
+    assert one.content == (TextPart("one"),)
+    assert two.content == (ImagePart(b"bytes", "a.png"), TextPart("two"))
+    prompt.type("/retry")
+    assert prompt.talk.conversation.turns[2] == two, "answered, it is a turn like any other"
+
+
+def test_a_retry_that_failed_can_be_tried_again(prompt: Prompt) -> None:
+    prompt.talk.answer("one")
+    prompt.talk.error = Overloaded("full")
+    with pytest.raises(Overloaded):
+        prompt.type("/retry")
+    prompt.talk.error = None
+    prompt.type("/retry")
+    assert len(prompt.talk.conversation.turns) == 2
+
+
+def test_a_new_conversation_has_nothing_to_retry(prompt: Prompt) -> None:
+    prompt.talk.error = Overloaded("full")
+    with pytest.raises(Overloaded):
+        prompt.talk.answer("one")
+    prompt.type("/new")
+    assert prompt.type("/retry") == "nothing was asked yet.\n"
 
 
 def test_without_a_turn_there_is_nothing_to_retry(prompt: Prompt) -> None:

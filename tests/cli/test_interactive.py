@@ -69,10 +69,13 @@ def read(path: str) -> ImagePart:
 
 
 def talk_through(error: CortexError, *lines: str) -> tuple[Talk, str]:
-    talk, screen = Talk(error), io.StringIO()
-    diagnostics = Diagnostics(screen, can_redraw=False)
+    return (talk := Talk(error)), converse_with(talk, *lines)
+
+
+def converse_with(talk: Talk, *lines: str) -> str:
+    diagnostics = Diagnostics(screen := io.StringIO(), can_redraw=False)
     converse(talk, Keyboard(lines), diagnostics, read, lambda _: None, lambda: False)
-    return talk, screen.getvalue()
+    return screen.getvalue()
 
 
 @pytest.mark.parametrize("kind", [InvalidImage, VisionUnsupported, ContextLengthExceeded])
@@ -93,6 +96,37 @@ def test_a_prompt_that_had_no_picture_loses_none() -> None:
     _, shown = talk_through(ContextLengthExceeded("too long"), "one")
     assert "error: too long." in shown
     assert "without a picture" not in shown
+
+
+def test_a_full_context_says_what_can_be_typed_about_it() -> None:
+    class Told(Talk):
+        def answer(self, prompt: str) -> object:
+            request = self.conversation.ask(prompt, model="m", seed=1, now_s=2)
+            super().answer(prompt)
+            self.conversation.keep(request, "uno", "")
+            self._errors.append(ContextLengthExceeded("too long"))
+            return None
+
+    _, shown = talk_through(ContextLengthExceeded("too long"), "one")
+    assert "/new" not in shown, "there is nothing to begin anew"
+    shown = converse_with(told := Told(Overloaded("busy")), "one", "one", "two")
+    assert len(told.conversation.turns) == 2
+    assert "/new begins anew, /save FILE keeps what was said." in shown
+
+
+def test_ctrl_c_in_a_command_stops_it_and_not_the_conversation() -> None:
+    class Slow(Talk):
+        def models(self) -> Sequence[ModelInfo]:
+            raise KeyboardInterrupt
+
+    talk = Slow(Overloaded("busy"))
+    assert "stopped.\n" in converse_with(talk, "/models", "one")
+    assert talk.asked == [("one", [])]
+
+
+def test_a_space_before_a_command_asks_it() -> None:
+    talk, _ = talk_through(Overloaded("busy"), "  /system is a folder? ")
+    assert talk.asked == [("/system is a folder?", [])]
 
 
 def test_time_that_is_up_at_the_prompt_or_in_an_answer_ends_the_conversation_as_late() -> None:

@@ -17,7 +17,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from cortex.engine.errors import CortexError
@@ -27,6 +26,7 @@ from cortex.peer.talk.pictures import read_picture
 
 from ..frame import Frame
 from ..image import Drawing, draw_picture
+from .modal import Modal
 
 _ROWS = 14
 _MOST_NAMES = 6
@@ -40,7 +40,7 @@ class Attached:
     words: str
 
 
-class AttachScreen(ModalScreen[Attached | None]):
+class AttachScreen(Modal[Attached | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back", id="attach.back"),
         Binding("tab", "complete", "Complete", id="attach.complete", priority=True),

@@ -19,7 +19,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from cortex.engine.errors import CortexError, ModelNotFound
+from cortex.engine.errors import ContextLengthExceeded, CortexError, ModelNotFound
 from cortex.engine.types import ChatRequest
 from cortex.peer.onlooker.pictures import FleetPicture
 from cortex.peer.talk.conversation import PICTURE_REFUSED, SEED_BITS, Conversation, Wishes
@@ -29,6 +29,7 @@ from cortex.peer.units import counted, tokens
 
 from ..frame import Frame
 from ..model_words import model_words
+from ..widgets.keys_line import key_of
 from ..widgets.message import MessageField
 from ..widgets.turns import AnswerTurn, AskedTurn, NoteTurn
 from .attach import Attached, AttachScreen
@@ -219,6 +220,8 @@ class ChatScreen(FramedScreen):
             self._attached.clear()
             self._draw_attached()
             words.append("the picture is let go of")
+        if isinstance(error, ContextLengthExceeded) and self._conversation.turns:
+            words.append(f"{key_of(self, 'chat.new')} begins anew")
         turn.fail(". ".join(filter(None, words)))
         if not turn.text and not self._field.text:
             self._field.load_text(prompt)
@@ -253,8 +256,22 @@ class ChatScreen(FramedScreen):
         for turn in self.query(AnswerTurn):
             turn.toggle_thoughts()
 
+    @work
     async def action_new(self) -> None:
-        self.action_stop()
+        if self._conversation.turns or self._pulling is not None:
+            words = "forget what was said, here and for the model"
+            option = Option(words, True)
+            if not await self.app.push_screen_wait(Choice("a new conversation", [option])):
+                return
+        self.call_next(self._begin_anew)
+
+    async def _begin_anew(self) -> None:
+        """The answer under way ends first, with nobody to show its end: it is of the old one."""
+        self.workers.cancel_group(self, "answer")
+        if self._pulling is not None:
+            self._pulling.cancel()
+            await asyncio.wait({self._pulling})
+            self._pulling = None
         self._conversation.begin_anew()
         self._attached.clear()
         self._tally = Tally()

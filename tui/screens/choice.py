@@ -11,10 +11,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from ..widgets.keys_line import KeysLine, key_of
+from .modal import Modal
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Option(Generic[T]):
     value: T
 
 
-class Choice(ModalScreen[T | None], Generic[T]):
+class Choice(Modal[T | None], Generic[T]):
     """One of the options, which may be a single one; None where it is dropped."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -11,18 +11,19 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
 from ..keys import KEYS
 from ..widgets.keys_line import KeysLine
 from .framed import FramedScreen
+from .modal import Modal
 
 _TITLES = {"table": "the table", "screen": "the picture", "app": "everywhere"}
 _KEY_CELLS, SAYS_CELLS = 12, 44
 
 
-class KeysList(ModalScreen[None]):
+class KeysList(Modal[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q", "dismiss(None)", "Back", id="keys.back"),
     ]

@@ -12,7 +12,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
@@ -23,11 +22,12 @@ from cortex.peer.onlooker.understanding import understood
 
 from ..frame import Frame
 from ..widgets.keys_line import KeysLine, key_of
+from .modal import Modal
 
 T = TypeVar("T")
 
 
-class PlanDialog(ModalScreen[JobPicture | None]):
+class PlanDialog(Modal[JobPicture | None]):
     """For a model, on any peer of the fleet or on the one that is named. Ends with the job that it
     has begun, or None.
     """

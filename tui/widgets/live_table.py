@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from rich.text import Text
+from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
 from ..columns import Cell, Table
@@ -28,19 +29,27 @@ class LiveTable(DataTable[Text], Generic[T]):
         return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else None
 
     def show(self, items: Sequence[T], look: Look, *, is_wide: bool) -> None:
-        """Draw them. The cursor stays with its item, in other columns too."""
+        """Draw them. The cursor stays with its item, in other columns too, and in its place where
+        that is gone; what is seen stays where it is, unless the cursor would leave it.
+        """
         table = self._table
         rows = {table.key(item): table.row(item, look, is_wide=is_wide) for item in items}
         if is_wide == self._is_wide and list(rows) == list(self._rows):
             self._change(rows)
             return
-        chosen = self.chosen
+        keys, chosen, at, top = list(rows), self.chosen, self.cursor_row, self.scroll_y
+        num_seen = self.scrollable_content_region.height - self.header_height
+        # Nobody has moved it: what has no watcher scrolls nothing.
+        self.set_reactive(DataTable.cursor_coordinate, Coordinate(0, 0))
         if is_wide != self._is_wide:
             self._is_wide = is_wide
             self._make_columns(is_wide)
         self._fill(rows)
-        if chosen is not None:
-            self.choose(chosen)
+        now_at = keys.index(chosen) if chosen in rows else max(min(at, len(keys) - 1), 0)
+        self.set_reactive(DataTable.cursor_coordinate, Coordinate(now_at, 0))
+        self.scroll_to(y=top, animate=False, immediate=True)
+        if top <= at < top + num_seen:
+            self.move_cursor(row=now_at)
 
     def choose(self, key: str) -> None:
         """Move the cursor to a row, where it is there."""

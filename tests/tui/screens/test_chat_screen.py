@@ -14,7 +14,12 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Markdown, Static
 
-from cortex.engine.errors import CortexError, Overloaded, VisionUnsupported
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    Overloaded,
+    VisionUnsupported,
+)
 from cortex.engine.stream import (
     Accepted,
     Event,
@@ -262,6 +267,18 @@ async def test_a_refusal_is_shown_and_the_message_given_back(
         assert pilot.app.screen.query_one(MessageField).text == "How much?"
 
 
+async def test_a_full_context_names_the_key_that_begins_anew(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    async with chat() as pilot:
+        await write(pilot, "one")
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        await write(pilot, "two")
+        peer.give(ContextLengthExceeded("prompt is too long"))
+        await eyes.until(pilot, lambda: "^n begins anew" in eyes.screen(pilot))
+
+
 async def test_another_model_is_told_the_conversation_and_that_is_said(
     chat: Chat, peer: FakePeer, eyes: Any
 ) -> None:
@@ -289,11 +306,62 @@ async def test_a_new_conversation_knows_nothing_of_the_old(
         peer.give(*WHOLE)
         await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
         await pilot.press("ctrl+n")
+        await eyes.until(pilot, lambda: "forget what was said" in eyes.screen(pilot))
+        await pilot.press("escape")
+        assert "ttft" in eyes.screen(pilot), "nothing is forgotten on the first key"
+        await pilot.press("ctrl+n")
+        await eyes.until(pilot, lambda: "forget what was said" in eyes.screen(pilot))
+        await pilot.press("enter")
         await eyes.until(pilot, lambda: "Ask about" in eyes.screen(pilot))
         assert "ttft" not in eyes.screen(pilot)
         await write(pilot, "two")
         await eyes.until(pilot, lambda: len(peer.asked) == 2)
         assert len(peer.asked[1].messages) == 1
+
+
+async def test_a_new_conversation_in_the_middle_of_an_answer_knows_nothing_of_it(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    async with chat() as pilot:
+        await write(pilot, "one")
+        peer.give(said("It begins"))
+        await eyes.until(pilot, lambda: "It begins" in eyes.screen(pilot))
+        await pilot.press("ctrl+n")
+        await eyes.until(pilot, lambda: "forget what was said" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "Ask about" in eyes.screen(pilot))
+        assert peer.is_stopped
+        assert "It begins" not in eyes.screen(pilot)
+        await write(pilot, "two")
+        await eyes.until(pilot, lambda: len(peer.asked) == 2)
+        assert len(peer.asked[1].messages) == 1
+
+
+async def test_enter_twice_at_once_answers_a_question_once(
+    chat: Chat, peer: FakePeer, eyes: Any
+) -> None:
+    async with chat() as pilot:
+        await write(pilot, "one")
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        await pilot.press("ctrl+n")
+        await eyes.until(pilot, lambda: "forget what was said" in eyes.screen(pilot))
+        for _ in range(2):
+            pilot.app.simulate_key("enter")
+        await eyes.until(pilot, lambda: "Ask about" in eyes.screen(pilot))
+
+
+async def test_enter_twice_at_once_attaches_a_picture_once(
+    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path
+) -> None:
+    picture = checkout / "tests" / "golden" / "images" / "square_96.png"
+    async with chat() as pilot:
+        pilot.app.post_message(Paste(str(picture)))
+        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        for _ in range(2):
+            pilot.app.simulate_key("enter")
+        await eyes.until(pilot, lambda: "[square_96.png" in eyes.screen(pilot))
+        assert eyes.screen(pilot).count("[square_96.png") == 1
 
 
 async def test_a_move_to_another_peer_is_said_by_name(

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from cortex.peer.errors import NoPeer, RequestNotFound
 from cortex.tui.app import CortexApp
-from tests.tui.screens.tables import rows
+from tests.tui.screens.tables import rows, table_of
 
 MakeApp = Callable[..., CortexApp]
 Show = Callable[[Pilot[None]], Any]
@@ -74,6 +74,52 @@ async def test_a_request_is_cancelled_by_a_second_key_alone(
         assert cancelled() == []
         await pilot.press("x", "enter")
         await eyes.until(pilot, lambda: cancelled() == [f"/requests/req_{'7f39' * 6}"])
+
+
+async def test_the_cursor_stays_in_its_place_where_its_request_has_ended(
+    make_app: MakeApp, show: Show, acting: Any, eyes: Any
+) -> None:
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("j", "j")
+        told = acting.answers["GET /requests?fleet=1"]["requests"]
+        del told[2]
+        await pilot.press("r")
+        await eyes.until(pilot, lambda: len(rows(pilot)) == 3)
+        assert table_of(pilot).chosen == told[2]["id"]
+        del told[2]
+        await pilot.press("r")
+        await eyes.until(pilot, lambda: len(rows(pilot)) == 2)
+        assert table_of(pilot).chosen == told[1]["id"], "the last there is"
+
+
+async def test_what_is_seen_stays_where_it_is_while_requests_come_and_go(
+    make_app: MakeApp, show: Show, acting: Any, told: Any, eyes: Any
+) -> None:
+    requests = [told.request(f"{number:024}") for number in range(60)]
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+
+        async def tell(requests: list[Any]) -> None:
+            acting.answers["GET /requests?fleet=1"] = {"requests": requests}
+            await pilot.press("r")
+            await eyes.until(pilot, lambda: len(rows(pilot)) == len(requests))
+            await pilot.pause()
+
+        await tell(requests)
+        table = table_of(pilot)
+        table.scroll_to(y=20, animate=False)
+        await pilot.pause()
+        await tell([*requests, told.request(f"{60:024}")])
+        assert (table.scroll_y, table.cursor_row) == (20, 0)
+        table.choose(requests[50]["id"])
+        await pilot.pause()
+        top = table.scroll_y
+        await tell(requests[:-1])
+        assert (table.scroll_y, table.cursor_row) == (top, 50)
+        await tell(requests[30:])
+        assert table.cursor_row == 20
+        assert table.scroll_y <= 20 < table.scroll_y + 10, "the cursor is never lost of sight"
 
 
 async def test_a_request_that_has_just_ended_cannot_be_cancelled_and_that_is_told(
