@@ -50,6 +50,9 @@ from .types import Prompt
 from .wishes import Wishes
 
 _CUDA_SHARE = 0.9
+# So much of requests is taken in between two steps, about 200,000 tokens: numbers take milliseconds
+# to be read, and many agents may send theirs at once.
+_TAKEN_IN_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -149,9 +152,10 @@ class DeviceLoop:
             self._outbox.clear()
 
     def _take_jobs(self) -> None:
-        """All jobs that are there; waits for one where nothing runs."""
+        """The jobs that are there, as far as a step may wait; waits for one where nothing runs."""
         is_idle = not any(service.has_work for service in self._services.values())
-        while not self._closing.is_set():
+        room_bytes = _TAKEN_IN_BYTES
+        while room_bytes > 0 and not self._closing.is_set():
             try:
                 job = self._jobs.get(block=is_idle)
             except queue.Empty:
@@ -166,6 +170,7 @@ class DeviceLoop:
                     self._end_load()
                 case Generate():
                     self._start(job)
+                    room_bytes -= len(job.prompt)
                 case Cancel():
                     self._cancel(job)
                 case None:

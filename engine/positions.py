@@ -1,37 +1,51 @@
 """Positions of a prompt's tokens on the three rotary axes, and what generated tokens add to theirs.
 
-Plain integers, no torch: computed once a request from the token ids and the picture grids.
-The rule is Qwen's M-RoPE: text advances all axes together; a picture holds time still, spreads
-over rows and columns, and then everything goes on past its longer side.
+No torch: computed once a request from the token ids and the picture grids, and nothing token by
+token in Python, for whoever decodes waits meanwhile. The rule is Qwen's M-RoPE: text advances all
+axes together; a picture holds time still, spreads over rows and columns, and then everything goes
+on past its longer side.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidRequest
 
 Grid = tuple[int, int, int]
+Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RopePositions:
-    """`axes` are time, height and width, one integer a token.
+    """`axes` are time, height and width up to the end of the last picture, [3, tokens].
 
-    A token generated at sequence index s has position s + `delta` on all three axes.
+    A token behind that, at sequence index s, has position s + `delta` on all three axes, whether it
+    is the prompt's or generated.
     """
 
-    axes: tuple[list[int], list[int], list[int]]
+    axes: Integers
     delta: int
 
     def at(self, index: int) -> tuple[int, int, int]:
-        """Of the token at a sequence index, whether it is the prompt's or generated."""
-        time, height, width = self.axes
-        if index < len(time):
-            return time[index], height[index], width[index]
+        """Of the token at a sequence index."""
+        if index < self.axes.shape[1]:
+            time, height, width = self.axes[:, index].tolist()
+            return time, height, width
         return index + self.delta, index + self.delta, index + self.delta
+
+    def between(self, start: int, end: int) -> Integers:
+        """[3, tokens], of the tokens from `start` to `end`."""
+        num_listed = self.axes.shape[1]
+        behind = np.arange(max(start, num_listed), end) + self.delta
+        if start >= num_listed:
+            return np.tile(behind, (3, 1))
+        return np.concatenate([self.axes[:, start:end], np.tile(behind, (3, 1))], axis=1)
 
 
 def rope_positions(
@@ -42,31 +56,39 @@ def rope_positions(
     video_grids: Sequence[Grid] = (),
     video_token_id: int | None = None,
 ) -> RopePositions:
-    """Walk the prompt by runs of text, image pads and video pads.
+    """Walk the prompt by runs of image pads and video pads; between them is text.
 
     Grids count patches (time, rows, columns), in order of appearance; a video's are taken one
     temporal patch at a time, as its prompt is written. Raises InvalidRequest where the pads and
     the grids do not agree.
     """
-    grids = {
-        image_token_id: iter(image_grids),
-        video_token_id: iter([(1, h, w) for t, h, w in video_grids for _ in range(t)]),
-    }
-    grids.pop(None, None)
-    axes: tuple[list[int], list[int], list[int]] = ([], [], [])
-    at = 0
-    kind_of = {token_id: token_id for token_id in grids}
-    for kind, run in itertools.groupby(token_ids, kind_of.get):
-        length = len(list(run))
-        if kind is None:
-            for axis in axes:
-                axis.extend(range(at, at + length))
-            at += length
-        else:
-            at = _place_picture(axes, at, length, _next_grid(grids[kind]), merge)
+    frames = [(1, h, w) for t, h, w in video_grids for _ in range(t)]
+    kinds = ((image_token_id, image_grids), (video_token_id, frames))
+    grids = {kind: iter(each) for kind, each in kinds if kind is not None}
+    pieces: list[Integers] = []
+    at = end = 0
+    for start, run_end, kind in _runs(token_ids, grids):
+        text = np.arange(at, at + start - end)
+        at += len(text)
+        cells, size = _picture_cells(run_end - start, _next_grid(grids[kind]), merge)
+        pieces += [np.tile(text, (3, 1)), at + cells]
+        at, end = at + size, run_end
     if any(next(rest, None) is not None for rest in grids.values()):
         raise InvalidRequest("the prompt holds fewer picture places than there are pictures.")
-    return RopePositions(axes, at - len(token_ids))
+    empty = np.empty((3, 0), dtype=np.int64)
+    return RopePositions(np.concatenate([empty, *pieces], axis=1), at - end)
+
+
+def _runs(token_ids: Sequence[int], kinds: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Where tokens of one of these kinds begin and end, and of which."""
+    runs: list[tuple[int, int, int]] = []
+    present = [kind for kind in kinds if kind in token_ids]
+    numbers = np.frombuffer(array("q", token_ids if present else ()), np.int64)
+    for kind in present:
+        places = np.flatnonzero(numbers == kind)
+        parts = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
+        runs += [(int(part[0]), int(part[-1]) + 1, kind) for part in parts]
+    return sorted(runs)
 
 
 def _next_grid(grids: Iterator[Grid]) -> Grid:
@@ -76,18 +98,13 @@ def _next_grid(grids: Iterator[Grid]) -> Grid:
     return grid
 
 
-def _place_picture(
-    axes: tuple[list[int], list[int], list[int]], at: int, length: int, grid: Grid, merge: int
-) -> int:
-    """Append one picture's merged cells in raster order; the position after it."""
+def _picture_cells(num_places: int, grid: Grid, merge: int) -> tuple[Integers, int]:
+    """One picture's merged cells in raster order, [3, cells], and how far it moves what follows."""
     times, height, width = grid[0], grid[1] // merge, grid[2] // merge
-    if length != times * height * width:
+    if num_places != times * height * width:
         raise InvalidRequest(
-            f"a picture of {times * height * width} cells has {length} places in the prompt."
+            f"a picture of {times * height * width} cells has {num_places} places in the prompt."
         )
-    for _ in range(times):
-        for row in range(height):
-            axes[0].extend([at] * width)
-            axes[1].extend([at + row] * width)
-            axes[2].extend(range(at, at + width))
-    return at + max(height, width)
+    cells = np.indices((times, height, width)).reshape(3, -1)
+    cells[0] = 0
+    return cells, max(height, width)

@@ -73,8 +73,8 @@ class Runner:
         """Compute the prompt up to `end`; final hidden states [tokens, hidden] of this part."""
         start, device = sequence.num_computed, self.device
         token_ids = torch.tensor(sequence.tokens[start:end], device=device)
-        axes = [axis[start:end] for axis in sequence.positions.axes]
-        positions = torch.tensor(axes, device=device)[:, None]
+        axes = torch.from_numpy(sequence.positions.between(start, end))  # [3, tokens]
+        positions = axes.to(device)[:, None]
         embeddings = self._model.embed(token_ids)
         self._splice(embeddings, sequence, start, end)
         memory = PooledMemory(self._pools, [sequence.place()], end - start)

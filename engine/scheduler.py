@@ -8,6 +8,7 @@ prompt is being read waits for that (`following.py`).
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ class Scheduler:
         # Fewer while that many turned out to be too many for the device.
         self.most_running = num_slots
         self._arrivals = 0
+        # Whether the last chunks were led by who is first in order.
+        self._was_first = False
         self._order: dict[Sequence, int] = {}
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
@@ -139,23 +142,37 @@ class Scheduler:
         """The next step: all that decode and have a token to feed, and chunks as far as the budget
         reaches.
 
-        At least one chunk is taken where a prompt is unfinished, however many decode.
+        At least one chunk is taken where a prompt is unfinished, however many decode. Who has no
+        room for its next one is passed over by those whose next is smaller.
         """
         decode = [s for s in self.running if s.is_prefilled and s.undrawn is None]
         decode.sort(key=lambda s: -1 if s.slot is None else s.slot)
         budget = self._step_tokens - len(decode)
         chunks: list[Chunk] = []
-        for sequence in self.in_order(self.running, now_s):
-            if sequence.is_prefilled:
-                continue
+        for sequence in self._reading(now_s):
             done = sequence.num_computed
-            for end in (cut for cut in sequence.cuts if cut > sequence.num_computed):
+            for end in sequence.cuts[bisect_right(sequence.cuts, done) :]:
                 if chunks and end - done > budget:
-                    return StepPlan(tuple(decode), tuple(chunks))
+                    break
                 chunks.append(Chunk(sequence, end))
                 budget -= end - done
                 done = end
         return StepPlan(tuple(decode), tuple(chunks))
+
+    def _reading(self, now_s: float) -> list[Sequence]:
+        """Whose prompts are unfinished, in order; but every other step begins with the one that has
+        the least left to read, so that nobody waits for all of a long prompt.
+
+        It is as pressing as the first, by what was asked: both have waited since.
+        """
+        order = [s for s in self.in_order(self.running, now_s) if not s.is_prefilled]
+        if not order:
+            return []
+        first = order[0]
+        pressing = (s for s in order if s.priority <= first.priority)
+        leader = min(pressing, key=lambda s: s.num_unfinished) if self._was_first else first
+        self._was_first = leader is first
+        return [leader, *(s for s in order if s is not leader)]
 
     def _rank(self, sequence: Sequence, now_s: float) -> tuple[float, int]:
         aged = int((now_s - sequence.arrived_s) / AGING_S)

@@ -111,6 +111,11 @@ class Sequence:
         return self.num_computed >= self.num_prompt
 
     @property
+    def num_unfinished(self) -> int:
+        """How many tokens of the prompt are still to be read."""
+        return self.num_prompt - self.num_computed
+
+    @property
     def wants_token(self) -> bool:
         """Everything known is computed: the next token must be drawn."""
         return self.num_computed == len(self.tokens)

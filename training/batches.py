@@ -159,8 +159,8 @@ def _reading_batch(rows: Sequence[_Row]) -> ReadingBatch:
         token_ids[n, :length] = torch.tensor(row.ids)
         # The label of a position is the token after it.
         labels[n, : length - 1] = torch.tensor(row.labels[1:])
-        axes = rope_positions(row.ids, [seen.grid for seen in row.seen], MERGE, _IMAGE_PAD).axes
-        positions[:, n, :length] = torch.tensor(axes)
+        rope = rope_positions(row.ids, [seen.grid for seen in row.seen], MERGE, _IMAGE_PAD)
+        positions[:, n, :length] = torch.from_numpy(rope.between(0, length))
     pictures = [seen for row in rows for seen in row.seen]
     return ReadingBatch(_join(pictures) if pictures else None, token_ids, labels, positions)
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidRequest
 from ..types import PreparedImage, Prompt
 
 SYMBOL_BYTES = 8
-_WORDS = 4
+_WORDS = np.uint64(4)
 # No token id is as large.
-_PICTURE = 1 << 63
+_PICTURE = np.uint64(1 << 63)
 
 
 def prompt_symbols(prompt: Prompt, image_token_id: int | None, merge_size: int) -> bytes:
@@ -27,16 +30,18 @@ def prompt_symbols(prompt: Prompt, image_token_id: int | None, merge_size: int) 
     `merge_size` is how many patches make a place, along each side. Raises InvalidRequest where the
     pictures and their places do not agree.
     """
-    symbols = array("Q", prompt.token_ids)
-    places = [i for i, token_id in enumerate(prompt.token_ids) if token_id == image_token_id]
-    contents = [s for image in prompt.images for s in _picture_symbols(image, merge_size)]
-    if len(places) != len(contents):
+    numbers = array("Q", prompt.token_ids)
+    symbols = np.frombuffer(numbers, np.uint64)
+    places = np.flatnonzero(symbols == image_token_id) if image_token_id is not None else ()
+    contents = [_picture_symbols(image, merge_size) for image in prompt.images]
+    num_contents = sum(map(len, contents))
+    if len(places) != num_contents:
         raise InvalidRequest(
-            f"the prompt holds {len(places)} picture places for pictures of {len(contents)}."
+            f"the prompt holds {len(places)} picture places for pictures of {num_contents}."
         )
-    for place, symbol in zip(places, contents, strict=True):
-        symbols[place] = symbol
-    return symbols.tobytes()
+    if contents:
+        symbols[places] = np.concatenate(contents)
+    return numbers.tobytes()
 
 
 def token_symbols(token_ids: Iterable[int]) -> bytes:
@@ -73,8 +78,8 @@ def prefix_marks(symbols: bytes, ends: Iterable[int]) -> dict[int, bytes]:
     return marks
 
 
-def _picture_symbols(image: PreparedImage, merge_size: int) -> Sequence[int]:
+def _picture_symbols(image: PreparedImage, merge_size: int) -> NDArray[np.uint64]:
     frames, rows, columns = image.grid_thw
-    words = array("Q", image.hash[: _WORDS * SYMBOL_BYTES])
-    places = range(frames * rows * columns // merge_size**2)
-    return [(words[i % _WORDS] ^ i // _WORDS) | _PICTURE for i in places]
+    words = np.frombuffer(image.hash, np.uint64, int(_WORDS))
+    places = np.arange(frames * rows * columns // merge_size**2, dtype=np.uint64)
+    return (words[places % _WORDS] ^ places // _WORDS) | _PICTURE

@@ -71,7 +71,8 @@ class CheckpointCases:
         greedy_ids = cast("list[int]", expected["greedy_ids"].tolist())
         images = [self._prepared(name) for name in case.get("images") or ()]
         token_ids = prompt_ids + greedy_ids[:-1]
-        axes = torch.tensor(self._positions(token_ids, images).axes, device=self._device)
+        positions = self._positions(token_ids, images)
+        axes = torch.from_numpy(positions.between(0, len(token_ids))).to(self._device)
         embeddings, _ = self._embedded(token_ids, images)
         pools, place = _one_place(self._model, len(token_ids), self._device)
         memory = PooledMemory(pools, [place], len(token_ids))
@@ -158,7 +159,7 @@ class CheckpointCases:
         model, device = self._model, self._device
         logits_atol = tolerance["float32_logits_atol"]
         positions = self._positions(token_ids, images)
-        axes = torch.tensor(positions.axes)
+        axes = torch.from_numpy(positions.between(0, len(token_ids)))
         if "position_ids" in expected:
             yield close("position_ids", axes, expected["position_ids"], 0.0)
             yield equal("rope_delta", positions.delta, case["rope_delta"])

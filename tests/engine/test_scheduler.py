@@ -1,12 +1,15 @@
-"""Who is admitted, where one begins like another."""
+"""Who is admitted, where one begins like another, and whose prompt a step reads."""
 
 from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.messages import Generate
 from cortex.engine.models.base import ModelShape
 from cortex.engine.models.memory import AttentionShape, MemoryShape
-from cortex.engine.scheduler import Scheduler
+from cortex.engine.scheduler import Scheduler, StepPlan
 from cortex.engine.sequence import Sequence, open_sequence
 from cortex.engine.types import Prompt, Sampling
 
@@ -54,3 +57,84 @@ def test_nobody_waits_for_a_beginning_too_short_to_matter() -> None:
 
     assert line.admit(0.0) is leader
     assert line.admit(0.0) is not None
+
+
+def cold(name: str, num_tokens: int, priority: int = 0, number: int = 0) -> Sequence:
+    """One that begins like no other of another number."""
+    new = sequence(name, range(1000 * number, 1000 * number + num_tokens))
+    new.priority = priority
+    return new
+
+
+def computed(plan: StepPlan) -> dict[str, int]:
+    """How many tokens of whom."""
+    counts: dict[str, int] = {}
+    for chunk in plan.chunks:
+        name = chunk.sequence.request_id
+        counts[name] = counts.get(name, 0) + chunk.end - chunk.sequence.num_computed
+        chunk.sequence.num_computed = chunk.end
+    return counts
+
+
+def reading(*sequences: Sequence, step_tokens: int = 50) -> Scheduler:
+    line = Scheduler(PageAllocator(1000), page_tokens=16, num_slots=8, step_tokens=step_tokens)
+    for each in sequences:
+        line.add(each)
+        assert line.admit(0.0) is each
+    return line
+
+
+def test_a_short_prompt_does_not_wait_for_all_of_a_long_one() -> None:
+    line = reading(cold("long", 900))
+    steps = [computed(line.plan(0.0)) for _ in range(2)]
+    line.add(cold("short", 30, number=1))
+    assert line.admit(0.0) is not None
+
+    steps += [computed(line.plan(0.0)) for _ in range(3)]
+
+    assert steps == [{"long": 50}, {"long": 50}, {"short": 30}, {"long": 50}, {"long": 50}]
+
+
+def test_what_is_left_of_a_step_goes_to_whose_next_chunk_fits() -> None:
+    line = reading(cold("a", 50), cold("b", 90, number=1), cold("c", 20, number=2), step_tokens=70)
+
+    assert computed(line.plan(0.0)) == {"a": 50, "c": 20}
+
+
+def test_a_less_pressing_prompt_has_no_turn_before_a_long_one() -> None:
+    line = reading(cold("long", 200), cold("short", 30, priority=5, number=1))
+
+    assert [computed(line.plan(0.0)) for _ in range(5)] == [*[{"long": 50}] * 4, {"short": 30}]
+
+
+def test_time_that_both_have_waited_takes_no_turn_away() -> None:
+    line = reading(cold("long", 900))
+    line.plan(0.0)
+    late = cold("short", 30, number=1)
+    late.arrived_s = 100.0
+    line.add(late)
+    assert line.admit(100.0) is late
+
+    assert computed(line.plan(100.0)) == {"short": 30}
+
+
+@given(lengths=st.lists(st.integers(1, 400), min_size=1, max_size=30))
+def test_the_first_in_order_is_read_from_every_other_step_whoever_comes(lengths: list[int]) -> None:
+    line, passed_over = reading(), None
+    coming = [cold(str(i), length, number=i) for i, length in enumerate(lengths)]
+    line.add(coming.pop(0))
+    while line or coming:
+        if coming:
+            line.add(coming.pop(0))
+        while line.admit(0.0) is not None:
+            pass
+        first = line.in_order(line.running, 0.0)[0]
+        before, counts = first.num_computed, computed(line.plan(0.0))
+        assert sum(counts.values()) <= 50
+        if first.num_computed == before:
+            assert passed_over is not first
+            passed_over = first
+        else:
+            passed_over = None
+        for done in [s for s in line.running if s.is_prefilled]:
+            line.remove(done)
