@@ -82,13 +82,19 @@ def install(
     from ..diagnostics import standard_error
     from ..errors import UsageProblem
     from ..output import standard_output
+    from ..service.planning import SYSTEM_SETTINGS_DIRS, unread_settings
     from ..service.unit import unit_text
 
     if run_as is not None and not system:
         raise UsageProblem("--run-as is for --system: your own services run as you.")
     invocation = invocation_of(context)
+    found = invocation.find_settings(None) if system else None
+    if system:
+        invocation.settings_dirs = SYSTEM_SETTINGS_DIRS
     what, planned = _planned(context, invocation, run_as, is_system=system)
     text = unit_text(planned)
+    if unread := unread_settings(found, invocation.settings.file):
+        standard_error(invocation).line(unread)
     for name in planned.left_out:
         standard_error(invocation).line(
             f"{name} holds a password, and is not in the unit, which all may read."

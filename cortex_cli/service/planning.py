@@ -23,6 +23,9 @@ What = Literal["peer", "gateway"]
 
 NAMES: Mapping[What, str] = {"peer": "cortex.service", "gateway": "cortex-gateway.service"}
 SYSTEM_STATE_DIR = Path("/var/lib/cortex")
+# Where the machine's service looks for a file of settings: nobody's home, and not where it is
+# installed from.
+SYSTEM_SETTINGS_DIRS = (SYSTEM_STATE_DIR, Path("/etc/cortex"))
 
 _DESCRIPTIONS: Mapping[What, str] = {
     "peer": "cortex peer: serves models, one of a fleet",
@@ -56,7 +59,7 @@ def system_service(
     what: What, options: Mapping[str, Option], invocation: Invocation, run_as: str | None
 ) -> Service:
     """One of the whole machine. Raises ServiceProblem and UsageProblem."""
-    _check_keys(options, invocation, SYSTEM_STATE_DIR)
+    _check_keys(options, invocation, SYSTEM_STATE_DIR, SYSTEM_SETTINGS_DIRS[-1] / "cortex.toml")
     words = _words(options)
     program = Path(sys.executable)
     reads = [program, program.resolve(), Path(__file__).resolve(), *_paths(options.values())]
@@ -78,7 +81,7 @@ def system_service(
 def user_service(what: What, options: Mapping[str, Option], invocation: Invocation) -> Service:
     """One of whoever installs it. Raises ServiceProblem and UsageProblem."""
     locations = invocation.locations
-    _check_keys(options, invocation, locations.state_dir)
+    _check_keys(options, invocation, locations.state_dir, Path("cortex.toml"))
     words = _words(options)
     file = invocation.settings.file
     if file is not None and "--config" not in words and not file.is_absolute():
@@ -96,6 +99,17 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
+
+
+def unread_settings(found: Path | None, read: Path | None) -> str:
+    """What to say of a file of settings that other commands would find, and the machine's service
+    does not; `read` is the one that was named, or that it finds.
+    """
+    is_named = read is not None and read.parent not in SYSTEM_SETTINGS_DIRS
+    if found is None or is_named or found == read:
+        return ""
+    place = SYSTEM_SETTINGS_DIRS[-1]
+    return f"the service does not read {found.absolute()}: name it, --config, or move it to {place}"
 
 
 def open_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
@@ -162,14 +176,16 @@ def _drain_s(options: Mapping[str, Option], invocation: Invocation) -> float:
     return peer_config(invocation, None).drain_s
 
 
-def _check_keys(options: Mapping[str, Option], invocation: Invocation, state_dir: Path) -> None:
+def _check_keys(
+    options: Mapping[str, Option], invocation: Invocation, state_dir: Path, settings: Path
+) -> None:
     """A key that is made at a start is shown, which in a service would be to a log."""
     host = str(options["host"].value)
     config = peer_config(invocation, None)
     if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
         raise ServiceProblem(
             f"with --host {host} others reach it, and there are no API keys",
-            "make one with `cortex config new-key`, and put its line into cortex.toml",
+            f"make one with `cortex config new-key`, and put its line into {settings}",
         )
 
 

@@ -13,6 +13,8 @@ from ..node import Node
 from ..observing.metrics import PeerCollector
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
+# Told in a dialect's place of requests that only count a prompt's tokens.
+COUNTING = "count"
 REPLIES = web.AppKey("replies", Counter[tuple[str, int]])
 
 
@@ -40,11 +42,13 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def dialect_of(request: web.Request) -> str | None:
-    """Whose words a request for an answer is in, by its route; None for every other request."""
+    """Whose words a request for an answer is in, by its route, or COUNTING; None of others."""
     resource = request.match_info.route.resource
     if resource is None or request.method != "POST":
         return None
     path = resource.canonical
+    if path == "/v1/messages/count_tokens":
+        return COUNTING
     if path.startswith("/v1/messages"):
         return "messages"
     if path == "/v1/responses":

@@ -110,7 +110,8 @@ FAMILIES = (
         "cortex_requests_total",
         "counter",
         ("dialect", "status"),
-        "Replies to requests for answers; status 499 is for clients that left before the end.",
+        "Replies to requests for answers, and of the dialect `count` to those that only count a"
+        " prompt's tokens; status 499 is for clients that left before the end.",
     ),
     Family(
         "cortex_requests_finished_total",

@@ -16,7 +16,7 @@ import pytest
 from cortex.cli import main
 from cortex.cli.config import read_environment
 from cortex.cli.errors import ServiceProblem
-from cortex.cli.service import systemctl
+from cortex.cli.service import planning, systemctl
 from cortex.cli.service.unit import Service, unit_text
 from cortex.cli.service.wording import lines, told
 
@@ -83,6 +83,30 @@ def test_settings_of_this_folder_are_read_by_the_service_too(
     _, unit, _ = run("install", "--print", *typed)
     assert " --model a --model b --idle-ttl never --drain 120.0 " in unit
     assert "TimeoutStopSec=135\n" in unit
+
+
+def test_settings_that_the_machines_service_does_not_read_are_not_taken_unless_they_are_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
+    system = ("install", "--print", "--system", "--run-as", "root")
+    _, unit, err = run(*system)
+    assert "TimeoutStopSec=45\n" in unit and "--config" not in unit
+    assert f"the service does not read {tmp_path}/cortex.toml: " in err
+    _, unit, err = run(*system, "--config", "cortex.toml")
+    assert "TimeoutStopSec=315\n" in unit and f"--config {tmp_path}/cortex.toml\n" in unit
+    assert err == ""
+
+
+def test_the_machines_settings_are_taken(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "SYSTEM_SETTINGS_DIRS", (tmp_path / "state", tmp_path))
+    (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
+    _, unit, err = run("install", "--print", "--system", "--run-as", "root")
+    assert "TimeoutStopSec=315\n" in unit and err == ""
+    assert "Environment=XDG_CONFIG_HOME=/etc\n" in unit
 
 
 def test_a_gateway_is_a_service_of_another_name(run: Run) -> None:

@@ -101,7 +101,7 @@ class Asking:
     async def count(self, model: str) -> None:
         async with self._session.post(self._url + COUNT, json=HELLO | {"model": model}) as reply:
             assert reply.status == 200
-        self.history.replies["messages", "200"] += 1
+        self.history.replies["count", "200"] += 1
 
     async def numbers(self) -> Numbers:
         async with self._session.get(self._url + "/metrics") as reply:
