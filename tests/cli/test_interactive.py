@@ -70,7 +70,9 @@ def read(path: str) -> ImagePart:
     return ImagePart(b"bytes", path)
 
 
-def talk_through(error: CortexError, *lines: str, turns: Iterable[Message] = ()) -> tuple[Talk, str]:
+def talk_through(
+    error: CortexError, *lines: str, turns: Iterable[Message] = ()
+) -> tuple[Talk, str]:
     talk, screen = Talk(error), io.StringIO()
     talk.conversation.turns += turns
     diagnostics = Diagnostics(screen, can_redraw=False)
