@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cortex.engine.errors import ContextLengthExceeded, CortexError
 from cortex.engine.types import ImagePart
-from cortex.peer.talk.conversation import PICTURE_REFUSED
+from cortex.peer.talk.conversation import Conversation, may_be_pictures
 from cortex.peer.talk.paths import path_completions
 
 from .chat_commands import NAMES, ChatCommands, Leave, Talk
@@ -60,12 +60,17 @@ def converse(
                 diagnostics.line("stopped.")
             except CortexError as error:
                 diagnostics.error(error.message, error.hint)
+                if may_be_pictures(error):
+                    _let_go(talk.conversation, diagnostics)
                 if isinstance(error, ContextLengthExceeded) and talk.conversation.turns:
                     diagnostics.line("/new begins anew, /save FILE keeps what was said.")
-                if isinstance(error, PICTURE_REFUSED) and talk.conversation.detach():
-                    diagnostics.line(
-                        "the next prompt goes without a picture; /image FILE sends one."
-                    )
+
+
+def _let_go(conversation: Conversation, diagnostics: Diagnostics) -> None:
+    if conversation.detach():
+        diagnostics.line("the next prompt goes without a picture; /image FILE sends one.")
+    elif conversation.shows_pictures:
+        diagnostics.line("the pictures so far go with every prompt; /new begins without them.")
 
 
 def _lines(

@@ -206,6 +206,7 @@ def _read_question(
 ) -> tuple[str | None, Conversation]:
     """Everything that is asked, read before anything is started: a typing error costs no wait."""
     from cortex.peer.talk.conversation import Conversation
+    from cortex.peer.talk.paths import picture_named
     from cortex.peer.talk.pictures import FROM_STDIN, read_picture
 
     from ..question import checked_text, find_prompt, look_at, read_text
@@ -213,6 +214,11 @@ def _read_question(
     stdin = look_at(sys.stdin.buffer if sys.stdin else None)
     if images.count(FROM_STDIN) > 1:
         raise UsageProblem("standard input holds one picture; --image - was given twice.")
+    if images and prompt is not None and picture_named(prompt) is not None:
+        raise UsageProblem(
+            f"{prompt} is a picture, not a prompt.",
+            f"name --image once for each file: --image {images[-1]} --image {prompt}",
+        )
     for name in ("model", "system"):
         checked_text(getattr(wishes, name) or "", f"--{name}")
     texts = [read_text(name) for name in files]

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cortex.engine.errors import ContextLengthExceeded, InvalidImage, VisionUnsupported
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    InsufficientVram,
+    InvalidImage,
+    VisionUnsupported,
+)
 from cortex.engine.types import (
     ChatRequest,
     ImagePart,
@@ -18,9 +24,10 @@ from cortex.engine.types import (
     TextPart,
 )
 
+from ..errors import RequestTooLarge
+
 SEED_BITS = 63
-# A picture that was refused once would be refused with every prompt after it.
-PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded)
+_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded, RequestTooLarge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,11 @@ class Conversation:
     turns: list[Message] = field(default_factory=list[Message])
     pictures: list[ImagePart] = field(default_factory=list[ImagePart])
     unanswered: str | None = None
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether earlier turns do: these go with every prompt."""
+        return any(isinstance(part, ImagePart) for turn in self.turns for part in turn.content)
 
     def detach(self) -> bool:
         """Let go of the pictures for the next prompt; whether there were any."""
@@ -95,6 +107,13 @@ class Conversation:
         self.turns.clear()
         self.pictures.clear()
         self.unanswered = None
+
+
+def may_be_pictures(error: CortexError) -> bool:
+    """Whether a prompt may have been refused for its pictures, and so would every one after it."""
+    if isinstance(error, InsufficientVram):
+        return error.shortage is not None and error.shortage.is_final
+    return isinstance(error, _PICTURE_REFUSED)
 
 
 def text_of(message: Message) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
+from urllib.parse import unquote
 
 _MOST = 200
+# How file managers and browsers write the name of a file of this machine.
+FILE_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/(?!/))", re.IGNORECASE)
 # What the pictures that are read begin with.
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
 def at_home(name: str) -> Path:
     """The path that is meant; the `~` of a user who is not there is a name like any other."""
+    if address := FILE_ADDRESS.match(name):
+        return Path(unquote(name[address.end() :], errors="surrogateescape"))
     try:
         return Path(name).expanduser()
     except (RuntimeError, ValueError):
@@ -67,7 +73,7 @@ def names_in(argument: str) -> list[str]:
 
 def picture_named(pasted: str) -> str | None:
     """The one file that a text names, if that looks like a picture."""
-    text = pasted.strip().removeprefix("file://")
+    text = pasted.strip()
     if not text or "\n" in text:
         return None
     try:

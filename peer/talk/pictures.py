@@ -15,7 +15,7 @@ from typing import BinaryIO
 from cortex.engine.types import ImagePart
 
 from ..errors import PictureUnreadable
-from .paths import PICTURES, at_home
+from .paths import FILE_ADDRESS, PICTURES, at_home
 
 # A peer takes bodies of 64 MiB, and base64 makes four bytes of three: what is read here must not
 # depend on who answers.
@@ -38,7 +38,7 @@ def read_picture(argument: str, stdin: BinaryIO | None) -> ImagePart:
                 "cortex chat --image - < receipt.png",
             )
         return _checked(stdin.read(MAX_PICTURE_BYTES + 1), "standard input")
-    if _ADDRESS.match(argument):
+    if _ADDRESS.match(argument) and not FILE_ADDRESS.match(argument):
         raise _no_address(argument)
     path = at_home(argument)
     try:

@@ -132,6 +132,20 @@ def test_a_missing_picture_is_an_error_before_anything_is_started(cortex_here: C
     assert done.stderr == "error: no picture at receipt.png.\n"
 
 
+def test_a_second_picture_is_not_taken_for_the_prompt(
+    cortex_here: Cortex, tmp_path: Path, picture: Path
+) -> None:
+    """As a shell makes it of `--image *.png`."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(picture.read_bytes())
+    done = cortex_here("chat", "--engine", "fake", "--image", "a.png", "b.png")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: b.png is a picture, not a prompt.\n"
+        "hint: name --image once for each file: --image a.png --image b.png\n"
+    )
+
+
 def test_a_file_that_is_no_picture_is_refused_by_its_name_before_anything_is_started(
     cortex_here: Cortex, tmp_path: Path
 ) -> None:

@@ -13,12 +13,14 @@ from cortex.engine.errors import (
     ContextLengthExceeded,
     CortexError,
     EngineFailed,
+    InsufficientVram,
     InvalidImage,
+    MemoryShortage,
     Overloaded,
     VisionUnsupported,
 )
-from cortex.engine.types import ImagePart
-from cortex.peer.errors import NoPeer
+from cortex.engine.types import ImagePart, Message, TextPart
+from cortex.peer.errors import NoPeer, RequestTooLarge
 from cortex.peer.talk.conversation import Conversation, Wishes
 from cortex.peer.types import ModelInfo
 
@@ -68,8 +70,12 @@ def read(path: str) -> ImagePart:
     return ImagePart(b"bytes", path)
 
 
-def talk_through(error: CortexError, *lines: str) -> tuple[Talk, str]:
-    return (talk := Talk(error)), converse_with(talk, *lines)
+def talk_through(
+    error: CortexError, *lines: str, turns: Iterable[Message] = ()
+) -> tuple[Talk, str]:
+    talk = Talk(error)
+    talk.conversation.turns += turns
+    return talk, converse_with(talk, *lines)
 
 
 def converse_with(talk: Talk, *lines: str) -> str:
@@ -78,16 +84,34 @@ def converse_with(talk: Talk, *lines: str) -> str:
     return screen.getvalue()
 
 
-@pytest.mark.parametrize("kind", [InvalidImage, VisionUnsupported, ContextLengthExceeded])
-def test_a_picture_that_was_refused_is_let_go_and_that_is_said(kind: type[CortexError]) -> None:
-    talk, shown = talk_through(kind("refused"), "/image a.png", "one", "two")
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        InvalidImage("refused"),
+        VisionUnsupported("refused"),
+        ContextLengthExceeded("refused"),
+        RequestTooLarge("refused"),
+        InsufficientVram("refused", shortage=MemoryShortage(2, 1, is_final=True)),
+    ],
+)
+def test_a_picture_that_was_refused_is_let_go_and_that_is_said(refusal: CortexError) -> None:
+    talk, shown = talk_through(refusal, "/image a.png", "one", "two")
     assert talk.asked == [("one", ["a.png"]), ("two", [])]
     assert "error: refused.\nthe next prompt goes without a picture" in shown
 
 
-@pytest.mark.parametrize("kind", [NoPeer, Overloaded, EngineFailed])
-def test_a_picture_stays_where_the_error_is_not_about_it(kind: type[CortexError]) -> None:
-    talk, shown = talk_through(kind("busy"), "/image a.png", "one", "two")
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoPeer("busy"),
+        Overloaded("busy"),
+        EngineFailed("busy"),
+        InsufficientVram("busy"),
+        InsufficientVram("busy", shortage=MemoryShortage(2, 1, is_final=False)),
+    ],
+)
+def test_a_picture_stays_where_the_error_is_not_about_it(error: CortexError) -> None:
+    talk, shown = talk_through(error, "/image a.png", "one", "two")
     assert talk.asked == [("one", ["a.png"]), ("two", ["a.png"])]
     assert "without a picture" not in shown
 
@@ -95,7 +119,16 @@ def test_a_picture_stays_where_the_error_is_not_about_it(kind: type[CortexError]
 def test_a_prompt_that_had_no_picture_loses_none() -> None:
     _, shown = talk_through(ContextLengthExceeded("too long"), "one")
     assert "error: too long." in shown
-    assert "without a picture" not in shown
+    assert "without" not in shown
+
+
+@pytest.mark.parametrize("kind", [InvalidImage, ContextLengthExceeded])
+def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
+    kind: type[CortexError],
+) -> None:
+    turns = [Message("user", (read("a.png"),)), Message("assistant", (TextPart("a bill"),))]
+    _, shown = talk_through(kind("too many"), "one", turns=turns)
+    assert "error: too many.\nthe pictures so far go with every prompt; /new begins" in shown
 
 
 def test_a_full_context_says_what_can_be_typed_about_it() -> None:

@@ -22,7 +22,7 @@ from textual.widgets import Static
 from cortex.engine.errors import ContextLengthExceeded, CortexError, ModelNotFound
 from cortex.engine.types import ChatRequest
 from cortex.peer.onlooker.pictures import FleetPicture
-from cortex.peer.talk.conversation import PICTURE_REFUSED, SEED_BITS, Conversation, Wishes
+from cortex.peer.talk.conversation import SEED_BITS, Conversation, Wishes, may_be_pictures
 from cortex.peer.talk.tally import Tally
 from cortex.peer.types import ModelInfo
 from cortex.peer.units import counted, tokens
@@ -216,16 +216,24 @@ class ChatScreen(FramedScreen):
     def _refused(self, error: CortexError, prompt: str, turn: AnswerTurn) -> None:
         """The message is given back, unless it was answered in part or another is being written."""
         words = [error.message, error.hint]
-        if isinstance(error, PICTURE_REFUSED) and self._conversation.detach():
-            self._attached.clear()
-            self._draw_attached()
-            words.append("the picture is let go of")
+        if may_be_pictures(error):
+            words.append(self._let_go())
         if isinstance(error, ContextLengthExceeded) and self._conversation.turns:
             words.append(f"{key_of(self, 'chat.new')} begins anew")
         turn.fail(". ".join(filter(None, words)))
         if not turn.text and not self._field.text:
             self._field.load_text(prompt)
             self._field.move_cursor(self._field.document.end)
+
+    def _let_go(self) -> str:
+        """What is done about the pictures, or has to be."""
+        if self._conversation.detach():
+            self._attached.clear()
+            self._draw_attached()
+            return "the picture is let go of"
+        if self._conversation.shows_pictures:
+            return "the pictures so far go with every prompt: a new conversation begins without"
+        return ""
 
     def _moved(self, words: str) -> None:
         self._note(self.frame.watched.with_names(words))

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cortex.peer.talk.paths import at_home, completed, names_in, path_completions, picture_named
+from cortex.peer.talk.paths import (
+    at_home,
+    completed,
+    leads_to_file,
+    names_in,
+    path_completions,
+    picture_named,
+)
 
 
 @pytest.fixture
@@ -53,6 +60,17 @@ def test_names_are_read_as_a_terminal_writes_them() -> None:
 @pytest.mark.parametrize("pasted", ["receipt.png", " 'receipt.png' ", "receipt.png\n"])
 def test_the_name_of_a_picture_is_known_as_one(folder: Path, pasted: str) -> None:
     assert picture_named(pasted) == "receipt.png"
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_the_address_of_a_picture_leads_to_it(folder: Path, quote: str) -> None:
+    """As a file manager gives it, whatever is in its name."""
+    (folder / "My Scan.png").write_bytes(b"\x89PNG")
+    address = (folder / "My Scan.png").absolute().as_uri()
+    assert "%20" in address
+    assert picture_named(f"{quote}{address}{quote}\n") == address
+    assert leads_to_file(address)
+    assert picture_named("file://server/My%20Scan.png") is None
 
 
 @pytest.mark.parametrize("pasted", ["recipe.txt", "records", "two\nlines", "", "a b", "no.png"])

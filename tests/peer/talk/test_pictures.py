@@ -89,9 +89,18 @@ def test_a_web_address_is_refused_with_the_way_to_fetch_it(address: str) -> None
     assert f"curl -L -o picture {address}" in problem.hint
 
 
-@pytest.mark.parametrize("address", ["file:///tmp/a.png", "data:image/png;base64,AAAA", "s3://a/b"])
+@pytest.mark.parametrize(
+    "address", ["file://server/tmp/a.png", "data:image/png;base64,AAAA", "s3://a/b"]
+)
 def test_other_addresses_are_refused_by_their_kind(address: str) -> None:
     assert f"not a {address.partition(':')[0]}: address" in refusal(address).message
+
+
+@pytest.mark.parametrize("lead", ["file://", "file://localhost", "FILE://", "file:"])
+def test_the_address_of_a_file_of_this_machine_is_its_name(tmp_path: Path, lead: str) -> None:
+    (tmp_path / "My Scan 100%.png").write_bytes(b"GIF8, bytes")
+    picture = read_picture(f"{lead}{tmp_path}/My%20Scan%20100%25.png", None)
+    assert (picture.data, picture.name) == (b"GIF8, bytes", "My Scan 100%.png")
 
 
 def test_a_pdf_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from textual.widgets import Markdown, Static
 from cortex.engine.errors import (
     ContextLengthExceeded,
     CortexError,
+    InvalidImage,
     Overloaded,
     VisionUnsupported,
 )
@@ -452,6 +453,22 @@ async def test_a_picture_that_was_refused_is_let_go_of(
         await pilot.press("enter")
         await eyes.until(pilot, lambda: len(peer.asked) == 2)
         assert peer.asked[1].messages[-1].content == (TextPart("what is it?"),)
+
+
+async def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
+    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path
+) -> None:
+    picture = checkout / "tests" / "golden" / "images" / "square_96.png"
+    async with chat() as pilot:
+        pilot.app.post_message(Paste(str(picture)))
+        await eyes.until(pilot, lambda: "64 tokens" in eyes.screen(pilot))
+        await pilot.press("enter")
+        await write(pilot, "what is it?")
+        peer.give(*WHOLE)
+        await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
+        await write(pilot, "and now?")
+        peer.give(InvalidImage("holds 1 pictures, at most 0 are taken"))
+        await eyes.until(pilot, lambda: "a new conversation begins without" in eyes.screen(pilot))
 
 
 async def test_escape_sequences_in_an_answer_do_not_reach_the_terminal(
