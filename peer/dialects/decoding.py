@@ -51,8 +51,8 @@ _MAX_SHOWN_CHARS = 40
 # A value costs far more as an object than as the few bytes it can be written in, and there are no
 # more values than commas (and brackets, whose depth is bounded). A million token ids are taken.
 _MAX_COMMAS = 4_000_000
-# Where no token ids may stand: a conversation at its limits, and its tools, have fewer strings, names
-# and commas between values. Nothing is given back here either, and a string without an end is one.
+# Where no token ids may stand: a conversation at its limits, and its tools, have fewer strings and
+# commas between values. Nothing is given back here either, and a string without an end is one.
 _MAX_MARKS = 500_000
 _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,', re.DOTALL)
 # What JSON allows around a value.
