@@ -19,7 +19,7 @@ from .child import Send, log_unexpected, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, to_info
 from .frames import pack_value
 from .grammars.calls import Refusal
-from .grammars.checking import GrammarTrial
+from .grammars.checking import GrammarTrial, TrialBudget
 from .heap import give_large_blocks_back
 from .messages import (
     Alive,
@@ -118,6 +118,10 @@ class TextService:
         self._trial.close()
 
     def _work(self, message: Prepare | Count, work: _Work) -> None:
+        def why_not(grammar: str, budget: TrialBudget | None) -> str | None:
+            work.check_wanted()
+            return self._trial.why_not(grammar, budget)
+
         try:
             work.check_wanted()
             model = self._models.get(Path(message.model_dir))
@@ -126,7 +130,7 @@ class TextService:
                 num_tokens = count_tokens(model, message.request, work.check_wanted, message.pixels)
                 self._send(Counted(message.request_id, num_tokens))
             else:
-                self._send(_prepared(model, message, work.check_wanted, self._trial.why_not))
+                self._send(_prepared(model, message, work.check_wanted, why_not))
         except _NotWantedError:
             _log.debug("prepare called off request=%s", message.request_id)
         # Nothing may leave a client waiting, be it what Python does not call an Exception.
