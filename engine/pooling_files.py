@@ -62,7 +62,10 @@ def _read(model_dir: Path, hidden_size: int) -> Pooling | NoPooling:
             f"modules.json lists {', '.join(kinds) or 'nothing'}, and what is served is a"
             " Transformer, a Pooling and perhaps a Normalize"
         )
-    mode = _read_mode(model_dir / (modules[1][1] or _DEFAULT_POOLING_DIR) / "config.json")
+    folder = modules[1][1] or _DEFAULT_POOLING_DIR
+    if folder == ".." or Path(folder).name != folder or "\0" in folder:
+        return NoPooling("modules.json names a folder of the pooling that is not within its own")
+    mode = _read_mode(model_dir / folder / "config.json")
     if mode not in _SERVED:
         return NoPooling(f"its pooling is {mode!r}, and what is served is lasttoken and mean")
     return Pooling(_SERVED[mode], "Normalize" in kinds, hidden_size)

@@ -71,7 +71,7 @@ def build_prompt(
     request: ChatRequest,
     context_tokens: int,
     check_wanted: Callable[[], None] = lambda: None,
-    why_not: Refusal = lambda grammar: None,
+    why_not: Refusal = lambda grammar, budget: None,
     pixels: PixelWishes = USUAL_PIXELS,
     prepare: PreparePicture = prepare_image,
 ) -> BuiltPrompt:

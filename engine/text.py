@@ -18,7 +18,7 @@ from pathlib import Path
 from .child import Send, log_unexpected, run_child
 from .errors import CortexError, EngineFailed, InternalError, InvalidRequest, to_info
 from .frames import pack_value
-from .grammars.checking import GrammarTrial
+from .grammars.checking import GrammarTrial, TrialBudget
 from .heap import give_large_blocks_back
 from .kept_pictures import KeptPictures
 from .messages import (
@@ -143,12 +143,16 @@ class TextService:
     def _built(
         self, model: TextModel, message: Prepare, check_wanted: Callable[[], None]
     ) -> BuiltPrompt:
+        def why_not(grammar: str, budget: TrialBudget | None) -> str | None:
+            check_wanted()
+            return self._trial.why_not(grammar, budget)
+
         request, context_tokens = message.request, message.context_tokens
         if request.vector is not None:
             return build_vector_prompt(model, request, request.vector, context_tokens)
         return build_prompt(
             model, request, context_tokens, check_wanted,
-            self._trial.why_not, message.pixels, self._pictures.prepare,
+            why_not, message.pixels, self._pictures.prepare,
         )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def _grammar(request: ChatRequest, reply: ReplyFormat, why_not: Refusal) -> str:
             "make the schemas smaller, or allow fewer tools",
             param=_param(request),
         )
-    if (reason := why_not(text)) is not None:
+    if (reason := why_not(text, None)) is not None:
         raise InvalidRequest(f"the answer cannot be held to this: {reason}", param=_param(request))
     return text
 

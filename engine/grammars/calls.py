@@ -14,23 +14,27 @@ from ..errors import InvalidRequest
 from ..parsers.reply import CALL, CALL_END
 from ..parsers.xml_call import FUNCTION
 from ..types import ReplyFormat, Tool
+from .checking import TrialBudget
 from .lark import LarkText, any_of, json_value, quoted
 from .schemas import Schema, read_schema
 from .values import ParameterRules
 
-# Why a grammar cannot be used, or nothing where it can.
-Refusal = Callable[[str], str | None]
+# Why a grammar cannot be used, or nothing where it can; one for a part of an answer has a budget.
+Refusal = Callable[[str, TrialBudget | None], str | None]
 
 _ANY_OBJECT: Schema = {"type": "object"}
 _NAME_MARKS = frozenset("<>\n")
 
 
 class CallRules:
-    """The rules of one answer's calls. `why_not` is asked of every tool's schema."""
+    """The rules of one answer's calls. `why_not` is asked of every tool's schema; once these have
+    taken too long together, the rest is of no use.
+    """
 
     def __init__(self, lark: LarkText, reply: ReplyFormat, why_not: Refusal) -> None:
         self._lark = lark
         self._why_not = why_not
+        self._budget = TrialBudget()
         self._is_json = reply.calls == "json"
         self._parameters = ParameterRules(lark, reply.tools, self._is_refused)
 
@@ -85,7 +89,7 @@ class CallRules:
 
         Raises InvalidRequest where the tool's schema has to be obeyed.
         """
-        reason = self._why_not(f"start: {body}\n")
+        reason = self._why_not(f"start: {body}\n", self._budget)
         if reason is not None and tool.is_strict:
             raise InvalidRequest(
                 f"tools: the parameters of {tool.name} cannot be obeyed: {reason}",

@@ -12,20 +12,37 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO
 
 _LENGTH = struct.Struct(">I")
 _SECONDS = 2.0
+_SECONDS_FOR_PARTS = 10.0
 _MEMORY_BYTES = 1024 * 1024 * 1024
 _MAX_KNOWN = 512
 _MAX_REASON_CHARS = 300
 
 
+@dataclass(slots=True)
+class TrialBudget:
+    """How long the trials for the parts of one answer may take together."""
+
+    seconds_left: float = _SECONDS_FOR_PARTS
+
+
 class GrammarTrial:
     """`why_not` of a grammar is nothing where it can be used."""
 
-    def __init__(self, seconds: float = _SECONDS, memory_bytes: int = _MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        seconds: float = _SECONDS,
+        memory_bytes: int = _MEMORY_BYTES,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock_s = clock_s
         self._command = (
             sys.executable, "-P", "-m", "cortex.engine.grammars.trial",
             "--seconds", str(seconds), "--memory-bytes", str(memory_bytes),
@@ -37,14 +54,20 @@ class GrammarTrial:
         # By the digest of a grammar, in order of use.
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
 
-    def why_not(self, grammar: str) -> str | None:
+    def why_not(self, grammar: str, budget: TrialBudget | None = None) -> str | None:
+        """What is known costs nothing, and what there is no budget for is not tried."""
         digest = hashlib.blake2b(grammar.encode(), digest_size=16).digest()
         with self._lock:
             if digest in self._known:
                 self._known.move_to_end(digest)
                 return self._known[digest]
         with self._trial_lock:
+            if budget is not None and budget.seconds_left <= 0:
+                return "its like took too long to make ready"
+            began_s = self._clock_s()
             reason = self._try(grammar)
+            if budget is not None:
+                budget.seconds_left -= self._clock_s() - began_s
         with self._lock:
             self._known[digest] = reason
             if len(self._known) > _MAX_KNOWN:

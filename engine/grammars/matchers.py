@@ -14,7 +14,8 @@ import llguidance
 
 from .limits import parser_limits
 
-_MAX_GRAMMARS = 32
+# Of each model, in no budget: a hostile one has learnt some forty megabytes of states in the end.
+_MAX_GRAMMARS = 8
 
 
 class GrammarBroken(Exception):

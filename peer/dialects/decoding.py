@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import islice
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
@@ -47,9 +48,13 @@ _TYPE_WORDS = {
 }
 _BOUND_WORDS = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
 _MAX_SHOWN_CHARS = 40
-# A value costs far more as an object than as the two bytes it can be written in, and there are no
+# A value costs far more as an object than as the few bytes it can be written in, and there are no
 # more values than commas (and brackets, whose depth is bounded). A million token ids are taken.
 _MAX_COMMAS = 4_000_000
+# Where no token ids may stand: a conversation at its limits, and its tools, have fewer strings and
+# commas between values. Nothing is given back here either, and a string without an end is one.
+_MAX_MARKS = 500_000
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,', re.DOTALL)
 # What JSON allows around a value.
 _SPACE = b" \t\r\n"
 
@@ -58,15 +63,15 @@ def refuse(path: str, expected: str, hint: str = "") -> NoReturn:
     raise InvalidRequest(f"{path}: {expected}", hint, param=path)
 
 
-def read_body(body: bytes, cls: type[T]) -> T:
-    """A whole body as a Struct.
+def read_body(body: bytes, cls: type[T], *, has_token_ids: bool = False) -> T:
+    """A whole body as a Struct. With `has_token_ids` it may hold millions of numbers.
 
     Raises InvalidRequest for anything else. Text that JSON can spell and UTF-8 cannot (half a
     surrogate pair, as clients that cut strings send) reads as replacement characters.
     """
     if body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
-    if len(body) > _MAX_COMMAS and body.count(b",") > _MAX_COMMAS:
+    if body.count(b",") > _MAX_COMMAS if has_token_ids else _has_many_marks(body):
         raise InvalidRequest("the body holds too many values", "send several requests")
     try:
         return cast(T, _decoder(cls).decode(without_lone_halves(body)))
@@ -76,6 +81,13 @@ def read_body(body: bytes, cls: type[T]) -> T:
         raise InvalidRequest("the body is nested too deeply") from None
     except ValueError:  # msgspec's errors of syntax, and UTF-8's
         raise InvalidRequest("the body is not JSON", "send one JSON object, in UTF-8") from None
+
+
+def _has_many_marks(body: bytes) -> bool:
+    if body.count(b",") + body.count(b'"') <= _MAX_MARKS:
+        return False
+    # Those within a text are none.
+    return any(islice(_MARK.finditer(body), _MAX_MARKS, None))
 
 
 def read_raw(raw: msgspec.Raw, cls: type[T], path: str) -> T:

@@ -43,6 +43,23 @@ def test_the_folders_own_way_is_read_in_both_spellings(
     assert read_pooling(folder, CONFIG) == Pooling("mean", False, 8)
 
 
+@pytest.mark.parametrize("place", ["../other", "..", "/{}/other", "a/../../other", "other\0"])
+def test_a_pooling_outside_of_the_folder_is_not_looked_at(tmp_path: Path, place: str) -> None:
+    for folder in (tmp_path, tmp_path / "other"):
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text('{"pooling_mode": "mean"}')
+    model_dir = tmp_path / "model"
+    model_dir.mkdir()
+    kinds = {"Transformer": "", "Pooling": place.format(tmp_path)}
+    listed = [{"type": f"{LIBRARY}.{kind}", "path": path} for kind, path in kinds.items()]
+    (model_dir / "modules.json").write_text(json.dumps(listed))
+
+    pooling = read_pooling(model_dir, CONFIG)
+
+    assert isinstance(pooling, NoPooling)
+    assert "not within" in pooling.reason
+
+
 def test_a_normalisation_in_the_list_is_done(tmp_path: Path) -> None:
     kinds = ("Transformer", "Pooling", "Normalize")
     folder = folder_of(tmp_path, *kinds, pooling_mode_lasttoken=True, include_prompt=True)

@@ -591,5 +591,5 @@ def test_what_an_answer_has_to_be_travels_with_its_prompt() -> None:
 def test_a_grammar_that_cannot_be_used_is_refused_by_the_clients_name_for_it() -> None:
     request = ask(user("a"), grammar=Grammar("regex", "a", "structured_outputs.regex"))
     with pytest.raises(InvalidRequest, match="because") as refused:
-        build_prompt(_SEEING, request, 4096, why_not=lambda grammar: "because")
+        build_prompt(_SEEING, request, 4096, why_not=lambda grammar, budget: "because")
     assert refused.value.param == "structured_outputs.regex"

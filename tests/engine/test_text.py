@@ -34,6 +34,7 @@ from cortex.engine.types import (
     Prompt,
     RawText,
     TextPart,
+    Tool,
     VectorWish,
 )
 from cortex.engine.types import Message as Turn
@@ -233,6 +234,37 @@ async def test_many_pieces_may_take_longer_than_one(monkeypatch: pytest.MonkeyPa
     finally:
         over.set()
         await desk.service.close()
+
+
+async def test_a_request_called_off_has_no_more_of_its_tools_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+    tried: list[str] = []
+
+    class SlowTrial:
+        def why_not(self, grammar: str, _: object) -> None:
+            tried.append(grammar)
+            begun.set()
+            over.wait()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("cortex.engine.text.GrammarTrial", SlowTrial)
+    desk = Desk()
+    schema = '{"properties": {"a": {"type": "integer", "maximum": 5}}}'
+    offered = tuple(Tool(f"f{number}", "", schema, is_strict=True) for number in range(9))
+    await desk.prepare(msgspec.structs.replace(ask("a"), tools=offered), "unwanted")
+    try:
+        assert await asyncio.to_thread(begun.wait, 20)
+        await desk.service.handle(CancelPrepare("unwanted"))
+    finally:
+        over.set()
+    pool = desk.service._pool  # pyright: ignore[reportPrivateUsage]
+    await asyncio.to_thread(pool.shutdown)
+    await desk.service.close()
+    assert len(tried) == 1
+    assert desk.is_silent
 
 
 async def test_message_for_another_process_is_a_bug(desk: Desk) -> None:

@@ -24,7 +24,7 @@ def parse_completion(body: bytes, arrival: Arrival) -> Asked[CompletionTeller]:
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
-    asked = read_body(body, CompletionBody)
+    asked = read_body(body, CompletionBody, has_token_ids=True)
     num_choices = sampling.read_num_choices(asked, arrival)
     _refuse_what_is_not_built(asked, num_choices)
     most = arrival.limits.max_choices

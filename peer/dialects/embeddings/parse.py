@@ -40,7 +40,7 @@ def parse_embeddings(body: bytes, arrival: Arrival) -> AskedEmbeddings:
 
     Raises CortexErrors only, each naming its field, whatever the bytes.
     """
-    asked = read_body(body, EmbeddingsBody)
+    asked = read_body(body, EmbeddingsBody, has_token_ids=True)
     routing_key = first_key(arrival.routing_key, asked.user)
     requests = tuple(
         ChatRequest(

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.errors import InvalidRequest
+from cortex.engine.grammars.answers import bind_answer
+from cortex.engine.grammars.checking import TrialBudget
 from cortex.engine.grammars.formats import FORMATS
-from cortex.engine.types import Prompt, ReplyFormat, Tool, ToolChoice
+from cortex.engine.types import ChatRequest, Prompt, ReplyFormat, Tool, ToolChoice
 
 
 class Call(Protocol):
@@ -278,6 +280,36 @@ def test_a_text_that_looks_like_a_list_is_one(model: Model) -> None:
         check(answered, offered)
         values += [json.loads(call.arguments)["a"] for call in answered.calls]
     assert {type(value) for value in values} == {str, list}
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+def test_tools_behind_those_that_took_too_long_are_free_or_where_strict_refused(
+    spelling: Any,
+) -> None:
+    asked: list[str] = []
+
+    def why_not(grammar: str, budget: TrialBudget | None) -> str | None:
+        asked.append(grammar)
+        if budget is None:
+            return None
+        budget.seconds_left -= 6
+        return None if budget.seconds_left > -10 else "too long"
+
+    def grammar(*, is_strict: bool) -> str:
+        schemas = [{"properties": {"a": {"type": "integer", "maximum": n}}} for n in range(4)]
+        offered = tuple(
+            Tool(f"f{n}", "", json.dumps(schema), is_strict=is_strict)
+            for n, schema in enumerate(schemas)
+        )
+        reply = ReplyFormat("none", spelling, offered)
+        request = ChatRequest("m", (), 1, 1, tools=offered, tool_choice=ToolChoice("required"))
+        return bind_answer(request, reply, why_not).grammar
+
+    obeyed = [f'"maximum":{n}' in grammar(is_strict=False).replace(" ", "") for n in range(4)]
+    assert obeyed == [True, True, True, False]
+    assert asked[-1].startswith("start: r")  # the whole of it is tried all the same
+    with pytest.raises(InvalidRequest, match="parameters of f3 cannot be obeyed: too long"):
+        grammar(is_strict=True)
 
 
 def test_a_name_that_the_spelling_cannot_hold_is_refused(model: Model) -> None:

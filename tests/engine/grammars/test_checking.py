@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import InvalidRequest
-from cortex.engine.grammars.checking import GrammarTrial, worded
+from cortex.engine.grammars.checking import GrammarTrial, TrialBudget, worded
 from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
 
 # A busy machine may be slow, but not so slow.
@@ -84,6 +85,19 @@ def test_modules_in_the_folder_of_a_peers_start_do_not_try_its_grammars(
     trial = GrammarTrial()
     try:
         assert trial.why_not('start: "a"\n') is None
+    finally:
+        trial.close()
+
+
+def test_the_parts_of_one_answer_have_a_budget_that_the_whole_and_others_have_not() -> None:
+    times_s = itertools.count(0, 4)
+    trial, budget = GrammarTrial(clock_s=lambda: next(times_s)), TrialBudget(10)
+    try:
+        reasons = [trial.why_not(f'start: "{number}"\n', budget) for number in range(5)]
+        assert reasons == [None] * 3 + ["its like took too long to make ready"] * 2
+        assert trial.why_not('start: "2"\n', budget) is None
+        assert trial.why_not('start: "3"\n', TrialBudget(10)) is None
+        assert trial.why_not('start: "4"\n') is None
     finally:
         trial.close()
 

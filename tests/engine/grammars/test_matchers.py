@@ -24,7 +24,7 @@ def test_only_the_grammars_used_last_stay_compiled(model: Model) -> None:
     kept = matchers_of(model)
     for number in range(100):
         kept.open(f'start: "{number}"\n')
-    assert len(kept._compiled) == 32  # pyright: ignore[reportPrivateUsage]
+    assert len(kept._compiled) == 8  # pyright: ignore[reportPrivateUsage]
 
 
 def test_answers_through_one_grammar_know_nothing_of_each_other(model: Model) -> None:
