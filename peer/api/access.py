@@ -8,6 +8,7 @@ fleet's certificate on its port may do everything, and there alone are the route
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from ..addresses import host_of, is_loopback
 from ..errors import InvalidApiKey, NotFound, PermissionDenied
 from ..keys.access import ApiKey, presented_keys
 from .context import NODE_OF
+from .pages import check_own_name, check_page, is_foreign
 from .terms import TERMS
 
 # Whom a route opens to: all who come, those with a key where keys are wanted, those who steer.
@@ -53,11 +55,15 @@ async def authorized(request: web.Request, handler: Handler) -> web.StreamRespon
     opening = _opening(request)
     if opening == "admins":
         check_steering(key, comes_from_here=_comes_from_here(request))
-    elif opening == "askers" and key is None and not (keyring.is_open or terms.lets_anonymous_in):
-        raise InvalidApiKey(
-            "this peer wants an API key, and this request came with none that it knows",
-            "send one of its keys, as Authorization: Bearer KEY or as x-api-key: KEY",
-        )
+    elif opening == "askers" and key is None:
+        if not (keyring.is_open or terms.lets_anonymous_in):
+            raise InvalidApiKey(
+                "this peer wants an API key, and this request came with none that it knows",
+                "send one of its keys, as Authorization: Bearer KEY or as x-api-key: KEY",
+            )
+        check_page(headers, terms.origins)
+        if is_loopback(request.remote or ""):
+            check_own_name(headers, terms.origins, socket.gethostname())
     return await handler(request)
 
 
@@ -102,6 +108,7 @@ def _opening(request: web.Request) -> Opening:
 def _comes_from_here(request: web.Request) -> bool:
     headers = request.headers
     # A page sends its Origin, and where its address was made to mean us, that name as Host.
-    if "origin" in headers or any(name in headers for name in _PROXY_HEADERS):
+    is_page = "origin" in headers or is_foreign(headers)
+    if is_page or any(name in headers for name in _PROXY_HEADERS):
         return False
     return is_loopback(request.remote or "") and is_loopback(host_of(request.host))

@@ -1,5 +1,5 @@
-"""Pages in browsers: those of configured origins may ask, and read what they get. Others are told
-nothing, and their browser keeps the reply from them.
+"""What browsers are told of pages: those of configured origins may ask, and read what they get.
+From others their browser keeps the reply.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from .pages import may_ask
 from .terms import TERMS, TERMS_NOW
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
@@ -52,4 +53,6 @@ def _allowed_origin(request: web.Request) -> str | None:
     origin, allowed = request.headers.get("origin"), terms.origins
     if origin is None or not allowed:
         return None
-    return origin if origin in allowed else "*" if "*" in allowed else None
+    if not may_ask(origin, allowed):
+        return None
+    return origin if origin in allowed else "*"

@@ -25,6 +25,10 @@ _STALL_S = 30.0
 _SLOWEST_BYTES_PER_S = 32 * 1024
 # While more than half of all room is held: a few slow ones must not keep all others out for long.
 _SLOWEST_WHEN_FULL_BYTES_PER_S = 256 * 1024
+_STALL_WHEN_FULL_S = 5.0
+# Most requests are small: a part of the room is theirs alone, however many large ones are silent.
+_SMALL_BYTES = 1024 * 1024
+_ROOM_FOR_SMALL_BYTES = 64 * 1024 * 1024
 
 
 class Body(Protocol):
@@ -45,6 +49,12 @@ class Intake:
         self.stall_s = stall_s
         self._max_total_bytes = max_total_bytes
         self._held_bytes = 0
+        self._for_small_bytes = min(
+            _ROOM_FOR_SMALL_BYTES,
+            max_total_bytes // 8,
+            max(max_total_bytes - max_body_bytes, 0),
+        )
+        self._read_now: set[Room] = set()
 
     @contextmanager
     def room_for(self, declared_bytes: int | None, encoding: str | None) -> Generator[Room]:
@@ -59,19 +69,40 @@ class Intake:
             )
         size_bytes = self.max_body_bytes if declared_bytes is None else declared_bytes
         self.check_size(size_bytes)
-        if self._held_bytes + size_bytes > self._max_total_bytes:
+        kept_bytes = 0 if size_bytes <= _SMALL_BYTES else self._for_small_bytes
+        if self._held_bytes + size_bytes > self._max_total_bytes - kept_bytes:
             raise Overloaded("too many large requests are under way", "try again in a moment")
         room = Room(self, size_bytes)
         self._held_bytes += size_bytes
+        if self._is_short:
+            for one in self._read_now:
+                one.hurry()
         try:
             yield room
         finally:
             self._held_bytes -= room.size_bytes
 
+    @contextmanager
+    def reading(self, room: Room) -> Generator[None]:
+        """It is told to hurry where room becomes short."""
+        self._read_now.add(room)
+        try:
+            yield
+        finally:
+            self._read_now.discard(room)
+
     @property
     def slowest_bytes_per_s(self) -> int:
-        is_full = self._held_bytes > self._max_total_bytes // 2
-        return _SLOWEST_WHEN_FULL_BYTES_PER_S if is_full else _SLOWEST_BYTES_PER_S
+        return _SLOWEST_WHEN_FULL_BYTES_PER_S if self._is_short else _SLOWEST_BYTES_PER_S
+
+    @property
+    def pause_s(self) -> float:
+        """The longest in which nothing comes."""
+        return min(self.stall_s, _STALL_WHEN_FULL_S) if self._is_short else self.stall_s
+
+    @property
+    def _is_short(self) -> bool:
+        return self._held_bytes > self._max_total_bytes // 2
 
     def shrink(self, room: Room, size_bytes: int) -> None:
         self._held_bytes -= room.size_bytes - size_bytes
@@ -91,6 +122,9 @@ class Room:
     def __init__(self, intake: Intake, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self._intake = intake
+        self._limit = asyncio.Timeout(None)
+        self._num_come_bytes = 0
+        self._began_s = self._heard_s = 0.0
 
     async def read(self, content: Body) -> bytes:
         """The whole body; from then on no more room is held than it needs.
@@ -102,7 +136,7 @@ class Room:
             body = await self._read_all(content)
         except TimeoutError:
             raise RequestTimeout(
-                f"the body stopped arriving for {self._intake.stall_s:g} s, or came at less than"
+                f"the body stopped arriving for {self._intake.pause_s:g} s, or came at less than"
                 f" {self._intake.slowest_bytes_per_s // 1024} KiB/s",
                 "send it in one go",
             ) from None
@@ -118,16 +152,24 @@ class Room:
             self._intake.check_size(len(body))
             return body
         chunks: list[bytes] = []
-        size_bytes = 0
         now_s = asyncio.get_running_loop().time
-        began_s = now_s()
-        async with asyncio.timeout(None) as limit:
-            while True:
-                paced_s = min(now_s(), began_s + size_bytes / self._intake.slowest_bytes_per_s)
-                limit.reschedule(paced_s + self._intake.stall_s)
-                chunk = await content.readany()
-                if not chunk:
-                    return b"".join(chunks)
-                chunks.append(chunk)
-                size_bytes += len(chunk)
-                self._intake.check_size(size_bytes)
+        self._began_s = now_s()
+        async with self._limit:
+            with self._intake.reading(self):
+                while True:
+                    self._heard_s = now_s()
+                    self.hurry()
+                    chunk = await content.readany()
+                    if not chunk:
+                        return b"".join(chunks)
+                    chunks.append(chunk)
+                    self._num_come_bytes += len(chunk)
+                    self._intake.check_size(self._num_come_bytes)
+
+    def hurry(self) -> None:
+        """How long it is waited for what comes next, as room is now."""
+        intake = self._intake
+        paced_s = self._began_s + self._num_come_bytes / intake.slowest_bytes_per_s
+        due_s = min(self._heard_s + intake.pause_s, paced_s + intake.stall_s)
+        if not self._limit.expired():
+            self._limit.reschedule(due_s)

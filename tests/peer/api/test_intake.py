@@ -111,6 +111,47 @@ async def test_slow_bodies_are_given_up_sooner_while_they_hold_most_of_the_room(
     assert asyncio.get_running_loop().time() < 60
 
 
+class Stopped(Coming):
+    """A body that says nothing until the loop's clock, which stands, is put on."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.is_awaited = asyncio.Event()
+        asyncio.get_running_loop().time = lambda: self.now_s
+
+    async def readany(self) -> bytes:
+        self.is_awaited.set()
+        await asyncio.Event().wait()
+        return b""
+
+
+async def test_silent_bodies_leave_room_for_small_ones_and_are_given_up_soon():
+    intake, silence = Intake(2**26, 2**29), Stopped()
+    with ExitStack() as held:
+        rooms = [held.enter_context(intake.room_for(2**26, None)) for _ in range(7)]
+        with pytest.raises(Overloaded), intake.room_for(2**26, None):
+            pass
+        with intake.room_for(2**20, None) as small:
+            assert await small.read(Here(b"hello")) == b"hello"
+        reading = asyncio.create_task(rooms[0].read(silence))
+        await silence.is_awaited.wait()
+        silence.now_s = 6.0
+        with pytest.raises(RequestTimeout, match="stopped arriving for 5 s"):
+            await reading
+
+
+async def test_a_body_that_pauses_is_hurried_when_room_becomes_short():
+    intake, silence = Intake(2**26, 2**27), Stopped()
+    with intake.room_for(2**26, None) as room:
+        reading = asyncio.create_task(room.read(silence))
+        await silence.is_awaited.wait()
+        silence.now_s = 6.0
+        await asyncio.sleep(0)
+        assert not reading.done(), "there is room enough"
+        with intake.room_for(1, None), pytest.raises(RequestTimeout):
+            await reading
+
+
 @pytest.mark.parametrize("family", ["chat", "messages"])
 def test_body_that_came_too_slowly_is_not_to_be_sent_again(family: Family):
     reply = error_response(tell(RequestTimeout("too slow"), About()), "req", family)

@@ -118,6 +118,7 @@ async def test_a_page_in_a_browser_here_cannot_steer(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         assert await status(session, "/requests", {"origin": PAGE}) == 401
         assert await status(session, "/drain", {"origin": PAGE}, "POST") == 401
+        assert await status(session, "/requests", {"sec-fetch-site": "cross-site"}) == 401
         assert await status(session, "/requests", {"host": "evil.example.com"}) == 401
         assert await status(session, "/requests", {"host": "localhost:1"}) == 200
 
@@ -255,7 +256,7 @@ async def test_without_configured_origins_no_page_may(make_config: MakeConfig):
         http(server) as session,
         session.options("/v1/chat/completions", headers=asks) as response,
     ):
-        assert response.status == 405
+        assert response.status == 403
         assert "access-control-allow-origin" not in response.headers
 
 

@@ -1,0 +1,71 @@
+"""Pages in browsers, which carry strangers' wishes into machines that only their owners reach: who
+asks without a key asks for itself, or for a page that may. Pure.
+
+A browser says where a page comes from in Origin or Sec-Fetch-Site, and cannot be kept from it by
+the page. Of one whose name was made to mean this machine it takes our answers for its own: there
+the name gives it away, which anybody on the internet can own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Set
+
+from ..addresses import host_of
+from ..errors import PermissionDenied
+
+_FOREIGN = ("cross-site", "same-site")
+# Names of the own machine and network, which nobody can buy: RFC 6761, 6762 and 8375, and ICANN's.
+_OWN_DOMAINS = ("localhost", "local", "internal", "home.arpa")
+
+
+def check_page(headers: Mapping[str, str], origins: Set[str]) -> None:
+    """Raises PermissionDenied for a page of no such origin, and not of this peer's own."""
+    origin = headers.get("origin")
+    if origin is None:
+        # Who follows a link reads the answer himself, and no page does.
+        is_strange = is_foreign(headers) and headers.get("sec-fetch-mode") != "navigate"
+    else:
+        is_own = origin.partition("://")[2] == headers.get("host")
+        is_strange = not (is_own or may_ask(origin, origins))
+    if is_strange:
+        raise PermissionDenied(
+            f"no page of {(origin or 'another site')[:80]!r} may ask this peer without a key",
+            "if it shall, add its origin to cors_origins in the section [api] of cortex.toml",
+        )
+
+
+def check_own_name(headers: Mapping[str, str], origins: Set[str], machine: str) -> None:
+    """For what came from `machine` itself.
+
+    Raises PermissionDenied where somebody else may own the name that this peer was asked by.
+    """
+    host = host_of(headers.get("host", "")).lower().rstrip(".")
+    theirs = {origin.partition("://")[2] for origin in origins}
+    if _is_own(host, machine.lower()) or "*" in origins or host in map(host_of, theirs):
+        return
+    raise PermissionDenied(
+        f"without a key this peer is not asked by the name {host[:80]!r}: a page in a browser may"
+        " be behind it",
+        "ask it as localhost; behind a proxy of yours make a key with `cortex config new-key`, or"
+        f" add 'https://{host[:80]}' to cors_origins in the section [api] of cortex.toml",
+    )
+
+
+def may_ask(origin: str, origins: Set[str]) -> bool:
+    return origin in origins or "*" in origins
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that another site's page asks."""
+    return headers.get("sec-fetch-site") in _FOREIGN
+
+
+def _is_own(host: str, machine: str) -> bool:
+    if "." not in host or host == machine or host.endswith(tuple(f".{it}" for it in _OWN_DOMAINS)):
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
