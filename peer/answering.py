@@ -19,13 +19,14 @@ from .devices.places import Place, Ticket
 from .devices.residency import Residency
 from .errors import CannotContinue
 from .observing.tally import RequestMeter
+from .placement.room import Room
 from .types import ModelInfo
 
 
 class Answering:
     """Work for it is done within its block. `prompt` is kept to the end: the next engine needs it
     where this one dies. With `resume` only what is missing of the answer is made. So many engines
-    have died under it before it came here.
+    have died under it before it came here. `room` is how much context it takes.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Answering:
         priority: int,
         resume: Resume | None = None,
         num_losses: int = 0,
+        room: Room = Room(),  # noqa: B008 - frozen
     ) -> None:
         self._devices = devices
         # Of the place that it has been granted last.
@@ -64,6 +66,7 @@ class Answering:
             self._begin,
             self._mailbox.end,
             num_losses=num_losses,
+            room=room,
         )
 
     def __enter__(self) -> Self:
@@ -120,6 +123,12 @@ def num_missing(request: ChatRequest, resume: Resume | None) -> int:
     if resume is None:
         return request.num_choices
     return sum(token_ids is not None for token_ids in resume.token_ids)
+
+
+def num_made(resume: Resume | None) -> int:
+    """How many tokens the longest of the choices has that have not ended."""
+    token_ids = () if resume is None else resume.token_ids
+    return max((len(ids) for ids in token_ids if ids is not None), default=0)
 
 
 def _differs(model_id: str, computes_in: str, resume: Resume) -> CannotContinue:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from cortex.engine.stream import Accepted, Event, Resume, Stage, Vector
 from cortex.engine.types import ChatRequest
 
-from .answering import Answering, num_missing
+from .answering import Answering, num_made, num_missing
 from .bounds.admission import Admission
 from .children.text_side import TextSide
 from .devices.rack import Rack
@@ -27,6 +27,7 @@ from .models.shelf import Shelf
 from .observing.live import LiveRequest
 from .observing.recent import Recent
 from .observing.tally import PeerTally, RequestMeter
+from .placement.room import room
 
 E = TypeVar("E", bound=Event | Vector)
 
@@ -96,6 +97,12 @@ async def served(
                     priority=request.priority,
                     resume=resume,
                     num_losses=num_losses,
+                    room=room(
+                        prepared.prompt_tokens,
+                        request.max_tokens,
+                        num_made(resume),
+                        most_tokens=prepared.max_tokens,
+                    ),
                 )
                 del prepared
                 with answering:

@@ -29,7 +29,7 @@ from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
-from ..placement.sizes import parts, sizes
+from ..placement.sizes import comfort_tokens, parts, sizes
 from ..routing.load_history import LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
@@ -121,6 +121,7 @@ class Devices:
             ways[min(budgets)],
             self.habits.priority(model.id),
             {device.index: ways[device.budget_bytes] for device in self.devices},
+            comfort_tokens=comfort_tokens(ways[min(budgets)]),
         )
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:

@@ -6,9 +6,11 @@ Who is granted a model, and what becomes of those who wait for one that fails, i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..children.slot import ChildEnd
-from ..placement.books import DeviceBooks
+from ..placement.books import DeviceBooks, Need
+from ..placement.fit import Fit, fit
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason, leavers, next_expiry_s
 from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
@@ -91,6 +93,32 @@ class Placer:
                     self.let_go(place, leaver.reason)
         return [next_expiry_s(device, self.habits.idle_ttl_s) for device in self.books]
 
+    def misfit(self, place: Place, ticket: Ticket) -> LeaveReason | None:
+        """Why a model has to be loaded again for a request; None where it may be as it is."""
+        if not place.serves(ticket.model, ticket.extent):
+            return "changed"
+        return "small" if self._would_be_larger(place, ticket) else None
+
+    def _would_be_larger(self, place: Place, ticket: Ticket) -> bool:
+        """Whether a place that is too small for a request is to be left for a larger one: where it
+        is of no use to it, as soon as it is idle, and else only where it is idle now.
+        """
+        room, context_tokens = ticket.room, place.size.context_tokens
+        if context_tokens >= (room.least_tokens if place.holders else room.whole_tokens):
+            return False
+        need = self._need_of(place.model, ticket.extent, [ticket])
+        if need is None:
+            return False
+        books = self.books
+        allowed = self.habits.devices(place.model.id, len(books))
+        found = [
+            fit(_without(device, place), need, self.habits.rules)
+            for device in books
+            if device.index in allowed
+        ]
+        least_tokens = max(room.least_tokens, context_tokens + 1)
+        return any(isinstance(o, Fit) and o.size.context_tokens >= least_tokens for o in found)
+
     def place_waiting(self) -> list[float | None]:
         """For each model that is nowhere, in order; gives when to look again."""
         before, self._claims = self._claims, {}
@@ -101,7 +129,7 @@ class Placer:
         model, extent = tickets[0].model, Extent()
         for ticket in tickets:
             extent = extent.joined(ticket.extent)
-        need = self._engines.need_of(model, extent)
+        need = self._need_of(model, extent, tickets)
         if need is None:
             self._mover.learn(model)
             return None
@@ -171,6 +199,16 @@ class Placer:
                     place.state, place.loaded = "loading", None
                 self._mover.renew(device.index, places)
 
+    def _need_of(self, model: ModelInfo, extent: Extent, tickets: Sequence[Ticket]) -> Need | None:
+        need = self._engines.need_of(model, extent)
+        return need and replace(
+            need,
+            least_tokens=max(ticket.room.least_tokens for ticket in tickets),
+            comfort_tokens=max(
+                need.comfort_tokens, *(ticket.room.whole_tokens for ticket in tickets)
+            ),
+        )
+
     def _turn(self, model_id: str, wanted: Wanted, claim: Claim | None) -> Turn:
         """As it is for one who comes after those whose claims are known."""
         rules, books = self.habits.rules, self.books
@@ -237,3 +275,8 @@ class Placer:
     def _mark(self, place: Place, reason: LeaveReason, wanted: str = "") -> None:
         place.state = "unloading"
         self._on_leave(place, reason, wanted)
+
+
+def _without(books: DeviceBooks, place: Place) -> DeviceBooks:
+    others = tuple(each for each in books.residents if each.id != place.model.id)
+    return replace(books, residents=others)

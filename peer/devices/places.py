@@ -16,6 +16,7 @@ from cortex.engine.stream import Stage
 from ..gossip.ids import ModelId
 from ..placement.books import DeviceBooks, Need, Resident, ResidentState, Size
 from ..placement.leaving import LeaveReason
+from ..placement.room import Room
 from ..types import ModelInfo, is_same
 
 
@@ -42,7 +43,8 @@ class Ticket:
     `on_granted` is called for every place that the wish is granted, one after the other, and
     `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
     came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place. One
-    that `is_forced` is loaded though it has no place by the books.
+    that `is_forced` is loaded though it has no place by the books. `extent` is what a place has to
+    have; less than the `room` that it takes is better than nothing.
     """
 
     model: ModelInfo
@@ -54,6 +56,7 @@ class Ticket:
     asked_s: float = 0.0
     granted_s: float = 0.0
     is_forced: bool = False
+    room: Room = field(default_factory=Room)
 
 
 @dataclass(slots=True, eq=False)

@@ -248,9 +248,8 @@ class Residency:
                 kept |= self._placer.claimed(ticket.model.id)
             elif place.state != "ready" or place.leaves is not None or place in kept:
                 continue
-            elif not place.serves(ticket.model, ticket.extent):
-                place.leaves = "changed"
-                self._is_stale = True
+            elif (misfit := self._placer.misfit(place, ticket)) is not None:
+                place.leaves, self._is_stale = misfit, True
             elif self._may_join(ticket, place):
                 self._queue.drop(ticket)
                 place.holders.append(ticket)

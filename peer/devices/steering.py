@@ -129,12 +129,14 @@ class NodeSteering:
             yield Plan(
                 _NOBODY, device.index, need.model, found.size, parts, found.victims,
                 None if load_s is None else load_s + found.cost_s,
-                free_bytes=device.free_bytes,
+                free_bytes=device.free_bytes, is_tight=found.is_tight,
             )  # fmt: skip
 
 
 def _preference(one: Plan | Refusal) -> tuple[float, ...]:
-    return (one.seconds or 0.0, -one.free_bytes, one.device) if isinstance(one, Plan) else ()
+    if isinstance(one, Refusal):
+        return ()
+    return one.is_tight, one.seconds or 0.0, -one.free_bytes, one.device
 
 
 def _extent(model: ModelInfo, wish: LoadWish) -> Extent:

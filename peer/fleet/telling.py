@@ -14,7 +14,7 @@ import msgspec
 from ..addresses import WILDCARDS, authority, host_of
 from ..gossip.ids import ModelId
 from ..gossip.messages import SPOKEN, Verdict, Versions
-from ..gossip.records import Address
+from ..gossip.records import Address, LoadRecord, ModelLoad
 from ..gossip.sections import (
     MAX_FEW,
     Catalog,
@@ -118,14 +118,17 @@ def verdict(state: OwnState, model: ModelId) -> tuple[Verdict, int]:
     load = state.load
     if load.is_draining:
         return "busy", 0
-    num_live = load.num_inflight + load.num_queued
-    wait_ms = min(round(wait_s(state.answer_ms, num_live, load.num_queued)), _MAX_WAIT_MS)
-    if num_live >= state.slots:
-        return "busy", wait_ms
-    slots_free = {one.model: one.num_slots_free for one in load.models}
-    if load.num_queued or slots_free.get(model) == 0:
-        return "queue", wait_ms
+    if load.num_inflight + load.num_queued >= state.slots:
+        return "busy", _wait_ms(state, load)
+    if load.has_waiting(model):
+        return "queue", _wait_ms(state, load.of(model) or load)
     return "accept", 0
+
+
+def _wait_ms(state: OwnState, those: LoadRecord | ModelLoad) -> int:
+    """Behind those that wait there."""
+    num_live = those.num_inflight + those.num_queued
+    return min(round(wait_s(state.answer_ms, num_live, those.num_queued)), _MAX_WAIT_MS)
 
 
 def fitting(content: Content) -> bytes:

@@ -121,6 +121,15 @@ class LoadRecord(Struct, frozen=True, array_like=True):
     def of(self, model: ModelId) -> ModelLoad | None:
         return next((one for one in self.models if one.model == model), None)
 
+    def has_waiting(self, model: ModelId) -> bool:
+        """Whether one more request for it would wait: behind others for the same model, or where
+        the peer does not have it, behind all that wait there.
+        """
+        own = self.of(model)
+        if own is None:
+            return self.num_queued > 0
+        return own.num_queued > 0 or own.num_slots_free == 0
+
 
 # Bits of LoadRecord.flags.
 LOAD_DRAINING = 1

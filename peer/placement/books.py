@@ -81,6 +81,9 @@ class Need:
     """A model that wants a place. `sizes` has the most welcome one first and the smallest that
     would do last; so has `own_sizes`, by device, where they are others. The smallest is everywhere
     the same.
+
+    With less context than `least_tokens` it is of no use to who waits for it, and whatever may go
+    goes for that; for what is between that and `comfort_tokens` only what nobody has used for long.
     """
 
     model: ModelId
@@ -88,6 +91,8 @@ class Need:
     sizes: tuple[Size, ...]
     priority: int = 0
     own_sizes: Mapping[int, tuple[Size, ...]] = field(default_factory=dict[int, tuple[Size, ...]])
+    least_tokens: int = 0
+    comfort_tokens: int = 0
 
     def sizes_on(self, device: int) -> tuple[Size, ...]:
         return self.own_sizes.get(device, self.sizes)

@@ -1,13 +1,14 @@
 """Whether a model has a place on a device, and what would have to go for it. Pure.
 
 The cheapest sufficient set goes: what is unlikely to be wanted again soon, or quick to bring back.
-Whether another device would be better is not known here.
+For more than the least that would do, only what nobody has used for long. Whether another device
+would be better is not known here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import fsum
 
@@ -26,12 +27,13 @@ _MAX_WEIGHED = 10
 @dataclass(frozen=True, slots=True)
 class Fit:
     """`victims` are in the order in which they go; `cost_s` is the time that their going costs on
-    average.
+    average. One that `is_tight` is smaller than it would be comfortable.
     """
 
     size: Size
     victims: tuple[Resident, ...] = ()
     cost_s: float = 0.0
+    is_tight: bool = False
 
     @property
     def freed_bytes(self) -> int:
@@ -49,20 +51,38 @@ class NoFit:
 
 
 def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
-    """The most welcome size that has room; where none has, what has to go for the smallest.
+    """The most welcome size that has room; where none has, what has to go for the smallest that
+    is comfortable, else for the smallest that is of use, else for the smallest.
 
     The model itself is not among the residents: whoever has it needs no place.
     """
-    size = _largest(need, books)
+    ways = need.sizes_on(books.index)
+    may_go = [one for one in books.residents if _is_in_the_way(one, need, rules) is None]
+    long_idle = [one for one in may_go if one.idle_s >= HALF_LIFE_S]
+    comfort_tokens = max(need.least_tokens, need.comfort_tokens)
+    for least_tokens, those in ((comfort_tokens, long_idle), (need.least_tokens, may_go)):
+        enough = [size for size in ways if size.context_tokens >= least_tokens]
+        if 0 < len(enough) < len(ways) and (found := _fit_one_of(enough, books, those, rules)):
+            return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
+    found = _fit_one_of(ways, books, may_go, rules)
+    if found is None:
+        return _no_fit(books, need, rules)
+    return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
+
+
+def _fit_one_of(
+    sizes: Sequence[Size], books: DeviceBooks, may_go: Sequence[Resident], rules: Rules
+) -> Fit | None:
+    """The most welcome of these, or the smallest where some of those that may go have to."""
+    size = _largest(sizes, books.free_bytes)
     if size is not None:
         return Fit(size)
-    short_bytes = need.sizes[-1].num_bytes - books.free_bytes
-    may_go = [one for one in books.residents if _is_in_the_way(one, need, rules) is None]
-    if sum(one.reserved_bytes for one in may_go) < short_bytes:
-        return _no_fit(books, need, rules)
+    short_bytes = sizes[-1].num_bytes - books.free_bytes
+    if not _are_enough(may_go, short_bytes):
+        return None
     victims = sorted(_cheapest(may_go, short_bytes, rules), key=_longest_idle)
     freed_bytes = sum(victim.reserved_bytes for victim in victims)
-    size = _largest(need, books, freed_bytes) or need.sizes[-1]
+    size = _largest(sizes, books.free_bytes + freed_bytes) or sizes[-1]
     return Fit(size, tuple(victims), fsum(_cost_s(victim, rules) for victim in victims))
 
 
@@ -94,10 +114,8 @@ def wait_s(resident: Resident, rules: Rules) -> float:
     )
 
 
-def _largest(need: Need, books: DeviceBooks, freed_bytes: int = 0) -> Size | None:
-    room_bytes = books.free_bytes + freed_bytes
-    ways = need.sizes_on(books.index)
-    return next((size for size in ways if size.num_bytes <= room_bytes), None)
+def _largest(sizes: Sequence[Size], room_bytes: int) -> Size | None:
+    return next((size for size in sizes if size.num_bytes <= room_bytes), None)
 
 
 def _is_in_the_way(resident: Resident, need: Need, rules: Rules) -> Reason | None:

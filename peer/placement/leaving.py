@@ -13,7 +13,7 @@ from .books import DeviceBooks, Resident
 # Why a model went: another had its place ("lru" or "priority", by the strategy), nobody had used it
 # for long ("idle"), other programs took the memory ("foreign"), somebody said so ("asked"), its
 # files had changed ("changed"), or a model that is at home here came back ("home").
-LeaveReason = Literal["lru", "priority", "idle", "foreign", "asked", "changed", "home"]
+LeaveReason = Literal["lru", "priority", "idle", "foreign", "asked", "changed", "home", "small"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class LoadWish:
 class Plan:
     """`parts` is the sum behind `size.num_bytes`; `victims` go first, and `free_bytes` is what the
     device had free before. `seconds` is how long all of it takes, with what its victims' going
-    costs on average, None where nothing is known. `is_there` is a model that needs no load.
+    costs on average, None where nothing is known. `is_there` is a model that needs no load; one
+    that `is_tight` would have less context than is comfortable.
     """
 
     peer: NodeId
@@ -51,6 +52,7 @@ class Plan:
     seconds: Seconds | None = None
     is_there: bool = False
     free_bytes: int = 0
+    is_tight: bool = False
 
     @property
     def free_after_bytes(self) -> int:

@@ -21,7 +21,7 @@ from .books import DeviceBooks, Eta, Need, Rules, Size
 from .fit import NoFit, fit
 from .plan import LoadWish, Plan, Planned, Reason, Refusal, planned
 from .seen_books import seen_books
-from .sizes import parts, sizes
+from .sizes import comfort_tokens, parts, sizes
 
 # The sizes in which a model of these costs may be loaded, for a wish, where it is served with so
 # much context at most, on a device of so many bytes.
@@ -108,12 +108,13 @@ def preference(view: FleetView, model: ModelId, outcome: Plan | Refusal) -> tupl
     if isinstance(outcome, Refusal) and outcome.reason != "unknown":
         reason = _REASONS.index(outcome.reason)
         return 1, peer.state != "up", reason, outcome.wait_s or 0.0, tail
-    is_there, seconds, room = False, _work_s(peer), 1
+    is_there, is_tight, seconds, room = False, False, _work_s(peer), 1
     if isinstance(outcome, Plan):
         is_there, room = outcome.is_there, _room_class(outcome)
+        is_tight = outcome.is_tight
         seconds = outcome.seconds or 0.0
     has_work = _num_requests(peer) > 0
-    return 0, not is_there, peer.state != "up", round(seconds), has_work, -room, tail
+    return 0, not is_there, peer.state != "up", is_tight, round(seconds), has_work, -room, tail
 
 
 def rendezvous(model: ModelId, node: NodeId) -> bytes:
@@ -155,7 +156,10 @@ def _on_device(
         sizes = (Size(wish.context_tokens or 0, wish.num_slots or 1, stored.size_bytes),)
     else:
         sizes = known.sizes(costs, wish, stored.context_tokens, books.budget_bytes)
-    need = Need(stored.model, stored.id, sizes, known.priority(stored.id))
+    need = Need(
+        stored.model, stored.id, sizes, known.priority(stored.id),
+        comfort_tokens=comfort_tokens(sizes),
+    )  # fmt: skip
     found = fit(books, need, known.rules)
     if isinstance(found, NoFit):
         return refusal(peer.node, books, need, found)
@@ -169,6 +173,7 @@ def _on_device(
         found.victims,
         None if load_s is None else load_s + found.cost_s + _work_s(peer),
         free_bytes=books.free_bytes,
+        is_tight=found.is_tight,
     )
 
 
@@ -219,6 +224,17 @@ def ranked(
         return False, min(preference(view, model, one) for one in outcomes(view, peer, wish, known))
 
     return tuple(sorted(candidates, key=rank))
+
+
+def soonest_s(
+    view: FleetView, model: ModelId, candidates: Collection[NodeId], known: Known
+) -> float | None:
+    """When the first of them would have loaded the model; None where nothing is known of that."""
+    wish = LoadWish(model)
+    peers = [peer for node in candidates if (peer := view.peer(node)) is not None]
+    found = [one for peer in peers for one in outcomes(view, peer, wish, known)]
+    seconds = (one.seconds for one in found if isinstance(one, Plan))
+    return min((one for one in seconds if one is not None), default=None)
 
 
 def known_by(config: PeerConfig, eta_s: Eta) -> Known:

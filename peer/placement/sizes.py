@@ -17,6 +17,9 @@ from .books import Size
 
 # A context that nobody has asked for may be made as short as this.
 LEAST_CONTEXT_TOKENS = 4096
+# Below this others go that have been idle for long: most prompts of those who write code are longer
+# than the least.
+_COMFORT_TOKENS = 16_384
 # What all sequences together are to have: eight long conversations, or sixty-four short ones.
 _WELCOME_TOKENS = 8 * 8192
 # Of an empty device one model takes so much beside its weights, where a full context does not need
@@ -50,6 +53,11 @@ def sizes(
             ways.append(size)
     ways.append(_sized(costs, least, least, wanted_slots or 1))
     return tuple(_falling(ways))
+
+
+def comfort_tokens(ways: tuple[Size, ...]) -> int:
+    """How much context it is to have where that is no hardship: all that it has, at most."""
+    return min(_COMFORT_TOKENS, ways[0].context_tokens)
 
 
 def parts(costs: ModelCosts, size: Size) -> tuple[MemoryPart, ...]:

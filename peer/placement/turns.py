@@ -209,14 +209,14 @@ def _without_work(books: DeviceBooks, rules: Rules) -> DeviceBooks:
 def _best(
     found: Sequence[tuple[DeviceBooks, Fit | NoFit]], closed: Collection[int]
 ) -> Begin | None:
-    """Where it costs least; where it costs nothing, where most is free."""
+    """Where it has room enough and costs least; where it costs nothing, where most is free."""
     fits = [(each, one) for each, one in found if isinstance(one, Fit)]
     if not fits:
         return None
 
     def cost(pair: tuple[DeviceBooks, Fit]) -> tuple[object, ...]:
         books, one = pair
-        return one.cost_s, books.index in closed, -books.free_bytes, books.index
+        return one.is_tight, one.cost_s, books.index in closed, -books.free_bytes, books.index
 
     device, best = min(fits, key=cost)
     return Begin(device.index, best)

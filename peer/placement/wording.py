@@ -54,6 +54,8 @@ def leaving(model_id: str, reason: LeaveReason, wanted: str, num_bytes: int) -> 
             what, why = "unloaded", "after nobody had used it for long"
         case "changed":
             what, why = "unloaded", "because it has changed"
+        case "small":
+            what, why = "unloaded", "to load it again with more context"
         case "asked":
             what, why = "unloaded", "as asked"
     return what, f"{what} {model_id} {why} (frees {memory(num_bytes)})"

@@ -11,6 +11,7 @@ from cortex.engine.stream import Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
+from ..placement.room import Room, room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
@@ -71,6 +72,7 @@ class Asked:
             key=self.key,
             cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
             context_tokens=begun.prompt_tokens + begun.max_tokens - 1 if begun else 0,
+            room=self._room(),
             computes_in=self.transcript.computes_in if has_begun else "",
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
@@ -78,6 +80,16 @@ class Asked:
             patience_s=self.patience_s,
             hope_s=self._hope_s(),
         )
+
+    def _room(self) -> Room:
+        """How much context it takes, as far as that is known before its prompt is made."""
+        request, told = self.transcript.request, self.transcript.accepted
+        if told is None:
+            prompt_tokens = text_bytes(request) // _TEXT_BYTES_A_TOKEN
+            most_tokens = max(1, self.model.context_tokens - prompt_tokens)
+            return room(prompt_tokens, request.max_tokens, most_tokens=most_tokens)
+        num_made = self.transcript.num_tokens // request.num_choices
+        return room(told.prompt_tokens, request.max_tokens, num_made, most_tokens=told.max_tokens)
 
     def _hope_s(self) -> float:
         last_error = self.tries.last_error

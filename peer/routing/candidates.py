@@ -14,6 +14,7 @@ from ..fleet.view import FleetView, PeerView
 from ..gossip.ids import ModelId, NodeId
 from ..gossip.messages import Verdict
 from ..gossip.records import LoadRecord
+from ..placement.room import Room
 from ..types import Warmth
 from .affinity import ranked
 from .catalogue import FleetModel, Holder, warmth_at
@@ -32,11 +33,14 @@ Life = tuple[NodeId, int]
 
 @dataclass(frozen=True, slots=True)
 class Busyness:
-    """`num_live` counts what waits too; 0 slots is a peer that has not said how many it has."""
+    """`num_live` counts what waits too; 0 slots is a peer that has not said how many it has.
+    `wait_s` is how long one more request would wait, 0 where nobody says.
+    """
 
     verdict: Verdict
     num_live: int
     num_slots: int = 0
+    wait_s: float = 0.0
 
     @property
     def share(self) -> float:
@@ -50,7 +54,12 @@ class Busyness:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A peer that holds the weights. `is_doubtful` is one to be asked where nobody else is left."""
+    """A peer that holds the weights. `is_doubtful` is one to be asked where nobody else is left.
+
+    `place_tokens` is how much context it has loaded the model with, 0 where it has not, or where
+    nobody says. A model that is there with too little for the request is cold to it: it would have
+    to be loaded again.
+    """
 
     holder: Holder
     life: Life
@@ -61,6 +70,7 @@ class Candidate:
     is_doubtful: bool
     busyness: Busyness
     tokens_per_s: int
+    place_tokens: int = 0
 
     @property
     def node(self) -> NodeId:
@@ -72,13 +82,15 @@ class Wish:
     """What a request wants of its host, and which lives are not to be asked.
 
     The `lost` may still be there, though the connection to them broke: they come last. Somebody
-    who goes on with an answer has to have `context_tokens`, and may compute in no other way. Where
-    all are busy it waits for `patience_s`, and for `hope_s` where nobody is there.
+    who goes on with an answer has to have `context_tokens`, and may compute in no other way; what
+    is loaded with less than the `room` goes after what has it. Where all are busy it waits for
+    `patience_s`, and for `hope_s` where nobody is there.
     """
 
     key: bytes
     cost_tokens: int = 0
     context_tokens: int = 0
+    room: Room = field(default_factory=Room)
     computes_in: str = ""
     excluded: frozenset[Life] = frozenset()
     lost: frozenset[Life] = frozenset()
@@ -86,13 +98,17 @@ class Wish:
     patience_s: float = 5.0
     hope_s: float = 0.0
 
+    def is_resting(self, life: Life, now_s: float) -> bool:
+        """Whether that one has just refused it, and is not asked again at once."""
+        return self.busy_until_s.get(life, 0.0) > now_s
+
 
 def candidates(
     model: FleetModel, view: FleetView, wish: Wish, own: Busyness, doubted: frozenset[Life]
 ) -> list[Candidate]:
     """All that may be asked: sound ones, or where there are none, the doubtful ones."""
     found = [
-        candidate_at(model.weights, holder, peer, own, doubted | wish.lost)
+        candidate_at(model.weights, holder, peer, own, doubted | wish.lost, wish.room)
         for holder in model.holders
         if (peer := view.peer(holder.node)) is not None
         and peer.takes_requests
@@ -110,20 +126,27 @@ def may_be_asked(candidate: Candidate, wish: Wish) -> bool:
 
 
 def candidate_at(
-    weights: ModelId, holder: Holder, peer: PeerView, own: Busyness, doubted: frozenset[Life]
+    weights: ModelId,
+    holder: Holder,
+    peer: PeerView,
+    own: Busyness,
+    doubted: frozenset[Life],
+    room: Room,
 ) -> Candidate:
     placed = next((placed for placed in peer.placed if placed.model == weights), None)
+    place_tokens = placed.context_tokens if placed and placed.state == "ready" else 0
     life = (peer.node, peer.gen)
     return Candidate(
         holder=holder,
         life=life,
         name=peer.name,
         is_self=peer.is_self,
-        warmth=warmth_at(peer, weights),
+        warmth="cold" if 0 < place_tokens < room.least_tokens else warmth_at(peer, weights),
         computes_in=placed.computes_in if placed else "",
         is_doubtful=peer.state != "up" or life in doubted,
         busyness=own if peer.is_self else gossiped(peer.load, weights),
         tokens_per_s=peer.load.decode_tokens_per_s if peer.load else 0,
+        place_tokens=place_tokens,
     )
 
 
@@ -136,6 +159,26 @@ def gossiped(load: LoadRecord | None, weights: ModelId) -> Busyness:
     num_free = max(free, default=max((one.num_slots_free for one in load.models), default=0))
     has_room = num_free > 0 or num_live == 0
     return Busyness("accept" if has_room else "queue", num_live, num_live + num_free)
+
+
+def own_busyness(
+    load: LoadRecord | None, weights: ModelId, num_live: int, most_live: int
+) -> Busyness:
+    """This peer's: what it told last, and what has come since or gone."""
+    told = gossiped(load, weights)
+    if num_live >= most_live:
+        return Busyness("busy", num_live, told.num_slots or most_live)
+    if load is None:
+        return Busyness("accept", num_live, most_live)
+    num_free = told.num_slots - told.num_live - max(0, num_live - told.num_live)
+    waits = num_live > 0 and (num_free <= 0 or load.has_waiting(weights))
+    return Busyness("queue" if waits else "accept", num_live, told.num_slots or most_live)
+
+
+def by_room(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]:
+    """Those with room for all of the request, where some have it, and then all."""
+    roomy = [one for one in found if not 0 < one.place_tokens < wish.room.whole_tokens]
+    return [roomy, found] if 0 < len(roomy) < len(found) else [found]
 
 
 def in_order(wish: Wish, found: Sequence[Candidate]) -> list[Candidate]:

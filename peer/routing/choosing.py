@@ -9,43 +9,37 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cortex.engine.errors import Overloaded
 
 from ..errors import NoPeer
 from ..fleet.membership import Membership
-from ..gossip.ids import ModelId, NodeId
-from ..gossip.messages import LoadAnswer
+from ..gossip.ids import ModelId
 from .breaker import Breakers
 from .candidates import (
     Busyness,
     Candidate,
     Life,
     Wish,
-    candidate_at,
+    by_room,
     candidates,
-    gossiped,
     in_order,
-    may_be_asked,
     pick,
     shortlist,
     warmest,
 )
 from .catalogue import FleetModel
+from .freshness import PROBE_S, Freshness
 from .leases import Leases
+from .loading import Loading
 
-_PROBE_S = 0.03
 _POLL_S = 0.1
 # Before a peer that a connection broke to is tried again, where it is the only one.
 _RECONNECT_S = 0.8
-# A lease is a word from one peer to another.
-_LEASE_S = 3.0
 # A peer that a connection broke to: gossip says what is true of it within that time.
 _DOUBT_S = 3.0
-_MAX_SENDS = 1024
 _LONGEST_WAIT_S = 60
 # Of those that are busy.
 _MOST_NAMED = 8
@@ -58,17 +52,17 @@ class Chooser:
         self,
         membership: Membership,
         leases: Leases,
-        own_busyness: Callable[[], Busyness],
+        own_busyness: Callable[[ModelId], Busyness],
         rng: random.Random,
         clock: Callable[[], float],
     ) -> None:
         self.breakers = Breakers()
         self._membership = membership
-        self._leases = leases
         self._own_busyness = own_busyness
         self._rng = rng
         self._clock = clock
-        self._sends: dict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_SENDS))
+        self._freshness = Freshness(membership, clock)
+        self._loading = Loading(membership, leases, self.breakers, own_busyness, clock)
         self._doubted: dict[Life, float] = {}
 
     async def choose(self, model: FleetModel, wish: Wish, since_s: float) -> Candidate:
@@ -85,10 +79,12 @@ class Chooser:
                 raise self.nobody(model)
             if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
                 chosen = await self._choose(model, wish, found)
-                if chosen is not None:
-                    self._sends[chosen.node].append(self._clock())
+                is_late = self._clock() - since_s >= wish.patience_s
+                # Who goes on refusing it is not asked for ever.
+                if chosen is not None and not (is_late and chosen.life in wish.busy_until_s):
+                    self._freshness.sent(chosen.node)
                     return chosen
-                if self._clock() - since_s >= wish.patience_s:
+                if is_late:
                     raise await self.overloaded(model, wish)
             await asyncio.sleep(_POLL_S)
 
@@ -98,7 +94,7 @@ class Chooser:
         """
         found = self._found(model, wish)
         nodes = [one.node for one in found[:_MOST_NAMED]]
-        answers = await self._membership.ask_loads(nodes, model.weights, wish.cost_tokens, _PROBE_S)
+        answers = await self._membership.ask_loads(nodes, model.weights, wish.cost_tokens, PROBE_S)
         waits_s = [answer.wait_ms / 1000 for answer in answers.values() if answer.wait_ms]
         return Overloaded(
             f"every peer that holds '{model.id}' is busy:"
@@ -139,24 +135,15 @@ class Chooser:
     def _found(self, model: FleetModel, wish: Wish) -> list[Candidate]:
         now_s = self._clock()
         self._doubted = {life: s for life, s in self._doubted.items() if s > now_s}
-        view, own = self._membership.view, self._own_busyness()
+        view, own = self._membership.view, self._own_busyness(model.weights)
         found = candidates(model, view, wish, own, frozenset(self._doubted))
         usable = self.breakers.usable((one.node for one in found), model.weights, now_s)
         return [self._corrected(one, wish, now_s) for one in found if one.node in usable]
 
     def _corrected(self, one: Candidate, wish: Wish, now_s: float) -> Candidate:
-        """With what it was sent since it wrote its record."""
-        if wish.busy_until_s.get(one.life, 0.0) > now_s:
+        if wish.is_resting(one.life, now_s):
             return replace(one, busyness=replace(one.busyness, verdict="busy"))
-        peer = self._membership.view.peer(one.node)
-        if one.is_self or peer is None or peer.load is None:
-            return one
-        written_s = now_s - peer.load.age_ds / 10
-        return replace(one, busyness=self._with_sends(one.node, one.busyness, written_s))
-
-    def _with_sends(self, node: NodeId, busyness: Busyness, since_s: float) -> Busyness:
-        num_sent = sum(sent_s > since_s for sent_s in self._sends[node])
-        return replace(busyness, num_live=busyness.num_live + num_sent)
+        return self._freshness.corrected(one, self._membership.view.peer(one.node))
 
     async def _choose(
         self, model: FleetModel, wish: Wish, found: list[Candidate]
@@ -167,14 +154,24 @@ class Chooser:
         # Where all who have it are busy, one that is getting it may be not.
         warmth, those = warmest([one for one in free if one.warmth != "cold"] or found)
         if warmth == "cold":
-            return await self._placed(model, wish, cold, ()) if cold else None
-        best, busyness = await self._best(model, wish, those)
+            return await self._loading.placed(model, wish, cold) if cold else None
+        best, busyness = await self._best_by_room(model, wish, those)
         if busyness.verdict == "accept":
             return best
         idle = [one for one in cold if one.busyness.num_live == 0]
         if warmth == "warm" and idle:
-            return await self._placed(model, wish, idle, [one.node for one in those])
+            return await self._rather_loaded(model, wish, those, idle)
         return best if busyness.verdict == "queue" else None
+
+    async def _best_by_room(
+        self, model: FleetModel, wish: Wish, those: Sequence[Candidate]
+    ) -> tuple[Candidate, Busyness]:
+        *roomy, everybody = by_room(wish, those)
+        for group in roomy:
+            best, busyness = await self._best(model, wish, group)
+            if busyness.verdict == "accept":
+                return best, busyness
+        return await self._best(model, wish, everybody)
 
     async def _best(
         self, model: FleetModel, wish: Wish, those: Sequence[Candidate]
@@ -185,55 +182,30 @@ class Chooser:
         if not free or len(order) == 1 or (first.is_self and first.busyness.verdict == "accept"):
             return first, first.busyness
         asked = shortlist(order, self._rng)
-        answers = await self._fresh(model.weights, wish.cost_tokens, asked)
+        answers = await self._freshness.ask(model.weights, wish.cost_tokens, asked)
         return pick(asked, answers)
 
-    async def _fresh(
-        self, weights: ModelId, cost_tokens: int, asked: Sequence[Candidate]
-    ) -> Mapping[NodeId, Busyness]:
-        own = {one.node: one.busyness for one in asked if one.is_self}
-        others = [one.node for one in asked if not one.is_self]
-        asked_s = self._clock()
-        answers = await self._membership.ask_loads(others, weights, cost_tokens, _PROBE_S)
-        return own | {
-            node: self._with_sends(node, _told(answer, weights), asked_s)
-            for node, answer in answers.items()
-        }
-
-    async def _placed(
+    async def _rather_loaded(
         self,
         model: FleetModel,
         wish: Wish,
-        found: Sequence[Candidate],
-        holders: Sequence[NodeId],
-    ) -> Candidate:
-        """Who is to load it: the one that is named by whoever decides."""
-        order = in_order(wish, found)
-        if len(model.holders) == 1:
-            return order[0]
-        lost = {node for node, _ in wish.excluded | wish.lost}
-        nodes = [one.node for one in order]
-        try:
-            async with asyncio.timeout(_LEASE_S):
-                node = await self._leases.place(
-                    model.weights, nodes, holders=holders, lost=lost - set(nodes)
-                )
-        except (TimeoutError, NoPeer):
-            return order[0]
-        named = next((one for one in order if one.node == node), None)
-        return named or self._at(model, node, wish) or order[0]
-
-    def _at(self, model: FleetModel, node: NodeId, wish: Wish) -> Candidate | None:
-        """A peer that we had passed over, and that loads the model as others see it."""
-        holder, peer = model.holder(node), self._membership.view.peer(node)
-        if holder is None or peer is None:
-            return None
-        named = candidate_at(model.weights, holder, peer, self._own_busyness(), frozenset())
-        return named if may_be_asked(named, wish) else None
-
-
-def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:
-    return replace(gossiped(answer.load, weights), verdict=answer.verdict)
+        those: Sequence[Candidate],
+        idle: Sequence[Candidate],
+    ) -> Candidate | None:
+        """A further copy of what all are too busy with who have it, by their own word: where they
+        refuse, or would let the request wait for longer than the load takes.
+        """
+        asked = [one for one in in_order(wish, those) if one.busyness.verdict != "busy"]
+        answers = await self._freshness.ask(model.weights, wish.cost_tokens, asked[:_MOST_NAMED])
+        heard = [(one, answers.get(one.node, one.busyness)) for one in asked]
+        taking = [(one, busyness) for one, busyness in heard if busyness.verdict != "busy"]
+        if taking:
+            best, busyness = min(taking, key=lambda pair: pair[1].rank)
+            wait_s = min(busyness.wait_s for _, busyness in taking)
+            is_free = busyness.verdict == "accept"
+            if is_free or not self._loading.is_sooner(model, idle, wait_s):
+                return best
+        return await self._loading.placed(model, wish, idle)
 
 
 def shown_wait_s(wait_s: float) -> int:

@@ -32,7 +32,7 @@ from ..vectors import vectors_of
 from .affinity import conversation_key
 from .asked import Asked
 from .attempts import Attempts
-from .candidates import Busyness, Candidate, Wish, gossiped
+from .candidates import Busyness, Candidate, Wish, own_busyness
 from .catalogue import Eta, FleetModel
 from .choosing import Chooser
 from .leases import Leases
@@ -253,12 +253,8 @@ class Ingress:
             return await self._local.count(own)
         return await self._hops.count(host.node, model.weights, own)
 
-    def _own_busyness(self) -> Busyness:
+    def _own_busyness(self, weights: ModelId) -> Busyness:
         """This peer's load, known at once; how much it takes is what it tells others."""
         health, most = self._local.health, self._local.config.max_live_requests
-        told = gossiped(self._membership.view.me.load, ModelId(b""))
-        num_slots = told.num_slots or most
-        if health.is_draining or health.live_requests >= most:
-            return Busyness("busy", health.live_requests, num_slots)
-        verdict = "accept" if health.live_requests < num_slots else "queue"
-        return Busyness(verdict, health.live_requests, num_slots)
+        told, num_live = self._membership.view.me.load, health.live_requests
+        return own_busyness(told, weights, num_live, 0 if health.is_draining else most)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -22,13 +23,15 @@ from ..fleet.view import FleetView
 from ..gossip.ids import ModelId, NodeId
 from ..hop.hops import Hops
 from ..hop.messages import LeaseAsk, Leased
-from ..placement.planning import Known, ranked, rendezvous
+from ..placement.planning import Known, ranked, rendezvous, soonest_s
 from .lease_book import LeaseBook
 
 # A question and its answer; whoever is asked may have to ask somebody in its turn.
 _ANSWER_S = 2.0
 _FORWARD_S = 0.8
 _MAX_TRIES = 3
+# Whoever has not answered by then may not answer at all.
+_SILENT_S = 0.5
 
 
 class Leases:
@@ -70,27 +73,63 @@ class Leases:
             wish = replace(wish, lost=(*wish.lost, holder))
         raise _no_peer(model)
 
+    async def _first_word(
+        self, arbiters: Sequence[NodeId], wish: LeaseAsk, limit_s: float
+    ) -> Leased | None:
+        """What the first says that answers, None where none does. The next one is asked beside one
+        that is silent.
+        """
+        untold, asking = [*arbiters], set[asyncio.Task[Leased | None]]()
+        try:
+            while untold or asking:
+                if untold:
+                    question = self._word_of(untold.pop(0), wish, limit_s)
+                    asking.add(asyncio.create_task(question, name="ask for a lease"))
+                rest_s = _SILENT_S if untold else None
+                done, asking = await asyncio.wait(
+                    asking, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for leased in (each.result() for each in done):
+                    if leased is not None:
+                        return leased
+            return None
+        finally:
+            for each in asking:
+                each.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _word_of(self, arbiter: NodeId, wish: LeaseAsk, limit_s: float) -> Leased | None:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._hops.lease(arbiter, wish)
+        except (CortexError, TimeoutError):
+            return None  # nor is its word final that nobody can: it sees other peers than we do
+
+    def in_order(self, model: ModelId, candidates: Collection[NodeId]) -> Sequence[NodeId]:
+        """The best one to load it first, as this peer sees them."""
+        return ranked(self._membership.view, model, candidates, self._known())
+
+    def load_s(self, model: ModelId, candidates: Collection[NodeId]) -> float | None:
+        """How soon one of them would have it, with what its victims' going costs; None where
+        nothing is known of loads.
+        """
+        return soonest_s(self._membership.view, model, candidates, self._known())
+
     async def answer(self, wish: LeaseAsk) -> Leased:
         """Another peer's question. Raises NoPeer."""
         leased = await self._decided(wish, _FORWARD_S)
         return replace(leased, request_id=wish.request_id)  # who was asked in our turn echoes ours
 
     async def _decided(self, wish: LeaseAsk, limit_s: float) -> Leased:
-        num_tries = 0
-        for arbiter in arbiters(self._membership.view, wish.model):
-            if arbiter == self._membership.view.self_node or num_tries == _MAX_TRIES:
-                break
-            if arbiter in wish.lost:
-                continue
-            num_tries += 1
-            try:
-                async with asyncio.timeout(limit_s):
-                    return await self._hops.lease(arbiter, wish)
-            except (CortexError, TimeoutError):
-                continue  # nor is its word final that nobody can: it sees other peers than we do
         view = self._membership.view
+        earlier = takewhile(lambda node: node != view.self_node, arbiters(view, wish.model))
+        asked = [node for node in earlier if node not in wish.lost][:_MAX_TRIES]
+        leased = await self._first_word(asked, wish, limit_s)
+        if leased is not None:
+            return leased
         # By our own view, not by the asker's order: one that sees others would choose another.
-        order = ranked(view, wish.model, wish.candidates, self._known())
+        order = self.in_order(wish.model, wish.candidates)
+        view = self._membership.view
         leased = self._book.grant(replace(wish, candidates=order), view, self._clock())
         if leased is None:
             raise _no_peer(wish.model)

@@ -18,14 +18,16 @@ from cortex.peer.devices.residency import Residency
 from cortex.peer.gossip.ids import ModelId
 from cortex.peer.placement.books import DeviceBooks, Need, Size
 from cortex.peer.placement.habits import Habits
+from cortex.peer.placement.room import Room
 from cortex.peer.types import ModelInfo
 
 
 class HandLoader:
     """Devices whose loads last until the test says so; `log` is what was asked, in order.
 
-    A model takes what `sizes` says of it, else all of the first device. Nothing is known of the
-    `strange` until it has been learned.
+    A model takes what `sizes` says of it, else all of the first device, and of `lengths` the
+    context that takes as many bytes beside it. Nothing is known of the `strange` until it has been
+    learned.
     """
 
     def __init__(self, *budgets: int, **sizes: int) -> None:
@@ -41,6 +43,7 @@ class HandLoader:
         self.load_s = 0.0
         self.are_worn = False
         self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lengths: dict[str, tuple[int, ...]] = {}
         self.strange: set[str] = set()
         self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -49,7 +52,11 @@ class HandLoader:
             return None
         num_bytes = self.sizes.get(model.id, self.devices[0].budget_bytes)
         size = Size(extent.context_tokens or 8, extent.num_slots or 1, num_bytes)
-        return Need(ModelId(model.weights), model.id, (size,))
+        longer = (
+            Size(tokens, size.num_slots, num_bytes + tokens)
+            for tokens in self.lengths.get(model.id, ())
+        )
+        return Need(ModelId(model.weights), model.id, (*longer, size))
 
     def reload_s(self, model: ModelInfo) -> float | None:
         return 2.0
@@ -107,7 +114,9 @@ def resident_id(residency: Residency) -> str | None:
 class Wish:
     """A ticket that remembers what it was told."""
 
-    def __init__(self, model_id: str, weights: bytes = b"", **extent: int) -> None:
+    def __init__(
+        self, model_id: str, weights: bytes = b"", room: Room | None = None, **extent: int
+    ) -> None:
         self.told: list[str | Stage | CortexError] = []
         model = ModelInfo(model_id, None, ("text",), 1, 0, weights)
         self.ticket = Ticket(
@@ -116,6 +125,7 @@ class Wish:
             lambda _: self.told.append("granted"),
             self.told.append,
             Extent(**extent),
+            room=room or Room(),
         )
 
     @property

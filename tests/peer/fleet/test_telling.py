@@ -72,6 +72,8 @@ def busy(num_inflight: int, num_queued: int = 0, *models: ModelLoad, flags: int 
         (OwnState(slots=3, load=busy(1, 2)), "busy"),
         (OwnState(slots=3, load=busy(1, 0, ModelLoad(MODEL, 1, 0, 0))), "queue"),
         (OwnState(slots=3, load=busy(1, 0, ModelLoad(MODEL, 1, 0, 1))), "accept"),
+        (OwnState(slots=9, load=busy(1, 2, ModelLoad(MODEL, 1, 0, 1))), "accept"),
+        (OwnState(slots=9, load=busy(1, 2, ModelLoad(MODEL, 1, 1, 1))), "queue"),
         (OwnState(slots=3, load=busy(0, flags=LOAD_DRAINING)), "busy"),
         (OwnState(), "busy"),
     ],
@@ -83,6 +85,8 @@ def test_the_word_for_one_more_request(state: OwnState, word: str):
 def test_who_waits_is_told_for_about_how_long():
     state = OwnState(slots=9, load=busy(3, 2), answer_ms=1000)
     assert verdict(state, MODEL) == ("queue", 600)
+    full = OwnState(slots=9, load=busy(4, 4, ModelLoad(MODEL, 2, 1, 0)), answer_ms=1500)
+    assert verdict(full, MODEL) == ("queue", 1000), "behind those for the same model"
 
 
 def test_who_is_refused_is_told_when_a_place_may_be_free():

@@ -128,10 +128,18 @@ class FakeMembership:
 
 
 class FakePlaces:
-    """The first candidate loads it."""
+    """The first candidate loads it, in so many `seconds`; `passed_over` were not to be named."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[NodeId, ...]] = []
+        self.passed_over: list[tuple[NodeId, ...]] = []
+        self.seconds: float | None = None
+
+    def in_order(self, model: ModelId, candidates: Collection[NodeId]) -> Sequence[NodeId]:
+        return sorted(candidates)
+
+    def load_s(self, model: ModelId, candidates: Collection[NodeId]) -> float | None:
+        return self.seconds
 
     async def place(
         self,
@@ -142,6 +150,7 @@ class FakePlaces:
         lost: Collection[NodeId] = (),
     ) -> NodeId:
         self.asked.append(tuple(candidates))
+        self.passed_over.append(tuple(holders))
         return next(iter(candidates))
 
 

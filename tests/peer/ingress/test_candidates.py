@@ -7,16 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cortex.peer.fleet.view import FleetView, PeerView
-from cortex.peer.gossip.ids import NodeId
+from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.gossip.records import ModelLoad
+from cortex.peer.placement.room import Room
 from cortex.peer.routing.candidates import (
     Busyness,
     Candidate,
     Wish,
+    by_room,
     candidates,
     gossiped,
     in_order,
+    own_busyness,
     pick,
     shortlist,
     warmest,
@@ -139,3 +144,35 @@ def test_a_peer_that_said_nothing_is_idle_until_it_does(fleet_values: Any) -> No
     assert gossiped(None, fleet_values.weights).verdict == "accept"
     full = fleet_values.load(fleet_values.node(1), num_live=9, num_free=0)
     assert gossiped(full, fleet_values.weights) == Busyness("queue", 9, 9)
+
+
+def test_a_model_that_is_loaded_with_too_little_for_a_prompt_is_cold_to_it(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, room=Room(500, 900))
+    short, enough = (fleet_values.peer(n, context_tokens=498 + n) for n in (1, 2))
+    found = found_in(short, enough, wish=wish)
+    assert [one.warmth for one in found] == ["cold", "warm"]
+
+
+def test_nobody_is_left_out_where_none_has_room_for_all_of_it(
+    fleet_values: Any, found_in: Any
+) -> None:
+    one, small = found_in(fleet_values.peer(1), fleet_values.peer(2, context_tokens=100))
+    wish = replace(_WISH, room=Room(50, 200))
+    assert by_room(wish, [one, small]) == [[one], [one, small]]
+    assert by_room(wish, [small]) == [[small]]
+    assert by_room(_WISH, [one, small]) == [[one, small]]
+
+
+def test_own_load_is_that_of_the_model_that_is_asked_for(fleet_values: Any) -> None:
+    other = ModelLoad(ModelId(b"another1"), 0, 0, 8)
+    full = ModelLoad(fleet_values.weights, 4, 0, 0)
+    record = fleet_values.load(fleet_values.node(0), num_live=4)
+    record = structs.replace(record, models=(full, other))
+    assert own_busyness(record, fleet_values.weights, 4, 64).verdict == "queue"
+    assert own_busyness(record, other.model, 4, 64).verdict == "accept"
+    assert own_busyness(record, other.model, 12, 64).verdict == "queue", "since it was told"
+    assert own_busyness(record, fleet_values.weights, 0, 64).verdict == "accept"
+    assert own_busyness(record, other.model, 64, 64).verdict == "busy"
+    assert own_busyness(None, other.model, 4, 64).verdict == "accept"

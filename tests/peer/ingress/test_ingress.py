@@ -270,15 +270,15 @@ async def test_a_burst_over_what_hosts_take_waits_instead_of_being_refused(
 
 
 async def test_own_sends_count_until_they_show_in_a_record(
-    open_fleet: Any, ask: Any, fleet_values: Any
+    open_fleet: Any, ask: Any, fleet_values: Any, loop_time: Any
 ):
     """Gossip alone: nobody answers probes, and each request keeps its place."""
     async with open_fleet(3) as fleet:
         fleet.membership.mute = set(fleet.hops.nodes)
         for node in fleet.hops.nodes:
             number = int.from_bytes(node, "big")
-            record = fleet_values.load(node, num_live=1, num_free=0, age_ds=600)
-            fleet.membership.change(number, load=record)
+            record = fleet_values.load(node, num_live=1, num_free=0)
+            fleet.membership.change(number, load=record, made_s=loop_time())
         started: list[Any] = []
         for _ in range(12):
             events = fleet.ingress.chat(ask(max_tokens=5000), None)

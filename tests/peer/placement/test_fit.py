@@ -317,3 +317,35 @@ def later(books: DeviceBooks, wait_s: float) -> DeviceBooks:
         for one in books.residents
     )
     return dataclasses.replace(books, residents=residents)
+
+
+def make_short_need(*contexts: int, least: int = 0, comfort: int = 16_384) -> Need:
+    """A model that takes 7 GiB, and one more for each 8,192 tokens of context."""
+    sizes = tuple(Size(tokens, 1, 7 * GIB + tokens * GIB // 8192) for tokens in contexts)
+    return Need(ModelId(b"wanted--"), "wanted", sizes, least_tokens=least, comfort_tokens=comfort)
+
+
+def context_of(found: Fit | NoFit) -> tuple[int, list[str], bool]:
+    assert isinstance(found, Fit)
+    return found.size.context_tokens, ids(found), found.is_tight
+
+
+def test_what_nobody_has_used_for_long_goes_before_a_model_is_loaded_tiny() -> None:
+    wanted = make_short_need(32_768, 16_384, 8192, 4096)
+    idle = make_books(16, make_resident("old", 8))
+    assert context_of(fit(idle, wanted, LRU)) == (32_768, ["old"], False)
+    used = make_books(16, make_resident("old", 8, idle_s=HALF_LIFE_S - 1))
+    assert context_of(fit(used, wanted, LRU)) == (8192, [], True)
+
+
+def test_for_a_prompt_that_needs_it_goes_whatever_may() -> None:
+    wanted = make_short_need(32_768, 16_384, 8192, 4096, least=9000)
+    used = make_resident("old", 8, idle_s=HALF_LIFE_S - 1)
+    assert context_of(fit(make_books(16, used), wanted, LRU)) == (32_768, ["old"], False)
+    at_work = dataclasses.replace(used, num_inflight=1)
+    assert context_of(fit(make_books(16, at_work), wanted, LRU)) == (8192, [], True)
+
+
+def test_a_model_that_is_comfortable_nowhere_is_loaded_as_it_can_be() -> None:
+    wanted = make_short_need(32_768, 16_384, 8192, 4096)
+    assert context_of(fit(make_books(8), wanted, LRU)) == (8192, [], True)

@@ -21,7 +21,7 @@ from cortex.peer.gossip.records import LoadRecord, ModelLoad
 from cortex.peer.placement.ages import least_age_s, told_age
 from cortex.peer.placement.books import Rules, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
-from cortex.peer.placement.planning import Known, plan_load, ranked
+from cortex.peer.placement.planning import Known, plan_load, ranked, soonest_s
 from cortex.peer.placement.rendering import render_planned
 from cortex.peer.placement.wording import nowhere
 
@@ -112,6 +112,26 @@ def test_emptier_peer_is_chosen_and_the_other_would_do_as_well() -> None:
     assert planned.plan.size == Size(8192, 1, 6 * GIB)
     assert planned.plan.seconds == 20.0
     assert sum(part.num_bytes for part in planned.plan.parts) == 6 * GIB
+
+
+def test_when_the_first_of_some_has_it_counts_what_its_victims_are_wanted_for() -> None:
+    used = load_of(ModelLoad(OTHER, 0, 0, 4, told_age(60.0), told_age(7200.0)))
+    view = fleet(make_peer("full", other(12), load=used), make_peer("empty"))
+    full, empty = (peer.node for peer in view.peers)
+    assert soonest_s(view, MODEL, [full, empty], KNOWN) == 20.0
+    with_victim_s = soonest_s(view, MODEL, [full], KNOWN)
+    assert with_victim_s is not None and 30.0 < with_victim_s < 40.0
+    unknown = dataclasses.replace(KNOWN, eta_s=lambda model, size_bytes: None)
+    assert soonest_s(view, MODEL, [full, empty], unknown) is None
+
+
+def test_a_peer_where_it_has_room_goes_before_a_quicker_one_where_it_would_be_tiny() -> None:
+    used = load_of(ModelLoad(OTHER, 0, 0, 4, told_age(60.0), told_age(7200.0)))
+    tiny = make_peer("tiny", other(11), load=used)
+    busy = make_peer("busy", load=load_of(num_inflight=9, first_token_ms=4000))
+    found = plan(tiny, busy)
+    assert named(found) == "busy"
+    assert [one.is_tight for one in found.others] == [True]
 
 
 def test_victim_on_a_full_peer_is_named_and_counted() -> None:

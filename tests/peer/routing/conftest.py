@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -55,7 +56,8 @@ class Fleet:
     """Peers that all have the model on disk. `now_s` is turned by hand.
 
     What begins to load is seen by others after `lag_s()`. An ingress in `blind_to` never sees
-    that one peer as up. `loss` of all questions to arbiters are refused; `dead` ones always.
+    that one peer as up. `loss` of all questions to arbiters are refused; `dead` ones always, and
+    `silent` ones answer none.
     """
 
     num_peers: int
@@ -66,6 +68,7 @@ class Fleet:
     model: ModelId = MODEL
     pause: Callable[[], Awaitable[None]] = _no_pause
     dead: set[NodeId] = field(default_factory=set[NodeId])
+    silent: set[NodeId] = field(default_factory=set[NodeId])
     now_s: float = 0.0
     num_questions: int = 0
 
@@ -171,6 +174,8 @@ class _Calls:
         self.fleet.num_questions += 1
         if arbiter in self.fleet.dead or self.fleet.rng.random() < self.fleet.loss:
             raise HostRefused("no connection")
+        if arbiter in self.fleet.silent:
+            await asyncio.Event().wait()
         await self.fleet.pause()
         wish = replace(wish, request_id=f"{wish.request_id}.{self.fleet.num_questions}")
         leased = await self.fleet.leases[arbiter].answer(wish)

@@ -158,3 +158,16 @@ async def test_arbiter_that_says_nothing_holds_nobody_up_for_long(
     began_s = loop.time()
     await fleet.leases[last].place(MODEL, fleet.nodes)
     assert loop.time() - began_s < 0.5
+
+
+async def test_next_arbiter_is_asked_beside_those_that_say_nothing(
+    make_fleet: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(leases, "_SILENT_S", 0.01)
+    monkeypatch.setattr(leases, "_FORWARD_S", 0.02)
+    fleet = make_fleet(8, random.Random(10))
+    order = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)
+    fleet.silent = set(order[:2])
+    async with asyncio.timeout(1):  # where one alone may take twice that
+        places = [fleet.leases[node].place(MODEL, fleet.nodes) for node in order[3:]]
+        assert len(set(await asyncio.gather(*places))) == 1

@@ -1,0 +1,136 @@
+"""When a further copy of a model is loaded, who is not named for it, and how room for long requests
+is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cortex.engine.errors import Overloaded
+from cortex.peer.errors import NoPeer
+from cortex.peer.fleet.view import PeerView
+from cortex.peer.gossip.ids import NodeId
+from cortex.peer.gossip.messages import LoadAnswer
+from cortex.peer.routing import asked
+
+
+def answer(node: NodeId, load: Any, verdict: Any, wait_ms: int = 0) -> LoadAnswer:
+    return LoadAnswer(node=node, gen=1, seq=1, load=load, verdict=verdict, wait_ms=wait_ms)
+
+
+@pytest.fixture
+def fill(fleet_values: Any) -> Callable[..., None]:
+    """Peer 1 has the model and is full by its record, and says what it says when it is asked; the
+    second one is idle and does not have it.
+    """
+
+    def fill_it(fleet: Any, verdict: str, wait_ms: int = 0, load_s: float | None = None) -> None:
+        node = fleet_values.node(1)
+        full = fleet_values.load(node, num_live=8, num_free=0)
+        fleet.membership.change(1, load=full)
+        fleet.membership.change(2, placed=())
+        fleet.membership.answers[node] = answer(node, full, verdict, wait_ms)
+        fleet.places.seconds = load_s
+
+    return fill_it
+
+
+async def test_no_copy_is_loaded_on_a_stale_word(
+    open_fleet: Any, listen: Any, ask: Any, fill: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        fill(fleet, "accept")
+        await listen(fleet, ask())
+        assert fleet.places.asked == []
+        assert [host for host, _ in fleet.hops.asked] == [fleet_values.node(1)]
+
+
+@pytest.mark.parametrize(("wait_ms", "number"), [(5000, 1), (60_000, 2)])
+async def test_a_copy_is_loaded_where_that_is_sooner_than_a_place_and_else_the_place_is_waited_for(
+    open_fleet: Any, listen: Any, ask: Any, fill: Any, fleet_values: Any, wait_ms: int, number: int
+):
+    async with open_fleet(3) as fleet:
+        fill(fleet, "queue", wait_ms, load_s=20.0)
+        await listen(fleet, ask())
+        assert [host for host, _ in fleet.hops.asked] == [fleet_values.node(number)]
+
+
+async def test_a_copy_is_loaded_where_all_who_have_it_refuse(
+    open_fleet: Any, listen: Any, ask: Any, fill: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        fill(fleet, "busy", 1000, load_s=20.0)
+        await listen(fleet, ask())
+        assert fleet.hops.asked[0][0] == fleet_values.node(2)
+        assert fleet.places.passed_over == [(fleet_values.node(1),)]
+
+
+async def test_a_peer_with_the_model_that_is_left_alone_is_not_named_either(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, loop_time: Any
+):
+    """Else it would be sent the request again and again, for whoever decides sees it warm."""
+    async with open_fleet(3) as fleet:
+        fleet.membership.change(2, placed=())
+        breakers = fleet.ingress._chooser.breakers
+        for _ in range(5):
+            breakers.failed(fleet_values.node(1), fleet_values.weights, loop_time())
+        await listen(fleet, ask())
+        assert fleet.places.passed_over == [(fleet_values.node(1),)]
+
+
+async def test_who_goes_on_refusing_is_not_asked_for_ever(
+    open_fleet: Any, listen: Any, ask: Any, loop_time: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(asked, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(asked, "_RESTS_S", {"busy": 0.05})
+    async with open_fleet(2) as fleet:
+        fleet.hops.full = set(fleet.hops.nodes)
+        began_s = loop_time()
+        with pytest.raises(Overloaded, match="busy: peer1"):
+            await listen(fleet, ask())
+        assert loop_time() - began_s < 3 and len(fleet.hops.asked) > 1
+
+
+async def test_a_long_prompt_goes_where_the_model_has_room_for_it(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        for number, num_tokens in ((1, 64), (2, 4096)):
+            [placed] = fleet_values.peer(number).placed
+            fleet.membership.change(number, placed=(replace(placed, context_tokens=num_tokens),))
+        for text in "abcdef":
+            await listen(fleet, ask(text, max_tokens=100))
+        assert {host for host, _ in fleet.hops.asked} == {fleet_values.node(2)}
+
+
+async def test_a_model_that_is_too_small_everywhere_is_loaded_again_where_nobody_uses_it(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        for number, num_live in ((1, 3), (2, 0)):
+            peer: PeerView = fleet_values.peer(number)
+            load = fleet_values.load(peer.node, num_live=num_live)
+            placed = (replace(peer.placed[0], context_tokens=16),)
+            fleet.membership.change(number, placed=placed, load=load)
+        await listen(fleet, ask("a" * 200))
+        assert fleet.places.asked == [(fleet_values.node(2),)]
+        assert fleet.places.passed_over == [(fleet_values.node(1),)]
+
+
+async def test_who_reaches_nobody_that_decides_chooses_as_all_do(
+    open_fleet: Any, listen: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+):
+    async def nobody(*_: object, **__: object) -> NodeId:
+        raise NoPeer("nobody answers")
+
+    async with open_fleet(5) as fleet:
+        monkeypatch.setattr(fleet.places, "place", nobody)
+        for number in (1, 2, 3, 4):
+            fleet.membership.change(number, placed=())
+        for text in "abcdef":
+            await listen(fleet, ask(text))
+        assert len({host for host, _ in fleet.hops.asked}) == 1
