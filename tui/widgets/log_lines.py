@@ -1,4 +1,4 @@
-"""Lines that keep coming: who has scrolled up reads on undisturbed, who is at the end stays there."""
+"""Lines that keep coming: who has scrolled up reads on undisturbed, who is at the end stays so."""
 
 from __future__ import annotations
 
