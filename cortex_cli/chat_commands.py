@@ -58,6 +58,7 @@ class ChatCommands:
         show_picture: Callable[[ImagePart], None],
     ) -> None:
         self._talk = talk
+        self._diagnostics = diagnostics
         self._say = diagnostics.line
         self._read_picture = read_picture
         self._show_picture = show_picture
@@ -111,7 +112,7 @@ class ChatCommands:
         self._say(f"{self._talk.model} answers from now on{known}.")
 
     def models(self, _: str) -> None:
-        for line in model_table(self._talk.models()):
+        for line in model_table(self._talk.models(), width=self._diagnostics.width):
             self._say(line)
 
     def system(self, argument: str) -> None:

@@ -113,9 +113,21 @@ class Diagnostics:
         self.num_notices = 0
         self._is_drawn = False
 
+    @property
+    def width(self) -> int | None:
+        """How many characters a line of the terminal takes now; elsewhere as many as there are."""
+        if not self.is_terminal:
+            return None
+        import shutil
+
+        return shutil.get_terminal_size().columns
+
     def draw(self, text: str) -> None:
-        """On a line of the terminal that is drawn in place, until something else is said."""
-        self.write(f"{_ERASE_LINE}{text}")
+        """On a line of the terminal that is drawn in place, as much of it as fits, until something
+        else is said.
+        """
+        room = None if self.width is None else self.width - 1
+        self.write(f"{_ERASE_LINE}{text[:room]}")
         self._is_drawn = True
 
     def erase(self) -> None:

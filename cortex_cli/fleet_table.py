@@ -6,17 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortex.peer.onlooker import wording
-from cortex.peer.onlooker.aligning import align
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
+
+from .fitting import fitted
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`leaves` is when it goes from a narrow terminal: the highest first, 0 never."""
+    """From a narrow terminal those that do not stay go, the last one first."""
 
     head: str
     cell: Callable[[PeerPicture], str]
-    leaves: int = 0
+    stays: bool = False
     is_number: bool = False
     is_wide: bool = False
 
@@ -26,20 +27,20 @@ def _name(peer: PeerPicture) -> str:
 
 
 _COLUMNS = (
-    Column("PEER", _name),
-    Column("STATE", lambda peer: peer.state),
-    Column("DEVICE", wording.devices, leaves=1),
-    Column("MEMORY", wording.memory, is_number=True),
-    Column("UTIL", wording.utilisation, leaves=2, is_number=True),
-    Column("RUN", wording.running, leaves=3, is_number=True),
-    Column("WAIT", wording.waiting, leaves=4, is_number=True),
-    Column("MODELS", wording.models),
-    Column("TOK/S", wording.tokens_per_s, leaves=5, is_number=True),
-    Column("SEEN", wording.seen, leaves=6, is_number=True),
-    Column("ADDRESS", lambda peer: peer.api or wording.NOTHING, leaves=7, is_wide=True),
-    Column("VERSION", lambda peer: peer.build or wording.NOTHING, leaves=8, is_wide=True),
-    Column("KEY", lambda peer: peer.key_used or wording.NOTHING, leaves=9, is_wide=True),
-    Column("ROLES", lambda peer: ", ".join(peer.roles) or wording.NOTHING, leaves=10, is_wide=True),
+    Column("PEER", _name, stays=True),
+    Column("STATE", lambda peer: peer.state, stays=True),
+    Column("DEVICE", wording.devices),
+    Column("MEMORY", wording.memory, stays=True, is_number=True),
+    Column("UTIL", wording.utilisation, is_number=True),
+    Column("RUN", wording.running, is_number=True),
+    Column("WAIT", wording.waiting, is_number=True),
+    Column("MODELS", wording.models, stays=True),
+    Column("TOK/S", wording.tokens_per_s, is_number=True),
+    Column("SEEN", wording.seen, is_number=True),
+    Column("ADDRESS", lambda peer: peer.api or wording.NOTHING, is_wide=True),
+    Column("VERSION", lambda peer: peer.build or wording.NOTHING, is_wide=True),
+    Column("KEY", lambda peer: peer.key_used or wording.NOTHING, is_wide=True),
+    Column("ROLES", lambda peer: ", ".join(peer.roles) or wording.NOTHING, is_wide=True),
 )
 
 
@@ -49,17 +50,13 @@ def fleet_table(picture: FleetPicture, *, width: int | None, is_wide: bool) -> l
     Without a `width` nothing is left out.
     """
     columns = [column for column in _COLUMNS if is_wide or not column.is_wide]
-    rows = _rows(columns, picture)
-    while width is not None and max(map(len, rows)) > width and any(c.leaves for c in columns):
-        columns.remove(max(columns, key=lambda column: column.leaves))
-        rows = _rows(columns, picture)
-    worries = wording.worries(picture)
-    return ["   ".join(wording.heading(picture)), "", *rows, *([""] if worries else []), *worries]
-
-
-def _rows(columns: list[Column], picture: FleetPicture) -> list[str]:
-    return align(
+    rows = fitted(
         [column.head for column in columns],
         [[column.cell(peer) for column in columns] for peer in picture.peers],
-        [column.is_number for column in columns],
+        width=width,
+        leave=[column.head for column in reversed(columns) if not column.stays],
+        numbers=[column.head for column in columns if column.is_number],
+        listing="MODELS",
     )
+    worries = wording.worries(picture)
+    return ["   ".join(wording.heading(picture)), "", *rows, *([""] if worries else []), *worries]

@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cortex.peer.onlooker.aligning import align
 from cortex.peer.types import ModelInfo, Whereabouts
 from cortex.peer.units import about, memory
 
+from .fitting import fitted
+
 _HEAD = ("MODEL", "CONTEXT", "IMAGES")
 _FLEET_HEAD = ("MODEL", "SIZE", "CONTEXT", "IMAGES", "STATE", "WHERE", "LOAD")
+# In which order columns go from a narrow terminal.
+_LEAVE = ("LOAD", "CONTEXT", "SIZE", "IMAGES", "WHERE")
 
 
-def model_table(models: Sequence[ModelInfo]) -> list[str]:
-    """Without a fleet nothing is told of places."""
+def model_table(models: Sequence[ModelInfo], *, width: int | None) -> list[str]:
+    """Without a fleet nothing is told of places; without a `width` nothing is left out."""
     if not any(model.where for model in models):
-        return align(_HEAD, [(model.id, *_kind(model)) for model in models])
+        rows = [(model.id, *_kind(model)) for model in models]
+        return fitted(_HEAD, rows, width=width, leave=_LEAVE)
     rows = [(model.id, _size(model), *_kind(model), *_place(model.where)) for model in models]
-    return align(_FLEET_HEAD, rows, (False, True))
+    return fitted(_FLEET_HEAD, rows, width=width, leave=_LEAVE, numbers=("SIZE",), listing="WHERE")
 
 
 def model_lines(model: ModelInfo, files: Path | None) -> list[str]:

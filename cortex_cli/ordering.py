@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +40,7 @@ def waited_for(
     Who is interrupted leaves it going, or does otherwise, and is told so.
     """
     to = standard_error(invocation)
-    line = ProgressLine(to, time.monotonic, shutil.get_terminal_size().columns)
+    line = ProgressLine(to, time.monotonic)
     job = begun
     try:
         for job in orders.job(begun["id"]):

@@ -31,10 +31,9 @@ class _Drawn:
 class ProgressLine:
     """The wait before the first token, as far as it has been told."""
 
-    def __init__(self, to: Diagnostics, clock: Callable[[], float], columns: int) -> None:
+    def __init__(self, to: Diagnostics, clock: Callable[[], float]) -> None:
         self._to = to
         self._clock = clock
-        self._columns = columns
         self._began_s = clock()
         self._pace = Pace()
         self._drawn: _Drawn | None = None
@@ -48,7 +47,7 @@ class ProgressLine:
         self._drawn = _Drawn(stage.name, tenth, now_s)
         text = describe(stage, per_s)
         if self._to.can_redraw:
-            self._to.draw(text[: self._columns - 1])
+            self._to.draw(text)
         else:
             self._to.line(text)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import random
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -72,7 +71,7 @@ class Talker:
         """
         seed = random.SystemRandom().getrandbits(SEED_BITS)
         request = self.conversation.ask(prompt, model=self.model, seed=seed, now_s=int(time.time()))
-        progress = new_progress(self.diagnostics)
+        progress = ProgressLine(self.diagnostics, time.monotonic)
         teller = Teller(
             self.output,
             self.diagnostics,
@@ -200,7 +199,3 @@ def find_model(models: Sequence[ModelInfo], wanted: str) -> ModelInfo:
     several = ", ".join(model.id for model in begun)
     hint = f"did you mean {close[0]}?" if close else "all of them: /models"
     raise ModelNotFound(f"no model is called {wanted}", f"there are {several}" if begun else hint)
-
-
-def new_progress(diagnostics: Diagnostics) -> ProgressLine:
-    return ProgressLine(diagnostics, time.monotonic, shutil.get_terminal_size().columns)

@@ -63,7 +63,7 @@ def listed(
         all_told = [told(model) for model in found]
         output.json({"peer": asked, "models": all_told, "pulls": pulls})
         return
-    for line in model_table(found) if found else ():
+    for line in model_table(found, width=output.width) if found else ():
         output.line(line)
     for job in pulls:
         output.line(pull_line(job))

@@ -61,10 +61,16 @@ def tui(
 
     It stops no peer, and goes on with another one when the one that it watches is gone.
     """
+    invocation = invocation_of(context)
     if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         raise UsageProblem(
             "cortex tui needs a terminal for its input and its output.",
             "for scripts: cortex status --json",
+        )
+    if not invocation.can_redraw:
+        raise UsageProblem(
+            "cortex tui draws, and TERM=dumb says that this terminal cannot.",
+            "in words alone: cortex status --plain --watch",
         )
     from cortex.peer.onlooker.feed import Feed
     from cortex.tui.acting import Acting, ReadOnly
@@ -74,7 +80,6 @@ def tui(
     from ..doors import find_doors
     from ..kept_feed import Kept, seen_before
 
-    invocation = invocation_of(context)
     feed = Feed(lambda: find_doors(invocation, peer), invocation.api_key)
     sought = peer or f"the notes of peers in {invocation.locations.announcements_dir}"
     acting = ReadOnly(feed.doors) if read_only else Acting(feed.doors)

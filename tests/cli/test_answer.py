@@ -53,7 +53,7 @@ class Show:
         self.stdout, self.stderr = io.StringIO(), Screen() if terminal else io.StringIO()
         redraws = terminal if can_redraw is None else can_redraw
         diagnostics = Diagnostics(self.stderr, can_redraw=redraws)
-        progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+        progress = ProgressLine(diagnostics, lambda: 0.0)
         output = Output(self.stdout)
         self.teller = Teller(output, diagnostics, progress, form, pictures, hides_reasoning)
         self._now_s = 0.0
@@ -190,7 +190,7 @@ def test_a_notice_in_the_middle_of_an_answer_has_its_line_and_the_answer_stays(
 ) -> None:
     stderr, output = Screen(), TerminalOutput()
     diagnostics = Diagnostics(stderr, can_redraw=True)
-    progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+    progress = ProgressLine(diagnostics, lambda: 0.0)
     rendering = Rendering(lambda: os.terminal_size((80, 24)), has_colour=True)
     teller = Teller(output, diagnostics, progress, "plain", (), rendering=rendering)
     teller.text("**It** ")
@@ -208,7 +208,7 @@ def test_a_notice_in_the_middle_of_an_answer_has_its_line_and_the_answer_stays(
 def test_an_error_in_the_middle_of_an_answer_has_a_line_of_its_own(piece: str, ending: str) -> None:
     stderr, output = Screen(), TerminalOutput()
     diagnostics = Diagnostics(stderr, can_redraw=True)
-    progress = ProgressLine(diagnostics, lambda: 0.0, columns=80)
+    progress = ProgressLine(diagnostics, lambda: 0.0)
     teller = Teller(output, diagnostics, progress, "plain", ())
     teller.text(piece)
     teller.broken_off()

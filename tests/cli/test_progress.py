@@ -64,7 +64,7 @@ def test_a_stage_is_told_with_its_amount(stage: Stage, per_s: float | None, word
 
 def test_on_a_terminal_the_line_is_redrawn_in_place_and_wiped() -> None:
     screen, clock = Screen(), Clock()
-    line = ProgressLine(Diagnostics(screen, can_redraw=True), clock, columns=80)
+    line = ProgressLine(Diagnostics(screen, can_redraw=True), clock)
     line.show(Stage("loading", 1 * MIB, 4 * MIB, "bytes"))
     clock.now_s = 0.05
     line.show(Stage("loading", 2 * MIB, 4 * MIB, "bytes"))  # too soon to be seen
@@ -78,22 +78,28 @@ def test_on_a_terminal_the_line_is_redrawn_in_place_and_wiped() -> None:
     )
 
 
-def test_a_narrow_terminal_is_not_wrapped() -> None:
+def test_a_narrow_terminal_is_not_wrapped_however_wide_it_was_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     screen = Screen()
-    line = ProgressLine(Diagnostics(screen, can_redraw=True), Clock(), columns=10)
+    line = ProgressLine(Diagnostics(screen, can_redraw=True), Clock())
+    monkeypatch.setenv("COLUMNS", "10")
     line.show(Stage("prefill", 1, 2, "tokens"))
     assert screen.getvalue() == "\r\x1b[Kreading t"
+    monkeypatch.setenv("COLUMNS", "8")
+    line.show(Stage("queued", 3, 5, "place"))
+    assert screen.getvalue().endswith("\r\x1b[Kwaiting")
 
 
 def test_a_line_that_was_never_drawn_is_not_wiped() -> None:
     screen = Screen()
-    ProgressLine(Diagnostics(screen, can_redraw=True), Clock(), columns=80).clear()
+    ProgressLine(Diagnostics(screen, can_redraw=True), Clock()).clear()
     assert screen.getvalue() == ""
 
 
 def test_a_short_wait_leaves_no_trace_in_a_log() -> None:
     log, clock = io.StringIO(), Clock()
-    line = ProgressLine(Diagnostics(log, can_redraw=True), clock, columns=80)
+    line = ProgressLine(Diagnostics(log, can_redraw=True), clock)
     for tenth in range(10):
         clock.now_s = tenth / 4
         line.show(Stage("loading", tenth, 10, "bytes"))
@@ -103,7 +109,7 @@ def test_a_short_wait_leaves_no_trace_in_a_log() -> None:
 
 def test_a_long_wait_is_logged_at_each_tenth_or_every_ten_seconds() -> None:
     log, clock = io.StringIO(), Clock()
-    line = ProgressLine(Diagnostics(log, can_redraw=True), clock, columns=80)
+    line = ProgressLine(Diagnostics(log, can_redraw=True), clock)
     for second in range(1, 41):
         clock.now_s = float(second)
         line.show(Stage("loading", min(second, 20), 100, "bytes"))

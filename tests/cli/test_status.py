@@ -88,6 +88,15 @@ def test_a_narrow_terminal_loses_the_least_first(width: int, gone: tuple[str, ..
     assert table(width)[2].split() == [head for head in heads if head not in gone]
 
 
+def test_many_models_are_counted_before_anything_leaves() -> None:
+    many = tuple(replace(QWEN, id=f"model-{letter}") for letter in "abcdef")
+    picture = replace(PICTURE, peers=(replace(ATLAS, models=many), DELTA))
+    head, atlas, delta = fleet_table(picture, width=97, is_wide=False)[2:5]
+    assert head.split() == table()[2].split()
+    assert "  model-a, +5 " in atlas and " qwen3.6-2b " in delta
+    assert len(atlas) <= 97
+
+
 def test_wide_adds_where_a_peer_is_and_what_it_runs() -> None:
     head, atlas, delta = table(is_wide=True)[2:5]
     assert head.endswith("SEEN  ADDRESS             VERSION  KEY       ROLES")

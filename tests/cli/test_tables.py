@@ -45,7 +45,7 @@ REQUEST = RequestPicture(
 
 
 def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes() -> None:
-    assert model_table([QWEN, SMALL]) == [
+    assert model_table([QWEN, SMALL], width=None) == [
         "MODEL             SIZE  CONTEXT  IMAGES  STATE  WHERE                  LOAD",
         "qwen3.6-27b   51.0 GiB  262,144  yes     warm   atlas (pinned), borea  -",
         "qwen3.5-0.8b         -  32,768   no      cold   cirrus                 ~2s",
@@ -53,7 +53,7 @@ def test_models_of_a_fleet_are_listed_with_where_they_are_and_what_a_load_takes(
 
 
 def test_models_of_a_disk_are_listed_without_places() -> None:
-    assert model_table([replace(QWEN, where=())]) == [
+    assert model_table([replace(QWEN, where=())], width=None) == [
         "MODEL        CONTEXT  IMAGES",
         "qwen3.6-27b  262,144  yes",
     ]
@@ -61,10 +61,31 @@ def test_models_of_a_disk_are_listed_without_places() -> None:
 
 def test_a_model_that_is_on_its_way_says_so() -> None:
     loading = replace(SMALL, where=(Whereabouts("a", "loading", 3.0), Whereabouts("b", "cold")))
-    assert model_table([loading])[1].split() == [
+    assert model_table([loading], width=None)[1].split() == [
         *("qwen3.5-0.8b", "-", "32,768", "no"),
         *("loading", "a", "~3s"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("width", "heads", "where"),
+    [
+        (72, "MODEL SIZE CONTEXT IMAGES STATE WHERE LOAD", "one, two, three, +9"),
+        (61, "MODEL SIZE CONTEXT IMAGES STATE WHERE LOAD", "one, +11"),
+        (60, "MODEL SIZE CONTEXT IMAGES STATE WHERE", "one, two, +10"),
+        (48, "MODEL SIZE IMAGES STATE WHERE", "one, +11"),
+        (20, "MODEL STATE", None),
+    ],
+)
+def test_a_narrow_terminal_shows_some_of_the_places_and_then_fewer_columns(
+    width: int, heads: str, where: str | None
+) -> None:
+    names = "one two three four five six seven eight nine ten eleven twelve"
+    everywhere = replace(QWEN, where=tuple(Whereabouts(name, "warm") for name in names.split()))
+    head, line = model_table([everywhere], width=width)
+    assert head.split() == heads.split()
+    assert len(line) <= max(width, len("qwen3.6-27b  warm"))
+    assert where is None or f"  {where}" in line
 
 
 def test_a_request_is_listed_with_both_its_peers_and_how_far_it_is() -> None:

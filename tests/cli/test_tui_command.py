@@ -55,6 +55,16 @@ def letters(shown: str) -> str:
     return _ESCAPES.sub("", shown)
 
 
+def test_a_terminal_that_cannot_draw_is_told_so_and_sent_no_escapes(
+    at_terminal: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = at_terminal("tui")
+    assert terminal.wait_for_end() == 2
+    assert "TERM=dumb" in terminal.shown
+    assert "\x1b" not in terminal.shown
+
+
 def test_as_it_is_it_has_mouse_and_colours_may_steer_and_leaves_the_terminal_as_it_was(
     dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import RichLog, Static
+from textual.widgets import Static
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.log_lines import LEVELS, LogLine, Skipped
@@ -22,6 +22,7 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..log_book import MAX_LINES, Entry, LogBook
+from ..widgets.log_lines import LogLines
 from .filtered import FilteredScreen
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ class LogsScreen(FilteredScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="nothing", markup=False)
-        yield RichLog(id="lines", max_lines=MAX_LINES, min_width=0)
+        yield LogLines(id="lines", max_lines=MAX_LINES, min_width=0)
         yield from self.compose_filter()
         yield Static(id="problem", markup=False)
 
     def on_mount(self) -> None:
         self._lines.border_title = "logs"
+        self.watch(self._lines, "auto_scroll", self.draw, init=False)
         self._turning = self.set_interval(_DRAW_S, self.turn)
 
     def heading(self, picture: FleetPicture) -> list[str]:
@@ -136,8 +138,8 @@ class LogsScreen(FilteredScreen):
         self._refill()
 
     @property
-    def _lines(self) -> RichLog:
-        return self.query_one("#lines", RichLog)
+    def _lines(self) -> LogLines:
+        return self.query_one("#lines", LogLines)
 
     def _draw_state(self) -> None:
         problem = self.text("#problem")
@@ -152,7 +154,7 @@ class LogsScreen(FilteredScreen):
             nothing.update(f"{words}  l changes the level, now {self._book.least}.")
 
     def _write(self, entry: Entry) -> None:
-        self._lines.write(self._words(entry), expand=True, shrink=False)
+        self._lines.add(self._words(entry))
 
     def _words(self, entry: Entry) -> Text:
         """Time, level, peer, the last name of the source, which leaves room for what it says;
@@ -200,7 +202,6 @@ class LogsScreen(FilteredScreen):
         self._lines.auto_scroll = not self._lines.auto_scroll
         if self._lines.auto_scroll:
             self._lines.scroll_end(animate=False)
-        self.draw()
 
     def action_wrap(self) -> None:
         self._lines.wrap = not self._lines.wrap

@@ -1,7 +1,7 @@
 """The two sides of a conversation, as widgets: what a person said, and what was answered.
 
-An answer that grows is drawn ten times a second at most, as plain text; as Markdown once, when it
-is whole.
+An answer that grows is drawn ten times a second at most, as plain text, and a long one, which takes
+its time to draw, less often: keys come first. As Markdown it is drawn once, when it is whole.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from cortex.peer.talk.words import Pace, figures, in_short
 from ..look import Look
 
 DRAW_S = 0.1
+# So much of the time is left for other things.
+_IDLE_TO_DRAWING = 5
 
 
 class AskedTurn(Vertical):
@@ -75,6 +77,7 @@ class AnswerTurn(Vertical):
         self._num_thoughts: int | None = None
         self._shows_thoughts = False
         self._is_stale = False
+        self._next_draw_s = 0.0
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -109,7 +112,7 @@ class AnswerTurn(Vertical):
         return without_controls("".join(self.arriving.texts))
 
     def draw(self) -> None:
-        if self._is_stale and self.screen.is_current:
+        if self._is_stale and self._clock() >= self._next_draw_s and self.screen.is_current:
             self._draw_now()
 
     async def finish(self, answer: Answer, peer: str) -> None:
@@ -154,6 +157,8 @@ class AnswerTurn(Vertical):
 
     def _draw_now(self) -> None:
         self._is_stale = False
+        began_s = self._clock()
+        self.call_after_refresh(self._rest, began_s)
         self._draw_thoughts()
         growing = self.query_one(".text", Static)
         if self.arriving.texts:
@@ -161,6 +166,11 @@ class AnswerTurn(Vertical):
         else:
             thinks = bool(self.arriving.thoughts)
             growing.update(Text("" if thinks else f"{self._wait} ...", style="dim"))
+
+    def _rest(self, began_s: float) -> None:
+        """Once all is laid out and drawn."""
+        now_s = self._clock()
+        self._next_draw_s = now_s + _IDLE_TO_DRAWING * (now_s - began_s)
 
     def _draw_thoughts(self) -> None:
         """One line with their number, and below it what they are, where that is wished."""
@@ -171,7 +181,8 @@ class AnswerTurn(Vertical):
         # Until their number is told, a piece of them counts as a token.
         number = len(thoughts) if self._num_thoughts is None else self._num_thoughts
         shown = f"{'thought' if self.arriving.texts else 'thinking'}, {number:,} tokens"
-        shown += f"\n{without_controls(''.join(thoughts))}" * self._shows_thoughts
+        if self._shows_thoughts:
+            shown += f"\n{without_controls(''.join(thoughts))}"
         line.update(Text(shown, style="dim"))
 
 

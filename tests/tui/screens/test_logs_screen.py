@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import RichLog
 
@@ -15,6 +16,7 @@ from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.log_lines import Level, LogLine, Skipped
 from cortex.tui.app import CortexApp
 from cortex.tui.log_book import MAX_LINES, LogBook
+from cortex.tui.widgets.log_lines import LogLines
 
 NOON_S = 1_780_000_000.0
 Told = LogLine | Skipped | NoPeer | None
@@ -235,6 +237,47 @@ async def test_following_can_be_left_and_taken_up(
         assert "line 40" not in eyes.screen(pilot)
         await pilot.press("f")
         await eyes.until(pilot, lambda: "line 40" in eyes.screen(pilot))
+
+
+async def test_who_scrolls_up_reads_on_undisturbed_until_the_end_is_reached_again(
+    logs: OpenLogs, streams: Streams, eyes: Any
+) -> None:
+    async with logs() as pilot:
+        streams.say("atlas", *(line(f"line {n}") for n in range(40)))
+        await eyes.until(pilot, lambda: "line 39" in eyes.screen(pilot))
+        lines = pilot.app.screen.query_one(LogLines)
+        for key in ("k", "g", "pageup"):
+            await pilot.press(key)
+            await eyes.until(pilot, lambda: "not following" in eyes.screen(pilot))
+            top = lines.scroll_y
+            lines.add(Text("one more"))
+            await pilot.pause()
+            assert lines.scroll_y == top, key
+            await pilot.press("G")
+            await eyes.until(pilot, lambda: "one more" in eyes.screen(pilot))
+            assert "not following" not in eyes.screen(pilot)
+        await pilot.press("k")
+        await eyes.until(pilot, lambda: "not following" in eyes.screen(pilot))
+        await pilot.press("j")
+        await eyes.until(pilot, lambda: "not following" not in eyes.screen(pilot))
+
+
+async def test_lines_that_are_let_go_of_move_nothing_of_what_is_read(
+    logs: OpenLogs, streams: Streams, eyes: Any
+) -> None:
+    async with logs() as pilot:
+        lines = pilot.app.screen.query_one(LogLines)
+        lines.max_lines = 50
+        streams.say("atlas", *(line(f"line {n}") for n in range(50)))
+        await eyes.until(pilot, lambda: "line 49" in eyes.screen(pilot))
+        await pilot.press("pageup")
+        await eyes.until(pilot, lambda: "line 49" not in eyes.screen(pilot))
+        before, top = [row[:70] for row in eyes.screen(pilot).splitlines()], lines.scroll_y
+        for number in range(7):
+            lines.add(Text(f"later {number}"))
+        await pilot.pause()
+        assert lines.scroll_y == top - 7
+        assert [row[:70] for row in eyes.screen(pilot).splitlines()] == before
 
 
 def test_lines_that_came_together_stand_in_the_order_of_their_times() -> None:
