@@ -89,6 +89,7 @@ class Recall:
             end,
             source,
             is_border=end in sequence.prompt.boundaries,
+            begins_answer=end == sequence.prompt.answer_start,
             allowed_ends=self._allowed_ends(sequence),
         )
 

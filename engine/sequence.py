@@ -202,7 +202,9 @@ def open_sequence(
     cuts = chunk_ends(num_prompt, prompt.boundaries, grid_tokens)
     symbols = prompt_symbols(prompt, shape.image_token_id, merge)
     # A vector wants every hidden state, which nothing remembers; its prompt does not come again.
-    kept = remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)
+    kept = remembered_ends(
+        num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens, prompt.answer_start
+    )
     return Sequence(
         job.request_id,
         job.epoch,

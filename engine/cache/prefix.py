@@ -137,14 +137,19 @@ class PrefixTree(Generic[K, S]):
         source: Source[K, S],
         *,
         is_border: bool,
+        begins_answer: bool = False,
         allowed_ends: Sequence[int] | None = None,
     ) -> bool:
         """Remember the first `end` tokens of a prompt, copying what is not yet there.
 
         What other prompts left there is built upon up to one of `allowed_ends`, or to where they
         part if that is None: the tokens of one chunk are kept as they were computed together.
-        `is_border` says that a message of the chat ends there. False where the budget has no room.
+        `is_border` says that a message of the chat ends there, `begins_answer` that the answer to
+        the last question begins. False where the budget has no room. A prompt that it could never
+        hold whole takes nothing from the next turns of others.
         """
+        whole_bytes = num_symbols(symbols) * source.kv_bytes_per_token + source.state_bytes
+        is_too_long = whole_bytes > self._ledger.budget_bytes
         symbols = symbols[: end * SYMBOL_BYTES]
         trail = follow(self._top, symbols)
         if self.is_recurrent:
@@ -159,7 +164,7 @@ class PrefixTree(Generic[K, S]):
         state_bytes = 0 if has_state else source.state_bytes
         kv_bytes = (end - known_tokens) * source.kv_bytes_per_token
         with self._ledger.pinned(above):
-            if not self._ledger.make_room(kv_bytes + state_bytes):
+            if not self._ledger.make_room(kv_bytes + state_bytes, spares_live=is_too_long):
                 self.num_refused += 1
                 return False
             state = None if has_state or source.copy_state is None else source.copy_state()
@@ -171,6 +176,7 @@ class PrefixTree(Generic[K, S]):
             if state is not None:
                 above.state, above.state_bytes = state, state_bytes
             above.is_border |= is_border
+            above.begins_answer |= begins_answer
             self._ledger.add(kv_bytes + state_bytes)
             self._ledger.touch(above.path())
         return True
