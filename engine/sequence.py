@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
+    from .cache.prefix import Held
     from .guiding import GuidedAnswer
     from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
@@ -38,8 +39,12 @@ _SPACING_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A suspended sequence in host memory: bit for bit what the device held."""
+    """A suspended sequence in host memory: what the device held.
 
+    Of its tokens the first are `held` with what is remembered, `keys_values` are of the others.
+    """
+
+    held: Held[KeyValues, States]
     keys_values: KeyValues
     states: States
     reservation: Reservation

@@ -75,6 +75,27 @@ class Match(Generic[K, S]):
         return known + used
 
 
+class Held(Generic[K, S]):
+    """A beginning that stays in the tree until it is released, for whoever will go on behind it."""
+
+    def __init__(self, ledger: Ledger, node: Node[K, S] | None, num_tokens: int) -> None:
+        self.num_tokens = num_tokens
+        self._ledger = ledger
+        self._node = node
+        if node is not None:
+            ledger.pin(node)
+
+    @property
+    def segments(self) -> tuple[Segment[K], ...]:
+        """As they are now: others may have split them since."""
+        return _segments(self._node, self.num_tokens)
+
+    def release(self) -> None:
+        """Once, when it is needed no more."""
+        if self._node is not None:
+            self._ledger.unpin(self._node)
+
+
 class PrefixTree(Generic[K, S]):
     """What is remembered for one model."""
 
@@ -105,15 +126,21 @@ class PrefixTree(Generic[K, S]):
         else:
             node = trail.furthest
             num_tokens = _last_allowed(min(trail.known_tokens, last), allowed_ends)
-        path = [n for n in (node.path() if node else ()) if n.start < num_tokens]
+        while node is not None and node.start >= num_tokens:
+            node = node.parent
         return Match(
             prompt_tokens=last + 1,
             num_tokens=num_tokens,
-            segments=tuple(Segment(n.start, min(n.end, num_tokens) - n.start, n.kv) for n in path),
-            state=path[-1].state if path else None,
+            segments=_segments(node, num_tokens),
+            state=node.state if node else None,
             diverged_at=trail.known_tokens,
-            node=path[-1] if path else None,
+            node=node,
         )
+
+    def hold(self, symbols: bytes, allowed_ends: Sequence[int] | None = None) -> Held[K, S]:
+        """What `lookup` finds, kept where it is; nobody is said to have come by."""
+        match = self.lookup(symbols, allowed_ends)
+        return Held(self._ledger, match.node, match.num_tokens)
 
     @contextmanager
     def restoring(self, match: Match[K, S]) -> Generator[None]:
@@ -234,6 +261,12 @@ class PrefixTree(Generic[K, S]):
         node.parent, node.siblings = upper, upper.children
         upper.children.add(node)
         return upper
+
+
+def _segments(node: Node[K, S] | None, num_tokens: int) -> tuple[Segment[K], ...]:
+    """The first so many tokens of those from the top down to a node."""
+    path = [n for n in (node.path() if node else ()) if n.start < num_tokens]
+    return tuple(Segment(n.start, min(n.end, num_tokens) - n.start, n.kv) for n in path)
 
 
 def _deepest_state(
