@@ -38,17 +38,18 @@ def remembered_ends(
     boundaries: Sequence[int],
     spacing_tokens: int,
     grid_tokens: int = GRID_TOKENS,
+    answer_start: int = 0,
 ) -> tuple[int, ...]:
     """The cuts after which the state is worth keeping; the prompt's own end is not among them.
 
     The first boundary is the end of system and tools, where other conversations leave this one;
-    the last two are where the next turn and a turn asked again leave it; the last cut of all is
-    for the same prompt once more. Between them one in `spacing_tokens` is kept, for a history that
-    is changed in its middle.
+    the last two are where the next turn and a turn asked again leave it, `answer_start` where the
+    next question does; the last cut of all is for the same prompt once more. Between them one in
+    `spacing_tokens` is kept, for a history that is changed in its middle.
     """
     inside = [b for b in boundaries if b < num_tokens]
     cuts = chunk_ends(num_tokens, boundaries, grid_tokens)[:-1]
-    always = {*inside[:1], *inside[-2:], *cuts[-1:]}
+    always = {*inside[:1], *inside[-2:], *cuts[-1:], answer_start}
     kept: list[int] = []
     for end in cuts:
         if end in always or end - (kept[-1] if kept else 0) >= spacing_tokens:

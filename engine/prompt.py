@@ -26,7 +26,7 @@ from .long_text import encode_text, too_long
 from .parsers.family import reply_format
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget
 from .text_model import TextModel, Vision
-from .turns import turn_boundaries
+from .turns import answer_start, turn_boundaries
 from .types import (
     MAX_LOGIT_BIASES,
     MAX_TOP_LOGPROBS,
@@ -93,6 +93,7 @@ def build_prompt(
     prompt = Prompt(
         token_ids=tuple(token_ids),
         boundaries=turn_boundaries(token_ids, model.tokenizer),
+        answer_start=answer_start(token_ids, model.tokenizer),
         images=images,
         sampling=sampling,
         max_tokens=max_tokens,

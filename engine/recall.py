@@ -7,11 +7,14 @@ lost but time: it is computed anew. Runs on the device thread, its callers in in
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 
+from .cache.place import Place
 from .cache.pools import KeyValues, Pools, States
-from .cache.prefix import PrefixTree, Source
+from .cache.prefix import PrefixTree, Segment, Source
 from .cache.store import PrefixStore
+from .cache.symbols import SYMBOL_BYTES
 from .chunks import fast_ends
 from .sequence import Saved, Sequence
 
@@ -55,18 +58,25 @@ class Recall:
             self._restore(sequence)
 
     def suspend(self, sequence: Sequence) -> None:
-        """Save all of it, bit for bit, before its place is taken away; or let it start again."""
+        """Save all of it before its place is taken away; or let it start again.
+
+        What is remembered of its prompt is not copied once more; it stays meanwhile.
+        """
         num_tokens = sequence.num_computed
-        num_bytes = num_tokens * self._pools.token_bytes + self._pools.state_bytes
-        reservation = self._store.reserve(num_bytes)
+        computed = sequence.symbols[: num_tokens * SYMBOL_BYTES]
+        held = self._tree.hold(computed, self._allowed_ends(sequence))
+        num_bytes = (num_tokens - held.num_tokens) * self._pools.token_bytes
+        reservation = self._store.reserve(num_bytes + self._pools.state_bytes)
         if reservation is None:
+            held.release()
             sequence.start_again()
             return
         if sequence.unread is not None:
             sequence.unread.part()
         place = sequence.place()
         sequence.saved = Saved(
-            self._pools.copy_out(place, 0, num_tokens),
+            held,
+            self._pools.copy_out(place, held.num_tokens, num_tokens),
             self._pools.copy_states_out(place.slot),
             reservation,
         )
@@ -89,6 +99,7 @@ class Recall:
             end,
             source,
             is_border=end in sequence.prompt.boundaries,
+            begins_answer=end == sequence.prompt.answer_start,
             allowed_ends=self._allowed_ends(sequence),
         )
 
@@ -96,15 +107,22 @@ class Recall:
         """It ended: what was saved for it alone is let go."""
         if sequence.saved is not None:
             sequence.saved.reservation.release()
+            sequence.saved.held.release()
             sequence.saved = None
 
     def _allowed_ends(self, sequence: Sequence) -> tuple[int, ...] | None:
         """Where it may share with others what is remembered; anywhere where that is None."""
         return sequence.cuts if self._is_exact else None
 
+    def _copy_in(self, place: Place, segments: Iterable[Segment[KeyValues]]) -> None:
+        for segment in segments:
+            self._pools.copy_in(place, segment.start, segment.kv, segment.num_tokens)
+
     def _resume(self, sequence: Sequence, saved: Saved) -> None:
         place = sequence.place()
-        self._pools.copy_in(place, 0, saved.keys_values, sequence.num_computed)
+        start = saved.held.num_tokens
+        self._copy_in(place, saved.held.segments)
+        self._pools.copy_in(place, start, saved.keys_values, sequence.num_computed - start)
         self._pools.copy_states_in(place.slot, saved.states)
         self.forget(sequence)
 
@@ -117,8 +135,7 @@ class Recall:
         match = self._tree.lookup(sequence.symbols, self._allowed_ends(sequence))
         logger.debug("request %s: %s", sequence.request_id, match.reason)
         with self._tree.restoring(match):
-            for segment in match.segments:
-                self._pools.copy_in(place, segment.start, segment.kv, segment.num_tokens)
+            self._copy_in(place, match.segments)
             if match.state is not None:
                 self._pools.copy_states_in(place.slot, match.state)
             else:

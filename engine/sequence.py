@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .cache.ledger import Reservation
     from .cache.pages import SequencePages
     from .cache.pools import KeyValues, States
+    from .cache.prefix import Held
     from .guiding import GuidedAnswer
     from .pooling import PooledStates
     from .sampling.adjusting import TokenCounts
@@ -37,8 +38,12 @@ _SPACING_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A suspended sequence in host memory: bit for bit what the device held."""
+    """A suspended sequence in host memory: what the device held.
 
+    Of its tokens the first are `held` with what is remembered, `keys_values` are of the others.
+    """
+
+    held: Held[KeyValues, States]
     keys_values: KeyValues
     states: States
     reservation: Reservation
@@ -203,7 +208,9 @@ def open_sequence(
     cuts = chunk_ends(num_prompt, prompt.boundaries, grid_tokens)
     symbols = prompt_symbols(prompt, shape.image_token_id, merge)
     # A vector wants every hidden state, which nothing remembers; its prompt does not come again.
-    kept = remembered_ends(num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens)
+    kept = remembered_ends(
+        num_prompt, prompt.boundaries, _SPACING_TOKENS, grid_tokens, prompt.answer_start
+    )
     return Sequence(
         job.request_id,
         job.epoch,

@@ -34,6 +34,10 @@ from .stream import Stage
 from .telling import Telling
 from .types import Prompt
 
+# Who decodes waits for copies of so many tokens in one step, or for one sequence's: a long
+# conversation's take a second.
+RESTORED_TOKENS = 8192
+
 
 class ModelService:
     """`add` and `cancel` requests at any time; `step` as long as it `has_work`."""
@@ -141,8 +145,13 @@ class ModelService:
 
     def _admit(self, now_s: float) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
+        num_restored = 0
         while (sequence := self._scheduler.admit(now_s)) is not None:
             events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
+            num_restored += sequence.num_computed
+            is_decoding = any(s.is_prefilled for s in self._scheduler.running)
+            if is_decoding and num_restored >= RESTORED_TOKENS:
+                break
         return events
 
     def _begin(self, sequence: Sequence) -> list[DeviceEvent]:

@@ -277,7 +277,8 @@ class Prompt(msgspec.Struct, frozen=True):
     """A request turned into what the device needs: token ids, pictures, resolved limits.
 
     `token_ids` holds each picture's pad token as many times as the picture has merged cells.
-    `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`).
+    `boundaries` are where conversations will leave it: a prompt is cut there (`turns.py`); at
+    `answer_start`, one of them, when the next question comes; 0 where nobody has asked one.
     `stop_token_ids` end the answer and are not part of it; there are none where the answer is to
     go on to its limit, and they may not come before `min_tokens`. `max_tokens` is already lowered
     to what the context leaves, and `limited_by` is how an answer ends that becomes so long; 0 is a
@@ -303,3 +304,4 @@ class Prompt(msgspec.Struct, frozen=True):
     pooling: Pooling | None = None
     grammar: str = ""
     reasoning_budget_tokens: int | None = None
+    answer_start: int = 0

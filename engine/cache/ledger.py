@@ -1,24 +1,29 @@
 """One byte budget over everything that is remembered on the host, and who goes when it is full.
 
-Nodes of all models are kept in two orders of use. *Kept* are those that the next turn of a
-conversation will want: the first border of a path (the end of system and tools) and its last two.
-All others are *passing*: the grid inside long messages, and turns further back. A passing node goes
-before a kept one unless that has not been used for many requests. What goes is the state; keys and
-values go with it where nothing behind them is left. Without states only leaves can go.
+Nodes of all models are kept in orders of use. *Kept* are those that the next turn of a conversation
+will want: the first border of a path (the end of system and tools), its last two, and where the
+answer to the last question began, for there a template drops the reasoning of a tool loop when the
+next question comes; without states, all. The others are *passing*: the grid inside long messages,
+and turns further back. Of these the one goes first that spares least: of a path every other one,
+then every other one of those left. A passing node goes before a kept one unless that was used an
+hour before it: who waits for others meanwhile is not forgotten, however many requests they make.
+What goes is the state; keys and values go with it where nothing behind them is left. Without states
+only leaves can go.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Generator, Sequence
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import InternalError
 from .radix import Node
 
-# A conversation is taken to be alive while no more requests than these came after its last one.
-LIVE_USES = 64
+# A conversation is taken to be alive for so long after its last request.
+LIVE_S = 3600.0
 
 _AnyNode = Node[Any, Any]
 
@@ -26,48 +31,55 @@ _AnyNode = Node[Any, Any]
 class Ledger:
     """The books: bytes used, the order of use, what must not go. Belongs to one thread."""
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
         self.reserved_bytes = 0
         self.num_uses = 0
         self.num_evictions = 0
-        self._passing: OrderedDict[_AnyNode, None] = OrderedDict()
-        self._kept: OrderedDict[_AnyNode, None] = OrderedDict()
+        self._clock = clock
+        self._pinned: set[_AnyNode] = set()
+        # By what a node spares; kept ones under 0.
+        self._orders: defaultdict[int, OrderedDict[_AnyNode, None]] = defaultdict(OrderedDict)
 
     def listed(self) -> set[_AnyNode]:
         """All nodes that could go, now or once nothing hangs on them."""
-        return {*self._passing, *self._kept}
+        return {node for order in self._orders.values() for node in order}
 
     def lists(self, node: _AnyNode) -> bool:
-        return node in self._passing or node in self._kept
+        return node in self._orders[node.spared_tokens]
 
     def add(self, num_bytes: int) -> None:
         self.used_bytes += num_bytes
 
-    def make_room(self, num_bytes: int) -> bool:
-        """Have that many bytes free, evicting what it takes; False if even that is not enough."""
-        if num_bytes > self.budget_bytes - self.reserved_bytes:
+    def make_room(self, num_bytes: int, *, spares_live: bool = False) -> bool:
+        """Have that many bytes free, evicting what it takes; nothing, and False, if all that can
+        go is not enough. Where it `spares_live` ones, what their next turns want does not go.
+        """
+        free_bytes = self.budget_bytes - self.reserved_bytes - num_bytes
+        if self.used_bytes <= free_bytes:
+            return True
+        staying = self._pinned | self._live() if spares_live else self._pinned
+        if _held_bytes(staying) > free_bytes:
             return False
-        while self.used_bytes + self.reserved_bytes + num_bytes > self.budget_bytes:
-            victim = self._victim()
-            if victim is None:
-                return False
-            self._evict(victim)
+        while self.used_bytes > free_bytes:
+            self._evict(self._victim(staying))
         return True
 
     def touch(self, path: Sequence[_AnyNode]) -> None:
         """Put a path's nodes last in their orders, the deepest very last: it spares most work."""
-        if not path:
-            return
-        is_recurrent = path[0].is_recurrent
-        borders = [node for node in path if node.is_border and is_recurrent]
-        kept = {*borders[:1], *borders[-2:]}
+        now_s, above_tokens, wanted = self._clock(), 0, _wanted_next(path)
         for node in path:
-            node.used_at = self.num_uses
+            node.used_at_s = now_s
             self._unlist(node)
-            if node.state is not None or not is_recurrent:
-                (self._kept if node in kept else self._passing)[node] = None
+            if node.state is None and node.is_recurrent:
+                continue
+            # A power of two: it is the first behind some multiple of so many tokens. Those that are
+            # left when all that spare less have gone lie evenly.
+            spared = 1 << (node.end ^ above_tokens).bit_length()
+            node.spared_tokens = 0 if node in wanted else spared
+            self._orders[node.spared_tokens][node] = None
+            above_tokens = node.end
 
     @contextmanager
     def pinned(self, node: _AnyNode | None) -> Generator[None]:
@@ -75,19 +87,42 @@ class Ledger:
         if node is None:
             yield
             return
-        node.num_pins += 1
+        self.pin(node)
         try:
             yield
         finally:
-            node.num_pins -= 1
-            self._remove_stranded(node)
+            self.unpin(node)
 
-    def _victim(self) -> _AnyNode | None:
-        passing = next(filter(_can_go, self._passing), None)
-        kept = next(filter(_can_go, self._kept), None)
-        if passing is None or kept is None:
-            return passing or kept
-        return kept if kept.used_at + LIVE_USES < passing.used_at else passing
+    def pin(self, node: _AnyNode) -> None:
+        node.num_pins += 1
+        self._pinned.add(node)
+
+    def unpin(self, node: _AnyNode) -> None:
+        node.num_pins -= 1
+        if not node.num_pins:
+            self._pinned.remove(node)
+        self._remove_stranded(node)
+
+    def _live(self) -> set[_AnyNode]:
+        since_s = self._clock() - LIVE_S
+        return {node for node in self._orders[0] if node.used_at_s >= since_s}
+
+    def _victim(self, staying: Collection[_AnyNode]) -> _AnyNode:
+        """Who goes next. Somebody can: whoever asks has seen that."""
+        now_s = self._clock()
+
+        def worth(node: _AnyNode) -> float:
+            return node.spared_tokens / (now_s - node.used_at_s + LIVE_S)
+
+        firsts = [node for order in self._orders.values() if (node := _first(order, staying))]
+        kept = next((node for node in firsts if not node.spared_tokens), None)
+        passing = min((n for n in firsts if n.spared_tokens), key=worth, default=None)
+        victim = passing or kept
+        if victim is None:
+            raise InternalError(f"of {self.used_bytes} remembered bytes none can go")
+        if passing and kept and kept.used_at_s + LIVE_S < passing.used_at_s:
+            return kept
+        return victim
 
     def _evict(self, node: _AnyNode) -> None:
         self.num_evictions += 1
@@ -110,8 +145,7 @@ class Ledger:
             self._remove(node)
 
     def _unlist(self, node: _AnyNode) -> None:
-        self._passing.pop(node, None)
-        self._kept.pop(node, None)
+        self._orders[node.spared_tokens].pop(node, None)
 
 
 class Reservation:
@@ -138,5 +172,26 @@ class Reservation:
             self.release()
 
 
-def _can_go(node: _AnyNode) -> bool:
-    return not node.num_pins and (node.state is not None or not node.children)
+def _wanted_next(path: Sequence[_AnyNode]) -> set[_AnyNode]:
+    """What the next turn of the conversation that goes down a path will want of it."""
+    if not path[:1] or not path[0].is_recurrent:
+        return set(path)
+    borders = [node for node in path if node.is_border]
+    begun = [node for node in borders if node.begins_answer]
+    return {*borders[:1], *borders[-2:], *begun[-1:]}
+
+
+def _first(order: Iterable[_AnyNode], staying: Collection[_AnyNode]) -> _AnyNode | None:
+    can_go = (n for n in order if n not in staying and (n.state is not None or not n.children))
+    return next(can_go, None)
+
+
+def _held_bytes(staying: Collection[_AnyNode]) -> int:
+    """What stays with them: their states, and keys and values from the top down to them."""
+    held: set[_AnyNode] = set()
+    for staying_node in staying:
+        node: _AnyNode | None = staying_node
+        while node is not None and node not in held:
+            held.add(node)
+            node = node.parent
+    return sum(n.kv_bytes for n in held) + sum(n.state_bytes for n in staying)

@@ -75,6 +75,27 @@ class Match(Generic[K, S]):
         return known + used
 
 
+class Held(Generic[K, S]):
+    """A beginning that stays in the tree until it is released, for whoever will go on behind it."""
+
+    def __init__(self, ledger: Ledger, node: Node[K, S] | None, num_tokens: int) -> None:
+        self.num_tokens = num_tokens
+        self._ledger = ledger
+        self._node = node
+        if node is not None:
+            ledger.pin(node)
+
+    @property
+    def segments(self) -> tuple[Segment[K], ...]:
+        """As they are now: others may have split them since."""
+        return _segments(self._node, self.num_tokens)
+
+    def release(self) -> None:
+        """Once, when it is needed no more."""
+        if self._node is not None:
+            self._ledger.unpin(self._node)
+
+
 class PrefixTree(Generic[K, S]):
     """What is remembered for one model."""
 
@@ -105,15 +126,21 @@ class PrefixTree(Generic[K, S]):
         else:
             node = trail.furthest
             num_tokens = _last_allowed(min(trail.known_tokens, last), allowed_ends)
-        path = [n for n in (node.path() if node else ()) if n.start < num_tokens]
+        while node is not None and node.start >= num_tokens:
+            node = node.parent
         return Match(
             prompt_tokens=last + 1,
             num_tokens=num_tokens,
-            segments=tuple(Segment(n.start, min(n.end, num_tokens) - n.start, n.kv) for n in path),
-            state=path[-1].state if path else None,
+            segments=_segments(node, num_tokens),
+            state=node.state if node else None,
             diverged_at=trail.known_tokens,
-            node=path[-1] if path else None,
+            node=node,
         )
+
+    def hold(self, symbols: bytes, allowed_ends: Sequence[int] | None = None) -> Held[K, S]:
+        """What `lookup` finds, kept where it is; nobody is said to have come by."""
+        match = self.lookup(symbols, allowed_ends)
+        return Held(self._ledger, match.node, match.num_tokens)
 
     @contextmanager
     def restoring(self, match: Match[K, S]) -> Generator[None]:
@@ -137,14 +164,19 @@ class PrefixTree(Generic[K, S]):
         source: Source[K, S],
         *,
         is_border: bool,
+        begins_answer: bool = False,
         allowed_ends: Sequence[int] | None = None,
     ) -> bool:
         """Remember the first `end` tokens of a prompt, copying what is not yet there.
 
         What other prompts left there is built upon up to one of `allowed_ends`, or to where they
         part if that is None: the tokens of one chunk are kept as they were computed together.
-        `is_border` says that a message of the chat ends there. False where the budget has no room.
+        `is_border` says that a message of the chat ends there, `begins_answer` that the answer to
+        the last question begins. False where the budget has no room. A prompt that it could never
+        hold whole takes nothing from the next turns of others.
         """
+        whole_bytes = num_symbols(symbols) * source.kv_bytes_per_token + source.state_bytes
+        is_too_long = whole_bytes > self._ledger.budget_bytes
         symbols = symbols[: end * SYMBOL_BYTES]
         trail = follow(self._top, symbols)
         if self.is_recurrent:
@@ -159,7 +191,7 @@ class PrefixTree(Generic[K, S]):
         state_bytes = 0 if has_state else source.state_bytes
         kv_bytes = (end - known_tokens) * source.kv_bytes_per_token
         with self._ledger.pinned(above):
-            if not self._ledger.make_room(kv_bytes + state_bytes):
+            if not self._ledger.make_room(kv_bytes + state_bytes, spares_live=is_too_long):
                 self.num_refused += 1
                 return False
             state = None if has_state or source.copy_state is None else source.copy_state()
@@ -171,6 +203,7 @@ class PrefixTree(Generic[K, S]):
             if state is not None:
                 above.state, above.state_bytes = state, state_bytes
             above.is_border |= is_border
+            above.begins_answer |= begins_answer
             self._ledger.add(kv_bytes + state_bytes)
             self._ledger.touch(above.path())
         return True
@@ -228,6 +261,12 @@ class PrefixTree(Generic[K, S]):
         node.parent, node.siblings = upper, upper.children
         upper.children.add(node)
         return upper
+
+
+def _segments(node: Node[K, S] | None, num_tokens: int) -> tuple[Segment[K], ...]:
+    """The first so many tokens of those from the top down to a node."""
+    path = [n for n in (node.path() if node else ()) if n.start < num_tokens]
+    return tuple(Segment(n.start, min(n.end, num_tokens) - n.start, n.kv) for n in path)
 
 
 def _deepest_state(

@@ -24,8 +24,10 @@ S = TypeVar("S")
 class Node(Generic[K, S]):
     """The tokens `start` to `end` of every prompt that begins with its ancestors' tokens and its.
 
-    `is_border` says that it ends where a message of the chat does. A node whose model is
-    recurrent may have lost its state; then something below it needs its keys and values.
+    `is_border` says that it ends where a message of the chat does, `begins_answer` that the answer
+    to somebody's question begins there. A node whose model is recurrent may have lost its state;
+    then something below it needs its keys and values. `spared_tokens` is about how many tokens its
+    state spares whoever goes on there, 0 where the next turn may.
     """
 
     key: bytes
@@ -39,8 +41,10 @@ class Node(Generic[K, S]):
     state: S | None = None
     state_bytes: int = 0
     is_border: bool = False
+    begins_answer: bool = False
     num_pins: int = 0
-    used_at: int = 0
+    used_at_s: float = 0.0
+    spared_tokens: int = 0
 
     def __post_init__(self) -> None:
         self.children = Children()

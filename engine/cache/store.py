@@ -7,7 +7,8 @@ an unload. One byte budget over all of them. Belongs to the thread of the device
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic
 
@@ -36,8 +37,8 @@ class PrefixStats:
 class PrefixStore(Generic[K, S]):
     """All trees of one process, under one budget."""
 
-    def __init__(self, budget_bytes: int) -> None:
-        self._ledger = Ledger(budget_bytes)
+    def __init__(self, budget_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = Ledger(budget_bytes, clock)
         self._trees: dict[Hashable, PrefixTree[K, S]] = {}
 
     def tree(self, model: Hashable, split_kv: SplitKv[K] | None) -> PrefixTree[K, S]:

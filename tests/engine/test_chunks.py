@@ -42,6 +42,7 @@ def test_chunks_are_never_empty_nor_longer_than_the_grid(
 def test_head_and_last_two_turns_are_remembered_and_one_cut_in_a_while() -> None:
     assert remembered_ends(100, (10, 20, 30, 40, 50), 1000) == (10, 40, 50)
     assert remembered_ends(100, (10, 20, 30, 40, 50), 20) == (10, 30, 40, 50)
+    assert remembered_ends(100, (10, 20, 30, 40, 50), 1000, answer_start=20) == (10, 20, 40, 50)
     assert remembered_ends(100, (), 40, 20) == (40, 80)
     assert remembered_ends(100, (10,), 40, 20) == (10, 50, 90)
     assert remembered_ends(100, (), 1000, 20) == (80,)

@@ -13,8 +13,8 @@ from cortex.engine.chunks import chunk_ends
 from cortex.engine.prompt import build_prompt
 from cortex.engine.text_model import TextModel, load_text_model
 from cortex.engine.tokenizer import Tokenizer
-from cortex.engine.turns import turn_boundaries
-from cortex.engine.types import ChatRequest, Message, Role, TextPart, Tool
+from cortex.engine.turns import answer_start, turn_boundaries
+from cortex.engine.types import ChatRequest, Message, Prompt, Role, TextPart, Tool, ToolCall
 
 _ROOT = Path(__file__).parents[2]
 _FOLDERS = (
@@ -25,8 +25,12 @@ _FOLDERS = (
 _MODEL = load_text_model(_FOLDERS[0])
 
 
+def said(role: Role, text: str) -> Message:
+    return Message(role, (TextPart(text),))
+
+
 def chat(*turns: tuple[Role, str], tools: tuple[Tool, ...] = ()) -> ChatRequest:
-    messages = tuple(Message(role, (TextPart(text),)) for role, text in turns)
+    messages = tuple(said(role, text) for role, text in turns)
     return ChatRequest("m", messages, seed=1, now_s=0, tools=tools)
 
 
@@ -68,6 +72,36 @@ def test_next_turn_goes_on_from_the_assistants_start_though_reasoning_was_droppe
     boundary = turn_boundaries(first, _MODEL.tokenizer)[-1]
     assert first[:boundary] == later[:boundary]
     assert boundary in turn_boundaries(later, _MODEL.tokenizer)
+
+
+@pytest.mark.parametrize("folder", _FOLDERS[:2], ids=lambda folder: folder.name)
+def test_next_question_leaves_a_loop_of_tools_where_its_answer_began(folder: Path) -> None:
+    model = load_text_model(folder)
+    loop: list[Message] = [said("user", "a"), said("assistant", "b"), said("user", "c")]
+    prompts: list[Prompt] = []
+    for n in "123":
+        asked = ChatRequest("m", tuple(loop), seed=1, now_s=0)
+        prompts.append(build_prompt(model, asked, 100_000).prompt)
+        call = Message("assistant", (), f"why {n}", tool_calls=(ToolCall(n, "add", '{"a": 1}'),))
+        loop += [call, Message("tool", (TextPart(n),), tool_call_id=n)]
+    asked = ChatRequest("m", (*loop, said("assistant", "d"), said("user", "e")), seed=1, now_s=0)
+    later = build_prompt(model, asked, 100_000).prompt
+
+    start = prompts[0].answer_start
+    assert [prompt.answer_start for prompt in prompts] == [start] * 3
+    assert start in later.boundaries and later.answer_start == later.boundaries[-1]
+    text = read_up_to(start, later.token_ids, model.tokenizer)
+    assert text.endswith("c<|im_end|>\n<|im_start|>assistant")
+    assert later.token_ids[:start] == prompts[-1].token_ids[:start]
+
+
+def test_where_nobody_has_asked_anything_no_answer_begins() -> None:
+    tokenizer = _MODEL.tokenizer
+    assert answer_start(tokenizer.encode("user assistant"), tokenizer) == 0
+    alone = tokenizer.encode("<|im_start|>assistant\nHello<|im_end|>\n")
+    assert answer_start(alone, tokenizer) == 0
+    unanswered = tokenizer.encode("<|im_start|>user\nHello<|im_end|>\n")
+    assert answer_start(unanswered, tokenizer) == 0
 
 
 def test_words_of_a_client_make_no_boundary() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cortex.engine.cache.ledger import LIVE_USES
+from cortex.engine.cache.ledger import LIVE_S
 from cortex.engine.cache.prefix import Match, PrefixTree, Source
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.cache.symbols import SYMBOL_BYTES, common_symbols, token_symbols
@@ -52,6 +52,8 @@ def insert(
     end: int,
     is_border: bool = True,
     cuts: Sequence[int] | None = None,
+    *,
+    begins_answer: bool = False,
 ) -> bool:
     source = Source(
         copy_kv=lambda start, stop: cut(symbols, start, stop),
@@ -59,7 +61,14 @@ def insert(
         copy_state=(lambda: cut(symbols, 0, end)) if tree.is_recurrent else None,
         state_bytes=STATE_BYTES if tree.is_recurrent else 0,
     )
-    return tree.insert(symbols, end, source, is_border=is_border, allowed_ends=cuts)
+    return tree.insert(
+        symbols,
+        end,
+        source,
+        is_border=is_border,
+        begins_answer=begins_answer,
+        allowed_ends=cuts,
+    )
 
 
 def find(tree: Tree, tokens: Sequence[int], allowed: Sequence[int] | None = None) -> Found:
@@ -80,8 +89,18 @@ def use(tree: Tree, tokens: Sequence[int]) -> int:
         return match.num_tokens
 
 
-def hybrid(budget_bytes: int = PLENTY) -> tuple[Store, Tree]:
-    store = Store(budget_bytes)
+class Clock:
+    """Turned by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def hybrid(budget_bytes: int = PLENTY, clock: Clock | None = None) -> tuple[Store, Tree]:
+    store = Store(budget_bytes, clock or Clock())
     return store, store.tree("hybrid", None)
 
 
@@ -195,18 +214,36 @@ def test_grid_goes_before_head_and_last_two_turns() -> None:
     assert find(tree, range(71)).num_tokens == 70
 
 
-def test_inside_a_long_message_the_deepest_states_stay() -> None:
-    _, tree = hybrid(budget_bytes=40 * KV_BYTES + 2 * STATE_BYTES)
-    remember(tree, range(40), 10, 20, 30, 40, is_border=False)
-    assert [end for end in range(41) if find(tree, range(41), (end,)).num_tokens] == [30, 40]
+def test_inside_a_long_message_the_states_that_stay_lie_evenly() -> None:
+    ends = range(8, 136, 8)
+    for num_states in (8, 4):
+        _, tree = hybrid(budget_bytes=128 * KV_BYTES + num_states * STATE_BYTES)
+        remember(tree, range(128), *ends, is_border=False)
+        found = [end for end in ends if find(tree, range(129), (end,)).num_tokens]
+        gaps = [below - above for above, below in itertools.pairwise([0, *found])]
+        assert len(found) == num_states and found[-1] == 128
+        assert max(gaps) <= 2 * 128 / num_states
+
+
+def test_where_an_answer_began_stays_until_the_next_question() -> None:
+    _, tree = hybrid(budget_bytes=80 * KV_BYTES + 5 * STATE_BYTES)
+    for end in range(10, 90, 10):
+        insert(tree, token_symbols(range(80)), end, begins_answer=end == 30)
+    found = [end for end in range(10, 90, 10) if find(tree, range(81), (end,)).num_tokens]
+    assert found == [10, 30, 60, 70, 80]
+    insert(tree, token_symbols(range(80)), 80, begins_answer=True)
+    assert remember(tree, [99])
+    assert find(tree, range(81), (30,)).num_tokens == 0
 
 
 def test_last_turn_of_a_resting_conversation_outlives_the_grid_of_a_busy_one() -> None:
     resting, busy = range(100, 110), range(0, 30)
-    _, tree = hybrid(budget_bytes=40 * KV_BYTES + 4 * STATE_BYTES)
+    clock = Clock()
+    _, tree = hybrid(40 * KV_BYTES + 4 * STATE_BYTES, clock)
     remember(tree, resting)
     remember(tree, busy, 10, 20, 30, is_border=False)
-    for _ in range(LIVE_USES // 2):
+    for _ in range(1000):
+        clock.now_s += LIVE_S / 2000
         use(tree, [*busy, 99])
     assert remember(tree, [200])
     assert find(tree, [*resting, 99]).num_tokens == 10
@@ -215,12 +252,13 @@ def test_last_turn_of_a_resting_conversation_outlives_the_grid_of_a_busy_one() -
 
 def test_conversation_nobody_comes_back_to_goes_before_a_live_ones_grid() -> None:
     old, live = range(100, 110), range(0, 30)
-    store, tree = hybrid(budget_bytes=10 * KV_BYTES + 30 * KV_BYTES + 4 * STATE_BYTES)
+    clock = Clock()
+    store, tree = hybrid(10 * KV_BYTES + 30 * KV_BYTES + 4 * STATE_BYTES, clock)
     remember(tree, old)
     for end in (10, 20, 30):
         remember(tree, live, end, is_border=False)
-    for _ in range(LIVE_USES + 1):
-        use(tree, [*live, 99])
+    clock.now_s += LIVE_S + 1
+    use(tree, [*live, 99])
     assert remember(tree, [200])
     assert use(tree, [*old, 99]) == 0
     assert find(tree, [*live[:10], 99]).num_tokens == 10
@@ -254,13 +292,17 @@ def test_what_lost_its_last_use_while_it_was_built_upon_is_let_go() -> None:
     store, tree = hybrid(budget_bytes=500)
     remember(tree, range(10), 5, 10, is_border=False)
     remember(tree, range(100, 110))
-    with tree.restoring(find(tree, range(100, 111))):
-        # This takes the state at 5; the next would go on from its keys and values.
-        reservation = store.reserve(100)
-        assert reservation is not None
-        assert not remember(tree, [*range(5), *range(50, 57)])
+    # This takes the state at 5; the next would go on from its keys and values.
+    assert store.reserve(100) is not None
+
+    def broken(start: int, end: int) -> bytes:
+        raise MemoryError
+
+    symbols = token_symbols([*range(5), *range(50, 57)])
+    with pytest.raises(MemoryError):
+        tree.insert(symbols, 12, Source(broken, KV_BYTES, None, 220), is_border=True)
     store.check_integrity()
-    assert store.stats.used_bytes == 200
+    assert store.stats.used_bytes == 0
 
 
 def test_state_that_went_is_taken_again_where_the_tokens_stayed() -> None:
@@ -300,6 +342,32 @@ def test_what_can_never_fit_evicts_nobody() -> None:
     assert not remember(tree, range(100, 121))
     assert use(tree, range(11)) == 10
     assert store.stats.num_evictions == 0
+
+
+def test_what_does_not_fit_beside_what_must_stay_evicts_nobody() -> None:
+    for store, tree in (hybrid(budget_bytes=600), plain(budget_bytes=300)):
+        for branch in (100, 200):
+            remember(tree, range(branch, branch + 10))
+        with tree.restoring(find(tree, range(100, 111))):
+            assert store.reserve(450 if tree.is_recurrent else 250) is None
+        assert store.stats.num_evictions == 0
+        assert use(tree, range(200, 211)) == 10
+
+
+def test_prompt_too_long_for_the_budget_takes_what_nobody_wants_next_alone() -> None:
+    clock = Clock()
+    store, tree = hybrid(600, clock)
+    remember(tree, range(10))
+    remember(tree, range(100, 110), is_border=False)
+    too_long = range(200, 300)
+    assert remember(tree, too_long, 10, 20, is_border=False)
+    assert (use(tree, range(11)), use(tree, range(100, 111))) == (10, 0)
+    assert not remember(tree, too_long, 30, is_border=False)
+    assert store.stats.num_evictions == 1
+    clock.now_s += LIVE_S + 1
+    assert remember(tree, too_long, 30, is_border=False)
+    assert use(tree, range(11)) == 0
+    store.check_integrity()
 
 
 def test_copy_that_fails_leaves_the_books_right() -> None:
