@@ -34,6 +34,9 @@ from .stream import Stage
 from .telling import Telling
 from .types import Prompt
 
+# Who waits while known tokens are fed one by one is told so after so many.
+_TOLD_TOKENS = 64
+
 
 class ModelService:
     """`add` and `cancel` requests at any time; `step` as long as it `has_work`."""
@@ -187,7 +190,8 @@ class ModelService:
             rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
         logits.update({s: row for s, row in rows.items() if s.wants_token})
-        return events
+        fed = (s for s in rows if not s.wants_token and s.num_computed % _TOLD_TOKENS == 0)
+        return [*events, *map(_read_so_far, fed)]
 
     def _commit(self, verification: Verification) -> list[DeviceEvent]:
         verification.commit()
@@ -210,11 +214,7 @@ class ModelService:
         self._recall.remember(sequence)
         if sequence.is_prefilled and sequence.wants_token:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
-        stage = Stage(
-            "prefill", sequence.num_computed, sequence.num_prompt, "tokens",
-            cached_tokens=sequence.num_cached,
-        )  # fmt: skip
-        return [Waiting(sequence.request_id, sequence.epoch, stage)]
+        return [_read_so_far(sequence)]
 
     def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:
         vector = pooled.vector()
@@ -278,3 +278,12 @@ class ModelService:
 
     def _all(self) -> list[Sequence]:
         return [*self._scheduler.running, *self._scheduler.waiting]
+
+
+def _read_so_far(sequence: Sequence) -> Waiting:
+    """Of all that is known, so of an answer's beginning, too, where that was made before."""
+    stage = Stage(
+        "prefill", sequence.num_computed, len(sequence.tokens), "tokens",
+        cached_tokens=sequence.num_cached,
+    )  # fmt: skip
+    return Waiting(sequence.request_id, sequence.epoch, stage)
