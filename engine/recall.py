@@ -28,12 +28,21 @@ class Recall:
     """One model's sequences to and from what is remembered in host memory."""
 
     def __init__(
-        self, pools: Pools, store: HostStore, tree: HostTree, *, is_exact: bool = True
+        self,
+        pools: Pools,
+        store: HostStore,
+        tree: HostTree,
+        *,
+        grid_tokens: int,
+        is_exact: bool = True,
     ) -> None:
-        """Where it `is_exact`, a prompt is taken up only where it would be cut anyway.
+        """Where it `is_exact`, a prompt is taken up only where it would be cut anyway, and an
+        answer that begins again is fed token by token.
 
-        Otherwise anywhere, and it is cut where that spares work later. The tree is of one mode.
+        Otherwise anywhere, and it is cut where that spares work later; an answer is read in chunks
+        of `grid_tokens`. The tree is of one mode.
         """
+        self._grid_tokens = grid_tokens
         self._pools = pools
         self._store = store
         self._tree = tree
@@ -150,3 +159,4 @@ class Recall:
                 is_recurrent=self._tree.is_recurrent,
             )
             sequence.remember_also(ends)
+            sequence.read_answer(self._grid_tokens)

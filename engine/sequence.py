@@ -53,8 +53,9 @@ class Saved:
 class Sequence:
     """`tokens` are the prompt's and all of the answer that is known, drawn here or resumed.
 
-    The first `num_computed` of them are in the model's memory. `cuts` are the chunk ends of the
-    prompt, ascending, the last of them its length; after the `remembered` ones it is worth a copy.
+    The first `num_computed` of them are in the model's memory. `cuts` are the ends of the chunks
+    that it is read in, ascending: of the prompt up to its length, and of what is known of the
+    answer where that is not fed token by token. After the `remembered` ones a copy is worth it.
     `symbols` are the prompt as prefix trees compare it, `marks` what stands for its beginnings up
     to where the chunk rule cuts it. `pooled` is what has come of a prompt that is read for its
     vector, and `prompt_scores` are those of its tokens but the first, where they are to be told.
@@ -113,12 +114,12 @@ class Sequence:
 
     @property
     def is_prefilled(self) -> bool:
-        return self.num_computed >= self.num_prompt
+        return self.num_unfinished <= 0
 
     @property
     def num_unfinished(self) -> int:
-        """How many tokens of the prompt are still to be read."""
-        return self.num_prompt - self.num_computed
+        """How many tokens are still to be read in chunks."""
+        return self.cuts[-1] - self.num_computed
 
     @property
     def wants_token(self) -> bool:
@@ -158,6 +159,11 @@ class Sequence:
         """More places to cut the prompt at, and to remember it."""
         self.remembered = self.remembered.union(ends)
         self.cuts = tuple(sorted({*self.cuts, *self.remembered}))
+
+    def read_answer(self, grid_tokens: int) -> None:
+        """What is known of the answer is read in chunks behind the prompt."""
+        ends = chunk_ends(self.num_answered, (), grid_tokens)
+        self.cuts = tuple(sorted({*self.cuts, *(self.num_prompt + end for end in ends)}))
 
     def start_again(self) -> None:
         """Nothing of it is in memory any more: it will be computed from the first token on."""

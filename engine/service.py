@@ -37,6 +37,8 @@ from .types import Prompt
 # Who decodes waits for copies of so many tokens in one step, or for one sequence's: a long
 # conversation's take a second.
 RESTORED_TOKENS = 8192
+# Who waits while known tokens are fed one by one is told so after so many.
+_TOLD_TOKENS = 64
 
 
 class ModelService:
@@ -189,7 +191,8 @@ class ModelService:
             rows = self._runner.decode(sequences)
         # Who is fed tokens of an earlier attempt draws none until they are used up.
         logits.update({s: row for s, row in rows.items() if s.wants_token})
-        return events
+        fed = (s for s in rows if not s.wants_token and s.num_computed % _TOLD_TOKENS == 0)
+        return [*events, *map(_read_so_far, fed)]
 
     def _commit(self, verification: Verification) -> list[DeviceEvent]:
         verification.commit()
@@ -212,11 +215,7 @@ class ModelService:
         self._recall.remember(sequence)
         if sequence.is_prefilled and sequence.wants_token:
             logits[sequence] = self._runner.logits(hidden[-1:])[0]
-        stage = Stage(
-            "prefill", sequence.num_computed, sequence.num_prompt, "tokens",
-            cached_tokens=sequence.num_cached,
-        )  # fmt: skip
-        return [Waiting(sequence.request_id, sequence.epoch, stage)]
+        return [_read_so_far(sequence)]
 
     def _give_vector(self, sequence: Sequence, pooled: PooledStates) -> DeviceEvent:
         vector = pooled.vector()
@@ -280,3 +279,12 @@ class ModelService:
 
     def _all(self) -> list[Sequence]:
         return [*self._scheduler.running, *self._scheduler.waiting]
+
+
+def _read_so_far(sequence: Sequence) -> Waiting:
+    """Of all that is known, so of an answer's beginning, too, where that was made before."""
+    stage = Stage(
+        "prefill", sequence.num_computed, len(sequence.tokens), "tokens",
+        cached_tokens=sequence.num_cached,
+    )  # fmt: skip
+    return Waiting(sequence.request_id, sequence.epoch, stage)

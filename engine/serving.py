@@ -227,7 +227,7 @@ def make_service(
         )
     return ModelService(
         runner,
-        Recall(pools, store, tree, is_exact=is_exact),
+        Recall(pools, store, tree, grid_tokens=capacity.grid_tokens, is_exact=is_exact),
         scheduler,
         intake,
         forbidden_ids=forbidden_ids,

@@ -130,7 +130,7 @@ class Line:
         self.runner = Runner(model, self.pools, EncoderCache(1 << 20), self.head)
         self.allocator = PageAllocator(64)
         store: HostStore = PrefixStore(1 << 24)
-        self.recall = Recall(self.pools, store, store.tree("model", None))
+        self.recall = Recall(self.pools, store, store.tree("model", None), grid_tokens=48)
         self.begin()
 
     def begin(self) -> None:
