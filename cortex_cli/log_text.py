@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from cortex.peer.onlooker.log_lines import LogLine
@@ -28,12 +28,14 @@ class PeerSkipped:
     count: int
 
 
-def line_text(told: PeerLine | PeerSkipped, *, with_peer: bool) -> str:
+def line_text(told: PeerLine | PeerSkipped, *, with_peer: bool, today: date) -> str:
+    """A line of another day has its date."""
     whose = f"{told.peer}  " if with_peer else ""
     if isinstance(told, PeerSkipped):
         return f"{whose}… {told.count:,} lines skipped"
     line = told.line
-    at = datetime.fromtimestamp(line.time_s).strftime("%H:%M:%S.%f")[:-3]
+    then = datetime.fromtimestamp(line.time_s)
+    at = then.strftime("%H:%M:%S.%f" if then.date() == today else "%Y-%m-%d %H:%M:%S.%f")[:-3]
     return f"{at}  {whose}{line.level:<{_LONGEST_LEVEL}}  {line.source}  {line.text}"
 
 

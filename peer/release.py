@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 _DISTRIBUTION = "cortex-fleet"
 
 
 def own_release() -> str:
     return version(_DISTRIBUTION)
+
+
+def updated_since(release: str) -> str:
+    """The release that is installed by now, where it is another one."""
+    try:
+        now = own_release()
+    except PackageNotFoundError:  # it is being replaced
+        now = "none"
+    return "" if now == release else now

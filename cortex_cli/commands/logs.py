@@ -63,6 +63,8 @@ def logs(
 
     With --json each line is an object of its own. Ctrl-c ends -f.
     """
+    from datetime import date
+
     from cortex.peer.units import age
 
     from .. import diagnostics
@@ -88,6 +90,6 @@ def logs(
         if as_json:
             output.json(line_json(line))
         else:
-            output.text(line_text(line, with_peer=every) + "\n")
+            output.text(line_text(line, with_peer=every, today=date.today()) + "\n")
     if line is None:
         to.line(f"nothing of that was logged in the last {age(since)}; for longer: --since 24h")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from ..config import Card, PeerConfig
+from ..release import own_release
 from .slot import ChildSpec
 
 
@@ -27,7 +29,9 @@ def check_command(config: PeerConfig, folder: Path) -> tuple[str, ...]:
 def _spec(
     config: PeerConfig, name: str, command: tuple[str, ...], longest_rest_s: float
 ) -> ChildSpec:
-    return ChildSpec(name, command, config.child_start_s, config.child_silence_s, longest_rest_s)
+    times_s = config.child_start_s, config.child_silence_s, longest_rest_s
+    release = own_release() if config.python == sys.executable else None
+    return ChildSpec(name, command, *times_s, release)
 
 
 def _engine_command(config: PeerConfig, device: str) -> tuple[str, ...]:

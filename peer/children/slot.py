@@ -20,6 +20,7 @@ from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import Alive, Ending, Message
 
+from ..release import updated_since
 from .backoff import rest_s
 from .link import FrameLink
 from .process import BY_SIGNAL, ChildProcess, Spawn, bury
@@ -45,7 +46,8 @@ SlotState = Literal["stopped", "resting", "starting", "up", "failed"]
 class ChildSpec:
     """`command` is completed with `--fd N`. `name` is what people read: "engine", "text".
 
-    `longest_rest_s` is how long one that keeps dying stays dead at most.
+    `longest_rest_s` is how long one that keeps dying stays dead at most. `release` is ours where
+    the child's code is that of our own package, which may be another one when the child starts.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ChildSpec:
     start_s: float
     silence_s: float
     longest_rest_s: float
+    release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ class ChildSlot:
             ending += exit_words
         self._child, self._life, self.last_alive = None, None, None
         if not is_wanted:
+            ending += self._update()
             self.last_end = ending
             self._deaths_s.append(asyncio.get_running_loop().time())
         error = _death(self.spec, ending, was_up, self._advice)
@@ -208,6 +212,15 @@ class ChildSlot:
         is_of_use = self._has_been_up or was_killed
         may_return = is_of_use and not self._is_closed
         self._on_end(ChildEnd(error, may_return, is_wanted))
+
+    def _update(self) -> str:
+        """That another release was installed under this peer, which may be why its children end."""
+        of_peer = self.spec.release
+        now = "" if of_peer is None else updated_since(of_peer)
+        if not now:
+            return ""
+        self._advice = "restart this peer: cortex was updated underneath"
+        return f", where this peer is cortex {of_peer} and the one installed now is {now}"
 
     async def _hear_out(self, link: FrameLink, started: asyncio.Future[CortexError | None]) -> str:
         """Pass on what the child says until it ends; returns how it ended, in words."""
@@ -249,7 +262,8 @@ class ChildSlot:
 def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed:
     if was_up:
         return EngineFailed(
-            f"the {spec.name} process {how}", "send the request again: a new one is started"
+            f"the {spec.name} process {how}",
+            advice or "send the request again: a new one is started",
         )
     return EngineFailed(
         f"the {spec.name} process {how}, before it was ready",

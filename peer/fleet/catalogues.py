@@ -1,7 +1,7 @@
 """Which models each peer has on its disk: gossip names the list by its hash, and the list is
 fetched once from whoever has it.
 
-What is kept is bounded, and lists that nobody names any more go first.
+What is kept is bounded, and few lists are kept that nobody names any more.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from .view import StoredModel
 from .wire import digest_of, read_catalogue
 
 MAX_MODELS = 100_000
+# Lists that nobody names just now may be named again: by a peer that starts anew, or is silent.
+_NUM_SPARE = 4
 
 
 class Catalogues:
@@ -38,10 +40,19 @@ class Catalogues:
         self._num_models += len(models)
         self._make_room({digest, *in_use})
 
+    def forget_unnamed(self, in_use: set[bytes]) -> None:
+        """Let go of all but the newest few of those that nobody names."""
+        idle = [digest for digest in self._known if digest not in in_use]
+        for digest in idle[:-_NUM_SPARE]:
+            self._drop(digest)
+
+    def _drop(self, digest: bytes) -> None:
+        self._num_models -= len(self._known.pop(digest))
+
     def _make_room(self, in_use: set[bytes]) -> None:
         """The lists that nobody names go first; where that is not enough, the oldest."""
         idle = [digest for digest in self._known if digest not in in_use]
         for digest in (*idle, *(digest for digest in self._known if digest in in_use)):
             if self._num_models <= self._max_models or len(self._known) == 1:
                 return
-            self._num_models -= len(self._known.pop(digest))
+            self._drop(digest)

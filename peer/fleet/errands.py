@@ -67,6 +67,8 @@ class Errands:
     def fetch_catalogues(self, now_s: float, core: Core) -> None:
         """Ask for the lists of models that peers tell of and that are not known here."""
         named = dict(_named(core.members))
+        own = read(Catalog, core.own.facts)
+        self._catalogues.forget_unnamed({*named, *(() if own is None else (own.digest,))})
         self._fetch_after_s = {
             digest: after_s for digest, after_s in self._fetch_after_s.items() if digest in named
         }

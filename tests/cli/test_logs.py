@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -204,9 +206,13 @@ def test_logs_that_are_followed_together_go_on_until_the_last_has_ended() -> Non
 
 def test_lines_as_people_and_programs_read_them() -> None:
     told, skipped = PeerLine("atlas", LINE), PeerSkipped("atlas", 1240)
-    assert line_text(told, with_peer=True)[12:] == "  atlas  warning  peer.node  engine lost"
-    assert line_text(told, with_peer=False)[12:] == "  warning  peer.node  engine lost"
-    assert line_text(skipped, with_peer=False) == "… 1,240 lines skipped"
+    today = date.fromtimestamp(LINE.time_s)
+    text = partial(line_text, today=today)
+    assert text(told, with_peer=True)[12:] == "  atlas  warning  peer.node  engine lost"
+    assert text(told, with_peer=False)[12:] == "  warning  peer.node  engine lost"
+    assert text(skipped, with_peer=False) == "… 1,240 lines skipped"
+    later = line_text(told, with_peer=False, today=today + timedelta(days=1))
+    assert later == f"{today.isoformat()} {text(told, with_peer=False)}"
     assert line_json(told) == {
         "schema": 1,
         "peer": "atlas",

@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from cortex.peer.children.link import open_link
 from cortex.peer.children.process import ChildProcess, spawn
 from cortex.peer.children.slot import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.placement.books import Size
+from cortex.peer.release import own_release
 from cortex.peer.types import ModelInfo
 
 DEADLINE_S = 20
@@ -65,10 +67,10 @@ class HandChild:
 class Place:
     """A slot with what it has told."""
 
-    def __init__(self, child: HandChild, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, child: HandChild, tasks: asyncio.TaskGroup, spec: ChildSpec = SPEC) -> None:
         self.heard: list[Message] = []
         self.ends: list[ChildEnd] = []
-        self.slot = ChildSlot(SPEC, tasks, self.heard.append, self.ends.append, child.spawn)
+        self.slot = ChildSlot(spec, tasks, self.heard.append, self.ends.append, child.spawn)
 
 
 @pytest.fixture
@@ -167,6 +169,26 @@ async def test_child_that_goes_in_the_moment_of_its_killing_is_told_as_ended(
         place.slot.condemn("was found wanting")
         await until(lambda: bool(place.ends))
         assert place.slot.last_end == "was found wanting, killed"
+
+
+@pytest.mark.parametrize("is_up", [False, True])
+@pytest.mark.parametrize("release", [own_release(), "0.0.0"])
+async def test_child_that_ends_after_another_release_was_installed_is_told_with_both(
+    child: HandChild, release: str, is_up: bool
+):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks, replace(SPEC, release=release))
+        place.slot.wake()
+        if is_up:
+            child.say(Alive(0, 0, 0))
+            await place.slot.ready()
+        child.ended.set_result(1)
+        child.hang_up()
+        await until(lambda: bool(place.ends))
+        [end] = place.ends
+        both = f", where this peer is cortex 0.0.0 and the one installed now is {own_release()}"
+        assert (both in end.error.message) == (release == "0.0.0")
+        assert end.error.hint.startswith("restart this peer") == (release == "0.0.0")
 
 
 @pytest.mark.parametrize(("number", "name"), [(11, "SIGSEGV"), (35, "35")])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +19,7 @@ from cortex.peer.fleet.telling import About, ident
 from cortex.peer.fleet.view import FleetView, PeerView, StoredModel
 from cortex.peer.fleet.viewing import Viewer
 from cortex.peer.fleet.ways import CLOSED_AFTER_S, Ways
+from cortex.peer.fleet.wire import digest_of, packed_catalogue
 from cortex.peer.gossip.core import Core
 from cortex.peer.gossip.events import TcpPing
 from cortex.peer.gossip.identity import Identity
@@ -166,6 +167,21 @@ async def test_who_is_silent_at_one_address_is_asked_at_the_others(stage: Stage)
         Errands(driver, client, Catalogues(), ways, tasks).ping(TcpPing(YOU, YOURS, 7))
     assert asked == [YOU]
     assert {send.address for send in stage.core.poll()[0]} == set(wires)
+
+
+async def test_our_own_list_of_models_outlasts_those_that_nobody_names(stage: Stage):
+    catalogues, nobody = Catalogues(), cast(Any, SimpleNamespace())
+    bodies = [packed_catalogue([replace(STORED[0], created_s=number)]) for number in range(9)]
+    for body in bodies:
+        catalogues.keep(digest_of(body), body, ())
+    own = Catalog(1, digest_of(bodies[0]))
+    stage.core.publish(stage.now_s, Catalog.SECTION, pack_content(own))
+    async with asyncio.TaskGroup() as tasks:
+        ways = Ways(stage.core.members, Notices(), stage.viewer.name_of)
+        errands = Errands(nobody, nobody, catalogues, ways, tasks)
+        errands.fetch_catalogues(stage.now_s, stage.core)
+    known = [catalogues.of(digest_of(body)) is not None for body in bodies]
+    assert known == [True, *[False] * 4, *[True] * 4]
 
 
 def test_a_peer_is_not_looked_for_at_our_own_address(stage: Stage):

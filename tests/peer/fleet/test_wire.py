@@ -122,3 +122,14 @@ def test_lists_that_nobody_names_go_first_when_room_is_short():
     catalogues.keep(digests[2], bodies[2], (digests[0],))
     assert [catalogues.of(digest) is not None for digest in digests] == [True, False, True]
     assert catalogues.of(digests[1]) is None
+
+
+def test_of_lists_that_nobody_names_the_newest_few_are_kept():
+    catalogues = Catalogues()
+    bodies = [packed_catalogue([stored(number)]) for number in range(8)]
+    digests = [digest_of(body) for body in bodies]
+    for digest, body in zip(digests, bodies, strict=True):
+        catalogues.keep(digest, body, ())
+    catalogues.forget_unnamed({digests[0]})
+    known = [catalogues.of(digest) is not None for digest in digests]
+    assert known == [True, False, False, False, True, True, True, True]
