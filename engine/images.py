@@ -168,19 +168,6 @@ def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
     return image
 
 
-def _not_taken(data: bytes) -> InvalidImage:
-    kind = foreign_kind(data)
-    told = "the bytes are" if kind is None else f"the bytes are {kind},"
-    hints = {
-        None: "send the whole file, in one of these formats",
-        PDF: "make pictures of its pages: pdftoppm -png",
-    }
-    return InvalidImage(
-        f"{told} not a PNG, JPEG, GIF or WebP picture",
-        hints.get(kind, "convert it to PNG or JPEG first"),
-    )
-
-
 def _too_large(size: str, max_image_pixels: int) -> InvalidImage:
     return InvalidImage(
         f"the picture is too large: {size}, where {max_image_pixels:,} pixels are the limit",
@@ -198,6 +185,19 @@ def _check_aspect_ratio(height: int, width: int) -> None:
             f" ({width}x{height} pixels)",
             "cut it into pieces that are less narrow",
         )
+
+
+def _not_taken(data: bytes) -> InvalidImage:
+    kind = foreign_kind(data)
+    told = "the bytes are" if kind is None else f"the bytes are {kind},"
+    hints = {
+        None: "send the whole file, in one of these formats",
+        PDF: "make pictures of its pages: pdftoppm -png",
+    }
+    return InvalidImage(
+        f"{told} not a PNG, JPEG, GIF or WebP picture",
+        hints.get(kind, "convert it to PNG or JPEG first"),
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
