@@ -16,6 +16,7 @@ from typing import TypeVar, cast
 from PIL import Image, ImageChops, PngImagePlugin
 
 from .errors import InvalidImage
+from .foreign_files import PDF, foreign_kind
 from .preprocessor import PixelBudget, Preprocessor
 from .types import ImageTokens, PreparedImage
 from .wishes import USUAL_PIXELS
@@ -165,14 +166,7 @@ def _open_header(data: bytes, max_image_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(f"over {max_image_pixels:,} pixels", max_image_pixels) from error
     except Exception as error:  # decoders raise nearly anything when bytes lie
-        if data.startswith(b"%PDF-"):
-            raise InvalidImage(
-                "the bytes are a PDF, not a picture", "make pictures of its pages: pdftoppm -png"
-            ) from error
-        raise InvalidImage(
-            "the bytes are not a PNG, JPEG, GIF or WebP picture",
-            "send the whole file, in one of these formats",
-        ) from error
+        raise _not_taken(data) from error
     if image.width * image.height > max_image_pixels:
         raise _too_large(f"{image.width}x{image.height} pixels", max_image_pixels)
     _check_aspect_ratio(image.height, image.width)
@@ -208,6 +202,19 @@ def _check_aspect_ratio(height: int, width: int) -> None:
             f" ({width}x{height} pixels)",
             "cut it into pieces that are less narrow",
         )
+
+
+def _not_taken(data: bytes) -> InvalidImage:
+    kind = foreign_kind(data)
+    told = "the bytes are" if kind is None else f"the bytes are {kind},"
+    hints = {
+        None: "send the whole file, in one of these formats",
+        PDF: "make pictures of its pages: pdftoppm -png",
+    }
+    return InvalidImage(
+        f"{told} not a PNG, JPEG, GIF or WebP picture",
+        hints.get(kind, "convert it to PNG or JPEG first"),
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:

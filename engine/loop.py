@@ -136,6 +136,9 @@ class DeviceLoop:
         began_s = time.monotonic()
         self._emit(*service.step(began_s))
         counts.steps.add(time.monotonic() - began_s)
+        self._progressed()
+
+    def _progressed(self, *_: object) -> None:
         self.step_count += 1
 
     def _statuses(self) -> Iterator[ModelStatus]:
@@ -240,6 +243,8 @@ class DeviceLoop:
         except Exception as error:
             return described("load failed", error)
         self._services[job.model_id] = loaded.service
+        for part in read.model.slow_parts:
+            part.register_forward_hook(self._progressed)
         loaded.service.counts = self._counts.setdefault(job.model_id, ModelCounts())
         self._budgets[job.model_id] = budget = loaded.budget
         seconds = time.monotonic() - reading.began_s

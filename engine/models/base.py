@@ -7,7 +7,7 @@ there are is the registry's to know.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -88,6 +88,11 @@ class ServableModel(Operating, ABC):
     ) -> torch.Tensor:
         """[patches, patch values] of all images, merge-block order, to [merged cells, hidden]."""
         raise AssertionError("a model without vision never gets a prompt with images")
+
+    @property
+    def slow_parts(self) -> Iterable[nn.Module]:
+        """What may compute so long within a step that each of them counts as progress."""
+        return ()
 
     def foresee(
         self,

@@ -9,7 +9,7 @@ It knows nothing of tokenizers, templates or sampling.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -250,6 +250,11 @@ class Qwen35(ServableModel):
     @property
     def embedding(self) -> nn.Module:
         return self.language_model.embed_tokens
+
+    @property
+    def slow_parts(self) -> Iterable[nn.Module]:
+        # A large picture takes minutes on a CPU.
+        return () if self.visual is None else self.visual.blocks
 
     def encode_images(
         self, patches: torch.Tensor, grids: list[tuple[int, int, int]]

@@ -1,8 +1,8 @@
 """A picture that a person named, as bytes: read, bounded, and never opened.
 
 Whether the bytes are a whole picture is judged where the model is. What can be said here without
-decoding is said here: no such file, a folder, nothing in it, too large, an address, a PDF, bytes
-that begin as no picture does.
+decoding is said here: no such file, a folder, nothing in it, too large, an address, a file of
+another kind, bytes that begin as no picture does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
+from cortex.engine.foreign_files import PDF, foreign_kind
 from cortex.engine.types import ImagePart
 
 from ..errors import PictureUnreadable
@@ -64,11 +65,14 @@ def _checked(data: bytes, name: str) -> ImagePart:
             f"{name} is over {MAX_PICTURE_BYTES // 1024**2} MiB, the most a picture may have.",
             "scale it down, or save it as a JPEG.",
         )
-    if data.startswith(b"%PDF-"):
+    kind = foreign_kind(data)
+    if kind == PDF:
         raise PictureUnreadable(
             f"{name} is a PDF; convert it to a picture first.",
             f"pdftoppm -r 150 -png -singlefile {name} page && cortex chat --image page.png",
         )
+    if kind is not None:
+        raise PictureUnreadable(f"{name} is {kind}; convert it to PNG or JPEG first.", _KINDS)
     if not data.startswith(PICTURES):
         raise PictureUnreadable(f"{name} is no picture.", _KINDS)
     # A file name need not be text; the one we pass on is.

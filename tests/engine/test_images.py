@@ -99,10 +99,17 @@ def test_the_four_formats_are_opened_whatever_they_are_called(form: str) -> None
     assert np.allclose(np.asarray(picture)[15, 20], (250, 0, 0), atol=4)
 
 
-@pytest.mark.parametrize("form", ["BMP", "TIFF", "PPM", "ICO", "TGA"])
+@pytest.mark.parametrize("form", ["PPM", "ICO", "TGA"])
 def test_other_formats_are_refused(form: str) -> None:
-    with pytest.raises(InvalidImage, match="not a PNG, JPEG, GIF or WebP"):
+    with pytest.raises(InvalidImage, match="are not a PNG, JPEG, GIF or WebP"):
         open_image(encoded(Image.new("RGB", (16, 16)), form))
+
+
+@pytest.mark.parametrize(("form", "words"), [("BMP", "a BMP picture"), ("TIFF", "a TIFF picture")])
+def test_formats_that_people_have_are_refused_by_their_names(form: str, words: str) -> None:
+    with pytest.raises(InvalidImage, match=f"are {words}, not a PNG") as refused:
+        open_image(encoded(Image.new("RGB", (16, 16)), form))
+    assert refused.value.hint == "convert it to PNG or JPEG first"
 
 
 def test_a_pdf_is_refused_with_how_pictures_are_made_of_it() -> None:

@@ -19,7 +19,7 @@ from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.status import ModelCounts
-from cortex.engine.types import Prompt, Sampling
+from cortex.engine.types import PreparedImage, Prompt, Sampling
 
 CPU = torch.device("cpu")
 TOKENS = 6
@@ -96,21 +96,22 @@ def test_each_time_that_a_sequence_gives_way_is_counted(golden_model: ServableMo
 class Watched:
     """A device loop that loads a model, answers once and unloads it, and its statuses meanwhile."""
 
-    def __init__(self, model_dir: Path) -> None:
+    def __init__(self, model_dir: Path, prompt: Prompt | None = None) -> None:
+        self._prompt = prompt or prompt_of([1] * 40)
         self.statuses: list[ModelStatus] = []
         self.budget: dict[str, int] = {}
         self._loop = DeviceLoop(CPU, None, Wishes(), self._hear)
         self._loop.submit(Load("load", "m", str(model_dir)))
         self._loop.run()
         self.last = self._loop.models
+        self.step_count = self._loop.step_count
 
     def _hear(self, events: tuple[DeviceEvent, ...]) -> None:
         for event in events:
             match event:
                 case ModelLoaded():
                     self.budget = {part.name: part.num_bytes for part in event.loaded.memory}
-                    prompt = pack_value(prompt_of([1] * 40))
-                    self._loop.submit(Generate("r", 1, "m", prompt))
+                    self._loop.submit(Generate("r", 1, "m", pack_value(self._prompt)))
                 case NewToken():
                     self.statuses += self._loop.models
                     if event.finish is not None:
@@ -133,3 +134,19 @@ def test_counts_of_a_model_outlive_its_unload_and_what_it_held_does_not(golden: 
     [last] = watched.last
     assert sum(last.steps.counts) == TOKENS and last.steps.sum > 0
     assert (last.num_pages, last.num_used_pages, last.used) == (0, 0, ())
+
+
+def test_every_block_of_a_picture_that_is_encoded_counts_as_progress(
+    golden: Path, golden_model: ServableModel
+) -> None:
+    """One picture may take longer than a step may stand still."""
+    image_id = golden_model.shape.image_token_id
+    assert image_id is not None
+    picture = PreparedImage(bytes(32), (1, 4, 4), bytes(64 * 64 * 3))
+    shown = replace(prompt_of([1, image_id, image_id, image_id, image_id]), images=(picture,))
+    without = Watched(golden / "qwen3_5", prompt_of([1] * 5))
+
+    num_blocks = len([*golden_model.slow_parts])
+    assert num_blocks > 1
+    watched = Watched(golden / "qwen3_5", shown)
+    assert watched.step_count == without.step_count + num_blocks

@@ -108,6 +108,12 @@ def test_a_pdf_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> N
     assert "pdftoppm" in refusal(str(tmp_path / "bill.pdf")).hint
 
 
+def test_a_photo_that_a_telephone_made_is_refused_by_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(9))
+    problem = refusal(str(tmp_path / "IMG_1.jpg"))
+    assert problem.message == "IMG_1.jpg is a HEIC picture; convert it to PNG or JPEG first."
+
+
 def test_a_dash_is_standard_input() -> None:
     picture = read_picture("-", io.BytesIO(b"GIF8, bytes"))
     assert (picture.data, picture.name) == (b"GIF8, bytes", "standard input")
