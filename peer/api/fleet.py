@@ -58,13 +58,13 @@ async def fleet_peer(request: web.Request) -> web.Response:
 
 async def fleet_events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    # Whoever asks for the head of the reply must not get words behind it.
-    if request.method != "HEAD":
-        with (
-            _watching(request) as onlooker,
-            request.app[_GATHERING].listening(onlooker.news.set) as listener,
-        ):
+    with (
+        _watching(request) as onlooker,
+        request.app[_GATHERING].listening(onlooker.news.set) as listener,
+    ):
+        await response.prepare(request)
+        # Whoever asks for the head of the reply must not get words behind it.
+        if request.method != "HEAD":
             await _tell(response, request.app[MEMBERSHIP], onlooker, listener)
     return response
 
@@ -100,7 +100,7 @@ async def _tell(
 @contextmanager
 def _watching(request: web.Request) -> Generator[Onlooker]:
     """Woken at each change of the fleet."""
-    with onlooking(request.app) as onlooker:
+    with onlooking(request) as onlooker:
         end = request.app[MEMBERSHIP].watch(lambda _: onlooker.news.set())
         try:
             yield onlooker

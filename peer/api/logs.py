@@ -44,9 +44,9 @@ async def logs(request: web.Request) -> web.StreamResponse:
         return json_response(await _whole(control, peer, order))
     page = await control.log(peer, order)
     response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    if request.method != "HEAD":
-        with onlooking(request.app) as onlooker:
+    with onlooking(request) as onlooker:
+        await response.prepare(request)
+        if request.method != "HEAD":
             await _follow(control, peer, order, page, response, onlooker)
     return response
 

@@ -1,4 +1,8 @@
-"""Whoever watches a stream without an end of its own: woken by news, told when the peer ends."""
+"""Whoever watches a stream without an end of its own: woken by news, told when the peer ends.
+
+Each keeps a connection for as long as it likes: of those that may only ask there are no more than
+leave room for questions, and of one key or address only a few.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,20 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from cortex.engine.errors import Overloaded
+
+from .access import API_KEY, is_member
+from .context import NODE
+
 _ONLOOKERS: web.AppKey[set[Onlooker]] = web.AppKey("onlookers")
+
+_MOST_OF_ONE = 16
+_PART_OF_CONNECTIONS = 4
 
 
 class Onlooker:
-    def __init__(self) -> None:
+    def __init__(self, asker: str | None) -> None:
+        self.asker = asker
         self.is_dismissed = False
         self.news = asyncio.Event()
 
@@ -33,10 +46,30 @@ async def _dismiss(app: web.Application) -> None:
 
 
 @contextmanager
-def onlooking(app: web.Application) -> Generator[Onlooker]:
-    onlooker = Onlooker()
-    app[_ONLOOKERS].add(onlooker)
+def onlooking(request: web.Request) -> Generator[Onlooker]:
+    """Raises Overloaded where there are as many as there may be."""
+    onlookers = request.app[_ONLOOKERS]
+    onlooker = Onlooker(_asker(request))
+    if onlooker.asker is not None:
+        most = request.app[NODE].config.connections.max_connections // _PART_OF_CONNECTIONS
+        askers = [one.asker for one in onlookers if one.asker is not None]
+        num_of_one = askers.count(onlooker.asker)
+        if len(askers) >= max(most, 1) or num_of_one >= _MOST_OF_ONE:
+            raise Overloaded(
+                f"too many streams of events are open: {num_of_one} of {onlooker.asker},"
+                f" {len(askers)} in all",
+                "close one that is no longer read",
+            )
+    onlookers.add(onlooker)
     try:
         yield onlooker
     finally:
-        app[_ONLOOKERS].discard(onlooker)
+        onlookers.discard(onlooker)
+
+
+def _asker(request: web.Request) -> str | None:
+    """None for a member of the fleet and for an admin key: the operator looks on all the same."""
+    key = request.get(API_KEY)
+    if is_member(request) or (key is not None and key.is_admin):
+        return None
+    return f"key '{key.name}'" if key is not None else request.remote or "nobody"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 MAX_SOURCES = 4096
+PER_SOURCE_S = 200.0
 
 
 class TokenBucket:
@@ -33,7 +34,7 @@ class SourceBuckets:
     def __init__(
         self,
         now_s: float,
-        per_source_s: float = 200.0,
+        per_source_s: float = PER_SOURCE_S,
         per_s: float = 2000.0,
         max_sources: int = MAX_SOURCES,
     ) -> None:

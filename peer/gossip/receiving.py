@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from ..keys.fleet_key import FleetKey
 from ..keys.keyring import Keyring
-from .buckets import SourceBuckets
+from .buckets import PER_SOURCE_S, SourceBuckets, TokenBucket
 from .codec import MessageError, UnknownType, unpack
 from .envelope import (
     MAGIC,
@@ -72,12 +72,13 @@ class Dropped:
 class _Sender:
     """One run of a peer, known by a datagram that a trusted key opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: float) -> None:
         # By the key's name: the sender may change over to another one while it runs.
         self.ciphers: dict[bytes, ChaCha20Poly1305] = {}
         # One for all keys, because the sender counts on. It belongs to the run and not to the pair
         # of node and run: the node stands in the message, and eight random bytes do not meet twice.
         self.window = ReplayWindow()
+        self.bucket = TokenBucket(PER_SOURCE_S, now_s)
         self.was_heard = False
 
 
@@ -127,31 +128,36 @@ class Receiver:
             return Dropped(Cause.KEY)
         if header.boot == self._own_boot:
             return Dropped(Cause.OWN)
-        if not self._buckets.take(now_s, source):
+        known = self._senders.get(BootId(header.boot))
+        held = known.ciphers.get(header.key_id) if known and trusted else None
+        # Who is known has a bucket of its own, which only the key's holders empty: a stranger must
+        # not silence a member, by whatever address and name of a run.
+        if held is None and not self._buckets.take(now_s, source):
             return Dropped(Cause.FLOOD)
         if trusted is None:
             return _judged_retired(key, header, datagram)
-        return self._opened(key, header, datagram)
+        return self._opened(now_s, held or cipher_of(key, header.boot), header, datagram)
 
-    def _opened(self, key: FleetKey, header: Header, datagram: bytes) -> Received | Dropped:
+    def _opened(
+        self, now_s: float, cipher: ChaCha20Poly1305, header: Header, datagram: bytes
+    ) -> Received | Dropped:
         boot = BootId(header.boot)
-        known = self._senders.get(boot)
-        held = known.ciphers.get(header.key_id) if known else None
-        cipher = held or cipher_of(key, boot)
         try:
             data = open_with(cipher, header, datagram)
         except InvalidTag:
             return Dropped(Cause.SEAL)
         # Only what opened leaves a trace: who has no key cannot fill our memory.
-        sender = known or self._remembered(boot)
+        sender = self._senders.get(boot) or self._remembered(now_s, boot)
         sender.ciphers[header.key_id] = cipher
         self._senders.move_to_end(boot)
         if not sender.window.take(header.counter):
             return Dropped(Cause.REPLAY)
+        if not sender.bucket.take(now_s):
+            return Dropped(Cause.FLOOD)
         return _read(sender, boot, data)
 
-    def _remembered(self, boot: BootId) -> _Sender:
-        sender = self._senders[boot] = _Sender()
+    def _remembered(self, now_s: float, boot: BootId) -> _Sender:
+        sender = self._senders[boot] = _Sender(now_s)
         if len(self._senders) > self._max_senders:
             self._senders.popitem(last=False)
         return sender

@@ -156,3 +156,7 @@ class MemoryChildren:
 def _text_of(asked: Prepare | Count) -> str:
     parts = (part for turn in asked.request.messages for part in turn.content)
     return "".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def node_of_none(_certificate: object) -> None:
+    """Of a peer that is reached by nobody of its fleet."""

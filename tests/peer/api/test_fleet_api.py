@@ -10,10 +10,13 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from cortex.peer.api import onlookers
 from cortex.peer.api.app import make_app
+from cortex.peer.bounds.limits import ConnectionLimits
 from cortex.peer.config import PeerConfig
 from cortex.peer.fleet.membership import GossipCounters
 from cortex.peer.fleet.rendering import news, render_view
@@ -26,8 +29,9 @@ from cortex.peer.fleet.view import (
 )
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.records import Address, LoadRecord, ModelLoad
+from cortex.peer.keys.access import ApiKey, digest_of
 from cortex.peer.node import Node
-from tests.peer.in_memory import serving
+from tests.peer.in_memory import node_of_none, serving
 
 MakeConfig = Callable[..., PeerConfig]
 Client = TestClient[Any, Any]
@@ -100,7 +104,7 @@ def app_of(node: Node, membership: FakeMembership) -> web.Application:
     """Nothing is asked of others, nor of an engine."""
     control = SimpleNamespace(view=replace(VIEW, peers=()))
     member: Any = SimpleNamespace(
-        fleet=membership, ingress=None, control=control, node_of=lambda _: None, routes=list
+        fleet=membership, ingress=None, control=control, node_of=node_of_none, routes=list
     )
     return make_app(node, member)
 
@@ -209,6 +213,38 @@ async def test_the_head_of_a_stream_is_all_that_was_asked_for(make_config: MakeC
             assert reply.status == 200
         # The connection is none the worse for it.
         assert (await client.get("/fleet")).status == 200
+
+
+async def test_streams_of_one_asker_are_few_and_the_operator_has_one_all_the_same(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onlookers, "_MOST_OF_ONE", 2)
+    admin = ApiKey("ops", digest_of("k"), is_admin=True)
+    async with (
+        peer(make_config(admin_keys=(admin,)), FakeMembership()) as client,
+        client.get("/fleet/events") as first,
+        client.get("/fleet/events"),
+    ):
+        async with client.get("/fleet/events") as third:
+            assert (third.status, "2 of 127.0.0.1" in await third.text()) == (503, True)
+        async with client.get("/fleet/events", headers={"x-api-key": "k"}) as operators:
+            assert operators.status == 200
+        first.close()
+        await until_it_is(client, 200)
+
+
+async def test_streams_leave_room_for_questions(make_config: MakeConfig) -> None:
+    config = make_config(connections=ConnectionLimits(max_connections=4))
+    async with peer(config, FakeMembership()) as client, client.get("/fleet/events"):
+        await until_it_is(client, 503)
+
+
+async def until_it_is(client: Client, status: int) -> None:
+    """What a new stream is told, once the end of others has been seen."""
+    while True:
+        async with client.get("/fleet/events") as reply:
+            if reply.status == status:
+                return
 
 
 async def test_a_reader_that_looked_away_is_told_what_is_true_now(make_config: MakeConfig) -> None:

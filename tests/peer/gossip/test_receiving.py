@@ -327,6 +327,30 @@ def test_one_source_s_flood_leaves_room_for_the_others() -> None:
     assert sum(buckets.take(0.0, other) for other in others for _ in range(200)) == 2000 - 200
 
 
+def test_no_flood_of_strangers_silences_who_is_known(
+    fleet_key: FleetKey, sealer: Sealer, keyring: Keyring, random_bytes: RandomBytes
+) -> None:
+    """Not even one that comes from the member's address and in the name of its run."""
+    receiver = Receiver(keyring, new_boot(random_bytes), SourceBuckets(0.0))
+    assert isinstance(receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA)), Received)
+    forged = changed(sealer.seal(fleet_key, DATA), 30, 0)
+    stranger = forged[:6] + random_bytes(8) + forged[14:]
+    for number in range(3000):
+        receiver.receive(0.0, SOURCE if number % 2 else f"10.0.{number % 250}.1", forged)
+        receiver.receive(0.0, SOURCE if number % 2 else f"10.1.{number % 250}.1", stranger)
+    assert receiver.counts[Cause.FLOOD] > 0
+    got = receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA))
+    assert got == Received(sealer.boot, NACK, is_first=False)
+
+
+def test_of_a_member_so_much_a_second_is_heard(
+    fleet_key: FleetKey, sealer: Sealer, receiver: Receiver
+) -> None:
+    got = [receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA)) for _ in range(201)]
+    assert [cause_of(one) for one in got[-2:]] == [None, Cause.FLOOD]
+    assert cause_of(receiver.receive(1.0, SOURCE, sealer.seal(fleet_key, DATA))) is None
+
+
 def test_sources_are_forgotten_when_there_are_too_many() -> None:
     buckets = SourceBuckets(0.0, per_source_s=1.0, per_s=1e9, max_sources=2)
     asked = ["a", "b", "a", "c", "a", "b"]

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cortex.peer.api.app import make_app
 from cortex.peer.config import REQUEST_LOG
 from cortex.peer.routing import asked as asked_module
+from tests.peer.in_memory import node_of_none
 
 _BODY: dict[str, Any] = {
     "model": "fake",
@@ -30,7 +31,7 @@ async def client_of(fleet: Any) -> AsyncGenerator[TestClient[Any, Any]]:
         fleet=fleet.membership,
         ingress=fleet.ingress,
         control=None,
-        node_of=lambda _: None,
+        node_of=node_of_none,
         routes=list,
     )
     async with TestClient(TestServer(make_app(fleet.local, member))) as client:

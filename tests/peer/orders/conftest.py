@@ -36,6 +36,7 @@ from cortex.peer.orders.values import Done, Order, Report
 from cortex.peer.placement.books import Resident, Size
 from cortex.peer.placement.plan import LoadWish, Plan, Planned, Refusal
 from cortex.peer.types import ModelInfo
+from tests.peer.in_memory import node_of_none
 
 A, B = NodeId(b"a" * 8), NodeId(b"b" * 8)
 WEIGHTS = ModelId(b"weights.")
@@ -211,7 +212,7 @@ def pair(tmp_path: Any, memory_children: Any) -> Callable[..., Any]:
                 fleet=membership,
                 ingress=nodes[A],
                 control=control,
-                node_of=lambda _: None,
+                node_of=node_of_none,
                 routes=list,
             )
             server = TestServer(make_app(nodes[A], member))
