@@ -121,7 +121,7 @@ def test_when_the_first_of_some_has_it_counts_what_its_victims_are_wanted_for() 
     assert soonest_s(view, MODEL, [full, empty], KNOWN) == 20.0
     with_victim_s = soonest_s(view, MODEL, [full], KNOWN)
     assert with_victim_s is not None and 30.0 < with_victim_s < 40.0
-    unknown = dataclasses.replace(KNOWN, eta_s=lambda model, size_bytes: None)
+    unknown = Known(sizes, parts)
     assert soonest_s(view, MODEL, [full, empty], unknown) is None
 
 
