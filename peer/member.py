@@ -104,7 +104,7 @@ async def member_of(
         ):
 
             def known() -> Known:
-                return known_by(node.config, node.history.eta_s)
+                return known_by(node.config, node.history.eta_at_s)
 
             leases = Leases(fleet, hops, known, clock)
             ingress = Ingress(node, fleet, hops, leases, eta_s=node.history.eta_s)

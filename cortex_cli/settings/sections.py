@@ -201,13 +201,19 @@ _API: Mapping[str, Setting] = {
         True,
     ),
     "max_concurrent": OfConfig(
-        kinds.whole(1), "Requests that a key may have under way.", "max_concurrent", True
+        kinds.whole(1),
+        "Requests of each key under way at this peer.",
+        "max_concurrent",
+        True,
     ),
     "requests_per_minute": OfConfig(
-        kinds.whole(1), "Requests of each key.", "requests_per_minute", True
+        kinds.whole(1), "Requests of each key at this peer.", "requests_per_minute", True
     ),
     "tokens_per_minute": OfConfig(
-        kinds.whole(1), "Tokens of prompts and answers for each key.", "tokens_per_minute", True
+        kinds.whole(1),
+        "Tokens, read and made, of each key at this peer.",
+        "tokens_per_minute",
+        True,
     ),
     "default_model": OfConfig(
         kinds.text(), "The model that answers for names nobody knows.", "names.default", True

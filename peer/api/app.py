@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler
 from cortex.engine.errors import CortexError, InternalError
 
 from ..bounds.allowance import Allowances
+from ..bounds.places import places_elsewhere
 from ..member import Member
 from ..node import Node
 from ..release import own_release
@@ -73,7 +74,11 @@ def make_app(node: Node, member: Member) -> web.Application:
     app[TERMS_NOW] = TermsNow(lambda: node.config)
     openings: dict[str, Opening] = {route.template: route.opens_to for route in ROUTES}
     app[OPENINGS] = openings
-    app[ALLOWANCES] = Allowances(lambda: node.config, time.monotonic, lambda: node.num_places)
+    app[ALLOWANCES] = Allowances(
+        lambda: node.config,
+        time.monotonic,
+        lambda: node.num_places + places_elsewhere(member.fleet.view),
+    )
     metrics.set_up(app, node, member.fleet)
     onlookers.set_up(app)
     fleet.set_up(app)

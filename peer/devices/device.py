@@ -30,7 +30,7 @@ from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
 from ..placement.sizes import comfort_tokens, parts, sizes
-from ..routing.load_history import LoadHistory, with_eta
+from ..routing.load_history import HERE, LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
 from .device_memory import (
@@ -130,7 +130,7 @@ class Devices:
         return () if costs is None else parts(costs, size)
 
     def reload_s(self, model: ModelInfo) -> float | None:
-        return self._history.eta_s(ModelId(model.weights), model.size_bytes)
+        return self._history.eta_at_s(HERE, ModelId(model.weights), model.size_bytes)
 
     def look_at_memory(self, available_bytes: int) -> bool:
         """See what other programs have taken of the machine's memory; whether that has changed."""

@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ..devices.sensors import GpuSensors, Sensed
 from ..node import Node
 from .membership import Membership, OwnState
 from .own_state import own_state
 from .rates import RateMeter, Rates, summed
+from .speeds import Speeds
 from .view import FleetView
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class Reporter:
         self._membership = membership
         self._clock = clock
         self._measured_s = clock()
-        self._meter, self._rates = RateMeter(), Rates()
+        self._meter, self._speeds, self._rates = RateMeter(), Speeds(), Rates()
         self._sensors = GpuSensors(node.config.engine_devices, clock)
         self._sensed: Mapping[int, Sensed] = {}
         self._told: OwnState | None = None
@@ -106,13 +108,19 @@ class Reporter:
         if now_s < self._measured_s + _LOOK_S:
             return
         self._measured_s = now_s
-        tallies = self._node.tally.models.values()
-        self._rates = self._meter.read(
+        models = self._node.tally.models
+        tallies = models.values()
+        rates = self._meter.read(
             summed(tally.first_token.spread for tally in tallies),
             summed(tally.between_tokens.spread for tally in tallies),
             summed(tally.load.spread for tally in tallies).num,
             self._node.tally.answer_s,
         )
+        steps = {
+            model_id: self._speeds.step(model_id, summed([tally.between_tokens.spread]), now_s)
+            for model_id, tally in models.items()
+        }
+        self._rates = replace(rates, speed_steps=steps)
 
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())

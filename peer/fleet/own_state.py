@@ -64,7 +64,7 @@ def own_state(
             first_token_ms=count(rates.first_token_ms),
             decode_tokens_per_s=count(rates.decode_tokens_per_s),
             free_mib=tuple(_free_mib(device) for device in placement.devices),
-            models=tuple(_loads(placement, running, named)),
+            models=tuple(_loads(placement, running, named, rates.speed_steps)),
             busy_percents=tuple(_busy_percents(placement, sensed)) if sensed else (),
         ),
         slots=0 if config.is_gateway else config.max_live_requests,
@@ -133,7 +133,10 @@ def _claims(placement: Placement, named: dict[str, ModelId]) -> Iterator[Claim]:
 
 
 def _loads(
-    placement: Placement, running: Iterable[_Running], named: dict[str, ModelId]
+    placement: Placement,
+    running: Iterable[_Running],
+    named: dict[str, ModelId],
+    speed_steps: Mapping[str, int],
 ) -> Iterator[ModelLoad]:
     num_wanted = Counter(_name(wanted, named) for wanted in placement.wanted)
     for each in running:
@@ -147,6 +150,7 @@ def _loads(
                 each.num_slots_free,
                 told_age(each.idle_s),
                 told_age(each.age_s),
+                speed_steps.get(each.model.id, 0),
             )
     for placed in placement.placed:
         weights = _name(placed.model, named)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from cortex.engine.histogram import Spread
 
@@ -11,12 +11,13 @@ from cortex.engine.histogram import Spread
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What the last requests came to; 0 is not known yet. `answer_ms` is a mean over all of them:
-    answers are long and few.
+    answers are long and few. `speed_steps` is by model, as it is told of each.
     """
 
     first_token_ms: int = 0
     decode_tokens_per_s: int = 0
     answer_ms: int = 0
+    speed_steps: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ RUMOUR_KINDS = range(1, 6)
 
 class ModelLoad(Struct, frozen=True, array_like=True):
     """`idle_step` is how long nobody has used it, `age_step` how long it has been ready, both in
-    steps that double; 0 where it is not told.
+    steps that double; 0 where it is not told. So is `speed_step`, of the tokens a second that one
+    answer gets there.
     """
 
     model: Model
@@ -90,6 +91,7 @@ class ModelLoad(Struct, frozen=True, array_like=True):
     num_slots_free: U32
     idle_step: U8 = 0
     age_step: U8 = 0
+    speed_step: U8 = 0
 
 
 class LoadRecord(Struct, frozen=True, array_like=True):

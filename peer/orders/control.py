@@ -231,7 +231,7 @@ class Control:
         await self.cancel_job(job.id)
 
     def _known(self) -> Known:
-        return known_by(self._node.config, self._node.history.eta_s)
+        return known_by(self._node.config, self._node.history.eta_at_s)
 
     async def _whose(self, name: str, peer: str | None) -> tuple[PeerView, str]:
         """Which peer is meant, and what it calls the model."""

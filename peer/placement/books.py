@@ -11,12 +11,13 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from ..config import EvictionConfig
-from ..gossip.ids import ModelId
+from ..gossip.ids import ModelId, NodeId
 
 # Plans travel between peers: whatever others say, times stay numbers.
 Seconds: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e9)]
-# How long a load of these weights, of so many bytes, takes.
+# How long a load of these weights, of so many bytes, takes; anywhere, or at one peer.
 Eta = Callable[[ModelId, int], float | None]
+EtaAt = Callable[[NodeId, ModelId, int], float | None]
 # By which something may go.
 Rules: TypeAlias = EvictionConfig
 ResidentState = Literal["loading", "ready", "unloading"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 from cortex.engine.costs import MemoryPart, ModelCosts
@@ -17,7 +18,7 @@ from cortex.engine.costs import MemoryPart, ModelCosts
 from ..config import PeerConfig
 from ..fleet.view import FleetView, PeerView, PlacedModel, StoredModel
 from ..gossip.ids import ModelId, NodeId
-from .books import DeviceBooks, Eta, Need, Rules, Size
+from .books import DeviceBooks, EtaAt, Need, Rules, Size
 from .fit import NoFit, fit
 from .plan import LoadWish, Plan, Planned, Reason, Refusal, planned
 from .seen_books import seen_books
@@ -52,7 +53,7 @@ class Known:
 
     sizes: SizesOf
     parts: PartsOf
-    eta_s: Eta = lambda model, size_bytes: None
+    eta_s: EtaAt = lambda node, model, size_bytes: None
     rules: Rules = field(default_factory=Rules)
     priority: Callable[[str], int] = lambda id: 0
 
@@ -91,7 +92,7 @@ def outcomes(
         return (_there(peer, placed, wish, known),)
     if stored is None:
         return (Refusal(peer.node, None, "absent", "the model is not on its disk"),)
-    devices = seen_books(peer, known.rules, known.eta_s)
+    devices = seen_books(peer, known.rules, partial(known.eta_s, peer.node))
     found = [_on_device(view, peer, stored, books, wish, known) for books in devices]
     return found or (Refusal(peer.node, None, "unknown", "it has not told what memory it has"),)
 
@@ -131,7 +132,8 @@ def _there(peer: PeerView, placed: PlacedModel, wish: LoadWish, known: Known) ->
             f" and {placed.num_slots} slots: unload it first"
         )
         return Refusal(peer.node, placed.device, "busy", words)
-    whole_s = 0.0 if placed.state == "ready" else known.eta_s(placed.model, placed.size_bytes)
+    is_ready = placed.state == "ready"
+    whole_s = 0.0 if is_ready else known.eta_s(peer.node, placed.model, placed.size_bytes)
     return Plan(
         peer.node,
         placed.device,
@@ -163,7 +165,7 @@ def _on_device(
     found = fit(books, need, known.rules)
     if isinstance(found, NoFit):
         return refusal(peer.node, books, need, found)
-    load_s = known.eta_s(stored.model, stored.size_bytes)
+    load_s = known.eta_s(peer.node, stored.model, stored.size_bytes)
     return Plan(
         peer.node,
         books.index,
@@ -237,7 +239,7 @@ def soonest_s(
     return min((one for one in seconds if one is not None), default=None)
 
 
-def known_by(config: PeerConfig, eta_s: Eta) -> Known:
+def known_by(config: PeerConfig, eta_s: EtaAt) -> Known:
     """What a peer knows, as its settings are now."""
     return Known(_sizes, parts, eta_s, config.eviction, lambda id: config.model(id).priority)
 

@@ -31,22 +31,22 @@ def conversation_key(model: ModelId, request: ChatRequest) -> bytes:
     return digest.digest()
 
 
-def ranked(key: bytes, speeds: Sequence[tuple[NodeId, int]]) -> list[NodeId]:
-    """Nodes with their tokens a second, the one that the key belongs to first.
+def ranked(key: bytes, speed_steps: Sequence[tuple[NodeId, int]]) -> list[NodeId]:
+    """Nodes with the steps of their speeds, the one that the key belongs to first.
 
-    A node twice as fast has twice as many keys. Speeds count in powers of two, so that peers that
-    heard of them at different times agree; an unknown one is 0, and counts as the slowest known.
+    A node that is a step faster, which is twice as fast, has twice as many keys. An unknown speed
+    is 0, and counts as the slowest known.
     """
-    slowest = min((speed for _, speed in speeds if speed > 0), default=1)
-    scores = {node: _score(key, node, speed or slowest) for node, speed in speeds}
+    slowest = min((step for _, step in speed_steps if step > 0), default=1)
+    scores = {node: _score(key, node, step or slowest) for node, step in speed_steps}
     return sorted(scores, key=lambda node: (scores[node], node), reverse=True)
 
 
-def _score(key: bytes, node: NodeId, speed: int) -> float:
+def _score(key: bytes, node: NodeId, speed_step: int) -> float:
     """Weighted rendezvous hashing: -weight / ln(u) for a hash u between 0 and 1."""
     number = int.from_bytes(hashlib.blake2b(key + node, digest_size=8).digest(), "big")
     uniform = (number + 0.5) / 2**64
-    return -(2.0 ** round(math.log2(speed))) / math.log(uniform)
+    return -(2.0**speed_step) / math.log(uniform)
 
 
 def _beginning(request: ChatRequest) -> Iterator[bytes]:

@@ -39,9 +39,9 @@ _STARTING = ("starting", "loading")
 @dataclass(slots=True)
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
-    a model to be loaded. `is_kept` says whether it may go on elsewhere once it has begun.
-    `num_losses` engines have ended under it, at whichever hosts. `silent_since_s` is when its
-    client was last told that it waits, or had no need to be.
+    a model to be loaded, which is `cold_wait_s` in all. `is_kept` says whether it may go on
+    elsewhere once it has begun. `num_losses` engines have ended under it, at whichever hosts.
+    `silent_since_s` is when its client was last told that it waits, or had no need to be.
     """
 
     model: FleetModel
@@ -54,6 +54,8 @@ class Asked:
     silent_since_s: float = 0.0
     is_worked_on: bool = False
     has_engine: bool = False
+    had_engine: bool = False
+    cold_wait_s: float = 0.0
     num_losses: int = 0
     is_held: bool = False
     tries: Tries = field(default_factory=Tries)
@@ -107,11 +109,19 @@ class Asked:
         """Whether it has just lost its engine, which its host will replace."""
         self.is_worked_on = True
         if isinstance(event, Began):
-            self.cold_until_s, self.has_engine = None, True
-        elif self.has_engine and isinstance(event, Stage) and event.name in _STARTING:
-            self._lose_engine()
-            return True
+            self.cold_until_s, self.has_engine, self.had_engine = None, True, True
+        elif isinstance(event, Stage) and event.name in _STARTING:
+            if self.has_engine:
+                self._lose_engine()
+                return True
+            if not self.had_engine:
+                self.wait_for_load()
         return False
+
+    def wait_for_load(self) -> None:
+        """Its host has yet to load the model: whoever sees no stages waits for that so long."""
+        if not self.live.is_streamed:
+            self.cold_until_s = self.live.began_s + self.cold_wait_s
 
     def _lose_engine(self) -> None:
         self.num_losses += 1

@@ -69,7 +69,7 @@ class Candidate:
     computes_in: str
     is_doubtful: bool
     busyness: Busyness
-    tokens_per_s: int
+    speed_step: int
     place_tokens: int = 0
 
     @property
@@ -135,6 +135,7 @@ def candidate_at(
 ) -> Candidate:
     placed = next((placed for placed in peer.placed if placed.model == weights), None)
     place_tokens = placed.context_tokens if placed and placed.state == "ready" else 0
+    told = peer.load.of(weights) if peer.load else None
     life = (peer.node, peer.gen)
     return Candidate(
         holder=holder,
@@ -145,7 +146,7 @@ def candidate_at(
         computes_in=placed.computes_in if placed else "",
         is_doubtful=peer.state != "up" or life in doubted,
         busyness=own if peer.is_self else gossiped(peer.load, weights),
-        tokens_per_s=peer.load.decode_tokens_per_s if peer.load else 0,
+        speed_step=told.speed_step if told else 0,
         place_tokens=place_tokens,
     )
 
@@ -184,7 +185,7 @@ def by_room(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]
 def in_order(wish: Wish, found: Sequence[Candidate]) -> list[Candidate]:
     """The conversation's own first."""
     by_node = {one.node: one for one in found}
-    order = ranked(wish.key, [(one.node, one.tokens_per_s) for one in found])
+    order = ranked(wish.key, [(one.node, one.speed_step) for one in found])
     return [by_node[node] for node in order]
 
 

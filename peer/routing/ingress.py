@@ -176,6 +176,7 @@ class Ingress:
             since_s=now_s,
             silent_since_s=now_s,
             is_kept=live.is_continuable,
+            cold_wait_s=self._local.config.cold_wait_s,
         )
 
     async def _meanwhile(
@@ -211,8 +212,8 @@ class Ingress:
             raise asked.ending(error) from error
         live = asked.live
         live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
-        if host.warmth != "warm" and not live.is_streamed:
-            asked.cold_until_s = live.began_s + self._local.config.cold_wait_s
+        if host.warmth != "warm":
+            asked.wait_for_load()
         return host
 
     def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:

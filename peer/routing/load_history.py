@@ -1,8 +1,10 @@
 """How long models took to load in this fleet, and so how long the next load will take.
 
 Own loads are measured, those of others seen in the view, from the first word of them to the model
-that is ready. A model that nobody has loaded yet is judged by its size and by how fast the others
-came. The times outlive the peer, in a file that others may keep their own things in.
+that is ready. One peer's disk may be ten times as fast as another's: a peer that has loaded the
+model is judged by that, and the others by all loads of it. A model that nobody has loaded yet is
+judged by its size and by how fast the others came. The times outlive the peer, in a file that
+others may keep their own things in.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from msgspec.structs import replace
 from cortex.engine.stream import Stage
 
 from ..fleet.view import FleetView, PeerView
-from ..gossip.ids import ModelId, NodeId
+from ..gossip.ids import ID_BYTES, ModelId, NodeId
 from ..learned_file import read_part, write_part
 
 _MAX_MODELS = 256
 _NUM_LOADS = 8
+_MAX_NODES = 64
+# What this peer's own loads are known under: it has them before it knows what it is called.
+HERE = NodeId(bytes(ID_BYTES))
 # As many as all peers of a large fleet store, and no more however often they change.
 _MAX_SIZES = 16384
 # Others' loads are believed where they were seen from near their beginning.
@@ -33,11 +38,15 @@ _TELLING_SHARE = 0.1
 _KEY = "loads"
 
 
+_Seconds = list[Annotated[float, Meta(ge=0)]]
+
+
 class _Loads(msgspec.Struct):
-    """Of one model, the newest last."""
+    """Of one model, the newest last; `by_node` under the ids in hex, of those that loaded last."""
 
     size_bytes: Annotated[int, Meta(ge=0)]
-    seconds: list[Annotated[float, Meta(ge=0)]]
+    seconds: _Seconds
+    by_node: dict[str, _Seconds] = {}
 
 
 class LoadHistory:
@@ -48,6 +57,7 @@ class LoadHistory:
         self._models: dict[ModelId, _Loads] = {}
         self._sizes_bytes: dict[ModelId, int] = {}
         self._peers: dict[NodeId, PeerView] = {}
+        self._own = HERE
         # When each load under way was first seen.
         self._began_s: dict[tuple[NodeId, ModelId], float] = {}
         self._has_news = False
@@ -67,10 +77,15 @@ class LoadHistory:
             loads = {model.hex(): each for model, each in self._models.items()}
             await asyncio.to_thread(write_part, self._path, _KEY, msgspec.to_builtins(loads))
 
-    def add(self, model: ModelId, size_bytes: int, seconds: float) -> None:
-        """A load has taken so long."""
+    def add(self, model: ModelId, size_bytes: int, seconds: float, node: NodeId = HERE) -> None:
+        """A load has taken so long there."""
         loads = self._models.pop(model, None) or _Loads(size_bytes, [])
-        self._models[model] = _Loads(size_bytes, [*loads.seconds, seconds][-_NUM_LOADS:])
+        there = loads.by_node.pop(node.hex(), [])
+        by_node = loads.by_node | {node.hex(): [*there, seconds][-_NUM_LOADS:]}
+        while len(by_node) > _MAX_NODES:
+            del by_node[next(iter(by_node))]
+        newest = [*loads.seconds, seconds][-_NUM_LOADS:]
+        self._models[model] = _Loads(size_bytes, newest, by_node)
         while len(self._models) > _MAX_MODELS:
             del self._models[next(iter(self._models))]
         self._has_news = True
@@ -88,8 +103,16 @@ class LoadHistory:
         ]
         return statistics.median(per_byte) * size_bytes if per_byte and size_bytes else None
 
+    def eta_at_s(self, node: NodeId, model: ModelId, size_bytes: int = 0) -> float | None:
+        """How long a load takes at that peer, as far as that is known, and else in this fleet."""
+        known = self._models.get(model)
+        key = HERE if node == self._own else node
+        there = known.by_node.get(key.hex()) if known else None
+        return statistics.median(there) if there else self.eta_s(model, size_bytes)
+
     def see(self, view: FleetView, now_s: float) -> None:
         """Learn from what other peers show. A peer that shows nothing new costs nothing."""
+        self._own = view.self_node
         for peer in view.peers:
             if self._peers.get(peer.node) is not peer:
                 self._peers[peer.node] = peer
@@ -114,7 +137,8 @@ class LoadHistory:
                 self._began_s.setdefault(key, now_s)
             elif placed.state == "ready" and key in self._began_s:
                 size_bytes = self._sizes_bytes.get(placed.model, placed.size_bytes)
-                self.add(placed.model, size_bytes, now_s - self._began_s.pop(key))
+                seconds = now_s - self._began_s.pop(key)
+                self.add(placed.model, size_bytes, seconds, peer.node)
         self._forget(peer.node, keeping={placed.model for placed in peer.placed})
 
     def _forget(self, node: NodeId, keeping: set[ModelId]) -> None:

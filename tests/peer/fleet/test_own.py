@@ -239,6 +239,12 @@ def test_how_busy_a_gpu_is_is_told_as_a_whole_percent():
     assert state.load.busy_percents == (92, None)
 
 
+def test_the_speed_of_each_model_is_told_with_it():
+    rates = Rates(speed_steps={"a": 7})
+    state = own_state(CONFIG, (A,), replace(IDLE, placed=(PLACED,)), health(0), rates)
+    assert [load.speed_step for load in state.load.models] == [7]
+
+
 async def test_the_driver_is_asked_without_anybodys_wanting_to_know(
     make_config: MakeConfig, driver_tool: Callable[[str], None]
 ):

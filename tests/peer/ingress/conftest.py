@@ -43,11 +43,10 @@ def load_record(
     num_live: int = 0,
     num_free: int = 8,
     model: ModelId = WEIGHTS,
-    tokens_per_s: int = 0,
     age_ds: int = 0,
 ) -> LoadRecord:
     models = (ModelLoad(model, num_live, 0, num_free),)
-    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, tokens_per_s, (), models)
+    return LoadRecord(node, 1, age_ds, 0, num_live, 0, 0, 0, 0, (), models)
 
 
 def peer_view(

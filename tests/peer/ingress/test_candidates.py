@@ -176,3 +176,11 @@ def test_own_load_is_that_of_the_model_that_is_asked_for(fleet_values: Any) -> N
     assert own_busyness(record, fleet_values.weights, 0, 64).verdict == "accept"
     assert own_busyness(record, other.model, 64, 64).verdict == "busy"
     assert own_busyness(None, other.model, 4, 64).verdict == "accept"
+
+
+def test_conversations_are_shared_out_by_the_models_speed_and_not_by_the_newest(
+    found_in: Any, fleet_values: Any
+) -> None:
+    load = structs.replace(fleet_values.load(fleet_values.node(1)), decode_tokens_per_s=900)
+    load = structs.replace(load, models=(structs.replace(load.models[0], speed_step=7),))
+    assert [one.speed_step for one in found_in(fleet_values.peer(1, load=load))] == [7]

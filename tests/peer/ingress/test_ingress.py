@@ -357,6 +357,27 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
         never.set()
 
 
+async def test_a_plain_request_waits_no_longer_where_the_host_turns_out_to_be_cold(
+    open_fleet: Any, listen: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+):
+    never = asyncio.Event()
+
+    async def load(place: Any, on_stage: Any) -> Loaded:
+        on_stage(Stage("loading"))
+        await never.wait()
+        return Loaded("job", "fake", 0, 0.0)
+
+    async with open_fleet(2, cold_wait_s=0.2) as fleet:  # by the fleet's word it is warm
+        (node,) = fleet.hops.nodes.values()
+        monkeypatch.setattr(node._rack.devices, "load", load)
+        try:
+            async with asyncio.timeout(3):
+                with pytest.raises(Overloaded, match="is being loaded on peer1"):
+                    await listen(fleet, ask(), live_request())
+        finally:
+            never.set()
+
+
 async def test_counts_come_from_this_peer_or_from_one_that_can(
     open_fleet: Any, ask: Any, fleet_values: Any
 ):

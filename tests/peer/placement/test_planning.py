@@ -51,7 +51,7 @@ def parts(costs: ModelCosts, size: Size) -> tuple[MemoryPart, ...]:
     )
 
 
-KNOWN = Known(sizes, parts, lambda model, size_bytes: 20.0)
+KNOWN = Known(sizes, parts, lambda node, model, size_bytes: 20.0)
 
 
 def make_peer(name: str, *placed: PlacedModel, gib: float = 16, **changes: Any) -> PeerView:
@@ -121,7 +121,7 @@ def test_when_the_first_of_some_has_it_counts_what_its_victims_are_wanted_for() 
     assert soonest_s(view, MODEL, [full, empty], KNOWN) == 20.0
     with_victim_s = soonest_s(view, MODEL, [full], KNOWN)
     assert with_victim_s is not None and 30.0 < with_victim_s < 40.0
-    unknown = dataclasses.replace(KNOWN, eta_s=lambda model, size_bytes: None)
+    unknown = Known(sizes, parts)
     assert soonest_s(view, MODEL, [full, empty], unknown) is None
 
 
@@ -132,6 +132,17 @@ def test_a_peer_where_it_has_room_goes_before_a_quicker_one_where_it_would_be_ti
     found = plan(tiny, busy)
     assert named(found) == "busy"
     assert [one.is_tight for one in found.others] == [True]
+
+
+def test_a_peer_that_loads_it_quickly_goes_before_a_slow_one() -> None:
+    slow, quick = make_peer("slow"), make_peer("quick")
+    seconds = {slow.node: 90.0, quick.node: 9.0}
+
+    def eta_s(node: NodeId, model: ModelId, size_bytes: int) -> float:
+        return seconds[node]
+
+    found = plan(slow, quick, known=Known(sizes, parts, eta_s))
+    assert named(found) == "quick" and [one.seconds for one in found.others] == [90.0]
 
 
 def test_victim_on_a_full_peer_is_named_and_counted() -> None:

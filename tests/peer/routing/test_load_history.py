@@ -41,6 +41,29 @@ def test_middle_one_of_the_last_loads_is_expected(history: LoadHistory):
     assert history.eta_s(ONE) == 11.0, "the first of nine is forgotten, and no longer counts"
 
 
+async def test_peer_is_judged_by_its_own_loads_and_by_all_where_it_has_none(history: LoadHistory):
+    for seconds, node in ((9.0, load_history.HERE), (90.0, THERE), (11.0, load_history.HERE)):
+        history.add(ONE, GIB, seconds, node)
+    history.see(view_of(None), 0)
+    await history.save()
+    later = LoadHistory(history._path)  # pyright: ignore
+    later.read()
+    later.see(view_of(None), 0)
+    for each in (history, later):
+        assert (each.eta_at_s(HERE, ONE), each.eta_at_s(THERE, ONE)) == (10.0, 90.0)
+        assert each.eta_at_s(NodeId(b"node---3"), ONE) == 11.0, "as this fleet loads it"
+        assert each.eta_at_s(load_history.HERE, ONE) == 10.0, "whatever it is called"
+
+
+def test_loads_of_very_many_peers_are_those_of_the_last(
+    history: LoadHistory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load_history, "_MAX_NODES", 1)
+    history.add(ONE, GIB, 9.0, NodeId(b"node---3"))
+    history.add(ONE, GIB, 90.0, THERE)
+    assert history.eta_at_s(NodeId(b"node---3"), ONE) == history.eta_s(ONE) == 49.5
+
+
 def test_model_never_loaded_is_judged_by_its_size_and_by_how_fast_others_came(history: LoadHistory):
     assert history.eta_s(OTHER, 3 * GIB) is None
     history.add(ONE, GIB, 4.0)
