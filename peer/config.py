@@ -199,8 +199,8 @@ class PeerConfig:
     # All bodies being read or answered at one time: one slow client must not cost gigabytes.
     max_intake_bytes: int = 512 * 1024 * 1024
     # All prompts, pictures as pixels, from the text process's word to the answer's end, and all
-    # vectors that wait for the others of their call.
-    max_prepared_bytes: int = 1024 * 1024 * 1024
+    # vectors that wait for the others of their call. None is a share of the memory that is free.
+    max_prepared_bytes: int | None = None
     drain_s: float = 30.0
     child_start_s: float = 120.0
     child_silence_s: float = 3.0

@@ -15,10 +15,11 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from cortex.engine.errors import EngineFailed, Overloaded
+from cortex.engine.machine_memory import available_memory_bytes
 from cortex.engine.stream import Event, Resume, Vector
 from cortex.engine.types import ChatRequest
 
-from .bounds.admission import Admission
+from .bounds.admission import Admission, prompts_bytes
 from .children.commands import text_spec
 from .children.process import Spawn, spawn
 from .children.text_side import TextSide
@@ -58,9 +59,13 @@ class Node:
         self.shelf = Shelf(lambda: self.config)
         self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
+        given_bytes = config.max_prepared_bytes
+        if given_bytes is None:
+            given_bytes = prompts_bytes(available_memory_bytes())
+        self.max_prepared_bytes = given_bytes
         self._admission = Admission(
             config.max_live_requests,
-            config.max_prepared_bytes,
+            self.max_prepared_bytes,
             self._changed,
             lambda: wait_s(self.tally.answer_s, self._admission.live_requests, 0),
         )

@@ -54,7 +54,11 @@ MODEL_SETTINGS: Mapping[str, OfModel] = {
     "devices": OfModel(kinds.numbers(), "The devices that it may be on.", "devices"),
     "dtype": OfModel(kinds.choice(*get_args(DtypeWish)), "The numbers it is computed in.", "dtype"),
     "context": OfModel(kinds.whole(256), "Its longest context, in tokens.", "context_tokens"),
-    "slots": OfModel(kinds.whole(1, 1024), "Answers that it makes at one time.", "max_slots"),
+    "slots": OfModel(
+        kinds.whole(1, 1024),
+        "Answers that it makes at one time; with `context`, of a whole one each if that fits.",
+        "max_slots",
+    ),
     "idle_ttl": OfModel(
         kinds.duration_or_never(1, never=math.inf),
         "How long it stays when nobody asks it.",

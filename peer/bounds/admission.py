@@ -14,6 +14,16 @@ from cortex.engine.errors import Overloaded
 
 from ..errors import UnsupportedParameter
 
+# Of the memory that is free when a peer begins, prompts take so much at the most, and never less
+# than a few long conversations with pictures need: the engine has each once more.
+_PROMPTS_SHARE = 16
+_LEAST_PROMPTS_BYTES = 1 << 30
+
+
+def prompts_bytes(free_bytes: int) -> int:
+    """What all prompts under way may take together, where nobody has said."""
+    return max(_LEAST_PROMPTS_BYTES, free_bytes // _PROMPTS_SHARE)
+
 
 class Admission:
     """`max_bytes` bounds prompts and vectors together. `on_change` is called when the number of

@@ -22,9 +22,12 @@ LEAST_CONTEXT_TOKENS = 4096
 _COMFORT_TOKENS = 16_384
 # What all sequences together are to have: eight long conversations, or sixty-four short ones.
 _WELCOME_TOKENS = 8 * 8192
+# Or so many whole contexts, where nobody says how many: an agent's, and those of its sub-agents.
+_WELCOME_CONTEXTS = 4
 # Of an empty device one model takes so much beside its weights, where a full context does not need
-# more.
+# more; and so much where somebody has named both its context and how many run at once.
 _SHARE = 4
+_NAMED_SHARE = 2
 
 
 def sizes(
@@ -43,12 +46,13 @@ def sizes(
     limit = min(costs.context_tokens, context_limit_tokens or costs.context_tokens)
     whole = min(wanted_context or limit, costs.context_tokens)
     least = whole if wanted_context else min(whole, LEAST_CONTEXT_TOKENS)
+    named = wanted_slots if wanted_context else None
+    most_bytes = device_budget_bytes // (_NAMED_SHARE if named else _SHARE)
     ways: list[Size] = []
-    for num_tokens in _amounts(whole, least):
+    for num_tokens in _amounts(whole, least, named or _WELCOME_CONTEXTS):
         context = max(least, min(whole, num_tokens))
         size = _size(costs, context, num_tokens, wanted_slots)
-        beside = size.num_bytes - costs.loaded_bytes
-        is_modest = beside <= device_budget_bytes // _SHARE
+        is_modest = size.num_bytes - costs.loaded_bytes <= most_bytes
         if is_modest or num_tokens <= whole:
             ways.append(size)
     ways.append(_sized(costs, least, least, wanted_slots or 1))
@@ -83,10 +87,12 @@ def _sized(costs: ModelCosts, context_tokens: int, num_tokens: int, slots: int) 
     return Size(context_tokens, slots, needed_bytes(given, held_tokens, slots))
 
 
-def _amounts(whole: int, least: int) -> list[int]:
-    """Of tokens in all: halves of what is welcome, and one whole context."""
-    halves = [_WELCOME_TOKENS >> n for n in range(_WELCOME_TOKENS.bit_length())]
-    return sorted({whole, *(half for half in halves if half >= least)}, reverse=True)
+def _amounts(whole: int, least: int, most_contexts: int) -> list[int]:
+    """Of tokens in all: halves of what is welcome, and a few whole contexts, at least one."""
+    halves = {_WELCOME_TOKENS >> n for n in range(_WELCOME_TOKENS.bit_length())}
+    wanted = {whole * most_contexts >> n for n in range(most_contexts.bit_length())}
+    few = {whole * n // 2 for n in range(2, 2 * min(most_contexts, _WELCOME_CONTEXTS))}
+    return sorted({whole, *wanted, *few, *(h for h in halves if h >= least)}, reverse=True)
 
 
 def _falling(ways: list[Size]) -> Iterator[Size]:

@@ -76,7 +76,7 @@ class Ingress:
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         # One connection has one request; what is kept here is the vectors of a call.
-        self._admission = Admission(config.connections.max_connections, config.max_prepared_bytes)
+        self._admission = Admission(config.connections.max_connections, local.max_prepared_bytes)
         self._replay = ReplayBudget(config.replay_bytes)
         self._num_held = 0
         self._chooser = Chooser(membership, leases, self._own_busyness, self._rng, self._clock)

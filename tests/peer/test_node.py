@@ -102,6 +102,15 @@ async def test_children_are_out_of_reach_of_the_terminals_ctrl_c(make_config: Ma
             assert os.getpgid(pid) == pid
 
 
+def test_more_prompts_are_under_way_where_there_is_more_memory(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    for free_gib, given_gib in ((2, 1), (256, 16)):
+        monkeypatch.setattr("cortex.peer.node.available_memory_bytes", lambda n=free_gib: n << 30)
+        assert Node(make_config()).max_prepared_bytes == given_gib << 30
+        assert Node(make_config(max_prepared_bytes=7)).max_prepared_bytes == 7
+
+
 async def test_prompts_under_way_are_bounded_by_their_bytes(make_config: MakeConfig, png: bytes):
     seen = ask(ImagePart(png))
     # One picture of 256x256 pixels is 192 KiB: there is room for one, and not for two.

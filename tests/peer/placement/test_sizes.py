@@ -36,6 +36,14 @@ HYBRID = ModelCosts(
     workspace_bytes_per_token=1536,
     workspace_bytes_per_sequence=3_973_120,
 )
+# Qwen3.5-9B in bfloat16, with its draft head.
+AGENTS = replace(
+    HYBRID,
+    weights_bytes=18 * GIB,
+    kv_bytes_per_token=36 * 1024,
+    state_bytes=50 * MIB,
+    workspace_bytes_per_sequence=0,
+)
 
 
 def sized(
@@ -61,6 +69,34 @@ def test_on_an_empty_device_a_model_has_room_for_many_at_once() -> None:
     assert 16 <= most.num_slots <= 128
     assert most.num_bytes - HYBRID.weights_bytes <= 4 * GIB
     assert sized(PLAIN, 80 * GIB)[0].num_slots == 128
+
+
+def held_tokens(costs: ModelCosts, size: Size) -> int:
+    given_costs = replace(costs, context_tokens=size.context_tokens)
+    return (
+        PAGE_TOKENS
+        * plan_memory(
+            given_costs, size.num_bytes, size.num_slots, host_bytes=0, are_promised=True
+        ).num_pages
+    )
+
+
+def test_beside_an_agents_whole_context_its_sub_agents_have_room() -> None:
+    most = sized(AGENTS, 80 * GIB, limit=None, context=200_000)[0]
+    assert held_tokens(AGENTS, most) >= 200_000 + 60_000
+    assert held_tokens(AGENTS, sized(AGENTS, 140 * GIB, limit=None)[0]) >= 3 * 262_144
+    assert most.num_bytes - AGENTS.loaded_bytes <= 20 * GIB
+    # A smaller device leaves others their room, and holds one.
+    assert held_tokens(AGENTS, sized(AGENTS, 36 * GIB, limit=None, context=200_000)[0]) < 210_000
+
+
+def test_whoever_names_context_and_slots_is_given_whole_contexts_up_to_half_the_device() -> None:
+    named = sized(AGENTS, 80 * GIB, limit=None, context=200_000, slots=5)[0]
+    assert held_tokens(AGENTS, named) >= 5 * 200_000
+    many = sized(AGENTS, 80 * GIB, limit=None, context=200_000, slots=64)[0]
+    assert 30 * GIB <= many.num_bytes - AGENTS.loaded_bytes <= 40 * GIB
+    one = sized(AGENTS, 80 * GIB, limit=None, context=200_000, slots=1)[0]
+    assert held_tokens(AGENTS, one) < 210_000
 
 
 def test_a_quarter_of_the_device_is_left_behind_for_a_full_context_alone() -> None:
