@@ -80,7 +80,7 @@ class Runner:
         memory = PooledMemory(self._pools, [sequence.place()], end - start)
         hidden = self._model(embeddings[None], positions, memory)
         if self._head is not None and sequence.prompt.pooling is None:
-            self._head.read_chunk(sequence, embeddings, positions, hidden[0])
+            self._head.read_chunk(sequence, embeddings, positions, hidden[0], memory)
         sequence.num_computed = end
         return hidden[0]
 

@@ -65,7 +65,8 @@ class StepTables:
 
     def _rows(self, sequence: int, start: int) -> Rows:
         end = self._lengths[sequence]
-        return page_rows(self._pages[sequence], start, end, self.page_tokens, self._device)
+        run = _run(self._pages[sequence], start, end, self.page_tokens)
+        return _spread(self.pages[sequence], start, end, self.page_tokens) if run is None else run
 
 
 class StagedTables(StepTables):
@@ -95,13 +96,26 @@ def page_rows(
     pages: Sequence[int], start: int, end: int, page_tokens: int, device: torch.device
 ) -> Rows:
     """Of the tokens from `start` to `end` of a sequence with these pages."""
-    first, last = start // page_tokens, -(-end // page_tokens)
-    used = pages[first:last]
-    if all(b == a + 1 for a, b in pairwise(used)):
-        base = (used[0] - first) * page_tokens if used else 0
-        return slice(base + start, base + end)
-    rows = [pages[i // page_tokens] * page_tokens + i % page_tokens for i in range(start, end)]
-    return torch.tensor(rows, device=device)
+    run = _run(pages, start, end, page_tokens)
+    if run is not None:
+        return run
+    return _spread(torch.tensor(pages, device=device), start, end, page_tokens)
+
+
+def _run(pages: Sequence[int], start: int, end: int, page_tokens: int) -> slice | None:
+    """The rows of these tokens, where their pages follow on."""
+    first = start // page_tokens
+    used = pages[first : -(-end // page_tokens)]
+    if any(b != a + 1 for a, b in pairwise(used)):
+        return None
+    base = (used[0] - first) * page_tokens if used else 0
+    return slice(base + start, base + end)
+
+
+def _spread(pages: torch.Tensor, start: int, end: int, page_tokens: int) -> torch.Tensor:
+    """The same wherever the pages [pages] are: on their device, since tokens may be many."""
+    at = torch.arange(start, end, device=pages.device)
+    return pages[at // page_tokens] * page_tokens + at % page_tokens
 
 
 def _indices(rows: Rows, device: torch.device) -> torch.Tensor:

@@ -68,8 +68,9 @@ class HeadDrafts:
         embeddings: torch.Tensor,
         positions: torch.Tensor,
         hidden: torch.Tensor,
+        memory: PooledMemory,
     ) -> None:
-        """Of a prompt: what was computed of it just now, and is not counted yet.
+        """Of a prompt: what was computed of it just now in this memory, and is not counted yet.
 
         embeddings, hidden [tokens, hidden]; positions [3, 1, tokens].
         """
@@ -78,7 +79,6 @@ class HeadDrafts:
         # there it is read again; memory that others may begin from is never without something.
         behind = sequence.tokens[min(end, len(sequence.tokens) - 1)]
         after = torch.cat([embeddings[1:], self._embed([behind])])
-        memory = PooledMemory(self._pools, [sequence.place()], len(hidden))
         self._model.foresee(after[None], hidden[None], positions, memory)
         sequence.unread = Unread(end - 1, [hidden[-1:].clone()])
 

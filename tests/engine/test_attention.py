@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.attention.dense import causal_attention
+from cortex.engine.attention.tables import StepTables, page_rows
 from cortex.engine.cache.place import Place
 from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.kernels.native import NativeOperations
@@ -102,3 +105,30 @@ def test_sequences_that_decode_together_see_their_own_positions_alone(
         expected = written_out(q[one], keys[rows][None], values[rows][None], 0.3)
         assert torch.equal(alone, together[one])
         torch.testing.assert_close(together[one], expected)
+
+
+class Counted(list[int]):
+    """Pages, and how often one of them was read by itself."""
+
+    num_read = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        self.num_read += isinstance(at, int)
+        plain: Any = super()
+        return plain.__getitem__(at)
+
+
+@given(pages=st.permutations(range(8)), ends=st.tuples(st.integers(0, 128), st.integers(0, 128)))
+def test_rows_of_pages_in_any_order_are_found_without_reading_a_page_for_each_token(
+    pages: list[int], ends: tuple[int, int]
+) -> None:
+    start, end = sorted(ends)
+    counted = Counted(pages)
+
+    rows = page_rows(counted, start, end, 16, torch.device("cpu"))
+
+    tokens = torch.arange(200)[rows]
+    assert tokens.tolist() == [pages[i // 16] * 16 + i % 16 for i in range(start, end)]
+    tables = StepTables([counted], [max(end, 1)], 1, 16, torch.device("cpu"))
+    assert torch.arange(200)[tables.rows[0]][start:].tolist()[: end - start] == tokens.tolist()
+    assert counted.num_read <= 2 * len(pages)

@@ -13,7 +13,8 @@ import torch
 
 from cortex.engine.cache.encoded import EncoderCache
 from cortex.engine.cache.pages import PageAllocator
-from cortex.engine.cache.pools import Pools
+from cortex.engine.cache.place import Place
+from cortex.engine.cache.pools import PooledMemory, Pools
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.messages import Generate
 from cortex.engine.models.base import ServableModel
@@ -220,6 +221,25 @@ def test_guesses_are_those_of_a_plain_computation_of_the_whole(
         if number % 4 == 3:
             line.step()
             line.step()
+
+
+@torch.inference_mode()
+def test_model_and_head_look_up_once_where_a_chunk_lies(
+    model: ServableModel, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    class Counted(PooledMemory):
+        def __init__(self, pools: Pools, places: list[Place], num_new: int) -> None:
+            made.append(num_new)
+            super().__init__(pools, places, num_new)
+
+    for module in ("runner", "speculation.head"):
+        monkeypatch.setattr(f"cortex.engine.{module}.PooledMemory", Counted)
+    line = Line(model, weights, TEXT)
+    line.read_prompt()
+
+    assert made == [20, 24, 24, 2]
 
 
 @torch.inference_mode()
