@@ -265,6 +265,42 @@ def test_conversation_nobody_comes_back_to_goes_before_a_live_ones_grid() -> Non
     store.check_integrity()
 
 
+def test_all_live_conversations_grow_thin_alike_and_the_oldest_first() -> None:
+    clock = Clock()
+    old, new = range(100, 164), range(200, 264)
+    store, tree = hybrid(128 * KV_BYTES + 9 * STATE_BYTES, clock)
+    remember(tree, old, 16, 32, 48, 64, is_border=False)
+    clock.now_s += LIVE_S / 4
+    remember(tree, new, 8, 16, 32, 48, 64, is_border=False)
+    left: list[tuple[list[int], list[int]]] = []
+    for num_evicted in range(4):
+        assert store.stats.num_evictions == num_evicted
+        left.append(
+            (
+                [end for end in (16, 32, 48) if find(tree, old, (end,)).num_tokens],
+                [end for end in (8, 16, 32, 48) if find(tree, new, (end,)).num_tokens],
+            )
+        )
+        assert store.reserve(STATE_BYTES) is not None
+    assert left == [
+        ([16, 32, 48], [8, 16, 32, 48]),
+        ([16, 32, 48], [16, 32, 48]),
+        ([32, 48], [16, 32, 48]),
+        ([32], [16, 32, 48]),
+    ]
+
+
+def test_turns_of_a_model_without_states_outlive_what_nobody_wants_next_of_another() -> None:
+    store = Store(500)
+    whole, grid = store.tree("plain", split), store.tree("hybrid", None)
+    remember(whole, range(10))
+    remember(grid, range(10), 5, 10, is_border=False)
+    remember(whole, range(100, 120))
+    assert [find(whole, range(at, at + 30)).num_tokens for at in (0, 100)] == [10, 20]
+    assert find(grid, [*range(5), 99]).num_tokens == 0
+    store.check_integrity()
+
+
 def test_without_states_the_leaf_used_longest_ago_goes_first() -> None:
     store, tree = plain(budget_bytes=300)
     trunk = list(range(10))
