@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from cortex.peer.config import PeerConfig
 from cortex.peer.fleet.trust import Trust, host_name
@@ -42,31 +42,32 @@ async def get(line: Line, path: str) -> bytes:
     return (await line[0].readuntil(b"\r\n\r\n")).splitlines()[0]
 
 
-async def test_who_is_no_member_any_more_loses_streams_and_connections(make_config: MakeConfig):
-    config = make_config()
+@asynccontextmanager
+async def connected(config: PeerConfig) -> AsyncGenerator[tuple[Server, Line, Keyring]]:
+    """A peer, a line to it from a member that knows the old key alone, and the ring without it."""
     assert config.fleet is not None
     both = Keyring(OLD).adding(NEW)
     write_keyring(config.fleet.key_file, both)
-    locked_out = Trust(Keyring(OLD), NodeId(b"a laptop"))
-    async with serving(config) as server, opened_by(locked_out, server) as line:
+    laptop = Trust(Keyring(OLD), NodeId(b"a laptop"))
+    async with serving(config) as server, opened_by(laptop, server) as line:
+        yield server, line, both.using(NEW.key_id).dropping(OLD.key_id)
+
+
+async def test_who_is_no_member_any_more_loses_streams_and_connections(make_config: MakeConfig):
+    config = make_config()
+    async with connected(config) as (server, line, without):
         assert await get(line, "/fleet/events") == b"HTTP/1.1 200 OK"
-        write_keyring(config.fleet.key_file, both.using(NEW.key_id).dropping(OLD.key_id))
+        assert config.fleet is not None
+        write_keyring(config.fleet.key_file, without)
         await server.member.keys.look()
-        try:
+        with suppress(ConnectionResetError):
             while await line[0].read(65536):
                 pass
-        except ConnectionResetError:
-            pass
 
 
 async def test_a_certificate_that_counts_no_more_opens_nothing_in_the_meantime(
     make_config: MakeConfig,
 ):
-    config = make_config()
-    assert config.fleet is not None
-    both = Keyring(OLD).adding(NEW)
-    write_keyring(config.fleet.key_file, both)
-    locked_out = Trust(Keyring(OLD), NodeId(b"a laptop"))
-    async with serving(config) as server, opened_by(locked_out, server) as line:
-        server.member.fleet.trust.rekey(both.using(NEW.key_id).dropping(OLD.key_id))
+    async with connected(make_config()) as (server, line, without):
+        server.member.fleet.trust.rekey(without)
         assert await get(line, "/v1/models") == b"HTTP/1.1 403 Forbidden"
