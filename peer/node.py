@@ -125,7 +125,10 @@ class Node:
     @property
     def health(self) -> NodeHealth:
         return NodeHealth(
-            engines=tuple(child_health(engine.slot) for engine in self._rack.devices.engines),
+            engines=tuple(
+                child_health(engine.slot, is_still=engine.is_still)
+                for engine in self._rack.devices.engines
+            ),
             text=child_health(self._text.slot),
             live_requests=self._admission.live_requests,
             is_draining=self._admission.is_draining,

@@ -100,6 +100,11 @@ class EngineSide:
         self._num_deaths = 0
         self._may_return = True
 
+    @property
+    def is_still(self) -> bool:
+        """Whether it has had requests for some seconds and done nothing, with no load under way."""
+        return bool(self._attempts) and not self._jobs and self._stall.is_still
+
     async def estimate(self, model: ModelInfo, max_replays: int) -> ModelCosts:
         """What it would take on this device, by the engine's word.
 

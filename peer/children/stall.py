@@ -6,6 +6,8 @@ peer that was itself held up, blames nobody for it.
 
 from __future__ import annotations
 
+_STILL_BEATS = 5
+
 
 class StallWatch:
     """Tell it of every heartbeat, and of every word that only a working device can have said."""
@@ -14,6 +16,11 @@ class StallWatch:
         self._deadline_s = deadline_s
         self._last_step_count = -1
         self._num_still = 0
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it has done nothing for so long that others should have new work first."""
+        return self._num_still >= _STILL_BEATS
 
     def moved(self) -> None:
         self._num_still = 0

@@ -174,10 +174,12 @@ class _Running:
 
 
 def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running:
-    alive = health.engines[placed.device].last_alive
+    engine = health.engines[placed.device]
+    alive = engine.last_alive
     models = () if alive is None else alive.models
     status = next((each for each in models if each.model_id == placed.model.id), None)
     num_waiting = 0 if status is None else min(status.num_waiting, placed.num_granted)
+    num_free = max(_num_slots(config, placed) - placed.num_granted, 0)
     percent = 0
     if status is not None and status.num_pages:
         percent = min(100 * status.num_used_pages // status.num_pages, 100)
@@ -185,7 +187,8 @@ def _running(config: PeerConfig, health: NodeHealth, placed: Placed) -> _Running
         placed.model,
         num_running=placed.num_granted - num_waiting,
         num_waiting=num_waiting,
-        num_slots_free=max(_num_slots(config, placed) - placed.num_granted, 0),
+        # A device that stands still may be wedged: until that is certain, others go first.
+        num_slots_free=0 if engine.is_still else num_free,
         kv_percent=percent,
         idle_s=placed.idle_s,
         age_s=placed.age_s,

@@ -14,7 +14,8 @@ from ..types import ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class ChildHealth:
-    """`last_alive` is what the child said of itself within the last second or so, if it is up.
+    """`last_alive` is what the child said of itself within the last second or so, if it is up. One
+    that `is_still` has had work for some seconds and done nothing of it.
 
     `last_end` is how the one before it ended, where it was not told to.
     """
@@ -24,6 +25,7 @@ class ChildHealth:
     last_alive: Alive | None
     num_restarts: int
     last_end: str | None
+    is_still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +77,6 @@ class Placement:
         return tuple(each for each in self.placed if each.state == "ready")
 
 
-def child_health(slot: ChildSlot) -> ChildHealth:
-    return ChildHealth(slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end)
+def child_health(slot: ChildSlot, *, is_still: bool = False) -> ChildHealth:
+    told = slot.state, slot.pid, slot.last_alive, slot.num_restarts, slot.last_end
+    return ChildHealth(*told, is_still)

@@ -1,13 +1,16 @@
 """How busy the others are just now: what they have said last, with what they were sent since.
 
-Their records come by themselves and may be old; what they answer is as new as it can be.
+Their records come by themselves and may be old. An answer of theirs serves all who ask for the same
+model within a moment: a peer takes so many datagrams and no more, and a call for thousands of
+vectors would drown what it has to hear of the others.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..fleet.membership import Membership
 from ..fleet.view import PeerView
@@ -16,13 +19,23 @@ from ..gossip.messages import LoadAnswer
 from .candidates import Busyness, Candidate, gossiped
 
 PROBE_S = 0.03
+_SHARED_S = 0.05
 _MAX_SENDS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """To several at once; it ends by itself, whoever waits for it."""
+
+    asked_s: float
+    answers: asyncio.Future[Mapping[NodeId, LoadAnswer]]
 
 
 class Freshness:
     def __init__(self, membership: Membership, clock: Callable[[], float]) -> None:
         self._membership = membership
         self._clock = clock
+        self._asked: dict[tuple[NodeId, ModelId], _Question] = {}
         self._sends: dict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_SENDS))
 
     def sent(self, node: NodeId) -> None:
@@ -42,12 +55,31 @@ class Freshness:
         """What those say that answer in time. This peer knows it at once."""
         own = {one.node: one.busyness for one in asked if one.is_self}
         others = [one.node for one in asked if not one.is_self]
-        asked_s = self._clock()
-        answers = await self._membership.ask_loads(others, weights, cost_tokens, PROBE_S)
+        questions = self._questions(others, weights, cost_tokens)
+        if questions:
+            await asyncio.wait({question.answers for question in questions.values()})
         return own | {
-            node: self._with_sends(node, _told(answer, weights), asked_s)
-            for node, answer in answers.items()
+            node: self._with_sends(node, _told(answer, weights), question.asked_s)
+            for node, question in questions.items()
+            if (answer := question.answers.result().get(node)) is not None
         }
+
+    def _questions(
+        self, nodes: Sequence[NodeId], weights: ModelId, cost_tokens: int
+    ) -> Mapping[NodeId, _Question]:
+        """What each has been asked just now, or is asked with this."""
+        now_s = self._clock()
+        self._asked = {
+            key: question
+            for key, question in self._asked.items()
+            if now_s - question.asked_s < _SHARED_S or not question.answers.done()
+        }
+        missing = [node for node in nodes if (node, weights) not in self._asked]
+        if missing:
+            asking = self._membership.ask_loads(missing, weights, cost_tokens, PROBE_S)
+            question = _Question(now_s, asyncio.ensure_future(asking))
+            self._asked |= {(node, weights): question for node in missing}
+        return {node: self._asked[node, weights] for node in nodes}
 
     def _with_sends(self, node: NodeId, busyness: Busyness, since_s: float) -> Busyness:
         num_sent = sum(sent_s > since_s for sent_s in self._sends[node])

@@ -15,8 +15,9 @@ from cortex.engine.errors import CortexError, EngineFailed, ErrorInfo, LoadCance
 from cortex.engine.frames import pack_message, unpack_message
 from cortex.engine.messages import Alive, CancelLoad, Ending, JobFailed, Load, Message, Progress
 from cortex.engine.stream import Stage
-from cortex.peer.children.engine_side import EngineSide
+from cortex.peer.children.engine_side import Attempt, EngineSide
 from cortex.peer.children.link import open_link
+from cortex.peer.children.mailbox import Mailbox
 from cortex.peer.children.process import ChildProcess, spawn
 from cortex.peer.children.slot import ChildEnd, ChildSlot, ChildSpec
 from cortex.peer.placement.books import Size
@@ -251,6 +252,23 @@ async def test_slow_load_lasts_as_long_as_it_moves(child: HandChild, moves: bool
         child.hang_up()
         await loading
         assert ("did nothing for 2 s" in errors[0].message) is not moves
+
+
+async def test_engine_that_does_nothing_with_a_request_is_called_still(child: HandChild):
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        engine = EngineSide(SPEC, tasks, 120, lambda _: None, child.spawn)
+        child.say(Alive(0, 0, 0))
+        await engine.slot.ready()
+        asked = Attempt("r.0", 1, Mailbox({0: ()}), lambda _: None, lambda: None)
+        engine.start(asked, MODEL.id, b"")
+        for number in range(1, 6):
+            assert not engine.is_still
+            child.say(Alive(0, number, 0))
+            await until(lambda number=number: queued(engine) == number)
+        assert engine.is_still
+        engine.cancel("r.0")
+        assert not engine.is_still, "it has nothing to do"
+        await end(engine, child)
 
 
 async def test_a_load_called_off_before_its_engine_is_up_is_never_begun(child: HandChild):

@@ -31,3 +31,14 @@ def test_load_that_moves_is_no_stall() -> None:
 def test_counter_that_moves_is_never_a_stall(step_counts: list[int]) -> None:
     watch = StallWatch(1)
     assert not any(watch.beat(count, has_work=True) for count in step_counts)
+
+
+def test_new_work_goes_elsewhere_long_before_the_deadline() -> None:
+    watch = StallWatch(120)
+    for _ in range(5):
+        watch.beat(7, has_work=True)
+        assert not watch.is_still
+    watch.beat(7, has_work=True)
+    assert watch.is_still
+    watch.beat(8, has_work=True)
+    assert not watch.is_still

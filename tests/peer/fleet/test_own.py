@@ -26,6 +26,7 @@ from cortex.peer.fleet.membership import GossipCounters, OwnState
 from cortex.peer.fleet.own import Reporter
 from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import RateMeter, Rates, summed
+from cortex.peer.fleet.telling import verdict
 from cortex.peer.fleet.view import FleetView
 from cortex.peer.gossip.ids import ModelId, NodeId
 from cortex.peer.gossip.messages import LoadAnswer
@@ -243,6 +244,14 @@ def test_the_speed_of_each_model_is_told_with_it():
     rates = Rates(speed_steps={"a": 7})
     state = own_state(CONFIG, (A,), replace(IDLE, placed=(PLACED,)), health(0), rates)
     assert [load.speed_step for load in state.load.models] == [7]
+
+
+def test_a_device_that_stands_still_has_no_place_free():
+    placement = replace(IDLE, placed=(replace(PLACED, num_granted=1),))
+    for is_still, word in ((False, "accept"), (True, "queue")):
+        engine = replace(health(1).engines[0], is_still=is_still)
+        state = own_state(CONFIG, (A,), placement, replace(health(1), engines=(engine,)), Rates())
+        assert verdict(state, ModelId(A.weights))[0] == word
 
 
 async def test_the_driver_is_asked_without_anybodys_wanting_to_know(
