@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortex.engine.errors import CortexError
 from cortex.peer.onlooker.log_following import follow_log, log_path
@@ -19,6 +20,11 @@ from cortex.peer.onlooker.pictures import read_picture
 from cortex.peer.onlooker.understanding import understood
 
 from .log_text import PeerLine, PeerSkipped
+
+# As many lines as a peer keeps.
+_MOST_KNOWN = 2000
+# Lines are on their way for a while: so much is asked for once more.
+_OVERLAP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,39 @@ class LogSource:
         for told in follow_log(self.orders, self.peer, self.since_s, self.level):
             is_line = isinstance(told, LogLine)
             yield PeerLine(whose, told) if is_line else PeerSkipped(whose, told.count)
+
+
+@dataclass(frozen=True, slots=True)
+class LastingSource:
+    """A log that is followed again where it has ended, behind what is known of it. `on_silence` is
+    told once why; what ends it before anything came is raised.
+    """
+
+    source: LogSource
+    on_silence: Callable[[CortexError], None]
+    clock: Callable[[], float]
+    pause: Callable[[], None]
+
+    def follow(self) -> Generator[PeerLine | PeerSkipped]:
+        source, known, heard_s = self.source, frozenset[PeerLine | PeerSkipped](), 0.0
+        told = deque[PeerLine | PeerSkipped](maxlen=_MOST_KNOWN)
+        is_silent = False
+        while True:
+            try:
+                for one in source.follow():
+                    is_silent, heard_s = False, self.clock()
+                    if one not in known:
+                        told.append(one)
+                        yield one
+            except CortexError as error:
+                if not told:
+                    raise
+                if not is_silent:
+                    self.on_silence(error)
+                is_silent = True
+            self.pause()
+            known = frozenset(told)
+            source = replace(source, since_s=self.clock() - heard_s + _OVERLAP_S)
 
 
 def living_peers(orders: Ordering) -> list[str]:
@@ -73,7 +112,7 @@ def read_all(
 
 
 def followed(
-    sources: Sequence[LogSource], on_lost: Callable[[CortexError], None]
+    sources: Sequence[LogSource | LastingSource], on_lost: Callable[[CortexError], None]
 ) -> Iterator[PeerLine | PeerSkipped]:
     """As it comes; of several peers until the last has ended. `on_lost` is told how each ends but
     that one, which is raised.
@@ -83,7 +122,7 @@ def followed(
         return
     arrivals: queue.SimpleQueue[PeerLine | PeerSkipped | CortexError] = queue.SimpleQueue()
 
-    def read(source: LogSource) -> None:
+    def read(source: LogSource | LastingSource) -> None:
         try:
             for told in source.follow():
                 arrivals.put(told)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from cortex.engine.errors import ErrorInfo
 from cortex.engine.stream import Stage
-from cortex.peer.errors import JobCancelled, from_info
+from cortex.peer.errors import JobCancelled, NoPeer, from_info
 from cortex.peer.onlooker.ordering import Ordering
 from cortex.peer.units import memory
 
@@ -17,12 +17,18 @@ from .diagnostics import standard_error
 from .doors import doors_to_ask
 from .progress import ProgressLine
 
+# So many seconds a peer may need to be there again.
+_MOST_SILENT = 10
 # What is done about the job then, and said.
 WhenInterrupted = Callable[[Ordering, dict[str, Any]], str]
 
 
 def _leave(_: Ordering, job: dict[str, Any]) -> str:
     return f"the {job['kind']} goes on: cortex models shows it, cortex cancel {job['id']} ends it"
+
+
+def _pause() -> None:
+    time.sleep(1.0)
 
 
 def orders_of(invocation: Invocation, peer: str | None) -> Ordering:
@@ -34,18 +40,24 @@ def waited_for(
     orders: Ordering,
     begun: dict[str, Any],
     when_interrupted: WhenInterrupted = _leave,
+    pause: Callable[[], None] = _pause,
 ) -> dict[str, Any]:
     """The job as it ended, shown while it goes on. Raises what it failed with.
 
-    Who is interrupted leaves it going, or does otherwise, and is told so.
+    Who is interrupted leaves it going, or does otherwise, and is told so. A peer that is silent is
+    asked again for a while.
     """
     to = standard_error(invocation)
     line = ProgressLine(to, time.monotonic)
     job = begun
     try:
-        for job in orders.job(begun["id"]):
+        for job in _told(orders, begun["id"], pause):
             if job["stage"] is not None:
                 line.show(stage_of(job))
+    except NoPeer:
+        line.clear()
+        to.line(f"perhaps {_leave(orders, job)}")
+        raise
     except KeyboardInterrupt:
         line.clear()
         to.line(when_interrupted(orders, job))
@@ -57,6 +69,22 @@ def waited_for(
     if job["state"] == "cancelled":
         raise JobCancelled(f"the {job['kind']} was cancelled by somebody else", "order it again")
     return job
+
+
+def _told(orders: Ordering, job_id: str, pause: Callable[[], None]) -> Generator[dict[str, Any]]:
+    """The job at each change. Raises NoPeer once its peer has been silent too often in a row."""
+    num_silent = 0
+    while True:
+        try:
+            for job in orders.job(job_id):
+                num_silent = 0
+                yield job
+            return
+        except NoPeer:
+            num_silent += 1
+            if num_silent >= _MOST_SILENT:
+                raise
+        pause()
 
 
 def placement_lines(placement: dict[str, Any]) -> list[str]:

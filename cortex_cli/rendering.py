@@ -36,7 +36,14 @@ def rows_taken(text: str, columns: int) -> int | None:
     """How many rows of a terminal it takes, the one with the cursor included; None if unsure."""
     if any(unicodedata.category(char) in _UNCERTAIN for char in text if not char.isascii()):
         return None
-    return sum(_rows_of_line(line.expandtabs(_TAB_CELLS), columns) for line in text.split("\n"))
+    num_rows = 0
+    for line in text.split("\n"):
+        shown = line.expandtabs(_TAB_CELLS)
+        # At the right edge a tabulator stays in its row, and what comes then is there already.
+        if "\t" in line and len(shown) > columns:
+            return None
+        num_rows += _rows_of_line(shown, columns)
+    return num_rows
 
 
 def render(text: str, columns: int, *, has_colour: bool) -> str:

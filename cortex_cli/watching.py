@@ -1,10 +1,12 @@
-"""`cortex status --watch`: the fleet shown again and again, in place where a terminal can."""
+"""What is shown again and again until ctrl-c, whoever is silent meanwhile."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+from cortex.peer.errors import NoPeer
 from cortex.peer.onlooker.asking import Sight
 from cortex.peer.onlooker.feed import Feed, Lost
 
@@ -12,6 +14,27 @@ from .config import Invocation
 from .diagnostics import standard_error
 from .doors import find_doors
 from .output import Output
+
+T = TypeVar("T")
+
+
+def told_again(
+    ask: Callable[[], T], say: Callable[[str], None], pause: Callable[[], None]
+) -> Iterator[T]:
+    """Raises what the first try failed with; later nobody's silence ends it."""
+    yield ask()
+    lost = ""
+    while True:
+        pause()
+        try:
+            told = ask()
+        except NoPeer as error:
+            if error.message != lost:
+                lost = error.message
+                say(f"{lost}; asking again.")
+            continue
+        lost = ""
+        yield told
 
 
 def watch_fleet(
@@ -24,7 +47,9 @@ def watch_fleet(
     can_redraw: bool,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Until ctrl-c. Raises what the first try failed with; later nobody's silence ends it."""
+    """In place where a terminal can. Raises what the first try failed with; later nobody's silence
+    ends it.
+    """
     redraws = can_redraw and invocation.can_redraw and output.is_terminal
     diagnostics = standard_error(invocation)
     shown_s: float | None = None

@@ -18,6 +18,8 @@ from cortex.peer.onlooker.feed import Lost, News, Seen
 from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import FleetPicture, PeerPicture
 
+from .moments import moment
+
 _MAX_EVENTS = 200
 NUM_SAMPLES = 60
 # The same, said twice within this time, is one thing.
@@ -70,7 +72,7 @@ class Watched:
     def events(self, now: datetime) -> Iterator[str]:
         """The newest first."""
         for when, words in reversed(self._events):
-            yield f"{when:{'%H:%M:%S' if when.date() == now.date() else '%b %d  '}}  {words}"
+            yield f"{moment(when, now)}  {words}"
 
     def hear(self, news: News, now: datetime) -> None:
         if isinstance(news, Lost):

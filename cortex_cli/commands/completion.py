@@ -28,6 +28,33 @@ def completion(
     standard_output().line(script(shell))
 
 
+# bash breaks words at : @ and = too, and puts what is offered in the place of the last piece; of a
+# name with an @ in it that piece begins with the @, where host names are completed.
+_BASH = r"""_cortex_completion() {
+    local IFS=$'\n' rest=$COMP_LINE words=() before="" line word value head
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        line=${rest#"${rest%%[![:space:]]*}"}
+        if [[ ${#words[@]} -gt 0 && $line == "$rest" && ( $word == [:@=]* || $before == *[:@=] ) ]]
+        then words[${#words[@]}-1]+=$word
+        else words+=("$word")
+        fi
+        rest=${line#"$word"}
+        before=$word
+    done
+    COMPREPLY=( $( env COMP_WORDS="${words[*]}" \
+                   COMP_CWORD=$(( ${#words[@]} - 1 )) \
+                   _CORTEX_COMPLETE=complete_bash $1 ) )
+    value=${words[${#words[@]}-1]#--*=}
+    head=${value%"${value##*[:@]}"}
+    COMPREPLY=( "${COMPREPLY[@]#"${head%@}"}" )
+    return 0
+}
+
+complete -o default -F _cortex_completion cortex"""
+
+
 def script(shell: Shell) -> str:
+    if shell == "bash":
+        return _BASH
     made = get_completion_script(prog_name="cortex", complete_var="_CORTEX_COMPLETE", shell=shell)
     return made.rstrip("\n")

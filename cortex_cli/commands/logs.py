@@ -63,12 +63,14 @@ def logs(
 
     With --json each line is an object of its own. Ctrl-c ends -f.
     """
+    import time
     from datetime import date
+    from functools import partial
 
     from cortex.peer.units import age
 
     from .. import diagnostics
-    from ..log_reading import LogSource, followed, living_peers, read_all
+    from ..log_reading import LastingSource, LogSource, followed, living_peers, read_all
     from ..log_text import line_json, line_text
     from ..ordering import orders_of
     from ..output import standard_output
@@ -84,7 +86,12 @@ def logs(
     def lost(error: CortexError) -> None:
         to.line(f"{error.message}; the others go on" if follow else error.message)
 
-    lines = followed(sources, lost) if follow else read_all(sources, lost)
+    def silent(error: CortexError) -> None:
+        to.line(f"{error.message}; asking again.")
+
+    pause = partial(time.sleep, 1.0)
+    lasting = [LastingSource(source, silent, time.monotonic, pause) for source in sources]
+    lines = followed(lasting, lost) if follow else read_all(sources, lost)
     line = None
     for line in lines:
         if as_json:

@@ -46,23 +46,28 @@ def ps(
     Of the fleet each is listed at the peer that it came to, with the one that answers it.
     """
     import time
+    from functools import partial
 
     from ..diagnostics import standard_error
     from ..ordering import orders_of
     from ..output import standard_output
+    from ..watching import told_again
 
     invocation = invocation_of(context)
-    orders, output = orders_of(invocation, peer), standard_output()
+    output = standard_output()
     diagnostics = standard_error(invocation)
     redraws = watch and not as_json and invocation.can_redraw and output.is_terminal
-    while True:
-        told = orders.call("GET", "/requests?fleet=1" if fleet else "/requests")
+
+    def ask() -> dict[str, Any]:
+        path = "/requests?fleet=1" if fleet else "/requests"
+        return orders_of(invocation, peer).call("GET", path)
+
+    for told in told_again(ask, diagnostics.line, partial(time.sleep, refresh)):
         if redraws:
             output.clear()
         _show(output, diagnostics, told, as_json=as_json)
         if not watch:
             return
-        time.sleep(refresh)
 
 
 def cancel(

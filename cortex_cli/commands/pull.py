@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from .. import completing
 from ..options import Json, NoWait, On, Peer, invocation_of
 
 
@@ -16,7 +15,6 @@ def pull(
         str,
         typer.Argument(
             metavar="ID",
-            autocompletion=completing.models,
             help="Which repository, by its name there.",
         ),
     ],

@@ -60,7 +60,7 @@ def complete(request: pytest.FixtureRequest, checkout: Path, seen: Path) -> Comp
     def of_bash(line: str) -> list[str]:
         words = line.split(" ")
         typed = " ".join(word or EMPTY for word in words)
-        told = f"source {script}; COMP_WORDS=({typed})"
+        told = f"source {script}; COMP_LINE='{line}'; COMP_WORDS=({typed})"
         told += f"; COMP_CWORD={len(words) - 1}; _cortex_completion cortex"
         return offered(["bash", "--norc", "-c", told + '; printf "%s\\n" "${COMPREPLY[@]}"'])
 
@@ -97,23 +97,43 @@ def test_a_shell_offers_what_can_be_meant(complete: Complete, line: str, names: 
 @needs("zsh")
 def test_zsh_completes_a_model_that_was_seen(seen: Path, checkout: Path) -> None:
     script = checkout / "completions" / "_cortex"
-    setup = f"autoload -U compinit; compinit -u -d {seen}/dump; source {script}; echo is-$((40+2))"
+    setup = f"autoload -U compinit; compinit -u -d {seen}/dump; source {script}"
+    type_and_read(["zsh", "-f", "-i"], setup, {"cortex load tin": "tiny"})
+
+
+@needs("bash")
+def test_bash_goes_on_behind_what_it_breaks_words_at(seen: Path, checkout: Path) -> None:
+    """The words are those that bash itself makes of the line."""
+    keep(
+        seen / "cache" / "cortex", LastSeen(("org/big:fp8@main",), (), SEEN.addresses), time.time()
+    )
+    setup = f"source {checkout / 'completions' / 'cortex.bash'}; cortex() {{ echo [$*]; }}"
+    lines = {
+        "cortex status 10.0.0.2:1": "[status 10.0.0.2:13131]",
+        "cortex status 10.0.0.2:": "[status 10.0.0.2:13131]",
+        "cortex chat --peer=10.0.0.2:131": "[chat --peer=10.0.0.2:13131]",
+        "cortex load org/big:f": "[load org/big:fp8@main]",
+        "cortex load org/big:fp8@m": "[load org/big:fp8@main]",
+        "cortex load org/big:fp8@": "[load org/big:fp8@main]",
+    }
+    type_and_read(["bash", "--norc", "-i"], setup, lines)
+
+
+def type_and_read(shell: list[str], setup: str, lines: dict[str, str]) -> None:
+    """Each line ends with TAB, and is carried out once that has been drawn."""
     screen, terminal = pty.openpty()
     with subprocess.Popen(
-        ["zsh", "-f", "-i"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-    ) as zsh:
+        shell, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    ) as process:
         os.close(terminal)
         try:
-            os.write(screen, f"{setup}\n".encode())
+            os.write(screen, f"{setup}; echo is-$((40+2))\n".encode())
             read_until(screen, "is-42")
-            os.write(screen, b"cortex load tin\t")
-            read_until(screen, "tiny")
+            for line, words in lines.items():
+                os.write(screen, f"{line}\t\n".encode())
+                read_until(screen, words)
         finally:
-            zsh.kill()
+            process.kill()
             os.close(screen)
 
 

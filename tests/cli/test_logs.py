@@ -9,16 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bench.live.peers import Peers, free_ports, peers_in, until
 from bench.live.process import PeerProcess
-from cortex.cli.log_reading import followed, read_all
+from cortex.cli.log_reading import LastingSource, followed, read_all
 from cortex.cli.log_text import PeerLine, PeerSkipped, line_json, line_text
 from cortex.engine.errors import CortexError
 from cortex.peer.errors import HostLost
@@ -202,6 +202,36 @@ def test_logs_that_are_followed_together_go_on_until_the_last_has_ended() -> Non
             assert isinstance(one, PeerLine)
             told.append(one.line.time_s)
     assert (sorted(told), len(lost)) == ([1.0, 2.0, 3.0], 2)
+
+
+def test_a_log_that_has_ended_is_followed_again_behind_what_is_known() -> None:
+    ends: list[Any] = [FakeSource(1.0, 1.0), FakeSource(), FakeSource(1.0, 2.0)]
+    begun: list[float] = []
+
+    @dataclass(frozen=True)
+    class Peer:
+        since_s: float
+
+        def follow(self) -> Iterator[PeerLine]:
+            begun.append(self.since_s)
+            yield from ends.pop(0).follow()
+
+    silent: list[str] = []
+    now = iter(range(100, 1000, 7))
+    source = LastingSource(
+        cast(Any, Peer(600.0)), lambda e: silent.append(e.message), lambda: next(now), lambda: None
+    )
+    lines = source.follow()
+    told = [cast(PeerLine, next(lines)).line.time_s for _ in range(3)]
+    assert told == [1.0, 1.0, 2.0]
+    assert begun == [600.0, 12.0, 19.0]
+    assert silent == ["lost"], "once, however often it is asked for"
+
+
+def test_a_log_that_cannot_be_had_at_all_is_an_error() -> None:
+    source = cast(Any, FakeSource(error=HostLost("borea is lost", "")))
+    with pytest.raises(HostLost):
+        next(LastingSource(source, lambda _: None, lambda: 0.0, lambda: None).follow())
 
 
 def test_lines_as_people_and_programs_read_them() -> None:

@@ -11,7 +11,7 @@ from cortex.cli import progress
 from cortex.cli.config import read_environment
 from cortex.cli.ordering import placement_lines, waited_for
 from cortex.engine.errors import InsufficientVram
-from cortex.peer.errors import JobCancelled
+from cortex.peer.errors import JobCancelled, NoPeer
 from cortex.peer.onlooker.ordering import Ordering
 
 JOB: dict[str, Any] = {
@@ -29,14 +29,21 @@ Wait = Callable[..., dict[str, Any]]
 
 
 class FakeOrders:
-    """`interrupts` is ctrl-c once all has been told."""
+    """`interrupts` is ctrl-c once all has been told; so often the peer is `silent` before."""
 
-    def __init__(self, jobs: Sequence[dict[str, Any]], *, interrupts: bool = False) -> None:
+    def __init__(
+        self, jobs: Sequence[dict[str, Any]], *, interrupts: bool = False, silent: int = 0
+    ) -> None:
         self._jobs = jobs
         self._interrupts = interrupts
+        self._silent = silent
 
     def job(self, job_id: str) -> Generator[dict[str, Any]]:
         assert job_id == "job_1"
+        if self._silent:
+            self._silent -= 1
+            yield JOB
+            raise NoPeer("no peer answers")
         yield from self._jobs
         if self._interrupts:
             raise KeyboardInterrupt
@@ -78,6 +85,26 @@ def test_whoever_interrupts_may_have_it_ended_instead(capsys: pytest.CaptureFixt
     with pytest.raises(KeyboardInterrupt):
         waited_for(read_environment({}), orders, JOB, lambda _, job: f"ended {job['id']}")
     assert capsys.readouterr().err == "ended job_1\n"
+
+
+def test_a_peer_that_is_silent_for_a_moment_is_asked_again() -> None:
+    done, pauses = JOB | {"state": "done"}, list[int]()
+    orders = cast(Ordering, FakeOrders([done], silent=30))
+    told = waited_for(read_environment({}), orders, JOB, pause=lambda: pauses.append(1))
+    assert (told, len(pauses)) == (done, 30), "what was told in between begins the count anew"
+
+
+def test_a_peer_that_stays_silent_is_given_up_and_the_job_may_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Silent(FakeOrders):
+        def job(self, job_id: str) -> Generator[dict[str, Any]]:
+            raise NoPeer("no peer answers")
+            yield JOB
+
+    with pytest.raises(NoPeer):
+        waited_for(read_environment({}), cast(Ordering, Silent([])), JOB, pause=lambda: None)
+    assert "perhaps the load goes on: cortex models shows it" in capsys.readouterr().err
 
 
 def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is(

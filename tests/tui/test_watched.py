@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from cortex.peer.onlooker.asking import Sight
+from cortex.peer.onlooker.feed import Seen
+from cortex.peer.onlooker.happenings import Happening
 from cortex.peer.onlooker.pictures import read_picture
 from cortex.tui.watched import Watched
 
@@ -17,3 +20,15 @@ def test_an_address_that_begins_or_ends_another_is_not_taken_for_it(told: Any) -
     said = watched.with_names(words.format(**apis))
     assert said == "borea left: asking atlas, then cirrus."
     assert Watched(told.MOMENT).with_names(said) == said
+
+
+def test_what_happened_before_midnight_is_told_with_its_day_and_its_time(told: Any) -> None:
+    before, after = datetime(2026, 11, 22, 23, 59, 8), datetime(2026, 11, 23, 0, 1)
+    fleet, watched = told.fleet([told.peer("atlas")]), Watched(before)
+    for when in (before, after):
+        one = Happening(when.timestamp(), "atlas", "unloaded", "m", f"unloaded at {when:%H:%M}")
+        watched.hear(Seen("here", Sight(fleet, read_picture(fleet), one)), when)
+    assert [*watched.events(after)] == [
+        "00:01:00  atlas  unloaded at 00:01",
+        "Nov 22 23:59:08  atlas  unloaded at 23:59",
+    ]

@@ -161,7 +161,7 @@ class FleetScreen(TableScreen[PeerPicture]):
         course, look = self.frame.watched.course(peer.node), self.frame.look
         close = self._closely.of(peer.node) if not peer.is_gone else None
         if self._has_side:
-            lines = [*whole(peer, close, course, look, SIDE_CELLS - 4)]
+            lines = [*whole(peer, close, course, look, SIDE_CELLS - 4, self.frame.now())]
             # The title, the keys, a border, and perhaps a banner.
             lines = shortened(lines, self.size.height - 5, look, num_last=0)
         else:

@@ -26,6 +26,7 @@ from cortex.peer.units import counted
 
 from ..frame import Frame
 from ..model_table import MODELS
+from ..moments import moment
 from ..widgets.keys_line import OWN
 from .asking_screen import AskingScreen
 from .choice import Choice, Option
@@ -81,7 +82,8 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
 
     def details_of(self, item: ModelRow) -> str:
         logged = self._logged.get(item.model.id, ()) if item.state == "failed" else ()
-        return "\n".join([*wording.detail(item), *map(_logged, logged)])
+        now = self.frame.now()
+        return "\n".join([*wording.detail(item), *(_logged(line, now) for line in logged)])
 
     def orders_for(self, item: ModelRow) -> frozenset[str]:
         orders = {"load"} if item.model.is_somewhere else set[str]()
@@ -159,8 +161,8 @@ class ModelsScreen(AskingScreen[ModelRow, ModelsTold]):
         self.row_changed()
 
 
-def _logged(line: LogLine) -> str:
-    return f"{datetime.fromtimestamp(line.time_s):%H:%M:%S}  {line.level}  {line.text}"
+def _logged(line: LogLine, now: datetime) -> str:
+    return f"{moment(datetime.fromtimestamp(line.time_s), now)}  {line.level}  {line.text}"
 
 
 def _ways_out(place: WarmPicture) -> list[Option[tuple[str, bool]]]:

@@ -21,6 +21,7 @@ from cortex.peer.units import age
 from ..closely import Closely
 from ..frame import Frame
 from ..look import Look
+from ..moments import moment
 from ..watched import Course
 from ..widgets.detail import detail
 from ..widgets.keys_line import OWN
@@ -57,7 +58,7 @@ class PeerScreen(FramedScreen):
             return
         close, look = self._closely.of(peer.node), self.frame.look
         course = self.frame.watched.course(peer.node)
-        lines = [*whole(peer, close, course, look, self.size.width - 4)]
+        lines = [*whole(peer, close, course, look, self.size.width - 4, now)]
         if close is None and self._closely.problem:
             lines.append(Text(f"\n{self._closely.problem}", style=look.tones.worth_a_look))
         self.text("#peer-text").update(Text("\n").join(lines))
@@ -79,7 +80,12 @@ class PeerScreen(FramedScreen):
 
 
 def whole(
-    peer: PeerPicture, close: PeerDetail | None, course: Course, look: Look, num_cells: int
+    peer: PeerPicture,
+    close: PeerDetail | None,
+    course: Course,
+    look: Look,
+    num_cells: int,
+    now: datetime,
 ) -> Iterator[Text]:
     """All that is known of a peer; `close` is what it tells itself."""
     yield from (Text(f"{name:<10}{words}") for name, words in _facts(peer, close))
@@ -89,7 +95,7 @@ def whole(
         yield Text("")
         yield legend(look)
         yield from _round_trips(close, look)
-        yield from _events(close)
+        yield from _events(close, now)
 
 
 def _facts(peer: PeerPicture, close: PeerDetail | None) -> Iterator[tuple[str, str]]:
@@ -112,10 +118,10 @@ def _round_trips(close: PeerDetail, look: Look) -> Iterator[Text]:
         yield Text(f"round trips  {words}")
 
 
-def _events(close: PeerDetail) -> Iterator[Text]:
+def _events(close: PeerDetail, now: datetime) -> Iterator[Text]:
     if close.events:
         yield Text("")
         yield Text("lately", style="bold")
     for event in reversed(close.events):
         when = datetime.fromtimestamp(event.time_s)
-        yield Text(f"{when:%H:%M:%S}  ", style="dim").append(event.text, style="not dim")
+        yield Text(f"{moment(when, now)}  ", style="dim").append(event.text, style="not dim")

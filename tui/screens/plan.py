@@ -67,10 +67,12 @@ class PlanDialog(Modal[JobPicture | None]):
             return self._can_order and self._place is not None
         if action == "wait":
             return self._can_order and self._planned is not None and bool(self._planned.waits_at)
+        if action == "ask_again":
+            return not self._is_ordering
         return True
 
     def action_ask_again(self) -> None:
-        self.run_worker(self._plan(), exclusive=True)
+        self.run_worker(self._plan(), exclusive=True, group="plan")
 
     def action_carry_out(self) -> None:
         self._begin(self._place)
@@ -107,12 +109,16 @@ class PlanDialog(Modal[JobPicture | None]):
     def _begin(self, peer: str | None) -> None:
         if peer is not None:
             self._is_ordering = True
+            # A plan that comes now would say that nothing is done yet.
+            self.workers.cancel_group(self, "plan")
             self._look_ahead("ordering it...")
             self.run_worker(self._order(peer))
 
     async def _order(self, peer: str) -> None:
-        job = await self._tried(self._frame.acting.load(self._model, peer), read_job)
-        self._is_ordering = False
+        try:
+            job = await self._tried(self._frame.acting.load(self._model, peer), read_job)
+        finally:
+            self._is_ordering = False
         if job is not None:
             self.dismiss(job)
         self.refresh_bindings()

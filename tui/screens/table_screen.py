@@ -50,6 +50,7 @@ class TableScreen(FilteredScreen, Generic[T]):
         self._is_reversed = False
         self._to_choose: str | None = None
         self._orders: frozenset[str] = frozenset()
+        self._held: Sequence[T] = ()
 
     def items(self) -> Sequence[T]:
         """All rows there are, as they come."""
@@ -91,7 +92,11 @@ class TableScreen(FilteredScreen, Generic[T]):
     def chosen(self) -> T | None:
         """Of what the row with the cursor is."""
         key = self.table.chosen
-        return next((item for item in self.items() if self.kind.key(item) == key), None)
+        return next((item for item in self._shown_items if self.kind.key(item) == key), None)
+
+    @property
+    def _shown_items(self) -> Sequence[T]:
+        return self._held if self.is_paused else self.items()
 
     def choose(self, name: str) -> None:
         """Have the cursor on the first row with that id, now or when there is one."""
@@ -99,7 +104,7 @@ class TableScreen(FilteredScreen, Generic[T]):
         self.draw()
 
     def draw_table(self) -> None:
-        items = self.items()
+        items = self._shown_items
         found = self.kind.arranged(items, self.wanted, self._sort_by, is_reversed=self._is_reversed)
         self.table.show(found, self.frame.look, is_wide=self.is_wide)
         wanted = next((item for item in found if self.id_of(item) == self._to_choose), None)
@@ -113,6 +118,10 @@ class TableScreen(FilteredScreen, Generic[T]):
             head = "order" if self._sort_by is None else self.kind.columns[self._sort_by].head
             words.append(f"by {head.lower()}{', reversed' if self._is_reversed else ''}")
         self.table.border_title = Text("  ".join(words)).markup
+
+    def action_pause(self) -> None:
+        self._held = self.items()
+        super().action_pause()
 
     def wanted_changed(self) -> None:
         self.redraw()

@@ -209,7 +209,9 @@ async def test_a_pause_holds_the_picture_and_says_for_how_long(
         feed.say(told.four_peers())
         await eyes.until(pilot, lambda: "PAUSED 12s" in eyes.screen(pilot))
         assert rows(pilot) == ["atlas *"]
-        await pilot.press("p")
+        await pilot.press("s", "slash", "t", "enter")
+        assert rows(pilot) == ["atlas *"], "what is ordered and left out is what is held"
+        await pilot.press("escape", "p")
         assert len(rows(pilot)) == 4
         assert "PAUSED" not in eyes.screen(pilot)
 

@@ -255,6 +255,29 @@ async def test_a_refused_load_leaves_the_plan_with_the_reason(
         assert "plan: load" in eyes.screen(pilot)
 
 
+async def test_while_a_load_is_ordered_it_is_not_planned_again(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any, monkeypatch: Any
+) -> None:
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"))
+    answered = asyncio.Event()
+
+    async def load(model: str, peer: str | None = None) -> dict[str, Any]:
+        await answered.wait()
+        return told.job("load", model, peer)
+
+    monkeypatch.setattr(acting, "load", load)
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "This is only a plan." in eyes.screen(pilot))
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: "ordering it" in eyes.screen(pilot))
+        await pilot.press("r")
+        answered.set()
+        await eyes.until(pilot, lambda: not isinstance(pilot.app.screen, PlanDialog))
+        assert [path for _, path, _ in orders(acting)] == ["/models/plan"]
+
+
 async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
     make_app: MakeApp, show: Show, acting: Any, eyes: Any
 ) -> None:

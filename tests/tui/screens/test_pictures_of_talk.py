@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -52,6 +51,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.waits: Event | None = None
+        self.now_s = 0.0
 
     async def models(self) -> tuple[ModelInfo, ...]:
         return MODELS
@@ -64,6 +64,7 @@ class Peer:
             yield self.waits
             await asyncio.Event().wait()
         for event in ANSWER:
+            self.now_s += isinstance(event, Piece) / 2
             yield event
 
 
@@ -80,7 +81,7 @@ def peer(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Peer:
     begin = AnswerTurn.__init__
 
     def begin_evenly(turn: AnswerTurn, model: str, look: Look) -> None:
-        begin(turn, model, look, (number / 2 for number in itertools.count()).__next__)
+        begin(turn, model, look, lambda: fake.now_s)
 
     monkeypatch.setattr(AnswerTurn, "__init__", begin_evenly)
     return fake
