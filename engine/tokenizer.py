@@ -37,7 +37,7 @@ _NOTHING = _ESCAPE + "-"
 _ITSELF = _ESCAPE + "+"
 # A mark that no escaped text holds, for whoever has to find a place again after rendering.
 CUT = _ESCAPE + "."
-# Of every tokenizer: sixteen million tokens of earlier turns, those of a hundred long conversations.
+# Of every tokenizer: sixteen million tokens of earlier turns, of a hundred long conversations.
 _MEMO_BYTES = 64 * 1024 * 1024
 
 Escape = Callable[[str], str]
