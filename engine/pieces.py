@@ -1,20 +1,22 @@
-"""Pieces of text that were encoded before, with their tokens, under a budget of bytes.
+"""Tokens of pieces of text that were encoded before, under a budget of bytes.
 
 A client sends its whole conversation with every turn: what is new in it is the last message or
-two. Knows nothing of how text is encoded; whoever asks sees to it that a piece always means the
-same tokens. May be used from several threads at once.
+two. The text itself, several bytes a token, is not kept: a digest stands for it. Knows nothing of
+how text is encoded; whoever asks sees to it that a piece always means the same tokens. May be used
+from several threads at once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
-# What an entry takes beside its text and tokens, about.
-_ENTRY_BYTES = 200
+# What an entry takes beside its tokens, about.
+_ENTRY_BYTES = 250
 
 
 class PieceMemo:
@@ -24,34 +26,41 @@ class PieceMemo:
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
         self._lock = threading.Lock()
-        # In order of use.
-        self._known: OrderedDict[str, array[int]] = OrderedDict()
+        # By digests, in order of use.
+        self._known: OrderedDict[bytes, array[int]] = OrderedDict()
 
     @property
     def used_bytes(self) -> int:
         return self._used_bytes
 
     def get(self, piece: str) -> Sequence[int] | None:
+        digest = _digest(piece)
         with self._lock:
-            token_ids = self._known.get(piece)
+            token_ids = self._known.get(digest)
             if token_ids is not None:
-                self._known.move_to_end(piece)
+                self._known.move_to_end(digest)
             return token_ids
 
     def keep(self, piece: str, token_ids: Sequence[int]) -> None:
         """Remember a piece; not one that would take a quarter of the room or more."""
-        kept = array("I", token_ids)
-        num_bytes = _num_bytes(piece, kept)
+        digest, kept = _digest(piece), array("I", token_ids)
+        num_bytes = _num_bytes(kept)
         if num_bytes * 4 >= self._budget_bytes:
             return
         with self._lock:
-            if piece in self._known:
+            if digest in self._known:
                 return
-            self._known[piece] = kept
+            self._known[digest] = kept
             self._used_bytes += num_bytes
             while self._used_bytes > self._budget_bytes:
-                self._used_bytes -= _num_bytes(*self._known.popitem(last=False))
+                _, gone = self._known.popitem(last=False)
+                self._used_bytes -= _num_bytes(gone)
 
 
-def _num_bytes(piece: str, token_ids: array[int]) -> int:
-    return sys.getsizeof(piece) + sys.getsizeof(token_ids) + _ENTRY_BYTES
+def _digest(piece: str) -> bytes:
+    """Long enough that nobody finds two pieces with the same: clients write them."""
+    return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+
+def _num_bytes(token_ids: array[int]) -> int:
+    return sys.getsizeof(token_ids) + _ENTRY_BYTES

@@ -37,8 +37,8 @@ _NOTHING = _ESCAPE + "-"
 _ITSELF = _ESCAPE + "+"
 # A mark that no escaped text holds, for whoever has to find a place again after rendering.
 CUT = _ESCAPE + "."
-# Of every tokenizer: about a million tokens of earlier turns.
-_MEMO_BYTES = 16 * 1024 * 1024
+# Of every tokenizer: sixteen million tokens of earlier turns, of a hundred long conversations.
+_MEMO_BYTES = 64 * 1024 * 1024
 
 Escape = Callable[[str], str]
 

@@ -8,7 +8,9 @@ so that nothing is ever searched page by page.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from types import TracebackType
 
 from ..errors import InternalError
@@ -55,10 +57,11 @@ class SequencePages:
     def __init__(self, free: _FreeRuns, held: set[SequencePages], pages: list[int]) -> None:
         self._free = free
         self._held = held
-        self._pages = pages
+        # Numbers as steps are told them: those of a long conversation are copied every time.
+        self._pages = array("q", pages)
 
     @property
-    def pages(self) -> list[int]:
+    def pages(self) -> array[int]:
         """Not a copy: read it, and leave it as it is."""
         return self._pages
 
@@ -71,7 +74,7 @@ class SequencePages:
         self._check_held()
         if num_pages > self._free.num_pages:
             return False
-        self._pages += self._free.take_behind(self._pages[-1], num_pages)
+        self._pages.extend(self._free.take_behind(self._pages[-1], num_pages))
         return True
 
     def release(self) -> None:
@@ -171,7 +174,7 @@ class _FreeRuns:
         return size
 
 
-def _runs(pages: list[int]) -> list[tuple[int, int]]:
+def _runs(pages: Iterable[int]) -> list[tuple[int, int]]:
     """Pages as (first page, number) of consecutive runs, in their order."""
     runs: list[tuple[int, int]] = []
     for page in pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,6 +10,6 @@ from dataclasses import dataclass
 class Place:
     """Its pages in order, its state slot, and how many tokens of it are there."""
 
-    pages: list[int]
+    pages: Sequence[int]
     slot: int
     num_tokens: int = 0

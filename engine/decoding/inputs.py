@@ -88,8 +88,8 @@ class StepLayout:
         for row in rows:
             used = row.place.pages[: row.place.num_tokens // page_tokens + 1]
             numbers.extend(used)
-            numbers.extend([0] * (self.num_pages - len(used)))
-        numbers.extend([0] * (self.size - len(numbers)))
+            _fill(numbers, self.num_pages - len(used))
+        _fill(numbers, self.size - len(numbers))
         return numbers
 
     def views(self, told: torch.Tensor) -> StepInputs:
@@ -104,6 +104,10 @@ class StepLayout:
             token_ids[:, None], positions[:, None], slots, lengths, wishes.view(-1, NUM_WISHES),
             pages,
         )  # fmt: skip
+
+
+def _fill(numbers: array[int], count: int) -> None:
+    numbers.frombytes(bytes(count * numbers.itemsize))
 
 
 def step_row(sequence: Sequence, drawn_in: int | None = None) -> StepRow:

@@ -23,7 +23,7 @@ from ..speculation.head import HeadDrafts
 from .arriving import Arrive
 from .graphs import Capture, Graphs, Replayable
 from .inputs import Staging, StepInputs, StepRow, layout_of, step_row
-from .keys import StepKey, bucket, most_numbers, padded
+from .keys import StepKey, bucket, most_numbers, most_parts, padded
 from .step import DecodeStep
 
 _log = logging.getLogger(__name__)
@@ -67,11 +67,13 @@ class DecodeSteps:
         pools: Pools,
         graphs: Graphs[StepKey],
         most_rows: int,
+        most_parts: int,
         head: HeadDrafts | None = None,
         arrive: Arrive | None = None,
     ) -> None:
-        """The draft head, where there is one, hears of all that is computed. With `arrive` a step
-        can be launched before the tokens of the last one are known.
+        """A step has a graph up to `most_parts`, rows times parts of the longest. The draft head,
+        where there is one, hears of all that is computed. With `arrive` a step can be launched
+        before the tokens of the last one are known.
         """
         self._num_replayed = 0
         self._head = head
@@ -81,7 +83,8 @@ class DecodeSteps:
         self._staging = Staging(pools.device)
         self._arrive = arrive
         # What graphs read stays in its place.
-        num_numbers = most_numbers(most_rows, pools.page_tokens)
+        self._most_parts = most_parts
+        num_numbers = most_numbers(most_rows, pools.page_tokens, most_parts)
         self._told = torch.empty(num_numbers, dtype=torch.int64, device=pools.device)
 
     def launch(
@@ -141,7 +144,7 @@ class DecodeSteps:
     @torch.inference_mode()
     def try_out(self) -> None:
         """A step of padding alone. Raises where the model does not compute from tensors alone."""
-        key = padded(StepKey(1, 1, Truncations(False, False, False), True), self._pools.page_tokens)
+        key = self._padded(StepKey(1, 1, Truncations(False, False, False), True))
         assert key is not None, "the smallest step has a graph"
         self._staging.send(key.layout.pack([], self._pools.page_tokens), self._told)
         self._step(key, key.layout.views(self._told))
@@ -153,7 +156,10 @@ class DecodeSteps:
         return key is None or self.graphs.is_settled(key)
 
     def _graph_key(self, exact: StepKey) -> StepKey | None:
-        return padded(exact, self._pools.page_tokens) if self.graphs.are_on else None
+        return self._padded(exact) if self.graphs.are_on else None
+
+    def _padded(self, exact: StepKey) -> StepKey | None:
+        return padded(exact, self._pools.page_tokens, self._most_parts)
 
     def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
         page_tokens = self._pools.page_tokens
@@ -230,6 +236,11 @@ def _agree(found: Outcome, expected: Outcome) -> bool:
     return tokens == expected_tokens and all(a.is_close_to(b, _TOLERANCE) for a, b in pairs)
 
 
+def _most_parts(model: ServableModel) -> int:
+    dims = [each.head_dim for each in model.shape.memory.attention.values()]
+    return most_parts(model.shape.num_heads, max(dims, default=0))
+
+
 def _when_waited_for(drawn: torch.Tensor) -> Callable[[], list[int]]:
     return lambda: cast("list[int]", drawn.tolist())
 
@@ -252,7 +263,7 @@ def open_steps(
     step = DecodeStep(
         model, pools, forbidden_ids, draw_tokens, most_rows, keeps_hidden=head is not None
     )
-    steps = DecodeSteps(step, pools, Graphs(capture), most_rows, head, arrive)
+    steps = DecodeSteps(step, pools, Graphs(capture), most_rows, _most_parts(model), head, arrive)
     try:
         steps.try_out()
     except Exception as error:

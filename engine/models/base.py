@@ -33,7 +33,8 @@ class VisionShape:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What a model is made for. `vision` is None where it sees no pictures.
+    """What a model is made for. `vision` is None where it sees no pictures, and `num_heads` are
+    those of queries in a layer with attention.
 
     The embedding may be padded: ids from the tokenizer's size up to `vocab_size` are no tokens. A
     model without vision may still have picture tokens in its vocabulary. With a draft head it can
@@ -47,6 +48,7 @@ class ModelShape:
     image_token_id: int | None = None
     video_token_id: int | None = None
     has_draft_head: bool = False
+    num_heads: int = 1
 
 
 class ServableModel(Operating, ABC):

@@ -137,7 +137,10 @@ class PlainModel(ServableModel):
     def __init__(self, config: PlainConfig) -> None:
         attention = {i: config.attention for i in range(config.num_layers)}
         memory = MemoryShape(attention, linear={})
-        super().__init__(ModelShape(config.vocab_size, config.hidden_size, memory))
+        num_heads = config.num_heads
+        super().__init__(
+            ModelShape(config.vocab_size, config.hidden_size, memory, num_heads=num_heads)
+        )
         self.model = PlainDecoder(config)
         self.lm_head = (
             None

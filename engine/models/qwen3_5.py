@@ -229,6 +229,7 @@ def model_shape(config: Qwen35Config) -> ModelShape:
         image_token_id=config.image_token_id,
         video_token_id=config.video_token_id,
         has_draft_head=config.has_draft_head,
+        num_heads=config.text.num_heads,
     )
 
 

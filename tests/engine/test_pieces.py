@@ -30,6 +30,26 @@ def test_a_piece_as_large_as_the_budget_drives_nothing_out() -> None:
     assert memo.get("large" * 1_000) is None
 
 
+def test_long_text_takes_no_more_room_than_short() -> None:
+    short, long = PieceMemo(budget_bytes=10_000), PieceMemo(budget_bytes=10_000)
+    short.keep("a", [1, 2, 3])
+    long.keep("\ud800" * 50_000, [1, 2, 3])
+
+    assert list(long.get("\ud800" * 50_000) or ()) == [1, 2, 3]
+    assert long.get("\ud800" * 49_999) is None
+    assert long.used_bytes == short.used_bytes
+
+
+def test_conversations_that_come_in_turn_are_all_remembered() -> None:
+    """Of ten agents a conversation of 150,000 tokens each."""
+    memo = PieceMemo(budget_bytes=10 * 150_000 * 5)
+    turns = [f"{agent} {turn}" * 1_000 for agent in range(10) for turn in range(100)]
+    for turn in turns:
+        memo.keep(turn, [7] * 1_500)
+
+    assert all(memo.get(turn) is not None for turn in turns)
+
+
 @given(st.lists(st.tuples(st.text(max_size=40), st.integers(0, 300)), max_size=60))
 def test_the_budget_holds_whatever_is_kept(pieces: list[tuple[str, int]]) -> None:
     memo = PieceMemo(budget_bytes=5_000)

@@ -24,7 +24,6 @@ from cortex.engine.recall import HostStore
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.status import ModelCounts
-from cortex.engine.stream import Stage
 from cortex.engine.types import PreparedImage, Prompt, Sampling, TokenScores
 from cortex.engine.weights import read_tensors
 
@@ -47,7 +46,6 @@ class Asked:
     answers: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ends: dict[str, DeviceEvent] = field(default_factory=dict[str, DeviceEvent])
     tokens: list[NewToken] = field(default_factory=list[NewToken])
-    stages: list[Stage] = field(default_factory=list[Stage])
 
     def add(self, name: str, prompt: Prompt, resume: tuple[int, ...] = ()) -> None:
         self.answers[name] = []
@@ -69,8 +67,6 @@ class Asked:
                         self.ends[event.request_id] = event
                 case GenerateFailed():
                     self.ends[event.request_id] = event
-                case Waiting():
-                    self.stages.append(event.stage)
                 case _:
                     pass
 
@@ -177,53 +173,6 @@ def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> 
     asked.run()
 
     assert asked.answers["again"] == whole[7:]
-
-
-def test_in_fast_mode_what_is_known_of_an_answer_is_read_like_its_prompt(
-    golden_model: ServableModel,
-) -> None:
-    prompt = prompt_of(list(range(1, 60)), sampling=Sampling(seed=5, temperature=1.0))
-    whole = alone(golden_model, prompt)
-
-    asked = served(golden_model, replace(ROOMY, grid_tokens=8), is_exact=False)
-    asked.add("again", prompt, resume=tuple(whole[:13]))
-    asked.step()
-
-    assert asked.answers["again"] == whole[13:14]
-    assert asked.stages[-2:] == [Stage("prefill", n, 72, "tokens") for n in (67, 72)]
-    asked.run()
-    assert asked.answers["again"] == whole[13:]
-
-
-def test_in_fast_mode_an_answer_that_begins_again_is_read_like_its_prompt(
-    golden_model: ServableModel,
-) -> None:
-    prompts = {f"r{n}": prompt_of([n + 1] * 40, max_tokens=30) for n in range(2)}
-    wanted = {name: alone(golden_model, prompt) for name, prompt in prompts.items()}
-    # Room for one of them, the beginning of the other, and no copy.
-    asked = served(golden_model, replace(ROOMY, num_pages=8), store_bytes=0, is_exact=False)
-    for name, prompt in prompts.items():
-        asked.add(name, prompt)
-
-    asked.run()
-
-    assert asked.answers == wanted
-    assert asked.service.counts.num_preemptions > 0
-    again = [(stage.done, stage.total) for stage in asked.stages if stage.total > 40]
-    assert again and again[-1][0] == again[-1][1]
-
-
-def test_in_exact_mode_it_is_told_how_much_has_been_fed_of_what_is_known(
-    golden_model: ServableModel,
-) -> None:
-    prompt = prompt_of(list(range(1, 60)), max_tokens=140)
-    asked = served(golden_model)
-    asked.add("again", prompt, resume=(7,) * 130)
-
-    asked.run()
-
-    done = [stage.done for stage in asked.stages if stage.name == "prefill" and stage.total == 189]
-    assert done == [48, 59, 64, 128]
 
 
 @pytest.mark.parametrize("resume", [(-1,), (1 << 20,), (1,) * 17])

@@ -32,9 +32,9 @@ def test_pages_come_as_one_run_from_the_smallest_gap_that_fits() -> None:
     first, wall, second, rest = (held(allocator, n) for n in (5, 1, 3, 11))
     first.release()
     second.release()
-    assert held(allocator, 3).pages == [6, 7, 8]
+    assert [*held(allocator, 3).pages] == [6, 7, 8]
     assert held(allocator, 4).runs() == [(0, 4)]
-    assert (wall.pages, rest.runs()) == ([5], [(9, 11)])
+    assert ([*wall.pages], rest.runs()) == ([5], [(9, 11)])
 
 
 def test_where_no_gap_fits_the_largest_are_put_together() -> None:
@@ -51,12 +51,12 @@ def test_sequence_grows_right_behind_itself_while_it_can() -> None:
     growing = held(allocator, 2)
     wall = held(allocator, 2)
     assert growing.extend(1)
-    assert growing.pages == [0, 1, 4]
+    assert [*growing.pages] == [0, 1, 4]
     assert growing.extend(2)
-    assert growing.pages == [0, 1, 4, 5, 6]
+    assert [*growing.pages] == [0, 1, 4, 5, 6]
     wall.release()
     assert not growing.extend(6)
-    assert growing.pages == [0, 1, 4, 5, 6]
+    assert [*growing.pages] == [0, 1, 4, 5, 6]
     assert growing.extend(5)
     assert allocator.num_free == 0
 
@@ -67,7 +67,7 @@ def test_sequence_grows_into_the_small_gap_behind_it_before_a_large_one() -> Non
     gap.release()
     assert growing.extend(3)
     assert growing.runs() == [(0, 4), (5, 1)]
-    assert wall.pages == [4]
+    assert [*wall.pages] == [4]
 
 
 def test_too_many_pages_are_not_half_taken() -> None:
@@ -136,7 +136,7 @@ class Pages(RuleBasedStateMachine):
         pages, size = self.held[index]
         before, fits = list(pages.pages), num_pages <= self.allocator.num_free
         assert pages.extend(num_pages) == fits
-        assert pages.pages[: len(before)] == before
+        assert [*pages.pages[: len(before)]] == before
         self.held[index] = (pages, size + num_pages * fits)
 
     @precondition(lambda self: self.held)

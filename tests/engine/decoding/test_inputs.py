@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortex.engine.cache.pages import PageAllocator
 from cortex.engine.cache.place import Place
 from cortex.engine.decoding.inputs import StepRow, layout_of
 
@@ -31,3 +32,13 @@ def test_what_is_packed_is_found_where_it_belongs(rows: list[StepRow]) -> None:
         used = row.place.num_tokens // PAGE_TOKENS + 1
         assert inputs.pages[i].tolist() == [*range(7, 7 + used)] + [0] * (layout.num_pages - used)
     assert all(view.storage_offset() % 2 == 0 for view in inputs)
+
+
+def test_pages_of_a_long_conversation_are_copied_as_they_are_held() -> None:
+    held = PageAllocator(5000).allocate(4000)
+    assert held is not None
+    row = StepRow(1, 2, Place(held.pages, 0, 4000 * PAGE_TOKENS - 1))
+
+    packed = layout_of([row], PAGE_TOKENS).pack([row], PAGE_TOKENS)
+
+    assert packed.tobytes().endswith(held.pages.tobytes())

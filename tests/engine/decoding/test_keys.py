@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.decoding.graphs import Graphs
-from cortex.engine.decoding.keys import StepKey, bucket, most_numbers, padded
+from cortex.engine.decoding.keys import StepKey, bucket, most_numbers, most_parts, padded
 from cortex.engine.sampling.wishes import Truncations
 
+# Of sixteen heads of 256, as in Qwen3.5-9B.
+PARTS = most_parts(16, 256)
 NOTHING_LEFT_OUT = Truncations(top_k=False, top_p=False, min_p=False)
 
 
@@ -20,19 +22,42 @@ def key_of(num_rows: int, num_pages: int = 1) -> StepKey:
     return StepKey(num_rows, num_pages, NOTHING_LEFT_OUT, keeps_scores=False)
 
 
-@given(num_rows=st.integers(1, 80), num_pages=st.integers(1, 4000), page=st.sampled_from([16, 64]))
+@given(num_rows=st.integers(1, 80), num_pages=st.integers(1, 9000), page=st.sampled_from([16, 64]))
 def test_a_padded_step_has_room_for_the_step_and_is_not_much_larger(
     num_rows: int, num_pages: int, page: int
 ) -> None:
-    key = padded(key_of(num_rows, num_pages), page)
+    key = padded(key_of(num_rows, num_pages), page, PARTS)
 
     if key is None:
-        assert num_pages * page > 512 * 256 or num_rows * num_pages * page > 4096 * 256 / 2
+        assert num_rows * num_pages * page > PARTS * 256 / 1.5**2
         return
     assert num_rows <= key.num_rows < 1.5 * num_rows
     assert num_pages <= key.num_pages < 1.5 * num_pages + 256 / page
-    assert padded(key, page) == key
-    assert key.layout.size <= most_numbers(80, page)
+    assert padded(key, page, PARTS) == key
+    assert key.layout.size <= most_numbers(80, page, PARTS)
+
+
+def test_a_long_conversation_has_graphs_alone_and_beside_short_ones() -> None:
+    pages = 262_144 // 64
+    found = [padded(key_of(num_rows, pages), 64, PARTS) for num_rows in (1, 12, 16)]
+
+    assert [key and (key.num_rows, key.num_pages) for key in found] == [(1, 4096), (12, 4096), None]
+
+
+@given(heads=st.integers(1, 128), dim=st.sampled_from([8, 64, 128, 256]), rows=st.integers(1, 256))
+def test_sums_of_a_graph_take_no_more_than_their_bytes(heads: int, dim: int, rows: int) -> None:
+    most = most_parts(heads, dim)
+    longest = max(
+        (
+            key.num_pages
+            for n in range(0, 9000, 256)
+            if (key := padded(key_of(rows, n + 1), 64, most))
+        ),
+        default=0,
+    )
+
+    # As paged_attention makes them: [rows, heads, parts, dim] and two numbers more, in float32.
+    assert rows * heads * (longest * 64 // 256) * (dim + 2) * 4 <= 256 << 20
 
 
 def test_what_is_launched_is_in_the_key() -> None:
@@ -42,13 +67,17 @@ def test_what_is_launched_is_in_the_key() -> None:
         StepKey(3, 1, Truncations(top_k=True, top_p=False, min_p=False), keeps_scores=False),
     ]
 
-    assert len({padded(key, 64) for key in (key_of(3), *others)}) == 4
-    assert padded(key_of(5), 64) == padded(key_of(6, 4), 64) != padded(key_of(6, 5), 64)
+    assert len({padded(key, 64, PARTS) for key in (key_of(3), *others)}) == 4
+    assert (
+        padded(key_of(5), 64, PARTS)
+        == padded(key_of(6, 4), 64, PARTS)
+        != padded(key_of(6, 5), 64, PARTS)
+    )
 
 
 def test_beyond_the_largest_bucket_there_is_none() -> None:
     assert [bucket(n) for n in (1, 5, 33, 512, 513)] == [1, 6, 48, 512, None]
-    assert padded(key_of(600), 64) is None
+    assert padded(key_of(600), 64, PARTS) is None
 
 
 class Done:
