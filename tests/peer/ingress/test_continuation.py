@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -185,7 +186,7 @@ async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
 async def test_an_answer_over_the_replay_budget_is_not_gone_on_with(
     open_fleet: Any, listen: Any, ask: Any
 ):
-    live = LiveRequest("id", "chat", "-", 0.0)
+    live = LiveRequest("id", "chat", "-", asyncio.get_running_loop().time())
     async with open_fleet(3, replay_bytes=10) as fleet:
         assert (await listen(fleet, ask("short"), live)).num_accepted == 1
         assert live.is_continuable

@@ -4,6 +4,7 @@ and a request that ends engines does not end all that there are.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ async def test_an_answer_whose_engine_ends_goes_on_where_the_model_is_warm(
         undisturbed = await listen(fleet, request)
     async with open_fleet(3, others_lives=[_LIFE]) as fleet:
         # That engine ends as well, later: then the first peer, which has a new one, goes on.
-        live = LiveRequest("req_1", "openai", "", 0.0)
+        live = LiveRequest("req_1", "openai", "", asyncio.get_running_loop().time())
         assert await listen(fleet, request, live) == undisturbed
         assert live.num_failovers == fleet.local.tally.failovers.total()
         (first, begun), (second, resumed), *_ = fleet.hops.asked
