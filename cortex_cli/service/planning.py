@@ -106,7 +106,7 @@ def unread_settings(found: Path | None, read: Path | None) -> str:
     does not; `read` is the one that was named, or that it finds.
     """
     is_named = read is not None and read.parent not in SYSTEM_SETTINGS_DIRS
-    if found is None or is_named or found == read:
+    if found is None or is_named or (read is not None and found.absolute() == read.absolute()):
         return ""
     place = SYSTEM_SETTINGS_DIRS[-1]
     return f"the service does not read {found.absolute()}: name it, --config, or move it to {place}"
