@@ -4,6 +4,7 @@ would be secret, missing or out of reach there.
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -192,7 +193,7 @@ def _check_keys(
 def _check_reach(path: Path) -> None:
     """Whether a user that systemd makes up may read this."""
     for folder in path.parents:
-        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+        if os.path.isdir(folder) and not folder.stat().st_mode & stat.S_IXOTH:
             raise ServiceProblem(
                 f"{path} cannot be reached by the user that systemd makes up for a service:"
                 f" {folder} is closed to others",
