@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,7 @@ from .sizes import parse_size
 def _that_exist(folders: list[Path] | None) -> list[Path] | None:
     """Raises NotThereYet."""
     for folder in folders or ():
-        if not folder.exists():
+        if not os.path.exists(folder):
             raise NotThereYet(f"Invalid value for '--models': Directory '{folder}' does not exist.")
     return folders
 

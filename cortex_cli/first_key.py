@@ -5,6 +5,7 @@ Its hash is kept with the peer's state, so that the key is made once and shown o
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def first_key(state_dir: Path, random_bytes: bytes) -> FirstKey:
 
 
 def has_first_key(state_dir: Path) -> bool:
-    return (state_dir / _NAME).exists()
+    """Whether there is one that we may see."""
+    return os.path.exists(state_dir / _NAME)
 
 
 def _read(path: Path, kept: str) -> ApiKey:

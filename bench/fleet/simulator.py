@@ -196,8 +196,13 @@ class Fleet:
         )
 
     def views_agree(self) -> bool:
-        """All live peers hold the same of everybody, facts included."""
-        return len({frozenset(peer.core.digest()) for peer in self.live()}) <= 1
+        """All live peers hold the same of everybody who is here, facts included. Newcomers are not
+        told who has gone: of those, whoever holds anything holds the same.
+        """
+        digests = [peer.core.digest() for peer in self.live()]
+        here = {frozenset(e for e in held if e.state <= State.SUSPECT) for held in digests}
+        every = {entry for held in digests for entry in held}
+        return len(here) <= 1 and len(every) == len({entry.node for entry in every})
 
     def deaths_of_the_living(self) -> int:
         """How often a live peer was called dead by the peer that decided it, since it restarted."""

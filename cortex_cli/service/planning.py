@@ -4,6 +4,7 @@ would be secret, missing or out of reach there.
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,7 +107,7 @@ def unread_settings(found: Path | None, read: Path | None) -> str:
     does not; `read` is the one that was named, or that it finds.
     """
     is_named = read is not None and read.parent not in SYSTEM_SETTINGS_DIRS
-    if found is None or is_named or found == read:
+    if found is None or is_named or (read is not None and found.absolute() == read.absolute()):
         return ""
     place = SYSTEM_SETTINGS_DIRS[-1]
     return f"the service does not read {found.absolute()}: name it, --config, or move it to {place}"
@@ -192,7 +193,7 @@ def _check_keys(
 def _check_reach(path: Path) -> None:
     """Whether a user that systemd makes up may read this."""
     for folder in path.parents:
-        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+        if os.path.isdir(folder) and not folder.stat().st_mode & stat.S_IXOTH:
             raise ServiceProblem(
                 f"{path} cannot be reached by the user that systemd makes up for a service:"
                 f" {folder} is closed to others",

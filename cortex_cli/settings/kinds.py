@@ -7,6 +7,7 @@ expected; whoever asked adds the file, the line and the key.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -275,7 +276,7 @@ def _matching(pattern: re.Pattern[str], text: str) -> str:
 
 def _folder(name: str, below: Path, words: str) -> Path:
     path = below / Path(name).expanduser()
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise Missing(words, f"there is no folder {path}")
     return path
 

@@ -5,6 +5,7 @@ It gives values and does nothing with them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,10 +76,12 @@ class Settings:
 
 
 def find_file(named: Path | None, folders: Iterable[Path]) -> Path | None:
-    """The file that was named, else the first that lies in one of the folders."""
+    """The file that was named, else the first that lies in one of the folders. One that is closed
+    to us holds none.
+    """
     if named is not None:
         return named
-    return next((path for folder in folders if (path := folder / NAME).is_file()), None)
+    return next((path for folder in folders if os.path.isfile(path := folder / NAME)), None)
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -115,7 +118,7 @@ def examine(path: Path | None) -> tuple[Settings, tuple[ConfigProblem, ...]]:
         neurons = read_neurons(file, problems, said)
         rebound = keys.read_keys(file, problems, said)
     beside = path.parent / MODELS_NAME
-    is_there = is_of_models or beside.is_file()
+    is_there = is_of_models or os.path.isfile(beside)
     models_file = _opened(beside, problems) if is_there else None
     models = read_models(models_file, problems, said) if models_file is not None else ()
     settings = Settings(

@@ -35,8 +35,8 @@ from .reading import our_addresses, read, tcp_addresses
 from .view import DeviceView, FleetView, PeerState, PeerView, PlacedModel, StoredModel
 
 MIB = 1024 * 1024
-# Who has left is shown for so long, and so is a dead peer where another one goes by its name; other
-# dead ones are missed for as long as they are known.
+# Who has left is shown for so long, and so is a dead peer where another one goes by its name, or
+# went by it later; other dead ones are missed for as long as they are known.
 _SHOWN_S = 600.0
 # What a view may say too much of a peer's silence before it is put right.
 _WRONG_S = 3.0
@@ -62,6 +62,7 @@ class _Seen:
     addresses: tuple[Address, ...]
     load: LoadRecord | None
     silent_s: float
+    since_s: float
     is_long_dead: bool = False
 
 
@@ -96,11 +97,9 @@ class Viewer:
         before = self._newest
         seen = list(_seen(now_s, core))
         self._shown = {each.node: self._show(now_s, each, stored_of) for each in seen}
-        here = {each.own_name for each in self._shown.values() if not each.view.is_gone}
+        missed = self._missed(seen)
         shown = [
-            self._shown[each.node]
-            for each in seen
-            if not (each.is_long_dead and self._shown[each.node].own_name in here)
+            self._shown[each.node] for each in seen if not each.is_long_dead or each.node in missed
         ]
         _name_apart(shown)
         peers = tuple(sorted((each.view for each in shown), key=_order))
@@ -108,6 +107,16 @@ class Viewer:
         if not _is_same(before, after):
             self._newest = replace(after, version=before.version + 1)
         return self._newest
+
+    def _missed(self, seen: Sequence[_Seen]) -> set[NodeId]:
+        """Of each name the last that has gone, where nobody here goes by it: a machine that was set
+        up anew is one machine.
+        """
+        names = {each.node: self._shown[each.node].own_name for each in seen}
+        gone = [each for each in seen if not each.standing.is_reachable]
+        last = {names[each.node]: each.node for each in sorted(gone, key=lambda one: one.since_s)}
+        here = {names[each.node] for each in seen if each.standing.is_reachable}
+        return {node for name, node in last.items() if name not in here}
 
     def _show(self, now_s: float, seen: _Seen, stored_of: StoredOf) -> _Shown:
         digest = read(Catalog, seen.facts) if seen.facts.version_of(Catalog.SECTION) else None
@@ -147,7 +156,7 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
     load = core.load_of(now_s, own.node)
     ours = our_addresses(own)
     own_ips = {address.ip for address in ours}
-    yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0)
+    yield _Seen(own.node, own.standing, True, True, own.facts, ours, load, 0.0, 0.0)
     for member in core.members:
         state, is_long = member.standing.state, now_s - member.since_s >= _SHOWN_S
         if not (state is State.LEFT and is_long):
@@ -162,6 +171,7 @@ def _seen(now_s: float, core: Core) -> Iterable[_Seen]:
                 addresses,
                 core.load_of(now_s, member.node),
                 now_s - max(member.heard_s, member.gen_since_s),
+                member.since_s,
                 is_long_dead=state is State.DEAD and is_long,
             )
 

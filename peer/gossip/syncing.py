@@ -82,7 +82,9 @@ def merge(
 
 def _is_ahead(mine: Digest, theirs: Digest | None) -> bool:
     if theirs is None:
-        return True
+        # Tombstones go at another moment everywhere: were those who have forgotten one taught it
+        # again, it would stand for ever. Who is new here needs none.
+        return mine.state <= State.SUSPECT
     is_newer = mine.gen == theirs.gen and mine.ver > theirs.ver
     return is_newer or (mine.gen, mine.inc, mine.state) > (theirs.gen, theirs.inc, theirs.state)
 

@@ -194,7 +194,8 @@ FAMILIES = (
         "gauge",
         ("state",),
         "Peers that this one knows of, itself included. Who is dead counts for a day, or for ten"
-        " minutes where another peer goes by its name; who has left, for ten minutes.",
+        " minutes where another peer goes by its name or went by it later; who has left, for ten"
+        " minutes.",
     ),
     Family(
         "cortex_gossip_bytes_total",

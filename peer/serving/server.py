@@ -26,6 +26,7 @@ from ..fleet.udp import bind_fleet
 from ..fleet.view import FleetView
 from ..keys.access import ApiKey, digest_of, make_key
 from ..member import Member, member_of, say_why
+from ..models.shelf import AT_LENGTH_S
 from ..node import Node
 from ..observing.chronicle import Happening
 from ..observing.log_ring import LogRing
@@ -162,9 +163,7 @@ async def run_peer(
             on_view(server.member.fleet.view)
             server.member.fleet.watch(on_view)
             server.node.chronicle.tell(on_happening)
-            await server.node.shelf.look()
-            for model_id in config.preload:
-                await server.node.shelf.find(model_id)
+            await _check_preload(server.node)
             on_ready(server)
             if supervisor is not None:
                 supervisor.ready(f"answers at http://{server.address}")
@@ -204,6 +203,17 @@ def _ports_given_way(config: PeerConfig, server: Server) -> Iterator[str]:
         yield f"port {METRICS_PORT} is busy: telling numbers on {server.metrics_port}"
     if _fleet_of(config).port is None and server.fleet_port != FLEET_PORT:
         yield f"port {FLEET_PORT} is busy: the fleet's is {server.fleet_port}"
+
+
+async def _check_preload(node: Node) -> None:
+    """Raises ModelNotFound. While the disks do not answer nobody knows: `_preload` tells what fails
+    later.
+    """
+    if node.config.preload and node.shelf.is_late:
+        await node.shelf.look(AT_LENGTH_S)
+    if not node.shelf.is_late:
+        for model_id in node.config.preload:
+            await node.shelf.find(model_id)
 
 
 async def _preload(

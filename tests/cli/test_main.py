@@ -114,6 +114,7 @@ def test_a_wrong_command_line_is_one_error_and_exits_2(
     [
         (["peer", "--gpu", "77"], "gpu 77 asked for"),
         (["models", "--models", "/no/such/folder"], "/no/such/folder"),
+        (["models", "--models", f"/{'x' * 300}"], "does not exist"),  # not even to be asked for
     ],
 )
 def test_what_is_named_and_may_come_later_is_no_wrong_command_line(

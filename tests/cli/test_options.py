@@ -123,7 +123,7 @@ def test_a_models_folder_that_is_not_there_is_refused_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     missing = str(tmp_path / "modles")
-    assert main.run([*command, "--models", str(tmp_path), "--models", missing], invocation) == 2
+    assert main.run([*command, "--models", str(tmp_path), "--models", missing], invocation) == 1
     assert missing in capsys.readouterr().err
     assert not asked.configs
 

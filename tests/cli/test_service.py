@@ -104,9 +104,12 @@ def test_the_machines_settings_are_taken(
 ) -> None:
     monkeypatch.setattr(planning, "SYSTEM_SETTINGS_DIRS", (tmp_path / "state", tmp_path))
     (tmp_path / "cortex.toml").write_text('[peer]\ndrain = "5m"\n')
-    _, unit, err = run("install", "--print", "--system", "--run-as", "root")
-    assert "TimeoutStopSec=315\n" in unit and err == ""
-    assert "Environment=XDG_CONFIG_HOME=/etc\n" in unit
+    (tmp_path / "elsewhere").mkdir()
+    for whence in ("elsewhere", "."):
+        monkeypatch.chdir(tmp_path / whence)
+        _, unit, err = run("install", "--print", "--system", "--run-as", "root")
+        assert "TimeoutStopSec=315\n" in unit and err == ""
+        assert "Environment=XDG_CONFIG_HOME=/etc\n" in unit
 
 
 def test_a_gateway_is_a_service_of_another_name(run: Run) -> None:

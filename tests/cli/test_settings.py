@@ -259,6 +259,7 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
         ("peer", "gpus = true"),
         ("peer", 'models = "/tmp"'),
         ("peer", 'models = ["no/such/folder"]'),
+        ("peer", f'models = ["{"x" * 300}"]'),
         ("peer", 'models = ["~nobody-of-that-name/models"]'),
         ("peer", 'drain = "soon"'),
         ("peer", "drain = true"),
@@ -338,6 +339,12 @@ def test_the_named_file_goes_first_and_then_the_folders_in_their_order(tmp_path:
     assert find_file(None, [here, there]) == here / "cortex.toml"
     assert find_file(Path("named"), [here, there]) == Path("named")
     assert find_file(None, [tmp_path]) is None
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "cortex.toml").touch()
+    unreadable = tmp_path / ("x" * 300)  # refused to root as well, unlike one that is closed
+    assert find_file(None, [unreadable, tmp_path]) == tmp_path / "cortex.toml"
 
 
 def test_one_problem_hides_no_other(write: Write, tmp_path: Path) -> None:

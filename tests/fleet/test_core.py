@@ -51,6 +51,7 @@ from cortex.peer.gossip.records import (
     Section,
     Suspect,
 )
+from cortex.peer.gossip.timing import Timing
 from tests.fleet.stage import (
     CHALLENGE,
     HER,
@@ -352,6 +353,28 @@ def test_two_tables_are_equal_after_one_exchange() -> None:
     assert set(cores[0].digest()) == set(cores[1].digest())
     member = cores[1].members.get(US)
     assert member is not None and member.facts.content(1) == US
+
+
+@pytest.mark.parametrize("state", [State.DEAD, State.LEFT])
+def test_who_has_been_forgotten_by_one_is_forgotten_by_all(state: State) -> None:
+    timing = Timing(dead_kept_s=100.0, left_kept_s=100.0)
+    early, late = stages = [
+        Stage(Core(Identity(node, boot_of(node), 5), HOME, 0.0, random.Random(2), timing))
+        for node in (US, YOU)
+    ]
+    late.wait(90.0)
+    for stage in stages:
+        stage.core.on_rows(stage.now_s, HER, [Row(HIM, 1, 0, state, 0)])
+        stage.wait(130.0 - stage.now_s)
+    assert (early.standing(HIM), late.standing(HIM)) == (None, (1, 0, state))
+    for asker, asked in ((early, late), (late, early)):
+        rows, wants = asked.core.answer_sync(asker.core.digest())
+        asker.core.on_rows(130.0, asked.core.own.node, rows)
+        asked.core.on_rows(130.0, asker.core.own.node, asker.core.wanted_rows(wants))
+        assert early.standing(HIM) is None
+        assert early.standing(YOU) == late.core.own.standing, "the rest is told"
+    late.wait(120.0)
+    assert late.standing(HIM) is None
 
 
 def test_a_protocol_we_do_not_speak_is_refused_visibly_and_not_too_often(stage: Stage) -> None:

@@ -283,6 +283,15 @@ def test_a_dead_peer_is_no_longer_missed_where_another_one_goes_by_its_name(stag
     assert [peer.name for peer in stage.look().peers[1:]] == ["beast"]
 
 
+def test_of_dead_peers_of_one_name_the_last_is_missed(stage: Stage):
+    stage.hear(HIM, named("beast"), state=State.DEAD)
+    stage.now_s += 700.0
+    stage.hear(YOU, named("beast"), state=State.DEAD)
+    assert [peer.node for peer in stage.look().peers[1:]] == [YOU]
+    stage.now_s += 700.0
+    assert [(peer.node, peer.name) for peer in stage.look().peers[1:]] == [(YOU, "beast")]
+
+
 def test_a_name_that_is_none_is_the_nodes_number(stage: Stage):
     stage.hear(YOU, named("\x00\x1b"), state=State.ALIVE)
     stage.hear(HIM)

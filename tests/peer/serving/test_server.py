@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,9 +19,14 @@ import aiohttp
 import pytest
 
 from cortex.engine.errors import EngineFailed, ModelNotFound
+from cortex.peer import node as node_module
 from cortex.peer.client.backends import open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import CannotListen, NoPeer, PortInUse
+from cortex.peer.fleet.view import FleetView
+from cortex.peer.models import shelf as shelf_module
+from cortex.peer.models.catalogue import Catalogue, scan
+from cortex.peer.serving import server as server_module
 from cortex.peer.serving.announcement import read_announcements
 from cortex.peer.serving.listening import listen
 from cortex.peer.serving.server import Server, run_peer, serving
@@ -114,7 +120,9 @@ async def test_a_peer_that_drains_is_asked_where_none_is_well(make_config: MakeC
 Notices = asyncio.Queue[str]
 
 
-async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals], Notices]:
+async def start(
+    config: PeerConfig, on_view: Callable[[FleetView], None] = lambda _: None
+) -> tuple[Server, asyncio.Task[signal.Signals], Notices]:
     """A peer under `run_peer`, ready."""
     ready: asyncio.Future[Server] = asyncio.get_running_loop().create_future()
     notices = Notices()
@@ -123,7 +131,7 @@ async def start(config: PeerConfig) -> tuple[Server, asyncio.Task[signal.Signals
             config,
             on_ready=ready.set_result,
             on_notice=notices.put_nowait,
-            on_view=lambda _: None,
+            on_view=on_view,
             on_happening=lambda _: None,
         )
     )
@@ -195,6 +203,43 @@ async def test_a_ready_peer_loads_what_it_shall_hold_without_being_asked(make_co
 async def test_preload_of_an_unknown_model_ends_the_peer_with_its_error(make_config: MakeConfig):
     with pytest.raises(ModelNotFound):
         await start(make_config(preload=("fack",)))
+
+
+@pytest.fixture
+def late_disks(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """They answer when it is set, which is too late for a peer that starts."""
+    answer = threading.Event()
+
+    def scan_late(config: PeerConfig) -> Catalogue:
+        assert answer.wait(DEADLINE_S)
+        return scan(config)
+
+    monkeypatch.setattr(shelf_module, "scan", scan_late)
+    monkeypatch.setattr(node_module, "AT_LENGTH_S", 0.01)
+    return answer
+
+
+async def test_a_model_on_disks_that_do_not_answer_is_loaded_when_they_do(
+    late_disks: threading.Event, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server_module, "AT_LENGTH_S", 0.01)
+    async with asyncio.timeout(DEADLINE_S):
+        server, running, _ = await start(make_config(preload=("fake",)))
+        late_disks.set()
+        changed = asyncio.Event()
+        server.node.watch(changed.set)
+        while not server.node.placement.ready:
+            changed.clear()
+            await changed.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+
+async def test_disks_that_answer_late_are_waited_for_to_know_what_is_to_be_loaded(
+    late_disks: threading.Event, make_config: MakeConfig
+):
+    with pytest.raises(ModelNotFound):
+        await start(make_config(preload=("fack",)), on_view=lambda _: late_disks.set())
 
 
 async def test_a_preload_that_fails_is_told_and_the_peer_serves_on(
