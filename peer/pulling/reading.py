@@ -66,6 +66,7 @@ def _reason(told: bytes, folder: Path) -> Unserved | None:
     except FrameError as frame_error:
         logger.warning("folder not checked path=%s reason=%s", folder, frame_error.message)
         return None
+    logger.warning("folder checked path=%s error=%s", folder, error.message)
     if not isinstance(error, ModelInvalid):
         return None
     # The folder is gone when this is read.

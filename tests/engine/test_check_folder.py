@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,4 +47,29 @@ def test_what_the_engine_or_the_text_process_refuses_is_refused(
     path = folder / file
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ModelInvalid, match=words):
+        check_folder(folder, "torch")
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, ImportError])
+def test_what_this_machine_lacks_is_not_the_models_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def lack(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("cortex.engine.check_folder.load_text_model", lack)
+    with pytest.raises(error):
+        check_folder(folder, "fake")
+
+
+def test_an_engine_that_cannot_be_imported_is_not_the_models_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("no such device")
+
+    name = "cortex.engine.models.registry"
+    monkeypatch.setitem(sys.modules, name, Broken(name))
+    with pytest.raises(RuntimeError):
         check_folder(folder, "torch")

@@ -55,8 +55,8 @@ async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
     assert unserved.reason == "it has no chat template"
 
 
-async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
-    make_config: MakeConfig, fake_folder: Path
+async def test_a_folder_over_which_the_engine_breaks_down_is_refused_and_told(
+    make_config: MakeConfig, fake_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (fake_folder / "chat_template.jinja").unlink()
     path = fake_folder / "tokenizer_config.json"
@@ -64,6 +64,7 @@ async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
     unserved = await why_unreadable(make_config(), fake_folder)
     assert unserved is not None
     assert unserved.reason == "it cannot be read (AttributeError)"
+    assert "cannot be read (AttributeError)" in caplog.text
 
 
 @pytest.fixture
