@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from cortex.engine.check_folder import check_folder
+from cortex.engine.check_folder import check_folder, main
 from cortex.engine.errors import ModelInvalid
 
 _WORD_PIECES = {"type": "WordPiece", "prefix": "##", "cleanup": True}
@@ -50,20 +51,31 @@ def test_what_the_engine_or_the_text_process_refuses_is_refused(
         check_folder(folder, "torch")
 
 
+@pytest.fixture
+def check_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """The program, for that engine, in this process."""
+
+    def run(engine: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["check", "--engine", engine, str(folder)])
+        main()
+
+    return run
+
+
 @pytest.mark.parametrize("error", [MemoryError, OSError, ImportError])
 def test_what_this_machine_lacks_is_not_the_models_fault(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    check_here: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def lack(_: Path) -> None:
         raise error
 
     monkeypatch.setattr("cortex.engine.check_folder.load_text_model", lack)
     with pytest.raises(error):
-        check_folder(folder, "fake")
+        check_here("fake")
 
 
 def test_an_engine_that_cannot_be_imported_is_not_the_models_fault(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    check_here: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(ModuleType):
         def __getattr__(self, name: str) -> object:
@@ -72,4 +84,4 @@ def test_an_engine_that_cannot_be_imported_is_not_the_models_fault(
     name = "cortex.engine.models.registry"
     monkeypatch.setitem(sys.modules, name, Broken(name))
     with pytest.raises(RuntimeError):
-        check_folder(folder, "torch")
+        check_here("torch")
