@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import CortexError, ModelInvalid, to_info
@@ -17,12 +18,19 @@ from .text_model import load_text_model
 
 
 def check_folder(model_dir: Path, engine: str) -> None:
-    """Raises ModelInvalid, as a load or the first request would."""
-    load_text_model(model_dir)
+    """Raises ModelInvalid, as a load or the first request would, or what is not its fault."""
+    readers: list[Callable[[Path], object]] = [load_text_model]
     if engine == "torch":
         from .models.registry import read_config  # loads torch, which the fake engine does without
 
-        read_config(model_dir)
+        readers.append(read_config)
+    try:
+        for read in readers:
+            read(model_dir)
+    except (CortexError, ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise ModelInvalid(f"{model_dir} cannot be read ({type(error).__name__})") from error
 
 
 def main() -> None:
@@ -33,15 +41,7 @@ def main() -> None:
     try:
         check_folder(args.folder, args.engine)
     except CortexError as error:
-        _tell(error)
-    except (ImportError, OSError):
-        raise  # that is this machine's fault
-    except Exception as error:
-        _tell(ModelInvalid(f"{args.folder} cannot be read ({type(error).__name__})"))
-
-
-def _tell(error: CortexError) -> None:
-    sys.stdout.buffer.write(pack_value(to_info(error)))
+        sys.stdout.buffer.write(pack_value(to_info(error)))
 
 
 if __name__ == "__main__":

@@ -8,34 +8,19 @@ made. Knows nothing of tokens, of requests, or of who wrote what it renders.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import jinja2
 from jinja2 import meta
-from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from .errors import InvalidRequest, ModelInvalid
 from .model_files import read_json_object
+from .sandbox import Sandbox
 
-_MAX_PRODUCT_SIZE = 1_000_000
-_MAX_PRODUCT_BITS = 1_000
 _OURS = frozenset({"messages", "tools", "strftime_now", "raise_exception"})
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """A few characters of a template could multiply themselves into more than there is memory."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        if _is_excessive(operator, left, right):
-            raise SecurityError("it multiplies something into too much")
-        return super().call_binop(context, operator, left, right)
 
 
 class ChatTemplate:
@@ -49,10 +34,12 @@ class ChatTemplate:
 
         Raises ModelInvalid, naming `origin`, for a template that is not one.
         """
-        environment = _Sandbox(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        environment = Sandbox(
+            _to_json,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols"],
         )
-        environment.filters["tojson"] = _to_json
         self.source = source
         self.variables = dict(variables)
         try:
@@ -115,18 +102,6 @@ def read_template(model_dir: Path) -> ChatTemplate:
             "it needs a chat_template.jinja, or chat_template in tokenizer_config.json",
         )
     return ChatTemplate(source, variables, str(config_path))
-
-
-def _is_excessive(operator: str, left: Any, right: Any) -> bool:
-    """Whether the product would be longer than any prompt, or a number that nobody writes."""
-    if isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length()
-        size = bits * right if operator == "**" else bits + right.bit_length()
-        return size > _MAX_PRODUCT_BITS
-    return any(
-        isinstance(many, Sized) and isinstance(times, int) and len(many) * times > _MAX_PRODUCT_SIZE
-        for many, times in ((left, right), (right, left))
-    )
 
 
 def _default_template(value: Any) -> str | None:

@@ -55,8 +55,9 @@ class _Work:
     from the last piece that is done.
     """
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, model_dir: Path) -> None:
         self.request_id = request_id
+        self.model_dir = model_dir
         self.is_called_off = False
         self.num_still_ticks: int | None = None
 
@@ -90,7 +91,7 @@ class TextService:
     async def handle(self, message: Message) -> None:
         match message:
             case Prepare() | Count():
-                work = _Work(message.request_id)
+                work = _Work(message.request_id, Path(message.model_dir))
                 self._works.add(work)
                 self._pool.submit(self._work, message, work)
             case CancelPrepare():
@@ -108,10 +109,12 @@ class TextService:
             await self._sleep(_TICK_S)
             stuck = [work for work in list(self._works) if work.tick()]
             for work in stuck:
+                _log.warning("prompt stuck request=%s path=%s", work.request_id, work.model_dir)
                 if not work.is_called_off:
                     self._send(PrepareFailed(work.request_id, to_info(_too_slow())))
             if stuck:
-                raise EngineFailed(f"a prompt was in work for over {_LONGEST_PIECE_S} s")
+                models = " and ".join({work.model_dir.name for work in stuck})
+                raise EngineFailed(f"{models}: a prompt was in work for over {_LONGEST_PIECE_S} s")
 
     async def close(self) -> None:
         for work in list(self._works):
@@ -122,7 +125,7 @@ class TextService:
     def _work(self, message: Prepare | Count, work: _Work) -> None:
         try:
             work.check_wanted()
-            model = self._models.get(Path(message.model_dir))
+            model = self._models.get(work.model_dir)
             work.check_wanted()
             if isinstance(message, Count):
                 num_tokens = count_tokens(model, message.request, work.check_wanted, message.pixels)

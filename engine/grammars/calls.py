@@ -14,7 +14,7 @@ from ..errors import InvalidRequest
 from ..parsers.reply import CALL, CALL_END
 from ..parsers.xml_call import FUNCTION
 from ..types import ReplyFormat, Tool
-from .checking import TrialBudget
+from .checking import SPENT, TrialBudget
 from .lark import LarkText, any_of, json_value, quoted
 from .schemas import Schema, read_schema
 from .values import ParameterRules
@@ -23,6 +23,10 @@ from .values import ParameterRules
 Refusal = Callable[[str, TrialBudget | None], str | None]
 
 _ANY_OBJECT: Schema = {"type": "object"}
+_AGAIN = (
+    "offer fewer tools, or simpler schemas of the first ones; what is ready by now is remembered"
+    " when you send it again"
+)
 _NAME_MARKS = frozenset("<>\n")
 
 
@@ -91,9 +95,10 @@ class CallRules:
         """
         reason = self._why_not(f"start: {body}\n", self._budget)
         if reason is not None and tool.is_strict:
+            hint = _AGAIN if reason == SPENT else "change the schema, or leave strict out"
             raise InvalidRequest(
                 f"tools: the parameters of {tool.name} cannot be obeyed: {reason}",
-                "change the schema, or leave strict out",
+                hint,
                 param="tools",
             )
         return reason is not None

@@ -22,6 +22,8 @@ _LENGTH = struct.Struct(">I")
 _SECONDS = 2.0
 _SECONDS_FOR_PARTS = 10.0
 _MEMORY_BYTES = 1024 * 1024 * 1024
+# Why a part is not tried for which there is no budget.
+SPENT = f"it and what came before it took over {_SECONDS_FOR_PARTS:g} s to make ready"
 _MAX_KNOWN = 512
 _MAX_REASON_CHARS = 300
 
@@ -63,7 +65,7 @@ class GrammarTrial:
                 return self._known[digest]
         with self._trial_lock:
             if budget is not None and budget.seconds_left <= 0:
-                return "its like took too long to make ready"
+                return SPENT
             began_s = self._clock_s()
             reason = self._try(grammar)
             if budget is not None:

@@ -1,6 +1,7 @@
 """JSON schemas that clients send, opened with care: how large, how deep, how many parts.
 
-What their keywords mean is the grammar library's affair, but for those that ask nothing.
+What their keywords mean is the grammar library's affair, but for those that ask nothing or that it
+reads too narrowly.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ Schema = dict[str, Any]
 # What is written out by generators of schemas and asks nothing, but the library refuses: these,
 # and formats of an application's own.
 _IDLE: Schema = {"propertyNames": {"type": "string"}, "uniqueItems": False}
+# It refuses null for one of these as well, and 20.0, which is a whole number.
+_COUNTS = frozenset(
+    {"maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"}
+)
 _NAMED_PARTS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _VALUES = frozenset({"const", "enum", "default", "examples"})
 
@@ -58,7 +63,7 @@ def read_schema(text: str, name: str, param: str) -> Schema:
     _check_size(schema, name, param)
     _check_references(schema, name, param)
     _check_listed(schema, name, param)
-    schema = cast(Schema, _without_idle(schema))
+    schema = cast(Schema, _readable(schema))
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
         return {key: part for key, part in schema.items() if key != "$schema"}
@@ -178,24 +183,26 @@ def _list(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
-def _without_idle(node: Any) -> Any:
+def _readable(node: Any) -> Any:
     if isinstance(node, list):
-        return [_without_idle(part) for part in cast(list[Any], node)]
+        return [_readable(part) for part in cast(list[Any], node)]
     if not isinstance(node, dict):
         return node
     kept: Schema = {}
     for key, part in cast(Schema, node).items():
         if key in _NAMED_PARTS and isinstance(part, dict):
             named = cast(Schema, part)
-            kept[key] = {name: _without_idle(schema) for name, schema in named.items()}
+            kept[key] = {name: _readable(schema) for name, schema in named.items()}
         elif key in _VALUES:
             kept[key] = part
+        elif key in _COUNTS and isinstance(part, float) and part.is_integer():
+            kept[key] = int(part)
         elif not _is_idle(key, part):
-            kept[key] = _without_idle(part)
+            kept[key] = _readable(part)
     return kept
 
 
 def _is_idle(key: str, part: Any) -> bool:
     if key == "format":
         return isinstance(part, str) and part not in FORMATS
-    return key in _IDLE and part == _IDLE[key]
+    return (key in _COUNTS and part is None) or (key in _IDLE and part == _IDLE[key])

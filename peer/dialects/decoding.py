@@ -51,10 +51,13 @@ _MAX_SHOWN_CHARS = 40
 # A value costs far more as an object than as the few bytes it can be written in, and there are no
 # more values than commas (and brackets, whose depth is bounded). A million token ids are taken.
 _MAX_COMMAS = 4_000_000
-# Where no token ids may stand: a conversation at its limits, and its tools, have fewer strings and
-# commas between values. Nothing is given back here either, and a string without an end is one.
-_MAX_MARKS = 500_000
+# Where no token ids may stand, strings and commas between values: a hundred megabytes as objects at
+# the worst. 4,096 messages of eighty parts have as many, and so have the answers that clients send
+# back with twenty log probabilities for each of nine thousand tokens. Nothing is given back here
+# either, and a string without an end is one.
+_MAX_MARKS = 2_000_000
 _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,', re.DOTALL)
+_FEWER = "leave out earlier turns, and the log probabilities of answers where they are sent back"
 # What JSON allows around a value.
 _SPACE = b" \t\r\n"
 
@@ -72,7 +75,8 @@ def read_body(body: bytes, cls: type[T], *, has_token_ids: bool = False) -> T:
     if body.startswith(_BYTE_ORDER_MARK):
         body = body[len(_BYTE_ORDER_MARK) :]
     if body.count(b",") > _MAX_COMMAS if has_token_ids else _has_many_marks(body):
-        raise InvalidRequest("the body holds too many values", "send several requests")
+        hint = "send several requests" if has_token_ids else _FEWER
+        raise InvalidRequest("the body holds too many values", hint)
     try:
         return cast(T, _decoder(cls).decode(without_lone_halves(body)))
     except msgspec.ValidationError as error:

@@ -62,7 +62,8 @@ async def pull(
     Face cache holds is not fetched again.
 
     Raises what the hub refuses with, HubFailed, CannotStore, ModelInvalid for one that this peer
-    cannot serve, and InvalidRequest where other files lie there already.
+    cannot serve, EngineFailed where that is not found out, and InvalidRequest where other files lie
+    there already.
     """
     check_pull(repository, revision)
     if config.is_gateway:

@@ -11,7 +11,7 @@ import logging
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
-from cortex.engine.errors import ErrorInfo, ModelInvalid, from_info
+from cortex.engine.errors import EngineFailed, ErrorInfo, ModelInvalid, from_info
 from cortex.engine.frames import FrameError, unpack_value
 
 from ..children.commands import check_command
@@ -20,6 +20,7 @@ from ..models.folder import Unserved
 
 # A second for the tokenizer and some for torch, and many of them where a machine is busy.
 _LONGEST_S = 120.0
+_KEPT = "what has come is kept: pull it again when this machine is less busy"
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 async def why_unreadable(config: PeerConfig, folder: Path) -> Unserved | None:
     """Why no request for that model would be answered; None where nothing is known against it, be
     it that the engine cannot be asked here.
+
+    Raises EngineFailed where that is not found out, be it the model's fault or this machine's.
     """
     process = await asyncio.create_subprocess_exec(
         *check_command(config, folder),
@@ -40,8 +43,8 @@ async def why_unreadable(config: PeerConfig, folder: Path) -> Unserved | None:
         async with asyncio.timeout(_LONGEST_S):
             told, _ = await process.communicate()
     except TimeoutError:
-        reason = f"reading it, without its weights, takes over {_LONGEST_S:g} s"
-        return Unserved(reason, "pull it again if this machine was busy")
+        message = f"reading the model, without its weights, took over {_LONGEST_S:g} s"
+        raise EngineFailed(message, _KEPT) from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it went in this very moment
@@ -49,8 +52,8 @@ async def why_unreadable(config: PeerConfig, folder: Path) -> Unserved | None:
             await process.wait()
     assert process.returncode is not None
     if process.returncode < 0:
-        reason = f"whoever reads it, without its weights, dies by signal {-process.returncode}"
-        return Unserved(reason, "pull it again if this machine was short of memory")
+        message = f"reading the model, without its weights, ended by signal {-process.returncode}"
+        raise EngineFailed(message, _KEPT)
     if process.returncode:
         logger.warning("folder not checked path=%s exit_code=%d", folder, process.returncode)
         return None
@@ -63,6 +66,7 @@ def _reason(told: bytes, folder: Path) -> Unserved | None:
     except FrameError as frame_error:
         logger.warning("folder not checked path=%s reason=%s", folder, frame_error.message)
         return None
+    logger.warning("folder checked path=%s error=%s", folder, error.message)
     if not isinstance(error, ModelInvalid):
         return None
     # The folder is gone when this is read.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from cortex.engine.check_folder import check_folder
+from cortex.engine.check_folder import check_folder, main
 from cortex.engine.errors import ModelInvalid
 
 _WORD_PIECES = {"type": "WordPiece", "prefix": "##", "cleanup": True}
@@ -46,3 +49,39 @@ def test_what_the_engine_or_the_text_process_refuses_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ModelInvalid, match=words):
         check_folder(folder, "torch")
+
+
+@pytest.fixture
+def check_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """The program, for that engine, in this process."""
+
+    def run(engine: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["check", "--engine", engine, str(folder)])
+        main()
+
+    return run
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, ImportError])
+def test_what_this_machine_lacks_is_not_the_models_fault(
+    check_here: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def lack(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("cortex.engine.check_folder.load_text_model", lack)
+    with pytest.raises(error):
+        check_here("fake")
+
+
+def test_an_engine_that_cannot_be_imported_is_not_the_models_fault(
+    check_here: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("no such device")
+
+    name = "cortex.engine.models.registry"
+    monkeypatch.setitem(sys.modules, name, Broken(name))
+    with pytest.raises(RuntimeError):
+        check_here("torch")

@@ -262,12 +262,18 @@ def progressive(width: int, num_scans: int) -> bytes:
 
 
 def test_a_jpeg_of_more_scans_than_are_ever_written_is_refused_unopened() -> None:
-    hostile = progressive(2_000, 1_001)
-    with pytest.raises(InvalidImage, match="1,001 scans"):
+    hostile = progressive(2_000, 3_001)
+    with pytest.raises(InvalidImage, match="3,001 scans"):
         open_image(hostile)
-    with pytest.raises(InvalidImage, match="1,001 scans"):
+    with pytest.raises(InvalidImage, match="3,001 scans"):
         measure_image(hostile, _PUBLISHED, _SMALL_BUDGET)
     assert open_image(progressive(20, 100)).size == (20, 20)
+
+
+def test_a_large_photograph_with_its_video_behind_it_is_taken() -> None:
+    photograph = encoded(Image.new("L", (6_000, 6_000)), "JPEG")
+    video = (bytes(65_534) + b"\xff\xda") * 300  # twenty megabytes
+    assert measure_image(photograph + video, _PUBLISHED, _SMALL_BUDGET) > 0
 
 
 def settings() -> dict[str, Any]:

@@ -64,6 +64,47 @@ def test_a_template_cannot_multiply_itself_beyond_all_bounds(source: str) -> Non
         template.render([], now_s=0)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "'%100000000d' % 1",
+        "'%-*d' % (10**8, 1)",
+        "'%.*f' % (10**8, 1)",
+        "'%(a)100000000d' % {'a': 1}",
+        "'%100000000d' | format(1)",
+        "'{:100000000}'.format(1)",
+        "'{:{}}'.format(1, 10**8)",
+        "'{a:100000000}'.format_map({'a': 1})",
+        "'a' | center(10**8)",
+        "'a' | indent(width=10**8, first=true)",
+        "[1] | tojson(indent=10**8)",
+        "'a'.ljust(10**8)",
+        "'a'.zfill(10**8)",
+        "'\t'.expandtabs(tabsize=10**8)",
+    ],
+)
+def test_a_template_cannot_widen_itself_beyond_all_bounds(source: str) -> None:
+    template = inline("{{ (" + source + ") | length }}")
+    with pytest.raises(InvalidRequest, match="too wide"):
+        template.render([], now_s=0)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("'%s has 100%% of %05.1f' % ('a', 2)", "a has 100% of 002.0"),
+        ("'** %s **, 2024' % 20240101", "** 20240101 **, 2024"),
+        ("7 % 4", "3"),
+        ("'%s-%s' | format(10**8, 2)", "100000000-2"),
+        ("""'{{"{}": {:>4}}}'.format('a', 12345678)""", '{"a": 12345678}'),
+        ("'a'.ljust(3) ~ 'b' | center(3) ~ 'c' | indent(2, true)", "a   b   c"),
+        ("{'a': [1]} | tojson(indent=1)", '{\n "a": [\n  1\n ]\n}'),
+    ],
+)
+def test_a_template_formats_as_templates_do(source: str, text: str) -> None:
+    assert inline("{{ " + source + " }}").render([], now_s=0) == text
+
+
 def test_a_template_multiplies_what_templates_do() -> None:
     assert inline("{{ '  ' * 2 }}{{ 3 * 0.5 }}{{ 2 ** 10 }}").render([], now_s=0) == "    1.51024"
 

@@ -181,12 +181,12 @@ async def no_time(seconds: float) -> None:
 
 
 async def test_a_piece_of_work_without_end_is_blamed_by_name_and_ends_the_process(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun, over = threading.Event(), threading.Event()
+    both_begun, over = threading.Barrier(3), threading.Event()
 
     def endless(*_: object) -> None:
-        begun.set()
+        both_begun.wait(20)
         over.wait()
 
     monkeypatch.setattr("cortex.engine.text.build_prompt", endless)
@@ -194,14 +194,17 @@ async def test_a_piece_of_work_without_end_is_blamed_by_name_and_ends_the_proces
     try:
         for name in ("guilty", "left", "waiting"):
             await desk.prepare(ask("a"), name)
-        assert await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(both_begun.wait, 20)
         await desk.service.handle(CancelPrepare("left"))
-        with pytest.raises(EngineFailed, match="120 s"):
+        with pytest.raises(EngineFailed, match=r"qwen3_5: .* 120 s"):
             await desk.service.run()
         answer = await desk.hear()
         assert isinstance(answer, PrepareFailed)
         assert (answer.request_id, answer.error.code) == ("guilty", "invalid_request")
         assert desk.is_silent
+        for name in ("guilty", "left"):
+            assert f"request={name} path={_MODEL_DIR}" in caplog.text
+        assert "waiting" not in caplog.text
     finally:
         over.set()
         await desk.service.close()

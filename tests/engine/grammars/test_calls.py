@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import InvalidRequest
 from cortex.engine.grammars.answers import bind_answer
-from cortex.engine.grammars.checking import TrialBudget
+from cortex.engine.grammars.checking import SPENT, TrialBudget
 from cortex.engine.grammars.formats import FORMATS
 from cortex.engine.types import ChatRequest, Prompt, ReplyFormat, Tool, ToolChoice
 
@@ -256,6 +256,15 @@ def test_a_length_that_is_no_number_gets_into_no_grammar(
     assert grammar(lengths, is_strict=False) == grammar(sound, is_strict=False)
 
 
+def test_a_length_may_be_null_or_written_as_a_float(model: Model) -> None:
+    def grammar(**lengths: Any) -> str:
+        schema = {"properties": {"a": {"type": "string", **lengths}}}
+        offered = (Tool("f", "", json.dumps(schema), is_strict=True),)
+        return model.prompt(ReplyFormat("none", "xml", offered), tools=offered).grammar
+
+    assert grammar(minLength=None, maxLength=20.0) == grammar(maxLength=20)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_bare_text_has_the_format_that_its_schema_asks(model: Model, form: str) -> None:
     schema = {"properties": {"a": {"type": "string", "format": form}}, "required": ["a"]}
@@ -294,7 +303,7 @@ def test_tools_behind_those_that_took_too_long_are_free_or_where_strict_refused(
         if budget is None:
             return None
         budget.seconds_left -= 6
-        return None if budget.seconds_left > -10 else "too long"
+        return None if budget.seconds_left > -10 else SPENT
 
     def grammar(*, is_strict: bool) -> str:
         schemas = [{"properties": {"a": {"type": "integer", "maximum": n}}} for n in range(4)]
@@ -309,8 +318,9 @@ def test_tools_behind_those_that_took_too_long_are_free_or_where_strict_refused(
     obeyed = [f'"maximum":{n}' in grammar(is_strict=False).replace(" ", "") for n in range(4)]
     assert obeyed == [True, True, True, False]
     assert asked[-1].startswith("start: r")  # the whole of it is tried all the same
-    with pytest.raises(InvalidRequest, match="parameters of f3 cannot be obeyed: too long"):
+    with pytest.raises(InvalidRequest, match="parameters of f3 cannot be obeyed: it and") as no:
         grammar(is_strict=True)
+    assert "fewer tools" in no.value.hint
 
 
 def test_a_name_that_the_spelling_cannot_hold_is_refused(model: Model) -> None:

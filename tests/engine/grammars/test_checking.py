@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cortex.engine.errors import InvalidRequest
-from cortex.engine.grammars.checking import GrammarTrial, TrialBudget, worded
+from cortex.engine.grammars.checking import SPENT, GrammarTrial, TrialBudget, worded
 from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
 
 # A busy machine may be slow, but not so slow.
@@ -94,7 +94,7 @@ def test_the_parts_of_one_answer_have_a_budget_that_the_whole_and_others_have_no
     trial, budget = GrammarTrial(clock_s=lambda: next(times_s)), TrialBudget(10)
     try:
         reasons = [trial.why_not(f'start: "{number}"\n', budget) for number in range(5)]
-        assert reasons == [None] * 3 + ["its like took too long to make ready"] * 2
+        assert reasons == [None] * 3 + [SPENT] * 2
         assert trial.why_not('start: "2"\n', budget) is None
         assert trial.why_not('start: "3"\n', TrialBudget(10)) is None
         assert trial.why_not('start: "4"\n') is None
@@ -188,3 +188,11 @@ def test_what_asks_nothing_is_left_out_and_nothing_else() -> None:
         "properties": {**named, "a": {"items": [{}], "const": idle}},
         "$defs": {"b": {**asking, "anyOf": [{}]}},
     }
+
+
+def test_a_count_may_be_null_or_written_as_a_float(trial: GrammarTrial) -> None:
+    counts = {"minLength": None, "maxLength": 20.0}
+    sent = {"properties": {"minLength": counts, "a": {"const": counts}}, "minItems": 1.5}
+    read = read_schema(json.dumps(sent), "it", "x")
+    assert read == {**sent, "properties": {"minLength": {"maxLength": 20}, "a": {"const": counts}}}
+    assert trial.why_not(f"start: %json {json.dumps(read['properties']['minLength'])}\n") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from cortex.engine.types import RawTokens, TextPart
 from cortex.peer.dialects.asked import Arrival
 from cortex.peer.dialects.chat.parse import parse_chat
 from cortex.peer.dialects.completions.parse import parse_completion
+from cortex.peer.dialects.responses.parse import parse_response
 
 _ARRIVAL = Arrival(7, 11, "0f")
 
@@ -24,13 +26,24 @@ def chat(content: str) -> bytes:
     "value", ['{"type":"t"}', "[]", '"\\\\"', '"\\"'], ids=["part", "list", "backslash", "quote"]
 )
 def test_a_body_of_more_values_than_a_conversation_has_is_refused_unread(value: str) -> None:
-    values = ",".join([value] * 510_000)
-    with pytest.raises(InvalidRequest, match="too many values"):
+    values = ",".join([value] * 2_010_000)
+    with pytest.raises(InvalidRequest, match="too many values") as refused:
         parse_chat(chat(f"[{values}]"), _ARRIVAL)
+    assert "earlier turns" in refused.value.hint
+
+
+def test_an_answer_may_be_sent_back_with_the_log_probabilities_of_its_tokens() -> None:
+    scored: dict[str, Any] = {"token": "word", "logprob": -1.5, "bytes": [119, 111, 114, 100]}
+    logprobs = [{**scored, "top_logprobs": [scored] * 20}] * 8_000
+    part: dict[str, Any] = {"type": "output_text", "text": "word" * 8_000, "logprobs": logprobs}
+    answer: dict[str, Any] = {"type": "message", "role": "assistant", "content": [part]}
+    body = {"model": "m", "input": [answer, {"role": "user", "content": "And?"}]}
+    request = parse_response(json.dumps(body).encode(), _ARRIVAL).request
+    assert len(request.messages) == 2
 
 
 def test_commas_and_quotation_marks_in_a_text_are_no_values() -> None:
-    text = 'a,"b\\",' * 400_000
+    text = 'a,"b\\",' * 1_600_000
     asked = parse_chat(chat(json.dumps(text)), _ARRIVAL)
     assert asked.request.messages[0].content == (TextPart(text),)
 

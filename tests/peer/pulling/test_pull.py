@@ -18,7 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex.engine.errors import CortexError, InvalidRequest, ModelInvalid, ModelNotFound
+from cortex.engine.errors import (
+    CortexError,
+    EngineFailed,
+    InvalidRequest,
+    ModelInvalid,
+    ModelNotFound,
+)
 from cortex.peer.config import HubConfig
 from cortex.peer.errors import CannotStore, HubFailed, PermissionDenied
 from cortex.peer.models.catalogue import scan
@@ -368,6 +374,18 @@ async def test_what_the_engine_could_not_read_is_refused_before_its_weights_come
     assert error.hint == "it needs one"
     assert WEIGHTS not in [name for name, _ in pulling.hub.asked]
     assert not pulling.partial.exists()
+
+
+async def test_a_check_that_comes_to_no_end_loses_nothing_of_what_has_come(pulling: Pull) -> None:
+    async def hold_up(config: Any, folder: Path) -> Unserved:
+        raise EngineFailed("reading the model took over 120 s")
+
+    nothing_against, pulling.check = pulling.check, hold_up
+    await refused(pulling, EngineFailed, "took over 120 s")
+    num_asked = len(pulling.hub.asked)
+    pulling.check = nothing_against
+    await pulling()
+    assert [name for name, _ in pulling.hub.asked[num_asked:]] == [WEIGHTS]
 
 
 async def test_a_repository_that_is_no_model_is_refused_by_what_it_lacks(pulling: Pull) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cortex.engine.errors import EngineFailed
 from cortex.peer.config import PeerConfig
 from cortex.peer.models.catalogue import embedded_dir
 from cortex.peer.models.folder import Unserved
@@ -54,8 +55,8 @@ async def test_a_folder_without_a_chat_template_is_refused_without_its_own_name(
     assert unserved.reason == "it has no chat template"
 
 
-async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
-    make_config: MakeConfig, fake_folder: Path
+async def test_a_folder_over_which_the_engine_breaks_down_is_refused_and_told(
+    make_config: MakeConfig, fake_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (fake_folder / "chat_template.jinja").unlink()
     path = fake_folder / "tokenizer_config.json"
@@ -63,6 +64,7 @@ async def test_a_folder_over_which_the_engine_breaks_down_is_refused(
     unserved = await why_unreadable(make_config(), fake_folder)
     assert unserved is not None
     assert unserved.reason == "it cannot be read (AttributeError)"
+    assert "cannot be read (AttributeError)" in caplog.text
 
 
 @pytest.fixture
@@ -96,11 +98,11 @@ async def test_a_check_that_comes_to_nothing_is_told_and_stands_in_nobodys_way(
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"), [("exec sleep 1000", "takes over 1 s"), ("kill -9 $$", "signal 9")]
+    ("script", "reason"), [("exec sleep 1000", "took over 1 s"), ("kill -9 $$", "signal 9")]
 )
-async def test_a_folder_that_holds_up_or_kills_who_reads_it_is_refused(
+async def test_a_check_that_is_held_up_or_killed_ends_the_pull_and_says_nothing_of_the_model(
     run_instead: Callable[[str], PeerConfig], tmp_path: Path, script: str, reason: str
 ) -> None:
-    unserved = await why_unreadable(run_instead(script), tmp_path)
-    assert unserved is not None
-    assert reason in unserved.reason
+    with pytest.raises(EngineFailed, match=reason) as failed:
+        await why_unreadable(run_instead(script), tmp_path)
+    assert "kept" in failed.value.hint
