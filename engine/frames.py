@@ -19,7 +19,7 @@ from .errors import CortexError, ErrorInfo
 
 T = TypeVar("T")
 _HEADER_BYTES = 4
-# One frame holds at most one prompt: 64 MiB of pictures decoded, with room for the ids.
+# One frame holds at most one prompt: its pictures decoded, with room for the ids.
 MAX_FRAME_BYTES = 512 * 1024 * 1024
 
 _ENCODER = msgspec.msgpack.Encoder()

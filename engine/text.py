@@ -31,11 +31,13 @@ from .messages import (
     Prepared,
     PrepareFailed,
 )
-from .prompt import MAX_PIXEL_BYTES, BuiltPrompt, build_prompt, count_tokens
+from .prompt import BuiltPrompt, build_prompt, count_tokens
 from .text_model import TextModel, TextModels
 from .vector_prompt import build_vector_prompt
 
 _THREADS = 2
+# Of decoded pictures: fifty of the usual size.
+_KEPT_PICTURES_BYTES = 160 * 1024 * 1024
 # Of what is made in one go: a template rendered, a picture opened, a model's files read. Seconds at
 # most, and many of them where a machine is busy. Counted in ticks that this process really ran.
 _LONGEST_PIECE_S = 120
@@ -82,8 +84,7 @@ class TextService:
         self._sleep = sleep
         self._models = TextModels()
         self._trial = GrammarTrial()
-        # All that one request may show: those of a long conversation do not push each other out.
-        self._pictures = KeptPictures(MAX_PIXEL_BYTES)
+        self._pictures = KeptPictures(_KEPT_PICTURES_BYTES)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
         self._works: set[_Work] = set()
         self._num_done = 0

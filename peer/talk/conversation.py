@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from cortex.engine.errors import (
     ContextLengthExceeded,
     CortexError,
-    InsufficientVram,
     InvalidImage,
     VisionUnsupported,
 )
@@ -111,8 +110,6 @@ class Conversation:
 
 def may_be_pictures(error: CortexError) -> bool:
     """Whether a prompt may have been refused for its pictures, and so would every one after it."""
-    if isinstance(error, InsufficientVram):
-        return error.shortage is not None and error.shortage.is_final
     return isinstance(error, _PICTURE_REFUSED)
 
 

@@ -91,7 +91,6 @@ def converse_with(talk: Talk, *lines: str) -> str:
         VisionUnsupported("refused"),
         ContextLengthExceeded("refused"),
         RequestTooLarge("refused"),
-        InsufficientVram("refused", shortage=MemoryShortage(2, 1, is_final=True)),
     ],
 )
 def test_a_picture_that_was_refused_is_let_go_and_that_is_said(refusal: CortexError) -> None:
@@ -107,7 +106,7 @@ def test_a_picture_that_was_refused_is_let_go_and_that_is_said(refusal: CortexEr
         Overloaded("busy"),
         EngineFailed("busy"),
         InsufficientVram("busy"),
-        InsufficientVram("busy", shortage=MemoryShortage(2, 1, is_final=False)),
+        InsufficientVram("busy", shortage=MemoryShortage(2, 1, is_final=True)),
     ],
 )
 def test_a_picture_stays_where_the_error_is_not_about_it(error: CortexError) -> None:

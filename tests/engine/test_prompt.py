@@ -40,7 +40,7 @@ from cortex.engine.types import (
     Tool,
     ToolCall,
 )
-from cortex.engine.wishes import PixelWishes
+from cortex.engine.wishes import MOST_PIXELS, PixelWishes
 
 _GOLDEN = Path(__file__).parent.parent / "golden"
 _SEEING = load_text_model(_GOLDEN / "qwen3_5")
@@ -235,9 +235,13 @@ def test_pictures_that_cannot_fit_are_refused_before_they_are_decoded() -> None:
     assert time.monotonic() - started_s < 2
 
 
-def test_too_many_pixels_at_once_are_refused() -> None:
-    error = refuse(_SEEING, ask(user(*[picture(256, 256)] * 1400)), 1_000_000)
+def test_as_many_pixels_as_a_hundred_usual_pictures_are_taken_and_hardly_more() -> None:
+    small, num_usual = picture(256, 256), 100 * MOST_PIXELS // 256**2
+    taken = count_tokens(_SEEING, ask(user(*[small] * num_usual)))
+    assert taken > num_usual * 64
+    error = refuse(_SEEING, ask(user(*[small] * (num_usual + 200))), 1_000_000)
     assert isinstance(error, InvalidImage)
+    assert "older pictures" in error.hint and "new conversation" in error.hint
 
 
 def test_answer_length_is_lowered_to_what_the_context_leaves() -> None:
