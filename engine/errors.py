@@ -10,6 +10,7 @@ hint, the next step. The errors here cross process borders as `ErrorInfo`.
      ├─ VisionUnsupported         a picture for a model without eyes
      ├─ ImageUrlUnsupported       a picture by address: only bytes are taken
      ├─ InvalidImage              not a picture, too large, broken
+     ├─ TooManyImages             each may be taken, not all of them together
      ├─ ContextLengthExceeded     the prompt is longer than the model's context
      ├─ ModelNotFound             no such model
      ├─ ModelInvalid              a model folder that cannot be served exactly
@@ -56,6 +57,9 @@ class ImageUrlUnsupported(CortexError): ...
 
 
 class InvalidImage(CortexError): ...
+
+
+class TooManyImages(CortexError): ...
 
 
 class ContextLengthExceeded(CortexError): ...

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from .bounds import MAX_STOP_CHARS, MAX_STOPS
 from .chat.rendering import render_request
-from .errors import InvalidImage, InvalidRequest, VisionUnsupported
+from .errors import InvalidRequest, TooManyImages, VisionUnsupported
 from .generation import resolve_sampling
 from .grammars.answers import bind_answer
 from .grammars.calls import Refusal
@@ -80,7 +80,7 @@ def build_prompt(
 
     `check_wanted` is called between pieces of work; what it raises ends the work. `why_not` says
     whether a grammar can be used, `pixels` how large pictures are made, and `prepare` makes them.
-    Raises InvalidRequest, VisionUnsupported, InvalidImage or ContextLengthExceeded.
+    Raises InvalidRequest, VisionUnsupported, InvalidImage, TooManyImages or ContextLengthExceeded.
     """
     sampling = _resolved_sampling(model, request)
     stop = _checked_stop(request.stop)
@@ -263,7 +263,7 @@ def _multiply_pads(
         else:
             multiplied.append(token_id)
     if pixel_tokens * vision.preprocessor.factor**2 * 3 > _MAX_PIXEL_BYTES:
-        raise InvalidImage(
+        raise TooManyImages(
             f"the pictures are too many: {pixel_tokens} tokens of pictures in one request",
             "leave older pictures out or begin a new conversation",
             param="messages",

@@ -43,6 +43,7 @@ _KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.VisionUnsupported: _Kind(400),
     engine_errors.ImageUrlUnsupported: _Kind(400),
     engine_errors.InvalidImage: _Kind(400),
+    engine_errors.TooManyImages: _Kind(400),
     engine_errors.ContextLengthExceeded: _Kind(400, param="messages"),
     peer_errors.UnsupportedParameter: _Kind(400),
     engine_errors.ModelNotFound: _Kind(404, param="model"),

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, field
 
-from cortex.engine.errors import InvalidImage, UnsupportedContent
+from cortex.engine.errors import TooManyImages, UnsupportedContent
 from cortex.engine.types import ImagePart, Message, Role, TextPart
 
 from .asked import Limits
@@ -113,8 +113,7 @@ def without_volatile(content: Content) -> Content:
 def check_images(path: str, messages: Iterable[Message], limits: Limits) -> None:
     num_images = sum(isinstance(part, ImagePart) for m in messages for part in m.content)
     if num_images > limits.max_images:
-        # Of this kind, so that agents are told in their words and leave pictures out.
-        raise InvalidImage(
+        raise TooManyImages(
             f"{path}: holds {num_images} pictures, at most {limits.max_images} are taken",
             "leave older pictures out or begin a new conversation; max_images in the settings of"
             " the peer raises it",

@@ -23,7 +23,9 @@ _MESSAGES_TYPES = {
 }
 # Agents send a refused picture again with each turn, unless the refusal has words that they know.
 _PICTURE_CODES = ("vision_unsupported", "invalid_image", "image_url_unsupported")
+_TOO_MANY_CODE = "too_many_images"
 _KNOWN_TO_CLAUDE_CODE = "Could not process image"
+# On these it takes out the newest pictures alone: where there are too many, the wrong ones.
 _KNOWN_TO_CODEX = "The image data you provided does not represent a valid image"
 
 # Whose words an error is told in.
@@ -63,7 +65,7 @@ def openai_envelope(error: ToldError) -> dict[str, Any]:
 
 
 def responses_envelope(error: ToldError) -> dict[str, Any]:
-    return openai_envelope(replace(error, message=_beside(error, _KNOWN_TO_CODEX)))
+    return openai_envelope(replace(error, message=_beside(error, _KNOWN_TO_CODEX, _PICTURE_CODES)))
 
 
 def messages_status(error: ToldError) -> int:
@@ -79,15 +81,15 @@ def messages_envelope(error: ToldError, request_id: str | None = None) -> dict[s
         details["param"] = error.param
     told: dict[str, Any] = {
         "type": _MESSAGES_TYPES.get(status, default),
-        "message": _beside(error, _KNOWN_TO_CLAUDE_CODE),
+        "message": _beside(error, _KNOWN_TO_CLAUDE_CODE, (*_PICTURE_CODES, _TOO_MANY_CODE)),
         "details": details,
     }
     envelope: dict[str, Any] = {"type": "error", "error": told}
     return envelope if request_id is None else envelope | {"request_id": request_id}
 
 
-def _beside(error: ToldError, known: str) -> str:
-    return f"{error.message} ({known})" if error.code in _PICTURE_CODES else error.message
+def _beside(error: ToldError, known: str, codes: tuple[str, ...]) -> str:
+    return f"{error.message} ({known})" if error.code in codes else error.message
 
 
 def _extras(error: ToldError) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cortex.engine.errors import (
     ContextLengthExceeded,
     CortexError,
     InvalidImage,
+    TooManyImages,
     VisionUnsupported,
 )
 from cortex.engine.types import (
@@ -26,7 +27,13 @@ from cortex.engine.types import (
 from ..errors import RequestTooLarge
 
 SEED_BITS = 63
-_PICTURE_REFUSED = (InvalidImage, VisionUnsupported, ContextLengthExceeded, RequestTooLarge)
+_PICTURE_REFUSED = (
+    InvalidImage,
+    TooManyImages,
+    VisionUnsupported,
+    ContextLengthExceeded,
+    RequestTooLarge,
+)
 
 
 @dataclass(frozen=True, slots=True)

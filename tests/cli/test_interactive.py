@@ -17,6 +17,7 @@ from cortex.engine.errors import (
     InvalidImage,
     MemoryShortage,
     Overloaded,
+    TooManyImages,
     VisionUnsupported,
 )
 from cortex.engine.types import ImagePart, Message, TextPart
@@ -121,7 +122,7 @@ def test_a_prompt_that_had_no_picture_loses_none() -> None:
     assert "without" not in shown
 
 
-@pytest.mark.parametrize("kind", [InvalidImage, ContextLengthExceeded])
+@pytest.mark.parametrize("kind", [InvalidImage, TooManyImages])
 def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
     kind: type[CortexError],
 ) -> None:

@@ -21,6 +21,7 @@ from cortex.engine.errors import (
     InvalidImage,
     InvalidRequest,
     ModelInvalid,
+    TooManyImages,
     VisionUnsupported,
 )
 from cortex.engine.generation import choice_sampling, read_generation_defaults, resolve_sampling
@@ -240,7 +241,7 @@ def test_as_many_pixels_as_a_hundred_usual_pictures_are_taken_and_hardly_more() 
     taken = count_tokens(_SEEING, ask(user(*[small] * num_usual)))
     assert taken > num_usual * 64
     error = refuse(_SEEING, ask(user(*[small] * (num_usual + 200))), 1_000_000)
-    assert isinstance(error, InvalidImage)
+    assert isinstance(error, TooManyImages)
     assert "older pictures" in error.hint and "new conversation" in error.hint
 
 

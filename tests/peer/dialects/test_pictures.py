@@ -140,24 +140,21 @@ def in_responses(uri: str) -> Json:
     return {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": uri}]}]}
 
 
-@pytest.mark.parametrize(
-    ("path", "body_of", "words"),
-    [
-        ("/v1/messages", in_messages, "Could not process image"),
-        (
-            "/v1/responses",
-            in_responses,
-            "The image data you provided does not represent a valid image",
-        ),
-    ],
+_IN_MESSAGES = ("/v1/messages", in_messages, "Could not process image")
+_IN_RESPONSES = (
+    "/v1/responses",
+    in_responses,
+    "The image data you provided does not represent a valid image",
 )
+
+
+@pytest.mark.parametrize(("path", "body_of", "words"), [_IN_MESSAGES, _IN_RESPONSES])
 @pytest.mark.parametrize(
-    ("model", "uri", "max_images", "ours"),
+    ("model", "uri", "ours"),
     [
-        ("fake", _NO_PICTURE, 1, "the bytes are not a"),
-        ("fake", None, 0, "at most 0 are taken"),
-        ("fake", "https://x.invalid/a.png", 1, "is not fetched"),
-        ("blind", None, 1, "takes text only"),
+        ("fake", _NO_PICTURE, "the bytes are not a"),
+        ("fake", "https://x.invalid/a.png", "is not fetched"),
+        ("blind", None, "takes text only"),
     ],
 )
 async def test_a_refused_picture_is_told_in_words_on_which_agents_drop_it(
@@ -169,19 +166,40 @@ async def test_a_refused_picture_is_told_in_words_on_which_agents_drop_it(
     words: str,
     model: str,
     uri: str | None,
-    max_images: int,
     ours: str,
 ):
-    config = make_config(
-        models_dirs=(make_models("blind", blind=True),), limits=Limits(max_images=max_images)
-    )
+    config = make_config(models_dirs=(make_models("blind", blind=True),))
+    _, message = await refused(config, path, {"model": model, **body_of(uri or png_uri)})
+    assert ours in message
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("path", "body_of", "words", "are_told"), [(*_IN_MESSAGES, True), (*_IN_RESPONSES, False)]
+)
+async def test_of_too_many_pictures_codex_is_not_told_to_drop_the_newest(
+    make_config: MakeConfig,
+    png_uri: str,
+    path: str,
+    body_of: Callable[[str], Json],
+    words: str,
+    are_told: bool,
+):
+    config = make_config(limits=Limits(max_images=0))
+    code, message = await refused(config, path, {"model": "fake", **body_of(png_uri)})
+    assert code == "too_many_images"
+    assert "at most 0 are taken" in message and "new conversation" in message
+    assert (words in message) == are_told
+
+
+async def refused(config: PeerConfig, path: str, body: Json) -> tuple[str, str]:
+    """The code and the message of a refusal."""
     async with (
         asyncio.timeout(DEADLINE_S),
         serving(config) as server,
         aiohttp.ClientSession(f"http://{server.address}") as session,
-        session.post(path, json={"model": model, **body_of(uri or png_uri)}) as response,
+        session.post(path, json=body) as response,
     ):
-        message = (await response.json())["error"]["message"]
+        error: Json = (await response.json())["error"]
     assert response.status == 400
-    assert ours in message
-    assert words in message
+    return error.get("code") or error["details"]["error_code"], error["message"]

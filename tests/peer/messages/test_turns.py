@@ -14,6 +14,7 @@ from cortex.engine.errors import (
     ImageUrlUnsupported,
     InvalidImage,
     InvalidRequest,
+    TooManyImages,
     UnsupportedContent,
 )
 from cortex.engine.types import ImagePart, Message, TextPart, ToolCall
@@ -321,7 +322,7 @@ def test_a_body_holds_no_more_of_anything_than_its_limits():
     limits = Limits(max_images=2, max_messages=3, max_parts=4)
     three = [result("a", [IMAGE]), IMAGE, IMAGE]
     too_many = refusal(turn("user", *three), limits=limits)
-    assert isinstance(too_many, InvalidImage) and too_many.param == "messages"
+    assert isinstance(too_many, TooManyImages) and too_many.param == "messages"
     assert too_many.message == "messages: holds 3 pictures, at most 2 are taken"
     assert "new conversation" in too_many.hint and "max_images" in too_many.hint
     assert refusal(*[turn("user", text("a"))] * 4, limits=limits).param == "messages"

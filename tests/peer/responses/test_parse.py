@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cortex.engine.errors import (
     CortexError,
-    InvalidImage,
     InvalidRequest,
+    TooManyImages,
 )
 from cortex.engine.frames import pack_value
 from cortex.engine.stream import Accepted, Finished, Piece, Usage
@@ -295,7 +295,7 @@ def test_limits_hold():
         with pytest.raises(InvalidRequest):
             parse(arrival=arrival, **fields)
     for shown in (said("user", [picture] * 2), output([picture, picture])):
-        with pytest.raises(InvalidImage, match="input: holds 2 pictures, at most 1"):
+        with pytest.raises(TooManyImages, match="input: holds 2 pictures, at most 1"):
             parse(arrival=arrival, input=[said("user"), shown])
 
 

@@ -17,8 +17,8 @@ from textual.widgets import Markdown, Static
 from cortex.engine.errors import (
     ContextLengthExceeded,
     CortexError,
-    InvalidImage,
     Overloaded,
+    TooManyImages,
     VisionUnsupported,
 )
 from cortex.engine.stream import (
@@ -467,7 +467,7 @@ async def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
         peer.give(*WHOLE)
         await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
         await write(pilot, "and now?")
-        peer.give(InvalidImage("holds 1 pictures, at most 0 are taken"))
+        peer.give(TooManyImages("holds 1 pictures, at most 0 are taken"))
         await eyes.until(pilot, lambda: "a new conversation begins without" in eyes.screen(pilot))
 
 
