@@ -22,7 +22,10 @@ from ..sizes import parse_size
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _GPUS = re.compile(r"all|none|cpu|[0-9]{1,4}(,[0-9]{1,4})*")
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|\*")
+# Desktop programs and extensions have schemes of their own.
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|file://|\*"
+)
 _MOST = 2**31 - 1
 _YEAR_S = 365 * 24 * 3600.0
 

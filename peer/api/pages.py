@@ -15,6 +15,7 @@ from ..addresses import host_of
 from ..errors import PermissionDenied
 
 _FOREIGN = ("cross-site", "same-site")
+_SCHEMES_OF_PAGES = ("http", "https")
 # Names of the own machine and network, which nobody can buy: RFC 6761, 6762 and 8375, and ICANN's.
 _OWN_DOMAINS = ("localhost", "local", "internal", "home.arpa")
 
@@ -26,12 +27,16 @@ def check_page(headers: Mapping[str, str], origins: Set[str]) -> None:
         # Who follows a link reads the answer himself, and no page does.
         is_strange = is_foreign(headers) and headers.get("sec-fetch-mode") != "navigate"
     else:
-        is_own = origin.partition("://")[2] == headers.get("host")
-        is_strange = not (is_own or may_ask(origin, origins))
+        # No page can write the first; a proxy may have rewritten the second.
+        is_own = headers.get("sec-fetch-site") == "same-origin" or origin.partition("://")[
+            2
+        ] == headers.get("host")
+        is_strange = not (is_own or _is_program(origin) or may_ask(origin, origins))
     if is_strange:
         raise PermissionDenied(
             f"no page of {(origin or 'another site')[:80]!r} may ask this peer without a key",
-            "if it shall, add its origin to cors_origins in the section [api] of cortex.toml",
+            "if it shall, add its origin to cors_origins in the section [api] of cortex.toml, or"
+            " let it send a key; make one with `cortex config new-key`",
         )
 
 
@@ -41,7 +46,8 @@ def check_own_name(headers: Mapping[str, str], origins: Set[str], machine: str) 
     Raises PermissionDenied where somebody else may own the name that this peer was asked by.
     """
     host = host_of(headers.get("host", "")).lower().rstrip(".")
-    theirs = {origin.partition("://")[2] for origin in origins}
+    # The names of programs are no site's: somebody else may own those there.
+    theirs = {it.partition("://")[2] for it in origins if not _is_program(it)}
     if _is_own(host, machine.lower()) or "*" in origins or host in map(host_of, theirs):
         return
     raise PermissionDenied(
@@ -59,6 +65,14 @@ def may_ask(origin: str, origins: Set[str]) -> bool:
 def is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether a browser says that another site's page asks."""
     return headers.get("sec-fetch-site") in _FOREIGN
+
+
+def _is_program(origin: str) -> bool:
+    """Whether it is that of a desktop program or an extension, which somebody has installed: what
+    comes from a site has one of the schemes of the web, or none that it tells.
+    """
+    scheme, separator, _ = origin.partition("://")
+    return bool(separator) and scheme.lower() not in _SCHEMES_OF_PAGES
 
 
 def _is_own(host: str, machine: str) -> bool:

@@ -1,5 +1,6 @@
 """A door that only certificates open: who has not shown one yet costs memory and an open file, so
-that they are few, few of each address, and not for long. The oldest gives way to the next.
+that they are few, few of each address, and not for long. The oldest gives way to the next, once it
+has had its while; until then whoever finds the place full stays in the kernel's queue.
 
 Who is inside is known elsewhere.
 """
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 _MAX_WAITING = 128
 _MAX_WAITING_OF_ONE = 16
 _HANDSHAKE_S = 5.0
+# What everybody has to show a certificate, however many come at once after a pause of ours.
+_WHILE_S = 1.0
 # A system that has no more files for us has some again soon.
 _REST_S = 1.0
 
@@ -35,8 +38,8 @@ class Threshold:
         self._trust = trust
         self._connect = connect
         self._handshake_s = handshake_s
-        # In the order of their coming, with where they come from.
-        self._waiting: dict[asyncio.Task[None], str] = {}
+        # In the order of their coming: from where, and when on the loop's clock.
+        self._waiting: dict[asyncio.Task[None], tuple[str, float]] = {}
 
     async def run(self) -> None:
         """Let connections in until cancelled."""
@@ -52,17 +55,43 @@ class Threshold:
                     logger.warning("no connection taken error=%s", error.strerror or error)
                     await asyncio.sleep(_REST_S)
                     continue
-                self._make_room(address)
+                self._send_away_of(address)
+                try:
+                    await self._room()
+                except asyncio.CancelledError:
+                    connection.close()
+                    raise
                 task = handshakes.create_task(self._greet(connection))
-                self._waiting[task] = address
+                self._waiting[task] = address, loop.time()
                 task.add_done_callback(lambda done: self._waiting.pop(done, None))
+                # An accept that finds somebody never waits: the others of the loop would.
+                await asyncio.sleep(0)
 
-    def _make_room(self, address: str) -> None:
-        of_one = [task for task, its in self._waiting.items() if its == address]
-        crowd = of_one if len(of_one) >= _MAX_WAITING_OF_ONE else list(self._waiting)
-        if crowd is of_one or len(crowd) >= _MAX_WAITING:
-            del self._waiting[crowd[0]]
-            crowd[0].cancel()
+    async def _room(self) -> None:
+        """Return when there is room for one more, of whatever address."""
+        while len(self._waiting) >= _MAX_WAITING:
+            oldest, (_, came_s) = next(iter(self._waiting.items()))
+            left_s = self._while_left_s(came_s)
+            if left_s <= 0:
+                self._send_away(oldest)
+            else:
+                await asyncio.wait(
+                    self._waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                )
+
+    def _send_away_of(self, address: str) -> None:
+        """Keep few of that address, whose youngest do not count."""
+        of_one = [(task, came_s) for task, (its, came_s) in self._waiting.items() if its == address]
+        for task, came_s in of_one[: max(0, len(of_one) + 1 - _MAX_WAITING_OF_ONE)]:
+            if self._while_left_s(came_s) <= 0:
+                self._send_away(task)
+
+    def _while_left_s(self, came_s: float) -> float:
+        return came_s + _WHILE_S - asyncio.get_running_loop().time()
+
+    def _send_away(self, task: asyncio.Task[None]) -> None:
+        del self._waiting[task]
+        task.cancel()
 
     async def _greet(self, connection: socket.socket) -> None:
         try:

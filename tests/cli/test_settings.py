@@ -239,6 +239,23 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    "origin",
+    [
+        "http://[::1]:8080",
+        "app://obsidian.md",
+        "chrome-extension://abcdefghijklmnop",
+        "moz-extension://0b2c1d3e-aaaa-bbbb-cccc-0123456789ab",
+        "vscode-webview://1f00dq",
+        "tauri://localhost",
+        "file://",
+    ],
+)
+def test_origins_of_pages_programs_and_extensions_are_taken(write: Write, origin: str) -> None:
+    path = write(f'[api]\ncors_origins = ["{origin}"]\n')
+    assert config_of(read_settings(path)).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
     ("section", "line"),
     [
         ("peer", 'listen = "127.0.0.1:99999"'),
@@ -282,6 +299,8 @@ def test_a_key_outside_of_sections_is_refused(write: Write) -> None:
         ("peer", 'log_level = "loud"'),
         ("api", 'cors_origins = ["example.com"]'),
         ("api", 'cors_origins = ["https://example.com/page"]'),
+        ("api", 'cors_origins = ["app://"]'),
+        ("api", 'cors_origins = ["null"]'),
         ("api", 'cors_origins = "*"'),
         ("api", 'keys = "sha256:abc"'),
         ("api", f'keys = [{{ hash = "{HASH}", name = "a b" }}]'),

@@ -29,6 +29,11 @@ ASK = {"model": "fake", "messages": [{"role": "user", "content": "hello"}], "max
         {"sec-fetch-site": "same-origin"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
         {"sec-fetch-site": "cross-site", "origin": PAGE},
+        {"sec-fetch-site": "same-origin", "origin": "https://chat.example.org"},
+        {"sec-fetch-site": "cross-site", "origin": "app://notes"},
+        {"origin": "chrome-extension://abcdefghijklmnop"},
+        {"origin": "tauri://localhost"},
+        {"origin": "file://"},
     ],
 )
 def test_who_is_no_page_or_one_that_may_asks(headers: dict[str, str]) -> None:
@@ -40,6 +45,8 @@ def test_who_is_no_page_or_one_that_may_asks(headers: dict[str, str]) -> None:
     [
         {"origin": "https://evil.example.com"},
         {"origin": "http://localhost:3000"},
+        {"origin": "https://chat.example.org", "sec-fetch-site": "same-site"},
+        {"origin": "HTTPS://evil.example.com"},
         {"origin": "null"},
         {"origin": ""},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
@@ -51,7 +58,8 @@ def test_a_page_of_elsewhere_does_not(headers: dict[str, str]) -> None:
     with pytest.raises(PermissionDenied) as caught:
         check_page(HERE | headers, {PAGE})
     assert "cors_origins" in caught.value.hint
-    check_page(HERE | headers | {"origin": "x://y"}, {"*"})
+    assert "cortex config new-key" in caught.value.hint
+    check_page(HERE | headers | {"origin": "https://any.example.com"}, {"*"})
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,7 @@ def test_a_name_that_nobody_else_can_own_is_taken(host: str) -> None:
 )
 def test_a_name_that_anybody_may_own_is_not(host: str) -> None:
     with pytest.raises(PermissionDenied, match=r"evil") as caught:
-        check_own_name({"host": host}, {PAGE}, "atlas")
+        check_own_name({"host": host}, {PAGE, "app://evil.example.com"}, "atlas")
     assert "cortex config new-key" in caught.value.hint
     check_own_name({"host": host}, {"*"}, "atlas")
 
@@ -107,6 +115,11 @@ async def test_without_a_key_pages_have_no_say(
     make_config: MakeConfig, headers: dict[str, str], code: int
 ):
     assert await status(make_config(), **headers) == code
+
+
+async def test_a_peer_with_keys_is_asked_by_whatever_name(make_config: MakeConfig):
+    config = make_config(keys=(ApiKey("ci", digest_of("k")),), lets_anonymous_in=True)
+    assert await status(config, host="chat.example.org") == 200
 
 
 async def test_who_sends_a_key_asks_for_itself_by_whatever_name(make_config: MakeConfig):

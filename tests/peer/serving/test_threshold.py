@@ -48,6 +48,17 @@ async def opened(handshake_s: float = NEVER_S) -> AsyncGenerator[int]:
             await asyncio.wait({running})
 
 
+class Counting(socket.socket):
+    """A listener that knows how often it let somebody in."""
+
+    num_accepted = 0
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        came = super().accept()
+        self.num_accepted += 1
+        return came
+
+
 class Silent:
     """One that comes and says nothing."""
 
@@ -83,9 +94,12 @@ class Silent:
 
 
 async def is_answered(port: int) -> bool:
+    return await is_let_in(socket.create_connection(("127.0.0.1", port)))
+
+
+async def is_let_in(connection: socket.socket) -> bool:
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1",
-        port,
+        sock=connection,
         ssl=Trust(KEYRING, CALLER).client_context(),
         server_hostname=host_name(HOST),
     )
@@ -104,6 +118,7 @@ async def test_who_shows_nothing_is_sent_away_after_a_while():
 
 async def test_of_one_address_few_wait_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threshold, "_MAX_WAITING_OF_ONE", 2)
+    monkeypatch.setattr(threshold, "_WHILE_S", 0.0)
     with Silent("127.0.0.2") as other, Silent() as first, Silent() as second, Silent() as third:
         async with opened() as port:
             for silent in (other, first, second, third):
@@ -116,6 +131,7 @@ async def test_of_one_address_few_wait_and_the_oldest_goes(monkeypatch: pytest.M
 
 async def test_of_all_addresses_few_wait_and_a_member_gets_in(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threshold, "_MAX_WAITING", 2)
+    monkeypatch.setattr(threshold, "_WHILE_S", 0.0)
     with Silent("127.0.0.2") as first, Silent("127.0.0.3") as second, Silent("127.0.0.4") as third:
         async with opened() as port:
             for silent in (first, second, third):
@@ -133,3 +149,34 @@ async def test_what_is_no_tls_harms_nobody():
             await talker.says(b"GET / HTTP/1.1\r\n\r\n")
             assert await talker.is_sent_away()
             assert await is_answered(port)
+
+
+async def test_all_who_came_while_nobody_looked_are_let_in(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threshold, "_WHILE_S", NEVER_S)
+    monkeypatch.setattr(threshold, "_MAX_WAITING", 6)
+    monkeypatch.setattr(threshold, "_MAX_WAITING_OF_ONE", 3)
+    context = Trust(KEYRING, HOST).server_context()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        came = [socket.create_connection(listener.getsockname()) for _ in range(20)]
+        running = asyncio.create_task(Threshold(listener, context, Echo, NEVER_S).run())
+        async with asyncio.timeout(DEADLINE_S):
+            assert all(await asyncio.gather(*map(is_let_in, came)))
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_between_two_who_come_everybody_else_has_a_turn():
+    context = Trust(KEYRING, HOST).server_context()
+    with Counting() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        came = [socket.create_connection(listener.getsockname()) for _ in range(20)]
+        running = asyncio.create_task(Threshold(listener, context, Echo, NEVER_S).run())
+        for num_turns in range(1, 4):
+            await asyncio.sleep(0)
+            assert listener.num_accepted <= num_turns
+        assert listener.num_accepted
+        running.cancel()
+        await asyncio.wait({running})
+        for connection in came:
+            connection.close()
