@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from cortex.engine.errors import ModelNotFound
+from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.stream import Stage
 
 from ..errors import ModelPinned
@@ -140,6 +141,6 @@ def _preference(one: Plan | Refusal) -> tuple[float, ...]:
 
 
 def _extent(model: ModelInfo, wish: LoadWish) -> Extent:
-    """No more than the model has."""
+    """No more than the model has, and the engine can do."""
     context_tokens = min(wish.context_tokens or 0, model.context_length)
-    return Extent(context_tokens, wish.num_slots or 0)
+    return Extent(context_tokens, min(wish.num_slots or 0, MAX_SEQUENCES))

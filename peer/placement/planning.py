@@ -14,6 +14,7 @@ from functools import partial
 from types import MappingProxyType
 
 from cortex.engine.costs import MemoryPart, ModelCosts
+from cortex.engine.memory import MAX_SEQUENCES
 
 from ..config import PeerConfig
 from ..fleet.view import FleetView, PeerView, PlacedModel, StoredModel
@@ -126,7 +127,8 @@ def rendezvous(model: ModelId, node: NodeId) -> bytes:
 def _there(peer: PeerView, placed: PlacedModel, wish: LoadWish, known: Known) -> Plan | Refusal:
     """Where it is, or is on its way, nothing has to be done, if it is as it is wished for."""
     too_short = (wish.context_tokens or 0) > placed.context_tokens
-    if placed.state == "ready" and (too_short or (wish.num_slots or 0) > placed.num_slots):
+    too_few = min(wish.num_slots or 0, MAX_SEQUENCES) > placed.num_slots
+    if placed.state == "ready" and (too_short or too_few):
         words = (
             f"it is there with {placed.context_tokens:,} tokens of context"
             f" and {placed.num_slots} slots: unload it first"

@@ -41,8 +41,11 @@ def sizes(
     """The most welcome first, and the smallest that would do last.
 
     `context_limit_tokens` is how long a context may be here, whatever the model could do;
-    `wanted_context` and `wanted_slots` are what somebody has asked for, and are not lowered.
+    `wanted_context` and `wanted_slots` are what somebody has asked for, and are not lowered where
+    the model and the engine can do so much.
     """
+    if wanted_slots:
+        wanted_slots = min(wanted_slots, MAX_SEQUENCES)
     limit = min(costs.context_tokens, context_limit_tokens or costs.context_tokens)
     whole = min(wanted_context or limit, costs.context_tokens)
     least = whole if wanted_context else min(whole, LEAST_CONTEXT_TOKENS)
@@ -74,10 +77,13 @@ def parts(costs: ModelCosts, size: Size) -> tuple[MemoryPart, ...]:
 
 
 def _size(costs: ModelCosts, context_tokens: int, num_tokens: int, slots: int | None) -> Size:
-    """So many sequences as cost no more than the pages that they share, where nobody says."""
-    pages_bytes = num_tokens * costs.kv_bytes_per_token
+    """So many sequences as cost no more than the pages that they share, where nobody says; of
+    whole contexts no more than of what is welcome: their pages are what is wanted.
+    """
+    shared_tokens = min(num_tokens, _WELCOME_TOKENS)
+    pages_bytes = shared_tokens * costs.kv_bytes_per_token
     each_bytes = max(1, costs.sequence_bytes)
-    most = min(MAX_SEQUENCES, num_tokens // PAGE_TOKENS, pages_bytes // each_bytes)
+    most = min(MAX_SEQUENCES, shared_tokens // PAGE_TOKENS, pages_bytes // each_bytes)
     return _sized(costs, context_tokens, num_tokens, slots or max(1, most))
 
 

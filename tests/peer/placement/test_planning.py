@@ -190,6 +190,11 @@ def test_model_that_is_there_with_less_than_is_wished_for_is_loaded_elsewhere() 
     assert reasons(planned) == [("busy", words)]
 
 
+def test_model_with_all_slots_that_an_engine_gives_has_what_is_wished_for() -> None:
+    planned = plan(make_peer("has", other(6, MODEL, num_slots=128)), num_slots=200)
+    assert named(planned) == "has"
+
+
 def test_model_that_is_being_unloaded_is_not_there() -> None:
     planned = plan(make_peer("has", other(12, MODEL, state="unloading")))
     assert [reason for reason, _ in reasons(planned)] == ["busy"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex.engine.costs import ModelCosts
-from cortex.engine.memory import PAGE_TOKENS, plan_memory
+from cortex.engine.memory import MAX_SEQUENCES, PAGE_TOKENS, plan_memory
 from cortex.peer.placement.books import Size
 from cortex.peer.placement.sizes import LEAST_CONTEXT_TOKENS, parts, sizes
 
@@ -42,7 +42,6 @@ AGENTS = replace(
     weights_bytes=18 * GIB,
     kv_bytes_per_token=36 * 1024,
     state_bytes=50 * MIB,
-    workspace_bytes_per_sequence=0,
 )
 
 
@@ -90,6 +89,13 @@ def test_beside_an_agents_whole_context_its_sub_agents_have_room() -> None:
     assert held_tokens(AGENTS, sized(AGENTS, 36 * GIB, limit=None, context=200_000)[0]) < 210_000
 
 
+def test_so_have_they_where_nobody_names_a_context() -> None:
+    most = sized(AGENTS, 80 * GIB, limit=None)[0]
+    assert held_tokens(AGENTS, most) >= 262_144 * 3 // 2
+    assert 32 <= most.num_slots < 128
+    assert most.num_bytes - AGENTS.loaded_bytes <= 20 * GIB
+
+
 def test_whoever_names_context_and_slots_is_given_whole_contexts_up_to_half_the_device() -> None:
     named = sized(AGENTS, 80 * GIB, limit=None, context=200_000, slots=5)[0]
     assert held_tokens(AGENTS, named) >= 5 * 200_000
@@ -123,6 +129,11 @@ def test_a_context_that_was_asked_for_is_in_every_size() -> None:
 
 def test_slots_that_were_asked_for_are_in_every_size() -> None:
     assert {way.num_slots for way in sized(HYBRID, 16 * GIB, slots=3)} == {3}
+
+
+def test_no_size_has_more_slots_than_the_engine_gives() -> None:
+    many = sized(AGENTS, 80 * GIB, limit=None, context=4096, slots=MAX_SEQUENCES)
+    assert sized(AGENTS, 80 * GIB, limit=None, context=4096, slots=1024) == many
 
 
 def test_the_operators_limit_is_kept_and_the_models_own() -> None:
