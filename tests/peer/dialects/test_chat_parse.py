@@ -16,6 +16,7 @@ from cortex.engine.errors import (
     ImageUrlUnsupported,
     InvalidImage,
     InvalidRequest,
+    TooManyImages,
     UnsupportedContent,
 )
 from cortex.engine.frames import pack_value
@@ -379,7 +380,7 @@ def test_sound_and_files_are_refused_as_content(fields: dict[str, Any]):
 
 def test_a_crowd_of_pictures_is_refused():
     part = {"type": "image_url", "image_url": "data:;base64,aGk="}
-    assert isinstance(refusal(messages=user(*[part] * 65)), InvalidRequest)
+    assert isinstance(refusal(messages=user(*[part] * 101)), TooManyImages)
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ async def test_what_had_happened_before_is_told_late_and_twice_and_shown_once_in
         await eyes.until(pilot, lambda: "model-x" in eyes.screen(pilot))
         _, *lines = eyes.shown(pilot, "#events").splitlines()
         assert [line.split()[-1] for line in lines] == ["model-2", "model-1", "model-0", "model-x"]
-        assert (lines[0][:8], lines[-1][:8]) == ("14:01:25", "Nov 19  ")
+        assert (lines[0][:8], lines[-1][:15]) == ("14:01:25", "Nov 19 14:02:25")
 
 
 async def test_text_of_others_is_text_and_no_markup(
