@@ -110,12 +110,19 @@ def leave_fleet(path: Path, state_dir: Path) -> tuple[Keyring, Path]:
 
     with _told(path), held(path):
         ring = kept_ring(path)
-        return ring, _put_aside(path, ring, state_dir)
+        aside = _put_aside(path, ring, state_dir)
+        path.unlink(missing_ok=True)
+        return ring, aside
 
 
 def _put_aside(path: Path, ring: Keyring, state_dir: Path) -> Path:
     aside = path.with_name(f"{path.name}.left-{ring.primary.key_id.hex()}")
-    path.replace(aside)
+    aside.unlink(missing_ok=True)
+    try:
+        # The file stays until another replaces it, which then belongs to whom this one did.
+        aside.hardlink_to(path)
+    except OSError:  # a file system that has no such links
+        path.replace(aside)
     (state_dir / _MET).unlink(missing_ok=True)  # nobody there would talk to us
     return aside
 

@@ -13,7 +13,10 @@ def name_running(locations: Locations) -> str | None:
     from cortex.peer.serving.announcement import read_announcements
     from cortex.peer.serving.state_lock import holder_of
 
-    notes = read_announcements(locations.announcements_dir)
+    # A note in a state directory outlives the machine's run, and its number may be another's by
+    # then: there the lock alone says whether a peer runs.
+    folder = locations.announcements_dir
+    notes = () if folder == locations.state_dir else read_announcements(folder)
     pids = ", ".join(str(note.pid) for note in notes) or holder_of(locations.state_dir)
     if pids is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -21,7 +21,7 @@ def write_private(path: Path, text: str) -> None:
         # Made for its owner alone: nobody opens it in the moment before its mode is set.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            _give_to_owner(descriptor, path)
+            _give_to_owner(descriptor, path, _lock_of(path), path.parent)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -50,21 +50,26 @@ def held(path: Path) -> Generator[None]:
 
 def _open_lock(path: Path) -> int:
     """Raises OSError."""
-    lock = path.with_name(f"{path.name}.lock")
+    lock = _lock_of(path)
     # For writing: a file system of the network locks no others.
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    _give_to_owner(descriptor, path)
+    _give_to_owner(descriptor, path, path.parent)
     return descriptor
 
 
-def _give_to_owner(descriptor: int, path: Path) -> None:
-    """What root has just made goes to whose file stands there, or whose folder it is in."""
-    if os.geteuid() == 0:
-        try:
-            whose = os.stat(path, follow_symlinks=False)
-        except FileNotFoundError:
-            whose = os.stat(path.parent)
-        os.fchown(descriptor, whose.st_uid, whose.st_gid)
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _give_to_owner(descriptor: int, *places: Path) -> None:
+    """What root has just made goes to whoever owns the first of these that is there."""
+    if os.geteuid() != 0:
+        return
+    for place in places:
+        with suppress(FileNotFoundError):
+            whose = os.stat(place, follow_symlinks=place == places[-1])
+            os.fchown(descriptor, whose.st_uid, whose.st_gid)
+            return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from ..devices.sensors import GpuSensors, Sensed
@@ -69,15 +69,12 @@ class Reporter:
 
     async def _look_at_disks(self) -> None:
         """A model that was copied in is offered soon after, without anybody's asking."""
+        steps = (self._node.shelf.weigh, self._node.survey, self._node.save)
+        last = [""] * len(steps)
         while True:
-            try:
-                await self._node.shelf.weigh()
+            for index, step in enumerate(steps):
+                last[index] = await _done(step, last[index])
                 self._changed.set()
-                await self._node.survey()
-                self._changed.set()
-                await self._node.save()
-            except Exception:  # what lies there may be anybody's: the rest is told all the same
-                logger.exception("disks not looked at")
             await asyncio.sleep(_DISKS_S)
 
     async def _look_at_gpus(self) -> None:
@@ -125,3 +122,14 @@ class Reporter:
     def _learn(self, view: FleetView) -> None:
         self._node.history.see(view, self._clock())
         self._node.costs.see(view)
+
+
+async def _done(step: Callable[[], Awaitable[object]], last: str) -> str:
+    """What came in between, which is logged where the last time it was another; "" for nothing."""
+    try:
+        await step()
+    except Exception as error:  # what lies there may be anybody's: the rest is done all the same
+        if (now := repr(error)) != last:
+            logger.exception("disks not looked at")
+        return now
+    return ""

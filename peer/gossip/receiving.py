@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from ..keys.fleet_key import FleetKey
 from ..keys.keyring import Keyring
-from .buckets import PER_SOURCE_S, SourceBuckets, TokenBucket
+from .buckets import PER_SOURCE_S, FailureBuckets, SourceBuckets, TokenBucket
 from .codec import MessageError, UnknownType, unpack
 from .envelope import (
     MAGIC,
@@ -92,6 +92,7 @@ class Receiver:
     ) -> None:
         self.counts: Counter[Cause] = Counter()
         self._buckets = buckets
+        self._failures = FailureBuckets()
         self._max_senders = max_senders
         self._own_boot = own_boot
         self._senders: OrderedDict[BootId, _Sender] = OrderedDict()
@@ -131,12 +132,20 @@ class Receiver:
         known = self._senders.get(BootId(header.boot))
         held = known.ciphers.get(header.key_id) if known and trusted else None
         # Who is known has a bucket of its own, which only the key's holders empty: a stranger must
-        # not silence a member, by whatever address and name of a run.
-        if held is None and not self._buckets.take(now_s, source):
+        # not silence a member by the name of its run, and by its address only while he sends more
+        # than can be looked into.
+        if held is None:
+            is_flood = not self._buckets.take(now_s, source)
+        else:
+            is_flood = self._failures.passes_over(now_s, source)
+        if is_flood:
             return Dropped(Cause.FLOOD)
         if trusted is None:
             return _judged_retired(key, header, datagram)
-        return self._opened(now_s, held or cipher_of(key, header.boot), header, datagram)
+        got = self._opened(now_s, held or cipher_of(key, header.boot), header, datagram)
+        if held is not None and isinstance(got, Dropped) and got.cause is Cause.SEAL:
+            self._failures.charge(now_s, source)
+        return got
 
     def _opened(
         self, now_s: float, cipher: ChaCha20Poly1305, header: Header, datagram: bytes

@@ -91,6 +91,8 @@ async def _open_gate(
     door.listener.listen(_BACKLOG)
     threshold = Threshold(door.listener, door.trust, connect)
     letting_in = asyncio.create_task(threshold.run(), name="threshold")
+    # Who comes afterwards is refused by the kernel at once, and asks elsewhere.
+    letting_in.add_done_callback(lambda _: door.listener.close())
     try:
         yield Gate(letting_in.cancel, lobby)
     finally:

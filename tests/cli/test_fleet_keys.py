@@ -14,8 +14,11 @@ import pytest
 
 from cortex.cli import main
 from cortex.cli.config import Invocation, find_locations
+from cortex.cli.running import name_running
 from cortex.peer.keys.fleet_key import FleetKey, new_fleet_key
 from cortex.peer.keys.keyring import MAX_KEYS, Keyring, read_keyring, write_keyring
+from cortex.peer.locations import Locations
+from cortex.peer.serving.announcement import Announcement, announced
 from cortex.peer.serving.state_lock import only_peer_of
 
 OLD, NEW, FOREIGN = (new_fleet_key(random.Random(number).randbytes) for number in (1, 2, 3))
@@ -171,13 +174,53 @@ def test_leaving_keeps_the_key_aside(run: Run, path: Path) -> None:
 
 def test_who_runs_is_told_to_be_restarted_where_it_would_stay(run: Run, path: Path) -> None:
     write_keyring(path, Keyring(OLD))
+    with only_peer_of(path.parent):
+        assert f"process {os.getpid()}" in run("join", FOREIGN.text, "--yes")[1]
+        assert f"process {os.getpid()}" in run("leave")[1]
+        assert f"process {os.getpid()}" in run("join", OLD.text)[1], "it was of the other fleet"
+        joined = run("join", OLD.text)[1]
+        assert "process" not in joined and "start with" not in joined, "it has that key already"
+
+
+def test_a_note_that_a_killed_peer_left_in_its_state_folder_is_not_believed(
+    run: Run, path: Path
+) -> None:
+    write_keyring(path, Keyring(OLD))
     note = {"node": "ab", "pid": os.getpid(), "host": "127.0.0.1", "port": 1, "started_s": 0}
     path.with_name("ab.json").write_text(json.dumps(note))
-    assert f"process {os.getpid()}" in run("join", FOREIGN.text, "--yes")[1]
-    assert f"process {os.getpid()}" in run("leave")[1]
-    assert f"process {os.getpid()}" in run("join", OLD.text)[1], "it was of the other fleet"
-    joined = run("join", OLD.text)[1]
-    assert "process" not in joined and "start with" not in joined, "it has that key already"
+    assert "process" not in run("leave")[1]
+
+
+def test_a_note_of_this_run_of_the_machine_is_believed(path: Path) -> None:
+    locations = Locations(path.parent, path.parent, runtime_dir=path.parent.parent / "run")
+    note = Announcement("ab", os.getpid(), "127.0.0.1", 1, 0)
+    with announced(locations.announcements_dir, note):
+        assert f"process {os.getpid()}" in (name_running(locations) or "")
+    assert name_running(locations) is None
+
+
+def test_a_key_that_root_replaces_stays_its_owners(
+    run: Run, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_keyring(path, Keyring(OLD))
+    path.with_name("fleet.key.lock").touch()
+    true_stat, given = os.stat, list[int]()
+
+    def stat(place: str | Path, **options: bool) -> os.stat_result:
+        told = list(true_stat(place, **options))
+        told[4] = told[5] = 7 if Path(place).name == path.name else 0
+        return os.stat_result(told)
+
+    def give(_: int, user: int, group: int) -> None:
+        assert user == group
+        given.append(user)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 0)
+        patch.setattr(os, "stat", stat)
+        patch.setattr(os, "fchown", give)
+        assert run("join", FOREIGN.text, "--yes")[0] == 0
+    assert given == [7], "its folder and its lock are root's"
 
 
 def test_a_peer_is_known_to_run_by_its_state_folder_alone(run: Run, path: Path) -> None:

@@ -48,6 +48,17 @@ def test_what_root_replaces_stays_its_owners(
     assert path.read_text().startswith("another")
 
 
+def test_what_root_makes_anew_is_whose_the_one_before_was(
+    tmp_path: Path, given: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state" / "fleet.key"
+    path.parent.mkdir()
+    path.with_name("fleet.key.lock").touch()
+    owned_by(monkeypatch, state=7, **{"fleet.key": 8})
+    write_private(path, "the one before is gone, and its lock is not")
+    assert given == [("fleet.PID.new", 8, 8)]
+
+
 def test_a_lock_that_root_makes_can_be_taken_by_the_files_owner(
     tmp_path: Path, given: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

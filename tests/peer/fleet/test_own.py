@@ -164,6 +164,27 @@ async def test_a_fault_in_looking_at_the_disks_ends_no_telling(
     assert "disks not looked at" in caplog.text
 
 
+async def test_a_fault_that_stays_is_logged_once_and_keeps_nothing_else_from_being_done(
+    make_config: MakeConfig, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("cortex.peer.fleet.own._DISKS_S", 0.01)
+    saves, enough = list[Node](), asyncio.Event()
+
+    async def survey(_: Node) -> None:
+        raise RuntimeError("a bug" if len(saves) < 3 else "another")
+
+    async def save(node: Node) -> None:
+        saves.append(node)
+        if len(saves) == 6:
+            enough.set()
+
+    monkeypatch.setattr(Node, "survey", survey)
+    monkeypatch.setattr(Node, "save", save)
+    async with reported(make_config()):
+        await enough.wait()
+    assert caplog.text.count("disks not looked at") == 2
+
+
 async def test_draining_is_told(make_config: MakeConfig):
     async with reported(make_config()) as (node, ear):
         await ear.until(lambda state: not state.load.is_draining)

@@ -335,12 +335,27 @@ def test_no_flood_of_strangers_silences_who_is_known(
     assert isinstance(receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA)), Received)
     forged = changed(sealer.seal(fleet_key, DATA), 30, 0)
     stranger = forged[:6] + random_bytes(8) + forged[14:]
-    for number in range(3000):
+    for number in range(1900):
         receiver.receive(0.0, SOURCE if number % 2 else f"10.0.{number % 250}.1", forged)
         receiver.receive(0.0, SOURCE if number % 2 else f"10.1.{number % 250}.1", stranger)
     assert receiver.counts[Cause.FLOOD] > 0
     got = receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA))
     assert got == Received(sealer.boot, NACK, is_first=False)
+
+
+def test_what_is_forged_in_a_members_name_is_looked_into_so_often_and_no_more(
+    fleet_key: FleetKey, sealer: Sealer, keyring: Keyring, random_bytes: RandomBytes
+) -> None:
+    receiver = Receiver(keyring, new_boot(random_bytes), SourceBuckets(0.0))
+    assert isinstance(receiver.receive(0.0, SOURCE, sealer.seal(fleet_key, DATA)), Received)
+    forged = changed(sealer.seal(fleet_key, DATA), 30, 0)
+    for number in range(5000):
+        receiver.receive(0.0, f"10.0.{number % 250}.1", forged)
+    assert receiver.counts == {Cause.SEAL: 2000, Cause.FLOOD: 3000}
+    sound = [sealer.seal(fleet_key, DATA) for _ in range(3)]
+    assert cause_of(receiver.receive(0.0, "10.0.7.1", sound[0])) is Cause.FLOOD
+    assert cause_of(receiver.receive(0.0, SOURCE, sound[1])) is None, "the member's own address"
+    assert cause_of(receiver.receive(0.001, "10.0.7.1", sound[2])) is None, "there is room again"
 
 
 def test_of_a_member_so_much_a_second_is_heard(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+from aiohttp import web
+
+from cortex.peer.bounds.limits import ConnectionLimits
 from cortex.peer.config import PeerConfig
 from cortex.peer.fleet.trust import Trust, host_name
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.keys.fleet_key import new_fleet_key
 from cortex.peer.keys.keyring import Keyring, write_keyring
+from cortex.peer.serving.listening import Door, opened
 from cortex.peer.serving.server import Server
 from tests.peer.in_memory import serving
 
@@ -71,3 +77,20 @@ async def test_a_certificate_that_counts_no_more_opens_nothing_in_the_meantime(
     async with connected(make_config()) as (server, line, without):
         server.member.fleet.trust.rekey(without)
         assert await get(line, "/v1/models") == b"HTTP/1.1 403 Forbidden"
+
+
+@pytest.mark.parametrize("is_shut_early", [True, False])
+async def test_who_comes_when_the_fleets_port_is_shut_is_refused(is_shut_early: bool):
+    context = Trust(Keyring(OLD), NodeId(b"the host")).server_context()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        door = Door(listener, context)
+        async with asyncio.timeout(DEADLINE_S):
+            async with opened(web.Application(), ConnectionLimits(), door) as (gate,):
+                socket.create_connection(address).close()
+                if is_shut_early:
+                    gate.close()
+                    while listener.fileno() >= 0:  # noqa: ASYNC110 - a socket tells nobody
+                        await asyncio.sleep(0)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
