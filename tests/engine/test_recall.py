@@ -14,6 +14,7 @@ from cortex.engine.messages import Generate, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
 from cortex.engine.scheduler import Scheduler
+from cortex.engine.sequence import Sequence
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.types import Prompt, Sampling
@@ -145,7 +146,11 @@ def test_where_nobody_writes_all_who_gave_way_come_back_at_once(
     for _ in range(12):
         service.step(0.0)
     monkeypatch.setattr("cortex.engine.service.RESTORED_TOKENS", 90)
-    monkeypatch.setattr(Scheduler, "victim", lambda self, _: next(iter(self.running), None))
+
+    def everybody(scheduler: Scheduler, now_s: float) -> Sequence | None:
+        return next(iter(scheduler.running), None)
+
+    monkeypatch.setattr(Scheduler, "victim", everybody)
 
     events = service.step(0.0)
 
