@@ -163,13 +163,14 @@ class Scheduler:
         """Whose prompts are unfinished, in order; but every other step begins with the one that has
         the least left to read, so that nobody waits for all of a long prompt.
 
-        It is as pressing as the first, by what was asked: both have waited since.
+        Of those that asked to be the most pressing: the first may be so by having waited alone.
         """
         order = [s for s in self.in_order(self.running, now_s) if not s.is_prefilled]
         if not order:
             return []
         first = order[0]
-        pressing = (s for s in order if s.priority <= first.priority)
+        most_pressing = min(s.priority for s in order)
+        pressing = (s for s in order if s.priority == most_pressing)
         leader = min(pressing, key=lambda s: s.num_unfinished) if self._was_first else first
         self._was_first = leader is first
         return [leader, *(s for s in order if s is not leader)]

@@ -148,10 +148,10 @@ class ModelService:
     def _admit(self, now_s: float) -> list[DeviceEvent]:
         events: list[DeviceEvent] = []
         num_restored = 0
+        is_decoding = any(s.is_prefilled for s in self._scheduler.running)
         while (sequence := self._scheduler.admit(now_s)) is not None:
             events += self._telling.tried([sequence], lambda s=sequence: self._begin(s))
             num_restored += sequence.num_computed
-            is_decoding = any(s.is_prefilled for s in self._scheduler.running)
             if is_decoding and num_restored >= RESTORED_TOKENS:
                 break
         return events

@@ -6,7 +6,8 @@ answer to the last question began, for there a template drops the reasoning of a
 next question comes; without states, all. The others are *passing*: the grid inside long messages,
 and turns further back. Of these the one goes first that spares least: of a path every other one,
 then every other one of those left. A passing node goes before a kept one unless that was used an
-hour before it: who waits for others meanwhile is not forgotten, however many requests they make.
+hour before it; and of the kept ones used longest ago the one goes first that spares least for what
+it takes: who waits behind a long prompt outlasts many short ones that nobody comes back to.
 What goes is the state; keys and values go with it where nothing behind them is left. Without states
 only leaves can go.
 """
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from ..errors import InternalError
@@ -24,6 +26,8 @@ from .radix import Node
 
 # A conversation is taken to be alive for so long after its last request.
 LIVE_S = 3600.0
+# So many kept nodes are weighed against each other when one of them has to go.
+_MOST_WEIGHED = 64
 
 _AnyNode = Node[Any, Any]
 
@@ -112,16 +116,18 @@ class Ledger:
         now_s = self._clock()
 
         def worth(node: _AnyNode) -> float:
-            return node.spared_tokens / (now_s - node.used_at_s + LIVE_S)
+            spared = node.spared_tokens or _spared_share(node)
+            return spared / (now_s - node.used_at_s + LIVE_S)
 
-        firsts = [node for order in self._orders.values() if (node := _first(order, staying))]
-        kept = next((node for node in firsts if not node.spared_tokens), None)
-        passing = min((n for n in firsts if n.spared_tokens), key=worth, default=None)
-        victim = passing or kept
+        oldest = {spared: _those_that_can_go(o, staying) for spared, o in self._orders.items()}
+        kept = list(islice(oldest.pop(0, ()), _MOST_WEIGHED))
+        firsts = [node for order in oldest.values() for node in islice(order, 1)]
+        passing = min(firsts, key=worth, default=None)
+        if passing:
+            kept = [node for node in kept if node.used_at_s + LIVE_S < passing.used_at_s]
+        victim = min(kept, key=worth, default=passing)
         if victim is None:
             raise InternalError(f"of {self.used_bytes} remembered bytes none can go")
-        if passing and kept and kept.used_at_s + LIVE_S < passing.used_at_s:
-            return kept
         return victim
 
     def _evict(self, node: _AnyNode) -> None:
@@ -181,9 +187,25 @@ def _wanted_next(path: Sequence[_AnyNode]) -> set[_AnyNode]:
     return {*borders[:1], *borders[-2:], *begun[-1:]}
 
 
-def _first(order: Iterable[_AnyNode], staying: Collection[_AnyNode]) -> _AnyNode | None:
-    can_go = (n for n in order if n not in staying and (n.state is not None or not n.children))
-    return next(can_go, None)
+def _those_that_can_go(
+    order: Iterable[_AnyNode], staying: Collection[_AnyNode]
+) -> Iterator[_AnyNode]:
+    return (n for n in order if n not in staying and (n.state is not None or not n.children))
+
+
+def _spared_share(node: _AnyNode) -> float:
+    """Bytes of keys and values to be computed again when it has gone, for each byte that is free
+    then. Without states always 1: of those the one used longest ago goes.
+    """
+    is_last = not node.children
+    spared_bytes, freed_bytes = node.kv_bytes, node.state_bytes + is_last * node.kv_bytes
+    above = node.parent
+    while above is not None and above.is_recurrent and above.state is None:
+        is_last &= len(above.children) == 1
+        spared_bytes += above.kv_bytes
+        freed_bytes += is_last * above.kv_bytes
+        above = above.parent
+    return spared_bytes / max(1, freed_bytes)
 
 
 def _held_bytes(staying: Collection[_AnyNode]) -> int:

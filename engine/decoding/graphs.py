@@ -61,14 +61,14 @@ class Graphs(Generic[Key]):
         """Whether there should be one: asked once for each use without one."""
         was_seen = key in self._seen
         self._seen.add(key)
-        return was_seen and self._has_room
+        return was_seen and self.has_room
 
     def is_settled(self, key: Key) -> bool:
-        """Whether the next use of it makes none: it has one, or was used and there is no room."""
-        return self.find(key) is not None or (key in self._seen and not self._has_room)
+        """Whether the next use of it makes none: it has one, or there is no room."""
+        return self.find(key) is not None or not self.has_room
 
     @property
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
         return self._capture is not None and self._capture.has_room
 
     def capture(self, work: Callable[[], None]) -> Replayable:

@@ -164,13 +164,14 @@ class DecodeSteps:
     def _compute(self, exact: StepKey, rows: list[StepRow], wishes: list[RowWishes]) -> None:
         page_tokens = self._pools.page_tokens
         key = self._graph_key(exact)
-        if key is None:
+        graph = self.graphs.find(key) if key else None
+        # Padding is for graphs: it takes memory of its own, where there may be little.
+        if key is None or (graph is None and not self.graphs.has_room):
             numbers = exact.layout.pack(rows, page_tokens, wishes)
             self._step(exact, exact.layout.views(self._staging.send(numbers)))
             return
         numbers = key.layout.pack(rows, page_tokens, wishes)
         self._staging.send(numbers, self._told)
-        graph = self.graphs.find(key)
         if graph is not None:
             graph.replay()
             self._num_replayed += 1

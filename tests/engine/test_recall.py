@@ -13,6 +13,8 @@ from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.messages import Generate, Waiting
 from cortex.engine.models.base import ServableModel
 from cortex.engine.recall import HostStore
+from cortex.engine.scheduler import Scheduler
+from cortex.engine.sequence import Sequence
 from cortex.engine.service import ModelService
 from cortex.engine.serving import Capacity, make_service
 from cortex.engine.types import Prompt, Sampling
@@ -133,3 +135,24 @@ def test_while_answers_are_written_long_conversations_come_back_one_in_a_step(
         for s in steps
     ]
     assert read == [["a"], ["b"], ["c"]]
+
+
+def test_where_nobody_writes_all_who_gave_way_come_back_at_once(
+    golden_model: ServableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = open_service(golden_model, PrefixStore(1 << 24))
+    for name in ("a", "b", "c"):
+        ask(service, name, prompt_of(100, max_tokens=40))
+    for _ in range(12):
+        service.step(0.0)
+    monkeypatch.setattr("cortex.engine.service.RESTORED_TOKENS", 90)
+
+    def everybody(scheduler: Scheduler, now_s: float) -> Sequence | None:
+        return next(iter(scheduler.running), None)
+
+    monkeypatch.setattr(Scheduler, "victim", everybody)
+
+    events = service.step(0.0)
+
+    assert service.counts.num_preemptions == 3
+    assert {e.request_id for e in events if isinstance(e, NewToken)} == {"a", "b", "c"}

@@ -118,6 +118,17 @@ def test_time_that_both_have_waited_takes_no_turn_away() -> None:
     assert computed(line.plan(100.0)) == {"short": 30}
 
 
+def test_who_leads_by_having_waited_brings_nobody_before_the_more_pressing() -> None:
+    line = reading(cold("aged", 900, priority=5))
+    line.plan(200.0)
+    for late in (cold("pressing", 200, number=1), cold("short", 30, priority=5, number=2)):
+        late.arrived_s = 190.0
+        line.add(late)
+        assert line.admit(200.0) is late
+
+    assert computed(line.plan(200.0)) == {"pressing": 50}
+
+
 @given(lengths=st.lists(st.integers(1, 400), min_size=1, max_size=30))
 def test_the_first_in_order_is_read_from_every_other_step_whoever_comes(lengths: list[int]) -> None:
     line, passed_over = reading(), None

@@ -33,10 +33,12 @@ class Agents:
             lambda start, end: end - start, TOKEN_BYTES, lambda: 1, STATE_BYTES
         )
 
-    def ask(self, prompt: Sequence[int], answer_start: int = 0) -> int:
+    def ask(
+        self, prompt: Sequence[int], answer_start: int = 0, first_border: int = SYSTEM_TOKENS
+    ) -> int:
         """How many tokens of a prompt had not to be read."""
         self.now_s += 10
-        turns = range(SYSTEM_TOKENS, len(prompt), TURN_TOKENS)
+        turns = range(first_border, len(prompt), TURN_TOKENS)
         boundaries = tuple(sorted({*turns, answer_start} - {0}))
         cuts = chunk_ends(len(prompt), boundaries)
         symbols = token_symbols(prompt)
@@ -89,6 +91,37 @@ def test_agent_that_waits_for_its_sub_agents_goes_on_where_it_was() -> None:
 
     assert agents.stats.used_bytes > 13.8 * GIB
     assert agents.ask(said_by(1, 141_000)) > 139_000
+
+
+def test_long_conversation_outlasts_short_requests_that_nobody_comes_back_to() -> None:
+    agents = Agents(budget_gib=5.3)
+    agents.ask(said_by(1, 100_000))
+
+    for who in range(2, 152):
+        agents.ask([who] * 3_000, first_border=1_000)
+
+    assert agents.ask(said_by(1, 100_100)) > 96_000
+
+
+def test_so_it_does_fresh_sub_agents() -> None:
+    agents = Agents(budget_gib=14)
+    agents.ask(said_by(1, 140_000))
+
+    for who in range(2, 102):
+        agents.ask(said_by(who, SYSTEM_TOKENS + 4_000))
+
+    assert agents.ask(said_by(1, 140_100)) > 136_000
+
+
+def test_long_conversation_is_forgotten_when_nobody_came_back_for_hours() -> None:
+    agents = Agents(budget_gib=5.3)
+    agents.ask(said_by(1, 100_000))
+    agents.now_s += 4 * 3600
+
+    for who in range(2, 42):
+        agents.ask([who] * 3_000, first_border=1_000)
+
+    assert agents.ask(said_by(1, 100_100)) <= SYSTEM_TOKENS
 
 
 def test_conversation_under_pressure_can_be_taken_up_all_along() -> None:

@@ -111,7 +111,7 @@ def test_a_step_is_settled_once_it_has_its_graph_or_there_is_no_room_for_one() -
 
     assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, False, False]
     capture.has_room = False
-    assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, True, False]
+    assert [graphs.is_settled(key_of(rows)) for rows in (1, 2, 3)] == [True, True, True]
 
 
 def test_the_graph_that_was_not_used_for_longest_makes_room() -> None:

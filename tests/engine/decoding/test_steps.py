@@ -17,7 +17,9 @@ from torch.overrides import TorchFunctionMode
 from cortex.engine.attention.tables import StepSlots
 from cortex.engine.cache.store import PrefixStore
 from cortex.engine.decoding.graphs import Capture, Replayable
-from cortex.engine.decoding.inputs import Staging
+from cortex.engine.decoding.inputs import Staging, StepInputs
+from cortex.engine.decoding.keys import StepKey
+from cortex.engine.decoding.step import DecodeStep
 from cortex.engine.events import NewToken
 from cortex.engine.kernels.gpu.drawing import draw_tokens as draw_by_triton
 from cortex.engine.kernels.gpu.operations import TritonOperations
@@ -163,6 +165,35 @@ def test_without_graphs_steps_draw_the_same(
 
     assert told.answers == expected
     assert told.service.counts.num_replayed == 0
+
+
+class Full:
+    """A device that has no memory for a graph."""
+
+    has_room = False
+
+    def __call__(self, work: Callable[[], None]) -> Replayable:
+        raise AssertionError("there is no room")
+
+
+def test_where_there_is_no_room_for_graphs_steps_are_as_large_as_their_rows_are(
+    model: ServableModel,
+    draw_tokens: DrawTokens,
+    expected: dict[str, list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = opened(model, draw_tokens, Full())
+    keys: list[StepKey] = []
+    compute = DecodeStep.__call__
+
+    def noted(self: DecodeStep, key: StepKey, inputs: StepInputs) -> None:
+        keys.append(key)
+        compute(self, key, inputs)
+
+    monkeypatch.setattr(DecodeStep, "__call__", noted)
+
+    assert run(told).answers == expected
+    assert 0 < max(key.num_pages for key in keys) < 256 // CAPACITY.page_tokens
 
 
 class Broken:
