@@ -1,5 +1,5 @@
 _cortex_completion() {
-    local IFS=$'\n' rest=$COMP_LINE words=() before="" line word value head
+    local IFS=$'\n' rest=$COMP_LINE words=() before="" line word value head breaks
     for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
         line=${rest#"${rest%%[![:space:]]*}"}
         if [[ ${#words[@]} -gt 0 && $line == "$rest" && ( $word == [:@=]* || $before == *[:@=] ) ]]
@@ -13,8 +13,11 @@ _cortex_completion() {
                    COMP_CWORD=$(( ${#words[@]} - 1 )) \
                    _CORTEX_COMPLETE=complete_bash $1 ) )
     value=${words[${#words[@]}-1]#--*=}
-    head=${value%"${value##*[:@]}"}
+    breaks=${COMP_WORDBREAKS//[!:@]/}
+    head=${value%"${value##*[$breaks]}"}
     COMPREPLY=( "${COMPREPLY[@]#"${head%@}"}" )
+    [[ $COMP_WORDBREAKS == *=* ]] ||
+        COMPREPLY=( "${COMPREPLY[@]/#/"${words[${#words[@]}-1]%"$value"}"}" )
     return 0
 }
 

@@ -55,7 +55,7 @@ class LogSource:
 @dataclass(frozen=True, slots=True)
 class LastingSource:
     """A log that is followed again where it has ended, behind what is known of it. `on_silence` is
-    told once why; what ends it before anything came is raised.
+    told once why; where there is none to begin with, that is raised.
     """
 
     source: LogSource
@@ -64,7 +64,10 @@ class LastingSource:
     pause: Callable[[], None]
 
     def follow(self) -> Generator[PeerLine | PeerSkipped]:
-        source, known, heard_s = self.source, frozenset[PeerLine | PeerSkipped](), 0.0
+        source, known = self.source, frozenset[PeerLine | PeerSkipped]()
+        # Followed, it may say nothing for hours, and be there.
+        source.read()
+        began_s = heard_s = self.clock() - source.since_s
         told = deque[PeerLine | PeerSkipped](maxlen=_MOST_KNOWN)
         is_silent = False
         while True:
@@ -75,14 +78,13 @@ class LastingSource:
                         told.append(one)
                         yield one
             except CortexError as error:
-                if not told:
-                    raise
                 if not is_silent:
                     self.on_silence(error)
                 is_silent = True
             self.pause()
             known = frozenset(told)
-            source = replace(source, since_s=self.clock() - heard_s + _OVERLAP_S)
+            since_s = self.clock() - max(heard_s - _OVERLAP_S, began_s)
+            source = replace(source, since_s=since_s)
 
 
 def living_peers(orders: Ordering) -> list[str]:

@@ -18,7 +18,7 @@ from .doors import doors_to_ask
 from .progress import ProgressLine
 
 # So many seconds a peer may need to be there again.
-_MOST_SILENT = 10
+_MOST_SILENT_S = 20.0
 # What is done about the job then, and said.
 WhenInterrupted = Callable[[Ordering, dict[str, Any]], str]
 
@@ -41,6 +41,7 @@ def waited_for(
     begun: dict[str, Any],
     when_interrupted: WhenInterrupted = _leave,
     pause: Callable[[], None] = _pause,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """The job as it ended, shown while it goes on. Raises what it failed with.
 
@@ -50,8 +51,13 @@ def waited_for(
     to = standard_error(invocation)
     line = ProgressLine(to, time.monotonic)
     job = begun
+
+    def silent(error: NoPeer) -> None:
+        line.clear()
+        to.line(f"{error.message}; asking again.")
+
     try:
-        for job in _told(orders, begun["id"], pause):
+        for job in _told(orders, begun["id"], silent, pause, clock):
             if job["stage"] is not None:
                 line.show(stage_of(job))
     except NoPeer:
@@ -71,19 +77,29 @@ def waited_for(
     return job
 
 
-def _told(orders: Ordering, job_id: str, pause: Callable[[], None]) -> Generator[dict[str, Any]]:
-    """The job at each change. Raises NoPeer once its peer has been silent too often in a row."""
-    num_silent = 0
+def _told(
+    orders: Ordering,
+    job_id: str,
+    on_silence: Callable[[NoPeer], None],
+    pause: Callable[[], None],
+    clock: Callable[[], float],
+) -> Generator[dict[str, Any]]:
+    """The job at each change. `on_silence` is told once why there is none; raises NoPeer once its
+    peer has been silent for too long.
+    """
+    heard_s, is_silent = clock(), False
     while True:
         try:
             for job in orders.job(job_id):
-                num_silent = 0
+                heard_s, is_silent = clock(), False
                 yield job
             return
-        except NoPeer:
-            num_silent += 1
-            if num_silent >= _MOST_SILENT:
+        except NoPeer as error:
+            if is_silent and clock() - heard_s >= _MOST_SILENT_S:
                 raise
+            if not is_silent:
+                on_silence(error)
+            is_silent = True
         pause()
 
 

@@ -28,10 +28,11 @@ def completion(
     standard_output().line(script(shell))
 
 
-# bash breaks words at : @ and = too, and puts what is offered in the place of the last piece; of a
-# name with an @ in it that piece begins with the @, where host names are completed.
+# bash breaks words at : @ and = too, unless it is told not to, and puts what is offered in the
+# place of the last piece; of a name with an @ in it that piece begins with the @, where host names
+# are completed.
 _BASH = r"""_cortex_completion() {
-    local IFS=$'\n' rest=$COMP_LINE words=() before="" line word value head
+    local IFS=$'\n' rest=$COMP_LINE words=() before="" line word value head breaks
     for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
         line=${rest#"${rest%%[![:space:]]*}"}
         if [[ ${#words[@]} -gt 0 && $line == "$rest" && ( $word == [:@=]* || $before == *[:@=] ) ]]
@@ -45,8 +46,11 @@ _BASH = r"""_cortex_completion() {
                    COMP_CWORD=$(( ${#words[@]} - 1 )) \
                    _CORTEX_COMPLETE=complete_bash $1 ) )
     value=${words[${#words[@]}-1]#--*=}
-    head=${value%"${value##*[:@]}"}
+    breaks=${COMP_WORDBREAKS//[!:@]/}
+    head=${value%"${value##*[$breaks]}"}
     COMPREPLY=( "${COMPREPLY[@]#"${head%@}"}" )
+    [[ $COMP_WORDBREAKS == *=* ]] ||
+        COMPREPLY=( "${COMPREPLY[@]/#/"${words[${#words[@]}-1]%"$value"}"}" )
     return 0
 }
 

@@ -64,7 +64,7 @@ class Ordering:
         for door in self._doors:
             try:
                 for event in self._events(door, path):
-                    has_begun = True
+                    has_begun, self._doors = True, (door,)
                     yield event
             except NoPeer as problem:
                 error = problem

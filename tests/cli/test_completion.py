@@ -102,12 +102,16 @@ def test_zsh_completes_a_model_that_was_seen(seen: Path, checkout: Path) -> None
 
 
 @needs("bash")
-def test_bash_goes_on_behind_what_it_breaks_words_at(seen: Path, checkout: Path) -> None:
+@pytest.mark.parametrize("unbroken", ["", ":", ":=@"])
+def test_bash_goes_on_behind_what_it_breaks_words_at(
+    seen: Path, checkout: Path, unbroken: str
+) -> None:
     """The words are those that bash itself makes of the line."""
     keep(
         seen / "cache" / "cortex", LastSeen(("org/big:fp8@main",), (), SEEN.addresses), time.time()
     )
     setup = f"source {checkout / 'completions' / 'cortex.bash'}; cortex() {{ echo [$*]; }}"
+    setup += f"; COMP_WORDBREAKS=${{COMP_WORDBREAKS//[{unbroken}]/}}" if unbroken else ""
     lines = {
         "cortex status 10.0.0.2:1": "[status 10.0.0.2:13131]",
         "cortex status 10.0.0.2:": "[status 10.0.0.2:13131]",

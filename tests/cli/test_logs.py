@@ -204,27 +204,43 @@ def test_logs_that_are_followed_together_go_on_until_the_last_has_ended() -> Non
     assert (sorted(told), len(lost)) == ([1.0, 2.0, 3.0], 2)
 
 
-def test_a_log_that_has_ended_is_followed_again_behind_what_is_known() -> None:
-    ends: list[Any] = [FakeSource(1.0, 1.0), FakeSource(), FakeSource(1.0, 2.0)]
-    begun: list[float] = []
+@dataclass(frozen=True)
+class Peer:
+    """It ends as often as that, and notes since when it was asked for."""
 
-    @dataclass(frozen=True)
-    class Peer:
-        since_s: float
+    since_s: float
+    begun: list[float]
+    ends: list[FakeSource]
 
-        def follow(self) -> Iterator[PeerLine]:
-            begun.append(self.since_s)
-            yield from ends.pop(0).follow()
+    def read(self) -> list[PeerLine]:
+        return []
 
-    silent: list[str] = []
+    def follow(self) -> Iterator[PeerLine]:
+        self.begun.append(self.since_s)
+        yield from self.ends.pop(0).follow()
+
+
+@pytest.mark.parametrize(
+    ("ends", "asked_s"),
+    [
+        (((1.0, 1.0), (), (1.0, 2.0)), [600.0, 12.0, 19.0]),
+        (((), (), (1.0, 1.0, 2.0)), [600.0, 607.0, 614.0]),
+    ],
+    ids=["behind what is known", "from the beginning, where nothing came"],
+)
+def test_a_log_that_has_ended_is_followed_again(
+    ends: tuple[tuple[float, ...], ...], asked_s: list[float]
+) -> None:
+    begun, silent = list[float](), list[str]()
     now = iter(range(100, 1000, 7))
+    peer = cast(Any, Peer(600.0, begun, [FakeSource(*each) for each in ends]))
     source = LastingSource(
-        cast(Any, Peer(600.0)), lambda e: silent.append(e.message), lambda: next(now), lambda: None
+        peer, lambda e: silent.append(e.message), lambda: next(now), lambda: None
     )
     lines = source.follow()
     told = [cast(PeerLine, next(lines)).line.time_s for _ in range(3)]
     assert told == [1.0, 1.0, 2.0]
-    assert begun == [600.0, 12.0, 19.0]
+    assert begun == asked_s
     assert silent == ["lost"], "once, however often it is asked for"
 
 

@@ -94,17 +94,31 @@ def test_a_peer_that_is_silent_for_a_moment_is_asked_again() -> None:
     assert (told, len(pauses)) == (done, 30), "what was told in between begins the count anew"
 
 
-def test_a_peer_that_stays_silent_is_given_up_and_the_job_may_go_on(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(("silence_s", "num_asked"), [(0.0, 21), (15.0, 2)])
+def test_a_peer_that_stays_silent_is_given_up_after_a_while_and_the_job_may_go_on(
+    capsys: pytest.CaptureFixture[str], silence_s: float, num_asked: int
 ) -> None:
+    """However long each question takes to fail; once is not enough."""
+    now_s, asked = [0.0], list[str]()
+
     class Silent(FakeOrders):
         def job(self, job_id: str) -> Generator[dict[str, Any]]:
+            asked.append(job_id)
+            if len(asked) == 1:
+                yield JOB
+            now_s[0] += silence_s
             raise NoPeer("no peer answers")
-            yield JOB
 
+    def pause() -> None:
+        now_s[0] += 1.0
+
+    orders = cast(Ordering, Silent([]))
     with pytest.raises(NoPeer):
-        waited_for(read_environment({}), cast(Ordering, Silent([])), JOB, pause=lambda: None)
-    assert "perhaps the load goes on: cortex models shows it" in capsys.readouterr().err
+        waited_for(read_environment({}), orders, JOB, pause=pause, clock=lambda: now_s[0])
+    assert len(asked) == num_asked
+    said = capsys.readouterr().err
+    assert said.count("no peer answers; asking again.\n") == 1
+    assert "perhaps the load goes on: cortex models shows it" in said
 
 
 def test_a_stage_that_a_newer_peer_words_anew_is_shown_as_it_is(

@@ -21,8 +21,9 @@ class Clock:
         return self.now_s
 
 
-async def test_an_answer_that_takes_long_to_draw_is_drawn_less_often(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("drawing_s", "idle_s"), [(0.1, 0.5), (30.0, 1.0)])
+async def test_an_answer_that_takes_long_to_draw_is_drawn_less_often_but_each_second(
+    monkeypatch: pytest.MonkeyPatch, drawing_s: float, idle_s: float
 ) -> None:
     clock, drawn = Clock(), list[str]()
     update = Static.update
@@ -30,7 +31,7 @@ async def test_an_answer_that_takes_long_to_draw_is_drawn_less_often(
     def slowly(widget: Static, content: Any = "", **options: Any) -> None:
         if widget.has_class("text") and "word" in str(content):
             drawn.append(str(content))
-            clock.now_s += 1.0
+            clock.now_s += drawing_s
         update(widget, content, **options)
 
     monkeypatch.setattr(Static, "update", slowly)
@@ -48,9 +49,9 @@ async def test_an_answer_that_takes_long_to_draw_is_drawn_less_often(
             turn.draw()
             await pilot.pause()
         assert drawn == ["word 0 "]
-        clock.now_s += 4.9
+        clock.now_s += idle_s - 0.05
         turn.draw()
         assert len(drawn) == 1
-        clock.now_s += 0.2
+        clock.now_s += 0.1
         turn.draw()
         assert drawn == ["word 0 ", "word 0 word 1 word 2 "]

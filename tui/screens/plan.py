@@ -48,6 +48,7 @@ class PlanDialog(Modal[JobPicture | None]):
         self._peer = peer
         self._planned: PlannedPicture | None = None
         self._is_ordering = False
+        self._job: JobPicture | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
@@ -60,6 +61,11 @@ class PlanDialog(Modal[JobPicture | None]):
 
     def on_mount(self) -> None:
         self.action_ask_again()
+
+    def on_screen_resume(self) -> None:
+        """Not before: an order may end while another screen is on top."""
+        if self._job is not None:
+            self.dismiss(self._job)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What cannot be done now is no key."""
@@ -115,13 +121,11 @@ class PlanDialog(Modal[JobPicture | None]):
             self.run_worker(self._order(peer))
 
     async def _order(self, peer: str) -> None:
-        try:
-            job = await self._tried(self._frame.acting.load(self._model, peer), read_job)
-        finally:
-            self._is_ordering = False
-        if job is not None:
-            self.dismiss(job)
+        self._job = await self._tried(self._frame.acting.load(self._model, peer), read_job)
+        # What has begun is not ordered again.
+        self._is_ordering = self._job is not None
         self.refresh_bindings()
+        self.on_screen_resume()
 
     async def _tried(
         self, order: Awaitable[dict[str, Any]], read: Callable[[Mapping[str, Any]], T]

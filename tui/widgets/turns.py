@@ -25,8 +25,9 @@ from cortex.peer.talk.words import Pace, figures, in_short
 from ..look import Look
 
 DRAW_S = 0.1
-# So much of the time is left for other things.
+# So much of the time is left for other things, but no longer: drawing was slow for once.
 _IDLE_TO_DRAWING = 5
+_MOST_IDLE_S = 1.0
 
 
 class AskedTurn(Vertical):
@@ -170,7 +171,7 @@ class AnswerTurn(Vertical):
     def _rest(self, began_s: float) -> None:
         """Once all is laid out and drawn."""
         now_s = self._clock()
-        self._next_draw_s = now_s + _IDLE_TO_DRAWING * (now_s - began_s)
+        self._next_draw_s = now_s + min(_IDLE_TO_DRAWING * (now_s - began_s), _MOST_IDLE_S)
 
     def _draw_thoughts(self) -> None:
         """One line with their number, and below it what they are, where that is wished."""

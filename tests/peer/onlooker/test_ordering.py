@@ -180,6 +180,22 @@ def test_a_stream_is_that_of_the_first_door_that_answers(
     assert told == [("line", {"text": "one"}), ("line", {"text": "two"})]
 
 
+def test_the_door_of_a_stream_is_asked_from_then_on(answer: Answer, unused_tcp_port: int) -> None:
+    asked: list[Door] = []
+
+    class Noted(Asking):
+        def reply(self, door: Door, method: str, path: str, body: bytes | None = None) -> Any:
+            asked.append(door)
+            return super().reply(door, method, path, body)
+
+    closed, door = Door(f"127.0.0.1:{unused_tcp_port}"), Door(answer(events(LINE, name="line")))
+    orders = Ordering([closed, door], Noted(5.0))
+    for _ in range(2):
+        with pytest.raises(NoPeer, match="has ended"):
+            list(orders.stream("/logs?follow=1"))
+    assert asked == [closed, door, door]
+
+
 def test_a_stream_that_is_refused_raises_what_it_was(answer: Answer) -> None:
     body = b'{"error": {"message": "no", "code": "invalid_api_key"}}'
     with pytest.raises(InvalidApiKey):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 
 from cortex.engine.errors import CortexError
 from cortex.peer.errors import NoPeer
@@ -276,6 +277,36 @@ async def test_while_a_load_is_ordered_it_is_not_planned_again(
         answered.set()
         await eyes.until(pilot, lambda: not isinstance(pilot.app.screen, PlanDialog))
         assert [path for _, path, _ in orders(acting)] == ["/models/plan"]
+
+
+async def test_a_load_that_is_ordered_while_another_screen_is_on_top_ends_the_plan_after_that(
+    make_app: MakeApp, show: Show, told: Any, acting: Any, eyes: Any, monkeypatch: Any
+) -> None:
+    acting.answers["POST /models/plan"] = told.planned("qwen3.6-27b", told.plan("atlas"))
+    goes_on = asyncio.Event()
+    num_ordered = 0
+
+    async def load(model: str, peer: str | None = None) -> dict[str, Any]:
+        nonlocal num_ordered
+        num_ordered += 1
+        await goes_on.wait()
+        return told.job("load", model, peer)
+
+    monkeypatch.setattr(acting, "load", load)
+    async with make_app().run_test() as pilot:
+        await show(pilot)
+        await pilot.press("l")
+        await eyes.until(pilot, lambda: "This is only a plan." in eyes.screen(pilot))
+        plan, on_top = pilot.app.screen, ModalScreen[None]()
+        await pilot.press("enter")
+        await eyes.until(pilot, lambda: num_ordered == 1)
+        await pilot.app.push_screen(on_top)
+        goes_on.set()
+        await eyes.until(pilot, lambda: all(one.node is not plan for one in plan.workers))
+        assert pilot.app.screen is on_top
+        on_top.dismiss()
+        await eyes.until(pilot, lambda: not plan.is_attached)
+        assert num_ordered == 1
 
 
 async def test_an_unload_says_what_it_ends_and_waits_for_a_second_key(
