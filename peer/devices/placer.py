@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from ..children.slot import ChildEnd
 from ..placement.books import DeviceBooks, Need
-from ..placement.fit import Fit, fit
 from ..placement.habits import Habits
 from ..placement.leaving import LeaveReason, leavers, next_expiry_s
 from ..placement.turns import Begin, Claim, Refused, Turn, Waits, Wanted, turn, with_claim
@@ -83,7 +82,15 @@ class Placer:
         next ones go.
         """
         for place in self._places:
-            if place.leaves is not None and place.state == "ready" and not place.holders:
+            if place.leaves is None or place.state != "ready":
+                continue
+            if place.leaves == "small":
+                tickets = self._queue.those_for(place.model.id)
+                movers = [each for each in tickets if self.misfit(place, each) is not None]
+                place.leaves = "small" if movers else None
+                for ticket in movers if not place.holders else ():
+                    ticket.has_moved = True
+            if place.leaves is not None and not place.holders:
                 self.let_go(place, place.leaves)
         for device in self.books:
             for leaver in leavers(device, self.habits.idle_ttl_s):
@@ -100,24 +107,28 @@ class Placer:
         return "small" if self._would_be_larger(place, ticket) else None
 
     def _would_be_larger(self, place: Place, ticket: Ticket) -> bool:
-        """Whether a place that is too small for a request is to be left for a larger one: where it
-        is of no use to it, as soon as it is idle, and else only where it is idle now.
+        """Whether a place that is too small for a request is to be left for a larger one, which is
+        certain to be had and is tried once: for its prompt as soon as the place is idle, for all of
+        its answer only where it is idle now and that costs little. What somebody has loaded by its
+        extent stays so.
         """
         room, context_tokens = ticket.room, place.size.context_tokens
-        if context_tokens >= (room.least_tokens if place.holders else room.whole_tokens):
+        is_of_use = context_tokens >= room.least_tokens
+        if is_of_use and (place.holders or context_tokens >= room.whole_tokens):
             return False
         need = self._need_of(place.model, ticket.extent, [ticket])
-        if need is None:
+        if need is None or ticket.has_moved or place.extent != Extent():
             return False
-        books = self.books
-        allowed = self.habits.devices(place.model.id, len(books))
-        found = [
-            fit(_without(device, place), need, self.habits.rules)
-            for device in books
-            if device.index in allowed
-        ]
-        least_tokens = max(room.least_tokens, context_tokens + 1)
-        return any(isinstance(o, Fit) and o.size.context_tokens >= least_tokens for o in found)
+        match self._turn(place.model.id, Wanted(need), None, without=place):
+            case Begin(fit=found):
+                reload_s = self._engines.reload_s(place.model)
+                is_cheap = reload_s is not None and (
+                    reload_s + found.cost_s <= self.habits.rules.min_residency_s
+                )
+                least_tokens = max(room.least_tokens, context_tokens + 1)
+                return found.size.context_tokens >= least_tokens and (is_cheap or not is_of_use)
+            case _:
+                return False
 
     def place_waiting(self) -> list[float | None]:
         """For each model that is nowhere, in order; gives when to look again."""
@@ -209,9 +220,13 @@ class Placer:
             ),
         )
 
-    def _turn(self, model_id: str, wanted: Wanted, claim: Claim | None) -> Turn:
-        """As it is for one who comes after those whose claims are known."""
-        rules, books = self.habits.rules, self.books
+    def _turn(
+        self, model_id: str, wanted: Wanted, claim: Claim | None, *, without: Place | None = None
+    ) -> Turn:
+        """As it is for one who comes after those whose claims are known; as if the place that it
+        is to be `without` had gone.
+        """
+        rules, books = self.habits.rules, [_without(device, without) for device in self.books]
         for earlier in self._claims.values():
             books = [with_claim(device, earlier) for device in books]
         allowed = self.habits.devices(model_id, len(books))
@@ -277,6 +292,8 @@ class Placer:
         self._on_leave(place, reason, wanted)
 
 
-def _without(books: DeviceBooks, place: Place) -> DeviceBooks:
+def _without(books: DeviceBooks, place: Place | None) -> DeviceBooks:
+    if place is None:
+        return books
     others = tuple(each for each in books.residents if each.id != place.model.id)
     return replace(books, residents=others)

@@ -44,7 +44,8 @@ class Ticket:
     `on_failed` once, for good. `num_losses` counts the engines that died under it, here or where it
     came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place. One
     that `is_forced` is loaded though it has no place by the books. `extent` is what a place has to
-    have; less than the `room` that it takes is better than nothing.
+    have; less than the `room` that it takes is better than nothing, and one that `has_moved` a
+    model for more is granted what came of that.
     """
 
     model: ModelInfo
@@ -57,6 +58,7 @@ class Ticket:
     granted_s: float = 0.0
     is_forced: bool = False
     room: Room = field(default_factory=Room)
+    has_moved: bool = False
 
 
 @dataclass(slots=True, eq=False)

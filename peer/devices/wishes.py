@@ -38,9 +38,12 @@ class WishQueue:
     def wants(self, model_id: str) -> bool:
         return any(ticket.model.id == model_id for ticket in self._tickets)
 
+    def those_for(self, model_id: str) -> list[Ticket]:
+        return [ticket for ticket in self._tickets if ticket.model.id == model_id]
+
     def take(self, model_id: str) -> list[Ticket]:
         """Those that wait for this model, which wait no more."""
-        taken = [ticket for ticket in self._tickets if ticket.model.id == model_id]
+        taken = self.those_for(model_id)
         self._tickets = [ticket for ticket in self._tickets if ticket.model.id != model_id]
         return taken
 

@@ -34,13 +34,13 @@ Life = tuple[NodeId, int]
 @dataclass(frozen=True, slots=True)
 class Busyness:
     """`num_live` counts what waits too; 0 slots is a peer that has not said how many it has.
-    `wait_s` is how long one more request would wait, 0 where nobody says.
+    `wait_s` is how long one more request would wait, None where nobody says.
     """
 
     verdict: Verdict
     num_live: int
     num_slots: int = 0
-    wait_s: float = 0.0
+    wait_s: float | None = None
 
     @property
     def share(self) -> float:

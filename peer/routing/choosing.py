@@ -196,12 +196,17 @@ class Chooser:
         refuse, or would let the request wait for longer than the load takes.
         """
         asked = [one for one in in_order(wish, those) if one.busyness.verdict != "busy"]
-        answers = await self._freshness.ask(model.weights, wish.cost_tokens, asked[:_MOST_NAMED])
+        answers = await self._freshness.ask(
+            model.weights, wish.cost_tokens, asked[:_MOST_NAMED], asks_itself=True
+        )
         heard = [(one, answers.get(one.node, one.busyness)) for one in asked]
+        if answers:  # who is silent may be too busy to say so
+            heard = [(one, busyness) for one, busyness in heard if one.node in answers]
         taking = [(one, busyness) for one, busyness in heard if busyness.verdict != "busy"]
         if taking:
             best, busyness = min(taking, key=lambda pair: pair[1].rank)
-            wait_s = min(busyness.wait_s for _, busyness in taking)
+            waits_s = (each.wait_s for each in answers.values() if each.verdict != "busy")
+            wait_s = min((each for each in waits_s if each is not None), default=None)
             is_free = busyness.verdict == "accept"
             if is_free or not self._loading.is_sooner(model, idle, wait_s):
                 return best

@@ -50,19 +50,31 @@ class Freshness:
         return replace(one, busyness=self._with_sends(one.node, one.busyness, written_s))
 
     async def ask(
-        self, weights: ModelId, cost_tokens: int, asked: Sequence[Candidate]
+        self,
+        weights: ModelId,
+        cost_tokens: int,
+        asked: Sequence[Candidate],
+        *,
+        asks_itself: bool = False,
     ) -> Mapping[NodeId, Busyness]:
-        """What those say that answer in time. This peer knows it at once."""
-        own = {one.node: one.busyness for one in asked if one.is_self}
-        others = [one.node for one in asked if not one.is_self]
-        questions = self._questions(others, weights, cost_tokens)
+        """What those say that answer in time. This peer knows it at once, but for how long one
+        waits here: that it has to ask, too.
+        """
+        nodes = [one.node for one in asked if asks_itself or not one.is_self]
+        questions = self._questions(nodes, weights, cost_tokens)
         if questions:
             await asyncio.wait({question.answers for question in questions.values()})
-        return own | {
+        heard = {
             node: self._with_sends(node, _told(answer, weights), question.asked_s)
             for node, question in questions.items()
             if (answer := question.answers.result().get(node)) is not None
         }
+        own = {
+            one.node: replace(one.busyness, wait_s=heard.get(one.node, one.busyness).wait_s)
+            for one in asked
+            if one.is_self
+        }
+        return heard | own
 
     def _questions(
         self, nodes: Sequence[NodeId], weights: ModelId, cost_tokens: int
@@ -83,9 +95,15 @@ class Freshness:
 
     def _with_sends(self, node: NodeId, busyness: Busyness, since_s: float) -> Busyness:
         num_sent = sum(sent_s > since_s for sent_s in self._sends[node])
-        return replace(busyness, num_live=busyness.num_live + num_sent)
+        num_live = busyness.num_live + num_sent
+        if num_sent and busyness.verdict == "accept" and 0 < busyness.num_slots <= num_live:
+            # How long one waits there it says itself in a moment: no reason yet for a copy.
+            return replace(busyness, verdict="queue", num_live=num_live, wait_s=0.0)
+        return replace(busyness, num_live=num_live)
 
 
 def _told(answer: LoadAnswer, weights: ModelId) -> Busyness:
+    """One that says no wait knows of none, as where no answer has ended yet."""
     told = gossiped(answer.load, weights)
-    return replace(told, verdict=answer.verdict, wait_s=answer.wait_ms / 1000)
+    wait_s = answer.wait_ms / 1000 if answer.wait_ms else None
+    return replace(told, verdict=answer.verdict, wait_s=wait_s)

@@ -36,12 +36,15 @@ class Loading:
         self._own_busyness = own_busyness
         self._clock = clock
 
-    def is_sooner(self, model: FleetModel, found: Sequence[Candidate], wait_s: float) -> bool:
+    def is_sooner(
+        self, model: FleetModel, found: Sequence[Candidate], wait_s: float | None
+    ) -> bool:
         """Whether one of these would have loaded it before whoever has it is free. Where nobody
-        knows how long loads take, one that is idle is believed to be quick.
+        knows how long loads take, one that is idle is believed to be quick; where nobody knows how
+        long one waits for who is full, that is believed to be long.
         """
         load_s = self._leases.load_s(model.weights, [one.node for one in found])
-        return wait_s >= (load_s or 0.0)
+        return wait_s is None or wait_s >= (load_s or 0.0)
 
     async def placed(self, model: FleetModel, wish: Wish, found: Sequence[Candidate]) -> Candidate:
         """Who is to load it, of those that were found, or whoever is loading it already."""
@@ -66,8 +69,8 @@ class Loading:
     def _passed_over(
         self, model: FleetModel, wish: Wish, offered: Collection[NodeId]
     ) -> Iterator[NodeId]:
-        """Who has it and is not to be named: it does not take the request now, or did not answer.
-        Who is loading it may be named, but where it has failed or refused.
+        """Who is not to be named: it has the model and does not take the request now, or did not
+        answer. Who is loading it, or is to, may be named, but where it has failed or refused.
         """
         now_s, weights = self._clock(), model.weights
         sound = self._breakers.usable((each.node for each in model.holders), weights, now_s)
@@ -75,7 +78,7 @@ class Loading:
             peer = self._membership.view.peer(node)
             warmth = "cold" if peer is None else warmth_at(peer, weights)
             is_resting = peer is not None and wish.is_resting((node, peer.gen), now_s)
-            if warmth == "warm" or (warmth == "loading" and (is_resting or node not in sound)):
+            if warmth == "warm" or is_resting or node not in sound:
                 yield node
 
     def _at(self, model: FleetModel, node: NodeId, wish: Wish) -> Candidate | None:

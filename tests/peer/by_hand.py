@@ -41,6 +41,7 @@ class HandLoader:
         ]
         self.sizes = sizes
         self.load_s = 0.0
+        self.whole_s = 2.0
         self.are_worn = False
         self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lengths: dict[str, tuple[int, ...]] = {}
@@ -59,7 +60,7 @@ class HandLoader:
         return Need(ModelId(model.weights), model.id, (*longer, size))
 
     def reload_s(self, model: ModelInfo) -> float | None:
-        return 2.0
+        return self.whole_s
 
     async def learn(self, model: ModelInfo) -> None:
         self.log.append(f"learn {model.id}")

@@ -76,6 +76,63 @@ async def test_nothing_is_loaded_again_where_it_would_be_no_larger():
         assert loader.log == ["load a", "load b"]
 
 
+async def test_nothing_is_loaded_again_where_the_next_load_would_be_as_small():
+    """Each device would do for one of the two lengths, and the cheaper one is the small one."""
+    timer = Timer()
+    async with by_hand(100, 100, a=60, c=70, b=30, clock=timer) as (residency, loader):
+        loader.lengths["b"] = (50, 20)
+        _, idle = await ready(residency, loader, "a", "c")
+        residency.give_back(idle.ticket)
+        timer.now_s += 60.0
+        wish = Wish("b", room=Room(15, 60))
+        residency.ask(wish.ticket)
+        for _ in range(4):
+            await settle()
+            if not wish.is_granted:
+                await load(loader)
+            timer.now_s += 60.0
+        assert wish.is_granted, loader.log
+
+
+async def test_what_somebody_has_loaded_by_its_extent_is_not_loaded_again():
+    timer = Timer()
+    async with by_hand(100, a=60, b=30, clock=timer) as (residency, loader):
+        asked = Wish("b", context_tokens=9)
+        residency.ask(asked.ticket)
+        await settle()
+        await load(loader)
+        residency.give_back(asked.ticket)
+        loader.lengths["b"] = (50, 20)
+        assert context_of(residency) == 9
+        wish = Wish("b", room=Room(15, 15))
+        residency.ask(wish.ticket)
+        assert wish.is_granted and loader.log == ["load b"]
+
+
+async def test_a_model_stays_as_it_is_once_nobody_waits_for_a_larger_place():
+    timer = Timer()
+    async with small_beside_a(timer) as (residency, loader, answering):
+        timer.now_s += 60.0
+        long = Wish("b", room=Room(15, 15))
+        residency.ask(long.ticket)
+        residency.give_back(long.ticket)
+        after = Wish("b")
+        residency.ask(after.ticket)
+        residency.give_back(answering.ticket)
+        assert after.is_granted and loader.log == ["load a", "load b"]
+
+
+async def test_an_answer_that_may_be_cut_off_is_not_worth_a_long_load():
+    timer = Timer()
+    async with small_beside_a(timer) as (residency, loader, answering):
+        timer.now_s += 400.0
+        residency.give_back(answering.ticket)
+        loader.whole_s = 600.0
+        wish = Wish("b", room=Room(5, 15))
+        residency.ask(wish.ticket)
+        assert wish.is_granted and loader.log == ["load a", "load b"]
+
+
 def test_a_request_takes_its_prompt_and_as_much_answer_as_is_likely():
     assert room(3000, 8000, most_tokens=100_000) == Room(3001, 11_000)
     assert room(3000, None, most_tokens=100_000) == Room(3001, 4024)

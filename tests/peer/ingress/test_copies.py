@@ -4,7 +4,7 @@ is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from cortex.peer.fleet.view import PeerView
 from cortex.peer.gossip.ids import NodeId
 from cortex.peer.gossip.messages import LoadAnswer
 from cortex.peer.routing import asked
+from cortex.peer.routing.candidates import Busyness
 
 
 def answer(node: NodeId, load: Any, verdict: Any, wait_ms: int = 0) -> LoadAnswer:
@@ -49,7 +50,8 @@ async def test_no_copy_is_loaded_on_a_stale_word(
         assert [host for host, _ in fleet.hops.asked] == [fleet_values.node(1)]
 
 
-@pytest.mark.parametrize(("wait_ms", "number"), [(5000, 1), (60_000, 2)])
+# A peer of which no answer has ended yet says no wait.
+@pytest.mark.parametrize(("wait_ms", "number"), [(5000, 1), (60_000, 2), (0, 2)])
 async def test_a_copy_is_loaded_where_that_is_sooner_than_a_place_and_else_the_place_is_waited_for(
     open_fleet: Any, listen: Any, ask: Any, fill: Any, fleet_values: Any, wait_ms: int, number: int
 ):
@@ -67,6 +69,61 @@ async def test_a_copy_is_loaded_where_all_who_have_it_refuse(
         await listen(fleet, ask())
         assert fleet.hops.asked[0][0] == fleet_values.node(2)
         assert fleet.places.passed_over == [(fleet_values.node(1),)]
+
+
+@pytest.mark.parametrize(("wait_ms", "loads"), [(5000, False), (60_000, True)])
+async def test_a_copy_is_loaded_beside_this_peers_own_where_that_is_sooner_than_a_place_here(
+    open_fleet: Any,
+    listen: Any,
+    ask: Any,
+    fleet_values: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    wait_ms: int,
+    loads: bool,
+):
+    def own_busyness(_: object) -> Busyness:
+        return Busyness("queue", 8, 8)
+
+    async with open_fleet(2, is_gateway=False) as fleet:
+        node = fleet_values.node(0)
+        full = fleet_values.load(node, num_live=8, num_free=0)
+        fleet.membership.change(0, load=full)
+        fleet.membership.change(1, placed=())
+        fleet.membership.answers[node] = answer(node, full, "queue", wait_ms)
+        fleet.places.seconds = 20.0
+        monkeypatch.setattr(fleet.ingress._chooser, "_own_busyness", own_busyness)
+        await listen(fleet, ask())
+        assert bool(fleet.hops.asked) == loads
+
+
+async def test_who_is_silent_is_not_preferred_to_who_answers(
+    open_fleet: Any, listen: Any, ask: Any, fill: Any, fleet_values: Any
+):
+    async with open_fleet(4) as fleet:
+        fill(fleet, "queue", 5000, load_s=20.0)
+        silent = fleet_values.node(3)
+        fleet.membership.change(3, load=fleet_values.load(silent, num_live=1, num_free=0))
+        fleet.membership.mute.add(silent)
+        for text in "abcdef":
+            await listen(fleet, ask(text))
+        assert {host for host, _ in fleet.hops.asked} == {fleet_values.node(1)}
+
+
+async def test_a_peer_that_is_to_load_the_model_and_refuses_is_not_named_again_at_once(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_fleet(3) as fleet:
+        leaseholder, other = fleet_values.node(1), fleet_values.node(2)
+
+        async def place(*_: object, holders: Collection[NodeId], lost: object) -> NodeId:
+            return other if leaseholder in holders else leaseholder
+
+        monkeypatch.setattr(fleet.places, "place", place)
+        for number in (1, 2):
+            fleet.membership.change(number, placed=())
+        fleet.hops.full = {leaseholder}
+        await listen(fleet, ask())
+        assert [host for host, _ in fleet.hops.asked] == [leaseholder, other]
 
 
 async def test_a_peer_with_the_model_that_is_left_alone_is_not_named_either(

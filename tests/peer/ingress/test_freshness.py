@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cortex.peer.gossip.messages import Verdict
 from cortex.peer.routing.candidates import Busyness, Candidate, Wish, candidates
 from cortex.peer.routing.catalogue import unite
 from cortex.peer.routing.freshness import Freshness
@@ -51,6 +52,20 @@ async def test_an_answer_counts_with_what_was_sent_since_it_was_asked_for(asker:
     asker.now_s += 0.05
     assert await asker.num_live() == 0, "it says by itself what it was sent"
     assert asker.membership.num_probes == 2
+
+
+async def test_who_was_sent_as_much_as_it_had_room_for_takes_no_more_until_it_says_so(
+    fleet_values: Any, asker: Asker
+):
+    load = fleet_values.load(asker.other.node, num_live=6, num_free=2)
+    asker.membership.change(1, load=load)
+    told: list[Verdict] = []
+    for _ in range(3):
+        answers = await asker.freshness.ask(asker.weights, 1, [asker.other])
+        told.append(answers[asker.other.node].verdict)
+        asker.now_s += 0.01
+        asker.freshness.sent(asker.other.node)
+    assert told == ["accept", "accept", "queue"]
 
 
 async def test_a_question_outlives_whoever_asked_it_first(asker: Asker):
