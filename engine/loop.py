@@ -50,9 +50,9 @@ from .types import Prompt
 from .wishes import Wishes
 
 _CUDA_SHARE = 0.9
-# So much of requests is taken in between two steps, about 200,000 tokens: numbers take milliseconds
-# to be read, and many agents may send theirs at once.
-_TAKEN_IN_BYTES = 1 << 20
+# Requests of so much are taken in between two steps: numbers take milliseconds to be read, and many
+# agents may send theirs at once.
+_TAKEN_IN_TOKENS = 200_000
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,8 @@ class DeviceLoop:
         self._jobs: queue.SimpleQueue[Job | ReadingEnded | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._store: HostStore = PrefixStore(_remembered_bytes(device, memory_bytes, num_engines))
+        # Requests that no step could wait for yet.
+        self._arrived: list[Generate] = []
         self._moves: deque[Load | Unload] = deque()
         self._reading: Reading | None = None
         # How many there were when the load began.
@@ -155,14 +157,16 @@ class DeviceLoop:
             self._outbox.clear()
 
     def _take_jobs(self) -> None:
-        """The jobs that are there, as far as a step may wait; waits for one where nothing runs."""
-        is_idle = not any(service.has_work for service in self._services.values())
-        room_bytes = _TAKEN_IN_BYTES
-        while room_bytes > 0 and not self._closing.is_set():
+        """All jobs that are there, but of requests as many as a step may wait for; waits for a job
+        where nothing runs.
+        """
+        has_work = any(service.has_work for service in self._services.values())
+        is_idle = not self._arrived and not has_work
+        while not self._closing.is_set():
             try:
                 job = self._jobs.get(block=is_idle)
             except queue.Empty:
-                return
+                break
             is_idle = False
             match job:
                 case Load() | Unload():
@@ -172,13 +176,22 @@ class DeviceLoop:
                 case ReadingEnded():
                     self._end_load()
                 case Generate():
-                    self._start(job)
-                    room_bytes -= len(job.prompt)
+                    self._arrived.append(job)
                 case Cancel():
                     self._cancel(job)
                 case None:
                     return
             self._begin_next()
+            self._flush()
+        self._start_arrived()
+
+    def _start_arrived(self) -> None:
+        """The most pressing first."""
+        room_tokens = _TAKEN_IN_TOKENS
+        while self._arrived and room_tokens > 0 and not self._closing.is_set():
+            job = min(self._arrived, key=lambda job: job.priority)
+            self._arrived.remove(job)
+            room_tokens -= self._start(job)
             self._flush()
 
     def _begin_next(self) -> None:
@@ -293,26 +306,33 @@ class DeviceLoop:
             self.torn_bytes = torn_bytes(torch.cuda.memory_stats(self._device))
         self._emit(Unloaded(job.job_id, job.model_id))
 
-    def _start(self, job: Generate) -> None:
-        service = self._services.get(job.model_id)
+    def _start(self, job: Generate) -> int:
+        """How many tokens were read for it."""
+        service, num_tokens = self._services.get(job.model_id), 0
         try:
             if service is None:
                 raise EngineFailed(f"model {job.model_id} is not loaded here.")
             prompt = unpack_value(Prompt, job.prompt)
+            num_tokens = len(prompt.token_ids)
             prompt = replace(prompt, sampling=choice_sampling(prompt.sampling, job.choice))
             service.add(job, prompt, time.monotonic())
         except Exception as error:
             info = described("start failed", error)
             self._emit(GenerateFailed(job.request_id, job.epoch, info))
-            return
+            return num_tokens
         if prompt.pooling is not None:
-            return  # no tokens will come, and so there is no text to be made
+            return num_tokens  # no tokens will come, and so there is no text to be made
         without_pictures = replace(prompt, images=())
         self._emit(
             Started(job.request_id, job.epoch, job.model_id, without_pictures, job.resume_token_ids)
         )
+        return num_tokens
 
     def _cancel(self, job: Cancel) -> None:
+        key = (job.request_id, job.epoch)
+        for arrived in [each for each in self._arrived if (each.request_id, each.epoch) == key]:
+            self._arrived.remove(arrived)
+            self._start(arrived)  # its end is told of as every other's
         for service in self._services.values():
             self._emit(*service.cancel(job.request_id, job.epoch))
 

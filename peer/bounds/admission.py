@@ -17,12 +17,12 @@ from ..errors import UnsupportedParameter
 # Of the memory that is free when a peer begins, prompts take so much at the most, and never less
 # than a few long conversations with pictures need: the engine has each once more.
 _PROMPTS_SHARE = 16
-_LEAST_PROMPTS_BYTES = 1 << 30
+LEAST_PROMPTS_BYTES = 1 << 30
 
 
 def prompts_bytes(free_bytes: int) -> int:
     """What all prompts under way may take together, where nobody has said."""
-    return max(_LEAST_PROMPTS_BYTES, free_bytes // _PROMPTS_SHARE)
+    return max(LEAST_PROMPTS_BYTES, free_bytes // _PROMPTS_SHARE)
 
 
 class Admission:

@@ -19,7 +19,7 @@ from cortex.engine.errors import CortexError
 from cortex.engine.stream import Event, Stage, Vector
 from cortex.engine.types import ChatRequest
 
-from ..bounds.admission import Admission
+from ..bounds.admission import LEAST_PROMPTS_BYTES, Admission
 from ..errors import NoPeer
 from ..fleet.membership import Membership
 from ..gossip.ids import ModelId
@@ -75,8 +75,12 @@ class Ingress:
         self._eta_s = eta_s
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        # One connection has one request; what is kept here is the vectors of a call.
-        self._admission = Admission(config.connections.max_connections, local.max_prepared_bytes)
+        # One connection has one request; what is kept here is the vectors of a call, beside the
+        # prompts of the node: so no share of the memory.
+        vectors_bytes = config.max_prepared_bytes
+        if vectors_bytes is None:
+            vectors_bytes = LEAST_PROMPTS_BYTES
+        self._admission = Admission(config.connections.max_connections, vectors_bytes)
         self._replay = ReplayBudget(config.replay_bytes)
         self._num_held = 0
         self._chooser = Chooser(membership, leases, self._own_busyness, self._rng, self._clock)

@@ -11,26 +11,31 @@ import torch
 
 from cortex.engine.events import DeviceEvent, ModelLoaded, NewToken, Started
 from cortex.engine.frames import pack_value
-from cortex.engine.loop import DeviceLoop
-from cortex.engine.messages import Generate, Load
+from cortex.engine.loop import DeviceLoop, Job
+from cortex.engine.messages import Cancel, Generate, GenerateFailed, Load, Unload, Unloaded
 from cortex.engine.types import Prompt, Sampling
 from cortex.engine.wishes import Wishes
 
 
-def long_to_take_in(name: str) -> Generate:
-    """A megabyte, which is few tokens."""
+def request(name: str, token_ids: tuple[int, ...], priority: int = 0) -> Generate:
     greedy = Sampling(seed=0, temperature=0.0)
-    prompt = Prompt((5, 6, 7), (), (), greedy, 12, (), (), echo="x" * (1 << 20))
-    return Generate(name, 1, "a", pack_value(prompt))
+    prompt = Prompt(token_ids, (), (), greedy, 12, (), ())
+    return Generate(name, 1, "a", pack_value(prompt), priority=priority)
 
 
-def test_a_step_comes_between_requests_that_take_long_to_take_in(golden: Path) -> None:
+def long_to_take_in(name: str) -> Generate:
+    """More than the model reads: it is refused when its numbers were read."""
+    return request(name, (70_000,) * 250_000)
+
+
+def heard(golden: Path, jobs: list[Job], last: type[DeviceEvent], count: int) -> list[DeviceEvent]:
+    """What is said of jobs that come at once, up to so many of the last."""
     said: queue.SimpleQueue[DeviceEvent] = queue.SimpleQueue()
 
     def hear(events: tuple[DeviceEvent, ...]) -> None:
         if any(isinstance(event, ModelLoaded) for event in events):
-            for name in "rst":  # at once: the device's thread is here
-                loop.submit(long_to_take_in(name))
+            for job in jobs:  # at once: the device's thread is here
+                loop.submit(job)
         for event in events:
             said.put(event)
 
@@ -38,11 +43,36 @@ def test_a_step_comes_between_requests_that_take_long_to_take_in(golden: Path) -
     loop.submit(Load("1", "a", str(golden / "qwen3"), 100 << 20))
     thread = threading.Thread(target=loop.run)
     thread.start()
-    kinds: list[type[DeviceEvent]] = []
-    while kinds.count(NewToken) < 36:
-        kinds.append(type(said.get(timeout=60)))
+    events: list[DeviceEvent] = []
+    while sum(isinstance(event, last) for event in events) < count:
+        events.append(said.get(timeout=60))
     loop.close()
     thread.join(60)
+    return events
 
-    assert kinds.count(Started) == 3
-    assert (Started, Started) not in pairwise(kinds)
+
+def test_a_step_comes_between_requests_that_take_long_to_take_in(golden: Path) -> None:
+    jobs: list[Job] = [long_to_take_in("r"), long_to_take_in("s"), request("t", (5, 6, 7), -1)]
+
+    kinds = [type(event) for event in heard(golden, jobs, NewToken, 12)]
+
+    # The most pressing is first, though it came last.
+    assert kinds.index(Started) < kinds.index(GenerateFailed)
+    assert kinds.count(GenerateFailed) == 2
+    assert (GenerateFailed, GenerateFailed) not in pairwise(kinds)
+
+
+def test_what_is_no_request_waits_for_none(golden: Path) -> None:
+    jobs: list[Job] = [long_to_take_in("r"), long_to_take_in("s"), Unload("2", "a")]
+
+    kinds = [type(event) for event in heard(golden, jobs, GenerateFailed, 2)]
+
+    assert kinds[-3:] == [Unloaded, GenerateFailed, GenerateFailed]
+
+
+def test_request_that_is_cancelled_before_it_was_taken_in_is_told_so(golden: Path) -> None:
+    jobs: list[Job] = [long_to_take_in("r"), request("s", (5, 6, 7)), Cancel("s", 1)]
+
+    events = heard(golden, jobs, GenerateFailed, 1)
+
+    assert [e.finish for e in events if isinstance(e, NewToken)] == ["cancelled"]
