@@ -112,7 +112,7 @@ class Placer:
         its answer only where it is idle now and that costs little. What somebody has loaded by its
         extent stays so.
         """
-        room, context_tokens = ticket.room, place.size.context_tokens
+        room, context_tokens, rules = ticket.room, place.size.context_tokens, self.habits.rules
         is_of_use = context_tokens >= room.least_tokens
         if is_of_use and (place.holders or context_tokens >= room.whole_tokens):
             return False
@@ -121,10 +121,8 @@ class Placer:
             return False
         match self._turn(place.model.id, Wanted(need), None, without=place):
             case Begin(fit=found):
-                reload_s = self._engines.reload_s(place.model)
-                is_cheap = reload_s is not None and (
-                    reload_s + found.cost_s <= self.habits.rules.min_residency_s
-                )
+                load_s, most_s = self._engines.reload_s(place.model), rules.min_residency_s
+                is_cheap = load_s is not None and load_s + found.cost_s <= most_s
                 least_tokens = max(room.least_tokens, context_tokens + 1)
                 return found.size.context_tokens >= least_tokens and (is_cheap or not is_of_use)
             case _:
@@ -171,25 +169,27 @@ class Placer:
         if need is None:
             self._mover.learn(model)
             return None
-        wanted = Wanted(need, needs_quiet=self._losses.is_last_load(model.id))
-        match self._turn(model.id, wanted, None):
-            case Begin() as begin:
-                return self._begin_at_home(model, wanted, begin)
-            case Waits() as waits:
-                return waits.wait_s
-            case Claim() | Refused():
-                return None
+        # Rather smaller than not at all, where others that live here would have to go for more.
+        for comfort_tokens in (need.comfort_tokens, 0):
+            wanted = Wanted(
+                replace(need, comfort_tokens=comfort_tokens),
+                needs_quiet=self._losses.is_last_load(model.id),
+            )
+            match self._turn(model.id, wanted, None):
+                case Begin(fit=found) as begin:
+                    if not any(victim.id in self.habits.at_home for victim in found.victims):
+                        return self._begin_at_home(model, wanted, begin)
+                case Waits() as waits:
+                    return waits.wait_s
+                case Claim() | Refused():
+                    return None
+        return None
 
     def _begin_at_home(self, model: ModelInfo, wanted: Wanted, begin: Begin) -> float | None:
-        """Guests stay until nobody has used them for as long as the load takes; others that live
-        here stay.
-        """
-        victims, at_home = begin.fit.victims, self.habits.at_home
-        if any(victim.id in at_home for victim in victims):
-            return None
+        """Guests stay until nobody has used them for as long as the load takes."""
         reload_s = self._engines.reload_s(model)
         least_s = self.habits.rules.min_residency_s if reload_s is None else reload_s
-        wait_s = max((least_s - victim.idle_s for victim in victims), default=0.0)
+        wait_s = max((least_s - victim.idle_s for victim in begin.fit.victims), default=0.0)
         if wait_s > 0:
             return wait_s
         self._begin(model, Extent(), wanted, begin, "home")

@@ -4,7 +4,7 @@ Pure; the clock comes in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.stream import Began, Event, Stage, Vector
@@ -20,6 +20,8 @@ from .transcript import Transcript
 from .tries import Fault, Tries, fault_of
 
 _TEXT_BYTES_A_TOKEN = 4
+# So many at most, nearly: what a prompt takes at least.
+_MOST_TEXT_BYTES_A_TOKEN = 6
 # How long a request waits for a place where all are busy. An answer that has begun may stand still
 # no longer than it takes to say that it is over.
 _PATIENCE_S = 5.0
@@ -87,9 +89,11 @@ class Asked:
         """How much context it takes, as far as that is known before its prompt is made."""
         request, told = self.transcript.request, self.transcript.accepted
         if told is None:
-            prompt_tokens = text_bytes(request) // _TEXT_BYTES_A_TOKEN
+            num_bytes = text_bytes(request)
+            prompt_tokens = num_bytes // _TEXT_BYTES_A_TOKEN
             most_tokens = max(1, self.model.context_tokens - prompt_tokens)
-            return room(prompt_tokens, request.max_tokens, most_tokens=most_tokens)
+            likely = room(prompt_tokens, request.max_tokens, most_tokens=most_tokens)
+            return replace(likely, least_tokens=num_bytes // _MOST_TEXT_BYTES_A_TOKEN + 1)
         num_made = self.transcript.num_tokens // request.num_choices
         return room(told.prompt_tokens, request.max_tokens, num_made, most_tokens=told.max_tokens)
 
@@ -105,7 +109,7 @@ class Asked:
         """Whether another host could take it up where it is now."""
         return self.is_kept or not self.transcript.has_begun
 
-    def heard(self, event: Event | Vector) -> bool:
+    def heard(self, event: Event | Vector, now_s: float) -> bool:
         """Whether it has just lost its engine, which its host will replace."""
         self.is_worked_on = True
         if isinstance(event, Began):
@@ -115,13 +119,15 @@ class Asked:
                 self._lose_engine()
                 return True
             if not self.had_engine:
-                self.wait_for_load()
+                self.wait_for_load(now_s)
         return False
 
-    def wait_for_load(self) -> None:
-        """Its host has yet to load the model: whoever sees no stages waits for that so long."""
-        if not self.live.is_streamed:
-            self.cold_until_s = self.live.began_s + self.cold_wait_s
+    def wait_for_load(self, now_s: float) -> None:
+        """Its host has yet to load the model: whoever sees no stages waits for that so long, from
+        when the first host said so.
+        """
+        if not self.live.is_streamed and self.cold_until_s is None:
+            self.cold_until_s = now_s + self.cold_wait_s
 
     def _lose_engine(self) -> None:
         self.num_losses += 1

@@ -49,7 +49,7 @@ class Attempts:
             async with aclosing(self._open(host, asked)) as events:
                 while not transcript.is_whole:
                     event = await self._next(events, asked)
-                    if asked.heard(event):
+                    if asked.heard(event, self._clock()):
                         self._move_on(asked, host)
                     self._on_heard(asked)
                     if isinstance(event, Began | Vector):

@@ -58,7 +58,7 @@ class Candidate:
 
     `place_tokens` is how much context it has loaded the model with, 0 where it has not, or where
     nobody says. A model that is there with too little for the request is cold to it: it would have
-    to be loaded again.
+    to be loaded again. With all that the holder serves it is never too small.
     """
 
     holder: Holder
@@ -137,12 +137,13 @@ def candidate_at(
     place_tokens = placed.context_tokens if placed and placed.state == "ready" else 0
     told = peer.load.of(weights) if peer.load else None
     life = (peer.node, peer.gen)
+    is_small = 0 < place_tokens < min(room.least_tokens, holder.context_tokens)
     return Candidate(
         holder=holder,
         life=life,
         name=peer.name,
         is_self=peer.is_self,
-        warmth="cold" if 0 < place_tokens < room.least_tokens else warmth_at(peer, weights),
+        warmth="cold" if is_small else warmth_at(peer, weights),
         computes_in=placed.computes_in if placed else "",
         is_doubtful=peer.state != "up" or life in doubted,
         busyness=own if peer.is_self else gossiped(peer.load, weights),
@@ -178,7 +179,12 @@ def own_busyness(
 
 def by_room(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]:
     """Those with room for all of the request, where some have it, and then all."""
-    roomy = [one for one in found if not 0 < one.place_tokens < wish.room.whole_tokens]
+    whole_tokens = wish.room.whole_tokens
+    roomy = [
+        one
+        for one in found
+        if not 0 < one.place_tokens < min(whole_tokens, one.holder.context_tokens)
+    ]
     return [roomy, found] if 0 < len(roomy) < len(found) else [found]
 
 

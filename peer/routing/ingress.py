@@ -217,7 +217,7 @@ class Ingress:
         live = asked.live
         live.host, live.start = host.name, "warm" if host.warmth == "warm" else "cold"
         if host.warmth != "warm":
-            asked.wait_for_load()
+            asked.wait_for_load(self._clock())
         return host
 
     def _failed(self, asked: Asked, host: Candidate, error: CortexError) -> None:

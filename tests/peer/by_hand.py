@@ -26,8 +26,8 @@ class HandLoader:
     """Devices whose loads last until the test says so; `log` is what was asked, in order.
 
     A model takes what `sizes` says of it, else all of the first device, and of `lengths` the
-    context that takes as many bytes beside it. Nothing is known of the `strange` until it has been
-    learned.
+    context that takes as many bytes beside it, of which `comforts` is comfortable. Nothing is known
+    of the `strange` until it has been learned.
     """
 
     def __init__(self, *budgets: int, **sizes: int) -> None:
@@ -45,6 +45,7 @@ class HandLoader:
         self.are_worn = False
         self.renewal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lengths: dict[str, tuple[int, ...]] = {}
+        self.comforts: dict[str, int] = {}
         self.strange: set[str] = set()
         self.lesson: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -57,7 +58,9 @@ class HandLoader:
             Size(tokens, size.num_slots, num_bytes + tokens)
             for tokens in self.lengths.get(model.id, ())
         )
-        return Need(ModelId(model.weights), model.id, (*longer, size))
+        comfort_tokens = self.comforts.get(model.id, 0)
+        sizes = (*longer, size)
+        return Need(ModelId(model.weights), model.id, sizes, comfort_tokens=comfort_tokens)
 
     def reload_s(self, model: ModelInfo) -> float | None:
         return self.whole_s

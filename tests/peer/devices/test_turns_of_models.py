@@ -285,6 +285,27 @@ async def test_model_comes_home_when_its_guest_has_been_idle_for_as_long_as_its_
         assert left == ["h lru g", "g home h"]
 
 
+async def test_model_comes_home_smaller_where_another_that_lives_there_would_have_to_go_for_more():
+    timer, homes = Timer(), [ModelInfo(id, None, ("text",), 1, 0) for id in "hg"]
+    config = replace(CONFIG, models=(ModelConfig("h", home=True), ModelConfig("g", home=True)))
+    async with by_hand(100, h=60, g=30, config=config, clock=timer, at_home=lambda: homes) as (
+        residency,
+        loader,
+    ):
+        loader.lengths["g"], loader.comforts["g"] = (50,), 50
+        loader.strange.add("g")
+        residency.look()
+        await settle()
+        await load(loader)
+        timer.now_s += 400.0
+        loader.lesson.set_result(None)
+        await settle()
+        residency.look()
+        await settle()
+        await load(loader)
+        assert states(residency) == {"h": "ready", "g": "ready"}
+
+
 async def test_model_that_does_not_load_at_home_is_not_tried_for_ever():
     timer, home = Timer(), ModelInfo("h", None, ("text",), 1, 0)
     config = replace(CONFIG, models=(ModelConfig("h", home=True),))

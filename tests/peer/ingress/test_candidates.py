@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -146,19 +147,29 @@ def test_a_peer_that_said_nothing_is_idle_until_it_does(fleet_values: Any) -> No
     assert gossiped(full, fleet_values.weights) == Busyness("queue", 9, 9)
 
 
+@pytest.fixture
+def loaded_with(fleet_values: Any) -> Callable[[int, int], PeerView]:
+    """A peer by its number that has loaded the model with so much context, of a good deal more."""
+
+    def make(number: int, context_tokens: int) -> PeerView:
+        peer: PeerView = fleet_values.peer(number)
+        return replace(peer, placed=(replace(peer.placed[0], context_tokens=context_tokens),))
+
+    return make
+
+
 def test_a_model_that_is_loaded_with_too_little_for_a_prompt_is_cold_to_it(
-    found_in: Any, fleet_values: Any
+    found_in: Any, loaded_with: Callable[[int, int], PeerView]
 ) -> None:
     wish = replace(_WISH, room=Room(500, 900))
-    short, enough = (fleet_values.peer(n, context_tokens=498 + n) for n in (1, 2))
-    found = found_in(short, enough, wish=wish)
+    found = found_in(loaded_with(1, 499), loaded_with(2, 500), wish=wish)
     assert [one.warmth for one in found] == ["cold", "warm"]
 
 
 def test_nobody_is_left_out_where_none_has_room_for_all_of_it(
-    fleet_values: Any, found_in: Any
+    fleet_values: Any, found_in: Any, loaded_with: Callable[[int, int], PeerView]
 ) -> None:
-    one, small = found_in(fleet_values.peer(1), fleet_values.peer(2, context_tokens=100))
+    one, small = found_in(fleet_values.peer(1), loaded_with(2, 100))
     wish = replace(_WISH, room=Room(50, 200))
     assert by_room(wish, [one, small]) == [[one], [one, small]]
     assert by_room(wish, [small]) == [[small]]

@@ -178,6 +178,31 @@ async def test_a_model_that_is_too_small_everywhere_is_loaded_again_where_nobody
         assert fleet.places.passed_over == [(fleet_values.node(1),)]
 
 
+async def test_a_model_that_is_there_with_all_that_it_has_is_never_too_small(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(3) as fleet:
+        [stored] = fleet_values.peer(1).stored
+        [placed] = fleet_values.peer(1).placed
+        small = (replace(stored, context_tokens=16),), (replace(placed, context_tokens=16),)
+        fleet.membership.change(1, stored=small[0], placed=small[1])
+        fleet.membership.change(2, placed=())
+        await listen(fleet, ask("a" * 200))
+        assert fleet.places.asked == []
+
+
+async def test_a_prompt_that_may_well_have_room_does_not_make_a_model_cold(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    """Of 2,000 bytes come 400 tokens often, and hardly ever fewer."""
+    async with open_fleet(3) as fleet:
+        [placed] = fleet_values.peer(1).placed
+        fleet.membership.change(1, placed=(replace(placed, context_tokens=400),))
+        fleet.membership.change(2, placed=())
+        await listen(fleet, ask("a" * 2000))
+        assert fleet.places.asked == []
+
+
 async def test_who_reaches_nobody_that_decides_chooses_as_all_do(
     open_fleet: Any, listen: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
 ):

@@ -357,6 +357,16 @@ async def test_a_plain_request_waits_for_a_load_no_longer_than_is_due(
         never.set()
 
 
+async def test_a_plain_request_that_is_old_waits_for_a_load_as_long_as_any(
+    open_fleet: Any, listen: Any, ask: Any
+):
+    async with open_fleet(2) as fleet:
+        fleet.membership.change(1, placed=())
+        live = live_request()
+        live.began_s -= 1000.0
+        assert (await listen(fleet, ask(), live)).ends
+
+
 async def test_a_plain_request_waits_no_longer_where_the_host_turns_out_to_be_cold(
     open_fleet: Any, listen: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
 ):
