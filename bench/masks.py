@@ -87,9 +87,9 @@ def measure(tokenizer: Tokenizer) -> dict[str, Any]:
     tool = Tool("f", "", schema, is_strict=True)
     asked = ChatRequest("m", (), 0, 0, tools=(tool,), tool_choice=ToolChoice())
     form = ChatRequest("m", (), 0, 0, grammar=Grammar("json_schema", schema))
-    in_json = bind_answer(form, ReplyFormat(), lambda grammar: None).grammar
+    in_json = bind_answer(form, ReplyFormat(), lambda grammar, budget: None).grammar
     in_words = bind_answer(
-        asked, ReplyFormat("none", "json", (tool,)), lambda grammar: None
+        asked, ReplyFormat("none", "json", (tool,)), lambda grammar, budget: None
     ).grammar
 
     made: list[Matchers] = []
