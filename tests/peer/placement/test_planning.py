@@ -138,7 +138,8 @@ def test_room_is_not_worth_a_load_that_takes_minutes_longer() -> None:
     used = load_of(ModelLoad(OTHER, 0, 0, 4, told_age(60.0), told_age(7200.0)))
     tiny, slow = make_peer("tiny", other(11), load=used), make_peer("slow")
     seconds = {tiny.node: 5.0, slow.node: 600.0}
-    found = plan(tiny, slow, known=Known(sizes, parts, lambda node, *_: seconds[node]))
+    known = Known(sizes, parts, lambda node, model, size_bytes: seconds[node])
+    found = plan(tiny, slow, known=known)
     assert found.plan is not None and (named(found), found.plan.is_tight) == ("tiny", True)
 
 
