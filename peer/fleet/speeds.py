@@ -19,13 +19,19 @@ _LEAST_GAPS = 8
 
 @dataclass(slots=True)
 class _Speed:
-    """Tokens a second of one answer, as powers of two: the best of this period, and of the last."""
+    """Tokens a second of one answer, as powers of two: the best of this period, and of the last one
+    that had any. What is `told` goes by `told_best`.
+    """
 
     seen: Durations = field(default_factory=Durations)
     best: float = -math.inf
     best_before: float = -math.inf
     period: int = 0
-    told: int | None = None
+    told_best: float = -math.inf
+
+    @property
+    def told(self) -> int | None:
+        return None if self.told_best == -math.inf else round(self.told_best)
 
 
 class Speeds:
@@ -44,9 +50,8 @@ class Speeds:
 
 def _add(speed: _Speed, log_speed: float, period: int) -> None:
     if period != speed.period:
-        speed.best_before = speed.best if period == speed.period + 1 else -math.inf
-        speed.best, speed.period = -math.inf, period
+        speed.best_before, speed.best, speed.period = speed.best, -math.inf, period
     speed.best = max(speed.best, log_speed)
     best = max(speed.best, speed.best_before, 0.0)
-    if speed.told is None or abs(best - speed.told) >= 1:
-        speed.told = round(best)
+    if abs(best - speed.told_best) >= 1:
+        speed.told_best = best

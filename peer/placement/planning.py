@@ -114,9 +114,10 @@ def preference(view: FleetView, model: ModelId, outcome: Plan | Refusal) -> tupl
     if isinstance(outcome, Plan):
         is_there, room = outcome.is_there, _room_class(outcome)
         is_tight = outcome.is_tight
-        seconds = outcome.seconds or 0.0
+        # One that is too small may have to be loaded once more.
+        seconds = (outcome.seconds or 0.0) * (1 + is_tight)
     has_work = _num_requests(peer) > 0
-    return 0, not is_there, peer.state != "up", is_tight, round(seconds), has_work, -room, tail
+    return 0, not is_there, peer.state != "up", round(seconds), is_tight, has_work, -room, tail
 
 
 def rendezvous(model: ModelId, node: NodeId) -> bytes:

@@ -26,8 +26,9 @@ from ..hop.messages import LeaseAsk, Leased
 from ..placement.planning import Known, ranked, rendezvous, soonest_s
 from .lease_book import LeaseBook
 
-# A question and its answer; whoever is asked may have to ask somebody in its turn.
-_ANSWER_S = 2.0
+# A question and its answer; whoever is asked may have to ask somebody in its turn. The last of
+# those that are asked, each `_SILENT_S` after the one before, leaves the asker time to decide.
+_ANSWER_S = 1.5
 _FORWARD_S = 0.8
 _MAX_TRIES = 3
 # Whoever has not answered by then may not answer at all.
@@ -77,19 +78,19 @@ class Leases:
         self, arbiters: Sequence[NodeId], wish: LeaseAsk, limit_s: float
     ) -> Leased | None:
         """What the first says that answers, None where none does. The next one is asked beside one
-        that is silent.
+        that is silent, whose word goes before its for as long as it may still come: else two would
+        load the model.
         """
-        untold, asking = [*arbiters], set[asyncio.Task[Leased | None]]()
+        untold, asking = [*arbiters], list[asyncio.Task[Leased | None]]()
         try:
             while untold or asking:
                 if untold:
                     question = self._word_of(untold.pop(0), wish, limit_s)
-                    asking.add(asyncio.create_task(question, name="ask for a lease"))
+                    asking.append(asyncio.create_task(question, name="ask for a lease"))
                 rest_s = _SILENT_S if untold else None
-                done, asking = await asyncio.wait(
-                    asking, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                for leased in (each.result() for each in done):
+                await asyncio.wait(asking[:1], timeout=rest_s)
+                while asking and asking[0].done():
+                    leased = asking.pop(0).result()
                     if leased is not None:
                         return leased
             return None

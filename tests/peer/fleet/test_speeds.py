@@ -35,11 +35,17 @@ def test_a_speed_moves_when_it_has_doubled_or_halved_for_hours() -> None:
     assert answers.at(40, 4 * HOUR_S) == 6
 
 
+def test_a_speed_between_two_steps_moves_no_earlier_than_others() -> None:
+    answers = Answers()
+    assert [answers.at(speed) for speed in (90, 130, 179, 181)] == [7, 7, 7, 8]
+
+
 def test_what_was_idle_is_judged_by_what_it_did_before() -> None:
     answers = Answers()
     assert answers.at(64) == 7
     assert answers.at(1000, 9 * HOUR_S, num_gaps=7) == 7, "too few to tell"
-    assert answers.at(16, 9 * HOUR_S) == 5
+    assert answers.at(16, 9 * HOUR_S) == 7, "it may be one of a batch"
+    assert answers.at(16, 10 * HOUR_S) == 5
 
 
 def test_few_tokens_tell_nothing_and_the_slowest_speed_is_one() -> None:

@@ -128,10 +128,19 @@ def test_when_the_first_of_some_has_it_counts_what_its_victims_are_wanted_for() 
 def test_a_peer_where_it_has_room_goes_before_a_quicker_one_where_it_would_be_tiny() -> None:
     used = load_of(ModelLoad(OTHER, 0, 0, 4, told_age(60.0), told_age(7200.0)))
     tiny = make_peer("tiny", other(11), load=used)
-    busy = make_peer("busy", load=load_of(num_inflight=9, first_token_ms=4000))
+    busy = make_peer("busy", load=load_of(num_inflight=4, first_token_ms=4000))
     found = plan(tiny, busy)
     assert named(found) == "busy"
     assert [one.is_tight for one in found.others] == [True]
+
+
+def test_room_is_not_worth_a_load_that_takes_minutes_longer() -> None:
+    used = load_of(ModelLoad(OTHER, 0, 0, 4, told_age(60.0), told_age(7200.0)))
+    tiny, slow = make_peer("tiny", other(11), load=used), make_peer("slow")
+    seconds = {tiny.node: 5.0, slow.node: 600.0}
+    known = Known(sizes, parts, lambda node, model, size_bytes: seconds[node])
+    found = plan(tiny, slow, known=known)
+    assert found.plan is not None and (named(found), found.plan.is_tight) == ("tiny", True)
 
 
 def test_a_peer_that_loads_it_quickly_goes_before_a_slow_one() -> None:

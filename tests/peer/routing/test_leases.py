@@ -12,6 +12,7 @@ import pytest
 
 from cortex.peer.errors import NoPeer
 from cortex.peer.gossip.ids import ModelId, NodeId
+from cortex.peer.hop.messages import LeaseAsk, Leased
 from cortex.peer.routing import leases
 from cortex.peer.routing.leases import arbiters
 
@@ -165,9 +166,26 @@ async def test_next_arbiter_is_asked_beside_those_that_say_nothing(
 ):
     monkeypatch.setattr(leases, "_SILENT_S", 0.01)
     monkeypatch.setattr(leases, "_FORWARD_S", 0.02)
+    monkeypatch.setattr(leases, "_ANSWER_S", 0.6)
     fleet = make_fleet(8, random.Random(10))
     order = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)
     fleet.silent = set(order[:2])
-    async with asyncio.timeout(1):  # where one alone may take twice that
+    async with asyncio.timeout(1):  # where both, one after the other, take longer
         places = [fleet.leases[node].place(MODEL, fleet.nodes) for node in order[3:]]
         assert len(set(await asyncio.gather(*places))) == 1
+
+
+async def test_word_of_a_slow_arbiter_goes_before_that_of_the_next_one(
+    make_fleet: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(leases, "_SILENT_S", 0.0)
+    fleet = make_fleet(4, random.Random(11))
+    first, second, *_, asker = arbiters(fleet.view_of(fleet.nodes[0]), MODEL)
+
+    async def lease(arbiter: NodeId, wish: LeaseAsk) -> Leased:
+        for _ in range(5 if arbiter == first else 0):
+            await asyncio.sleep(0)
+        return Leased(wish.request_id, arbiter)
+
+    monkeypatch.setattr(fleet.leases[asker]._hops, "lease", lease)
+    assert await fleet.leases[asker].place(MODEL, fleet.nodes) == first != second
