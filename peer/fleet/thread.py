@@ -160,8 +160,20 @@ class FleetThread:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
-            raise HostLeaving("this peer is no longer in the fleet", "ask another") from None
-        return await asyncio.wrap_future(future)
+            raise _gone() from None
+        answer, end = asyncio.wrap_future(future), asyncio.ensure_future(self._has_ended.wait())
+        try:
+            await asyncio.wait((answer, end), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        finally:
+            end.cancel()
+        if answer.done() and not answer.cancelled():
+            return answer.result()
+        # The loop took it and has ended since, so that nobody else would close it.
+        coroutine.close()
+        raise _gone()
 
     async def begin(self) -> None:
         """Raises what kept the thread from beginning."""
@@ -229,6 +241,10 @@ class FleetThread:
         self._view = view
         for on_view in tuple(self._watchers):
             on_view(view)
+
+
+def _gone() -> HostLeaving:
+    return HostLeaving("this peer is no longer in the fleet", "ask another")
 
 
 def _alone(view: FleetView) -> FleetView:
