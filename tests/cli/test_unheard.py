@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ if child == 0:
     os.tcsetpgrp(0, os.getpgrp())
     with unheard(sys.stdin, is_forgotten=False):
         print("deaf", not heard(), flush=True)
-        signal.pause()
+        os.read(0, 1)
         print("again", not heard(), flush=True)
     print("left", heard(), flush=True)
     os._exit(0)
@@ -79,13 +80,14 @@ def test_who_stops_it_has_the_terminal_as_it_was_until_it_goes_on() -> None:
     os.close(terminal)
     shown = b""
     try:
-        while b"deaf True" not in shown:
-            shown += os.read(screen, 1024)
+        shown += read_until(b"deaf True", screen)
         os.write(screen, b"\x1a")
-        while b"left" not in shown:
-            shown += os.read(screen, 1024)
+        shown += read_until(b"stopped True True\r\n", screen)
+        os.write(screen, b"\n")
+        shown += read_until(b"left True", screen)
     finally:
         os.close(screen)
+        process.kill()
         process.wait()
     told = shown.decode().split("\r\n")
     assert [one for one in told if one.startswith(("stopped", "again", "left"))] == [
@@ -93,3 +95,11 @@ def test_who_stops_it_has_the_terminal_as_it_was_until_it_goes_on() -> None:
         "again True",
         "left True",
     ]
+
+
+def read_until(word: bytes, screen: int) -> bytes:
+    shown = b""
+    while word not in shown:
+        assert select.select([screen], [], [], 20)[0], shown
+        shown += os.read(screen, 1024)
+    return shown
