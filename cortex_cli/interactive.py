@@ -60,17 +60,18 @@ def converse(
                 diagnostics.line("stopped.")
             except CortexError as error:
                 diagnostics.error(error.message, error.hint)
-                if may_be_pictures(error):
-                    _let_go(talk.conversation, diagnostics)
-                if isinstance(error, ContextLengthExceeded) and talk.conversation.turns:
-                    diagnostics.line("/new begins anew, /save FILE keeps what was said.")
+                _advise(error, talk.conversation, diagnostics)
 
 
-def _let_go(conversation: Conversation, diagnostics: Diagnostics) -> None:
-    if conversation.detach():
-        diagnostics.line("the next prompt goes without a picture; /image FILE sends one.")
-    elif conversation.shows_pictures:
-        diagnostics.line("the pictures so far go with every prompt; /new begins without them.")
+def _advise(error: CortexError, conversation: Conversation, diagnostics: Diagnostics) -> None:
+    is_full = isinstance(error, ContextLengthExceeded)
+    if may_be_pictures(error):
+        if conversation.detach():
+            diagnostics.line("the next prompt goes without a picture; /image FILE sends one.")
+        elif conversation.shows_pictures and not is_full:
+            diagnostics.line("the pictures so far go with every prompt; /new begins without them.")
+    if is_full and conversation.turns:
+        diagnostics.line("/new begins anew, /save FILE keeps what was said.")
 
 
 def _lines(

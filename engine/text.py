@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,12 +80,17 @@ class _Work:
 class TextService:
     """Prepares prompts. Knows the requests in work by their ids, and nothing of who asked."""
 
-    def __init__(self, send: Send, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        send: Send,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._send = send
         self._sleep = sleep
         self._models = TextModels()
         self._trial = GrammarTrial()
-        self._pictures = KeptPictures(_KEPT_PICTURES_BYTES)
+        self._pictures = KeptPictures(_KEPT_PICTURES_BYTES, clock)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="text")
         self._works: set[_Work] = set()
         self._num_done = 0
@@ -108,6 +114,7 @@ class TextService:
         """Raises EngineFailed when a thread is held for too long, whose request alone is blamed."""
         while True:
             await self._sleep(_TICK_S)
+            self._pictures.forget()
             stuck = [work for work in list(self._works) if work.tick()]
             for work in stuck:
                 _log.warning("prompt stuck request=%s path=%s", work.request_id, work.model_dir)

@@ -1,7 +1,8 @@
-"""Encoded pictures by the hash of their pixels, so that each is encoded once.
+"""Encoded pictures by the hash of their pixels, so that none is encoded again while it is kept.
 
 What is asked for together, by a chunk of a prompt, is there together; whatever else there is room
-for is kept, and goes in order of use. Nobody holds anything beyond that, so that nobody waits for
+for is kept, and goes in order of use. One that went and is wanted again, as where several requests
+show many, is encoded again. Nobody holds anything beyond that, so that nobody waits for
 anybody's pictures. Payloads are opaque; belongs to the thread of the device.
 """
 

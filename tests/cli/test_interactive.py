@@ -131,6 +131,12 @@ def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
     assert "error: too many.\nthe pictures so far go with every prompt; /new begins" in shown
 
 
+def test_a_full_context_that_shows_earlier_pictures_is_told_once_to_begin_anew() -> None:
+    turns = [Message("user", (read("a.png"),)), Message("assistant", (TextPart("a bill"),))]
+    _, shown = talk_through(ContextLengthExceeded("too long"), "one", turns=turns)
+    assert shown.count("/new") == 1
+
+
 def test_a_full_context_says_what_can_be_typed_about_it() -> None:
     class Told(Talk):
         def answer(self, prompt: str) -> object:

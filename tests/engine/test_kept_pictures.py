@@ -71,12 +71,48 @@ def test_an_operators_limit_holds_for_what_was_opened_before() -> None:
         kept.prepare(RED, SIZES, SMALL, 64 * 64 - 1)
 
 
-@pytest.mark.parametrize("room", [2 * RGB_BYTES, 3 * RGB_BYTES - 1])
-def test_what_was_shown_longest_ago_goes_first(decoded: list[bytes], room: int) -> None:
-    kept = KeptPictures(room)
-    for data in (RED, GREEN, RED, BLUE, RED, BLUE, GREEN):
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def show(kept: KeptPictures, *pictures: bytes) -> None:
+    for data in pictures:
         kept.prepare(data, SIZES, SMALL, MOST)
+
+
+@pytest.mark.parametrize("room", [2 * RGB_BYTES, 3 * RGB_BYTES - 1])
+def test_where_there_is_no_room_what_was_shown_longest_ago_goes_first(
+    decoded: list[bytes], room: int
+) -> None:
+    kept = KeptPictures(room, clock := Clock())
+    show(kept, RED, GREEN, RED)
+    clock.now_s = 60.0
+    show(kept, BLUE, RED, BLUE, GREEN)
     assert decoded == [RED, GREEN, BLUE, GREEN]
+
+
+def test_of_more_pictures_than_there_is_room_for_some_are_found_in_every_turn(
+    decoded: list[bytes],
+) -> None:
+    kept = KeptPictures(2 * RGB_BYTES, clock := Clock())
+    for turn in range(3):
+        clock.now_s = turn * 300.0
+        show(kept, RED, GREEN, BLUE)
+    assert decoded == [RED, GREEN, BLUE, BLUE, BLUE]
+
+
+def test_what_was_not_shown_for_ten_minutes_is_forgotten(decoded: list[bytes]) -> None:
+    kept = KeptPictures(1 << 20, clock := Clock())
+    show(kept, RED, GREEN)
+    for clock.now_s in (300.0, 600.0):
+        kept.forget()
+        show(kept, RED)
+    kept.forget()
+    show(kept, RED, GREEN)
+    assert decoded == [RED, GREEN, GREEN]
 
 
 def test_a_picture_that_is_larger_than_all_room_is_made_and_not_kept(decoded: list[bytes]) -> None:

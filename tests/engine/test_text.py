@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cortex.engine.errors import EngineFailed, InternalError
+from cortex.engine.errors import EngineFailed, InternalError, InvalidImage
 from cortex.engine.frames import unpack_value
 from cortex.engine.messages import (
     CancelPrepare,
@@ -47,10 +48,14 @@ _PICTURE = (_MODEL_DIR.parent / "images" / "square_96.png").read_bytes()
 class Desk:
     """A text service and what it has sent."""
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sent: asyncio.Queue[Message] = asyncio.Queue()
-        self.service = TextService(self._send, sleep)
+        self.service = TextService(self._send, sleep, clock)
 
     @property
     def is_silent(self) -> bool:
@@ -107,6 +112,37 @@ async def test_a_picture_of_an_earlier_turn_is_not_opened_again(
     assert isinstance(first, Prepared) and isinstance(again, Prepared)
     shown = [unpack_value(Prompt, each.prompt).images for each in (first, again)]
     assert shown[0] == shown[1] != ()
+
+
+async def test_a_picture_that_was_not_shown_for_long_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class TicksOver(Exception):
+        pass
+
+    now_s, ticks = [0.0], iter((1.0, 601.0))
+
+    async def tick(_: float) -> None:
+        now_s[0] = next(ticks, 0.0)
+        if not now_s[0]:
+            raise TicksOver
+
+    desk = Desk(tick, lambda: now_s[0])
+    try:
+        await desk.prepare(ask(_PICTURE))
+        assert isinstance(await desk.hear(), Prepared)
+        with pytest.raises(TicksOver):
+            await desk.service.run()
+
+        def opened(*_: object) -> None:
+            raise InvalidImage("opened again")
+
+        monkeypatch.setattr("cortex.engine.kept_pictures.prepare_image", opened)
+        await desk.prepare(ask(_PICTURE))
+        again = await desk.hear()
+        assert isinstance(again, PrepareFailed) and again.error.message == "opened again"
+    finally:
+        await desk.service.close()
 
 
 async def test_refusal_carries_its_code(desk: Desk) -> None:

@@ -217,7 +217,7 @@ class ChatScreen(FramedScreen):
         """The message is given back, unless it was answered in part or another is being written."""
         words = [error.message, error.hint]
         if may_be_pictures(error):
-            words.append(self._let_go())
+            words.append(self._let_go(error))
         if isinstance(error, ContextLengthExceeded) and self._conversation.turns:
             words.append(f"{key_of(self, 'chat.new')} begins anew")
         turn.fail(". ".join(filter(None, words)))
@@ -225,13 +225,14 @@ class ChatScreen(FramedScreen):
             self._field.load_text(prompt)
             self._field.move_cursor(self._field.document.end)
 
-    def _let_go(self) -> str:
+    def _let_go(self, error: CortexError) -> str:
         """What is done about the pictures, or has to be."""
         if self._conversation.detach():
             self._attached.clear()
             self._draw_attached()
             return "the picture is let go of"
-        if self._conversation.shows_pictures:
+        # Of a full context it is said anyway that a new conversation begins.
+        if self._conversation.shows_pictures and not isinstance(error, ContextLengthExceeded):
             return "the pictures so far go with every prompt: a new conversation begins without"
         return ""
 

@@ -154,12 +154,21 @@ async def test_kept_books_that_cannot_be_read_are_as_good_as_none(tmp_path: Path
     for costs_text, learned_text in (
         ("{", "{"),
         ('{"way":"0","costs":{}}', '{"costs":{"a":[]}}'),
-        ('{"way":"1","costs":{"a":{}}}', '{"costs":{"a":[9.0]}}'),
+        ('{"way":"2","costs":{"a":{}}}', '{"costs":{"a":[9.0]}}'),
     ):
         (tmp_path / "costs.json").write_text(costs_text)
         (tmp_path / "learned.json").write_text(learned_text)
         costs = book(tmp_path, Engine())
         assert await costs.find(MODEL) == COSTS
+
+
+async def test_costs_of_another_way_to_estimate_are_asked_for_again(tmp_path: Path) -> None:
+    costs = book(tmp_path, Engine())
+    await costs.find(MODEL)
+    await costs.save()
+    path = tmp_path / "costs.json"
+    path.write_text(path.read_text().replace('"way":"2"', '"way":"1"'))
+    assert book(tmp_path, Engine()).known(MODEL) is None
 
 
 async def test_what_loads_took_is_kept_beside_what_others_keep_there(tmp_path: Path) -> None:

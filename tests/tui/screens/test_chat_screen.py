@@ -455,8 +455,21 @@ async def test_a_picture_that_was_refused_is_let_go_of(
         assert peer.asked[1].messages[-1].content == (TextPart("what is it?"),)
 
 
-async def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
-    chat: Chat, peer: FakePeer, eyes: Any, checkout: Path
+@pytest.mark.parametrize(
+    ("error", "advice", "other_advice"),
+    [
+        (TooManyImages("refused"), "go with every prompt", "begins anew"),
+        (ContextLengthExceeded("refused"), "begins anew", "go with every prompt"),
+    ],
+)
+async def test_where_earlier_pictures_are_refused_it_is_said_once_how_to_go_on(
+    chat: Chat,
+    peer: FakePeer,
+    eyes: Any,
+    checkout: Path,
+    error: CortexError,
+    advice: str,
+    other_advice: str,
 ) -> None:
     picture = checkout / "tests" / "golden" / "images" / "square_96.png"
     async with chat() as pilot:
@@ -467,8 +480,9 @@ async def test_where_earlier_pictures_are_refused_it_is_said_how_to_go_on(
         peer.give(*WHOLE)
         await eyes.until(pilot, lambda: "ttft" in eyes.screen(pilot))
         await write(pilot, "and now?")
-        peer.give(TooManyImages("holds 1 pictures, at most 0 are taken"))
-        await eyes.until(pilot, lambda: "a new conversation begins without" in eyes.screen(pilot))
+        peer.give(error)
+        await eyes.until(pilot, lambda: advice in eyes.screen(pilot))
+        assert other_advice not in eyes.screen(pilot)
 
 
 async def test_escape_sequences_in_an_answer_do_not_reach_the_terminal(
