@@ -53,10 +53,12 @@ async def test_while_disks_stall_everybody_is_answered_with_what_there_was(
 ):
     before = await shelf.look()
     disks.answers.clear()
+    disks.is_looked_at.clear()
     for _ in range(3):
         many = [shelf.look(IMPATIENT_S) for _ in range(20)]
         assert await asyncio.gather(*many) == [before] * 20
         assert (await shelf.find("m0")).id == "m0"
+    await asyncio.to_thread(disks.is_looked_at.wait, DEADLINE_S)
     assert disks.num_looks == 2, "they are looked at by one at a time"
     assert "their folders do not answer" in caplog.text
     disks.answers.set()
