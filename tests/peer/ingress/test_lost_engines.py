@@ -5,7 +5,7 @@ and a request that ends engines does not end all that there are.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -138,7 +138,8 @@ async def test_what_began_in_other_numbers_is_not_gone_on_with_by_the_next_engin
                 is_loaded = isinstance(message, Loaded)
                 send(structs.replace(message, computes_in=computes_in) if is_loaded else message)
 
-            return cast(Any, super())._engine(process, say)
+            service: Any = super()._engine(process, say)
+            return service
 
     async with Node(make_config(), spawn=Changing([_LIFE]).spawn) as node:
         answer = node.chat(ask(max_tokens=40))
