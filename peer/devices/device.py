@@ -124,6 +124,12 @@ class Devices:
             comfort_tokens=comfort_tokens(ways[min(budgets)]),
         )
 
+    def precision_of(self, model: ModelInfo) -> str:
+        """What `Place.computes_in` would begin with; "" where nobody knows, or it may be either."""
+        costs = self._costs.known(model)
+        kinds = {device.name.partition(":")[0] for device in self.devices}
+        return costs.precision if costs is not None and len(kinds) == 1 else ""
+
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""
         costs = self._costs.known(model)
