@@ -239,7 +239,7 @@ def test_a_peer_without_models_is_no_peer_for_an_agent() -> None:
         choose_model((), None, "10.1.2.3:1")
 
 
-def test_an_agent_asks_the_first_model_with_room_for_it_and_another_only_where_it_is_named() -> None:
+def test_an_agent_asks_the_first_model_with_room_for_it_and_another_where_named() -> None:
     small, large, largest = (
         ModelInfo(name, None, ("text",), context, 0)
         for name, context in (("nano", 4_096), ("a", 32_768), ("b", 65_536))
@@ -251,9 +251,7 @@ def test_an_agent_asks_the_first_model_with_room_for_it_and_another_only_where_i
     assert "cortex pull" in caught.value.hint
 
 
-def test_a_model_too_small_for_an_agent_is_said_to_be(
-    cortex: Cortex, tmp_path: Path
-) -> None:
+def test_a_model_too_small_for_an_agent_is_said_to_be(cortex: Cortex, tmp_path: Path) -> None:
     settings = tmp_path / "cortex.toml"
     settings.write_text("[engine]\ncontext = 4096\n")
     with running_peer("--config", str(settings)) as address:
