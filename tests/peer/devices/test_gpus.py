@@ -85,7 +85,17 @@ async def test_a_tool_that_is_not_there_gives_no_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpus, "_ELSEWHERE", ())
     assert await asyncio.wait_for(ask_for_gpus(), 5) is None
+
+
+async def test_a_tool_that_is_not_on_the_path_is_found_where_systems_keep_it(
+    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    driver_tool(f'echo "{LINE}"')
+    monkeypatch.setattr(gpus, "_ELSEWHERE", (str(tmp_path / "none"), str(tmp_path / "bin")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await ask_for_gpus() == (CARD,)
 
 
 def test_the_lists_are_read_and_errors_are_none() -> None:
