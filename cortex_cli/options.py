@@ -226,7 +226,8 @@ StateDir = Annotated[
         envvar="CORTEX_STATE_DIR",
         file_okay=False,
         callback=_keep_state,
-        help="Where a peer keeps what it must remember, and where commands look for it.",
+        help="Where a peer keeps what it must remember, and where commands look for it. Otherwise"
+        " as `cortex config path` shows; on Linux ~/.local/state/cortex.",
         show_default=False,
     ),
 ]

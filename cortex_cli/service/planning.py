@@ -186,7 +186,7 @@ def _check_keys(
     if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
         raise ServiceProblem(
             f"with --host {host} others reach it, and there are no API keys",
-            f"make one with `cortex config new-key`, and put its line into {settings}",
+            f"make one with `cortex config new-key`; its entry goes into [api] keys of {settings}",
         )
 
 
