@@ -5,6 +5,8 @@ would be secret, missing or out of reach there.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -100,6 +102,20 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
+
+
+def own_program() -> str:
+    """The command as sudo finds it too, which has a PATH of its own."""
+    script = Path(sys.executable).with_name("cortex")
+    return shlex.quote(str(script)) if script.exists() else "cortex"
+
+
+def shares_state(command: Sequence[str], other_unit: str) -> bool:
+    """Whether a service of this command would keep its state where that unit's does."""
+    if "--state-dir" not in command:
+        return "--state-dir" not in other_unit
+    own = command[command.index("--state-dir") + 1]
+    return re.search(rf'{re.escape(own)}["\s]', other_unit) is not None
 
 
 def unread_settings(found: Path | None, read: Path | None) -> str:
