@@ -89,8 +89,6 @@ bench-cpu: $(INSTALLED)
 	@$(BIN)/python -m bench.turns --image examples/receipt.png --out bench/results/turns-image.json
 	@$(BIN)/python -m bench.image_batch --out bench/results/image-batch.json
 	@$(BIN)/python -m bench.overhead --out bench/results/overhead.json
-	@$(BIN)/python -m bench.masks $(BENCH_MODELS)/qwen3-0_6b-bfloat16/tokenizer.json \
-		--out bench/results/masks.json
 	@for dtype in bfloat16 float32; do \
 		$(BIN)/python -m bench.compare_cpu --dtypes $$dtype \
 			--out bench/results/cpu-$$dtype.json || exit 1; \

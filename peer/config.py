@@ -133,12 +133,14 @@ class VisionConfig:
 @dataclass(frozen=True, slots=True)
 class Card:
     """One that engines may use. `number` is that of the driver's tool, and `id` what
-    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours.
+    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours. `capability` is what it can
+    compute, such as 8.6; empty where nobody tells.
     """
 
     number: int
     id: str
     name: str
+    capability: str = ""
 
     @property
     def device(self) -> str:

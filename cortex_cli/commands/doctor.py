@@ -72,7 +72,7 @@ def doctor(
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
         bound_host=fleet_host,
         fleet_port=fleet_port,
-        num_gpus=len(find_gpus()),
+        cards=find_gpus(),
         torch_cuda=torch_cuda(),
         c_compiler=c_compiler(),
     )

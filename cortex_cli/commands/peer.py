@@ -153,7 +153,7 @@ def peer(
 
 
 def _devices(gpu: str, engine: str, cuda: str | None) -> Devices:
-    from cortex.peer.devices.cards import driver_version
+    from cortex.peer.devices.cards import driver_version, why_unseen
 
     from ..devices import Devices, choose_devices, fake_devices, find_gpus
 
@@ -161,4 +161,4 @@ def _devices(gpu: str, engine: str, cuda: str | None) -> Devices:
         return Devices()
     if engine == "fake":
         return fake_devices(gpu)
-    return choose_devices(gpu, find_gpus(gpu), cuda, driver_version())
+    return choose_devices(gpu, find_gpus(gpu), cuda, driver_version(), why_unseen())

@@ -16,6 +16,7 @@ from zeroconf import Error as ZeroconfError
 
 from cortex.engine.errors import CortexError
 
+from ..config import Card
 from ..fleet.beacons import Found
 from ..fleet.interfaces import Choice, choose, multicast_on, read_interfaces
 from ..fleet.seeds import look_up, parse_seed
@@ -62,7 +63,7 @@ class Inquiry:
     interfaces: tuple[str, ...] | None = None
     bound_host: str = "0.0.0.0"
     fleet_port: int | None = None
-    num_gpus: int = 0
+    cards: Sequence[Card] = ()
     torch_cuda: str | None = None
     c_compiler: str | None = None
 
@@ -97,7 +98,7 @@ async def _within(
 
 
 async def _machine(inquiry: Inquiry) -> list[Finding]:
-    machine = await look_at_machine(inquiry.num_gpus, inquiry.torch_cuda, inquiry.c_compiler)
+    machine = await look_at_machine(inquiry.cards, inquiry.torch_cuda, inquiry.c_compiler)
     return judge_machine(machine)
 
 

@@ -321,7 +321,7 @@ async def test_a_forced_load_is_begun_whatever_the_books_say(
         await node.shelf.weigh()
         wish = LoadWish(ModelId(node.stored[0].weights))
         # Other programs seem to have all of the memory.
-        node._rack.devices.look_at_memory(0)  # pyright: ignore[reportPrivateUsage]
+        node._rack.devices.look_at_memory(0, (0,))  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(InsufficientVram, match="other programs hold"):
             await node.steering.load(wish, lambda _: None)
         assert node.steering.plan(wish).plan is None
