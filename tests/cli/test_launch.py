@@ -251,11 +251,11 @@ def test_an_agent_asks_the_first_model_with_room_for_it_and_another_where_named(
     assert "cortex pull" in caught.value.hint
 
 
-def test_a_model_too_small_for_an_agent_is_said_to_be(cortex: Cortex, tmp_path: Path) -> None:
+def test_a_model_too_small_for_an_agent_is_said_to_be(cortex_here: Cortex, tmp_path: Path) -> None:
     settings = tmp_path / "cortex.toml"
     settings.write_text("[engine]\ncontext = 4096\n")
     with running_peer("--config", str(settings)) as address:
-        done = cortex("launch", "codex", "--print", "--peer", address, "--model", "fake")
-        refused = cortex("launch", "codex", "--print", "--peer", address)
+        words = ("launch", "codex", "--print", "--peer", address)
+        done, refused = cortex_here(*words, "--model", "fake"), cortex_here(*words)
     assert done.code == 0 and "fake takes 4,096 tokens" in done.stderr
     assert (refused.code, refused.stdout) == (5, "")
