@@ -144,7 +144,10 @@ _ENGINE: Mapping[str, Setting] = {
         ("speculation",),
     ),
     "context": OfConfig(
-        kinds.whole(256), "The longest context of any model, in tokens.", "context_limit_tokens"
+        kinds.whole(256),
+        "The longest context, in tokens, of models that models.toml says none of; else their own.",
+        "context_limit_tokens",
+        is_live=True,
     ),
     "max_requests": OfConfig(
         kinds.whole(1, 65536), "Answers under way at one time.", "max_live_requests"

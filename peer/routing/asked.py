@@ -71,12 +71,13 @@ class Asked:
     def wish(self) -> Wish:
         """What the next host has to be."""
         has_begun = self.transcript.has_begun
-        begun = self.transcript.accepted if has_begun else None
+        taken = self._room()
         return Wish(
             key=self.key,
             cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
-            context_tokens=begun.prompt_tokens + begun.max_tokens - 1 if begun else 0,
-            room=self._room(),
+            # An answer goes on where it well may end: a limit of all the context is seldom reached.
+            context_tokens=taken.whole_tokens - 1 if has_begun else self.tries.context_tokens,
+            room=taken,
             computes_in=self.transcript.computes_in if has_begun else "",
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),

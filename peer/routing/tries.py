@@ -82,6 +82,8 @@ class Tries:
         self.excluded: set[Life] = set()
         self.lost: set[Life] = set()
         self.last_error: CortexError | None = None
+        # Who has less was not enough: the last one to refuse a prompt has the most.
+        self.context_tokens = 0
         # What those said who are not asked again, each by its name.
         self.said: list[tuple[str, CortexError]] = []
         self._num_retries = 0
@@ -100,6 +102,8 @@ class Tries:
             self.lost.add(host.life)
         elif fault not in ("busy", "moved"):
             self.excluded.add(host.life)
+        if isinstance(error, ContextLengthExceeded):
+            self.context_tokens = max(self.context_tokens, host.holder.context_tokens)
         if fault not in ("busy", "moved"):
             self.said.append((host.name, error))
         if fault in ("broken", "lost", "failed"):
