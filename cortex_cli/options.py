@@ -81,7 +81,8 @@ def port_option(default_port: int) -> Any:
         envvar="CORTEX_PORT",
         min=0,
         max=65535,
-        help=f"Which port; 0 takes any. Otherwise {default_port}, or the next that is free.",
+        help=f"Which port; 0 takes any. Otherwise {default_port}; if busy, {default_port + 2} and"
+        " so on.",
         show_default=False,
     )
 
