@@ -231,9 +231,6 @@ _API: Mapping[str, Setting] = {
         "cold_wait_s",
         True,
     ),
-    "replay_bytes": OfConfig(
-        kinds.size(), "Requests kept to go on with their answers elsewhere.", "replay_bytes"
-    ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
     "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages", True),
     "max_images": OfConfig(kinds.whole(0), "Pictures in a request.", "limits.max_images", True),
