@@ -8,6 +8,7 @@ with, and what the terminal can do are read here.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -118,10 +119,20 @@ class Invocation:
 
 
 def this_invocation() -> Invocation:
-    """The one that this process is."""
+    """The one that this process is. Raises UsageProblem where no command can do anything."""
+    if sys.platform == "win32":
+        raise UsageProblem(
+            "cortex does not run on Windows itself", "run it in WSL2, which `wsl --install` sets up"
+        )
     for name, value in _INHERITED.items():
         os.environ.setdefault(name, value)
-    return read_environment(os.environ)
+    try:
+        return read_environment(os.environ)
+    except RuntimeError:  # by which it is told that nobody knows one
+        raise UsageProblem(
+            "there is no home folder here",
+            "set HOME, or XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME and XDG_CONFIG_HOME",
+        ) from None
 
 
 def read_environment(environ: Mapping[str, str]) -> Invocation:

@@ -172,7 +172,7 @@ ContextTokens = Annotated[
         metavar="TOKENS",
         envvar="CORTEX_CONTEXT",
         min=1,
-        help="How long one conversation may be. Otherwise what fits.",
+        help="How long one conversation may be, as far as the model goes. Otherwise what fits.",
         show_default=False,
     ),
 ]

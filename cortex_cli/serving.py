@@ -200,6 +200,8 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
 def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
     from importlib.metadata import version
 
+    from cortex.peer.devices.cards import differ_in_bfloat16
+
     first = f"cortex {version('cortex-fleet')}"
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
@@ -207,7 +209,9 @@ def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
     computes = ", ".join(devices.names)
     if is_fake:
         computes += "   (the engine is fake: it computes nothing)"
-    note = f"   ({devices.note})" if devices.note else ""
+    mixed = differ_in_bfloat16(devices.cards) if config.wishes.dtype == "auto" else ""
+    said = "; ".join(filter(None, (devices.note, mixed)))
+    note = f"   ({said})" if said else ""
     return [first, f"device {computes}{note}"]
 
 

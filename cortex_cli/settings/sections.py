@@ -144,7 +144,10 @@ _ENGINE: Mapping[str, Setting] = {
         ("speculation",),
     ),
     "context": OfConfig(
-        kinds.whole(256), "The longest context of any model, in tokens.", "context_limit_tokens"
+        kinds.whole(256),
+        "The longest context, in tokens, of models that models.toml says none of; else their own.",
+        "context_limit_tokens",
+        is_live=True,
     ),
     "max_requests": OfConfig(
         kinds.whole(1, 65536), "Answers under way at one time.", "max_live_requests"
@@ -227,9 +230,6 @@ _API: Mapping[str, Setting] = {
         " for now (503); a stream tells how far that is, and waits to its end.",
         "cold_wait_s",
         True,
-    ),
-    "replay_bytes": OfConfig(
-        kinds.size(), "Requests kept to go on with their answers elsewhere.", "replay_bytes"
     ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
     "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages", True),

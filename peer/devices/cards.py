@@ -25,6 +25,8 @@ _OLDEST_DRIVERS = {"11": 450, "12": 525, "13": 580}
 # The weakest cards that each CUDA compiles for: NVIDIA's CUDA release notes. A torch that is built
 # with it may have kernels for fewer: its engine says so.
 _WEAKEST_CARDS = {"12": (5, 0), "13": (7, 5)}
+# Since this compute capability cards multiply bfloat16 by themselves.
+_HAS_BFLOAT16 = (8, 0)
 _CARD = re.compile(r"GPU (\d+): (.*) \(UUID: ([^)]+)\)")
 _SLICE = re.compile(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)")
 
@@ -99,11 +101,25 @@ def too_old(driver: str, cuda: str | None) -> str:
 def too_weak(card: Card, cuda: str | None) -> str:
     """What keeps programs of a CUDA from ever running on a card; empty where nothing does."""
     least = _WEAKEST_CARDS.get((cuda or "").partition(".")[0], (0, 0))
-    major, _, minor = card.capability.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) >= least:
+    capability = _capability(card)
+    if capability is None or capability >= least:
         return ""
     words = f"gpu {card.number} {card.name} has compute capability {card.capability}"
     return f"{words}, and CUDA {cuda} needs {least[0]}.{least[1]}"
+
+
+def differ_in_bfloat16(cards: Iterable[Card]) -> str:
+    """What is to be said of cards of which some compute in float32 for want of bfloat16: a model
+    takes twice as much there, and what it takes is asked of one of them.
+    """
+    told = {card.number: can for card in cards if (can := _capability(card))}
+    without = [number for number, can in told.items() if can < _HAS_BFLOAT16]
+    if len(without) in (0, len(told)):
+        return ""
+    return (
+        f"gpu {','.join(map(str, without))} would compute in float32 and the others in bfloat16,"
+        " and models take more or less than they are expected to: --dtype bfloat16 makes them alike"
+    )
 
 
 def why_unseen(nodes: Path = _NODES) -> str:
@@ -111,6 +127,12 @@ def why_unseen(nodes: Path = _NODES) -> str:
     if not (nodes / "dxg").exists():
         return ""
     return "in WSL, NVIDIA's driver is the one that is installed in Windows"
+
+
+def _capability(card: Card) -> tuple[int, int] | None:
+    major, _, minor = card.capability.partition(".")
+    is_told = major.isdecimal() and minor.isdecimal()
+    return (int(major), int(minor)) if is_told else None
 
 
 def _first_slices(cards: Iterable[Card]) -> Iterable[Card]:

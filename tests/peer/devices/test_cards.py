@@ -10,6 +10,7 @@ import pytest
 from cortex.peer.children.commands import engine_spec
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices.cards import (
+    differ_in_bfloat16,
     find_cards,
     read_cards,
     too_weak,
@@ -84,6 +85,22 @@ def test_a_card_is_too_weak_for_a_cuda_that_compiles_nothing_for_it(
     capability: str, cuda: str | None, is_weak: bool
 ) -> None:
     assert bool(too_weak(Card(0, "GPU-7", "Tesla", capability), cuda)) == is_weak
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "words"),
+    [
+        (("7.5", "8.6"), "gpu 0 would compute in float32"),
+        (("12.0", "7.5", "7.5"), "gpu 1,2 would compute in float32"),
+        (("7.5", "7.5"), ""), (("8.0", "12.0"), ""), (("7.5", ""), ""), ((), ""),
+    ],
+)  # fmt: skip
+def test_cards_with_and_without_bfloat16_are_told_of(
+    capabilities: Sequence[str], words: str
+) -> None:
+    cards = [Card(at, f"GPU-{at}", "RTX", can) for at, can in enumerate(capabilities)]
+    told = differ_in_bfloat16(cards)
+    assert words in told and bool(words) == bool(told)
 
 
 def test_wsl_is_told_by_its_node(tmp_path: Path) -> None:
