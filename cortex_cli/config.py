@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # pages: a step is some percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
+_TRITON = "TRITON_CACHE_DIR"
+
 # A key has no option: what is typed can be read by every user of the machine.
 KEY_VARIABLE = "CORTEX_API_KEY"
 
@@ -181,6 +183,21 @@ def visible_gpus() -> str | None:
 def c_compiler() -> str | None:
     """What Triton compiles with by the word of whoever started this."""
     return os.environ.get("CC")
+
+
+def compiled_dir(locations: Locations) -> Path:
+    """Where Triton's kernels are kept, by the word of whoever started this or else by ours."""
+    named = os.environ.get(_TRITON)
+    return Path(named) if named else locations.compiled_dir
+
+
+def keep_compiled(locations: Locations) -> None:
+    """For engines that this process starts, or is: where Triton and CUDA keep what they compile,
+    unless somebody has said where.
+    """
+    folder = locations.compiled_dir.absolute()
+    os.environ.setdefault(_TRITON, str(folder / "triton"))
+    os.environ.setdefault("CUDA_CACHE_PATH", str(folder / "cuda"))
 
 
 def see_only(gpu_id: str) -> None:

@@ -54,7 +54,7 @@ def doctor(
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
 
-    from ..config import c_compiler
+    from ..config import c_compiler, compiled_dir
     from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
@@ -75,6 +75,7 @@ def doctor(
         cards=find_gpus(),
         torch_cuda=torch_cuda(),
         c_compiler=c_compiler(),
+        compiled_dir=compiled_dir(invocation.locations),
     )
     findings = asyncio.run(examine(inquiry))
     output = standard_output()

@@ -10,7 +10,7 @@ import typer
 from cortex.peer.config import DEFAULT_PORT, LogFormat
 
 from .. import completing
-from ..config import peer_config, with_fields
+from ..config import keep_compiled, peer_config, with_fields
 from ..durations import parse_as_set
 from ..engine_options import EngineWishes
 from ..fleet_options import FleetWishes, fleet_config
@@ -149,6 +149,7 @@ def peer(
             fleet=fleet_config(now, replace(membership, join=seeds)),
         )
 
+    keep_compiled(invocation.locations)
     serve(made_of, devices, state_dir, invocation, config)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
-from cortex.peer.locations import Locations
 
 from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
@@ -99,7 +98,7 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
-        environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | to_all,
+        environment=set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
 
@@ -138,12 +137,6 @@ def _gpus() -> dict[str, str]:
     """Set to nothing says none."""
     visible = visible_gpus()
     return {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-
-
-def _caches(locations: Locations) -> dict[str, str]:
-    """Where Triton and CUDA keep what they compile: where the service may write."""
-    folder = (locations.cache_dir or locations.state_dir).absolute()
-    return {"TRITON_CACHE_DIR": str(folder / "triton"), "CUDA_CACHE_PATH": str(folder / "cuda")}
 
 
 def _command(what: What, words: Sequence[str]) -> list[str]:

@@ -145,7 +145,6 @@ def _system_lines(service: Service) -> list[str]:
         # One folder below each of these is the peer's, as it is below a user's own.
         "Environment=XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
         "Environment=XDG_CONFIG_HOME=/etc",
-        "Environment=TRITON_CACHE_DIR=%C/cortex/triton CUDA_CACHE_PATH=%C/cortex/cuda",
         # What makes the nodes of GPUs where no display and nobody else has used them yet.
         "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u",
         *_environment(service.environment),

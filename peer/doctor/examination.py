@@ -66,6 +66,7 @@ class Inquiry:
     cards: Sequence[Card] = ()
     torch_cuda: str | None = None
     c_compiler: str | None = None
+    compiled_dir: Path | None = None
 
 
 async def examine(inquiry: Inquiry, limit_s: float = LIMIT_S) -> list[Finding]:
@@ -107,7 +108,9 @@ def _places(inquiry: Inquiry) -> list[Finding]:
     models = [
         look_at_place("models", folder, LITTLE_FOR_MODELS_BYTES) for folder in inquiry.models_dirs
     ]
-    return [judge_place(place) for place in (state, *models)]
+    folder = inquiry.compiled_dir if inquiry.cards else None
+    compiled = () if folder is None else (look_at_place("kernels", folder, LITTLE_FOR_STATE_BYTES),)
+    return [judge_place(place) for place in (state, *compiled, *models)]
 
 
 async def _choice(inquiry: Inquiry) -> Choice:

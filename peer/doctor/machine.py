@@ -19,6 +19,7 @@ from pathlib import Path
 from ..config import Card
 from ..devices.cards import too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
+from ..locations import can_write, nearest_folder
 from ..release import INSTALL_ENGINE
 from ..units import counted, memory, memory_share
 from .findings import Finding, fail, ok, warn
@@ -91,9 +92,9 @@ async def look_at_machine(
 
 def look_at_place(purpose: str, path: Path, little_bytes: int) -> Place:
     """The folder, or the nearest one above it that is there."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    there = nearest_folder(path)
     free_bytes = shutil.disk_usage(there).free
-    return Place(purpose, path, free_bytes, os.access(there, os.W_OK | os.X_OK), little_bytes)
+    return Place(purpose, path, free_bytes, can_write(there), little_bytes)
 
 
 def judge_machine(machine: Machine) -> list[Finding]:

@@ -241,10 +241,9 @@ def test_what_a_shell_says_of_proxies_and_caches_holds_for_the_service_but_no_pa
     assert "HTTPS_PROXY holds a password" in err
     for line in (
         "NO_PROXY=10.0.0.0/8", "SSL_CERT_FILE=/etc/ours.pem", "CUDA_VISIBLE_DEVICES=1",
-        f"TRITON_CACHE_DIR={cache}/cortex/triton", f"CUDA_CACHE_PATH={cache}/cortex/cuda",
+        f"XDG_CACHE_HOME={cache}",
     ):  # fmt: skip
         assert f"Environment={line}\n" in unit
-    assert "TRITON_CACHE_DIR=%C" not in unit
 
 
 def test_a_shell_that_hides_all_gpus_hides_them_from_the_service(
@@ -260,7 +259,6 @@ def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: R
     _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
     assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit
     assert "After=modprobe@nvidia_uvm.service\nAfter=remote-fs.target\n" in unit
-    assert "TRITON_CACHE_DIR=%C/cortex/triton" in unit
 
 
 def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_path: Path) -> None:
