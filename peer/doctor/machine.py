@@ -77,7 +77,6 @@ async def look_at_machine(
     cards: Sequence[Card], torch_cuda: str | None, c_compiler: str | None = None
 ) -> Machine:
     """`c_compiler` is the one that was named: then Triton looks for no other."""
-    free_bytes = available_memory_bytes() if Path("/proc/meminfo").exists() else None
     include = Path(sysconfig.get_path("include"))
     return Machine(
         python=platform.python_version(),
@@ -87,7 +86,7 @@ async def look_at_machine(
         gpus=await hear_of_gpus() if cards else (),
         num_cores=usable_cores(),
         memory_bytes=machine_memory_bytes(),
-        free_memory_bytes=free_bytes,
+        free_memory_bytes=_free_memory_bytes(),
         missing=tuple(_missing(include, c_compiler)) if cards else (),
         weak={card.number: wrong for card in cards if (wrong := too_weak(card, torch_cuda))},
         why_unseen=why_unseen(),
@@ -198,3 +197,8 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _free_memory_bytes() -> int | None:
+    """None where nobody tells: without Linux."""
+    return available_memory_bytes() if Path("/proc/meminfo").exists() else None
