@@ -21,9 +21,8 @@ def like_of(os_release: Path = Path("/etc/os-release")) -> list[str]:
         lines = os_release.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
-    fields = {
-        name: value.strip("\"'") for name, _, value in (line.partition("=") for line in lines)
-    }
+    pairs = (line.partition("=") for line in lines)
+    fields = {name: value.strip("\"'") for name, _, value in pairs}
     return [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
 
 
