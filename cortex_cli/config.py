@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
-# times slower (bench/results/spinning-cpu.json). That glibc asks for huge pages: a step is some
-# percent shorter (bench/results/steps-bfloat16.json).
+# times slower (bench/spinning.py of commit 6fb24bd2, since removed). That glibc asks for huge
+# pages: a step is some percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 _TRITON = "TRITON_CACHE_DIR"

@@ -5,6 +5,8 @@ would be secret, missing or out of reach there.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,6 +103,20 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
     )
 
 
+def own_program() -> str:
+    """The command as sudo finds it too, which has a PATH of its own."""
+    script = Path(sys.executable).with_name("cortex")
+    return shlex.quote(str(script)) if script.exists() else "cortex"
+
+
+def shares_state(command: Sequence[str], other_unit: str) -> bool:
+    """Whether a service of this command would keep its state where that unit's does."""
+    if "--state-dir" not in command:
+        return "--state-dir" not in other_unit
+    own = command[command.index("--state-dir") + 1]
+    return re.search(rf'{re.escape(own)}["\s]', other_unit) is not None
+
+
 def unread_settings(found: Path | None, read: Path | None) -> str:
     """What to say of a file of settings that other commands would find, and the machine's service
     does not; `read` is the one that was named, or that it finds.
@@ -179,7 +195,7 @@ def _check_keys(
     if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
         raise ServiceProblem(
             f"with --host {host} others reach it, and there are no API keys",
-            f"make one with `cortex config new-key`, and put its line into {settings}",
+            f"make one with `cortex config new-key`; its entry goes into [api] keys of {settings}",
         )
 
 

@@ -29,7 +29,7 @@ from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
-from ..placement.sizes import comfort_tokens, parts, sizes
+from ..placement.sizes import comfort_tokens, most_context, parts, sizes
 from ..routing.load_history import HERE, LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
@@ -124,6 +124,16 @@ class Devices:
             {device.index: ways[device.budget_bytes] for device in self.devices},
             comfort_tokens=comfort_tokens(ways[min(budgets)]),
         )
+
+    def most_context(self, model: ModelInfo) -> int:
+        """What the best of its devices could give it; what it may have, where nobody knows yet."""
+        costs, num_slots = self._costs.known(model), self.habits.num_slots(model.id)
+        allowed = self.habits.devices(model.id, len(self.devices))
+        budgets = {each.budget_bytes for each in self.devices if each.index in allowed}
+        if costs is None or not all(budgets):
+            return model.context_length
+        found = (most_context(costs, model.context_length, num_slots, each) for each in budgets)
+        return max(found, default=model.context_length)
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""

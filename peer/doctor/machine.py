@@ -21,6 +21,7 @@ from ..config import Card
 from ..devices.cards import too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
 from ..locations import can_write, nearest_folder
+from ..release import INSTALL_ENGINE
 from ..units import counted, memory, memory_share
 from .advice import install_compiler, like_of
 from .findings import Finding, fail, ok, warn
@@ -36,7 +37,6 @@ _UNTOLD = (
 )
 _IN_A_CONTAINER = "in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility"
 _OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6, or leave it out of --gpu"
-_INSTALL = "pip install 'cortex-fleet[engine]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def judge_place(place: Place) -> Finding:
 def _judge_software(machine: Machine) -> Iterator[Finding]:
     if machine.torch is None:
         text = f"python {machine.python} without torch: this machine asks, and computes nothing"
-        yield warn("software", text, _INSTALL)
+        yield warn("software", text, INSTALL_ENGINE)
         return
     said = f"python {machine.python}, torch {machine.torch}"
     if machine.num_gpus and machine.torch_cuda == "":

@@ -296,6 +296,34 @@ def test_a_service_may_write_where_it_pulls_models_to_and_to_no_other_models(
     assert not any(str(second) in one for one in writable)
 
 
+@pytest.mark.usefixtures("systemd")
+def test_a_gateway_beside_a_peer_wants_a_state_directory_of_its_own(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run("install", "--gpu", "cpu")[0] == 0
+    gateway = ("install", "gateway", "--host", "127.0.0.1")
+    code, out, err = run(*gateway)
+    assert (code, out) == (1, "")
+    assert "cortex.service keeps its state where this one would" in err and "--state-dir" in err
+    assert run(*gateway, "--state-dir", str(tmp_path / "own"))[0] == 0
+    code, _, err = run("install", "--gpu", "cpu", "--state-dir", str(tmp_path / "own"))
+    assert code == 1 and "cortex-gateway.service keeps its state" in err
+    assert run("install", "--gpu", "cpu")[0] == 0, "each has its own"
+
+
+def test_who_is_to_use_sudo_is_told_the_whole_path(
+    run: Run, systemd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "cortex"
+    program.touch()
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
+    code, _, err = run("status", "--system")
+    assert code == 1
+    assert f"hint: make it with: sudo {program} service install --system peer" in err
+    assert f"sudo {program} key --state-dir" in run("install", "--system", "--run-as", "root")[1]
+
+
 def test_what_systemd_refuses_is_told_with_its_words(
     run: Run, systemd: Path, tmp_path: Path
 ) -> None:
