@@ -212,7 +212,7 @@ async def test_streamed_completions_join_to_the_whole_ones(make_config: MakeConf
         assert offsets == list(range(8))
 
 
-@pytest.mark.parametrize("logprobs", [None, 2])
+@pytest.mark.parametrize("logprobs", [None, 0, 2])
 async def test_an_echoed_prompt_begins_every_choice(make_config: MakeConfig, logprobs: int | None):
     async with asking(make_config) as (_, session):
         wish: dict[str, Any] = {"prompt": ["Once", "Gr\u00fc\u00dfe"], "n": 2, "logprobs": logprobs}
@@ -227,6 +227,9 @@ async def test_an_echoed_prompt_begins_every_choice(make_config: MakeConfig, log
             told, num_bytes = choice["logprobs"], len(prompt.encode())
             assert told["token_logprobs"][0] is None and told["top_logprobs"][0] is None
             assert None not in told["token_logprobs"][1:]
+            names = ("tokens", "token_logprobs", "top_logprobs")
+            for text, value, best in zip(*(told[name][1:] for name in names), strict=True):
+                assert best[text] >= value and len(best) <= logprobs + 1
             assert told["token_logprobs"][num_bytes:] == before["logprobs"]["token_logprobs"]
             assert told["text_offset"][num_bytes:] == [
                 len(prompt) + offset for offset in before["logprobs"]["text_offset"]
