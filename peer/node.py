@@ -19,6 +19,7 @@ from cortex.engine.machine_memory import available_memory_bytes
 from cortex.engine.stream import Event, Resume, Vector
 from cortex.engine.types import ChatRequest
 
+from .answering import num_missing
 from .bounds.admission import Admission, prompts_bytes
 from .children.commands import text_spec
 from .children.process import Spawn, spawn
@@ -167,8 +168,10 @@ class Node:
 
     @property
     def stored(self) -> tuple[ModelInfo, ...]:
-        """The models on this peer's disks when it last looked, in search order."""
-        return self.shelf.catalogue.models
+        """The models on this peer's disks when it last looked, in search order, each with as much
+        context as it can have here.
+        """
+        return tuple(map(self._rack.offered, self.shelf.catalogue.models))
 
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
@@ -182,8 +185,8 @@ class Node:
 
         Aliases stand behind the models, each as one of its own.
         """
-        catalogue = await self.shelf.look()
-        return tuple(self.config.names.listed(catalogue.models))
+        await self.shelf.look()
+        return tuple(self.config.names.listed(self.stored))
 
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.
@@ -222,7 +225,7 @@ class Node:
         So many engines have ended under it, at other peers or here.
         """
         # Each choice costs the engine what a request does.
-        admission = self._admission.admitted(request.num_choices)
+        admission = self._admission.admitted(num_missing(request, resume))
         return served(self._means, request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest) -> int:

@@ -95,6 +95,20 @@ def test_who_goes_on_has_the_context_and_computes_alike(found_in: Any, fleet_val
     assert names(found_in(*peers, wish=wish)) == ["peer3", "peer4"]
 
 
+def test_less_context_than_the_answer_may_take_is_better_than_a_lost_peer_and_too_little_is_not(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, context_tokens=500, least_tokens=300)
+    whole, enough = fleet_values.peer(1), fleet_values.peer(2, context_tokens=300)
+    little = fleet_values.peer(3, context_tokens=299)
+    assert names(found_in(whole, enough, little, wish=wish)) == ["peer1"]
+    suspect = replace(whole, state="suspect")
+    assert names(found_in(suspect, enough, little, wish=wish)) == ["peer1"]
+    lost = replace(wish, lost=frozenset({(whole.node, whole.gen)}))
+    assert names(found_in(whole, enough, little, wish=lost)) == ["peer2"]
+    assert names(found_in(whole, little, wish=lost)) == ["peer1"]
+
+
 def test_the_warm_go_before_the_loading_and_those_before_the_cold(
     found_in: Any, fleet_values: Any
 ) -> None:
@@ -195,3 +209,16 @@ def test_conversations_are_shared_out_by_the_models_speed_and_not_by_the_newest(
     load = structs.replace(fleet_values.load(fleet_values.node(1)), decode_tokens_per_s=900)
     load = structs.replace(load, models=(structs.replace(load.models[0], speed_step=7),))
     assert [one.speed_step for one in found_in(fleet_values.peer(1, load=load))] == [7]
+
+
+def test_a_long_prompt_goes_past_those_that_could_never_have_room_for_it(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, room=Room(500, 900))
+    found = found_in(
+        fleet_values.peer(1, context_tokens=600),
+        fleet_values.peer(2, context_tokens=800),
+        wish=wish,
+    )
+    groups = [names(list(group)) for group in by_room(wish, found)]
+    assert groups == [["peer2"], ["peer1", "peer2"]]
