@@ -91,7 +91,9 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def in_order(self, sequences: Iterable[Sequence], now_s: float) -> list[Sequence]:
-        """By priority, the more pressing the longer it waits, then by arrival."""
+        """By priority, the more pressing the longer it waits, then by arrival; answers that have
+        begun before they came go first.
+        """
         return sorted(sequences, key=lambda sequence: self._rank(sequence, now_s))
 
     def admit(self, now_s: float) -> Sequence | None:
@@ -175,9 +177,9 @@ class Scheduler:
         self._was_first = leader is first
         return [leader, *(s for s in order if s is not leader)]
 
-    def _rank(self, sequence: Sequence, now_s: float) -> tuple[float, int]:
+    def _rank(self, sequence: Sequence, now_s: float) -> tuple[float, bool, int]:
         aged = int((now_s - sequence.arrived_s) / AGING_S)
-        return sequence.priority - aged, self._order[sequence]
+        return sequence.priority - aged, not sequence.is_resumed, self._order[sequence]
 
     def _follows(self, sequence: Sequence, now_s: float) -> bool:
         """Whether it waits for a prompt like its own; never for one that would go behind it."""

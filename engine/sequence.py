@@ -62,7 +62,9 @@ class Sequence:
     `guided` says what may come next, where anything is asked of the answer, and `undrawn` are the
     scores of a next token that waits for that: float32 [vocab]. `guesses` are at what will come,
     looked up, `foreseen` those of the draft head, and `unread` is what that has not read yet: None
-    where it does not follow.
+    where it does not follow. Of its prompt `num_cached` tokens were remembered when it came; what
+    it finds of its own once it `was_dropped` does not count. One that `is_resumed` began elsewhere,
+    or with an engine before this one.
     """
 
     request_id: str
@@ -91,6 +93,8 @@ class Sequence:
     slot: int | None = None
     saved: Saved | None = None
     image_spans: tuple[ImageSpan, ...] = ()
+    is_resumed: bool = False
+    was_dropped: bool = False
     # The device's memory did not reach for it alone.
     was_short: bool = False
 
@@ -153,7 +157,9 @@ class Sequence:
 
     def skip_to(self, num_tokens: int) -> None:
         """So much of the prompt was restored from what is remembered."""
-        self.num_computed = self.num_cached = num_tokens
+        self.num_computed = num_tokens
+        if not self.was_dropped:
+            self.num_cached = num_tokens
 
     def remember_also(self, ends: Iterable[int]) -> None:
         """More places to cut the prompt at, and to remember it."""
@@ -167,6 +173,7 @@ class Sequence:
 
     def start_again(self) -> None:
         """Nothing of it is in memory any more: it will be computed from the first token on."""
+        self.was_dropped = True
         self.num_computed = 0
         self.counts = None
         self.pooled = None
@@ -231,6 +238,7 @@ def open_sequence(
         now_s,
         job.priority,
         image_spans=image_spans(prompt, shape.image_token_id, merge),
+        is_resumed=bool(job.resume_token_ids),
     )
 
 

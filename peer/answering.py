@@ -51,7 +51,8 @@ class Answering:
         self._meter = meter
         self._prompt = prompt
         self._priority = priority
-        self._resume = resume
+        # How its tokens were computed, "" while there are none.
+        self._computes_in = "" if resume is None else resume.computes_in
         given = (() for _ in range(num_choices)) if resume is None else resume.token_ids
         missing = {choice: ids for choice, ids in enumerate(given) if ids is not None}
         self._mailbox = Mailbox(missing)
@@ -67,6 +68,7 @@ class Answering:
             self._mailbox.end,
             num_losses=num_losses,
             room=room,
+            is_rest=resume is not None,
         )
 
     def __enter__(self) -> Self:
@@ -92,8 +94,8 @@ class Answering:
         """An engine is there: let it begin what has not ended, or go on with it."""
         self._engine = engine = self._devices.engines[place.device]
         computes_in = place.computes_in
-        if self._resume is not None and self._resume.computes_in not in ("", computes_in):
-            self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._resume))
+        if self._computes_in not in ("", computes_in):
+            self._mailbox.end(_differs(self._ticket.model.id, computes_in, self._computes_in))
             return
         is_cold = self._ticket.asked_s < place.ready_s
         evicted = tuple(victim.id for victim in place.victims) if is_cold else ()
@@ -104,13 +106,17 @@ class Answering:
                     attempt_id,
                     self._ticket.num_losses + 1,
                     self._mailbox,
-                    on_tokens=functools.partial(self._meter.made, choice),
+                    on_tokens=functools.partial(self._made, choice, computes_in),
                     on_end=functools.partial(self._end, attempt_id),
                     choice=choice,
                     priority=self._priority,
                 )
                 engine.start(attempt, self._ticket.model.id, self._prompt)
                 self._meter.began(self._ticket.num_losses)
+
+    def _made(self, choice: int, computes_in: str, num_tokens: int) -> None:
+        self._computes_in = computes_in
+        self._meter.made(choice, num_tokens)
 
     def _end(self, attempt_id: str) -> None:
         self._running.discard(attempt_id)
@@ -131,9 +137,8 @@ def num_made(resume: Resume | None) -> int:
     return max((len(ids) for ids in token_ids if ids is not None), default=0)
 
 
-def _differs(model_id: str, computes_in: str, resume: Resume) -> CannotContinue:
+def _differs(model_id: str, computes_in: str, began_in: str) -> CannotContinue:
     return CannotContinue(
-        f"'{model_id}' computes in {computes_in} here, and the answer began in"
-        f" {resume.computes_in}",
+        f"'{model_id}' computes in {computes_in} here, and the answer began in {began_in}",
         "send the request again",
     )

@@ -133,12 +133,14 @@ class VisionConfig:
 @dataclass(frozen=True, slots=True)
 class Card:
     """One that engines may use. `number` is that of the driver's tool, and `id` what
-    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours.
+    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours. `capability` is what it can
+    compute, such as 8.6; empty where nobody tells.
     """
 
     number: int
     id: str
     name: str
+    capability: str = ""
 
     @property
     def device(self) -> str:
@@ -162,9 +164,8 @@ class PeerConfig:
     and `memory_bytes`, of each device, None what is free, less a reserve. `wishes` say how models
     are computed.
     Without `keys` everybody may ask; `admin_keys` open the routes that steer the peer.
-    Without a `fleet` it cannot be served. `replay_bytes` bounds the requests that are kept to go on
-    with their answers elsewhere, and `cold_wait_s` is how long one that does not stream waits for a
-    model that is being loaded.
+    Without a `fleet` it cannot be served. `cold_wait_s` is how long a request that does not stream
+    waits for a model that is being loaded.
     `max_concurrent`, `requests_per_minute` and `tokens_per_minute` bound each key that has no
     bounds of its own; `lets_anonymous_in` is whether others than those with keys may ask too.
     """
@@ -232,7 +233,6 @@ class PeerConfig:
     eviction: EvictionConfig = field(default_factory=EvictionConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
     models: tuple[ModelConfig, ...] = ()
-    replay_bytes: int = 256 * 1024 * 1024
     cold_wait_s: float = 120.0
     log_level: LogLevel = "warning"
     log_format: LogFormat = "text"

@@ -19,6 +19,7 @@ from cortex.engine.machine_memory import available_memory_bytes
 from cortex.engine.stream import Event, Resume, Vector
 from cortex.engine.types import ChatRequest
 
+from .answering import num_missing
 from .bounds.admission import Admission, prompts_bytes
 from .children.commands import text_spec
 from .children.process import Spawn, spawn
@@ -224,7 +225,7 @@ class Node:
         So many engines have ended under it, at other peers or here.
         """
         # Each choice costs the engine what a request does.
-        admission = self._admission.admitted(request.num_choices)
+        admission = self._admission.admitted(num_missing(request, resume))
         return served(self._means, request, live, admission, resume, num_losses)
 
     async def count(self, request: ChatRequest) -> int:

@@ -225,10 +225,11 @@ _API: Mapping[str, Setting] = {
         kinds.origins(), "Pages that may ask from a browser.", "cors_origins", True
     ),
     "cold_wait": OfConfig(
-        kinds.duration(0), "How long an answer waits for a model that loads.", "cold_wait_s", True
-    ),
-    "replay_bytes": OfConfig(
-        kinds.size(), "Requests kept to go on with their answers elsewhere.", "replay_bytes"
+        kinds.duration(0),
+        "How long an answer that is not streamed waits for a model that loads, until it is refused"
+        " for now (503); a stream tells how far that is, and waits to its end.",
+        "cold_wait_s",
+        True,
     ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
     "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages", True),

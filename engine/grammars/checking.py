@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
+from ..errors import EngineFailed
+
 _LENGTH = struct.Struct(">I")
 _SECONDS = 2.0
 _SECONDS_FOR_PARTS = 10.0
@@ -36,7 +38,9 @@ class TrialBudget:
 
 
 class GrammarTrial:
-    """`why_not` of a grammar is nothing where it can be used."""
+    """`why_not` of a grammar is nothing where it can be used. Raises EngineFailed where none can be
+    tried: that is no grammar's fault.
+    """
 
     def __init__(
         self,
@@ -89,11 +93,7 @@ class GrammarTrial:
         process.wait()
 
     def _try(self, grammar: str) -> str | None:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-        process = self._process
+        process = self._process = self._process or self._started()
         assert process.stdin is not None and process.stdout is not None
         answer = _asked(process.stdin, process.stdout, grammar)
         if answer is None:
@@ -101,15 +101,31 @@ class GrammarTrial:
             return "it takes too long, or too much memory, to make ready"
         return worded(answer) if answer else None
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        if _read(process.stdout) is None:
+            self._process = process
+            self.close()
+            raise EngineFailed(
+                "what tries schemas and grammars does not start on this machine",
+                "its last words are in the peer's log",
+            )
+        return process
+
 
 def _asked(stdin: IO[bytes], stdout: IO[bytes], grammar: str) -> str | None:
-    """What the process says; None where it has ended."""
+    """What the process says of it; None where it has ended."""
     data = grammar.encode()
     try:
         stdin.write(_LENGTH.pack(len(data)) + data)
         stdin.flush()
     except OSError:
         return None
+    return _read(stdout)
+
+
+def _read(stdout: IO[bytes]) -> str | None:
     header = stdout.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         return None

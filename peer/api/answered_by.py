@@ -18,8 +18,6 @@ def headers_of(live: LiveRequest, *, is_whole: bool) -> dict[str, str]:
         headers["x-cortex-peer"] = _plain(live.host)
     if live.start:
         headers["x-cortex-start"] = live.start
-    if not live.is_continuable:
-        headers["x-cortex-continuable"] = "no"
     if live.evicted:
         headers["x-cortex-evicted"] = ", ".join(map(_plain, live.evicted))[:_MAX_CHARS]
     if live.queue_s is not None:

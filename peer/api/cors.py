@@ -15,7 +15,7 @@ from .terms import TERMS, TERMS_NOW
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _EXPOSED = (
     "x-request-id, request-id, retry-after, x-should-retry, x-cortex-peer, x-cortex-start,"
-    " x-cortex-queue-ms, x-cortex-cached-tokens, x-cortex-evicted, x-cortex-continuable"
+    " x-cortex-queue-ms, x-cortex-cached-tokens, x-cortex-evicted"
 )
 # What a browser asks leave for: names of headers, which official clients have dozens of.
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_, -]{1,2048}")

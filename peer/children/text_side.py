@@ -26,7 +26,7 @@ from cortex.engine.types import ChatRequest
 
 from ..errors import AttemptsExhausted, from_info
 from ..heavy import off_loop
-from ..routing.replay import request_bytes
+from ..routing.request_bytes import request_bytes
 from ..types import ModelInfo
 from .process import Spawn
 from .room import Room

@@ -37,6 +37,7 @@ from .device_memory import (
     budget_bytes,
     foreign_bytes,
     foreign_gpu_bytes,
+    foreign_shared_bytes,
     gpu_of,
     private_bytes,
 )
@@ -142,12 +143,12 @@ class Devices:
     def reload_s(self, model: ModelInfo) -> float | None:
         return self._history.eta_at_s(HERE, ModelId(model.weights), model.size_bytes)
 
-    def look_at_memory(self, available_bytes: int) -> bool:
-        """See what other programs have taken of the machine's memory; whether that has changed."""
+    def look_at_memory(self, available_bytes: int, reserved_bytes: Sequence[int]) -> bool:
+        """See what other programs have taken of the machine's memory; whether that has changed.
+        What is reserved is by device.
+        """
         return self._judge(
-            replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
-            if device.name == "cpu"
-            else device
+            self._within_memory(device, available_bytes, reserved_bytes[device.index])
             for device in self.devices
         )
 
@@ -187,9 +188,18 @@ class Devices:
         before, self.devices = self.devices, tuple(devices)
         return self.devices != before
 
-    def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
-        touched_bytes = private_bytes(self.engines[device.index].slot.pid)
-        return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
+    def _within_memory(
+        self, device: DeviceBooks, available_bytes: int, reserved_bytes: int
+    ) -> DeviceBooks:
+        """A CPU, or a GPU that has the machine's memory; of others that tells nothing."""
+        slot, budget = self.engines[device.index].slot, device.budget_bytes
+        touched, alive = private_bytes(slot.pid), slot.last_alive
+        if device.name == "cpu":
+            return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
+        if alive is None or not alive.remembered_bytes:
+            return device
+        foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
+        return replace(device, foreign_bytes=foreign)
 
     def _beside(
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int

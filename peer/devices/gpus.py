@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 _TOOL = "nvidia-smi"
+# Where WSL and distributions have it, which is not on the path of every service and every sudo.
+_ELSEWHERE = ("/usr/lib/wsl/lib", "/usr/bin", "/run/current-system/sw/bin")
 FORMAT = "--format=csv,noheader,nounits"
 _GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version"
 _PROCESSES = "--query-compute-apps=pid,used_gpu_memory"
@@ -92,7 +96,7 @@ async def hear(*question: str, limit_s: float | None = None) -> list[str] | Sile
     """The same, or why there is none."""
     try:
         process = await asyncio.create_subprocess_exec(
-            _TOOL,
+            shutil.which(_TOOL) or shutil.which(_TOOL, path=os.pathsep.join(_ELSEWHERE)) or _TOOL,
             *question,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

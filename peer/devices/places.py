@@ -45,7 +45,7 @@ class Ticket:
     came from. `asked_s` is when it was asked, `granted_s` when it was granted its last place. One
     that `is_forced` is loaded though it has no place by the books. `extent` is what a place has to
     have; less than the `room` that it takes is better than nothing, and one that `has_moved` a
-    model for more is granted what came of that.
+    model for more is granted what came of that. One that `is_rest` is for the rest of an answer.
     """
 
     model: ModelInfo
@@ -59,6 +59,12 @@ class Ticket:
     is_forced: bool = False
     room: Room = field(default_factory=Room)
     has_moved: bool = False
+    is_rest: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """It has been served in part, here or elsewhere."""
+        return self.is_rest or self.granted_s > 0
 
 
 @dataclass(slots=True, eq=False)

@@ -191,13 +191,13 @@ class Residency:
         for ticket in holders:
             ticket.num_losses += 1
         doomed = [t for t in holders if not self._losses.may_return(end, t.num_losses)]
-        self._queue.put_back(ticket for ticket in holders if ticket not in doomed)
-        num_again = len(holders) - len(doomed)
+        again = [ticket for ticket in holders if ticket not in doomed]
+        self._queue.put_back(again)
         for place in lost:
             if place.state == "loading" and place not in spared:
                 doomed += self._lose_load(place, end)
         if holders or doomed:
-            logger.warning("engine lost sent_again=%d failed=%d", num_again, len(doomed))
+            logger.warning("engine lost sent_again=%d failed=%d", len(again), len(doomed))
         for ticket in doomed:
             ticket.on_failed(self._losses.last_word(end))
         self.look()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from cortex.engine.errors import CortexError
 from cortex.engine.stream import Stage
@@ -25,11 +25,16 @@ class WishQueue:
         return ticket in self._tickets
 
     def add(self, ticket: Ticket) -> None:
-        self._tickets.append(ticket)
+        """Behind all others, but those that have been served in part."""
+        is_first = next((n for n, t in enumerate(self._tickets) if not t.has_begun), None)
+        at = len(self._tickets) if is_first is None or not ticket.has_begun else is_first
+        self._tickets.insert(at, ticket)
 
-    def put_back(self, tickets: Iterable[Ticket]) -> None:
-        """Before all others: they have been served in part."""
+    def put_back(self, tickets: Sequence[Ticket]) -> None:
+        """Before all others: they have been served in part. They are told at once."""
         self._tickets = [*tickets, *self._tickets]
+        for ticket in tickets:
+            self.tell_one(ticket)
 
     def drop(self, ticket: Ticket) -> None:
         if ticket in self._tickets:
@@ -75,6 +80,8 @@ class WishQueue:
             or place.state != "loading"
             or not place.serves(ticket.model, ticket.extent)
         ):
-            ticket.on_stage(Stage("queued", number + 1, len(self._tickets), "place"))
+            queued = Stage("queued", number + 1, len(self._tickets), "place")
+            # Who had a place has lost its engine: that is to be known wherever it may go on.
+            ticket.on_stage(Stage("starting") if ticket.granted_s else queued)
         elif place.stage is not None:
             ticket.on_stage(place.stage)

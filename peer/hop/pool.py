@@ -23,7 +23,7 @@ from ..errors import HostRefused
 from ..gossip.ids import ModelId, NodeId
 from ..heavy import off_loop
 from ..orders.values import Order, Report, pack_order
-from ..routing.replay import request_bytes
+from ..routing.request_bytes import request_bytes
 from .calls import AnswerCall, OrderCall, Question
 from .dialling import Dialler
 from .frames import pack
@@ -147,6 +147,11 @@ class HopPool:
         except HostRefused as error:
             logger.info("hop refused host=%s why=%s", host.hex(), error.message)
             opened.set_result(error.message)
+            end(True)
+        except Exception as error:  # whatever it was, the next one who asks dials anew
+            logger.exception("hop failed host=%s", host.hex())
+            if not opened.done():
+                opened.set_result(f"the connection failed ({type(error).__name__})")
             end(True)
         finally:
             if not opened.done():

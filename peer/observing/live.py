@@ -26,10 +26,9 @@ class LiveRequest:
     of the error that it ended with.
 
     `host` is the peer that answers, where a fleet does, and `start` whether the model was there.
-    `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for. What
-    is not `is_continuable` is lost with its host. `queue_s` is how long the prompt waited for an
-    engine, and `num_failovers` how often a host was lost or had no
-    place for it, and another was asked.
+    `evicted` models had to go for it. `is_streamed` is a client that sees what it waits for.
+    `queue_s` is how long the prompt waited for an engine, and `num_failovers` how often a host was
+    lost or had no place for it, and another was asked.
     """
 
     def __init__(self, request_id: str, dialect: str, key_name: str, now_s: float) -> None:
@@ -48,7 +47,6 @@ class LiveRequest:
         self.start: Literal["", "warm", "cold"] = ""
         self.evicted: tuple[str, ...] = ()
         self.is_streamed = False
-        self.is_continuable = True
         self.queue_s: float | None = None
         self.num_failovers = 0
         self._accepted_s: float | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cortex.engine.errors import CortexError, EngineFailed
-from cortex.engine.stream import Began, Event, Stage, Vector
+from cortex.engine.stream import Accepted, Began, Event, Stage, Vector
 
 from ..errors import AttemptsExhausted, HostSilent, NoPeer
 from ..observing.live import LiveRequest
@@ -15,7 +15,7 @@ from ..placement.room import Room, room
 from ..placement.wording import each_of, nowhere
 from .candidates import Candidate, Life, Wish
 from .catalogue import FleetModel
-from .replay import text_bytes
+from .request_bytes import text_bytes
 from .transcript import Transcript
 from .tries import Fault, Tries, fault_of
 
@@ -30,8 +30,8 @@ _PATIENCE_IN_ANSWERS_S = 2.5
 # silent has been waited for.
 _HOPE_S = 2.5
 # A peer that has refused it for being full is not asked again at once, nor one that has to start an
-# engine: but for the case that nobody else takes it in time.
-_RESTS_S: dict[Fault, float] = {"busy": 0.5, "moved": 1.0}
+# engine, or to come back: but for the case that nobody else takes it in time.
+_RESTS_S: dict[Fault, float] = {"busy": 0.5, "moved": 1.0, "lost": 0.5}
 # So many engines may end under it in the whole fleet, as at one host: then it is what ends them.
 _MAX_LOSSES = 2
 # Told of an engine that is not there; of an answer that had one, that it has ended.
@@ -41,9 +41,10 @@ _STARTING = ("starting", "loading")
 @dataclass(slots=True)
 class Asked:
     """`since_s` is since when no host works on it, and `cold_until_s` how long its client waits for
-    a model to be loaded, which is `cold_wait_s` in all. `is_kept` says whether it may go on
-    elsewhere once it has begun. `num_losses` engines have ended under it, at whichever hosts.
-    `silent_since_s` is when its client was last told that it waits, or had no need to be.
+    a model to be loaded, which is `cold_wait_s` in all. `num_losses` engines have ended under
+    it, at whichever hosts. `silent_since_s` is when its client was last told that it waits, or had
+    no need to be. `is_accepted` says whether its host of now has made a prompt of it, and
+    `is_sound` whether one before that has.
     """
 
     model: FleetModel
@@ -51,10 +52,11 @@ class Asked:
     transcript: Transcript
     live: LiveRequest
     since_s: float
-    is_kept: bool
     cold_until_s: float | None = None
     silent_since_s: float = 0.0
     is_worked_on: bool = False
+    is_accepted: bool = False
+    is_sound: bool = False
     has_engine: bool = False
     had_engine: bool = False
     cold_wait_s: float = 0.0
@@ -71,13 +73,16 @@ class Asked:
     def wish(self) -> Wish:
         """What the next host has to be."""
         has_begun = self.transcript.has_begun
-        taken = self._room()
+        begun = self.transcript.accepted if has_begun else None
+        whole_tokens = begun.prompt_tokens + begun.max_tokens - 1 if begun else 0
+        least_tokens = min(whole_tokens, self._least_tokens(begun)) if begun else 0
+        refused_tokens = 0 if has_begun else self.tries.context_tokens
         return Wish(
             key=self.key,
             cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
-            # An answer goes on where it well may end: a limit of all the context is seldom reached.
-            context_tokens=taken.whole_tokens - 1 if has_begun else self.tries.context_tokens,
-            room=taken,
+            context_tokens=max(whole_tokens, refused_tokens),
+            least_tokens=max(least_tokens, refused_tokens),
+            room=self._room(),
             computes_in=self.transcript.computes_in if has_begun else "",
             excluded=frozenset(self.tries.excluded),
             lost=frozenset(self.tries.lost),
@@ -89,14 +94,19 @@ class Asked:
     def _room(self) -> Room:
         """How much context it takes, as far as that is known before its prompt is made."""
         request, told = self.transcript.request, self.transcript.accepted
+        num_made = self.transcript.most_tokens
         if told is None:
             num_bytes = text_bytes(request)
             prompt_tokens = num_bytes // _TEXT_BYTES_A_TOKEN
             most_tokens = max(1, self.model.context_tokens - prompt_tokens)
             likely = room(prompt_tokens, request.max_tokens, most_tokens=most_tokens)
             return replace(likely, least_tokens=num_bytes // _MOST_TEXT_BYTES_A_TOKEN + 1)
-        num_made = self.transcript.num_tokens // request.num_choices
         return room(told.prompt_tokens, request.max_tokens, num_made, most_tokens=told.max_tokens)
+
+    def _least_tokens(self, begun: Accepted) -> int:
+        """What there is of it, and an answer's usual room behind that."""
+        num_made = self.transcript.most_tokens
+        return room(begun.prompt_tokens, None, num_made, most_tokens=begun.max_tokens).whole_tokens
 
     def _hope_s(self) -> float:
         last_error = self.tries.last_error
@@ -105,14 +115,10 @@ class Asked:
         # Where all who have it failed over this request, none of them is waited for.
         return _HOPE_S if self.tries.lost or last_error is None else 0.0
 
-    @property
-    def may_move(self) -> bool:
-        """Whether another host could take it up where it is now."""
-        return self.is_kept or not self.transcript.has_begun
-
     def heard(self, event: Event | Vector, now_s: float) -> bool:
         """Whether it has just lost its engine, which its host will replace."""
         self.is_worked_on = True
+        self.is_accepted = self.is_accepted or isinstance(event, Accepted)
         if isinstance(event, Began):
             self.cold_until_s, self.has_engine, self.had_engine = None, True, True
         elif isinstance(event, Stage) and event.name in _STARTING:
@@ -144,22 +150,29 @@ class Asked:
         self.has_engine = False
         is_over = self.cold_until_s is not None and now_s >= self.cold_until_s
         transcript = self.transcript
+        fault = self._fault_of(error)
         may_go_on = self.tries.failed(
-            host, error, has_begun=transcript.has_begun, num_tokens=transcript.num_tokens
+            host, error, fault, has_begun=transcript.has_begun, num_tokens=transcript.num_tokens
         )
-        may_go_on = may_go_on and self.may_move and self.num_losses <= _MAX_LOSSES
+        may_go_on = may_go_on and self.num_losses <= _MAX_LOSSES
         if is_over or not may_go_on:
             raise self.ending(error) from error
-        rest_s = _RESTS_S.get(fault_of(error))
+        self.is_sound, self.is_accepted = self.is_sound or self.is_accepted, False
+        rest_s = _RESTS_S.get(fault)
         if rest_s is not None:
             self.busy_until_s[host.life] = now_s + rest_s
+
+    def _fault_of(self, error: CortexError) -> Fault:
+        """What an engine finds wrong with a prompt that was made here, the next one would, too."""
+        is_sound = self.transcript.has_begun or (self.is_sound and not self.is_accepted)
+        return fault_of(error, is_sound=is_sound)
 
     def ending(self, error: CortexError) -> CortexError:
         """What the client is told: what a host refused for good, or what became of the last one."""
         last = self.tries.last_error
         if isinstance(error, NoPeer) and last is not None:
             error = last
-        fault = fault_of(error)
+        fault = self._fault_of(error)
         if fault == "refused" or fault == "busy":
             return error
         said = self.tries.said

@@ -12,7 +12,7 @@ from contextlib import aclosing, contextmanager
 from msgspec.structs import replace
 
 from cortex.engine.errors import CortexError, EngineFailed, Overloaded
-from cortex.engine.stream import Began, Event, Vector
+from cortex.engine.stream import Event, Finished, Piece, Vector
 
 from ..errors import EngineReplaced, HostLeaving
 from ..hop.hops import Hops
@@ -52,7 +52,7 @@ class Attempts:
                     if asked.heard(event, self._clock()):
                         self._move_on(asked, host)
                     self._on_heard(asked)
-                    if isinstance(event, Began | Vector):
+                    if isinstance(event, Piece | Finished | Vector):
                         judge()
                     for told in transcript.hear(event):
                         asked.live.note(told, self._clock)
@@ -72,7 +72,7 @@ class Attempts:
 
         Raises EngineReplaced where that would take longer than another peer's going on.
         """
-        if asked.may_move and self._chooser.is_elsewhere(asked.model, asked.wish(), host.life):
+        if self._chooser.is_elsewhere(asked.model, asked.wish(), host.life):
             raise EngineReplaced(f"the engine of {host.name} has ended", "send the request again")
 
     async def _next(self, events: AsyncGenerator[Event | Vector], asked: Asked) -> Event | Vector:
@@ -102,8 +102,9 @@ class Attempts:
 
         def judge() -> None:
             nonlocal is_good
+            if not is_good:
+                breakers.succeeded(*who, self._clock())
             is_good = True
-            breakers.succeeded(*who, self._clock())
 
         try:
             yield judge

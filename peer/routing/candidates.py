@@ -82,14 +82,15 @@ class Wish:
     """What a request wants of its host, and which lives are not to be asked.
 
     The `lost` may still be there, though the connection to them broke: they come last. Somebody
-    who goes on with an answer has to have `context_tokens`, and may compute in no other way; what
-    is loaded with less than the `room` goes after what has it. Where all are busy it waits for
-    `patience_s`, and for `hope_s` where nobody is there.
+    who goes on with an answer has to have `least_tokens` of context, should have `context_tokens`,
+    and may compute in no other way; what is loaded with less than the `room` goes after what has
+    it. Where all are busy it waits for `patience_s`, and for `hope_s` where nobody is there.
     """
 
     key: bytes
     cost_tokens: int = 0
     context_tokens: int = 0
+    least_tokens: int = 0
     room: Room = field(default_factory=Room)
     computes_in: str = ""
     excluded: frozenset[Life] = frozenset()
@@ -106,17 +107,24 @@ class Wish:
 def candidates(
     model: FleetModel, view: FleetView, wish: Wish, own: Busyness, doubted: frozenset[Life]
 ) -> list[Candidate]:
-    """All that may be asked: sound ones, or where there are none, the doubtful ones."""
+    """All that may be asked: sound ones, or where there are none, the doubtful ones. Who has less
+    context than all that an answer may come to is asked where nobody else is there.
+    """
     found = [
         candidate_at(model.weights, holder, peer, own, doubted | wish.lost, wish.room)
         for holder in model.holders
         if (peer := view.peer(holder.node)) is not None
         and peer.takes_requests
-        and holder.context_tokens >= wish.context_tokens
+        and holder.context_tokens >= wish.least_tokens
     ]
     found = [one for one in found if may_be_asked(one, wish)]
+    whole = [one for one in found if one.holder.context_tokens >= wish.context_tokens]
+    return _soundest(whole, wish) or _soundest(found, wish) or whole or found
+
+
+def _soundest(found: Sequence[Candidate], wish: Wish) -> list[Candidate]:
     sound = [one for one in found if not one.is_doubtful]
-    return sound or [one for one in found if one.life not in wish.lost] or found
+    return sound or [one for one in found if one.life not in wish.lost]
 
 
 def may_be_asked(candidate: Candidate, wish: Wish) -> bool:

@@ -60,12 +60,13 @@ class FleetModel:
 @dataclass(frozen=True, slots=True)
 class FleetCatalogue:
     """`models` in the order in which they are listed; the first one is the default. `variants` are
-    all weights under each of their names, those that the bare name means first; `unserved` is what
-    this peer has and passes over.
+    all weights under each of their names, those that the bare name means first; `holders` are of
+    weights that have a name; `unserved` is what this peer has and passes over.
     """
 
     models: tuple[FleetModel, ...]
     variants: Mapping[str, tuple[FleetModel, ...]]
+    holders: Mapping[bytes, tuple[Holder, ...]]
     unserved: Mapping[str, Unserved]
 
     def known(self, name: str, names: ModelNames) -> FleetModel | None:
@@ -105,16 +106,16 @@ def unite(
         for holder in offer.holders:
             holders[_key(offer)].setdefault(holder.node, holder)
         under_name[offer.id][_key(offer)].append(offer)
+    held_by = {key: tuple(by_node.values()) for key, by_node in holders.items()}
     variants = {
         name: tuple(
-            _merged(offers, tuple(holders[key].values()))
-            for key, offers in sorted(by_weights.items(), key=_rank)
+            _merged(offers, held_by[key]) for key, offers in sorted(by_weights.items(), key=_rank)
         )
         for name, by_weights in under_name.items()
     }
     listed = [model for name in variants for model in _listed(variants[name])]
     in_order = sorted(listed, key=_place_in({m.id for m in own}))
-    return FleetCatalogue(tuple(in_order), variants, unserved)
+    return FleetCatalogue(tuple(in_order), variants, held_by, unserved)
 
 
 def whereabouts(model: FleetModel, view: FleetView, eta_s: Eta) -> Iterator[Whereabouts]:

@@ -46,19 +46,23 @@ _MOST_NAMED = 8
 
 
 class Chooser:
-    """`own_busyness` is this peer's own load."""
+    """`own_busyness` is this peer's own load, and `held_now` the model with those who hold it now:
+    peers come and go while an answer is made.
+    """
 
     def __init__(
         self,
         membership: Membership,
         leases: Leases,
         own_busyness: Callable[[ModelId], Busyness],
+        held_now: Callable[[FleetModel], FleetModel],
         rng: random.Random,
         clock: Callable[[], float],
     ) -> None:
         self.breakers = Breakers()
         self._membership = membership
         self._own_busyness = own_busyness
+        self._held_now = held_now
         self._rng = rng
         self._clock = clock
         self._freshness = Freshness(membership, clock)
@@ -70,14 +74,14 @@ class Chooser:
 
         Raises Overloaded where all stay busy or are draining, and NoPeer where nobody is there.
         """
-        began_s = self._clock()
         while True:
+            model = self._held_now(model)
             found = self._found(model, wish)
             is_last_hope = all(one.life in wish.lost for one in found)
             now_s = self._clock()
             if is_last_hope and now_s - since_s >= wish.hope_s:
                 raise self.nobody(model)
-            if found and (not is_last_hope or now_s - began_s >= _RECONNECT_S):
+            if found and (not is_last_hope or now_s - since_s >= _RECONNECT_S):
                 chosen = await self._choose(model, wish, found)
                 is_late = self._clock() - since_s >= wish.patience_s
                 # Who goes on refusing it is not asked for ever.
@@ -119,7 +123,7 @@ class Chooser:
         """Whether another peer has the model in its engine, and room, as far as is known."""
         return any(
             one.warmth == "warm" and one.busyness.verdict == "accept" and not one.is_doubtful
-            for one in self._found(model, wish)
+            for one in self._found(self._held_now(model), wish)
             if one.life != host
         )
 

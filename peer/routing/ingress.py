@@ -37,7 +37,6 @@ from .catalogue import Eta, FleetModel
 from .choosing import Chooser
 from .leases import Leases
 from .offers import Offers
-from .replay import ReplayBudget
 from .transcript import Transcript
 from .tries import fault_of, is_failover
 
@@ -81,10 +80,11 @@ class Ingress:
         if vectors_bytes is None:
             vectors_bytes = LEAST_PROMPTS_BYTES
         self._admission = Admission(config.connections.max_connections, vectors_bytes)
-        self._replay = ReplayBudget(config.replay_bytes)
         self._num_held = 0
-        self._chooser = Chooser(membership, leases, self._own_busyness, self._rng, self._clock)
-        self._offers = Offers(local, membership, eta_s, self._clock)
+        self._offers = offers = Offers(local, membership, eta_s, self._clock)
+        self._chooser = Chooser(
+            membership, leases, self._own_busyness, offers.held_now, self._rng, self._clock
+        )
         self._attempts = Attempts(local, hops, self._chooser, eta_s, self._release, self._clock)
 
     async def models(self) -> tuple[ModelInfo, ...]:
@@ -145,8 +145,7 @@ class Ingress:
         if live is None:  # nobody looks at this one, and nobody loses patience
             live = LiveRequest("-", "-", "-", self._clock())
             live.is_streamed = True
-        with self._admission.admitted(1), self._replay.kept(request) as is_kept:
-            live.is_continuable = is_kept
+        with self._admission.admitted(1):
             asked = await self._asked(request, live)
             failure: CortexError | None = None
             try:
@@ -179,7 +178,6 @@ class Ingress:
             live,
             since_s=now_s,
             silent_since_s=now_s,
-            is_kept=live.is_continuable,
             cold_wait_s=self._local.config.cold_wait_s,
         )
 

@@ -76,6 +76,11 @@ class Offers:
         except ModelNotFound as error:
             raise self._why_not(name, error) from None
 
+    def held_now(self, model: FleetModel) -> FleetModel:
+        """The same model, with those who hold it now; where nobody does, as it was."""
+        holders = self._catalogue().holders.get(model.weights, model.holders)
+        return dataclasses.replace(model, holders=holders)
+
     def suggestion(self) -> str | None:
         """The id of a model that sees pictures."""
         models = self._catalogue().models

@@ -33,6 +33,11 @@ class Transcript:
         return all(token_ids is None for token_ids in self._token_ids)
 
     @property
+    def most_tokens(self) -> int:
+        """Of the longest of the choices that have not ended."""
+        return max((len(ids) for ids in self._token_ids if ids is not None), default=0)
+
+    @property
     def has_begun(self) -> bool:
         """Whether the client has something that the next host must not say again."""
         return self._has_told

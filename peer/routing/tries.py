@@ -25,6 +25,9 @@ from ..errors import (
     CannotContinue,
     EngineReplaced,
     HostLost,
+    HostRefused,
+    RequestCancelled,
+    RequestTooLarge,
     UnsupportedParameter,
 )
 from .candidates import Candidate, Life
@@ -54,20 +57,25 @@ _FAULTS: tuple[tuple[type[CortexError], Fault], ...] = (
     (InsufficientVram, "unfit"),
     (CannotContinue, "unfit"),
     (UnsupportedParameter, "unfit"),
-    # Another may serve the same weights with more context.
+    # Another may serve the same weights with more context, and take more bytes.
     (ContextLengthExceeded, "unfit"),
+    (RequestTooLarge, "unfit"),
+    (RequestCancelled, "refused"),
 )
 
 
 # Another may do better, but what is wrong is the request's: nothing was lost with who refused it.
-_OF_REQUEST = (ContextLengthExceeded, UnsupportedParameter)
+_OF_REQUEST = (ContextLengthExceeded, RequestTooLarge, UnsupportedParameter)
 
 
-def fault_of(error: CortexError) -> Fault:
+def fault_of(error: CortexError, *, is_sound: bool = False) -> Fault:
+    """Of a request that `is_sound`, as a host before this one has found, what one refuses it for is
+    its own settings'.
+    """
     for kind, fault in _FAULTS:
         if isinstance(error, kind):
             return fault
-    return "refused"
+    return "unfit" if is_sound else "refused"
 
 
 def is_failover(error: CortexError) -> bool:
@@ -76,11 +84,14 @@ def is_failover(error: CortexError) -> bool:
 
 
 class Tries:
-    """`excluded` are not asked again, and the `lost` once, where nobody else is left."""
+    """`excluded` are not asked again, and the `lost` where nobody else is left. Those who were lost
+    twice are, once the answer has grown elsewhere: then it was not the request.
+    """
 
     def __init__(self) -> None:
-        self.excluded: set[Life] = set()
         self.lost: set[Life] = set()
+        self._lost_again: set[Life] = set()
+        self._unfit: set[Life] = set()
         self.last_error: CortexError | None = None
         # Who has less was not enough: the last one to refuse a prompt has the most.
         self.context_tokens = 0
@@ -90,29 +101,42 @@ class Tries:
         self._num_tokens = 0
         self._num_exhausted = 0
 
+    @property
+    def excluded(self) -> set[Life]:
+        return self._unfit | self._lost_again
+
     def failed(
-        self, host: Candidate, error: CortexError, *, has_begun: bool, num_tokens: int
+        self,
+        host: Candidate,
+        error: CortexError,
+        fault: Fault,
+        *,
+        has_begun: bool,
+        num_tokens: int,
     ) -> bool:
         """Whether it is worth asking again, and who is not to be asked then."""
-        fault = fault_of(error)
         if fault == "refused":
             return False
         self.last_error = error
-        if fault == "lost" and host.life not in self.lost:
-            self.lost.add(host.life)
+        if num_tokens > self._num_tokens:
+            self._num_tokens, self._num_retries = num_tokens, 0
+            self.lost.clear()
+            self._lost_again.clear()
+        if isinstance(error, HostRefused) and host.life in self.lost:
+            return True  # it has not come back yet: the hope that it does has an end of its own
+        if fault == "lost":
+            (self._lost_again if host.life in self.lost else self.lost).add(host.life)
         elif fault not in ("busy", "moved"):
-            self.excluded.add(host.life)
+            self._unfit.add(host.life)
         if isinstance(error, ContextLengthExceeded):
             self.context_tokens = max(self.context_tokens, host.holder.context_tokens)
         if fault not in ("busy", "moved"):
             self.said.append((host.name, error))
         if fault in ("broken", "lost", "failed"):
-            return self._may_retry(error, has_begun, num_tokens)
+            return self._may_retry(error, has_begun)
         return len(self.excluded) < _MAX_UNFIT
 
-    def _may_retry(self, error: CortexError, has_begun: bool, num_tokens: int) -> bool:
-        if num_tokens > self._num_tokens:
-            self._num_tokens, self._num_retries = num_tokens, 0
+    def _may_retry(self, error: CortexError, has_begun: bool) -> bool:
         self._num_retries += 1
         self._num_exhausted += isinstance(error, AttemptsExhausted)
         most = _MAX_FUTILE if has_begun else _MAX_RETRIES

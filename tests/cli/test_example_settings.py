@@ -77,7 +77,6 @@ keys = ["{HASH}"]
 admin_keys = ["{OTHER_HASH}"]
 max_body = "64MiB"
 cold_wait = "120s"
-replay_bytes = "256MiB"
 requests_per_minute = 60
 tokens_per_minute = 100000
 

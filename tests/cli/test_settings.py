@@ -116,7 +116,6 @@ tokens_per_minute = 1000
 default_model = "m1"
 cors_origins = ["https://chat.example.com"]
 cold_wait = "3m"
-replay_bytes = "4MiB"
 max_body = "2MiB"
 max_messages = 9
 max_images = 8
@@ -181,7 +180,7 @@ max_connections = 11
     assert (config.log_level, config.log_format) == ("debug", "json")
     assert config.names.default == "m1"
     assert config.cors_origins == ("https://chat.example.com",)
-    assert (config.cold_wait_s, config.replay_bytes) == (180, 4 * 1024**2)
+    assert config.cold_wait_s == 180
     assert config.max_body_bytes == 2 * 1024**2
     assert config.limits.max_messages == 9
     assert config.limits.max_images == 8
@@ -271,7 +270,6 @@ def test_origins_of_pages_programs_and_extensions_are_taken(write: Write, origin
         ("fleet", 'join = ["beast:99999"]'),
         ("fleet", "key_file = 3"),
         ("fleet", "mdns_interfaces = [3]"),
-        ("api", 'replay_bytes = "1KiB"'),
         ("api", 'cold_wait = "-1s"'),
         ("peer", "gpus = true"),
         ("peer", 'models = "/tmp"'),

@@ -149,3 +149,22 @@ def test_the_first_in_order_is_read_from_every_other_step_whoever_comes(lengths:
             passed_over = None
         for done in [s for s in line.running if s.is_prefilled]:
             line.remove(done)
+
+
+def test_answers_that_began_elsewhere_go_before_those_who_wait_for_their_first_token() -> None:
+    line = reading(cold("running", 50))
+    fresh, resumed, pressing = (cold(name, 50, number=n) for n, name in enumerate("abc", 1))
+    resumed.is_resumed, pressing.priority = True, -1
+    for each in (fresh, resumed, pressing):
+        line.add(each)
+
+    assert line.in_order(line.waiting, 0.0) == [pressing, resumed, fresh]
+
+
+def test_of_its_own_prompt_nothing_counts_as_remembered_once_it_has_given_way() -> None:
+    one = cold("one", 50)
+    one.skip_to(10)
+    one.start_again()
+    one.skip_to(40)
+
+    assert (one.num_computed, one.num_cached) == (40, 10)

@@ -165,7 +165,8 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
 
 
 def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:
-    prompt = prompt_of(list(range(1, 60)), sampling=Sampling(seed=5, temperature=1.0))
+    sampling = Sampling(seed=5, temperature=1.0, top_k=20, presence_penalty=0.5)
+    prompt = prompt_of(list(range(1, 60)), sampling=sampling)
     whole = alone(golden_model, prompt)
 
     asked = served(golden_model)

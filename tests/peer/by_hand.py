@@ -119,7 +119,13 @@ class Wish:
     """A ticket that remembers what it was told."""
 
     def __init__(
-        self, model_id: str, weights: bytes = b"", room: Room | None = None, **extent: int
+        self,
+        model_id: str,
+        weights: bytes = b"",
+        room: Room | None = None,
+        *,
+        is_rest: bool = False,
+        **extent: int,
     ) -> None:
         self.told: list[str | Stage | CortexError] = []
         model = ModelInfo(model_id, None, ("text",), 1, 0, weights)
@@ -130,6 +136,7 @@ class Wish:
             self.told.append,
             Extent(**extent),
             room=room or Room(),
+            is_rest=is_rest,
         )
 
     @property

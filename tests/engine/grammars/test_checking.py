@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from cortex.engine.errors import InvalidRequest
+from cortex.engine.errors import EngineFailed, InvalidRequest
 from cortex.engine.grammars.checking import SPENT, GrammarTrial, TrialBudget, worded
 from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
+from cortex.engine.grammars.trial import bound
 
 # A busy machine may be slow, but not so slow.
 _SOON_S = 20.0
@@ -75,6 +77,23 @@ def test_a_grammar_that_takes_too_much_memory_ends_its_process() -> None:
         assert trial.why_not('start: "b"\n') is None
     finally:
         trial.close()
+
+
+def test_a_trial_that_does_not_start_is_no_grammars_fault() -> None:
+    trial = GrammarTrial(memory_bytes=1 << 20)
+    for _ in range(2):
+        with pytest.raises(EngineFailed, match="does not start on this machine"):
+            trial.why_not('start: "a"\n')
+
+
+def test_a_system_that_bounds_no_address_space_tries_grammars_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    bound(resource.RLIMIT_AS, 1 << 30)
 
 
 def test_modules_in_the_folder_of_a_peers_start_do_not_try_its_grammars(

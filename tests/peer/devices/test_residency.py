@@ -18,6 +18,7 @@ from tests.peer.by_hand import (
     Wish,
     by_hand,
     load,
+    ready,
     resident_id,
     settle,
 )
@@ -178,6 +179,32 @@ async def test_those_who_used_a_dead_engine_are_granted_the_next_one_before_all_
         await load(loader)
         assert [wish.num_grants for wish in (*users, other, late)] == [2, 2, 0, 2]
         assert [wish.ticket.num_losses for wish in (*users, other, late)] == [1, 1, 0, 1]
+
+
+async def test_all_who_used_a_dead_engine_are_told_so_whoever_is_loaded_first():
+    """Whoever waits for the second model may find it elsewhere."""
+    async with by_hand(100, a=40, b=40) as (residency, loader):
+        users = await ready(residency, loader, "a", "b")
+        for user in users:
+            user.told.clear()
+        residency.lose(0, DEATH)
+        assert [user.told[0] for user in users] == [Stage("starting")] * 2
+        await settle()
+        loader.on_stage(Stage("loading", 1, 2, "bytes"))
+        assert users[1].told[-1] == Stage("starting"), "nothing that came since hides it"
+        await load(loader)
+        await load(loader)
+        assert [user.num_grants for user in users] == [1, 1]
+
+
+async def test_the_rest_of_an_answer_goes_before_all_that_have_not_begun():
+    async with by_hand() as (residency, _):
+        wishes = [Wish("a"), Wish("b"), Wish("c", is_rest=True), Wish("d", is_rest=True)]
+        for wish in wishes:
+            residency.ask(wish.ticket)
+        assert [model.id for model in residency.wanted] == ["c", "d", "a", "b"]
+        for wish in wishes:
+            residency.give_back(wish.ticket)
 
 
 @pytest.mark.parametrize("is_word_first", [False, True])

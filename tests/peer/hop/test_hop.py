@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -308,6 +308,20 @@ async def test_host_that_is_not_there_is_refused_once_for_all_who_wait(
         errors = await asyncio.gather(*asked, return_exceptions=True)
         assert all(type(error) is HostRefused for error in errors)
         assert len({id(error) for error in errors}) == 3
+        assert fleet.lost == [hops.node]
+
+
+async def test_whatever_ends_a_dialling_the_next_one_who_asks_dials_anew(
+    hops: Hops, make_config: MakeConfig, memory_children: Children
+):
+    children = memory_children()
+    async with hops.fleet() as fleet, hops.host(fleet, make_config(), children.spawn):
+        addresses = fleet.addresses[hops.node]
+        fleet.addresses[hops.node] = cast(Any, 1)
+        with pytest.raises(HostRefused, match="TypeError"):
+            await collect(fleet.ask(hops.request()))
+        fleet.addresses[hops.node] = addresses
+        assert tokens(await collect(fleet.ask(hops.request())))
         assert fleet.lost == [hops.node]
 
 

@@ -108,16 +108,18 @@ def test_where_most_would_be_given_up_nobody_is(breakers: Breakers) -> None:
     }
 
 
+@pytest.mark.parametrize("num_events", [0, 3])
 async def test_a_host_that_failed_five_requests_is_not_asked_by_the_sixth(
-    open_fleet: Any, listen: Any, ask: Any
+    open_fleet: Any, listen: Any, ask: Any, num_events: int
 ):
+    """Nor one that begins each of them, and then breaks."""
     async with open_fleet(3) as fleet:
         await listen(fleet, ask())
         first = fleet.hops.asked[0][0]
         fleet.hops.error = lambda: EngineFailed("over it")
         for _ in range(5):
             fleet.hops.asked.clear()
-            fleet.hops.deaths = [0]
+            fleet.hops.deaths = [num_events]
             assert (await listen(fleet, ask())).ends
             assert fleet.hops.asked[0][0] == first, "a conversation stays with its peer"
         fleet.hops.asked.clear()

@@ -95,6 +95,20 @@ def test_who_goes_on_has_the_context_and_computes_alike(found_in: Any, fleet_val
     assert names(found_in(*peers, wish=wish)) == ["peer3", "peer4"]
 
 
+def test_less_context_than_the_answer_may_take_is_better_than_a_lost_peer_and_too_little_is_not(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, context_tokens=500, least_tokens=300)
+    whole, enough = fleet_values.peer(1), fleet_values.peer(2, context_tokens=300)
+    little = fleet_values.peer(3, context_tokens=299)
+    assert names(found_in(whole, enough, little, wish=wish)) == ["peer1"]
+    suspect = replace(whole, state="suspect")
+    assert names(found_in(suspect, enough, little, wish=wish)) == ["peer1"]
+    lost = replace(wish, lost=frozenset({(whole.node, whole.gen)}))
+    assert names(found_in(whole, enough, little, wish=lost)) == ["peer2"]
+    assert names(found_in(whole, little, wish=lost)) == ["peer1"]
+
+
 def test_the_warm_go_before_the_loading_and_those_before_the_cold(
     found_in: Any, fleet_values: Any
 ) -> None:

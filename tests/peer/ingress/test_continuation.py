@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from typing import Any
 
@@ -15,7 +14,6 @@ from cortex.engine.stream import TextDelta
 from cortex.engine.types import RawText, Tool
 from cortex.peer.errors import CannotContinue, HostLeaving, HostLost, HostSilent
 from cortex.peer.gossip.ids import NodeId
-from cortex.peer.observing.live import LiveRequest
 
 _REPLY = (
     "<think>\nWhat is the weather?\n</think>\n\nI look it up."
@@ -182,35 +180,6 @@ async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
         assert loop_time() - began_s < 0.5
-
-
-async def test_an_answer_over_the_replay_budget_is_not_gone_on_with(
-    open_fleet: Any, listen: Any, ask: Any
-):
-    live = LiveRequest("id", "chat", "-", asyncio.get_running_loop().time())
-    async with open_fleet(3, replay_bytes=10) as fleet:
-        assert (await listen(fleet, ask("short"), live)).num_accepted == 1
-        assert live.is_continuable
-        fleet.hops.deaths = [1]
-        await listen(
-            fleet, ask("longer than that"), live
-        )  # before the first token it is sent again
-        assert not live.is_continuable
-        fleet.hops.deaths = [7]
-        with pytest.raises(EngineFailed, match="broke off"):
-            await listen(fleet, ask("longer than that"), live)
-
-
-async def test_what_an_answer_had_of_the_replay_budget_the_next_one_has(
-    open_fleet: Any, listen: Any, ask: Any
-):
-    async with open_fleet(4, replay_bytes=10) as fleet:
-        undisturbed = await listen(fleet, ask("ten bytes!"))
-        for _ in range(2):
-            fleet.hops.deaths = [7]
-            fleet.hops.asked.clear()
-            assert await listen(fleet, ask("ten bytes!")) == undisturbed
-            assert len(fleet.hops.asked) == 2
 
 
 async def test_the_length_is_what_the_first_host_would_have_let_it_be(

@@ -54,7 +54,6 @@ async def test_a_whole_reply_says_who_made_it_and_what_it_waited_for(open_fleet:
         assert "x-cortex-evicted" not in headers
         assert headers["x-cortex-cached-tokens"] == "0"
         assert int(headers["x-cortex-queue-ms"]) >= 0
-        assert "x-cortex-continuable" not in headers
 
 
 async def test_a_stream_says_what_is_known_when_it_begins(open_fleet: Any):
@@ -127,11 +126,6 @@ async def test_vectors_say_who_made_them(open_fleet: Any):
     async with open_fleet(2) as fleet, client_of(fleet) as client:
         headers = await headers_of(client, "/v1/embeddings", input="a", dimensions=4)
         assert headers["x-cortex-peer"] == "peer1"
-
-
-async def test_what_is_too_large_to_be_kept_says_so(open_fleet: Any):
-    async with open_fleet(2, replay_bytes=2) as fleet, client_of(fleet) as client:
-        assert (await headers_of(client))["x-cortex-continuable"] == "no"
 
 
 async def test_no_name_of_a_peer_breaks_a_header_or_a_line(

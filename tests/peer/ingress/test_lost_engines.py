@@ -8,8 +8,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from cortex.peer.errors import AttemptsExhausted
+from cortex.engine.messages import Loaded, Message
+from cortex.peer.errors import AttemptsExhausted, CannotContinue
+from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
 
 # What an engine says before it is gone: enough to load the model and to begin an answer.
@@ -119,4 +122,28 @@ async def test_a_last_try_elsewhere_is_made_alone(open_fleet: Any, listen: Any, 
         assert (placed.num_granted, len(host.placement.wanted)) == (1, 1)
         await neighbour.aclose()
         async for _ in suspected:
+            pass
+
+
+async def test_what_began_in_other_numbers_is_not_gone_on_with_by_the_next_engine(
+    ask: Any, make_config: Any, memory_children: Any
+):
+    """One that is loaded anew elsewhere, or by another wish, is for another peer to take up."""
+
+    class Changing(memory_children):
+        def _engine(self, process: Any, send: Any) -> Any:
+            computes_in = f"numbers {len(self.engines)}"
+
+            def say(message: Message) -> None:
+                is_loaded = isinstance(message, Loaded)
+                send(structs.replace(message, computes_in=computes_in) if is_loaded else message)
+
+            return super()._engine(process, say)
+
+    async with Node(make_config(), spawn=Changing([_LIFE]).spawn) as node:
+        answer = node.chat(ask(max_tokens=40))
+        with pytest.raises(CannotContinue, match="in numbers 2 here, and the answer began in numb"):
+            async for _ in answer:
+                pass
+        async for _ in node.chat(ask(max_tokens=40)):
             pass

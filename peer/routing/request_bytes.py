@@ -1,35 +1,10 @@
-"""How much of what clients sent is kept so that their answers can go on elsewhere. Pure.
-
-A request is small or holds pictures; those kept at one time have a bound together. One over it is
-answered as ever, but with its host it is lost.
-"""
+"""How much there is to what a client sent, about. Pure."""
 
 from __future__ import annotations
-
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from cortex.engine.types import ChatRequest, ImagePart, RawText, TextPart
 
 _TOKEN_BYTES = 4
-
-
-class ReplayBudget:
-    def __init__(self, max_bytes: int) -> None:
-        self._left_bytes = max_bytes
-
-    @contextmanager
-    def kept(self, request: ChatRequest) -> Generator[bool]:
-        """Whether the request is kept for as long as the block lasts."""
-        size_bytes = request_bytes(request)
-        if size_bytes > self._left_bytes:
-            yield False
-            return
-        self._left_bytes -= size_bytes
-        try:
-            yield True
-        finally:
-            self._left_bytes += size_bytes
 
 
 def request_bytes(request: ChatRequest) -> int:
