@@ -56,6 +56,9 @@ from .wishes import DtypeWish, KernelsWish, ModeWish, SpeculationWish, Wishes
 
 logger = logging.getLogger(__name__)
 
+# So many tokens are made text of, of an answer that is resumed, before others have a turn.
+_RESUMED_AT_ONCE = 256
+
 
 class Worker:
     """The service of an engine child (see `child.py`)."""
@@ -75,7 +78,8 @@ class Worker:
         self._tokenizers: dict[str, Tokenizer] = {}
         self._answers: dict[tuple[str, int], AnswerText] = {}
         self._event_loop = asyncio.get_running_loop()
-        self._device_ended: asyncio.Future[CortexError] = self._event_loop.create_future()
+        # By the device thread, and the last one why that has ended.
+        self._handed_over: asyncio.Queue[tuple[DeviceEvent, ...] | CortexError] = asyncio.Queue()
         self._device_loop = DeviceLoop(device, memory_bytes, wishes, self._hand_over, num_engines)
         name = f"{device.type}-dev-{device.index or 0}"
         self._shared_bytes = self._device_loop.remembered_bytes if device.type == "cuda" else 0
@@ -104,7 +108,9 @@ class Worker:
         """Raises, which ends the process, once the device thread has ended."""
         estimating = asyncio.create_task(self._answer_estimates(), name="estimate")
         try:
-            raise await self._device_ended
+            while not isinstance(handed_over := await self._handed_over.get(), CortexError):
+                await self._tell(handed_over)
+            raise handed_over
         finally:
             estimating.cancel()
 
@@ -137,19 +143,14 @@ class Worker:
             self._device_loop.run()
         except DevicePoisoned as error:
             ending = error
-        with contextlib.suppress(RuntimeError):
-            self._event_loop.call_soon_threadsafe(self._on_device_end, ending)
+        self._hand_over(ending)
 
-    def _on_device_end(self, ending: CortexError) -> None:
-        if not self._device_ended.done():
-            self._device_ended.set_result(ending)
-
-    def _hand_over(self, events: tuple[DeviceEvent, ...]) -> None:
+    def _hand_over(self, handed_over: tuple[DeviceEvent, ...] | CortexError) -> None:
         """Called on the device thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the parent is gone
-            self._event_loop.call_soon_threadsafe(self._on_device_events, events)
+            self._event_loop.call_soon_threadsafe(self._handed_over.put_nowait, handed_over)
 
-    def _on_device_events(self, events: tuple[DeviceEvent, ...]) -> None:
+    async def _tell(self, events: tuple[DeviceEvent, ...]) -> None:
         """One Step for all tokens of a round; the rest as it comes."""
         parts: list[StepPart] = []
         for event in events:
@@ -157,7 +158,7 @@ class Worker:
                 case NewToken():
                     parts.extend(self._told(event))
                 case Started():
-                    self._begin(event)
+                    await self._begin(event)
                 case ModelLoaded():
                     self._tokenizers[event.loaded.model_id] = event.tokenizer
                     self._send(event.loaded)
@@ -172,10 +173,23 @@ class Worker:
         if parts:
             self._send(Step(tuple(parts)))
 
-    def _begin(self, event: Started) -> None:
-        answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
-        answer.resume(event.resume_token_ids)
-        self._answers[event.request_id, event.epoch] = answer
+    async def _begin(self, event: Started) -> None:
+        """Many long answers may be resumed at once: no heartbeat is to wait for all of them."""
+        key, token_ids = (event.request_id, event.epoch), event.resume_token_ids
+        try:
+            answer = AnswerText(self._tokenizers[event.model_id], event.prompt)
+            for start in range(0, len(token_ids), _RESUMED_AT_ONCE):
+                answer.resume(token_ids[start : start + _RESUMED_AT_ONCE])
+                await asyncio.sleep(0)
+        except Exception as error:
+            self._fail(key, error)
+            self._device_loop.submit(Cancel(*key))
+        else:
+            self._answers[key] = answer
+
+    def _fail(self, key: tuple[str, int], error: Exception) -> None:
+        self._answers.pop(key, None)
+        self._send(GenerateFailed(*key, described("text failed", error)))
 
     def _told(self, event: NewToken) -> list[StepPart]:
         """An answer whose tokens make no text ends alone: the others' are told all the same."""
@@ -183,8 +197,7 @@ class Worker:
             return [*self._part(event)]
         except Exception as error:
             key = (event.request_id, event.epoch)
-            self._answers.pop(key, None)
-            self._send(GenerateFailed(*key, described("text failed", error)))
+            self._fail(key, error)
             if event.finish is None:
                 self._device_loop.submit(Cancel(*key))
             return []

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.5
 # A child ends within a second of its socket's closing; after this it is killed.
 _FAREWELL_S = 2.0
+# Whoever used a child that takes longer to go is told before that it ends.
+_TELL_S = 0.5
 # How the end of a child is told that has said itself why it ends.
 _GAVE_UP = "gave up"
 
@@ -188,14 +190,32 @@ class ChildSlot:
             await asyncio.sleep(due_s)
 
     async def _end(self, ending: str, started: asyncio.Future[CortexError | None]) -> None:
-        """Bury the child, and tell those who waited for it and those who used it."""
+        """Bury the child, and tell those who waited for it and those who used it. The next one
+        starts when it is gone.
+        """
         was_up = self.state == "up"
         is_wanted = ending == "was stopped"
         self.state = "stopped" if was_up or is_wanted else "failed"
-        was_killed = False
+        was_killed = is_told = False
+
+        def tell(error: EngineFailed, *, is_of_use: bool) -> None:
+            nonlocal is_told
+            if not is_told:
+                is_told = True
+                self._on_end(ChildEnd(error, is_of_use and not self._is_closed, is_wanted))
+
+        def tell_early() -> None:
+            self.last_end = ending
+            tell(_death(self.spec, ending, was_up, self._advice), is_of_use=True)
+
         if self._child is not None:
             is_polite = is_wanted or ending == "ended" or ending.startswith(_GAVE_UP)
+            timer = None
+            if was_up and not is_wanted:
+                timer = asyncio.get_running_loop().call_later(_TELL_S, tell_early)
             exit_words = await bury(self._child, _FAREWELL_S if is_polite else 0)
+            if timer is not None:
+                timer.cancel()
             was_killed = exit_words.startswith(BY_SIGNAL)
             ending += exit_words
         self._child, self._life, self.last_alive = None, None, None
@@ -209,9 +229,7 @@ class ChildSlot:
             started.set_result(error)
         level = logging.INFO if is_wanted else logging.WARNING
         logger.log(level, "child ended name=%s how=%s", self.spec.name, ending)
-        is_of_use = self._has_been_up or was_killed
-        may_return = is_of_use and not self._is_closed
-        self._on_end(ChildEnd(error, may_return, is_wanted))
+        tell(error, is_of_use=self._has_been_up or was_killed)
 
     def _update(self) -> str:
         """That another release was installed under this peer, which may be why its children end."""

@@ -17,6 +17,7 @@ from .gpus import FORMAT, ask, cells
 
 DRIVER = Path("/proc/driver/nvidia")
 _NODES = Path("/dev")
+_TEGRA = ("nvhost-gpu", "nvmap")
 # A driver that nothing keeps awake takes long to list many cards.
 _LIST_S = 20.0
 # The oldest Linux driver that runs each CUDA's programs: NVIDIA's CUDA release notes, "minor
@@ -145,11 +146,13 @@ def _first_slices(cards: Iterable[Card]) -> Iterable[Card]:
 
 def _driver_cards(driver: Path, nodes: Path) -> Iterator[Card]:
     """What the kernel's module lists. In a container that is all of the host's cards, and those
-    that are given to it have a node.
+    that are given to it have a node. Tegra's lists none: there is one, of which its engine tells.
     """
     try:
         folders = sorted((driver / "gpus").iterdir())
     except OSError:
+        if any((nodes / name).exists() for name in _TEGRA):
+            yield Card(0, "0", "Tegra")
         return
     told = (_fields(folder / "information") for folder in folders)
     here = (each for each in told if (nodes / f"nvidia{each.get('Device Minor')}").exists())

@@ -12,7 +12,7 @@ from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_byte
 from cortex.engine.memory import remembered_bytes
 from cortex.engine.messages import Alive
 
-from ..config import PeerConfig
+from ..config import Card, PeerConfig
 from .gpus import Gpu
 
 _MIB = 1 << 20
@@ -32,12 +32,20 @@ def is_gpu(device: str) -> bool:
 
 
 def gpu_of(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
-    """None of one of which the memory is not told: of a slice, what the whole card has is."""
+    """None of one of which the memory is not told: of a slice, what the whole card has is. A card
+    is known by its UUID: its number is another's once one before it is plugged in or taken out.
+    """
     number, card = device.rpartition(":")[2], config.card_of(device)
     if card is not None and card.is_slice:
         return None
     shown = (gpu for gpu in gpus if gpu.memory_bytes and is_gpu(device))
-    return next((gpu for gpu in shown if str(gpu.index) == number), None)
+    return next((gpu for gpu in shown if _is_it(gpu, number, card)), None)
+
+
+def _is_it(gpu: Gpu, number: str, card: Card | None) -> bool:
+    if gpu.uuid and card is not None and card.id.startswith("GPU-"):
+        return gpu.uuid == card.id
+    return str(gpu.index) == number
 
 
 def budget_bytes(

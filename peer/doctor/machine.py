@@ -6,9 +6,7 @@ tool, in a process that may hang without harm.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
-import os
 import platform
 import shutil
 import sysconfig
@@ -16,12 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cortex.engine.cores import usable_cores
+from cortex.engine.machine_memory import available_memory_bytes, machine_memory_bytes
+
 from ..config import Card
 from ..devices.cards import too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
 from ..locations import can_write, nearest_folder
 from ..release import INSTALL_ENGINE
 from ..units import counted, memory, memory_share
+from .advice import install_compiler, like_of
 from .findings import Finding, fail, ok, warn
 
 _GIB = 1024**3
@@ -42,7 +44,8 @@ class Machine:
     """`torch_cuda` is the CUDA that torch was built for, empty where that is none and None where
     nobody knows. `num_gpus` are those that we may use, `gpus` what the driver's tool says of them,
     `missing` is what kernels for them are not compiled without, and `weak` says by number of GPUs
-    that this torch has nothing for; `why_unseen` is why there may be none.
+    that this torch has nothing for; `why_unseen` is why there may be none, and `install`
+    says how to get what is missing.
     """
 
     python: str
@@ -51,11 +54,12 @@ class Machine:
     num_gpus: int
     gpus: tuple[Gpu, ...] | Silence
     num_cores: int
-    memory_bytes: int | None
+    memory_bytes: int
     free_memory_bytes: int | None
     missing: tuple[str, ...] = ()
     weak: Mapping[int, str] = field(default_factory=dict[int, str])
     why_unseen: str = ""
+    install: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,6 @@ async def look_at_machine(
     cards: Sequence[Card], torch_cuda: str | None, c_compiler: str | None = None
 ) -> Machine:
     """`c_compiler` is the one that was named: then Triton looks for no other."""
-    memory = await asyncio.to_thread(_memory)
     include = Path(sysconfig.get_path("include"))
     return Machine(
         python=platform.python_version(),
@@ -81,12 +84,13 @@ async def look_at_machine(
         torch_cuda=torch_cuda,
         num_gpus=len(cards),
         gpus=await hear_of_gpus() if cards else (),
-        num_cores=os.cpu_count() or 1,
-        memory_bytes=memory.get("MemTotal"),
-        free_memory_bytes=memory.get("MemAvailable"),
+        num_cores=usable_cores(),
+        memory_bytes=machine_memory_bytes(),
+        free_memory_bytes=_free_memory_bytes(),
         missing=tuple(_missing(include, c_compiler)) if cards else (),
         weak={card.number: wrong for card in cards if (wrong := too_weak(card, torch_cuda))},
         why_unseen=why_unseen(),
+        install=install_compiler(like_of(), include),
     )
 
 
@@ -133,7 +137,7 @@ def _judge_software(machine: Machine) -> Iterator[Finding]:
         text = (
             f"there is no {' and no '.join(machine.missing)} here: GPUs compute by slower kernels"
         )
-        yield warn("software", f"{said}: {text}", "sudo apt install build-essential python3-dev")
+        yield warn("software", f"{said}: {text}", machine.install)
         return
     yield ok("software", f"{said}, driver {driver}" if driver else said)
 
@@ -171,7 +175,7 @@ def _judge_silence(silence: Silence, devices: str) -> Finding:
 
 
 def _judge_memory(machine: Machine) -> Iterator[Finding]:
-    if machine.memory_bytes is None or machine.free_memory_bytes is None:
+    if machine.free_memory_bytes is None:
         return
     said = f"memory: {memory_share(machine.free_memory_bytes, machine.memory_bytes)} available"
     if machine.free_memory_bytes < LITTLE_MEMORY_BYTES:
@@ -195,11 +199,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _memory() -> dict[str, int]:
-    """Of /proc/meminfo, in bytes; empty where there is none."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {name: int(value.split()[0]) * 1024 for name, _, value in pairs if value.endswith("kB")}
+def _free_memory_bytes() -> int | None:
+    """None where nobody tells: without Linux."""
+    return available_memory_bytes() if Path("/proc/meminfo").exists() else None

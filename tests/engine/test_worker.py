@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -350,6 +350,40 @@ async def test_an_answer_whose_text_fails_ends_alone(
 
     assert isinstance(failed := ended["a"], GenerateFailed) and isinstance(ended["b"], StepPart)
     assert "secret" not in failed.error.message
+
+
+async def test_an_answer_that_cannot_be_resumed_ends_alone_and_the_heartbeat_goes_on_meanwhile(
+    engine: Engine,
+    golden: Path,
+    case: tuple[dict[str, Any], Prompt],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others have their turn between the pieces of a long one."""
+    await engine.load(golden / "qwen3_5")
+    num_turns, turns_at_piece = 0, list[int]()
+
+    def resume(answer: AnswerText, token_ids: Sequence[int]) -> None:
+        turns_at_piece.append(num_turns)
+        if len(turns_at_piece) == 3:
+            raise RuntimeError("no text")
+
+    async def take_turns() -> None:
+        nonlocal num_turns
+        while True:
+            num_turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(AnswerText, "resume", resume)
+    turns = asyncio.create_task(take_turns())
+    prompt = replace(case[1], max_tokens=1000)
+    engine.say(Generate("long", 1, "m", pack_value(prompt), (7,) * 600))
+    while not isinstance(failed := await engine.hear(), GenerateFailed):
+        pass
+    assert failed.request_id == "long"
+    assert len(turns_at_piece) == len(set(turns_at_piece)) == 3
+    turns.cancel()
+    monkeypatch.undo()
+    assert ids_of(await engine.generate(case[1])) == case[0]["greedy_ids"]
 
 
 async def test_a_model_is_estimated_and_loaded_as_is_wished_of_it_alone(

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from cortex.engine.stream import Accepted, Delta, Event, Finished, Piece, Stage,
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
-from cortex.peer.routing import asked as routing_asked
-from cortex.peer.serving.server import Server, serving
+from cortex.peer.serving.server import serving
+from tests.peer.in_memory import http, until
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
@@ -31,26 +31,10 @@ ENDLESS: dict[str, Any] = {"ignore_eos": True, "max_tokens": 20_000}
 DEADLINE_S = 30
 
 
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
-
-
 async def post(session: aiohttp.ClientSession, **fields: Any) -> tuple[int, dict[str, Any]]:
     body = {"model": "fake", "messages": QUESTION, "max_tokens": 8} | fields
     async with session.post("/v1/chat/completions", json=body) as response:
         return response.status, await response.json()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something the peer does by itself."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 def ask(text: str = "hello", *, model: str = "fake", **changes: Any) -> ChatRequest:
@@ -280,30 +264,6 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
         broken.write_text('{"replies": ["mended"]}')
         name, events = await through_backend(config, ask(), server.address)
         assert (name, text_of(events)) == (server.address, "mended")
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_client_that_leaves_frees_its_slot(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, stream: bool
-):
-    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 1.0)
-    config = make_config(fake_token_interval_ms=400, max_live_requests=1)
-    async with serving(config) as server, http(server) as session:
-        # Who comes while a model loads waits for it, as long as that takes.
-        assert (await post(session, max_tokens=1))[0] == 200
-        body = {"model": "fake", "messages": QUESTION, "stream": stream} | ENDLESS
-        asking = asyncio.create_task(
-            session.post("/v1/chat/completions", json=body, headers={"connection": "close"})
-        )
-        await until(lambda: server.node.health.live_requests == 1)
-        if stream:
-            (await asking).close()
-        else:
-            status, reply = await post(session)
-            assert (status, reply["error"]["code"]) == (503, "overloaded")
-            asking.cancel()
-        await until(lambda: server.node.health.live_requests == 0)
-        assert (await post(session, max_tokens=1))[0] == 200
 
 
 async def test_many_requests_at_once_get_their_own_answers(make_config: MakeConfig):

@@ -87,15 +87,20 @@ async def test_the_stream_helper_assembles_what_the_whole_reply_says(
 async def test_greedy_answers_are_the_same_plain_and_streamed_and_again(make_config: MakeConfig):
     async with asked(make_config()) as client:
         wish: Any = {"model": "fake", "messages": HELLO, "seed": 5, "temperature": 0, "n": 2}
+        wish |= {"logprobs": True, "top_logprobs": 1}
         whole = await client.chat.completions.create(**wish)
         again = await client.chat.completions.create(**wish)
         async with client.chat.completions.stream(**wish) as stream:
             assembled = await stream.get_final_completion()
     said = [
-        [(c.index, c.message.content, c.finish_reason) for c in reply.choices]
+        [
+            (c.index, c.message.content, c.finish_reason, len(c.logprobs.content or ()))
+            for c in reply.choices
+        ]
         for reply in (whole, again, assembled)
     ]
     assert said[0] == said[1] == said[2]
+    assert all(num_tokens for *_, num_tokens in said[0])
 
 
 async def test_a_forced_tool_is_called(make_config: MakeConfig, write_script: WriteScript):
@@ -331,7 +336,8 @@ async def test_a_response_that_the_limit_cuts_off_is_incomplete(make_config: Mak
 async def test_completions_and_models_are_read(make_config: MakeConfig):
     async with asked(make_config()) as client:
         wish: Any = {"model": "fake", "prompt": ["a", "b"], "seed": 1, "max_tokens": 12}
-        whole = await client.completions.create(**wish)
+        whole = await client.completions.create(**wish, logprobs=1)
+        assert [len(choice.logprobs.tokens) for choice in whole.choices] == [12, 12]
         texts = ["", ""]
         async for piece in await client.completions.create(**wish, stream=True):
             for choice in piece.choices:

@@ -129,6 +129,28 @@ async def test_slot_closed_while_its_child_is_buried_still_tells_of_the_end(chil
         assert not child.is_killed
 
 
+async def test_the_end_of_a_child_that_takes_long_to_go_is_told_before_and_the_next_waits_for_it(
+    child: HandChild, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cortex.peer.children.slot._TELL_S", 0.0)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+        place = Place(child, tasks)
+        child.say(Alive(0, 0, 0))
+        await place.slot.ready()
+        child.hang_up()
+        await until(lambda: bool(place.ends))
+        assert (place.ends[0].may_return, place.slot.last_end) == (True, "ended")
+        assert not child.ended.done() and place.slot.pid == child.pid
+        next_one = tasks.create_task(place.slot.ready())
+        await asyncio.sleep(0)
+        assert place.slot.state == "stopped"
+        child.ended.set_result(3)
+        await until(lambda: place.slot.state == "starting")
+        assert (len(place.ends), place.slot.last_end) == (1, "ended, exit code 3")
+        next_one.cancel()
+        await place.slot.close()
+
+
 async def test_slot_closed_before_its_child_began_tells_those_who_wait():
     async def spawn_never(command: Sequence[str]) -> ChildProcess:
         return await asyncio.get_running_loop().create_future()

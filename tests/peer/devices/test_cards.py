@@ -114,6 +114,8 @@ async def test_where_the_tool_is_silent_the_module_lists_what_has_a_node_here(
 ) -> None:
     driver_tool("exit 9")
     assert await find_cards(None, tmp_path / "none", tmp_path) == []
+    (tmp_path / "nvmap").touch()
+    assert await find_cards(None, tmp_path / "none", tmp_path) == [Card(0, "0", "Tegra")]
     for minor, bus in enumerate(("0000:01:00.0", "0000:41:00.0", "0000:81:00.0")):
         folder = tmp_path / "driver" / "gpus" / bus
         folder.mkdir(parents=True)

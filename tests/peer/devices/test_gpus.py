@@ -122,6 +122,19 @@ def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
     assert (shown[0], shown[1].memory_bytes) == (CARD, 0)
 
 
+def test_a_card_keeps_its_memory_where_another_comes_before_it(
+    make_config: Callable[..., PeerConfig],
+):
+    ours = Card(0, "GPU-ours", "RTX")
+    config = make_config(devices=("cuda:0",), cards=(ours,))
+    row = "{}, RTX, 24576, 24000, 580, GPU-{}"
+    other, moved = row.format(0, "its"), row.format(1, "ours")
+    shown = Gpu(1, "RTX", 24 * GIB, 24000 * MIB, "580", "GPU-ours")
+    assert gpu_of(config, "cuda:0", read_gpus([other, moved]) or ()) == shown
+    assert gpu_of(config, "cuda:0", read_gpus([other]) or ()) is None
+    assert gpu_of(config, "cuda:0", (CARD,)) == CARD  # a tool that tells no UUID
+
+
 TELLS_MEMORY = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
 
 

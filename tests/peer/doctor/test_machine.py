@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cortex.engine.cores import usable_cores
 from cortex.peer.config import Card
 from cortex.peer.devices import gpus
 from cortex.peer.devices.gpus import Gpu
@@ -49,7 +49,7 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
         ({"torch_cuda": ""}, "software", "warn", "stays idle"),
         ({"torch_cuda": "13.0"}, "software", "FAIL", "580 or newer, this is 570.124"),
         (
-            {"missing": ("C compiler", "Python.h")},
+            {"missing": ("C compiler", "Python.h"), "install": "sudo dnf"},
             "software",
             "warn",
             "no C compiler and no Python.h",
@@ -124,7 +124,7 @@ async def test_a_card_that_this_torch_has_nothing_for_is_seen() -> None:
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:
     machine = await look_at_machine((), "")
 
-    assert machine.num_cores == os.cpu_count()
+    assert machine.num_cores == usable_cores()
     assert not any(finding.level == "FAIL" for finding in judge_machine(machine))
 
 

@@ -130,17 +130,20 @@ async def test_what_began_in_other_numbers_is_not_gone_on_with_by_the_next_engin
 ):
     """One that is loaded anew elsewhere, or by another wish, is for another peer to take up."""
 
-    class Changing(memory_children):
-        def _engine(self, process: Any, send: Any) -> Any:
-            computes_in = f"numbers {len(self.engines)}"
+    children = memory_children([_LIFE])
+    make_engine = children._engine
 
-            def say(message: Message) -> None:
-                is_loaded = isinstance(message, Loaded)
-                send(structs.replace(message, computes_in=computes_in) if is_loaded else message)
+    def changing(process: Any, send: Any) -> Any:
+        computes_in = f"numbers {len(children.engines)}"
 
-            return super()._engine(process, say)
+        def say(message: Message) -> None:
+            is_loaded = isinstance(message, Loaded)
+            send(structs.replace(message, computes_in=computes_in) if is_loaded else message)
 
-    async with Node(make_config(), spawn=Changing([_LIFE]).spawn) as node:
+        return make_engine(process, say)
+
+    children._engine = changing
+    async with Node(make_config(), spawn=children.spawn) as node:
         answer = node.chat(ask(max_tokens=40))
         with pytest.raises(CannotContinue, match="in numbers 2 here, and the answer began in numb"):
             async for _ in answer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +11,17 @@ import aiohttp
 import pytest
 
 from cortex.peer.config import PeerConfig
-from cortex.peer.serving.server import Server
-from tests.peer.in_memory import serving
+from tests.peer.in_memory import http, serving
 
 Json = dict[str, Any]
 MakeConfig = Callable[..., PeerConfig]
 WriteScript = Callable[..., Path]
 ReadStream = Callable[[bytes], Json]
-DEADLINE_S = 30
 QUESTION: list[Json] = [{"role": "user", "content": "How warm is it?"}]
 TOOLS: list[Json] = [{"name": "weather", "input_schema": {"type": "object"}}]
 ONE = '<tool_call>{"name": "weather", "arguments": {"city": "Zürich"}}</tool_call>'
 TWO = '<tool_call>{"name": "weather", "arguments": {"city": "Rome", "at": [1, 2]}}</tool_call>'
 REPLY = f"<think>\nI must look.\n</think>\n\nI look.\n\n{ONE}\n{TWO}"
-
-
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
 
 
 def wish(**fields: Any) -> Json:
