@@ -21,7 +21,7 @@ help:
 	@echo "make check       format, lint, types, import laws, generated files"
 	@echo "make generated   write completions/, docs/commands.md and the tables of other pages again"
 	@echo "make verify      compare the engine's numbers with the golden folders"
-	@echo "make eval-nano   measure cortex-nano on 900 questions about drawn pictures, and its speed"
+	@echo "make eval-nano   measure cortex-nano on 944 questions about drawn pictures, and its speed"
 	@echo "make eval-hand   measure cortex-nano on thirty pictures made by other tools"
 	@echo "make chaos       five peers under load, killed, halted and restarted for 2 x 5 minutes"
 	@echo "make bench-fleet measure the fleet in virtual time and on this machine (half an hour)"
@@ -34,6 +34,7 @@ demo: $(INSTALLED)
 	@$(BIN)/cortex chat --model cortex-nano --image examples/receipt.png "What is the total?" < /dev/null
 	@echo '$$ cortex chat --model cortex-nano --image examples/hand/invoice-page.png "What is the total?"'
 	@$(BIN)/cortex chat --model cortex-nano --image examples/hand/invoice-page.png "What is the total?" < /dev/null
+	@echo 'For a terminal that knows the command cortex: . $(CURDIR)/$(BIN)/activate'
 
 demo-fleet: $(INSTALLED)
 	@$(BIN)/python -m bench.demo_fleet
@@ -88,8 +89,6 @@ bench-cpu: $(INSTALLED)
 	@$(BIN)/python -m bench.turns --image examples/receipt.png --out bench/results/turns-image.json
 	@$(BIN)/python -m bench.image_batch --out bench/results/image-batch.json
 	@$(BIN)/python -m bench.overhead --out bench/results/overhead.json
-	@$(BIN)/python -m bench.masks $(BENCH_MODELS)/qwen3-0_6b-bfloat16/tokenizer.json \
-		--out bench/results/masks.json
 	@for dtype in bfloat16 float32; do \
 		$(BIN)/python -m bench.compare_cpu --dtypes $$dtype \
 			--out bench/results/cpu-$$dtype.json || exit 1; \
@@ -119,7 +118,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "error: cortex needs Python 3.11 or newer; $(PYTHON) is" \
 			"$$({ command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1; } || echo not there)."; \
 		echo "hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; } >&2
-	@echo "installing into $(VENV) (the first time takes minutes: torch is large)"
+	@echo "installing into $(VENV) (the first time takes minutes: torch is large;" \
+		"README.md says how to take the smaller one, without CUDA)"
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "hint: on Debian and Ubuntu, first: apt install python3-venv"; exit 1; } >&2
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'

@@ -14,11 +14,9 @@ from cortex.engine.frames import pack_message, pack_value, read_message
 from cortex.engine.memory import REMEMBERED_PREFIXES
 from cortex.engine.messages import (
     Alive,
-    CancelLoad,
     Generate,
     GenerateFailed,
     JobFailed,
-    Loaded,
     Message,
     Step,
 )
@@ -43,10 +41,6 @@ class Engine:
         self.alive: Alive | None = None
 
     @property
-    def resident_bytes(self) -> int:
-        return read_kib(Path(f"/proc/{self._pid}/status"), "VmRSS")
-
-    @property
     def private_bytes(self) -> int:
         return read_kib(Path(f"/proc/{self._pid}/status"), "RssAnon")
 
@@ -54,17 +48,13 @@ class Engine:
         self._writer.write(pack_message(message))
 
     async def hear(self) -> Message:
-        message = await self._next()
+        message = await asyncio.wait_for(read_message(self._reader), _TIMEOUT_S)
+        if message is None:
+            raise SystemExit("the engine has gone")
         if isinstance(message, JobFailed | GenerateFailed):
             raise SystemExit(f"the engine failed: {message}")
         if isinstance(message, Alive):
             self.alive = message
-        return message
-
-    async def _next(self) -> Message:
-        message = await asyncio.wait_for(read_message(self._reader), _TIMEOUT_S)
-        if message is None:
-            raise SystemExit("the engine has gone")
         return message
 
     async def ask(self, question: Message, kind: type[M]) -> M:
@@ -72,13 +62,6 @@ class Engine:
         while not isinstance(message := await self.hear(), kind):
             pass
         return message
-
-    async def cancel_load(self, cancel: CancelLoad) -> None:
-        """Until that load has ended, one way or the other."""
-        self.say(cancel)
-        while not isinstance(message := await self._next(), Loaded | JobFailed):
-            pass
-        assert message.job_id == cancel.job_id
 
     async def answer(self, prompt: Prompt) -> None:
         self.say(Generate("r", 1, "m", pack_value(prompt)))
@@ -98,11 +81,9 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine_process(threads: int = 0) -> AsyncGenerator[Engine]:
-    """With so many threads, 0 for one a core."""
+async def engine_process() -> AsyncGenerator[Engine]:
     ours, theirs = socket.socketpair()
     command = ["-m", "cortex.engine.worker", "--device", "cpu", "--fd", str(theirs.fileno())]
-    command += ["--threads", str(threads)] if threads else []
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, "--memory-bytes", str(_BUDGET_BYTES),
         pass_fds=[theirs.fileno()], stderr=asyncio.subprocess.DEVNULL,

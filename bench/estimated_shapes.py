@@ -140,8 +140,6 @@ LARGE = (
     Made("qwen3_5, tied", _hybrid(151_936, 1024, 3584, 12, 12, tied=True), "bfloat16", 2),
     Made("qwen3_5, untied", _hybrid(48_000, 768, 2048, 8, 12, tied=False), "float32"),
 )
-# A gigabyte and more, with a vocabulary as large as they come.
-GIGABYTE = Made("qwen3, 28 layers", _plain("qwen3", 151_936, 1024, 3072, 28, tied=True), "bfloat16")
 SMALL = (
     Made("qwen3, untied", _plain("qwen3", 16_000, 512, 1024, 4, tied=False), "bfloat16", 2),
     Made("qwen2, tied", _plain("qwen2", 16_000, 512, 1024, 4, tied=True), "float16"),

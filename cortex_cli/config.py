@@ -8,6 +8,7 @@ with, and what the terminal can do are read here.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 # What engine processes inherit unless somebody has set it. How long GNU OpenMP's threads spin while
 # they wait for each other: beside another busy process the library's own default made a step thirty
-# times slower (bench/results/spinning-cpu.json). That glibc asks for huge pages: a step is some
-# percent shorter (bench/results/steps-bfloat16.json).
+# times slower (bench/spinning.py of commit 6fb24bd2, since removed). That glibc asks for huge
+# pages: a step is some percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+_TRITON = "TRITON_CACHE_DIR"
 
 # A key has no option: what is typed can be read by every user of the machine.
 KEY_VARIABLE = "CORTEX_API_KEY"
@@ -118,10 +121,20 @@ class Invocation:
 
 
 def this_invocation() -> Invocation:
-    """The one that this process is."""
+    """The one that this process is. Raises UsageProblem where no command can do anything."""
+    if sys.platform == "win32":
+        raise UsageProblem(
+            "cortex does not run on Windows itself", "run it in WSL2, which `wsl --install` sets up"
+        )
     for name, value in _INHERITED.items():
         os.environ.setdefault(name, value)
-    return read_environment(os.environ)
+    try:
+        return read_environment(os.environ)
+    except RuntimeError:  # by which it is told that nobody knows one
+        raise UsageProblem(
+            "there is no home folder here",
+            "set HOME, or XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME and XDG_CONFIG_HOME",
+        ) from None
 
 
 def read_environment(environ: Mapping[str, str]) -> Invocation:
@@ -170,6 +183,21 @@ def visible_gpus() -> str | None:
 def c_compiler() -> str | None:
     """What Triton compiles with by the word of whoever started this."""
     return os.environ.get("CC")
+
+
+def compiled_dir(locations: Locations) -> Path:
+    """Where Triton's kernels are kept, by the word of whoever started this or else by ours."""
+    named = os.environ.get(_TRITON)
+    return Path(named) if named else locations.compiled_dir
+
+
+def keep_compiled(locations: Locations) -> None:
+    """For engines that this process starts, or is: where Triton and CUDA keep what they compile,
+    unless somebody has said where.
+    """
+    folder = locations.compiled_dir.absolute()
+    os.environ.setdefault(_TRITON, str(folder / "triton"))
+    os.environ.setdefault("CUDA_CACHE_PATH", str(folder / "cuda"))
 
 
 def see_only(gpu_id: str) -> None:

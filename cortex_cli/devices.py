@@ -14,13 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex.peer.config import Card, EngineKind
-from cortex.peer.devices.cards import find_cards, too_old
+from cortex.peer.devices.cards import find_cards, too_old, too_weak
 from cortex.peer.units import memory
 
 from .config import visible_gpus
 from .errors import EngineMissing, NotThereYet, UsageProblem
 
 _CPU_TORCH = "the torch here was built without CUDA"
+_UNSEEN = "no NVIDIA device is seen"
+_OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,14 @@ def torch_cuda(folder: Path | None = None) -> str | None:
 
 
 def choose_devices(
-    wish: str, cards: Sequence[Card], cuda: str | None = None, driver: str = ""
+    wish: str,
+    cards: Sequence[Card],
+    cuda: str | None = None,
+    driver: str = "",
+    why_unseen: str = "",
 ) -> Devices:
-    """The devices that compute. `cuda` is what torch was built for, and `driver` a version.
+    """The devices that compute. `cuda` is what torch was built for, and `driver` a version;
+    `why_unseen` is said where there is no card.
 
     Raises NotThereYet for one that is not there, UsageProblem for one that this torch cannot use.
     """
@@ -67,10 +74,15 @@ def choose_devices(
         return Devices(("cpu",))
     if wish == "all":
         if not cards:
-            return Devices(("cpu",), "no NVIDIA device is seen")
+            return Devices(("cpu",), "; ".join(filter(None, (_UNSEEN, why_unseen))))
         if cuda == "":
             return Devices(("cpu",), f"{_CPU_TORCH}, and the NVIDIA device stays idle")
-        return _with_cards(cards, too_old(driver, cuda))
+        weak = {card: wrong for card in cards if (wrong := too_weak(card, cuda))}
+        note = f"{'; '.join(weak.values())}: idle until you {_OLDER_CUDA}" if weak else ""
+        if len(weak) == len(cards):
+            return Devices(("cpu",), note)
+        notes = filter(None, (note, too_old(driver, cuda)))
+        return _with_cards([card for card in cards if card not in weak], "; ".join(notes))
     wanted, by_number = _numbers(wish), {card.number: card for card in cards}
     if missing := [number for number in wanted if number not in by_number]:
         here = ",".join(map(str, by_number)) or "none"
@@ -85,7 +97,10 @@ def choose_devices(
             f"gpu {wanted[0]} asked for, but {_CPU_TORCH}.",
             "install a torch built with CUDA, or compute without it: --gpu cpu",
         )
-    return _with_cards([by_number[number] for number in wanted], too_old(driver, cuda))
+    chosen = [by_number[number] for number in wanted]
+    if wrong := next(filter(None, (too_weak(card, cuda) for card in chosen)), ""):
+        raise UsageProblem(f"{wrong}.", f"{_OLDER_CUDA}, or leave the card out of --gpu")
+    return _with_cards(chosen, too_old(driver, cuda))
 
 
 def _with_cards(cards: Sequence[Card], note: str) -> Devices:
@@ -118,7 +133,9 @@ def check_memory(wish_bytes: int | None, machine_bytes: int) -> None:
 def require_engine(engine: EngineKind = "torch") -> None:
     """Raises EngineMissing where `engine` needs torch and there is none; it is not loaded here."""
     if engine == "torch" and find_spec("torch") is None:
+        from cortex.peer.release import INSTALL_ENGINE
+
         raise EngineMissing(
             "there is no torch here to compute with.",
-            "pip install 'cortex-fleet[engine]', or ask another peer with --peer HOST:PORT",
+            f"{INSTALL_ENGINE}; or ask another peer with --peer HOST:PORT",
         )

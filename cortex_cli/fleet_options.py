@@ -46,7 +46,7 @@ FleetPort = Annotated[
         envvar="CORTEX_FLEET_PORT",
         min=0,
         max=65535,
-        help="Which port, for UDP and TCP; 0 takes any. Otherwise 13132, or the next free one.",
+        help="Which port, for UDP and TCP; 0 takes any. Otherwise 13132; if busy, 13134 and so on.",
         show_default=False,
     ),
 ]

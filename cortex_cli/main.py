@@ -21,7 +21,7 @@ from cortex.engine.errors import CortexError
 from . import diagnostics, output
 from .command_table import CommandTable
 from .config import Invocation, this_invocation
-from .errors import CommandLate, ReaderGone
+from .errors import CommandLate, ReaderGone, UsageProblem
 from .options import Verbose
 
 PROGRAM = "cortex"
@@ -73,7 +73,13 @@ def main() -> None:
     """What the console script calls."""
     # Where nobody hears what is said beside the answer, the answer is given all the same.
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.exit(run(sys.argv[1:], this_invocation()))
+    try:
+        invocation = this_invocation()
+    except UsageProblem as error:
+        to = diagnostics.Diagnostics(sys.stderr, can_redraw=False)
+        to.error(error.message, error.hint)
+        sys.exit(diagnostics.exit_code(error))
+    sys.exit(run(sys.argv[1:], invocation))
 
 
 def run(arguments: Sequence[str], invocation: Invocation) -> int:

@@ -81,7 +81,8 @@ def port_option(default_port: int) -> Any:
         envvar="CORTEX_PORT",
         min=0,
         max=65535,
-        help=f"Which port; 0 takes any. Otherwise {default_port}, or the next that is free.",
+        help=f"Which port; 0 takes any. Otherwise {default_port}; if busy, {default_port + 2} and"
+        " so on.",
         show_default=False,
     )
 
@@ -171,7 +172,7 @@ ContextTokens = Annotated[
         metavar="TOKENS",
         envvar="CORTEX_CONTEXT",
         min=1,
-        help="How long one conversation may be. Otherwise what fits.",
+        help="How long one conversation may be, as far as the model goes. Otherwise what fits.",
         show_default=False,
     ),
 ]
@@ -226,7 +227,8 @@ StateDir = Annotated[
         envvar="CORTEX_STATE_DIR",
         file_okay=False,
         callback=_keep_state,
-        help="Where a peer keeps what it must remember, and where commands look for it.",
+        help="Where a peer keeps what it must remember, and where commands look for it. Otherwise"
+        " as `cortex config path` shows; on Linux ~/.local/state/cortex.",
         show_default=False,
     ),
 ]

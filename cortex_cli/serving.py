@@ -134,7 +134,8 @@ def view_teller(
 
 
 def _guarded(config: PeerConfig, voice: Voice, *, is_kept: bool) -> PeerConfig:
-    """The config with a key where others can reach the peer and nobody gave it any.
+    """The config with the key that a peer made for itself once, as long as its file is there; one
+    is made where others can reach the peer and nobody gave it any.
 
     What is said is not shown the key where it `is_kept`, as by a service manager in its log.
     """
@@ -143,18 +144,25 @@ def _guarded(config: PeerConfig, voice: Voice, *, is_kept: bool) -> PeerConfig:
     from cortex.peer.addresses import is_loopback
     from cortex.peer.serving.listening import listen
 
-    from .first_key import first_key
+    from .first_key import first_key, has_first_key
 
-    if config.keys or is_loopback(config.host):
+    state_dir = config.locations.state_dir
+    if config.keys:
+        if not has_first_key(state_dir):
+            return config
+    elif is_loopback(config.host):
         return config
-    # None is made, and shown this once, for an address that is not this machine's.
-    listen(config.host, 0).close()
-    made = first_key(config.locations.state_dir, secrets.token_bytes(32))
+    else:
+        # None is made, and shown this once, for an address that is not this machine's.
+        listen(config.host, 0).close()
+    made = first_key(state_dir, secrets.token_bytes(32))
     if made.text is not None and is_kept:
         voice.line("key    made, and shown in no log; for one to ask with: cortex config new-key")
     elif made.text is not None:
-        voice.line(f"key    {made.text}   shown this once; others ask with it")
-    return replace(config, keys=(made.key,))
+        voice.line(f"key    {made.text}   shown this once; it opens while {made.file} is there")
+    if any(key.digest == made.key.digest for key in config.keys):
+        return config  # with the limits that it has there
+    return replace(config, keys=(*config.keys, made.key))
 
 
 def _take_up_fleet(
@@ -192,6 +200,8 @@ def _first_keyring(path: Path, random_bytes: Callable[[int], bytes]) -> tuple[Ke
 def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
     from importlib.metadata import version
 
+    from cortex.peer.devices.cards import differ_in_bfloat16
+
     first = f"cortex {version('cortex-fleet')}"
     if config.is_gateway:
         return [first, "device none   (others make the answers)"]
@@ -199,7 +209,9 @@ def describe_start(config: PeerConfig, devices: Devices) -> list[str]:
     computes = ", ".join(devices.names)
     if is_fake:
         computes += "   (the engine is fake: it computes nothing)"
-    note = f"   ({devices.note})" if devices.note else ""
+    mixed = differ_in_bfloat16(devices.cards) if config.wishes.dtype == "auto" else ""
+    said = "; ".join(filter(None, (devices.note, mixed)))
+    note = f"   ({said})" if said else ""
     return [first, f"device {computes}{note}"]
 
 

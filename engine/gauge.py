@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from .heap import give_freed_memory_back
+from .machine_memory import available_memory_bytes
 from .memory import MemoryBudget
 
 _STATUS = Path("/proc/self/status")
@@ -47,8 +49,21 @@ class LoadGauge:
 
 
 def gpu_memory(device: torch.device) -> tuple[int, int]:
-    """What is free of a GPU, and all that it has, by its own driver; 0 of what is none."""
-    return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+    """What is free of a GPU, and all that it has; 0 of what is none."""
+    if device.type != "cuda":
+        return 0, 0
+    free_bytes, all_bytes = torch.cuda.mem_get_info(device)
+    if shares_memory(device):
+        # Its driver takes what the system keeps of files for taken.
+        free_bytes = min(all_bytes, available_memory_bytes())
+    return free_bytes, all_bytes
+
+
+def shares_memory(device: torch.device) -> bool:
+    """Whether it is a GPU that has the machine's memory for its own."""
+    if device.type != "cuda":
+        return False
+    return bool(cast("Any", torch.cuda.get_device_properties(device)).is_integrated)
 
 
 def torn_bytes(stats: Mapping[str, int]) -> int:

@@ -2,7 +2,8 @@
 
 For an engine's steps that is too little: by itself glibc hands freed tensors of a few hundred
 kilobytes and more back to the system at once, and the next step takes the same pages again, each
-through a fault: a norm over 256 rows took six times as long for it (bench/results/heap-cpu.json).
+through a fault: a norm over 256 rows took six times as long for it
+(bench/heap.py of commit 6fb24bd2, since removed).
 For a peer and its text process, which hold large bodies and pictures now and then, it is too much.
 Other C libraries are left as they are. Standard library only.
 """

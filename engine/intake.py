@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from .errors import InsufficientVram, InvalidRequest, MemoryShortage, Overloaded
 from .guiding import Guiding
+from .long_text import too_long
 from .messages import Generate
 from .runner import Runner
 from .sequence import Sequence, open_sequence
 from .types import Prompt
 
 MAX_WAITING = 256
+# What a prompt could be answered with that is longer than what the model was loaded with.
+_MORE = "; more, where it has more, takes cortex load --context, or more memory"
 
 
 class Intake:
@@ -24,32 +27,31 @@ class Intake:
         guiding: Guiding | None,
         *,
         capacity_tokens: int,
-        token_bytes: int,
         picture_bytes: int,
         grid_tokens: int,
     ) -> None:
-        """`capacity_tokens` of `token_bytes` each is what one sequence alone may fill, and
-        `picture_bytes` what the rows of pictures may take, those of one chunk at a time;
-        `grid_tokens` is the longest chunk.
+        """`capacity_tokens` is what one sequence alone may fill, and `picture_bytes` what the rows
+        of pictures may take, those of one chunk at a time; `grid_tokens` is the longest chunk.
         """
         self._runner = runner
         self._guiding = guiding
         self._capacity_tokens = capacity_tokens
-        self._token_bytes = token_bytes
         self._picture_bytes = picture_bytes
         self._grid_tokens = grid_tokens
 
     def open(self, job: Generate, prompt: Prompt, num_waiting: int, now_s: float) -> Sequence:
-        """Raises InsufficientVram for what can never fit, Overloaded where too many wait, and
-        InvalidRequest where pictures and their places differ, or for tokens to go on from that can
-        be no answer's: they come from other peers.
+        """Raises ContextLengthExceeded for a prompt that can never fit and InsufficientVram for
+        such pictures, Overloaded where too many wait, and InvalidRequest where pictures and their
+        places differ, or for tokens to go on from that can be no answer's: they come from other
+        peers.
         """
         _check_resumed(job.resume_token_ids, prompt.max_tokens, self._runner.shape.vocab_size)
         # An answer needs room for its first token, a vector for none; one that began elsewhere,
         # where there may be more of it, for all that it has.
         num_answered = max(min(1, prompt.max_tokens), len(job.resume_token_ids))
-        needed_tokens = len(prompt.token_ids) + num_answered
-        _check_fits("tokens", needed_tokens, self._capacity_tokens, self._token_bytes)
+        most_tokens, prompt_tokens = self._capacity_tokens - num_answered, len(prompt.token_ids)
+        if prompt_tokens > most_tokens:
+            raise too_long(prompt_tokens, most_tokens, "messages", _MORE)
         if num_waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} requests already wait for this model.")
         sequence = open_sequence(
@@ -57,7 +59,7 @@ class Intake:
             capacity_tokens=self._capacity_tokens, grid_tokens=self._grid_tokens, now_s=now_s,
         )  # fmt: skip
         picture_bytes = self._runner.picture_bytes(sequence)
-        _check_fits("bytes of pictures", picture_bytes, self._picture_bytes, 1)
+        _check_pictures(picture_bytes, self._picture_bytes)
         if self._guiding is not None:
             sequence.guided = self._guiding.open(prompt, job.resume_token_ids)
         return sequence
@@ -78,11 +80,11 @@ def _check_resumed(token_ids: tuple[int, ...], max_tokens: int, vocab_size: int)
         )
 
 
-def _check_fits(what: str, required: int, available: int, each_bytes: int) -> None:
-    if required > available:
+def _check_pictures(required_bytes: int, available_bytes: int) -> None:
+    if required_bytes > available_bytes:
         raise InsufficientVram(
-            f"this request needs memory for {required} {what}; the model was loaded with room for "
-            f"{available}.",
+            f"this request needs memory for {required_bytes} bytes of pictures; the model was"
+            f" loaded with room for {available_bytes}.",
             "ask for less, or give the engine more memory.",
-            shortage=MemoryShortage(required * each_bytes, available * each_bytes, is_final=True),
+            shortage=MemoryShortage(required_bytes, available_bytes, is_final=True),
         )

@@ -40,12 +40,15 @@ def encode_text(
     return encode(text)
 
 
-def too_long(prompt_tokens: int, context_tokens: int, param: str) -> ContextLengthExceeded:
+def too_long(
+    prompt_tokens: int, context_tokens: int, param: str, more: str = ""
+) -> ContextLengthExceeded:
+    """`more` is what else can be done about it."""
     return ContextLengthExceeded(
         f"prompt is too long: {prompt_tokens} tokens > {context_tokens} maximum",
         # LiteLLM looks for these words, and for nothing in the first sentence.
         f"this model's maximum context length is {context_tokens} tokens: shorten the conversation,"
-        " or send fewer or smaller pictures",
+        f" or send fewer or smaller pictures{more}",
         param=param,
     )
 

@@ -24,7 +24,7 @@ from .errors import CortexError, DevicePoisoned, EngineFailed, ErrorInfo, LoadCa
 from .events import DeviceEvent, ModelLoaded, Started
 from .failing import described
 from .frames import unpack_value
-from .gauge import torn_bytes
+from .gauge import gpu_memory, shares_memory, torn_bytes
 from .generation import choice_sampling
 from .machine_memory import available_memory_bytes, cpu_budget_bytes
 from .memory import MemoryBudget, Share, check_promised, remembered_bytes
@@ -97,6 +97,12 @@ class DeviceLoop:
         self.models: tuple[ModelStatus, ...] = ()
         self.torn_bytes = 0
         self._budgets: dict[str, MemoryBudget] = {}
+
+    @property
+    def remembered_bytes(self) -> int:
+        """What of the device's memory may become what was read before; 0 where that lies beside."""
+        lies_there = self._device.type == "cpu" or shares_memory(self._device)
+        return self._store.stats.budget_bytes if lies_there else 0
 
     @property
     def weight_bytes(self) -> int:
@@ -285,16 +291,18 @@ class DeviceLoop:
         """What a model may use of the device, beside those that are there."""
         reserved_bytes = sum(budget.used_bytes for budget in self._budgets.values())
         if self._device.type == "cuda":
-            free_bytes, _ = torch.cuda.mem_get_info(self._device)
-            most = int(free_bytes * _CUDA_SHARE)
+            free_bytes, _ = gpu_memory(self._device)
+            kept = self._store.stats
+            to_come = max(0, self.remembered_bytes - kept.used_bytes - kept.reserved_bytes)
+            most = int((free_bytes - to_come) * _CUDA_SHARE)
             if self._memory_bytes is None:
                 return most
-            return min(most, self._memory_bytes - reserved_bytes)
+            return min(most, self._memory_bytes - self.remembered_bytes - reserved_bytes)
         all_bytes = self._memory_bytes
         if all_bytes is None:
             held_bytes = sum(budget.costs.loaded_bytes for budget in self._budgets.values())
             all_bytes = cpu_budget_bytes(available_memory_bytes() + held_bytes)
-        return all_bytes - self._store.stats.budget_bytes - reserved_bytes
+        return all_bytes - self.remembered_bytes - reserved_bytes
 
     def _unload(self, job: Unload) -> None:
         service = self._services.pop(job.model_id, None)
@@ -341,4 +349,7 @@ def _remembered_bytes(device: torch.device, memory_bytes: int | None, num_engine
     """A quarter of the host memory that there is for us all is for what was read before."""
     if device.type == "cpu" and memory_bytes is not None:
         return remembered_bytes(memory_bytes)
-    return remembered_bytes(cpu_budget_bytes(available_memory_bytes())) // num_engines
+    most_bytes = remembered_bytes(cpu_budget_bytes(available_memory_bytes())) // num_engines
+    if memory_bytes is not None and shares_memory(device):
+        return min(most_bytes, remembered_bytes(memory_bytes))
+    return most_bytes

@@ -7,6 +7,7 @@ decided by `cpu_budget_bytes`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,13 @@ def cpu_budget_bytes(available_bytes: int) -> int:
     return int(available_bytes * _CPU_SHARE)
 
 
-def machine_memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def machine_memory_bytes(root: Path = Path("/")) -> int:
+    """All of it, or what the control groups of this process allow: a container's."""
+    all_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError):  # as where no file can be opened
+        limits = [_limit(folder, files[0]) for folder, files in _groups(root)]
+        return min([all_bytes, *(limit for limit in limits if limit is not None)])
+    return all_bytes
 
 
 def available_memory_bytes(root: Path = Path("/")) -> int:
@@ -36,7 +42,13 @@ def available_memory_bytes(root: Path = Path("/")) -> int:
 
 
 def _group_rooms(root: Path) -> Iterator[int]:
-    """What each limited control group of this process has left, up to its hierarchy's top."""
+    """What each limited control group of this process has left."""
+    for folder, files in _groups(root):
+        yield from _room(folder, *files)
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The control groups of this process, up to their hierarchies' tops."""
     groups = root / "proc" / "self" / "cgroup"
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, controllers, path = line.split(":", 2)
@@ -52,16 +64,20 @@ def _group_rooms(root: Path) -> Iterator[int]:
         group = top / path.strip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(top) and (folder / files[0]).exists():
-                yield from _room(folder, *files)
+                yield folder, files
 
 
 def _room(folder: Path, limit_file: str, usage_file: str, reclaimable: str) -> Iterator[int]:
     """A group's limit less what it holds; file pages not in use can be reclaimed at any time."""
-    limit = (folder / limit_file).read_text().strip()
-    usage = folder / usage_file
-    if limit == "max" or not usage.exists():
+    limit, usage = _limit(folder, limit_file), folder / usage_file
+    if limit is None or not usage.exists():
         return
     stat = folder / "memory.stat"
     lines = stat.read_text().splitlines() if stat.exists() else []
     cached = next((int(n) for k, n in map(str.split, lines) if k == reclaimable), 0)
-    yield int(limit) - (int(usage.read_text()) - cached)
+    yield limit - (int(usage.read_text()) - cached)
+
+
+def _limit(folder: Path, limit_file: str) -> int | None:
+    limit = (folder / limit_file).read_text().strip()
+    return None if limit == "max" else int(limit)

@@ -252,7 +252,8 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     `models` are an engine process's, as they were at the end of its last step; `torn_bytes` is what
     it has of its device and cannot give back, though nothing lies there: gaps between what does.
     `device_bytes` is all that a GPU has, and `free_at_start_bytes` what was free of it before
-    anything was loaded; 0 of what is no GPU.
+    anything was loaded; 0 of what is no GPU. Of one that has the machine's memory for its own,
+    `remembered_bytes` of that are for what was read before; 0 of all others.
     """
 
     step_count: int
@@ -262,6 +263,7 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
     torn_bytes: int = 0
     device_bytes: int = 0
     free_at_start_bytes: int = 0
+    remembered_bytes: int = 0
 
 
 class Ending(msgspec.Struct, frozen=True, tag=True):

@@ -217,7 +217,7 @@ def make_service(
     runner = Runner(model, pools, EncoderCache(capacity.encoder_bytes), head)
     intake = Intake(
         runner, guiding,
-        capacity_tokens=capacity.num_pages * capacity.page_tokens, token_bytes=pools.token_bytes,
+        capacity_tokens=capacity.num_pages * capacity.page_tokens,
         picture_bytes=capacity.encoder_bytes, grid_tokens=capacity.grid_tokens,
     )  # fmt: skip
     steps = None

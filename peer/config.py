@@ -133,12 +133,14 @@ class VisionConfig:
 @dataclass(frozen=True, slots=True)
 class Card:
     """One that engines may use. `number` is that of the driver's tool, and `id` what
-    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours.
+    CUDA_VISIBLE_DEVICES calls it, or the slice of it that is ours. `capability` is what it can
+    compute, such as 8.6; empty where nobody tells.
     """
 
     number: int
     id: str
     name: str
+    capability: str = ""
 
     @property
     def device(self) -> str:
@@ -187,7 +189,8 @@ class PeerConfig:
     default_port: int = DEFAULT_PORT
     metrics_host: str | None = None
     metrics_port: int | None = None
-    context_limit_tokens: int = 32_768
+    # None is the model's own.
+    context_limit_tokens: int | None = None
     # What an engine computes at one time is bounded by its memory: the others wait in its queue.
     max_live_requests: int = 256
     # Questions for the length of a prompt: short work, of which one client asks much at once.
@@ -239,6 +242,7 @@ class PeerConfig:
         said = next((one for one in self.models if one.id == model_id), ModelConfig(model_id))
         return replace(
             said,
+            context_tokens=_first(said.context_tokens, self.context_limit_tokens),
             idle_ttl_s=_first(said.idle_ttl_s, self.eviction.idle_ttl_s),
             min_pixels=_first(said.min_pixels, self.vision.min_pixels),
             max_pixels=_first(said.max_pixels, self.vision.max_pixels),

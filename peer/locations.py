@@ -5,6 +5,7 @@ Every command needs these, and few the rest of a peer's config, which takes long
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +31,25 @@ class Locations:
         return tuple(dict.fromkeys((self.announcements_dir, self.state_dir)))
 
     @property
+    def compiled_dir(self) -> Path:
+        """Where engines keep what they compile for GPUs: with what can be made again, or with the
+        state where nothing can be written there, as in a home that is nobody's.
+        """
+        cache_dir = self.cache_dir or self.state_dir
+        return cache_dir if can_write(nearest_folder(cache_dir)) else self.state_dir
+
+    @property
     def announcements_dir(self) -> Path:
         return self.runtime_dir or self.state_dir
+
+
+def nearest_folder(path: Path) -> Path:
+    """Itself, or the nearest one above it that is there."""
+    return next(one for one in (path, *path.absolute().parents) if os.path.exists(one))
+
+
+def can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 @dataclass(frozen=True, slots=True)

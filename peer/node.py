@@ -168,8 +168,10 @@ class Node:
 
     @property
     def stored(self) -> tuple[ModelInfo, ...]:
-        """The models on this peer's disks when it last looked, in search order."""
-        return self.shelf.catalogue.models
+        """The models on this peer's disks when it last looked, in search order, each with as much
+        context as it can have here.
+        """
+        return tuple(map(self._rack.offered, self.shelf.catalogue.models))
 
     def wake(self) -> None:
         """Begin to start the children: whoever needs one later waits less for it."""
@@ -183,8 +185,8 @@ class Node:
 
         Aliases stand behind the models, each as one of its own.
         """
-        catalogue = await self.shelf.look()
-        return tuple(self.config.names.listed(catalogue.models))
+        await self.shelf.look()
+        return tuple(self.config.names.listed(self.stored))
 
     async def preload(self, model_id: str) -> None:
         """Return when the model is in the engine.

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.stream import Accepted, Event, Resume, Stage, Vector
 from cortex.engine.types import ChatRequest
 
@@ -71,7 +72,13 @@ async def served(
             yield told(Stage("preparing"))
             # A cold engine takes seconds to start: let it do so while the prompt is made.
             means.wake()
-            prepared = await means.text.prepare(request_id, model, request)
+            try:
+                prepared = await means.text.prepare(request_id, means.rack.offered(model), request)
+            except ContextLengthExceeded as error:
+                more = filter(None, (error.hint, means.rack.why_no_more(model)))
+                raise ContextLengthExceeded(
+                    error.message, "; ".join(more), param=error.param
+                ) from None
             if resume is not None and resume.prompt_hash != prepared.prompt_hash:
                 raise CannotContinue(
                     f"another prompt is made here for '{model.id}' than where the answer began",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 _DISTRIBUTION = "cortex-fleet"
+# No package index has a release yet.
+INSTALL_ENGINE = "in cortex's checkout: pip install -c constraints.txt -e '.[engine]'"
 
 
 def own_release() -> str:

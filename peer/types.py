@@ -29,7 +29,8 @@ class ModelInfo:
 
     `weights` names the bytes of its weights, and of all else that its answers depend on; empty
     where nobody has looked yet. `context_length` is in tokens and already lowered to the operator's
-    limit. `where` is told by a fleet only; `wishes` is how it is loaded and asked on this peer.
+    limit; where the model is offered, to what there is memory for. `where` is told by a fleet only;
+    `wishes` is how it is loaded and asked on this peer.
     """
 
     id: str

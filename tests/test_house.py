@@ -198,6 +198,13 @@ def test_the_demo_reads_nothing_from_whoever_runs_it() -> None:
     assert "make demo < /dev/null" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_demo_ends_with_how_the_command_is_typed() -> None:
+    said = subprocess.run(
+        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.endswith(f"cortex: . {ROOT}/.venv/bin/activate'\n")
+
+
 def test_make_test_leaves_out_what_is_slow() -> None:
     assert 'pytest -q -m "not slow"' in (ROOT / "Makefile").read_text()
 

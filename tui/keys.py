@@ -91,6 +91,21 @@ KEYS: Mapping[str, KeyUse] = {
 }
 
 
+# What lies over a screen hears no keys but its own; three screens are tables.
+_ON_TOP = frozenset(("keys", "attach", "plan", "choice"))
+_TABLES = frozenset(("fleet", "models", "requests"))
+
+
+def are_live_together(one: str, other: str) -> bool:
+    """Whether a key might mean either of these actions."""
+    of = {one.partition(".")[0], other.partition(".")[0]}
+    if len(of) == 1:
+        return True
+    if of & _ON_TOP:
+        return False
+    return bool(of & {"app", "screen"}) or ("table" in of and bool(of & _TABLES))
+
+
 def is_key(text: str) -> bool:
     """f, ?, ctrl+f, f5, space: one character, or a name, after what is held with it."""
     found = _MODIFIED.fullmatch(text)

@@ -25,6 +25,7 @@ import torch
 from cortex.cli.output import align
 from cortex.engine.current_device import open_device
 from cortex.engine.errors import CortexError, EngineFailed
+from cortex.engine.gauge import gpu_memory
 from cortex.engine.reading import give_back
 from cortex.engine.service import ModelService
 from cortex.engine.verify import verify_agreement, verify_folder
@@ -238,7 +239,7 @@ def _why(error: Exception) -> str:
 
 def _memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
-        free_bytes, _ = torch.cuda.mem_get_info(device)
+        free_bytes, _ = gpu_memory(device)
         return int(free_bytes * _MEMORY_SHARE)
     return 4 << 30
 

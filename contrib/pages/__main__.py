@@ -25,6 +25,7 @@ from cortex.peer.observing.metric_families import FAMILIES
 from cortex.peer.release import own_release
 
 from .api_fields import api_reference
+from .errors import errors_table
 from .settings import settings_tables
 
 # Where each shell looks for a completion script, by its name.
@@ -33,7 +34,7 @@ _SCRIPTS: dict[Shell, str] = {"bash": "cortex.bash", "zsh": "_cortex", "fish": "
 # Help marks lines that must not be wrapped, which is what our examples are.
 _EXAMPLES = re.compile(r"^\x08\n((?: .+\n)+)", re.MULTILINE)
 # In pages that are written by hand, what is made.
-_PAGES = ("docs/api-fields.md", "docs/config.md", "docs/metrics.md")
+_PAGES = ("docs/api.md", "docs/api-fields.md", "docs/config.md", "docs/metrics.md")
 _MADE = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -43,6 +44,7 @@ def files(root: Path) -> dict[str, str]:
     made["docs/commands.md"] = _reference()
     tables = settings_tables(_options()) | {
         "metrics": "".join(_metrics()),
+        "errors": errors_table(),
         "routes": api_reference(openapi(ROUTES, own_release())),
     }
     for path in _PAGES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ Options = Mapping[str, Mapping[str, Any]]
 def settings_tables(options: Options) -> dict[str, str]:
     """By what each is of: the sections, the keys of the dashboard, `models.toml`."""
     sections = (_section(name, settings, options) for name, settings in SECTIONS.items())
-    keys = (_cells(f"`{id}`", use.says, f'`"{use.key}"`') for id, use in KEYS.items())
+    keys = (_cells(f"`{id}`", use.says, f"`{_toml(use.key)}`") for id, use in KEYS.items())
     models = (_cells(f"`{key}`", one.says, one.kind.words) for key, one in MODEL_SETTINGS.items())
     return {
         "sections": "\n".join(sections),
@@ -44,6 +45,12 @@ def _row(key: str, setting: Setting, options: Options) -> str:
 
 def _cells(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _toml(keys: str) -> str:
+    """As they stand in cortex.toml."""
+    several = keys.split(",")
+    return json.dumps(several if len(several) > 1 else keys)
 
 
 def _default(setting: Setting, options: Options) -> str:

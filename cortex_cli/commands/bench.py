@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..bridge import Bridge
     from ..diagnostics import Diagnostics
 
-_DEFAULT_URL = "http://127.0.0.1:13131/v1"
 _DEFAULT_CONCURRENCY = "1,8,32,128"
 _MAX_CONCURRENCY = 4096
 _MAX_TOKENS = 1_000_000
@@ -26,9 +25,15 @@ _MAX_TOKENS = 1_000_000
 def bench(
     context: typer.Context,
     url: Annotated[
-        str,
-        typer.Option("--url", metavar="URL", envvar="CORTEX_URL", help="The endpoint's base."),
-    ] = _DEFAULT_URL,
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            envvar="CORTEX_URL",
+            help="The endpoint's base. Otherwise that of this machine's peer.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         model_option("Which model is measured. Otherwise the first that the endpoint lists."),
@@ -109,7 +114,7 @@ def bench(
     Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
     for the engine. One round at each concurrency is run first and dropped. Of several rounds the
     median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
-    was measured until then.
+    was measured until then. The key that is sent is that of CORTEX_API_KEY.
     """
     import time
 
@@ -119,13 +124,16 @@ def bench(
 
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
+    from ..doors import doors_to_ask
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(invocation)
     concurrencies = read_concurrencies(concurrency)
     picture = None if image is None else read_picture(image, None).data
-    with bridge() as loop, loop.entered(open_endpoint(url, time.perf_counter)) as endpoint:
+    door = doors_to_ask(invocation, url)[0]
+    opened = open_endpoint(url or f"http://{door.address}/v1", time.perf_counter, door.key)
+    with bridge() as loop, loop.entered(opened) as endpoint:
         plan = Plan(
             model=model or _first_model(loop, endpoint),
             concurrencies=concurrencies,

@@ -21,9 +21,11 @@ def completion(
     """Print the completion script for a shell.
 
     \b
-      bash   cortex completion bash > ~/.local/share/bash-completion/completions/cortex
+      bash   mkdir -p ~/.local/share/bash-completion/completions
+             cortex completion bash > ~/.local/share/bash-completion/completions/cortex
       zsh    cortex completion zsh > a folder in $fpath, as _cortex
-      fish   cortex completion fish > ~/.config/fish/completions/cortex.fish
+      fish   mkdir -p ~/.config/fish/completions
+             cortex completion fish > ~/.config/fish/completions/cortex.fish
     """
     standard_output().line(script(shell))
 

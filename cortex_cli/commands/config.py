@@ -81,7 +81,7 @@ def show(
 
 @config.command("path")
 def path(context: typer.Context, named: File = None, as_json: Json = False) -> None:
-    """Show which files are looked for, and which are read.
+    """Show which files are looked for, and which are read; and where a peer keeps its state.
 
     \b
       cortex config path
@@ -99,10 +99,12 @@ def path(context: typer.Context, named: File = None, as_json: Json = False) -> N
         "looked_for": [str(one) for one in looked_for],
         "read": None if read is None else str(read),
         "models": str(models) if is_there else None,
+        "state": str(invocation.locations.state_dir),
     }
     lines = [f"{'read' if one == read else '-':<5} {one}" for one in looked_for]
     if models is not None:
         lines.append(f"{'read' if is_there else '-':<5} {models}")
+    lines.append(f"state {value['state']}")
     standard_output().either(value, lines, as_json=as_json)
 
 
@@ -151,7 +153,10 @@ def new_key(
     ] = "key",
     admin: Annotated[
         bool,
-        typer.Option("--admin", help="A key that steers the peer too: /requests, /drain."),
+        typer.Option(
+            "--admin",
+            help="A key that steers the peer too: it opens loads, pulls, requests, logs, drains.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -162,7 +167,8 @@ def new_key(
       cortex config new-key --name ops --admin --json
 
 
-    Only its hash belongs into cortex.toml, in the section [api].
+    Only its hash belongs into cortex.toml: the entry, into the list of keys of [api], or of
+    admin_keys.
     """
     import secrets
 
@@ -170,7 +176,7 @@ def new_key(
 
     from ..diagnostics import standard_error
     from ..output import standard_output
-    from ..settings.api_keys import is_name, spell_line
+    from ..settings.api_keys import is_name, spell_entry
 
     if not is_name(name):
         raise UsageProblem(f"--name takes letters, digits, '.', '_' and '-', not {name!r:.80}.")
@@ -181,7 +187,7 @@ def new_key(
         output.json({"name": name, "key": text, "hash": spell_hash(key.digest)})
         return
     output.line(f"key    {text}")
-    output.line(f"line   {spell_line(key)}")
-    standard_error(invocation_of(context)).notice(
-        "The line belongs into cortex.toml, below [api]. The key is not shown again."
-    )
+    output.line(f"entry  {spell_entry(key)},")
+    setting = "admin_keys" if admin else "keys"
+    output.line(f"into   cortex.toml, below [api], {setting} = [ … ]")
+    standard_error(invocation_of(context)).notice("The key is not shown again.")

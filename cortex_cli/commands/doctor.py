@@ -54,7 +54,7 @@ def doctor(
     from cortex.peer.doctor.examination import Inquiry, examine
     from cortex.peer.doctor.findings import num_failed
 
-    from ..config import c_compiler
+    from ..config import c_compiler, compiled_dir
     from ..devices import find_gpus, torch_cuda
     from ..diagnostics import FAILED, show_logs
     from ..doors import find_doors
@@ -72,9 +72,10 @@ def doctor(
         interfaces=tuple(mdns_interfaces) if mdns_interfaces else None,
         bound_host=fleet_host,
         fleet_port=fleet_port,
-        num_gpus=len(find_gpus()),
+        cards=find_gpus(),
         torch_cuda=torch_cuda(),
         c_compiler=c_compiler(),
+        compiled_dir=compiled_dir(invocation.locations),
     )
     findings = asyncio.run(examine(inquiry))
     output = standard_output()

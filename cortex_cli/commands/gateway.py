@@ -40,7 +40,7 @@ def gateway(
             envvar="CORTEX_METRICS_PORT",
             min=0,
             max=65535,
-            help="On which port; 0 takes any. Otherwise 31314, or the next that is free.",
+            help="On which port; 0 takes any. Otherwise 31314; if busy, 31316 and so on.",
             show_default=False,
         ),
     ] = None,

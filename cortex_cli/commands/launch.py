@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from ..diagnostics import Diagnostics
 
+# What agents say before their first question is 4,000 to 15,000 tokens long.
+_LEAST_TOKENS = 16_384
+_PULL_ONE = "fetch a larger one: cortex pull Qwen/Qwen3.5-4B"
+
 
 def launch(
     context: typer.Context,
@@ -37,7 +41,9 @@ def launch(
     ] = None,
     model: Annotated[
         str | None,
-        model_option("Which model it asks; `cortex models` lists them. Otherwise the first."),
+        model_option(
+            "Which model it asks; `cortex models` lists them. Otherwise the first with the room."
+        ),
     ] = None,
     print_only: Annotated[
         bool,
@@ -70,6 +76,11 @@ def launch(
     program = "" if print_only else find_program(chosen)
     config = peer_config(invocation, EngineWishes())
     target = _find_target(config, peer, model, invocation.api_key, diagnostics)
+    if target.context_tokens < _LEAST_TOKENS:
+        diagnostics.line(
+            f"{target.model} takes {target.context_tokens:,} tokens, which the instructions of"
+            f" {chosen.title} may fill: {_PULL_ONE}"
+        )
     setup = chosen.prepare(target)
     if print_only:
         for line in in_shell_form(chosen, setup):
@@ -112,7 +123,7 @@ def _find_target(
 
 
 def choose_model(models: Sequence[ModelInfo], wanted: str | None, peer: str) -> ModelInfo:
-    """The model that is wanted, or the first one.
+    """The model that is wanted, or the first one with room for an agent.
 
     Raises ModelNotFound.
     """
@@ -121,10 +132,17 @@ def choose_model(models: Sequence[ModelInfo], wanted: str | None, peer: str) -> 
     from cortex.engine.errors import ModelNotFound
 
     by_id = {model.id: model for model in models}
-    if wanted is None and models:
-        return models[0]
     if wanted in by_id:
         return by_id[wanted]
+    if wanted is None and models:
+        for model in models:
+            if model.context_length >= _LEAST_TOKENS:
+                return model
+        raise ModelNotFound(
+            f"no model of the peer at {peer} takes the {_LEAST_TOKENS:,} tokens that an agent's"
+            " instructions and a first file need",
+            _PULL_ONE,
+        )
     if wanted is None:
         raise ModelNotFound(
             f"the peer at {peer} has no models", "name a folder that holds some: --models DIR"

@@ -41,8 +41,8 @@ def listed(
 
     A running peer tells what its fleet has: warm is in an engine, cold on a disk, with how long a
     load takes, and below them what is being pulled; with no peer running this machine's disks are
-    read. The first model is asked where
-    none is named; with a picture, the first that sees pictures.
+    read, the Hugging Face cache last. The first model is asked where none is named; with a
+    picture, the first that sees pictures.
     """
     if context.invoked_subcommand is not None:
         nothing_before(context, context.invoked_subcommand)
@@ -164,6 +164,7 @@ def _found(
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
     from ..last_seen import LastSeen, keep
+    from ..talker import cached_last
 
     show_logs(verbose=invocation.verbose)
     to = standard_error(invocation)
@@ -173,4 +174,4 @@ def _found(
     peers = {one.peer for model in found for one in model.where}
     seen = LastSeen(tuple(model.id for model in found), tuple(sorted(peers)))
     keep(invocation.locations.cache_dir, seen, time.time())
-    return asked, found
+    return asked, (*cached_last(found, invocation.locations.hub_dir),)

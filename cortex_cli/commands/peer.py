@@ -10,7 +10,7 @@ import typer
 from cortex.peer.config import DEFAULT_PORT, LogFormat
 
 from .. import completing
-from ..config import peer_config, with_fields
+from ..config import keep_compiled, peer_config, with_fields
 from ..durations import parse_as_set
 from ..engine_options import EngineWishes
 from ..fleet_options import FleetWishes, fleet_config
@@ -149,11 +149,12 @@ def peer(
             fleet=fleet_config(now, replace(membership, join=seeds)),
         )
 
+    keep_compiled(invocation.locations)
     serve(made_of, devices, state_dir, invocation, config)
 
 
 def _devices(gpu: str, engine: str, cuda: str | None) -> Devices:
-    from cortex.peer.devices.cards import driver_version
+    from cortex.peer.devices.cards import driver_version, why_unseen
 
     from ..devices import Devices, choose_devices, fake_devices, find_gpus
 
@@ -161,4 +162,4 @@ def _devices(gpu: str, engine: str, cuda: str | None) -> Devices:
         return Devices()
     if engine == "fake":
         return fake_devices(gpu)
-    return choose_devices(gpu, find_gpus(gpu), cuda, driver_version())
+    return choose_devices(gpu, find_gpus(gpu), cuda, driver_version(), why_unseen())

@@ -42,7 +42,7 @@ def about_services(context: typer.Context) -> None:
     \b
       cortex service install --gpu all --model ID
       cortex service status
-      sudo cortex service install --system gateway
+      sudo "$(command -v cortex)" service install --system gateway
     """
     from ..output import standard_output
 
@@ -73,7 +73,7 @@ def install(
       cortex service install
       cortex service install --gpu 0 --model ID --models /data/models
       cortex service install gateway --metrics-host 127.0.0.1
-      sudo cortex service install --system --print
+      sudo "$(command -v cortex)" service install --system --gpu all
 
     Options of `cortex peer` or `cortex gateway` may follow, and are what it is started with. It
     sees the machine read-only but for its own folders, gains no privileges, is started again
@@ -102,7 +102,9 @@ def install(
     if print_only:
         standard_output().text(text)
         return
-    _put(_manager(is_system=system), planned, text)
+    manager = _manager(is_system=system)
+    _check_other(manager, what, planned)
+    _put(manager, planned, text)
     _tell_what_next(what, planned.name, is_system=system)
 
 
@@ -130,7 +132,7 @@ def remove(what: Whose = "peer", system: System = False) -> None:
 
     \b
       cortex service remove
-      sudo cortex service remove gateway --system
+      sudo "$(command -v cortex)" service remove gateway --system
 
     What it knows stays: its keys, its models, what it has learned.
     """
@@ -169,20 +171,38 @@ def _manager(*, is_system: bool) -> Manager:
 def _installed(manager: Manager, what: str) -> str:
     """The unit's name. Raises UsageProblem, and ServiceProblem where there is none."""
     from ..errors import ServiceProblem
-    from ..service.planning import NAMES, split
+    from ..service.planning import NAMES, own_program, split
 
     kind, _ = split([what])
     if not manager.unit_file(NAMES[kind]).exists():
+        by = f"sudo {own_program()}" if manager.is_system else "cortex"
         scope = " --system" if manager.is_system else ""
         raise ServiceProblem(
             f"there is no {manager.unit_file(NAMES[kind])}",
-            f"make it with: cortex service install{scope} {kind}",
+            f"make it with: {by} service install{scope} {kind}",
         )
     return NAMES[kind]
 
 
+def _check_other(manager: Manager, what: What, planned: Service) -> None:
+    """Raises ServiceProblem where the other of the two is a service that keeps its state there."""
+    from ..errors import ServiceProblem
+    from ..service.planning import NAMES, shares_state
+
+    other: What = "gateway" if what == "peer" else "peer"
+    file = manager.unit_file(NAMES[other])
+    if file.exists() and shares_state(planned.command, file.read_text(encoding="utf-8")):
+        own = "--run-as USER, and a --state-dir of that user's" if manager.is_system else ""
+        raise ServiceProblem(
+            f"{file} keeps its state where this one would: only one of them could run",
+            "a peer is a gateway too; for both, give this one "
+            + (own or "a --state-dir of its own, and `cortex join KEY` with the same"),
+        )
+
+
 def _put(manager: Manager, planned: Service, text: str) -> None:
     from ..errors import ServiceProblem
+    from ..service.planning import own_program
 
     file = manager.unit_file(planned.name)
     try:
@@ -194,7 +214,7 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
     except OSError as error:
         raise ServiceProblem(
             f"cannot write {error.filename or file}: {error.strerror or error}",
-            "for the whole machine's: sudo" if manager.is_system else "",
+            f"for the whole machine's: sudo {own_program()} …" if manager.is_system else "",
         ) from None
     manager.call("daemon-reload")
     manager.call("enable", planned.name)
@@ -203,11 +223,12 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
 
 def _tell_what_next(what: What, name: str, *, is_system: bool) -> None:
     from ..output import standard_output
-    from ..service.planning import SYSTEM_STATE_DIR
+    from ..service.planning import SYSTEM_STATE_DIR, own_program
 
     output = standard_output()
     scope, whose = (" --system", "") if is_system else ("", " --user")
-    key = f"sudo cortex key --state-dir {SYSTEM_STATE_DIR}" if is_system else "cortex key"
+    of_system = f"sudo {own_program()} key --state-dir {SYSTEM_STATE_DIR}"
+    key = of_system if is_system else "cortex key"
     output.line(f"runs   {name}, and starts again with the machine")
     output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
     output.line(f"join   elsewhere run what this prints: {key}")

@@ -61,10 +61,12 @@ def verify(
     from ..devices import require_engine
 
     require_engine()
+    from ..config import keep_compiled
     from ..diagnostics import FAILED, show_logs
     from ..output import standard_output
 
     show_logs(verbose=invocation_of(context).verbose)
+    keep_compiled(invocation_of(context).locations)
     output, (name, device) = standard_output(), chosen_device(gpu)
     from cortex.engine.verify import verify_folder
 

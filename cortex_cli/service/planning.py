@@ -5,6 +5,8 @@ would be secret, missing or out of reach there.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from cortex.peer.addresses import is_loopback
-from cortex.peer.locations import Locations
 
 from ..config import Invocation, peer_config, set_variables, visible_gpus
 from ..errors import ServiceProblem, UsageProblem
@@ -97,9 +98,23 @@ def user_service(what: What, options: Mapping[str, Option], invocation: Invocati
         _drain_s(options, invocation),
         working_dir=locations.state_dir.absolute(),
         writes=[one.absolute() for one in folders if one is not None] + _folders_kept(options),
-        environment=_caches(locations) | set_variables(_CARRIED) | _gpus() | to_all,
+        environment=set_variables(_CARRIED) | _gpus() | to_all,
         left_out=[name for name in proxies if name not in to_all],
     )
+
+
+def own_program() -> str:
+    """The command as sudo finds it too, which has a PATH of its own."""
+    script = Path(sys.executable).with_name("cortex")
+    return shlex.quote(str(script)) if script.exists() else "cortex"
+
+
+def shares_state(command: Sequence[str], other_unit: str) -> bool:
+    """Whether a service of this command would keep its state where that unit's does."""
+    if "--state-dir" not in command:
+        return "--state-dir" not in other_unit
+    own = command[command.index("--state-dir") + 1]
+    return re.search(rf'{re.escape(own)}["\s]', other_unit) is not None
 
 
 def unread_settings(found: Path | None, read: Path | None) -> str:
@@ -122,12 +137,6 @@ def _gpus() -> dict[str, str]:
     """Set to nothing says none."""
     visible = visible_gpus()
     return {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-
-
-def _caches(locations: Locations) -> dict[str, str]:
-    """Where Triton and CUDA keep what they compile: where the service may write."""
-    folder = (locations.cache_dir or locations.state_dir).absolute()
-    return {"TRITON_CACHE_DIR": str(folder / "triton"), "CUDA_CACHE_PATH": str(folder / "cuda")}
 
 
 def _command(what: What, words: Sequence[str]) -> list[str]:
@@ -186,7 +195,7 @@ def _check_keys(
     if not is_loopback(host) and not config.keys and not has_first_key(state_dir):
         raise ServiceProblem(
             f"with --host {host} others reach it, and there are no API keys",
-            f"make one with `cortex config new-key`, and put its line into {settings}",
+            f"make one with `cortex config new-key`; its entry goes into [api] keys of {settings}",
         )
 
 

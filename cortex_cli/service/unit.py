@@ -52,7 +52,8 @@ RuntimeDirectoryPreserve=yes
 """
 
 # Neither MemoryDenyWriteExecute (torch and Triton write the code that they run) nor PrivateDevices
-# (the devices are NVIDIA's) nor ProcSubset (memory and processors are read from /proc).
+# (the devices are NVIDIA's, by their names on servers, on Tegra and in WSL) nor ProcSubset (memory
+# and processors are read from /proc).
 _HARDENED = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -80,6 +81,10 @@ ProtectProc=invisible
 RemoveIPC=yes
 DevicePolicy=closed
 DeviceAllow=char-nvidia* rwm
+DeviceAllow=char-nvhost* rw
+DeviceAllow=char-nvgpu* rw
+DeviceAllow=/dev/nvmap rw
+DeviceAllow=/dev/dxg rw
 """
 # Models may lie on a network's disk. One that comes later still is waited for by starting again,
 # which a unit never does whose RequiresMountsFor= has failed.
@@ -140,7 +145,6 @@ def _system_lines(service: Service) -> list[str]:
         # One folder below each of these is the peer's, as it is below a user's own.
         "Environment=XDG_STATE_HOME=%S XDG_DATA_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t",
         "Environment=XDG_CONFIG_HOME=/etc",
-        "Environment=TRITON_CACHE_DIR=%C/cortex/triton CUDA_CACHE_PATH=%C/cortex/cuda",
         # What makes the nodes of GPUs where no display and nobody else has used them yet.
         "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u",
         *_environment(service.environment),

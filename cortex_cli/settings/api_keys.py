@@ -17,7 +17,7 @@ from .kinds import BadValue, Kind
 _FIELDS = ("name", "hash", "max_concurrent", "requests_per_minute", "tokens_per_minute")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EXPECTED = 'a list of hashes such as ["sha256:…"], or of tables {name = "…", hash = "sha256:…"}'
-_MAKE_ONE = "make a key and the line to write here with: cortex config new-key"
+_MAKE_ONE = "make a key and the entry to write here with: cortex config new-key"
 
 
 def api_keys(*, is_admin: bool) -> Kind:
@@ -38,10 +38,9 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def spell_line(key: ApiKey) -> str:
-    """The line that holds the key in cortex.toml."""
-    setting = "admin_keys" if key.is_admin else "keys"
-    return f'{setting} = [{{ name = "{key.name}", hash = "{spell_hash(key.digest)}" }}]'
+def spell_entry(key: ApiKey) -> str:
+    """What stands for the key in a list of cortex.toml."""
+    return f'{{ name = "{key.name}", hash = "{spell_hash(key.digest)}" }}'
 
 
 def _read_key(entry: object, number: int, is_admin: bool) -> ApiKey:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from cortex.tui.keys import KEYS, is_key
+from cortex.tui.keys import KEYS, are_live_together, is_key
 
 from ..errors import ConfigProblem
 from .checking import Said, Table, nearest
@@ -67,7 +67,11 @@ def _checked(table: Table, id: str, wanted: object, found: Mapping[str, str]) ->
             f"{place}: [{SECTION}] {id} takes {error.expected}, not {wanted!r:.60}"
         ) from None
     for other, theirs in found.items():
-        if twice := {*keys.split(",")} & {*theirs.split(",")}:
+        if not are_live_together(id, other):
+            continue
+        # Some share a key as they are, each where the other does nothing.
+        shared = {*KEYS[id].key.split(",")} & {*KEYS[other].key.split(",")}
+        if twice := ({*keys.split(",")} & {*theirs.split(",")}) - shared:
             what = f"{place}: [{SECTION}] {id} and {other} have the same key, {min(twice)}"
             raise ConfigProblem(what, "give one of them another")
     return keys

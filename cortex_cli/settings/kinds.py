@@ -170,7 +170,7 @@ def choice(*words: str) -> Kind:
 
 def gpus() -> Kind:
     return taking(
-        '"all", "none", "cpu" or the number of a device',
+        '"all", "none", "cpu", or numbers of devices such as "0" or "0,1"',
         lambda value, _: _matching(_GPUS, _digits(value)),
     )
 

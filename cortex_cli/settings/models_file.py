@@ -53,7 +53,11 @@ MODEL_SETTINGS: Mapping[str, OfModel] = {
     ),
     "devices": OfModel(kinds.numbers(), "The devices that it may be on.", "devices"),
     "dtype": OfModel(kinds.choice(*get_args(DtypeWish)), "The numbers it is computed in.", "dtype"),
-    "context": OfModel(kinds.whole(256), "Its longest context, in tokens.", "context_tokens"),
+    "context": OfModel(
+        kinds.whole(256),
+        "Its longest context, in tokens, whatever `[engine] context` says.",
+        "context_tokens",
+    ),
     "slots": OfModel(
         kinds.whole(1, 128),  # what an engine does at most
         "Answers that it makes at one time; with `context`, of a whole one each if that fits.",

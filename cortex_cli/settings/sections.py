@@ -144,7 +144,10 @@ _ENGINE: Mapping[str, Setting] = {
         ("speculation",),
     ),
     "context": OfConfig(
-        kinds.whole(256), "The longest context of any model, in tokens.", "context_limit_tokens"
+        kinds.whole(256),
+        "The longest context, in tokens, of models that models.toml says none of; else their own.",
+        "context_limit_tokens",
+        is_live=True,
     ),
     "max_requests": OfConfig(
         kinds.whole(1, 65536), "Answers under way at one time.", "max_live_requests"
@@ -222,7 +225,11 @@ _API: Mapping[str, Setting] = {
         kinds.origins(), "Pages that may ask from a browser.", "cors_origins", True
     ),
     "cold_wait": OfConfig(
-        kinds.duration(0), "How long an answer waits for a model that loads.", "cold_wait_s", True
+        kinds.duration(0),
+        "How long an answer that is not streamed waits for a model that loads, until it is refused"
+        " for now (503); a stream tells how far that is, and waits to its end.",
+        "cold_wait_s",
+        True,
     ),
     "max_body": OfConfig(kinds.size(), "The largest request.", "max_body_bytes"),
     "max_messages": OfConfig(kinds.whole(1), "Messages in a request.", "limits.max_messages", True),

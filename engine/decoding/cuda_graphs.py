@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import torch
 
+from ..gauge import gpu_memory
+
 # Of the device's memory so much stays free: what graphs take is in nobody's budget.
 _LEAST_FREE_BYTES = 1 << 30
 
@@ -26,7 +28,7 @@ class CudaCapture:
 
     @property
     def has_room(self) -> bool:
-        free_bytes, _ = torch.cuda.mem_get_info(self._device)
+        free_bytes, _ = gpu_memory(self._device)
         return free_bytes >= _LEAST_FREE_BYTES
 
     def __call__(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:

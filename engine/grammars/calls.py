@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 
 from ..errors import InvalidRequest
+from ..parsers.references import unfolded
 from ..parsers.reply import CALL, CALL_END
 from ..parsers.xml_call import FUNCTION
 from ..types import ReplyFormat, Tool
@@ -74,7 +75,8 @@ class CallRules:
         if schema is None:
             return json_value(_ANY_OBJECT)
         # The schema of arguments is an object's, whether it says so or not.
-        body = json_value({**schema, "type": "object"}, is_lenient=not tool.is_strict)
+        whole = {**unfolded(schema, schema), "type": "object"}
+        body = json_value(whole, is_lenient=not tool.is_strict)
         return json_value(_ANY_OBJECT) if self._is_refused(tool, body) else body
 
     def _xml_body(self, tool: Tool) -> str:

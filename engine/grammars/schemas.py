@@ -6,14 +6,17 @@ reads too narrowly.
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, cast
+from urllib.parse import unquote
 
 from ..errors import InvalidRequest
 from ..parsers import json_text
-from ..parsers.parameters import resolve
+from ..parsers.references import resolve
 from .formats import FORMATS
+from .unions import require_tags
 
 MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
@@ -33,7 +36,10 @@ _IDLE: Schema = {"propertyNames": {"type": "string"}, "uniqueItems": False}
 _COUNTS = frozenset(
     {"maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"}
 )
-_NAMED_PARTS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+# By this name a part of a schema that is cut out of it has the whole of it among its definitions.
+_WHOLE = "$whole"
+_DEFINITIONS = ("$defs", "definitions")
+_NAMED_PARTS = frozenset({"properties", "patternProperties", *_DEFINITIONS})
 _VALUES = frozenset({"const", "enum", "default", "examples"})
 
 
@@ -64,10 +70,38 @@ def read_schema(text: str, name: str, param: str) -> Schema:
     _check_references(schema, name, param)
     _check_listed(schema, name, param)
     schema = cast(Schema, _readable(schema))
+    require_tags(_nodes(schema), schema)
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
         return {key: part for key, part in schema.items() if key != "$schema"}
     return schema
+
+
+def cut_out(part: Schema, root: Schema) -> Schema:
+    """A part of a tool's schema as one of its own, in which all references lead where they led."""
+    defs = {name: root[name] for name in _DEFINITIONS if name in root}
+    cut = {**part, **defs}
+    if not any(map(_outer_reference, _nodes(cut))):
+        return cut
+    # Neither its own definitions nor a name by which references would be read.
+    whole = {
+        key: value for key, value in root.items() if key not in (*defs, "$id", "id", "$schema")
+    }
+    whole["type"] = "object"
+    cut = copy.deepcopy({**cut, "$defs": {**defs.get("$defs", {}), _WHOLE: whole}})
+    for node in _nodes(cut):
+        if reference := _outer_reference(node):
+            node["$ref"] = f"#/$defs/{_WHOLE}{reference[1:]}"
+    return cut
+
+
+def _outer_reference(node: Schema) -> str:
+    """A schema's reference to what is no definition, if it has such a one."""
+    reference = node.get("$ref")
+    if not isinstance(reference, str) or not (reference + "/").startswith("#/"):
+        return ""
+    is_definition = unquote(reference).startswith(tuple(f"#/{name}/" for name in _DEFINITIONS))
+    return "" if is_definition else reference
 
 
 def _check_size(value: object, name: str, param: str) -> None:
@@ -153,7 +187,7 @@ def _wishes(node: Schema, root: Schema) -> list[list[int]]:
     wishes = [[part] for part in _list(node.get("allOf"))]
     wishes += [parts for key in ("anyOf", "oneOf") if (parts := _list(node.get(key)))]
     if isinstance(reference := node.get("$ref"), str):
-        wishes.append([root if reference == "#" else resolve(reference, root)])
+        wishes.append([resolve(reference, root)])
     return [[id(part) for part in parts] for parts in wishes]
 
 

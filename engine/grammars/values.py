@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from ..errors import InvalidRequest
 from ..parsers import json_text
-from ..parsers.parameters import ParameterTypes, Types, resolve, types_of
+from ..parsers.parameters import ParameterTypes, Types, types_of
+from ..parsers.references import ASKING, unfolded
 from ..types import Tool
 from .formats import FORMATS
 from .forms import expression
 from .lark import LarkText, any_of, json_value, quoted
-from .schemas import Schema
+from .schemas import Schema, cut_out
 
 # Whether a rule cannot be used for a tool; raises for one whose schema has to be obeyed.
 IsRefused = Callable[[Tool, str], bool]
@@ -41,13 +42,6 @@ _NOT_OF_TEXTS = frozenset(
     }
 )  # fmt: skip
 _BRANCHES = ("anyOf", "oneOf")
-_NOTES = frozenset(
-    {
-        "$anchor", "$comment", "$defs", "$id", "$schema", "contentEncoding", "contentMediaType",
-        "default", "definitions", "deprecated", "description", "examples", "id", "readOnly",
-        "title", "writeOnly",
-    }
-)  # fmt: skip
 
 
 class ParameterRules:
@@ -63,52 +57,58 @@ class ParameterRules:
 
         Raises InvalidRequest for what a strict tool asks and cannot be had.
         """
+        root, schema = schema, unfolded(schema, schema)
         self._check(tool, schema, _OBJECT_KEYWORDS, "arguments")
         properties = _object(schema.get("properties"))
         required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
-        names = [name for name in (*properties, *required) if properties.get(name) is not False]
+        names = [
+            name
+            for name in dict.fromkeys((*properties, *required))
+            if properties.get(name) is not False and self._can_be_spelt(tool, name)
+        ]
         others = schema.get("additionalProperties", True)
         if not names and others is not False:
-            return [self._others(tool, _object(others), schema)]
-        defs = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+            return [self._others(tool, _object(others), root)]
         rules: list[str] = []
-        for name in dict.fromkeys(names):
-            value = self._value(tool, name, properties.get(name, True), schema, defs)
-            rule = self._lark.rule(f"{self._tag(tool, name)} {value} {quoted(chr(10))}")
+        for name in names:
+            value = self._value(tool, name, properties.get(name, True), root)
+            tag = quoted(f"<parameter={name}>\n")
+            rule = self._lark.rule(f"{tag} {value} {quoted(chr(10))}")
             rules.append(rule if name in required else f"{rule}?")
         return rules
 
-    def _tag(self, tool: Tool, name: str) -> str:
-        if not name or set(name) & {"<", ">", "\n"} or name != name.strip():
+    def _can_be_spelt(self, tool: Tool, name: str) -> bool:
+        """Raises InvalidRequest where a strict tool's cannot; any other's is left out."""
+        is_odd = not name or set(name) & {"<", ">", "\n"} or name != name.strip()
+        if is_odd and tool.is_strict:
             raise InvalidRequest(
                 f"tools: the parameter {name!r} of {tool.name} cannot be spelt in a call of this"
                 " model",
                 "use letters, digits, _ and -",
                 param="tools",
             )
-        return quoted(f"<parameter={name}>\n")
+        return not is_odd
 
     def _others(self, tool: Tool, schema: Schema, root: Schema) -> str:
         """Parameters by any name. Their types are read from their text, which is JSON."""
         key = self._lark.token("/[A-Za-z0-9_.-]{1,64}/")
-        defs = {name: root[name] for name in ("$defs", "definitions") if name in root}
-        value = self._json(tool, {**schema, **defs}) if schema else self._any_text()
+        value = self._json(tool, schema, root) if schema else self._any_text()
         head, end = quoted("<parameter="), quoted("\n")
         return f"({self._lark.rule(f'{head} {key} {quoted(chr(62) + chr(10))} {value} {end}')})*"
 
-    def _value(self, tool: Tool, name: str, schema: Any, root: Schema, defs: Schema) -> str:
+    def _value(self, tool: Tool, name: str, schema: Any, root: Schema) -> str:
         """A value and its closing tag."""
-        fields = _object(schema)
-        if not fields.keys() - _NOTES:
+        fields = unfolded(_object(schema), root)
+        if not fields.keys() & ASKING:
             return self._any_text()
         types = self._types.of(tool.name, name)
         if "string" not in types:
-            return self._json(tool, {**fields, **defs})
+            return self._json(tool, fields, root)
         if types <= {"string", "null"}:
             return self._lark.rule(any_of(self._texts(tool, fields, root)))
         if listed := self._listed(tool, fields):
             return self._lark.rule(any_of(listed))
-        if types <= _TOLD_APART and (ways := self._ways(tool, fields, types, root, defs)):
+        if types <= _TOLD_APART and (ways := self._ways(tool, fields, types, root)):
             return self._lark.rule(any_of(ways))
         # Text that is read by its looks: only the types can be promised.
         self._check(tool, fields, frozenset({"type", *_BRANCHES}), name)
@@ -116,9 +116,7 @@ class ParameterRules:
             self._check(tool, branch, frozenset({"type"}), name)
         return self._any_text()
 
-    def _ways(
-        self, tool: Tool, schema: Schema, types: Types, root: Schema, defs: Schema
-    ) -> list[str]:
+    def _ways(self, tool: Tool, schema: Schema, types: Types, root: Schema) -> list[str]:
         """The ways to write a text, or what is known from texts by how it begins; none where a
         branch may be either or does not say.
         """
@@ -134,7 +132,7 @@ class ParameterRules:
             if not kinds:
                 return []
             if "string" not in kinds:
-                ways.append(self._json(tool, {**branch, **defs}))
+                ways.append(self._json(tool, branch, root))
             elif kinds <= {"string", "null"}:
                 ways += self._texts(tool, branch, root, barred)
             else:
@@ -148,10 +146,7 @@ class ParameterRules:
 
         Strings do not begin with a `barred` character.
         """
-        if depth < _MAX_DEPTH and isinstance(reference := schema.get("$ref"), str):
-            self._check(tool, schema, frozenset({"$ref"}), reference)
-            target = _object(resolve(reference, root))
-            return self._texts(tool, target, root, barred, depth + 1)
+        schema = unfolded(schema, root)
         if depth < _MAX_DEPTH and (branches := _branches(schema)):
             self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
             return [t for b in branches for t in self._texts(tool, b, root, barred, depth + 1)]
@@ -204,8 +199,8 @@ class ParameterRules:
     def _alone(self, conditions: list[str]) -> str:
         return f"TEXT\nTEXT: {' & '.join([*conditions[:-1], _ANY_TEXT])}"
 
-    def _json(self, tool: Tool, schema: Schema) -> str:
-        body = json_value(schema, is_lenient=not tool.is_strict)
+    def _json(self, tool: Tool, schema: Schema, root: Schema) -> str:
+        body = json_value(cut_out(schema, root), is_lenient=not tool.is_strict)
         if self._is_refused(tool, body):
             return self._any_text()
         return f"{self._lark.rule(body)} {quoted(_END)}"
@@ -215,7 +210,7 @@ class ParameterRules:
 
     def _check(self, tool: Tool, schema: Schema, known: frozenset[str], what: str) -> None:
         """Refuse a strict tool whose schema asks what this spelling cannot promise."""
-        unknown = sorted(schema.keys() - known - _NOTES)
+        unknown = sorted(schema.keys() & ASKING - known)
         if tool.is_strict and unknown:
             raise InvalidRequest(
                 f"tools: {unknown[0]!r} for {what} of {tool.name} cannot be obeyed in this model's"

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from ..types import Tool
 from . import json_text
+from .references import resolve, unfolded
 
 Types = frozenset[str]  # JSON Schema's names of types; none of them means unknown
 
@@ -42,7 +43,8 @@ class ParameterTypes:
         key = (tool, parameter)
         if key not in self._known:
             schema = self._schema(tool)
-            self._known[key] = types_of(_member(_member(schema, "properties"), parameter), schema)
+            properties = unfolded(schema, schema).get("properties")
+            self._known[key] = types_of(_member(properties, parameter), schema)
         return self._known[key]
 
     def _schema(self, tool: str) -> Mapping[str, Any]:
@@ -173,16 +175,6 @@ def _branches(fields: Mapping[str, Any]) -> list[Any]:
 
 def _list(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
-
-
-def resolve(reference: str, schema: Mapping[str, Any]) -> object:
-    """What a reference into the schema itself points at (RFC 6901); None for any other."""
-    if not reference.startswith("#/"):
-        return None
-    node: object = schema
-    for step in reference[2:].split("/"):
-        node = _member(node, step.replace("~1", "/").replace("~0", "~"))
-    return node
 
 
 def _member(node: object, name: str) -> object:

@@ -37,7 +37,7 @@ class _Kind:
     should_retry: bool = True
 
 
-_KINDS: dict[type[CortexError], _Kind] = {
+KINDS: dict[type[CortexError], _Kind] = {
     engine_errors.InvalidRequest: _Kind(400),
     engine_errors.UnsupportedContent: _Kind(400),
     engine_errors.VisionUnsupported: _Kind(400),
@@ -165,7 +165,7 @@ def _bounded(retry_after_s: int) -> int:
 def _kind_of(error: CortexError) -> _Kind:
     shortage = _shortage_of(error)
     never_fits = shortage is not None and shortage.is_final
-    return _NEVER_FITS if never_fits else _KINDS.get(type(error), _BUG)
+    return _NEVER_FITS if never_fits else KINDS.get(type(error), _BUG)
 
 
 def _shortage_of(error: CortexError) -> engine_errors.MemoryShortage | None:

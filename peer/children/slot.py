@@ -20,7 +20,7 @@ from cortex.engine.errors import CortexError, EngineFailed
 from cortex.engine.frames import pack_message
 from cortex.engine.messages import Alive, Ending, Message
 
-from ..release import updated_since
+from ..release import INSTALL_ENGINE, updated_since
 from .backoff import rest_s
 from .link import FrameLink
 from .process import BY_SIGNAL, ChildProcess, Spawn, bury
@@ -287,5 +287,5 @@ def _death(spec: ChildSpec, how: str, was_up: bool, advice: str) -> EngineFailed
         f"the {spec.name} process {how}, before it was ready",
         advice
         or "it said why on the peer's standard error; if a package is missing there:"
-        " pip install 'cortex-fleet[engine]'",
+        f" {INSTALL_ENGINE}",
     )

@@ -29,7 +29,7 @@ from ..observing.tally import PeerTally
 from ..placement.books import DeviceBooks, Need, Size
 from ..placement.costs_book import CostsBook
 from ..placement.habits import Habits
-from ..placement.sizes import comfort_tokens, parts, sizes
+from ..placement.sizes import comfort_tokens, most_context, parts, sizes
 from ..routing.load_history import HERE, LoadHistory, with_eta
 from ..types import ModelInfo
 from ..units import memory
@@ -37,6 +37,7 @@ from .device_memory import (
     budget_bytes,
     foreign_bytes,
     foreign_gpu_bytes,
+    foreign_shared_bytes,
     gpu_of,
     private_bytes,
 )
@@ -130,6 +131,16 @@ class Devices:
         kinds = {device.name.partition(":")[0] for device in self.devices}
         return costs.precision if costs is not None and len(kinds) == 1 else ""
 
+    def most_context(self, model: ModelInfo) -> int:
+        """What the best of its devices could give it; what it may have, where nobody knows yet."""
+        costs, num_slots = self._costs.known(model), self.habits.num_slots(model.id)
+        allowed = self.habits.devices(model.id, len(self.devices))
+        budgets = {each.budget_bytes for each in self.devices if each.index in allowed}
+        if costs is None or not all(budgets):
+            return model.context_length
+        found = (most_context(costs, model.context_length, num_slots, each) for each in budgets)
+        return max(found, default=model.context_length)
+
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:
         """The sum behind a size."""
         costs = self._costs.known(model)
@@ -138,12 +149,12 @@ class Devices:
     def reload_s(self, model: ModelInfo) -> float | None:
         return self._history.eta_at_s(HERE, ModelId(model.weights), model.size_bytes)
 
-    def look_at_memory(self, available_bytes: int) -> bool:
-        """See what other programs have taken of the machine's memory; whether that has changed."""
+    def look_at_memory(self, available_bytes: int, reserved_bytes: Sequence[int]) -> bool:
+        """See what other programs have taken of the machine's memory; whether that has changed.
+        What is reserved is by device.
+        """
         return self._judge(
-            replace(device, foreign_bytes=self._foreign_bytes(device, available_bytes))
-            if device.name == "cpu"
-            else device
+            self._within_memory(device, available_bytes, reserved_bytes[device.index])
             for device in self.devices
         )
 
@@ -183,9 +194,18 @@ class Devices:
         before, self.devices = self.devices, tuple(devices)
         return self.devices != before
 
-    def _foreign_bytes(self, device: DeviceBooks, available_bytes: int) -> int:
-        touched_bytes = private_bytes(self.engines[device.index].slot.pid)
-        return foreign_bytes(device.budget_bytes, touched_bytes, available_bytes)
+    def _within_memory(
+        self, device: DeviceBooks, available_bytes: int, reserved_bytes: int
+    ) -> DeviceBooks:
+        """A CPU, or a GPU that has the machine's memory; of others that tells nothing."""
+        slot, budget = self.engines[device.index].slot, device.budget_bytes
+        touched, alive = private_bytes(slot.pid), slot.last_alive
+        if device.name == "cpu":
+            return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
+        if alive is None or not alive.remembered_bytes:
+            return device
+        foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
+        return replace(device, foreign_bytes=foreign)
 
     def _beside(
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int

@@ -12,7 +12,7 @@ from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_byte
 from cortex.engine.memory import remembered_bytes
 from cortex.engine.messages import Alive
 
-from ..config import PeerConfig
+from ..config import Card, PeerConfig
 from .gpus import Gpu
 
 _MIB = 1 << 20
@@ -32,12 +32,20 @@ def is_gpu(device: str) -> bool:
 
 
 def gpu_of(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
-    """None of one of which the memory is not told: of a slice, what the whole card has is."""
+    """None of one of which the memory is not told: of a slice, what the whole card has is. A card
+    is known by its UUID: its number is another's once one before it is plugged in or taken out.
+    """
     number, card = device.rpartition(":")[2], config.card_of(device)
     if card is not None and card.is_slice:
         return None
     shown = (gpu for gpu in gpus if gpu.memory_bytes and is_gpu(device))
-    return next((gpu for gpu in shown if str(gpu.index) == number), None)
+    return next((gpu for gpu in shown if _is_it(gpu, number, card)), None)
+
+
+def _is_it(gpu: Gpu, number: str, card: Card | None) -> bool:
+    if gpu.uuid and card is not None and card.id.startswith("GPU-"):
+        return gpu.uuid == card.id
+    return str(gpu.index) == number
 
 
 def budget_bytes(
@@ -48,7 +56,8 @@ def budget_bytes(
     """
     if gpu is not None or device.startswith("cuda"):
         most = _gpu_bytes(gpu, alive)
-        return most if config.memory_bytes is None else min(config.memory_bytes, most)
+        given = most if config.memory_bytes is None else min(config.memory_bytes, most)
+        return max(0, given - (0 if alive is None else alive.remembered_bytes))
     given = config.memory_bytes or cpu_budget_bytes(available_memory_bytes())
     # What is remembered of prompts lies in the same memory, beside the models.
     return given - remembered_bytes(given)
@@ -71,6 +80,17 @@ def foreign_gpu_bytes(
     return _in_steps(budget_bytes - reserved_bytes - _share(free_bytes - to_come_bytes))
 
 
+def foreign_shared_bytes(
+    budget_bytes: int, reserved_bytes: int, private_bytes: int, available_bytes: int, alive: Alive
+) -> int:
+    """The same of a GPU that has the machine's memory for its own: what its engine will remember of
+    prompts is to come as well, as far as it is not among the process's private bytes.
+    """
+    remembered_bytes = max(0, private_bytes - _EMPTY_ENGINE_BYTES)
+    to_come_bytes = max(0, alive.remembered_bytes - remembered_bytes)
+    return foreign_gpu_bytes(budget_bytes, reserved_bytes, None, available_bytes - to_come_bytes)
+
+
 def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:
     """What a process has of the memory for itself alone; 0 for one that is not there."""
     try:
@@ -82,10 +102,11 @@ def private_bytes(pid: int | None, proc: Path = Path("/proc")) -> int:
 
 def _gpu_bytes(gpu: Gpu | None, alive: Alive | None) -> int:
     told_bytes = 0 if alive is None else alive.device_bytes
-    if gpu is None:
+    if gpu is None and (alive is None or not alive.remembered_bytes):
         # Without the driver's tool nobody sees what others have: it is taken as theirs for good.
         return _share(alive.free_at_start_bytes) if alive is not None else 0
-    return _share(min(gpu.memory_bytes, told_bytes or gpu.memory_bytes) - _EMPTY_ENGINE_BYTES)
+    shown_bytes = told_bytes if gpu is None else gpu.memory_bytes
+    return _share(min(shown_bytes, told_bytes or shown_bytes) - _EMPTY_ENGINE_BYTES)
 
 
 def _share(free_bytes: int) -> int:

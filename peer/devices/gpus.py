@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 _TOOL = "nvidia-smi"
+# Where WSL and distributions have it, which is not on the path of every service and every sudo.
+_ELSEWHERE = ("/usr/lib/wsl/lib", "/usr/bin", "/run/current-system/sw/bin")
 FORMAT = "--format=csv,noheader,nounits"
-_GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version"
+_GPUS = "--query-gpu=index,name,memory.total,memory.free,driver_version,uuid"
 _PROCESSES = "--query-compute-apps=pid,used_gpu_memory"
 _MIB = 1 << 20
 ANSWER_S = 5.0
@@ -29,13 +33,16 @@ Silence = Literal["no tool", "too slow", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """`index` counts in PCI bus order. One of which the memory is not told has 0 bytes of it."""
+    """`index` counts in PCI bus order. One of which the memory is not told has 0 bytes of it.
+    `uuid` stays its own while others come and go; empty where it is not told.
+    """
 
     index: int
     name: str
     memory_bytes: int
     free_bytes: int
     driver: str
+    uuid: str = ""
 
 
 async def ask_for_gpus() -> tuple[Gpu, ...] | None:
@@ -59,7 +66,7 @@ async def ask_for_holders() -> Mapping[int, int]:
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
     """None where that is no list of devices; a device that is ill does not hide the others."""
     rows = map(cells, lines)
-    return tuple(_gpu(*row) for row in rows if len(row) == 5 and row[0].isdecimal()) or None
+    return tuple(_gpu(*row) for row in rows if len(row) in (5, 6) and row[0].isdecimal()) or None
 
 
 def read_holders(lines: Iterable[str]) -> Mapping[int, int]:
@@ -76,10 +83,10 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")]
 
 
-def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str) -> Gpu:
+def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str, uuid: str = "") -> Gpu:
     is_told = memory_mib.isdecimal() and free_mib.isdecimal() and int(free_mib) <= int(memory_mib)
     memory_bytes, free_bytes = (int(memory_mib), int(free_mib)) if is_told else (0, 0)
-    return Gpu(int(index), name, memory_bytes * _MIB, free_bytes * _MIB, driver)
+    return Gpu(int(index), name, memory_bytes * _MIB, free_bytes * _MIB, driver, uuid)
 
 
 async def ask(*question: str, limit_s: float | None = None) -> list[str] | None:
@@ -92,7 +99,7 @@ async def hear(*question: str, limit_s: float | None = None) -> list[str] | Sile
     """The same, or why there is none."""
     try:
         process = await asyncio.create_subprocess_exec(
-            _TOOL,
+            shutil.which(_TOOL) or shutil.which(_TOOL, path=os.pathsep.join(_ELSEWHERE)) or _TOOL,
             *question,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

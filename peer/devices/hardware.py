@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Sequence
 from itertools import repeat
 from pathlib import Path
 
+from cortex.engine.cores import usable_cores
 from cortex.engine.machine_memory import machine_memory_bytes
 
 from ..config import PeerConfig
@@ -31,7 +31,7 @@ def read_hardware(
         _device(config, name, gpu_of(config, name, gpus), budget, driver)
         for name, budget in zip(config.engine_devices, budgets or repeat(0), strict=False)
     )
-    return Hardware(tuple(devices), os.cpu_count() or 1, memory_bytes)
+    return Hardware(tuple(devices), usable_cores(), memory_bytes)
 
 
 async def look_at_hardware(config: PeerConfig, budgets: Sequence[int]) -> Hardware:
@@ -55,7 +55,7 @@ def _device(
     kind, _, number = name.rpartition(":")
     most_bytes = budget_bytes if gpu is None else _given_bytes(config, gpu)
     if kind != "cuda":
-        words = f"{os.cpu_count() or 1} cores" if name == "cpu" else name
+        words = f"{usable_cores()} cores" if name == "cpu" else name
         return Device(words, most_bytes or machine_memory_bytes(), 0, "")
     card = config.card_of(name)
     words = f"gpu {number}" if card is None else card.name[:64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..children.process import Spawn
 from ..children.slot import ChildEnd
@@ -23,7 +24,7 @@ from .device import Devices
 from .device_memory import budget_bytes, gpu_of
 from .gpus import Gpu
 from .losses import AVOIDED_S, NUM_BAD_LOADS
-from .places import Place
+from .places import Extent, Place
 from .residency import Residency
 from .steering import NodeSteering
 from .yielding import yielders
@@ -108,6 +109,27 @@ class Rack:
             for place in self.residency.places
         )
         return Placement(tuple(books), tuple(placed), tuple(self.residency.wanted))
+
+    def offered(self, model: ModelInfo) -> ModelInfo:
+        """With as much context as it can have here: what somebody has had loaded stays as it is."""
+        place = self._as_wished(model)
+        most = self.devices.most_context(model) if place is None else place.size.context_tokens
+        return replace(model, context_length=most) if most < model.context_length else model
+
+    def why_no_more(self, model: ModelInfo) -> str:
+        """What would give it more context than it can have here; "" where it has no more."""
+        if self.offered(model) is not model:
+            if self._as_wished(model) is not None:
+                return "cortex load with a larger --context gives it more"
+            return "more takes a device with more memory, or a larger --memory"
+        if self.devices.habits.context_tokens(model.id) == model.context_length:
+            return "more takes a larger `context` in cortex.toml or models.toml"
+        return ""
+
+    def _as_wished(self, model: ModelInfo) -> Place | None:
+        """Where it is as somebody has said that it should be."""
+        place = self.residency.places.of(model.id)
+        return place if place is not None and place.extent != Extent() else None
 
     def _at_home(self) -> list[ModelInfo]:
         stored = {model.id: model for model in self._shelf.catalogue.models}

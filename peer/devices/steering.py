@@ -9,7 +9,7 @@ from cortex.engine.errors import ModelNotFound
 from cortex.engine.memory import MAX_SEQUENCES
 from cortex.engine.stream import Stage
 
-from ..errors import ModelPinned
+from ..errors import ModelPinned, UnsupportedParameter
 from ..gossip.ids import ID_BYTES, ModelId, NodeId
 from ..models.shelf import Shelf
 from ..placement.books import Need
@@ -43,7 +43,11 @@ class NodeSteering:
             return Planned(
                 None, (Refusal(_NOBODY, None, "absent", "the model is not on its disk"),)
             )
-        extent = _extent(model, wish)
+        try:
+            extent = self._extent(model, wish)
+        except UnsupportedParameter as error:
+            words = f"{error.message}: {error.hint}"
+            return Planned(None, (Refusal(_NOBODY, None, "too large", words),))
         place = self._residency.places.of(model.id)
         if place is not None and place.state != "unloading" and place.serves(model, extent):
             return Planned(self._as_it_is(place))
@@ -61,13 +65,13 @@ class NodeSteering:
     async def load(self, wish: LoadWish, on_stage: Callable[[Stage], None]) -> Plan:
         """Return when the model is ready, with the plan as it was carried out.
 
-        Raises ModelNotFound, InsufficientVram with the refusals in words, or what the load failed
-        with.
+        Raises ModelNotFound, UnsupportedParameter for more context than the model has,
+        InsufficientVram with the refusals in words, or what the load failed with.
         """
         model = self._of_weights(wish.model)
         if model is None:
             raise ModelNotFound(f"no model of the weights {wish.model.hex()} is on this peer")
-        extent = _extent(model, wish)
+        extent = self._extent(model, wish)
         before = self._residency.places.of(model.id)
         place = await self._residency.summon(model, on_stage, extent, is_forced=wish.is_forced)
         if place is before:
@@ -98,6 +102,18 @@ class NodeSteering:
         """What is pinned is no victim, and does not go when idle. Raises ModelNotFound."""
         self._shelf.catalogue.find(model_id)
         self._residency.pin(model_id, is_pinned=is_pinned)
+
+    def _extent(self, model: ModelInfo, wish: LoadWish) -> Extent:
+        """Of slots no more than the engine has."""
+        most, wanted = model.context_length, wish.context_tokens or 0
+        if wanted > most:
+            next_step = f"ask for {most} or less"
+            if self._devices.habits.context_tokens(model.id) == most:
+                next_step += ", or raise `context` in cortex.toml or models.toml"
+            raise UnsupportedParameter(
+                f"'{model.id}' has {most} tokens of context at most", next_step, param="context"
+            )
+        return Extent(wanted, min(wish.num_slots or 0, MAX_SEQUENCES))
 
     def _of_weights(self, weights: ModelId) -> ModelInfo | None:
         models = self._shelf.catalogue.models
@@ -138,9 +154,3 @@ def _preference(one: Plan | Refusal) -> tuple[float, ...]:
     if isinstance(one, Refusal):
         return ()
     return one.is_tight, one.seconds or 0.0, -one.free_bytes, one.device
-
-
-def _extent(model: ModelInfo, wish: LoadWish) -> Extent:
-    """No more than the model has, and the engine can do."""
-    context_tokens = min(wish.context_tokens or 0, model.context_length)
-    return Extent(context_tokens, min(wish.num_slots or 0, MAX_SEQUENCES))

@@ -36,22 +36,25 @@ def yielders(
     shown at the start, `reserved_bytes` is by device.
     """
     names = config.engine_devices
-    if config.engine == "torch" and "cpu" in names:
-        yield _look_at_memory(devices, on_change)
+    if config.engine == "torch":
+        yield _look_at_memory(devices, reserved_bytes, on_change)
     if any(name.startswith("cuda") or gpu_of(config, name, gpus) for name in names):
         yield _look_at_gpus(devices, reserved_bytes, on_change)
     if any(name.startswith("cuda") for name in names):
         yield _look_at_engines(devices, on_change)
 
 
-async def _look_at_memory(devices: Devices, on_change: Callable[[], None]) -> None:
+async def _look_at_memory(
+    devices: Devices, reserved_bytes: Callable[[], Sequence[int]], on_change: Callable[[], None]
+) -> None:
+    """A GPU may have the machine's memory for its own: its engine tells that later."""
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
             available_bytes = available_memory_bytes()
         except OSError:
             continue  # as where no file can be opened: what was seen last holds
-        if devices.look_at_memory(available_bytes):
+        if devices.look_at_memory(available_bytes, reserved_bytes()):
             on_change()
 
 

@@ -16,11 +16,21 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast
 import msgspec
 
 from cortex.engine.errors import InvalidRequest
+from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY
 
 T = TypeVar("T")
 
 # Errors say the name of a model that nobody knows, and logs that of one that somebody does.
 ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Priority = Annotated[
+    int,
+    msgspec.Meta(
+        ge=MIN_PRIORITY,
+        le=MAX_PRIORITY,
+        description="The lower goes first where requests wait; 0 where left out. Who waits gains"
+        " one each 30 s.",
+    ),
+]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Escaped halves of surrogate pairs: whether there may be any, and each: a whole pair or a half.

@@ -13,8 +13,6 @@ from msgspec import Meta, Raw, field
 
 from cortex.engine.types import (
     MAX_LOGIT_BIASES,
-    MAX_PRIORITY,
-    MIN_PRIORITY,
     ChatRequest,
     Effort,
     SamplingWish,
@@ -22,7 +20,7 @@ from cortex.engine.types import (
 
 from ..errors import UnsupportedParameter
 from .asked import Arrival
-from .decoding import ModelName, is_absent, read_raw, refuse
+from .decoding import ModelName, Priority, is_absent, read_raw, refuse
 from .openai_replies import ReplyHead
 from .routing import first_key, user_key
 
@@ -86,7 +84,7 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     logit_bias: dict[str, Bias | None] | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Meta(ge=0, le=_MAX_TOKENS)] | None = None
-    priority: Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)] | None = None
+    priority: Priority | None = None
     return_token_ids: bool | None = None
     # Hints of which conversation this is: nothing in them is a reason to refuse.
     prompt_cache_key: Any = None

@@ -8,6 +8,7 @@ from typing import Any, cast
 from ..addresses import authority
 from ..fleet.driver import RETIRED_KEY
 from ..gossip.ids import NodeId
+from .advice import let_through
 from .findings import Finding, fail, ok, warn
 from .reach import Reach, Target
 
@@ -53,10 +54,10 @@ def _from_here(target: Target, reach: Reach, *, hears: bool) -> Finding:
         return _silent(who, target, reach)
     if reach.datagram_s is None:
         text = f"{who}: TLS answers, UDP does not" + _because(reach.refusal)
-        return fail("reach", text, f"there: sudo ufw allow {target.port}/udp")
+        return fail("reach", text, f"there: {let_through(target.port, 'udp')}")
     if reach.tls_s is None:
         text = f"{who}: UDP answers, TLS does not ({reach.tls_problem})"
-        return fail("reach", text, f"there: sudo ufw allow {target.port}/tcp")
+        return fail("reach", text, f"there: {let_through(target.port, 'tcp')}")
     times = f"UDP {reach.datagram_s * 1000:.1f} ms, TLS {reach.tls_s * 1000:.0f} ms"
     return ok("reach", f"{who} answers: {times}" + ("; it hears this peer" if hears else ""))
 
@@ -82,8 +83,7 @@ def _silent(who: str, target: Target, reach: Reach) -> Finding:
         text = f"{who}: nobody listens there"
         return fail("reach", text, f"{_START}; or mend its --advertise")
     text = f"{who} does not answer by UDP or TLS" + _because(reach.refusal)
-    port = target.port
-    return fail("reach", text, f"there: sudo ufw allow {port}/udp && sudo ufw allow {port}/tcp")
+    return fail("reach", text, f"there: {let_through(target.port, 'udp', 'tcp')}")
 
 
 def _because(refusal: str) -> str:

@@ -16,6 +16,7 @@ from zeroconf import Error as ZeroconfError
 
 from cortex.engine.errors import CortexError
 
+from ..config import Card
 from ..fleet.beacons import Found
 from ..fleet.interfaces import Choice, choose, multicast_on, read_interfaces
 from ..fleet.seeds import look_up, parse_seed
@@ -62,9 +63,10 @@ class Inquiry:
     interfaces: tuple[str, ...] | None = None
     bound_host: str = "0.0.0.0"
     fleet_port: int | None = None
-    num_gpus: int = 0
+    cards: Sequence[Card] = ()
     torch_cuda: str | None = None
     c_compiler: str | None = None
+    compiled_dir: Path | None = None
 
 
 async def examine(inquiry: Inquiry, limit_s: float = LIMIT_S) -> list[Finding]:
@@ -97,7 +99,7 @@ async def _within(
 
 
 async def _machine(inquiry: Inquiry) -> list[Finding]:
-    machine = await look_at_machine(inquiry.num_gpus, inquiry.torch_cuda, inquiry.c_compiler)
+    machine = await look_at_machine(inquiry.cards, inquiry.torch_cuda, inquiry.c_compiler)
     return judge_machine(machine)
 
 
@@ -106,7 +108,9 @@ def _places(inquiry: Inquiry) -> list[Finding]:
     models = [
         look_at_place("models", folder, LITTLE_FOR_MODELS_BYTES) for folder in inquiry.models_dirs
     ]
-    return [judge_place(place) for place in (state, *models)]
+    folder = inquiry.compiled_dir if inquiry.cards else None
+    compiled = () if folder is None else (look_at_place("kernels", folder, LITTLE_FOR_STATE_BYTES),)
+    return [judge_place(place) for place in (state, *compiled, *models)]
 
 
 async def _choice(inquiry: Inquiry) -> Choice:

@@ -6,19 +6,24 @@ tool, in a process that may hang without harm.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
-import os
 import platform
 import shutil
 import sysconfig
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..devices.cards import too_old
+from cortex.engine.cores import usable_cores
+from cortex.engine.machine_memory import available_memory_bytes, machine_memory_bytes
+
+from ..config import Card
+from ..devices.cards import too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
+from ..locations import can_write, nearest_folder
+from ..release import INSTALL_ENGINE
 from ..units import counted, memory, memory_share
+from .advice import install_compiler, like_of
 from .findings import Finding, fail, ok, warn
 
 _GIB = 1024**3
@@ -31,14 +36,16 @@ _UNTOLD = (
     " and restart the machine"
 )
 _IN_A_CONTAINER = "in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility"
-_INSTALL = "pip install 'cortex-fleet[engine]'"
+_OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6, or leave it out of --gpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`torch_cuda` is the CUDA that torch was built for, empty where that is none and None where
     nobody knows. `num_gpus` are those that we may use, `gpus` what the driver's tool says of them,
-    and `missing` is what kernels for them are not compiled without.
+    `missing` is what kernels for them are not compiled without, and `weak` says by number of GPUs
+    that this torch has nothing for; `why_unseen` is why there may be none, and `install`
+    says how to get what is missing.
     """
 
     python: str
@@ -47,9 +54,12 @@ class Machine:
     num_gpus: int
     gpus: tuple[Gpu, ...] | Silence
     num_cores: int
-    memory_bytes: int | None
+    memory_bytes: int
     free_memory_bytes: int | None
     missing: tuple[str, ...] = ()
+    weak: Mapping[int, str] = field(default_factory=dict[int, str])
+    why_unseen: str = ""
+    install: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +74,31 @@ class Place:
 
 
 async def look_at_machine(
-    num_gpus: int, torch_cuda: str | None, c_compiler: str | None = None
+    cards: Sequence[Card], torch_cuda: str | None, c_compiler: str | None = None
 ) -> Machine:
     """`c_compiler` is the one that was named: then Triton looks for no other."""
-    memory = await asyncio.to_thread(_memory)
     include = Path(sysconfig.get_path("include"))
     return Machine(
         python=platform.python_version(),
         torch=_version("torch"),
         torch_cuda=torch_cuda,
-        num_gpus=num_gpus,
-        gpus=await hear_of_gpus() if num_gpus else (),
-        num_cores=os.cpu_count() or 1,
-        memory_bytes=memory.get("MemTotal"),
-        free_memory_bytes=memory.get("MemAvailable"),
-        missing=tuple(_missing(include, c_compiler)) if num_gpus else (),
+        num_gpus=len(cards),
+        gpus=await hear_of_gpus() if cards else (),
+        num_cores=usable_cores(),
+        memory_bytes=machine_memory_bytes(),
+        free_memory_bytes=_free_memory_bytes(),
+        missing=tuple(_missing(include, c_compiler)) if cards else (),
+        weak={card.number: wrong for card in cards if (wrong := too_weak(card, torch_cuda))},
+        why_unseen=why_unseen(),
+        install=install_compiler(like_of(), include),
     )
 
 
 def look_at_place(purpose: str, path: Path, little_bytes: int) -> Place:
     """The folder, or the nearest one above it that is there."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    there = nearest_folder(path)
     free_bytes = shutil.disk_usage(there).free
-    return Place(purpose, path, free_bytes, os.access(there, os.W_OK | os.X_OK), little_bytes)
+    return Place(purpose, path, free_bytes, can_write(there), little_bytes)
 
 
 def judge_machine(machine: Machine) -> list[Finding]:
@@ -108,7 +120,7 @@ def judge_place(place: Place) -> Finding:
 def _judge_software(machine: Machine) -> Iterator[Finding]:
     if machine.torch is None:
         text = f"python {machine.python} without torch: this machine asks, and computes nothing"
-        yield warn("software", text, _INSTALL)
+        yield warn("software", text, INSTALL_ENGINE)
         return
     said = f"python {machine.python}, torch {machine.torch}"
     if machine.num_gpus and machine.torch_cuda == "":
@@ -125,21 +137,24 @@ def _judge_software(machine: Machine) -> Iterator[Finding]:
         text = (
             f"there is no {' and no '.join(machine.missing)} here: GPUs compute by slower kernels"
         )
-        yield warn("software", f"{said}: {text}", "sudo apt install build-essential python3-dev")
+        yield warn("software", f"{said}: {text}", machine.install)
         return
     yield ok("software", f"{said}, driver {driver}" if driver else said)
 
 
 def _judge_devices(machine: Machine) -> Iterator[Finding]:
     if not machine.num_gpus:
-        yield ok("device", f"no NVIDIA device: {machine.num_cores} CPU cores compute")
+        said = f"no NVIDIA device: {machine.num_cores} CPU cores compute"
+        yield ok("device", "; ".join(filter(None, (said, machine.why_unseen))))
         return
     if isinstance(machine.gpus, str):
         yield _judge_silence(machine.gpus, counted(machine.num_gpus, "NVIDIA device"))
         return
     for gpu in machine.gpus:
         said = f"gpu {gpu.index} {gpu.name}"
-        if gpu.memory_bytes:
+        if wrong := machine.weak.get(gpu.index):
+            yield warn("device", f"{wrong}: it stays idle", _OLDER_CUDA)
+        elif gpu.memory_bytes:
             free = memory_share(gpu.free_bytes, gpu.memory_bytes)
             yield ok("device", f"{said}: {free} free")
         else:
@@ -160,7 +175,7 @@ def _judge_silence(silence: Silence, devices: str) -> Finding:
 
 
 def _judge_memory(machine: Machine) -> Iterator[Finding]:
-    if machine.memory_bytes is None or machine.free_memory_bytes is None:
+    if machine.free_memory_bytes is None:
         return
     said = f"memory: {memory_share(machine.free_memory_bytes, machine.memory_bytes)} available"
     if machine.free_memory_bytes < LITTLE_MEMORY_BYTES:
@@ -184,11 +199,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _memory() -> dict[str, int]:
-    """Of /proc/meminfo, in bytes; empty where there is none."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in lines)
-    return {name: int(value.split()[0]) * 1024 for name, _, value in pairs if value.endswith("kB")}
+def _free_memory_bytes() -> int | None:
+    """None where nobody tells: without Linux."""
+    return available_memory_bytes() if Path("/proc/meminfo").exists() else None

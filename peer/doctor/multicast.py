@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ..fleet.beacons import SERVICE_TYPE
 from ..fleet.interfaces import Choice, Interface
 from ..units import counted
+from .advice import let_through
 from .findings import Finding, fail, ok, warn
 
 GROUP, PORT = "224.0.0.251", 5353
@@ -87,7 +88,7 @@ def judge_multicast(heard: Iterable[Heard], seed: str) -> Iterator[Finding]:
             yield ok("multicast", f"{where} is heard back{others}")
         else:
             text = f"{where}: sent, and not heard back; a firewall drops UDP port {PORT}"
-            fix = f"sudo ufw allow {PORT}/udp, or do without: cortex peer --join {seed}"
+            fix = f"{let_through(PORT, 'udp')}; or do without: cortex peer --join {seed}"
             yield warn("multicast", text, fix) if each.is_loopback else fail("multicast", text, fix)
 
 

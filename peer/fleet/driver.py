@@ -49,14 +49,22 @@ _TOLD = {
 }
 
 
+# The clock that goes on while the machine sleeps, and the one that does not: Linux's and macOS's.
+_CLOCKS = (("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"))
+# A virtual machine that is halted with its host, as WSL is, sees no clock go on but the people's,
+# which is put right when it wakes. By less it is put right for other reasons.
+_LEAST_JUMP_S = 5.0
+
+
 def asleep_s() -> float:
     """For how long this machine has slept since it started: a clock that goes on then is ahead of
     the one that every loop has by as much. 0 where there is none.
     """
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return 0.0
-    awake_s = time.clock_gettime(time.CLOCK_MONOTONIC)
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - awake_s
+    for ahead, awake in _CLOCKS:
+        if hasattr(time, ahead) and hasattr(time, awake):
+            ahead_s, awake_s = map(time.clock_gettime, (getattr(time, ahead), getattr(time, awake)))
+            return ahead_s - awake_s
+    return 0.0
 
 
 class Driver:
@@ -75,6 +83,7 @@ class Driver:
         on_event: Callable[[Event], None],
         tell: Teller,
         asleep_s: Callable[[], float] = asleep_s,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         boot = core.own.identity.boot
@@ -93,6 +102,7 @@ class Driver:
         self._unkept: IdentityChanged | None = None
         self._keep_again_s = float("-inf")
         self._asleep_s, self._slept_s = asleep_s, asleep_s()
+        self._wall_s, self._ahead_s = wall_s, wall_s() - self._loop.time()
 
     @property
     def dropped(self) -> Mapping[Cause, int]:
@@ -139,8 +149,11 @@ class Driver:
             self._flush()
 
     def _notice_sleep(self) -> None:
-        before_s, self._slept_s = self._slept_s, self._asleep_s()
-        self._core.was_silent(self._loop.time(), self._slept_s - before_s)
+        now_s, slept_s = self._loop.time(), self._asleep_s()
+        ahead_s = self._wall_s() - now_s
+        silent_s, jump_s = slept_s - self._slept_s, ahead_s - self._ahead_s
+        self._slept_s, self._ahead_s = slept_s, ahead_s
+        self._core.was_silent(now_s, max(silent_s, jump_s if jump_s > _LEAST_JUMP_S else 0.0))
 
     def _flush(self) -> None:
         """Carry out what the core wants, until it wants nothing more."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from ..errors import NoPeer, spoken
+from ..errors import InvalidApiKey, NoPeer, spoken
 from .reading import Clock, TimelineReader, load_object, name_error, objects, read_timeline
 from .timeline import Timeline
 
@@ -32,9 +32,12 @@ class Endpoint:
         self._clock = clock
 
     async def models(self) -> list[str]:
-        """The ids it lists. Raises NoPeer where nothing answers as an endpoint does."""
+        """The ids it lists. Raises InvalidApiKey, and NoPeer where nothing answers as an endpoint
+        does.
+        """
         try:
             async with self._session.get(f"{self.url}/models") as response:
+                self._check_key(response)
                 if response.status != 200:
                     raise NoPeer(
                         f"{self.url}/models answers with status {response.status}",
@@ -49,7 +52,10 @@ class Endpoint:
         return [str(model["id"]) for model in listed if "id" in model]
 
     async def ask(self, path: str, body: dict[str, Any]) -> Timeline:
-        """Send one request and read its stream to the end; failures are in the timeline."""
+        """Send one request and read its stream to the end; failures are in the timeline.
+
+        Raises InvalidApiKey: no other request would do better.
+        """
         data = json.dumps(body).encode()
         reader = TimelineReader(self._clock())
         try:
@@ -59,6 +65,7 @@ class Endpoint:
                 headers={"content-type": "application/json"},
                 read_bufsize=_MAX_LINE_BYTES,
             ) as response:
+                self._check_key(response)
                 if response.status != 200:
                     told = load_object(await response.read())
                     return reader.timeline(self._clock(), name_error(told, response.status))
@@ -68,6 +75,13 @@ class Endpoint:
         except (aiohttp.ClientError, ValueError, OSError) as error:
             return reader.timeline(self._clock(), type(error).__name__)
 
+    def _check_key(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 401:
+            raise InvalidApiKey(
+                f"the endpoint at {self.url} wants an API key that it knows",
+                "set CORTEX_API_KEY to a key of that endpoint",
+            )
+
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
     while line := await content.readline():
@@ -75,9 +89,12 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
 
 
 @asynccontextmanager
-async def open_endpoint(url: str, clock: Clock) -> AsyncGenerator[Endpoint]:
+async def open_endpoint(url: str, clock: Clock, key: str | None = None) -> AsyncGenerator[Endpoint]:
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
     # Whoever measures decides how many requests run at once, not the pool of connections.
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, headers=headers
+    ) as session:
         yield Endpoint(session, url, clock)

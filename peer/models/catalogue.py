@@ -135,15 +135,12 @@ def _read_model(model_id: str, folder: Path, config: PeerConfig) -> ModelInfo | 
         return unserved
     if (name := lacking(folder, config.engine)) is not None:
         return Unserved(f"{name} is missing", "it may be on its way; if not, fetch it again")
+    own_tokens = _context_tokens(described)
     return ModelInfo(
         id=model_id,
         dir=folder,
         capabilities=_capabilities(described, folder),
-        context_length=min(
-            _context_tokens(described),
-            config.context_limit_tokens,
-            config.model(model_id).context_tokens or config.context_limit_tokens,
-        ),
+        context_length=min(own_tokens, config.model(model_id).context_tokens or own_tokens),
         created_s=int((folder / CONFIG_FILE).stat().st_mtime),
         wishes=config.wishes_for(model_id),
     )

@@ -70,11 +70,14 @@ class DeviceBooks:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One way to load a model, and what it would reserve in all."""
+    """One way to load a model, and what it would reserve in all. One that `is_large` is for
+    requests that no other has room for.
+    """
 
     context_tokens: int
     num_slots: int
     num_bytes: int
+    is_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)

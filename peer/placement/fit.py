@@ -57,14 +57,16 @@ def fit(books: DeviceBooks, need: Need, rules: Rules) -> Fit | NoFit:
     The model itself is not among the residents: whoever has it needs no place.
     """
     ways = need.sizes_on(books.index)
+    usual = [size for size in ways if not size.is_large]
     may_go = [one for one in books.residents if _is_in_the_way(one, need, rules) is None]
     long_idle = [one for one in may_go if one.idle_s >= HALF_LIFE_S]
     comfort_tokens = max(need.least_tokens, need.comfort_tokens)
     for least_tokens, those in ((comfort_tokens, long_idle), (need.least_tokens, may_go)):
-        enough = [size for size in ways if size.context_tokens >= least_tokens]
-        if 0 < len(enough) < len(ways) and (found := _fit_one_of(enough, books, those, rules)):
-            return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
-    found = _fit_one_of(ways, books, may_go, rules)
+        for some in (usual, ways):
+            enough = [size for size in some if size.context_tokens >= least_tokens]
+            if 0 < len(enough) < len(ways) and (found := _fit_one_of(enough, books, those, rules)):
+                return replace(found, is_tight=found.size.context_tokens < comfort_tokens)
+    found = _fit_one_of(usual, books, may_go, rules)
     if found is None:
         return _no_fit(books, need, rules)
     return replace(found, is_tight=found.size.context_tokens < comfort_tokens)

@@ -50,6 +50,10 @@ class Habits:
         """How many answers it is to make at one time, where anybody says."""
         return self._config.model(model_id).max_slots
 
+    def context_tokens(self, model_id: str) -> int | None:
+        """How long its contexts may be, where anybody says."""
+        return self._config.model(model_id).context_tokens
+
     def devices(self, model_id: str, num_devices: int) -> Collection[int]:
         """Where it may be."""
         return self._config.model(model_id).devices or range(num_devices)

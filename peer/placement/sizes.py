@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from cortex.engine.costs import MemoryPart, ModelCosts
 from cortex.engine.memory import MAX_SEQUENCES, PAGE_TOKENS, TOTAL, needed_bytes, plan_memory
@@ -24,6 +25,8 @@ _COMFORT_TOKENS = 16_384
 _WELCOME_TOKENS = 8 * 8192
 # Or so many whole contexts, where nobody says how many: an agent's, and those of its sub-agents.
 _WELCOME_CONTEXTS = 4
+# With so many slots a context is longer that is needed.
+_FEW_SLOTS = 4
 # Of an empty device one model takes so much beside its weights, where a full context does not need
 # more; and so much where somebody has named both its context and how many run at once.
 _SHARE = 4
@@ -42,7 +45,8 @@ def sizes(
 
     `context_limit_tokens` is how long a context may be here, whatever the model could do;
     `wanted_context` and `wanted_slots` are what somebody has asked for, and are not lowered where
-    the model and the engine can do so much.
+    the model and the engine can do so much. Where nobody has asked, a long context that takes
+    more than its part of the device is large, and so is one for few sequences.
     """
     if wanted_slots:
         wanted_slots = min(wanted_slots, MAX_SEQUENCES)
@@ -57,9 +61,31 @@ def sizes(
         size = _size(costs, context, num_tokens, wanted_slots)
         is_modest = size.num_bytes - costs.loaded_bytes <= most_bytes
         if is_modest or num_tokens <= whole:
-            ways.append(size)
+            is_large = not (is_modest or wanted_context or num_tokens <= _WELCOME_TOKENS)
+            ways.append(replace(size, is_large=is_large))
+        if num_tokens <= whole and not (wanted_slots or wanted_context):
+            few = _sized(costs, context, context, min(size.num_slots, _FEW_SLOTS))
+            ways.append(replace(few, is_large=True))
     ways.append(_sized(costs, least, least, wanted_slots or 1))
     return tuple(_falling(ways))
+
+
+@lru_cache(maxsize=1024)
+def most_context(
+    costs: ModelCosts, context_limit_tokens: int, num_slots: int | None, device_budget_bytes: int
+) -> int:
+    """How long a context can be on a device that has nothing else; where there is no room for any,
+    that of the smallest size.
+    """
+    ways = sizes(
+        costs,
+        context_limit_tokens=context_limit_tokens,
+        wanted_context=None,
+        wanted_slots=num_slots,
+        device_budget_bytes=device_budget_bytes,
+    )
+    fitting = (size.context_tokens for size in ways if size.num_bytes <= device_budget_bytes)
+    return max(fitting, default=ways[-1].context_tokens)
 
 
 def comfort_tokens(ways: tuple[Size, ...]) -> int:
@@ -94,8 +120,9 @@ def _sized(costs: ModelCosts, context_tokens: int, num_tokens: int, slots: int) 
 
 
 def _amounts(whole: int, least: int, most_contexts: int) -> list[int]:
-    """Of tokens in all: halves of what is welcome, and a few whole contexts, at least one."""
-    halves = {_WELCOME_TOKENS >> n for n in range(_WELCOME_TOKENS.bit_length())}
+    """Of tokens in all: halves of what is welcome, and of one whole context, and a few of those."""
+    most = whole, _WELCOME_TOKENS
+    halves = {tokens >> n for tokens in most for n in range(tokens.bit_length())}
     wanted = {whole * most_contexts >> n for n in range(most_contexts.bit_length())}
     few = {whole * n // 2 for n in range(2, 2 * min(most_contexts, _WELCOME_CONTEXTS))}
     return sorted({whole, *wanted, *few, *(h for h in halves if h >= least)}, reverse=True)

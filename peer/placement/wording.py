@@ -6,7 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from cortex.engine.errors import CortexError, InsufficientVram, MemoryShortage
+from cortex.engine.errors import (
+    ContextLengthExceeded,
+    CortexError,
+    InsufficientVram,
+    MemoryShortage,
+)
 
 from ..units import memory
 from .books import DeviceBooks
@@ -70,6 +75,8 @@ def nowhere(model_id: str, said: Sequence[tuple[str, CortexError]]) -> CortexErr
     if len(said) == 1:
         return said[0][1]
     last = said[-1][1]
+    if all(isinstance(error, ContextLengthExceeded) for _, error in said):
+        return last  # who was asked last has the most, and clients read the numbers
     short = [error for _, error in said if isinstance(error, InsufficientVram)]
     if not short and len({error.message for _, error in said}) == 1:
         return last

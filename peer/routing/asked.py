@@ -74,12 +74,14 @@ class Asked:
         """What the next host has to be."""
         has_begun = self.transcript.has_begun
         begun = self.transcript.accepted if has_begun else None
-        context_tokens = begun.prompt_tokens + begun.max_tokens - 1 if begun else 0
+        whole_tokens = begun.prompt_tokens + begun.max_tokens - 1 if begun else 0
+        least_tokens = min(whole_tokens, self._least_tokens(begun)) if begun else 0
+        refused_tokens = 0 if has_begun else self.tries.context_tokens
         return Wish(
             key=self.key,
             cost_tokens=text_bytes(self.transcript.request) // _TEXT_BYTES_A_TOKEN,
-            context_tokens=context_tokens,
-            least_tokens=min(context_tokens, self._least_tokens(begun)) if begun else 0,
+            context_tokens=max(whole_tokens, refused_tokens),
+            least_tokens=max(least_tokens, refused_tokens),
             room=self._room(),
             computes_in=self.transcript.computes_in if has_begun else "",
             excluded=frozenset(self.tries.excluded),

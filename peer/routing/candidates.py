@@ -187,12 +187,9 @@ def own_busyness(
 
 def by_room(wish: Wish, found: Sequence[Candidate]) -> list[Sequence[Candidate]]:
     """Those with room for all of the request, where some have it, and then all."""
-    whole_tokens = wish.room.whole_tokens
-    roomy = [
-        one
-        for one in found
-        if not 0 < one.place_tokens < min(whole_tokens, one.holder.context_tokens)
-    ]
+    most_tokens = max((one.holder.context_tokens for one in found), default=0)
+    whole_tokens = min(wish.room.whole_tokens, most_tokens)
+    roomy = [one for one in found if not 0 < one.place_tokens < whole_tokens]
     return [roomy, found] if 0 < len(roomy) < len(found) else [found]
 
 

@@ -92,7 +92,7 @@ class Offers:
 
     def _catalogue(self) -> FleetCatalogue:
         view, own = self._membership.view, self._local.stored
-        if self._united is None or self._united[0] is not view or self._united[1] is not own:
+        if self._united is None or self._united[0] is not view or self._united[1] != own:
             self._united = (view, own, unite(own, view, self._local.shelf.catalogue.unserved))
         return self._united[2]
 

@@ -93,6 +93,8 @@ class Tries:
         self._lost_again: set[Life] = set()
         self._unfit: set[Life] = set()
         self.last_error: CortexError | None = None
+        # Who has less was not enough: the last one to refuse a prompt has the most.
+        self.context_tokens = 0
         # What those said who are not asked again, each by its name.
         self.said: list[tuple[str, CortexError]] = []
         self._num_retries = 0
@@ -126,6 +128,8 @@ class Tries:
             (self._lost_again if host.life in self.lost else self.lost).add(host.life)
         elif fault not in ("busy", "moved"):
             self._unfit.add(host.life)
+        if isinstance(error, ContextLengthExceeded):
+            self.context_tokens = max(self.context_tokens, host.holder.context_tokens)
         if fault not in ("busy", "moved"):
             self.said.append((host.name, error))
         if fault in ("broken", "lost", "failed"):

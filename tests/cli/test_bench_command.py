@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -20,6 +22,7 @@ from cortex.cli.errors import UsageProblem
 from cortex.peer.measure.questions import Way
 from cortex.peer.measure.rounds import Plan, Sample
 from cortex.peer.measure.timeline import Arrival, Timeline
+from cortex.peer.serving.announcement import Announcement, announced
 
 Cortex = Callable[..., Any]
 
@@ -128,6 +131,41 @@ def test_nobody_at_the_address_is_an_error_with_the_next_step(cortex_here: Corte
     assert done.code == 3
     assert "no endpoint answers at http://127.0.0.1:9/v1" in done.stderr
     assert "hint: start one with: cortex peer" in done.stderr
+
+
+def test_the_peer_of_this_machine_is_measured_with_the_key_that_it_left(
+    cortex_here: Cortex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    asked: list[str | None] = []
+
+    class Locked(Answering):
+        def do_POST(self) -> None:
+            asked.append(self.headers["authorization"])
+            if asked[-1] != "Bearer its key":
+                self.send_error(401)
+                return
+            super().do_POST()
+
+    with Counting(("127.0.0.1", 0), Locked) as server:
+        server.enough = 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        note = Announcement("ab", os.getpid(), "127.0.0.1", server.server_port, 0, "its key")
+        once = ("--model", "m", "--concurrency", "1", "--rounds", "1", "--requests", "1")
+        try:
+            with announced(tmp_path / "run" / "cortex", note):
+                done = cortex_here("bench", *once)
+                monkeypatch.setenv("CORTEX_API_KEY", "another")
+                refused = cortex_here("bench", *once)
+            gone = cortex_here("bench", *once)
+        finally:
+            server.shutdown()
+    assert (done.code, asked[0]) == (0, "Bearer its key")
+    assert (refused.code, refused.stdout, asked[-1]) == (4, "", "Bearer another")
+    assert "hint: set CORTEX_API_KEY to a key of that endpoint" in refused.stderr
+    assert (gone.code, gone.stdout) == (3, "")
 
 
 def test_concurrencies_are_numbers_each_once() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cortex.peer.release import INSTALL_ENGINE
+
 Cortex = Callable[..., Any]
 WriteScript = Callable[..., tuple[str, ...]]
 
@@ -198,7 +200,8 @@ def test_without_torch_chat_says_what_to_install_before_any_process_is_started(
     monkeypatch.setenv("PYTHONPATH", str(hiding))
     done = cortex("chat", "hello")
     assert (done.code, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: there is no torch here to compute with.\nhint: pip ")
+    assert done.stderr.startswith("error: there is no torch here to compute with.\nhint: ")
+    assert f"{INSTALL_ENGINE}; or ask another peer" in done.stderr
     assert len(done.stderr.splitlines()) == 2
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from cortex.cli.config import read_environment
 from cortex.cli.settings.sections import SECTIONS
 from cortex.peer.keys.access import digest_of, spell_hash
 
@@ -91,6 +93,9 @@ def test_options_that_there_are_not_are_refused(cortex_here: Cortex) -> None:
 def test_the_files_that_are_read_are_named(cortex_here: Cortex, tmp_path: Path) -> None:
     nothing = json.loads(cortex_here("config", "path", "--json").stdout)
     assert (nothing["read"], nothing["models"]) == (None, None)
+    state = read_environment(os.environ).locations.state_dir
+    assert nothing["state"] == str(state)
+    assert cortex_here("config", "path").stdout.splitlines()[-1] == f"state {state}"
     assert nothing["looked_for"][0] == "cortex.toml"
     assert nothing["looked_for"][-1] == "/etc/cortex/cortex.toml"
     for name in ("cortex.toml", "models.toml"):

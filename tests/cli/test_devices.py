@@ -94,6 +94,22 @@ def test_a_driver_that_is_too_old_for_torch_is_told_where_a_gpu_computes() -> No
         assert not choose_devices(wish, CARDS[:1], None, "").note
 
 
+def test_a_card_that_torch_has_nothing_for_stays_idle_beside_others_and_alone() -> None:
+    weak, fit = Card(0, "GPU-0", "Tesla P40", "6.1"), Card(1, "GPU-1", "RTX 3060", "8.6")
+    note = "gpu 0 Tesla P40 has compute capability 6.1, and CUDA 13.0 needs 7.5: idle until"
+    for cards, names in (((weak, fit), ("cuda:1",)), ((weak,), ("cpu",))):
+        chosen = choose_devices("all", cards, "13.0")
+        assert chosen.names == names
+        assert chosen.note.startswith(note)
+    assert choose_devices("all", (weak, fit), "12.6").names == ("cuda:0", "cuda:1")
+    with pytest.raises(UsageProblem, match=r"gpu 0 Tesla P40 has compute capability 6\.1"):
+        choose_devices("1,0", (weak, fit), "13.0")
+
+
+def test_where_no_device_is_seen_it_is_said_why_that_may_be() -> None:
+    assert choose_devices("all", (), why_unseen="in WSL").note.endswith("is seen; in WSL")
+
+
 @pytest.mark.parametrize(
     ("written", "cuda"),
     [

@@ -37,12 +37,15 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.made_key = ""
         self.address = self.wait_for(r"http://(\S+)/v1")
         self.wait_for("^(ready) in ")
 
     def wait_for(self, pattern: str) -> str:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if made := re.match(r"key    (\S+)   shown this once", line):
+                self.made_key = made[1]
             if found := re.search(pattern, line):
                 return found[1]
         raise AssertionError(f"it ended without saying {pattern}")
@@ -113,6 +116,23 @@ def test_a_running_peer_takes_up_what_changes_and_survives_a_broken_file(tmp_pat
         assert peer.models() == ["fake", "two"]
         peer.process.send_signal(signal.SIGTERM)
         assert peer.process.wait(20) == 0
+
+
+def test_the_key_that_a_peer_made_holds_beside_others_until_its_file_is_removed(
+    tmp_path: Path,
+) -> None:
+    file, state = tmp_path / "cortex.toml", tmp_path / "state"
+    file.write_text("")
+    options = ("--host", "0.0.0.0", "--state-dir", str(state), "--config", str(file))
+    with running(*options) as peer:
+        first = peer.made_key
+        file.write_text(LIVE.format(hash=spell_hash(digest_of("k"))))
+        peer.wait_for("settings (taken up)")
+        assert [peer.get("/v1/models", key)[0] for key in (first, "k", "")] == [200, 200, 401]
+        (state / "api-key").unlink()
+        peer.process.send_signal(signal.SIGHUP)
+        peer.wait_for("settings (taken up)")
+        assert [peer.get("/v1/models", key)[0] for key in (first, "k", "")] == [401, 200, 401]
 
 
 class Made:

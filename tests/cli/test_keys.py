@@ -19,21 +19,24 @@ from cortex.peer.keys.access import ApiKey, digest_of
 Cortex = Callable[..., Any]
 
 
-def test_a_new_key_and_the_line_for_the_file_belong_together(
+def test_a_new_key_and_the_entry_for_the_file_belong_together(
     cortex_here: Cortex, tmp_path: Path
 ) -> None:
     done = cortex_here("config", "new-key", "--name", "ci")
     assert done.code == 0
-    first, second = done.stdout.splitlines()
-    key, line = first.removeprefix("key    "), second.removeprefix("line   ")
+    first, second, _ = done.stdout.splitlines()
+    key, entry = first.removeprefix("key    "), second.removeprefix("entry  ")
+    other = cortex_here("config", "new-key").stdout.splitlines()[1].removeprefix("entry  ")
     path = tmp_path / "made.toml"
-    path.write_text(f"[api]\n{line}\n")
+    path.write_text(f"[api]\nkeys = [\n{entry}\n{other}\n]\n")
     keys = cast(tuple[ApiKey, ...], read_settings(path).values["api", "keys"])
-    assert keys == (ApiKey("ci", digest_of(key)),)
+    assert keys[0] == ApiKey("ci", digest_of(key))
+    assert len(keys) == 2, "one entry goes below the other"
 
 
-def test_an_admin_key_stands_in_a_line_of_its_own_kind(cortex_here: Cortex) -> None:
-    assert "line   admin_keys = [" in cortex_here("config", "new-key", "--admin").stdout
+def test_it_is_said_which_list_a_new_key_belongs_into(cortex_here: Cortex) -> None:
+    assert "[api], keys = [" in cortex_here("config", "new-key").stdout
+    assert "[api], admin_keys = [" in cortex_here("config", "new-key", "--admin").stdout
 
 
 def test_a_new_key_as_json(cortex_here: Cortex) -> None:

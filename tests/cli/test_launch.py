@@ -237,5 +237,25 @@ def test_a_model_that_the_peer_lacks_is_refused_before_the_agent_starts(
 def test_a_peer_without_models_is_no_peer_for_an_agent() -> None:
     with pytest.raises(ModelNotFound, match="has no models"):
         choose_model((), None, "10.1.2.3:1")
-    one = ModelInfo("a", None, ("text",), 10, 0)
-    assert choose_model((one, ModelInfo("b", None, ("text",), 10, 0)), None, "x") is one
+
+
+def test_an_agent_asks_the_first_model_with_room_for_it_and_another_where_named() -> None:
+    small, large, largest = (
+        ModelInfo(name, None, ("text",), context, 0)
+        for name, context in (("nano", 4_096), ("a", 32_768), ("b", 65_536))
+    )
+    assert choose_model((small, large, largest), None, "x") is large
+    assert choose_model((small, large), "nano", "x") is small
+    with pytest.raises(ModelNotFound, match="no model of the peer at x takes") as caught:
+        choose_model((small,), None, "x")
+    assert "cortex pull" in caught.value.hint
+
+
+def test_a_model_too_small_for_an_agent_is_said_to_be(cortex_here: Cortex, tmp_path: Path) -> None:
+    settings = tmp_path / "cortex.toml"
+    settings.write_text("[engine]\ncontext = 4096\n")
+    with running_peer("--config", str(settings)) as address:
+        words = ("launch", "codex", "--print", "--peer", address)
+        done, refused = cortex_here(*words, "--model", "fake"), cortex_here(*words)
+    assert done.code == 0 and "fake takes 4,096 tokens" in done.stderr
+    assert (refused.code, refused.stdout) == (5, "")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pwd
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cortex.cli import diagnostics, main
+from cortex.cli import config, diagnostics, main
 from cortex.cli.command_table import SECTIONS
 from cortex.cli.config import Invocation, find_locations
 from cortex.cli.errors import ConfigProblem, NotThereYet, OutputFailed, UsageProblem
@@ -30,6 +32,36 @@ COMMANDS = [name for names in SECTIONS.values() for name in names]
 @pytest.fixture
 def invocation(tmp_path: Path) -> Invocation:
     return Invocation(find_locations({"XDG_RUNTIME_DIR": str(tmp_path)}), can_redraw=False)
+
+
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "words"), [(no_home, "no home folder here.\nhint: set HOME"), (windows, "in WSL2")]
+)
+def test_where_no_command_can_do_anything_it_is_said_why(
+    lacks: Callable[[pytest.MonkeyPatch], None],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(config, "_INHERITED", {})
+    lacks(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == diagnostics.USAGE
+    assert words in capsys.readouterr().err
 
 
 def test_help_begins_with_three_examples(

@@ -97,6 +97,18 @@ def test_options_about_the_whole_run_may_stand_before_a_subcommand(
     assert (done.code, done.stderr) == (0, "")
 
 
+def test_the_list_begins_with_the_model_that_is_asked_where_none_is_named(
+    cortex_here: Cortex, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "hub" / "models--a--cached" / "snapshots" / "c0"
+    shutil.copytree(tmp_path / "data" / "models" / "org" / "copy", snapshot)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    done = cortex_here("models", "--json", *options)
+    assert [model["id"] for model in json.loads(done.stdout)["models"]] == [
+        "org/copy", "fake", "a/cached",
+    ]  # fmt: skip
+
+
 def test_an_unknown_model_is_named_with_the_nearest(
     cortex_here: Cortex, options: tuple[str, ...]
 ) -> None:

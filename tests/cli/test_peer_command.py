@@ -19,7 +19,8 @@ import pytest
 
 from cortex.cli.devices import Devices
 from cortex.cli.serving import describe_models, describe_ready, describe_start
-from cortex.peer.config import Locations, PeerConfig
+from cortex.engine.wishes import Wishes
+from cortex.peer.config import Card, Locations, PeerConfig
 from cortex.peer.keys.access import ApiKey, digest_of, spell_hash
 from cortex.peer.models.shelf import Shelf
 
@@ -205,6 +206,14 @@ def test_a_machine_without_a_gpu_is_told_that_the_cpu_computes() -> None:
     config = PeerConfig(locations=Locations(Path("data"), Path("state")))
     lines = describe_start(config, Devices(("cpu",), "no NVIDIA device is seen"))
     assert lines[1:] == ["device cpu   (no NVIDIA device is seen)"]
+
+
+def test_cards_that_compute_in_different_numbers_are_told_of_unless_told_in_which() -> None:
+    cards = Card(0, "GPU-0", "RTX 2080", "7.5"), Card(1, "GPU-1", "RTX 3080", "8.6")
+    devices, locations = Devices(("cuda:0", "cuda:1"), cards=cards), Locations(Path(), Path())
+    for wishes, is_told in ((Wishes(), True), (Wishes(dtype="bfloat16"), False)):
+        config = PeerConfig(locations, wishes=wishes)
+        assert ("gpu 0 would compute" in describe_start(config, devices)[1]) == is_told
 
 
 async def test_models_of_folders_that_do_not_answer_are_not_said_to_be_none(tmp_path: Path) -> None:

@@ -241,10 +241,9 @@ def test_what_a_shell_says_of_proxies_and_caches_holds_for_the_service_but_no_pa
     assert "HTTPS_PROXY holds a password" in err
     for line in (
         "NO_PROXY=10.0.0.0/8", "SSL_CERT_FILE=/etc/ours.pem", "CUDA_VISIBLE_DEVICES=1",
-        f"TRITON_CACHE_DIR={cache}/cortex/triton", f"CUDA_CACHE_PATH={cache}/cortex/cuda",
+        f"XDG_CACHE_HOME={cache}",
     ):  # fmt: skip
         assert f"Environment={line}\n" in unit
-    assert "TRITON_CACHE_DIR=%C" not in unit
 
 
 def test_a_shell_that_hides_all_gpus_hides_them_from_the_service(
@@ -260,7 +259,6 @@ def test_the_machines_service_has_the_nodes_of_gpus_made_before_it_starts(run: R
     _, unit, _ = run("install", "--print", "--system", "--run-as", "root")
     assert "ExecStartPre=-+/usr/bin/nvidia-modprobe -c=0 -u\n" in unit
     assert "After=modprobe@nvidia_uvm.service\nAfter=remote-fs.target\n" in unit
-    assert "TRITON_CACHE_DIR=%C/cortex/triton" in unit
 
 
 def test_installing_writes_the_unit_and_starts_it(run: Run, systemd: Path, tmp_path: Path) -> None:
@@ -296,6 +294,34 @@ def test_a_service_may_write_where_it_pulls_models_to_and_to_no_other_models(
     writable = [one for one in unit.splitlines() if one.startswith("ReadWritePaths=")]
     assert any(str(first) in one for one in writable)
     assert not any(str(second) in one for one in writable)
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_gateway_beside_a_peer_wants_a_state_directory_of_its_own(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run("install", "--gpu", "cpu")[0] == 0
+    gateway = ("install", "gateway", "--host", "127.0.0.1")
+    code, out, err = run(*gateway)
+    assert (code, out) == (1, "")
+    assert "cortex.service keeps its state where this one would" in err and "--state-dir" in err
+    assert run(*gateway, "--state-dir", str(tmp_path / "own"))[0] == 0
+    code, _, err = run("install", "--gpu", "cpu", "--state-dir", str(tmp_path / "own"))
+    assert code == 1 and "cortex-gateway.service keeps its state" in err
+    assert run("install", "--gpu", "cpu")[0] == 0, "each has its own"
+
+
+def test_who_is_to_use_sudo_is_told_the_whole_path(
+    run: Run, systemd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "cortex"
+    program.touch()
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
+    code, _, err = run("status", "--system")
+    assert code == 1
+    assert f"hint: make it with: sudo {program} service install --system peer" in err
+    assert f"sudo {program} key --state-dir" in run("install", "--system", "--run-as", "root")[1]
 
 
 def test_what_systemd_refuses_is_told_with_its_words(

@@ -30,8 +30,9 @@ def test_a_device_is_opened_once_its_numbers_are_the_drivers_tools(
 ) -> None:
     done: list[object] = []
 
-    def take(size: int, device: torch.device) -> None:
+    def take(size: int, device: torch.device) -> torch.Tensor:
         done.append((size, device))
+        return torch.zeros(size)
 
     def put(name: str, value: str) -> None:
         done.append((name, value))
@@ -39,7 +40,7 @@ def test_a_device_is_opened_once_its_numbers_are_the_drivers_tools(
     monkeypatch.setattr(os, "putenv", put)
     monkeypatch.setattr(torch.cuda, "init", lambda: done.append("init"))
     monkeypatch.setattr(torch.cuda, "set_device", done.append)
-    monkeypatch.setattr(torch, "empty", take)
+    monkeypatch.setattr(torch, "ones", take)
     device = torch.device("cuda:1")
 
     open_device(torch.device("cpu"))
@@ -63,6 +64,25 @@ def test_a_device_that_cannot_be_opened_is_told_in_torchs_first_line(
 
     told = "the GPU cannot be used: The NVIDIA driver on your system is too old"
     assert (failed.value.message, failed.value.hint) == (told, "to compute without it: --gpu cpu")
+
+
+def test_a_card_that_torch_has_no_kernels_for_is_named_with_what_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def launch(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available for execution")
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    card = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "set_device", str)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", {card: (6, 1)}.get)
+    monkeypatch.setattr(torch.cuda, "get_device_name", {card: "Tesla P40"}.get)
+    monkeypatch.setattr(torch, "ones", launch)
+
+    with pytest.raises(EngineFailed, match=r"Tesla P40 \(compute capability 6\.1\)") as failed:
+        open_device(card)
+
+    assert "CUDA 12.6" in failed.value.hint
 
 
 def test_a_device_thread_that_gets_no_device_says_what_its_process_must_end_with(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cortex.engine.errors import InternalError, InvalidRequest
+from cortex.engine.errors import InvalidRequest
 from cortex.engine.fake import FakeConfig, FakeService, read_script
 from cortex.engine.fake_answer import Answer, HashSource, Made, ScriptSource
-from cortex.engine.fake_vector import hashed_vector
 from cortex.engine.frames import pack_value
 from cortex.engine.messages import (
     Cancel,
@@ -26,19 +23,14 @@ from cortex.engine.messages import (
     Load,
     Loaded,
     Message,
-    Pooled,
-    Prepared,
-    Progress,
     Step,
     StepPart,
-    Unload,
-    Unloaded,
     Waiting,
 )
 from cortex.engine.prompt import build_prompt
 from cortex.engine.stream import Delta, TextDelta, Usage
 from cortex.engine.text_model import load_text_model
-from cortex.engine.types import ChatRequest, Grammar, ImagePart, Pooling, Prompt, TextPart
+from cortex.engine.types import ChatRequest, Grammar, ImagePart, Prompt, TextPart
 from cortex.engine.types import Message as Turn
 
 _DIR = Path(__file__).parent.parent.parent / "engine" / "assets" / "fake"
@@ -88,14 +80,6 @@ def ids_of(made: Sequence[Made]) -> list[int]:
     return [i for m in made for i in m.token_ids]
 
 
-def test_same_prompt_gives_the_same_answer_and_another_prompt_another() -> None:
-    first = text_of(play(hashed(ask("Hello"))))
-    assert first == text_of(play(hashed(ask("Hello"))))
-    assert len(first) >= 16
-    assert set(first) <= set("abcdefghijklmnopqrstuvwxyz \n")
-    assert not first.startswith(text_of(play(hashed(ask("Hello!"))))[:8])
-
-
 def test_pictures_change_the_answer() -> None:
     square, alpha = (
         ask((_IMAGES / name).read_bytes()) for name in ("square_96.png", "alpha_75x75.png")
@@ -114,25 +98,11 @@ def test_one_lost_or_doubled_token_changes_everything_after_it() -> None:
 @given(st.integers(0, 400), st.booleans())
 def test_answer_resumed_anywhere_goes_on_as_if_never_cut(cut: int, scripted_one: bool) -> None:
     start = scripted if scripted_one else hashed
-    prompt = ask("Hello", stop=("zz", "naive"))
+    prompt = ask("Hello", stop=("zz", "naive"), top_logprobs=2)
     whole = play(start(prompt))
     before, after = whole[: cut % len(whole)], whole[cut % len(whole) :]
     resumed = play(start(prompt, ids_of(before)))
     assert resumed == after
-
-
-def test_usage_counts_resumed_tokens_too() -> None:
-    prompt = ask("Hello", max_tokens=10)
-    ids = ids_of(play(hashed(prompt)))
-    answer = hashed(prompt, ids[:6])
-    play(answer)
-    assert answer.usage() == Usage(len(prompt.token_ids), 10)
-
-
-def test_answer_ends_at_its_length() -> None:
-    made = play(hashed(ask("Hello", max_tokens=3)))
-    assert [len(m.token_ids) for m in made] == [1, 1, 1]
-    assert made[-1].finish == "length"
 
 
 def test_script_is_played_by_the_turn_of_the_conversation() -> None:
@@ -147,32 +117,10 @@ def test_pieces_never_hold_part_of_a_character() -> None:
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-def test_stop_string_ends_the_answer_and_is_not_shown() -> None:
-    made = play(scripted(ask("a", stop=("Antwort",))))
-    assert text_of(made) == "Erste "
-    assert (made[-1].finish, made[-1].stop_text) == ("stop", "Antwort")
-
-
-def test_stop_string_in_what_was_held_back_ends_the_answer_too() -> None:
-    cut = len(_REPLIES[0].encode()) - 2  # in the middle of a character
-    made = play(scripted(ask("a", max_tokens=cut, stop=("\ufffd",))))
-    assert (made[-1].finish, made[-1].stop_text) == ("stop", "\ufffd")
-
-
 def test_answer_says_by_whose_limit_it_ended() -> None:
     prompt = replace(ask("a", max_tokens=2), limited_by="context")
     for made in (play(hashed(prompt)), play(hashed(prompt, ids_of(play(hashed(prompt)))))):
         assert (made[-1].finish, made[-1].stop_text) == ("context", None)
-
-
-def test_no_token_is_an_answer_where_none_is_asked_for() -> None:
-    [made] = play(hashed(ask("a", max_tokens=0)))
-    assert (made.token_ids, made.deltas, made.finish) == ((), (), "length")
-
-
-def test_character_cut_by_the_length_is_shown_as_broken() -> None:
-    cut = len(_REPLIES[0].encode()) - 2
-    assert text_of(play(scripted(ask("a", max_tokens=cut)))).endswith(" \ufffd")
 
 
 class Bench:
@@ -218,16 +166,6 @@ async def bench() -> AsyncIterator[Bench]:
     await bench.close()
 
 
-async def test_load_tells_its_progress_and_unload_its_end(bench: Bench) -> None:
-    await bench.service.handle(Load("j1", "fake", str(_DIR)))
-    heard = [await bench.hear() for _ in range(3)]
-    assert [type(m) for m in heard] == [Progress, Progress, Loaded]
-    await bench.service.handle(Unload("j2", "fake"))
-    assert await bench.hear() == Unloaded("j2", "fake")
-    await bench.generate("r", ask("a"))
-    assert isinstance(await bench.hear(), GenerateFailed)
-
-
 async def test_load_of_a_folder_without_a_model_fails_by_name(bench: Bench, tmp_path: Path) -> None:
     await bench.service.handle(Load("j", "m", str(tmp_path)))
     failed = await bench.hear()
@@ -247,13 +185,6 @@ async def test_many_requests_share_each_step(bench: Bench) -> None:
         assert mine[-1].usage == Usage(len(ask(name).token_ids), len(_REPLIES[0].encode()))
 
 
-async def test_waiting_is_said_before_the_first_token(bench: Bench) -> None:
-    await bench.load()
-    await bench.generate("r", ask("a"))
-    assert isinstance(await bench.hear(), Waiting)
-    assert isinstance(await bench.hear(), Step)
-
-
 async def test_cancelled_request_says_so_and_stops() -> None:
     bench = Bench(FakeConfig(_REPLIES, token_interval_ms=60_000))
     await bench.load()
@@ -266,19 +197,6 @@ async def test_cancelled_request_says_so_and_stops() -> None:
     assert part.finish == "cancelled"
     assert bench.service.alive().queued == 0
     await bench.close()
-
-
-async def test_prompt_that_is_no_prompt_fails_alone(bench: Bench) -> None:
-    await bench.load()
-    await bench.service.handle(Generate("bad", 1, "fake", b"\xc1"))
-    assert isinstance(await bench.hear(), GenerateFailed)
-    await bench.generate("good", ask("a"))
-    assert await bench.parts({"good"})
-
-
-async def test_message_for_another_process_is_a_bug(bench: Bench) -> None:
-    with pytest.raises(InternalError, match="Prepared"):
-        await bench.service.handle(Prepared("r", b"", 0, (), 0, b""))
 
 
 def test_script_file_is_read(tmp_path: Path) -> None:
@@ -300,12 +218,17 @@ def test_script_file_is_read(tmp_path: Path) -> None:
         '{"replies": [1]}',
         '{"reply": "a"}',
         '{"replies": ["a"], "token_interval_ms": -1}',
+        '{"harm": {"how": "kill"}}',
+        '{"harm": {"how": "drown", "at": 1}}',
+        '{"harm": {"how": "kill", "at": true}}',
+        '{"harm": {"how": "kill", "at": 1, "epochs": "2"}}',
+        '{"harm": {"how": "kill", "at": 1, "when": 2}}',
     ],
 )
 def test_bad_script_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "script.json"
     path.write_text(text)
-    with pytest.raises(InvalidRequest, match=r"script\.json"):
+    with pytest.raises(InvalidRequest, match=r"script\.json|harm"):
         read_script(path)
 
 
@@ -318,97 +241,6 @@ def test_choices_differ_and_each_resumes_as_itself() -> None:
     begun = ids_of(whole[2])[:5]
     rest = play(Answer(tokenizer, prompt, HashSource(tokenizer, prompt, 2), begun))
     assert begun + ids_of(rest) == ids_of(whole[2])
-
-
-def test_an_answer_that_may_not_end_goes_on_to_its_limit() -> None:
-    prompt = ask("hello", max_tokens=600, ignore_eos=True)
-    for made in (play(hashed(prompt)), play(scripted(prompt))):
-        assert (len(ids_of(made)), made[-1].finish) == (600, "length")
-
-
-def test_an_answer_ends_no_sooner_than_asked() -> None:
-    long = play(scripted(ask("hello", min_tokens=80)))
-    assert (len(ids_of(long)), long[-1].finish) == (80, "stop")
-
-
-def test_biases_decide_what_the_hash_may_choose() -> None:
-    letters = sorted(set(ids_of(play(hashed(ask("hello", max_tokens=200, ignore_eos=True))))))
-    kept, gone = letters[0], letters[1]
-    demanded = ask("hello", logit_bias=((kept, 100.0),), max_tokens=20)
-    assert set(ids_of(play(hashed(demanded)))) == {kept}
-    forbidden = ask("hello", logit_bias=((gone, -100.0),), max_tokens=200, ignore_eos=True)
-    assert gone not in ids_of(play(hashed(forbidden)))
-
-
-def test_log_probabilities_are_made_up_the_same_each_time() -> None:
-    prompt = ask("hello", top_logprobs=3, max_tokens=9)
-    made = play(hashed(prompt))
-    assert [len(m.logprobs) for m in made] == [len(m.token_ids) for m in made]
-    told = [entry for m in made for entry in m.logprobs]
-    assert all(entry.top[0] == entry.token and len(entry.top) == 3 for entry in told)
-    assert all(m.logprobs == n.logprobs for m, n in zip(made, play(hashed(prompt)), strict=True))
-    begun = ids_of(made)[:4]
-    assert [e for m in play(hashed(prompt, begun)) for e in m.logprobs] == told[4:]
-
-
-def test_a_vector_depends_on_every_token_and_fewer_dimensions_are_the_first_of_it() -> None:
-    def values(prompt: Prompt, dimensions: int) -> list[float]:
-        data = hashed_vector(prompt, Pooling("last", True, dimensions))
-        return list(struct.unpack(f"<{dimensions}f", data))
-
-    prompt = ask("Hello")
-    whole = values(prompt, 32)
-    assert math.hypot(*whole) == pytest.approx(1)
-    few = values(prompt, 5)
-    length = math.hypot(*whole[:5])
-    assert few == pytest.approx([value / length for value in whole[:5]], abs=1e-6)
-    others = (prompt.token_ids[1:], (*prompt.token_ids, 5), prompt.token_ids[::-1])
-    assert all(values(replace(prompt, token_ids=ids), 32) != whole for ids in others)
-
-
-async def test_a_vector_comes_with_the_next_step_unless_its_client_left() -> None:
-    bench = Bench(FakeConfig(token_interval_ms=1))
-    await bench.load()
-    pooling = Pooling("last", True, 4)
-    prompt = replace(ask("Hello"), pooling=pooling, max_tokens=0)
-    await bench.generate("left", prompt)
-    await bench.service.handle(Cancel("left", 1))
-    await bench.generate("r", prompt)
-    assert [type(await bench.hear()) for _ in range(2)] == [Waiting, Waiting]
-    num_tokens = len(prompt.token_ids)
-    assert await bench.hear() == Pooled("r", 1, hashed_vector(prompt, pooling), num_tokens)
-    assert bench.service.alive().queued == 0
-    await bench.close()
-
-
-def test_an_echoed_prompt_is_told_once_before_everything_and_no_stop_string_in_it_counts() -> None:
-    prompt = replace(ask("hello", max_tokens=5, stop=("Once",)), echo="Once")
-    plain = text_of(play(hashed(replace(prompt, echo=""))))
-    made = play(hashed(prompt))
-    assert words(made[0].deltas).startswith("Once")
-    assert text_of(made) == "Once" + plain
-    begun = ids_of(made)[:2]
-    assert text_of(play(hashed(prompt, begun))) == text_of(
-        play(hashed(replace(prompt, echo=""), begun))
-    )
-    [only] = play(hashed(replace(prompt, max_tokens=0)))
-    assert (words(only.deltas), only.finish) == ("Once", "length")
-
-
-def test_log_probabilities_of_an_echoed_prompt_come_first_and_its_first_token_has_none() -> None:
-    prompt = replace(ask("hello", max_tokens=5, top_logprobs=2), echo="...")
-    made = play(hashed(prompt))
-    told = [entry for m in made for entry in m.logprobs]
-    echoed, answered = told[: len(prompt.token_ids)], told[len(prompt.token_ids) :]
-    assert [entry.token.data for entry in echoed] == [
-        _MODEL.tokenizer.token_bytes(token_id) for token_id in prompt.token_ids
-    ]
-    assert (echoed[0].token.logprob, echoed[0].top) == (None, ())
-    assert all(entry.token.logprob is not None and len(entry.top) == 2 for entry in echoed[1:])
-    without = [e for m in play(hashed(replace(prompt, echo=""))) for e in m.logprobs]
-    assert answered == without
-    resumed = [e for m in play(hashed(prompt, ids_of(made)[:2])) for e in m.logprobs]
-    assert resumed == answered[2:]
 
 
 async def test_a_hashed_answer_obeys_its_grammar_and_a_scripted_one_its_script() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from cortex.engine.errors import ModelInvalid
 from cortex.engine.fake_loads import FakeLoads, read_fake_model
 from cortex.engine.messages import (
     Estimate,
-    Estimated,
     JobFailed,
     Load,
     Loaded,
@@ -41,25 +39,6 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 
 def loads(said: list[Message], memory_bytes: int | None = None) -> FakeLoads:
     return FakeLoads(memory_bytes, said.append, lambda _: None)
-
-
-def test_a_model_costs_what_its_folder_says(make_model: Callable[..., Path]) -> None:
-    said: list[Message] = []
-    folder = make_model("large", weights_bytes=900 * MIB, kv_bytes_per_token=2048, load_s=2.5)
-    loads(said).estimate(Estimate("e", str(folder)))
-    (estimated,) = said
-    assert isinstance(estimated, Estimated)
-    costs = estimated.costs
-    assert (costs.weights_bytes, costs.kv_bytes_per_token) == (900 * MIB, 2048)
-    assert costs.context_tokens == 32_768
-
-
-def test_a_model_that_says_nothing_is_as_small_as_its_tokenizer(
-    make_model: Callable[..., Path],
-) -> None:
-    model = read_fake_model(make_model("plain"))
-    assert model.costs.weights_bytes == (_FAKE / "tokenizer.json").stat().st_size
-    assert model.load_s == 0
 
 
 @pytest.mark.parametrize("value", [-1, "many", None, 1 << 60])
@@ -102,22 +81,6 @@ def test_a_share_that_is_too_small_for_the_weights_is_refused(
     loads(said).load(Load("l", "m", str(make_model("m", weights_bytes=50 * MIB)), 40 * MIB))
     (failed,) = said
     assert isinstance(failed, JobFailed) and failed.error.code == "insufficient_vram"
-
-
-async def test_a_load_takes_its_time_and_tells_how_far_it_is(
-    make_model: Callable[..., Path],
-) -> None:
-    said: list[Message] = []
-    done = asyncio.Event()
-    made = FakeLoads(None, said.append, lambda _: done.set())
-    made.load(Load("l", "m", str(make_model("m", weights_bytes=1000, load_s=0.3))))
-    assert not made.tokenizers
-    async with asyncio.timeout(20):
-        await done.wait()
-    shares = [each.stage.done for each in said if isinstance(each, Progress)]
-    assert shares == [0, 333, 666, 1000, 1000]
-    assert isinstance(said[-1], Loaded) and said[-1].seconds == 0.3
-    assert made.tokenizers
 
 
 async def test_a_load_that_is_cancelled_is_told_so_once_and_its_memory_is_free(

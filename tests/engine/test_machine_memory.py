@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cortex.engine.machine_memory import available_memory_bytes, cpu_budget_bytes
+from cortex.engine.machine_memory import (
+    available_memory_bytes,
+    cpu_budget_bytes,
+    machine_memory_bytes,
+)
 
 KIB = 1024
 
@@ -37,6 +41,7 @@ def test_limit_of_a_group_counts_less_what_it_holds_beside_file_pages(tmp_path: 
         "sys/fs/cgroup/a/b/memory.current": "0",
     }
     assert available_memory_bytes(machine(tmp_path, **files)) == 300 * KIB
+    assert machine_memory_bytes(tmp_path) == 500 * KIB
 
 
 def test_older_groups_are_read_and_a_hosts_path_falls_back_to_the_top(tmp_path: Path) -> None:
@@ -59,7 +64,7 @@ def test_group_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_proc_the_whole_memory_is_known(tmp_path: Path) -> None:
-    assert available_memory_bytes(tmp_path) > 0
+    assert available_memory_bytes(tmp_path) == machine_memory_bytes(tmp_path) > 500 * KIB
 
 
 def test_some_is_left_for_others() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.errors import InsufficientVram, InvalidRequest
+from cortex.engine.errors import ContextLengthExceeded, InvalidRequest
 from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.images import prepare_image
 from cortex.engine.messages import Generate, GenerateFailed, Waiting
@@ -165,7 +165,8 @@ def test_memory_for_half_of_the_requests_suspends_some_and_changes_no_answer(
 
 
 def test_resumed_tokens_lead_to_the_same_answer(golden_model: ServableModel) -> None:
-    prompt = prompt_of(list(range(1, 60)), sampling=Sampling(seed=5, temperature=1.0))
+    sampling = Sampling(seed=5, temperature=1.0, top_k=20, presence_penalty=0.5)
+    prompt = prompt_of(list(range(1, 60)), sampling=sampling)
     whole = alone(golden_model, prompt)
 
     asked = served(golden_model)
@@ -205,10 +206,11 @@ def test_a_prompt_with_more_places_than_pictures_is_refused(golden_model: Servab
 def test_what_can_never_fit_is_refused_before_any_work(golden_model: ServableModel) -> None:
     asked = served(golden_model, replace(ROOMY, num_pages=2))
 
-    with pytest.raises(InsufficientVram, match=r"memory for 33 tokens.*room for 32"):
+    with pytest.raises(ContextLengthExceeded, match="32 tokens > 31 maximum") as refused:
         asked.add("long", prompt_of([1] * 32))
+    assert "cortex load --context" in refused.value.hint
     # An answer that has outgrown this engine at another one.
-    with pytest.raises(InsufficientVram, match=r"memory for 33 tokens.*room for 32"):
+    with pytest.raises(ContextLengthExceeded, match="20 tokens > 19 maximum"):
         asked.add("grown", prompt_of([1] * 20), resume=(7,) * 13)
     assert not asked.service.has_work
 

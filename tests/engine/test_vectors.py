@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex.engine.cache.store import PrefixStore
-from cortex.engine.errors import InsufficientVram
+from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.events import DeviceEvent, NewToken
 from cortex.engine.messages import Generate, GenerateFailed, Pooled, Waiting
 from cortex.engine.models.base import ServableModel
@@ -185,7 +185,7 @@ def test_a_prompt_that_fills_memory_to_the_last_token_has_a_vector(
     small = replace(ROOMY, num_pages=2)
 
     assert alone(golden_model, vector_of([3] * 32), small).vectors
-    with pytest.raises(InsufficientVram, match=r"memory for 33 tokens.*room for 32"):
+    with pytest.raises(ContextLengthExceeded, match="33 tokens > 32 maximum"):
         served(golden_model, small).add("long", vector_of([3] * 33))
 
 

@@ -172,32 +172,6 @@ async def test_models_without_pictures_answer_with_the_golden_tokens(
     assert ids_of(await engine.generate(prompt)) == case["greedy_ids"]
 
 
-async def test_a_resumed_answer_goes_on_where_it_was_cut(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    whole = await engine.generate(case[1])
-    resume = tuple(case[0]["greedy_ids"][:7])
-
-    rest = await engine.generate(case[1], resume)
-
-    assert ids_of(rest) == case[0]["greedy_ids"][7:]
-    assert text_of(whole).endswith(text_of(rest))
-    assert rest[-1].usage == whole[-1].usage
-
-
-async def test_sampled_answers_resume_with_the_same_noise(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    prompt = replace(
-        case[1], sampling=Sampling(seed=99, temperature=1.0, top_k=20, presence_penalty=0.5)
-    )
-    whole = ids_of(await engine.generate(prompt))
-
-    assert whole[5:] == ids_of(await engine.generate(prompt, tuple(whole[:5])))
-
-
 async def test_choices_draw_apart_and_the_first_as_if_alone(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:
@@ -242,6 +216,7 @@ async def test_an_echo_comes_with_the_first_token_and_what_the_model_made_of_the
         len(logprobs) - 1
     )
     assert plain.endswith(text_of(resumed))
+    assert resumed[-1].usage == parts[-1].usage
     assert [entry for part in resumed for entry in part.logprobs] == logprobs[
         -len(ids_of(resumed)) :
     ]
@@ -289,20 +264,6 @@ async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
     assert (parts[-1].finish, parts[-1].stop_text) == ("stop", stop)
 
 
-async def test_only_an_answer_that_a_stop_string_ended_names_one(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    for prompt, finish in (
-        (replace(case[1], stop=("never said",), limited_by="context"), "context"),
-        (replace(case[1], stop_token_ids=(case[0]["greedy_ids"][3],)), "stop"),
-        (replace(case[1], max_tokens=0), "length"),
-    ):
-        parts = await engine.generate(prompt)
-        assert (parts[-1].finish, parts[-1].stop_text) == (finish, None)
-    assert not ids_of(parts)
-
-
 async def test_a_vector_comes_once_and_in_no_words(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:
@@ -321,66 +282,6 @@ async def test_a_vector_comes_once_and_in_no_words(
     assert (len(heard[-1].vector), heard[-1].prompt_tokens) == (32, case[0]["tokens"])
     # Nothing was left over: the next answer is the usual one.
     assert ids_of(await engine.generate(case[1])) == case[0]["greedy_ids"]
-
-
-async def test_two_requests_at_once_each_get_their_own_answer(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    other = replace(case[1], token_ids=(5, 6, 7))
-    alone = {"a": ids_of(await engine.generate(case[1])), "b": ids_of(await engine.generate(other))}
-    engine.say(Generate("a", 1, "m", pack_value(case[1])))
-    engine.say(Generate("b", 1, "m", pack_value(other)))
-    made: dict[str, list[int]] = {"a": [], "b": []}
-    unfinished = {"a", "b"}
-
-    while unfinished:
-        message = await engine.hear()
-        for part in message.parts if isinstance(message, Step) else ():
-            made[part.request_id].extend(part.token_ids)
-            if part.finish:
-                unfinished.remove(part.request_id)
-
-    assert made == alone
-
-
-async def test_a_cancelled_request_ends_and_nothing_of_it_comes_after(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=100_000))))
-    while not isinstance(await engine.hear(), Step):
-        pass
-    engine.say(Cancel("gone", 1))
-
-    finishes: list[str | None] = []
-    while "cancelled" not in finishes:
-        message = await engine.hear()
-        assert isinstance(message, Step)
-        finishes.extend(part.finish for part in message.parts)
-    after = await engine.generate(case[1])
-
-    assert {part.request_id for part in after} == {"r"}
-    assert ids_of(after) == case[0]["greedy_ids"]
-
-
-async def test_requests_beyond_the_running_ones_are_told_their_place(
-    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
-) -> None:
-    await engine.load(golden / "qwen3_5")
-    endless = pack_value(replace(case[1], max_tokens=100_000))
-    for n in range(MAX_SEQUENCES + 2):
-        engine.say(Generate(f"r{n}", 1, "m", endless))
-    places: dict[str, int] = {}
-    while len(places) < 2:
-        message = await engine.hear()
-        if isinstance(message, Waiting) and message.stage.name == "queued":
-            places[message.request_id] = message.stage.done
-    assert places == {f"r{MAX_SEQUENCES}": 1, f"r{MAX_SEQUENCES + 1}": 2}
-
-    for n in range(MAX_SEQUENCES + 2):
-        engine.say(Cancel(f"r{n}", 1))
-    assert {part.request_id for part in await engine.generate(case[1])} >= {"r"}
 
 
 async def test_a_dead_device_thread_ends_the_process(

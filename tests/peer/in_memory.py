@@ -10,10 +10,11 @@ import asyncio
 import itertools
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
+from aiohttp import ClientSession
 from msgspec import structs
 
 from cortex.engine.child import Send, Service, serve
@@ -26,6 +27,26 @@ from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import PeerConfig
 from cortex.peer.serving.server import Server
 from cortex.peer.serving.server import serving as serving_with
+
+# Of any peer, whatever its children are.
+DEADLINE_S = 30
+
+
+@asynccontextmanager
+async def http(server: Server) -> AsyncGenerator[ClientSession]:
+    """A client of this peer, for so long and no longer."""
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        ClientSession(f"http://{server.address}") as session,
+    ):
+        yield session
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that a peer does by itself."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
+            await asyncio.sleep(0.005)
 
 
 def serving(config: PeerConfig) -> AbstractAsyncContextManager[Server]:

@@ -7,7 +7,8 @@ the end what it cost, where that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cortex.engine.stream import (
@@ -25,6 +26,7 @@ from cortex.engine.types import TokenLogprob, ToolCall
 
 from ...deltas import said
 from ..asked import Answer
+from ..mended_calls import MendedCalls
 from ..offered_tools import custom_text
 from ..openai_replies import OpenAITeller, ReplyHead, finish_reason, render_logprob
 
@@ -34,6 +36,7 @@ class ChatTeller(OpenAITeller):
 
     def __init__(self, head: ReplyHead, num_choices: int, *, tells_tokens: bool) -> None:
         super().__init__(head, "chat.completion.chunk", num_choices, tells_tokens=tells_tokens)
+        self._mended = defaultdict[int, MendedCalls](lambda: MendedCalls(head.custom_names))
         self._calling: set[int] = set()
         # By choice: the call of a custom tool that is still coming.
         self._custom: dict[int, tuple[ToolCallBegin, list[str]]] = {}
@@ -44,8 +47,8 @@ class ChatTeller(OpenAITeller):
         return self.whole_reply("chat.completion", choices, [a.finished for a in answers], **more)
 
     def _whole_choice(self, answer: Answer) -> dict[str, Any]:
-        whole = answer.whole
-        all_said = said(whole.deltas)
+        whole, mended = answer.whole, self._mended[answer.whole.choice]
+        all_said = said([*mended.take(whole.deltas), *mended.end(answer.finished.reason)])
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if all_said.calls and not all_said.text else all_said.text,
@@ -68,7 +71,7 @@ class ChatTeller(OpenAITeller):
 
     def _tell_piece(self, piece: Piece) -> bytes:
         """A chunk for each delta; what is told of tokens rides in the first."""
-        told = [plain for d in piece.deltas if (plain := self._render(d, piece.choice)) is not None]
+        told = self._rendered(self._mended[piece.choice].take(piece.deltas), piece.choice)
         if not self.tells_tokens:
             return b"".join(self._delta(piece.choice, delta) for delta in told)
         if not told and not piece.logprobs and not self.head.wants_token_ids:
@@ -80,9 +83,14 @@ class ChatTeller(OpenAITeller):
 
     def _finish(self, finished: Finished) -> bytes:
         self.tally.add(finished)
-        has_calls = finished.choice in self._calling
-        reason = finish_reason(finished.reason, has_calls=has_calls)
-        return self._delta(finished.choice, {}, finish_reason=reason)
+        choice = finished.choice
+        told = self._rendered(self._mended[choice].end(finished.reason), choice)
+        reason = finish_reason(finished.reason, has_calls=choice in self._calling)
+        chunks = [self._delta(choice, delta) for delta in told]
+        return b"".join([*chunks, self._delta(choice, {}, finish_reason=reason)])
+
+    def _rendered(self, deltas: Iterable[Delta], choice: int) -> list[dict[str, Any]]:
+        return [told for delta in deltas if (told := self._render(delta, choice)) is not None]
 
     def _render(self, delta: Delta, choice: int) -> dict[str, Any] | None:
         """What a delta says in this dialect; the end of a call says nothing.

@@ -73,8 +73,12 @@ class _Place:
 
 
 def _by_text(entry: TokenLogprob) -> dict[str, float | None] | None:
-    """The best by their text; of several that read alike, the better one."""
+    """The best and the one that was taken, by their text; of several that read alike, the better.
+    Nothing of a token that was not foretold.
+    """
+    if entry.token.logprob is None:
+        return None
     best: dict[str, float | None] = {}
-    for token in entry.top:
+    for token in (*entry.top, entry.token):
         best.setdefault(shown(token), token.logprob)
-    return best or None
+    return best

@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from cortex.engine.types import MAX_PRIORITY, MIN_PRIORITY
-
-from ..decoding import ModelName
+from ..decoding import ModelName, Priority
 from ..prompts import PromptField
 
 
@@ -20,5 +18,5 @@ class EmbeddingsBody(msgspec.Struct, kw_only=True):
     input: PromptField
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1)] | None = None
-    priority: Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)] | None = None
+    priority: Priority | None = None
     user: Any = None

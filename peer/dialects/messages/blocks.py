@@ -20,7 +20,7 @@ from cortex.engine.stream import (
     ToolCallEnd,
 )
 
-from .arguments import Arguments
+from ..arguments import Arguments
 from .signatures import sign
 
 Json = dict[str, Any]

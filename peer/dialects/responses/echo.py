@@ -32,12 +32,13 @@ def read_echo(asked: ResponsesBody) -> dict[str, Any]:
             "effort": read_effort(reasoning.effort),
             "summary": _encoded(reasoning.summary, "reasoning.summary", b"null"),
         },
-        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        # Null where the model's own hold: what they are is known where it runs.
+        "temperature": asked.temperature,
         "text": _text(asked.text or TextOptions()),
         "tool_choice": _on_one_line(asked.tool_choice, "tool_choice", b'"auto"'),
         "tools": _on_one_line(asked.tools, "tools", b"[]"),
         "top_logprobs": asked.top_logprobs or 0,
-        "top_p": 1.0 if asked.top_p is None else asked.top_p,
+        "top_p": asked.top_p,
     }
 
 

@@ -16,6 +16,7 @@ import msgspec
 from cortex.engine.errors import ContextLengthExceeded
 from cortex.engine.stream import (
     Accepted,
+    Delta,
     Finished,
     Piece,
     ReasoningDelta,
@@ -28,6 +29,7 @@ from cortex.engine.stream import (
 from .. import events as sse
 from ..asked import Answer
 from ..errors import ToldError
+from ..mended_calls import MendedCalls
 from ..openai_replies import render_logprob
 from .open_items import Event, Json, OpenCall, OpenItem, OpenMessage, OpenThought, Place
 from .toolbox import ToolName
@@ -77,6 +79,7 @@ class ResponseTeller:
         self._numbers = itertools.count()
         self._items: list[Json] = []
         self._open: OpenItem | None = None
+        self._calls = MendedCalls({name for name, tool in manner.tools.items() if tool.is_custom})
         # Of tokens whose text is still to come.
         self._logprobs: list[Json] = []
         self._snapshot = msgspec.Raw(msgspec.json.encode(response))
@@ -127,7 +130,10 @@ class ResponseTeller:
 
     def _push(self, piece: Piece) -> Iterator[Event]:
         self._logprobs += map(render_logprob, piece.logprobs)
-        for delta in piece.deltas:
+        yield from self._say(self._calls.take(piece.deltas))
+
+    def _say(self, deltas: Iterable[Delta]) -> Iterator[Event]:
+        for delta in deltas:
             match delta:
                 case ReasoningDelta() if not isinstance(self._open, OpenThought):
                     thought = partial(OpenThought, is_summary=self.manner.summarises)
@@ -146,6 +152,7 @@ class ResponseTeller:
                 yield from self._open.push(delta.text)
 
     def _finish(self, finished: Finished) -> Iterator[Event]:
+        yield from self._say(self._calls.end(finished.reason))
         if finished.reason == "stop":
             end = {"status": "completed", "completed_at": int(self._clock())}
         elif finished.reason == "cancelled":

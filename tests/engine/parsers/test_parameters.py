@@ -26,6 +26,9 @@ TYPES: list[tuple[Any, set[str]]] = [
     ({"const": True}, {"boolean"}),
     ({"$ref": "#/$defs/Place"}, {"object"}),
     ({"$ref": "#/$defs/Loop"}, set()),
+    ({"$ref": "#"}, {"object"}),
+    ({"$ref": "#/$defs/Two%20places/anyOf/1"}, {"array"}),
+    ({"$ref": "#/$defs/Two%20places/anyOf/2"}, set()),
     ({"$ref": "https://example.com/x"}, set()),
     ({"$ref": "#/nowhere"}, set()),
     ({"anyOf": [{"type": "string"}, {}]}, set()),
@@ -40,8 +43,15 @@ TYPES: list[tuple[Any, set[str]]] = [
     TYPES,
 )
 def test_types_are_read_as_far_as_a_schema_says_them(parameter: Any, types: set[str]) -> None:
-    defs = {"Place": {"type": "object"}, "Loop": {"$ref": "#/$defs/Loop"}}
+    defs: dict[str, Any] = {"Place": {"type": "object"}, "Loop": {"$ref": "#/$defs/Loop"}}
+    defs["Two places"] = {"anyOf": [{"type": "object"}, {"type": "array"}]}
     assert types_of(parameter, **{"$defs": defs}) == types
+
+
+def test_types_are_read_behind_a_reference_of_the_tools_own() -> None:
+    node = {"type": "object", "properties": {"p": {"type": "string"}}}
+    schema = {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
+    assert ParameterTypes([Tool("f", parameters=json.dumps(schema))]).of("f", "p") == {"string"}
 
 
 def test_a_schema_that_multiplies_itself_is_given_up() -> None:

@@ -138,6 +138,8 @@ def test_words_between_and_behind_calls_stay_words(parse: Parse) -> None:
         '{"arguments": {"a": 1}, "name": "f"}',
         '{"name": "f", "arguments": "{\\"a\\": 1}"}',
         '{"id": 7, "name": "f", "arguments": {"a": 1}}',
+        '{"name": "f", "parameters": {"a": 1}}',
+        '{"name": "f", "parameters": {"a": 2}, "arguments": {"a": 1}}',
         '{"name": "f", "arguments": {"a": 1}, "id": "}"}',
         '{"name": "f", "arguments": {"a": 1}}}',
         '{"name": "f", "arguments": {"a": 1}',
@@ -161,6 +163,8 @@ def test_a_call_without_arguments_has_empty_ones(parse: Parse, body: str) -> Non
     [
         '{"name": "f", "arguments": [1]}',
         '{"arguments": {}}',
+        '{"name": "f", "a": 1}',
+        '{"name": "f", "input": {"a": 1}, "arguments": null}',
         '{"name": 5, "arguments": {}}',
         '{"name": "", "arguments": {}}',
         "{'name': 'f', 'arguments': {}}",

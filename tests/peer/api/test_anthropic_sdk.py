@@ -23,7 +23,7 @@ WriteScript = Callable[..., Path]
 DEADLINE_S = 60
 HELLO: Any = [{"role": "user", "content": "How warm is it?"}]
 ONE = '<tool_call>{"name": "weather", "arguments": {"city": "Zürich"}}</tool_call>'
-TWO = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+TWO = '<tool_call>{"name": "weather", "arguments": {"city": "Rome", "at": [1, 2]}}</tool_call>'
 REPLY = f"<think>\nI must look.\n</think>\n\nI look.\n\n{ONE}\n{TWO}"
 SCHEMA: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: Any = [{"name": "weather", "description": "How warm it is", "input_schema": SCHEMA}]
@@ -54,6 +54,12 @@ def without_ids(message: Any) -> list[dict[str, Any]]:
     return [{name: block[name] for name in kept if name in block} for block in dumped]
 
 
+def prompt_tokens(usage: Any) -> int:
+    """Those remembered too, of which the second of two like requests has more."""
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    return usage.input_tokens + cached
+
+
 async def test_the_stream_helper_assembles_what_the_whole_message_says(
     make_config: MakeConfig, write_script: WriteScript
 ):
@@ -66,11 +72,16 @@ async def test_the_stream_helper_assembles_what_the_whole_message_says(
         {"type": "thinking", "thinking": "I must look."},
         {"type": "text", "text": "I look."},
         {"type": "tool_use", "name": "weather", "input": {"city": "Zürich"}},
-        {"type": "tool_use", "name": "weather", "input": {"city": "Rome"}},
+        {"type": "tool_use", "name": "weather", "input": {"city": "Rome", "at": [1, 2]}},
     ]  # fmt: skip
+    assert (whole.type, whole.role, whole.model) == ("message", "assistant", "fake")
+    assert whole.id.startswith("msg_")
     assert whole.stop_reason == assembled.stop_reason == "tool_use"
-    assert whole.usage.output_tokens == assembled.usage.output_tokens
-    assert whole.content[0].type == "thinking" and whole.content[0].signature
+    assert whole.stop_sequence is None
+    assert prompt_tokens(whole.usage) == prompt_tokens(assembled.usage) > 0
+    assert whole.usage.output_tokens == assembled.usage.output_tokens > 0
+    assert whole.content[0].signature == assembled.content[0].signature != ""
+    assert whole.content[2].id != whole.content[3].id
 
 
 async def test_thinking_that_was_asked_for_is_shown_hidden_or_not_there(
@@ -159,6 +170,9 @@ async def test_a_stop_sequence_is_told_and_a_limit_too(
         assert without_ids(stopped) == [{"type": "text", "text": "one "}]
         cut = await client.messages.create(**wish(max_tokens=3))
         assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 3)
+        none = await client.messages.create(**wish(max_tokens=0))
+        assert (none.stop_reason, none.usage.output_tokens) == ("max_tokens", 0)
+        assert without_ids(none) == [{"type": "text", "text": ""}]
 
 
 async def test_pictures_are_seen_or_refused_with_a_suggestion(
@@ -167,7 +181,10 @@ async def test_pictures_are_seen_or_refused_with_a_suggestion(
     source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png).decode()}
     shown = [{"role": "user", "content": [{"type": "image", "source": source}]}]
     async with asked(make_config(models_dirs=(make_models("blind", blind=True),))) as client:
-        assert (await client.messages.create(**wish(messages=shown))).content
+        seen = await client.messages.create(**wish(messages=shown))
+        unseen = await client.messages.create(**wish())
+        assert prompt_tokens(seen.usage) > prompt_tokens(unseen.usage)
+        assert seen.content[0].text != unseen.content[0].text
         with pytest.raises(anthropic.BadRequestError) as refused:
             await client.messages.create(**wish(messages=shown, model="blind"))
     assert refused.value.error_code == "vision_unsupported"
@@ -265,9 +282,8 @@ async def test_counted_tokens_are_those_of_the_prompt(make_config: MakeConfig):
     async with asked(make_config()) as client:
         counts = [client.messages.count_tokens(**asking) for _ in range(15)]
         counted = {told.input_tokens for told in await asyncio.gather(*counts)}
-        usage = (await client.messages.create(**asking, max_tokens=1)).usage
-    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    assert counted == {usage.input_tokens + cached}
+        answered = await client.messages.create(**asking, max_tokens=1)
+    assert counted == {prompt_tokens(answered.usage)}
 
 
 async def test_tokens_are_counted_while_every_slot_is_taken(make_config: MakeConfig):

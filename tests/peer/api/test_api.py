@@ -1,4 +1,4 @@
-"""A whole peer over HTTP, with real children and the official client."""
+"""A whole peer over HTTP, with real children."""
 
 from __future__ import annotations
 
@@ -8,61 +8,33 @@ import json
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import openai
 import pytest
 from msgspec.structs import replace
 
-from cortex.engine.errors import CortexError, InvalidImage, ModelNotFound
+from cortex.engine.errors import InvalidImage, ModelNotFound
 from cortex.engine.stream import Accepted, Delta, Event, Finished, Piece, Stage, TextDelta
 from cortex.engine.types import ChatRequest, ImagePart, Message, TextPart
 from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
-from cortex.peer.routing import asked as routing_asked
-from cortex.peer.serving.server import Server, serving
+from cortex.peer.serving.server import serving
+from tests.peer.in_memory import http, until
 
 MakeConfig = Callable[..., PeerConfig]
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
-HELLO: Any = QUESTION  # the official client's own types know no plain dicts
 # An answer that does not end of itself while a test lasts.
 ENDLESS: dict[str, Any] = {"ignore_eos": True, "max_tokens": 20_000}
 DEADLINE_S = 30
-
-
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
-
-
-@asynccontextmanager
-async def official(server: Server) -> AsyncGenerator[openai.AsyncOpenAI]:
-    base = f"http://{server.address}/v1"
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        openai.AsyncOpenAI(base_url=base, api_key="none", max_retries=0) as client,
-    ):
-        yield client
 
 
 async def post(session: aiohttp.ClientSession, **fields: Any) -> tuple[int, dict[str, Any]]:
     body = {"model": "fake", "messages": QUESTION, "max_tokens": 8} | fields
     async with session.post("/v1/chat/completions", json=body) as response:
         return response.status, await response.json()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something the peer does by itself."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 def ask(text: str = "hello", *, model: str = "fake", **changes: Any) -> ChatRequest:
@@ -82,40 +54,6 @@ def deltas_of(events: list[Event]) -> list[Delta]:
 
 def text_of(events: list[Event]) -> str:
     return "".join(delta.text for delta in deltas_of(events) if isinstance(delta, TextDelta))
-
-
-async def test_official_client_gets_an_answer_with_usage(
-    make_config: MakeConfig, write_script: Callable[..., Path]
-):
-    config = make_config(fake_script=write_script("Hello, world."))
-    async with serving(config) as server, official(server) as client:
-        reply = await client.chat.completions.create(model="fake", messages=HELLO)
-        assert reply.choices[0].message.content == "Hello, world."
-        assert reply.choices[0].finish_reason == "stop"
-        assert reply.model == "fake"
-        assert reply.usage is not None
-        assert reply.usage.completion_tokens >= len("Hello, world.")
-        assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
-
-
-async def test_official_client_streams_the_same_answer_as_it_gets_whole(make_config: MakeConfig):
-    async with serving(make_config()) as server, official(server) as client:
-        wish: Any = {"model": "fake", "messages": QUESTION, "seed": 5, "max_tokens": 40}
-        create: Any = client.chat.completions.create
-        whole = await create(**wish)
-        stream = await create(**wish, stream=True, stream_options={"include_usage": True})
-        chunks = [chunk async for chunk in stream]
-        pieces = [c.choices[0].delta.content or "" for c in chunks if c.choices]
-        assert "".join(pieces) == whole.choices[0].message.content
-        assert chunks[-1].usage == whole.usage
-
-
-async def test_a_whole_reply_names_the_program_that_made_it(make_config: MakeConfig):
-    async with serving(make_config()) as server, official(server) as client:
-        reply = await client.chat.completions.create(
-            model="fake", messages=[{"role": "user", "content": "hi"}], max_tokens=1
-        )
-    assert (reply.system_fingerprint or "").startswith("cortex-")
 
 
 async def test_stream_keeps_the_contracts_order(make_config: MakeConfig):
@@ -161,16 +99,6 @@ async def test_same_seed_gives_the_same_answer_and_the_picture_matters(
         assert tokens[2] >= tokens[0] + 64
 
 
-async def test_stop_text_is_not_part_of_the_answer(
-    make_config: MakeConfig, write_script: Callable[..., Path]
-):
-    config = make_config(fake_script=write_script("one STOP two"))
-    async with serving(config) as server, http(server) as session:
-        _, reply = await post(session, stop=["STOP"], max_tokens=100)
-        assert reply["choices"][0]["message"]["content"] == "one "
-        assert reply["choices"][0]["finish_reason"] == "stop"
-
-
 @pytest.mark.parametrize(
     ("fields", "status", "code", "param"),
     [
@@ -192,14 +120,6 @@ async def test_wrong_request_gets_its_row_of_the_error_table(
             told = reply["error"]
             assert (got, told["code"], told["param"]) == (status, code, param)
             assert told["type"] == "invalid_request_error"
-
-
-async def test_official_client_sees_a_near_miss_as_not_found(make_config: MakeConfig):
-    async with serving(make_config()) as server, official(server) as client:
-        with pytest.raises(openai.NotFoundError) as caught:
-            await client.chat.completions.create(model="fack", messages=HELLO)
-        assert caught.value.code == "model_not_found"
-        assert "did you mean fake?" in str(caught.value)
 
 
 async def test_prompt_longer_than_the_context_is_refused_before_the_stream(make_config: MakeConfig):
@@ -225,19 +145,6 @@ async def test_bad_picture_is_refused_by_name(make_config: MakeConfig, url: str,
     async with serving(make_config()) as server, http(server) as session:
         status, reply = await post(session, messages=[{"role": "user", "content": content}])
         assert (status, reply["error"]["code"]) == (400, code)
-
-
-async def test_picture_for_a_blind_model_suggests_one_that_sees(
-    make_config: MakeConfig, make_models: Callable[..., Path], png_uri: str
-):
-    config = make_config(models_dirs=(make_models("blind", blind=True),))
-    content = [{"type": "image_url", "image_url": {"url": png_uri}}]
-    async with serving(config) as server, http(server) as session:
-        messages = [{"role": "user", "content": content}]
-        status, reply = await post(session, model="blind", messages=messages)
-        told = reply["error"]
-        assert (status, told["code"]) == (400, "vision_unsupported")
-        assert (told["model_id"], told["suggestion"]) == ("blind", "fake")
 
 
 @pytest.mark.parametrize(
@@ -359,30 +266,6 @@ async def test_engine_that_cannot_start_is_a_clean_error_and_shows_in_healthz(
         assert (name, text_of(events)) == (server.address, "mended")
 
 
-@pytest.mark.parametrize("stream", [True, False])
-async def test_client_that_leaves_frees_its_slot(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, stream: bool
-):
-    monkeypatch.setattr(routing_asked, "_PATIENCE_S", 1.0)
-    config = make_config(fake_token_interval_ms=400, max_live_requests=1)
-    async with serving(config) as server, http(server) as session:
-        # Who comes while a model loads waits for it, as long as that takes.
-        assert (await post(session, max_tokens=1))[0] == 200
-        body = {"model": "fake", "messages": QUESTION, "stream": stream} | ENDLESS
-        asking = asyncio.create_task(
-            session.post("/v1/chat/completions", json=body, headers={"connection": "close"})
-        )
-        await until(lambda: server.node.health.live_requests == 1)
-        if stream:
-            (await asking).close()
-        else:
-            status, reply = await post(session)
-            assert (status, reply["error"]["code"]) == (503, "overloaded")
-            asking.cancel()
-        await until(lambda: server.node.health.live_requests == 0)
-        assert (await post(session, max_tokens=1))[0] == 200
-
-
 async def test_many_requests_at_once_get_their_own_answers(make_config: MakeConfig):
     async with serving(make_config()) as server, http(server) as session:
         alone = [
@@ -438,18 +321,6 @@ async def test_text_process_killed_is_started_again_for_the_next_request(make_co
         os.kill(pid, signal.SIGKILL)
         await until(lambda: server.node.health.text.pid != pid)
         assert (await post(session))[0] == 200
-
-
-async def test_draining_peer_ends_what_it_has_and_takes_nothing_new(make_config: MakeConfig):
-    config = make_config(fake_token_interval_ms=5)
-    async with serving(config) as server, http(server) as session:
-        assert (await post(session, max_tokens=1))[0] == 200  # leaves a connection open
-        asking = asyncio.create_task(post(session, max_tokens=20))
-        await until(lambda: server.node.health.live_requests == 1)
-        await server.drain()
-        assert (await asking)[0] == 200
-        with pytest.raises(CortexError):
-            await collect(server.node.chat(ask()))
 
 
 async def test_children_are_gone_when_the_peer_is(make_config: MakeConfig):

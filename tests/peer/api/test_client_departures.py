@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
 
 from cortex.engine.fake import FakeConfig
 from cortex.engine.messages import Cancel
 from cortex.peer.config import PeerConfig
-from cortex.peer.serving.server import Server, serving
+from cortex.peer.serving.server import serving
+from tests.peer.in_memory import http, until
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 20
@@ -27,20 +26,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/responses": {"input": "hello"},
     "/v1/messages": {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 100},
 }
-
-
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("path", BODIES)

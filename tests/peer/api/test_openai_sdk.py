@@ -36,7 +36,8 @@ SCHEMA: Any = {
 }
 FUNCTION: Any = {"name": "weather", "parameters": SCHEMA, "strict": True}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
-FLAT_TOOLS: Any = [{"type": "function", **FUNCTION}]
+OTHER_TOOLS: Any = [{"type": "function", **FUNCTION}, {"type": "custom", "name": "patch"}]
+PATCH = '<tool_call>{"name": "patch", "arguments": {"input": "+a"}}</tool_call>'
 
 
 class Person(BaseModel):
@@ -78,23 +79,28 @@ async def test_the_stream_helper_assembles_what_the_whole_reply_says(
     assert calls_of(told.message) == calls_of(made.message) == weather
     assert told.message.content == made.message.content == "I look."
     assert told.finish_reason == made.finish_reason == "tool_calls"
-    assert assembled.usage is not None and whole.usage is not None
-    assert assembled.usage.completion_tokens == whole.usage.completion_tokens
+    assert whole.model == "fake" and whole.system_fingerprint.startswith("cortex-")
+    assert whole.usage is not None and assembled.usage == whole.usage
     assert kinds.count("tool_calls.function.arguments.done") == 2
 
 
 async def test_greedy_answers_are_the_same_plain_and_streamed_and_again(make_config: MakeConfig):
     async with asked(make_config()) as client:
         wish: Any = {"model": "fake", "messages": HELLO, "seed": 5, "temperature": 0, "n": 2}
+        wish |= {"logprobs": True, "top_logprobs": 1}
         whole = await client.chat.completions.create(**wish)
         again = await client.chat.completions.create(**wish)
         async with client.chat.completions.stream(**wish) as stream:
             assembled = await stream.get_final_completion()
     said = [
-        [(c.index, c.message.content, c.finish_reason) for c in reply.choices]
+        [
+            (c.index, c.message.content, c.finish_reason, len(c.logprobs.content or ()))
+            for c in reply.choices
+        ]
         for reply in (whole, again, assembled)
     ]
     assert said[0] == said[1] == said[2]
+    assert all(num_tokens for *_, num_tokens in said[0])
 
 
 async def test_a_forced_tool_is_called(make_config: MakeConfig, write_script: WriteScript):
@@ -163,6 +169,7 @@ async def test_pictures_are_seen_or_refused_with_a_suggestion(
             await chat(model="blind", messages=[{"role": "user", "content": seen}])
         assert refused.value.code == "vision_unsupported"
         assert isinstance(refused.value.body, dict)
+        assert refused.value.body["model_id"] == "blind"
         assert refused.value.body["suggestion"] == "fake"
 
 
@@ -192,6 +199,7 @@ async def test_a_refusal_is_its_class_with_its_code(
                 await create(**({"model": "fake", "messages": HELLO, "stream": stream} | wish))
             assert refused.value.code == code
             assert refused.value.request_id
+            assert "did you mean fake?" in refused.value.message or code != "model_not_found"
 
 
 async def test_a_body_over_the_limit_and_a_peer_that_is_full_are_told_apart(
@@ -263,15 +271,22 @@ async def test_an_answer_that_breaks_off_raises_in_every_stream(
 async def test_responses_are_the_same_plain_and_streamed(
     make_config: MakeConfig, write_script: WriteScript
 ):
-    async with asked(make_config(fake_script=write_script(REPLY))) as client:
-        wish: Any = {"model": "fake", "input": "How warm is it?", "tools": FLAT_TOOLS}
+    async with asked(make_config(fake_script=write_script(REPLY + PATCH))) as client:
+        wish: Any = {"model": "fake", "input": "How warm is it?", "tools": OTHER_TOOLS}
+        wish |= {"reasoning": {"summary": "auto"}}
         whole = await client.responses.create(**wish)
         async with client.responses.stream(**wish) as stream:
             kinds = [event.type async for event in stream]
             assembled = await stream.get_final_response()
     assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert "response.custom_tool_call_input.delta" in kinds
     shapes = [[item.type for item in reply.output] for reply in (whole, assembled)]
-    assert shapes == [["reasoning", "message", "function_call", "function_call"]] * 2
+    calls = ["function_call", "function_call", "custom_tool_call"]
+    assert shapes == [["reasoning", "message", *calls]] * 2
+    said = [
+        (reply.output[0].summary[0].text, reply.output[4].input) for reply in (whole, assembled)
+    ]
+    assert said == [("I must look.", "+a")] * 2
     assert whole.output_text == assembled.output_text == "I look."
     called = [
         [json.loads(item.arguments) for item in reply.output if item.type == "function_call"]
@@ -285,17 +300,18 @@ async def test_responses_are_the_same_plain_and_streamed(
 async def test_a_responses_conversation_goes_on_with_what_it_gave_back(
     make_config: MakeConfig, write_script: WriteScript
 ):
-    async with asked(make_config(fake_script=write_script(REPLY, "Warm."))) as client:
+    async with asked(make_config(fake_script=write_script(REPLY + PATCH, "Warm."))) as client:
         create: Any = client.responses.create
         asked_for = [{"role": "user", "content": "How warm is it?"}]
-        first = await create(model="fake", input=asked_for, tools=FLAT_TOOLS)
+        first = await create(model="fake", input=asked_for, tools=OTHER_TOOLS)
         results = [
-            {"type": "function_call_output", "call_id": item.call_id, "output": "20 °C"}
+            {"type": f"{item.type}_output", "call_id": item.call_id, "output": "20 °C"}
             for item in first.output
-            if item.type == "function_call"
+            if item.type.endswith("call")
         ]
+        assert len(results) == 3
         turns = [*asked_for, *(item.model_dump() for item in first.output), *results]
-        second = await create(model="fake", input=turns, tools=FLAT_TOOLS)
+        second = await create(model="fake", input=turns, tools=OTHER_TOOLS)
         assert second.output_text == "Warm."
         with pytest.raises(openai.BadRequestError) as refused:
             await create(model="fake", input="more", previous_response_id=first.id)
@@ -307,7 +323,10 @@ async def test_a_responses_conversation_goes_on_with_what_it_gave_back(
 
 async def test_a_response_that_the_limit_cuts_off_is_incomplete(make_config: MakeConfig):
     async with asked(make_config()) as client:
-        reply = await client.responses.create(model="fake", input="hello", max_output_tokens=16)
+        wish: Any = {"model": "fake", "input": "hello", "max_output_tokens": 16}
+        reply = await client.responses.create(**wish)
+        kinds = [event.type async for event in await client.responses.create(**wish, stream=True)]
+    assert kinds[-1] == "response.incomplete"
     assert reply.status == "incomplete"
     assert reply.incomplete_details is not None
     assert reply.incomplete_details.reason == "max_output_tokens"
@@ -317,7 +336,8 @@ async def test_a_response_that_the_limit_cuts_off_is_incomplete(make_config: Mak
 async def test_completions_and_models_are_read(make_config: MakeConfig):
     async with asked(make_config()) as client:
         wish: Any = {"model": "fake", "prompt": ["a", "b"], "seed": 1, "max_tokens": 12}
-        whole = await client.completions.create(**wish)
+        whole = await client.completions.create(**wish, logprobs=1)
+        assert [len(choice.logprobs.tokens) for choice in whole.choices] == [12, 12]
         texts = ["", ""]
         async for piece in await client.completions.create(**wish, stream=True):
             for choice in piece.choices:

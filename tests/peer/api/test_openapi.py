@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -17,17 +14,10 @@ from cortex.peer.api.openapi import openapi
 from cortex.peer.api.routes import ROUTES
 from cortex.peer.config import PeerConfig
 from cortex.peer.dialects.chat.body import ChatBody
-from cortex.peer.serving.server import Server
-from tests.peer.in_memory import serving
+from tests.peer.in_memory import http, serving
 
 MakeConfig = Callable[..., PeerConfig]
 DOCUMENT = openapi(ROUTES, "1.2.3")
-
-
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with asyncio.timeout(30), aiohttp.ClientSession(f"http://{server.address}") as session:
-        yield session
 
 
 def values_of(value: Any, key: str) -> Iterator[Any]:

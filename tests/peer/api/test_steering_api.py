@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -16,10 +15,9 @@ from cortex.peer.config import REQUEST_LOG, PeerConfig
 from cortex.peer.keys.access import ApiKey, digest_of
 from cortex.peer.models.names import ModelNames
 from cortex.peer.serving.server import Server
-from tests.peer.in_memory import serving
+from tests.peer.in_memory import http, serving, until
 
 MakeConfig = Callable[..., PeerConfig]
-DEADLINE_S = 30
 BODY: dict[str, Any] = {
     "model": "fake",
     "messages": [{"role": "user", "content": "hello"}],
@@ -29,24 +27,9 @@ LONG = {"max_tokens": 10_000}
 CHAT = "/v1/chat/completions"
 
 
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
-
-
 async def read(session: aiohttp.ClientSession, path: str, method: str = "GET") -> Any:
     async with session.request(method, path) as response:
         return await response.json()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 def decoding(server: Server) -> bool:

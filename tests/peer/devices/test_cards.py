@@ -9,7 +9,14 @@ import pytest
 
 from cortex.peer.children.commands import engine_spec
 from cortex.peer.config import Card, PeerConfig
-from cortex.peer.devices.cards import find_cards, read_cards, visible_cards
+from cortex.peer.devices.cards import (
+    differ_in_bfloat16,
+    find_cards,
+    read_cards,
+    too_weak,
+    visible_cards,
+    why_unseen,
+)
 from cortex.peer.devices.hardware import read_hardware
 
 LISTED = """\
@@ -25,8 +32,13 @@ RTX = Card(2, "GPU-11ee", "NVIDIA RTX 6000 (Ada)")
 
 
 def test_a_card_that_is_cut_is_there_as_its_slices() -> None:
-    assert read_cards(LISTED.splitlines()) == [H100, *SLICES, RTX]
-    assert read_cards(["No devices found."]) == []
+    assert read_cards(LISTED.splitlines(), {}) == [H100, *SLICES, RTX]
+    assert read_cards(["No devices found."], {}) == []
+
+
+def test_a_device_whose_id_cuda_does_not_take_goes_by_its_number() -> None:
+    orin = "GPU 0: Orin (nvgpu) (UUID: 54ac6ed7-8c3d-5d1c-a3f0-000000000000)"
+    assert read_cards([orin], {}) == [Card(0, "0", "Orin (nvgpu)")]
 
 
 @pytest.mark.parametrize(
@@ -53,11 +65,57 @@ async def test_of_each_card_there_is_one_device(driver_tool: Callable[[str], Non
     assert await find_cards("MIG-44dd,0") == [SLICES[1], H100]
 
 
+async def test_what_a_card_can_compute_is_asked_for(driver_tool: Callable[[str], None]) -> None:
+    listed, told = 'echo "GPU 0: Tesla P40 (UUID: GPU-7)"', "echo GPU-7, 6.1"
+    driver_tool(f"test $1 = --list-gpus && {listed} || {told}")
+    assert await find_cards(None) == [Card(0, "GPU-7", "Tesla P40", "6.1")]
+    driver_tool(f"test $1 = --list-gpus && {listed} || exit 2")  # an older tool has no such field
+    assert await find_cards(None) == [Card(0, "GPU-7", "Tesla P40")]
+
+
+@pytest.mark.parametrize(
+    ("capability", "cuda", "is_weak"),
+    [
+        ("6.1", "13.0", True), ("7.0", "13.0", True), ("7.5", "13.0", False),
+        ("12.0", "13.0", False), ("6.1", "12.6", False), ("3.7", "12.6", True),
+        ("6.1", None, False), ("", "13.0", False), ("[N/A]", "13.0", False),
+    ],
+)  # fmt: skip
+def test_a_card_is_too_weak_for_a_cuda_that_compiles_nothing_for_it(
+    capability: str, cuda: str | None, is_weak: bool
+) -> None:
+    assert bool(too_weak(Card(0, "GPU-7", "Tesla", capability), cuda)) == is_weak
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "words"),
+    [
+        (("7.5", "8.6"), "gpu 0 would compute in float32"),
+        (("12.0", "7.5", "7.5"), "gpu 1,2 would compute in float32"),
+        (("7.5", "7.5"), ""), (("8.0", "12.0"), ""), (("7.5", ""), ""), ((), ""),
+    ],
+)  # fmt: skip
+def test_cards_with_and_without_bfloat16_are_told_of(
+    capabilities: Sequence[str], words: str
+) -> None:
+    cards = [Card(at, f"GPU-{at}", "RTX", can) for at, can in enumerate(capabilities)]
+    told = differ_in_bfloat16(cards)
+    assert words in told and bool(words) == bool(told)
+
+
+def test_wsl_is_told_by_its_node(tmp_path: Path) -> None:
+    assert not why_unseen(tmp_path)
+    (tmp_path / "dxg").touch()
+    assert "installed in Windows" in why_unseen(tmp_path)
+
+
 async def test_where_the_tool_is_silent_the_module_lists_what_has_a_node_here(
     driver_tool: Callable[[str], None], tmp_path: Path
 ) -> None:
     driver_tool("exit 9")
     assert await find_cards(None, tmp_path / "none", tmp_path) == []
+    (tmp_path / "nvmap").touch()
+    assert await find_cards(None, tmp_path / "none", tmp_path) == [Card(0, "0", "Tegra")]
     for minor, bus in enumerate(("0000:01:00.0", "0000:41:00.0", "0000:81:00.0")):
         folder = tmp_path / "driver" / "gpus" / bus
         folder.mkdir(parents=True)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,12 @@ from cortex.engine.messages import Alive
 from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import Card, PeerConfig
 from cortex.peer.devices import gpus, yielding
-from cortex.peer.devices.device_memory import budget_bytes, foreign_gpu_bytes, gpu_of
+from cortex.peer.devices.device_memory import (
+    budget_bytes,
+    foreign_gpu_bytes,
+    foreign_shared_bytes,
+    gpu_of,
+)
 from cortex.peer.devices.gpus import Gpu, ask_for_gpus, ask_for_holders, read_gpus, read_holders
 from cortex.peer.devices.hardware import look_at_hardware, read_hardware
 from cortex.peer.node import Node
@@ -85,7 +91,17 @@ async def test_a_tool_that_is_not_there_gives_no_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpus, "_ELSEWHERE", ())
     assert await asyncio.wait_for(ask_for_gpus(), 5) is None
+
+
+async def test_a_tool_that_is_not_on_the_path_is_found_where_systems_keep_it(
+    driver_tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    driver_tool(f'echo "{LINE}"')
+    monkeypatch.setattr(gpus, "_ELSEWHERE", (str(tmp_path / "none"), str(tmp_path / "bin")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert await ask_for_gpus() == (CARD,)
 
 
 def test_the_lists_are_read_and_errors_are_none() -> None:
@@ -106,12 +122,25 @@ def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
     assert (shown[0], shown[1].memory_bytes) == (CARD, 0)
 
 
+def test_a_card_keeps_its_memory_where_another_comes_before_it(
+    make_config: Callable[..., PeerConfig],
+):
+    ours = Card(0, "GPU-ours", "RTX")
+    config = make_config(devices=("cuda:0",), cards=(ours,))
+    row = "{}, RTX, 24576, 24000, 580, GPU-{}"
+    other, moved = row.format(0, "its"), row.format(1, "ours")
+    shown = Gpu(1, "RTX", 24 * GIB, 24000 * MIB, "580", "GPU-ours")
+    assert gpu_of(config, "cuda:0", read_gpus([other, moved]) or ()) == shown
+    assert gpu_of(config, "cuda:0", read_gpus([other]) or ()) is None
+    assert gpu_of(config, "cuda:0", (CARD,)) == CARD  # a tool that tells no UUID
+
+
 TELLS_MEMORY = Alive(0, 0, 0, device_bytes=20 * GIB, free_at_start_bytes=10 * GIB)
 
 
-def engines_tell_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def engines_tell_memory(monkeypatch: pytest.MonkeyPatch, remembered_bytes: int = 0) -> None:
     def alive(_: FakeService) -> Alive:
-        return TELLS_MEMORY
+        return msgspec.structs.replace(TELLS_MEMORY, remembered_bytes=remembered_bytes)
 
     monkeypatch.setattr(FakeService, "alive", alive)
 
@@ -126,6 +155,44 @@ def test_what_nobody_tells_of_a_gpus_memory_its_engine_tells(
     assert budget_bytes(config, "cuda:0", None, alive) == 9 * GIB
     assert budget_bytes(config, "cuda:0", CARD, alive) == int(0.9 * 19 * GIB)
     assert budget_bytes(make_config(memory_bytes=GIB), "cuda:0", None, alive) == GIB
+
+
+def test_models_have_the_machines_memory_but_for_what_is_remembered_where_a_gpu_shares_it(
+    make_config: Callable[..., PeerConfig],
+):
+    alive = Alive(
+        0, 0, 0, device_bytes=101 * GIB, free_at_start_bytes=8 * GIB, remembered_bytes=15 * GIB
+    )
+    assert budget_bytes(make_config(), "cuda:0", None, alive) == 75 * GIB
+    assert budget_bytes(make_config(memory_bytes=40 * GIB), "cuda:0", None, alive) == 25 * GIB
+
+
+@pytest.mark.parametrize(
+    ("available", "private", "foreign"), [(101, 1, 0), (91, 11, 0), (86, 16, 0), (51, 1, 42.625)]
+)
+def test_what_is_remembered_in_shared_memory_is_ours_and_what_else_is_missing_is_not(
+    available: int, private: int, foreign: float
+):
+    alive = Alive(0, 0, 0, remembered_bytes=15 * GIB)
+    found = foreign_shared_bytes(75 * GIB, 0, private * GIB, available * GIB, alive)
+    assert found == int(foreign * GIB)
+
+
+async def test_a_gpu_that_shares_the_machines_memory_is_seen_beside_other_programs(
+    make_config: Callable[..., PeerConfig],
+    driver_tool: Callable[[str], None],
+    memory_children: type[MemoryChildren],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    engines_tell_memory(monkeypatch, remembered_bytes=GIB)
+    driver_tool("echo '0, NVIDIA GB10, [N/A], [N/A], 580.95'")
+    async with Node(make_config(devices=("cuda:0",)), memory_children().spawn) as node:
+        devices = node._rack.devices  # pyright: ignore[reportPrivateUsage]
+        budget = devices.devices[0].budget_bytes
+        assert devices.look_at_memory(GIB, (0,))
+        assert devices.devices[0].foreign_bytes > budget - GIB
+        assert devices.look_at_memory(64 * GIB, (0,))
+        assert devices.devices[0].foreign_bytes == 0
 
 
 async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when_it_serves(

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from cortex.engine.errors import EngineFailed, InsufficientVram, Overloaded
+from cortex.engine.errors import ContextLengthExceeded, EngineFailed, InsufficientVram, Overloaded
 from cortex.engine.fake import FakeConfig
-from cortex.engine.messages import Unload
 from cortex.engine.stream import Event, Finished, Piece, Stage
 from cortex.engine.types import ChatRequest, Message, TextPart
 from cortex.peer.children.process import ChildProcess
 from cortex.peer.config import EvictionConfig, ModelConfig, PeerConfig
 from cortex.peer.devices.losses import NUM_BAD_LOADS
+from cortex.peer.errors import UnsupportedParameter
 from cortex.peer.fleet.own_state import own_state
 from cortex.peer.fleet.rates import Rates
 from cortex.peer.fleet.telling import verdict
@@ -34,7 +34,6 @@ Children = Any  # conftest's MemoryChildren: test modules cannot import each oth
 DEADLINE_S = 60
 # What `cortex status` has, and more than that for a busy machine.
 STATUS_S = 5.0
-# A quarter of a CPU's memory is for what is remembered of prompts.
 GIB = 1 << 30
 
 
@@ -53,13 +52,14 @@ def make_sized(make_models: Callable[..., Path]) -> Callable[..., Path]:
     return make
 
 
-def ask(model: str, max_tokens: int = 4) -> ChatRequest:
-    messages = (Message("user", (TextPart("hello"),)),)
+def ask(model: str, max_tokens: int = 4, prompt: str = "hello") -> ChatRequest:
+    messages = (Message("user", (TextPart(prompt),)),)
     return ChatRequest(model, messages, seed=1, now_s=0, max_tokens=max_tokens)
 
 
-async def answer(node: Node, model: str, max_tokens: int = 4) -> list[Event]:
-    async with asyncio.timeout(DEADLINE_S), aclosing(node.chat(ask(model, max_tokens))) as events:
+async def answer(node: Node, model: str, max_tokens: int = 4, prompt: str = "hello") -> list[Event]:
+    events = node.chat(ask(model, max_tokens, prompt))
+    async with asyncio.timeout(DEADLINE_S), aclosing(events):
         return [event async for event in events]
 
 
@@ -71,27 +71,6 @@ async def until(events: AsyncGenerator[Event], kind: type[Event]) -> None:
 
 def where(node: Node) -> dict[str, int]:
     return {each.model.id: each.device for each in node.placement.ready}
-
-
-async def test_two_of_three_models_have_room_and_every_request_is_answered(
-    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
-):
-    root = make_sized(a=GIB, b=GIB, c=GIB)
-    config = make_config(
-        models_dirs=(root,), memory_bytes=7 * GIB // 2, eviction=EvictionConfig(min_residency_s=0.0)
-    )
-    children = memory_children()
-    async with Node(config, children.spawn) as node:
-        answers = [await answer(node, model) for model in "abcabcabc"]
-        assert all(isinstance(events[-1], Finished) for events in answers)
-        assert len(node.placement.ready) == 2
-        num_evictions = sum(node.tally.evictions.values())
-        told = [one for one in node.chronicle.latest(99) if one.what == "evicted"]
-        assert len(told) == num_evictions and "to make room for" in told[0].text
-        assert node.recent.number(asyncio.get_running_loop().time(), "evictions") == num_evictions
-        assert num_evictions == sum(isinstance(each, Unload) for each in children.heard) == 7
-        assert {reason for _, reason in node.tally.evictions} == {"lru"}
-        assert all(books.free_bytes >= 0 for books in node.placement.devices)
 
 
 async def test_each_of_two_devices_has_an_engine_of_its_own(
@@ -118,47 +97,6 @@ async def test_each_of_two_devices_has_an_engine_of_its_own(
         assert set(where(node)) == {"a"}
 
 
-async def test_long_answer_is_never_evicted_and_the_other_model_gets_its_turn_after_it(
-    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
-):
-    root = make_sized(a=GIB, b=GIB)
-    children = memory_children(fake=FakeConfig(token_interval_ms=10))
-    config = make_config(
-        models_dirs=(root,), memory_bytes=2 * GIB, eviction=EvictionConfig(min_residency_s=0.0)
-    )
-    async with asyncio.timeout(DEADLINE_S), Node(config, children.spawn) as node:
-        async with aclosing(node.chat(ask("a", 200))) as events:
-            await until(events, Piece)
-            other = asyncio.create_task(answer(node, "b"))
-            async for event in events:
-                if isinstance(event, Piece) and not event.is_last:
-                    assert set(where(node)) == {"a"}
-        assert isinstance((await other)[-1], Finished)
-        assert set(where(node)) == {"b"}
-
-
-async def test_fifty_requests_for_a_cold_model_load_it_once(
-    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
-):
-    root = make_sized(load_s=0.3, a=GIB)
-    children = memory_children()
-    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
-    async with Node(config, children.spawn) as node:
-        answers = await asyncio.gather(*(answer(node, "a") for _ in range(50)))
-        assert all(isinstance(events[-1], Finished) for events in answers)
-        assert children.num_loads == 1
-
-
-async def test_model_that_is_larger_than_its_device_is_refused_with_the_numbers(
-    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
-):
-    root = make_sized(a=3 * GIB)
-    config = make_config(models_dirs=(root,), memory_bytes=2 * GIB)
-    async with Node(config, memory_children().spawn) as node:
-        with pytest.raises(InsufficientVram, match=r"needs 3\.0 GiB, and cpu has 1\.5 GiB"):
-            await answer(node, "a")
-
-
 async def test_steering_loads_pins_plans_and_lets_go(
     make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
 ):
@@ -167,6 +105,8 @@ async def test_steering_loads_pins_plans_and_lets_go(
         models_dirs=(root,), memory_bytes=2 * GIB, eviction=EvictionConfig(min_residency_s=0.0)
     )
     async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        # A quarter of a CPU's memory is for what is remembered of prompts.
+        assert node.placement.devices[0].budget_bytes == 2 * GIB * 3 // 4
         await node.shelf.weigh()
         ids = {model.id: ModelId(model.weights) for model in node.stored}
         steering = node.steering
@@ -187,6 +127,9 @@ async def test_steering_loads_pins_plans_and_lets_go(
         await steering.unload("b")
         assert node.placement.placed == ()
         assert node.tally.evictions == {("a", "lru"): 1, ("b", "asked"): 1}
+        told = [one.text for one in node.chronicle.latest(99) if one.what == "evicted"]
+        assert len(told) == 1 and "to make room for b" in told[0]
+        assert node.recent.number(asyncio.get_running_loop().time(), "evictions") == 1
 
 
 async def test_a_plan_names_no_device_that_the_operator_keeps_a_model_from(
@@ -321,7 +264,7 @@ async def test_a_forced_load_is_begun_whatever_the_books_say(
         await node.shelf.weigh()
         wish = LoadWish(ModelId(node.stored[0].weights))
         # Other programs seem to have all of the memory.
-        node._rack.devices.look_at_memory(0)  # pyright: ignore[reportPrivateUsage]
+        node._rack.devices.look_at_memory(0, (0,))  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(InsufficientVram, match="other programs hold"):
             await node.steering.load(wish, lambda _: None)
         assert node.steering.plan(wish).plan is None
@@ -415,3 +358,76 @@ async def test_as_many_answers_at_once_as_the_operator_says_of_the_model(
         slots = {each.model.id: each.size.num_slots for each in node.placement.ready}
     assert slots["a"] == 3
     assert slots["b"] > 3
+
+
+@pytest.fixture
+def make_long(make_sized: Callable[..., Path]) -> Callable[..., Path]:
+    """A model "a" of 1 GiB that could have 262,144 tokens of context, at 16 KiB each."""
+
+    def make() -> Path:
+        root = make_sized(a=GIB)
+        path = root / "a" / "config.json"
+        more = {"max_position_embeddings": 262_144, "kv_bytes_per_token": 16 * 1024}
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+        return root
+
+    return make
+
+
+async def test_a_model_is_offered_with_the_context_that_its_device_could_give_it(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_long(),), memory_bytes=4 * GIB)  # 3 GiB for models
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        assert node.stored[0].context_length == 262_144, "nobody knows yet"
+        await node.survey()
+        assert node.stored[0].context_length == (await node.models())[0].context_length == 131_072
+        with pytest.raises(ContextLengthExceeded, match=r"> 131072 maximum") as refused:
+            await answer(node, "a", prompt="a" * 200_000)
+        assert "--memory" in refused.value.hint
+        # What fits is loaded for, though it is more than is usual.
+        assert isinstance((await answer(node, "a"))[-1], Finished)
+        assert node.placement.ready[0].size.context_tokens == 65_536
+        assert isinstance((await answer(node, "a", prompt="a" * 100_000))[-1], Finished)
+        assert node.placement.ready[0].size.context_tokens == 131_072
+
+
+async def test_what_somebody_has_loaded_short_is_offered_so_and_says_how_to_have_more(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_long(),), memory_bytes=40 * GIB)
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        await node.shelf.weigh()
+        weights = ModelId(node.stored[0].weights)
+        await node.steering.load(LoadWish(weights, context_tokens=4096), lambda _: None)
+        assert node.stored[0].context_length == 4096
+        with pytest.raises(ContextLengthExceeded, match="> 4096 maximum") as refused:
+            await answer(node, "a", prompt="a" * 9000)
+        assert "cortex load with a larger --context" in refused.value.hint
+        await node.steering.load(LoadWish(weights, context_tokens=16_384), lambda _: None)
+        assert isinstance((await answer(node, "a", prompt="a" * 9000))[-1], Finished)
+
+
+async def test_more_context_than_a_model_has_is_refused_with_the_number_and_the_setting(
+    make_config: MakeConfig, make_long: Callable[..., Path], memory_children: Children
+):
+    folder = make_long()
+    for given, most, says in (
+        ({}, 262_144, "or less"),
+        ({"context_limit_tokens": 8192}, 8192, "raise `context`"),
+    ):
+        config = make_config(models_dirs=(folder,), memory_bytes=40 * GIB, **given)
+        async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+            await node.shelf.weigh()
+            wish = LoadWish(ModelId(node.stored[0].weights), context_tokens=most + 1)
+            with pytest.raises(UnsupportedParameter, match=f"{most} tokens of context") as refused:
+                await node.steering.load(wish, lambda _: None)
+            assert says in refused.value.hint
+            planned = node.steering.plan(wish)
+            assert planned.plan is None
+            assert planned.refusals[0].words == f"{refused.value.message}: {refused.value.hint}"
+            if given:
+                with pytest.raises(ContextLengthExceeded) as long:
+                    await answer(node, "a", prompt="a" * 9000)
+                assert "`context` in cortex.toml" in long.value.hint

@@ -148,28 +148,6 @@ async def test_a_loop_over_three_models_where_two_have_room_loses_no_answer(
         assert finished.total() == num_answered
 
 
-async def test_an_answer_of_seconds_is_never_evicted_though_others_wait_for_its_place(
-    open_peer: Callable[..., Any],
-):
-    async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
-        twins = {model: await ample.ask(model, tokens=250) for model in MODELS}
-    async with open_peer() as peer:
-        ended: list[str] = []
-
-        async def long_answer(model: str) -> None:
-            assert await peer.ask(model, tokens=250) == twins[model]
-            ended.append(model)
-
-        async with asyncio.TaskGroup() as group:
-            for model in MODELS[:2]:
-                group.create_task(long_answer(model))
-            await peer.until(one="ready", two="ready")
-            assert not ended
-            await peer.ask(MODELS[2])  # waits for longer than the minimal residency
-            assert ended, "its place was one of those that answered"
-        assert await peer.num_loads() == dict.fromkeys(MODELS, 1)
-
-
 async def test_a_long_answer_stays_while_all_others_come_and_go_beside_it(
     open_peer: Callable[..., Any],
 ):
@@ -191,19 +169,3 @@ async def test_a_long_answer_stays_while_all_others_come_and_go_beside_it(
         loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
     assert loads[loyal] == 1
     assert min(gone[model] for model in others) >= 2, "neither waited for the long answer's end"
-
-
-async def test_a_load_ends_when_its_only_client_has_left_and_the_next_one_begins_it_anew(
-    open_peer: Callable[..., Any],
-):
-    async with open_peer(load_s=1.0) as peer:
-        leaving = asyncio.create_task(peer.ask("one"))
-        await peer.until(one="loading")
-        leaving.cancel()
-        await asyncio.wait({leaving})
-        assert leaving.cancelled()
-        await peer.until()
-        assert await peer.num_loads() == {}
-        assert await peer.ask("one")
-        assert await peer.num_loads() == {"one": 1}
-        assert (await peer.counted("cortex_requests_finished_total"))["one"] == 2

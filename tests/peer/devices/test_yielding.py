@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -22,7 +23,7 @@ class Watched:
     def __init__(self) -> None:
         self.told_bytes: list[int] = []
 
-    def look_at_memory(self, available_bytes: int) -> bool:
+    def look_at_memory(self, available_bytes: int, _: Sequence[int]) -> bool:
         self.told_bytes.append(available_bytes)
         return True
 

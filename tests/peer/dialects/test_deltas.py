@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ CALLED: tuple[Delta, ...] = (
     ReasoningDelta("hm"),
     TextDelta("I look."),
     ToolCallBegin(0, "call_a", "f"),
-    ToolCallArguments(0, '{"a": 1}'),
+    ToolCallArguments(0, '{"a":1}'),
     ToolCallEnd(0, is_whole=True),
     ToolCallBegin(1, "call_b", "g"),
     ToolCallArguments(1, "{}"),
@@ -46,7 +47,9 @@ def _answers(draw: st.DrawFn) -> tuple[Delta, ...]:
     deltas += [TextDelta(text) for text in draw(st.lists(texts, max_size=3))]
     for index in range(draw(st.integers(0, 3))):
         deltas.append(ToolCallBegin(index, f"call_{index}", "f"))
-        deltas += [ToolCallArguments(index, text) for text in draw(st.lists(texts, max_size=3))]
+        objects = st.dictionaries(texts, texts, min_size=1, max_size=2)
+        arguments = msgspec.json.encode(draw(objects)).decode()
+        deltas.append(ToolCallArguments(index, arguments))
         deltas.append(ToolCallEnd(index, is_whole=True))
         deltas += [TextDelta(text) for text in draw(st.lists(texts, max_size=1))]
     return tuple(deltas)
@@ -96,6 +99,30 @@ def test_a_call_cut_off_in_a_stream_is_not_whole() -> None:
     assert events[-2] == Piece((ToolCallEnd(0, is_whole=False),))
 
 
+def _arguments(deltas: tuple[Delta, ...], reason: FinishReason) -> str:
+    """Those of the first call: the same in the whole reply and in its stream."""
+    reader = StreamReader()
+    events = [event for line in lines_of(deltas, reason) for event in reader.read_line(line)]
+    told = said(d for e in events if isinstance(e, Piece) for d in e.deltas).calls[0].arguments
+    call = whole(deltas, reason)["message"]["tool_calls"][0]
+    assert call["function"]["arguments"] == told
+    return told
+
+
+def test_arguments_that_are_no_json_are_mended_on_the_way() -> None:
+    begin, end = ToolCallBegin(0, "call_a", "f"), ToolCallEnd(0, is_whole=False)
+    texts = (r'{"path": "C:\d', r'ir", "n": 1, "m": oo')
+    broken = (begin, *(ToolCallArguments(0, text) for text in texts), end)
+    for deltas in (broken, (*broken, TextDelta("So."))):
+        assert json.loads(_arguments(deltas, "stop")) == {"path": r"C:\dir", "n": 1}
+
+
+def test_arguments_cut_off_are_not_closed() -> None:
+    begin, end = ToolCallBegin(0, "call_a", "f"), ToolCallEnd(0, is_whole=False)
+    cut = (begin, ToolCallArguments(0, '{"a": "b'), end)
+    assert _arguments(cut, "length") == _arguments(cut, "context") == '{"a":"b'
+
+
 def test_a_whole_reply_holds_what_there_is_and_no_more() -> None:
     choice = whole(CALLED)
     assert choice["finish_reason"] == "tool_calls"
@@ -108,7 +135,7 @@ def test_a_whole_reply_holds_what_there_is_and_no_more() -> None:
             {
                 "id": "call_a",
                 "type": "function",
-                "function": {"name": "f", "arguments": '{"a": 1}'},
+                "function": {"name": "f", "arguments": '{"a":1}'},
             },
             {"id": "call_b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
         ],
@@ -121,7 +148,7 @@ def test_a_whole_reply_holds_what_there_is_and_no_more() -> None:
 
 def test_an_answer_s_calls_are_as_a_client_sends_them_back() -> None:
     assert said(CALLED).calls == (
-        ToolCall("call_a", "f", '{"a": 1}'),
+        ToolCall("call_a", "f", '{"a":1}'),
         ToolCall("call_b", "g", "{}"),
     )
 
@@ -139,5 +166,5 @@ def test_ids_and_names_are_told_once() -> None:
             }
         ]
     }
-    assert deltas[3] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": 1}'}}]}
+    assert deltas[3] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}
     assert json.dumps(deltas).count("call_b") == 1

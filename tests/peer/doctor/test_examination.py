@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cortex.peer.config import Card
 from cortex.peer.doctor import examination
 from cortex.peer.doctor.examination import Inquiry, examine
 from cortex.peer.doctor.findings import Finding
@@ -40,6 +41,17 @@ async def test_every_kind_of_check_has_its_finding_in_order(inquiry: Inquiry) ->
     assert checks == ["software", "device", "memory", "disk", "multicast", "key", "peer", "port"]
     assert levels(findings)["key"] == "ok"
     assert levels(findings)["peer"] == "warn"
+
+
+async def test_where_a_gpus_kernels_are_kept_has_to_be_ours_to_write_in(
+    inquiry: Inquiry, tmp_path: Path
+) -> None:
+    (tmp_path / "closed").touch(mode=0o600)  # no folder: not even root writes below it
+    asked = replace(inquiry, compiled_dir=tmp_path / "closed" / "triton")
+    for cards, told in (((), 0), ((Card(0, "GPU-1", "L4"),), 1)):
+        findings = await examine(replace(asked, cards=cards))
+        failed = [each.text for each in findings if each.level == "FAIL" and "kernels" in each.text]
+        assert len(failed) == told
 
 
 async def test_a_note_whose_peer_is_gone_is_told(inquiry: Inquiry) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cortex.engine.cores import usable_cores
+from cortex.peer.config import Card
 from cortex.peer.devices import gpus
 from cortex.peer.devices.gpus import Gpu
 from cortex.peer.doctor.findings import Finding
@@ -23,6 +24,7 @@ from cortex.peer.doctor.machine import (
 
 GIB = 1024**3
 CARD = Gpu(0, "H100", 81559 << 20, 80000 << 20, "570.124")
+OURS = (Card(0, "GPU-1", "Tesla P40", "6.1"),)
 UNTOLD = Gpu(1, "GB10", 0, 0, "580.95")
 MACHINE = Machine("3.12.1", "2.11.0", "12.8", 1, (CARD,), 16, 64 * GIB, 60 * GIB)
 
@@ -47,7 +49,7 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
         ({"torch_cuda": ""}, "software", "warn", "stays idle"),
         ({"torch_cuda": "13.0"}, "software", "FAIL", "580 or newer, this is 570.124"),
         (
-            {"missing": ("C compiler", "Python.h")},
+            {"missing": ("C compiler", "Python.h"), "install": "sudo dnf"},
             "software",
             "warn",
             "no C compiler and no Python.h",
@@ -58,6 +60,8 @@ def test_a_machine_in_order_has_nothing_to_mend() -> None:
         ({"gpus": (UNTOLD,)}, "device", "warn", "gpu 1 GB10: nvidia-smi tells no memory"),
         ({"free_memory_bytes": GIB}, "memory", "warn", "1.0/64.0 GiB"),
         ({"num_gpus": 0, "gpus": ()}, "device", "ok", "16 CPU cores"),
+        ({"num_gpus": 0, "why_unseen": "in WSL"}, "device", "ok", "CPU cores compute; in WSL"),
+        ({"weak": {0: "gpu 0 P40 has 6.1"}}, "device", "warn", "gpu 0 P40 has 6.1: it stays idle"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_value(
@@ -84,12 +88,13 @@ async def test_a_tool_that_is_slow_is_told_from_one_that_is_not_there_or_fails(
 ) -> None:
     monkeypatch.setattr(gpus, "ANSWER_S", 0.2)
     driver_tool("exec sleep 600")
-    assert (await look_at_machine(1, "")).gpus == "too slow"
+    assert (await look_at_machine(OURS, "")).gpus == "too slow"
     monkeypatch.setattr(gpus, "ANSWER_S", 10)
     driver_tool("echo no; exit 9")
-    assert (await look_at_machine(1, "")).gpus == "failed"
+    assert (await look_at_machine(OURS, "")).gpus == "failed"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert (await look_at_machine(1, "")).gpus == "no tool"
+    monkeypatch.setattr(gpus, "_ELSEWHERE", ())
+    assert (await look_at_machine(OURS, "")).gpus == "no tool"
 
 
 async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu(
@@ -101,20 +106,25 @@ async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu
         return str(tmp_path)
 
     monkeypatch.setattr("sysconfig.get_path", include_folder)
-    assert (await look_at_machine(1, "")).missing == ("C compiler", "Python.h")
-    assert (await look_at_machine(0, "")).missing == ()
+    assert (await look_at_machine(OURS, "")).missing == ("C compiler", "Python.h")
+    assert (await look_at_machine((), "")).missing == ()
     (tmp_path / "gcc").touch(mode=0o755)
     (tmp_path / "Python.h").touch()
-    assert (await look_at_machine(1, "")).missing == ()
+    assert (await look_at_machine(OURS, "")).missing == ()
     (tmp_path / "gcc").rename(tmp_path / "x86_64-conda-linux-gnu-cc")
-    assert (await look_at_machine(1, "", "x86_64-conda-linux-gnu-cc")).missing == ()
-    assert (await look_at_machine(1, "", "gcc")).missing == ("C compiler",)
+    assert (await look_at_machine(OURS, "", "x86_64-conda-linux-gnu-cc")).missing == ()
+    assert (await look_at_machine(OURS, "", "gcc")).missing == ("C compiler",)
+
+
+async def test_a_card_that_this_torch_has_nothing_for_is_seen() -> None:
+    assert [*(await look_at_machine(OURS, "13.0")).weak] == [0]
+    assert not (await look_at_machine(OURS, "12.6")).weak
 
 
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:
-    machine = await look_at_machine(0, "")
+    machine = await look_at_machine((), "")
 
-    assert machine.num_cores == os.cpu_count()
+    assert machine.num_cores == usable_cores()
     assert not any(finding.level == "FAIL" for finding in judge_machine(machine))
 
 

@@ -37,7 +37,7 @@ class Peer:
         self.events: list[Event] = []
         self.told: list[str] = []
         self.disk_is_full = False
-        self.asleep_s = 1000.0
+        self.asleep_s, self.ahead_s = 1000.0, 0.0
         self.node, self.boot = NodeId(bytes([number]) * 8), BootId(bytes([number]) * 8)
         self.core = Core(
             Identity(self.node, self.boot, 1),
@@ -54,6 +54,7 @@ class Peer:
             on_event=self.events.append,
             tell=lambda text, topic="": self.told.append(text),
             asleep_s=lambda: self.asleep_s,
+            wall_s=lambda: self.ahead_s + asyncio.get_running_loop().time(),
         )
         self._wires = wires
         wires.peers[self.address] = self
@@ -114,10 +115,30 @@ async def test_a_sleep_that_stopped_every_timer_is_noticed_by_the_clock_that_wen
     peer.driver.stop()
 
 
-@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock goes on in sleep here")
-def test_a_machine_has_slept_by_how_far_one_clock_is_ahead(monkeypatch: pytest.MonkeyPatch):
-    clocks = {time.CLOCK_MONOTONIC: 100.0, time.CLOCK_BOOTTIME: 130.0}
-    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+async def test_a_virtual_machine_that_was_halted_is_noticed_by_the_time_of_day():
+    peer = Peer(Wires(), 1, Keyring(KEY))
+    peer.driver.start()
+    # Put right a little, put back far, and put on with a sleep that another clock tells as well.
+    for ahead_s, slept_s in ((3.0, 1000.0), (-3600.0, 1000.0), (0.0, 4600.0), (7200.0, 4600.0)):
+        peer.ahead_s, peer.asleep_s = ahead_s, slept_s
+        peer.suggest(STRANGER)
+    slept_s = [event.slept_s for event in peer.events if isinstance(event, Resumed)]
+    assert slept_s == pytest.approx([3600, 7200])
+    peer.driver.stop()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "awake"),
+    [("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW")],
+)
+def test_a_machine_has_slept_by_how_far_one_clock_is_ahead(
+    ahead: str, awake: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("CLOCK_BOOTTIME", "CLOCK_UPTIME_RAW"):
+        monkeypatch.delattr(time, name, raising=False)
+    monkeypatch.setattr(time, ahead, 1, raising=False)
+    monkeypatch.setattr(time, awake, 2, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", {1: 130.0, 2: 100.0}.__getitem__)
     assert asleep_s() == 30.0
 
 

@@ -209,3 +209,16 @@ def test_conversations_are_shared_out_by_the_models_speed_and_not_by_the_newest(
     load = structs.replace(fleet_values.load(fleet_values.node(1)), decode_tokens_per_s=900)
     load = structs.replace(load, models=(structs.replace(load.models[0], speed_step=7),))
     assert [one.speed_step for one in found_in(fleet_values.peer(1, load=load))] == [7]
+
+
+def test_a_long_prompt_goes_past_those_that_could_never_have_room_for_it(
+    found_in: Any, fleet_values: Any
+) -> None:
+    wish = replace(_WISH, room=Room(500, 900))
+    found = found_in(
+        fleet_values.peer(1, context_tokens=600),
+        fleet_values.peer(2, context_tokens=800),
+        wish=wish,
+    )
+    groups = [names(list(group)) for group in by_room(wish, found)]
+    assert groups == [["peer2"], ["peer1", "peer2"]]

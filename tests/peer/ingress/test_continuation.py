@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -190,3 +191,20 @@ async def test_the_length_is_what_the_first_host_would_have_let_it_be(
         assert undisturbed.ends[0][0] == "context"
         fleet.hops.deaths = [9]
         assert await listen(fleet, request) == undisturbed
+
+
+async def test_an_answer_without_a_limit_goes_on_where_there_is_less_context_than_it_began_with(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    request = replace(ask(), max_tokens=None)
+    async with open_fleet(3) as fleet:
+        undisturbed = await listen(fleet, request)
+        for number in (1, 2):
+            [stored] = fleet_values.peer(number).stored
+            # Of 32,768 that their nodes have.
+            told = (dataclasses.replace(stored, context_tokens=20_000),)
+            fleet.membership.change(number, stored=told)
+        fleet.hops.deaths = [7]
+        fleet.hops.asked.clear()
+        assert await listen(fleet, request) == undisturbed
+        assert len(fleet.hops.asked) == 2

@@ -456,3 +456,21 @@ async def test_a_model_is_shown_by_every_name_that_it_can_be_asked_by(open_fleet
         assert await fleet.ingress.model(variant) == dataclasses.replace(listed, id=variant)
         with pytest.raises(ModelNotFound, match="in this fleet"):
             await fleet.ingress.model("nothing of the kind")
+
+
+async def test_a_prompt_too_long_for_one_peer_is_refused_with_the_most_that_any_peer_has(
+    open_fleet: Any, listen: Any, ask: Any, fleet_values: Any
+):
+    async with open_fleet(5) as fleet:
+        for number, context_tokens in ((1, 100), (2, 400), (3, 200), (4, 300)):
+            [stored] = fleet_values.peer(number).stored
+            told = (replace(stored, context_tokens=context_tokens),)
+            fleet.membership.change(number, stored=told)
+        fleet.hops.deaths = [0] * 4
+        fleet.hops.error = lambda: ContextLengthExceeded(str(fleet.hops.asked[-1][0][-1]))
+        with pytest.raises(ContextLengthExceeded) as refused:
+            await listen(fleet, ask())
+        hosts = [host[-1] for host, _ in fleet.hops.asked]
+        assert refused.value.message == "2" and hosts[-1] == 2
+        context = {1: 100, 2: 400, 3: 200, 4: 300}
+        assert [context[host] for host in hosts] == sorted(context[host] for host in hosts)

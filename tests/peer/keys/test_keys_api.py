@@ -6,8 +6,7 @@ import asyncio
 import json
 import socket
 import stat
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from cortex.peer.client.backends import Backend, open_backend
 from cortex.peer.config import PeerConfig
 from cortex.peer.errors import InvalidApiKey
 from cortex.peer.keys.access import ApiKey, digest_of
-from cortex.peer.serving.server import Server
-from tests.peer.in_memory import serving
+from tests.peer.in_memory import http, serving, until
 
 MakeConfig = Callable[..., PeerConfig]
 DEADLINE_S = 30
@@ -35,15 +33,6 @@ KEYS: dict[str, Any] = {
 AFAR = {"x-forwarded-for": "192.0.2.7"}
 PAGE = "https://chat.example.com"
 BODY = {"model": "fake", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
-
-
-@asynccontextmanager
-async def http(server: Server) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with (
-        asyncio.timeout(DEADLINE_S),
-        aiohttp.ClientSession(f"http://{server.address}") as session,
-    ):
-        yield session
 
 
 async def status(
@@ -217,12 +206,6 @@ async def test_a_key_has_so_many_requests_at_one_time(make_config: MakeConfig):
             assert (await post(session, STEER))[0] == 200, "each key has places of its own"
         await until(lambda: not list(server.node.live))
         assert (await post(session, ASK))[0] == 200
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the peer has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 async def test_pages_of_configured_origins_may_ask(make_config: MakeConfig):

@@ -218,7 +218,11 @@ def test_context_length_is_the_models_own_below_the_operators_limit(
     put_model(tmp_path / "mine" / "a", text_config={"max_position_embeddings": 262144})
     put_model(tmp_path / "mine" / "b", max_position_embeddings=2048)
     put_model(tmp_path / "mine" / "c", max_position_embeddings="many")
-    assert [m.context_length for m in scan(config).models] == [32768, 2048, 4096]
+    assert [m.context_length for m in scan(config).models] == [262144, 2048, 4096]
+    models = (ModelConfig("a", context_tokens=131072),)
+    capped = dataclasses.replace(config, context_limit_tokens=1024, models=models)
+    # What is said of one model goes before what is said of all.
+    assert [m.context_length for m in scan(capped).models] == [131072, 1024, 1024]
 
 
 def test_unknown_model_is_refused_with_its_nearest_neighbour(config: PeerConfig, tmp_path: Path):

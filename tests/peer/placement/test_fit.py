@@ -349,3 +349,14 @@ def test_for_a_prompt_that_needs_it_goes_whatever_may() -> None:
 def test_a_model_that_is_comfortable_nowhere_is_loaded_as_it_can_be() -> None:
     wanted = make_short_need(32_768, 16_384, 8192, 4096)
     assert context_of(fit(make_books(8), wanted, LRU)) == (8192, [], True)
+
+
+def test_a_large_size_is_for_a_prompt_that_no_other_has_room_for() -> None:
+    def found(least: int) -> Fit | NoFit:
+        wanted = make_short_need(65_536, 32_768, 16_384, 8192, 4096, least=least)
+        first, *others = wanted.sizes
+        sizes = dataclasses.replace(first, is_large=True), *others
+        return fit(make_books(20), dataclasses.replace(wanted, sizes=sizes), LRU)
+
+    assert context_of(found(0)) == context_of(found(32_768)) == (32_768, [], False)
+    assert context_of(found(32_769)) == (65_536, [], False)

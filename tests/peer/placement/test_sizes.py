@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cortex.engine.costs import ModelCosts
 from cortex.engine.memory import MAX_SEQUENCES, PAGE_TOKENS, plan_memory
 from cortex.peer.placement.books import Size
-from cortex.peer.placement.sizes import LEAST_CONTEXT_TOKENS, parts, sizes
+from cortex.peer.placement.sizes import LEAST_CONTEXT_TOKENS, most_context, parts, sizes
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -182,3 +182,38 @@ def test_sizes_fall_and_the_parts_of_each_are_its_bytes(
         assert budget.num_sequences == way.num_slots
         # The last token of an answer is never fed back and needs no place.
         assert budget.num_pages * PAGE_TOKENS + 1 >= way.context_tokens
+
+
+def usual(ways: tuple[Size, ...]) -> Size:
+    return next(size for size in ways if not size.is_large)
+
+
+def test_between_a_whole_context_and_what_is_welcome_there_are_halves() -> None:
+    lengths = {size.context_tokens for size in sized(AGENTS, 80 * GIB, limit=None)}
+    assert lengths == {1 << power for power in range(12, 19)}
+
+
+def test_a_long_context_beyond_its_part_of_the_device_is_for_who_needs_it() -> None:
+    small, large = sized(HYBRID, 8 * GIB, limit=None), sized(HYBRID, 32 * GIB, limit=None)
+    assert small[0].context_tokens == usual(large).context_tokens == 262_144
+    assert usual(small).context_tokens == 65_536
+    # Whoever names it does not wait for the need.
+    assert usual(sized(HYBRID, 8 * GIB, limit=None, context=262_144)).context_tokens == 262_144
+
+
+def test_a_context_for_few_at_once_fits_where_one_for_many_does_not() -> None:
+    ways = sized(AGENTS, 21 * GIB, limit=None)
+    fitting = [size for size in ways if size.num_bytes <= 21 * GIB]
+    assert (fitting[0].context_tokens, fitting[0].num_slots, fitting[0].is_large) == (
+        65_536,
+        4,
+        True,
+    )
+    assert next(size for size in fitting if not size.is_large).context_tokens == 32_768
+    assert most_context(AGENTS, 262_144, None, 21 * GIB) == 65_536
+
+
+def test_what_a_device_could_give_is_told_even_where_it_has_no_room_at_all() -> None:
+    assert most_context(AGENTS, 262_144, None, 80 * GIB) == 262_144
+    assert most_context(AGENTS, 100_000, None, 80 * GIB) == 100_000
+    assert most_context(AGENTS, 262_144, None, GIB) == LEAST_CONTEXT_TOKENS

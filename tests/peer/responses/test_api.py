@@ -95,54 +95,6 @@ async def test_a_stream_ends_with_what_the_whole_reply_says(
     )
 
 
-async def test_the_official_client_assembles_a_stream(
-    make_config: MakeConfig, write_script: WriteScript
-):
-    async with client(make_config(fake_script=write_script(REPLY))) as official:
-        wish: dict[str, Any] = {"model": "fake", "input": "hi", "tools": TOOLS}
-        async with official.responses.stream(**wish, reasoning={"summary": "auto"}) as stream:
-            kinds = [event.type async for event in stream]
-            final = await stream.get_final_response()
-    assert final.output_text == "I look."
-    assert final.output[0].summary[0].text == "hm"
-    assert final.output[3].input == PATCH
-    assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
-    assert "response.custom_tool_call_input.delta" in kinds
-
-
-async def test_an_answer_and_its_results_sent_back_lead_to_the_next(
-    make_config: MakeConfig, write_script: WriteScript
-):
-    async with client(make_config(fake_script=write_script(REPLY, "Done."))) as official:
-        question = [{"role": "user", "content": "hi"}]
-        first = await official.responses.create(model="fake", input=question, tools=TOOLS)
-        calls = [item for item in first.output if item.type.endswith("call")]
-        results = [
-            {"type": f"{call.type}_output", "call_id": call.call_id, "output": "ok"}
-            for call in calls
-        ]
-        output = [item.model_dump() for item in first.output]
-        items: Any = [*question, *output, *results]
-        second = await official.responses.create(model="fake", input=items, tools=TOOLS)
-    assert len(calls) == 2
-    assert second.output_text == "Done."
-
-
-async def test_an_answer_cut_by_the_limit_says_so(
-    make_config: MakeConfig, write_script: WriteScript
-):
-    async with client(make_config(fake_script=write_script("One, two, three."))) as official:
-        wish: dict[str, Any] = {"model": "fake", "input": "count", "max_output_tokens": 6}
-        response = await official.responses.create(**wish)
-        kinds = [e.type async for e in await official.responses.create(**wish, stream=True)]
-    assert (response.status, response.incomplete_details.reason) == (
-        "incomplete",
-        "max_output_tokens",
-    )
-    assert response.output[-1].status == "incomplete"
-    assert kinds[-1] == "response.incomplete"
-
-
 async def test_log_probabilities_reach_the_client(
     make_config: MakeConfig, write_script: WriteScript
 ):

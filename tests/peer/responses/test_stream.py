@@ -281,8 +281,8 @@ def test_a_completed_response_says_all_that_the_contract_lists():
         "previous_response_id": None,
         "reasoning": {"effort": None, "summary": None},
         "store": False,
-        "temperature": 1.0,
-        "top_p": 1.0,
+        "temperature": None,
+        "top_p": None,
         "top_logprobs": 0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
@@ -340,15 +340,27 @@ def test_an_answer_cut_off_is_incomplete_with_its_last_item():
 
 
 def test_a_call_that_is_not_whole_is_incomplete():
-    last = Told().push(*called(0, "g", '{"a"', is_whole=False)).finish("length").last
+    last = Told().push(*called(0, "g", '{"a": "b', is_whole=False)).finish("length").last
     assert last["output"][0] | {"id": ""} == {
         "type": "function_call",
         "id": "",
         "call_id": "call_0",
         "name": "g",
-        "arguments": '{"a"',
+        "arguments": '{"a":"b',
         "status": "incomplete",
     }
+
+
+def test_arguments_that_are_no_json_are_mended_and_those_of_free_text_are_not():
+    broken = r'{"path": "C:\dir", "n": 1,'
+    told: list[dict[str, Any]] = []
+    for name in ("g", "patch"):
+        told += Told().push(*called(0, name, broken, is_whole=False)).finish().last["output"]
+    assert [json.loads(told[0]["arguments"]), told[0]["status"]] == [
+        {"path": r"C:\dir", "n": 1},
+        "completed",
+    ]
+    assert (told[1]["input"], told[1]["status"]) == (broken, "incomplete")
 
 
 @given(answers(), manners)

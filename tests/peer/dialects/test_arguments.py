@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex.peer.dialects.messages.arguments import Arguments
+from cortex.peer.dialects.arguments import Arguments
 
 LEAVES = (
     st.none()

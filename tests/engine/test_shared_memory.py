@@ -1,0 +1,51 @@
+"""A GPU that has its machine's memory for its own: what is free of it, and what is kept beside."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from cortex.engine import gauge, loop
+from cortex.engine.gauge import gpu_memory
+from cortex.engine.loop import DeviceLoop
+from cortex.engine.wishes import Wishes
+
+GIB = 1 << 30
+DEVICE = torch.device("cuda:0")
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *, is_integrated: int) -> None:
+    """Whose driver takes pages of files for taken: 8 GiB are free by its word, 100 by Linux's."""
+    told = SimpleNamespace(is_integrated=is_integrated)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", {DEVICE: (8 * GIB, 120 * GIB)}.get)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {DEVICE: told}.get)
+    monkeypatch.setattr(gauge, "available_memory_bytes", lambda: 100 * GIB)
+    monkeypatch.setattr(loop, "available_memory_bytes", lambda: 100 * GIB)
+
+
+def room_bytes(memory_bytes: int | None = None) -> tuple[int, int]:
+    """For models and for what was read before."""
+    opened = DeviceLoop(DEVICE, memory_bytes, Wishes(), lambda _: None)
+    return opened._free_bytes(), opened.remembered_bytes  # pyright: ignore[reportPrivateUsage]
+
+
+def test_what_the_system_would_give_is_free_of_a_gpu_that_has_the_machines_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine(monkeypatch, is_integrated=1)
+    assert gpu_memory(DEVICE) == (100 * GIB, 120 * GIB)
+    machine(monkeypatch, is_integrated=0)
+    assert gpu_memory(DEVICE) == (8 * GIB, 120 * GIB)
+    assert gpu_memory(torch.device("cpu")) == (0, 0)
+
+
+def test_models_and_what_was_read_before_share_such_a_gpus_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine(monkeypatch, is_integrated=1)
+    assert room_bytes() == (int(0.9 * 85 * GIB), 15 * GIB)
+    assert room_bytes(memory_bytes=8 * GIB) == (6 * GIB, 2 * GIB)
+    machine(monkeypatch, is_integrated=0)
+    assert room_bytes() == (int(0.9 * 8 * GIB), 0)
