@@ -23,7 +23,8 @@ class ModelCosts:
     for every token of the context and for every sequence that runs; `vision_peak_bytes` is that of
     encoding a picture of `max_image_tokens`, and `grid_tokens` is the longest chunk.
     `tokenizer_bytes` count where the device's memory is the machine's. `learned_bytes` is by how
-    much `num_learned` loads were larger than that.
+    much `num_learned` loads were larger than that. With its `precision`, "" where that is not told,
+    begins what the engine says once it is loaded of how it computes.
     """
 
     weights_bytes: Amount
@@ -40,6 +41,7 @@ class ModelCosts:
     tokenizer_bytes: Amount = 0
     learned_bytes: Signed = 0
     num_learned: Amount = 0
+    precision: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
     @property
     def loaded_bytes(self) -> int:

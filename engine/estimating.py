@@ -7,6 +7,7 @@ the same sum. Computes on no device, which is its thread's: asks it at most what
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,9 +51,10 @@ def estimate(
     packer = make_packer(precision.dtype, device, exact=exact, kernels=kernels)
     num_bytes = weights_bytes(built, precision.dtype, packer)
     shape = built.model.shape
-    return costs_of(
+    costs = costs_of(
         model_dir, shape, precision.dtype, device, num_bytes, built.context_tokens, pixels
     )
+    return replace(costs, precision=str(precision))
 
 
 def precision_of(model_dir: Path, device: torch.device, wishes: Wishes) -> Precision:

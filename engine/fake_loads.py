@@ -52,6 +52,7 @@ def read_fake_model(model_dir: Path) -> FakeModel:
         kv_bytes_per_token=int(taken("kv_bytes_per_token", 1)),
         context_tokens=int(taken("max_position_embeddings", _CONTEXT_TOKENS)) or _CONTEXT_TOKENS,
         state_bytes=int(taken("state_bytes", 0)),
+        precision="hashes",
     )
     return FakeModel(costs, taken("load_s", 0.0, _MOST_LOAD_S))
 

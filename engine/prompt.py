@@ -24,6 +24,7 @@ from .grammars.calls import Refusal
 from .images import each_picture, image_tokens, measure_image, prepare_image
 from .long_text import encode_text, too_long
 from .parsers.family import reply_format
+from .parsers.reply import CALL
 from .preprocessor import PixelBudget, Preprocessor, pixel_budget
 from .text_model import TextModel, Vision
 from .turns import answer_start, turn_boundaries
@@ -174,7 +175,16 @@ def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
                 f"logit_bias of token {token_id} is {bias!r}, not from -100 to 100",
                 param="logit_bias",
             )
-    return replace(sampling, logit_bias=request.logit_bias)
+    biases = {**dict(request.logit_bias), **_kept_from_calling(model, request)}
+    return replace(sampling, logit_bias=tuple(biases.items()))
+
+
+def _kept_from_calling(model: TextModel, request: ChatRequest) -> dict[int, float]:
+    """The mark that opens a call, where no call may come and the mark is one token."""
+    if request.tool_choice.mode != "none" or model.family.calls == "none":
+        return {}
+    mark = model.tokenizer.encode(CALL)
+    return {mark[0]: -_MAX_BIAS} if len(mark) == 1 else {}
 
 
 def _checked_top_logprobs(wanted: int | None) -> int | None:

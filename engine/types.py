@@ -70,10 +70,11 @@ class ToolChoice(msgspec.Struct, frozen=True):
     """Whether the model may, or must, call a tool, and which: `names` empty means any offered.
 
     What may not be called is offered all the same, so that the prompt of a conversation does not
-    change with the choice. Without tools on offer the mode is "auto".
+    change with the choice. In the mode "none" nothing is on offer, and the model is kept from
+    calling what earlier turns have called. Where there are no tools at all the mode is "auto".
     """
 
-    mode: Literal["auto", "required"] = "auto"
+    mode: Literal["auto", "required", "none"] = "auto"
     names: tuple[str, ...] = ()
 
 

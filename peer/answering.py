@@ -72,7 +72,14 @@ class Answering:
         )
 
     def __enter__(self) -> Self:
-        self._residency.ask(self._ticket)
+        model = self._ticket.model
+        place = self._residency.places.of(model.id)
+        is_cold = place is None or place.loaded is None
+        precision = self._devices.precision_of(model) if is_cold and self._computes_in else ""
+        if self._computes_in.startswith(precision):
+            self._residency.ask(self._ticket)
+        else:  # nothing is loaded for what could not be gone on with then
+            self._mailbox.end(_differs(model.id, precision, self._computes_in))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
 import struct
 import subprocess
 import sys
@@ -28,6 +29,9 @@ _MEMORY_BYTES = 1024 * 1024 * 1024
 SPENT = f"it and what came before it took over {_SECONDS_FOR_PARTS:g} s to make ready"
 _MAX_KNOWN = 512
 _MAX_REASON_CHARS = 300
+_TOO_MUCH = "it takes too long, or too much memory, to make ready"
+# What a process dies of by a grammar that takes too much, and by nothing else.
+_OF_GRAMMARS = frozenset({-signal.SIGPROF, -signal.SIGABRT, -signal.SIGSEGV})
 
 
 @dataclass(slots=True)
@@ -71,9 +75,11 @@ class GrammarTrial:
             if budget is not None and budget.seconds_left <= 0:
                 return SPENT
             began_s = self._clock_s()
-            reason = self._try(grammar)
+            reason, is_sure = self._try(grammar)
             if budget is not None:
                 budget.seconds_left -= self._clock_s() - began_s
+        if not is_sure:
+            return reason
         with self._lock:
             self._known[digest] = reason
             if len(self._known) > _MAX_KNOWN:
@@ -92,14 +98,22 @@ class GrammarTrial:
                     pipe.close()
         process.wait()
 
-    def _try(self, grammar: str) -> str | None:
-        process = self._process = self._process or self._started()
-        assert process.stdin is not None and process.stdout is not None
-        answer = _asked(process.stdin, process.stdout, grammar)
-        if answer is None:
+    def _try(self, grammar: str) -> tuple[str | None, bool]:
+        """Why not, and whether that is sure: a process may end over other things than a grammar.
+        Then another is asked, once.
+        """
+        for _ in range(2):
+            if self._process is not None and self._process.poll() is not None:
+                self.close()
+            process = self._process = self._process or self._started()
+            assert process.stdin is not None and process.stdout is not None
+            answer = asked(process.stdin, process.stdout, grammar)
+            if answer is not None:
+                return worded(answer) if answer else None, True
             self.close()
-            return "it takes too long, or too much memory, to make ready"
-        return worded(answer) if answer else None
+            if process.returncode in _OF_GRAMMARS:
+                return _TOO_MUCH, True
+        return _TOO_MUCH, False
 
     def _started(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -114,7 +128,7 @@ class GrammarTrial:
         return process
 
 
-def _asked(stdin: IO[bytes], stdout: IO[bytes], grammar: str) -> str | None:
+def asked(stdin: IO[bytes], stdout: IO[bytes], grammar: str) -> str | None:
     """What the process says of it; None where it has ended."""
     data = grammar.encode()
     try:

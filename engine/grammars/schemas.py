@@ -16,6 +16,7 @@ from ..errors import InvalidRequest
 from ..parsers import json_text
 from ..parsers.references import resolve
 from .formats import FORMATS
+from .unions import require_tags
 
 MAX_SCHEMA_BYTES = 256 * 1024
 # The library's own JSON reader gives up at 128.
@@ -69,6 +70,7 @@ def read_schema(text: str, name: str, param: str) -> Schema:
     _check_references(schema, name, param)
     _check_listed(schema, name, param)
     schema = cast(Schema, _readable(schema))
+    require_tags(_nodes(schema), schema)
     dialect = schema.get("$schema")
     if isinstance(dialect, str) and not dialect.startswith(_KNOWN_DIALECTS):
         return {key: part for key, part in schema.items() if key != "$schema"}

@@ -125,6 +125,12 @@ class Devices:
             comfort_tokens=comfort_tokens(ways[min(budgets)]),
         )
 
+    def precision_of(self, model: ModelInfo) -> str:
+        """What `Place.computes_in` would begin with; "" where nobody knows, or it may be either."""
+        costs = self._costs.known(model)
+        kinds = {device.name.partition(":")[0] for device in self.devices}
+        return costs.precision if costs is not None and len(kinds) == 1 else ""
+
     def most_context(self, model: ModelInfo) -> int:
         """What the best of its devices could give it; what it may have, where nobody knows yet."""
         costs, num_slots = self._costs.known(model), self.habits.num_slots(model.id)

@@ -78,14 +78,14 @@ def checked_name(name: str, path: str) -> str:
 
 
 def read_choice(
-    choice: str | C | None, tools: Sequence[Tool], read_object: Callable[[C], ToolChoice | None]
-) -> ToolChoice | None:
-    """A `tool_choice`: None where nothing may be called.
+    choice: str | C | None, tools: Sequence[Tool], read_object: Callable[[C], ToolChoice]
+) -> ToolChoice:
+    """A `tool_choice` of these tools.
 
     Raises InvalidRequest for a choice of what is not on offer.
     """
     if choice is None or choice in ("auto", "none"):
-        return None if choice == "none" or not tools else ToolChoice()
+        return ToolChoice("none") if choice == "none" and tools else ToolChoice()
     if not tools:
         refuse("tool_choice", "chooses a tool, but none is on offer", "send a function in tools")
     if choice == "required":

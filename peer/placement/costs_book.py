@@ -39,7 +39,7 @@ _NUM_LOADS = 8
 _LEAST_RATIO, _MOST_RATIO = 0.8, 1.5
 _PART = "costs"
 # Another way to estimate gives other costs, and forgets those of this one.
-_WAY = "2"
+_WAY = "3"
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -44,7 +44,8 @@ def test_a_loaded_model_costs_what_it_was_estimated_to(
 
     loaded = load_service(golden / name, CPU, store, Share(512 * MIB), wishes)
 
-    assert loaded.budget.costs == costs
+    assert replace(loaded.budget.costs, precision=costs.precision) == costs
+    assert costs.precision and loaded.computes_in.startswith(f"{costs.precision}, ")
 
 
 def test_weights_are_estimated_in_the_numbers_that_they_are_computed_in(golden: Path) -> None:

@@ -8,11 +8,25 @@ from cortex.engine.types import Grammar
 
 from ..decoding import is_absent, refuse
 from ..grammars import format_grammar, schema_grammar
+from ..sampling import unsupported
 from .body import ChatBody, JsonSchema, ResponseFormat, StructuredOutputs
+
+_NAMES_OF_OTHERS = {
+    "guided_json": "json",
+    "guided_regex": "regex",
+    "guided_choice": "choice",
+    "guided_grammar": "grammar, written in Lark",
+    "json_schema": "json",
+    "regex": "regex",
+    "ebnf": "grammar, written in Lark",
+}
 
 
 def read_grammar(body: ChatBody) -> Grammar | None:
-    """Raises InvalidRequest."""
+    """Raises InvalidRequest, or UnsupportedParameter for another server's name of it."""
+    for name, ours in _NAMES_OF_OTHERS.items():
+        if getattr(body, name) is not None:
+            unsupported(name, "is another server's name", f"send structured_outputs.{ours}")
     asked = [
         grammar
         for grammar in (
@@ -31,6 +45,8 @@ def _from_format(wanted: ResponseFormat | None) -> Grammar | None:
         return None
     if wanted.type == "json_schema" and wanted.json_schema is None:
         refuse("response_format.json_schema", "required")
+    if wanted.type == "json_object" and not is_absent(wanted.schema):
+        return schema_grammar(wanted.schema, "response_format.schema")
     schema = (wanted.json_schema or JsonSchema()).schema
     return format_grammar(wanted.type, schema, "response_format", "json_schema.schema")
 

@@ -35,8 +35,8 @@ def read_tools(body: ChatBody, limits: Limits) -> OfferedTools:
     check_count("tools", items, limits.max_tools)
     tools = tuple(_read_tool(item, f"tools[{index}]") for index, item in enumerate(items))
     choice = read_choice(body.tool_choice, tools, lambda chosen: _read_chosen(chosen, tools))
-    if choice is None:
-        return OfferedTools()
+    if choice.mode == "none":
+        return OfferedTools(choice=choice)
     custom_names = frozenset(
         item.custom.name for item in items if item.type == "custom" and item.custom
     )
@@ -55,7 +55,7 @@ def _read_tool(item: ChatTool, path: str) -> Tool:
     return function_tool(item.function, f"{path}.function")
 
 
-def _read_chosen(choice: ChosenTool, tools: tuple[Tool, ...]) -> ToolChoice | None:
+def _read_chosen(choice: ChosenTool, tools: tuple[Tool, ...]) -> ToolChoice:
     if choice.allowed_tools is not None:
         return _allowed(choice.allowed_tools, tools)
     named = choice.function or choice.custom
@@ -64,7 +64,7 @@ def _read_chosen(choice: ChosenTool, tools: tuple[Tool, ...]) -> ToolChoice | No
     return choose_named(tools, [named.name], "tool_choice", must=True)
 
 
-def _allowed(allowed: AllowedTools, tools: tuple[Tool, ...]) -> ToolChoice | None:
+def _allowed(allowed: AllowedTools, tools: tuple[Tool, ...]) -> ToolChoice:
     path = "tool_choice.allowed_tools.tools"
     names: list[str] = []
     for index, item in enumerate(allowed.tools):

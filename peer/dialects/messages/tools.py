@@ -39,8 +39,8 @@ def read_tools(body: PromptBody, limits: Limits) -> OfferedTools:
     )
     wish = body.tool_choice
     choice = _read_choice(wish, tools)
-    if choice is None:
-        return OfferedTools((), ToolChoice(), is_parallel=True)
+    if not tools or choice.mode == "none":
+        return OfferedTools((), choice, is_parallel=True)
     is_single = wish is not None and bool(wish.disable_parallel_tool_use)
     return OfferedTools(tools, choice, is_parallel=not is_single)
 
@@ -75,11 +75,10 @@ def _object_schema(schema: Raw, path: str) -> str:
     return msgspec.json.encode({"type": "object"} | fields).decode()
 
 
-def _read_choice(wish: ToolChoiceWish | None, tools: Sequence[Tool]) -> ToolChoice | None:
-    """None where nothing may be called."""
+def _read_choice(wish: ToolChoiceWish | None, tools: Sequence[Tool]) -> ToolChoice:
     kind = "auto" if wish is None else wish.type
     if kind in ("auto", "none"):
-        return ToolChoice() if tools and kind == "auto" else None
+        return ToolChoice("none") if tools and kind == "none" else ToolChoice()
     if wish is None or kind not in ("any", "tool"):
         refuse("tool_choice.type", "must be auto, any, tool or none")
     if not tools:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish, ToolChoice
+from cortex.engine.types import ChatRequest, Grammar, ReasoningWish, SamplingWish
 
 from .. import sampling
 from ..asked import Arrival, Asked
@@ -47,8 +47,8 @@ def parse_response(
         seed=sampling.read_seed(asked.seed, arrival.random_seed),
         now_s=arrival.now_s,
         sampling=_read_sampling(asked),
-        tools=toolbox.tools if choice is not None else (),
-        tool_choice=choice or ToolChoice(),
+        tools=() if choice.mode == "none" else toolbox.tools,
+        tool_choice=choice,
         grammar=_read_grammar(asked.text),
         reasoning=ReasoningWish(sampling.read_effort(asked.reasoning and asked.reasoning.effort)),
         max_tokens=sampling.read_max_tokens("max_output_tokens", asked.max_output_tokens),

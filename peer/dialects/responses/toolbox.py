@@ -53,8 +53,8 @@ class Toolbox:
         """What the model calls the tool, also one that is on offer no more."""
         return self.flat_names.get((namespace, name)) or _joined(name, namespace)
 
-    def choice(self, raw: msgspec.Raw) -> ToolChoice | None:
-        """The `tool_choice` of a body; None where nothing may be called.
+    def choice(self, raw: msgspec.Raw) -> ToolChoice:
+        """The `tool_choice` of a body.
 
         Raises InvalidRequest for a choice of what is not on offer.
         """
@@ -62,7 +62,7 @@ class Toolbox:
         chosen = None if is_absent(raw) else read_raw(raw, kind, _CHOICE)
         return read_choice(chosen, self.tools, self._read_chosen)
 
-    def _read_chosen(self, chosen: ChosenTool) -> ToolChoice | None:
+    def _read_chosen(self, chosen: ChosenTool) -> ToolChoice:
         if chosen.type != "allowed_tools":
             if chosen.type not in _OFFERED:
                 what = f"{chosen.type[:40]!r} is not offered here"
@@ -73,7 +73,7 @@ class Toolbox:
             refuse(path, "required")
         allowed = [tool for tool in chosen.tools if tool.type in _OFFERED]
         if not allowed and chosen.mode == "auto":
-            return None
+            return ToolChoice("none")
         if not allowed:
             refuse(path, "names no tool that is offered here")
         return self._named(allowed, path, must=chosen.mode == "required")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import resource
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from cortex.engine.errors import EngineFailed, InvalidRequest
+from cortex.engine.grammars import checking
 from cortex.engine.grammars.checking import SPENT, GrammarTrial, TrialBudget, worded
 from cortex.engine.grammars.schemas import MAX_SCHEMA_BYTES, MAX_SCHEMA_NODES, read_schema
 from cortex.engine.grammars.trial import bound
@@ -77,6 +79,64 @@ def test_a_grammar_that_takes_too_much_memory_ends_its_process() -> None:
         assert trial.why_not('start: "b"\n') is None
     finally:
         trial.close()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that try grammars, in order."""
+    processes: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen[bytes]
+
+    def recorded(*command: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(start(*command, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", recorded)
+    return processes
+
+
+def test_a_trial_that_died_meanwhile_is_no_grammars_fault(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    trial = GrammarTrial()
+    try:
+        assert trial.why_not('start: "a"\n') is None
+        started[0].kill()
+        started[0].wait()
+        assert trial.why_not('start: "b"\n') is None
+        assert len(started) == 2
+    finally:
+        trial.close()
+
+
+def test_a_trial_that_dies_of_something_else_is_tried_again_and_not_remembered(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = checking.asked
+    deadly = [True, False, True, True]
+
+    def asked(stdin: IO[bytes], stdout: IO[bytes], grammar: str) -> str | None:
+        if deadly and deadly.pop(0):
+            started[-1].kill()
+            started[-1].wait()
+        return ask(stdin, stdout, grammar)
+
+    monkeypatch.setattr(checking, "asked", asked)
+    trial = GrammarTrial()
+    try:
+        assert trial.why_not('start: "a"\n') is None
+        assert "too long" in (trial.why_not('start: "b"\n') or "")
+        assert trial.why_not('start: "b"\n') is None
+    finally:
+        trial.close()
+
+
+def test_a_grammar_that_took_too_long_is_not_tried_again(
+    hasty: GrammarTrial, started: list[subprocess.Popen[bytes]]
+) -> None:
+    for _ in range(2):
+        assert "too long" in (hasty.why_not(HOSTILE["patterns"]) or "")
+    assert len(started) == 1
 
 
 def test_a_trial_that_does_not_start_is_no_grammars_fault() -> None:

@@ -264,7 +264,29 @@ def test_a_priority_reaches_another_peer():
 
 
 def test_a_model_that_may_not_call_is_not_told_of_tools():
-    assert parse(tools=[function("f")], tool_choice="none").request.tools == ()
+    request = parse(tools=[function("f")], tool_choice="none").request
+    assert (request.tools, request.tool_choice) == ((), ToolChoice("none"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "ours"),
+    [
+        ({"guided_json": {}}, "json"),
+        ({"guided_regex": "a"}, "regex"),
+        ({"guided_choice": ["a"]}, "choice"),
+        ({"guided_grammar": "root ::= a"}, "grammar, written in Lark"),
+        ({"json_schema": "{}"}, "json"),
+        ({"regex": "a"}, "regex"),
+        ({"ebnf": "root ::= a"}, "grammar, written in Lark"),
+    ],
+)
+def test_other_servers_names_of_structured_outputs_are_refused_with_ours(
+    wish: dict[str, Any], ours: str
+):
+    with pytest.raises(UnsupportedParameter) as refused:
+        parse(**wish)
+    assert (refused.value.param, refused.value.hint) == (*wish, f"send structured_outputs.{ours}")
+    assert parse(**dict.fromkeys(wish)).request.grammar is None
 
 
 def test_the_old_spelling_of_tools_is_refused_as_unsupported():
@@ -327,6 +349,12 @@ SCHEMA = {"type": "object", "properties": {"b": {}, "a": {"$ref": "#/$defs/x"}}}
             "json_schema",
             json.dumps(SCHEMA),
         ),
+        (
+            {"response_format": {"type": "json_object", "schema": SCHEMA}},
+            "json_schema",
+            json.dumps(SCHEMA),
+        ),
+        ({"response_format": {"type": "json_object", "schema": None}}, "json_object", ""),
         ({"structured_outputs": {"json": SCHEMA}}, "json_schema", json.dumps(SCHEMA)),
         ({"structured_outputs": {"regex": "a+"}}, "regex", "a+"),
         ({"structured_outputs": {"choice": ["a", "ü"]}}, "choice", '["a","ü"]'),
@@ -352,6 +380,7 @@ def test_the_form_of_an_answer_is_read(fields: dict[str, Any], kind: Any, source
             {"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}},
             "response_format.json_schema.schema",
         ),
+        ({"response_format": {"type": "json_object", "schema": 5}}, "response_format.schema"),
         ({"structured_outputs": {}}, "structured_outputs"),
         ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs"),
         ({"structured_outputs": {"choice": []}}, "structured_outputs.choice"),

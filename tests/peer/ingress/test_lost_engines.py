@@ -5,12 +5,14 @@ and a request that ends engines does not end all that there are.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 from msgspec import structs
 
 from cortex.engine.messages import Loaded, Message
+from cortex.engine.stream import Accepted, Resume
 from cortex.peer.errors import AttemptsExhausted, CannotContinue
 from cortex.peer.node import Node
 from cortex.peer.observing.live import LiveRequest
@@ -150,3 +152,25 @@ async def test_what_began_in_other_numbers_is_not_gone_on_with_by_the_next_engin
                 pass
         async for _ in node.chat(ask(max_tokens=40)):
             pass
+
+
+async def test_nothing_is_loaded_for_an_answer_that_would_be_gone_on_with_in_other_numbers(
+    ask: Any, make_config: Any, memory_children: Any
+):
+    children = memory_children()
+    async with Node(make_config(), spawn=children.spawn) as node:
+        await node.survey()
+        prompt_hash = b""
+        async with aclosing(node.chat(ask())) as events:
+            async for event in events:
+                if isinstance(event, Accepted):
+                    prompt_hash = event.prompt_hash
+                    break
+        assert children.num_loads == 0
+        resume = Resume(prompt_hash, "numbers 2, kernels", ((1, 2),))
+        with pytest.raises(CannotContinue, match="in hashes here, and the answer began in numbers"):
+            async for _ in node.chat(ask(), None, resume):
+                pass
+        assert children.num_loads == 0
+        resume = Resume(prompt_hash, "hashes", ((1, 2),))
+        assert [event async for event in node.chat(ask(), None, resume)]

@@ -198,8 +198,9 @@ def test_which_tool_may_or_must_be_called(wish: Fields, choice: ToolChoice):
 
 
 def test_who_may_call_nothing_is_offered_nothing():
-    assert parse(tools=TOOLS, tool_choice={"type": "none"}).request.tools == ()
-    assert parse(tool_choice={"type": "none"}).request.tools == ()
+    request = parse(tools=TOOLS, tool_choice={"type": "none"}).request
+    assert (request.tools, request.tool_choice) == ((), ToolChoice("none"))
+    assert parse(tool_choice={"type": "none"}).request.tool_choice == ToolChoice()
 
 
 def test_the_conversation_is_known_by_its_headers_or_by_the_session_of_its_user():

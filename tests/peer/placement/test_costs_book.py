@@ -154,7 +154,7 @@ async def test_kept_books_that_cannot_be_read_are_as_good_as_none(tmp_path: Path
     for costs_text, learned_text in (
         ("{", "{"),
         ('{"way":"0","costs":{}}', '{"costs":{"a":[]}}'),
-        ('{"way":"2","costs":{"a":{}}}', '{"costs":{"a":[9.0]}}'),
+        ('{"way":"3","costs":{"a":{}}}', '{"costs":{"a":[9.0]}}'),
     ):
         (tmp_path / "costs.json").write_text(costs_text)
         (tmp_path / "learned.json").write_text(learned_text)
@@ -167,7 +167,7 @@ async def test_costs_of_another_way_to_estimate_are_asked_for_again(tmp_path: Pa
     await costs.find(MODEL)
     await costs.save()
     path = tmp_path / "costs.json"
-    path.write_text(path.read_text().replace('"way":"2"', '"way":"1"'))
+    path.write_text(path.read_text().replace('"way":"3"', '"way":"1"'))
     assert book(tmp_path, Engine()).known(MODEL) is None
 
 

@@ -88,7 +88,8 @@ def test_a_choice_of_tools_is_carried(choice: Any, expected: ToolChoice):
     ["none", {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}],
 )
 def test_where_nothing_may_be_called_nothing_is_offered(choice: Any):
-    assert parse(tools=TOOLS, tool_choice=choice).request.tools == ()
+    request = parse(tools=TOOLS, tool_choice=choice).request
+    assert (request.tools, request.tool_choice) == ((), ToolChoice("none"))
 
 
 @pytest.mark.parametrize("choice", ["auto", "none"])
