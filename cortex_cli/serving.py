@@ -155,13 +155,21 @@ def _guarded(config: PeerConfig, voice: Voice, *, is_kept: bool) -> PeerConfig:
     else:
         # None is made, and shown this once, for an address that is not this machine's.
         listen(config.host, 0).close()
-    made = first_key(state_dir, secrets.token_bytes(32))
+    try:
+        made = first_key(state_dir, secrets.token_bytes(32))
+    except ConfigProblem as problem:
+        if not config.keys:
+            raise
+        voice.notice(f"the keys of the settings hold alone: {problem.message}")
+        return config
     if made.text is not None and is_kept:
         voice.line("key    made, and shown in no log; for one to ask with: cortex config new-key")
     elif made.text is not None:
         voice.line(f"key    {made.text}   shown this once; it opens while {made.file} is there")
     if any(key.digest == made.key.digest for key in config.keys):
         return config  # with the limits that it has there
+    if config.keys:
+        voice.line(f"key    that of {made.file} opens too; remove the file to end that")
     return replace(config, keys=(*config.keys, made.key))
 
 

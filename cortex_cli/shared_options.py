@@ -22,7 +22,7 @@ _ASKING = (
     *("pin", "unpin", "cancel", "drain", "undrain", "logs"),
 )
 _WHOSE = {
-    "state_dir": (*_ASKING, "launch", "tui", "key", "leave"),
+    "state_dir": (*_ASKING, "bench", "launch", "tui", "key", "leave"),
     "config": ("chat", "doctor", "models", "tui", "join", "key", "leave"),
     "timeout": (*_ASKING, "bench"),
 }

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..config import peer_config
 from ..errors import UsageProblem
 from ..options import Json, invocation_of, model_option
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from cortex.peer.measure.endpoint import Endpoint
     from cortex.peer.measure.questions import Way
     from cortex.peer.measure.rounds import Plan, Sample
 
     from ..bridge import Bridge
+    from ..config import Invocation
     from ..diagnostics import Diagnostics
 
+# Where a peer listens that leaves its notes elsewhere, as the whole machine's service does.
+_DEFAULT_URL = "http://127.0.0.1:13131/v1"
 _DEFAULT_CONCURRENCY = "1,8,32,128"
 _MAX_CONCURRENCY = 4096
 _MAX_TOKENS = 1_000_000
@@ -30,7 +37,8 @@ def bench(
             "--url",
             metavar="URL",
             envvar="CORTEX_URL",
-            help="The endpoint's base. Otherwise that of this machine's peer.",
+            help="The endpoint's base, which is sent the key of CORTEX_API_KEY. Otherwise that of"
+            " this machine's peer.",
             show_default=False,
         ),
     ] = None,
@@ -114,26 +122,24 @@ def bench(
     Every answer is streamed and greedy; every prompt begins differently, so that no cache answers
     for the engine. One round at each concurrency is run first and dropped. Of several rounds the
     median is shown; --json prints all of it, down to the time of every token. Ctrl-c shows what
-    was measured until then. The key that is sent is that of CORTEX_API_KEY.
+    was measured until then. The key that is sent is that of CORTEX_API_KEY; where it holds none,
+    a peer of this machine is asked with the one that it left for its user, and --url with none.
     """
-    import time
-
-    from cortex.peer.measure.endpoint import open_endpoint
     from cortex.peer.measure.rounds import Plan, find_way
     from cortex.peer.talk.pictures import read_picture
 
     from ..bridge import bridge
     from ..diagnostics import show_logs, standard_error
-    from ..doors import doors_to_ask
 
     invocation = invocation_of(context)
     show_logs(verbose=invocation.verbose)
     diagnostics = standard_error(invocation)
     concurrencies = read_concurrencies(concurrency)
     picture = None if image is None else read_picture(image, None).data
-    door = doors_to_ask(invocation, url)[0]
-    opened = open_endpoint(url or f"http://{door.address}/v1", time.perf_counter, door.key)
-    with bridge() as loop, loop.entered(opened) as endpoint:
+    with (
+        bridge() as loop,
+        loop.entered(_opened(loop, invocation, url, diagnostics)) as endpoint,
+    ):
         plan = Plan(
             model=model or _first_model(loop, endpoint),
             concurrencies=concurrencies,
@@ -149,6 +155,25 @@ def bench(
     _show(endpoint.url, plan, way, samples, is_complete=is_complete, as_json=as_json)
     if not is_complete:
         raise KeyboardInterrupt
+
+
+def _opened(
+    loop: Bridge, invocation: Invocation, url: str | None, to: Diagnostics
+) -> AbstractAsyncContextManager[Endpoint]:
+    """The endpoint of `url`, or of the peer of this machine that a chat would ask."""
+    import time
+
+    from cortex.peer.client.backends import open_peer
+    from cortex.peer.errors import NoPeer
+    from cortex.peer.measure.endpoint import open_endpoint
+
+    base, key = url or _DEFAULT_URL, invocation.api_key
+    if url is None:
+        config = peer_config(invocation, None)
+        finding = open_peer(config, None, on_notice=to.notice, api_key=key)
+        with suppress(NoPeer), loop.entered(finding) as peer:
+            base, key = f"http://{peer.name}/v1", peer.api_key
+    return open_endpoint(base, time.perf_counter, key)
 
 
 def read_concurrencies(text: str) -> tuple[int, ...]:

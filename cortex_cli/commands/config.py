@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageProblem
-from ..options import Json, invocation_of
+from ..options import Json, StateDir, invocation_of
 
 File = Annotated[
     Path | None,
@@ -80,7 +80,9 @@ def show(
 
 
 @config.command("path")
-def path(context: typer.Context, named: File = None, as_json: Json = False) -> None:
+def path(
+    context: typer.Context, named: File = None, state_dir: StateDir = None, as_json: Json = False
+) -> None:
     """Show which files are looked for, and which are read; and where a peer keeps its state.
 
     \b
@@ -99,7 +101,7 @@ def path(context: typer.Context, named: File = None, as_json: Json = False) -> N
         "looked_for": [str(one) for one in looked_for],
         "read": None if read is None else str(read),
         "models": str(models) if is_there else None,
-        "state": str(invocation.locations.state_dir),
+        "state": str(state_dir or invocation.locations.state_dir),
     }
     lines = [f"{'read' if one == read else '-':<5} {one}" for one in looked_for]
     if models is not None:

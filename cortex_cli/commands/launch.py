@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 # What agents say before their first question is 4,000 to 15,000 tokens long.
 _LEAST_TOKENS = 16_384
-_PULL_ONE = "fetch a larger one: cortex pull Qwen/Qwen3.5-4B"
+_PULL_ONE = (
+    "fetch a larger one: cortex pull Qwen/Qwen3.5-4B; a lower [engine] context of the peer's"
+    " settings bounds every model"
+)
 
 
 def launch(
@@ -141,7 +144,7 @@ def choose_model(models: Sequence[ModelInfo], wanted: str | None, peer: str) -> 
         raise ModelNotFound(
             f"no model of the peer at {peer} takes the {_LEAST_TOKENS:,} tokens that an agent's"
             " instructions and a first file need",
-            _PULL_ONE,
+            f"{_PULL_ONE}; --model ID starts one anyway",
         )
     if wanted is None:
         raise ModelNotFound(

@@ -42,7 +42,7 @@ def about_services(context: typer.Context) -> None:
     \b
       cortex service install --gpu all --model ID
       cortex service status
-      sudo "$(command -v cortex)" service install --system gateway
+      sudo "$(command -v cortex)" service install --system --run-as "$USER" gateway
     """
     from ..output import standard_output
 
@@ -73,7 +73,7 @@ def install(
       cortex service install
       cortex service install --gpu 0 --model ID --models /data/models
       cortex service install gateway --metrics-host 127.0.0.1
-      sudo "$(command -v cortex)" service install --system --gpu all
+      sudo "$(command -v cortex)" service install --system --run-as "$USER" --gpu all
 
     Options of `cortex peer` or `cortex gateway` may follow, and are what it is started with. It
     sees the machine read-only but for its own folders, gains no privileges, is started again
@@ -105,7 +105,7 @@ def install(
     manager = _manager(is_system=system)
     _check_other(manager, what, planned)
     _put(manager, planned, text)
-    _tell_what_next(what, planned.name, is_system=system)
+    _tell_what_next(what, planned)
 
 
 @service.command("status")
@@ -185,18 +185,28 @@ def _installed(manager: Manager, what: str) -> str:
 
 
 def _check_other(manager: Manager, what: What, planned: Service) -> None:
-    """Raises ServiceProblem where the other of the two is a service that keeps its state there."""
+    """Raises ServiceProblem where the other of the two is a service that keeps its state there.
+
+    Of the whole machine's there is one: systemd makes one state directory, and gives it whole to
+    the user of whichever starts last.
+    """
     from ..errors import ServiceProblem
-    from ..service.planning import NAMES, shares_state
+    from ..service.planning import NAMES, own_program, shares_state
 
     other: What = "gateway" if what == "peer" else "peer"
     file = manager.unit_file(NAMES[other])
-    if file.exists() and shares_state(planned.command, file.read_text(encoding="utf-8")):
-        own = "--run-as USER, and a --state-dir of that user's" if manager.is_system else ""
+    if not file.exists():
+        return
+    if manager.is_system:
+        raise ServiceProblem(
+            f"{file} is there, and a machine has one of the two: a peer is a gateway too",
+            f"remove that one first: sudo {own_program()} service remove {other} --system",
+        )
+    if shares_state(planned, file.read_text(encoding="utf-8")):
         raise ServiceProblem(
             f"{file} keeps its state where this one would: only one of them could run",
-            "a peer is a gateway too; for both, give this one "
-            + (own or "a --state-dir of its own, and `cortex join KEY` with the same"),
+            "a peer is a gateway too; for both, give this one a --state-dir of its own, and"
+            " `cortex join KEY` with the same",
         )
 
 
@@ -221,16 +231,15 @@ def _put(manager: Manager, planned: Service, text: str) -> None:
     manager.call("restart", planned.name)
 
 
-def _tell_what_next(what: What, name: str, *, is_system: bool) -> None:
+def _tell_what_next(what: What, planned: Service) -> None:
     from ..output import standard_output
-    from ..service.planning import SYSTEM_STATE_DIR, own_program
+    from ..service.planning import key_command
 
     output = standard_output()
-    scope, whose = (" --system", "") if is_system else ("", " --user")
-    of_system = f"sudo {own_program()} key --state-dir {SYSTEM_STATE_DIR}"
-    key = of_system if is_system else "cortex key"
+    name = planned.name
+    scope, whose = (" --system", "") if planned.is_system else ("", " --user")
     output.line(f"runs   {name}, and starts again with the machine")
     output.line(f"look   cortex service status {what}{scope}   log: journalctl{whose} -u {name} -f")
-    output.line(f"join   elsewhere run what this prints: {key}")
-    if not is_system:
+    output.line(f"join   elsewhere run what this prints: {key_command(planned)}")
+    if not planned.is_system:
         output.line("stays  after you log out, once you have run: loginctl enable-linger")

@@ -109,12 +109,22 @@ def own_program() -> str:
     return shlex.quote(str(script)) if script.exists() else "cortex"
 
 
-def shares_state(command: Sequence[str], other_unit: str) -> bool:
-    """Whether a service of this command would keep its state where that unit's does."""
-    if "--state-dir" not in command:
-        return "--state-dir" not in other_unit
-    own = command[command.index("--state-dir") + 1]
-    return re.search(rf'{re.escape(own)}["\s]', other_unit) is not None
+def shares_state(planned: Service, other_unit: str) -> bool:
+    """Whether a user's service would keep its state where that unit's does: each runs there."""
+    other = re.search(r"^WorkingDirectory=(.*)$", other_unit, re.MULTILINE)
+    if other is None or planned.working_dir is None:
+        return False
+    return Path(other[1].replace("%%", "%")).resolve() == planned.working_dir.resolve()
+
+
+def key_command(planned: Service) -> str:
+    """What shows the key of the service's fleet."""
+    command = planned.command
+    folder = str(SYSTEM_STATE_DIR) if planned.is_system else None
+    if "--state-dir" in command:
+        folder = command[command.index("--state-dir") + 1]
+    there = "" if folder is None else f" --state-dir {shlex.quote(folder)}"
+    return (f"sudo {own_program()}" if planned.is_system else "cortex") + f" key{there}"
 
 
 def unread_settings(found: Path | None, read: Path | None) -> str:

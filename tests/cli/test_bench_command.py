@@ -17,8 +17,10 @@ from typing import Any, cast
 import pytest
 
 from cortex.cli.bench_report import as_json, notes, table_rows
+from cortex.cli.commands import bench
 from cortex.cli.commands.bench import read_concurrencies
 from cortex.cli.errors import UsageProblem
+from cortex.peer.config import Locations
 from cortex.peer.measure.questions import Way
 from cortex.peer.measure.rounds import Plan, Sample
 from cortex.peer.measure.timeline import Arrival, Timeline
@@ -138,10 +140,13 @@ def test_the_peer_of_this_machine_is_measured_with_the_key_that_it_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     asked: list[str | None] = []
 
     class Locked(Answering):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
         def do_POST(self) -> None:
             asked.append(self.headers["authorization"])
             if asked[-1] != "Bearer its key":
@@ -152,20 +157,37 @@ def test_the_peer_of_this_machine_is_measured_with_the_key_that_it_left(
     with Counting(("127.0.0.1", 0), Locked) as server:
         server.enough = 0
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        monkeypatch.setattr(bench, "_DEFAULT_URL", url)
         note = Announcement("ab", os.getpid(), "127.0.0.1", server.server_port, 0, "its key")
+        # The youngest, which answers nobody.
+        hung = Announcement("cd", os.getpid(), "127.0.0.1", 9, 1, "no key")
         once = ("--model", "m", "--concurrency", "1", "--rounds", "1", "--requests", "1")
+        state, own = tmp_path / "own", ("--state-dir", str(tmp_path / "own"))
+        notes = Locations(tmp_path, state).announcements_dir
         try:
-            with announced(tmp_path / "run" / "cortex", note):
-                done = cortex_here("bench", *once)
+            with announced(notes, note), announced(notes, hung):
+                done = cortex_here("bench", *own, *once)
+                named = cortex_here("bench", *own, *once, "--url", url)
+                unnoted = cortex_here("bench", *once)
                 monkeypatch.setenv("CORTEX_API_KEY", "another")
-                refused = cortex_here("bench", *once)
-            gone = cortex_here("bench", *once)
+                refused = cortex_here("bench", *own, *once)
         finally:
             server.shutdown()
-    assert (done.code, asked[0]) == (0, "Bearer its key")
-    assert (refused.code, refused.stdout, asked[-1]) == (4, "", "Bearer another")
+    assert done.code == 0, done.stderr
+    assert (named.code, unnoted.code, refused.code) == (4, 4, 4)
+    assert asked == [*["Bearer its key"] * (len(asked) - 3), None, None, "Bearer another"]
     assert "hint: set CORTEX_API_KEY to a key of that endpoint" in refused.stderr
-    assert (gone.code, gone.stdout) == (3, "")
+
+
+def test_where_no_peer_left_a_note_the_usual_address_is_asked(
+    cortex_here: Cortex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_DEFAULT_URL", "http://127.0.0.1:9/v1")
+    done = cortex_here("bench")
+    assert (done.code, done.stdout) == (3, "")
+    assert "no endpoint answers at http://127.0.0.1:9/v1" in done.stderr
+    assert "or name another with --url" in done.stderr
 
 
 def test_concurrencies_are_numbers_each_once() -> None:

@@ -105,6 +105,15 @@ def test_the_files_that_are_read_are_named(cortex_here: Cortex, tmp_path: Path) 
     assert cortex_here("config", "path").stdout.splitlines()[0] == "read  cortex.toml"
 
 
+def test_the_state_directory_that_is_shown_is_the_one_that_was_named(
+    cortex_here: Cortex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_STATE_DIR", str(tmp_path / "named"))
+    assert f"state {tmp_path}/named\n" in cortex_here("config", "path").stdout
+    typed = cortex_here("config", "path", "--json", "--state-dir", "typed").stdout
+    assert json.loads(typed)["state"] == "typed"
+
+
 def test_all_that_is_wrong_is_said_at_once(cortex_here: Cortex, tmp_path: Path) -> None:
     path, models = tmp_path / "broken.toml", tmp_path / "models.toml"
     path.write_text('[peer]\nlisen = 3\n[engine]\nthreads = "two"\n')

@@ -127,8 +127,14 @@ def test_the_key_that_a_peer_made_holds_beside_others_until_its_file_is_removed(
     with running(*options) as peer:
         first = peer.made_key
         file.write_text(LIVE.format(hash=spell_hash(digest_of("k"))))
+        assert peer.wait_for("^key    that of (.*) opens too") == str(state / "api-key")
         peer.wait_for("settings (taken up)")
         assert [peer.get("/v1/models", key)[0] for key in (first, "k", "")] == [200, 200, 401]
+        (state / "api-key").write_text("nonsense")
+        peer.process.send_signal(signal.SIGHUP)
+        peer.wait_for("the keys of the settings hold alone: .* holds no (hash)")
+        peer.wait_for("settings (taken up)")
+        assert [peer.get("/v1/models", key)[0] for key in (first, "k", "")] == [401, 200, 401]
         (state / "api-key").unlink()
         peer.process.send_signal(signal.SIGHUP)
         peer.wait_for("settings (taken up)")

@@ -308,7 +308,48 @@ def test_a_gateway_beside_a_peer_wants_a_state_directory_of_its_own(
     assert run(*gateway, "--state-dir", str(tmp_path / "own"))[0] == 0
     code, _, err = run("install", "--gpu", "cpu", "--state-dir", str(tmp_path / "own"))
     assert code == 1 and "cortex-gateway.service keeps its state" in err
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "own")
+    (tmp_path / "own 2").mkdir()
+    for named in (link, tmp_path / "link" / ".." / "own"):
+        assert run("install", "--gpu", "cpu", "--state-dir", str(named))[0] == 1, "the same folder"
+    assert run("install", "--gpu", "cpu", "--state-dir", str(tmp_path / "own 2"))[0] == 0
     assert run("install", "--gpu", "cpu")[0] == 0, "each has its own"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_default_state_directory_that_is_named_is_the_same_one(run: Run) -> None:
+    default = read_environment({}).locations.state_dir
+    assert run("install", "--gpu", "cpu")[0] == 0
+    gateway = ("install", "gateway", "--host", "127.0.0.1", "--state-dir", str(default))
+    assert run(*gateway)[0] == 1
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_machine_has_a_peer_or_a_gateway_of_its_own_and_never_both(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
+    system = ("--system", "--run-as", "root")
+    assert run("install", *system)[0] == 0
+    gateway = ("install", *system, "gateway", "--host", "127.0.0.1")
+    for own in ((), ("--state-dir", str(tmp_path / "own"))):
+        code, _, err = run(*gateway, *own)
+        assert code == 1 and "a peer is a gateway too" in err
+        assert "service remove peer --system" in err and "--state-dir" not in err
+    assert run("remove", "--system")[0] == 0
+    assert run(*gateway)[0] == 0
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_command_that_shows_the_key_is_that_of_the_services_own_state(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemctl, "_SYSTEM_DIR", tmp_path)
+    own = ("gateway", "--host", "127.0.0.1", "--state-dir", str(tmp_path / "a b"))
+    shown = f"key --state-dir '{tmp_path}/a b'\n"
+    assert f"cortex {shown}" in run("install", *own)[1]
+    assert shown in run("install", "--system", "--run-as", "root", *own)[1]
 
 
 def test_who_is_to_use_sudo_is_told_the_whole_path(
