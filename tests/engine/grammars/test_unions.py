@@ -74,10 +74,10 @@ def test_branches_whose_tags_leave_doubt_stay_as_they_are(cat: Any) -> None:
 
 
 def test_what_is_no_discriminator_or_no_list_of_names_is_no_trouble() -> None:
-    odd = [{"propertyName": {}}, {}, "kind", {"propertyName": ["kind"]}]
+    odd: list[Any] = [{"propertyName": {}}, {}, "kind", {"propertyName": ["kind"]}]
     for discriminator in odd:
         sent = {"$defs": DEFS, "oneOf": REFERENCES, "discriminator": discriminator}
         assert read_schema(json.dumps(sent), "it", "x")["oneOf"] == REFERENCES
-    cat = branch({"const": "cat"}) | {"required": [{}]}
-    sent = {"$defs": {**DEFS, "Cat": cat}, **PET}
+    cat: dict[str, Any] = {**branch({"const": "cat"}), "required": [{}]}
+    sent: dict[str, Any] = {"$defs": {**DEFS, "Cat": cat}, **PET}
     assert read_schema(json.dumps(sent), "it", "x")["$defs"]["Cat"]["required"] == [{}, "kind"]

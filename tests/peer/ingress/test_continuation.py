@@ -159,15 +159,17 @@ async def test_without_another_holder_the_answer_ends_with_an_error_in_time(
     open_fleet: Any, listen: Any, ask: Any, loop_time: Any
 ):
     async with open_fleet(2) as fleet:
+        died_s = 0.0
 
         def die(node: NodeId) -> None:
+            nonlocal died_s
+            died_s = loop_time()
             fleet.hops.refusing.add(node)
 
         fleet.hops.deaths, fleet.hops.on_death = [12], die
-        began_s = loop_time()
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
-        assert loop_time() - began_s < 3
+        assert loop_time() - died_s < 3
 
 
 async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
@@ -175,11 +177,17 @@ async def test_a_silent_host_without_another_holder_is_not_waited_for_again(
 ):
     """Silence has taken almost all the time that there is to say so."""
     async with open_fleet(2) as fleet:
-        fleet.hops.deaths, fleet.hops.error = [12], lambda: HostSilent("it said nothing for 2.5 s")
-        began_s = loop_time()
+        died_s = 0.0
+
+        def die(node: NodeId) -> None:
+            nonlocal died_s
+            died_s = loop_time()
+
+        fleet.hops.deaths, fleet.hops.on_death = [12], die
+        fleet.hops.error = lambda: HostSilent("it said nothing for 2.5 s")
         with pytest.raises(EngineFailed, match="broke off on peer1"):
             await listen(fleet, ask())
-        assert loop_time() - began_s < 0.5
+        assert loop_time() - died_s < 0.5
 
 
 async def test_the_length_is_what_the_first_host_would_have_let_it_be(
