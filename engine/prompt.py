@@ -180,8 +180,12 @@ def _resolved_sampling(model: TextModel, request: ChatRequest) -> Sampling:
 
 
 def _kept_from_calling(model: TextModel, request: ChatRequest) -> dict[int, float]:
-    """The mark that opens a call, where no call may come and the mark is one token."""
-    if request.tool_choice.mode != "none" or model.family.calls == "none":
+    """The mark that opens a call, where no call may come and the mark is one token.
+
+    Only where earlier calls show how it is done: a bias costs the whole batch its fastest way.
+    """
+    has_calls = any(message.tool_calls for message in request.messages)
+    if request.tool_choice.mode != "none" or model.family.calls == "none" or not has_calls:
         return {}
     mark = model.tokenizer.encode(CALL)
     return {mark[0]: -_MAX_BIAS} if len(mark) == 1 else {}

@@ -14,9 +14,7 @@ from ..errors import InvalidRequest
 from ..types import ChatRequest, ReplyFormat, Tool
 from .calls import CallRules, Refusal
 from .forms import form_rule
-from .lark import LarkText
-
-MAX_GRAMMAR_BYTES = 1024 * 1024
+from .lark import MAX_GRAMMAR_BYTES, LarkText
 
 
 @dataclass(frozen=True, slots=True)

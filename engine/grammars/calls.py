@@ -16,7 +16,7 @@ from ..parsers.reply import CALL, CALL_END
 from ..parsers.xml_call import FUNCTION
 from ..types import ReplyFormat, Tool
 from .checking import SPENT, TrialBudget
-from .lark import LarkText, any_of, json_value, quoted
+from .lark import MAX_GRAMMAR_BYTES, LarkText, any_of, json_value, quoted
 from .schemas import Schema, read_schema
 from .values import ParameterRules
 
@@ -41,7 +41,7 @@ class CallRules:
         self._why_not = why_not
         self._budget = TrialBudget()
         self._is_json = reply.calls == "json"
-        self._parameters = ParameterRules(lark, reply.tools, self._is_refused)
+        self._parameters = ParameterRules(lark, reply.tools, self._is_refused, self._is_full)
 
     def bodies(self, tools: list[Tool]) -> str:
         """A call of any of these, from behind its opening mark to the end of its closing one.
@@ -72,7 +72,7 @@ class CallRules:
 
     def _arguments(self, tool: Tool) -> str:
         schema = _schema_of(tool)
-        if schema is None:
+        if schema is None or self._is_full(tool):
             return json_value(_ANY_OBJECT)
         # The schema of arguments is an object's, whether it says so or not.
         whole = {**unfolded(schema, schema), "type": "object"}
@@ -89,6 +89,23 @@ class CallRules:
         parameters = self._parameters.rules(tool, _schema_of(tool) or {})
         head, end = f"{FUNCTION}{tool.name}>\n", quoted("</function>")
         return " ".join((quoted(head), *parameters, end))
+
+    def _is_full(self, tool: Tool) -> bool:
+        """Whether what a tool's schema asks is no longer looked at, for the room or the time that
+        others took.
+
+        Raises InvalidRequest where the tool's schema has to be obeyed, and is too much.
+        """
+        if not tool.is_strict:
+            has_room = self._lark.num_chars < MAX_GRAMMAR_BYTES // 2
+            return self._budget.seconds_left <= 0 or not has_room
+        if self._lark.num_chars > 2 * MAX_GRAMMAR_BYTES:
+            raise InvalidRequest(
+                f"tools: the parameters of {tool.name} are too much to be obeyed",
+                "make the schemas smaller, or offer fewer strict tools",
+                param="tools",
+            )
+        return False
 
     def _is_refused(self, tool: Tool, body: str) -> bool:
         """Whether the library cannot take this rule.

@@ -23,6 +23,7 @@ from ..errors import EngineFailed
 
 _LENGTH = struct.Struct(">I")
 _SECONDS = 2.0
+_REAL_SECONDS = 20.0
 _SECONDS_FOR_PARTS = 10.0
 _MEMORY_BYTES = 1024 * 1024 * 1024
 # Why a part is not tried for which there is no budget.
@@ -30,8 +31,15 @@ SPENT = f"it and what came before it took over {_SECONDS_FOR_PARTS:g} s to make 
 _MAX_KNOWN = 512
 _MAX_REASON_CHARS = 300
 _TOO_MUCH = "it takes too long, or too much memory, to make ready"
-# What a process dies of by a grammar that takes too much, and by nothing else.
-_OF_GRAMMARS = frozenset({-signal.SIGPROF, -signal.SIGABRT, -signal.SIGSEGV})
+# What a process dies of by its own doing, which is a grammar's. By other signals it is killed.
+_OF_GRAMMARS = frozenset(
+    -number
+    for number in (
+        signal.SIGPROF, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP
+    )
+)  # fmt: skip
+# How long it counts that two processes were killed over a grammar: memory may be short just now.
+_UNSURE_S = 300.0
 
 
 @dataclass(slots=True)
@@ -51,37 +59,40 @@ class GrammarTrial:
         seconds: float = _SECONDS,
         memory_bytes: int = _MEMORY_BYTES,
         clock_s: Callable[[], float] = time.monotonic,
+        real_seconds: float = _REAL_SECONDS,
     ) -> None:
         self._clock_s = clock_s
         self._command = (
             sys.executable, "-P", "-m", "cortex.engine.grammars.trial",
             "--seconds", str(seconds), "--memory-bytes", str(memory_bytes),
+            "--real-seconds", str(real_seconds),
         )  # fmt: skip
         # Who asks for what is known does not wait for a trial.
         self._lock = threading.Lock()
         self._trial_lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        # By the digest of a grammar, in order of use.
-        self._known: OrderedDict[bytes, str | None] = OrderedDict()
+        # By the digest of a grammar, in order of use; with the end of what is not for good.
+        self._known: OrderedDict[bytes, tuple[str | None, float | None]] = OrderedDict()
 
     def why_not(self, grammar: str, budget: TrialBudget | None = None) -> str | None:
         """What is known costs nothing, and what there is no budget for is not tried."""
         digest = hashlib.blake2b(grammar.encode(), digest_size=16).digest()
         with self._lock:
-            if digest in self._known:
+            reason, until_s = self._known.get(digest, (None, 0.0))
+            if until_s is None or (until_s and self._clock_s() < until_s):
                 self._known.move_to_end(digest)
-                return self._known[digest]
+                return reason
         with self._trial_lock:
             if budget is not None and budget.seconds_left <= 0:
                 return SPENT
             began_s = self._clock_s()
-            reason, is_sure = self._try(grammar)
+            reason, lasts_s = self._try(grammar)
             if budget is not None:
                 budget.seconds_left -= self._clock_s() - began_s
-        if not is_sure:
+        if lasts_s == 0:
             return reason
         with self._lock:
-            self._known[digest] = reason
+            self._known[digest] = (reason, lasts_s and self._clock_s() + lasts_s)
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
         return reason
@@ -98,9 +109,9 @@ class GrammarTrial:
                     pipe.close()
         process.wait()
 
-    def _try(self, grammar: str) -> tuple[str | None, bool]:
-        """Why not, and whether that is sure: a process may end over other things than a grammar.
-        Then another is asked, once.
+    def _try(self, grammar: str) -> tuple[str | None, float | None]:
+        """Why not, and how long that counts, None for good: a process may end over other things
+        than a grammar. Then another is asked, once.
         """
         for _ in range(2):
             if self._process is not None and self._process.poll() is not None:
@@ -109,11 +120,13 @@ class GrammarTrial:
             assert process.stdin is not None and process.stdout is not None
             answer = asked(process.stdin, process.stdout, grammar)
             if answer is not None:
-                return worded(answer) if answer else None, True
+                return worded(answer) if answer else None, None
             self.close()
             if process.returncode in _OF_GRAMMARS:
-                return _TOO_MUCH, True
-        return _TOO_MUCH, False
+                return _TOO_MUCH, None
+            if process.returncode == -signal.SIGALRM:
+                return _TOO_MUCH, 0
+        return _TOO_MUCH, _UNSURE_S
 
     def _started(self) -> subprocess.Popen[bytes]:
         # It is there before it answers: who closes meanwhile ends it.

@@ -15,12 +15,17 @@ from ..parsers import json_text
 # a model may write blanks until its tokens are used up.
 _WHITESPACE = r" |\r?\n[ \t]{0,32}"
 _MAIN, _FORM = "main", "form"
+MAX_GRAMMAR_BYTES = 1024 * 1024
 
 
 class LarkText:
-    """Add `rule`s and `token`s, then take the `text` of it all."""
+    """Add `rule`s and `token`s, then take the `text` of it all.
+
+    `num_chars` is what that was made of, counted as often as it was made, and by who adds to it.
+    """
 
     def __init__(self) -> None:
+        self.num_chars = 0
         self._lines: list[str] = []
         self._form: str | None = None
         self._names: dict[str, str] = {}
@@ -51,6 +56,7 @@ class LarkText:
         return json.dumps({"grammars": grammars}, ensure_ascii=False)
 
     def _add(self, kind: str, option: str, body: str) -> str:
+        self.num_chars += len(body)
         key = f"{option}: {body}"
         if key not in self._names:
             name = f"{kind}{len(self._names)}"

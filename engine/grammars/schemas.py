@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -77,22 +78,43 @@ def read_schema(text: str, name: str, param: str) -> Schema:
     return schema
 
 
-def cut_out(part: Schema, root: Schema) -> Schema:
-    """A part of a tool's schema as one of its own, in which all references lead where they led."""
-    defs = {name: root[name] for name in _DEFINITIONS if name in root}
-    cut = {**part, **defs}
-    if not any(map(_outer_reference, _nodes(cut))):
-        return cut
-    # Neither its own definitions nor a name by which references would be read.
-    whole = {
-        key: value for key, value in root.items() if key not in (*defs, "$id", "id", "$schema")
-    }
-    whole["type"] = "object"
-    cut = copy.deepcopy({**cut, "$defs": {**defs.get("$defs", {}), _WHOLE: whole}})
-    for node in _nodes(cut):
+class Cutting:
+    """Parts of a tool's schema, each as one of its own in which all references lead where they led.
+
+    What they share is made once: the definitions, and the whole where something refers to it.
+    """
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._defs = {name: root[name] for name in _DEFINITIONS if isinstance(root.get(name), dict)}
+
+    def cut_out(self, part: Schema) -> Schema:
+        nodes = list(_nodes(part))
+        if not any("$ref" in node for node in nodes):
+            return part
+        if not self._leads_out and not any(map(_outer_reference, nodes)):
+            return {**part, **self._defs}
+        return {**_led_through_whole(part), **self._defs_with_whole}
+
+    @cached_property
+    def _leads_out(self) -> bool:
+        return any(map(_outer_reference, _nodes(self._defs)))
+
+    @cached_property
+    def _defs_with_whole(self) -> Schema:
+        # Neither its own definitions nor a name by which references would be read.
+        left_out = (*_DEFINITIONS, "$id", "id", "$schema")
+        whole = {key: value for key, value in self._root.items() if key not in left_out}
+        defs = {**self._defs.get("$defs", {}), _WHOLE: {**whole, "type": "object"}}
+        return _led_through_whole({**self._defs, "$defs": defs})
+
+
+def _led_through_whole(schema: Schema) -> Schema:
+    led = copy.deepcopy(schema)
+    for node in _nodes(led):
         if reference := _outer_reference(node):
             node["$ref"] = f"#/$defs/{_WHOLE}{reference[1:]}"
-    return cut
+    return led
 
 
 def _outer_reference(node: Schema) -> str:

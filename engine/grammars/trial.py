@@ -27,18 +27,23 @@ _LENGTH = struct.Struct(">I")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="cortex-grammar-trial")
     parser.add_argument("--seconds", type=float, required=True, help="what one grammar may take")
+    parser.add_argument("--real-seconds", type=float, required=True, help="of the clock")
     parser.add_argument("--memory-bytes", type=int, required=True, help="of address space, in all")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c at the terminal is the parent's
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     bound(resource.RLIMIT_AS, options.memory_bytes)
     bound(resource.RLIMIT_CORE, 0)
     tokenizer = byte_tokenizer()
     _say("")
     while (grammar := _read(sys.stdin.buffer)) is not None:
-        # Its own time: on a busy machine another would be the machine's, and no grammar's fault.
+        # Its own time: on a busy machine that of the clock is no grammar's fault. It has an end
+        # all the same, for whoever waits.
         signal.setitimer(signal.ITIMER_PROF, options.seconds)
+        signal.setitimer(signal.ITIMER_REAL, options.real_seconds)
         reason = why_not(tokenizer, grammar)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
         _say(reason)
 

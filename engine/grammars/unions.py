@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from ..parsers import json_text
 from ..parsers.references import resolve
 
 _Schema = dict[str, Any]
+_Scalar = str | int
+_MAX_TAG_CHARS = 256
 
 
 def require_tags(nodes: Iterable[_Schema], root: _Schema) -> None:
@@ -25,8 +26,10 @@ def require_tags(nodes: Iterable[_Schema], root: _Schema) -> None:
             continue
         name = cast(_Schema, discriminator).get("propertyName")
         branches = [_target(part, root) for part in cast(list[Any], parts)]
+        if not branches or len({id(branch) for branch in branches}) < len(branches):
+            continue
         tags = {_tag(branch, name) for branch in branches}
-        if not tags or None in tags or len(tags) < len(branches):
+        if None in tags or len(tags) < len(branches):
             continue
         for branch in branches:
             required: list[Any] = branch.get("required", [])
@@ -42,16 +45,15 @@ def _target(part: Any, root: _Schema) -> _Schema:
     return cast(_Schema, part) if isinstance(part, dict) else {}
 
 
-def _tag(branch: _Schema, name: Any) -> str | None:
-    """The one value of a branch's tag, as JSON; None where there may be another."""
+def _tag(branch: _Schema, name: Any) -> tuple[type, _Scalar] | None:
+    """The one value of a branch's tag; None where there may be another, or it is no short word."""
     properties, required = branch.get("properties"), branch.get("required", [])
     is_plain = isinstance(properties, dict) and isinstance(required, list)
     if branch.get("type") != "object" or not is_plain or not isinstance(name, str):
         return None
     match cast(_Schema, properties).get(name):
-        case {"const": value}:
-            return json_text.dumped(value)
-        case {"enum": [value]}:
-            return json_text.dumped(value)
+        case {"const": str() | int() as value} | {"enum": [str() | int() as value]}:
+            is_long = isinstance(value, str) and len(value) > _MAX_TAG_CHARS
+            return None if is_long else (type(value), value)  # True is no 1
         case _:
             return None

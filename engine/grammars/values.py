@@ -18,14 +18,18 @@ from ..types import Tool
 from .formats import FORMATS
 from .forms import expression
 from .lark import LarkText, any_of, json_value, quoted
-from .schemas import Schema, cut_out
+from .schemas import Cutting, Schema
 
 # Whether a rule cannot be used for a tool; raises for one whose schema has to be obeyed.
 IsRefused = Callable[[Tool, str], bool]
+# Whether no more is to be asked for a tool; raises likewise.
+IsFull = Callable[[Tool], bool]
 
 _END = "\n</parameter>"
 _ANY_TEXT = r"/(?s:.*)/ & ~/(?s:.*)<\/parameter>(?s:.*)/"
 _MAX_DEPTH = 8
+# Of JSON for one parameter, with all that it refers to, where no schema has to be obeyed.
+_MAX_JSON_CHARS = 64 * 1024
 # What a schema of arguments may ask here of the whole object.
 _OBJECT_KEYWORDS = frozenset({"type", "properties", "required", "additionalProperties"})
 _TEXT_KEYWORDS = frozenset({"type", "pattern", "format", "minLength", "maxLength"})
@@ -47,10 +51,14 @@ _BRANCHES = ("anyOf", "oneOf")
 class ParameterRules:
     """The rules of the parameters of the tools that were offered."""
 
-    def __init__(self, lark: LarkText, tools: Sequence[Tool], is_refused: IsRefused) -> None:
+    def __init__(
+        self, lark: LarkText, tools: Sequence[Tool], is_refused: IsRefused, is_full: IsFull
+    ) -> None:
         self._lark = lark
         self._types = ParameterTypes(tools)
         self._is_refused = is_refused
+        self._is_full = is_full
+        self._cutting = Cutting({})
 
     def rules(self, tool: Tool, schema: Schema) -> list[str]:
         """What stands between the tags of the function, in order.
@@ -58,6 +66,7 @@ class ParameterRules:
         Raises InvalidRequest for what a strict tool asks and cannot be had.
         """
         root, schema = schema, unfolded(schema, schema)
+        self._cutting = Cutting(root)
         self._check(tool, schema, _OBJECT_KEYWORDS, "arguments")
         properties = _object(schema.get("properties"))
         required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
@@ -68,10 +77,13 @@ class ParameterRules:
         ]
         others = schema.get("additionalProperties", True)
         if not names and others is not False:
-            return [self._others(tool, _object(others), root)]
+            return [self._others(tool, _object(others))]
         rules: list[str] = []
+        values: dict[str, str] = {}
         for name in names:
-            value = self._value(tool, name, properties.get(name, True), root)
+            asked = properties.get(name, True)
+            key = json_text.dumped({k: v for k, v in _object(asked).items() if k in ASKING})
+            value = values[key] = values.get(key) or self._value(tool, name, asked, root)
             tag = quoted(f"<parameter={name}>\n")
             rule = self._lark.rule(f"{tag} {value} {quoted(chr(10))}")
             rules.append(rule if name in required else f"{rule}?")
@@ -89,21 +101,21 @@ class ParameterRules:
             )
         return not is_odd
 
-    def _others(self, tool: Tool, schema: Schema, root: Schema) -> str:
+    def _others(self, tool: Tool, schema: Schema) -> str:
         """Parameters by any name. Their types are read from their text, which is JSON."""
         key = self._lark.token("/[A-Za-z0-9_.-]{1,64}/")
-        value = self._json(tool, schema, root) if schema else self._any_text()
+        value = self._json(tool, schema) if schema else self._any_text()
         head, end = quoted("<parameter="), quoted("\n")
         return f"({self._lark.rule(f'{head} {key} {quoted(chr(62) + chr(10))} {value} {end}')})*"
 
     def _value(self, tool: Tool, name: str, schema: Any, root: Schema) -> str:
         """A value and its closing tag."""
         fields = unfolded(_object(schema), root)
-        if not fields.keys() & ASKING:
+        if not fields.keys() & ASKING or self._is_full(tool):
             return self._any_text()
         types = self._types.of(tool.name, name)
         if "string" not in types:
-            return self._json(tool, fields, root)
+            return self._json(tool, fields)
         if types <= {"string", "null"}:
             return self._lark.rule(any_of(self._texts(tool, fields, root)))
         if listed := self._listed(tool, fields):
@@ -132,7 +144,7 @@ class ParameterRules:
             if not kinds:
                 return []
             if "string" not in kinds:
-                ways.append(self._json(tool, branch, root))
+                ways.append(self._json(tool, branch))
             elif kinds <= {"string", "null"}:
                 ways += self._texts(tool, branch, root, barred)
             else:
@@ -146,6 +158,8 @@ class ParameterRules:
 
         Strings do not begin with a `barred` character.
         """
+        if self._is_full(tool):
+            return [self._any_text()]
         schema = unfolded(schema, root)
         if depth < _MAX_DEPTH and (branches := _branches(schema)):
             self._check(tool, schema, frozenset({"type", *_BRANCHES}), "a union")
@@ -163,7 +177,9 @@ class ParameterRules:
         values = [schema["const"]] if "const" in schema else _list(schema.get("enum"))
         if values:
             self._check(tool, schema, frozenset({"type", "enum", "const"}), "a list of values")
-        return [_literal(value) for value in values]
+        literals = [_literal(value) for value in values]
+        self._lark.num_chars += sum(map(len, literals))
+        return literals
 
     def _string(self, tool: Tool, schema: Schema, barred: str) -> str:
         conditions = [_any_but_closing(self._lark)]
@@ -199,9 +215,13 @@ class ParameterRules:
     def _alone(self, conditions: list[str]) -> str:
         return f"TEXT\nTEXT: {' & '.join([*conditions[:-1], _ANY_TEXT])}"
 
-    def _json(self, tool: Tool, schema: Schema, root: Schema) -> str:
-        body = json_value(cut_out(schema, root), is_lenient=not tool.is_strict)
-        if self._is_refused(tool, body):
+    def _json(self, tool: Tool, schema: Schema) -> str:
+        if self._is_full(tool):
+            return self._any_text()
+        body = json_value(self._cutting.cut_out(schema), is_lenient=not tool.is_strict)
+        is_long = len(body) > _MAX_JSON_CHARS and not tool.is_strict
+        if is_long or self._is_refused(tool, body):
+            self._lark.num_chars += len(body)  # it was work all the same
             return self._any_text()
         return f"{self._lark.rule(body)} {quoted(_END)}"
 

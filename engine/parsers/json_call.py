@@ -15,7 +15,7 @@ from .calls import CallWriter, Over
 # Long enough for any name; a longer beginning is read whole before it is told.
 _MAX_HEAD_CHARS = 1024
 _HEAD = re.compile(r'\{\s*"name"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.)+")\s*,\s*"arguments"\s*:\s*(?=\{)')
-_CALL_KEYS = frozenset({"name", "arguments", "parameters"})
+_CALL_KEYS = frozenset({"name", "arguments", "parameters", "id", "type"})
 # What may stand between a call's end and its closing mark: a bracket too many is common.
 _DEBRIS = " \t\r\n}"
 
@@ -122,7 +122,7 @@ def _read(text: str) -> tuple[str, str] | None:
             return None
         call = cast(dict[str, Any], value)
         name, arguments = call.get("name"), call.get("arguments")
-        if arguments is None:
+        if arguments is None or arguments == "":
             arguments = call.get("parameters")
         if arguments is None and call.keys() - _CALL_KEYS:
             return None  # what it is to be called with may be in there

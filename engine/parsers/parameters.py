@@ -32,7 +32,8 @@ class ParameterTypes:
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self._texts = {tool.name: tool.parameters for tool in tools}
-        self._schemas: dict[str, Mapping[str, Any]] = {}
+        # Each with what its arguments are.
+        self._schemas: dict[str, tuple[Mapping[str, Any], object]] = {}
         self._known: dict[tuple[str, str], Types] = {}
 
     def has_tool(self, name: str) -> bool:
@@ -42,18 +43,18 @@ class ParameterTypes:
         """Empty where the schema does not say, or there is no such tool."""
         key = (tool, parameter)
         if key not in self._known:
-            schema = self._schema(tool)
-            properties = unfolded(schema, schema).get("properties")
+            schema, properties = self._schema(tool)
             self._known[key] = types_of(_member(properties, parameter), schema)
         return self._known[key]
 
-    def _schema(self, tool: str) -> Mapping[str, Any]:
+    def _schema(self, tool: str) -> tuple[Mapping[str, Any], object]:
         if tool not in self._schemas:
             try:
                 value = json_text.load(self._texts.get(tool, "{}"))
             except ValueError:
                 value = {}
-            self._schemas[tool] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+            schema = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+            self._schemas[tool] = (schema, unfolded(schema, schema).get("properties"))
         return self._schemas[tool]
 
 

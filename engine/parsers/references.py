@@ -37,11 +37,12 @@ def unfolded(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, An
     """What stands at the end of a schema's `$ref`, or in its `allOf` of one part, joined with what
     stands beside it; left as it is where the two ask different things by one keyword.
     """
-    fields = dict(schema)
+    fields, seen = dict(schema), {id(schema)}
     for _ in range(_MAX_STEPS):
         key, part = _only_part(fields, root)
-        if not isinstance(part, dict):
+        if not isinstance(part, dict) or id(cast(object, part)) in seen:
             break
+        seen.add(id(cast(object, part)))
         asked = cast(dict[str, Any], part)
         rest = {name: value for name, value in fields.items() if name != key}
         if any(asked[name] != rest[name] for name in ASKING & asked.keys() & rest.keys()):

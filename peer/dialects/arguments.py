@@ -41,9 +41,13 @@ _Reading = Generator[None, None, T]
 
 
 class Arguments:
-    """Push the pieces of one call's arguments; what comes back is to be told."""
+    """Push the pieces of one call's arguments; what comes back is to be told.
+
+    With `closed_early` values may be missing that the model wrote, or meant to.
+    """
 
     def __init__(self) -> None:
+        self.closed_early = False
         # What has come and is not read yet begins at `_at`.
         self._held, self._at = "", 0
         self._told: list[str] = []
@@ -66,7 +70,8 @@ class Arguments:
         num_told = len(self._told)
         if self._is_in_text:
             self._told.append('"')
-        self._close()
+        if self._open or not self._told:
+            self._close()
         self._reading = self._skip()
         return "".join(self._told[num_told:])
 
@@ -76,6 +81,7 @@ class Arguments:
         return "".join(self._told[:num_pieces]) + closing
 
     def _close(self) -> None:
+        self.closed_early = True
         self._told.append("".join(reversed(self._open)))
         self._open.clear()
         if self._whole[0]:

@@ -32,7 +32,9 @@ class MendedCalls:
                 case ToolCallArguments() if self._arguments is not None:
                     if piece := self._arguments.push(delta.text):
                         yield ToolCallArguments(delta.index, piece)
-                case ToolCallEnd(is_whole=False) if self._arguments is not None:
+                case ToolCallEnd() if self._arguments and not (
+                    delta.is_whole and not self._arguments.closed_early
+                ):
                     self._broken = delta
                 case _:
                     yield delta
@@ -47,6 +49,8 @@ class MendedCalls:
         broken, self._broken = self._broken, None
         if broken is None:
             return
-        if not is_cut and self._arguments and (rest := self._arguments.end()):
+        arguments = self._arguments
+        if not is_cut and arguments and (rest := arguments.end()):
             yield ToolCallArguments(broken.index, rest)
-        yield ToolCallEnd(broken.index, is_whole=not is_cut)
+        is_short = is_cut or (arguments is not None and arguments.closed_early)
+        yield ToolCallEnd(broken.index, is_whole=not is_short)

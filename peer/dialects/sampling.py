@@ -51,6 +51,14 @@ EffortName = Annotated[
     str, Meta(description=f"{', '.join(_EFFORTS)}; any other counts as if the field were left out.")
 ]
 
+_LARK = "grammar, written in Lark"
+# Other servers' names of structured outputs, with ours: refused where they ask anything.
+_NAMES_OF_OTHERS = {
+    "guided_json": "json", "guided_regex": "regex", "guided_choice": "choice",
+    "guided_grammar": _LARK, "json_schema": "json", "regex": "regex", "ebnf": _LARK,
+    "grammar": _LARK,
+}  # fmt: skip
+
 _STREAM_OPTIONS = {"type": "object", "properties": {"include_usage": {"type": "boolean"}}}
 
 
@@ -91,6 +99,14 @@ class DecoderFields(msgspec.Struct, kw_only=True):
     metadata: Any = None
     user: Any = None
     safety_identifier: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    json_schema: Any = None
+    regex: Any = None
+    ebnf: Any = None
+    grammar: Any = None
 
     @property
     def wants_usage(self) -> bool:
@@ -102,6 +118,14 @@ class DecoderFields(msgspec.Struct, kw_only=True):
 
 def unsupported(name: str, what: str, hint: str = "") -> NoReturn:
     raise UnsupportedParameter(f"{name}: {what}", hint, param=name)
+
+
+def refuse_names_of_others(body: DecoderFields, where: str = "") -> None:
+    """Raises UnsupportedParameter; `where` is where ours may be sent, if not with this body."""
+    for name, ours in _NAMES_OF_OTHERS.items():
+        if getattr(body, name) is not None:
+            hint = f"send structured_outputs.{ours}{where}"
+            unsupported(name, "is another server's name", hint)
 
 
 def read_request(body: DecoderFields, arrival: Arrival, **more: Any) -> ChatRequest:

@@ -117,11 +117,3 @@ class ChatBody(DecoderFields, kw_only=True):
     # The old spelling of tools: refused where it says anything.
     functions: list[Any] | None = None
     function_call: Any = None
-    # Other servers' names of structured outputs: the same.
-    guided_json: Any = None
-    guided_regex: Any = None
-    guided_choice: Any = None
-    guided_grammar: Any = None
-    json_schema: Any = None
-    regex: Any = None
-    ebnf: Any = None

@@ -8,25 +8,11 @@ from cortex.engine.types import Grammar
 
 from ..decoding import is_absent, refuse
 from ..grammars import format_grammar, schema_grammar
-from ..sampling import unsupported
 from .body import ChatBody, JsonSchema, ResponseFormat, StructuredOutputs
-
-_NAMES_OF_OTHERS = {
-    "guided_json": "json",
-    "guided_regex": "regex",
-    "guided_choice": "choice",
-    "guided_grammar": "grammar, written in Lark",
-    "json_schema": "json",
-    "regex": "regex",
-    "ebnf": "grammar, written in Lark",
-}
 
 
 def read_grammar(body: ChatBody) -> Grammar | None:
-    """Raises InvalidRequest, or UnsupportedParameter for another server's name of it."""
-    for name, ours in _NAMES_OF_OTHERS.items():
-        if getattr(body, name) is not None:
-            unsupported(name, "is another server's name", f"send structured_outputs.{ours}")
+    """Raises InvalidRequest."""
     asked = [
         grammar
         for grammar in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Protocol
 
 import jsonschema_rs
@@ -14,6 +15,7 @@ from cortex.engine.errors import InvalidRequest
 from cortex.engine.grammars.answers import bind_answer
 from cortex.engine.grammars.checking import SPENT, TrialBudget
 from cortex.engine.grammars.formats import FORMATS
+from cortex.engine.grammars.lark import MAX_GRAMMAR_BYTES
 from cortex.engine.types import ChatRequest, Prompt, ReplyFormat, Tool, ToolChoice
 
 
@@ -302,8 +304,8 @@ def test_tools_behind_those_that_took_too_long_are_free_or_where_strict_refused(
         asked.append(grammar)
         if budget is None:
             return None
-        budget.seconds_left -= 6
-        return None if budget.seconds_left > -10 else SPENT
+        budget.seconds_left -= 4
+        return None if budget.seconds_left > -4 else SPENT
 
     def grammar(*, is_strict: bool) -> str:
         schemas = [{"properties": {"a": {"type": "integer", "maximum": n}}} for n in range(4)]
@@ -321,6 +323,65 @@ def test_tools_behind_those_that_took_too_long_are_free_or_where_strict_refused(
     with pytest.raises(InvalidRequest, match="parameters of f3 cannot be obeyed: it and") as no:
         grammar(is_strict=True)
     assert "fewer tools" in no.value.hint
+
+
+_BIG = {"type": "object", "properties": {f"q{n}": {"type": "integer"} for n in range(200)}}
+_LISTED = {"type": "string", "enum": [f"value {n}" for n in range(2_000)]}
+
+
+def _bound(*schemas: dict[str, Any], spelling: Any = "xml", is_strict: bool = False) -> str:
+    """The grammar for calls of tools with these schemas, all of which can be had."""
+    offered = tuple(
+        Tool(f"f{n}", "", json.dumps(schema), is_strict=is_strict)
+        for n, schema in enumerate(schemas)
+    )
+    request = ChatRequest("m", (), 1, 1, tools=offered, tool_choice=ToolChoice("required"))
+    reply = ReplyFormat("none", spelling, offered)
+    return bind_answer(request, reply, lambda grammar, budget: None).grammar
+
+
+@pytest.mark.parametrize(
+    "value", [{"$ref": "#/$defs/Big"}, {"$ref": "#/properties/of0"}, {"$ref": "#/$defs/Listed"}]
+)
+def test_parameters_too_many_to_be_held_to_their_schemas_are_free_or_where_strict_refused(
+    value: dict[str, Any],
+) -> None:
+    values: dict[str, Any] = {"of0": _BIG}
+    values |= {f"p{n}": {"anyOf": [value, {"const": f"{n}"}]} for n in range(600)}
+    schema = {"$defs": {"Big": _BIG, "Listed": _LISTED}, "properties": values}
+    began_s = time.process_time()
+    grammar = _bound(schema)
+    assert "<parameter=p599>" in grammar
+    assert len(grammar) < MAX_GRAMMAR_BYTES
+    with pytest.raises(InvalidRequest, match=r"too much to be obeyed|at most 1048576 are taken"):
+        _bound(schema, is_strict=True)
+    assert time.process_time() - began_s < 5.0
+
+
+def test_parameters_that_ask_the_same_beside_their_notes_are_made_once() -> None:
+    values = {f"p{n}": {"$ref": "#/$defs/Big", "description": f"{n}"} for n in range(600)}
+    assert _bound({"$defs": {"Big": _BIG}, "properties": values}, is_strict=True).count("q199") < 3
+
+
+def test_a_parameter_without_references_brings_no_definitions_along() -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    assert "q199" not in _bound({"$defs": {"Big": _BIG}, "properties": {"p": numbers}})
+
+
+def test_a_value_too_long_to_be_held_to_its_schema_is_free_and_the_next_is_not() -> None:
+    long = {"type": "array", "items": {"enum": list(range(9_000)), "title": "a" * 40_000}}
+    schema = {"properties": {"long": long, "short": {"type": "integer", "maximum": 77}}}
+    grammar = _bound(schema)
+    assert '"maximum": 77' in grammar
+    assert "8999" not in grammar
+    assert "8999" in _bound(schema, is_strict=True)
+
+
+@pytest.mark.parametrize("spelling", ["json", "xml"])
+def test_tools_too_many_to_be_held_to_their_schemas_do_not_fail_a_request(spelling: Any) -> None:
+    rows = {f"p{n}": {"type": "array", "items": _BIG, "maxItems": n} for n in range(8)}
+    schemas = [{"properties": rows, "title": f"{n}"} for n in range(40)]
+    assert len(_bound(*schemas, spelling=spelling)) < MAX_GRAMMAR_BYTES
 
 
 def test_a_name_that_the_spelling_cannot_hold_is_refused(model: Model) -> None:

@@ -112,7 +112,7 @@ def test_a_trial_that_died_meanwhile_is_no_grammars_fault(
         trial.close()
 
 
-def test_a_trial_that_dies_of_something_else_is_tried_again_and_not_remembered(
+def test_a_trial_that_dies_of_something_else_is_tried_again_and_remembered_for_some_minutes(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = checking.asked
@@ -125,10 +125,15 @@ def test_a_trial_that_dies_of_something_else_is_tried_again_and_not_remembered(
         return ask(stdin, stdout, grammar)
 
     monkeypatch.setattr(checking, "asked", asked)
-    trial = GrammarTrial()
+    now_s = 0.0
+    trial = GrammarTrial(clock_s=lambda: now_s)
     try:
         assert trial.why_not('start: "a"\n') is None
         assert "too long" in (trial.why_not('start: "b"\n') or "")
+        now_s = 299.0
+        assert "too long" in (trial.why_not('start: "b"\n') or "")
+        assert len(started) == 3
+        now_s = 301.0
         assert trial.why_not('start: "b"\n') is None
     finally:
         trial.close()
@@ -139,6 +144,35 @@ def test_a_grammar_that_took_too_long_is_not_tried_again(
 ) -> None:
     for _ in range(2):
         assert "too long" in (hasty.why_not(HOSTILE["patterns"]) or "")
+    assert len(started) == 1
+
+
+def test_a_trial_that_takes_too_long_by_the_clock_ends_and_is_not_remembered(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
+    trial = GrammarTrial(seconds=600, real_seconds=0.0001)
+    try:
+        for number in range(1, 3):
+            assert "too long" in (trial.why_not(HOSTILE["patterns"]) or "")
+            assert [process.returncode for process in started] == [-signal.SIGALRM] * number
+    finally:
+        trial.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGBUS, signal.SIGILL, signal.SIGTRAP])
+def test_a_trial_that_dies_by_its_own_doing_is_not_tried_again(
+    number: signal.Signals,
+    started: list[subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(*_: object) -> None:
+        started[-1].send_signal(number)
+        started[-1].wait()
+
+    monkeypatch.setattr(checking, "asked", asked)
+    trial = GrammarTrial()
+    for _ in range(2):
+        assert "too long" in (trial.why_not('start: "a"\n') or "")
     assert len(started) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Protocol
 
 import jsonschema_rs
@@ -62,6 +63,9 @@ def test_branches_with_tags_that_have_defaults_are_told_apart(
     [
         branch({"const": "dog"}),
         branch({"enum": ["cat", "dog"]}),
+        branch({"const": "cat" * 100}),
+        branch({"const": ["cat"]}),
+        {"$ref": "#/$defs/Dog"},
         branch({"type": "string"}),
         {"properties": {"kind": {"const": "cat"}}},
         branch({"const": "cat"}) | {"required": 5},
@@ -71,6 +75,19 @@ def test_branches_with_tags_that_have_defaults_are_told_apart(
 def test_branches_whose_tags_leave_doubt_stay_as_they_are(cat: Any) -> None:
     sent = {"$defs": {**DEFS, "Cat": cat}, "properties": {"pet": PET}}
     assert read_schema(json.dumps(sent), "it", "x") == json.loads(json.dumps(sent))
+
+
+def test_tags_that_are_no_strings_are_told_apart_by_kind() -> None:
+    sent = {"$defs": {"Cat": branch({"const": True}), "Dog": branch({"const": 1})}, **PET}
+    assert read_schema(json.dumps(sent), "it", "x")["anyOf"] == REFERENCES
+
+
+def test_many_unions_of_branches_with_long_tags_are_read_soon() -> None:
+    defs = {"Cat": branch({"const": "c" * 60_000}), "Dog": branch({"const": "d" * 60_000})}
+    sent = {"$defs": defs, "anyOf": [PET] * 800}
+    began_s = time.process_time()
+    read_schema(json.dumps(sent), "it", "x")
+    assert time.process_time() - began_s < 1.0
 
 
 def test_what_is_no_discriminator_or_no_list_of_names_is_no_trouble() -> None:

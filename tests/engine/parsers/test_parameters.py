@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def test_types_are_read_behind_a_reference_of_the_tools_own() -> None:
     node = {"type": "object", "properties": {"p": {"type": "string"}}}
     schema = {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
     assert ParameterTypes([Tool("f", parameters=json.dumps(schema))]).of("f", "p") == {"string"}
+
+
+def test_types_of_many_parameters_behind_references_that_lead_round_are_read_soon() -> None:
+    values = {f"p{n}": {"$ref": "#"} for n in range(2_000)}
+    notes = {f"x-{n}": n for n in range(2_000)}
+    schema = {"allOf": [{"$ref": "#"}], "properties": values, **notes}
+    began_s = time.process_time()
+    types = ParameterTypes([Tool("f", parameters=json.dumps(schema))])
+    assert {types.of("f", name) for name in values} == {frozenset()}
+    assert time.process_time() - began_s < 2.0
 
 
 def test_a_schema_that_multiplies_itself_is_given_up() -> None:

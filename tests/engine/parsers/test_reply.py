@@ -139,6 +139,7 @@ def test_words_between_and_behind_calls_stay_words(parse: Parse) -> None:
         '{"name": "f", "arguments": "{\\"a\\": 1}"}',
         '{"id": 7, "name": "f", "arguments": {"a": 1}}',
         '{"name": "f", "parameters": {"a": 1}}',
+        '{"type": "function", "id": "c", "name": "f", "arguments": "", "parameters": {"a": 1}}',
         '{"name": "f", "parameters": {"a": 2}, "arguments": {"a": 1}}',
         '{"name": "f", "arguments": {"a": 1}, "id": "}"}',
         '{"name": "f", "arguments": {"a": 1}}}',
@@ -153,7 +154,15 @@ def test_the_same_call_in_other_words_is_the_same_call(
     assert parse(JSON, f"<tool_call>{body}{closing}") == call(0, "f", '{"a": 1}')
 
 
-@pytest.mark.parametrize("body", ['{"name": "f"}', '{"name": "f", "arguments": null}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"name": "f"}',
+        '{"name": "f", "arguments": null}',
+        '{"name": "f", "arguments": ""}',
+        '{"type": "function", "id": "c", "name": "f"}',
+    ],
+)
 def test_a_call_without_arguments_has_empty_ones(parse: Parse, body: str) -> None:
     assert parse(JSON, f"<tool_call>{body}</tool_call>") == call(0, "f", "{}")
 

@@ -278,6 +278,7 @@ def test_a_model_that_may_not_call_is_not_told_of_tools():
         ({"json_schema": "{}"}, "json"),
         ({"regex": "a"}, "regex"),
         ({"ebnf": "root ::= a"}, "grammar, written in Lark"),
+        ({"grammar": "root ::= a"}, "grammar, written in Lark"),
     ],
 )
 def test_other_servers_names_of_structured_outputs_are_refused_with_ours(

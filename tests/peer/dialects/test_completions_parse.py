@@ -115,6 +115,14 @@ def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any]):
     assert error.param == next(iter(fields))
 
 
+def test_other_servers_names_of_structured_outputs_are_refused_with_the_route_that_has_them():
+    error = refusal(grammar="root ::= a")
+    assert isinstance(error, UnsupportedParameter)
+    assert error.param == "grammar"
+    assert "structured_outputs.grammar, written in Lark, to /v1/chat/completions" in error.hint
+    assert parse(guided_json=None).requests
+
+
 def test_a_refused_suffix_says_how_a_middle_is_filled_in():
     assert "<|fim_prefix|>…<|fim_suffix|>…<|fim_middle|>" in refusal(suffix="x").hint
 

@@ -352,7 +352,7 @@ def test_a_call_that_is_not_whole_is_incomplete():
 
 
 def test_arguments_that_are_no_json_are_mended_and_those_of_free_text_are_not():
-    broken = r'{"path": "C:\dir", "n": 1,'
+    broken = r'{"path": "C:\dir", "n": 1,}'
     told: list[dict[str, Any]] = []
     for name in ("g", "patch"):
         told += Told().push(*called(0, name, broken, is_whole=False)).finish().last["output"]
@@ -361,6 +361,22 @@ def test_arguments_that_are_no_json_are_mended_and_those_of_free_text_are_not():
         "completed",
     ]
     assert (told[1]["input"], told[1]["status"]) == (broken, "incomplete")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mended", "is_whole"),
+    [
+        ('{"a": 1, "b": oops}', '{"a":1}', False),
+        ('{"a": 1, "b": "tex', '{"a":1,"b":"tex"}', False),
+        (f'{{"b": {"[" * 200}{"]" * 200}}}', f'{{"b":{"[" * 127}{"]" * 127}}}', True),
+    ],
+)
+def test_a_call_that_lost_values_is_incomplete_and_its_arguments_are_json(
+    arguments: str, mended: str, *, is_whole: bool
+):
+    last = Told().push(*called(0, "g", arguments, is_whole=is_whole)).finish().last
+    [call] = last["output"]
+    assert (call["arguments"], call["status"]) == (mended, "incomplete")
 
 
 @given(answers(), manners)
