@@ -45,7 +45,7 @@ ALONE = ("--port", "0", "--no-mdns", "--fleet-host", "127.0.0.1", "--fleet-port"
 DRIVER = """#!/bin/sh
 case "$1" in
 *temperature*) echo "0, 81920, 92, 61, 412.1"; echo "1, 81920, 41, 55, 233.0";;
-*gpu=*) for gpu in 0 1; do echo "$gpu, NVIDIA H100 80GB HBM3, 81920, 80900, 570.124"; done;;
+*gpu=*) for gpu in 0 1; do echo "$gpu, NVIDIA H100 80GB HBM3, 81920, 80900, 570.124, $gpu"; done;;
 esac
 """
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # pages: a step is some percent shorter (bench/results/steps-bfloat16.json).
 _INHERITED = {"GOMP_SPINCOUNT": "5000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
-_TRITON = "TRITON_CACHE_DIR"
+_TRITON, _TRITON_HOME, _CUDA = "TRITON_CACHE_DIR", "TRITON_HOME", "CUDA_CACHE_PATH"
 
 # A key has no option: what is typed can be read by every user of the machine.
 KEY_VARIABLE = "CORTEX_API_KEY"
@@ -187,8 +187,10 @@ def c_compiler() -> str | None:
 
 def compiled_dir(locations: Locations) -> Path:
     """Where Triton's kernels are kept, by the word of whoever started this or else by ours."""
-    named = os.environ.get(_TRITON)
-    return Path(named) if named else locations.compiled_dir
+    if named := os.environ.get(_TRITON):
+        return Path(named)
+    home = os.environ.get(_TRITON_HOME)
+    return Path(home, ".triton", "cache") if home else locations.compiled_dir
 
 
 def keep_compiled(locations: Locations) -> None:
@@ -196,8 +198,10 @@ def keep_compiled(locations: Locations) -> None:
     unless somebody has said where.
     """
     folder = locations.compiled_dir.absolute()
-    os.environ.setdefault(_TRITON, str(folder / "triton"))
-    os.environ.setdefault("CUDA_CACHE_PATH", str(folder / "cuda"))
+    if not any(map(os.environ.get, (_TRITON, _TRITON_HOME))):
+        os.environ[_TRITON] = str(folder / "triton")
+    if not os.environ.get(_CUDA):
+        os.environ[_CUDA] = str(folder / "cuda")
 
 
 def see_only(gpu_id: str) -> None:

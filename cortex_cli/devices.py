@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex.peer.config import Card, EngineKind
-from cortex.peer.devices.cards import find_cards, too_old, too_weak
+from cortex.peer.devices.cards import OLDER_CUDA, find_cards, too_old, too_weak
 from cortex.peer.units import memory
 
 from .config import visible_gpus
@@ -22,7 +22,6 @@ from .errors import EngineMissing, NotThereYet, UsageProblem
 
 _CPU_TORCH = "the torch here was built without CUDA"
 _UNSEEN = "no NVIDIA device is seen"
-_OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def choose_devices(
         if cuda == "":
             return Devices(("cpu",), f"{_CPU_TORCH}, and the NVIDIA device stays idle")
         weak = {card: wrong for card in cards if (wrong := too_weak(card, cuda))}
-        note = f"{'; '.join(weak.values())}: idle until you {_OLDER_CUDA}" if weak else ""
+        note = f"{'; '.join(weak.values())}: idle until you {OLDER_CUDA}" if weak else ""
         if len(weak) == len(cards):
             return Devices(("cpu",), note)
         notes = filter(None, (note, too_old(driver, cuda)))
@@ -99,7 +98,7 @@ def choose_devices(
         )
     chosen = [by_number[number] for number in wanted]
     if wrong := next(filter(None, (too_weak(card, cuda) for card in chosen)), ""):
-        raise UsageProblem(f"{wrong}.", f"{_OLDER_CUDA}, or leave the card out of --gpu")
+        raise UsageProblem(f"{wrong}.", f"{OLDER_CUDA}, or leave the card out of --gpu")
     return _with_cards(chosen, too_old(driver, cuda))
 
 

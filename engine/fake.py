@@ -274,7 +274,10 @@ def read_script(path: Path) -> FakeConfig:
     interval_ms = fields.get("token_interval_ms", 0)
     if not isinstance(interval_ms, int | float) or not 0 <= interval_ms <= 60_000:
         raise InvalidRequest(f"the script {path}: token_interval_ms = {interval_ms!r}", shape)
-    harm = read_harm(fields["harm"]) if "harm" in fields else None
+    try:
+        harm = read_harm(fields["harm"]) if "harm" in fields else None
+    except InvalidRequest as error:
+        raise InvalidRequest(f"the script {path}: {error.message}", error.hint) from None
     if "replies" not in fields:
         return FakeConfig((), interval_ms, harm)
     replies = fields["replies"]

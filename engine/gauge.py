@@ -8,6 +8,7 @@ expected either; on a GPU they are there from the start. Without Linux nothing i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,8 +55,10 @@ def gpu_memory(device: torch.device) -> tuple[int, int]:
         return 0, 0
     free_bytes, all_bytes = torch.cuda.mem_get_info(device)
     if shares_memory(device):
-        # Its driver takes what the system keeps of files for taken.
-        free_bytes = min(all_bytes, available_memory_bytes())
+        # Its driver takes what the system keeps of files for taken. Where no file can be opened,
+        # that has to do.
+        with suppress(OSError):
+            free_bytes = min(all_bytes, available_memory_bytes())
     return free_bytes, all_bytes
 
 

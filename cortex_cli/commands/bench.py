@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cortex.peer.config import DEFAULT_PORT
+
 from ..config import peer_config
 from ..errors import UsageProblem
 from ..options import Json, invocation_of, model_option
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ..diagnostics import Diagnostics
 
 # Where a peer listens that leaves its notes elsewhere, as the whole machine's service does.
-_DEFAULT_URL = "http://127.0.0.1:13131/v1"
+_DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}/v1"
 _DEFAULT_CONCURRENCY = "1,8,32,128"
 _MAX_CONCURRENCY = 4096
 _MAX_TOKENS = 1_000_000

@@ -52,8 +52,8 @@ RuntimeDirectoryPreserve=yes
 """
 
 # Neither MemoryDenyWriteExecute (torch and Triton write the code that they run) nor PrivateDevices
-# (the devices are NVIDIA's, by their names on servers, on Tegra and in WSL) nor ProcSubset (memory
-# and processors are read from /proc).
+# (the devices are NVIDIA's, by their names on servers and in WSL) nor ProcSubset (memory and
+# processors are read from /proc).
 _HARDENED = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -81,9 +81,6 @@ ProtectProc=invisible
 RemoveIPC=yes
 DevicePolicy=closed
 DeviceAllow=char-nvidia* rwm
-DeviceAllow=char-nvhost* rw
-DeviceAllow=char-nvgpu* rw
-DeviceAllow=/dev/nvmap rw
 DeviceAllow=/dev/dxg rw
 """
 # Models may lie on a network's disk. One that comes later still is waited for by starting again,

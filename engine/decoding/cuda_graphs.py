@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -13,6 +14,8 @@ from ..gauge import gpu_memory
 
 # Of the device's memory so much stays free: what graphs take is in nobody's budget.
 _LEAST_FREE_BYTES = 1 << 30
+# Each step asks for it, and files are read for that where a GPU has the machine's memory.
+_LOOK_S = 1.0
 
 
 class CudaCapture:
@@ -20,18 +23,23 @@ class CudaCapture:
     leaves a result there.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._device = device
+        self._clock_s = clock_s
+        self._has_room, self._look_again_s = False, float("-inf")
         with torch.cuda.device(device):
             self._pool = torch.cuda.graph_pool_handle()
         self._stream = _recording_stream(device)
 
     @property
     def has_room(self) -> bool:
-        free_bytes, _ = gpu_memory(self._device)
-        return free_bytes >= _LEAST_FREE_BYTES
+        if (now_s := self._clock_s()) >= self._look_again_s:
+            self._look_again_s = now_s + _LOOK_S
+            self._has_room = gpu_memory(self._device)[0] >= _LEAST_FREE_BYTES
+        return self._has_room
 
     def __call__(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        self._look_again_s = float("-inf")
         graph = torch.cuda.CUDAGraph()
         # Other threads go on meanwhile: one may be reading another model's weights. Where recording
         # fails, torch leaves its stream the current one: it is set back here in any case.

@@ -105,7 +105,7 @@ class GrammarTrial:
         for _ in range(2):
             if self._process is not None and self._process.poll() is not None:
                 self.close()
-            process = self._process = self._process or self._started()
+            process = self._process or self._started()
             assert process.stdin is not None and process.stdout is not None
             answer = asked(process.stdin, process.stdout, grammar)
             if answer is not None:
@@ -116,10 +116,12 @@ class GrammarTrial:
         return _TOO_MUCH, False
 
     def _started(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # It is there before it answers: who closes meanwhile ends it.
+        process = self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert process.stdout is not None
         if _read(process.stdout) is None:
-            self._process = process
             self.close()
             raise EngineFailed(
                 "what tries schemas and grammars does not start on this machine",

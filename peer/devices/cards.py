@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..config import Card
-from .gpus import FORMAT, ask, cells
+from .gpus import ANSWER_S, FORMAT, ask, cells
 
 DRIVER = Path("/proc/driver/nvidia")
 _NODES = Path("/dev")
-_TEGRA = ("nvhost-gpu", "nvmap")
 # A driver that nothing keeps awake takes long to list many cards.
 _LIST_S = 20.0
 # The oldest Linux driver that runs each CUDA's programs: NVIDIA's CUDA release notes, "minor
@@ -26,6 +25,8 @@ _OLDEST_DRIVERS = {"11": 450, "12": 525, "13": 580}
 # The weakest cards that each CUDA compiles for: NVIDIA's CUDA release notes. A torch that is built
 # with it may have kernels for fewer: its engine says so.
 _WEAKEST_CARDS = {"12": (5, 0), "13": (7, 5)}
+# What can be done about a card that is too weak.
+OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6"
 # Since this compute capability cards multiply bfloat16 by themselves.
 _HAS_BFLOAT16 = (8, 0)
 _CARD = re.compile(r"GPU (\d+): (.*) \(UUID: ([^)]+)\)")
@@ -36,14 +37,16 @@ async def find_cards(
     visible: str | None, driver: Path = DRIVER, nodes: Path = _NODES
 ) -> Sequence[Card]:
     """`visible` is CUDA_VISIBLE_DEVICES, where that is set."""
-    lines, told = await asyncio.gather(
-        ask("--list-gpus", limit_s=_LIST_S),
-        ask("--query-gpu=uuid,compute_cap", FORMAT, limit_s=_LIST_S),
-    )
+    query = ask("--query-gpu=uuid,compute_cap", FORMAT, limit_s=_LIST_S)
+    async with asyncio.TaskGroup() as tasks:
+        told = tasks.create_task(query)
+        lines = await ask("--list-gpus", limit_s=_LIST_S)
+        await asyncio.wait((told,), timeout=ANSWER_S)
+        told.cancel()
     if lines is None:
         cards = [*_driver_cards(driver, nodes)]
     else:
-        rows = map(cells, told or ())
+        rows = map(cells, () if told.cancelled() else told.result() or ())
         cards = read_cards(lines, {row[0]: row[1] for row in rows if len(row) == 2})
     return [*_first_slices(cards if visible is None else visible_cards(visible, cards))]
 
@@ -146,13 +149,11 @@ def _first_slices(cards: Iterable[Card]) -> Iterable[Card]:
 
 def _driver_cards(driver: Path, nodes: Path) -> Iterator[Card]:
     """What the kernel's module lists. In a container that is all of the host's cards, and those
-    that are given to it have a node. Tegra's lists none: there is one, of which its engine tells.
+    that are given to it have a node.
     """
     try:
         folders = sorted((driver / "gpus").iterdir())
     except OSError:
-        if any((nodes / name).exists() for name in _TEGRA):
-            yield Card(0, "0", "Tegra")
         return
     told = (_fields(folder / "information") for folder in folders)
     here = (each for each in told if (nodes / f"nvidia{each.get('Device Minor')}").exists())

@@ -150,6 +150,11 @@ class Devices:
     def reload_s(self, model: ModelInfo) -> float | None:
         return self._history.eta_at_s(HERE, ModelId(model.weights), model.size_bytes)
 
+    @property
+    def share_memory(self) -> bool:
+        """Whether other programs of this machine take memory that any of them has."""
+        return any(map(self._shares_memory, self.devices))
+
     def look_at_memory(self, available_bytes: int, reserved_bytes: Sequence[int]) -> bool:
         """See what other programs have taken of the machine's memory; whether that has changed.
         What is reserved is by device.
@@ -198,15 +203,19 @@ class Devices:
     def _within_memory(
         self, device: DeviceBooks, available_bytes: int, reserved_bytes: int
     ) -> DeviceBooks:
-        """A CPU, or a GPU that has the machine's memory; of others that tells nothing."""
+        if not self._shares_memory(device):
+            return device
         slot, budget = self.engines[device.index].slot, device.budget_bytes
         touched, alive = private_bytes(slot.pid), slot.last_alive
-        if device.name == "cpu":
+        if device.name == "cpu" or alive is None:
             return replace(device, foreign_bytes=foreign_bytes(budget, touched, available_bytes))
-        if alive is None or not alive.remembered_bytes:
-            return device
         foreign = foreign_shared_bytes(budget, reserved_bytes, touched, available_bytes, alive)
         return replace(device, foreign_bytes=foreign)
+
+    def _shares_memory(self, device: DeviceBooks) -> bool:
+        """A CPU, or a GPU that has the machine's memory."""
+        alive = self.engines[device.index].slot.last_alive
+        return device.name == "cpu" or (alive is not None and alive.remembered_bytes > 0)
 
     def _beside(
         self, device: DeviceBooks, gpu: Gpu, held: Mapping[int, int], reserved_bytes: int

@@ -43,7 +43,7 @@ def gpu_of(config: PeerConfig, device: str, gpus: Iterable[Gpu]) -> Gpu | None:
 
 
 def _is_it(gpu: Gpu, number: str, card: Card | None) -> bool:
-    if gpu.uuid and card is not None and card.id.startswith("GPU-"):
+    if gpu.uuid.startswith("GPU-") and card is not None and card.id.startswith("GPU-"):
         return gpu.uuid == card.id
     return str(gpu.index) == number
 

@@ -34,7 +34,7 @@ Silence = Literal["no tool", "too slow", "failed"]
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """`index` counts in PCI bus order. One of which the memory is not told has 0 bytes of it.
-    `uuid` stays its own while others come and go; empty where it is not told.
+    `uuid` stays its own while others come and go: it begins with GPU- where it is told.
     """
 
     index: int
@@ -66,7 +66,7 @@ async def ask_for_holders() -> Mapping[int, int]:
 def read_gpus(lines: Iterable[str]) -> tuple[Gpu, ...] | None:
     """None where that is no list of devices; a device that is ill does not hide the others."""
     rows = map(cells, lines)
-    return tuple(_gpu(*row) for row in rows if len(row) in (5, 6) and row[0].isdecimal()) or None
+    return tuple(_gpu(*row) for row in rows if len(row) == 6 and row[0].isdecimal()) or None
 
 
 def read_holders(lines: Iterable[str]) -> Mapping[int, int]:
@@ -83,7 +83,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")]
 
 
-def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str, uuid: str = "") -> Gpu:
+def _gpu(index: str, name: str, memory_mib: str, free_mib: str, driver: str, uuid: str) -> Gpu:
     is_told = memory_mib.isdecimal() and free_mib.isdecimal() and int(free_mib) <= int(memory_mib)
     memory_bytes, free_bytes = (int(memory_mib), int(free_mib)) if is_told else (0, 0)
     return Gpu(int(index), name, memory_bytes * _MIB, free_bytes * _MIB, driver, uuid)

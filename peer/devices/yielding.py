@@ -50,6 +50,8 @@ async def _look_at_memory(
     """A GPU may have the machine's memory for its own: its engine tells that later."""
     while True:
         await asyncio.sleep(_LOOK_S)
+        if not devices.share_memory:
+            continue
         try:
             available_bytes = available_memory_bytes()
         except OSError:

@@ -108,9 +108,10 @@ def _places(inquiry: Inquiry) -> list[Finding]:
     models = [
         look_at_place("models", folder, LITTLE_FOR_MODELS_BYTES) for folder in inquiry.models_dirs
     ]
-    folder = inquiry.compiled_dir if inquiry.cards else None
-    compiled = () if folder is None else (look_at_place("kernels", folder, LITTLE_FOR_STATE_BYTES),)
-    return [judge_place(place) for place in (state, *compiled, *models)]
+    folder = inquiry.compiled_dir
+    if inquiry.cards and folder is not None and folder != inquiry.state_dir:
+        models.insert(0, look_at_place("kernels", folder, LITTLE_FOR_STATE_BYTES))
+    return [judge_place(place) for place in (state, *models)]
 
 
 async def _choice(inquiry: Inquiry) -> Choice:

@@ -6,6 +6,8 @@ tool, in a process that may hang without harm.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -18,7 +20,7 @@ from cortex.engine.cores import usable_cores
 from cortex.engine.machine_memory import available_memory_bytes, machine_memory_bytes
 
 from ..config import Card
-from ..devices.cards import too_old, too_weak, why_unseen
+from ..devices.cards import OLDER_CUDA, too_old, too_weak, why_unseen
 from ..devices.gpus import ANSWER_S, Gpu, Silence, hear_of_gpus
 from ..locations import can_write, nearest_folder
 from ..release import INSTALL_ENGINE
@@ -36,7 +38,6 @@ _UNTOLD = (
     " and restart the machine"
 )
 _IN_A_CONTAINER = "in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility"
-_OLDER_CUDA = "install a torch built for an older CUDA, such as 12.6, or leave it out of --gpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ async def look_at_machine(
         gpus=await hear_of_gpus() if cards else (),
         num_cores=usable_cores(),
         memory_bytes=machine_memory_bytes(),
-        free_memory_bytes=_free_memory_bytes(),
+        free_memory_bytes=await asyncio.to_thread(_free_memory_bytes),
         missing=tuple(_missing(include, c_compiler)) if cards else (),
         weak={card.number: wrong for card in cards if (wrong := too_weak(card, torch_cuda))},
         why_unseen=why_unseen(),
@@ -153,7 +154,8 @@ def _judge_devices(machine: Machine) -> Iterator[Finding]:
     for gpu in machine.gpus:
         said = f"gpu {gpu.index} {gpu.name}"
         if wrong := machine.weak.get(gpu.index):
-            yield warn("device", f"{wrong}: it stays idle", _OLDER_CUDA)
+            fix = f"{OLDER_CUDA}, or leave it out of --gpu"
+            yield warn("device", f"{wrong}: it stays idle", fix)
         elif gpu.memory_bytes:
             free = memory_share(gpu.free_bytes, gpu.memory_bytes)
             yield ok("device", f"{said}: {free} free")
@@ -200,5 +202,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _free_memory_bytes() -> int | None:
-    """None where nobody tells: without Linux."""
-    return available_memory_bytes() if Path("/proc/meminfo").exists() else None
+    """None where nobody tells: without Linux, or where what it says cannot be read."""
+    if Path("/proc/meminfo").exists():
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            return available_memory_bytes()
+    return None

@@ -255,7 +255,7 @@ class FleetLoop:
             case ObservedAs():
                 self._improve(event.address)
             case Resumed():
-                logger.info("slept s=%.1f", event.slept_s)
+                logger.info("slept or the clock was put on s=%.1f", event.slept_s)
             case _:
                 pass
         self._lookout.stir()

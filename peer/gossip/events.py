@@ -94,7 +94,7 @@ class ObservedAs:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The machine slept for so long; nobody is accused for a while."""
+    """The machine slept for so long, or its clock was put on; nobody is accused for a while."""
 
     slept_s: float
 

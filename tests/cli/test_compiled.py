@@ -27,13 +27,25 @@ def test_what_is_compiled_lies_with_the_state_where_nothing_can_be_written_in_th
 def test_where_it_is_kept_is_for_whoever_starts_a_peer_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = {"CUDA_CACHE_PATH": "/theirs"}
+    environment = {"CUDA_CACHE_PATH": "/theirs", "TRITON_CACHE_DIR": "", "TRITON_HOME": ""}
     monkeypatch.setattr(os, "environ", environment)
     locations = Locations(tmp_path, tmp_path / "state")
     assert compiled_dir(locations) == tmp_path / "state"
     keep_compiled(locations)
+    ours = str(tmp_path / "state" / "triton")
     assert environment == {
-        "CUDA_CACHE_PATH": "/theirs",
-        "TRITON_CACHE_DIR": str(tmp_path / "state" / "triton"),
-    }
+        "CUDA_CACHE_PATH": "/theirs", "TRITON_CACHE_DIR": ours, "TRITON_HOME": ""
+    }  # fmt: skip
     assert compiled_dir(locations) == tmp_path / "state" / "triton"
+
+
+def test_where_triton_has_a_home_it_keeps_what_it_compiles_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"TRITON_HOME": "/theirs", "CUDA_CACHE_PATH": ""}
+    monkeypatch.setattr(os, "environ", environment)
+    locations = Locations(tmp_path, tmp_path / "state")
+    keep_compiled(locations)
+    ours = str(tmp_path / "state" / "cuda")
+    assert environment == {"TRITON_HOME": "/theirs", "CUDA_CACHE_PATH": ours}
+    assert compiled_dir(locations) == Path("/theirs/.triton/cache")

@@ -93,15 +93,15 @@ def running(*arguments: str) -> Generator[Running]:
 
 def test_a_running_peer_takes_up_what_changes_and_survives_a_broken_file(tmp_path: Path) -> None:
     file, models = tmp_path / "cortex.toml", tmp_path / "models.toml"
-    file.write_text("[engine]\ncontext = 4096\n")
+    file.write_text("[engine]\nthreads = 1\n")
     models.write_text(MODELS.format(alias="one"))
     with running("--config", str(file)) as peer:
         assert peer.models() == ["fake", "one"]
 
         models.write_text(MODELS.format(alias="two"))
-        file.write_text("[engine]\ncontext = 512\n" + LIVE.format(hash=spell_hash(digest_of("k"))))
+        file.write_text("[engine]\nthreads = 2\n" + LIVE.format(hash=spell_hash(digest_of("k"))))
         peer.process.send_signal(signal.SIGHUP)
-        assert peer.wait_for(r"needs a restart: (.*)") == "[engine] context"
+        assert peer.wait_for(r"needs a restart: (.*)") == "[engine] threads"
         assert peer.get("/v1/models")[0] == 401
         assert peer.models("k") == ["fake", "two"]
 
@@ -111,7 +111,7 @@ def test_a_running_peer_takes_up_what_changes_and_survives_a_broken_file(tmp_pat
         peer.wait_for_notice("settings not taken: ", "k")
         assert peer.models("k") == ["fake", "two"]
 
-        file.write_text("[engine]\ncontext = 4096\n")
+        file.write_text("[engine]\nthreads = 1\n")
         peer.wait_for("settings (taken up)")
         assert peer.models() == ["fake", "two"]
         peer.process.send_signal(signal.SIGTERM)

@@ -40,7 +40,6 @@ from cortex.engine.types import (
     TextPart,
     Tool,
     ToolCall,
-    ToolChoice,
 )
 from cortex.engine.wishes import MOST_PIXELS, PixelWishes
 
@@ -548,15 +547,6 @@ def test_wishes_to_the_decoder_reach_the_prompt() -> None:
     assert (prompt.top_logprobs, prompt.min_tokens) == (4, 2)
     assert prompt.stop_token_ids
     assert not build_prompt(_BLIND, replace(request, ignore_eos=True), 4096).prompt.stop_token_ids
-
-
-def test_who_may_call_nothing_is_kept_from_the_mark_of_a_call() -> None:
-    [mark] = _BLIND.tokenizer.encode("<tool_call>")
-    request = replace(ask(user("Call it.")), logit_bias=((mark, 3.0), (7, 1.0)))
-    assert build_prompt(_BLIND, request, 4096).prompt.sampling.logit_bias == request.logit_bias
-    barred = replace(request, tool_choice=ToolChoice("none"))
-    sampling = build_prompt(_BLIND, barred, 4096).prompt.sampling
-    assert dict(sampling.logit_bias) == {mark: -100.0, 7: 1.0}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cortex.engine import gauge, loop
+from cortex.engine.decoding import cuda_graphs
+from cortex.engine.decoding.cuda_graphs import CudaCapture
 from cortex.engine.gauge import gpu_memory
 from cortex.engine.loop import DeviceLoop
 from cortex.engine.wishes import Wishes
@@ -39,6 +42,45 @@ def test_what_the_system_would_give_is_free_of_a_gpu_that_has_the_machines_memor
     machine(monkeypatch, is_integrated=0)
     assert gpu_memory(DEVICE) == (8 * GIB, 120 * GIB)
     assert gpu_memory(torch.device("cpu")) == (0, 0)
+
+
+def test_where_no_file_can_be_opened_a_gpu_has_free_what_its_driver_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def available_bytes() -> int:
+        raise OSError(24, "too many open files")
+
+    machine(monkeypatch, is_integrated=1)
+    monkeypatch.setattr(gauge, "available_memory_bytes", available_bytes)
+    assert gpu_memory(DEVICE) == (8 * GIB, 120 * GIB)
+
+
+def test_steps_look_once_a_second_whether_there_is_room_for_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def memory(_: torch.device) -> tuple[int, int]:
+        return free_bytes.pop(0), 120 * GIB
+
+    def record() -> None:
+        raise RuntimeError("no memory left")
+
+    free_bytes, now_s = [GIB, 0, GIB, 0], 0.0
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", tuple[int, int])
+    monkeypatch.setattr(cuda_graphs, "_recording_stream", str)
+    monkeypatch.setattr(cuda_graphs, "gpu_memory", memory)
+    capture = CudaCapture(DEVICE, lambda: now_s)
+    assert [capture.has_room for _ in range(3)] == [True] * 3
+    now_s = 1.0
+    assert not capture.has_room
+    now_s = 1.9
+    assert not capture.has_room
+    now_s = 2.0
+    assert capture.has_room
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", record)
+    with pytest.raises(RuntimeError):
+        capture(record)
+    assert not capture.has_room
 
 
 def test_models_and_what_was_read_before_share_such_a_gpus_memory(

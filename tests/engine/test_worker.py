@@ -42,7 +42,7 @@ from cortex.engine.messages import (
     Waiting,
 )
 from cortex.engine.runner import Runner
-from cortex.engine.stream import Delta, TextDelta
+from cortex.engine.stream import Delta, Stage, TextDelta
 from cortex.engine.types import Pooling, Prompt, Sampling
 from cortex.engine.weights import read_tensors
 from cortex.engine.wishes import AS_ALL, ModelWishes, PixelWishes, Wishes
@@ -72,8 +72,10 @@ class Engine:
             if not isinstance(message, Alive):
                 return message
 
-    async def load(self, folder: Path, wishes: ModelWishes = AS_ALL) -> Message:
-        self.say(Load("job", "m", str(folder), wishes=wishes))
+    async def load(
+        self, folder: Path, wishes: ModelWishes = AS_ALL, num_slots: int | None = None
+    ) -> Message:
+        self.say(Load("job", "m", str(folder), max_sequences=num_slots, wishes=wishes))
         while isinstance(message := await self.hear(), Progress):
             assert 0 <= message.stage.done <= message.stage.total
         return message
@@ -264,20 +266,43 @@ async def test_a_stop_string_across_tokens_ends_the_answer_before_it(
     assert (parts[-1].finish, parts[-1].stop_text) == ("stop", stop)
 
 
+async def test_who_waits_is_told_its_place_and_has_that_of_one_who_leaves(
+    engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
+) -> None:
+    await engine.load(golden / "qwen3_5", num_slots=1)
+    engine.say(Generate("gone", 1, "m", pack_value(replace(case[1], max_tokens=100_000))))
+    parts: list[StepPart] = []
+    async with asyncio.timeout(TIMEOUT_S):
+        while not isinstance(await engine.hear(), Step):
+            pass
+        engine.say(Generate("r", 1, "m", pack_value(case[1])))
+        while not isinstance(waiting := await engine.hear(), Waiting):
+            pass
+        assert (waiting.request_id, waiting.stage) == ("r", Stage("queued", 1, 1, "place"))
+        engine.say(Cancel("gone", 1))
+        while not any(part.request_id == "r" and part.finish for part in parts):
+            message = await engine.hear()
+            parts += message.parts if isinstance(message, Step) else ()
+
+    its = [part for part in parts if part.request_id == "r"]
+    *left, last = parts[: parts.index(its[0])]
+    assert last.finish == "cancelled" and not any(part.finish for part in left)
+    assert parts == [*left, last, *its]
+    assert ids_of(its) == case[0]["greedy_ids"]
+
+
 async def test_a_vector_comes_once_and_in_no_words(
     engine: Engine, golden: Path, case: tuple[dict[str, Any], Prompt]
 ) -> None:
     await engine.load(golden / "qwen3_5")
     prompt = replace(case[1], max_tokens=0, pooling=Pooling("mean", True, 8))
-    engine.say(Generate("left", 1, "m", pack_value(prompt)))
-    engine.say(Cancel("left", 1))
     engine.say(Generate("r", 1, "m", pack_value(prompt)))
 
     heard = [await engine.hear()]
-    while not (isinstance(heard[-1], Pooled) and heard[-1].request_id == "r"):
+    while not isinstance(heard[-1], Pooled):
         heard.append(await engine.hear())
 
-    assert all(isinstance(message, Waiting | Pooled) for message in heard)
+    assert all(isinstance(message, Waiting) for message in heard[:-1])
     assert isinstance(heard[-1], Pooled)
     assert (len(heard[-1].vector), heard[-1].prompt_tokens) == (32, case[0]["tokens"])
     # Nothing was left over: the next answer is the usual one.

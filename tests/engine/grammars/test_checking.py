@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import resource
+import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,11 +142,29 @@ def test_a_grammar_that_took_too_long_is_not_tried_again(
     assert len(started) == 1
 
 
-def test_a_trial_that_does_not_start_is_no_grammars_fault() -> None:
-    trial = GrammarTrial(memory_bytes=1 << 20)
+def test_a_trial_that_does_not_start_is_no_grammars_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))  # it ends at once
+    trial = GrammarTrial()
     for _ in range(2):
         with pytest.raises(EngineFailed, match="does not start on this machine"):
             trial.why_not('start: "a"\n')
+
+
+def test_a_trial_that_is_closed_while_it_starts_is_ended(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    trial = GrammarTrial()
+
+    def closed_meanwhile(_: IO[bytes]) -> None:
+        trial.close()
+        assert started[0].returncode == -signal.SIGKILL
+
+    monkeypatch.setattr(checking, "_read", closed_meanwhile)
+    with pytest.raises(EngineFailed, match="does not start on this machine"):
+        trial.why_not('start: "a"\n')
 
 
 def test_a_system_that_bounds_no_address_space_tries_grammars_all_the_same(

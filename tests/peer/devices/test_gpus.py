@@ -29,8 +29,8 @@ from cortex.peer.node import Node
 from tests.peer.in_memory import MemoryChildren
 
 MIB, GIB = 1 << 20, 1 << 30
-CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124")
-LINE = "0, NVIDIA H100 80GB HBM3, 81920, 80896, 570.124"
+CARD = Gpu(0, "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, "570.124", "[N/A]")
+LINE = "0, NVIDIA H100 80GB HBM3, 81920, 80896, 570.124, [N/A]"
 
 
 async def test_the_tool_is_asked_for_devices_and_for_who_has_their_memory(
@@ -105,7 +105,7 @@ async def test_a_tool_that_is_not_on_the_path_is_found_where_systems_keep_it(
 
 
 def test_the_lists_are_read_and_errors_are_none() -> None:
-    lines = [LINE, "1, H100, 81559, 12, 570.124"]
+    lines = [LINE, "1, H100, 81559, 12, 570.124, GPU-5"]
     assert [gpu.free_bytes for gpu in read_gpus(lines) or ()] == [79 * GIB, 12 * MIB]
     assert read_gpus(["NVIDIA-SMI has failed because it couldn't communicate"]) is None
     assert read_gpus([]) is None
@@ -114,7 +114,11 @@ def test_the_lists_are_read_and_errors_are_none() -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["1, NVIDIA GB10, [N/A], [N/A], 580.95", "1, H100, [Unknown Error], , 5", "1, H100, 1, 9, 5"],
+    [
+        "1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5",
+        "1, H100, [Unknown Error], , 5, GPU-5",
+        "1, H100, 1, 9, 5, GPU-5",
+    ],
 )
 def test_a_gpu_that_does_not_tell_its_memory_does_not_hide_the_others(row: str):
     shown = read_gpus(["Unable to determine the device handle", LINE, row])
@@ -185,10 +189,11 @@ async def test_a_gpu_that_shares_the_machines_memory_is_seen_beside_other_progra
     monkeypatch: pytest.MonkeyPatch,
 ):
     engines_tell_memory(monkeypatch, remembered_bytes=GIB)
-    driver_tool("echo '0, NVIDIA GB10, [N/A], [N/A], 580.95'")
+    driver_tool("echo '0, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5'")
     async with Node(make_config(devices=("cuda:0",)), memory_children().spawn) as node:
         devices = node._rack.devices  # pyright: ignore[reportPrivateUsage]
         budget = devices.devices[0].budget_bytes
+        assert devices.share_memory
         assert devices.look_at_memory(GIB, (0,))
         assert devices.devices[0].foreign_bytes > budget - GIB
         assert devices.look_at_memory(64 * GIB, (0,))
@@ -202,13 +207,15 @@ async def test_a_peer_has_asked_its_engines_for_what_the_tool_does_not_tell_when
     monkeypatch: pytest.MonkeyPatch,
 ):
     engines_tell_memory(monkeypatch)
-    driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95'")
+    driver_tool(f"echo '{LINE}'; echo '1, NVIDIA GB10, [N/A], [N/A], 580.95, GPU-5'")
     slice_of_a_card = Card(0, "MIG-4", "H100")
     for card, budgets in ((None, [int(0.9 * 79 * GIB), 9 * GIB]), (slice_of_a_card, [9 * GIB] * 2)):
         cards = () if card is None else (card,)
         config = make_config(devices=("cuda:0", "cuda:1"), cards=cards)
         async with Node(config, memory_children().spawn) as node:
             assert [device.budget_bytes for device in node.placement.devices] == budgets
+            devices = node._rack.devices  # pyright: ignore[reportPrivateUsage]
+            assert not devices.share_memory
 
 
 async def test_an_engine_that_does_not_start_keeps_no_other_from_telling_of_its_gpu(

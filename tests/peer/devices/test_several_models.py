@@ -29,6 +29,7 @@ from cortex.peer.gossip.ids import ModelId
 from cortex.peer.node import Node
 from cortex.peer.placement.plan import LoadWish
 from cortex.peer.serving.server import serving
+from tests.peer import in_memory
 
 MakeConfig = Callable[..., PeerConfig]
 Children = Any  # conftest's MemoryChildren: test modules cannot import each other
@@ -81,8 +82,9 @@ async def test_each_of_two_devices_has_an_engine_of_its_own(
     children = memory_children(fake=FakeConfig(token_interval_ms=5))
     config = make_config(models_dirs=(root,), memory_bytes=2 * GIB, devices=("fake:0", "fake:1"))
     async with Node(config, children.spawn) as node:
-        both = await asyncio.gather(answer(node, "a", 30), answer(node, "b", 30))
-        assert all(isinstance(events[-1], Finished) for events in both)
+        answers = await asyncio.gather(*(answer(node, model, 30) for model in "aabb"))
+        assert all(isinstance(events[-1], Finished) for events in answers)
+        assert children.num_loads == 2
         assert sorted(where(node).values()) == [0, 1]
         assert len(children.engines) == len(node.health.engines) == 2
         # The death of one is nothing to the other.
@@ -231,6 +233,20 @@ async def test_a_peer_says_how_it_is_while_a_device_is_loading(
             assert reply.status == 200
             assert await reply.json()
         assert [placed.state for placed in server.node.placement.placed] == ["loading"]
+
+
+async def test_a_load_whose_only_client_leaves_is_given_up(
+    make_config: MakeConfig, make_sized: Callable[..., Path], memory_children: Children
+):
+    config = make_config(models_dirs=(make_sized(2.0 * DEADLINE_S, a=GIB),))
+    async with asyncio.timeout(DEADLINE_S), Node(config, memory_children().spawn) as node:
+        async with aclosing(node.chat(ask("a"))) as events:
+            async for event in events:
+                if isinstance(event, Stage) and event.name == "loading":
+                    break
+        await in_memory.until(lambda: not node.placement.placed)
+        assert node.tally.of("a").num_failed_loads == 0
+        assert any("gave up loading a" in one.text for one in node.chronicle.latest(99))
 
 
 @pytest.mark.parametrize("num_live", [0, 1, 2])

@@ -153,8 +153,8 @@ async def test_a_long_answer_stays_while_all_others_come_and_go_beside_it(
 ):
     loyal, *others = MODELS
     async with open_peer(memory_bytes=AMPLE, load_s=0.0, interval_ms=0) as ample:
-        twin = await ample.ask(loyal, tokens=900)
-    async with open_peer() as peer:
+        twin = await ample.ask(loyal, tokens=150)
+    async with open_peer(interval_ms=40) as peer:
         clock = asyncio.get_running_loop().time
 
         async def press(model: str) -> None:
@@ -162,10 +162,10 @@ async def test_a_long_answer_stays_while_all_others_come_and_go_beside_it(
                 await peer.ask(model)
 
         began_s = clock()
-        answer = asyncio.create_task(peer.ask(loyal, tokens=900))
+        answer = asyncio.create_task(peer.ask(loyal, tokens=150))
         await peer.until(one="ready")
         await asyncio.gather(answer, *(press(model) for model in others))
-        assert await answer == twin and clock() - began_s >= 9
+        assert await answer == twin and clock() - began_s >= 6
         loads, gone = await peer.num_loads(), await peer.counted("cortex_evictions_total")
     assert loads[loyal] == 1
     assert min(gone[model] for model in others) >= 2, "neither waited for the long answer's end"

@@ -18,22 +18,30 @@ DEADLINE_S = 5
 
 
 class Watched:
-    """Devices that remember what they were told is free."""
+    """Devices that remember what they were told is free; they share it a little later."""
 
     def __init__(self) -> None:
         self.told_bytes: list[int] = []
+        self.num_asked = 0
+
+    @property
+    def share_memory(self) -> bool:
+        self.num_asked += 1
+        return self.num_asked > 2
 
     def look_at_memory(self, available_bytes: int, _: Sequence[int]) -> bool:
         self.told_bytes.append(available_bytes)
         return True
 
 
-async def test_memory_is_looked_at_again_after_no_file_could_be_opened(
+async def test_memory_is_looked_at_where_devices_have_part_in_it_and_again_after_no_file_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    devices, is_over = Watched(), asyncio.Event()
     answers = iter([7, OSError(errno.EMFILE, "too many open files"), 9])
 
     def available_bytes() -> int:
+        assert devices.num_asked > 2
         answer = next(answers)
         if isinstance(answer, OSError):
             raise answer
@@ -41,7 +49,6 @@ async def test_memory_is_looked_at_again_after_no_file_could_be_opened(
 
     monkeypatch.setattr(yielding, "available_memory_bytes", available_bytes)
     monkeypatch.setattr(yielding, "_LOOK_S", 0)
-    devices, is_over = Watched(), asyncio.Event()
 
     def changed() -> None:
         if len(devices.told_bytes) == 2:

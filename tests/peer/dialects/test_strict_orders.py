@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,6 +51,25 @@ def chat_values() -> list[Json]:
         chunk({"tool_calls": [begun | {"function": {"name": "f", "arguments": ""}}]}),
         chunk({"tool_calls": [function]}),
         chunk({}, "tool_calls"),
+    )
+
+
+def usage_values() -> list[Json]:
+    usage: Json = {
+        "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }  # fmt: skip
+    values = [value | {"usage": None} for value in chat_values()]
+    return [*values, values[0] | {"choices": [], "usage": usage}]
+
+
+def choices_values() -> list[Json]:
+    begun: Json = {"role": "assistant", "content": ""}
+    return openai(
+        "chat.completion.chunk",
+        *(chunk(begun, index=index) for index in (0, 1)),
+        *(chunk({}, "stop", index) for index in (0, 1)),
     )
 
 
@@ -118,6 +138,8 @@ def responses_values() -> list[Json]:
 
 ORDERS: dict[str, tuple[Callable[[], list[Json]], Callable[..., Any]]] = {
     "chat": (chat_values, chat.read_stream),
+    "chat with its usage": (usage_values, partial(chat.read_stream, include_usage=True)),
+    "chat of two choices": (choices_values, partial(chat.read_stream, num_choices=2)),
     "completions": (completions_values, completions.read_stream),
     "messages": (messages_values, messages.read_stream),
     "responses": (responses_values, responses.read_stream),
@@ -130,7 +152,7 @@ def read(dialect: str, change: Change = lambda values: None, **wishes: Any) -> A
     if dialect == "responses":
         values = [{"sequence_number": number, **value} for number, value in enumerate(values)]
     events = [Event(value.get("type"), json.dumps(value)) for value in values]
-    ends = [Event(None, "[DONE]")] if dialect in ("chat", "completions") else []
+    ends = [] if dialect in ("messages", "responses") else [Event(None, "[DONE]")]
     return ORDERS[dialect][1]([*events, *ends], **wishes)
 
 
@@ -138,6 +160,8 @@ def test_streams_in_order_are_read() -> None:
     [choice] = read("chat").choices
     assert (choice.reasoning, choice.content) == ("so", "hello")
     assert [(made.name, made.arguments) for made in choice.calls] == [("f", '{"a":1}')]
+    assert read("chat with its usage").usage["total_tokens"] == 5
+    assert len(read("chat of two choices").choices) == 2
     assert read("completions").choices[0].text == "aa"
     assert [block["type"] for block in read("messages").content] == ["text", "tool_use"]
     assert [made["name"] for made in read("responses").calls] == ["f"]
@@ -151,6 +175,8 @@ def test_streams_in_order_are_read() -> None:
         ("chat", put(2, id="chatcmpl-2")),
         ("chat", put(2, usage=None)),
         ("chat", put(5, choices=[chunk({}, "stop")])),
+        ("chat with its usage", swap(5)),
+        *(("chat of two choices", swap(place)) for place in (0, 1)),
         *(("completions", change) for change in (drop(1), repeat(1), put(1, id="cmpl-2"))),
         *(("messages", change(place)) for change in (drop, repeat) for place in (0, 2, 4, 8, 9)),
         *(("messages", swap(place)) for place in range(9)),

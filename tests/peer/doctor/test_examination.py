@@ -48,10 +48,12 @@ async def test_where_a_gpus_kernels_are_kept_has_to_be_ours_to_write_in(
 ) -> None:
     (tmp_path / "closed").touch(mode=0o600)  # no folder: not even root writes below it
     asked = replace(inquiry, compiled_dir=tmp_path / "closed" / "triton")
-    for cards, told in (((), 0), ((Card(0, "GPU-1", "L4"),), 1)):
-        findings = await examine(replace(asked, cards=cards))
-        failed = [each.text for each in findings if each.level == "FAIL" and "kernels" in each.text]
-        assert len(failed) == told
+    as_state = replace(asked, state_dir=tmp_path / "closed" / "triton")
+    ours = (Card(0, "GPU-1", "L4"),)
+    for each, cards, told in ((asked, (), 0), (asked, ours, 1), (as_state, ours, 0)):
+        findings = await examine(replace(each, cards=cards))
+        failed = [finding for finding in findings if finding.level == "FAIL"]
+        assert sum(finding.text.startswith("kernels: ") for finding in failed) == told
 
 
 async def test_a_note_whose_peer_is_gone_is_told(inquiry: Inquiry) -> None:

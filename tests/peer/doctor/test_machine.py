@@ -12,6 +12,7 @@ from cortex.engine.cores import usable_cores
 from cortex.peer.config import Card
 from cortex.peer.devices import gpus
 from cortex.peer.devices.gpus import Gpu
+from cortex.peer.doctor import machine as doctor_machine
 from cortex.peer.doctor.findings import Finding
 from cortex.peer.doctor.machine import (
     Machine,
@@ -119,6 +120,17 @@ async def test_what_kernels_are_compiled_with_is_looked_for_where_there_is_a_gpu
 async def test_a_card_that_this_torch_has_nothing_for_is_seen() -> None:
     assert [*(await look_at_machine(OURS, "13.0")).weak] == [0]
     assert not (await look_at_machine(OURS, "12.6")).weak
+
+
+@pytest.mark.parametrize("error", [OSError(24, "too many open files"), KeyError("MemAvailable")])
+async def test_a_machine_whose_memory_cannot_be_read_is_told_of_without_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def available_bytes() -> int:
+        raise error
+
+    monkeypatch.setattr(doctor_machine, "available_memory_bytes", available_bytes)
+    assert (await look_at_machine((), "")).free_memory_bytes is None
 
 
 async def test_this_machine_is_looked_at_without_torch_being_loaded() -> None:
