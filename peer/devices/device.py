@@ -138,9 +138,10 @@ class Devices:
         costs, num_slots = self._costs.known(model), self.habits.num_slots(model.id)
         allowed = self.habits.devices(model.id, len(self.devices))
         budgets = {each.budget_bytes for each in self.devices if each.index in allowed}
-        if costs is None or not all(budgets):
+        if costs is None:
             return model.context_length
-        found = (most_context(costs, model.context_length, num_slots, each) for each in budgets)
+        told = budgets - {0}  # of a card that says nothing nobody knows
+        found = (most_context(costs, model.context_length, num_slots, each) for each in told)
         return max(found, default=model.context_length)
 
     def parts_of(self, model: ModelInfo, size: Size) -> tuple[MemoryPart, ...]:

@@ -93,7 +93,7 @@ class Tries:
         self._lost_again: set[Life] = set()
         self._unfit: set[Life] = set()
         self.last_error: CortexError | None = None
-        # Who has less was not enough: the last one to refuse a prompt has the most.
+        # Who has less is not enough: so much those have that could not even make the prompt.
         self.context_tokens = 0
         # What those said who are not asked again, each by its name.
         self.said: list[tuple[str, CortexError]] = []
@@ -112,9 +112,12 @@ class Tries:
         fault: Fault,
         *,
         has_begun: bool,
+        is_accepted: bool,
         num_tokens: int,
     ) -> bool:
-        """Whether it is worth asking again, and who is not to be asked then."""
+        """Whether it is worth asking again, and who is not to be asked then. A prompt that
+        `is_accepted` was made there, though the place of the model may be too small for it.
+        """
         if fault == "refused":
             return False
         self.last_error = error
@@ -128,7 +131,7 @@ class Tries:
             (self._lost_again if host.life in self.lost else self.lost).add(host.life)
         elif fault not in ("busy", "moved"):
             self._unfit.add(host.life)
-        if isinstance(error, ContextLengthExceeded):
+        if isinstance(error, ContextLengthExceeded) and not is_accepted:
             self.context_tokens = max(self.context_tokens, host.holder.context_tokens)
         if fault not in ("busy", "moved"):
             self.said.append((host.name, error))
