@@ -125,8 +125,8 @@ class Tries:
             self._num_tokens, self._num_retries = num_tokens, 0
             self.lost.clear()
             self._lost_again.clear()
-        if isinstance(error, HostRefused) and host.life in self.lost:
-            return True  # it has not come back yet: the hope that it does has an end of its own
+        if self.is_redial(host, error):
+            return True
         if fault == "lost":
             (self._lost_again if host.life in self.lost else self.lost).add(host.life)
         elif fault not in ("busy", "moved"):
@@ -138,6 +138,10 @@ class Tries:
         if fault in ("broken", "lost", "failed"):
             return self._may_retry(error, has_begun)
         return len(self.excluded) < _MAX_UNFIT
+
+    def is_redial(self, host: Candidate, error: CortexError) -> bool:
+        """A lost one has not come back yet: no new failure, and the hope has an end of its own."""
+        return isinstance(error, HostRefused) and host.life in self.lost
 
     def _may_retry(self, error: CortexError, has_begun: bool) -> bool:
         self._num_retries += 1
